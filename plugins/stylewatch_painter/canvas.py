@@ -1,0 +1,156 @@
+"""Canvas: the pictures of a task, brought to the size and the units that a network works in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylewatch_painter import pyramid
+from stylewatch_painter.errors import PictureError, RecipeError
+from stylewatch_painter.pyramid import Level, Size
+from stylewatch_painter.resize import resize
+from stylewatch_painter.stage import Pixels
+from stylewatch_painter.task import Style, Task
+from stylewatch_painter.vgg19 import Mean
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """The pictures of a task in network units: RGB x range / 255 - mean, (1, 3, height, width).
+
+    Tensors are float32 on `device`; pictures that come in and go out are float32 arrays
+    (height, width, 3), RGB, 0..255.
+    """
+
+    task: Task
+    mean: Mean
+    device: torch.device
+
+    @property
+    def final(self) -> Size:
+        """The size, (width, height) in pixels, that the task is painted at."""
+        guide = self.task.content
+        if guide is None:
+            guide = self.task.init if self.task.init is not None else self.task.styles[0].picture
+        return pyramid.final_size(self.task.recipe.schedule, size_of(guide))
+
+    def levels(self) -> tuple[Level, ...]:
+        """The sizes on the way; raises PictureError where one leaves the network nothing."""
+        found = pyramid.levels(self.task.recipe, self.final)
+        pyramid.check_side(self.task.recipe, self.final, "the painting")
+        return found
+
+    def content(self, size: Size) -> Tensor | None:
+        """The content picture at `size`."""
+        return (
+            None
+            if self.task.content is None
+            else self.units(self._resized(self.task.content, size))
+        )
+
+    def style(self, style: Style, level: Level) -> Tensor:
+        """A style picture as seen at `level`; raises PictureError where that leaves nothing."""
+        recipe = self.task.recipe
+        at_end = pyramid.style_size(
+            recipe.schedule, size_of(style.picture), self.final, style.scale
+        )
+        width, height = at_end
+        size = max(1, round(width * level.scale)), max(1, round(height * level.scale))
+        pyramid.check_side(recipe, size, f"the style picture {style.name}")
+        return self.units(self._resized(style.picture, size))
+
+    def start(self, size: Size) -> Tensor:
+        """The picture that the painting starts from, at `size`."""
+        schedule = self.task.recipe.schedule
+        match schedule.start:
+            case "noise":
+                return self._noise(size) * schedule.noise_scale
+            case "mixed":
+                ratio, noise = schedule.noise_ratio, self._noise(size) * schedule.noise_scale
+                return ratio * noise + (1 - ratio) * self._content_to_start_from(size)
+            case "content":
+                return self._content_to_start_from(size)
+            case "style":
+                if not self.task.styles:
+                    raise RecipeError("start: style needs a style picture, and there is none")
+                return self.units(self._resized(self.task.styles[0].picture, size))
+            case "picture":
+                if self.task.init is None:
+                    raise RecipeError("start: picture needs a picture to start from (init)")
+                return self.units(self._resized(self.task.init, size))
+
+    def enlarged(self, u: Tensor, size: Size) -> Tensor:
+        """The painting u so far, enlarged to `size`.
+
+        With `keep_detail` it is the change so far that is enlarged, and added to the content:
+        the content's own detail, which the small picture cannot hold, is then not lost.
+        """
+        width, height = size
+        if u.shape[-2:] == (height, width):
+            return u
+        if self.task.recipe.schedule.keep_detail and self.task.content is not None:
+            here = self.content((u.shape[-1], u.shape[-2]))
+            there = self.content(size)
+            if here is not None and there is not None:
+                return there + self._scaled_up(u - here, size)
+        return self._scaled_up(u, size)
+
+    def units(self, pixels: Pixels) -> Tensor:
+        """A picture as the network takes it."""
+        x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).to(self.device)
+        return x.unsqueeze(0) * self._range - self._mean
+
+    def pixels(self, u: Tensor) -> Pixels:
+        """A picture as people take it: neither clipped nor rounded."""
+        x = ((u + self._mean) / self._range).squeeze(0)
+        found: Pixels = x.permute(1, 2, 0).contiguous().cpu().numpy()
+        return found
+
+    @property
+    def _mean(self) -> Tensor:
+        return torch.tensor(self.mean, device=self.device).view(1, 3, 1, 1)
+
+    @property
+    def _range(self) -> float:
+        return self.task.recipe.objective.network.pixel_range / 255.0
+
+    def _content_to_start_from(self, size: Size) -> Tensor:
+        content = self.content(size)
+        if content is None:
+            start = self.task.recipe.schedule.start
+            raise RecipeError(f"start: {start} needs a content picture, and there is none")
+        return content
+
+    def _resized(self, pixels: Pixels, size: Size) -> Pixels:
+        schedule = self.task.recipe.schedule
+        return resize(pixels, size, schedule.resample, eight_bit=schedule.eight_bit)
+
+    def _scaled_up(self, u: Tensor, size: Size) -> Tensor:
+        """Enlarge u as it is: differences and values out of range are neither moved nor cut."""
+        planes = np.ascontiguousarray(u.squeeze(0).cpu().numpy().transpose(1, 2, 0))
+        larger = resize(planes, size, "bicubic").transpose(2, 0, 1)
+        return torch.from_numpy(np.ascontiguousarray(larger)).to(self.device).unsqueeze(0)
+
+    def _noise(self, size: Size) -> Tensor:
+        """Standard normal noise, drawn on the CPU: a seed gives the same on every device."""
+        generator = np.random.Generator(np.random.PCG64(self.task.seed))
+        noise = generator.standard_normal((size[1], size[0], 3)).astype(np.float32)
+        x = torch.from_numpy(np.ascontiguousarray(noise.transpose(2, 0, 1))).to(self.device)
+        return x.unsqueeze(0)
+
+
+def size_of(pixels: Pixels) -> Size:
+    """(width, height) of a picture (height, width, 3)."""
+    return pixels.shape[1], pixels.shape[0]
+
+
+def check_pictures(task: Task) -> None:
+    """Raise PictureError where a side of the objective has no picture."""
+    objective = task.recipe.objective
+    if task.content is None and not task.styles:
+        raise PictureError("there is neither a content nor a style picture: give at least one")
+    if task.content is None and (objective.style is None or not objective.style.layers):
+        raise PictureError(f"recipe {task.recipe.name} paints content only, and there is none")
+    if not task.styles and (objective.content is None or not objective.content.layers):
+        raise PictureError(f"recipe {task.recipe.name} paints style only, and there is none")

@@ -1,0 +1,51 @@
+"""How many bits a picture's file has for a channel, and which value is white there."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+_PNG_BITS_AT = 24
+_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+_TWELVE = 12
+
+
+@dataclass(frozen=True)
+class Depth:
+    """The values of a file.
+
+    `bits` a channel has in the file. `white` is the value of white in a grey plane of more
+    than 8 bits as Pillow hands it out, None where the file does not say. With `inverted`
+    such a plane counts the other way round: 0 is white.
+    """
+
+    bits: int = 8
+    white: int | None = None
+    inverted: bool = False
+
+
+def depth_of(image: Image.Image, data: bytes) -> Depth:
+    """The depth of a picture that was opened from `data` and is not loaded yet."""
+    bits = _bits(image, data)
+    tags = getattr(image, "tag_v2", {})
+    if image.mode.startswith("I;16"):
+        # Pillow brings every depth to 16 bits here, but for TIFF of 12.
+        white = 4095 if tags and bits == _TWELVE else 65535
+        return Depth(bits, white, tags.get(_TIFF_PHOTOMETRIC) == 0)
+    return Depth(bits, 65535 if image.format == "PPM" and image.mode == "I" else None)
+
+
+def _bits(image: Image.Image, data: bytes) -> int:
+    if image.format == "PNG":
+        return data[_PNG_BITS_AT]
+    if image.format == "TIFF":
+        return int(max(getattr(image, "tag_v2", {}).get(_TIFF_BITS, (1,))))
+    if image.format == "PPM":
+        return 16 if image.mode == "I" else _bits_of_largest(image)
+    return int(image.info.get("bit_depth", 8))
+
+
+def _bits_of_largest(image: Image.Image) -> int:
+    """A PPM names its largest value; Pillow keeps it for the decoder where it is not 255."""
+    arguments = getattr(image, "tile", [])[0].args
+    largest = arguments[-1] if isinstance(arguments, tuple) else 255
+    return max(8, int(largest).bit_length()) if isinstance(largest, int) else 8

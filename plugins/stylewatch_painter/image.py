@@ -1,0 +1,91 @@
+"""Reads a picture file into floats: sRGB, upright, on white, with every conversion told."""
+
+import hashlib
+import io
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylewatch_painter.convert import to_floats
+from stylewatch_painter.decode import decoded, decoding
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.stage import Pixels, Plane
+
+MAX_PIXELS = 40_000_000
+"""Pixels (width x height) that `read` lets in unless it is told otherwise."""
+
+MAX_BYTES = 512 * 2**20
+"""Bytes of the largest file that `read` takes: 40 million pixels with 12 bytes each fit in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as it was read.
+
+    `pixels` is float32 (height, width, 3), sRGB 0..255, laid over white where the file was
+    transparent. `alpha` is float32 (height, width), 0..1, or None where all is opaque.
+    `converted` has a phrase for each conversion, in the order they were made. `sha256` (hex)
+    and `bytes` (the count) belong to the file's content, exactly as it was decoded.
+    """
+
+    pixels: Pixels
+    alpha: Plane | None
+    converted: tuple[str, ...]
+    sha256: str
+    bytes: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        height, width, _ = self.pixels.shape
+        return width, height
+
+
+def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """The picture in the file at `path`.
+
+    The file is read once; its size in pixels is looked at before anything is decoded. One
+    picture at a time is decoded in a process, whatever the number of threads.
+
+    Raises:
+        PictureError: the file is not there, is no regular file, is empty, too large, cut off
+            or damaged, has more than `max_pixels`, or is in a format that cannot be read.
+    """
+    name = path.name or str(path)
+    data = _content(path, name)
+    with decoding(name, data):
+        pixels, alpha, converted = to_floats(decoded(data, max_pixels))
+    return Picture(pixels, alpha, converted, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _content(path: Path, name: str) -> bytes:
+    """All bytes of a regular file; symbolic links are followed."""
+    try:
+        with io.FileIO(path, opener=_at_once) as file:
+            _check(os.fstat(file.fileno()), name)
+            return file.readall()
+    except FileNotFoundError as error:
+        raise PictureError(f"{name} is not there; check its name and folder") from error
+    except IsADirectoryError as error:
+        raise PictureError(f"{name} is a folder; name a picture in it") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise PictureError(f"{name} cannot be read: {reason}; check its permissions") from error
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens without waiting: a pipe that nobody writes to would never open."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _check(status: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise PictureError(f"{name} is a pipe or a device, not a file; copy the picture to a file")
+    if status.st_size == 0:
+        raise PictureError(f"{name} is empty; copy the picture again")
+    if status.st_size > MAX_BYTES:
+        raise PictureError(
+            f"{name} has {status.st_size:,} bytes and at most {MAX_BYTES:,} are let in;"
+            " save it compressed or smaller"
+        )

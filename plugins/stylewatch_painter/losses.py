@@ -1,0 +1,133 @@
+"""What a painting is held to: content, style and smoothness, in the paper's letters.
+
+The paper is Gatys, Ecker, Bethge 2015, "A Neural Algorithm of Artistic Style" (arXiv
+1508.06576). For one layer of the network:
+
+    F   (N, M)  the feature maps of the generated picture
+    P   (N, M)  those of the content picture
+    G   (N, N)  the Gram matrix of F, G = F F^T (equation 3)
+    A   (N, N)  the Gram matrix of the style picture
+    N           how many feature maps the layer has
+    M           how many positions a map has, height x width
+
+All are float32 tensors; every value is a scalar tensor that can be differentiated.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.recipe import Content, Style, TotalVariation
+
+
+def maps(features: Tensor) -> Tensor:
+    """F: the features (1, N, height, width) of a layer as (N, M), without a copy."""
+    return features.squeeze(0).flatten(1)
+
+
+def gram(F: Tensor, style: Style) -> Tensor:
+    """G = F F^T (N, N), equation 3; divided by M (`mean`) or by N M (`mean_maps`)."""
+    N, M = F.shape
+    G: Tensor = _Gram.apply(F)
+    match style.gram:
+        case "sum":
+            return G
+        case "mean":
+            return G / M
+        case "mean_maps":
+            return G / (N * M)
+
+
+class _Gram(torch.autograd.Function):
+    """F F^T. Autograd would work out, and hold, a gradient of F for each of its two places."""
+
+    @staticmethod
+    def forward(ctx: Any, F: Tensor) -> Tensor:
+        """F (N, M) to G (N, N)."""
+        ctx.save_for_backward(F)
+        return F @ F.T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """From dL/dG to dL/dF = (dL/dG + its transpose) F, equation 6."""
+        (F,) = ctx.saved_tensors
+        (dG,) = gradients
+        dF: Tensor = (dG + dG.T) @ F
+        return dF
+
+
+def content_value(F: Tensor, P: Tensor, content: Content) -> Tensor:
+    """How far the content is from what it should be.
+
+    `half_sum`: 1/2 sum (F - P)^2, equation 1. `sum`: without the half. `mean`: over all N M
+    entries. `relative`: sum (F - P)^2 / sum P^2, so that one weight suits every picture.
+    """
+    square = (F - P).square().sum()
+    match content.loss:
+        case "half_sum":
+            return square / 2
+        case "sum":
+            return square
+        case "mean":
+            return square / P.numel()
+        case "relative":
+            return square / _energy(P)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a style value is divided by, where its formula asks: N, M, and the picture's pixels."""
+
+    N: int
+    M: int
+    pixels: int
+
+
+def style_value(G: Tensor, A: Tensor, extent: Extent, style: Style) -> Tensor:
+    """How far the style is from what it should be.
+
+    `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2), S
+    the pixels of the picture. `mean`: over all N^2 entries. `relative`: sum (G - A)^2 / sum A^2,
+    so that every layer and every style picture counts alike.
+    """
+    N, M = extent.N, extent.M
+    square = (G - A).square().sum()
+    match style.loss:
+        case "paper":
+            return square / (4 * N**2 * M**2)
+        case "keras":
+            return square / (4 * 3**2 * extent.pixels**2)
+        case "mean":
+            return square / N**2
+        case "relative":
+            return square / _energy(A)
+
+
+def tv_value(x: Tensor, tv: TotalVariation) -> Tensor:
+    """How rough a picture x (1, 3, height, width) is, by differences down (a) and right (b).
+
+    `power`: sum (a^2 + b^2)^1.25, over all but the last row and column. `absolute`: half of
+    mean |a| + mean |b|. `squared`: 1/2 sum (a^2 + b^2), over all but the last row and column.
+    """
+    down = x[:, :, 1:, :] - x[:, :, :-1, :]
+    right = x[:, :, :, 1:] - x[:, :, :, :-1]
+    if tv.loss == "absolute":
+        return (_mean(right.abs()) + _mean(down.abs())) / 2
+    squares = down[:, :, :, :-1].square() + right[:, :, :-1, :].square()
+    if tv.loss == "power":
+        # the slope of s^1.25 at s = 0 is 0, and so autograd finds it
+        return squares.pow(1.25).sum()
+    return squares.sum() / 2
+
+
+def _mean(differences: Tensor) -> Tensor:
+    """The mean, and 0 of nothing: a picture of one column has no differences to the right."""
+    return differences.mean() if differences.numel() else differences.sum()
+
+
+def _energy(target: Tensor) -> Tensor:
+    """The energy of a target; one for an empty target, so that a black picture stays finite."""
+    energy = target.square().sum()
+    return torch.where(energy > 0, energy, torch.ones_like(energy))

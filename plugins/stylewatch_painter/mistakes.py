@@ -1,0 +1,111 @@
+"""Says what is wrong with settings, in sentences: where, what was met, what was likely meant."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake: `where` is the path to the value through mappings and lists."""
+
+    where: Location
+    sentence: str
+
+    def __str__(self) -> str:
+        place = ".".join(str(part) for part in self.where)
+        return f"{place}: {self.sentence}" if place else self.sentence
+
+
+def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
+    """`unknown key 'stepps'; did you mean 'steps'?`, or the whole choice where nothing is near."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"unknown {what} {name!r}; did you mean {near[0]!r}?"
+    return f"unknown {what} {name!r}; there are {', '.join(names)}"
+
+
+def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
+    """Every mistake that checking a mapping against `model` found."""
+    for found in error.errors(include_url=False):
+        way, _ = _walk(model, found["loc"])
+        yield _mistake(found, way, model)
+
+
+def _mistake(found: Any, way: Location, model: type[BaseModel]) -> Mistake:
+    """What pydantic found at `way`, as its own words or better ones."""
+    around, last = way[:-1], str(way[-1]) if way else ""
+    match found["type"]:
+        case "missing":
+            return Mistake(around, f"{last} is missing")
+        case "extra_forbidden":
+            return Mistake(around, nearest(last, _fields_at(model, around)))
+        case "literal_error" if last == "[key]":
+            return Mistake(around[:-1], nearest(str(around[-1]), _quoted(found, "expected")))
+        case "union_tag_invalid":
+            told = nearest(str(found["ctx"]["tag"]), _quoted(found, "expected_tags"), "kind")
+            return Mistake(way, told)
+        case "union_tag_not_found":
+            return Mistake(way, "kind is missing")
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return Mistake(way, f"should be keys with their values, got {found['input']!r}")
+        case _:
+            return Mistake(way, _plainly(found))
+
+
+def _plainly(found: Any) -> str:
+    """Pydantic's finding, without its preface and with a small first letter, and what was met."""
+    text = str(found["msg"]).removeprefix("Value error, ")
+    text = text[0].lower() + text[1:]
+    if found["type"] == "value_error" and isinstance(found["input"], Mapping):
+        return text  # it is about how the keys go together
+    return f"{text}, got {found['input']!r}"
+
+
+def _quoted(found: Any, field: str) -> list[str]:
+    """The names in a field that reads `'a', 'b' or 'c'`."""
+    return re.findall("'([^']*)'", found["ctx"][field])
+
+
+def _fields_at(model: type[BaseModel], where: Location) -> set[str]:
+    """The keys that belong at `where`: of every model that the types allow there."""
+    _, models = _walk(model, where)
+    return {name for one in models for name in one.model_fields}
+
+
+def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[BaseModel]]]:
+    """`where` as the writer has it, and the models that the types allow there.
+
+    A union's tag, which picks its member, is a step to pydantic and none in the file.
+    """
+    way: list[str | int] = []
+    models = [model]
+    for part in where:
+        if tagged := [one for one in models if part in _tags(one)]:
+            models = tagged
+            continue
+        way.append(part)
+        fields = [one.model_fields[str(part)] for one in models if part in one.model_fields]
+        inner = [found for field in fields for found in _models_in(field.annotation)]
+        models = inner or models
+    return tuple(way), models
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    """What the field `kind` of a union's member may say."""
+    kind = model.model_fields.get("kind")
+    return () if kind is None else get_args(kind.annotation)
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

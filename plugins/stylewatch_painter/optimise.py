@@ -1,0 +1,105 @@
+"""The optimisers: each moves a picture in place, one step at a time, and can be laid down.
+
+Adam and gradient descent are here, L-BFGS is in `lbfgs`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter import recipe
+from stylewatch_painter.evaluation import Evaluate, Evaluation
+from stylewatch_painter.lbfgs import Lbfgs
+
+
+class Optimiser(Protocol):
+    """Moves a picture towards a smaller objective."""
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """Move x (1, 3, height, width) in place; what was known at x before the step."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is needed to go on in the same bytes; later steps leave it as it is."""
+        ...
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        ...
+
+
+class Adam:
+    """Kingma and Ba 2014 (arXiv 1412.6980), in the form of the last lines of its section 2.
+
+    There, and in TensorFlow, epsilon stands outside the bias correction:
+    x -= rate sqrt(1 - beta2^t) / (1 - beta1^t)  m / (sqrt(v) + epsilon).
+    """
+
+    def __init__(self, settings: recipe.Adam) -> None:
+        self._settings = settings
+        self._t = 0
+        self._m: Tensor | None = None
+        self._v: Tensor | None = None
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """One step; x and the moments change in place."""
+        s = self._settings
+        seen = evaluate(x)
+        m = torch.zeros_like(x) if self._m is None else self._m
+        v = torch.zeros_like(x) if self._v is None else self._v
+        self._t += 1
+        m.mul_(s.beta1).add_(seen.gradient, alpha=1 - s.beta1)
+        v.mul_(s.beta2).addcmul_(seen.gradient, seen.gradient, value=1 - s.beta2)
+        rate = s.rate * math.sqrt(1 - s.beta2**self._t) / (1 - s.beta1**self._t)
+        x.addcdiv_(m, v.sqrt().add_(s.epsilon), value=-rate)
+        self._m, self._v = m, v
+        return seen
+
+    def state(self) -> dict[str, Tensor]:
+        """The step count and both moments."""
+        moments = {"m": self._m, "v": self._v}
+        kept = {name: moment.clone() for name, moment in moments.items() if moment is not None}
+        return {"t": torch.tensor(self._t), **kept}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self._t = int(state["t"])
+        self._m, self._v = state.get("m"), state.get("v")
+
+
+class Sgd:
+    """Gradient descent; the rate at step i (from 0) is rate x decay^(i / decay_steps)."""
+
+    def __init__(self, settings: recipe.Sgd) -> None:
+        self._settings = settings
+        self._i = 0
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """One step; x changes in place."""
+        s = self._settings
+        seen = evaluate(x)
+        x.sub_(seen.gradient, alpha=s.rate * s.decay ** (self._i / s.decay_steps))
+        self._i += 1
+        return seen
+
+    def state(self) -> dict[str, Tensor]:
+        """The step count."""
+        return {"i": torch.tensor(self._i)}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self._i = int(state["i"])
+
+
+def optimiser(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs) -> Optimiser:
+    """A fresh optimiser as a recipe describes it."""
+    match settings:
+        case recipe.Adam():
+            return Adam(settings)
+        case recipe.Sgd():
+            return Sgd(settings)
+        case recipe.Lbfgs():
+            return Lbfgs(settings)

@@ -1,0 +1,218 @@
+"""A recipe: an objective (what is wanted) and a schedule (how to get there), every field checked.
+
+`recipe_book` finds and reads them; docs/recipes.md says where each number comes from.
+"""
+
+import re
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    WithJsonSchema,
+    model_validator,
+)
+
+LayerName = Literal[
+    "conv1_1", "conv1_2", "conv2_1", "conv2_2",
+    "conv3_1", "conv3_2", "conv3_3", "conv3_4",
+    "conv4_1", "conv4_2", "conv4_3", "conv4_4",
+    "conv5_1", "conv5_2", "conv5_3", "conv5_4",
+]  # fmt: skip
+"""The 16 convolutions of VGG19 by the paper's names; each means the features after its ReLU."""
+
+LAYERS: tuple[LayerName, ...] = get_args(LayerName)
+
+Weights = dict[LayerName, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+_SIDE = "[1-9][0-9]*"
+_AREA = r"(?=[0.]*[1-9])([0-9]+(\.[0-9]+)?|\.[0-9]+)mp"
+_SIZE = f"{_SIDE}|{_SIDE}x{_SIDE}|x{_SIDE}|{_SIDE}x|{_AREA}"
+_SIZES = "640 (long side), 640x480 (box), x400 (rows), 400x (columns) or 0.25mp (area)"
+
+
+def _as_text(value: object) -> object:
+    """640 in YAML is a number; a size is text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidator, Any]:
+    """Checks that a text follows `pattern`; what else it is told in the words of `choice`."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(f"should be {choice}")
+        return text
+
+    schema = WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
+    return BeforeValidator(_as_text), AfterValidator(check), schema
+
+
+Size = Annotated[str, *_written_as(_SIZE, _SIZES)]
+"""`640` long side, `640x480` box, `x400` rows, `400x` columns (pixels), `0.25mp` area."""
+
+StyleSize = Annotated[
+    str, *_written_as(f"{_SIZE}|area|side|stretch", f"area, side, stretch, {_SIZES}")
+]
+"""`area`: as many pixels as the content; `side`: its long side; `stretch`: its very shape."""
+
+
+class Strict(BaseModel):
+    """Frozen, and without a place for unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Network(Strict):
+    """How the picture goes through VGG19."""
+
+    pool: Literal["max", "average"] = "max"
+    pool_edge: Literal["floor", "ceil"] = "floor"
+    pixel_range: Positive = 255.0
+    """What white becomes before the mean is subtracted: 255, or 256 as neural-style has it."""
+
+
+class Content(Strict):
+    """The content loss; see `losses.content_value` for the formulas."""
+
+    loss: Literal["half_sum", "sum", "mean", "relative"]
+    layers: Weights
+
+
+class Style(Strict):
+    """The style loss; see `losses.style_value` for the formulas."""
+
+    gram: Literal["sum", "mean", "mean_maps"]
+    loss: Literal["paper", "keras", "mean", "relative"]
+    layers: Weights
+    several: Literal["losses", "grams"] = "losses"
+    """Several styles: add their losses, or blend their Gram matrices into one target."""
+
+
+class TotalVariation(Strict):
+    """Smoothness; see `losses.tv_value` for the formulas."""
+
+    loss: Literal["power", "absolute", "squared"]
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    gradient_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Set: the term moves the picture with this weight and is no part of the total."""
+
+    @model_validator(mode="after")
+    def _one_weight(self) -> Self:
+        if self.weight and self.gradient_weight is not None:
+            raise ValueError("tv takes a weight or a gradient_weight, not both")
+        return self
+
+
+class Objective(Strict):
+    """What is wanted: which features of which picture, and how much of each."""
+
+    network: Network = Network()
+    content: Content | None = None
+    style: Style | None = None
+    tv: TotalVariation | None = None
+    strength: Share = 0.5
+    """How strongly the style acts: content weights are multiplied by 16^(0.5 - strength)."""
+
+    @model_validator(mode="after")
+    def _something_wanted(self) -> Self:
+        if not self.layers:
+            raise ValueError("the objective names no layer: give content or style at least one")
+        return self
+
+    @property
+    def layers(self) -> frozenset[LayerName]:
+        """Every layer that a loss looks at."""
+        sides = (side.layers for side in (self.content, self.style) if side is not None)
+        return frozenset(layer for weights in sides for layer in weights)
+
+
+class Adam(Strict):
+    """Adam with epsilon outside the bias correction, as TensorFlow has it."""
+
+    kind: Literal["adam"]
+    rate: Positive = 2.0
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    epsilon: Positive = 1e-8
+
+
+class Sgd(Strict):
+    """Gradient descent; the rate at step i (from 0) is rate x decay^(i / decay_steps)."""
+
+    kind: Literal["sgd"]
+    rate: Positive = 100.0
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    decay_steps: PositiveInt = 100
+
+
+class Lbfgs(Strict):
+    """L-BFGS; without a line search a step is one evaluation."""
+
+    kind: Literal["lbfgs"]
+    rate: Positive = 1.0
+    history: PositiveInt = 100
+    line_search: Literal["none", "strong_wolfe"] = "none"
+    first_step: Positive | None = None
+    """How far the first step moves the picture, in levels (root mean square); none: 1 / |g|_1."""
+    coordinates: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """p: the picture is described by Fourier coefficients scaled by 1 / f^p; 0: by pixels."""
+
+
+class Pass(Strict):
+    """A smaller size on the way: `scale` of the final sides, `steps` there."""
+
+    scale: Annotated[float, Field(gt=0, lt=1)]
+    steps: PositiveInt
+
+
+class Schedule(Strict):
+    """How to get there: the picture's size, its start, the sizes on the way and the optimiser."""
+
+    size: Size = "640"
+    fit: Literal["within", "stretch"] = "within"
+    enlarge: bool = False
+    style_size: StyleSize = "area"
+    style_scale: Positive = 1.0
+    resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "lanczos"
+    eight_bit: bool = False
+    """Resize as pictures of 8 bits, rounded, as programs do that resize before they convert."""
+    rounding: Literal["round", "truncate"] = "round"
+
+    start: Literal["content", "style", "noise", "mixed", "picture"] = "content"
+    noise_ratio: Share = 0.0
+    noise_scale: Positive = 1.0
+    passes: tuple[Pass, ...] = ()
+    smallest: PositiveInt = 1
+    """Passes whose long side would be under this many pixels are left out."""
+    keep_detail: bool = False
+    """On enlarging, add the change so far to the content instead of enlarging the picture."""
+    optimiser: Annotated[Adam | Sgd | Lbfgs, Field(discriminator="kind")]
+    steps: Annotated[int, Field(ge=0)]
+    save_every: PositiveInt = 50
+
+
+GEOMETRY = frozenset(
+    {"size", "fit", "enlarge", "style_size", "style_scale", "resample", "eight_bit", "rounding"}
+)
+"""The fields of a schedule that say what is painted; the others say how to get there."""
+
+
+class Recipe(Strict):
+    """A name for an objective and a schedule."""
+
+    name: str
+    about: str
+    source: str = "ours"
+    ours: tuple[str, ...] = ()
+    """The fields (dotted) that the source does not give."""
+    notes: tuple[str, ...] = ()
+    """Sentences that belong in every receipt: where ours departs from the source."""
+    objective: Objective
+    schedule: Schedule

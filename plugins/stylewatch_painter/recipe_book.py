@@ -1,0 +1,136 @@
+"""Finds recipes by name, reads them from YAML, and changes single fields of them."""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.mistakes import mistakes, nearest
+from stylewatch_painter.recipe import GEOMETRY, Recipe, Schedule
+
+SHIPPED = Path(__file__).parent / "recipes"
+
+_DEEPEST = 5  # recipes that extend recipes that extend ...
+
+
+def names(*folders: Path) -> list[str]:
+    """The recipes that can be named: those that ship, and those in `folders`."""
+    return sorted({path.stem for folder in (SHIPPED, *folders) for path in folder.glob("*.yaml")})
+
+
+def find(name: str, *folders: Path) -> Recipe:
+    """The recipe called `name`, or in the YAML file of that path; `folders` come first.
+
+    Raises RecipeError: no such recipe, or it has mistakes (all are told at once).
+    """
+    return check(_read(_locate(name, folders), folders))
+
+
+def _locate(name: str, folders: tuple[Path, ...]) -> Path:
+    for folder in (*folders, SHIPPED):
+        path = folder / f"{name}.yaml"
+        if name in {found.stem for found in folder.glob("*.yaml")}:
+            return path
+    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
+        return Path(name)
+    hint = nearest(name, names(*folders)).replace("unknown key", "there is no recipe")
+    raise RecipeError(f"{hint} (a file of your own is named by its path, ending in .yaml)")
+
+
+def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, Any]:
+    """The mapping in `path`, laid over the recipe that it extends."""
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {error}".replace("\n", " ")) from error
+    if not isinstance(plain, dict):
+        raise RecipeError(f"{path} should be a mapping with objective and schedule")
+    plain.setdefault("name", path.stem)
+    base = plain.pop("extends", None)
+    if base is None:
+        return plain
+    if depth == _DEEPEST:
+        raise RecipeError(f"{path} extends a recipe that extends itself, or a chain too long")
+    below = _read(_locate(str(base), tuple(f for f in folders if f / f"{base}.yaml" != path)),
+                  folders, depth + 1)  # fmt: skip
+    return merge(below, plain)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`, mapping by mapping; another `kind` takes nothing over."""
+    merged = dict(deepcopy(dict(below)))
+    for key, value in above.items():
+        old = merged.get(key)
+        same_kind = (
+            isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and value.get("kind", old.get("kind")) == old.get("kind")
+        )
+        merged[key] = merge(old, value) if same_kind and isinstance(old, Mapping) else value
+    return merged
+
+
+def check(plain: Mapping[str, Any]) -> Recipe:
+    """The recipe in a mapping; RecipeError tells every mistake in it."""
+    try:
+        return Recipe.model_validate(plain)
+    except ValidationError as error:
+        told = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
+        raise RecipeError(f"recipe {plain.get('name', '?')}: {told}") from error
+
+
+def fast(recipe: Recipe, *folders: Path) -> Recipe:
+    """`recipe` with its objective and size, and the painter's own best way to get there."""
+    ours = find("best", *folders).schedule
+    way = {name: getattr(ours, name) for name in Schedule.model_fields if name not in GEOMETRY}
+    return recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=way)})
+
+
+def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """`recipe` with single fields changed, named as `schedule.steps` or `objective.tv.weight`.
+
+    A field of the schedule may be named by itself. None takes a layer, or a side of the
+    objective, away. Raises RecipeError for unknown keys and values out of place.
+    """
+    plain = recipe.model_dump()
+    for key, value in changes.items():
+        path = key.split(".")
+        if path[0] in Schedule.model_fields:
+            path = ["schedule", *path]
+        if path[0] == "strength":
+            path = ["objective", "strength"]
+        if path[0] not in ("objective", "schedule"):
+            known = {*Schedule.model_fields, "strength", "objective", "schedule"}
+            raise RecipeError(nearest(key, known))
+        plain = merge(plain, _nested(path, value))
+    return check(_without_removed(plain))
+
+
+def _nested(path: list[str], value: Any) -> dict[str, Any]:
+    for part in reversed(path):
+        value = {part: value}
+    nested: dict[str, Any] = value
+    return nested
+
+
+def _without_removed(plain: dict[str, Any]) -> dict[str, Any]:
+    """None in a mapping of layers means that the layer is not wanted."""
+    for side in ("content", "style"):
+        wanted = (plain["objective"].get(side) or {}).get("layers")
+        if isinstance(wanted, dict):
+            kept = {layer: weight for layer, weight in wanted.items() if weight is not None}
+            plain["objective"][side]["layers"] = kept
+    return plain
+
+
+def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted names of all leaves of a mapping."""
+    for key, value in plain.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"

@@ -1,0 +1,107 @@
+"""What a painting reports on its way: Step after every step, Stage when there is a picture."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.float32]
+"""A picture: float32 (height, width, 3), RGB, 0..255 where it is to be seen."""
+
+Plane = NDArray[np.float32]
+"""An alpha channel or a mask: float32 (height, width), 0..1."""
+
+Checkpoint = Mapping[str, NDArray[np.generic]]
+"""All that a painting needs to go on in the same bytes: plain arrays by name."""
+
+
+class Wish(Enum):
+    """What a painting is asked between two steps."""
+
+    GO_ON = "go on"
+    CHECKPOINT = "go on, and hand out a checkpoint"
+    FINISH = "make this the last stage"
+    STOP = "hand out a checkpoint and stop"
+
+
+def go_on() -> Wish:
+    """The wish of someone who only waits for the end."""
+    return Wish.GO_ON
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a loss: its value by the recipe's own formula, and its weight in the total.
+
+    A term with a `gradient_weight` moves the picture but is no part of the total.
+    """
+
+    value: float
+    weight: float
+    gradient_weight: float | None = None
+
+    def as_json(self) -> dict[str, float]:
+        """`value` and `weight`, and `gradient_weight` where there is one."""
+        plain = {"value": self.value, "weight": self.weight}
+        if self.gradient_weight is not None:
+            plain["gradient_weight"] = self.gradient_weight
+        return plain
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss of a float picture, term by term; `total` is the sum of value x weight.
+
+    `content` maps layer to term, `style` maps style name to layer to term.
+    """
+
+    total: float
+    content: Mapping[str, Term] = field(default_factory=dict)
+    style: Mapping[str, Mapping[str, Term]] = field(default_factory=dict)
+    tv: Term | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The form of the receipt: with one style, `style` maps layers directly."""
+        styles = {
+            name: {layer: term.as_json() for layer, term in layers.items()}
+            for name, layers in self.style.items()
+        }
+        plain: dict[str, object] = {
+            "total": self.total,
+            "content": {layer: term.as_json() for layer, term in self.content.items()},
+            "style": next(iter(styles.values())) if len(styles) == 1 else styles,
+        }
+        if self.tv is not None:
+            plain["tv"] = self.tv.as_json()
+        return plain
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that was made.
+
+    `step` counts from 1 over all sizes, up to `steps`; `size` is (width, height) in pixels of the
+    picture worked on; `losses` belong to the float picture before this step; `seconds` count
+    from the start of the painting, time before a checkpoint included. `checkpoint` is what
+    `Task.resume` takes; it is there when it was wished for.
+    """
+
+    step: int
+    steps: int
+    size: tuple[int, int]
+    losses: Losses
+    seconds: float
+    checkpoint: Checkpoint | None = field(default=None, kw_only=True, repr=False)
+
+
+@dataclass(frozen=True)
+class Stage(Step):
+    """A step after which there is a picture to see.
+
+    `picture` is float32 (height, width, 3) at the painting's final size, not yet clipped:
+    only the writer rounds.
+    """
+
+    picture: Pixels = field(kw_only=True, repr=False)

@@ -1,0 +1,86 @@
+"""Backends by name, from the entry points of what is installed; loads only the one asked for."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from inspect import get_annotations
+from typing import TYPE_CHECKING
+
+from stylewatch_plugins.errors import BackendError, BackendMissingError
+
+if TYPE_CHECKING:  # the contract speaks of arrays: importing it would bring NumPy in
+    from stylewatch_plugins.contract import Backend
+
+GROUP = "stylewatch.backends"
+
+
+def names() -> list[str]:
+    """The backends that can be asked for, sorted; none of them is imported to tell."""
+    return sorted({entry.name for entry in entry_points(group=GROUP)})
+
+
+def load(name: str, options: Mapping[str, object]) -> "Backend":
+    """The backend called `name`, made with `options`.
+
+    Raises BackendMissingError: there is no such backend, several lay claim to its name, or it
+    is broken. BackendOptionError: it does not take these options.
+    """
+    entry = _find(name)
+    try:
+        backend: Backend = entry.load()(options)
+    except BackendError:
+        raise
+    except (Exception, SystemExit) as error:  # a stranger's module may do anything on import
+        raise BackendMissingError(_broken(entry, _brief(error))) from error
+    if missing := [member for member in _members() if not hasattr(backend, member)]:
+        raise BackendMissingError(_broken(entry, f"it lacks {', '.join(missing)}"))
+    return backend
+
+
+def _find(name: str) -> EntryPoint:
+    """The one entry point called `name`."""
+    found = list(entry_points(group=GROUP, name=name))
+    if not found:
+        raise BackendMissingError(_unknown(name))
+    if len(found) > 1:
+        claims = " and ".join(sorted(_package(entry) for entry in found))
+        told = f"{claims} both bring a backend {name!r}; `pip uninstall` the one not wanted"
+        raise BackendMissingError(told)
+    return found[0]
+
+
+def _unknown(name: str) -> str:
+    known = names()
+    if not known:
+        return f"no backend {name!r}, nor any other, is installed; `pip install stylewatch` helps"
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)};"
+    return (
+        f"no backend {name!r} is installed: {hint} `stylewatch backends` says what each of them"
+        " can do here, `pip install` brings others"
+    )
+
+
+def _broken(entry: EntryPoint, why: str) -> str:
+    return (
+        f"backend {entry.name!r} of {_package(entry)} is broken: {why};"
+        f" `pip install --force-reinstall {_package(entry)}` may mend it"
+    )
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.module
+
+
+def _brief(error: BaseException) -> str:
+    """What kind of error, and the first line of what it says."""
+    said = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _members() -> list[str]:
+    """All that a backend must have."""
+    from stylewatch_plugins.contract import Backend
+
+    methods = (name for name in vars(Backend) if callable(getattr(Backend, name)))
+    return [name for name in (*get_annotations(Backend), *methods) if not name.startswith("_")]

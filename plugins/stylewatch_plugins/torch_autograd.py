@@ -1,0 +1,121 @@
+"""Backend `torch`: VGG19 in torch, its gradient by autograd, on any device that torch has."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveInt, ValidationError
+
+from stylewatch_painter import weights, weights_read
+from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.forecast import forecast
+from stylewatch_painter.mistakes import mistakes
+from stylewatch_painter.paint import measure, paint
+from stylewatch_painter.recipe import Strict
+from stylewatch_painter.stage import Losses, Step, Wish
+from stylewatch_painter.task import Task
+from stylewatch_painter.vgg19 import Vgg19, layers_up_to
+from stylewatch_plugins.contract import (
+    BackendMissingError,
+    BackendOptionError,
+    Device,
+    Estimate,
+    Provenance,
+)
+
+
+class Options(Strict):
+    """What may be said under `backends: torch:`."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?|xpu(:\d+)?)$")] = "auto"
+    weights: str = "bundled"
+    threads: PositiveInt | None = None
+    """How many processor cores to use on the CPU; all of them where it is not said."""
+
+
+class TorchAutograd:
+    """Paints with torch; the network is loaded with the first task."""
+
+    name = "torch"
+    version = torch.__version__
+
+    def __init__(self, options: Mapping[str, object]) -> None:
+        try:
+            self._options = Options.model_validate(options)
+        except ValidationError as error:
+            told = "; ".join(str(mistake) for mistake in mistakes(error, Options))
+            raise BackendOptionError(f"backend torch: {told}") from error
+        if self._options.threads is not None:
+            torch.set_num_threads(self._options.threads)
+
+    def devices(self) -> tuple[Device, ...]:
+        """The GPUs that torch can use here, then the CPU."""
+        return (*_gpus(), Device("cpu", f"{torch.get_num_threads()} threads"))
+
+    def problem(self) -> str | None:
+        """Why it cannot run here: its device is not there, or its weights are not."""
+        wanted = self._options.device
+        here = [device.name for device in self.devices()]
+        if wanted not in ("auto", *here, *(name.partition(":")[0] for name in here)):
+            return (
+                f"torch {self.version} finds no device {wanted} here; there are {', '.join(here)}"
+            )
+        try:
+            weights.locate(self._options.weights)
+        except WeightsError as error:
+            return str(error)
+        return None
+
+    def provenance(self, task: Task) -> Provenance:
+        """Who paints: torch, its device, and the trained network."""
+        file = weights.locate(self._options.weights)
+        return Provenance(
+            name=self.name,
+            version=self.version,
+            device=str(self._device),
+            precision="fp32",
+            weights={"name": file.name, "sha256": file.sha256, "bits": file.bits},
+            decided={"device": str(self._device), "threads": torch.get_num_threads()},
+        )
+
+    def estimate(self, task: Task) -> Estimate:
+        """What `task` would take, judged by two evaluations of it at a small size."""
+        seen = forecast(task, self._network(task))
+        sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
+        return Estimate(sizes, steps, seen.seconds, seen.memory)
+
+    def measure(self, task: Task) -> Losses:
+        """The losses of the float picture that `task` starts from at its final size."""
+        return measure(task, self._network(task))
+
+    def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
+        """Paint by the painter's own loop."""
+        return paint(task, self._network(task), wish)
+
+    @cached_property
+    def _device(self) -> torch.device:
+        if problem := self.problem():
+            raise BackendMissingError(problem)
+        wanted = self._options.device
+        return torch.device(self.devices()[0].name if wanted == "auto" else wanted)
+
+    def _network(self, task: Task) -> Vgg19:
+        """VGG19 up to the deepest layer that `task` looks at."""
+        file = weights.locate(self._options.weights)
+        layers = layers_up_to(task.recipe.objective.layers)
+        mean, arrays = weights_read.load(file, layers)
+        on_device = {name: torch.from_numpy(a).to(self._device) for name, a in arrays.items()}
+        return Vgg19(on_device, mean)
+
+
+def _gpus() -> Iterator[Device]:
+    for index in range(torch.cuda.device_count()):
+        found = torch.cuda.get_device_properties(index)
+        yield Device(f"cuda:{index}", found.name, found.total_memory)
+    if torch.backends.mps.is_available():
+        yield Device("mps", "Apple GPU")
+    if torch.xpu.is_available():
+        for index in range(torch.xpu.device_count()):
+            name = torch.xpu.get_device_properties(index).name
+            yield Device(f"xpu:{index}", name)

@@ -1,0 +1,38 @@
+"""What every test may use: small pictures, and folders of its own where the user's would be."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.register_assert_rewrite("stylewatch_plugins.testing")
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # before torch is there to read it
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches and settings of whoever runs the tests are neither read nor written."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        for name in ("CACHE", "CONFIG", "DATA", "STATE"):
+            patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+        yield
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with content.jpg (48x36) and style.jpg (40x32): smooth shades, bold stripes."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rows, columns = np.mgrid[0:36, 0:48]
+    shades = np.stack([5 * columns, 7 * rows, 255 - 5 * columns], axis=-1)
+    Image.fromarray(shades.astype(np.uint8)).save(folder / "content.jpg", quality=95)
+    rows, columns = np.mgrid[0:32, 0:40]
+    stripes = 127 + 127 * np.sin((rows + columns)[..., None] / np.array([1.5, 2.5, 4.0]))
+    Image.fromarray(stripes.astype(np.uint8)).save(folder / "style.jpg", quality=95)
+    return folder

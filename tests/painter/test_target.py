@@ -1,0 +1,141 @@
+"""Each recipe's objective, held against the formulas of its source in plain NumPy."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from tests.painter import small
+from tests.painter.plain_recipes import POOLS, Result, in_network_units
+from tests.painter.plain_vgg19 import Array
+
+from stylewatch_painter.canvas import Canvas
+from stylewatch_painter.stage import Losses, Term
+from stylewatch_painter.target import Target
+from stylewatch_painter.task import Task
+
+RECIPES = sorted(POOLS)
+
+
+def target(task: Task) -> Target:
+    """The target of a task at its final size."""
+    network = small.network()
+    canvas = Canvas(task, network.mean, network.device)
+    return Target(canvas, network, canvas.levels()[-1])
+
+
+def place(name: str) -> Array:
+    """Somewhere to look at the objective, in network units."""
+    return in_network_units(small.plain(small.picture(7)), name)
+
+
+def measured(task: Task) -> tuple[Losses, Array, Result]:
+    """Losses and slope by the painter, and all of it by the plain modules."""
+    x, held = place(task.recipe.name), target(task)
+    seen = held(small.tensor(x))
+    return held.losses(seen.terms), small.array(seen.gradient), small.plain_objective(task)(x)
+
+
+def terms(result: Result) -> Iterator[tuple[float, float]]:
+    """Value and weight of every term, content first, then style by style."""
+    if result.content is not None:
+        yield result.content
+    for layers in result.style:
+        yield from layers.values()
+
+
+def told(losses: Losses) -> Iterator[Term]:
+    yield from losses.content.values()
+    for layers in losses.style.values():
+        yield from layers.values()
+
+
+def agree(losses: Losses, slope: Array, wanted: Result) -> None:
+    """Every term, the total and the slope, within what float32 can hold."""
+    for term, (value, weight) in zip(told(losses), terms(wanted), strict=True):
+        assert term.value == pytest.approx(value, rel=1e-4)
+        assert term.weight == pytest.approx(weight, rel=1e-9)
+    assert losses.total == pytest.approx(wanted.total, rel=1e-4)
+    size = np.abs(wanted.slope).max()
+    np.testing.assert_allclose(slope / size, wanted.slope / size, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_plain_slope_is_that_of_the_plain_total(name: str) -> None:
+    """What the painter is held against is itself right: by central differences."""
+    objective, x = small.plain_objective(small.task(name, styles=2)), place(name)
+    slope = objective(x).slope
+    draw = np.random.Generator(np.random.PCG64(3))
+
+    def pulling(there: Array) -> float:
+        result = objective(there)
+        aside = 1e-3 * result.tv[0] if name == "neural-style" and result.tv else 0.0
+        return result.total + aside
+
+    for _ in range(4):
+        way = draw.standard_normal(x.shape) * 1e-5
+        difference = (pulling(x + way) - pulling(x - way)) / 2
+        assert difference == pytest.approx(float((slope * way).sum()), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_losses_and_slope_are_those_of_the_source(name: str) -> None:
+    agree(*measured(small.task(name)))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_with_several_styles_too(name: str) -> None:
+    """Losses by their shares; neural-style blends the Gram matrices into one target."""
+    losses, slope, wanted = measured(small.task(name, styles=2))
+    agree(losses, slope, wanted)
+    assert list(losses.style) == (["blend"] if name == "neural-style" else ["style-1", "style-2"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_either_side_can_be_left_out(name: str) -> None:
+    whole = small.task(name)
+    style_only = Task(whole.recipe, None, whole.styles, init=whole.content)
+    content_only = Task(whole.recipe, whole.content, ())
+    agree(*measured(style_only))
+    agree(*measured(content_only))
+
+
+def test_smoothness_is_reported_where_a_recipe_has_it() -> None:
+    """Keras weighs it, neural-style lets it pull only, pastiche has it at 0."""
+    for name, weight, pull in (
+        ("keras", 1e-6, None),
+        ("neural-style", 0.0, 1e-3),
+        ("pastiche", 0.0, None),
+    ):
+        losses, _, wanted = measured(small.task(name))
+        assert losses.tv is not None and wanted.tv is not None
+        assert losses.tv.value == pytest.approx(wanted.tv[0], rel=1e-4)
+        assert (losses.tv.weight, losses.tv.gradient_weight) == (weight, pull)
+    assert measured(small.task("devos"))[0].tv is None
+
+
+@pytest.mark.parametrize(("strength", "factor"), [(0.0, 4.0), (0.5, 1.0), (1.0, 0.25)])
+def test_strength_multiplies_the_content_weight(strength: float, factor: float) -> None:
+    """From 1.6 to 0.1 in `best`: 0.4 x 16^(0.5 - strength)."""
+    losses, _, _ = measured(small.task("best", {"strength": strength}))
+    assert losses.content["conv4_2"].weight == pytest.approx(0.4 * factor)
+    assert losses.style["style-1"]["conv1_1"].weight == 1
+
+
+def test_a_target_that_is_reached_has_no_loss_and_no_slope() -> None:
+    whole = small.task("best")
+    held = target(Task(whole.recipe, whole.content, ()))
+    reached = held.canvas.content((small.WIDTH, small.HEIGHT))
+    assert reached is not None
+    seen = held(reached)
+    assert seen.terms.tolist() == [0]
+    assert torch.count_nonzero(seen.gradient) == 0
+
+
+@pytest.mark.parametrize("name", ["best", "devos"])
+def test_a_black_style_picture_leaves_the_losses_finite(name: str) -> None:
+    """Its features may be nothing at all, and nothing is divided by their energy then."""
+    task = small.task(name)
+    black = Task(task.recipe, task.content, (type(task.styles[0])(0 * task.styles[0].picture),))
+    seen = target(black)(small.tensor(place(name)))
+    assert torch.isfinite(seen.terms).all() and torch.isfinite(seen.gradient).all()

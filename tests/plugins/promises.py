@@ -1,0 +1,49 @@
+"""Runs single tests of the conformance suite by hand, and says which of them a backend passes."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from _pytest.outcomes import OutcomeException
+
+from stylewatch_plugins.contract import Backend
+from stylewatch_plugins.testing import BackendConformance
+
+Make = Callable[[Mapping[str, object]], Backend]
+
+
+class Conformance(BackendConformance):
+    """The suite on whatever `make_one` makes."""
+
+    def __init__(self, make_one: Make) -> None:
+        self._make_one = make_one
+
+    def make(self, options: Mapping[str, object]) -> Backend:
+        return self._make_one(options)
+
+
+def promises() -> list[str]:
+    """The names of all tests in the suite."""
+    return [name for name in dir(BackendConformance) if name.startswith("test_")]
+
+
+def keeps(make: Make, promise: str) -> bool:
+    """Whether a backend passes the test of that name, with all of its parameters."""
+    suite = Conformance(make)
+    test = getattr(suite, promise)
+    try:
+        for given in _parameters(test):
+            if "backend" in inspect.signature(test).parameters:
+                given["backend"] = suite.make({})
+            test(**given)
+    except (AssertionError, IndexError, OutcomeException):
+        return False
+    return True
+
+
+def _parameters(test: Callable[..., None]) -> Iterator[dict[str, Any]]:
+    """Every choice of the parameters that a test is marked with."""
+    marks = [mark.args for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
+    for values in product(*(choice for _, choice in marks)):
+        yield dict(zip((name for name, _ in marks), values, strict=True))
