@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.register_assert_rewrite("stylewatch_plugins.testing")
+pytest.register_assert_rewrite(
+    "stylewatch_plugins.testing",
+    "stylewatch_plugins.testing_stops",
+    "stylewatch_plugins.testing_tasks",
+)
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")  # before torch is there to read it
+# before torch is there to read it; tests are small, and threads would only wait on one another
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -30,16 +30,11 @@ class Canvas:
     @property
     def final(self) -> Size:
         """The size, (width, height) in pixels, that the task is painted at."""
-        guide = self.task.content
-        if guide is None:
-            guide = self.task.init if self.task.init is not None else self.task.styles[0].picture
-        return pyramid.final_size(self.task.recipe.schedule, size_of(guide))
+        return self.task.final
 
     def levels(self) -> tuple[Level, ...]:
-        """The sizes on the way; raises PictureError where one leaves the network nothing."""
-        found = pyramid.levels(self.task.recipe, self.final)
-        pyramid.check_side(self.task.recipe, self.final, "the painting")
-        return found
+        """The sizes on the way."""
+        return self.task.levels()
 
     def content(self, size: Size) -> Tensor | None:
         """The content picture at `size`."""
@@ -51,13 +46,8 @@ class Canvas:
 
     def style(self, style: Style, level: Level) -> Tensor:
         """A style picture as seen at `level`; raises PictureError where that leaves nothing."""
-        recipe = self.task.recipe
-        at_end = pyramid.style_size(
-            recipe.schedule, size_of(style.picture), self.final, style.scale
-        )
-        width, height = at_end
-        size = max(1, round(width * level.scale)), max(1, round(height * level.scale))
-        pyramid.check_side(recipe, size, f"the style picture {style.name}")
+        size = self.task.style_size(style, level.scale)
+        pyramid.check_side(self.task.recipe, size, f"the style picture {style.name}")
         return self.units(self._resized(style.picture, size))
 
     def start(self, size: Size) -> Tensor:
@@ -98,7 +88,7 @@ class Canvas:
 
     def units(self, pixels: Pixels) -> Tensor:
         """A picture as the network takes it."""
-        x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).to(self.device)
+        x = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).to(self.device)
         return x.unsqueeze(0) * self._range - self._mean
 
     def pixels(self, u: Tensor) -> Pixels:
@@ -140,16 +130,10 @@ class Canvas:
         return x.unsqueeze(0)
 
 
-def size_of(pixels: Pixels) -> Size:
-    """(width, height) of a picture (height, width, 3)."""
-    return pixels.shape[1], pixels.shape[0]
-
-
 def check_pictures(task: Task) -> None:
-    """Raise PictureError where a side of the objective has no picture."""
+    """Raise PictureError where a side of the objective has no picture, or the painting no size."""
+    pyramid.check_side(task.recipe, task.final, "the painting")
     objective = task.recipe.objective
-    if task.content is None and not task.styles:
-        raise PictureError("there is neither a content nor a style picture: give at least one")
     if task.content is None and (objective.style is None or not objective.style.layers):
         raise PictureError(f"recipe {task.recipe.name} paints content only, and there is none")
     if not task.styles and (objective.content is None or not objective.content.layers):

@@ -3,8 +3,10 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from stylewatch_painter import recipe
 from stylewatch_painter.canvas import Canvas, check_pictures
@@ -15,7 +17,9 @@ from stylewatch_painter.task import Task
 from stylewatch_painter.vgg19 import layers_up_to
 
 _TRIAL_SIDE = 192  # pixels: large enough for the cores to be busy, small enough to take no time
+_TRIALS = 3  # the quickest counts: the others were disturbed
 _FLOAT = 4  # bytes
+_FLAG = 1  # byte: whether a value is above zero
 _INDEX = 8  # bytes: where a max pool found its value
 
 
@@ -31,7 +35,7 @@ class Forecast:
 def forecast(
     task: Task, network: FeatureMaps, clock: Callable[[], float] = time.perf_counter
 ) -> Forecast:
-    """Time one evaluation at a small size and count pixels; nothing is painted."""
+    """Time an evaluation at a small size and count pixels; nothing is painted."""
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device)
     levels = canvas.levels()
@@ -39,11 +43,16 @@ def forecast(
     target = Target(canvas, network, trial)
     u = canvas.start(trial.size)
     target(u)  # the first one also sets up the machinery
-    began = clock()
-    float(target(u).objective)
-    per_pixel = (clock() - began) / _area(trial)
+    per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / _area(trial)
     evaluations = sum(_area(level) * (level.steps + 1) for level in levels)
     return Forecast(levels, per_pixel * evaluations, _memory(task, levels[-1]))
+
+
+def _seconds(target: Target, u: Tensor, clock: Callable[[], float]) -> float:
+    """How long one evaluation takes, to the number that the device has worked out."""
+    began = clock()
+    float(target(u).objective)
+    return clock() - began
 
 
 def _trial(task: Task, final: Level) -> Level:
@@ -64,35 +73,38 @@ def _area(level: Level) -> int:
 
 def _memory(task: Task, final: Level) -> int:
     """Bytes at the peak: what the process holds already, the maps, and the optimiser's vectors."""
-    objective = task.recipe.objective
-    per_pixel = map_bytes(objective.layers) + optimiser_bytes(task.recipe.schedule.optimiser)
+    schedule = task.recipe.schedule
+    steps = max(schedule.steps, *(one.steps for one in schedule.passes), 0)
+    per_pixel = map_bytes(task.recipe.objective) + optimiser_bytes(schedule.optimiser, steps)
     return _held() + _area(final) * per_pixel
 
 
-def map_bytes(layers: Collection[LayerName]) -> int:
+def map_bytes(objective: recipe.Objective) -> int:
     """Bytes for each pixel of the picture that one evaluation holds at its peak.
 
-    Every map and its pool stays until the gradient comes back through it; at the first block,
-    three more maps of its size live at once (the gradients in and out, and a Gram's).
+    Of the maps that a loss looks at, the map and its gradient; of the others, where they are
+    above zero; of a max pool, the places of its maxima. At the first block, three more maps of
+    its size live at once: what goes into a convolution and comes out of it, and a Gram's.
     """
-    total = 0.0
-    for layer in layers_up_to(layers):
-        share = 4.0 ** -pools_before(layer)  # of the picture's pixels
-        total += _channels(layer) * share * _FLOAT
-        if layer.endswith("_1") and layer != "conv1_1":
-            total += _channels(layer) / 2 * share * (_FLOAT + _INDEX)
-    return round(total + 3 * _channels("conv1_1") * _FLOAT)
+    chain = layers_up_to(objective.layers)
+    total = 3.0 * _channels("conv1_1") * _FLOAT
+    for layer, after in zip(chain, (*chain[1:], chain[-1]), strict=True):
+        values = _channels(layer) / 4 ** pools_before(layer)
+        total += values * (2 * _FLOAT if layer in objective.layers else _FLAG)
+        if objective.network.pool == "max" and pools_before(after) > pools_before(layer):
+            total += values / 4 * _INDEX
+    return round(total)
 
 
-def optimiser_bytes(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs) -> int:
-    """Bytes for each pixel that an optimiser remembers in the end: vectors of three floats."""
+def optimiser_bytes(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> int:
+    """Bytes for each pixel that an optimiser remembers after `steps`: vectors of three floats."""
     match settings:
         case recipe.Adam():
             vectors = 4
         case recipe.Sgd():
             vectors = 2
         case recipe.Lbfgs():
-            vectors = 2 * settings.history + 5
+            vectors = 2 * min(settings.history, steps) + 5
     return vectors * 3 * _FLOAT
 
 

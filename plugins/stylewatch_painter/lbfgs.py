@@ -51,7 +51,7 @@ class Lbfgs:
         g = seen.gradient
         self._remember(g)
         direction = self._direction(g)
-        if g.abs().max() <= _LEAST_GRADIENT or _dot(g, direction) > -_LEAST_SLOPE:
+        if self._is_flat(g, direction):
             self._last = None
             return seen
         length = self._length(g, direction)
@@ -61,6 +61,17 @@ class Lbfgs:
         x.add_(move)
         self._last = (move, g)
         return seen
+
+    def _is_flat(self, g: Tensor, direction: Tensor) -> bool:
+        """Whether there is nowhere to go: by torch's own limits where its bytes are wanted.
+
+        They are absolute, and large pictures, of whose loss each pixel is a small part, have
+        slopes below them from the start.
+        """
+        slope = _dot(g, direction)
+        if self._settings.first_step is not None:
+            return not bool(slope < 0)
+        return bool(g.abs().max() <= _LEAST_GRADIENT or slope > -_LEAST_SLOPE)
 
     def _remember(self, g: Tensor) -> None:
         """Take in the last move, now that the gradient after it is known."""

@@ -40,24 +40,26 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake
 
 
 def _mistake(found: Any, way: Location, model: type[BaseModel]) -> Mistake:
-    """What pydantic found at `way`, as its own words or better ones."""
-    around, last = way[:-1], str(way[-1]) if way else ""
+    """What pydantic found at `way`, in its own words or better ones."""
+    *around, last = way or ("",)
+    where, sentence = tuple(around) if last == "[key]" else way, _plainly(found)
     match found["type"]:
         case "missing":
-            return Mistake(around, f"{last} is missing")
+            where, sentence = tuple(around), f"{last} is missing"
         case "extra_forbidden":
-            return Mistake(around, nearest(last, _fields_at(model, around)))
+            where = tuple(around)
+            sentence = nearest(str(last), _fields_at(model, found["loc"][:-1]))
         case "literal_error" if last == "[key]":
-            return Mistake(around[:-1], nearest(str(around[-1]), _quoted(found, "expected")))
+            *around, key = around
+            where, sentence = tuple(around), nearest(str(key), _quoted(found, "expected"))
         case "union_tag_invalid":
-            told = nearest(str(found["ctx"]["tag"]), _quoted(found, "expected_tags"), "kind")
-            return Mistake(way, told)
+            tags = _quoted(found, "expected_tags")
+            sentence = nearest(str(found["ctx"]["tag"]), tags, "kind")
         case "union_tag_not_found":
-            return Mistake(way, "kind is missing")
+            sentence = "kind is missing"
         case "model_type" | "dict_type" | "model_attributes_type":
-            return Mistake(way, f"should be keys with their values, got {found['input']!r}")
-        case _:
-            return Mistake(way, _plainly(found))
+            sentence = f"should be keys with their values, got {found['input']!r}"
+    return Mistake(where, sentence)
 
 
 def _plainly(found: Any) -> str:

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,20 +113,31 @@ class _Place:
 
     def save(self) -> Checkpoint:
         """All of it as plain arrays."""
-        inner = {f"optimiser.{name}": t.cpu().numpy() for name, t in self.optimiser.state().items()}
-        return {
+        arrays: dict[str, np.ndarray[Any, Any]] = {
             "task": fingerprint(self.canvas.task),
             "u": self.u.cpu().numpy().copy(),
             "level": np.array(self.level),
             "step": np.array(self.step),
             "seconds": np.array(self.seconds),
-            **inner,
         }
+        for name, tensor in self.optimiser.state().items():
+            arrays[f"optimiser.{name}"] = array = tensor.cpu().numpy()
+            array.flags.writeable = False  # no copy: it may be what the optimiser still works with
+        return arrays
 
     @classmethod
     def load(cls, canvas: Canvas, levels: tuple[Level, ...]) -> "_Place":
         """Where `task.resume` stood; raises CheckpointError where that is not of this task."""
         saved = canvas.task.resume or {}
+        try:
+            return cls._load(canvas, levels, saved)
+        except KeyError as error:
+            raise CheckpointError(
+                f"this checkpoint is damaged, it lacks {error}: without it the painting starts anew"
+            ) from error
+
+    @classmethod
+    def _load(cls, canvas: Canvas, levels: tuple[Level, ...], saved: Checkpoint) -> "_Place":
         if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):
             raise CheckpointError(
                 "this checkpoint belongs to another painting (other pictures, recipe or seed): "

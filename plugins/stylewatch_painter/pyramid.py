@@ -35,30 +35,36 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
     scale *= schedule.style_scale
     rule = schedule.style_size
     if rule == "stretch":
-        return _times(painted, scale)
+        return times(painted, scale)
     if rule == "area":
         pixels = painted[0] * painted[1] * scale**2
         return _by_area(pixels, style, schedule.enlarge)
     if rule == "side":
         return _by_side(math.ceil(scale * max(painted)), style, schedule.enlarge)
-    return _times(_sized(rule, style, stretch=False, enlarge=schedule.enlarge), scale)
+    return times(_sized(rule, style, stretch=False, enlarge=schedule.enlarge), scale)
 
 
-def levels(recipe: Recipe, final: Size) -> tuple[Level, ...]:
+def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Level, ...]:
     """The sizes a painting of size `final` passes through, the final one last.
 
     Passes that are too small to be worth it (`smallest`), or so small that a feature map
-    would vanish, are left out.
+    would vanish, of the painting or of one of the `styles` (sizes beside `final`), are left out.
     """
+    narrowest = min(side for size in (final, *styles) for side in size)
     schedule = recipe.schedule
     objective = recipe.objective
     passes = [
         Level(size, one.scale, one.steps)
         for one in schedule.passes
-        if max(size := _times(final, one.scale)) >= schedule.smallest
-        and min(size) >= least_side(objective.network, objective.layers)
+        if max(size := times(final, one.scale)) >= schedule.smallest
+        and round(narrowest * one.scale) >= least_side(objective.network, objective.layers)
     ]
     return (*passes, Level(final, 1.0, schedule.steps))
+
+
+def times(size: Size, factor: float) -> Size:
+    """`size` with both sides multiplied, and never less than a pixel."""
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def pools_before(layer: LayerName) -> int:
@@ -114,9 +120,9 @@ def _by_side(side: int, picture: Size, enlarge: bool) -> Size:
 def _by_box(box: Size, picture: Size, *, stretch: bool, enlarge: bool) -> Size:
     factors = box[0] / picture[0], box[1] / picture[1]
     if stretch:
-        return box if enlarge else _times(box, min(1.0, 1 / max(factors)))
+        return box if enlarge else times(box, min(1.0, 1 / max(factors)))
     factor = min(factors) if enlarge else min(1.0, *factors)
-    return _times(picture, factor)
+    return times(picture, factor)
 
 
 def _by_area(pixels: float, picture: Size, enlarge: bool) -> Size:
@@ -126,7 +132,3 @@ def _by_area(pixels: float, picture: Size, enlarge: bool) -> Size:
         return picture
     rows = max(1, round(math.sqrt(pixels * height / width)))
     return max(1, round(width / height * rows)), rows
-
-
-def _times(size: Size, factor: float) -> Size:
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))

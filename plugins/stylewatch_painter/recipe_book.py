@@ -27,7 +27,7 @@ def find(name: str, *folders: Path) -> Recipe:
 
     Raises RecipeError: no such recipe, or it has mistakes (all are told at once).
     """
-    return check(_read(_locate(name, folders), folders))
+    return check(_without_removed(_read(_locate(name, folders), folders)))
 
 
 def _locate(name: str, folders: tuple[Path, ...]) -> Path:
@@ -65,13 +65,17 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(deepcopy(dict(below)))
     for key, value in above.items():
         old = merged.get(key)
-        same_kind = (
-            isinstance(value, Mapping)
-            and isinstance(old, Mapping)
-            and value.get("kind", old.get("kind")) == old.get("kind")
-        )
-        merged[key] = merge(old, value) if same_kind and isinstance(old, Mapping) else value
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and _same_kind(old, value):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = deepcopy(value)
     return merged
+
+
+def _same_kind(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether nothing says that these are of two kinds."""
+    kinds = {mapping["kind"] for mapping in (one, other) if "kind" in mapping}
+    return len(kinds) < 2  # noqa
 
 
 def check(plain: Mapping[str, Any]) -> Recipe:
@@ -107,7 +111,21 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
             known = {*Schedule.model_fields, "strength", "objective", "schedule"}
             raise RecipeError(nearest(key, known))
         plain = merge(plain, _nested(path, value))
+    named = {key.removeprefix("schedule.") for key in changes}
+    if "noise_ratio" in named and "start" not in named:
+        plain = _mixed(plain)
     return check(_without_removed(plain))
+
+
+def _mixed(plain: dict[str, Any]) -> dict[str, Any]:
+    """Who asks for a share of noise in the content means to start from both."""
+    start = plain["schedule"]["start"]
+    if start not in ("content", "mixed"):
+        raise RecipeError(
+            f"noise_ratio mixes noise into the content, but this starts from {start}: "
+            "add start=mixed"
+        )
+    return merge(plain, {"schedule": {"start": "mixed"}})
 
 
 def _nested(path: list[str], value: Any) -> dict[str, Any]:
@@ -120,11 +138,17 @@ def _nested(path: list[str], value: Any) -> dict[str, Any]:
 def _without_removed(plain: dict[str, Any]) -> dict[str, Any]:
     """None in a mapping of layers means that the layer is not wanted."""
     for side in ("content", "style"):
-        wanted = (plain["objective"].get(side) or {}).get("layers")
-        if isinstance(wanted, dict):
-            kept = {layer: weight for layer, weight in wanted.items() if weight is not None}
-            plain["objective"][side]["layers"] = kept
+        layers = _mapping(plain, "objective", side, "layers")
+        for layer in [layer for layer, weight in layers.items() if weight is None]:
+            del layers[layer]
     return plain
+
+
+def _mapping(plain: Any, *way: str) -> dict[str, Any]:
+    """What is found on the `way` into `plain`; an empty mapping, where it is none."""
+    for key in way:
+        plain = plain.get(key) if isinstance(plain, dict) else None
+    return plain if isinstance(plain, dict) else {}
 
 
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from stylewatch_painter import pyramid
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.pyramid import Level, Size
 from stylewatch_painter.recipe import Recipe
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane
 
@@ -40,3 +43,33 @@ class Task:
     content_mask: Plane | None = None
     seed: int = 0
     resume: Checkpoint | None = None
+
+    @property
+    def final(self) -> Size:
+        """The size, (width, height) in pixels, that it is painted at.
+
+        Without a content the next best picture gives the shape. Raises PictureError: there is
+        no picture at all.
+        """
+        guides = (self.content, self.init, *(style.picture for style in self.styles))
+        for guide in guides:
+            if guide is not None:
+                return pyramid.final_size(self.recipe.schedule, size_of(guide))
+        raise PictureError("there is neither a content nor a style picture: give at least one")
+
+    def style_size(self, style: Style, level_scale: float = 1.0) -> Size:
+        """The size that `style` is looked at, beside a painting at `level_scale` of its end."""
+        at_end = pyramid.style_size(
+            self.recipe.schedule, size_of(style.picture), self.final, style.scale
+        )
+        return pyramid.times(at_end, level_scale)
+
+    def levels(self) -> tuple[Level, ...]:
+        """The sizes on the way, the final one last."""
+        styles = [self.style_size(style) for style in self.styles]
+        return pyramid.levels(self.recipe, self.final, styles)
+
+
+def size_of(pixels: Pixels) -> Size:
+    """(width, height) of a picture (height, width, 3)."""
+    return pixels.shape[1], pixels.shape[0]

@@ -57,7 +57,8 @@ class Provenance:
     """What painted: for the receipt.
 
     `weights` holds name, sha256 and bits of the trained network (empty without one);
-    `decided` what the backend chose where it was told `auto`; `warnings` are sentences.
+    `decided` what the backend chose where it was told `auto`, as options that choose the same
+    again; `warnings` are sentences.
     """
 
     name: str
@@ -109,5 +110,9 @@ class Backend(Protocol):
         Between two steps it asks for a `wish`. With `task.resume` it goes on from there; on
         the CPU the stages to come are then the same, byte for byte. The last thing yielded is
         a Stage, unless it was told to stop.
+
+        It is a generator. A wish is asked for once after every step, before the step is handed
+        out, and decides about that very step. A schedule without steps yields nothing. What is
+        handed out may be written to.
         """
         ...

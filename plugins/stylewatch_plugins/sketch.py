@@ -73,14 +73,14 @@ class Sketch:
 
     def estimate(self, task: Task) -> Estimate:
         """Sizes and steps; seconds only where each step is told to sleep."""
-        levels = _levels(task)
+        levels = task.levels()
         steps = tuple(level.steps for level in levels)
         seconds = self._options.seconds_per_step * sum(steps)
         return Estimate(tuple(level.size for level in levels), steps, seconds=seconds or None)
 
     def measure(self, task: Task) -> Losses:
         """The losses of the picture that `task` starts from, at its final size."""
-        size = _levels(task)[-1].size
+        size = task.levels()[-1].size
         return _wanted(task, size).losses(_start(task, size))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
@@ -89,7 +89,7 @@ class Sketch:
         Raises PictureError, RecipeError and CheckpointError before the first step, and
         DivergedError.
         """
-        levels = _levels(task)
+        levels = task.levels()
         place = _Place(_start(task, levels[0].size)) if task.resume is None else _restored(task)
         began = time.monotonic() - place.seconds
         steps = sum(level.steps for level in levels)
@@ -134,17 +134,6 @@ class _Place:
     picture: Pixels
     step: int = 0
     seconds: float = 0.0
-
-
-def _levels(task: Task) -> tuple[pyramid.Level, ...]:
-    """The sizes on the way; without a content picture the next best one gives the shape."""
-    guides = (task.content, task.init, *(style.picture for style in task.styles))
-    for guide in guides:
-        if guide is not None:
-            height, width, _ = guide.shape
-            final = pyramid.final_size(task.recipe.schedule, (width, height))
-            return pyramid.levels(task.recipe, final)
-    raise PictureError("there is no picture to paint from: give a content or a style picture")
 
 
 def _start(task: Task, size: pyramid.Size) -> Pixels:

@@ -39,6 +39,7 @@ class BackendConformance(Interruptions):
     def test_it_has_the_shape_of_a_backend(self, backend: Backend) -> None:
         """A backend has every member of the contract, and says who it is."""
         assert isinstance(backend, Backend)
+        assert type(backend.name) is type(backend.version) is str, "the receipt takes plain text"
         assert backend.name and backend.version
 
     def test_an_option_it_does_not_have_is_refused(self) -> None:

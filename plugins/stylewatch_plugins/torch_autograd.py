@@ -38,7 +38,7 @@ class TorchAutograd:
     """Paints with torch; the network is loaded with the first task."""
 
     name = "torch"
-    version = torch.__version__
+    version = str(torch.__version__)
 
     def __init__(self, options: Mapping[str, object]) -> None:
         try:

@@ -10,11 +10,11 @@ from tests.painter import small
 from tests.painter.plain_recipes import MEAN, in_network_units
 from tests.painter.plain_vgg19 import Array
 
-from stylewatch_painter.canvas import Canvas, check_pictures, size_of
+from stylewatch_painter.canvas import Canvas, check_pictures
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.recipe_book import change, find
 from stylewatch_painter.stage import Pixels
-from stylewatch_painter.task import Style, Task
+from stylewatch_painter.task import Style, Task, size_of
 
 SIZE = (small.WIDTH, small.HEIGHT)
 

@@ -1,0 +1,42 @@
+# `make run` paints a sample pair from inbox to outbox; `make test` checks everything.
+# Both set themselves up, given Python 3.11 to 3.13 with venv. Options for pip go through PIP_OPTIONS.
+
+PYTHON ?= python3
+PIP_OPTIONS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: run test fmt bench clean
+
+run: $(READY)
+	$(BIN)/python -m stylewatch_painter.sample demo/inbox/portrait
+	$(BIN)/stylewatch run --once --inbox demo/inbox --outbox demo/outbox --state demo/state \
+	  --set save_every=10
+	@final=$$(ls -t demo/outbox/*/final.* | head -n 1) && echo && \
+	echo "The painting:       $$final" && \
+	echo "Its stages:         $$(dirname $$final)/stages" && \
+	echo "Its receipt:        $$(dirname $$final)/receipt.json" && \
+	echo "For pictures of your own, put a folder with content.jpg and style.jpg into demo/inbox."
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+fmt: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt --editable ".[dev]"
+	@touch $@

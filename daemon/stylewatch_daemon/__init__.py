@@ -1,0 +1,1 @@
+"""The daemon and its commands: pairs in at the inbox, paintings out at the outbox."""

@@ -1,0 +1,175 @@
+"""One try at a job: the order for it, and the worker's files into the outbox as they come."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.execute.contract import (
+    Done,
+    End,
+    Event,
+    Failed,
+    Order,
+    Progress,
+    Staged,
+    Started,
+)
+from stylewatch_daemon.job import Job
+from stylewatch_daemon.journal import Attempt, Journal, Phase
+from stylewatch_daemon.names import fill, shown
+from stylewatch_daemon.outbox import RECEIPT, Outbox
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.state import State
+
+OnEvent = Callable[[str, Event], None]
+"""Hears of every event of a worker, with the name of the job."""
+
+CHECKPOINT = "checkpoint.npz"
+
+
+def crashes(attempts: Sequence[Attempt]) -> int:
+    """How often in a row the job ended by a fault, or its process with it, and got no further."""
+    count = furthest = 0
+    for attempt in attempts:
+        if attempt.step > furthest:  # what went wrong before did not stand in the way
+            count, furthest = 0, attempt.step
+        count += attempt.how in ("cut off", "failed")
+    return count
+
+
+def _without_repetition(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """Attempts without the last, if it was paused as the one before: that may go on for days."""
+    paused = [attempt.how == "paused" for attempt in attempts[-2:]]
+    return attempts[:-1] if paused == [True, True] else attempts
+
+
+class Try:
+    """A try at the job of `journal`, which is kept up to date in `state`."""
+
+    def __init__(self, journal: Journal, state: State, reporter: Reporter) -> None:
+        self.journal = journal
+        self._state = state
+        self._reporter = reporter
+        self._outbox = Outbox(journal.outbox)
+        self._folder = journal.outbox
+
+    def begin(self, settings: JobSettings, service: ServiceSettings) -> Order:
+        """Reserve the folder in the outbox, write the attempt down, and make the order.
+
+        Raises InputError for a job that cannot be painted, SettingsError for a bad name pattern,
+        OutputError where the outbox cannot be written.
+        """
+        job = self._state.job(self.journal)
+        if job.masks:
+            names = ", ".join(shown(path.name) for path in job.masks)
+            raise InputError(
+                f"{names}: regions cannot be painted by this version; drop the pair without masks"
+            )
+        self._outbox.probe()
+        self._reserve(job, settings)
+        earlier = _without_repetition(self.journal.attempts)
+        if crashes(earlier) == service.attempts - 1:
+            # The last try starts from the beginning: the checkpoint may be what it dies of.
+            (job.folder / CHECKPOINT).unlink(missing_ok=True)
+        self._publish_left_over()
+        now = Attempt(started=_now(), backend=settings.backend)
+        self.journal = self._state.save(self.journal, attempts=(*earlier, now))
+        return Order(
+            name=self.journal.place or job.name,
+            settings=settings,
+            content=job.content,
+            styles=job.styles,
+            init=job.init,
+            staging=self._outbox.staging(job.id),
+            checkpoint=job.folder / CHECKPOINT,
+            backend_options=service.backends.get(settings.backend, {}),
+            recipe_folders=service.recipe_folders,
+            max_pixels=service.max_pixels,
+            attempts=tuple(_as_record(attempt) for attempt in earlier),
+        )
+
+    def run(self, events: Iterator[Event], on_event: OnEvent) -> End:
+        """Publish what comes, the receipt apart; the End."""
+        for event in events:
+            on_event(self.name, event)
+            if isinstance(event, Started):
+                self._note({}, backend=event.backend, device=event.device, step=event.step)
+                self._reporter.job_started(self.name, event)
+            elif isinstance(event, Progress):
+                self._reporter.progress(self.name, event)
+            elif isinstance(event, Staged):
+                if event.path != RECEIPT:
+                    self._publish(event.path)
+            else:
+                return self._checked(event)
+        return Failed("a fault of our own: the executor ended without saying how")
+
+    def end(self, how: str, reason: str = "", phase: Phase = "waiting") -> None:
+        """Write down how the try ended, and with it, in one go, what is to be done next."""
+        self._note({"phase": phase, "reason": reason}, ended=_now(), how=how, reason=reason)
+
+    @property
+    def name(self) -> str:
+        """What the job is called in the outbox."""
+        return self.journal.place or self.journal.name
+
+    def _reserve(self, job: Job, settings: JobSettings) -> None:
+        if self.journal.place is not None:
+            self._folder = self._outbox.again(self.journal.place)
+            return
+        self._folder = self._outbox.reserve(
+            fill(settings.name, _values(job, settings)),
+            lambda place: self._state.save(self.journal, place=place),
+        )
+        place = self._folder.relative_to(self.journal.outbox).as_posix()
+        self.journal = replace(self.journal, place=place)
+
+    def _publish_left_over(self) -> None:
+        """What an earlier attempt finished, and was killed before we heard of it."""
+        for path in list(self._outbox.staged(self.journal.id)):
+            self._publish(path)
+
+    def _publish(self, path: str) -> None:
+        published = self._outbox.publish(self.journal.id, self._folder, path)
+        self._reporter.staged(self.name, published)
+
+    def _checked(self, end: End) -> End:
+        if isinstance(end, Done) and not self._outbox.has_receipt(self.journal.id):
+            return Failed("a fault of our own: the worker was done without a receipt")
+        return end
+
+    def _note(self, changes: dict[str, Any], **noted: Any) -> None:
+        """Write down `noted` of this attempt, and `changes` to the journal."""
+        *earlier, now = self.journal.attempts
+        attempts = (*earlier, replace(now, **noted))
+        self.journal = self._state.save(self.journal, attempts=attempts, **changes)
+
+
+def _values(job: Job, settings: JobSettings) -> dict[str, str]:
+    """What the places in a name pattern stand for."""
+    folder = PurePosixPath(job.name).parent.as_posix()
+    return {
+        "name": job.name,
+        "folder": "" if folder == "." else folder,
+        "stem": job.content.stem,
+        "content": job.content.stem,
+        "style": job.styles[0].stem,
+        "recipe": Path(settings.recipe).stem,
+        "seed": str(settings.seed),
+    }
+
+
+def _as_record(attempt: Attempt) -> dict[str, str]:
+    """An earlier attempt as the receipt has it."""
+    ended = f"{attempt.how}: {attempt.reason}" if attempt.reason else attempt.how
+    record = {"backend": attempt.backend, "device": attempt.device, "ended": ended}
+    return {key: value for key, value in record.items() if value}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""The stylewatch command, a module for each group of commands."""

@@ -1,0 +1,150 @@
+"""Where a painting goes that was asked for by command: one picture, or a folder with everything."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylewatch_daemon import durable
+from stylewatch_daemon.errors import OutputError, UsageError
+from stylewatch_daemon.names import candidates
+
+FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
+           ".tiff": "tiff"}  # fmt: skip
+_OTHERS = frozenset(
+    [".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pdf", ".ppm", ".psd", ".svg", ".tga"]
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """`path` is a picture of `format`, or where that is None a folder."""
+
+    path: Path
+    format: str | None = None
+
+
+def named(out: str) -> Place:
+    """What `-o OUT` means: a folder that is there or ends in `/`, else by its suffix.
+
+    Raises UsageError for the suffix of a picture that cannot be written.
+    """
+    path = Path(out).expanduser()
+    suffix = path.suffix.lower()
+    if out.endswith(("/", os.sep)) or path.is_dir():
+        return Place(path)
+    if suffix in _OTHERS:
+        raise UsageError(f"{suffix} cannot be written; {', '.join(FORMATS)} can: {out}")
+    return Place(path, FORMATS.get(suffix))
+
+
+def unnamed(content: Path, style: Path, picture_format: str) -> Place:
+    """The picture in the current folder called after both, with a number where that is taken."""
+    names = candidates(f"{content.stem}-{style.stem}")
+    paths = (Path(f"{name}.{picture_format}") for name in names)
+    return Place(next(path for path in paths if not path.exists()), picture_format)
+
+
+@contextmanager
+def opened(place: Place, *, force: bool) -> Iterator["Out"]:
+    """An Out to publish through; its staging folder goes at the end, however that comes.
+
+    Raises OutputError before anything else happens: `place` is taken, and `force` not given,
+    or it cannot be written.
+    """
+    _check_free(place, force)
+    home = place.path.parent if place.format else place.path
+    made = place.format is None and not home.exists()
+    staging = None
+    try:
+        staging = _staging(home, make=made)
+        yield Out(place, staging)
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        if made:
+            with suppress(OSError):  # it holds a stage, or was never made
+                home.rmdir()
+
+
+def _check_free(place: Place, force: bool) -> None:
+    taken = (
+        [place.path] if place.format else [place.path / name for name in ("receipt.json", "stages")]
+    )
+    for path in taken:
+        if path.exists() and not force:
+            raise OutputError(f"{path} is already there; --force replaces it")
+
+
+def _staging(home: Path, *, make: bool) -> Path:
+    try:
+        if make:
+            home.mkdir()
+        return Path(tempfile.mkdtemp(prefix=".stylewatch-", dir=home))
+    except OSError as error:
+        raise OutputError(f"{home} cannot be written to: {error.strerror}") from error
+
+
+class Out:
+    """Publishes staged files, each whole."""
+
+    def __init__(self, place: Place, staging: Path) -> None:
+        self.place = place
+        self.staging = staging
+        self._begun = False
+
+    def publish(self, staged: str) -> None:
+        """Move the finished file `staging / staged` to where it belongs; raises OutputError.
+
+        Of all files of a job, a place for one picture takes the final one only.
+        """
+        source = self.staging / staged
+        with self._written():
+            if self.place.format is None:
+                self._clear()
+                target = self.place.path / staged
+                durable.make_folder(target.parent)
+                durable.move(source, target)
+            elif Path(staged).stem == "final":
+                durable.move(source, self.place.path)
+            else:
+                source.unlink()
+
+    def stage_inputs(self, pictures: Iterable[Path]) -> tuple[str, ...]:
+        """Copy `pictures` into the staging folder, so that the job can be repeated.
+
+        The names that `publish` takes: none where one picture is all that is wanted. Raises
+        OutputError.
+        """
+        if self.place.format is not None:
+            return ()
+        folder = self.staging / "inputs"
+        staged: list[str] = []
+        with self._written():
+            durable.make_folder(folder)
+            for picture in pictures:
+                names = (f"inputs/{stem}{picture.suffix}" for stem in candidates(picture.stem))
+                name = next(name for name in names if name not in staged)
+                durable.copy(picture.resolve(), self.staging / name)
+                staged.append(name)
+        return tuple(staged)
+
+    def _clear(self) -> None:
+        """Before the first file, take away what an earlier job left: its receipt before all."""
+        if self._begun:
+            return
+        self._begun = True
+        (self.place.path / "receipt.json").unlink(missing_ok=True)
+        for folder, pattern in (("stages", "[0-9]*.*"), ("inputs", "*"), (".", "final.*")):
+            for path in (self.place.path / folder).glob(pattern):
+                path.unlink()
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self.place.path} cannot be written: {error.strerror}") from error

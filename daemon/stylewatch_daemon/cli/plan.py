@@ -1,0 +1,114 @@
+"""From what a command line asks to the Order that a worker takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon import config
+from stylewatch_daemon.cli import options, out, repeat
+from stylewatch_daemon.errors import InputError, UsageError
+from stylewatch_daemon.execute.contract import Order
+from stylewatch_painter.recipe import Recipe
+
+_STARTS = ("content", "style", "noise", "mixed")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command line says; `given` are a job's settings by name, None where not said."""
+
+    pictures: tuple[Path, ...] = ()
+    output: str | None = None
+    receipt: Path | None = None
+    init: str | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    sets: tuple[str, ...] = ()
+    config_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done: the order's files are staged in no place yet."""
+
+    order: Order
+    recipe: Recipe
+    place: out.Place
+    debug: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """All that the painting is made from."""
+        init = (self.order.init,) if self.order.init else ()
+        return (self.order.content, *self.order.styles, *init)
+
+
+def make_plan(asked: Asked, scratch: Path) -> Plan:
+    """Everything that can be said before a backend is loaded; `scratch` is a folder to use.
+
+    Raises UsageError, SettingsError, InputError or RecipeError.
+    """
+    repeated = repeat.read(asked.receipt) if asked.receipt else None
+    pictures = _pictures(asked, repeated)
+    init = _init(asked, repeated)
+    place = out.named(asked.output) if asked.output else None
+    overrides = {
+        **(repeated.settings(scratch, len(pictures) - 1) if repeated else {}),
+        **_overrides(asked),
+        **({"job.format": place.format} if place and place.format else {}),
+    }
+    settings = config.load(asked.config_file, overrides)
+    order = Order(
+        name=pictures[0].stem,
+        settings=settings.job,
+        content=pictures[0],
+        styles=pictures[1:],
+        staging=scratch,
+        init=init,
+        backend_options=settings.backends.get(settings.job.backend, {}),
+        recipe_folders=settings.recipes,
+        max_pixels=settings.limits.max_pixels,
+    )
+    return Plan(
+        order=order,
+        recipe=settings.job.resolve(*settings.recipes),
+        place=place or out.unnamed(pictures[0], pictures[1], settings.job.format),
+        debug=settings.log.level == "debug",
+        remarks=tuple(repeated.differences(pictures)) if repeated else (),
+    )
+
+
+def _overrides(asked: Asked) -> dict[str, Any]:
+    given = {f"job.{key}": value for key, value in asked.given.items() if value is not None}
+    if asked.init is not None:
+        given["job.init"] = asked.init if asked.init in _STARTS else "picture"
+    return {**given, **options.parse_sets(asked.sets)}
+
+
+def _pictures(asked: Asked, repeated: repeat.Repeat | None) -> tuple[Path, ...]:
+    """The content and the styles; UsageError: too few are named, InputError: one is not there."""
+    pictures = asked.pictures or (repeated.pictures() if repeated else ())
+    if len(pictures) < len(("content", "style")):
+        raise UsageError("render takes a photograph and at least one style: CONTENT STYLE...")
+    for path in pictures:
+        _check_there(path)
+    return pictures
+
+
+def _init(asked: Asked, repeated: repeat.Repeat | None) -> Path | None:
+    if asked.init is None:
+        return repeated.init() if repeated else None
+    if asked.init in _STARTS:
+        return None
+    path = Path(asked.init)
+    if not path.exists() and path.name == asked.init and not path.suffix:
+        raise UsageError(f"--init takes {', '.join(_STARTS)} or a picture, got {asked.init!r}")
+    _check_there(path)
+    return path
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        what = "is a folder, not a picture" if path.is_dir() else "is not there"
+        raise InputError(f"{path} {what}")

@@ -1,0 +1,147 @@
+"""`stylewatch render`: one job directly, painted in this process, with no inbox."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylewatch_daemon.cli import options, out
+from stylewatch_daemon.cli.plan import Asked, Plan, make_plan
+from stylewatch_daemon.cli.progress import telling
+from stylewatch_daemon.cli.say import note, say, say_json
+from stylewatch_daemon.cli.words import duration, losses, memory
+from stylewatch_daemon.cli.words import size as in_pixels
+from stylewatch_daemon.errors import WorkerError
+from stylewatch_daemon.execute.contract import Done, Event, Order, Staged, Started
+
+Pictures = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="CONTENT STYLE", help="The photograph, and the painting or several."),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="OUT",
+        help="A picture (.png .jpg .webp .tiff), or a folder for the stages, the receipt and all."
+        " If not said: CONTENT-STYLE.png here.",
+    ),
+]  # fmt: skip
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT already.")]
+From = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="RECEIPT", help="Repeat the job of this receipt.json."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what it would take: sizes, steps, time, memory.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the receipt on stdout, as one line.")]
+
+
+def render(
+    context: typer.Context,
+    pictures: Pictures = None,
+    *,
+    output: Output = None,
+    recipe: options.Recipe = None,
+    schedule: options.Schedule_ = None,
+    backend: options.Backend = None,
+    device: options.Device = None,
+    size: options.Size = None,
+    steps: options.Steps = None,
+    save_every: options.SaveEvery = None,
+    seed: options.Seed = None,
+    init: options.Init = None,
+    strength: options.Strength = None,
+    sets: options.Sets = None,
+    receipt: From = None,
+    config_file: options.Config = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Paint CONTENT in the manner of one or more STYLE pictures, here and now."""
+    given = {"recipe": recipe, "schedule": schedule, "backend": backend, "device": device,
+             "size": size, "steps": steps, "save_every": save_every, "seed": seed,
+             "strength": strength}  # fmt: skip
+    asked = Asked(tuple(pictures or ()), output, receipt, init, given, tuple(sets or ()),
+                  config_file)  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
+        plan = make_plan(asked, Path(scratch))
+        context.obj.debug |= plan.debug
+        if dry_run:
+            _estimate(plan.order, json)
+        else:
+            _carry_out(plan, _How(force, json, quiet))
+
+
+@dataclass(frozen=True)
+class _How:
+    """What was asked of the manner rather than of the painting."""
+
+    force: bool
+    json: bool
+    quiet: bool
+
+
+def _carry_out(plan: Plan, how: _How) -> None:
+    if not how.quiet:
+        note("\n".join(plan.remarks))
+    if plan.recipe.schedule.steps == 0:
+        _measure(plan.order, how.json)
+        return
+    done = _paint(plan, how)
+    if how.json:
+        say_json(done.receipt)
+    elif not how.quiet:
+        say(str(plan.place.path))
+
+
+def _paint(plan: Plan, how: _How) -> Done:
+    inputs: tuple[str, ...] = ()
+    with out.opened(plan.place, force=how.force) as opened, telling(quiet=how.quiet) as begin:
+        tell = begin("")
+        for event in _work(replace(plan.order, staging=opened.staging)):
+            tell(event)
+            if isinstance(event, Started):
+                inputs = opened.stage_inputs(plan.pictures)
+            elif isinstance(event, Staged):
+                before = inputs if event.path == "receipt.json" else ()
+                for name in (*before, event.path):
+                    opened.publish(name)
+            elif isinstance(event, Done):
+                return event
+    raise WorkerError("the painting ended without a result")
+
+
+def _work(order: Order) -> Iterator[Event]:
+    from stylewatch_daemon.execute.worker import work
+    from stylewatch_painter.stage import go_on
+
+    yield from work(order, go_on)
+
+
+def _measure(order: Order, json: bool) -> None:
+    from stylewatch_daemon.execute.worker import measure
+
+    measured = measure(order)
+    if json:
+        say_json(measured)
+    else:
+        say(losses(measured))
+
+
+def _estimate(order: Order, json: bool) -> None:
+    from stylewatch_daemon.execute.worker import estimate
+
+    found = estimate(order)
+    if json:
+        say_json(asdict(found))
+        return
+    for pixels, steps in zip(found.sizes, found.steps, strict=True):
+        say(f"{steps} steps at {in_pixels(pixels)}")
+    say("time: " + ("unknown" if found.seconds is None else f"about {duration(found.seconds)}"))
+    say("memory: " + ("unknown" if found.memory is None else f"about {memory(found.memory)}"))

@@ -1,0 +1,97 @@
+"""A job done once more, by its receipt."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from stylewatch_daemon import durable
+from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.receipt import InputRecord, Receipt
+from stylewatch_daemon.settings import JobSettings
+from stylewatch_painter import recipe_book
+from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.mistakes import mistakes
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A receipt, and the folder where it lies."""
+
+    receipt: Receipt
+    folder: Path
+
+    def pictures(self) -> tuple[Path, ...]:
+        """The content and the styles, in the folder `inputs` beside the receipt.
+
+        Raises InputError where one is not there any more.
+        """
+        return tuple(self._find(one) for one in self._inputs)
+
+    def init(self) -> Path | None:
+        """The picture that the painting started from, where there was one; InputError as above."""
+        return next((self._find(one) for one in self.receipt.inputs if one.role == "init"), None)
+
+    def differences(self, pictures: tuple[Path, ...]) -> Iterator[str]:
+        """A sentence for each of `pictures` that is not the one of the receipt."""
+        if len(pictures) != len(self._inputs):
+            yield f"the receipt has {len(self._inputs)} pictures, here are {len(pictures)}"
+        for one, path in zip(self._inputs, pictures, strict=False):
+            if durable.digest(path.resolve()) != one.sha256:
+                yield f"{path} is not the {one.role} of the receipt, {one.name}: another result"
+
+    def settings(self, scratch: Path, styles: int) -> dict[str, Any]:
+        """The settings, by the dotted keys of config.yaml, that repeat it with so many `styles`.
+
+        Its recipe becomes a file in the folder `scratch`. Raises InputError where it makes no
+        sense.
+        """
+        try:
+            recipe = recipe_book.check(self.receipt.recipe).model_dump(mode="json")
+        except RecipeError as error:
+            raise InputError(f"this receipt cannot be repeated: {error}") from error
+        file = scratch / "recipe.yaml"
+        file.write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")
+        weights = tuple(one.weight for one in self._inputs[1:] if one.weight is not None)
+        job = JobSettings(
+            recipe=str(file),
+            seed=self.receipt.seed,
+            backend=self.receipt.backend.name,
+            style_weights=weights if len(weights) == styles else None,
+        )
+        return {f"job.{key}": value for key, value in job.model_dump().items()}
+
+    @property
+    def _inputs(self) -> tuple[InputRecord, ...]:
+        return tuple(one for one in self.receipt.inputs if one.role != "init")
+
+    def _find(self, wanted: InputRecord) -> Path:
+        """The file of an input: by its name, or under another by its digest."""
+        inputs = self.folder / "inputs"
+        named = inputs / Path(wanted.name).name
+        others = sorted(inputs.iterdir()) if inputs.is_dir() else []
+        files = [path for path in (named, *others) if path.is_file()]
+        same = (path for path in files if durable.digest(path.resolve()) == wanted.sha256)
+        found = next(same, named)
+        if not found.is_file():
+            option = "--init FILE" if wanted.role == "init" else "CONTENT STYLE..."
+            raise InputError(f"{named} is not there; say {option} beside --from")
+        return found
+
+
+def read(path: Path) -> Repeat:
+    """The receipt in the file `path`, or in the folder; InputError where there is none."""
+    file = path / "receipt.json" if path.is_dir() else path
+    try:
+        return Repeat(Receipt.model_validate(json.loads(file.read_bytes())), file.parent)
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        told = "; ".join(str(mistake) for mistake in mistakes(error, Receipt))
+        raise InputError(f"{file} is no receipt: {told}") from error
+    except ValueError as error:
+        raise InputError(f"{file} is no receipt: {error}") from error

@@ -1,0 +1,99 @@
+"""What the daemon does, told as it happens: through the log, and on a terminal by a moving line."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from stylewatch_daemon.cli.log import logging_as
+from stylewatch_daemon.cli.progress import Begin, Lines, Tell, moving
+from stylewatch_daemon.config import Log
+from stylewatch_daemon.execute.contract import Done, Progress, Staged, Started
+from stylewatch_daemon.job import Incomplete
+from stylewatch_daemon.reporter import Reporter
+
+
+@contextmanager
+def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
+    """A reporter as `settings` say; `quiet` leaves nothing but errors."""
+    with logging_as(settings, quiet=quiet) as log:
+        people = settings.format == "console" and sys.stderr.isatty()
+        if people and log.isEnabledFor(logging.INFO):
+            with moving() as begin:
+                yield Report(log, begin)
+        else:
+            yield Report(log, lambda job: Lines(lambda text: log.info(text, extra={"job": job})))
+
+
+class Report(Reporter):
+    """Tells `log` of everything; what tells of one painting's steps comes from `begin`."""
+
+    def __init__(self, log: logging.Logger, begin: Begin) -> None:
+        self._log = log
+        self._begin = begin
+        self._tells: dict[str, Tell] = {}
+
+    def watching(self, inboxes: Sequence[Path]) -> None:
+        """The inboxes are watched from now on."""
+        self._log.info("watching %s", ", ".join(str(inbox) for inbox in inboxes))
+
+    def taken(self, job: str) -> None:
+        """A pair was taken out of its inbox."""
+        self._log.info("taken", extra={"job": job})
+
+    def job_started(self, job: str, started: Started) -> None:
+        """The first step is about to be made."""
+        self._tells[job] = self._begin(job)
+        self._tells[job](started)
+
+    def progress(self, job: str, progress: Progress) -> None:
+        """A step was made."""
+        self._tells[job](progress)
+
+    def staged(self, job: str, path: Path) -> None:
+        """A file of the job is in the outbox."""
+        if job in self._tells and path.parent.name == "stages":
+            self._tells[job](Staged(f"stages/{path.name}"))
+        self._log.debug("%s is there", path, extra={"job": job})
+
+    def done(self, job: str, folder: Path) -> None:
+        """The painting and its receipt are in `folder`."""
+        self._end(job)
+        self._log.info("done, in %s", folder, extra={"job": job})
+
+    def refused(self, job: str, reason: str, folder: Path) -> None:
+        """The input cannot be painted; it lies in `folder` with the reason."""
+        self._end(job)
+        self._log.error("refused: %s; it lies in %s", reason, folder, extra={"job": job})
+
+    def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
+        """A try went wrong by a fault of ours; `for_good`: it was the last."""
+        self._end(job)
+        how = "failed for good" if for_good else "failed, and will be tried again"
+        level = logging.ERROR if for_good else logging.WARNING
+        self._log.log(level, "%s: %s", how, reason, extra={"job": job, "trace": trace})
+
+    def paused(self, what: str, reason: str) -> None:
+        """Something outside of us keeps a job, or an inbox, from going on; it waits."""
+        self._end(what)
+        self._log.error("waits: %s", reason, extra={"job": what})
+
+    def stopped(self, job: str, step: int) -> None:
+        """The job was interrupted; it goes on from `step` at the next start."""
+        self._end(job)
+        self._log.info("stopped; it goes on from step %d", step, extra={"job": job})
+
+    def incomplete(self, waiting: Sequence[Incomplete]) -> None:
+        """What waits for another half, whenever that changes."""
+        for one in waiting:
+            self._log.warning("waits for %s", one.waits_for, extra={"job": one.name})
+
+    def left_alone(self, path: Path, why: str) -> None:
+        """Something that will not be looked at: a link in an inbox, a damaged job."""
+        self._log.warning("%s is left alone: %s", path, why)
+
+    def _end(self, job: str) -> None:
+        tell = self._tells.pop(job, None)
+        if tell is not None:
+            tell(Done({}))

@@ -1,0 +1,72 @@
+"""`stylewatch run`: the daemon, or one look at what is there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stylewatch_daemon import config
+from stylewatch_daemon.cli import options
+from stylewatch_daemon.config import Config
+from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+
+
+def run(
+    context: typer.Context,
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="Take what is there, finish it and leave.")
+    ] = False,
+    config_file: options.Config = None,
+    inbox: Annotated[
+        Path | None, typer.Option(help="Watch this folder, not those in config.yaml.")
+    ] = None,
+    outbox: Annotated[Path | None, typer.Option(help="Put the paintings here.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep here what the daemon must remember.")
+    ] = None,
+    sets: options.Sets = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Watch the inboxes, and paint each pair that lands in one."""
+    overrides = options.parse_sets(sets)
+    if state is not None:
+        overrides["state.path"] = state
+    settings = config.load(config_file, overrides, inbox=inbox, outbox=outbox)
+    context.obj.debug |= settings.log.level == "debug"
+    ready = service_settings(settings, overrides)
+    from stylewatch_daemon import service
+    from stylewatch_daemon.cli.report import reporting
+
+    with reporting(settings.log, quiet=quiet) as reporter:
+        if not once:
+            service.watch(ready, reporter)
+            return
+        summary = service.once(ready, reporter)
+    raise typer.Exit(summary.exit_code)
+
+
+def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceSettings:
+    """What the service must know of `settings`; SettingsError where folders lie in one another.
+
+    What `overrides`, by the dotted keys of config.yaml, say of jobs beats every job.yaml.
+    """
+    ready = ServiceSettings(
+        inboxes=tuple(InboxSettings(one.path, one.outbox, one.after) for one in settings.inboxes),
+        state=settings.state.path,
+        quiet_s=settings.watch.quiet_s,
+        rescan_s=settings.watch.rescan_s,
+        polling=settings.watch.polling,
+        ignore=settings.watch.ignore,
+        default_style=settings.pairing.default_style,
+        styles=settings.pairing.styles,
+        job=settings.job,
+        overrides=config.job_part(overrides),
+        recipe_folders=settings.recipes,
+        backends=settings.backends,
+        max_pixels=settings.limits.max_pixels,
+        attempts=settings.limits.attempts,
+    )
+    ready.check()
+    return ready

@@ -1,0 +1,61 @@
+"""`stylewatch config`: checks the settings, shows those in force, describes them to editors."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from stylewatch_daemon import config
+from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli.run import service_settings
+from stylewatch_daemon.cli.say import say, say_json
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_plugins import registry
+from stylewatch_plugins.errors import BackendError
+
+app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
+
+File = Annotated[Path | None, typer.Argument(help="This config.yaml, not the one in force.")]
+
+
+@app.command()
+def check(file: File = None) -> None:
+    """Tell every mistake in config.yaml at once, each with its line."""
+    path = file or config.find()
+    settings = config.load(path)
+    service_settings(settings, {})
+    found = settings.backends.items()
+    told = [
+        f"{path}: backends.{name}: {why}" for name, given in found if (why := _wrong(name, given))
+    ]
+    if told:
+        raise SettingsError("\n".join(told))
+    say(f"{path} has no mistakes")
+
+
+def _wrong(name: str, given: Mapping[str, Any]) -> str | None:
+    """What a backend has against its options; only the backend itself knows them."""
+    try:
+        registry.load(name, given)
+    except BackendError as error:
+        return str(error)
+    return None
+
+
+@app.command()
+def show(file: File = None, sets: options.Sets = None, json: options.AsJson = False) -> None:
+    """Show the settings in force, the defaults included."""
+    path = file or config.find()
+    plain = config.load(path, options.parse_sets(sets)).model_dump(mode="json")
+    if json:
+        say_json(plain)
+    else:
+        say(f"# from {path}\n{yaml.safe_dump(plain, sort_keys=False, width=100)}".rstrip())
+
+
+@app.command()
+def schema() -> None:
+    """Print a JSON schema of config.yaml, for editors."""
+    say_json(config.Config.model_json_schema())

@@ -1,0 +1,158 @@
+"""A job to an executor, again if need be, until it is done, refused, failed, or has to wait.
+
+How a job ends is written down before it is done (`phase`), so that a start after a crash takes
+up what was cut off: inputs archived, then the receipt, then the job forgotten.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from stylewatch_daemon import job_settings
+from stylewatch_daemon.attempt import OnEvent, Try, crashes
+from stylewatch_daemon.errors import DaemonError, InputError, OutputError, SettingsError
+from stylewatch_daemon.execute.contract import Done, End, Event, Order, Refused, Stopped
+from stylewatch_daemon.journal import Journal
+from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.state import State
+
+OUR_FAULT = 70
+
+
+class Executor(Protocol):
+    """Where jobs are painted."""
+
+    def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
+        """The events of `order`, exactly one End last; Stopped soon after `stopping()`."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job stands now; `paused` by something outside of us, `exit_code` as in sysexits."""
+
+    kind: Literal["done", "refused", "failed", "paused", "stopped"]
+    job: str
+    reason: str = ""
+    exit_code: int = 0
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """Brings jobs to their ends."""
+
+    settings: ServiceSettings
+    state: State
+    executor: Executor
+    reporter: Reporter
+    stopping: Callable[[], bool]
+
+    def run(self, journal: Journal, on_event: OnEvent) -> Outcome:
+        """Bring the job to its end, or as far as it goes now; `on_event` hears of every event."""
+        while True:
+            try:
+                after = self._go_on(journal, on_event)
+            except OSError as error:
+                return self._paused(journal, error)
+            if isinstance(after, Outcome):
+                return after
+            journal = after
+
+    def _go_on(self, journal: Journal, on_event: OnEvent) -> Journal | Outcome:
+        if journal.phase == "ending":
+            return self._finish(journal)
+        if journal.phase in ("refusing", "failing"):
+            return self._refuse(journal)
+        if crashes(journal.attempts) >= self.settings.attempts:
+            reason = journal.attempts[-1].reason or "the daemon or its worker was killed"
+            reason = f"tried {len(journal.attempts)} times, the last time: {reason}"
+            return self.state.save(journal, phase="failing", reason=reason)
+        return self._try(journal, on_event)
+
+    def _try(self, journal: Journal, on_event: OnEvent) -> Journal | Outcome:
+        """One attempt; the journal to go on with, or an Outcome where that is all for now."""
+        one = Try(journal, self.state, self.reporter)
+        try:
+            settings = job_settings.settle(self.settings, self.state.job_file(journal))
+            order = one.begin(settings, self.settings)
+        except (InputError, SettingsError) as error:
+            return self.state.save(one.journal, phase="refusing", reason=str(error))
+        except OSError as error:
+            return self._paused(one.journal, error)
+        try:
+            # Closed whatever happens: a worker must not paint on for a job that was given up.
+            with closing(self.executor.run(order, self.stopping)) as events:
+                end = one.run(events, on_event)
+        except OSError as error:
+            with suppress(OSError):  # else it counts as cut off, which is bearable
+                one.end("paused", _in_words(error))
+            return self._paused(one.journal, error)
+        return self._ended(one, end)
+
+    def _ended(self, one: Try, end: End) -> Journal | Outcome:
+        name = one.name
+        if isinstance(end, Done):
+            one.end("done", phase="ending")
+        elif isinstance(end, Refused):
+            one.end("refused", end.reason, phase="refusing")
+        elif isinstance(end, Stopped) or self.stopping():
+            one.end("stopped")
+            step = end.step if isinstance(end, Stopped) else 0
+            self.reporter.stopped(name, step)
+            return Outcome("stopped", name)
+        elif end.exit_code != OUR_FAULT:
+            one.end("paused", end.reason)
+            self.reporter.paused(name, end.reason)
+            return Outcome("paused", name, end.reason, end.exit_code)
+        else:
+            one.end("failed", end.reason)
+            self.reporter.failed(name, end.reason, end.trace, for_good=False)
+        return one.journal
+
+    def _finish(self, journal: Journal) -> Outcome:
+        """Archive the inputs, publish the receipt, forget the job; each only if not yet done."""
+        outbox, name = Outbox(journal.outbox), journal.place or journal.name
+        folder = outbox.root / name
+        if outbox.has_receipt(journal.id):
+            if journal.after == "archive":
+                outbox.archive(journal.id, folder, self.state.job(journal).moved)
+            self.reporter.staged(name, outbox.publish(journal.id, folder, RECEIPT))
+        outbox.clear(journal.id)
+        self.state.finish(journal)
+        self.reporter.done(name, folder)
+        return Outcome("done", name)
+
+    def _refuse(self, journal: Journal) -> Outcome:
+        """Put the inputs and the reason where the user looks, and forget the job."""
+        outbox, name = Outbox(journal.outbox), journal.place or journal.name
+        where = RefusedAs(
+            name, journal.refused_as, lambda place: self.state.save(journal, refused_as=place)
+        )
+        folder = outbox.refuse(journal.id, self.state.own_files(journal), journal.reason, where)
+        outbox.clear(journal.id)
+        if journal.place is not None:
+            outbox.drop_empty(journal.place)
+        self.state.finish(journal)
+        if journal.phase == "failing":
+            self.reporter.failed(name, journal.reason, "", for_good=True)
+            return Outcome("failed", name, journal.reason, OUR_FAULT)
+        self.reporter.refused(name, journal.reason, folder)
+        return Outcome("refused", name, journal.reason, InputError.exit_code)
+
+    def _paused(self, journal: Journal, error: OSError) -> Outcome:
+        name, reason = journal.place or journal.name, _in_words(error)
+        self.reporter.paused(name, reason)
+        return Outcome("paused", name, reason, OutputError.exit_code)
+
+
+def _in_words(error: OSError) -> str:
+    if isinstance(error, DaemonError):
+        return str(error)
+    return f"{error.filename or 'the disk'}: {error.strerror or error}"

@@ -1,0 +1,54 @@
+"""Every error the daemon raises on purpose, as one tree, by what a caller can do about it.
+
+    DaemonError
+    ├── SettingsError      config.yaml or job.yaml is wrong: mend it (exit 78)
+    ├── UsageError         the command line is wrong (exit 64)
+    ├── InputError         what was dropped cannot be painted: refuse it (exit 65)
+    ├── UnavailableError   a backend, a device or the weights are not there (exit 69)
+    ├── OutputError        the outbox or the output cannot be written (exit 73)
+    └── WorkerError        a worker failed by our own fault (exit 70)
+
+Messages say in one sentence what was met and what helps.
+"""
+
+
+class DaemonError(Exception):
+    """Root of everything the daemon raises on purpose; `exit_code` is as in sysexits."""
+
+    exit_code = 70
+
+
+class SettingsError(DaemonError, ValueError):
+    """A config.yaml or a job.yaml is wrong; the message tells every mistake."""
+
+    exit_code = 78
+
+
+class UsageError(DaemonError, ValueError):
+    """The command line is wrong, `--set` included."""
+
+    exit_code = 64
+
+
+class InputError(DaemonError, ValueError):
+    """What was dropped cannot be painted."""
+
+    exit_code = 65
+
+
+class UnavailableError(DaemonError):
+    """A backend, a device or the weights are not there."""
+
+    exit_code = 69
+
+
+class OutputError(DaemonError, OSError):
+    """The outbox or the output cannot be written."""
+
+    exit_code = 73
+
+
+class WorkerError(DaemonError):
+    """A worker failed by our own fault."""
+
+    exit_code = 70

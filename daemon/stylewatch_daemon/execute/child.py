@@ -1,0 +1,83 @@
+"""The inside of a worker process: takes orders from a pipe, paints them, sends events back.
+
+It leaves at once when the supervisor is gone, so that no two of them ever write the same files.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, Final
+
+from filelock import FileLock
+
+from stylewatch_daemon.execute.contract import Done, Event, Failed, Order, Refused, Stopped
+from stylewatch_daemon.execute.ends import as_end
+from stylewatch_plugins.contract import Wish
+
+STOP: Final = "stop"
+"""What the supervisor says to end an order at its next step."""
+
+Work = Callable[[Order, Callable[[], Wish]], Iterator[Event]]
+
+
+def serve(orders: Connection, work: str, lock: Path) -> None:
+    """Paint with `work` (`module:function`) what comes through `orders` until that closes.
+
+    One process at a time does so under `lock`: after a crash of the supervisor, the next one's
+    child waits here until the last one's is gone. To signals the supervisor alone listens.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    with FileLock(lock):
+        while (order := _receive(orders)) is not None:
+            if order != STOP:  # said after the end of the order that it was meant for
+                _serve_one(orders, order, work)
+
+
+def _serve_one(orders: Connection, order: Order, work: str) -> None:
+    """Send the events of one order, exactly one End last."""
+    stopping = False
+
+    def wish() -> Wish:
+        nonlocal stopping
+        while not stopping and orders.poll():
+            stopping = _receive(orders) in (STOP, None)
+        return Wish.STOP if stopping else Wish.GO_ON
+
+    try:
+        paint: Work = resolve_name(work)
+        for event in paint(order, wish):
+            _send(orders, event)
+            if isinstance(event, Done | Stopped | Refused | Failed):
+                return
+        _send(orders, Failed("a fault of our own: the worker ended without saying how"))
+    except Exception as error:
+        _send(orders, as_end(error))
+
+
+def _receive(orders: Connection) -> Any:
+    """What the supervisor says next; None when it will say no more."""
+    try:
+        return orders.recv()
+    except (EOFError, ConnectionError):
+        return None
+
+
+def _send(orders: Connection, event: Event) -> None:
+    try:
+        orders.send(event)
+    except ConnectionError:
+        raise SystemExit(1) from None  # there is nobody to paint for
+
+
+def _leave_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,105 @@
+"""What goes to a worker and what comes back: an Order in, Events out, exactly one End last."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon.settings import JobSettings
+
+
+@dataclass(frozen=True)
+class Order:
+    """One attempt at one job; plain values, so that it can go to another process.
+
+    The files named here are the daemon's own copies: nobody else writes them. Finished files
+    are left under `staging` (on the outbox's own file system) for the one who gave the order
+    to publish. `checkpoint` is where the attempt keeps what it needs to go on.
+    """
+
+    name: str
+    settings: JobSettings
+    content: Path
+    styles: tuple[Path, ...]
+    staging: Path
+    init: Path | None = None
+    checkpoint: Path | None = None
+    backend_options: Mapping[str, Any] = field(default_factory=dict)
+    recipe_folders: tuple[Path, ...] = ()
+    max_pixels: int = 40_000_000
+    attempts: tuple[Mapping[str, Any], ...] = ()
+    """How earlier attempts ended, for the receipt."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """The pictures are read and the backend is ready. Sizes are (width, height) in pixels."""
+
+    backend: str
+    device: str
+    sizes: tuple[tuple[int, int], ...]
+    steps_at: tuple[int, ...]
+    """The steps at each of the sizes."""
+    step: int = 0
+    """The step that a checkpoint brought us to."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """All steps, over all sizes."""
+        return sum(self.steps_at)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step was made; `loss` is the total before it, `seconds` count from the job's start."""
+
+    step: int
+    steps: int
+    size: tuple[int, int]
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A file stands whole and synced at `staging / path`; publish it, replacing an older one."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end: all files are staged, the receipt last."""
+
+    receipt: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The end: told to stop; the checkpoint stands at `step`."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The end: this input, or its settings, cannot be painted; `reason` is for the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The end: something that another try may mend, or a fault of ours.
+
+    `exit_code` is as in sysexits: 69 backend or device not there, 73 cannot write, 70 ours.
+    """
+
+    reason: str
+    exit_code: int = 70
+    trace: str = ""
+
+
+End = Done | Stopped | Refused | Failed
+Event = Started | Progress | Staged | End

@@ -1,0 +1,168 @@
+"""The story of one painting: its files as they are staged, its losses, at the end the receipt."""
+
+import csv
+import hashlib
+import io
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from stylewatch_daemon import durable
+from stylewatch_daemon.execute.contract import Order, Staged
+from stylewatch_daemon.execute.prepare import Prepared
+from stylewatch_daemon.receipt import Receipt
+from stylewatch_painter.encode import encode, suffix
+from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
+
+_LEAST_DIGITS = 4  # of a stage's number
+
+
+@dataclass(eq=False)
+class Story:
+    """All that is reported of one painting, over all its attempts."""
+
+    order: Order
+    prepared: Prepared
+    seen: Provenance
+    started: str
+    seconds_before: float = 0.0
+    rows: list[list[float]] = field(default_factory=list)
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    step: int = 0
+    decided: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What `auto` came to, by the backend that had to decide."""
+    began: float = field(default_factory=time.monotonic)
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, order: Order, prepared: Prepared, remembered: Mapping[str, Any]) -> "Story":
+        """A fresh story, or what an earlier attempt remembered of it."""
+        seen = prepared.backend.provenance(prepared.task)
+        now = datetime.now(UTC).isoformat()
+        story = cls(order, prepared, seen, **{"started": now, **remembered})
+        story.decided.setdefault(seen.name, dict(seen.decided))
+        return story
+
+    def remember(self) -> dict[str, Any]:
+        """What the next attempt must know, as plain JSON values."""
+        return {
+            "started": self.started,
+            "seconds_before": self.seconds,
+            "rows": self.rows,
+            "stages": self.stages,
+            "columns": self.columns,
+            "step": self.step,
+            "decided": self.decided,
+        }
+
+    @property
+    def seconds(self) -> float:
+        """How long the painting took so far, all attempts together."""
+        return self.seconds_before + time.monotonic() - self.began
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Where the painting departs from what was asked, in sentences."""
+        return (*self.prepared.task.recipe.notes, *self.seen.warnings)
+
+    def add(self, step: Step) -> None:
+        """Take in a step and its losses."""
+        named = dict(_flat(step.losses))
+        self.columns = list(named)
+        self.step = step.step
+        self.rows.append([step.step, *step.size, round(step.seconds, 3), *named.values()])
+
+    def stage(self, stage: Stage) -> Iterator[Staged]:
+        """Leave the picture of a stage, and the losses so far."""
+        digits = max(_LEAST_DIGITS, len(str(stage.steps)))
+        name = f"stages/{stage.step:0{digits}}{suffix(self.order.settings.format)}"
+        content = self._encoded(stage)
+        yield self._staged(name, content)
+        self.stages.append(
+            {
+                "file": name,
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "step": stage.step,
+                "seconds": round(stage.seconds, 3),
+                "losses": stage.losses.as_json(),
+            }
+        )
+        yield self._staged("losses.csv", self._table())
+
+    def end(self, stage: Stage) -> Iterator[Staged]:
+        """Leave the final picture and, last of all, the receipt."""
+        final = f"final{suffix(self.order.settings.format)}"
+        yield self._staged(final, self._encoded(stage))
+        state = "done" if stage.step == stage.steps else "finished"
+        receipt = self._receipt(state, final, stage)
+        self.receipt = receipt.model_dump(mode="json", exclude_none=True)
+        yield self._staged("receipt.json", receipt.as_json().encode())
+
+    def _encoded(self, stage: Stage) -> bytes:
+        settings = self.order.settings
+        rounding = self.prepared.task.recipe.schedule.rounding
+        return encode(
+            stage.picture, format=settings.format, quality=settings.quality, rounding=rounding
+        )
+
+    def _staged(self, name: str, content: bytes) -> Staged:
+        path = self.order.staging / name
+        path.parent.mkdir(exist_ok=True)
+        durable.write(path, content)
+        return Staged(name)
+
+    def _table(self) -> bytes:
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["step", "width", "height", "seconds", *self.columns])
+        table.writerows(self.rows)
+        return text.getvalue().encode()
+
+    def _receipt(self, state: str, final: str, stage: Stage) -> Receipt:
+        task, seen = self.prepared.task, self.seen
+        height, width, _ = stage.picture.shape
+        attempt = {
+            "backend": seen.name,
+            "device": seen.device,
+            "decided": dict(seen.decided),
+            "ended": state,
+        }
+        plain = {
+            "job": self.order.name,
+            "state": state,
+            "recipe": task.recipe.model_dump(mode="json"),
+            "backend": {
+                key: getattr(seen, key) for key in ("name", "version", "device", "precision")
+            },
+            "weights": dict(seen.weights) or None,
+            "size": (width, height),
+            "seed": task.seed,
+            "inputs": self.prepared.inputs,
+            "stages": self.stages,
+            "final": final,
+            "losses": stage.losses.as_json(),
+            "attempts": (*self.order.attempts, attempt),
+            "warnings": self.warnings,
+            "started": self.started,
+            "finished": datetime.now(UTC),
+            "seconds": round(self.seconds, 3),
+            "version": version("stylewatch"),
+        }
+        return Receipt.model_validate(plain)
+
+
+def _flat(losses: Losses) -> Iterator[tuple[str, float]]:
+    """The columns of the table: the total, then every term's own value."""
+    yield "total", losses.total
+    for layer, term in losses.content.items():
+        yield f"content.{layer}", term.value
+    for style, layers in losses.style.items():
+        name = "style" if len(losses.style) == 1 else style
+        for layer, term in layers.items():
+            yield f"{name}.{layer}", term.value
+    if losses.tv is not None:
+        yield "tv", losses.tv.value

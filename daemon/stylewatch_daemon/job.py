@@ -1,0 +1,61 @@
+"""One pair of pictures on its way through, frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A complete pair, still in the inbox.
+
+    `name` is its name in the outbox, with `/` where the inbox had folders. The files in
+    `shared` (an album's style, a picture of the style library) serve other jobs too and stay.
+    """
+
+    name: str
+    content: Path
+    styles: tuple[Path, ...]
+    init: Path | None = None
+    masks: tuple[Path, ...] = ()
+    job_file: Path | None = None
+    shared: frozenset[Path] = frozenset()
+    folder: Path | None = None
+    """The job's own folder in the inbox, which goes when it is empty."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of the pair, the content first."""
+        rest = (self.init, *self.masks, self.job_file)
+        return (self.content, *self.styles, *(path for path in rest if path is not None))
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """Something that waits for its other half; `waits_for` says for what, in words."""
+
+    name: str
+    waits_for: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A claimed pair: its files are the daemon's own, in `folder`.
+
+    `settings` is the mapping of its job.yaml, not yet checked; `after` what becomes of the
+    inputs (archive, keep, delete); `outbox` where the painting goes, under `name`.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    outbox: Path
+    content: Path
+    styles: tuple[Path, ...]
+    init: Path | None = None
+    masks: tuple[Path, ...] = ()
+    settings: Mapping[str, Any] | None = None
+    after: str = "archive"
+    moved: tuple[Path, ...] = ()
+    """The files in `folder` that were taken out of the inbox, and so go to the archive."""

@@ -1,0 +1,102 @@
+"""The receipt: what was done, with what, and the digests of it all; its form only ever grows."""
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class TermRecord(_Record):
+    """A loss term: its value by the recipe's own formula, its weight in the total."""
+
+    value: float
+    weight: float
+    gradient_weight: float | None = None
+
+
+class LossesRecord(_Record):
+    """`total` is the sum of value x weight; with several styles `style` has an entry for each."""
+
+    total: float
+    content: dict[str, TermRecord]
+    style: dict[str, TermRecord | dict[str, TermRecord]]
+    tv: TermRecord | None = None
+
+
+class BackendRecord(_Record):
+    """What painted."""
+
+    name: str
+    version: str
+    device: str
+    precision: str
+
+
+class WeightsRecord(_Record):
+    """The trained network."""
+
+    name: str
+    sha256: str
+    bits: int
+
+
+class InputRecord(_Record):
+    """A picture that came in; `weight` is a style's share, `converted` what was done on reading."""
+
+    role: str
+    name: str
+    sha256: str
+    size: Size
+    converted: tuple[str, ...]
+    weight: float | None = None
+
+
+class StageRecord(_Record):
+    """A stage as written; its losses belong to the float picture before the step."""
+
+    file: str
+    sha256: str
+    step: int
+    seconds: float
+    losses: LossesRecord
+
+
+class AttemptRecord(_Record):
+    """One attempt: where, what `auto` decided, and how it ended."""
+
+    backend: str
+    device: str | None = None
+    decided: dict[str, Any] = {}
+    ended: str
+
+
+class Receipt(_Record):
+    """The whole receipt; times are UTC, durations in seconds."""
+
+    job: str
+    state: Literal["done", "finished", "cancelled"]
+    recipe: dict[str, Any]
+    backend: BackendRecord
+    weights: WeightsRecord | None = None
+    size: Size
+    seed: int
+    inputs: tuple[InputRecord, ...]
+    stages: tuple[StageRecord, ...]
+    final: str
+    losses: LossesRecord
+    attempts: tuple[AttemptRecord, ...]
+    warnings: tuple[str, ...]
+    started: AwareDatetime
+    finished: AwareDatetime
+    seconds: float
+    version: str
+
+    def as_json(self) -> str:
+        """The receipt as it is written."""
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"

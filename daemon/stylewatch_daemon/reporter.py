@@ -1,0 +1,47 @@
+"""Who is told what the daemon does: hooks, all empty, for whoever shows or counts it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stylewatch_daemon.execute.contract import Progress, Started
+from stylewatch_daemon.job import Incomplete
+
+
+class Reporter:
+    """Override what you want to hear of. Jobs go by their names in the outbox."""
+
+    def watching(self, inboxes: Sequence[Path]) -> None:
+        """The inboxes are watched from now on."""
+
+    def taken(self, job: str) -> None:
+        """A pair was taken out of its inbox."""
+
+    def job_started(self, job: str, started: Started) -> None:
+        """The first step is about to be made."""
+
+    def progress(self, job: str, progress: Progress) -> None:
+        """A step was made."""
+
+    def staged(self, job: str, path: Path) -> None:
+        """A file of the job is in the outbox."""
+
+    def done(self, job: str, folder: Path) -> None:
+        """The painting and its receipt are in `folder`."""
+
+    def refused(self, job: str, reason: str, folder: Path) -> None:
+        """The input cannot be painted; it lies in `folder` with the reason."""
+
+    def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
+        """A try went wrong by a fault of ours; `for_good`: there will be no other."""
+
+    def paused(self, what: str, reason: str) -> None:
+        """Something outside of us keeps a job, or an inbox, from going on; it waits."""
+
+    def stopped(self, job: str, step: int) -> None:
+        """The job was interrupted; it goes on from `step` at the next start."""
+
+    def incomplete(self, waiting: Sequence[Incomplete]) -> None:
+        """What waits for another half, whenever that changes."""
+
+    def left_alone(self, path: Path, why: str) -> None:
+        """Something that will not be looked at: a link in an inbox, a damaged job."""

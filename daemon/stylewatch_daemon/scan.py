@@ -1,0 +1,92 @@
+"""What lies in an inbox: one walk, which looks at names and sizes and opens nothing."""
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import translate
+from pathlib import Path
+
+IGNORED = (
+    ".*", "*~", "~$*", "~syncthing~*", "*.part", "*.partial", "*.filepart", "*.crdownload",
+    "*.download", "*.tmp", "*.temp", "*.swp", "*.!ut", "thumbs.db", "desktop.ini",
+    "@eadir", "__macosx", "lost+found", "_refused",
+)  # fmt: skip
+"""Names, of files and folders, that browsers, editors, sync tools and systems make for themselves;
+`.*` takes in rsync's and Syncthing's."""
+
+_ODD = (
+    (stat.S_ISLNK, "a link, and links are not followed"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What tells that a file is still the same: `size` in bytes, `mtime_ns` in nanoseconds."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The regular files of an inbox, and what was left alone, with the reason."""
+
+    files: Mapping[Path, Look] = field(default_factory=dict)
+    left: Mapping[Path, str] = field(default_factory=dict)
+
+
+def scan(inbox: Path, ignore: Iterable[str] = ()) -> Listing:
+    """All files under `inbox`; names that match IGNORED or `ignore`, in any case, do not count.
+
+    Links are not followed. Folders that cannot be read are left alone, an inbox too.
+    """
+    ignored = re.compile("|".join(translate(one.casefold()) for one in (*IGNORED, *ignore)))
+    files: dict[Path, Look] = {}
+    left: dict[Path, str] = {}
+    folders = [inbox]
+    while folders:
+        folder = folders.pop()
+        try:
+            for path, status in _entries(folder, ignored):
+                if stat.S_ISDIR(status.st_mode):
+                    folders.append(path)
+                elif stat.S_ISREG(status.st_mode):
+                    files[path] = _look(status)
+                else:
+                    left[path] = _odd(status.st_mode)
+        except OSError as error:
+            left[folder] = f"not readable: {error.strerror}"
+    return Listing(files, left)
+
+
+def look(path: Path) -> Look | None:
+    """The look of the regular file `path`; None where there is none."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return _look(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _entries(folder: Path, ignored: re.Pattern[str]) -> Iterator[tuple[Path, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if ignored.match(entry.name.casefold()):
+                continue
+            try:
+                yield Path(entry.path), entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # gone since it was listed
+                continue
+
+
+def _look(status: os.stat_result) -> Look:
+    return Look(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _odd(mode: int) -> str:
+    return next((what for is_a, what in _ODD if is_a(mode)), "not a regular file")

@@ -1,0 +1,59 @@
+"""What the daemon must be told to begin: plain values, frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.settings import JobSettings
+
+
+@dataclass(frozen=True)
+class InboxSettings:
+    """A folder to watch, where its paintings go, and what becomes of its pictures."""
+
+    path: Path
+    outbox: Path
+    after: Literal["archive", "keep", "delete"] = "archive"
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """Settings of a run; times in seconds.
+
+    `job` holds for what a job.yaml does not say, `overrides` (as job.yaml has them) beat it.
+    `styles` is the library that `default_style` is looked up in. `backends` are options by
+    backend. After `idle_s` without work the worker process is let go.
+    """
+
+    inboxes: tuple[InboxSettings, ...]
+    state: Path
+    quiet_s: float = 2.0
+    rescan_s: float = 60.0
+    polling: Literal["auto", "yes", "no"] = "auto"
+    ignore: tuple[str, ...] = ()
+    default_style: str | None = None
+    styles: Path = Path("styles")
+    job: JobSettings = field(default_factory=JobSettings)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    recipe_folders: tuple[Path, ...] = ()
+    backends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    max_pixels: int = 40_000_000
+    attempts: int = 3
+    idle_s: float = 60.0
+
+    def check(self) -> None:
+        """Raise SettingsError where what we write, or styles, would be taken for dropped."""
+        ours = [("outbox", inbox.outbox) for inbox in self.inboxes]
+        ours.append(("state folder", self.state))
+        if self.default_style is not None:
+            ours.append(("style library", self.styles))
+        for inbox in self.inboxes:
+            others = [("inbox", other.path) for other in self.inboxes if other is not inbox]
+            for what, path in (*ours, *others):
+                if path.resolve().is_relative_to(inbox.path.resolve()):
+                    raise SettingsError(
+                        f"the {what} {path} lies in the inbox {inbox.path}: "
+                        "give it a place outside, or it would be painted itself"
+                    )

@@ -1,0 +1,149 @@
+"""Where a painting goes: one picture or a folder, whole or not at all, never over another."""
+
+from pathlib import Path
+
+import pytest
+
+from stylewatch_daemon.cli import out
+from stylewatch_daemon.errors import OutputError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, a test's own."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def publish(opened: out.Out, *names: str) -> None:
+    """Stage a file of each name, with its name inside, and publish it."""
+    for name in names:
+        path = opened.staging / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+        opened.publish(name)
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("said", "form"),
+    [("a.png", "png"), ("a.JPG", "jpg"), ("b/a.jpeg", "jpg"), ("a.webp", "webp"),
+     ("a.tif", "tiff"), ("a", None), ("a.b", None), ("a.png/", None)],
+)  # fmt: skip
+def test_the_suffix_says_the_format_and_none_means_a_folder(said: str, form: str | None) -> None:
+    assert out.named(said).format == form
+
+
+def test_a_folder_that_is_there_is_a_folder_whatever_its_name(here: Path) -> None:
+    (here / "odd.png").mkdir()
+    assert out.named("odd.png").format is None
+
+
+def test_a_picture_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"\.gif cannot be written; \.png, "):
+        out.named("a.gif")
+
+
+def test_a_painting_without_a_name_is_called_after_both_pictures(here: Path) -> None:
+    wanted = Path("a/sea.jpg"), Path("b/wave.png")
+    assert out.unnamed(*wanted, "png").path == Path("sea-wave.png")
+    (here / "sea-wave.png").touch()
+    assert out.unnamed(*wanted, "png").path == Path("sea-wave-2.png")
+
+
+def test_of_all_files_a_picture_is_the_final_one(here: Path) -> None:
+    with out.opened(out.named("painted.png"), force=False) as opened:
+        publish(opened, "stages/0001.png", "losses.csv", "final.png", "receipt.json")
+        assert opened.stage_inputs([here / "never-read.jpg"]) == ()
+    assert files(here) == {"painted.png"}
+    assert (here / "painted.png").read_text() == "final.png"
+
+
+def test_a_folder_gets_everything(here: Path) -> None:
+    names = {"stages/0001.png", "losses.csv", "final.png", "receipt.json"}
+    with out.opened(out.named("painted"), force=False) as opened:
+        publish(opened, *names)
+    assert files(here / "painted") == names
+
+
+def test_inputs_with_the_same_name_are_all_kept(here: Path) -> None:
+    for folder in ("one", "two"):
+        (here / folder).mkdir()
+        (here / folder / "a.jpg").write_text(folder)
+    with out.opened(out.named("painted"), force=False) as opened:
+        staged = opened.stage_inputs([here / "one/a.jpg", here / "two/a.jpg"])
+        for name in staged:
+            opened.publish(name)
+    assert staged == ("inputs/a.jpg", "inputs/a-2.jpg")
+    assert (here / "painted/inputs/a-2.jpg").read_text() == "two"
+
+
+def test_an_input_may_be_a_link(here: Path) -> None:
+    (here / "real.jpg").write_text("real")
+    (here / "link.jpg").symlink_to("real.jpg")
+    with out.opened(out.named("painted"), force=False) as opened:
+        assert opened.stage_inputs([here / "link.jpg"]) == ("inputs/link.jpg",)
+        assert (opened.staging / "inputs/link.jpg").read_text() == "real"
+
+
+@pytest.mark.parametrize("taken", ["a.png", "b/receipt.json", "b/stages/0001.png"])
+def test_what_is_there_is_not_replaced_unless_that_is_asked_for(here: Path, taken: str) -> None:
+    (here / taken).parent.mkdir(exist_ok=True, parents=True)
+    (here / taken).write_text("mine")
+    place = out.named(taken.partition("/")[0])
+    with (
+        pytest.raises(OutputError, match="is already there; --force replaces it"),
+        out.opened(place, force=False),
+    ):
+        pass
+    with out.opened(place, force=True) as opened:
+        assert (here / taken).read_text() == "mine"
+        publish(opened, "final.png", "receipt.json")
+    assert taken.endswith("0001.png") or (here / taken).read_text() != "mine"
+
+
+def test_a_folder_that_is_used_again_keeps_no_stage_of_the_job_before(here: Path) -> None:
+    with out.opened(out.named("painted"), force=False) as opened:
+        publish(opened, "stages/0900.png", "final.jpg", "receipt.json")
+    (here / "painted/mine.txt").write_text("mine")
+    with out.opened(out.named("painted"), force=True) as opened:
+        publish(opened, "stages/0001.png")
+    assert files(here / "painted") == {"stages/0001.png", "mine.txt"}
+
+
+def test_nothing_is_left_where_nothing_was_painted(here: Path) -> None:
+    for name in ("painted", "painted.png"):
+        with pytest.raises(KeyboardInterrupt), out.opened(out.named(name), force=False) as opened:
+            (opened.staging / "half.png").touch()
+            raise KeyboardInterrupt
+    assert list(here.iterdir()) == []
+
+
+def test_the_stages_so_far_stay_in_a_folder(here: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), out.opened(out.named("painted"), force=False) as opened:
+        publish(opened, "stages/0001.png")
+        raise KeyboardInterrupt
+    assert files(here) == {"painted/stages/0001.png"}
+
+
+@pytest.mark.parametrize("said", ["absent/a.png", "absent/painted/", "file/a.png", "file/painted"])
+def test_a_place_that_cannot_be_written_is_told_at_once(here: Path, said: str) -> None:
+    (here / "file").touch()
+    with (
+        pytest.raises(OutputError, match="cannot be written to: "),
+        out.opened(out.named(said), force=False),
+    ):
+        pass
+
+
+def test_a_disk_that_fails_on_the_way_is_told(here: Path) -> None:
+    with out.opened(out.named("a.png"), force=False) as opened:
+        (opened.staging / "final.png").touch()
+        (here / "a.png").mkdir()
+        with pytest.raises(OutputError, match=r"a\.png cannot be written: "):
+            opened.publish("final.png")

@@ -1,0 +1,105 @@
+"""How a painting is told to get on."""
+
+import io
+import sys
+
+import pytest
+
+from stylewatch_daemon.cli.progress import EVERY_S, Clock, Lines, telling
+from stylewatch_daemon.cli.say import note
+from stylewatch_daemon.execute.contract import Done, Event, Progress, Staged, Started
+
+# 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
+STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5), warnings=("only colours",))
+
+
+def step(number: int, seconds: float) -> Progress:
+    return Progress(number, 15, (8, 8) if number <= 10 else (16, 16), 0.5, seconds)
+
+
+class Now:
+    """A clock that is set by hand, in seconds."""
+
+    time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def test_the_time_left_goes_by_pixels_and_not_by_steps() -> None:
+    clock = Clock(STARTED)
+    assert clock.left(step(1, 3.0)) is None
+    # nine steps of 64 pixels took 5.76 s: a hundred pixels a second, and 1344 to go
+    assert clock.left(step(10, 3.0 + 5.76)) == pytest.approx((5 * 256) / 100)
+    assert clock.left(step(12, 3.0 + 5.76 + 5.12)) == pytest.approx((3 * 256) / 100)
+
+
+def test_at_the_end_no_time_is_left_to_tell() -> None:
+    clock = Clock(STARTED)
+    clock.left(step(1, 3.0))
+    assert clock.left(step(15, 9.0)) is None
+
+
+def test_plain_lines_come_at_the_start_and_at_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(note, Now())
+    events: list[Event] = [
+        STARTED,
+        step(1, 1),
+        step(2, 2),
+        Staged("stages/0002.png"),
+        Staged("losses.csv"),
+    ]
+    for event in (*events, Staged("final.png"), Done({})):
+        lines(event)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [
+        "stylewatch: painting 16x16 by way of 8x8 on sketch (cpu)",
+        "stylewatch: only colours",
+        "stylewatch: step 2 of 15 at 8x8, loss 0.5, 28 s left",
+    ]
+
+
+def test_plain_lines_come_now_and_then_between_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    now = Now()
+    lines = Lines(note, now)
+    lines(STARTED)
+    lines(step(1, 1))
+    now.time += EVERY_S
+    lines(step(2, 11))
+    lines(step(3, 12))
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if "step" in line] == [
+        "stylewatch: step 2 of 15 at 8x8, loss 0.5, 4 min 40 s left"
+    ]
+
+
+def test_quiet_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with telling(quiet=True) as begin:
+        tell = begin("")
+        for event in (STARTED, step(1, 1), Staged("stages/0001.png")):
+            tell(event)
+    assert capsys.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    """A stderr that people look at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_one_line_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with telling(quiet=False) as begin:
+        tell = begin("sea")
+        for event in (STARTED, step(1, 1), step(2, 2), Staged("stages/0002.png"), Done({})):
+            tell(event)
+    told = terminal.getvalue()
+    assert "sea: painting 16x16 by way of 8x8 on sketch (cpu)" in told
+    assert "only colours" in told
+    assert "step 2/15" in told
+    assert "28 s left" in told

@@ -1,0 +1,131 @@
+"""A receipt, read so that its job can be done once more."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stylewatch_daemon import config
+from stylewatch_daemon.cli import repeat
+from stylewatch_daemon.errors import InputError
+from stylewatch_painter import recipe_book
+
+
+def sha256(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def an_input(role: str, name: str, **more: object) -> dict[str, Any]:
+    plain = {"role": role, "name": name, "sha256": sha256(role), "size": [4, 3], "converted": []}
+    return plain | more
+
+
+@pytest.fixture
+def plain() -> dict[str, Any]:
+    """The JSON of a receipt with two styles and a start."""
+    recipe = recipe_book.change(recipe_book.find("keras"), {"steps": 7})
+    return {
+        "job": "sea", "state": "done", "recipe": recipe.model_dump(mode="json"),
+        "backend": {"name": "sketch", "version": "1", "device": "cpu", "precision": "fp32"},
+        "size": [4, 3], "seed": 5,
+        "inputs": [an_input("content", "sea.jpg"), an_input("style-1", "wave.jpg", weight=2),
+                   an_input("style-2", "sky.jpg", weight=1), an_input("init", "first.png")],
+        "stages": [], "final": "final.png", "losses": {"total": 1, "content": {}, "style": {}},
+        "attempts": [], "warnings": [], "seconds": 1, "version": "0.1.0",
+        "started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:00:01Z",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path, plain: dict[str, Any]) -> Path:
+    """A job's folder in the outbox, with its receipt and its inputs."""
+    inputs = tmp_path / "job" / "inputs"
+    inputs.mkdir(parents=True)
+    for one in plain["inputs"]:
+        (inputs / one["name"]).write_text(one["role"])
+    (tmp_path / "job" / "receipt.json").write_text(json.dumps(plain))
+    return tmp_path / "job"
+
+
+def test_a_receipt_is_named_by_itself_or_by_its_folder(folder: Path) -> None:
+    assert repeat.read(folder) == repeat.read(folder / "receipt.json")
+
+
+def test_its_pictures_lie_beside_it(folder: Path) -> None:
+    found = repeat.read(folder)
+    names = ("sea.jpg", "wave.jpg", "sky.jpg")
+    assert found.pictures() == tuple(folder / "inputs" / name for name in names)
+    assert found.init() == folder / "inputs" / "first.png"
+
+
+def test_a_picture_under_another_name_is_known_by_its_digest(folder: Path) -> None:
+    (folder / "inputs" / "wave.jpg").rename(folder / "inputs" / "style-1.jpg")
+    assert repeat.read(folder).pictures()[1] == folder / "inputs" / "style-1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "helps"), [("sky.jpg", "say CONTENT STYLE"), ("first.png", "say --init FILE")]
+)
+def test_a_picture_that_is_gone_is_told_with_what_helps(
+    folder: Path, name: str, helps: str
+) -> None:
+    (folder / "inputs" / name).unlink()
+    with pytest.raises(InputError, match=f"{name} is not there; {helps}"):
+        _ = (repeat.read(folder).pictures(), repeat.read(folder).init())
+
+
+def test_a_name_in_a_receipt_does_not_lead_out_of_its_folder(
+    folder: Path, plain: dict[str, Any]
+) -> None:
+    (folder / "secret.jpg").write_text("content")
+    plain["inputs"][0]["name"] = "../secret.jpg"
+    (folder / "inputs" / "sea.jpg").unlink()
+    (folder / "receipt.json").write_text(json.dumps(plain))
+    with pytest.raises(InputError, match=r"inputs/secret\.jpg is not there"):
+        repeat.read(folder).pictures()
+
+
+def test_pictures_that_differ_are_told(folder: Path) -> None:
+    found = repeat.read(folder)
+    assert list(found.differences(found.pictures())) == []
+    (folder / "inputs" / "sky.jpg").write_text("another")
+    (told,) = found.differences(found.pictures())
+    assert "sky.jpg is not the style-2 of the receipt" in told
+    fewer = list(found.differences(found.pictures()[:2]))
+    assert fewer == ["the receipt has 3 pictures, here are 2"]
+
+
+def test_its_settings_repeat_recipe_seed_backend_and_weights(folder: Path, tmp_path: Path) -> None:
+    settings = repeat.read(folder).settings(tmp_path, styles=2)
+    job = config.load(None, settings).job
+    assert job.resolve() == recipe_book.change(recipe_book.find("keras"), {"steps": 7})
+    assert (job.seed, job.backend, job.style_weights) == (5, "sketch", (2.0, 1.0))
+
+
+def test_with_other_styles_the_weights_are_not_repeated(folder: Path, tmp_path: Path) -> None:
+    settings = repeat.read(folder).settings(tmp_path, styles=1)
+    assert settings["job.style_weights"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("not JSON", "is no receipt: "), ("{}", "is no receipt: job is missing")],
+)
+def test_what_is_no_receipt_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "receipt.json").write_text(text)
+    with pytest.raises(InputError, match=told):
+        repeat.read(tmp_path)
+
+
+def test_a_receipt_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"receipt\.json cannot be read: No such file"):
+        repeat.read(tmp_path / "receipt.json")
+
+
+def test_a_recipe_that_makes_no_sense_is_told(folder: Path, plain: dict[str, Any]) -> None:
+    del plain["recipe"]["schedule"]
+    (folder / "receipt.json").write_text(json.dumps(plain))
+    with pytest.raises(InputError, match=r"this receipt cannot be repeated: .*schedule"):
+        repeat.read(folder).settings(folder, styles=2)

@@ -1,0 +1,133 @@
+"""`stylewatch run`."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stylewatch_daemon import config
+from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.cli.run import service_settings
+from stylewatch_daemon.errors import SettingsError
+
+SKETCH = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "steps=3")
+Drop = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, a test's own, where inbox, outbox and state are by default."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def drop(here: Path, pictures: Path) -> Drop:
+    """Drops a pair, or a half of one, into the inbox."""
+
+    def drop_(job: str, *names: str) -> Path:
+        folder = here / "inbox" / job
+        folder.mkdir(parents=True)
+        for name in names or ("content.jpg", "style.jpg"):
+            shutil.copy(pictures / name, folder / name)
+        return folder
+
+    return drop_
+
+
+def test_once_paints_what_is_there_and_leaves(
+    here: Path, drop: Drop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop("sea")
+    drop("half", "content.jpg")
+    assert call(["run", "--once", *SKETCH]) == 0
+    assert json.loads((here / "outbox/sea/receipt.json").read_text())["state"] == "done"
+    told = capsys.readouterr().err
+    assert "sea: done, in" in told
+    assert "half: waits for a style picture" in told
+
+
+def test_folders_are_named_on_the_command_line(here: Path, drop: Drop) -> None:
+    drop("sea")
+    (here / "inbox").rename(here / "in")
+    places = ["--inbox", "in", "--outbox", "out", "--state", "mine"]
+    assert call(["run", "--once", *places, *SKETCH]) == 0
+    assert (here / "out/sea/final.png").is_file()
+    assert {path.name for path in here.iterdir()} == {"in", "out", "mine"}
+
+
+def test_a_refusal_is_exit_code_65_and_named(
+    drop: Drop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (drop("sea") / "style.jpg").write_text("no picture")
+    assert call(["run", "--once", "--quiet", *SKETCH]) == 65
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("stylewatch: sea: refused: style.jpg ")
+
+
+def test_the_command_line_beats_job_yaml_which_beats_config_yaml(here: Path, drop: Drop) -> None:
+    (here / "config.yaml").write_text("job: {steps: 9, seed: 9, quality: 9, format: jpg}\n")
+    (drop("sea") / "job.yaml").write_text("steps: 5\nseed: 5\n")
+    assert call(["run", "--once", "--config", "config.yaml", *SKETCH]) == 0
+    receipt = json.loads((here / "outbox/sea/receipt.json").read_text())
+    assert receipt["recipe"]["schedule"]["steps"] == 3
+    assert receipt["seed"] == 5
+    assert receipt["final"] == "final.jpg"
+
+
+def test_a_mistake_in_job_yaml_is_told_with_its_line(here: Path, drop: Drop) -> None:
+    (drop("sea") / "job.yaml").write_text("seed: 5\nstepps: 5\n")
+    assert call(["run", "--once", *SKETCH]) == 65
+    reason = (here / "outbox/_refused/sea/reason.txt").read_text()
+    assert "job.yaml line 2: unknown key 'stepps'; did you mean 'steps'?" in reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--outbox", "inbox/out"], 78),
+        (["--set", "pairing.default_style=wave"], 78),
+        (["--set", "stepps=3"], 64),
+        (["--config", "absent.yaml"], 78),
+        (["--state", "file"], 73),
+    ],
+)
+def test_what_keeps_it_from_working_is_one_sentence_and_an_exit_code(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int
+) -> None:
+    (here / "file").touch()
+    assert call(["run", "--once", *arguments]) == code
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_told_to_stop_the_daemon_leaves_with_0(here: Path, drop: Drop) -> None:
+    drop("sea")
+    code = "from stylewatch_daemon.cli.main import main; main()"
+    with subprocess.Popen([sys.executable, "-c", code, "run", *SKETCH], cwd=here) as process:
+        while process.poll() is None and not (here / "outbox/sea/receipt.json").exists():
+            os.sched_yield()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def test_the_service_gets_all_settings() -> None:
+    overrides = {"job.steps": 3, "job.set.smallest": 2, "limits.attempts": 7, "watch.rescan_s": 9}
+    ready = service_settings(config.load(None, overrides), overrides)
+    assert ready.overrides == {"steps": 3, "set": {"smallest": 2}}
+    assert (ready.attempts, ready.rescan_s) == (7, 9)
+    assert ready.inboxes[0].path == Path.cwd() / "inbox"
+
+
+def test_folders_in_one_another_are_refused_before_anything_is_made(here: Path) -> None:
+    with pytest.raises(SettingsError, match="lies in the inbox"):
+        service_settings(config.load(None, outbox=Path("inbox/out")), {})
+    assert list(here.iterdir()) == []

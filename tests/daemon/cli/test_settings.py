@@ -1,0 +1,77 @@
+"""`stylewatch config`."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stylewatch_daemon import config
+from stylewatch_daemon.cli.main import call
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.yaml"
+
+
+def test_check_says_that_a_good_file_is_good(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text("backends: {sketch: {}}\n")
+    assert call(["config", "check", str(file)]) == 0
+    assert capsys.readouterr().out == f"{file} has no mistakes\n"
+
+
+def test_check_tells_every_mistake_on_a_line_of_its_own(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text("watch:\n  quite_s: 1\njob:\n  steps: -1\n")
+    assert call(["config", "check", str(file)]) == 78
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"stylewatch: {file} line 2: watch: unknown key 'quite_s'")
+    assert second.startswith(f"stylewatch: {file} line 4: job.steps: ")
+
+
+def test_check_asks_backends_about_their_options(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text("backends:\n  sketch: {colour: red}\n  skech: {}\n")
+    assert call(["config", "check", str(file)]) == 78
+    first, second = capsys.readouterr().err.splitlines()
+    assert "backends.sketch: " in first
+    assert "backends.skech: " in second
+
+
+def test_check_finds_an_outbox_in_its_inbox(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text("inboxes: [{path: in, outbox: in/out}]\n")
+    assert call(["config", "check", str(file)]) == 78
+    assert "lies in the inbox" in capsys.readouterr().err
+
+
+def test_show_prints_what_is_in_force_as_a_file_that_says_the_same(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text("watch: {quiet_s: 5}\n")
+    assert call(["config", "show", str(file), "--set", "steps=7"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f"# from {file}\n")
+    shown = tmp_path / "shown.yaml"
+    shown.write_text(told)
+    assert config.load(shown) == config.load(file, {"job.steps": 7})
+    assert call(["config", "show", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["watch"]["quiet_s"] == 5
+
+
+def test_schema_describes_every_section(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["config", "schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert set(schema["properties"]) == set(config.Config.model_fields)
+    assert schema["additionalProperties"] is False
+    assert "quiet_s" in schema["$defs"]["Watch"]["properties"]
+
+
+def test_yaml_of_what_ships_is_what_show_begins_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["config", "show"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown == config.load().model_dump(mode="json")

@@ -1,0 +1,80 @@
+"""The inside of a worker process, run in this one: what it makes of what comes through the pipe."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from tests.daemon.execute.works import WORK
+
+from stylewatch_daemon.execute import child
+from stylewatch_daemon.execute.contract import Done, Order, Progress
+from stylewatch_daemon.settings import JobSettings
+
+
+@pytest.fixture(autouse=True)
+def signals_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's own process goes on listening to signals, and outlives its parent."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(child, "_leave_with_parent", lambda: None)
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[Connection, Connection]]:
+    ours, theirs = Pipe()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def order(what: str) -> Order:
+    path = Path("nowhere")
+    return Order(what, JobSettings(), content=path, styles=(path,), staging=path)
+
+
+def serve(orders: Connection, lock: Path) -> None:
+    with suppress(SystemExit):  # the end of the process, where this is one
+        child.serve(orders, WORK, lock)
+    orders.close()
+
+
+def test_it_leaves_when_the_pipe_closes(
+    pipe: tuple[Connection, Connection], tmp_path: Path
+) -> None:
+    ours, theirs = pipe
+    ours.send(order("paint"))
+    serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
+    serving.start()
+    assert isinstance(ours.recv(), Progress)
+    assert isinstance(ours.recv(), Done)
+    ours.close()
+    serving.join()
+
+
+def test_a_stop_that_comes_too_late_does_not_stop_the_next_order(
+    pipe: tuple[Connection, Connection], tmp_path: Path
+) -> None:
+    ours, theirs = pipe
+    ours.send(child.STOP)
+    ours.send(order("paint"))
+    serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
+    serving.start()
+    assert isinstance(ours.recv(), Progress)
+    assert isinstance(ours.recv(), Done)
+    ours.close()
+    serving.join()
+
+
+def test_a_supervisor_that_goes_in_the_middle_stops_the_work(
+    pipe: tuple[Connection, Connection], tmp_path: Path
+) -> None:
+    ours, theirs = pipe
+    ours.send(order("until stopped"))
+    serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
+    serving.start()
+    assert isinstance(ours.recv(), Progress)
+    ours.close()
+    serving.join()

@@ -1,0 +1,37 @@
+"""What worker processes do in tests, in place of painting; the order's name says what."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+from stylewatch_daemon.execute.contract import Done, Event, Order, Progress, Stopped
+from stylewatch_painter.errors import PictureError
+from stylewatch_plugins.contract import Wish
+
+WORK = "tests.daemon.execute.works:work"
+
+
+def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
+    """Make a step, then do as the order's name says."""
+    yield Progress(1, 2, (1, 1), loss=1.0, seconds=0.0)
+    if order.name == "paint":
+        yield Done({"pid": os.getpid()})
+    elif order.name == "until stopped":
+        while wish() is Wish.GO_ON:
+            signal.sigtimedwait([], 0.01)
+        yield Stopped(1)
+    elif order.name == "unspeakable":
+        yield Done({"receipt": lambda: None})
+    else:
+        fail(order.name)
+
+
+def fail(how: str) -> None:
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "leave":
+        os._exit(3)
+    elif how == "bad picture":
+        raise PictureError("it is no picture")
+    elif how == "bug":
+        raise ZeroDivisionError("by zero")

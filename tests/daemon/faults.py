@@ -1,0 +1,80 @@
+"""Deaths and faults of file systems for tests: killed at the n-th change, or over mounts."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHANGES = ("rename", "replace", "unlink", "mkdir", "rmdir", "fsync")
+
+
+class Killed(BaseException):
+    """What a killed process does not get to handle."""
+
+
+@contextmanager
+def killed_at(change: int) -> Iterator[Callable[[], bool]]:
+    """Let all changes of files raise Killed from number `change` on; whether it came to that.
+
+    Dead stays dead: no clean-up changes anything either. Nothing is really synced.
+    """
+    made = 0
+
+    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*args: Any, **more: Any) -> Any:
+            nonlocal made
+            made += 1
+            if made >= change:
+                raise Killed
+            return real(*args, **more)
+
+        return changed
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CHANGES:
+            real = getattr(os, name) if name != "fsync" else lambda handle: None
+            patch.setattr(os, name, dying(real))
+        with suppress(Killed):
+            yield lambda: made >= change
+
+
+@contextmanager
+def mounts(*roots: Path) -> Iterator[None]:
+    """Make each of `roots` a mount of its own: renames between them fail."""
+
+    def mount(path: Any) -> Path | None:
+        return next((root for root in roots if Path(path).is_relative_to(root)), None)
+
+    def apart(real: Callable[..., None]) -> Callable[..., None]:
+        def renamed(source: Any, target: Any, **more: Any) -> None:
+            if mount(source) != mount(target):
+                raise OSError(errno.EXDEV, "Invalid cross-device link", source, None, target)
+            real(source, target, **more)
+
+        return renamed
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("rename", "replace"):
+            patch.setattr(os, name, apart(getattr(os, name)))
+        yield
+
+
+def fill(root: Path, *names: str) -> None:
+    """Make files under `root`, each holding its own name."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.fsencode(name))
+
+
+def tree(root: Path) -> dict[str, str]:
+    """The files under `root` that people see, and what is in them."""
+    return {
+        path.relative_to(root).as_posix(): path.read_text(errors="replace")
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(root).parts)
+    }

@@ -1,0 +1,137 @@
+"""Attempts are counted so that progress forgives, and a job that kills does not go on for ever."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill, tree
+
+from stylewatch_daemon import journal
+from stylewatch_daemon.attempt import CHECKPOINT, Try, crashes
+from stylewatch_daemon.errors import InputError, SettingsError
+from stylewatch_daemon.journal import Attempt, File, Journal
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.scan import Look
+from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.state import State
+
+
+def attempts(*ends: tuple[str, int]) -> tuple[Attempt, ...]:
+    return tuple(Attempt("then", step=step, how=how) for how, step in ends)
+
+
+@pytest.mark.parametrize(
+    ("ends", "count"),
+    [
+        ([], 0),
+        ([("failed", 0), ("cut off", 0)], 2),
+        ([("stopped", 0), ("paused", 0)], 0),
+        ([("failed", 0), ("stopped", 0), ("failed", 0)], 2),
+        ([("failed", 0), ("failed", 0), ("failed", 50)], 1),
+        ([("failed", 50), ("failed", 50), ("failed", 50)], 3),
+        ([("failed", 50), ("failed", 0)], 2),
+    ],
+)
+def test_crashes_in_a_row_count_until_a_later_checkpoint(
+    ends: list[tuple[str, int]], count: int
+) -> None:
+    assert crashes(attempts(*ends)) == count
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> ServiceSettings:
+    return ServiceSettings((), tmp_path / "state", backends={"sketch": {"seconds_per_step": 1}})
+
+
+def job(service: ServiceSettings, **changes: Any) -> tuple[Journal, State]:
+    state = State(service.state)
+    state.make()
+    look = Look(1, 2, 3)
+    content = File("content", "photo.jpg", Path("/in/photo.jpg"), look, own=True)
+    style = File("style", "wave.jpg", Path("/in/wave.jpg"), look, own=True)
+    made = Journal("1", "album/photo", service.state.parent / "out", "archive", (content, style))
+    made = replace(made, phase="waiting", **changes)
+    fill(state.jobs / "1" / "files", "photo.jpg", "wave.jpg")
+    journal.save(made, state.jobs / "1")
+    return made, state
+
+
+def begun(service: ServiceSettings, settings: JobSettings, **changes: Any) -> Try:
+    made, state = job(service, **changes)
+    one = Try(made, state, Reporter())
+    one.begin(settings, service)
+    assert list(state.waiting()) == [one.journal]
+    return one
+
+
+def test_an_attempt_is_written_down_before_it_begins(service: ServiceSettings) -> None:
+    (now,) = begun(service, JobSettings(backend="sketch")).journal.attempts
+    assert (now.ended, now.how, now.backend) == (None, "cut off", "sketch")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "place"),
+    [
+        ("{name}", "album/photo"),
+        ("{folder}-{content}-{style}-{recipe}-{seed}", "album-photo-wave-gatys-7"),
+        ("flat/{stem}", "flat/photo"),
+    ],
+)
+def test_the_folder_goes_by_the_name_pattern(
+    pattern: str, place: str, service: ServiceSettings
+) -> None:
+    settings = JobSettings(name=pattern, recipe="gatys", seed=7)
+    assert begun(service, settings).name == place
+
+
+def test_a_wrong_pattern_is_a_mistake_in_the_settings(service: ServiceSettings) -> None:
+    with pytest.raises(SettingsError, match="unknown key 'nam'"):
+        begun(service, JobSettings(name="{nam}"))
+
+
+def test_a_job_goes_on_in_the_folder_it_had(service: ServiceSettings) -> None:
+    assert begun(service, JobSettings(), place="elsewhere").name == "elsewhere"
+    assert (service.state.parent / "out/elsewhere").is_dir()
+
+
+def test_the_order_names_earlier_attempts_and_the_backends_options(
+    service: ServiceSettings,
+) -> None:
+    earlier = Attempt("then", backend="torch", how="failed", reason="no memory")
+    made, state = job(service, attempts=(earlier,))
+    order = Try(made, state, Reporter()).begin(JobSettings(backend="sketch"), service)
+    assert order.attempts == ({"backend": "torch", "ended": "failed: no memory"},)
+    assert order.backend_options == {"seconds_per_step": 1}
+    assert order.staging.is_dir()
+
+
+def test_the_last_try_begins_at_the_beginning(service: ServiceSettings) -> None:
+    made, state = job(service, attempts=attempts(("failed", 0)))
+    for earlier, there in ((1, True), (2, False)):
+        fill(state.jobs / "1", CHECKPOINT)
+        one = Try(replace(made, attempts=attempts(("failed", 0)) * earlier), state, Reporter())
+        order = one.begin(JobSettings(), service)
+        assert order.checkpoint is not None
+        assert order.checkpoint.exists() is there
+
+
+def test_what_was_finished_before_a_kill_is_published(service: ServiceSettings) -> None:
+    out = service.state.parent / "out"
+    fill(out / ".staging" / "1", "stages/1.png", ".half.tmp")
+    begun(service, JobSettings())
+    assert tree(out) == {"album/photo/stages/1.png": "stages/1.png"}
+
+
+def test_pauses_that_repeat_are_kept_once(service: ServiceSettings) -> None:
+    one = begun(service, JobSettings(), attempts=attempts(("paused", 0), ("paused", 0)))
+    assert [attempt.how for attempt in one.journal.attempts] == ["paused", "cut off"]
+
+
+def test_a_job_with_masks_is_refused_in_words(service: ServiceSettings) -> None:
+    made, state = job(service)
+    mask = File("mask", "content.mask.png", Path("/in/m"), Look(1, 2, 3), own=True)
+    masked = replace(made, files=(*made.files, mask))
+    with pytest.raises(InputError, match=r"content\.mask\.png: regions cannot be painted"):
+        Try(masked, state, Reporter()).begin(JobSettings(), service)

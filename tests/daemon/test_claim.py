@@ -1,0 +1,244 @@
+"""A pair is taken as a whole or not at all, whatever goes wrong and whenever it is killed."""
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import count
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import fill, killed_at, mounts, tree
+
+from stylewatch_daemon.claim import Claimer, Terms
+from stylewatch_daemon.errors import InputError, OutputError
+from stylewatch_daemon.job import Pair
+from stylewatch_daemon.journal import Journal
+from stylewatch_daemon.pair import pair
+from stylewatch_daemon.scan import scan
+from stylewatch_daemon.state import State
+
+JOB = ("trip/content.jpg", "trip/style.jpg", "trip/job.yaml")
+
+
+class Place:
+    """An inbox with a state folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.inbox, self.outbox = root / "in", root / "out"
+        self.state = State(root / "state")
+        self.state.make()
+        self.inbox.mkdir(parents=True, exist_ok=True)
+
+    def pairs(self) -> tuple[Pair, ...]:
+        return pair(self.inbox, scan(self.inbox).files, {}).complete
+
+    def take(self, after: str = "archive", job_id: str = "1") -> Journal:
+        (one,) = self.pairs()
+        files = scan(self.inbox).files
+        return Claimer(self.state).take(one, files, Terms(self.outbox, after), job_id)
+
+    def held(self) -> list[dict[str, str]]:
+        """The files of each job that is ours."""
+        return [tree(folder / "files") for folder in sorted(self.state.jobs.iterdir())]
+
+    def mounts(self) -> AbstractContextManager[None]:
+        return mounts(self.inbox, self.state.root)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+Layout = Callable[[Place], AbstractContextManager[None]]
+TAKEN = {name.removeprefix("trip/"): name for name in JOB}
+
+
+def one_mount(place: Place) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def two_mounts(place: Place) -> AbstractContextManager[None]:
+    return place.mounts()
+
+
+BOTH = pytest.mark.parametrize("layout", [one_mount, two_mounts])
+
+
+@BOTH
+def test_a_pair_goes_over_whole_and_its_empty_folder_goes(layout: Layout, place: Place) -> None:
+    fill(place.inbox, *JOB)
+    with layout(place):
+        journal = place.take()
+    assert place.held() == [TAKEN]
+    assert list(place.inbox.iterdir()) == []
+    assert journal.phase == "waiting"
+    assert list(place.state.claims.iterdir()) == []
+
+
+@BOTH
+def test_the_style_of_an_album_stays_and_a_copy_goes_along(layout: Layout, place: Place) -> None:
+    fill(place.inbox, "album/style.jpg", "album/photo.jpg")
+    with layout(place):
+        place.take()
+    assert place.held() == [{"photo.jpg": "album/photo.jpg", "style.jpg": "album/style.jpg"}]
+    assert tree(place.inbox) == {"album/style.jpg": "album/style.jpg"}
+
+
+def test_what_is_kept_is_copied_and_known_again(place: Place) -> None:
+    fill(place.inbox, *JOB)
+    place.take(after="keep")
+    assert place.held() == [TAKEN]
+    assert set(tree(place.inbox)) == set(JOB)
+    claimer = Claimer(place.state)
+    (one,) = place.pairs()
+    assert claimer.is_kept(one, scan(place.inbox).files)
+    (place.inbox / "trip/job.yaml").write_text("seed: 2")
+    assert not claimer.is_kept(one, scan(place.inbox).files)
+
+
+def test_files_of_the_same_name_do_not_get_in_each_others_way(place: Place) -> None:
+    fill(place.inbox, "photo.jpg")
+    fill(place.state.root.parent / "styles", "photo.jpg")
+    styles = {"photo": place.state.root.parent / "styles" / "photo.jpg"}
+    files = scan(place.inbox).files
+    (one,) = pair(place.inbox, files, styles).complete
+    Claimer(place.state).take(one, files, Terms(place.outbox, "archive"), "1")
+    assert set(place.held()[0]) == {"photo.jpg", "photo-2.jpg"}
+
+
+def test_odd_names_are_taken_under_safe_ones(place: Place) -> None:
+    odd = os.fsdecode(b"-latin\xe9\n")
+    fill(place.inbox, f"{odd}.content.jpg", f"{odd}.style.jpg")
+    place.take()
+    assert set(place.held()[0]) == {"_latin__.content.jpg", "_latin__.style.jpg"}
+
+
+@BOTH
+def test_a_pair_that_changed_since_it_was_seen_stays(layout: Layout, place: Place) -> None:
+    fill(place.inbox, *JOB)
+    files = scan(place.inbox).files
+    (one,) = place.pairs()
+    (place.inbox / "trip/style.jpg").write_text("another style")
+    with layout(place), pytest.raises(InputError, match=r"style\.jpg changed"):
+        Claimer(place.state).take(one, files, Terms(place.outbox, "archive"), "1")
+    assert set(tree(place.inbox)) == set(JOB)
+    assert tree(place.state.root) == {}
+
+
+@BOTH
+def test_a_link_that_was_put_in_a_files_place_is_not_followed(layout: Layout, place: Place) -> None:
+    fill(place.inbox, *JOB)
+    fill(place.outbox, "secret")
+    files = scan(place.inbox).files
+    (one,) = place.pairs()
+    (place.inbox / "trip/content.jpg").unlink()
+    (place.inbox / "trip/content.jpg").symlink_to(place.outbox / "secret")
+    with layout(place), pytest.raises(InputError):
+        Claimer(place.state).take(one, files, Terms(place.outbox, "archive"), "1")
+    assert tree(place.state.root) == {}
+    assert (place.inbox / "trip/content.jpg").is_symlink()
+
+
+@BOTH
+def test_a_full_disk_leaves_everything_in_the_inbox(
+    layout: Layout, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(place.inbox, *JOB)
+    left = 6
+
+    def fsync(handle: int) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with layout(place), pytest.raises(OutputError, match=r"trip cannot be taken.*No space left"):
+        place.take()
+    assert set(tree(place.inbox)) == set(JOB)
+    assert tree(place.state.root) == {}
+
+
+def test_an_original_that_changed_after_it_was_copied_is_not_removed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(place.inbox, *JOB)
+    rename = os.rename
+
+    def changed_at_commit(source: Path, target: Path) -> None:
+        rename(source, target)
+        if Path(target).parent == place.state.jobs:
+            (place.inbox / "trip/content.jpg").write_text("a new photograph")
+
+    with place.mounts():
+        mounted = os.rename
+        monkeypatch.setattr(
+            os, "rename", lambda a, b: (changed_at_commit if "claims" in str(a) else mounted)(a, b)
+        )
+        place.take()
+    assert place.held() == [TAKEN]
+    assert tree(place.inbox) == {"trip/content.jpg": "a new photograph"}
+
+
+def test_originals_that_cannot_be_removed_are_not_taken_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(place.inbox, *JOB)
+    unlink = os.unlink
+
+    def refused(path: Path, **more: int) -> None:
+        if place.inbox in Path(path).parents:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        unlink(path, **more)
+
+    with place.mounts():
+        monkeypatch.setattr(os, "unlink", refused)
+        place.take()
+    (one,) = place.pairs()
+    assert Claimer(place.state).is_kept(one, scan(place.inbox).files)
+
+
+@pytest.mark.parametrize("after", ["archive", "keep"])
+@BOTH
+def test_killed_at_any_change_nothing_is_lost_or_doubled(
+    layout: Layout, after: str, tmp_path: Path
+) -> None:
+    for change in count(1):
+        place = Place(tmp_path / str(change))
+        fill(place.inbox, *JOB)
+        with layout(place):
+            with killed_at(change) as died:
+                place.take(after)
+            place.state.tidy()
+            Claimer(place.state).recover()
+        in_inbox, jobs = tree(place.inbox), place.held()
+        if after == "archive":
+            whole = {name: name for name in JOB}
+            assert (in_inbox, jobs) in [(whole, []), ({}, [TAKEN])], f"killed at change {change}"
+        else:
+            (one,) = place.pairs()
+            assert jobs in ([], [TAKEN])
+            kept = Claimer(place.state).is_kept(one, scan(place.inbox).files)
+            assert kept == bool(jobs), f"killed at change {change}"
+        assert list(place.state.claims.iterdir()) == []
+        if not died():
+            break
+
+
+def test_what_cannot_be_finished_after_a_kill_is_given_back_beside_what_came_since(
+    place: Place,
+) -> None:
+    fill(place.inbox, *JOB)
+    taken = place.inbox / "trip/content.jpg"
+    with killed_at(9):
+        place.take()
+    assert not taken.exists()
+    fill(place.inbox, "trip/content.jpg")
+    taken.write_text("a new photograph")
+    (place.inbox / "trip/style.jpg").unlink()
+    Claimer(place.state).recover()
+    assert tree(place.inbox)["trip/content-2.jpg"] == "trip/content.jpg"
+    assert tree(place.inbox)["trip/content.jpg"] == "a new photograph"
+    assert place.held() == []

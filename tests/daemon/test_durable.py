@@ -1,0 +1,119 @@
+"""Files are whole or absent, and made to last in the right order."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import killed_at, mounts, tree
+
+from stylewatch_daemon import durable
+from stylewatch_daemon.errors import InputError
+
+
+def test_a_file_is_written_beside_synced_renamed_and_its_folder_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def fsync(handle: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        sync(handle)
+
+    def renamed(source: str, target: str) -> None:
+        done.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", renamed)
+    durable.write(tmp_path / "a", b"text")
+    assert done == ["file", "rename", "folder"]
+    assert tree(tmp_path) == {"a": "text"}
+
+
+@pytest.mark.parametrize("change", range(1, 5))
+def test_whoever_is_killed_while_writing_leaves_the_old_file_or_the_new(
+    change: int, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_text("old")
+    with killed_at(change):
+        durable.write(tmp_path / "a", b"new")
+    assert tree(tmp_path)["a"] == ("old" if change <= 2 else "new")
+
+
+def test_a_failed_write_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        durable.write(tmp_path / "a", b"text")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("code", "tolerated"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_folder_that_cannot_be_synced_is_borne_and_one_that_fails_is_not(
+    code: int, tolerated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(handle: int) -> None:
+        raise OSError(code, "no")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if tolerated:
+        durable.sync_folder(tmp_path)
+    else:
+        with pytest.raises(OSError, match="no"):
+            durable.sync_folder(tmp_path)
+
+
+def test_a_copy_tells_the_digest_of_what_it_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * (durable.CHUNK + 1))
+    digest = durable.copy(tmp_path / "a", tmp_path / "b")
+    assert digest == durable.digest(tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
+
+
+def test_neither_links_nor_pipes_nor_folders_are_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("secret")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("link", "pipe", "folder"):
+        with pytest.raises(InputError, match="regular file"):
+            durable.digest(tmp_path / name)
+
+
+def test_a_move_over_mounts_is_a_copy_and_a_removal(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    durable.make_folder(one)
+    durable.make_folder(two / "deep")
+    (one / "a").write_text("text")
+    with mounts(one, two):
+        durable.move(one / "a", two / "deep" / "a")
+    assert tree(tmp_path) == {"two/deep/a": "text"}
+
+
+def test_a_copy_that_reads_back_otherwise_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    (one / "a").write_text("text")
+    monkeypatch.setattr(durable, "digest", lambda path: "something else")
+    with mounts(one, two), pytest.raises(OSError, match="reads back otherwise"):
+        durable.move(one / "a", two / "a")
+    assert tree(one) == {"a": "text"}
+
+
+def test_what_is_discarded_goes_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    durable.discard(folder, tmp_path / "trash")
+    assert tree(tmp_path) == {}
+    assert not folder.exists()

@@ -1,0 +1,167 @@
+"""Inboxes give up what is complete and settled, and tell what waits."""
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill, tree
+
+from stylewatch_daemon import durable
+from stylewatch_daemon.claim import Claimer
+from stylewatch_daemon.inbox import Inbox, library, new_id
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.state import State
+
+
+class Told(Reporter):
+    """Notes what is left alone and what is in the way."""
+
+    def __init__(self) -> None:
+        self.left: list[str] = []
+        self.trouble: list[str] = []
+
+    def left_alone(self, path: Path, why: str) -> None:
+        self.left.append(f"{path.name}: {why}")
+
+    def paused(self, what: str, reason: str) -> None:
+        self.trouble.append(what)
+
+
+class Place:
+    """An inbox, an outbox, and a clock that stands until it is moved."""
+
+    def __init__(self, root: Path, after: Any = "archive", **settings: Any) -> None:
+        self.path, self.outbox = root / "in", root / "out"
+        self.state, self.told, self.now = State(root / "state"), Told(), 0.0
+        self.state.make()
+        fill(self.path, ".empty")
+        own = InboxSettings(self.path, self.outbox, after)
+        service = ServiceSettings((own,), root / "state", quiet_s=2, rescan_s=60, **settings)
+        self.inbox = Inbox(own, service, Claimer(self.state), self.told, lambda: self.now)
+
+    def settle(self) -> list[str]:
+        """Look twice, long enough, and take; the names of the jobs."""
+        self.inbox.look()
+        self.now += 2
+        assert self.inbox.look()
+        return [job.name for job in self.inbox.take()]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_a_pair_is_taken_once_it_has_settled(place: Place) -> None:
+    fill(place.path, "a/content.jpg", "a/style.jpg")
+    assert not place.inbox.look()
+    assert place.inbox.take() == []
+    assert place.settle() == ["a"]
+    assert place.settle() == []
+
+
+def test_a_file_that_still_grows_holds_its_pair(place: Place) -> None:
+    fill(place.path, "a/content.jpg", "a/style.jpg")
+    place.inbox.look()
+    place.now += 2
+    (place.path / "a/style.jpg").write_text("longer than before")
+    assert not place.inbox.look()
+    assert place.inbox.take() == []
+    (waiting,) = place.inbox.incomplete
+    assert "style.jpg, which still changes" in waiting.waits_for
+
+
+def test_what_is_kept_is_not_taken_again_until_it_is_dropped_again(tmp_path: Path) -> None:
+    place = Place(tmp_path, "keep")
+    fill(place.path, "b/content.jpg", "b/style.jpg")
+    assert place.settle() == ["b"]
+    assert place.settle() == []
+    for name in ("content.jpg", "style.jpg"):
+        fill(place.path, "b/new")
+        (place.path / "b/new").rename(place.path / "b" / name)
+    assert place.settle() == ["b"]
+
+
+def test_an_outbox_that_cannot_be_written_leaves_the_pictures_where_they_are(place: Place) -> None:
+    fill(place.path, "a/content.jpg", "a/style.jpg")
+    place.outbox.write_text("in the way")
+    assert place.settle() == []
+    assert len(tree(place.path)) == 2
+    assert "cannot be written" in place.inbox.trouble[str(place.path)]
+    place.outbox.unlink()
+    assert place.settle() == ["a"]
+    assert place.inbox.trouble == {}
+
+
+def test_a_pair_that_cannot_be_taken_stops_no_other_and_is_tried_again_later(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(place.path, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
+    opened = durable.open_regular
+
+    def unreadable(path: Path) -> Any:
+        if path.read_text() == "a/content.jpg":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path)
+
+    monkeypatch.setattr(durable, "open_regular", unreadable)
+    assert place.settle() == ["b"]
+    assert "Permission denied" in place.inbox.trouble["a"]
+    assert place.settle() == []
+    assert place.told.trouble == ["a"]
+    monkeypatch.undo()
+    place.now += 60
+    assert place.settle() == ["a"]
+
+
+def test_an_inbox_that_is_gone_is_in_the_way(place: Place) -> None:
+    place.path.rename(place.outbox)
+    assert place.settle() == []
+    assert "not readable" in place.inbox.trouble[str(place.path)]
+
+
+def test_links_are_named_once(place: Place) -> None:
+    (place.path / "photo.jpg").symlink_to("/etc/passwd")
+    place.settle()
+    assert place.told.left == ["photo.jpg: a link, and links are not followed"]
+
+
+def test_with_all_styles_a_lone_picture_is_a_job_for_each_and_goes_with_the_last(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "styles", "night.jpg", "wave.png", "notes.txt")
+    place = Place(tmp_path, default_style="all", styles=tmp_path / "styles")
+    fill(place.path, "photo.jpg")
+    assert place.settle() == ["photo-night", "photo-wave"]
+    assert tree(place.path) == {}
+    jobs = list(place.state.waiting())
+    assert [len(place.state.job(job).moved) for job in jobs] == [0, 1]
+
+
+def test_the_same_picture_dropped_again_is_painted_in_all_styles_again(tmp_path: Path) -> None:
+    fill(tmp_path / "styles", "night.jpg", "wave.png")
+    place = Place(tmp_path, default_style="all", styles=tmp_path / "styles")
+    fill(place.path, "photo.jpg")
+    place.settle()
+    last = list(place.state.waiting())[1]
+    place.state.job(last).content.rename(place.path / "photo.jpg")
+    assert place.settle() == ["photo-night", "photo-wave"]
+
+
+def test_a_style_is_found_by_stem_or_name_and_may_be_a_link(tmp_path: Path) -> None:
+    fill(tmp_path / "far", "picture.png")
+    fill(tmp_path / "styles", "night.jpg", "Makefile")
+    (tmp_path / "styles/wave.png").symlink_to(tmp_path / "far/picture.png")
+    assert list(library(tmp_path / "styles", "all")) == ["night", "wave"]
+    assert library(tmp_path / "styles", "wave") == {"wave": tmp_path / "far/picture.png"}
+    assert list(library(tmp_path / "styles", "night.jpg")) == ["night"]
+    assert library(tmp_path / "styles", "day") == {}
+    assert library(tmp_path / "gone", "all") == {}
+
+
+def test_ids_sort_by_their_time() -> None:
+    ids = [new_id() for _ in range(100)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 100

@@ -1,0 +1,52 @@
+"""A job's settings: defaults, then its job.yaml, then the command line; mistakes have lines."""
+
+from pathlib import Path
+
+import pytest
+
+from stylewatch_daemon import job_settings
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.settings import JobSettings
+
+
+def service(**overrides: object) -> ServiceSettings:
+    job = JobSettings(seed=1, size="100", set={"steps": 7})
+    return ServiceSettings((), Path("state"), job=job, overrides=overrides)
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Path:
+    return tmp_path / "job.yaml"
+
+
+def test_without_a_job_file_the_defaults_hold() -> None:
+    assert job_settings.settle(service(), None) == service().job
+
+
+def test_a_job_file_beats_the_defaults_and_the_command_line_beats_both(job_file: Path) -> None:
+    job_file.write_text("seed: 2\nsize: 200\n")
+    found = job_settings.settle(service(seed=3), job_file)
+    assert (found.seed, found.size) == (3, "200")
+    assert found.set == {"steps": 7}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seed: 1\nstepps: 3\n", "job.yaml line 2.*did you mean 'steps'"),
+        ("seed: 1\nseed: 2\n", "job.yaml line 2.*twice"),
+        ("- 1\n", "job.yaml should hold"),
+        ("recipe: bset\n", "job.yaml: .*best"),
+        ("x: " + "y" * job_settings.LONGEST, "longer than"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(text: str, told: str, job_file: Path) -> None:
+    job_file.write_text(text)
+    with pytest.raises(SettingsError, match=f"(?s){told}"):
+        job_settings.settle(service(), job_file)
+
+
+def test_a_wrong_override_is_told_as_well() -> None:
+    with pytest.raises(SettingsError, match="seed"):
+        job_settings.settle(service(seed=-1), None)

@@ -1,0 +1,43 @@
+"""A journal comes back as it was written, whatever names it holds."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stylewatch_daemon.journal import Attempt, File, Journal, load, save
+from stylewatch_daemon.scan import Look
+
+ODD = Path("/inbox") / os.fsdecode(b"latin\xe9\n.jpg")
+JOURNAL = Journal(
+    id="1",
+    name="job",
+    outbox=Path("/outbox"),
+    after="archive",
+    files=(
+        File("content", "a.jpg", ODD, Look(1, 2, 3), own=True),
+        File("style", "b.jpg", Path("/styles/b.jpg"), Look(4, 5, 6), own=False),
+    ),
+    folder=Path("/inbox/job"),
+    attempts=(Attempt("2026-01-01T00:00:00+00:00", step=3, how="paused"),),
+)
+
+
+def test_a_journal_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    save(JOURNAL, tmp_path)
+    assert load(tmp_path) == JOURNAL
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[]", '{"files": 1}', "\x00"])
+def test_a_damaged_journal_is_said_to_be(damage: str, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(damage)
+    with pytest.raises(ValueError, match=r".+"):
+        load(tmp_path)
+
+
+def test_only_own_files_move_and_none_that_is_to_be_kept() -> None:
+    content, style = JOURNAL.files
+    assert JOURNAL.moves(content)
+    assert not JOURNAL.moves(style)
+    kept = Journal("1", "job", Path("/outbox"), "keep", JOURNAL.files)
+    assert not kept.moves(content)

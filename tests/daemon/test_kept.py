@@ -1,0 +1,69 @@
+"""What was painted and left in its inbox is known again."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stylewatch_daemon import durable
+from stylewatch_daemon.kept import Kept
+from stylewatch_daemon.scan import Look, look
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_text("photo")
+    return path
+
+
+def looks(path: Path) -> dict[Path, Look]:
+    seen = look(path)
+    assert seen is not None
+    return {path: seen}
+
+
+def kept(photo: Path) -> Kept:
+    memory = Kept(photo.parent / "kept.json")
+    seen = {path: (one, durable.digest(path)) for path, one in looks(photo).items()}
+    memory.remember("job", seen)
+    return Kept(photo.parent / "kept.json")
+
+
+def test_a_kept_file_is_known_after_a_restart(photo: Path) -> None:
+    assert kept(photo).holds("job", looks(photo))
+    assert not kept(photo).holds("other", looks(photo))
+
+
+def test_a_new_time_on_the_same_bytes_is_the_same_file(photo: Path) -> None:
+    memory = kept(photo)
+    os.utime(photo, ns=(1, 1))
+    assert memory.holds("job", looks(photo))
+
+
+def test_new_bytes_are_a_new_file_even_of_the_same_size(photo: Path) -> None:
+    memory = kept(photo)
+    photo.write_text("PHOTO")
+    os.utime(photo, ns=(1, 1))
+    assert not memory.holds("job", looks(photo))
+
+
+def test_the_same_file_dropped_again_is_new(photo: Path) -> None:
+    memory = kept(photo)
+    again = photo.with_suffix(".new")
+    again.write_text("photo")
+    again.replace(photo)
+    assert not memory.holds("job", looks(photo))
+
+
+def test_another_file_more_makes_another_job(photo: Path, tmp_path: Path) -> None:
+    memory = kept(photo)
+    (tmp_path / "style.jpg").write_text("style")
+    assert not memory.holds("job", looks(photo) | looks(tmp_path / "style.jpg"))
+
+
+def test_what_is_forgotten_is_new(photo: Path) -> None:
+    memory = kept(photo)
+    memory.forget(photo)
+    assert not memory.holds("job", looks(photo))
+    assert not Kept(photo.parent / "kept.json").holds("job", looks(photo))

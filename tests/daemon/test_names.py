@@ -1,0 +1,61 @@
+"""Names in the outbox are safe, and still to be recognised."""
+
+import os
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.names import LONGEST, candidates, fill, safe, safe_path, shown
+
+
+@pytest.mark.parametrize(
+    ("dropped", "kept"),
+    [
+        ("holiday 2026", "holiday 2026"),
+        ("e\u0301t\u00e9", "\u00e9t\u00e9"),
+        ("line\nbreak", "line_break"),
+        ("-rf", "_rf"),
+        ("..", "_"),
+        (".hidden", "_hidden"),
+        ("what?", "what_"),
+        ("end. ", "end"),
+        ("", "_"),
+        (os.fsdecode(b"latin\xe9"), "latin_"),
+        ("_refused", "__refused"),
+        ("a/b", "a_b"),
+    ],
+)
+def test_a_name_is_made_safe_and_stays_recognisable(dropped: str, kept: str) -> None:
+    assert safe(dropped) == kept
+
+
+@given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "Po"])))
+def test_no_name_leads_anywhere_else_or_cannot_be_stored(name: str) -> None:
+    path = safe_path(name)
+    for part in path.split("/"):
+        assert part not in ("", ".", "..", "_refused", "_status.txt")
+        assert not part.startswith((".", "-"))
+        assert len(part.encode()) <= LONGEST + 1
+
+
+def test_a_pattern_is_filled_and_empty_folders_go() -> None:
+    values = {"folder": "album/sub", "content": "photo", "none": ""}
+    assert fill("{folder}/{content}", values) == "album/sub/photo"
+    assert fill("{none}/{content}-x", values) == "photo-x"
+    assert fill("../../{content}", values) == "_/_/photo"
+
+
+def test_a_place_that_is_not_there_is_told_with_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="did you mean 'content'"):
+        fill("{contnet}", {"content": "a", "style": "b"})
+
+
+def test_a_taken_name_gets_a_number() -> None:
+    assert list(islice(candidates("job"), 3)) == ["job", "job-2", "job-3"]
+
+
+def test_what_is_shown_can_be_printed() -> None:
+    assert shown(os.fsdecode(b"a\xe9\nb")).encode() == b"a??b"

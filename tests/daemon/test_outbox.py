@@ -1,0 +1,121 @@
+"""The outbox takes only whole files, in folders that were free."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import fill, tree
+
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.outbox import Outbox, RefusedAs
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(tmp_path / "out")
+
+
+def test_a_probe_makes_the_outbox_and_leaves_nothing_to_see(outbox: Outbox) -> None:
+    outbox.probe()
+    assert tree(outbox.root) == {}
+    assert [path.name for path in outbox.root.iterdir()] == [".staging"]
+    assert list((outbox.root / ".staging").iterdir()) == []
+
+
+def test_an_outbox_in_whose_place_a_file_lies_cannot_be_written(outbox: Outbox) -> None:
+    outbox.root.write_text("a file")
+    with pytest.raises(OutputError, match=r"out cannot be written"):
+        outbox.probe()
+
+
+def test_a_full_outbox_is_found_by_probing(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox.probe()
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        outbox.probe()
+
+
+def test_a_taken_name_gets_a_number_and_is_told_before_it_is_made(outbox: Outbox) -> None:
+    told: list[tuple[str, bool]] = []
+
+    def remember(place: str) -> None:
+        told.append((place, (outbox.root / place).exists()))
+
+    first = outbox.reserve("album/job", remember)
+    second = outbox.reserve("album/job", remember)
+    assert (first, second) == (outbox.root / "album/job", outbox.root / "album/job-2")
+    assert told == [("album/job", False), ("album/job-2", False)]
+
+
+def test_a_link_does_not_lead_out_of_the_outbox(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.probe()
+    (tmp_path / "elsewhere").mkdir()
+    (outbox.root / "album").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="leads out of the outbox"):
+        outbox.reserve("album/job", lambda place: None)
+
+
+def test_a_staged_file_is_published_and_replaces_an_older_one(outbox: Outbox) -> None:
+    folder = outbox.reserve("job", lambda place: None)
+    for content in ("old", "new"):
+        fill(outbox.staging("1"), "stages/1.png")
+        (outbox.staging("1") / "stages/1.png").write_text(content)
+        assert outbox.publish("1", folder, "stages/1.png") == folder / "stages/1.png"
+    assert tree(outbox.root) == {"job/stages/1.png": "new"}
+
+
+@pytest.mark.parametrize("path", ["../escaped", "/escaped", "a/../../escaped"])
+def test_nothing_is_published_outside_of_the_jobs_folder(path: str, outbox: Outbox) -> None:
+    folder = outbox.reserve("job", lambda place: None)
+    with pytest.raises(OutputError, match="outside of its folder"):
+        outbox.publish("1", folder, path)
+
+
+def test_finished_files_are_told_from_half_ones_and_from_the_receipt(outbox: Outbox) -> None:
+    fill(outbox.staging("1"), "stages/1.png", ".abc.tmp", "receipt.json")
+    assert list(outbox.staged("1")) == ["stages/1.png"]
+    assert outbox.has_receipt("1")
+
+
+def test_inputs_are_archived_beside_the_painting(outbox: Outbox, tmp_path: Path) -> None:
+    fill(tmp_path, "photo.jpg")
+    folder = outbox.reserve("job", lambda place: None)
+    outbox.archive("1", folder, [tmp_path / "photo.jpg"])
+    assert tree(outbox.root) == {"job/inputs/photo.jpg": "photo.jpg"}
+    assert (tmp_path / "photo.jpg").exists()
+
+
+def test_a_refusal_comes_as_a_whole_and_only_once(outbox: Outbox, tmp_path: Path) -> None:
+    fill(tmp_path, "photo.jpg")
+    told: list[str] = []
+    for place in (None, "_refused/job"):
+        where = RefusedAs("job", place, told.append)
+        folder = outbox.refuse("1", [tmp_path / "photo.jpg"], "It is no picture.", where)
+        assert folder == outbox.root / "_refused/job"
+    assert told == ["_refused/job"]
+    assert tree(outbox.root) == {
+        "_refused/job/photo.jpg": "photo.jpg",
+        "_refused/job/reason.txt": "It is no picture.\n",
+    }
+
+
+def test_only_empty_folders_are_dropped(outbox: Outbox) -> None:
+    outbox.reserve("album/job", lambda place: None)
+    outbox.reserve("album/other", lambda place: None)
+    outbox.drop_empty("album/job")
+    assert [path.name for path in (outbox.root / "album").iterdir()] == ["other"]
+    outbox.drop_empty("album/other")
+    assert not (outbox.root / "album").exists()
+    assert outbox.root.exists()
+
+
+def test_a_cleared_job_leaves_no_staging_folder(outbox: Outbox) -> None:
+    fill(outbox.staging("1"), "stages/1.png")
+    outbox.clear("1")
+    assert not (outbox.root / ".staging" / "1").exists()
+    outbox.clear("1")

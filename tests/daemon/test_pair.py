@@ -1,0 +1,144 @@
+"""What belongs together in an inbox, and what still waits."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stylewatch_daemon.job import Pair
+from stylewatch_daemon.pair import Pairing, only_settled, pair
+
+INBOX = Path("/inbox")
+STYLES = {"night": Path("/styles/night.jpg"), "wave": Path("/styles/wave.jpg")}
+
+
+def paired(*names: str, default: dict[str, Path] | None = None) -> Pairing:
+    return pair(INBOX, [INBOX / name for name in names], default or {})
+
+
+def complete(*names: str, default: dict[str, Path] | None = None) -> dict[str, Pair]:
+    return {one.name: one for one in paired(*names, default=default).complete}
+
+
+def waiting(*names: str, default: dict[str, Path] | None = None) -> dict[str, str]:
+    return {one.name: one.waits_for for one in paired(*names, default=default).incomplete}
+
+
+def test_a_folder_with_content_and_style_is_a_job() -> None:
+    (job,) = complete("trip/content.jpg", "trip/style-1.jpg", "trip/style-2.jpg", "trip/init.png",
+                      "trip/content.mask.png", "trip/job.yaml").values()  # fmt: skip
+    assert job == Pair(
+        "trip",
+        INBOX / "trip/content.jpg",
+        (INBOX / "trip/style-1.jpg", INBOX / "trip/style-2.jpg"),
+        init=INBOX / "trip/init.png",
+        masks=(INBOX / "trip/content.mask.png",),
+        job_file=INBOX / "trip/job.yaml",
+        folder=INBOX / "trip",
+    )
+
+
+def test_folders_in_folders_keep_their_path() -> None:
+    assert list(complete("a/b/content.jpg", "a/b/style.jpg")) == ["a/b"]
+
+
+@pytest.mark.parametrize(
+    ("names", "half"),
+    [
+        (["job/content.jpg"], "a style picture"),
+        (["job/style.jpg"], "pictures to paint"),
+        (["job/photo.jpg"], "a style picture"),
+        (["job/job.yaml"], "a content picture (content.jpg) and a style picture"),
+        (["job.content.jpg"], "a style picture"),
+        (["job.style.jpg"], "a content picture"),
+        (["job.jpg"], "a style picture (job.style.jpg beside job.content.jpg, or pairing"),
+        (["job/content.jpg", "job/content.png", "job/style.jpg"], "only one content picture"),
+    ],
+)
+def test_a_half_waits_and_says_for_what(names: list[str], half: str) -> None:
+    (found,) = waiting(*names).items()
+    assert found[0] == "job"
+    assert found[1].startswith(half)
+    assert not complete(*names)
+
+
+def test_an_album_is_a_job_for_each_picture_and_keeps_its_style() -> None:
+    jobs = complete("album/style.jpg", "album/job.yaml", "album/1.jpg", "album/2.PNG")
+    assert list(jobs) == ["album/1", "album/2"]
+    for job in jobs.values():
+        assert job.shared == {INBOX / "album/style.jpg", INBOX / "album/job.yaml"}
+        assert job.job_file == INBOX / "album/job.yaml"
+        assert job.folder is None
+
+
+def test_subfolders_of_an_album_belong_to_it_unless_they_have_parts_of_their_own() -> None:
+    names = ["a/style.jpg", "a/sub/deep/1.jpg", "a/own/style.jpg", "a/own/2.jpg", "a/c/content.jpg"]
+    jobs = complete(*names)
+    assert {name: job.styles[0].parent.name for name, job in jobs.items()} == {
+        "a/sub/deep/1": "a",
+        "a/own/2": "own",
+    }
+    assert list(waiting(*names)) == ["a/c"]
+
+
+def test_files_side_by_side_belong_together_by_name() -> None:
+    jobs = complete("x.content.jpg", "X.style.jpg", "x.style-2.jpg", "x.job.yaml", "y.content.jpg")
+    (job,) = jobs.values()
+    assert [path.name for path in job.styles] == ["X.style.jpg", "x.style-2.jpg"]
+    assert job.job_file == INBOX / "x.job.yaml"
+    assert not job.shared
+
+
+def test_the_inbox_itself_can_be_an_album_but_not_for_its_folders() -> None:
+    names = ("style.jpg", "photo.jpg", "folder/other.jpg")
+    assert list(complete(*names)) == ["photo"]
+    assert list(waiting(*names)) == ["folder"]
+
+
+def test_a_lone_picture_is_painted_in_the_default_style() -> None:
+    (job,) = complete("photo.jpg", default={"night": STYLES["night"]}).values()
+    assert (job.name, job.styles) == ("photo", (STYLES["night"],))
+    assert job.shared == {STYLES["night"]}
+
+
+def test_with_several_default_styles_the_last_job_takes_the_picture() -> None:
+    jobs = complete("photo.jpg", default=STYLES)
+    assert list(jobs) == ["photo-night", "photo-wave"]
+    assert INBOX / "photo.jpg" in jobs["photo-night"].shared
+    assert INBOX / "photo.jpg" not in jobs["photo-wave"].shared
+
+
+def test_a_default_style_does_not_hurry_what_may_yet_get_its_own() -> None:
+    names = ["a.content.jpg", "folder/photo.jpg", "job/content.jpg"]
+    assert list(waiting(*names, default=STYLES)) == ["a", "folder", "job"]
+
+
+def test_masks_of_an_albums_picture_go_with_it() -> None:
+    (job,) = complete("a/style.jpg", "a/photo.jpg", "a/photo.mask.png").values()
+    assert job.masks == (INBOX / "a/photo.mask.png",)
+
+
+def test_a_pair_waits_for_a_file_that_still_changes() -> None:
+    found = paired("job/content.jpg", "job/style.jpg", "job/style-2.jpg", "x.content.jpg",
+                   "x.style.jpg")  # fmt: skip
+    held = only_settled(found, {INBOX / "job/style-2.jpg"})
+    assert [one.name for one in held.complete] == ["x"]
+    assert held.incomplete[0].waits_for == "the end of style-2.jpg, which still changes"
+
+
+def test_in_a_job_folder_any_changing_file_holds_the_job() -> None:
+    found = paired("job/content.jpg", "job/style.jpg")
+    assert not only_settled(found, {INBOX / "job/notes.txt"}).complete
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1).filter(
+    lambda name: name not in (".", "..")
+)
+
+
+@given(st.lists(st.lists(NAMES, min_size=1, max_size=3).map("/".join), unique=True))
+def test_no_file_can_break_the_pairing_or_be_in_two_jobs(names: list[str]) -> None:
+    found = paired("style.jpg", *names)
+    own = [path for one in found.complete for path in one.files if path not in one.shared]
+    assert len(own) == len(set(own))

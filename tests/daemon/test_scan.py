@@ -1,0 +1,75 @@
+"""A scan sees what users drop, and neither links nor what programs leave about."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import fill
+
+from stylewatch_daemon.scan import Listing, look, scan
+
+
+def names(listing: Listing, inbox: Path) -> set[str]:
+    return {path.relative_to(inbox).as_posix() for path in listing.files}
+
+
+def test_files_are_found_in_folders_of_any_depth(tmp_path: Path) -> None:
+    fill(tmp_path, "a.jpg", "job/content.jpg", "album/sub/deep/b.png")
+    listing = scan(tmp_path)
+    assert names(listing, tmp_path) == {"a.jpg", "job/content.jpg", "album/sub/deep/b.png"}
+    assert listing.files[tmp_path / "a.jpg"] == look(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".hidden.jpg", ".a.jpg.Xy12Zq", "a.jpg~", "~$a.jpg", "~syncthing~a.jpg.tmp", "a.jpg.part",
+        "a.jpg.partial", "a.jpg.filepart", "a.jpg.crdownload", "a.download", "a.TMP", "a.temp",
+        "a.swp", "a.!ut", ".syncthing.a.jpg.tmp", ".~lock.a.jpg#", "._a.jpg", ".fuse_hidden01",
+        ".nfs0001", "Thumbs.db", "desktop.ini", ".DS_Store", ".stfolder/a.jpg", "@eaDir/a.jpg",
+        "__MACOSX/a.jpg", ".Trash-0/a.jpg", "lost+found/a.jpg", "_refused/job/a.jpg",
+    ],
+)  # fmt: skip
+def test_temporary_and_hidden_names_do_not_count(name: str, tmp_path: Path) -> None:
+    fill(tmp_path, name)
+    assert scan(tmp_path) == Listing()
+
+
+def test_more_names_can_be_ignored(tmp_path: Path) -> None:
+    fill(tmp_path, "a.jpg", "a.BAK")
+    assert names(scan(tmp_path, ["*.bak"]), tmp_path) == {"a.jpg"}
+
+
+def test_links_and_pipes_are_left_alone_and_named(tmp_path: Path) -> None:
+    inbox, outside = tmp_path / "in", tmp_path / "out"
+    fill(inbox, "a.jpg")
+    fill(outside, "secret.jpg")
+    (inbox / "file.jpg").symlink_to(outside / "secret.jpg")
+    (inbox / "folder").symlink_to(outside)
+    os.mkfifo(inbox / "pipe.jpg")
+    listing = scan(inbox)
+    assert names(listing, inbox) == {"a.jpg"}
+    assert {path.name: why for path, why in listing.left.items()} == {
+        "file.jpg": "a link, and links are not followed",
+        "folder": "a link, and links are not followed",
+        "pipe.jpg": "a pipe",
+    }
+
+
+def test_an_inbox_that_is_gone_is_left_alone(tmp_path: Path) -> None:
+    listing = scan(tmp_path / "gone")
+    assert not listing.files
+    assert list(listing.left) == [tmp_path / "gone"]
+
+
+def test_names_may_hold_anything(tmp_path: Path) -> None:
+    odd = [b"line\nbreak.jpg", b"-rf.jpg", b" space .jpg", b"latin\xe9.jpg", "e\u0301.jpg".encode()]
+    for name in odd:
+        (tmp_path / os.fsdecode(name)).write_text("x")
+    assert {os.fsencode(path.name) for path in scan(tmp_path).files} == set(odd)
+
+
+def test_a_link_or_nothing_has_no_look(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert look(tmp_path / "link") is None
+    assert look(tmp_path / "gone") is None

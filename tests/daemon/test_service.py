@@ -1,0 +1,216 @@
+"""The service starts in order, does what is there or what comes, and leaves in order."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from tests.daemon.faults import fill, tree
+from tests.daemon.painters import Painter
+
+from stylewatch_daemon.bell import Bell
+from stylewatch_daemon.dispatch import Outcome
+from stylewatch_daemon.errors import SettingsError, UnavailableError
+from stylewatch_daemon.execute.contract import Event, Failed, Order, Refused
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.service import InboxSettings, ServiceSettings, Summary, once, watch
+
+
+def settings(root: Path, **more: Any) -> ServiceSettings:
+    inboxes = (InboxSettings(root / "in", root / "out"),)
+    return ServiceSettings(inboxes, root / "state", **{"quiet_s": 0.0, **more})
+
+
+PAIR = ("a/content.jpg", "a/style.jpg")
+
+
+def test_once_paints_what_is_there_and_leaves(tmp_path: Path) -> None:
+    fill(tmp_path / "in", *PAIR, "half/style.jpg")
+    painter = Painter()
+    summary = once(settings(tmp_path), executor=painter)
+    assert [one.job for one in summary.done] == ["a"]
+    assert [one.name for one in summary.incomplete] == ["half"]
+    assert summary.exit_code == 0
+    assert (tmp_path / "out/a/receipt.json").exists()
+    assert painter.closed == 1
+
+
+def test_an_empty_inbox_that_was_not_there_is_made_and_all_is_done(tmp_path: Path) -> None:
+    assert once(settings(tmp_path), executor=Painter()) == Summary()
+    assert (tmp_path / "in").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("summary", "code"),
+    [
+        (Summary(), 0),
+        (Summary(done=(Outcome("done", "a"),)), 0),
+        (Summary(refused=(Outcome("refused", "a"),)), 65),
+        (Summary(refused=(Outcome("refused", "a"),), failed=(Outcome("failed", "b"),)), 70),
+        (Summary(failed=(Outcome("failed", "b"),), paused=(Outcome("paused", "c"),)), 75),
+        (Summary(stopped=(Outcome("stopped", "a"),)), 75),
+        (Summary(waiting=("a",)), 75),
+    ],
+)
+def test_the_exit_code_tells_the_worst_that_another_run_may_mend(
+    summary: Summary, code: int
+) -> None:
+    assert summary.exit_code == code
+
+
+def test_refused_and_paused_jobs_are_told_with_their_reasons(tmp_path: Path) -> None:
+    fill(tmp_path / "in", *PAIR, "b/content.jpg", "b/style.jpg")
+    painter = Painter([Refused("no picture"), Failed("no such backend", 69)])
+    summary = once(settings(tmp_path), executor=painter)
+    assert [(one.job, one.reason) for one in summary.refused] == [("a", "no picture")]
+    assert [(one.job, one.reason) for one in summary.paused] == [("b", "no such backend")]
+    assert [one.job for one in once(settings(tmp_path), executor=Painter()).done] == ["b"]
+
+
+def test_an_unwritable_outbox_leaves_the_pair_in_the_inbox(tmp_path: Path) -> None:
+    fill(tmp_path / "in", *PAIR)
+    (tmp_path / "out").write_text("in the way")
+    summary = once(settings(tmp_path), executor=Painter())
+    assert summary.exit_code == 75
+    assert "cannot be written" in summary.paused[0].reason
+    assert set(tree(tmp_path / "in")) == set(PAIR)
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with (
+        FileLock(tmp_path / "state/lock"),
+        pytest.raises(UnavailableError, match="another stylewatch is at work"),
+    ):
+        once(settings(tmp_path), executor=Painter())
+
+
+def test_the_worker_of_a_killed_daemon_is_waited_for(tmp_path: Path) -> None:
+    fill(tmp_path / "in", *PAIR)
+    (tmp_path / "state").mkdir()
+    orphan = FileLock(tmp_path / "state/worker.lock", thread_local=False)
+    orphan.acquire()
+    threading.Timer(0.2, orphan.release).start()
+    assert len(once(settings(tmp_path), executor=Painter()).done) == 1
+    assert not orphan.is_locked
+
+
+def test_an_outbox_in_the_inbox_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    inboxes = (InboxSettings(tmp_path / "in", tmp_path / "in/out"),)
+    with pytest.raises(SettingsError, match="lies in the inbox"):
+        once(ServiceSettings(inboxes, tmp_path / "state"), executor=Painter())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_default_style_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"'night'.*no such picture"):
+        once(settings(tmp_path, default_style="night", styles=tmp_path), executor=Painter())
+
+
+def test_a_damaged_job_is_named_and_the_others_are_painted(tmp_path: Path) -> None:
+    fill(tmp_path / "state/jobs/1", "job.json")
+    fill(tmp_path / "in", *PAIR)
+
+    left: list[str] = []
+
+    class Told(Reporter):
+        def left_alone(self, path: Path, why: str) -> None:
+            left.append(why)
+
+    assert len(once(settings(tmp_path), Told(), Painter()).done) == 1
+    assert "damaged" in left[0]
+
+
+class Stopping(Painter):
+    """Stops the daemon after the first event of its `after`th order."""
+
+    def __init__(self, bell: Bell, after: int = 1) -> None:
+        super().__init__()
+        self._bell, self._after = bell, after
+
+    def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
+        for event in super().run(order, stopping):
+            yield event
+            if len(self.orders) == self._after:
+                self._bell.stop()
+
+
+def test_watch_paints_what_comes_until_it_is_stopped(tmp_path: Path) -> None:
+    fill(tmp_path / "in", *PAIR)
+    bell, second = Bell(), threading.Event()
+
+    class Told(Reporter):
+        def done(self, job: str, folder: Path) -> None:
+            if not second.is_set():
+                second.set()
+                fill(tmp_path / "in", "b/content.jpg", "b/style.jpg")
+            else:
+                bell.stop()
+
+    summary = watch(settings(tmp_path, polling="no"), Told(), Painter(), bell)
+    assert [one.job for one in summary.done] == ["a", "b"]
+
+
+def test_a_pair_that_comes_while_another_is_painted_is_taken_at_once(tmp_path: Path) -> None:
+    fill(tmp_path / "in", *PAIR)
+    bell, taken = Bell(), []
+
+    class Slow(Painter):
+        def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
+            for event in super().run(order, stopping):
+                if len(self.orders) == 1 and not list(tmp_path.glob("in/b/*")):
+                    fill(tmp_path / "in", "b/content.jpg", "b/style.jpg")
+                bell.ring()
+                yield event
+
+    class Told(Reporter):
+        def taken(self, job: str) -> None:
+            taken.append(job)
+
+        def done(self, job: str, folder: Path) -> None:
+            taken.append(f"{job} done")
+            bell.stop()
+
+    watch(settings(tmp_path, polling="yes"), Told(), Slow(), bell)
+    assert taken[:2] == ["a", "b"]
+
+
+def test_a_stopped_job_is_left_for_the_next_start(tmp_path: Path) -> None:
+    fill(tmp_path / "in", *PAIR, "b/content.jpg", "b/style.jpg")
+    bell = Bell()
+    summary = watch(settings(tmp_path), None, Stopping(bell), bell)
+    assert [one.job for one in summary.stopped] == ["a"]
+    assert summary.waiting == ("b",)
+    assert [one.job for one in once(settings(tmp_path), executor=Painter()).done] == ["a", "b"]
+
+
+def test_an_idle_worker_is_let_go(tmp_path: Path) -> None:
+    fill(tmp_path / "in", *PAIR)
+    bell = Bell()
+
+    class Idle(Painter):
+        def close(self) -> None:
+            super().close()
+            bell.stop()
+
+    painter = Idle()
+    watch(settings(tmp_path, idle_s=0.01), None, painter, bell)
+    assert painter.closed == 2
+
+
+def test_the_supervisor_loads_neither_torch_nor_numpy_nor_pillow(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from stylewatch_daemon.service import InboxSettings, ServiceSettings, once, watch
+root = Path({str(tmp_path)!r})
+settings = ServiceSettings((InboxSettings(root / "in", root / "out"),), root / "state", quiet_s=0)
+assert once(settings).exit_code == 0
+heavy = {{"torch", "numpy", "PIL", "onnxruntime"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

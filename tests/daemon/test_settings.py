@@ -1,0 +1,151 @@
+"""A job's settings: what is said reaches the recipe, what is not is left to it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from stylewatch_daemon.settings import JobSettings
+from stylewatch_painter import recipe_book
+from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.recipe import Adam, Schedule
+
+IN_THE_SCHEDULE: Mapping[str, Any] = {
+    "size": "321",
+    "style_size": "side",
+    "fit": "stretch",
+    "enlarge": True,
+    "steps": 7,
+    "save_every": 3,
+    "noise_ratio": 0.25,
+}
+ELSEWHERE = {"strength", "init"}
+OF_THE_JOB = {
+    "backend", "device", "recipe", "schedule", "seed", "style_weights", "format", "quality",
+    "name", "set",
+}  # fmt: skip
+
+
+def test_every_setting_is_of_the_recipe_or_of_the_job_alone() -> None:
+    """One that is added belongs to one of these, and is tested with it."""
+    assert set(JobSettings.model_fields) == {*IN_THE_SCHEDULE, *ELSEWHERE, *OF_THE_JOB}
+    assert set(IN_THE_SCHEDULE) <= set(Schedule.model_fields)
+
+
+@pytest.mark.parametrize("name", recipe_book.names())
+def test_a_job_that_says_nothing_leaves_every_recipe_as_it_is(name: str) -> None:
+    assert JobSettings(recipe=name).resolve() == recipe_book.find(name)
+
+
+def test_none_leaves_the_recipe_alone() -> None:
+    nothing = dict.fromkeys((*IN_THE_SCHEDULE, *ELSEWHERE))
+    assert JobSettings.model_validate(nothing).resolve() == recipe_book.find("best")
+
+
+@pytest.mark.parametrize("field", IN_THE_SCHEDULE)
+def test_a_setting_of_the_schedule_reaches_it_and_changes_nothing_else(field: str) -> None:
+    wanted = IN_THE_SCHEDULE[field]
+    best = recipe_book.find("best")
+    assert getattr(best.schedule, field) != wanted
+    said = {field: wanted} | ({"start": "mixed"} if field == "noise_ratio" else {})
+    found = JobSettings.model_validate({field: wanted}).resolve()
+    assert found == best.model_copy(update={"schedule": best.schedule.model_copy(update=said)})
+
+
+def test_strength_reaches_the_objective() -> None:
+    assert JobSettings(strength=0.75).resolve().objective.strength == 0.75
+
+
+@pytest.mark.parametrize("start", ["content", "style", "noise", "mixed", "picture"])
+def test_init_says_where_to_start(start: str) -> None:
+    settings = JobSettings.model_validate({"init": start})
+    assert settings.resolve().schedule.start == start
+
+
+def test_the_fast_schedule_keeps_what_is_painted() -> None:
+    best, devos = recipe_book.find("best"), recipe_book.find("devos")
+    found = JobSettings(recipe="devos", schedule="fast").resolve()
+    assert found.objective == devos.objective
+    assert found.schedule.optimiser == best.schedule.optimiser
+    assert found.schedule.resample == devos.schedule.resample
+    assert JobSettings(recipe="devos", schedule="fast", steps=5).resolve().schedule.steps == 5
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field"),
+    [
+        ("objective.content.layers.conv4_2", 2.5, "objective content layers conv4_2"),
+        ("objective.network.pool", "average", "objective network pool"),
+        ("schedule.optimiser.history", 9, "schedule optimiser history"),
+        ("optimiser.history", 9, "schedule optimiser history"),
+        ("smallest", 16, "schedule smallest"),
+        ("strength", 0.25, "objective strength"),
+    ],
+)
+def test_set_reaches_any_field_of_the_recipe(key: str, value: object, field: str) -> None:
+    found: Any = JobSettings(set={key: value}).resolve().model_dump()
+    for part in field.split():
+        found = found[part]
+    assert found == value
+
+
+def test_set_may_bring_another_optimiser_of_which_nothing_is_taken_over() -> None:
+    found = JobSettings(set={"optimiser.kind": "adam", "optimiser.rate": 5}).resolve()
+    assert found.schedule.optimiser == Adam(kind="adam", rate=5)
+
+
+def test_set_takes_a_layer_or_a_side_away() -> None:
+    found = JobSettings(set={"objective.style.layers.conv1_1": None}).resolve().objective
+    assert found.style is not None and "conv1_1" not in found.style.layers
+    assert JobSettings(set={"objective.content": None}).resolve().objective.content is None
+
+
+def test_set_beats_a_setting_of_the_same_name() -> None:
+    """It names the field of the recipe itself."""
+    assert JobSettings(steps=3, set={"steps": 5}).resolve().schedule.steps == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"set": {"stepps": 3}}, "unknown key 'stepps'; did you mean 'steps'?"),
+        ({"set": {"objective.stile": 3}}, "objective: unknown key 'stile'; did you mean 'style'?"),
+        ({"set": {"steps": "many"}}, "schedule.steps: input should be a valid integer"),
+        ({"recipe": "bset"}, "there is no recipe 'bset'; did you mean 'best'?"),
+        ({"recipe": "keras", "noise_ratio": 0.5, "init": "noise", "set": {"noise_ratio": 2}},
+         "schedule.noise_ratio: input should be less than or equal to 1, got 2"),
+    ],
+)  # fmt: skip
+def test_what_the_recipe_cannot_take_is_told_when_it_is_settled(
+    settings: Mapping[str, Any], told: str
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        JobSettings.model_validate(settings).resolve()
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"steps": -1}, {"save_every": 0}, {"seed": -1}, {"seed": 2**64}, {"strength": 1.1},
+        {"size": "big"}, {"quality": 0}, {"quality": 101}, {"format": "gif"}, {"init": "here"},
+        {"schedule": "slow"}, {"style_weights": [1, 0]}, {"style_weights": [float("inf")]},
+        {"set": [1]}, {"colour": "red"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_no_job_can_have_is_refused_at_once(settings: Mapping[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        JobSettings.model_validate(settings)
+
+
+def test_recipes_of_ones_own_come_before_those_that_ship(tmp_path: Path) -> None:
+    (tmp_path / "best.yaml").write_text("extends: devos\nabout: Mine.\n")
+    assert JobSettings().resolve(tmp_path).about == "Mine."
+    assert JobSettings().resolve().about != "Mine."
+
+
+def test_settings_do_not_share_what_was_set() -> None:
+    assert JobSettings().set is not JobSettings().set

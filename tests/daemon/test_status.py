@@ -1,0 +1,54 @@
+"""`_status.txt` tells someone with only the share what concerns them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stylewatch_daemon.job import Incomplete
+from stylewatch_daemon.status import FAREWELL, Board, Running, Status
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+BUSY = Status(
+    running=Running("trip", 3, 50, 0.25),
+    waiting=["next"],
+    incomplete=[Incomplete("half", "a style picture (style.jpg)")],
+    trouble=["the outbox is full"],
+    refused=["bad: bad.jpg is no picture"],
+)
+
+
+def test_everything_that_happens_is_in_it() -> None:
+    assert str(BUSY).split("\n\n") == [
+        "Painting:\n  trip: step 3 of 50, loss 0.25",
+        "Waiting their turn:\n  next",
+        "Waiting for another half:\n  half: a style picture (style.jpg)",
+        "In the way:\n  the outbox is full",
+        "Refused (see _refused):\n  bad: bad.jpg is no picture",
+    ]
+
+
+def test_when_there_is_nothing_it_says_what_to_do() -> None:
+    assert "drop a pair into the inbox" in str(Status())
+    assert str(Running("trip")) == "trip: being prepared"
+
+
+def test_a_daemon_that_leaves_says_so(tmp_path: Path) -> None:
+    Board(tmp_path).show(Status(leaving=True, waiting=["next"]), NOON)
+    text = (tmp_path / "_status.txt").read_text()
+    assert FAREWELL in text
+    assert "2026-01-02 12:00:00 UTC" in text
+    assert "next" in text
+
+
+def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    board.show(BUSY, NOON)
+    first = (tmp_path / "_status.txt").stat()
+    board.show(BUSY, NOON)
+    assert (tmp_path / "_status.txt").stat().st_ino == first.st_ino
+    board.show(Status(), NOON)
+    assert (tmp_path / "_status.txt").stat().st_ino != first.st_ino
+
+
+def test_an_outbox_that_is_not_there_is_borne(tmp_path: Path) -> None:
+    Board(tmp_path / "gone").show(BUSY, NOON)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,42 @@
+"""Small paintings: a task of two sizes, and ways to paint it and to look at what comes."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tests.painter import small
+
+from stylewatch_painter.paint import paint
+from stylewatch_painter.stage import Stage, Step, Wish
+from stylewatch_painter.task import Task
+
+AT_ONCE: Mapping[str, Any] = {"passes": ()}
+"""Without a smaller size on the way."""
+
+NOISE: Mapping[str, Any] = {"start": "noise", "noise_scale": 30}
+
+_SHORT: Mapping[str, Any] = {
+    "objective.network.pool_edge": "ceil",
+    "passes": [{"scale": 0.5, "steps": 3}],
+    "smallest": 1,
+    "steps": 4,
+    "save_every": 2,
+}
+
+
+def painting(changes: Mapping[str, Any] | None = None, several: int = 1, **task: Any) -> Task:
+    """Three steps at half size and four at the whole, after as many styles as `several` says."""
+    return replace(small.task("best", {**_SHORT, **(changes or {})}, several), **task)
+
+
+def painted(task: Task, *wishes: Wish) -> list[Step]:
+    """Every step; `wishes` are those after step 1, 2 ..., and to go on after that."""
+    left = iter(wishes)
+    return list(paint(task, small.network(), lambda: next(left, Wish.GO_ON)))
+
+
+def final(task: Task) -> Stage:
+    """The last stage."""
+    last = painted(task)[-1]
+    assert isinstance(last, Stage)
+    return last

@@ -1,0 +1,110 @@
+"""What a painting would take: bytes worked out by hand, seconds by a clock of the test's own."""
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+from tests.painter import small
+from tests.painter.paintings import AT_ONCE, painting
+
+from stylewatch_painter import forecast as module
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.forecast import forecast, map_bytes, optimiser_bytes
+from stylewatch_painter.pyramid import Level
+from stylewatch_painter.recipe import Objective
+
+FIRST_BLOCK = 3 * 64 * 4
+
+
+def objective(pool: str, *layers: str) -> Objective:
+    """An objective of style alone."""
+    style = {"gram": "mean", "loss": "mean", "layers": dict.fromkeys(layers, 1.0)}
+    return Objective.model_validate({"network": {"pool": pool}, "style": style})
+
+
+def every(seconds: float) -> Callable[[], float]:
+    """A clock that goes on by so much whenever somebody looks at it."""
+    ticks = count()
+    return lambda: next(ticks) * seconds
+
+
+def test_a_map_that_a_loss_looks_at_counts_with_its_gradient() -> None:
+    assert map_bytes(objective("max", "conv1_1")) == FIRST_BLOCK + 64 * 2 * 4
+
+
+def test_of_other_maps_a_byte_a_value_counts_and_the_places_of_maxima() -> None:
+    """128 maps of a quarter of the pixels, after 2 x 64 maps and a pool of 64 quarters."""
+    asked = FIRST_BLOCK + 128 // 4 * 2 * 4 + 2 * 64
+    assert map_bytes(objective("average", "conv2_1")) == asked
+    assert map_bytes(objective("max", "conv2_1")) == asked + 64 // 4 * 8
+
+
+def test_deeper_maps_are_more_and_smaller() -> None:
+    """conv1_1 to conv3_1, by hand: the deepest of them asked for, and one on the way."""
+    before = 2 * 64 + 128 // 4
+    asked = (128 // 4 + 256 // 16) * 2 * 4
+    places = (64 // 4 + 128 // 16) * 8
+    found = map_bytes(objective("max", "conv2_2", "conv3_1"))
+    assert found == FIRST_BLOCK + before + asked + places
+
+
+@pytest.mark.parametrize(
+    ("plain", "vectors"),
+    [({"kind": "adam"}, 4), ({"kind": "sgd"}, 2), ({"kind": "lbfgs", "history": 10}, 25),
+     ({"kind": "lbfgs", "history": 100}, 2 * 30 + 5)],
+)  # fmt: skip
+def test_an_optimiser_counts_by_the_vectors_it_remembers(
+    plain: dict[str, Any], vectors: int
+) -> None:
+    """Three floats for each pixel; after 30 steps L-BFGS knows 30 moves at the most."""
+    settings = painting({"optimiser": plain}).recipe.schedule.optimiser
+    assert optimiser_bytes(settings, 30) == vectors * 3 * 4
+
+
+def test_memory_is_what_the_process_holds_and_the_bytes_of_every_pixel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_held", lambda: 1000)
+    task = painting()
+    each = map_bytes(task.recipe.objective)
+    each += optimiser_bytes(task.recipe.schedule.optimiser, task.recipe.schedule.steps)
+    assert forecast(task, small.network()).memory == 1000 + 21 * 18 * each
+
+
+def test_what_a_process_holds_is_told_in_bytes() -> None:
+    """With torch in it, more than 50 MB; and less than this machine has, surely."""
+    assert 50 * 2**20 < module._held() < 2**40
+
+
+def test_it_tells_the_sizes_and_steps_that_will_be_painted() -> None:
+    found = forecast(painting(), small.network())
+    assert found.levels == (Level((10, 9), 0.5, 3), Level((21, 18), 1.0, 4))
+
+
+def test_seconds_are_those_of_an_evaluation_for_each_pixel_step_and_target() -> None:
+    """An evaluation of 21x18 takes 2 s by this clock; a size needs one more for its targets."""
+    found = forecast(painting(), small.network(), clock=every(2.0))
+    per_pixel = 2.0 / (21 * 18)
+    assert found.seconds == pytest.approx(per_pixel * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
+
+
+def test_of_several_trials_the_quickest_counts() -> None:
+    """The machine may have been busy with something else."""
+    looks = iter([0.0, 9.0, 9.0, 10.0, 10.0, 15.0])
+    found = forecast(painting(AT_ONCE), small.network(), clock=lambda: next(looks))
+    assert found.seconds == pytest.approx(4 + 1)
+
+
+def test_a_large_painting_is_judged_by_a_small_trial() -> None:
+    """A trial of 192x165 for 840x720 pixels: 1 s there is so much more here."""
+    told = {"size": "840x720", "enlarge": True, "style_size": "21", **AT_ONCE}
+    found = forecast(painting(told), small.network(), clock=every(1.0))
+    assert found.seconds == pytest.approx((4 + 1) * 840 * 720 / (192 * 165))
+
+
+def test_what_cannot_be_painted_is_refused_before_it_is_tried() -> None:
+    with pytest.raises(PictureError, match="neither a content nor a style"):
+        forecast(painting(content=None, styles=()), small.network())
+    with pytest.raises(PictureError, match="leave nothing of a side under 16"):
+        forecast(painting({"objective.network.pool_edge": "floor", "size": "12"}), small.network())

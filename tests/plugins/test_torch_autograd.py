@@ -1,0 +1,137 @@
+"""Backend `torch` keeps the contract, on the CPU and with the bundled weights."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+import torch
+
+from stylewatch_painter import weights
+from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
+from stylewatch_plugins.testing import BackendConformance
+from stylewatch_plugins.testing_tasks import painted, sample
+from stylewatch_plugins.torch_autograd import TorchAutograd
+
+
+class TestTorchAutograd(BackendConformance):
+    """The conformance suite."""
+
+    def make(self, options: Mapping[str, object]) -> Backend:
+        return TorchAutograd({"device": "cpu", **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"devices": "cpu"}, "did you mean 'device'"),
+        ({"device": "gpu"}, "device: "),
+        ({"threads": 0}, "threads: "),
+    ],
+)
+def test_a_wrong_option_is_told_with_its_name(options: Mapping[str, object], told: str) -> None:
+    with pytest.raises(BackendOptionError, match=told):
+        TorchAutograd(options)
+
+
+def test_all_mistakes_in_options_are_told_at_once() -> None:
+    with pytest.raises(BackendOptionError) as caught:
+        TorchAutograd({"device": "gpu", "thread": 2})
+    assert str(caught.value).startswith("backend torch: device: ")
+    assert "unknown key 'thread'; did you mean 'threads'?" in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "xpu:7"])
+def test_a_device_that_is_not_there_is_a_problem_and_no_crash(device: str) -> None:
+    """It says which are, before anything is painted."""
+    backend = TorchAutograd({"device": device})
+    here = ", ".join(one.name for one in backend.devices())
+    problem = f"torch {backend.version} finds no device {device} here; there are {here}"
+    assert backend.problem() == problem
+    with pytest.raises(BackendMissingError, match=f"finds no device {device} here"):
+        painted(backend, sample())
+    with pytest.raises(BackendMissingError, match=f"finds no device {device} here"):
+        backend.provenance(sample())
+
+
+def test_the_best_device_comes_first_and_auto_takes_it() -> None:
+    backend = TorchAutograd({})
+    first, *_, last = (*backend.devices(), *backend.devices())
+    assert last.name == "cpu"
+    assert backend.provenance(sample()).device == first.name
+    assert backend.provenance(sample()).decided["device"] == first.name
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("no-such-weights", "there are no weights 'no-such-weights'; there are bundled"),
+        ("bundeld", "there are no weights 'bundeld'; did you mean 'bundled'?"),
+    ],
+)
+def test_weights_that_are_not_there_are_a_problem(name: str, told: str) -> None:
+    assert TorchAutograd({"device": "cpu", "weights": name}).problem() == told
+
+
+def test_the_receipt_names_the_trained_network() -> None:
+    found = TorchAutograd({"device": "cpu"}).provenance(sample())
+    assert (found.name, found.device, found.precision) == ("torch", "cpu", "fp32")
+    assert found.weights == {
+        "name": "bundled",
+        "sha256": weights.locate().sha256,
+        "bits": 8,
+    }
+    assert found.decided == {"device": "cpu", "threads": torch.get_num_threads()}
+
+
+def test_the_number_of_threads_can_be_said() -> None:
+    before = torch.get_num_threads()
+    try:
+        backend = TorchAutograd({"device": "cpu", "threads": before + 1})
+        assert backend.provenance(sample()).decided["threads"] == before + 1
+        assert backend.devices()[-1].description == f"{before + 1} threads"
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["best", "pastiche"])
+def test_the_same_command_gives_the_same_bytes_in_every_process(name: str) -> None:
+    """Deep layers and all, at two sizes and on two threads."""
+    script = (
+        "import hashlib\n"
+        "from stylewatch_painter.recipe_book import change, find\n"
+        "from stylewatch_painter.task import Style, Task\n"
+        "from stylewatch_plugins.testing_tasks import painted, picture, stages\n"
+        "from stylewatch_plugins.torch_autograd import TorchAutograd\n"
+        "small = {'size': 40, 'passes': [{'scale': 0.5, 'steps': 2}], 'steps': 2}\n"
+        "small |= {'smallest': 1, 'save_every': 1}\n"
+        f"recipe = change(find({name!r}), small)\n"
+        "task = Task(recipe, picture(40, 33), (Style(picture(44, 44, seed=1)),))\n"
+        "seen = stages(painted(TorchAutograd({'device': 'cpu', 'threads': 2}), task))\n"
+        "print(len(seen), hashlib.sha256(b''.join(seen.values())).hexdigest())\n"
+    )
+    command = [sys.executable, "-c", script]
+    first, second = (
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in "12"
+    )
+    assert first.startswith("4 ")
+    assert first == second
+
+
+def test_the_estimate_has_time_and_memory() -> None:
+    estimate = TorchAutograd({"device": "cpu"}).estimate(sample())
+    assert estimate.seconds is not None and estimate.seconds > 0
+    assert estimate.memory is not None and estimate.memory > 1e7
+
+
+def test_making_one_loads_no_network() -> None:
+    """`backends` makes every one of them, to ask what it can do here."""
+    script = (
+        "import sys\n"
+        "from stylewatch_painter import weights_read\n"
+        "weights_read.load = lambda *given: sys.exit('loaded')\n"
+        "from stylewatch_plugins.torch_autograd import TorchAutograd\n"
+        "made = TorchAutograd({'device': 'cpu'})\n"
+        "made.devices(), made.problem()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

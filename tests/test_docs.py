@@ -1,0 +1,246 @@
+"""What README.md and docs/ say is so: their code runs, their settings hold, their commands exist.
+
+Every fenced block says what it is, and is held to it:
+`python` is run, page by page, from top to bottom; `console run` is run and must print what is
+shown; of `console` and `sh` the commands and options must exist; `yaml config`, `yaml job` and
+`yaml recipe` must be valid; `json` and `toml` must be well formed; `text` and `ini` are free.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from pydantic import BaseModel
+
+from stylewatch_daemon import config
+from stylewatch_daemon.cli.main import app
+from stylewatch_daemon.settings import JobSettings
+from stylewatch_painter import recipe_book
+from stylewatch_plugins import registry
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+OTHER_PROGRAMS = {"cd", "cp", "git", "ls", "mkdir", "pip", "python", "python3", "sudo", "systemctl"}
+COMMAND = typer.main.get_command(app)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: the page it stands on, its first line there, what it says it is."""
+
+    page: Path
+    line: int
+    kind: str
+    body: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+    @property
+    def commands(self) -> Iterator[tuple[str, list[str]]]:
+        """Each command line of a console or sh block, with the output shown below it."""
+        joined = self.body.replace("\\\n", "")
+        if self.kind == "sh":
+            joined = re.sub(r"^(?=[^#\s])", "$ ", joined, flags=re.MULTILINE)
+        for part in re.split(r"^\$ ", joined, flags=re.MULTILINE)[1:]:
+            command, *output = part.rstrip().split("\n")
+            yield command, output
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text.count("\n", 0, found.start()) + 2, found[2].strip(), found[3])
+        for found in FENCE.finditer(text)
+    ]
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+WORDS = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+@by_page
+def test_every_fence_that_opens_is_read_as_a_block(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(blocks(page))
+
+
+@by_page
+def test_the_python_of_a_page_runs_from_top_to_bottom(
+    page: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.kind == "python":
+            exec(compile("\n" * (block.line - 1) + block.body, str(page), "exec"), namespace)
+
+
+def program_of(line: str) -> list[str]:
+    """The words of the first program on a command line, without what it is piped into."""
+    words = shlex.split(line, comments=True)
+    ends = [i for i, word in enumerate(words) if word in ("|", "&&", ";", ">", "2>", "&")]
+    return words[: min(ends, default=len(words))]
+
+
+def unknown_to_stylewatch(words: list[str]) -> list[str]:
+    """Those of the words that name no command, or no option of it."""
+    command: Any = COMMAND
+    options = {"--help", "-h"} | {name for param in command.params for name in param.opts}
+    unknown = []
+    for word in words:
+        if word.startswith("-"):
+            unknown += [word] if word.partition("=")[0] not in options else []
+        elif word in getattr(command, "commands", {}):
+            command = command.commands[word]
+            options |= {name for param in command.params for name in param.opts}
+        elif hasattr(command, "commands"):
+            unknown.append(word)
+    return unknown
+
+
+def commands_exist(block: Block, folder: Path) -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    shown = [program_of(line) for line, _ in block.commands]
+    assert shown, "no command: in a console block it stands after '$ '"
+    for program, *words in shown:
+        if program == "stylewatch":
+            assert not unknown_to_stylewatch(words)
+        elif program == "make":
+            assert not [word for word in words if "=" not in word and word not in targets]
+        else:
+            assert program in OTHER_PROGRAMS
+
+
+def commands_print_what_is_shown(block: Block, folder: Path) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for line, output in block.commands:
+        ended = subprocess.run(
+            line, shell=True, cwd=folder, env={**os.environ, "PATH": path},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+        shown = ".*".join(re.escape(one.strip()).replace(r"\.\.\.", ".*") for one in output)
+        assert re.search(shown, ended.stdout + ended.stderr, re.DOTALL)
+
+
+def config_is_valid(block: Block, folder: Path) -> None:
+    (folder / "config.yaml").write_text(block.body, encoding="utf-8")
+    config.load(folder / "config.yaml")
+
+
+def job_is_valid(block: Block, folder: Path) -> None:
+    JobSettings.model_validate(yaml.safe_load(block.body)).resolve()
+
+
+def recipe_is_valid(block: Block, folder: Path) -> None:
+    (folder / "shown.yaml").write_text(block.body, encoding="utf-8")
+    recipe_book.find(str(folder / "shown.yaml"))
+
+
+def json_is_valid(block: Block, folder: Path) -> None:
+    json.loads(block.body)
+
+
+def toml_is_valid(block: Block, folder: Path) -> None:
+    tomllib.loads(block.body)
+
+
+CHECKS: dict[str, list[Callable[[Block, Path], None]]] = {
+    "python": [],  # run as a page
+    "console": [commands_exist],
+    "sh": [commands_exist],
+    "console run": [commands_exist, commands_print_what_is_shown],
+    "yaml config": [config_is_valid],
+    "yaml job": [job_is_valid],
+    "yaml recipe": [recipe_is_valid],
+    "json": [json_is_valid],
+    "toml": [toml_is_valid],
+    "text": [],
+    "ini": [],
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_a_block_is_what_it_says_it_is(block: Block, pictures: Path) -> None:
+    assert block.kind in CHECKS
+    for check in CHECKS[block.kind]:
+        check(block, pictures)
+
+
+@by_page
+def test_what_a_page_refers_to_is_there(page: Path) -> None:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)|(?:src|href)=\"([^\"#]+)", text)
+    links = [first or second for first, second in targets]
+    here = [link for link in links if not re.match(r"https?:|mailto:", link)]
+    assert not [link for link in here if not (page.parent / link).exists()]
+
+
+def keys(model: type[BaseModel]) -> Iterator[str]:
+    """The names of all settings in a model and in the models inside it."""
+    for name, field in model.model_fields.items():
+        yield name
+        for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from keys(inner)
+
+
+def commands(command: Any, name: str) -> Iterator[str]:
+    """A command and all that are inside it, as they are typed."""
+    inside = getattr(command, "commands", {})
+    if not inside:
+        yield name
+    for word, inner in inside.items():
+        yield from commands(inner, f"{name} {word}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*commands(COMMAND, "stylewatch"), *recipe_book.names(), *registry.names(),
+     *sorted(set(keys(config.Config)))],
+)  # fmt: skip
+def test_everything_that_can_be_named_is_in_the_docs(name: str) -> None:
+    assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", WORDS)
+
+
+ROW = re.compile(r"^\| `((?:objective|schedule)\.[\w.]+)` \| `([^`]+)` \| (.+) \|$", re.MULTILINE)
+
+
+def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted names of all that is not a mapping in `value`, with what stands there."""
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, inner in value.items():
+        yield from leaves(inner, f"{name}.{key}" if name else key)
+
+
+@pytest.mark.parametrize("name", recipe_book.names())
+def test_the_page_on_recipes_gives_every_field_and_says_which_are_ours(name: str) -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
+    rows = ROW.findall(section)
+    shown = {leaf: v for field, text, _ in rows for leaf, v in leaves(yaml.safe_load(text), field)}
+    recipe = recipe_book.find(name)
+    real = dict(leaves(recipe.model_dump(mode="json")))
+    assert not {leaf: v for leaf, v in shown.items() if v != real[leaf] and str(v) != real[leaf]}
+    file = yaml.safe_load((recipe_book.SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"))
+    fields = {side: file[side] for side in ("objective", "schedule")}
+    assert not {leaf for leaf, _ in leaves(fields)} - shown.keys()
+    ours = {leaf for field, text, whence in rows if re.match(r"ours\b", whence)
+            for leaf, _ in leaves(yaml.safe_load(text), field)}  # fmt: skip
+    assert ours == set(recipe.ours)

@@ -1,0 +1,145 @@
+"""The house rules that can be counted: short files and functions, docstrings, one error tree."""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = sorted(path.parent for path in ROOT.glob("*/stylewatch_*/__init__.py"))
+MODULES = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
+CODE = [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))]
+PAPER = {  # the only files that write the paper's letters as the paper does
+    ROOT / "plugins" / "stylewatch_painter" / "losses.py",
+    ROOT / "tests" / "painter" / "test_losses.py",
+}
+
+
+def by_path(paths: list[Path]) -> pytest.MarkDecorator:
+    """Run a test for each of the paths, named by it."""
+    return pytest.mark.parametrize("path", paths, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def nodes(path: Path) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_the_median_file_is_short() -> None:
+    assert median(lines(path) for path in CODE) <= 120
+
+
+@by_path(CODE)
+def test_no_file_is_long(path: Path) -> None:
+    assert lines(path) <= 300
+
+
+@by_path(CODE)
+def test_no_function_is_long(path: Path) -> None:
+    long = {
+        node.name: (node.end_lineno or 0) - node.lineno + 1
+        for node in nodes(path)
+        if isinstance(node, Function) and (node.end_lineno or 0) - node.lineno >= 40
+    }
+    assert not long
+
+
+@by_path(CODE)
+def test_the_first_line_says_what_a_module_is_for(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    assert re.match(r'r?"""\S', first), first
+
+
+@by_path([path for path in MODULES if path.name == "__init__.py"])
+def test_a_package_says_what_it_is_for_and_no_more(path: Path) -> None:
+    (only,) = ast.parse(path.read_text(encoding="utf-8")).body
+    assert isinstance(only, ast.Expr) and isinstance(only.value, ast.Constant)
+
+
+@by_path(CODE)
+def test_single_capitals_are_left_to_the_paper(path: Path) -> None:
+    names = {node.arg for node in nodes(path) if isinstance(node, ast.arg)}
+    names |= {
+        node.id
+        for node in nodes(path)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    letters = {name for name in names if len(name) == 1 and name.isupper()}
+    assert path in PAPER or not letters
+
+
+def drawn(tree: str) -> dict[str, str | None]:
+    """The classes in a drawn tree, each with its parent; the root has none."""
+    parents: dict[str, str | None] = {}
+    columns: list[tuple[int, str]] = []
+    for found in re.finditer(r"^( {4}[│├└─ ]*)(\w+Error)\b", tree, re.MULTILINE):
+        column, name = len(found[1]), found[2]
+        columns = [(other, above) for other, above in columns if other < column]
+        parents[name] = columns[-1][1] if columns else None
+        columns.append((column, name))
+    return parents
+
+
+@by_path([path for path in MODULES if path.name == "errors.py"])
+def test_the_drawn_tree_of_errors_is_the_real_one(path: Path) -> None:
+    module = import_module(f"{path.parent.name}.errors")
+    tree = drawn(str(module.__doc__))
+    real = {
+        name: next((base.__name__ for base in value.__bases__ if base.__name__ in tree), None)
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    }
+    assert real == tree
+    assert list(tree.values()).count(None) == 1, "one root"
+
+
+@by_path([path for path in MODULES if path.name != "errors.py"])
+def test_errors_are_defined_in_the_tree_alone(path: Path) -> None:
+    bases = {
+        node.name: {ast.unparse(base) for base in node.bases}
+        for node in nodes(path)
+        if isinstance(node, ast.ClassDef)
+    }
+    assert not [
+        name
+        for name, above in bases.items()
+        if not name.startswith("_") and any(base.endswith(("Error", "Exception")) for base in above)
+    ]
+
+
+UNFINISHED = re.compile(
+    r"\b(TODO|FIXME|XXX|HACK|NotImplementedError|xfail|importorskip)\b"
+    r"|type: ignore|# noqa|mark\.skip|pytest\.skip"
+)
+SOMEBODYS_MACHINE = re.compile(r"(?<![\w.~*}])/(work|root|tmp|Users|mnt|opt)/\w")
+WRITTEN = (".cfg", ".ini", ".md", ".py", ".service", ".conf", ".toml", ".txt", ".yaml")
+
+
+def texts() -> Iterator[Path]:
+    """Everything that was written by hand, but for this file, which names what it looks for."""
+    rooms = (".ci", "daemon", "docs", "export", "plugins", "systemd", "tests")
+    for path in [*ROOT.iterdir(), *(path for room in rooms for path in (ROOT / room).rglob("*"))]:
+        named = path.suffix in WRITTEN or path.name in ("Makefile", "run", "LICENSE", "NOTICE")
+        if path.is_file() and named and path != Path(__file__):
+            yield path
+
+
+@pytest.mark.parametrize("unwanted", [UNFINISHED, SOMEBODYS_MACHINE], ids=["unfinished", "paths"])
+def test_nothing_is_left_unfinished_and_no_path_is_somebodys_own(unwanted: re.Pattern[str]) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in texts()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if unwanted.search(line)
+    ]
+    assert not found
