@@ -10,8 +10,7 @@ READY := .venv/.ready
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/portrait
-	$(BIN)/stylewatch run --once --inbox demo/inbox --outbox demo/outbox --state demo/state \
-	  --set save_every=10
+	$(BIN)/stylewatch run --once --inbox demo/inbox --outbox demo/outbox --state demo/state
 	@final=$$(ls -t demo/outbox/*/final.* | head -n 1) && echo && \
 	echo "The painting:       $$final" && \
 	echo "Its stages:         $$(dirname $$final)/stages" && \

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from stylewatch_daemon.cli.exits import TERMINATED
+from stylewatch_daemon.cli.exits import BY_SIGNAL
 from stylewatch_daemon.cli.main import app
 from stylewatch_daemon.errors import SettingsError, UsageError
 
@@ -70,7 +71,7 @@ def test_the_service_starts_a_command_that_exists() -> None:
 def test_mistakes_of_the_user_are_not_tried_again_and_a_stop_is_no_failure() -> None:
     mistakes = {UsageError.exit_code, SettingsError.exit_code}
     assert {int(code) for code in value("RestartPreventExitStatus").split()} == mistakes
-    assert int(value("SuccessExitStatus")) == TERMINATED
+    assert int(value("SuccessExitStatus")) == BY_SIGNAL + signal.SIGTERM
 
 
 def test_one_path_can_be_written_so_that_renames_stay_renames() -> None:

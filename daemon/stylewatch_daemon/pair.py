@@ -69,7 +69,7 @@ def only_settled(pairing: Pairing, moving: Collection[Path]) -> Pairing:
         awaited = by_folder[one.folder].union(path for path in one.files if path in moving)
         if awaited:
             names = ", ".join(shown(path.name) for path in sorted(awaited))
-            incomplete.append(Incomplete(one.name, f"the end of {names}, which still changes"))
+            incomplete.append(Incomplete(one.name, f"{names} to stand still"))
         else:
             complete.append(one)
     return Pairing(tuple(complete), tuple(incomplete))

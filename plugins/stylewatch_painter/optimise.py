@@ -81,7 +81,7 @@ class Sgd:
         """One step; x changes in place."""
         s = self._settings
         seen = evaluate(x)
-        x.sub_(seen.gradient, alpha=s.rate * s.decay ** (self._i / s.decay_steps))
+        x.sub_(seen.gradient * (s.rate * s.decay ** (self._i / s.decay_steps)))
         self._i += 1
         return seen
 

@@ -38,7 +38,7 @@ def paint(
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device)
     levels = canvas.levels()
-    place = _Place.start(canvas, levels) if task.resume is None else _Place.load(canvas, levels)
+    place = _Place.start(canvas, levels) if task.resume is None else _Place.load(canvas)
     began = clock() - place.seconds
     steps = sum(level.steps for level in levels)
     while place.step < steps:
@@ -126,35 +126,37 @@ class _Place:
         return arrays
 
     @classmethod
-    def load(cls, canvas: Canvas, levels: tuple[Level, ...]) -> "_Place":
+    def load(cls, canvas: Canvas) -> "_Place":
         """Where `task.resume` stood; raises CheckpointError where that is not of this task."""
         saved = canvas.task.resume or {}
         try:
-            return cls._load(canvas, levels, saved)
+            return cls._load(canvas, saved)
         except KeyError as error:
             raise CheckpointError(
                 f"this checkpoint is damaged, it lacks {error}: without it the painting starts anew"
             ) from error
 
     @classmethod
-    def _load(cls, canvas: Canvas, levels: tuple[Level, ...], saved: Checkpoint) -> "_Place":
+    def _load(cls, canvas: Canvas, saved: Checkpoint) -> "_Place":
         if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):
             raise CheckpointError(
                 "this checkpoint belongs to another painting (other pictures, recipe or seed): "
                 "without it the painting starts anew"
             )
-        place = cls.start(canvas, levels[int(saved["level"]) :])
-        place.u = torch.from_numpy(saved["u"].copy()).to(canvas.device)
-        place.level, place.step = int(saved["level"]), int(saved["step"])
-        place.seconds = float(saved["seconds"])
-        prefix = "optimiser."
-        place.optimiser.load(
-            {
-                name.removeprefix(prefix): torch.from_numpy(array.copy()).to(canvas.device)
-                for name, array in saved.items()
-                if name.startswith(prefix)
-            }
+        tensors = {
+            name: torch.from_numpy(array.copy()).to(canvas.device)
+            for name, array in saved.items()
+            if name == "u" or name.startswith("optimiser.")
+        }
+        place = cls(
+            canvas,
+            tensors.pop("u"),
+            optimiser(canvas.task.recipe.schedule.optimiser),
+            level=int(saved["level"]),
+            step=int(saved["step"]),
+            seconds=float(saved["seconds"]),
         )
+        place.optimiser.load({name.partition(".")[2]: one for name, one in tensors.items()})
         return place
 
 

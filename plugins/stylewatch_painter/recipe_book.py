@@ -74,8 +74,7 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 def _same_kind(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether nothing says that these are of two kinds."""
-    kinds = {mapping["kind"] for mapping in (one, other) if "kind" in mapping}
-    return len(kinds) < 2  # noqa
+    return "kind" not in one or "kind" not in other or bool(one["kind"] == other["kind"])
 
 
 def check(plain: Mapping[str, Any]) -> Recipe:
@@ -100,21 +99,27 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     A field of the schedule may be named by itself. None takes a layer, or a side of the
     objective, away. Raises RecipeError for unknown keys and values out of place.
     """
-    plain = recipe.model_dump()
+    wanted: dict[str, Any] = {}
     for key, value in changes.items():
-        path = key.split(".")
-        if path[0] in Schedule.model_fields:
-            path = ["schedule", *path]
-        if path[0] == "strength":
-            path = ["objective", "strength"]
-        if path[0] not in ("objective", "schedule"):
-            known = {*Schedule.model_fields, "strength", "objective", "schedule"}
-            raise RecipeError(nearest(key, known))
-        plain = merge(plain, _nested(path, value))
+        wanted = merge(wanted, _nested(_path(key), value))
+    plain = merge(recipe.model_dump(), wanted)
     named = {key.removeprefix("schedule.") for key in changes}
     if "noise_ratio" in named and "start" not in named:
         plain = _mixed(plain)
     return check(_without_removed(plain))
+
+
+def _path(key: str) -> list[str]:
+    """The way to the field `key` from the top of a recipe."""
+    path = key.split(".")
+    if path[0] in Schedule.model_fields:
+        return ["schedule", *path]
+    if path[0] == "strength":
+        return ["objective", *path]
+    if path[0] not in ("objective", "schedule"):
+        known = {*Schedule.model_fields, "strength", "objective", "schedule"}
+        raise RecipeError(nearest(key, known))
+    return path
 
 
 def _mixed(plain: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def figures(folder: Path, steps: int) -> list[Figure]:
     """What is measured."""
     content, style, out = (folder / name for name in ("content.jpg", "style.jpg", "out.png"))
     ours = (COMMANDS / "stylewatch", "render", content, style, "-o", out, "--force", "--quiet",
-            "--device", "cpu", "--recipe", "pastiche", "--size", "0.065536mp", "--steps", "1")  # fmt: skip
+            "--device", "cpu", "--recipe", "pastiche", "--size", "0.065536mp",
+            "--steps", "1")  # fmt: skip
     theirs = (COMMANDS / "pastiche", "--content", content, "--styles", style, "--output", out,
               "--size-pixels", "65536", "--num-steps", "1", "--no-verbose")  # fmt: skip
     return [

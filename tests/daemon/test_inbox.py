@@ -70,7 +70,7 @@ def test_a_file_that_still_grows_holds_its_pair(place: Place) -> None:
     assert not place.inbox.look()
     assert place.inbox.take() == []
     (waiting,) = place.inbox.incomplete
-    assert "style.jpg, which still changes" in waiting.waits_for
+    assert "style.jpg to stand still" in waiting.waits_for
 
 
 def test_what_is_kept_is_not_taken_again_until_it_is_dropped_again(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_what_is_incomplete_is_told_when_it_changes(tmp_path: Path) -> None:
     for _ in range(2):
         line.look()
         line.take()
-    assert told == [["a"], ["a"], []]  # first for its style, then for the end of its style
+    assert told == [["a"], ["a"], []]  # for its style, then for its style to stand still
 
 
 def test_a_paused_job_has_to_wait_and_others_go_on(place: Place) -> None:

@@ -69,6 +69,16 @@ def test_a_staged_file_is_published_and_replaces_an_older_one(outbox: Outbox) ->
     assert tree(outbox.root) == {"job/stages/1.png": "new"}
 
 
+def test_a_file_that_was_staged_anew_before_it_was_published_counts_once(outbox: Outbox) -> None:
+    folder = outbox.reserve("job", lambda place: None)
+    fill(outbox.staging("1"), "losses.csv")
+    for _ in range(2):
+        outbox.publish("1", folder, "losses.csv")
+    assert tree(outbox.root) == {"job/losses.csv": "losses.csv"}
+    with pytest.raises(OutputError, match="No such file"):
+        outbox.publish("1", folder, "never-staged.png")
+
+
 @pytest.mark.parametrize("path", ["../escaped", "/escaped", "a/../../escaped"])
 def test_nothing_is_published_outside_of_the_jobs_folder(path: str, outbox: Outbox) -> None:
     folder = outbox.reserve("job", lambda place: None)

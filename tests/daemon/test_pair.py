@@ -124,7 +124,7 @@ def test_a_pair_waits_for_a_file_that_still_changes() -> None:
                    "x.style.jpg")  # fmt: skip
     held = only_settled(found, {INBOX / "job/style-2.jpg"})
     assert [one.name for one in held.complete] == ["x"]
-    assert held.incomplete[0].waits_for == "the end of style-2.jpg, which still changes"
+    assert held.incomplete[0].waits_for == "style-2.jpg to stand still"
 
 
 def test_in_a_job_folder_any_changing_file_holds_the_job() -> None:

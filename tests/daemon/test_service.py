@@ -12,6 +12,7 @@ from filelock import FileLock
 from tests.daemon.faults import fill, tree
 from tests.daemon.painters import Painter
 
+from stylewatch_daemon import service
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import SettingsError, UnavailableError
@@ -89,14 +90,14 @@ def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
         once(settings(tmp_path), executor=Painter())
 
 
-def test_the_worker_of_a_killed_daemon_is_waited_for(tmp_path: Path) -> None:
-    fill(tmp_path / "in", *PAIR)
+def test_nothing_is_begun_while_the_worker_of_a_killed_daemon_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "ORPHAN_WITHIN", 0.01)
     (tmp_path / "state").mkdir()
-    orphan = FileLock(tmp_path / "state/worker.lock", thread_local=False)
-    orphan.acquire()
-    threading.Timer(0.2, orphan.release).start()
-    assert len(once(settings(tmp_path), executor=Painter()).done) == 1
-    assert not orphan.is_locked
+    with FileLock(tmp_path / "state/worker.lock"), pytest.raises(UnavailableError):
+        once(settings(tmp_path), executor=Painter())
+    assert once(settings(tmp_path), executor=Painter()).exit_code == 0
 
 
 def test_an_outbox_in_the_inbox_is_refused_before_anything_is_made(tmp_path: Path) -> None:

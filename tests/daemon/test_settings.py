@@ -92,8 +92,10 @@ def test_set_reaches_any_field_of_the_recipe(key: str, value: object, field: str
 
 
 def test_set_may_bring_another_optimiser_of_which_nothing_is_taken_over() -> None:
-    found = JobSettings(set={"optimiser.kind": "adam", "optimiser.rate": 5}).resolve()
-    assert found.schedule.optimiser == Adam(kind="adam", rate=5)
+    said = {"optimiser.kind": "adam", "optimiser.rate": 5}
+    for order in (said, dict(reversed(said.items()))):
+        found = JobSettings(set=order).resolve()
+        assert found.schedule.optimiser == Adam(kind="adam", rate=5)
 
 
 def test_set_takes_a_layer_or_a_side_away() -> None:

@@ -12,11 +12,11 @@ from stylewatch_daemon.watch import POLL_S, Watcher, tells_events
 
 TABLE = r"""
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
-40 27 0:40 / /mnt/nas rw - nfs4 server:/export rw
-41 40 0:41 / /mnt/nas/local rw - ext4 /dev/vdb rw
-42 27 0:42 / /mnt/with\040space rw - cifs //server/share rw
-43 27 0:43 / /mnt/ssh rw - fuse.sshfs host: rw
-44 27 0:44 / /mnt/usb rw - vfat /dev/sda1 rw
+40 27 0:40 / /net/nas rw - nfs4 server:/export rw
+41 40 0:41 / /net/nas/local rw - ext4 /dev/vdb rw
+42 27 0:42 / /net/with\040space rw - cifs //server/share rw
+43 27 0:43 / /net/ssh rw - fuse.sshfs host: rw
+44 27 0:44 / /net/usb rw - vfat /dev/sda1 rw
 """.strip()
 
 
@@ -38,12 +38,12 @@ class Rings:
     ("folder", "tells"),
     [
         ("/srv/inbox", True),
-        ("/mnt/nas/inbox", False),
-        ("/mnt/nasty", True),
-        ("/mnt/nas/local/inbox", True),
-        ("/mnt/with space/inbox", False),
-        ("/mnt/ssh", False),
-        ("/mnt/usb/inbox", True),
+        ("/net/nas/inbox", False),
+        ("/net/nasty", True),
+        ("/net/nas/local/inbox", True),
+        ("/net/with space/inbox", False),
+        ("/net/ssh", False),
+        ("/net/usb/inbox", True),
     ],
 )
 def test_only_file_systems_of_this_machine_tell_all_events(folder: str, tells: bool) -> None:

@@ -1,5 +1,6 @@
 """A server on this machine that can misbehave as servers do."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 
@@ -53,7 +54,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", self.plan.etag)
         self.send_header("Content-Length", str(self.plan.declared or len(rest)))
         self.end_headers()
-        self.wfile.write(rest[: self.plan.breaks_after.pop(0) if self.plan.breaks_after else None])
+        part = rest[: self.plan.breaks_after.pop(0) if self.plan.breaks_after else None]
+        with suppress(ConnectionError):  # who is refused half way need not stay for the rest
+            self.wfile.write(part)
 
     def _end(self, status: int) -> None:
         self.send_response(status)

@@ -63,6 +63,19 @@ def test_a_good_first_try_is_taken() -> None:
     assert search(LINES["a bowl"], 2.5)[0] == 2.5
 
 
+def test_between_two_places_it_looks_where_the_cubic_through_them_is_least() -> None:
+    """Of a cubic that is its very bottom, here at 1."""
+    looked = []
+
+    def cubic(t: float) -> tuple[float, float]:
+        looked.append(t)
+        return t**3 / 3 - t, t**2 - 1
+
+    length, _ = search(cubic, 2.5)
+    assert length == pytest.approx(1)
+    assert len(looked) == 3
+
+
 def test_where_the_numbers_end_it_turns_back() -> None:
     """A painting that overflowed has a value that is no number; that is no fall."""
     for nothing in (math.nan, math.inf):

@@ -1,0 +1,145 @@
+"""From an order to a task: pictures read, styles weighed, mistakes told before the work begins."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.daemon.execute.orders import order
+
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.execute.contract import Order
+from stylewatch_daemon.execute.prepare import prepare
+from stylewatch_painter.errors import PictureError, RecipeError
+from stylewatch_plugins.errors import BackendMissingError, BackendOptionError
+
+
+@pytest.fixture
+def given(tmp_path: Path, pictures: Path) -> Order:
+    return order(tmp_path / "job", pictures)
+
+
+def said(given: Order, **settings: Any) -> Order:
+    return replace(given, settings=given.settings.model_copy(update=settings))
+
+
+def test_pictures_come_as_floats_and_are_told_with_their_digests(given: Order) -> None:
+    found = prepare(given)
+    assert found.backend.name == "sketch"
+    assert found.task.content is not None
+    assert found.task.content.shape == (36, 48, 3)
+    assert found.task.content.dtype == np.float32
+    content, style = found.inputs
+    assert (content.role, content.name, content.size, content.weight) == (
+        "content", "content.jpg", (48, 36), None,
+    )  # fmt: skip
+    assert (style.role, style.name, style.size, style.weight) == (
+        "style-1", "style.jpg", (40, 32), 1.0,
+    )  # fmt: skip
+    assert content.sha256 == hashlib.sha256(given.content.read_bytes()).hexdigest()
+
+
+def test_the_recipe_the_seed_and_the_checkpoint_are_the_orders(given: Order) -> None:
+    checkpoint = {"step": np.array(3)}
+    task = prepare(said(given, seed=7, strength=0.8), checkpoint).task
+    assert (task.seed, task.recipe.objective.strength) == (7, 0.8)
+    assert task.resume is checkpoint
+    assert prepare(given).task.resume is None
+
+
+def test_several_styles_have_names_by_number_and_weigh_alike(given: Order) -> None:
+    several = replace(given, styles=(given.styles[0], given.content, given.styles[0]))
+    found = prepare(several)
+    assert [style.name for style in found.task.styles] == ["style-1", "style-2", "style-3"]
+    assert [style.weight for style in found.task.styles] == [1, 1, 1]
+    assert [one.role for one in found.inputs] == ["content", "style-1", "style-2", "style-3"]
+
+
+def test_styles_weigh_what_was_said(given: Order) -> None:
+    several = replace(given, styles=(given.styles[0], given.content))
+    found = prepare(said(several, style_weights=(3.0, 1.0)))
+    assert [style.weight for style in found.task.styles] == [3, 1]
+    assert [one.weight for one in found.inputs] == [None, 3, 1]
+
+
+@pytest.mark.parametrize("weights", [(), (1.0, 2.0)])
+def test_as_many_weights_as_styles_are_asked_for(weights: tuple[float], given: Order) -> None:
+    with pytest.raises(SettingsError) as caught:
+        prepare(said(given, style_weights=weights))
+    assert str(caught.value) == (
+        f"style_weights has {len(weights)} numbers for 1 style pictures: give one for each"
+    )
+
+
+def test_a_picture_to_start_from_is_started_from(given: Order) -> None:
+    found = prepare(replace(given, init=given.styles[0]))
+    assert found.task.init is not None and found.task.init.shape == (32, 40, 3)
+    assert found.task.recipe.schedule.start == "picture"
+    assert (found.inputs[-1].role, found.inputs[-1].name) == ("init", "style.jpg")
+
+
+def test_a_start_that_was_said_stands_beside_a_picture_to_start_from(given: Order) -> None:
+    found = prepare(said(replace(given, init=given.styles[0]), init="noise"))
+    assert found.task.recipe.schedule.start == "noise"
+    assert prepare(said(given, init="style")).task.recipe.schedule.start == "style"
+
+
+def test_what_is_transparent_is_handed_on_and_told(given: Order, pictures: Path) -> None:
+    Image.new("RGBA", (20, 10), (10, 20, 30, 0)).save(pictures / "clear.png")
+    found = prepare(replace(given, content=pictures / "clear.png"))
+    assert found.task.alpha is not None and found.task.alpha.shape == (10, 20)
+    assert found.inputs[0].converted
+    assert prepare(given).task.alpha is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "told"),
+    [
+        ({"content": Path("absent.jpg")}, PictureError, "absent.jpg is not there"),
+        ({"styles": (Path("absent.jpg"),)}, PictureError, "absent.jpg is not there"),
+        ({"init": Path("absent.jpg")}, PictureError, "absent.jpg is not there"),
+        ({"max_pixels": 100}, PictureError, "content.jpg"),
+        ({"backend_options": {"speed": 3}}, BackendOptionError, "unknown key 'speed'"),
+    ],
+)
+def test_what_is_wrong_with_an_order_is_told(
+    changes: Mapping[str, Any], error: type[Exception], told: str, given: Order
+) -> None:
+    with pytest.raises(error, match=told):
+        prepare(replace(given, **changes))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "told"),
+    [
+        ({"recipe": "bset"}, RecipeError, "did you mean 'best'"),
+        ({"set": {"stepps": 1}}, RecipeError, "did you mean 'steps'"),
+        ({"style_weights": (1.0, 2.0)}, SettingsError, "give one for each"),
+        ({"backend": "tortch"}, BackendMissingError, "did you mean 'torch'"),
+        ({"device": "cuda:7", "backend": "torch"}, BackendMissingError, "finds no device cuda:7"),
+        ({"device": "cuda:7"}, BackendOptionError, "device"),
+    ],
+)
+def test_what_is_wrong_with_the_settings_is_told_before_a_picture_is_read(
+    settings: Mapping[str, Any], error: type[Exception], told: str, given: Order
+) -> None:
+    """Reading may take seconds; these take none."""
+    with pytest.raises(error, match=told):
+        prepare(said(replace(given, content=Path("absent.jpg")), **settings))
+
+
+def test_options_of_the_backend_reach_it_and_the_jobs_device_beats_theirs(given: Order) -> None:
+    slow = prepare(replace(given, backend_options={"seconds_per_step": 0.5}))
+    assert slow.backend.estimate(slow.task).seconds == 4
+    for_cpu = replace(said(given, device="cpu"), backend_options={"device": "cuda:7"})
+    assert prepare(for_cpu).backend.provenance(slow.task).device == "cpu"
+
+
+def test_recipes_of_ones_own_are_found(given: Order, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: best\nabout: Mine.\n")
+    found = prepare(replace(said(given, recipe="mine"), recipe_folders=(tmp_path,)))
+    assert found.task.recipe.about == "Mine."
