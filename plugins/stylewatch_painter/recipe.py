@@ -31,8 +31,8 @@ Weights = dict[LayerName, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-_SIDE = "[1-9][0-9]*"
-_AREA = r"(?=[0.]*[1-9])([0-9]+(\.[0-9]+)?|\.[0-9]+)mp"
+_SIDE = "[1-9][0-9]{0,5}"
+_AREA = r"(?=[0.]*[1-9])([0-9]{1,6}(\.[0-9]+)?|\.[0-9]+)mp"
 _SIZE = f"{_SIDE}|{_SIDE}x{_SIDE}|x{_SIDE}|{_SIDE}x|{_AREA}"
 _SIZES = "640 (long side), 640x480 (box), x400 (rows), 400x (columns) or 0.25mp (area)"
 
@@ -179,7 +179,7 @@ class Schedule(Strict):
     fit: Literal["within", "stretch"] = "within"
     enlarge: bool = False
     style_size: StyleSize = "area"
-    style_scale: Positive = 1.0
+    style_scale: Annotated[float, Field(gt=0, le=64)] = 1.0
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "lanczos"
     eight_bit: bool = False
     """Resize as pictures of 8 bits, rounded, as programs do that resize before they convert."""

@@ -138,6 +138,8 @@ class _Moving:
             self._end(self._line)
 
     def _begin(self, event: Started) -> None:
+        if self._line is not None:  # begun anew: what was painted before does not fit any more
+            self._end(self._line)
         self._clock = Clock(event)
         for line in beginning(event):
             text = f"{self._name}: {line}" if self._name else line

@@ -7,8 +7,9 @@ from typing import Any
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.receipt import InputRecord
+from stylewatch_daemon.settings import JobSettings
+from stylewatch_painter import recipe_book
 from stylewatch_painter.image import Picture, read
-from stylewatch_painter.recipe import Recipe
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import Backend, BackendMissingError, Checkpoint, Style, Task
 
@@ -38,8 +39,8 @@ def prepare(
     content = read(order.content, max_pixels=order.max_pixels)
     styles = [read(path, max_pixels=order.max_pixels) for path in order.styles]
     init = None if order.init is None else read(order.init, max_pixels=order.max_pixels)
-    if init is not None and order.settings.init is None:
-        recipe = _starting_from_picture(recipe)
+    if init is not None and not _says_where_to_start(order.settings):
+        recipe = recipe_book.change(recipe, {"start": "picture"})
     task = Task(
         recipe=recipe,
         content=content.pixels,
@@ -52,6 +53,7 @@ def prepare(
         seed=order.settings.seed,
         resume=resume,
     )
+    _check_size(task, order.max_pixels)
     inputs = [_input("content", order.content.name, content)]
     for style, path, picture in zip(task.styles, order.styles, styles, strict=True):
         inputs.append(_input(style.name, path.name, picture, style.weight))
@@ -60,11 +62,21 @@ def prepare(
     return Prepared(backend, task, tuple(inputs))
 
 
-def _starting_from_picture(recipe: Recipe) -> Recipe:
-    """A picture to start from is meant to be started from."""
-    return recipe.model_copy(
-        update={"schedule": recipe.schedule.model_copy(update={"start": "picture"})}
-    )
+def _says_where_to_start(settings: JobSettings) -> bool:
+    """Whether a start was asked for; else a picture to start from is meant to be started from."""
+    return settings.init is not None or bool({"start", "schedule.start"} & settings.set.keys())
+
+
+def _check_size(task: Task, max_pixels: int) -> None:
+    """Raise SettingsError where a picture would be brought to more than `max_pixels` pixels."""
+    sizes = {"the painting": task.final}
+    sizes |= {style.name: task.style_size(style) for style in task.styles}
+    for what, (width, height) in sizes.items():
+        if width * height > max_pixels:
+            raise SettingsError(
+                f"{what} would be {width}x{height} pixels, and limits.max_pixels allows "
+                f"{max_pixels}: ask for a smaller size, or raise that limit"
+            )
 
 
 def _shares(order: Order) -> tuple[float, ...]:

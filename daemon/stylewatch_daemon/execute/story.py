@@ -15,6 +15,7 @@ from stylewatch_daemon.execute.contract import Order, Staged
 from stylewatch_daemon.execute.prepare import Prepared
 from stylewatch_daemon.receipt import Receipt
 from stylewatch_painter.encode import encode, suffix
+from stylewatch_painter.errors import CheckpointError
 from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
 
 _LEAST_DIGITS = 4  # of a stage's number
@@ -28,6 +29,7 @@ class Story:
     prepared: Prepared
     seen: Provenance
     started: str
+    weights: dict[str, Any]
     seconds_before: float = 0.0
     rows: list[list[float]] = field(default_factory=list)
     stages: list[dict[str, Any]] = field(default_factory=list)
@@ -40,10 +42,17 @@ class Story:
 
     @classmethod
     def begin(cls, order: Order, prepared: Prepared, remembered: Mapping[str, Any]) -> "Story":
-        """A fresh story, or what an earlier attempt remembered of it."""
+        """A fresh story, or what an earlier attempt remembered of it.
+
+        Raises CheckpointError: that one was painted with another trained network.
+        """
         seen = prepared.backend.provenance(prepared.task)
+        weights = dict(seen.weights)
+        if remembered.get("weights", weights) != weights:
+            raise CheckpointError("this checkpoint was painted with other weights")
         now = datetime.now(UTC).isoformat()
-        story = cls(order, prepared, seen, **{"started": now, **remembered})
+        known = {"started": now, "weights": weights, **remembered}
+        story = cls(order, prepared, seen, **known)
         story.decided.setdefault(seen.name, dict(seen.decided))
         return story
 
@@ -51,6 +60,7 @@ class Story:
         """What the next attempt must know, as plain JSON values."""
         return {
             "started": self.started,
+            "weights": self.weights,
             "seconds_before": self.seconds,
             "rows": self.rows,
             "stages": self.stages,
@@ -138,7 +148,7 @@ class Story:
             "backend": {
                 key: getattr(seen, key) for key in ("name", "version", "device", "precision")
             },
-            "weights": dict(seen.weights) or None,
+            "weights": self.weights or None,
             "size": (width, height),
             "seed": task.seed,
             "inputs": self.prepared.inputs,

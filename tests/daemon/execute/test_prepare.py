@@ -86,6 +86,23 @@ def test_a_start_that_was_said_stands_beside_a_picture_to_start_from(given: Orde
     found = prepare(said(replace(given, init=given.styles[0]), init="noise"))
     assert found.task.recipe.schedule.start == "noise"
     assert prepare(said(given, init="style")).task.recipe.schedule.start == "style"
+    by_field = said(replace(given, init=given.styles[0]), set={"schedule.start": "noise"})
+    assert prepare(by_field).task.recipe.schedule.start == "noise"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"size": "3000x3000", "fit": "stretch"}, "the painting would be 3000x3000"),
+        ({"style_size": "3000"}, "style-1 would be 3000x2400"),
+    ],
+)
+def test_what_would_become_too_large_is_told_before_it_is_made(
+    settings: dict[str, Any], told: str, given: Order
+) -> None:
+    large = replace(said(given, enlarge=True, **settings), max_pixels=7_000_000)
+    with pytest.raises(SettingsError, match=told):
+        prepare(large)
 
 
 def test_what_is_transparent_is_handed_on_and_told(given: Order, pictures: Path) -> None:

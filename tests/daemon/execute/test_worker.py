@@ -13,8 +13,9 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute import memo, worker
 from stylewatch_daemon.execute.contract import Done, Order, Progress, Staged, Started, Stopped
 from stylewatch_painter.errors import PictureError, RecipeError
-from stylewatch_plugins.contract import Wish
+from stylewatch_plugins.contract import Provenance, Wish
 from stylewatch_plugins.errors import BackendMissingError
+from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing_tasks import after
 
 DUE = [2, 4, 6, 8]
@@ -113,6 +114,20 @@ def test_with_another_picture_it_starts_anew(given: Order, pictures: Path) -> No
     painted(given, *after(3, Wish.STOP))
     (pictures / "content.jpg").write_bytes((pictures / "style.jpg").read_bytes())
     assert [e.step for e in painted(given) if isinstance(e, Progress)] == list(range(1, 9))
+
+
+def test_with_other_weights_it_starts_anew(given: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    painted(given, *after(3, Wish.STOP))
+    other = Provenance("sketch", "1", "cpu", "fp32", {"name": "own", "sha256": "1", "bits": 32})
+    monkeypatch.setattr(Sketch, "provenance", lambda *_: other)
+    assert [e.step for e in painted(given) if isinstance(e, Progress)] == list(range(1, 9))
+
+
+def test_what_auto_decided_at_first_holds_to_the_end(given: Order) -> None:
+    torch = replace(given, settings=given.settings.model_copy(update={"backend": "torch"}))
+    painted(replace(torch, backend_options={"threads": 1}), *after(3, Wish.STOP))
+    painted(replace(torch, backend_options={"threads": 2}))
+    assert receipt(torch)["attempts"][-1]["decided"]["threads"] == 1
 
 
 def test_a_memo_that_is_damaged_is_as_good_as_none(given: Order) -> None:
