@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from textwrap import indent
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.job import Incomplete
@@ -48,7 +49,7 @@ class Status:
             "Refused (see _refused)": self.refused,
         }
         text = [
-            "\n".join([f"{title}:", *(f"  {line}" for line in lines)])
+            "\n".join([f"{title}:", *(indent(line, "  ") for line in lines)])
             for title, lines in parts.items()
             if lines
         ]

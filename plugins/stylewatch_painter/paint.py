@@ -56,6 +56,7 @@ def paint(
                 yield Step(*told, checkpoint=kept)
             if asked in (Wish.STOP, Wish.FINISH):
                 return
+        del target  # its maps are large, and the next size has its own
         if place.level + 1 < len(levels):
             place.climb(levels)
 

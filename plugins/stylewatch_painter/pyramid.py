@@ -84,7 +84,8 @@ def check_side(recipe: Recipe, size: Size, what: str) -> None:
     if min(size) < least:
         raise PictureError(
             f"{what} would be {size[0]}x{size[1]} pixels, and the pools of recipe {recipe.name} "
-            f"leave nothing of a side under {least}: ask for a larger size, or set "
+            f"leave nothing of a side under {least}: ask for a larger size (with enlarge=true, "
+            "where the picture is no larger), or set "
             "objective.network.pool_edge=ceil"
         )
 
