@@ -67,6 +67,13 @@ class StageRecord(_Record):
     losses: LossesRecord
 
 
+class FileRecord(_Record):
+    """Another file of the painting, as written."""
+
+    file: str
+    sha256: str
+
+
 class AttemptRecord(_Record):
     """One attempt: where, what `auto` decided, and how it ended."""
 
@@ -89,6 +96,7 @@ class Receipt(_Record):
     inputs: tuple[InputRecord, ...]
     stages: tuple[StageRecord, ...]
     final: str
+    files: tuple[FileRecord, ...]
     losses: LossesRecord
     attempts: tuple[AttemptRecord, ...]
     warnings: tuple[str, ...]

@@ -29,6 +29,7 @@ def plain(**changed: Any) -> dict[str, Any]:
         "inputs": [],
         "stages": [],
         "final": "final.png",
+        "files": [{"file": "final.png", "sha256": "b" * 64}],
         "losses": losses,
         "attempts": [{"backend": "torch", "ended": "done"}],
         "warnings": [],

@@ -38,6 +38,8 @@ class Story:
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What `auto` came to, by the backend that had to decide."""
     began: float = field(default_factory=time.monotonic)
+    picture: bytes = b""
+    digests: dict[str, str] = field(default_factory=dict)
     receipt: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -90,12 +92,12 @@ class Story:
         """Leave the picture of a stage, and the losses so far."""
         digits = max(_LEAST_DIGITS, len(str(stage.steps)))
         name = f"stages/{stage.step:0{digits}}{suffix(self.order.settings.format)}"
-        content = self._encoded(stage)
-        yield self._staged(name, content)
+        self.picture = self._encoded(stage)
+        yield self._staged(name, self.picture)
         self.stages.append(
             {
                 "file": name,
-                "sha256": hashlib.sha256(content).hexdigest(),
+                "sha256": self.digests.pop(name),
                 "step": stage.step,
                 "seconds": round(stage.seconds, 3),
                 "losses": stage.losses.as_json(),
@@ -104,9 +106,9 @@ class Story:
         yield self._staged("losses.csv", self._table())
 
     def end(self, stage: Stage) -> Iterator[Staged]:
-        """Leave the final picture and, last of all, the receipt."""
+        """Leave the picture of this last stage once more and, last of all, the receipt."""
         final = f"final{suffix(self.order.settings.format)}"
-        yield self._staged(final, self._encoded(stage))
+        yield self._staged(final, self.picture)
         state = "done" if stage.step == stage.steps else "finished"
         receipt = self._receipt(state, final, stage)
         self.receipt = receipt.model_dump(mode="json", exclude_none=True)
@@ -123,6 +125,7 @@ class Story:
         path = self.order.staging / name
         path.parent.mkdir(exist_ok=True)
         durable.write(path, content)
+        self.digests[name] = hashlib.sha256(content).hexdigest()
         return Staged(name)
 
     def _table(self) -> bytes:
@@ -154,6 +157,7 @@ class Story:
             "inputs": self.prepared.inputs,
             "stages": self.stages,
             "final": final,
+            "files": [{"file": file, "sha256": digest} for file, digest in self.digests.items()],
             "losses": stage.losses.as_json(),
             "attempts": (*self.order.attempts, attempt),
             "warnings": self.warnings,

@@ -68,7 +68,9 @@ def files(given: Order) -> dict[str, bytes]:
     if "losses.csv" in found:
         found["losses.csv"] = json.dumps(_without_times(table(given))).encode()
     if "receipt.json" in found:
-        found["receipt.json"] = json.dumps(_without_times(receipt(given))).encode()
+        told = receipt(given)
+        told["files"] = [one for one in told["files"] if one["file"] != "losses.csv"]
+        found["receipt.json"] = json.dumps(_without_times(told)).encode()
     return found
 
 

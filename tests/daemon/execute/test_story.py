@@ -187,3 +187,15 @@ def test_a_resumed_painting_tells_of_all_its_stages(several: bool, given: Order)
     assert sorted(found.losses.style) == (
         ["style-1", "style-2"] if several else ["covariance", "mean"]
     )
+
+
+def test_the_receipt_holds_the_digest_of_every_other_file(tmp_path: Path, pictures: Path) -> None:
+    given = order(tmp_path / "job", pictures)
+    painted(given)
+    told = receipt(given)
+    digests = {one["file"]: one["sha256"] for one in (*told["stages"], *told["files"])}
+    assert digests == {
+        name: hashlib.sha256((given.staging / name).read_bytes()).hexdigest()
+        for name in files(given)
+        if name != "receipt.json"
+    }
