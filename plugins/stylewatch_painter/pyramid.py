@@ -41,7 +41,8 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
         return _by_area(pixels, style, schedule.enlarge)
     if rule == "side":
         return _by_side(math.ceil(scale * max(painted)), style, schedule.enlarge)
-    return times(_sized(rule, style, stretch=False, enlarge=schedule.enlarge), scale)
+    asked = _sized(rule, style, stretch=False, enlarge=schedule.enlarge)
+    return times(asked, scale if schedule.enlarge else min(scale, style[0] / asked[0]))
 
 
 def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Level, ...]:

@@ -131,6 +131,9 @@ def test_no_side_ever_vanishes(name: str, content: Size) -> None:
         ("stretch", 0.5, (200, 100)),
         ("300", 1.0, (300, 150)),
         ("300", 0.5, (150, 75)),
+        ("300", 9.0, (1000, 500)),  # a style, too, is never enlarged unless that is asked for
+        ("area", 9.0, (1000, 500)),
+        ("side", 9.0, (1000, 500)),
     ],
 )
 def test_styles_are_seen_by_any_rule_and_in_any_scale(

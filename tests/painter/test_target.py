@@ -1,6 +1,7 @@
 """Each recipe's objective, held against the formulas of its source in plain NumPy."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tests.painter.plain_recipes import POOLS, Result, in_network_units
 from tests.painter.plain_vgg19 import Array
 
 from stylewatch_painter.canvas import Canvas
+from stylewatch_painter.pyramid import Level
 from stylewatch_painter.stage import Losses, Term
 from stylewatch_painter.target import Target
 from stylewatch_painter.task import Task
@@ -139,3 +141,49 @@ def test_a_black_style_picture_leaves_the_losses_finite(name: str) -> None:
     black = Task(task.recipe, task.content, (type(task.styles[0])(0 * task.styles[0].picture),))
     seen = target(black)(small.tensor(place(name)))
     assert torch.isfinite(seen.terms).all() and torch.isfinite(seen.gradient).all()
+
+
+def smaller(task: Task, size: tuple[int, int]) -> dict[str, float]:
+    """The values of the terms of `task` at a smaller size, at a picture of grey."""
+    network = small.network()
+    canvas = Canvas(task, network.mean, network.device)
+    held = Target(canvas, network, Level(size, size[0] / small.WIDTH, 1))
+    losses = held.losses(held(torch.zeros(1, 3, size[1], size[0])).terms)
+    tv = {} if losses.tv is None else {"tv": losses.tv.value}
+    return {layer: term.value for layer, term in losses.content.items()} | tv
+
+
+@pytest.mark.parametrize(
+    ("name", "grows"), [("devos", True), ("keras", True), ("pastiche", False), ("best", False)]
+)
+def test_what_is_summed_over_a_picture_counts_at_smaller_sizes_as_at_the_end(
+    name: str, grows: bool
+) -> None:
+    """A quarter of the positions make a quarter of the sum; so it is taken four times."""
+    final, half = (small.WIDTH, small.HEIGHT), (10, 9)
+    task = small.task(name, {"objective.network.pool_edge": "ceil"})
+    alone = small.task(name, {"objective.network.pool_edge": "ceil", "size": "10x9"})
+    factor = final[0] * final[1] / (half[0] * half[1]) if grows else 1.0
+    on_the_way, by_itself = smaller(task, half), smaller(alone, half)
+    for term, value in by_itself.items():
+        assert on_the_way[term] == pytest.approx(value * factor, rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "left"), [("devos", 9 / 16), ("best", 0.0)])
+def test_an_unnormalised_gram_is_divided_by_the_square_of_the_scale_asked_for(
+    name: str, left: float
+) -> None:
+    """At the style picture itself, which is never enlarged here, only the division is seen.
+
+    (A - A / 2^2)^2 is 9/16 of A^2; a mean over positions stays as it is.
+    """
+    task = small.task(name, {"style_size": "area", "enlarge": False})
+
+    def value(scale: float) -> float:
+        made = replace(task, styles=(replace(task.styles[0], scale=scale),))
+        held = target(made)
+        seen = held(held.canvas.style(made.styles[0], held.level))
+        return held.losses(seen.terms).style["style-1"]["conv1_1"].value
+
+    alone = value(1e3)  # as good as nothing to be held against
+    assert value(2.0) == pytest.approx(alone * left, rel=1e-4, abs=1e-12)

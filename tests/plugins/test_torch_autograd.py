@@ -3,11 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
 
-from stylewatch_painter import weights
+from stylewatch_painter import recipe_book, weights
+from stylewatch_painter.image import read
+from stylewatch_painter.task import Style, Task
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing_tasks import painted, sample
@@ -135,3 +138,16 @@ def test_making_one_loads_no_network() -> None:
         "made.devices(), made.problem()\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_in_best_the_content_gives_way_as_the_strength_grows(pictures: Path) -> None:
+    """One knob, from a light touch to bold: what is left of the content is held to less."""
+    content, style = (read(pictures / name).pixels for name in ("content.jpg", "style.jpg"))
+    ends = []
+    for strength in (0.0, 0.5, 1.0):
+        recipe = recipe_book.change(
+            recipe_book.find("best"), {"strength": strength, "passes": [], "steps": 12}
+        )
+        *_, last = painted(TorchAutograd({}), Task(recipe, content, (Style(style),)))
+        ends.append(last.losses.content["conv4_2"].value)
+    assert ends[0] < ends[1] < ends[2]
