@@ -10,7 +10,6 @@ from pydantic import Field, PositiveInt, ValidationError
 from stylewatch_painter import weights, weights_read
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.forecast import forecast
-from stylewatch_painter.heap import give_back_large_blocks
 from stylewatch_painter.mistakes import mistakes
 from stylewatch_painter.paint import measure, paint
 from stylewatch_painter.recipe import Strict
@@ -47,7 +46,6 @@ class TorchAutograd:
         except ValidationError as error:
             told = "; ".join(str(mistake) for mistake in mistakes(error, Options))
             raise BackendOptionError(f"backend torch: {told}") from error
-        give_back_large_blocks()
         if self._options.threads is not None:
             torch.set_num_threads(self._options.threads)
 
