@@ -113,7 +113,8 @@ def unknown_to_stylewatch(words: list[str]) -> list[str]:
 
 
 def commands_exist(block: Block, folder: Path) -> None:
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.findall(r"^([\w-]+):", makefile, re.MULTILINE)
     shown = [program_of(line) for line, _ in block.commands]
     assert shown, "no command: in a console block it stands after '$ '"
     for program, *words in shown:

@@ -1,8 +1,11 @@
 """The units that ship say only what systemd knows and what the stylewatch command can do."""
 
+import os
 import re
 import shlex
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,24 +18,28 @@ from stylewatch_daemon.cli.main import app
 from stylewatch_daemon.errors import SettingsError, UsageError
 
 UNITS = Path(__file__).parents[1] / "systemd"
-SERVICE = UNITS / "stylewatch.service"
-FILES = sorted(path for path in UNITS.rglob("*") if path.is_file())
+SERVICE, USER_SERVICE = UNITS / "stylewatch.service", UNITS / "user/stylewatch.service"
+FILES = sorted(UNITS.rglob("*.service")) + sorted((UNITS / "stylewatch.service.d").iterdir())
+TORCH, NVIDIA = "10-torch-cpu.conf", "20-nvidia.conf"
 ADD_UP = {"DeviceAllow", "Environment", "SystemCallFilter"}  # may be said more than once
 KNOWN = {
     "Unit": "After Description Documentation RequiresMountsFor StartLimitBurst"
     " StartLimitIntervalSec",
     "Service": "AmbientCapabilities CacheDirectory CapabilityBoundingSet ConfigurationDirectory"
-    " DeviceAllow DevicePolicy Environment ExecStart Group IOSchedulingClass IOSchedulingPriority"
-    " KillMode LimitCORE LimitNOFILE LockPersonality MemoryDenyWriteExecute MemoryHigh MemoryMax"
-    " Nice NoNewPrivileges OOMPolicy OOMScoreAdjust PrivateDevices PrivateIPC PrivateMounts"
-    " PrivateNetwork PrivateTmp PrivateUsers ProcSubset ProtectClock ProtectControlGroups"
-    " ProtectHome ProtectHostname ProtectKernelLogs ProtectKernelModules ProtectKernelTunables"
-    " ProtectProc ProtectSystem ReadWritePaths RemoveIPC Restart RestartPreventExitStatus"
-    " RestartSec RestrictAddressFamilies RestrictNamespaces RestrictRealtime RestrictSUIDSGID"
-    " StateDirectory SuccessExitStatus SystemCallArchitectures SystemCallErrorNumber"
-    " SystemCallFilter TasksMax TimeoutStopSec Type UMask User WorkingDirectory",
+    " DeviceAllow DevicePolicy Environment ExecReload ExecStart Group IOSchedulingClass"
+    " IOSchedulingPriority KillMode LimitCORE LimitNOFILE LockPersonality MemoryDenyWriteExecute"
+    " MemoryHigh MemoryMax Nice NoNewPrivileges NotifyAccess OOMPolicy OOMScoreAdjust"
+    " PrivateDevices PrivateIPC PrivateMounts PrivateNetwork PrivateTmp PrivateUsers ProcSubset"
+    " ProtectClock ProtectControlGroups ProtectHome ProtectHostname ProtectKernelLogs"
+    " ProtectKernelModules ProtectKernelTunables ProtectProc ProtectSystem ReadWritePaths"
+    " RemoveIPC Restart RestartPreventExitStatus RestartSec RestrictAddressFamilies"
+    " RestrictNamespaces RestrictRealtime RestrictSUIDSGID StateDirectory SuccessExitStatus"
+    " SystemCallArchitectures SystemCallErrorNumber SystemCallFilter TasksMax TimeoutStartSec"
+    " TimeoutStopSec Type UMask User WatchdogSec",
     "Install": "WantedBy",
 }
+ANALYZE = [tool for tool in ("systemd-analyze",) if shutil.which(tool)]
+"""None where it is not installed; what is known of the files without it is tested anyway."""
 
 
 def settings(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -46,8 +53,8 @@ def settings(path: Path) -> Iterator[tuple[str, str, str]]:
             yield section, key, value
 
 
-def value(key: str) -> str:
-    (only,) = [value for _, name, value in settings(SERVICE) if name == key]
+def value(key: str, path: Path = SERVICE) -> str:
+    (only,) = [value for _, name, value in settings(path) if name == key]
     return only
 
 
@@ -60,25 +67,85 @@ def test_every_setting_is_known_to_systemd_and_said_once(path: Path) -> None:
     ]
 
 
-def test_the_service_starts_a_command_that_exists() -> None:
-    env, program, name, *words = shlex.split(value("ExecStart"))
+@pytest.mark.parametrize("path", [SERVICE, USER_SERVICE], ids=["system", "user"])
+def test_the_service_starts_a_command_that_exists(path: Path) -> None:
+    env, program, name, *words = shlex.split(value("ExecStart", path))
     assert (env, program) == ("/usr/bin/env", "stylewatch")
     command: Any = typer.main.get_command(app)
     options = {option for param in command.commands[name].params for option in param.opts}
     assert {word for word in words if word.startswith("-")} <= options
 
 
-def test_mistakes_of_the_user_are_not_tried_again_and_a_stop_is_no_failure() -> None:
+@pytest.mark.parametrize("path", [SERVICE, USER_SERVICE], ids=["system", "user"])
+def test_mistakes_of_the_user_are_not_tried_again_and_a_stop_is_no_failure(path: Path) -> None:
     mistakes = {UsageError.exit_code, SettingsError.exit_code}
-    assert {int(code) for code in value("RestartPreventExitStatus").split()} == mistakes
-    assert int(value("SuccessExitStatus")) == BY_SIGNAL + signal.SIGTERM
+    assert {int(code) for code in value("RestartPreventExitStatus", path).split()} == mistakes
+    assert int(value("SuccessExitStatus", path)) == BY_SIGNAL + signal.SIGTERM
+
+
+@pytest.mark.parametrize("path", [SERVICE, USER_SERVICE], ids=["system", "user"])
+def test_the_daemon_says_when_it_is_ready_and_well_and_reloads_by_signal(path: Path) -> None:
+    said = {key: text for _, key, text in settings(path)}
+    assert (said["Type"], said["NotifyAccess"], said["KillMode"]) == ("notify", "main", "mixed")
+    assert said["ExecReload"].endswith(f"kill -{signal.SIGHUP.name.removeprefix('SIG')} $MAINPID")
+    assert {"WatchdogSec", "TimeoutStartSec", "TimeoutStopSec"} <= said.keys()
 
 
 def test_one_path_can_be_written_so_that_renames_stay_renames() -> None:
     assert len(value("ReadWritePaths").split()) == 1
-    assert value("RequiresMountsFor") == value("ReadWritePaths") == value("WorkingDirectory")
+    assert value("RequiresMountsFor") == value("ReadWritePaths")
 
 
 def test_torch_may_write_its_machine_code_and_see_the_processor() -> None:
-    assert value("MemoryDenyWriteExecute") == "no"
+    assert value("MemoryDenyWriteExecute") == "yes"
+    assert value("MemoryDenyWriteExecute", UNITS / "stylewatch.service.d" / TORCH) == "no"
     assert value("ProcSubset") == "all"
+
+
+def test_the_folders_of_the_unit_are_made_and_belong_to_its_account() -> None:
+    made = (UNITS / "tmpfiles.d/stylewatch.conf").read_text(encoding="utf-8")
+    rows = [line.split() for line in made.splitlines() if not line.startswith("#")]
+    assert {row[1] for row in rows} >= {value("ReadWritePaths")}
+    assert {name for row in rows for name in row[3:5]} == {value("User"), value("Group")}
+    accounts = (UNITS / "sysusers.d/stylewatch.conf").read_text(encoding="utf-8")
+    assert f"\nu {value('User')} " in accounts
+
+
+def analyzed(*words: str | Path, folder: Path) -> str:
+    """What systemd-analyze says of a unit; it must have nothing against it."""
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
+    ended = subprocess.run(
+        ["systemd-analyze", *map(str, words)], env=environment, check=False, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout
+    return ended.stdout
+
+
+@pytest.mark.parametrize("tool", ANALYZE)
+@pytest.mark.parametrize(
+    ("drop_ins", "most"),
+    [((), 1.0), ((TORCH,), 1.0), ((TORCH, NVIDIA), 1.5)],
+    ids=["plain", "torch", "nvidia"],
+)
+def test_systemd_finds_no_fault_and_little_exposure(
+    tool: str, drop_ins: tuple[str, ...], most: float, tmp_path: Path
+) -> None:
+    unit = Path(shutil.copy(SERVICE, tmp_path))
+    folder = tmp_path / f"{unit.name}.d"
+    folder.mkdir()
+    for name in drop_ins:
+        shutil.copy(UNITS / folder.name / name, folder)
+    assert analyzed("verify", unit, folder=tmp_path) == ""
+    limit = f"--threshold={most * 10:.0f}"
+    told = analyzed("security", "--offline=true", limit, unit, folder=tmp_path)
+    found = re.search(r"exposure level for stylewatch.service: ([\d.]+)", told)
+    assert found is not None
+    assert float(found[1]) <= most
+    assert ("✗ MemoryDenyWriteExecute" in told) == (TORCH in drop_ins)
+
+
+@pytest.mark.parametrize("tool", ANALYZE)
+def test_systemd_finds_no_fault_in_the_users_unit(tool: str, tmp_path: Path) -> None:
+    unit = shutil.copy(USER_SERVICE, tmp_path)
+    assert analyzed("--user", "verify", unit, folder=tmp_path) == ""

@@ -1,13 +1,15 @@
 """One try at a job: the order for it, and the worker's files into the outbox as they come."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from stylewatch_daemon import space
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.execute.contract import (
+    Alive,
     Done,
     End,
     Event,
@@ -18,12 +20,14 @@ from stylewatch_daemon.execute.contract import (
     Started,
 )
 from stylewatch_daemon.job import Job
-from stylewatch_daemon.journal import Attempt, Journal, Phase
+from stylewatch_daemon.journal import Attempt, JobState, Journal
+from stylewatch_daemon.ledger_writer import now
 from stylewatch_daemon.names import fill, shown
 from stylewatch_daemon.outbox import RECEIPT, Outbox
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.sharing import OPEN, Sharing
 from stylewatch_daemon.state import State
 
 OnEvent = Callable[[str, Event], None]
@@ -51,11 +55,13 @@ def _without_repetition(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
 class Try:
     """A try at the job of `journal`, which is kept up to date in `state`."""
 
-    def __init__(self, journal: Journal, state: State, reporter: Reporter) -> None:
+    def __init__(
+        self, journal: Journal, state: State, reporter: Reporter, sharing: Sharing = OPEN
+    ) -> None:
         self.journal = journal
         self._state = state
         self._reporter = reporter
-        self._outbox = Outbox(journal.outbox)
+        self._outbox = Outbox(journal.outbox, sharing)
         self._folder = journal.outbox
 
     def begin(self, settings: JobSettings, service: ServiceSettings) -> Order:
@@ -71,14 +77,18 @@ class Try:
                 f"{names}: regions cannot be painted by this version; drop the pair without masks"
             )
         self._outbox.probe()
+        space.check_job(job, self.journal.place, settings, service)
         self._reserve(job, settings)
         earlier = _without_repetition(self.journal.attempts)
         if crashes(earlier) == service.attempts - 1:
             # The last try starts from the beginning: the checkpoint may be what it dies of.
             (job.folder / CHECKPOINT).unlink(missing_ok=True)
         self._publish_left_over()
-        now = Attempt(started=_now(), backend=settings.backend)
-        self.journal = self._state.save(self.journal, attempts=(*earlier, now))
+        this = Attempt(started=now(), backend=settings.backend, boot=_boot(), pid=os.getpid())
+        with self._state.ledger.together():
+            self._state.ledger.change(job.id, settings=settings.model_dump(mode="json"))
+            attempts = (*earlier, this)
+            self.journal = self._state.save(self.journal, state="running", attempts=attempts)
         return Order(
             name=self.journal.place or job.name,
             settings=settings,
@@ -90,6 +100,7 @@ class Try:
             backend_options=service.backends.get(settings.backend, {}),
             recipe_folders=service.recipe_folders,
             max_pixels=service.max_pixels,
+            step_timeout_s=service.step_timeout_s,
             attempts=tuple(_as_record(attempt) for attempt in earlier),
         )
 
@@ -105,13 +116,13 @@ class Try:
             elif isinstance(event, Staged):
                 if event.path != RECEIPT:
                     self._publish(event.path)
-            else:
+            elif not isinstance(event, Alive):
                 return self._checked(event)
         return Failed("a fault of our own: the executor ended without saying how")
 
-    def end(self, how: str, reason: str = "", phase: Phase = "waiting") -> None:
+    def end(self, how: str, reason: str = "", state: JobState = "queued") -> None:
         """Write down how the try ended, and with it, in one go, what is to be done next."""
-        self._note({"phase": phase, "reason": reason}, ended=_now(), how=how, reason=reason)
+        self._note({"state": state, "reason": reason}, ended=now(), how=how, reason=reason)
 
     @property
     def name(self) -> str:
@@ -145,8 +156,8 @@ class Try:
 
     def _note(self, changes: dict[str, Any], **noted: Any) -> None:
         """Write down `noted` of this attempt, and `changes` to the journal."""
-        *earlier, now = self.journal.attempts
-        attempts = (*earlier, replace(now, **noted))
+        *earlier, this = self.journal.attempts
+        attempts = (*earlier, replace(this, **noted))
         self.journal = self._state.save(self.journal, attempts=attempts, **changes)
 
 
@@ -171,5 +182,9 @@ def _as_record(attempt: Attempt) -> dict[str, str]:
     return {key: value for key, value in record.items() if value}
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _boot() -> str:
+    """The kernel's id of the machine's start; empty where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""

@@ -1,5 +1,6 @@
 """What wakes the daemon, and what tells it to leave; both may come from a signal handler."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +9,15 @@ from types import FrameType
 
 
 class Bell:
-    """Rung when there is something to look at; `stopping` once it was told to leave.
+    """Rung when there is something to look at.
 
+    `stopping` once the daemon was told to leave; `reloading` where it was told to read its
+    settings again, until whoever does that takes it back.
     It stands on SimpleQueue, whose `put` may interrupt its own `get`, as a signal handler does.
     """
 
     def __init__(self) -> None:
-        self.stopping = False
+        self.stopping = self.reloading = False
         self._rings: SimpleQueue[None] = SimpleQueue()
 
     def ring(self) -> None:
@@ -24,6 +27,11 @@ class Bell:
     def stop(self) -> None:
         """Tell the daemon to leave."""
         self.stopping = True
+        self.ring()
+
+    def reload(self) -> None:
+        """Tell the daemon to read its settings again."""
+        self.reloading = True
         self.ring()
 
     def wait(self, seconds: float) -> bool:
@@ -53,3 +61,23 @@ def stops_on_signals(bell: Bell) -> Iterator[None]:
     finally:
         for number, old in zip(numbers, before, strict=True):
             signal.signal(number, old)
+
+
+@contextmanager
+def reloads_on_signal(bell: Bell) -> Iterator[None]:
+    """SIGHUP has the settings read again; where our terminal was closed, it stops `bell`."""
+    terminals = [file for file in (0, 1, 2) if os.isatty(file)]
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if all(os.isatty(file) for file in terminals):
+            bell.reload()
+        else:
+            bell.stop()
+
+    before = signal.getsignal(signal.SIGHUP)
+    if before != signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -2,15 +2,20 @@
 
 A journal says first what is to be taken. Copies come before renames, as they are what may fail.
 Then one rename makes the job ours, and only then are copied originals removed: each only if it is
-still the very file that was copied. `recover` finishes what was cut off, or gives it back.
+still the very file that was copied, and the ledger hears of it. `recover` finishes what was cut
+off, or gives it back.
+
+Claims may be taken `together` in the ledger: files in state/jobs tell a start after a kill what
+the ledger was not told.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import EXDEV
 from os.path import lexists
 from pathlib import Path
+from typing import Any
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.errors import DaemonError, InputError, OutputError
@@ -19,27 +24,37 @@ from stylewatch_daemon.journal import File, Journal, Role, load, save
 from stylewatch_daemon.kept import Kept
 from stylewatch_daemon.names import candidates, safe, shown
 from stylewatch_daemon.scan import Look, look
-from stylewatch_daemon.state import State
+from stylewatch_daemon.state import State, entry_of
+
+Wishes = Callable[[Path | None], Mapping[str, Any]]
+"""What a job.yaml, or there being none, makes of a job's place in the queue: ledger columns."""
 
 
 @dataclass(frozen=True)
 class Terms:
     """What holds for the pairs of an inbox: where paintings go, what becomes of the inputs."""
 
+    inbox: Path
     outbox: Path
     after: str
 
 
-class Claimer:
-    """Takes pairs into `state`."""
+def no_wishes(job_file: Path | None) -> Mapping[str, Any]:
+    """Every job is like every other."""
+    return {}
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._kept = Kept(state.kept)
+
+class Claimer:
+    """Takes pairs into `state`; `wishes` read a job's own settings, once it is ours."""
+
+    def __init__(self, state: State, wishes: Wishes = no_wishes) -> None:
+        self.state, self._wishes = state, wishes
+        self._kept = Kept(state.ledger)
+        self._fresh: dict[str, Journal] = {}
 
     def is_kept(self, pair: Pair, looks: Mapping[Path, Look]) -> bool:
         """Whether this very pair was taken before, and left where it was."""
-        return self._kept.holds(_key(pair.content, pair.name), _looks_of_own(pair, looks))
+        return self._kept.holds(key_of(pair.content, pair.name), _looks_of_own(pair, looks))
 
     def take(self, pair: Pair, looks: Mapping[Path, Look], terms: Terms, job_id: str) -> Journal:
         """Make `pair`, whose files looked like `looks`, the job `job_id`.
@@ -50,12 +65,13 @@ class Claimer:
         journal = Journal(
             id=job_id,
             name=pair.name,
+            inbox=terms.inbox,
             outbox=terms.outbox,
             after=terms.after,
             files=tuple(_files(pair, looks)),
             folder=pair.folder,
         )
-        folder = self._state.claims / job_id
+        folder = self.state.claims / job_id
         try:
             durable.make_folder(folder / "files")
             save(journal, folder)
@@ -67,6 +83,20 @@ class Claimer:
             raise _cannot_take(pair, error) from error
         return self._commit(journal)
 
+    @property
+    def has_fresh(self) -> bool:
+        """Whether there is something that the ledger could not be told."""
+        return bool(self._fresh)
+
+    def go_on(self) -> None:
+        """Tell the ledger again of what it could not be told; `told` is for when that is safe."""
+        for journal in list(self._fresh.values()):
+            self._let_go(journal)
+
+    def told(self) -> None:
+        """All that was taken is safe in the ledger."""
+        self._fresh.clear()
+
     def recover(self) -> dict[str, str]:
         """Finish the claims that were cut off; what cannot be finished is given back.
 
@@ -74,18 +104,22 @@ class Claimer:
         of those jobs, each with the reason.
         """
         stuck = {}
-        for folder in sorted(self._state.claims.iterdir()):
+        self._kept.take_over(self.state.kept)
+        self.state.enter_strays()
+        for folder in sorted(self.state.claims.iterdir()):
             if not (folder / "job.json").exists():  # it comes first, so there is nothing yet
-                durable.discard(folder, self._state.trash)
+                durable.discard(folder, self.state.trash)
                 continue
             journal = load(folder)
             try:
                 self._finish_or_give_back(journal)
             except OSError as error:
                 stuck[journal.name] = f"taking it was cut off, and cannot be finished: {error}"
-        for journal in self._state.waiting():
-            if journal.phase == "claiming":
-                self._let_go(journal)
+        for job_id in sorted(self.state.ledger.ids("claimed")):
+            if (self.state.jobs / job_id).exists():
+                self._let_go(load(self.state.jobs / job_id))
+        self.state.align()
+        self.told()
         return stuck
 
     def _finish_or_give_back(self, journal: Journal) -> None:
@@ -97,32 +131,39 @@ class Claimer:
             self._commit(journal)
 
     def _gather(self, journal: Journal) -> None:
-        folder = self._state.claims / journal.id / "files"
+        folder = self.state.claims / journal.id / "files"
         for file in sorted(journal.files, key=journal.moves):
             if not (folder / file.name).exists():
                 _bring(file, folder / file.name, moves=journal.moves(file))
 
     def _commit(self, journal: Journal) -> Journal:
-        durable.rename_folder(self._state.claims / journal.id, self._state.jobs / journal.id)
+        durable.rename_folder(self.state.claims / journal.id, self.state.jobs / journal.id)
+        self._fresh[journal.id] = journal
         return self._let_go(journal)
 
     def _let_go(self, journal: Journal) -> Journal:
-        """Remove from the inbox what is ours now, or remember that it stays."""
+        """Remove from the inbox what is ours now, or remember that it stays; then it queues."""
         content = next(file for file in journal.files if file.role == "content")
-        if _remove(journal) and journal.moves(content):
-            self._kept.forget(content.source)
-        else:
-            held = self._state.jobs / journal.id / "files"
-            own = [file for file in journal.files if file.own or file is content]
-            self._kept.remember(
-                _key(content.source, journal.name),
-                {file.source: (file.look, durable.digest(held / file.name)) for file in own},
-            )
-        return self._state.save(journal, phase="waiting")
+        leaves = _remove(journal) and journal.moves(content)
+        queued = replace(journal, state="queued")
+        wishes = self._wishes(self.state.job_file(queued))
+        with self.state.ledger.together():
+            if leaves:
+                self._kept.forget(content.source)
+            else:
+                self._remember(journal, content)
+            self.state.ledger.enter([entry_of(queued, **wishes)])
+        return queued
+
+    def _remember(self, journal: Journal, content: File) -> None:
+        held = self.state.jobs / journal.id / "files"
+        own = [file for file in journal.files if file.own or file is content]
+        digests = {file.source: (file.look, durable.digest(held / file.name)) for file in own}
+        self._kept.remember(key_of(content.source, journal.name), content.source, digests)
 
     def _give_back(self, journal: Journal) -> None:
         """Put every file back whose original is no longer there, and drop the claim."""
-        claim = self._state.claims / journal.id
+        claim = self.state.claims / journal.id
         for file in journal.files:
             held = claim / "files" / file.name
             if journal.moves(file) and lexists(held) and look(file.source) != file.look:
@@ -130,7 +171,7 @@ class Claimer:
                 # and lie over the file.
                 durable.move(held, _free(file.source))
         if claim.exists():
-            durable.discard(claim, self._state.trash)
+            durable.discard(claim, self.state.trash)
 
 
 def _bring(file: File, target: Path, *, moves: bool) -> None:
@@ -207,7 +248,8 @@ def _free(path: Path) -> Path:
     return next(one for one in names if not lexists(one))
 
 
-def _key(content: Path, name: str) -> str:
+def key_of(content: Path, name: str) -> str:
+    """What tells jobs in an inbox apart: one picture may be the content of several."""
     return f"{content}\n{name}"
 
 

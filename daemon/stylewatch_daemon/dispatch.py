@@ -1,13 +1,13 @@
 """A job to an executor, again if need be, until it is done, refused, failed, or has to wait.
 
-How a job ends is written down before it is done (`phase`), so that a start after a crash takes
-up what was cut off: inputs archived, then the receipt, then the job forgotten.
+How a job ends is in the ledger before it is done (`ending` and the like), so that a start after a
+crash takes up what was cut off: inputs archived, then the receipt, then the job's last state.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from stylewatch_daemon import job_settings
 from stylewatch_daemon.attempt import OnEvent, Try, crashes
@@ -36,9 +36,12 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job stands now; `paused` by something outside of us, `exit_code` as in sysexits."""
+    """How a job stands now; `paused` by something outside of us, `exit_code` as in sysexits.
 
-    kind: Literal["done", "refused", "failed", "paused", "stopped"]
+    `again`: it crashed, and is to be tried again after a time.
+    """
+
+    kind: Literal["done", "refused", "failed", "paused", "stopped", "again"]
     job: str
     reason: str = ""
     exit_code: int = 0
@@ -66,24 +69,24 @@ class Dispatcher:
             journal = after
 
     def _go_on(self, journal: Journal, on_event: OnEvent) -> Journal | Outcome:
-        if journal.phase == "ending":
+        if journal.state == "ending":
             return self._finish(journal)
-        if journal.phase in ("refusing", "failing"):
+        if journal.state in ("refusing", "failing"):
             return self._refuse(journal)
         if crashes(journal.attempts) >= self.settings.attempts:
             reason = journal.attempts[-1].reason or "the daemon or its worker was killed"
             reason = f"tried {len(journal.attempts)} times, the last time: {reason}"
-            return self.state.save(journal, phase="failing", reason=reason)
+            return self.state.save(journal, state="failing", reason=reason)
         return self._try(journal, on_event)
 
     def _try(self, journal: Journal, on_event: OnEvent) -> Journal | Outcome:
         """One attempt; the journal to go on with, or an Outcome where that is all for now."""
-        one = Try(journal, self.state, self.reporter)
+        one = Try(journal, self.state, self.reporter, self.settings.sharing)
         try:
             settings = job_settings.settle(self.settings, self.state.job_file(journal))
             order = one.begin(settings, self.settings)
         except (InputError, SettingsError) as error:
-            return self.state.save(one.journal, phase="refusing", reason=str(error))
+            return self.state.save(one.journal, state="refusing", reason=str(error))
         except OSError as error:
             return self._paused(one.journal, error)
         try:
@@ -99,9 +102,13 @@ class Dispatcher:
     def _ended(self, one: Try, end: End) -> Journal | Outcome:
         name = one.name
         if isinstance(end, Done):
-            one.end("done", phase="ending")
+            with self.state.ledger.together():
+                one.end("done", state="ending")
+                entry = self.state.ledger.find(one.journal.id)
+                entered = entry.inputs if entry is not None else ()
+                self.state.ledger.change(one.journal.id, inputs=_digests(end.receipt, entered))
         elif isinstance(end, Refused):
-            one.end("refused", end.reason, phase="refusing")
+            one.end("refused", end.reason, state="refusing")
         elif isinstance(end, Stopped) or self.stopping():
             one.end("stopped")
             step = end.step if isinstance(end, Stopped) else 0
@@ -114,24 +121,26 @@ class Dispatcher:
         else:
             one.end("failed", end.reason)
             self.reporter.failed(name, end.reason, end.trace, for_good=False)
+            if crashes(one.journal.attempts) < self.settings.attempts:
+                return Outcome("again", name, end.reason, OUR_FAULT)
         return one.journal
 
     def _finish(self, journal: Journal) -> Outcome:
         """Archive the inputs, publish the receipt, forget the job; each only if not yet done."""
-        outbox, name = Outbox(journal.outbox), journal.place or journal.name
+        outbox, name = Outbox(journal.outbox, self.settings.sharing), journal.place or journal.name
         folder = outbox.root / name
         if outbox.has_receipt(journal.id):
             if journal.after == "archive":
                 outbox.archive(journal.id, folder, self.state.job(journal).moved)
             self.reporter.staged(name, outbox.publish(journal.id, folder, RECEIPT))
         outbox.clear(journal.id)
-        self.state.finish(journal)
+        self.state.finish(journal, "done")
         self.reporter.done(name, folder)
         return Outcome("done", name)
 
     def _refuse(self, journal: Journal) -> Outcome:
         """Put the inputs and the reason where the user looks, and forget the job."""
-        outbox, name = Outbox(journal.outbox), journal.place or journal.name
+        outbox, name = Outbox(journal.outbox, self.settings.sharing), journal.place or journal.name
         where = RefusedAs(
             name, journal.refused_as, lambda place: self.state.save(journal, refused_as=place)
         )
@@ -139,8 +148,9 @@ class Dispatcher:
         outbox.clear(journal.id)
         if journal.place is not None:
             outbox.drop_empty(journal.place)
-        self.state.finish(journal)
-        if journal.phase == "failing":
+        failed = journal.state == "failing"
+        self.state.finish(journal, "failed" if failed else "refused")
+        if failed:
             self.reporter.failed(name, journal.reason, "", for_good=True)
             return Outcome("failed", name, journal.reason, OUR_FAULT)
         self.reporter.refused(name, journal.reason, folder)
@@ -150,6 +160,16 @@ class Dispatcher:
         name, reason = journal.place or journal.name, _in_words(error)
         self.reporter.paused(name, reason)
         return Outcome("paused", name, reason, OutputError.exit_code)
+
+
+def _digests(
+    receipt: Mapping[str, Any], entered: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The inputs as they were `entered`, those that a receipt names with their digests."""
+    known = {one["name"]: one["sha256"] for one in receipt.get("inputs", ()) if "sha256" in one}
+    return [
+        {**one, "sha256": known[one["name"]]} if one["name"] in known else one for one in entered
+    ]
 
 
 def _in_words(error: OSError) -> str:

@@ -1,14 +1,21 @@
-"""One inbox: scanned, settled, paired, and emptied of the pairs that are complete."""
+"""One inbox: scanned, settled, paired, and emptied of the pairs that are complete.
+
+Complete pairs are entered in the ledger all at once, and then claimed one after the other: that
+takes its time, and nobody's jobs have to wait for it.
+"""
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stylewatch_daemon.claim import Claimer, Terms
+from stylewatch_daemon import ledger_writer
+from stylewatch_daemon.claim import Claimer, Terms, key_of
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.job import Incomplete, Pair
 from stylewatch_daemon.journal import Journal
+from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.names import shown
 from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.pair import Pairing, only_settled, pair
@@ -34,10 +41,14 @@ class Inbox:
     ) -> None:
         self._own, self._settings, self._claimer = own, settings, claimer
         self._reporter, self._clock = reporter, clock
+        self._state = claimer.state
         self._settler = Settler(clock, settings.quiet_s)
         self._listing = Listing()
         self._settled: frozenset[Path] = frozenset()
+        self._seen = self._listing
         self._put_off: dict[Path, float] = {}
+        self._ids: dict[str, str] = {}
+        self._pending: deque[tuple[str, Pair]] = deque()
         self.path, self.outbox = own.path, own.outbox
         self.incomplete: list[Incomplete] = []
         self.trouble: dict[str, str] = {}
@@ -52,31 +63,88 @@ class Inbox:
                 self._reporter.left_alone(path, why)
         return len(self._settled) == len(self._listing.files)
 
-    def take(self) -> list[Journal]:
-        """Take the complete pairs that the last look showed."""
-        pairing = self._paired()
+    def enter(self) -> None:
+        """Enter the complete pairs that the last look showed, to be claimed."""
+        pairing, self._seen = self._paired(), self._listing
         self.incomplete, self.trouble = list(pairing.incomplete), {}
+        self._pending.clear()
         if self.path in self._listing.left:
             self.trouble[shown(self.path)] = f"the inbox is {self._listing.left[self.path]}"
         try:
-            new = [one for one in pairing.complete if not self._is_done_with(one)]
-            if new:
+            complete = {key_of(one.content, one.name): one for one in pairing.complete}
+            wanted = {
+                key: one
+                for key, one in complete.items()
+                if key in self._ids or not self._claimer.is_kept(one, self._listing.files)
+            }
+            self._book(wanted)
+            if wanted:
                 Outbox(self.outbox).probe()  # else the pictures are better off where they are
-            taken = [job for job in map(self._taken, new) if job is not None]
+            self._pending.extend(wanted.items())
         except OSError as error:
-            taken = []
             self._in_the_way(shown(self.path), str(error))
-        return taken
 
-    def _taken(self, one: Pair) -> Journal | None:
+    @property
+    def claimable(self) -> bool:
+        """Whether there are pairs that were entered, and not tried to claim since."""
+        return bool(self._pending)
+
+    def unclaimed(self) -> list[str]:
+        """The names of these pairs."""
+        return [one.name for _, one in self._pending]
+
+    def claim(self) -> Journal | None:
+        """Take the next pair that was entered; None where there is none that can be taken."""
+        while self._pending:
+            key, one = self._pending.popleft()
+            job = self._taken(one, self._ids[key])
+            if job is not None or self._state.has(self._ids[key]):
+                del self._ids[key]
+            if job is not None:
+                return job
+        return None
+
+    def withdraw(self) -> None:
+        """Forget what was entered and not claimed; who looks at the inbox next enters it anew."""
+        self._pending.clear()
+        self._book({})
+
+    def _book(self, wanted: Mapping[str, Pair]) -> None:
+        """Enter what is new among the `wanted` pairs, withdraw what is not there any more."""
+        ledger = self._state.ledger
+        new = {key: new_id() for key in wanted if key not in self._ids}
+        gone = {key: job_id for key, job_id in self._ids.items() if key not in wanted}
+        if new or gone:
+            with ledger.together():
+                ledger.enter(self._entry(job_id, wanted[key]) for key, job_id in new.items())
+                # What is ours, and could not be entered as such, is nothing to forget.
+                ledger.withdraw(one for one in gone.values() if not self._state.has(one))
+        self._ids = {key: one for key, one in {**self._ids, **new}.items() if key in wanted}
+
+    def _entry(self, job_id: str, one: Pair) -> Entry:
+        files = self._listing.files
+        sizes = {path: files[path].size for path in one.files if path in files}
+        inputs = tuple({"name": shown(path.name), "size": size} for path, size in sizes.items())
+        return Entry(
+            id=job_id,
+            name=one.name,
+            inbox=str(self.path),
+            outbox=str(self.outbox),
+            state="claimed",
+            entered=ledger_writer.now(),
+            inputs=inputs,
+            bytes=sum(sizes.values()),
+        )
+
+    def _taken(self, one: Pair, job_id: str) -> Journal | None:
         """The job that `one` becomes, unless something keeps it from being taken."""
         now = self._clock()
         if self._put_off.get(one.content, now) > now:
             self.trouble[one.name] = "it could not be taken, and is tried again later"
             return None
-        terms = Terms(self.outbox, self._own.after)
+        terms = Terms(self.path, self.outbox, self._own.after)
         try:
-            job = self._claimer.take(one, self._listing.files, terms, new_id())
+            job = self._claimer.take(one, self._seen.files, terms, job_id)
         except InputError as error:  # it is changing after all: the next look will tell
             self.incomplete.append(Incomplete(one.name, f"a quiet moment: {error}"))
             return None
@@ -87,9 +155,6 @@ class Inbox:
             return None
         self._reporter.taken(job.name)
         return job
-
-    def _is_done_with(self, one: Pair) -> bool:
-        return self._claimer.is_kept(one, self._listing.files)
 
     def _in_the_way(self, what: str, why: str) -> None:
         self.trouble[what] = why

@@ -1,5 +1,6 @@
 """What holds for one job: config.yaml's defaults, its job.yaml, the command line, in that order."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,31 @@ def settle(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
     return merged
 
 
+def wishes(settings: ServiceSettings, job_file: Path | None) -> dict[str, Any]:
+    """The job's `priority` and its `needs`: alike where jobs depend on the same things outside.
+
+    A mistake in the job.yaml counts as no word here; it is told when the job's turn comes.
+    """
+    merged = settings.job
+    try:
+        for plain in (_read(job_file) if job_file else {}, settings.overrides):
+            merged = JobSettings.model_validate(job_over(merged, plain))
+    except (OSError, SettingsError, ValidationError):
+        merged = settings.job
+    needs = [merged.backend, merged.device, merged.recipe, merged.set]
+    return {"priority": merged.priority, "needs": json.dumps(needs)}
+
+
 def _read(job_file: Path) -> Mapping[str, Any]:
     if job_file.stat().st_size > LONGEST:
         raise SettingsError(f"{job_file.name} is longer than {LONGEST} bytes: that is no settings")
     document = yaml_lines.read(job_file)
     yaml_lines.check(JobSettings, document)
+    recipe = document.plain.get("recipe")
+    if isinstance(recipe, str) and Path(recipe).suffix in (".yaml", ".yml"):
+        # whoever can drop a picture could read any file of the daemon's, error by error
+        raise SettingsError(
+            f"{job_file.name} line {document.line(('recipe',))}: recipe: a job names a recipe, not "
+            "a file; put the file into one of the folders under `recipes` in config.yaml"
+        )
     return document.plain

@@ -1,4 +1,8 @@
-"""All that is known of a job that was taken, or is being taken: written before it is acted on."""
+"""A job that was taken, or is being taken: what of, from where, and how it stands.
+
+What was taken from where is written beside the files before any of them is touched (`save`), and
+never changes. How the job stands afterwards is the ledger's to know.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,7 +15,15 @@ from stylewatch_daemon.scan import Look
 FILE_NAME = "job.json"
 
 Role = Literal["content", "style", "init", "mask", "job"]
-Phase = Literal["claiming", "waiting", "ending", "refusing", "failing"]
+JobState = Literal[
+    "claimed", "queued", "running", "ending", "refusing", "failing",
+    "done", "refused", "failed", "cancelled",
+]  # fmt: skip
+"""`claimed`: entered, and being taken. `ending`, `refusing`, `failing`: how it ends is settled, and
+what is left of that must be done, whatever comes between."""
+
+_BY_PHASE: dict[str, JobState] = {"claiming": "claimed", "waiting": "queued"}
+"""Phases of journals from before there was a ledger; the others are called as their states."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,8 @@ class File:
 class Attempt:
     """One try. It is written down before it begins, so an `ended` of None means it was cut off.
 
-    `step` is the step that it began after, by the checkpoint; times are UTC, ISO 8601.
+    `step` is the step that it began after, by the checkpoint; times are UTC, ISO 8601. `boot` is
+    the kernel's id of the machine's start, `pid` the daemon's.
     """
 
     started: str
@@ -42,22 +55,25 @@ class Attempt:
     ended: str | None = None
     how: str = "cut off"
     reason: str = ""
+    boot: str = ""
+    pid: int = 0
 
 
 @dataclass(frozen=True)
 class Journal:
     """A job; `place` and `refused_as` are its folders in the outbox, once they are chosen.
 
-    `folder` is its own folder in the inbox; `reason` goes with the phases of a bad end.
+    `folder` is its own folder in the `inbox`; `reason` goes with the states of a bad end.
     """
 
     id: str
     name: str
+    inbox: Path
     outbox: Path
     after: str
     files: tuple[File, ...]
     folder: Path | None = None
-    phase: Phase = "claiming"
+    state: JobState = "claimed"
     attempts: tuple[Attempt, ...] = ()
     place: str | None = None
     refused_as: str | None = None
@@ -68,23 +84,32 @@ class Journal:
         return file.own and self.after != "keep"
 
 
+_WRITTEN = ("id", "name", "inbox", "outbox", "after", "files", "folder")
+
+
 def save(journal: Journal, folder: Path) -> None:
-    """Write `journal` into the job's `folder`."""
+    """Write what `journal` tells of the claim into the job's `folder`."""
+    plain = {key: value for key, value in asdict(journal).items() if key in _WRITTEN}
     # Names that are no UTF-8 hold lone surrogates, which only the ASCII form of JSON can carry.
-    text = json.dumps(asdict(journal), default=str, ensure_ascii=True, indent=1)
+    text = json.dumps(plain, default=str, ensure_ascii=True, indent=1)
     durable.write(folder / FILE_NAME, text.encode("ascii"))
 
 
 def load(folder: Path) -> Journal:
-    """The journal in the job's `folder`; raises OSError or ValueError where it is damaged."""
+    """The journal in the job's `folder`; raises OSError or ValueError where it is damaged.
+
+    One from before there was a ledger tells how the job stood as well.
+    """
     try:
         plain = json.loads((folder / FILE_NAME).read_text("ascii"))
-        plain["files"] = tuple(_file(file) for file in plain["files"])
-        plain["attempts"] = tuple(Attempt(**attempt) for attempt in plain["attempts"])
+        plain["files"] = files = tuple(_file(file) for file in plain["files"])
+        plain["inbox"] = Path(plain.get("inbox") or files[0].source.parent)
         plain["outbox"] = Path(plain["outbox"])
         plain["folder"] = None if plain["folder"] is None else Path(plain["folder"])
-        return Journal(**plain)
-    except (KeyError, TypeError) as error:
+        plain["attempts"] = tuple(Attempt(**attempt) for attempt in plain.get("attempts", ()))
+        phase = plain.pop("phase", "claiming")
+        return Journal(**plain, state=_BY_PHASE.get(phase, phase))
+    except (KeyError, TypeError, IndexError) as error:
         raise ValueError(f"{folder / FILE_NAME} is damaged: {error}") from error
 
 

@@ -13,9 +13,9 @@ LONGEST = 120
 
 RESERVED = frozenset({"_refused", "_status.txt"})
 
-_UNSAFE = re.compile(
-    r'[\x00-\x1f\x7f-\x9f/\\<>:"|?*\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]'
-)
+_MISLEADING = r"\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_UNSHOWN = re.compile(f"[{_MISLEADING}]")
+_UNSAFE = re.compile(rf'[{_MISLEADING}/\\<>:"|?*]')
 _PLACE = re.compile(r"\{(\w*)\}")
 
 
@@ -36,8 +36,11 @@ def safe_path(name: str) -> str:
 
 
 def shown(text: object) -> str:
-    """`text` for a person and for UTF-8: bytes that were no text, and line breaks, as `?`."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", "?", str(text))
+    """`text` for a person and for UTF-8, on one line, with `?` for what would mislead them.
+
+    That is: bytes that were no text, line breaks, what a terminal obeys or reads backwards.
+    """
+    return _UNSHOWN.sub("?", str(text))
 
 
 def fill(pattern: str, values: Mapping[str, str]) -> str:

@@ -1,17 +1,20 @@
 """Finished files into the outbox, so that nobody meets half a file or someone else's folder."""
 
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from os.path import lexists
 from pathlib import Path, PurePosixPath
 
-from stylewatch_daemon import durable
+from stylewatch_daemon import durable, folders
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.names import candidates
+from stylewatch_daemon.sharing import OPEN, PRIVATE, Sharing
 
 RECEIPT = "receipt.json"
+STAGING = ".staging"
 REFUSED = "_refused"
 
 Remember = Callable[[str], object]
@@ -27,32 +30,48 @@ class RefusedAs:
     remember: Remember
 
 
+def stage(staging: Path, name: str, content: bytes) -> None:
+    """Write the file `name` of a job into its folder `staging`; OutputError where a link leads off.
+
+    What others may have made of `.staging` meanwhile is looked at as well.
+    """
+    above = next((one.parent for one in staging.parents if one.name == STAGING), staging.parent)
+    path = PurePosixPath(staging.relative_to(above), name)
+    with folders.opened(above, str(staging.relative_to(above))):
+        pass  # it is there: only what belongs below is made
+    with folders.opened(above, str(path.parent), lambda handle: None) as folder:
+        folders.write(folder, path.name, content)
+
+
 class Outbox:
     """The outbox `root`. Files are made in `.staging` on its own mount, and renamed into place.
 
-    Methods raise OutputError where it cannot be written.
+    What is published has the permissions of `sharing`. Others may write here too: no link below
+    `root` is followed. Methods raise OutputError where it cannot be written.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, sharing: Sharing = OPEN) -> None:
+        self.root, self._sharing = root, sharing
 
     def probe(self) -> None:
         """Find out whether it can be written, before anything depends on it."""
+        mark = f"probe-{secrets.token_hex(8)}"
         with self._writing():
-            durable.make_folder(self.root / ".staging")
-            mark = self.root / ".staging" / f"probe-{secrets.token_hex(8)}"
-            try:
-                durable.write(mark, b"can this be written?")
-                there = mark.rename(self.root / f".{mark.name}")
-                there.unlink()
-            finally:
-                mark.unlink(missing_ok=True)
+            if not self.root.exists():
+                durable.make_folder(self.root)
+                with folders.opened(self.root) as root:
+                    self._sharing.folder(root)
+            with self._staging() as staging, folders.opened(self.root) as root:
+                folders.write(staging, mark, b"can this be written?")
+                os.rename(mark, f".{mark}", src_dir_fd=staging, dst_dir_fd=root)
+                os.unlink(f".{mark}", dir_fd=root)
 
     def staging(self, job_id: str) -> Path:
         """The folder in which the files of a job are made."""
         with self._writing():
-            durable.make_folder(self.root / ".staging" / job_id)
-        return self.root / ".staging" / job_id
+            durable.make_folder(self.root)
+            with self._staging(job_id):
+                return self.root / STAGING / job_id
 
     def reserve(self, name: str, remember: Remember) -> Path:
         """Make the folder `name`, or `name-2` ... where that is taken; its path."""
@@ -60,33 +79,37 @@ class Outbox:
             while True:
                 place = self._free(name)
                 remember(place)
-                folder = self.root / place
-                durable.make_folder(folder.parent)
-                with suppress(FileExistsError):  # someone was quicker
-                    folder.mkdir()
-                    durable.sync_folder(folder.parent)
-                    return folder
+                above, own = PurePosixPath(place).parent, PurePosixPath(place).name
+                durable.make_folder(self.root)
+                with self._shared(above) as folder, suppress(FileExistsError):
+                    os.mkdir(own, dir_fd=folder)  # unless someone was quicker
+                    folders.sync(folder)
+                    return self.again(place)
 
     def again(self, place: str) -> Path:
         """The folder that was reserved before."""
         with self._writing():
-            durable.make_folder(self.root / place)
-        return self.root / place
+            durable.make_folder(self.root)
+            with self._shared(PurePosixPath(place)):
+                return self.root / place
 
     def publish(self, job_id: str, folder: Path, path: str) -> Path:
         """Rename the staged file `path` into the job's `folder`, replacing an older one."""
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise OutputError(f"a worker staged {path!r}, which lies outside of its folder")
-        with self._writing():
-            target = folder / path
-            durable.make_folder(target.parent)
+        inner = PurePosixPath(path)
+        place = PurePosixPath(folder.relative_to(self.root)) / inner.parent
+        with self._writing(), self._shared(place) as target:
             try:
-                durable.move(self.staging(job_id) / path, target)
+                staged = str(PurePosixPath(STAGING, job_id) / inner.parent)
+                with folders.opened(self.root, staged) as source:
+                    self._sharing.file(source, inner.name)
+                    folders.move(source, inner.name, target)
             except FileNotFoundError:
                 # A worker runs ahead of its events: what it staged anew is published already.
-                if not target.exists():
+                if not (folder / path).exists():
                     raise
-        return target
+        return folder / path
 
     def staged(self, job_id: str) -> Iterator[str]:
         """The finished files that wait in a job's staging folder, all but the receipt."""
@@ -98,14 +121,13 @@ class Outbox:
 
     def has_receipt(self, job_id: str) -> bool:
         """Whether the job's receipt is made, and not published yet."""
-        return (self.root / ".staging" / job_id / RECEIPT).is_file()
+        return (self.root / STAGING / job_id / RECEIPT).is_file()
 
     def archive(self, job_id: str, folder: Path, inputs: Iterable[Path]) -> None:
         """Put copies of `inputs` under `folder/inputs`."""
-        with self._writing():
-            durable.make_folder(self.staging(job_id) / "inputs")
+        with self._writing(), self._staging(f"{job_id}/inputs") as made:
             for path in inputs:
-                durable.copy(path, self.staging(job_id) / "inputs" / path.name)
+                folders.copy(path, made, path.name)
                 self.publish(job_id, folder, f"inputs/{path.name}")
 
     def refuse(
@@ -115,36 +137,43 @@ class Outbox:
 
         The folder comes as a whole, and only once however often this is begun.
         """
-        made = self.root / ".staging" / job_id / REFUSED
         with self._writing():
+            durable.make_folder(self.root)
             if refused_as.place is None:
                 self.clear(job_id)
-                durable.make_folder(made)
-                for path in inputs:
-                    durable.copy(path, made / path.name)
-                durable.write(made / "reason.txt", f"{reason.strip()}\n".encode(errors="replace"))
-            elif not made.exists():
+                self._lay_out(job_id, inputs, reason)
+            elif not (self.root / STAGING / job_id / REFUSED).exists():
                 return self.root / refused_as.place
-            place = self._free(f"{REFUSED}/{refused_as.name}")
-            refused_as.remember(place)
-            durable.make_folder((self.root / place).parent)
-            durable.rename_folder(made, self.root / place)
+            place = PurePosixPath(self._free(f"{REFUSED}/{refused_as.name}"))
+            refused_as.remember(str(place))
+            with self._staging(job_id) as made, self._shared(place.parent) as target:
+                folders.move(made, REFUSED, target, place.name)
         return self.root / place
+
+    def _lay_out(self, job_id: str, inputs: Iterable[Path], reason: str) -> None:
+        """Make the folder of a refused job, in the staging folder."""
+        said = f"{reason.strip()}\n".encode(errors="replace")
+        with self._staging(f"{job_id}/{REFUSED}") as made:
+            for path in inputs:
+                folders.copy(path, made, path.name)
+                self._sharing.file(made, path.name)
+            folders.write(made, "reason.txt", said)
+            self._sharing.file(made, "reason.txt")
+            self._sharing.folder(made)
 
     def clear(self, job_id: str) -> None:
         """Remove the job's staging folder."""
-        staging = self.root / ".staging" / job_id
-        with self._writing():
-            if staging.exists():
-                durable.discard(staging, self.root / ".staging" / "trash")
+        if not (self.root / STAGING / job_id).exists():
+            return
+        with self._writing(), self._staging() as staging, self._staging("trash") as trash:
+            folders.discard(staging, job_id, trash)
 
     def drop_empty(self, place: str) -> None:
         """Remove a reserved folder that nothing came into, and those around it."""
         with suppress(OSError):
-            for folder in [self.root / place, *(self.root / place).parents]:
-                if folder == self.root:
-                    break
-                folder.rmdir()
+            for one in [PurePosixPath(place), *PurePosixPath(place).parents][:-1]:
+                with folders.opened(self.root, str(one.parent)) as folder:
+                    os.rmdir(one.name, dir_fd=folder)
 
     def _free(self, name: str) -> str:
         """`name`, or `name-2` ... where that is taken; raises OutputError where it leads out."""
@@ -152,6 +181,18 @@ class Outbox:
         if not (self.root / place).resolve().is_relative_to(self.root.resolve()):
             raise OutputError(f"{name} leads out of the outbox {self.root}; remove the link there")
         return place
+
+    @contextmanager
+    def _staging(self, path: str = "") -> Iterator[int]:
+        """A folder in `.staging`, opened, made if need be; `.staging` is for us alone."""
+        with folders.opened(self.root, STAGING, lambda handle: None) as staging, suppress(OSError):
+            PRIVATE.folder(staging)  # some network file systems know no modes
+        with folders.opened(self.root, f"{STAGING}/{path}", lambda handle: None) as folder:
+            yield folder
+
+    def _shared(self, path: PurePosixPath) -> AbstractContextManager[int]:
+        """A folder that people see, opened, made if need be."""
+        return folders.opened(self.root, str(path), self._sharing.folder)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

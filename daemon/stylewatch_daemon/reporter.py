@@ -13,6 +13,18 @@ class Reporter:
     def watching(self, inboxes: Sequence[Path]) -> None:
         """The inboxes are watched from now on."""
 
+    def reloaded(self) -> None:
+        """The settings were read again, and hold from the next job on."""
+
+    def not_reloaded(self, reason: str) -> None:
+        """The settings were read again and are wrong: those from before hold on."""
+
+    def needs_restart(self, key: str) -> None:
+        """`key` was changed in the settings, and holds from the next start on."""
+
+    def asked(self, what: str) -> None:
+        """A command asked for something, and we do it; in words."""
+
     def taken(self, job: str) -> None:
         """A pair was taken out of its inbox."""
 
@@ -45,3 +57,6 @@ class Reporter:
 
     def left_alone(self, path: Path, why: str) -> None:
         """Something that will not be looked at: a link in an inbox, a damaged job."""
+
+    def pruned(self, files: int, bytes_: int) -> None:
+        """So many files of finished jobs, and bytes, were kept long enough and are gone."""

@@ -6,35 +6,36 @@ next start.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
 from filelock import FileLock, Timeout
 
 from stylewatch_daemon import durable
-from stylewatch_daemon.bell import Bell, stops_on_signals
+from stylewatch_daemon.bell import Bell, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.dispatch import Executor, Outcome
-from stylewatch_daemon.errors import OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.execute.local import Local
 from stylewatch_daemon.inbox import library
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.line import Line
 from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.retention import daily, sweep
+from stylewatch_daemon.rounds import AT_LEAST, Rounds
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.state import State
+from stylewatch_daemon.systemd import Manager
 from stylewatch_daemon.watch import Watcher
 
 __all__ = ["InboxSettings", "Reporter", "ServiceSettings", "Summary", "once", "watch"]
 
-AT_LEAST = 0.2
-"""Seconds between two looks at an inbox, however much goes on in it."""
+PROBED = 0.5
+"""Seconds that the lock is waited for: commands hold it for a moment, to see whether we do."""
 
 ORPHAN_WITHIN = 30.0
 """Seconds that the worker of a killed daemon gets to be gone; it takes a moment."""
-
-LONGEST = 3600.0
-"""Seconds that are slept at a stretch; longer waits overflow on some systems."""
 
 PATIENCE = 10.0
 """How many times `quiet_s` the first look waits for files that keep changing."""
@@ -70,20 +71,38 @@ def once(
     """Take what lies in the inboxes, finish it, and leave.
 
     Files that still change are waited for, PATIENCE times `quiet_s` at most. Raises
-    SettingsError, UnavailableError (another one is at work here), OutputError (the state folder
-    cannot be written).
+    SettingsError (another one is at work here, for one), UnavailableError (a worker of one that
+    was killed is), OutputError (the state folder cannot be written).
     """
-    bell = Bell()
-    with _started(settings, reporter or Reporter(), executor, bell) as line:
+    bell, reporter = Bell(), reporter or Reporter()
+    with _started(settings, reporter, executor, bell) as line:
+        sweep(settings.outboxes, settings.retention, reporter, lambda: bell.stopping)
         deadline = time.monotonic() + PATIENCE * max(settings.quiet_s, AT_LEAST)
         line.look()
         while not line.settled and time.monotonic() < deadline and not bell.stopping:
             bell.wait(max(settings.quiet_s / 4, AT_LEAST))
             line.look()
         line.take()
-        while not bell.stopping and (job := line.next(again=False)):
-            line.paint(job, lambda: None)
+        _finish(line, bell)
         return _summary(line)
+
+
+def _finish(line: Line, bell: Bell) -> None:
+    """Claim what was entered and paint what is ours; wait for none but jobs that crashed."""
+
+    def meanwhile() -> None:
+        line.control.act()
+        line.claim()
+
+    while not bell.stopping:
+        line.control.act()
+        if job := line.next(again=False):
+            line.paint(job, meanwhile)
+        elif not line.claim():
+            seconds = None if line.control.holds else line.queue.crashed_for()
+            if seconds is None:
+                return
+            bell.wait(seconds)
 
 
 def watch(
@@ -91,67 +110,57 @@ def watch(
     reporter: Reporter | None = None,
     executor: Executor | None = None,
     bell: Bell | None = None,
+    manager: Manager | None = None,
+    reread: Callable[[], ServiceSettings] | None = None,
 ) -> Summary:
-    """Take and paint what comes, until told to stop; raises as `once` does."""
-    bell = bell or Bell()
-    reporter = reporter or Reporter()
-    folders = [one.path for one in settings.inboxes]
-    with (
-        _started(settings, reporter, executor, bell) as line,
-        Watcher(folders, settings.polling, bell.ring) as watcher,
-    ):
-        reporter.watching(folders)
-        rounds = _Rounds(line, watcher, settings, bell)
-        while not bell.stopping:
-            rounds.look()
-            if job := line.next():
-                line.paint(job, rounds.look_if_due)
-            else:
-                rounds.rest()
+    """Take and paint what comes, until told to stop; raises as `once` does.
+
+    `manager` is told how the daemon is. When SIGHUP asks for it, `reread` reads the settings
+    again: the new ones hold from the next job on, and wrong ones not at all.
+    """
+    bell, reporter = bell or Bell(), reporter or Reporter()
+    manager = manager or Manager({})
+    now: ServiceSettings | None = settings
+    with _started(settings, reporter, executor, bell) as line, reloads_on_signal(bell):
+        while now is not None:
+            again = partial(_again, reread, now, reporter, manager)
+            folders = [one.path for one in now.inboxes]
+            with (
+                Watcher(folders, now.polling, bell.ring) as watcher,
+                Watcher([line.control.folder], "no", bell.ring),
+                daily(now.outboxes, now.retention, reporter),
+            ):
+                manager.ready()
+                reporter.watching(folders)
+                now = Rounds(line, watcher, now, bell, manager, again).go()
+            if now is not None:
+                line.renew(now)
+        manager.stopping()
         return _summary(line)
 
 
-@dataclass
-class _Rounds:
-    """When to look, and how long to wait; `idle_since` is None once the worker was let go."""
-
-    line: Line
-    watcher: Watcher
-    settings: ServiceSettings
-    bell: Bell
-    idle_since: float | None = None
-
-    def look(self) -> None:
-        """Look and take, a moment after the last look at the earliest."""
-        time.sleep(max(0.0, AT_LEAST - self.line.looked_for()))
-        self.watcher.check()
-        self.line.look()
-        self.line.take()
-
-    def look_if_due(self) -> None:
-        """Look while a job is being painted: something happened, or it is time."""
-        if self.bell.wait(0) or self.line.looked_for() >= self._until_look():
-            self.look()
-        self.idle_since = time.monotonic()
-
-    def rest(self) -> None:
-        """Wait until something happens or it is time; an idle worker is let go meanwhile."""
-        patience = self._until_look() - self.line.looked_for()
-        if self.idle_since is not None:
-            idle_for = time.monotonic() - self.idle_since
-            if idle_for >= self.settings.idle_s:
-                self.line.release()
-                self.idle_since = None
-            else:
-                patience = min(patience, self.settings.idle_s - idle_for)
-        self.bell.wait(min(patience, LONGEST))
-
-    def _until_look(self) -> float:
-        """Seconds between two looks as things stand."""
-        interval = self.watcher.interval(self.settings.rescan_s)
-        return (
-            interval if self.line.settled else min(interval, max(self.settings.quiet_s, AT_LEAST))
-        )
+def _again(
+    reread: Callable[[], ServiceSettings] | None,
+    before: ServiceSettings,
+    reporter: Reporter,
+    manager: Manager,
+) -> ServiceSettings | None:
+    """The settings, read again; None where they are wrong, or cannot change."""
+    if reread is None:
+        return None
+    manager.reloading()
+    try:
+        new = reread()
+        _prepare(new, State(before.state))
+    except (DaemonError, OSError) as error:
+        reporter.not_reloaded(str(error))
+        return None
+    finally:
+        manager.ready()
+    if new.state != before.state:
+        reporter.needs_restart("state.path")
+    reporter.reloaded()
+    return replace(new, state=before.state)
 
 
 @contextmanager
@@ -159,49 +168,59 @@ def _started(
     settings: ServiceSettings, reporter: Reporter, executor: Executor | None, bell: Bell
 ) -> Iterator[Line]:
     """The line, ready to run: alone on its state folder, what was cut off taken up again."""
-    settings.check()
-    _check_default_style(settings)
     state = State(settings.state)
-    try:
-        state.make()
-        for inbox in settings.inboxes:
-            durable.make_folder(inbox.path)
-    except OSError as error:
-        raise OutputError(f"{error.filename} cannot be made: {error.strerror}") from error
+    _prepare(settings, state)
     executor = executor or Local(state.worker_lock)
     with _alone(state), stops_on_signals(bell):
         for folder in state.tidy():
             reporter.left_alone(folder, "a job whose journal is damaged; its inputs are in there")
-        line = Line(settings, state, executor, reporter, bell)
-        try:
-            yield line
-        finally:
-            executor.close()
-            line.tell(leaving=True)
+        with closing(state), closing(executor):
+            line = Line(settings, state, executor, reporter, bell)
+            try:
+                yield line
+            finally:
+                line.tell(leaving=True)
 
 
 @contextmanager
 def _alone(state: State) -> Iterator[None]:
     """Hold the state folder, once no worker of a killed daemon writes there any more."""
+    lock, orphan = FileLock(state.lock, timeout=PROBED), FileLock(state.worker_lock)
     try:
-        with FileLock(state.lock, timeout=0):
-            with FileLock(state.worker_lock, timeout=ORPHAN_WITHIN):
-                pass
-            yield
+        lock.acquire()
     except Timeout as error:
-        raise UnavailableError(
-            f"another stylewatch is at work with the state folder {state.root}: "
-            "wait for it, or give this one a folder of its own with --state"
+        raise SettingsError(
+            f"another stylewatch ({state.holder()}) is at work with the state folder "
+            f"{state.root}: end it, or give this one a folder of its own with --state"
         ) from error
+    with lock:
+        try:
+            orphan.acquire(timeout=ORPHAN_WITHIN)
+        except Timeout as error:
+            raise UnavailableError(
+                f"the worker of a stylewatch that was killed is still at work with {state.root}: "
+                "wait until it is gone, or end it"
+            ) from error
+        orphan.release()
+        state.hold()
+        yield
 
 
-def _check_default_style(settings: ServiceSettings) -> None:
+def _prepare(settings: ServiceSettings, state: State) -> None:
+    """Make the folders that are missing, once `settings` are seen to be right."""
+    settings.check()
     wanted = settings.default_style
     if wanted is not None and not library(settings.styles, wanted):
         raise SettingsError(
             f"pairing.default_style is {wanted!r}, and there is no such picture in the style "
             f"library {settings.styles}"
         )
+    try:
+        state.make()
+        for inbox in settings.inboxes:
+            durable.make_folder(inbox.path)
+    except OSError as error:
+        raise OutputError(f"{error.filename} cannot be made: {error.strerror}") from error
 
 
 def _summary(line: Line) -> Summary:

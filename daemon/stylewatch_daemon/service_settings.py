@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.retention import FOREVER, Retention
 from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.sharing import OPEN, Sharing
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,8 @@ class InboxSettings:
     path: Path
     outbox: Path
     after: Literal["archive", "keep", "delete"] = "archive"
+    weight: float = 1.0
+    """Its share of the turns, beside the others'."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,9 @@ class ServiceSettings:
 
     `job` holds for what a job.yaml does not say, `overrides` (as job.yaml has them) beat it.
     `styles` is the library that `default_style` is looked up in. `backends` are options by
-    backend. After `idle_s` without work the worker process is let go.
+    backend. After `idle_s` without work the worker process is let go. No job is begun that might
+    leave less than `free_bytes` free on a disk. What is published is shared by `sharing`, and
+    kept by `retention`.
     """
 
     inboxes: tuple[InboxSettings, ...]
@@ -41,7 +47,16 @@ class ServiceSettings:
     backends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     max_pixels: int = 40_000_000
     attempts: int = 3
+    step_timeout_s: float | None = None
     idle_s: float = 60.0
+    free_bytes: int = 256_000_000
+    sharing: Sharing = OPEN
+    retention: Retention = FOREVER
+
+    @property
+    def outboxes(self) -> tuple[Path, ...]:
+        """Each outbox once."""
+        return tuple(dict.fromkeys(inbox.outbox for inbox in self.inboxes))
 
     def check(self) -> None:
         """Raise SettingsError where what we write, or styles, would be taken for dropped."""

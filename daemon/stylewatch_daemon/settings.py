@@ -34,6 +34,8 @@ class JobSettings(Strict):
     quality: Annotated[int, Field(ge=1, le=100)] = 92
     name: str = "{name}"
     """The outbox folder: {name} the pair's own, {folder}, {content}, {style}, {recipe}, {seed}."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Among the jobs of one inbox: higher ones come first."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Single fields of the recipe, dotted: `objective.tv.weight: 0.1`."""
 

@@ -1,29 +1,43 @@
 """The state folder: which job is where, and what of it.
 
+    state/ledger.sqlite3 every job there was, and how it stands
     state/claims/ID/     being taken out of an inbox, or being given back
-    state/jobs/ID/       taken: job.json (the journal), files/, and the worker's checkpoint
+    state/jobs/ID/       taken: job.json (what was taken), files/, and the worker's checkpoint
     state/trash/         done with, about to be removed
     state/damaged/       jobs whose journal cannot be read, for a person to look at
-    state/kept.json      what was painted and left in the inbox
     state/lock           held by the one daemon that works here; worker.lock by its worker
+    state/lock.json      who that is
 
-The rename from claims to jobs is the moment from which a job is ours.
+The rename from claims to jobs is the moment from which a job is ours; the ledger hears of it next,
+or at the next start. A job's end is in the ledger before its folder goes.
 """
 
+import json
+import os
+import platform
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon import durable, journal
 from stylewatch_daemon.job import Job
-from stylewatch_daemon.journal import File, Journal, Role
+from stylewatch_daemon.journal import File, JobState, Journal, Role
+from stylewatch_daemon.ledger import FILE_NAME, Entry
+from stylewatch_daemon.ledger_writer import LAST, LedgerWriter, now
+
+HOLDER = "lock.json"
+
+OURS: tuple[JobState, ...] = ("queued", "running", "ending", "refusing", "failing")
+"""The states of a job whose files are here."""
 
 
 class State:
-    """The state folder `root` and the journals in it."""
+    """The state folder `root` and the jobs in it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -34,10 +48,35 @@ class State:
             root / name for name in ("kept.json", "lock", "worker.lock")
         )
 
+    @cached_property
+    def ledger(self) -> LedgerWriter:
+        """The ledger, opened when it is first asked for; raises as LedgerWriter.open does."""
+        return LedgerWriter.open(self.root / FILE_NAME)
+
     def make(self) -> None:
         """Make the folders that are not there yet."""
         for folder in (self.claims, self.jobs, self.trash):
             durable.make_folder(folder)
+
+    def hold(self) -> None:
+        """Write down who has the lock, for those that come while we have it."""
+        us = {"pid": os.getpid(), "host": platform.node(), "since": now()}
+        with suppress(OSError):
+            durable.write(self.root / HOLDER, json.dumps(us).encode())
+
+    def holder(self) -> str:
+        """Who has the lock, in words."""
+        try:
+            them = json.loads((self.root / HOLDER).read_text("utf-8"))
+            return f"process {them['pid']} on {them['host']}, since {them['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "which one is not known"
+
+    def close(self) -> None:
+        """Let go of the ledger, until it is asked for again."""
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+            del self.ledger
 
     def tidy(self) -> list[Path]:
         """Empty the trash, and set aside jobs without a readable journal; where these lie now."""
@@ -45,18 +84,60 @@ class State:
             shutil.rmtree(doomed, ignore_errors=True)
         return [self._set_aside(folder) for folder in self._all() if not self._is_sound(folder)]
 
-    def waiting(self) -> Iterator[Journal]:
-        """The jobs that are ours, in the order they came."""
-        yield from (journal.load(folder) for folder in sorted(self.jobs.iterdir()))
+    def enter_strays(self) -> None:
+        """Enter what is here and not in the ledger, and drop what the ledger knows to be done."""
+        for folder in sorted(self.jobs.iterdir()):
+            entry = self.ledger.find(folder.name)
+            if entry is None:
+                stray = journal.load(folder)
+                with self.ledger.together():
+                    self.ledger.enter([entry_of(stray)])
+                    self.ledger.write_attempts(stray.id, stray.attempts)
+            elif entry.state in LAST:
+                durable.discard(folder, self.trash)
+
+    def align(self) -> None:
+        """Bring the ledger in line: with what is not here, and with what was cut off."""
+        here = {folder.name for folder in self._all()}
+        with self.ledger.together():
+            for cut_off in self.ledger.ids("running"):
+                self.ledger.change(cut_off, state="queued")
+            self.ledger.withdraw(self.ledger.ids("claimed") - here)
+            for gone in self.ledger.ids(*OURS) - here:
+                reason = f"its files are no longer in {self.jobs}: drop it again"
+                self.ledger.change(gone, state="failed", reason=reason)
+
+    def load(self, job_id: str) -> Journal:
+        """The job `job_id`, which is ours."""
+        taken, entry = journal.load(self.jobs / job_id), self.ledger.find(job_id)
+        if entry is None:
+            return taken
+        return replace(
+            taken,
+            state=entry.state,
+            attempts=self.ledger.story(job_id),
+            place=entry.place,
+            refused_as=entry.refused_as,
+            reason=entry.reason,
+        )
+
+    def has(self, job_id: str) -> bool:
+        """Whether the files of a job are here, or on their way."""
+        return (self.jobs / job_id).exists() or (self.claims / job_id).exists()
 
     def save(self, job: Journal, **changes: Any) -> Journal:
-        """The journal of a job that is ours, with `changes`, once it is safely written."""
+        """`job` with `changes`, once they are safe in the ledger."""
         changed = replace(job, **changes)
-        journal.save(changed, self.jobs / job.id)
+        with self.ledger.together():
+            if "attempts" in changes:
+                self.ledger.write_attempts(job.id, changes.pop("attempts"))
+            if changes:
+                self.ledger.change(job.id, **changes)
         return changed
 
-    def finish(self, job: Journal) -> None:
-        """Forget the job."""
+    def finish(self, job: Journal, state: JobState) -> None:
+        """`state` is the job's last one: its files go."""
+        self.ledger.change(job.id, state=state)
         durable.discard(self.jobs / job.id, self.trash)
 
     def job(self, job: Journal) -> Job:
@@ -105,3 +186,22 @@ class State:
         aside = self.damaged / f"{folder.name}-{secrets.token_hex(2)}"
         durable.rename_folder(folder, aside)
         return aside
+
+
+def entry_of(job: Journal, **more: Any) -> Entry:
+    """What the ledger is told of a job when it is entered; `more` holds further columns."""
+    sizes: Iterable[File] = [file for file in job.files if file.role != "job"]
+    return Entry(
+        id=job.id,
+        name=job.name,
+        inbox=str(job.inbox),
+        outbox=str(job.outbox),
+        state=job.state,
+        entered=now(),
+        inputs=tuple({"name": file.name, "size": file.look.size} for file in sizes),
+        bytes=sum(file.look.size for file in job.files),
+        place=job.place,
+        refused_as=job.refused_as,
+        reason=job.reason,
+        **more,
+    )

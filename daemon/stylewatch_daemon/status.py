@@ -1,27 +1,36 @@
 """`_status.txt` in an outbox: what runs, what waits and for what; for who has only the share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
-from stylewatch_daemon import durable
+from stylewatch_daemon import folders
 from stylewatch_daemon.job import Incomplete
+from stylewatch_daemon.sharing import OPEN, Sharing
 
 FILE_NAME = "_status.txt"
 FAREWELL = "stylewatch does not run here now. What waits is painted once it does."
+HELD = "stylewatch is paused: nothing new is begun until someone resumes it."
 
 
 @dataclass(frozen=True)
 class Running:
-    """The job that is being painted; no step yet while its pictures are read."""
+    """The job that is being painted; no step yet while its pictures are read.
+
+    `size` is (width, height) in pixels; `seconds_left` None where that cannot be told.
+    """
 
     job: str
     step: int = 0
     steps: int = 0
     loss: float | None = None
+    size: tuple[int, int] | None = None
+    seconds_left: float | None = None
+    device: str = ""
 
     def __str__(self) -> str:
         if self.loss is None:
@@ -30,46 +39,81 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Status:
-    """How things stand for one outbox; each text is a line for a person."""
+class Refusal:
+    """A job that was refused, or failed for good, and why."""
 
-    leaving: bool = False
-    running: Running | None = None
-    waiting: Sequence[str] = ()
-    incomplete: Sequence[Incomplete] = ()
-    trouble: Sequence[str] = ()
-    refused: Sequence[str] = ()
+    job: str
+    reason: str
 
     def __str__(self) -> str:
+        return f"{self.job}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How things stand for one outbox, or for all; each text is a line for a person."""
+
+    leaving: bool = False
+    paused: bool = False
+    running: Running | None = None
+    waiting: Sequence[str] = ()
+    more: int = 0
+    """How many more wait than are named in `waiting`."""
+    incomplete: Sequence[Incomplete] = ()
+    trouble: Sequence[str] = ()
+    refused: Sequence[Refusal] = ()
+
+    def __str__(self) -> str:
+        more = [f"... and {self.more} more"] if self.more else []
         parts = {
             "Painting": [str(self.running)] if self.running else [],
-            "Waiting their turn": self.waiting,
+            "Waiting their turn": [*self.waiting, *more],
             "Waiting for another half": [f"{i.name}: {i.waits_for}" for i in self.incomplete],
             "In the way": self.trouble,
-            "Refused (see _refused)": self.refused,
+            "Refused (see _refused)": [str(one) for one in self.refused],
         }
         text = [
             "\n".join([f"{title}:", *(indent(line, "  ") for line in lines)])
             for title, lines in parts.items()
             if lines
         ]
-        if self.leaving:
-            text.insert(0, FAREWELL)
-        return "\n\n".join(text or ["Nothing to do: drop a pair into the inbox."])
+        said = [FAREWELL] if self.leaving else []
+        said += [HELD] if self.paused else []
+        return "\n\n".join([*said, *text] or ["Nothing to do: drop a pair into the inbox."])
+
+
+def together(statuses: Iterable[Status]) -> Status:
+    """How things stand for all outboxes, by the Status of each; nothing is said twice."""
+    every = list(statuses)
+
+    def all_of(name: str) -> list[Any]:
+        return list(dict.fromkeys(item for one in every for item in getattr(one, name)))
+
+    return Status(
+        leaving=any(one.leaving for one in every),
+        paused=any(one.paused for one in every),
+        running=next((one.running for one in every if one.running), None),
+        waiting=[name for one in every for name in one.waiting],
+        more=sum(one.more for one in every),
+        incomplete=all_of("incomplete"),
+        trouble=all_of("trouble"),
+        refused=all_of("refused"),
+    )
 
 
 class Board:
     """Keeps `_status.txt` in the folder `outbox`; where it cannot be written, nothing is lost."""
 
-    def __init__(self, outbox: Path) -> None:
-        self._path = outbox / FILE_NAME
+    def __init__(self, outbox: Path, sharing: Sharing = OPEN) -> None:
+        self._outbox, self._sharing = outbox, sharing
         self._shown = ""
 
     def show(self, status: Status, now: datetime) -> None:
         """Write `status`, unless it already stands there; `now` is said beside it."""
         text = str(status)
-        if text != self._shown and self._path.parent.is_dir():
+        if text != self._shown and self._outbox.is_dir():
             written = f"stylewatch, {now:%Y-%m-%d %H:%M:%S} UTC\n\n{text}\n"
-            with suppress(OSError):
-                durable.write(self._path, written.encode(errors="replace"))
+            with suppress(OSError), folders.opened(self._outbox) as folder:
+                folders.write(folder, FILE_NAME, written.encode(errors="replace"))
+                self._sharing.file(folder, FILE_NAME)
                 self._shown = text

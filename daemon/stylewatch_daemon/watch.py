@@ -4,9 +4,11 @@ The only module that knows watchdog.
 """
 
 import logging
-import re
+import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import Literal, Self
 
 from watchdog.events import (
@@ -18,13 +20,17 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from stylewatch_daemon import mounts
+
 POLL_S = 10.0
 """Seconds between two scans where no events come."""
+
+CANARY_S = 2.0
+"""Seconds within which an event of a file that we make ourselves has to come."""
 
 STOP_WITHIN = 2.0
 """Seconds that the observer's thread gets to end."""
 
-_NETWORK = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|9p|fuse|fuse\..+|virtiofs|vboxsf|ceph|afs")
 _OURSELVES = frozenset({EVENT_TYPE_OPENED, EVENT_TYPE_CLOSED_NO_WRITE})
 """Events that reading makes; waking for them, we would wake ourselves."""
 
@@ -33,7 +39,8 @@ class Watcher:
     """Calls `wake`, from another thread, when something happens under one of `folders`.
 
     With `polling` auto, folders on file systems that do not tell what other machines do are left
-    to scans every POLL_S seconds; so are those that cannot be watched for want of inotify watches.
+    to scans every POLL_S seconds; so are those that cannot be watched for want of inotify watches,
+    and those in which a file that we make ourselves brings no event.
     """
 
     def __init__(
@@ -46,10 +53,11 @@ class Watcher:
         self._folders = tuple(
             folder
             for folder in folders
-            if polling == "no" or (polling == "auto" and tells_events(folder, mounts()))
+            if polling == "no"
+            or (polling == "auto" and mounts.tells_events(folder, mounts.table()))
         )
         self._handler, self._overflow = _Wake(wake), _Overflow(wake)
-        self._polled = len(self._folders) < len(folders)
+        self._polled, self._auto = len(self._folders) < len(folders), polling == "auto"
         self._tried: dict[Path, int] = {}
         self._observer: BaseObserver | None = None
 
@@ -83,8 +91,18 @@ class Watcher:
         self._polled = self._polled or not all(watched)
         return True
 
+    @property
+    def sound(self) -> bool:
+        """Whether events come in, if there is anything to watch for them."""
+        return not self._tried or (self._observer is not None and self._observer.is_alive())
+
     def _watch(self, observer: BaseObserver, folder: Path) -> bool:
         try:
+            if self._auto and hears(folder) is False:
+                logging.getLogger(__name__).warning(
+                    "%s brings no events: it is scanned every %g s instead", folder, POLL_S
+                )
+                return False
             observer.schedule(self._handler, str(folder), recursive=True)
         except OSError as error:  # no inotify watches or instances left, by far the commonest
             logging.getLogger(__name__).warning(
@@ -101,29 +119,36 @@ class Watcher:
         self._observer = None
 
 
-def mounts() -> str:
-    """The kernel's table of mounts; empty where there is none."""
+def hears(folder: Path) -> bool | None:
+    """Whether a file that is made in `folder` brings an event, within CANARY_S seconds.
+
+    None where no file can be made there. Raises OSError where it cannot be watched.
+    """
+    canary, rung = folder / f".stylewatch-canary-{secrets.token_hex(8)}", Event()
+    observer = Observer()
+    observer.schedule(_Canary(canary.name, rung), str(folder))
+    observer.start()
     try:
-        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+        canary.touch()
+        return rung.wait(CANARY_S)
     except OSError:
-        return ""
+        return None
+    finally:
+        with suppress(OSError):
+            canary.unlink()
+        observer.stop()
+        observer.join(STOP_WITHIN)
 
 
-def tells_events(folder: Path, table: str) -> bool:
-    """Whether the file system of `folder`, by the kernel's `table` of mounts, tells all events."""
-    best, kind = "", ""
-    real = folder.resolve()
-    for line in table.splitlines():
-        before, _, after = line.partition(" - ")
-        point = _unescaped(before.split(" ")[4])
-        if real.is_relative_to(point) and len(point) >= len(best):
-            best, kind = point, after.split(" ")[0]
-    return _NETWORK.fullmatch(kind) is None
+class _Canary(FileSystemEventHandler):
+    """Rings for the file `name` alone."""
 
+    def __init__(self, name: str, rung: Event) -> None:
+        self._name, self._rung = name, rung
 
-def _unescaped(field: str) -> str:
-    r"""A path in mountinfo has its spaces as \040."""
-    return re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), field)
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if Path(str(event.src_path)).name == self._name:
+            self._rung.set()
 
 
 class _Wake(FileSystemEventHandler):

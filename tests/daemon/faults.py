@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+import stylewatch_daemon.ledger_writer as ledger
+from stylewatch_daemon.journal import Journal
+from stylewatch_daemon.state import State
+
 CHANGES = ("rename", "replace", "unlink", "mkdir", "rmdir", "fsync")
 
 
@@ -20,7 +24,8 @@ class Killed(BaseException):
 def killed_at(change: int) -> Iterator[Callable[[], bool]]:
     """Let all changes of files raise Killed from number `change` on; whether it came to that.
 
-    Dead stays dead: no clean-up changes anything either. Nothing is really synced.
+    A commit of the ledger is a change as well. Dead stays dead: no clean-up changes anything
+    either. Nothing is really synced.
     """
     made = 0
 
@@ -38,6 +43,7 @@ def killed_at(change: int) -> Iterator[Callable[[], bool]]:
         for name in CHANGES:
             real = getattr(os, name) if name != "fsync" else lambda handle: None
             patch.setattr(os, name, dying(real))
+        patch.setattr(ledger, "commit", dying(ledger.commit))
         with suppress(Killed):
             yield lambda: made >= change
 
@@ -69,6 +75,11 @@ def fill(root: Path, *names: str) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.fsencode(name))
+
+
+def waiting(state: State) -> list[Journal]:
+    """The jobs that are ours and not at their end, in the order they came."""
+    return [state.load(job_id) for job_id in sorted(state.ledger.open_jobs())]
 
 
 def tree(root: Path) -> dict[str, str]:

@@ -1,11 +1,12 @@
 """Attempts are counted so that progress forgives, and a job that kills does not go on for ever."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import fill, tree, waiting
 
 from stylewatch_daemon import journal
 from stylewatch_daemon.attempt import CHECKPOINT, Try, crashes
@@ -15,7 +16,7 @@ from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.scan import Look
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
-from stylewatch_daemon.state import State
+from stylewatch_daemon.state import State, entry_of
 
 
 def attempts(*ends: tuple[str, int]) -> tuple[Attempt, ...]:
@@ -51,10 +52,12 @@ def job(service: ServiceSettings, **changes: Any) -> tuple[Journal, State]:
     look = Look(1, 2, 3)
     content = File("content", "photo.jpg", Path("/in/photo.jpg"), look, own=True)
     style = File("style", "wave.jpg", Path("/in/wave.jpg"), look, own=True)
-    made = Journal("1", "album/photo", service.state.parent / "out", "archive", (content, style))
-    made = replace(made, phase="waiting", **changes)
+    inbox, outbox = Path("/in"), service.state.parent / "out"
+    made = Journal("1", "album/photo", inbox, outbox, "archive", (content, style))
+    made = replace(made, state="queued", **changes)
     fill(state.jobs / "1" / "files", "photo.jpg", "wave.jpg")
     journal.save(made, state.jobs / "1")
+    state.ledger.enter([entry_of(made)])
     return made, state
 
 
@@ -62,13 +65,14 @@ def begun(service: ServiceSettings, settings: JobSettings, **changes: Any) -> Tr
     made, state = job(service, **changes)
     one = Try(made, state, Reporter())
     one.begin(settings, service)
-    assert list(state.waiting()) == [one.journal]
+    assert waiting(state) == [one.journal]
     return one
 
 
 def test_an_attempt_is_written_down_before_it_begins(service: ServiceSettings) -> None:
     (now,) = begun(service, JobSettings(backend="sketch")).journal.attempts
     assert (now.ended, now.how, now.backend) == (None, "cut off", "sketch")
+    assert (now.pid, bool(now.started)) == (os.getpid(), True)
 
 
 @pytest.mark.parametrize(

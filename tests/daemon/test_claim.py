@@ -36,11 +36,15 @@ class Place:
     def take(self, after: str = "archive", job_id: str = "1") -> Journal:
         (one,) = self.pairs()
         files = scan(self.inbox).files
-        return Claimer(self.state).take(one, files, Terms(self.outbox, after), job_id)
+        return Claimer(self.state).take(one, files, Terms(self.inbox, self.outbox, after), job_id)
 
     def held(self) -> list[dict[str, str]]:
         """The files of each job that is ours."""
         return [tree(folder / "files") for folder in sorted(self.state.jobs.iterdir())]
+
+    def taken(self) -> dict[str, str]:
+        """All files that were taken, wherever they are."""
+        return tree(self.state.claims) | tree(self.state.jobs) | tree(self.state.trash)
 
     def mounts(self) -> AbstractContextManager[None]:
         return mounts(self.inbox, self.state.root)
@@ -73,7 +77,7 @@ def test_a_pair_goes_over_whole_and_its_empty_folder_goes(layout: Layout, place:
         journal = place.take()
     assert place.held() == [TAKEN]
     assert list(place.inbox.iterdir()) == []
-    assert journal.phase == "waiting"
+    assert journal.state == "queued"
     assert list(place.state.claims.iterdir()) == []
 
 
@@ -104,7 +108,7 @@ def test_files_of_the_same_name_do_not_get_in_each_others_way(place: Place) -> N
     styles = {"photo": place.state.root.parent / "styles" / "photo.jpg"}
     files = scan(place.inbox).files
     (one,) = pair(place.inbox, files, styles).complete
-    Claimer(place.state).take(one, files, Terms(place.outbox, "archive"), "1")
+    Claimer(place.state).take(one, files, Terms(place.inbox, place.outbox, "archive"), "1")
     assert set(place.held()[0]) == {"photo.jpg", "photo-2.jpg"}
 
 
@@ -122,9 +126,9 @@ def test_a_pair_that_changed_since_it_was_seen_stays(layout: Layout, place: Plac
     (one,) = place.pairs()
     (place.inbox / "trip/style.jpg").write_text("another style")
     with layout(place), pytest.raises(InputError, match=r"style\.jpg changed"):
-        Claimer(place.state).take(one, files, Terms(place.outbox, "archive"), "1")
+        Claimer(place.state).take(one, files, Terms(place.inbox, place.outbox, "archive"), "1")
     assert set(tree(place.inbox)) == set(JOB)
-    assert tree(place.state.root) == {}
+    assert place.taken() == {}
 
 
 @BOTH
@@ -136,8 +140,8 @@ def test_a_link_that_was_put_in_a_files_place_is_not_followed(layout: Layout, pl
     (place.inbox / "trip/content.jpg").unlink()
     (place.inbox / "trip/content.jpg").symlink_to(place.outbox / "secret")
     with layout(place), pytest.raises(InputError):
-        Claimer(place.state).take(one, files, Terms(place.outbox, "archive"), "1")
-    assert tree(place.state.root) == {}
+        Claimer(place.state).take(one, files, Terms(place.inbox, place.outbox, "archive"), "1")
+    assert place.taken() == {}
     assert (place.inbox / "trip/content.jpg").is_symlink()
 
 
@@ -158,7 +162,7 @@ def test_a_full_disk_leaves_everything_in_the_inbox(
     with layout(place), pytest.raises(OutputError, match=r"trip cannot be taken.*No space left"):
         place.take()
     assert set(tree(place.inbox)) == set(JOB)
-    assert tree(place.state.root) == {}
+    assert place.taken() == {}
 
 
 def test_an_original_that_changed_after_it_was_copied_is_not_removed(
@@ -211,6 +215,7 @@ def test_killed_at_any_change_nothing_is_lost_or_doubled(
         with layout(place):
             with killed_at(change) as died:
                 place.take(after)
+            place.state.close()
             place.state.tidy()
             Claimer(place.state).recover()
         in_inbox, jobs = tree(place.inbox), place.held()

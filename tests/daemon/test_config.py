@@ -203,3 +203,39 @@ def test_what_overrides_say_of_jobs_is_as_job_yaml_has_it() -> None:
         "log.level": 1,
     }
     assert config.job_part(overrides) == {"steps": 5, "set": {"objective.tv": None, "smallest": 2}}
+
+
+@pytest.mark.parametrize("said", ["0664", "'0664'", "436"])
+def test_a_mode_is_octal_however_yaml_takes_it(said: str, written: Path) -> None:
+    written.write_text(f"outbox: {{mode: {said}}}\n")
+    assert config.load(written).outbox.mode == "0664"
+    assert config.load(None, {"outbox.mode": 0o640}).outbox.mode == "0640"
+
+
+@pytest.mark.parametrize("said", ["664", "0o664", "rw-rw-r--", "0444", "0775", "0064", "yes", "-1"])
+def test_what_is_no_mode_of_a_file_is_a_mistake(said: str, written: Path) -> None:
+    written.write_text(f"outbox:\n  mode: {said}\n")
+    with pytest.raises(SettingsError, match=r"line 2: outbox\.mode"):
+        config.load(written)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("keep", "keep"), ("0", 0), ("30", 30), ("30 days", 30), ("1 day", 1)]
+)
+def test_days_may_be_said_with_the_word(said: str, meant: object, written: Path) -> None:
+    written.write_text(f"retention: {{stages: {said}, inputs: {said}}}\n")
+    kept = config.load(written).retention
+    assert (kept.stages, kept.inputs) == (meant, meant)
+
+
+@pytest.mark.parametrize("said", ["-1", "for ever", "2 weeks", "1.5", "days"])
+def test_what_is_no_number_of_days_is_a_mistake(said: str, written: Path) -> None:
+    written.write_text(f"retention:\n  stages: {said}\n")
+    with pytest.raises(SettingsError, match=r"line 2: retention\.stages"):
+        config.load(written)
+
+
+@pytest.mark.parametrize(("said", "meant"), [("painters", "painters"), ("1000", 1000)])
+def test_a_group_is_a_name_or_a_number(said: str, meant: object, written: Path) -> None:
+    written.write_text(f"outbox: {{group: {said}}}\n")
+    assert config.load(written).outbox.group == meant

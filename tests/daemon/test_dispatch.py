@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, tree
+from tests.daemon.faults import fill, killed_at, tree, waiting
 from tests.daemon.painters import Ending, Painter
 
 from stylewatch_daemon import job_settings
 from stylewatch_daemon.claim import Claimer, Terms
 from stylewatch_daemon.dispatch import Dispatcher, Outcome
 from stylewatch_daemon.execute.contract import Failed, Refused
+from stylewatch_daemon.ledger import FILE_NAME, reading
 from stylewatch_daemon.pair import pair
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.scan import scan
@@ -53,21 +54,36 @@ class Place:
         fill(root / "in", "job/content.jpg", "job/style.jpg")
         files = scan(root / "in").files
         (one,) = pair(root / "in", files, {}).complete
-        Claimer(self.state).take(one, files, Terms(self.outbox, after), "1")
+        Claimer(self.state).take(one, files, Terms(root / "in", self.outbox, after), "1")
 
     def run(self, **settings: Any) -> Outcome:
         service = ServiceSettings((), self.state.root, job=JobSettings(**settings))
         dispatcher = Dispatcher(service, self.state, self.painter, self.told, self.stopping)
-        (job,) = self.state.waiting()
-        return dispatcher.run(job, lambda name, event: None)
+        outcome = Outcome("again", "")
+        while outcome.kind == "again":
+            (job,) = waiting(self.state)
+            outcome = dispatcher.run(job, lambda name, event: None)
+        return outcome
 
 
 def test_a_painting_is_published_with_its_inputs_and_the_receipt_last(tmp_path: Path) -> None:
     place = Place(tmp_path)
     assert place.run() == Outcome("done", "job")
     assert tree(place.outbox) == PAINTED | ARCHIVED
-    assert list(place.state.waiting()) == []
+    assert waiting(place.state) == []
     assert [path.name for path in (place.outbox / ".staging").iterdir()] == ["trash"]
+
+
+def test_the_ledger_learns_the_digests_and_keeps_the_bytes_of_the_inputs(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.run()
+    with reading(place.state.root / FILE_NAME) as ledger:
+        entry = ledger.find("job")
+    assert entry is not None
+    told = {one["name"]: one for one in entry.inputs}
+    content = (place.outbox / "job/inputs/content.jpg").stat().st_size
+    assert told["content.jpg"] == {"name": "content.jpg", "size": content, "sha256": "12ab"}
+    assert "sha256" not in told["style.jpg"]
 
 
 @pytest.mark.parametrize("after", ["keep", "delete"])
@@ -86,7 +102,7 @@ def test_what_is_refused_comes_back_with_the_reason(tmp_path: Path) -> None:
         "job/style.jpg": "job/style.jpg",
         "job/reason.txt": "content.jpg is no picture\n",
     }
-    assert list(place.state.waiting()) == []
+    assert waiting(place.state) == []
 
 
 def test_a_mistake_in_the_settings_is_a_refusal_and_leaves_no_empty_folder(tmp_path: Path) -> None:
@@ -111,7 +127,7 @@ def test_after_three_faults_the_job_has_failed_for_good(tmp_path: Path) -> None:
     # The first try began at 0 and the second further on, which forgives the first.
     assert [for_good for _, for_good in place.told.failures] == [False] * 4 + [True]
     assert "it broke" in tree(place.outbox)["_refused/job/reason.txt"]
-    assert list(place.state.waiting()) == []
+    assert waiting(place.state) == []
 
 
 def test_what_is_missing_pauses_a_job_and_spends_no_attempt(tmp_path: Path) -> None:
@@ -163,7 +179,8 @@ def test_killed_at_any_change_a_job_ends_once_and_whole(
         place = Place(tmp_path / str(change), ending)
         with killed_at(change) as died:
             place.run()
-        while list(place.state.waiting()):
+        place.state.close()
+        while waiting(place.state):
             if ending is not None and not place.painter.endings:
                 place.painter.endings.append(ending)
             place.run()

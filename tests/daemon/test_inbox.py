@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import fill, tree, waiting
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.claim import Claimer
@@ -46,7 +46,12 @@ class Place:
         self.inbox.look()
         self.now += 2
         assert self.inbox.look()
-        return [job.name for job in self.inbox.take()]
+        return self.take()
+
+    def take(self) -> list[str]:
+        """Enter and claim; the names of the jobs."""
+        self.inbox.enter()
+        return [job.name for job in iter(self.inbox.claim, None)]
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def place(tmp_path: Path) -> Place:
 def test_a_pair_is_taken_once_it_has_settled(place: Place) -> None:
     fill(place.path, "a/content.jpg", "a/style.jpg")
     assert not place.inbox.look()
-    assert place.inbox.take() == []
+    assert place.take() == []
     assert place.settle() == ["a"]
     assert place.settle() == []
 
@@ -68,7 +73,7 @@ def test_a_file_that_still_grows_holds_its_pair(place: Place) -> None:
     place.now += 2
     (place.path / "a/style.jpg").write_text("longer than before")
     assert not place.inbox.look()
-    assert place.inbox.take() == []
+    assert place.take() == []
     (waiting,) = place.inbox.incomplete
     assert "style.jpg to stand still" in waiting.waits_for
 
@@ -122,6 +127,21 @@ def test_an_inbox_that_is_gone_is_in_the_way(place: Place) -> None:
     assert "not readable" in place.inbox.trouble[str(place.path)]
 
 
+def test_pairs_are_in_the_ledger_before_they_are_claimed(place: Place) -> None:
+    fill(place.path, *(f"{job}/{half}.jpg" for job in "ab" for half in ("content", "style")))
+    place.inbox.look()
+    place.now += 2
+    place.inbox.look()
+    place.inbox.enter()
+    assert place.inbox.unclaimed() == ["a", "b"]
+    assert place.state.ledger.ids("claimed") == set(place.state.ledger.ids("claimed", "queued"))
+    assert place.state.ledger.counts()["waiting"] == 2
+    (place.path / "a/style.jpg").unlink()
+    place.inbox.look()
+    assert place.take() == ["b"]
+    assert place.state.ledger.counts()["waiting"] == 1
+
+
 def test_links_are_named_once(place: Place) -> None:
     (place.path / "photo.jpg").symlink_to("/etc/passwd")
     place.settle()
@@ -136,7 +156,7 @@ def test_with_all_styles_a_lone_picture_is_a_job_for_each_and_goes_with_the_last
     fill(place.path, "photo.jpg")
     assert place.settle() == ["photo-night", "photo-wave"]
     assert tree(place.path) == {}
-    jobs = list(place.state.waiting())
+    jobs = waiting(place.state)
     assert [len(place.state.job(job).moved) for job in jobs] == [0, 1]
 
 
@@ -145,7 +165,7 @@ def test_the_same_picture_dropped_again_is_painted_in_all_styles_again(tmp_path:
     place = Place(tmp_path, default_style="all", styles=tmp_path / "styles")
     fill(place.path, "photo.jpg")
     place.settle()
-    last = list(place.state.waiting())[1]
+    last = waiting(place.state)[1]
     place.state.job(last).content.rename(place.path / "photo.jpg")
     assert place.settle() == ["photo-night", "photo-wave"]
 

@@ -38,6 +38,7 @@ def test_a_job_file_beats_the_defaults_and_the_command_line_beats_both(job_file:
         ("seed: 1\nseed: 2\n", "job.yaml line 2.*twice"),
         ("- 1\n", "job.yaml should hold"),
         ("recipe: bset\n", "job.yaml: .*best"),
+        ("seed: 1\nrecipe: ../../secret.yaml\n", "job.yaml line 2: recipe: .* not a file"),
         ("x: " + "y" * job_settings.LONGEST, "longer than"),
     ],
 )
@@ -50,3 +51,18 @@ def test_a_mistake_is_told_with_its_place(text: str, told: str, job_file: Path) 
 def test_a_wrong_override_is_told_as_well() -> None:
     with pytest.raises(SettingsError, match="seed"):
         job_settings.settle(service(seed=-1), None)
+
+
+def test_the_queue_is_told_of_a_jobs_priority_and_of_what_it_needs(job_file: Path) -> None:
+    plain = job_settings.wishes(service(), None)
+    job_file.write_text("priority: 5\nsize: 200\n")
+    assert job_settings.wishes(service(), job_file) == {**plain, "priority": 5}
+    job_file.write_text("device: cuda:1\n")
+    assert job_settings.wishes(service(), job_file)["needs"] != plain["needs"]
+    assert job_settings.wishes(service(priority=7), job_file)["priority"] == 7
+
+
+@pytest.mark.parametrize("text", ["priority: high", "priority: 5\nstepps: 3", "- 1", "\x00"])
+def test_a_mistake_in_a_job_file_is_no_wish(text: str, job_file: Path) -> None:
+    job_file.write_text(text)
+    assert job_settings.wishes(service(), job_file) == job_settings.wishes(service(), None)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.journal import Attempt, File, Journal, load, save
+from stylewatch_daemon.journal import File, Journal, load, save
 from stylewatch_daemon.scan import Look
 
 ODD = Path("/inbox") / os.fsdecode(b"latin\xe9\n.jpg")
 JOURNAL = Journal(
     id="1",
     name="job",
+    inbox=Path("/inbox"),
     outbox=Path("/outbox"),
     after="archive",
     files=(
@@ -19,7 +20,6 @@ JOURNAL = Journal(
         File("style", "b.jpg", Path("/styles/b.jpg"), Look(4, 5, 6), own=False),
     ),
     folder=Path("/inbox/job"),
-    attempts=(Attempt("2026-01-01T00:00:00+00:00", step=3, how="paused"),),
 )
 
 
@@ -39,5 +39,5 @@ def test_only_own_files_move_and_none_that_is_to_be_kept() -> None:
     content, style = JOURNAL.files
     assert JOURNAL.moves(content)
     assert not JOURNAL.moves(style)
-    kept = Journal("1", "job", Path("/outbox"), "keep", JOURNAL.files)
+    kept = Journal("1", "job", Path("/inbox"), Path("/outbox"), "keep", JOURNAL.files)
     assert not kept.moves(content)

@@ -1,5 +1,6 @@
 """What was painted and left in its inbox is known again."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.kept import Kept
+from stylewatch_daemon.ledger_writer import LedgerWriter
 from stylewatch_daemon.scan import Look, look
 
 
@@ -23,11 +25,14 @@ def looks(path: Path) -> dict[Path, Look]:
     return {path: seen}
 
 
+def memory_of(photo: Path) -> Kept:
+    return Kept(LedgerWriter.open(photo.parent / "ledger.sqlite3"))
+
+
 def kept(photo: Path) -> Kept:
-    memory = Kept(photo.parent / "kept.json")
     seen = {path: (one, durable.digest(path)) for path, one in looks(photo).items()}
-    memory.remember("job", seen)
-    return Kept(photo.parent / "kept.json")
+    memory_of(photo).remember("job", photo, seen)
+    return memory_of(photo)
 
 
 def test_a_kept_file_is_known_after_a_restart(photo: Path) -> None:
@@ -66,4 +71,19 @@ def test_what_is_forgotten_is_new(photo: Path) -> None:
     memory = kept(photo)
     memory.forget(photo)
     assert not memory.holds("job", looks(photo))
-    assert not Kept(photo.parent / "kept.json").holds("job", looks(photo))
+    assert not memory_of(photo).holds("job", looks(photo))
+
+
+def test_a_memory_from_before_there_was_a_ledger_is_taken_over(photo: Path) -> None:
+    seen = looks(photo)[photo]
+    key = f"{photo}\njob"
+    known = {"name": str(photo), "inode": seen.inode, "size": seen.size,
+             "mtime_ns": seen.mtime_ns, "sha256": "0"}  # fmt: skip
+    before = photo.parent / "kept.json"
+    before.write_text(json.dumps({key: [known]}))
+    memory = memory_of(photo)
+    memory.take_over(before)
+    assert memory.holds(key, looks(photo))
+    assert not before.exists()
+    memory.forget(photo)
+    assert not memory.holds(key, looks(photo))

@@ -1,22 +1,28 @@
 """The line brings every pair of an inbox to the outbox, and says how it stands."""
 
+import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, tree
+from tests.daemon.faults import fill, killed_at, mounts, tree
 from tests.daemon.painters import Painter
 
-from stylewatch_daemon import job_settings
+from stylewatch_daemon import job_settings, ledger_writer, published
 from stylewatch_daemon.bell import Bell
+from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.execute.contract import Failed, Refused
 from stylewatch_daemon.job import Incomplete
+from stylewatch_daemon.ledger import reading
 from stylewatch_daemon.line import Line
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.state import State
+from stylewatch_daemon.status import HELD
 
 
 class Place:
@@ -30,6 +36,7 @@ class Place:
 
     def line(self, reporter: Reporter | None = None) -> Line:
         """A new start of the daemon."""
+        self.state.close()
         self.state.make()
         self.state.tidy()
         return Line(self.settings, self.state, self.painter, reporter or Reporter(), Bell())
@@ -40,8 +47,12 @@ class Place:
         line.look()
         line.look()
         line.take()
-        while job := line.next(again=False):
-            line.paint(job, lambda: None)
+        more = True
+        while more:
+            if job := line.next(again=False):
+                line.paint(job, line.claim)
+            else:
+                more = line.claim()
         return line
 
     @property
@@ -90,6 +101,7 @@ def test_what_is_incomplete_is_told_when_it_changes(tmp_path: Path) -> None:
 
 def test_a_paused_job_has_to_wait_and_others_go_on(place: Place) -> None:
     fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
+    (place.inbox / "b/job.yaml").write_text("backend: other")
     place.painter.endings = [Failed("no such backend", 69)]
     line = place.run()
     assert [one.kind for one in line.outcomes.values()] == ["paused", "done"]
@@ -97,6 +109,101 @@ def test_a_paused_job_has_to_wait_and_others_go_on(place: Place) -> None:
     assert line.unbegun() == ()
     assert "In the way:\n  a: no such backend" in place.status
     assert place.run().outcomes.popitem()[1].kind == "done"
+
+
+def test_jobs_that_need_the_same_wait_with_the_one_that_met_it(place: Place) -> None:
+    fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
+    place.painter.endings = [Failed("the device is gone", 69)]
+    line = place.run()
+    assert [one.kind for one in line.outcomes.values()] == ["paused"]
+    assert line.unbegun() == ("b",)
+    assert [one.kind for one in place.run().outcomes.values()] == ["done", "done"]
+
+
+def test_a_job_that_crashed_lets_others_go_first(place: Place) -> None:
+    fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
+    place.painter.endings = [Failed("it broke", 70)]
+    line = place.run()
+    assert [one.job for one in line.outcomes.values()] == ["b"]
+    assert line.unbegun() == ("a",)
+    assert line.queue.crashed_for() is not None
+    assert place.run().outcomes.popitem()[1] == Outcome("done", "a")
+
+
+def test_one_picture_behind_many_of_another_inbox_is_next(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    other = InboxSettings(tmp_path / "in2", place.outbox)
+    place.settings = replace(place.settings, inboxes=(*place.settings.inboxes, other))
+    fill(place.inbox, *(f"{n}/{half}.jpg" for n in range(9) for half in ("content", "style")))
+    fill(other.path, "mine/content.jpg", "mine/style.jpg")
+    names = [one.job for one in place.run().outcomes.values()]
+    assert names.index("mine") <= 1
+    assert len(names) == 10
+
+
+def test_the_ledger_knows_every_job_and_its_attempts(place: Place) -> None:
+    fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
+    fill(place.inbox, "c/content.jpg", "c/style.jpg")
+    place.painter.endings = [Refused("no picture"), Failed("no such backend", 69)]
+    place.run()
+    with reading(place.state.root / "ledger.sqlite3") as ledger:
+        assert ledger.counts() == {
+            "waiting": 2, "running": 0, "done": 0, "refused": 1, "failed": 0, "cancelled": 0
+        }  # fmt: skip
+        entry = ledger.find("a")
+        assert entry is not None
+        assert (entry.state, entry.reason) == ("refused", "no picture")
+        assert [one.how for one in ledger.story(entry.id)] == ["refused"]
+
+
+@pytest.mark.parametrize("after", ["archive", "keep"])
+@pytest.mark.parametrize("fails", ["commit", "claim"])
+def test_pairs_whose_claim_the_ledger_was_not_told_of_are_painted_once_all_the_same(
+    fails: str, after: Any, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inboxes = (InboxSettings(place.inbox, place.outbox, after),)
+    place.settings = replace(place.settings, inboxes=inboxes, rescan_s=0)
+    fill(place.inbox, "a/content.jpg", "a/style.jpg")
+    line = place.line()
+    line.look()
+    line.look()
+    for inbox in line.inboxes:
+        inbox.enter()
+    with monkeypatch.context() as full:
+
+        def fail(*_: object) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        if fails == "commit":
+            full.setattr(ledger_writer, "commit", fail)
+        else:
+            full.setattr(ledger_writer.LedgerWriter, "enter", fail)
+        line.claim()
+        assert line.next() is None
+        line.look()
+        line.take()
+        assert line.next() is None
+    for _ in range(3):
+        line.look()
+        line.take()
+        while job := line.next():
+            line.paint(job, line.claim)
+    assert [name for name in tree(place.outbox) if "receipt" in name] == ["a/receipt.json"]
+    assert place.state.ledger.counts()["waiting"] == 0
+
+
+def test_new_settings_hold_and_what_was_entered_is_entered_once(place: Place) -> None:
+    fill(place.inbox, "a/content.jpg", "a/style.jpg")
+    line = place.line()
+    line.look()
+    line.look()
+    line.inboxes[0].enter()
+    line.renew(replace(place.settings, attempts=1))
+    assert place.state.ledger.counts()["waiting"] == 0
+    for _ in range(2):
+        line.look()
+        line.take()
+    assert place.state.ledger.counts()["waiting"] == 1
 
 
 def test_the_status_tells_what_waits_and_what_runs(place: Place) -> None:
@@ -125,17 +232,51 @@ def test_a_name_that_is_taken_gets_a_number(place: Place) -> None:
     assert sorted(receipts) == ["a-2/receipt.json", "a/receipt.json"]
 
 
+def test_every_step_is_published_when_it_is_time(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published, "AT_MOST_EVERY", 0.0)
+    fill(place.inbox, "a/content.jpg", "a/style.jpg")
+    line = place.line()
+    line.look()
+    line.look()
+    line.take()
+    job, said = line.next(), list[Any]()
+    assert job is not None
+    line.paint(job, lambda: said.append((published.read(place.state.root) or {})["running"]))
+    assert [one["step"] for (one,) in said] == sorted(one["step"] for (one,) in said)
+    losses = {(one["step"], one["loss"]) for (one,) in said if one["job"] == "a"}
+    assert losses >= {(1, 1.0), (2, 0.5)}
+
+
+def test_while_it_is_paused_nothing_is_begun_and_all_is_taken(place: Place) -> None:
+    fill(place.inbox, "a/content.jpg", "a/style.jpg")
+    line = place.line()
+    line.control.pause()
+    line.look()
+    line.look()
+    line.take()
+    assert line.next() is None
+    assert HELD in place.status
+    assert "Waiting their turn:\n  a" in place.status
+    line.control.resume()
+    assert line.next() is not None
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "three_mounts"])
 def test_killed_at_any_change_of_the_whole_line_every_pair_is_painted_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.fsync", lambda handle: None)
     monkeypatch.setattr(job_settings, "settle", lambda *_: JobSettings())
     for change in count(1, 3):
         place = Place(tmp_path / str(change))
         fill(place.inbox, "album/style.jpg", "album/1.jpg", "x.content.jpg", "x.style.jpg")
-        with killed_at(change) as died:
+        roots = (place.inbox, place.outbox, place.state.root) if apart else ()
+        with mounts(*roots):
+            with killed_at(change) as died:
+                place.run()
             place.run()
-        place.run()
         seen = [name for name in tree(place.outbox) if name.split("/")[-1] not in ("_status.txt",)]
         painted = ["final.png", "receipt.json", "stages/1.png", "stages/2.png"]
         assert seen == sorted(

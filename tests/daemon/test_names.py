@@ -59,3 +59,8 @@ def test_a_taken_name_gets_a_number() -> None:
 
 def test_what_is_shown_can_be_printed() -> None:
     assert shown(os.fsdecode(b"a\xe9\nb")).encode() == b"a??b"
+
+
+def test_what_is_shown_cannot_mislead() -> None:
+    assert shown("a\x1b[2J\u202egpj\u2066\u2028b\x9b") == "a?[2J?gpj??b?"
+    assert shown("Füße 海.jpg") == "Füße 海.jpg"

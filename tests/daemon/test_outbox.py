@@ -2,13 +2,16 @@
 
 import errno
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill, tree
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.outbox import Outbox, RefusedAs
+from stylewatch_daemon.outbox import Outbox, RefusedAs, stage
+from stylewatch_daemon.sharing import Sharing
 
 
 @pytest.fixture
@@ -129,3 +132,96 @@ def test_a_cleared_job_leaves_no_staging_folder(outbox: Outbox) -> None:
     outbox.clear("1")
     assert not (outbox.root / ".staging" / "1").exists()
     outbox.clear("1")
+
+
+def bits(path: Path) -> str:
+    return f"{stat.S_IMODE(path.stat().st_mode):04o}"
+
+
+def test_all_that_people_see_has_the_mode_that_was_asked_for(tmp_path: Path) -> None:
+    fill(tmp_path, "photo.jpg")
+    (tmp_path / "photo.jpg").chmod(0o600)
+    outbox = Outbox(tmp_path / "out", Sharing(mode=0o664))
+    outbox.probe()
+    folder = outbox.reserve("album/job", lambda place: None)
+    fill(outbox.staging("1"), "stages/1.png")
+    outbox.publish("1", folder, "stages/1.png")
+    outbox.archive("1", folder, [tmp_path / "photo.jpg"])
+    where = RefusedAs("bad", None, lambda place: None)
+    outbox.refuse("2", [tmp_path / "photo.jpg"], "It is no picture.", where)
+    seen = {
+        path.relative_to(outbox.root).as_posix(): bits(path)
+        for path in (outbox.root, *outbox.root.rglob("*"))
+        if ".staging" not in path.parts
+    }
+    files = {"album/job/stages/1.png", "album/job/inputs/photo.jpg", "_refused/bad/photo.jpg",
+             "_refused/bad/reason.txt"}  # fmt: skip
+    assert {name for name, mode in seen.items() if mode == "0664"} == files
+    assert {mode for name, mode in seen.items() if name not in files} == {"0775"}
+
+
+def test_what_is_not_whole_yet_is_for_us_alone(outbox: Outbox) -> None:
+    outbox.staging("1")
+    assert bits(outbox.root / ".staging") == "0700"
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder that others would like us to write into."""
+    fill(tmp_path / "elsewhere", "1/stages/theirs", "trash/theirs", "stages/theirs")
+    return tmp_path / "elsewhere"
+
+
+Attack = Callable[[Outbox, Path], object]
+ATTACKS: dict[str, tuple[str, Attack]] = {
+    "probe": (".staging", lambda outbox, folder: outbox.probe()),
+    "staging": (".staging/1", lambda outbox, folder: outbox.staging("1")),
+    "again": ("job", lambda outbox, folder: outbox.again("job")),
+    "publish": ("job", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
+    "stages": ("job/stages", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
+    "staged": (".staging/1", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
+    "archive": ("job/inputs", lambda outbox, folder: outbox.archive(
+        "1", folder, [outbox.root.parent / "photo.jpg"])),
+    "archived": (".staging/1/inputs", lambda outbox, folder: outbox.archive(
+        "1", folder, [outbox.root.parent / "photo.jpg"])),
+    "refuse": ("_refused", lambda outbox, folder: outbox.refuse(
+        "1", [], "Bad.", RefusedAs("bad", None, lambda place: None))),
+    "clear": (".staging/trash", lambda outbox, folder: outbox.clear("1")),
+    "stage": (".staging", lambda outbox, folder: stage(
+        outbox.root / ".staging/1", "stages/1.png", b"x")),
+    "stage below": (".staging/1/stages", lambda outbox, folder: stage(
+        outbox.root / ".staging/1", "stages/1.png", b"x")),
+}  # fmt: skip
+"""What is replaced by a link, and what we do next."""
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_folder_that_was_replaced_by_a_link_leads_nowhere(
+    name: str, outbox: Outbox, elsewhere: Path, tmp_path: Path
+) -> None:
+    outbox.probe()
+    folder = outbox.reserve("job", lambda place: None)
+    fill(outbox.staging("1"), "stages/1.png")
+    fill(tmp_path, "photo.jpg")
+    before = sorted(elsewhere.rglob("*"))
+    at, act = ATTACKS[name]
+    if (outbox.root / at).exists():
+        (outbox.root / at).rename(tmp_path / "taken-away")
+    (outbox.root / at).symlink_to(elsewhere)
+    with pytest.raises(OutputError, match="leads out of the outbox"):
+        act(outbox, folder)
+    assert sorted(elsewhere.rglob("*")) == before
+
+
+def test_dropping_empty_folders_stops_at_a_link(outbox: Outbox, elsewhere: Path) -> None:
+    (elsewhere / "empty").mkdir()
+    outbox.probe()
+    (outbox.root / "album").symlink_to(elsewhere)
+    outbox.drop_empty("album/empty")
+    assert (elsewhere / "empty").is_dir()
+
+
+def test_a_worker_leaves_its_files_in_any_folder_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    stage(tmp_path / "own", "stages/1.png", b"x")
+    assert tree(tmp_path) == {"own/stages/1.png": "x"}

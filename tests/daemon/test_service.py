@@ -1,9 +1,12 @@
 """The service starts in order, does what is there or what comes, and leaves in order."""
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,9 @@ from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.execute.contract import Event, Failed, Order, Refused
 from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.rounds import AT_LEAST
 from stylewatch_daemon.service import InboxSettings, ServiceSettings, Summary, once, watch
+from stylewatch_daemon.state import State
 
 
 def settings(root: Path, **more: Any) -> ServiceSettings:
@@ -82,10 +87,12 @@ def test_an_unwritable_outbox_leaves_the_pair_in_the_inbox(tmp_path: Path) -> No
 
 
 def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
+    state = State(tmp_path / "state")
+    state.make()
+    state.hold()
     with (
         FileLock(tmp_path / "state/lock"),
-        pytest.raises(UnavailableError, match="another stylewatch is at work"),
+        pytest.raises(SettingsError, match=rf"process {os.getpid()} on .* is at work"),
     ):
         once(settings(tmp_path), executor=Painter())
 
@@ -166,6 +173,7 @@ def test_a_pair_that_comes_while_another_is_painted_is_taken_at_once(tmp_path: P
                 if len(self.orders) == 1 and not list(tmp_path.glob("in/b/*")):
                     fill(tmp_path / "in", "b/content.jpg", "b/style.jpg")
                 bell.ring()
+                time.sleep(AT_LEAST)  # no look is closer to another
                 yield event
 
     class Told(Reporter):
@@ -201,6 +209,48 @@ def test_an_idle_worker_is_let_go(tmp_path: Path) -> None:
     painter = Idle()
     watch(settings(tmp_path, idle_s=0.01), None, painter, bell)
     assert painter.closed == 2
+
+
+def reloaded(root: Path, reread: Callable[[], ServiceSettings]) -> tuple[Summary, list[str]]:
+    """A day with a pair in the second inbox and a reload; what was told of the latter."""
+    fill(root / "in", *PAIR)
+    fill(root / "in2", "b/content.jpg", "b/style.jpg")
+    bell, told = Bell(), []
+
+    class Told(Reporter):
+        def done(self, job: str, folder: Path) -> None:
+            told.append(job)
+            bell.reload() if job == "a" else bell.stop()
+
+        def reloaded(self) -> None:
+            told.append("reloaded")
+
+        def not_reloaded(self, reason: str) -> None:
+            told.append(reason)
+            bell.stop()
+
+        def needs_restart(self, key: str) -> None:
+            told.append(key)
+
+    return watch(settings(root), Told(), Painter(), bell, reread=reread), told
+
+
+def test_settings_that_were_read_again_hold_from_the_next_job_on(tmp_path: Path) -> None:
+    second = InboxSettings(tmp_path / "in2", tmp_path / "out2")
+    new = replace(settings(tmp_path), inboxes=(second,), state=tmp_path / "elsewhere")
+    summary, told = reloaded(tmp_path, lambda: new)
+    assert told == ["a", "state.path", "reloaded", "b"]
+    assert [one.job for one in summary.done] == ["a", "b"]
+    assert (tmp_path / "out2/b/receipt.json").exists()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_wrong_settings_leave_those_from_before(tmp_path: Path) -> None:
+    inside = InboxSettings(tmp_path / "in2", tmp_path / "in2/out")
+    new = replace(settings(tmp_path), inboxes=(inside,))
+    _, (first, reason) = reloaded(tmp_path, lambda: new)
+    assert first == "a"
+    assert "lies in the inbox" in reason
 
 
 def test_the_supervisor_loads_neither_torch_nor_numpy_nor_pillow(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ IN_THE_SCHEDULE: Mapping[str, Any] = {
 ELSEWHERE = {"strength", "init"}
 OF_THE_JOB = {
     "backend", "device", "recipe", "schedule", "seed", "style_weights", "format", "quality",
-    "name", "set",
+    "name", "priority", "set",
 }  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def test_what_the_recipe_cannot_take_is_told_when_it_is_settled(
         {"steps": -1}, {"save_every": 0}, {"seed": -1}, {"seed": 2**64}, {"strength": 1.1},
         {"size": "big"}, {"quality": 0}, {"quality": 101}, {"format": "gif"}, {"init": "here"},
         {"schedule": "slow"}, {"style_weights": [1, 0]}, {"style_weights": [float("inf")]},
-        {"set": [1]}, {"colour": "red"},
+        {"priority": 1001}, {"set": [1]}, {"colour": "red"},
     ],
     ids=str,
 )  # fmt: skip

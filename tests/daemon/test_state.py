@@ -1,14 +1,18 @@
 """The state folder knows its jobs, in their order, and sets aside what is damaged."""
 
+import json
+import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import fill, tree, waiting
 
 from stylewatch_daemon import journal
-from stylewatch_daemon.journal import File, Journal
+from stylewatch_daemon.journal import Attempt, File, Journal
 from stylewatch_daemon.scan import Look
-from stylewatch_daemon.state import State
+from stylewatch_daemon.state import State, entry_of
 
 LOOK = Look(1, 2, 3)
 
@@ -26,22 +30,23 @@ def job(state: State, job_id: str, after: str = "archive") -> Journal:
         File("style", "style.jpg", Path("/in/style.jpg"), LOOK, own=False),
         File("job", "job.yaml", Path("/in/job.yaml"), LOOK, own=True),
     )
-    made = Journal(job_id, "a", Path("/out"), after, files)
+    made = Journal(job_id, "a", Path("/in"), Path("/out"), after, files, state="queued")
     fill(state.jobs / job_id / "files", "a.jpg", "style.jpg", "job.yaml")
     journal.save(made, state.jobs / job_id)
+    state.ledger.enter([entry_of(made)])
     return made
 
 
 def test_jobs_wait_in_the_order_they_came(state: State) -> None:
     for job_id in ("20260102", "20260101", "20260103"):
         job(state, job_id)
-    assert [one.id for one in state.waiting()] == ["20260101", "20260102", "20260103"]
+    assert [one.id for one in waiting(state)] == ["20260101", "20260102", "20260103"]
 
 
 def test_a_change_is_written_before_it_holds(state: State) -> None:
-    changed = state.save(job(state, "1"), phase="ending")
-    assert changed.phase == "ending"
-    assert list(state.waiting()) == [changed]
+    changed = state.save(job(state, "1"), state="ending")
+    assert changed.state == "ending"
+    assert waiting(state) == [changed]
 
 
 def test_a_job_knows_its_files_and_which_were_taken(state: State) -> None:
@@ -59,9 +64,65 @@ def test_what_was_kept_in_the_inbox_is_the_jobs_own_and_yet_was_not_taken(state:
     assert {path.name for path in state.own_files(made)} == {"a.jpg", "job.yaml"}
 
 
-def test_a_finished_job_leaves_nothing(state: State) -> None:
-    state.finish(job(state, "1"))
-    assert tree(state.root) == {}
+def test_a_finished_job_leaves_its_entry_and_nothing_else(state: State) -> None:
+    state.finish(job(state, "1"), "done")
+    assert tree(state.jobs) | tree(state.trash) == {}
+    entry = state.ledger.find("1")
+    assert entry is not None
+    assert (entry.state, bool(entry.finished)) == ("done", True)
+
+
+def test_a_job_that_was_done_when_all_was_killed_is_not_done_again(state: State) -> None:
+    job(state, "1")
+    state.ledger.change("1", state="done")
+    state.enter_strays()
+    assert tree(state.jobs) == {}
+    assert waiting(state) == []
+
+
+def test_a_job_that_the_ledger_does_not_know_is_entered(state: State) -> None:
+    made = job(state, "1")
+    state.close()
+    (state.root / "ledger.sqlite3").unlink()
+    state.enter_strays()
+    assert state.load("1") == replace(made, state="claimed")
+
+
+def test_jobs_from_before_there_was_a_ledger_are_taken_over(state: State) -> None:
+    made = job(state, "1")
+    state.close()
+    (state.root / "ledger.sqlite3").unlink()
+    path = state.jobs / "1" / "job.json"
+    before = json.loads(path.read_text()) | {
+        "phase": "waiting", "place": "a-2", "refused_as": None, "reason": "no disk",
+        "attempts": [{"started": "then", "step": 3, "backend": "torch", "device": "cpu",
+                      "ended": "then", "how": "paused", "reason": "no disk"}],
+    }  # fmt: skip
+    del before["inbox"]
+    path.write_text(json.dumps(before))
+    state.enter_strays()
+    attempt = Attempt("then", 3, "torch", "cpu", "then", "paused", "no disk")
+    assert waiting(state) == [replace(made, place="a-2", reason="no disk", attempts=(attempt,))]
+
+
+def test_what_was_cut_off_waits_again_and_what_is_gone_has_failed(state: State) -> None:
+    for job_id, how in (("1", "running"), ("2", "queued"), ("3", "claimed")):
+        job(state, job_id)
+        state.ledger.change(job_id, state=how)
+    for gone in ("2", "3"):
+        shutil.rmtree(state.jobs / gone)
+    state.align()
+    assert state.ledger.counts() | {"waiting": 1, "failed": 1} == state.ledger.counts()
+    assert state.ledger.find("3") is None
+    gone_entry = state.ledger.find("2")
+    assert gone_entry is not None
+    assert "drop it again" in gone_entry.reason
+
+
+def test_the_one_that_holds_the_folder_is_named(state: State) -> None:
+    assert state.holder() == "which one is not known"
+    state.hold()
+    assert state.holder().startswith(f"process {os.getpid()} on ")
 
 
 def test_a_damaged_job_is_set_aside_with_its_inputs_and_the_others_go_on(state: State) -> None:
@@ -69,7 +130,8 @@ def test_a_damaged_job_is_set_aside_with_its_inputs_and_the_others_go_on(state: 
     sound = job(state, "2")
     (state.jobs / "1" / "job.json").write_text("{")
     (aside,) = state.tidy()
-    assert list(state.waiting()) == [sound]
+    state.align()
+    assert waiting(state) == [sound]
     assert "files/a.jpg" in tree(aside)
 
 

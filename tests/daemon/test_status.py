@@ -1,10 +1,12 @@
 """`_status.txt` tells someone with only the share what concerns them."""
 
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
 from stylewatch_daemon.job import Incomplete
-from stylewatch_daemon.status import FAREWELL, Board, Running, Status
+from stylewatch_daemon.sharing import Sharing
+from stylewatch_daemon.status import FAREWELL, HELD, Board, Refusal, Running, Status, together
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 BUSY = Status(
@@ -12,7 +14,7 @@ BUSY = Status(
     waiting=["next"],
     incomplete=[Incomplete("half", "a style picture (style.jpg)")],
     trouble=["the outbox is full"],
-    refused=["bad: bad.jpg is no picture"],
+    refused=[Refusal("bad", "bad.jpg is no picture")],
 )
 
 
@@ -29,6 +31,27 @@ def test_everything_that_happens_is_in_it() -> None:
 def test_when_there_is_nothing_it_says_what_to_do() -> None:
     assert "drop a pair into the inbox" in str(Status())
     assert str(Running("trip")) == "trip: being prepared"
+
+
+def test_more_wait_than_are_named() -> None:
+    assert str(Status(waiting=["next"], more=3)).splitlines() == [
+        "Waiting their turn:", "  next", "  ... and 3 more",
+    ]  # fmt: skip
+
+
+def test_a_pause_is_told_before_all_else() -> None:
+    assert str(Status(paused=True, waiting=["next"])).startswith(HELD)
+    assert str(Status(paused=True)) == HELD
+
+
+def test_what_holds_for_several_outboxes_is_said_once() -> None:
+    other = Status(waiting=["far"], more=2, trouble=["the outbox is full", "no network"])
+    both = together([BUSY, other])
+    assert both.running == BUSY.running
+    assert both.waiting == ["next", "far"]
+    assert both.more == 2
+    assert both.trouble == ["the outbox is full", "no network"]
+    assert both.refused == [Refusal("bad", "bad.jpg is no picture")]
 
 
 def test_a_daemon_that_leaves_says_so(tmp_path: Path) -> None:
@@ -52,3 +75,8 @@ def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
 def test_an_outbox_that_is_not_there_is_borne(tmp_path: Path) -> None:
     Board(tmp_path / "gone").show(BUSY, NOON)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_status_has_the_mode_of_all_that_is_published(tmp_path: Path) -> None:
+    Board(tmp_path, Sharing(mode=0o664)).show(BUSY, NOON)
+    assert stat.S_IMODE((tmp_path / "_status.txt").stat().st_mode) == 0o664

@@ -1,4 +1,4 @@
-"""Events wake; what breaks is mended; file systems that tell no events are known."""
+"""Events wake; what breaks is mended."""
 
 import errno
 import logging
@@ -8,16 +8,8 @@ from queue import SimpleQueue
 import pytest
 from watchdog.observers.api import BaseObserver
 
-from stylewatch_daemon.watch import POLL_S, Watcher, tells_events
-
-TABLE = r"""
-27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
-40 27 0:40 / /net/nas rw - nfs4 server:/export rw
-41 40 0:41 / /net/nas/local rw - ext4 /dev/vdb rw
-42 27 0:42 / /net/with\040space rw - cifs //server/share rw
-43 27 0:43 / /net/ssh rw - fuse.sshfs host: rw
-44 27 0:44 / /net/usb rw - vfat /dev/sda1 rw
-""".strip()
+from stylewatch_daemon import watch
+from stylewatch_daemon.watch import POLL_S, Watcher
 
 
 class Rings:
@@ -32,26 +24,6 @@ class Rings:
     def wait(self) -> None:
         """Fail if nothing rings."""
         self._rung.get(timeout=20)
-
-
-@pytest.mark.parametrize(
-    ("folder", "tells"),
-    [
-        ("/srv/inbox", True),
-        ("/net/nas/inbox", False),
-        ("/net/nasty", True),
-        ("/net/nas/local/inbox", True),
-        ("/net/with space/inbox", False),
-        ("/net/ssh", False),
-        ("/net/usb/inbox", True),
-    ],
-)
-def test_only_file_systems_of_this_machine_tell_all_events(folder: str, tells: bool) -> None:
-    assert tells_events(Path(folder), TABLE) is tells
-
-
-def test_without_a_table_of_mounts_events_are_trusted() -> None:
-    assert tells_events(Path("/srv"), "")
 
 
 def test_a_file_that_comes_to_lie_deep_in_a_folder_wakes(tmp_path: Path) -> None:
@@ -113,3 +85,60 @@ def test_without_inotify_watches_folders_are_polled(
         assert watcher.interval(60) == POLL_S
         assert not watcher.check()
     assert "max_user_watches" in caplog.text
+
+
+@pytest.fixture
+def _deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders can be watched, and nothing is ever heard of them."""
+    monkeypatch.setattr(BaseObserver, "schedule", lambda *_, **__: None)
+    monkeypatch.setattr(watch, "CANARY_S", 0.05)
+
+
+def test_a_folder_that_tells_events_is_heard_and_nothing_is_left_in_it(tmp_path: Path) -> None:
+    assert watch.hears(tmp_path) is True
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_deaf")
+def test_a_folder_that_brings_no_events_is_polled_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert watch.hears(tmp_path) is False
+    with Watcher([tmp_path], "auto", Rings()) as watcher:
+        assert watcher.interval(60) == POLL_S
+        assert not watcher.check()
+    assert "brings no events: it is scanned every 10 s instead" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_deaf")
+def test_whoever_asks_for_events_alone_is_believed(tmp_path: Path) -> None:
+    with Watcher([tmp_path], "no", Rings()) as watcher:
+        assert watcher.interval(60) == 60
+
+
+def test_where_no_file_can_be_made_events_are_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(self: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", self)
+
+    monkeypatch.setattr(Path, "touch", read_only)
+    assert watch.hears(tmp_path) is None
+    with Watcher([tmp_path], "auto", Rings()) as watcher:
+        assert watcher.interval(60) == 60
+
+
+def test_a_watcher_is_sound_while_events_come_in_or_none_are_waited_for(tmp_path: Path) -> None:
+    class Dead(Watcher):
+        def kill(self) -> None:
+            self._stop()
+
+    with Dead([tmp_path], "no", Rings()) as watcher:
+        assert watcher.sound
+        watcher.kill()
+        assert not watcher.sound
+        assert watcher.check()
+        assert watcher.sound
+    with Watcher([tmp_path], "yes", Rings()) as watcher:
+        assert watcher.sound

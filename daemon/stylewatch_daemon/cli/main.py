@@ -11,11 +11,16 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon.cli import lists, settings, weights
+from stylewatch_daemon.cli import control, lists, service, settings, weights
+from stylewatch_daemon.cli.doctor import doctor
 from stylewatch_daemon.cli.exits import BY_SIGNAL, INTERRUPTED, USAGE, code_of, sentence_of
+from stylewatch_daemon.cli.prune import prune
 from stylewatch_daemon.cli.render import render
 from stylewatch_daemon.cli.run import run
 from stylewatch_daemon.cli.say import note, say
+from stylewatch_daemon.cli.show import show
+from stylewatch_daemon.cli.status import status
+from stylewatch_daemon.cli.submit import submit
 
 app = typer.Typer(
     name="stylewatch",
@@ -25,11 +30,16 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(render)
+for command in (submit, status, show, control.pause, control.resume, control.drain):
+    app.command()(command)
 app.command()(lists.recipes)
 app.command()(lists.backends)
 app.command()(lists.devices)
+app.command()(doctor)
+app.command()(prune)
 app.add_typer(weights.app, name="weights")
 app.add_typer(settings.app, name="config")
+app.add_typer(service.app, name="service")
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """From what a command line asks to the Order that a worker takes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,11 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
     """
     repeated = repeat.read(asked.receipt) if asked.receipt else None
     pictures = _pictures(asked, repeated)
-    init = _init(asked, repeated)
+    init = init_of(asked, repeated)
     place = out.named(asked.output) if asked.output else None
     overrides = {
         **(repeated.settings(scratch, len(pictures) - 1) if repeated else {}),
-        **_overrides(asked),
+        **overrides_of(asked),
         **({"job.format": place.format} if place and place.format else {}),
     }
     settings = config.load(asked.config_file, overrides)
@@ -79,7 +79,8 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
     )
 
 
-def _overrides(asked: Asked) -> dict[str, Any]:
+def overrides_of(asked: Asked) -> dict[str, Any]:
+    """What is asked of the settings, by the dotted keys of config.yaml; raises UsageError."""
     given = {f"job.{key}": value for key, value in asked.given.items() if value is not None}
     if asked.init is not None:
         given["job.init"] = asked.init if asked.init in _STARTS else "picture"
@@ -89,14 +90,20 @@ def _overrides(asked: Asked) -> dict[str, Any]:
 def _pictures(asked: Asked, repeated: repeat.Repeat | None) -> tuple[Path, ...]:
     """The content and the styles; UsageError: too few are named, InputError: one is not there."""
     pictures = asked.pictures or (repeated.pictures() if repeated else ())
-    if len(pictures) < len(("content", "style")):
-        raise UsageError("render takes a photograph and at least one style: CONTENT STYLE...")
-    for path in pictures:
-        _check_there(path)
+    check_pictures("render", pictures)
     return pictures
 
 
-def _init(asked: Asked, repeated: repeat.Repeat | None) -> Path | None:
+def check_pictures(command: str, pictures: Sequence[Path]) -> None:
+    """Raise UsageError where there are too few for the `command`, InputError where one is not."""
+    if len(pictures) < len(("content", "style")):
+        raise UsageError(f"{command} takes a photograph and at least one style: CONTENT STYLE...")
+    for path in pictures:
+        _check_there(path)
+
+
+def init_of(asked: Asked, repeated: repeat.Repeat | None = None) -> Path | None:
+    """The picture to start from, if it is one; raises UsageError, or InputError as above."""
     if asked.init is None:
         return repeated.init() if repeated else None
     if asked.init in _STARTS:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from stylewatch_daemon.cli.say import note
 from stylewatch_daemon.cli.words import duration, size
 from stylewatch_daemon.execute.contract import Event, Progress, Staged, Started
+from stylewatch_daemon.pace import Clock
 
 if TYPE_CHECKING:  # rich takes its time, and only a terminal needs it
     import rich.progress
@@ -32,32 +33,6 @@ def telling(*, quiet: bool) -> AbstractContextManager[Begin]:
     return nullcontext(lambda _: Lines(note))
 
 
-class Clock:
-    """How long a painting still takes, by the pixels that it went through."""
-
-    def __init__(self, started: Started) -> None:
-        self._started = started
-        self._first: Progress | None = None
-
-    def left(self, event: Progress) -> float | None:
-        """Seconds until the end, where that can be told and is worth telling."""
-        first = self._first = self._first or event
-        done = self._work(event.step) - self._work(first.step)
-        if done <= 0 or event.step == event.steps:
-            return None
-        todo = self._work(event.steps) - self._work(event.step)
-        return (event.seconds - first.seconds) / done * todo
-
-    def _work(self, step: int) -> int:
-        """The pixels that all steps up to `step` go through."""
-        work = 0
-        for (width, height), steps in zip(self._started.sizes, self._started.steps_at, strict=True):
-            here = min(step, steps)
-            work += here * width * height
-            step -= here
-        return work
-
-
 class Lines:
     """Plain lines: at the start, at every stage, and every ten seconds."""
 
@@ -79,7 +54,7 @@ class Lines:
             for line in beginning(event):
                 self._say(line)
         elif isinstance(event, Progress):
-            self._last = _standing(event, self._clock.left(event) if self._clock else None)
+            self._last = standing(event, self._clock.left(event) if self._clock else None)
             if self._now() - self._told_at >= EVERY_S:
                 self._tell()
         elif isinstance(event, Staged) and event.path.startswith("stages/"):
@@ -163,6 +138,7 @@ def beginning(event: Started) -> Sequence[str]:
     return (f"painting {way} on {event.backend} ({event.device})", *event.warnings)
 
 
-def _standing(event: Progress, left: float | None) -> str:
+def standing(event: Progress, left: float | None) -> str:
+    """How far a painting is, in words; with `left`, the seconds that it still takes."""
     text = f"step {event.step} of {event.steps} at {size(event.size)}, loss {event.loss:.5g}"
     return text if left is None else f"{text}, {duration(left)} left"

@@ -12,6 +12,7 @@ from stylewatch_daemon.config import Log
 from stylewatch_daemon.execute.contract import Done, Progress, Staged, Started
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.space import amount
 
 
 @contextmanager
@@ -37,6 +38,24 @@ class Report(Reporter):
     def watching(self, inboxes: Sequence[Path]) -> None:
         """The inboxes are watched from now on."""
         self._log.info("watching %s", ", ".join(str(inbox) for inbox in inboxes))
+
+    def reloaded(self) -> None:
+        """The settings were read again, and hold from the next job on."""
+        self._log.info("the settings were read again, and hold from the next job on")
+
+    def not_reloaded(self, reason: str) -> None:
+        """The settings were read again and are wrong: those from before hold on."""
+        for line in reason.splitlines():
+            self._log.error("%s", line)
+        self._log.error("the settings from before hold on, since those in the file are wrong")
+
+    def needs_restart(self, key: str) -> None:
+        """`key` was changed in the settings, and holds from the next start on."""
+        self._log.warning("%s was changed, which holds from the next start on", key)
+
+    def asked(self, what: str) -> None:
+        """A command asked for something, and it is done."""
+        self._log.info("%s", what)
 
     def taken(self, job: str) -> None:
         """A pair was taken out of its inbox."""
@@ -92,6 +111,10 @@ class Report(Reporter):
     def left_alone(self, path: Path, why: str) -> None:
         """Something that will not be looked at: a link in an inbox, a damaged job."""
         self._log.warning("%s is left alone: %s", path, why)
+
+    def pruned(self, files: int, bytes_: int) -> None:
+        """Files of finished jobs were kept long enough, and are gone."""
+        self._log.info("removed %d files (%s) by `retention`", files, amount(bytes_))
 
     def _end(self, job: str) -> None:
         tell = self._tells.pop(job, None)

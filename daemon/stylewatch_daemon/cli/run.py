@@ -1,5 +1,6 @@
 """`stylewatch run`: the daemon, or one look at what is there."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,10 @@ import typer
 from stylewatch_daemon import config
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.config import Config
+from stylewatch_daemon.retention import Retention
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.sharing import sharing
+from stylewatch_daemon.systemd import Manager
 
 
 def run(
@@ -41,7 +45,14 @@ def run(
 
     with reporting(settings.log, quiet=quiet) as reporter:
         if not once:
-            service.watch(ready, reporter)
+
+            def reread() -> ServiceSettings:
+                new = config.load(config_file, overrides, inbox=inbox, outbox=outbox)
+                if new.log != settings.log:
+                    reporter.needs_restart("log")
+                return service_settings(new, overrides)
+
+            service.watch(ready, reporter, manager=Manager(os.environ), reread=reread)
             return
         summary = service.once(ready, reporter)
     raise typer.Exit(summary.exit_code)
@@ -53,7 +64,9 @@ def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceS
     What `overrides`, by the dotted keys of config.yaml, say of jobs beats every job.yaml.
     """
     ready = ServiceSettings(
-        inboxes=tuple(InboxSettings(one.path, one.outbox, one.after) for one in settings.inboxes),
+        inboxes=tuple(
+            InboxSettings(one.path, one.outbox, one.after, one.weight) for one in settings.inboxes
+        ),
         state=settings.state.path,
         quiet_s=settings.watch.quiet_s,
         rescan_s=settings.watch.rescan_s,
@@ -67,6 +80,10 @@ def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceS
         backends=settings.backends,
         max_pixels=settings.limits.max_pixels,
         attempts=settings.limits.attempts,
+        free_bytes=settings.limits.free_bytes,
+        sharing=sharing(settings.outbox.mode, settings.outbox.group),
+        retention=Retention(**settings.retention.model_dump()),
+        step_timeout_s=settings.limits.step_timeout_s,
     )
     ready.check()
     return ready

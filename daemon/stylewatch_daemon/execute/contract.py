@@ -27,6 +27,8 @@ class Order:
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     recipe_folders: tuple[Path, ...] = ()
     max_pixels: int = 40_000_000
+    step_timeout_s: float | None = None
+    """Seconds that a step may take before the worker counts as hung; None: as Patience has it."""
     attempts: tuple[Mapping[str, Any], ...] = ()
     """How earlier attempts ended, for the receipt."""
 
@@ -59,6 +61,13 @@ class Progress:
     size: tuple[int, int]
     loss: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class Alive:
+    """Nothing new, but whoever paints is at it; `saving` a checkpoint, which may take a while."""
+
+    saving: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,4 +111,4 @@ class Failed:
 
 
 End = Done | Stopped | Refused | Failed
-Event = Started | Progress | Staged | End
+Event = Started | Progress | Alive | Staged | End

@@ -18,7 +18,8 @@ NOT_THERE, OUR_FAULT, CANNOT_WRITE = 69, 70, 73
 
 _REFUSED = (PictureError, RecipeError, DivergedError, SettingsError, InputError)
 _MISSING = (WeightsError, BackendError, UnavailableError)
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+                   errno.EFBIG})  # fmt: skip
 
 
 def as_end(error: Exception) -> Refused | Failed:

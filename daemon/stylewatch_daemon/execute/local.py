@@ -1,5 +1,6 @@
 """Runs jobs in a worker process on this machine: one that lives long and paints one at a time."""
 
+import os
 import signal
 from collections.abc import Callable, Generator
 from multiprocessing import get_context
@@ -8,13 +9,25 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pkgutil import resolve_name
 
-from stylewatch_daemon.execute.contract import Done, Event, Failed, Order, Refused, Stopped
+from stylewatch_daemon.execute.contract import (
+    Alive,
+    Done,
+    Event,
+    Failed,
+    Order,
+    Refused,
+    Stopped,
+)
+from stylewatch_daemon.execute.patience import Patience
 
 WORK = "stylewatch_daemon.execute.worker:work"
 _SERVE = "stylewatch_daemon.execute.child:serve"
 
 ASK_EVERY = 0.2
 """Seconds between two looks at whether to stop, while nothing comes from the worker."""
+
+MUCH_MEMORY = 2 << 30
+"""Bytes that an idle worker may hold however small the machine; torch alone takes half of it."""
 
 LEAVE_WITHIN = 2.0
 """Seconds that an idle worker gets to leave before it is killed."""
@@ -24,34 +37,48 @@ class Local:
     """An executor of one worker process, which is started when it is first needed.
 
     `work` names, as `module:function`, what paints in it; `lock` is a file that it holds while
-    it lives. After a crash the next order gets a fresh process.
+    it lives. After a crash the next order gets a fresh process, and so it does where the worker,
+    idle, holds more than `most_memory` bytes. One that is silent for longer than Patience has it
+    is ended.
     """
 
-    def __init__(self, lock: Path, work: str = WORK) -> None:
+    def __init__(
+        self,
+        lock: Path,
+        work: str = WORK,
+        *,
+        most_memory: int | None = None,
+    ) -> None:
         self._lock = lock
         self._work = work
+        self._most_memory = _much_memory() if most_memory is None else most_memory
         self._process: BaseProcess | None = None
         self._orders: Connection | None = None
 
     def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
         """The events of `order` as they come, exactly one End last.
 
-        Once `stopping()` says so, the worker is asked to keep a checkpoint and stop. Whoever
-        closes this generator before its End kills the worker.
+        While the worker is silent, there is an Alive every ASK_EVERY seconds. Once `stopping()`
+        says so, it is asked to keep a checkpoint and stop. Whoever closes this generator before
+        its End kills the worker.
         """
         process, orders = self._ready()
-        ended = asked = False
+        patience = Patience(order.step_timeout_s)
+        ended = hung = False
         try:
             orders.send(order)
-            while not ended:
-                if stopping() and not asked:
-                    asked = True
+            while not (ended or hung):
+                if stopping() and not patience.hurried:
+                    patience.hurried = True
                     orders.send("stop")
                 if not wait([orders, process.sentinel], ASK_EVERY):
+                    hung = patience.waited(ASK_EVERY)
+                    yield Alive()
                     continue
                 event = _receive(orders)
                 if event is None:
                     break
+                patience.heard(event)
                 ended = isinstance(event, Done | Stopped | Refused | Failed)
                 yield event
         except BrokenPipeError:
@@ -60,7 +87,9 @@ class Local:
             if not ended:
                 self.kill()
         if not ended:
-            yield Failed(f"the worker process died ({_cause(process)}) while it painted")
+            died = f"the worker process died ({_cause(process)}) while it painted"
+            silent = f"the worker hung: there was no sign of life for {patience.silent:.0f} s"
+            yield Failed(silent if hung else died)
 
     def close(self) -> None:
         """Let the worker go; what it holds, a GPU's memory too, is given back."""
@@ -78,6 +107,8 @@ class Local:
         self._process = self._orders = None
 
     def _ready(self) -> tuple[BaseProcess, Connection]:
+        if self._process is not None and _memory(self._process.pid) > self._most_memory:
+            self.close()
         if self._process is None or self._orders is None or not self._process.is_alive():
             self.kill()
             spawn = get_context("spawn")  # CUDA needs it, and it takes nothing of ours along
@@ -92,6 +123,22 @@ class Local:
 def _enter(orders: Connection, work: str, lock: Path) -> None:
     """The child's door; what lies behind it is heavy, and is loaded there only."""
     resolve_name(_SERVE)(orders, work, lock)
+
+
+def _much_memory() -> int:
+    """Bytes from which on an idle worker is too big: a quarter of the machine's memory."""
+    if not hasattr(os, "sysconf"):
+        return MUCH_MEMORY
+    return max(MUCH_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+
+
+def _memory(pid: int | None) -> int:
+    """Bytes of memory that a process holds; 0 where the kernel does not say."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _receive(orders: Connection) -> Event | None:

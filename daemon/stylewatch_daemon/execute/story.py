@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from stylewatch_daemon import durable
+from stylewatch_daemon import outbox
 from stylewatch_daemon.execute.contract import Order, Staged
 from stylewatch_daemon.execute.prepare import Prepared
 from stylewatch_daemon.receipt import Receipt
@@ -122,9 +122,7 @@ class Story:
         )
 
     def _staged(self, name: str, content: bytes) -> Staged:
-        path = self.order.staging / name
-        path.parent.mkdir(exist_ok=True)
-        durable.write(path, content)
+        outbox.stage(self.order.staging, name, content)
         self.digests[name] = hashlib.sha256(content).hexdigest()
         return Staged(name)
 

@@ -3,17 +3,22 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute import memo
-from stylewatch_daemon.execute.contract import Done, Event, Order, Progress, Started, Stopped
+from stylewatch_daemon.execute.contract import Alive, Done, Event, Order, Progress, Started, Stopped
 from stylewatch_daemon.execute.prepare import Prepared, prepare
 from stylewatch_daemon.execute.story import Story
 from stylewatch_painter.errors import CheckpointError
-from stylewatch_plugins.contract import Estimate, Stage, Step, Wish
+from stylewatch_painter.stage import Checkpoint
+from stylewatch_plugins.contract import Estimate, Stage, Wish
 
 CHECKPOINT_EVERY = 60.0
-"""Seconds between two checkpoints, or twenty times what the last one took, if that is longer."""
+"""Seconds between two checkpoints; there is one with every stage, too."""
+
+CHEAP = 20.0
+"""How many times as long as the last checkpoint took is painted, at least, before the next."""
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
@@ -55,7 +60,7 @@ def _paint(order: Order, wish: Callable[[], Wish], found: memo.Memo | None) -> I
         raise SettingsError("steps: 0 only measures, and is for `stylewatch render`: ask for some")
     story = Story.begin(order, prepared, {} if found is None else found.story)
     yield _started(prepared, story)
-    keeper = _Keeper(order, wish)
+    keeper = _Keeper(order, wish, prepared.task.recipe.schedule.save_every, story.step)
     for step in prepared.backend.paint(prepared.task, keeper.wish):
         story.add(step)
         yield Progress(step.step, step.steps, step.size, step.losses.total, step.seconds)
@@ -65,7 +70,9 @@ def _paint(order: Order, wish: Callable[[], Wish], found: memo.Memo | None) -> I
                 yield from story.end(step)
                 yield Done(story.receipt)
                 return
-        keeper.keep(step, story)
+        if step.checkpoint is not None and order.checkpoint is not None:
+            yield Alive(saving=True)
+            keeper.keep(order.checkpoint, step.checkpoint, story)
     yield Stopped(story.step)
 
 
@@ -88,25 +95,31 @@ class _Keeper:
 
     order: Order
     ask: Callable[[], Wish]
+    save_every: int
+    step: int
+    """The step that was made last."""
     asked: Wish = Wish.GO_ON
-    pause: float = CHECKPOINT_EVERY
 
     def __post_init__(self) -> None:
         self._last = time.monotonic()
+        self._took = 0.0
 
     def wish(self) -> Wish:
-        """What is asked from outside; now and then, if nothing is, a checkpoint."""
+        """What is asked from outside, once after every step; if nothing is, a checkpoint if due."""
         self.asked = self.ask()
-        due = time.monotonic() - self._last >= self.pause
-        if self.asked is Wish.GO_ON and due and self.order.checkpoint is not None:
+        self.step += 1
+        if self.asked is Wish.GO_ON and self.order.checkpoint is not None and self._due():
             self.asked = Wish.CHECKPOINT
         return self.asked
 
-    def keep(self, step: Step, story: Story) -> None:
-        """Write the checkpoint that `step` brings, if any."""
-        if step.checkpoint is None or self.order.checkpoint is None:
-            return
+    def _due(self) -> bool:
+        waited = time.monotonic() - self._last
+        wanted = self.step % self.save_every == 0 or waited >= CHECKPOINT_EVERY
+        return wanted and waited >= CHEAP * self._took
+
+    def keep(self, path: Path, checkpoint: Checkpoint, story: Story) -> None:
+        """Write `checkpoint` to `path`."""
         began = time.monotonic()
-        memo.save(self.order.checkpoint, memo.Memo(step.checkpoint, story.remember()))
+        memo.save(path, memo.Memo(checkpoint, story.remember()))
         self._last = time.monotonic()
-        self.pause = max(CHECKPOINT_EVERY, 20 * (self._last - began))
+        self._took = self._last - began

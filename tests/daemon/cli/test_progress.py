@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from stylewatch_daemon.cli.progress import EVERY_S, Clock, Lines, telling
+from stylewatch_daemon.cli.progress import EVERY_S, Lines, telling
 from stylewatch_daemon.cli.say import note
 from stylewatch_daemon.execute.contract import Done, Event, Progress, Staged, Started
 
@@ -24,20 +24,6 @@ class Now:
 
     def __call__(self) -> float:
         return self.time
-
-
-def test_the_time_left_goes_by_pixels_and_not_by_steps() -> None:
-    clock = Clock(STARTED)
-    assert clock.left(step(1, 3.0)) is None
-    # nine steps of 64 pixels took 5.76 s: a hundred pixels a second, and 1344 to go
-    assert clock.left(step(10, 3.0 + 5.76)) == pytest.approx((5 * 256) / 100)
-    assert clock.left(step(12, 3.0 + 5.76 + 5.12)) == pytest.approx((3 * 256) / 100)
-
-
-def test_at_the_end_no_time_is_left_to_tell() -> None:
-    clock = Clock(STARTED)
-    clock.left(step(1, 3.0))
-    assert clock.left(step(15, 9.0)) is None
 
 
 def test_plain_lines_come_at_the_start_and_at_stages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,8 @@ def plain() -> dict[str, Any]:
         "size": [4, 3], "seed": 5,
         "inputs": [an_input("content", "sea.jpg"), an_input("style-1", "wave.jpg", weight=2),
                    an_input("style-2", "sky.jpg", weight=1), an_input("init", "first.png")],
-        "stages": [], "final": "final.png", "files": [], "losses": {"total": 1, "content": {}, "style": {}},
+        "stages": [], "final": "final.png", "files": [],
+        "losses": {"total": 1, "content": {}, "style": {}},
         "attempts": [], "warnings": [], "seconds": 1, "version": "0.1.0",
         "started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:00:01Z",
     }  # fmt: skip

@@ -19,6 +19,9 @@ OUT = Path("out")
 def a_day(reporter: Reporter) -> None:
     """Everything that a reporter may hear of."""
     reporter.watching([Path("in")])
+    reporter.reloaded()
+    reporter.not_reloaded("config.yaml line 1: no\nconfig.yaml line 2: no")
+    reporter.needs_restart("log")
     reporter.taken("sea")
     reporter.job_started("sea", STARTED)
     for step in (1, 2):
@@ -34,10 +37,16 @@ def a_day(reporter: Reporter) -> None:
     reporter.stopped("sky", 7)
     reporter.incomplete([Incomplete("half", "a style picture")])
     reporter.left_alone(Path("in/link"), "a link")
+    reporter.pruned(3, 1_500_000)
 
 
 DAY = [
     "watching in",
+    "the settings were read again, and hold from the next job on",
+    "config.yaml line 1: no",
+    "config.yaml line 2: no",
+    "the settings from before hold on, since those in the file are wrong",
+    "log was changed, which holds from the next start on",
     "sea: taken",
     "sea: painting 4x3 on sketch (cpu)",
     "sea: step 2 of 9 at 4x3, loss 0.5, 7 s left",
@@ -50,6 +59,7 @@ DAY = [
     "sky: stopped; it goes on from step 7",
     "half: waits for a style picture",
     "in/link is left alone: a link",
+    "removed 3 files (1.5 MB) by `retention`",
 ]
 
 
@@ -65,7 +75,14 @@ def test_quiet_leaves_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> Non
     with reporting(Log(), quiet=True) as reporter:
         a_day(reporter)
     told = capsys.readouterr().err.splitlines()
-    wrong = ("text: refused", "bad: failed for good", "sky: waits")
+    wrong = (
+        "config.yaml",
+        "config.yaml",
+        "the settings",
+        "text: refused",
+        "bad: failed for good",
+        "sky: waits",
+    )
     assert [line.split(": ", 1)[1].startswith(way) for line, way in zip(told, wrong, strict=True)]
 
 
@@ -100,3 +117,9 @@ def test_programs_get_no_moving_line_even_on_a_terminal(monkeypatch: pytest.Monk
     told = on_a_terminal(Log(format="json"), monkeypatch)
     assert len(told.splitlines()) == len(DAY)
     assert "step 2/9" not in told
+
+
+def test_what_a_command_asked_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with reporting(Log(), quiet=False) as reporter:
+        reporter.asked("resumed")
+    assert capsys.readouterr().err == "stylewatch: resumed\n"

@@ -119,6 +119,31 @@ def test_told_to_stop_the_daemon_leaves_with_0(here: Path, drop: Drop) -> None:
         assert process.wait(timeout=60) == 0
 
 
+def test_a_hangup_has_config_yaml_read_again_and_every_mistake_in_it_told(here: Path) -> None:
+    file, log = here / "config.yaml", here / "log"
+    file.write_text("log: {format: json}\n")
+    code = "from stylewatch_daemon.cli.main import main; main()"
+    words = [sys.executable, "-c", code, "run", "--config", "config.yaml"]
+    with log.open("wb") as err, subprocess.Popen(words, cwd=here, stderr=err) as process:
+
+        def told(what: str) -> None:
+            while process.poll() is None and what not in log.read_text():
+                os.sched_yield()
+
+        told("watching")
+        file.write_text("wach: {}\nlimits: {attempts: none}\n")
+        process.send_signal(signal.SIGHUP)
+        told("hold on")
+        assert "config.yaml line 1: unknown key 'wach'" in log.read_text()
+        assert "config.yaml line 2: limits.attempts" in log.read_text()
+        file.write_text("log: {format: console}\n")
+        process.send_signal(signal.SIGHUP)
+        told("from the next job on")
+        assert "log was changed, which holds from the next start on" in log.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
 def test_the_service_gets_all_settings() -> None:
     overrides = {"job.steps": 3, "job.set.smallest": 2, "limits.attempts": 7, "watch.rescan_s": 9}
     ready = service_settings(config.load(None, overrides), overrides)

@@ -9,6 +9,7 @@ import pytest
 
 from stylewatch_daemon.execute import contract
 from stylewatch_daemon.execute.contract import (
+    Alive,
     Done,
     Failed,
     Order,
@@ -32,6 +33,7 @@ ORDER = Order(
 EVENTS = (
     Started("torch", "cpu", ((16, 12), (32, 24)), steps_at=(3, 5), warnings=("it is late",)),
     Progress(1, 8, (16, 12), loss=0.5, seconds=0.1),
+    Alive(saving=True),
     Staged("final.png"),
     Done({"job": "a/job"}),
     Stopped(3),

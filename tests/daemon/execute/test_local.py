@@ -10,6 +10,7 @@ import pytest
 from tests.daemon.execute.works import WORK
 
 from stylewatch_daemon.execute.contract import (
+    Alive,
     Done,
     Event,
     Failed,
@@ -34,11 +35,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
 
 def order(what: str) -> Order:
     path = Path("nowhere")
-    return Order(what, JobSettings(), content=path, styles=(path,), staging=path)
+    return Order(what, JobSettings(), content=path, styles=(path,), staging=path, step_timeout_s=2)
 
 
-def run(local: Local, what: str) -> list[Event]:
-    return list(local.run(order(what), lambda: False))
+def run(local: Local, what: str, *, stopping: bool = False) -> list[Event]:
+    """What a worker sent."""
+    events = local.run(order(what), lambda: stopping)
+    return [event for event in events if event != Alive()]
 
 
 def pid(local: Local) -> int:
@@ -77,7 +80,7 @@ def test_work_without_an_end_is_given_one(shared: Local) -> None:
 
 def test_told_to_stop_the_worker_stops_and_stays_for_the_next_order(shared: Local) -> None:
     before = pid(shared)
-    assert list(shared.run(order("until stopped"), lambda: True)) == [STEP, Stopped(1)]
+    assert run(shared, "until stopped", stopping=True) == [STEP, Stopped(1)]
     assert pid(shared) == before
 
 
@@ -101,7 +104,8 @@ def test_signals_to_the_process_do_not_end_it(shared: Local) -> None:
 
 def test_giving_up_an_order_kills_its_worker(shared: Local) -> None:
     events = shared.run(order("until stopped"), lambda: False)
-    assert next(events) == STEP
+    assert next(event for event in events if event != Alive()) == STEP
+    assert next(events) == Alive()
     events.close()
     assert active_children() == []
 
@@ -118,4 +122,23 @@ def test_work_that_cannot_be_found_is_a_failure_in_words(tmp_path: Path) -> None
     (end,) = run(local, "paint")
     assert isinstance(end, Failed)
     assert "nowhere" in end.reason
+    local.close()
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_worker_that_hangs_is_ended_and_the_next_order_has_a_new_process(
+    tmp_path: Path, stopping: bool
+) -> None:
+    local = Local(tmp_path / "lock", WORK)
+    before = pid(local)
+    *_, end = run(local, "hang", stopping=stopping)
+    assert isinstance(end, Failed)
+    assert (end.exit_code, "hung" in end.reason) == (70, True)
+    assert pid(local) != before
+    local.close()
+
+
+def test_a_worker_that_has_grown_is_replaced_between_two_orders(tmp_path: Path) -> None:
+    local = Local(tmp_path / "lock", WORK, most_memory=1)
+    assert pid(local) != pid(local)
     local.close()

@@ -159,10 +159,11 @@ def test_stopped_at_its_last_step_it_is_done_as_well(given: Order) -> None:
     assert isinstance(painted(given, *after(8, Wish.STOP))[-1], Done)
 
 
-def test_now_and_then_it_keeps_a_checkpoint_by_itself(
-    given: Order, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("each_look", "steps"), [(worker.CHECKPOINT_EVERY, [1]), (0.0, [2, 4, 6])])
+def test_every_minute_and_with_every_stage_it_keeps_a_checkpoint_by_itself(
+    each_look: float, steps: list[int], given: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every minute, by this clock at every look; but rarely where keeping it takes as long."""
+    """By this clock a minute passes at every look, or no time; it is rare where it takes long."""
     saved: list[int] = []
     save = memo.save
 
@@ -171,14 +172,10 @@ def test_now_and_then_it_keeps_a_checkpoint_by_itself(
         save(path, kept)
 
     monkeypatch.setattr(memo, "save", counted)
-    ticks = count(0.0, worker.CHECKPOINT_EVERY)
+    ticks = count(0.0, each_look)
     monkeypatch.setattr("time.monotonic", lambda: next(ticks))
     painted(given)
-    assert saved == [1]
-    saved.clear()
-    monkeypatch.undo()
-    painted(replace(given, settings=given.settings.model_copy(update={"seed": 1})))
-    assert saved == []
+    assert saved == steps
 
 
 def test_without_a_place_for_checkpoints_it_keeps_none(given: Order) -> None:

@@ -31,6 +31,8 @@ def fail(how: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     elif how == "leave":
         os._exit(3)
+    elif how == "hang":
+        os.kill(os.getpid(), signal.SIGSTOP)
     elif how == "bad picture":
         raise PictureError("it is no picture")
     elif how == "bug":

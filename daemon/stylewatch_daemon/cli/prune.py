@@ -1,0 +1,38 @@
+"""`stylewatch prune`: removes what finished jobs need no longer keep, or tells what that is."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from stylewatch_daemon import config, retention
+from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli.run import service_settings
+from stylewatch_daemon.cli.say import say
+from stylewatch_daemon.names import shown
+from stylewatch_daemon.space import amount
+
+
+def prune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")] = False,
+    config_file: options.Config = None,
+    sets: options.Sets = None,
+) -> None:
+    """Remove the stages and inputs of finished jobs that `retention` keeps no longer.
+
+    The daemon does the same at its start and once a day.
+    """
+    overrides = options.parse_sets(sets)
+    settings = service_settings(config.load(config_file, overrides), overrides)
+    if not settings.retention.of_files:
+        say("nothing: by `retention` all stages and inputs are kept; see docs/settings.md")
+        return
+    count = bytes_ = 0
+    for outbox in settings.outboxes:
+        for file in retention.outlived(outbox, settings.retention, time.time()):
+            if not dry_run:
+                retention.remove(file)
+            say(f"{amount(file.bytes):>9}  {shown(file.path)}")
+            count, bytes_ = count + 1, bytes_ + file.bytes
+    done = "would be removed" if dry_run else "removed"
+    say(f"{count} files {done}: {amount(bytes_)}")

@@ -1,0 +1,112 @@
+"""`stylewatch submit`: a pair into the inbox, and if wanted its way to the end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stylewatch_daemon import config, submission
+from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli.follow import follow
+from stylewatch_daemon.cli.plan import Asked, check_pictures, init_of, overrides_of
+from stylewatch_daemon.cli.reach import StateFolder, reach
+from stylewatch_daemon.cli.say import note, say
+from stylewatch_daemon.config import Config
+from stylewatch_daemon.errors import UsageError
+from stylewatch_daemon.names import safe
+
+Pictures = Annotated[
+    list[Path],
+    typer.Argument(metavar="CONTENT STYLE", help="The photograph, and the painting or several."),
+]
+InboxFolder = Annotated[
+    Path | None,
+    typer.Option("--inbox", help="Put it here, and not into the first inbox of config.yaml."),
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="What the job is called. If not said: CONTENT-STYLE."),
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", "-w", help="Wait until it is painted, and say how it gets on.")
+]
+
+
+def submit(
+    pictures: Pictures,
+    *,
+    name: Name = None,
+    recipe: options.Recipe = None,
+    schedule: options.Schedule_ = None,
+    backend: options.Backend = None,
+    device: options.Device = None,
+    size: options.Size = None,
+    steps: options.Steps = None,
+    save_every: options.SaveEvery = None,
+    seed: options.Seed = None,
+    init: options.Init = None,
+    strength: options.Strength = None,
+    sets: options.Sets = None,
+    inbox: InboxFolder = None,
+    wait: Wait = False,
+    config_file: options.Config = None,
+    state: StateFolder = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Put CONTENT and one or more STYLE pictures into the inbox, for the daemon to paint."""
+    given = {"recipe": recipe, "schedule": schedule, "backend": backend, "device": device,
+             "size": size, "steps": steps, "save_every": save_every, "seed": seed,
+             "strength": strength}  # fmt: skip
+    asked = Asked(tuple(pictures), None, None, init, given, tuple(sets or ()), config_file)
+    pair = _pair(asked)
+    here = reach(pair.settings, state)
+    place, outbox = _places(pair.settings, inbox)
+    wanted = name or safe(f"{pictures[0].stem}-{pictures[1].stem}")
+    submission.check_name(wanted, pair.settings.watch.ignore)
+    with here.ledger() as ledger:
+        free = submission.free(wanted, place, *outbox)
+        names = (one for one in free if ledger is None or ledger.find(one) is None)
+        job = submission.put(place, names, pair.files, pair.job)
+    say(job)
+    if wait:
+        raise typer.Exit(follow(here, job, quiet=quiet))
+    if not quiet and not here.is_at_work():
+        note(f"it waits in {place}: no daemon is at work with {here.state}")
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """What goes into the inbox: `files` by their names there, and the job.yaml."""
+
+    files: Mapping[str, Path]
+    job: Mapping[str, Any]
+    settings: Config
+
+
+def _pair(asked: Asked) -> _Pair:
+    """All that can be said before anything is written; raises as `make_plan` does."""
+    check_pictures("submit", asked.pictures)
+    overrides = overrides_of(asked)
+    other = next((key for key in overrides if not key.startswith("job.")), None)
+    if other is not None:
+        raise UsageError(f"--set {other}: that is the daemon's to say, and no setting of a job")
+    recipe = overrides.get("job.recipe")
+    if isinstance(recipe, str) and recipe.endswith((".yaml", ".yml")):
+        raise UsageError(
+            f"--recipe {recipe}: the daemon takes no files for recipes from others; put it into a "
+            "folder that `recipes` in config.yaml names, and say its name"
+        )
+    settings = config.load(asked.config_file, overrides)
+    files = submission.files_of(asked.pictures[0], asked.pictures[1:], init_of(asked))
+    return _Pair(files, config.job_part(overrides), settings)
+
+
+def _places(settings: Config, inbox: Path | None) -> tuple[Path, tuple[Path, ...]]:
+    """The inbox, and its outbox where that is known."""
+    if inbox is None:
+        return settings.inboxes[0].path, (settings.inboxes[0].outbox,)
+    place = inbox.expanduser().absolute()
+    known = (one for one in settings.inboxes if one.path.resolve() == place.resolve())
+    return place, tuple(one.outbox for one in known)

@@ -1,0 +1,64 @@
+"""Asks one backend, or the weights, how they are, and says so as JSON; run as a process."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from stylewatch_painter.errors import WeightsError
+from stylewatch_plugins import registry
+from stylewatch_plugins.errors import BackendError, BackendOptionError
+
+_WRONG, _NOT_THERE = 78, 69
+
+
+def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """`words` where all is well, else a `problem` with its `exit_code`; `notes` beside either."""
+    if "weights" in asked:
+        return _weights()
+    try:
+        backend = registry.load(asked["backend"], asked["options"])
+        problem = backend.problem()
+        devices = ", ".join(device.name for device in backend.devices())
+    except BackendOptionError as error:
+        return {"problem": str(error), "exit_code": _WRONG}
+    except BackendError as error:
+        return {"problem": str(error), "exit_code": _NOT_THERE}
+    if problem is not None:
+        return {"problem": problem, "exit_code": _NOT_THERE}
+    capability = _capability()
+    told = f" on {devices}" + (f", {capability}" if capability else "")
+    return {"words": f"{backend.version}{told}", "notes": _slow(capability)}
+
+
+def _capability() -> str:
+    """The vector instructions that torch found, where the backend brought torch in."""
+    torch = sys.modules.get("torch")
+    return "" if torch is None else str(torch.backends.cpu.get_cpu_capability())
+
+
+def _slow(capability: str) -> list[str]:
+    if capability != "DEFAULT":
+        return []
+    return [
+        "torch uses no vector instructions of this processor, and is many times slower for it: "
+        "in a sandbox, let /proc be seen as a whole (ProcSubset=all)"
+    ]
+
+
+def _weights() -> dict[str, Any]:
+    from stylewatch_painter.weights import locate, own_files
+    from stylewatch_painter.weights_catalogue import BUNDLED
+    from stylewatch_painter.weights_read import verify
+
+    names = [BUNDLED, *(path.stem for path in own_files())]
+    try:
+        for name in names:
+            verify(locate(name))
+    except WeightsError as error:
+        return {"problem": str(error), "exit_code": _NOT_THERE}
+    return {"words": f"{', '.join(names)}: held against the digests, and right"}
+
+
+if __name__ == "__main__":
+    print("\n" + json.dumps(answer(json.load(sys.stdin))))

@@ -1,0 +1,18 @@
+"""All that the doctor looks at, in the order in which it is best mended."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from stylewatch_daemon.doctor import backends, machine, places
+from stylewatch_daemon.doctor.finding import Finding
+from stylewatch_daemon.service_settings import ServiceSettings
+
+
+def diagnose(settings: ServiceSettings) -> Iterator[Finding]:
+    """What there is to say of a daemon with `settings` on this machine, as it is found."""
+    yield from places.look(settings)
+    yield machine.watches([inbox.path for inbox in settings.inboxes])
+    yield from backends.look(settings)
+    yield machine.clock(settings.state)
+    yield from machine.extras()
+    yield from machine.sandbox(Path("/"))

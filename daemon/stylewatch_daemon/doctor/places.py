@@ -1,0 +1,175 @@
+"""The doctor's look at folders and disks: inboxes, outboxes, the state folder, and who is there."""
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from stylewatch_daemon import durable, ledger, mounts, space, watch
+from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.outbox import Outbox
+from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.state import State
+
+_CANNOT_WRITE, _WRONG = 73, 78
+_LOCKS = Path("/proc/locks")
+
+
+def look(settings: ServiceSettings) -> Iterator[Finding]:
+    """All that can be said of the folders of `settings`; nothing is made that is not there yet."""
+    table = mounts.table()
+    yield daemon(State(settings.state).lock)
+    yield from _whose(settings.state)
+    for inbox in settings.inboxes:
+        yield from _inbox(inbox, settings, table)
+    for outbox in settings.outboxes:
+        yield _outbox(outbox, settings, table)
+    yield _state(settings.state, table)
+    yield from _ledger(settings.state / ledger.FILE_NAME)
+    yield _room(settings)
+
+
+def daemon(lock: Path) -> Finding:
+    """Whether a daemon holds `lock`; the kernel tells, so that nobody is kept out by asking."""
+    try:
+        inode = lock.stat().st_ino
+        held = [line.split() for line in _LOCKS.read_text().splitlines()]
+    except OSError:
+        held, inode = [], 0
+    pids = [parts[4] for parts in held if "FLOCK" in parts and parts[5].endswith(f":{inode}")]
+    if pids:
+        return ok("daemon", f"one is at work here, process {pids[0]}")
+    return note("daemon", "none is at work here; `stylewatch run` starts one")
+
+
+def _inbox(inbox: InboxSettings, settings: ServiceSettings, table: str) -> Iterator[Finding]:
+    what = f"inbox {inbox.path}"
+    rights = os.R_OK | os.X_OK | (0 if inbox.after == "keep" else os.W_OK)
+    trouble = _trouble(inbox.path, rights)
+    if trouble is not None:
+        yield trouble(what)
+        return
+    kind = mounts.kind_of(inbox.path, table)
+    yield ok(what, f"on {kind or 'a file system that is not told'}")
+    yield _events(inbox.path, settings, kind)
+
+
+def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
+    """How we would hear of what is dropped."""
+    what = f"events of {folder}"
+    looked = f"it is looked through every {min(settings.rescan_s, watch.POLL_S):g} s"
+    if settings.polling == "yes":
+        return ok(what, f"none are asked for (watch.polling: yes); {looked}")
+    if mounts.tells_events(folder, mounts.table()):
+        return _heard(folder, what, looked)
+    told = f"{kind} does not tell of what other machines do"
+    if settings.polling == "no":
+        return note(what, f"{told}: set watch.polling: auto, or drops are found late")
+    return ok(what, f"{told}; {looked}")
+
+
+def _heard(folder: Path, what: str, looked: str) -> Finding:
+    """Whether events come where they should."""
+    try:
+        heard = watch.hears(folder)
+    except OSError as error:
+        return note(
+            what,
+            f"none can be had ({error.strerror}); {looked}. "
+            "`sysctl fs.inotify.max_user_instances` and `...max_user_watches` raise the limits",
+        )
+    if heard:
+        return ok(what, "a file that was made there was heard of")
+    if heard is None:
+        return note(what, "not tried: no file can be made there")
+    return note(what, f"none came of a file that was made there; {looked}")
+
+
+def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
+    what = f"outbox {folder}"
+    trouble = _trouble(folder, os.R_OK | os.W_OK | os.X_OK)
+    if trouble is not None:
+        return trouble(what)
+    try:
+        Outbox(folder, settings.sharing).probe()
+    except OutputError as error:
+        return mend(what, str(error), _CANNOT_WRITE)
+    return ok(what, f"can be written, on {mounts.kind_of(folder, table) or 'some file system'}")
+
+
+def _state(folder: Path, table: str) -> Finding:
+    what = f"state folder {folder}"
+    kind = mounts.kind_of(folder, table)
+    if mounts.is_remote(folder, table):
+        words = f"it lies on {kind}, where a ledger is not safe: set state.path to a local disk"
+        return mend(what, words, _WRONG)
+    trouble = _trouble(folder, os.R_OK | os.W_OK | os.X_OK)
+    if trouble is not None:
+        return trouble(what)
+    mark = folder / f".doctor-{secrets.token_hex(8)}"
+    try:
+        durable.write(mark, b"can this be written?")
+        mark.unlink()
+    except OSError as error:
+        return mend(what, f"it cannot be written: {error.strerror}", _CANNOT_WRITE)
+    return ok(what, f"can be written, on {kind or 'some file system'}")
+
+
+def _ledger(path: Path) -> Iterator[Finding]:
+    """Whether the ledger, once there is one, can be read and holds together."""
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+            (told,) = opened.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        told = str(error)
+    if told == "ok":
+        yield ok("ledger", f"{path} holds together")
+    else:
+        words = f"{path} is damaged ({told}): move it away; jobs that are not done are found again"
+        yield mend("ledger", words, _WRONG)
+
+
+def _whose(state: Path) -> Iterator[Finding]:
+    """Whether we are who the daemon is: what we may do, it may not, and the other way round."""
+    try:
+        owner = state.stat().st_uid
+    except OSError:
+        return
+    if owner != os.geteuid():
+        yield note(
+            "user",
+            f"the state folder belongs to user {owner}, and this is user {os.geteuid()}: "
+            "what follows holds for this one; ask again as the user that the daemon runs as",
+        )
+
+
+def _room(settings: ServiceSettings) -> Finding:
+    """Whether a job with the settings of all would be begun."""
+    needed = space.need(settings.job.resolve(*settings.recipe_folders), settings.max_pixels)
+    needs = [(settings.state, needed.state), *((one, needed.outbox) for one in settings.outboxes)]
+    try:
+        space.check(needs, settings.free_bytes)
+    except OutputError as error:
+        return mend("room on the disks", str(error), _CANNOT_WRITE)
+    return ok("room on the disks", "a job would be begun")
+
+
+def _trouble(folder: Path, rights: int) -> Callable[[str], Finding] | None:
+    """What is wrong with `folder`, which must give `rights`; None if nothing is."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir():
+        return partial(
+            mend, words=f"{there} is not a folder: move it away", exit_code=_CANNOT_WRITE
+        )
+    if not os.access(there, rights):
+        words = f"this user may not write in {there}: change its owner or its permissions"
+        return partial(mend, words=words, exit_code=_CANNOT_WRITE)
+    if there != folder:
+        return partial(note, words="it is not there yet, and is made at the start")
+    return None

@@ -1,0 +1,127 @@
+"""Folders below a root, entered part by part, so that a link in the place of one leads nowhere.
+
+Others may write in an outbox too: between a look at a path and its use, a folder there can become
+a link. A handle of a folder stays with the folder that it was opened for.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedWriter
+from pathlib import Path, PurePosixPath
+
+from stylewatch_daemon import durable
+from stylewatch_daemon.errors import OutputError
+
+OnEntered = Callable[[int], object]
+"""Told the handle of every folder on the way."""
+
+_HERE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@contextmanager
+def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iterator[int]:
+    """A handle of the folder `root / path`; with `entered`, what is missing of `path` is made.
+
+    No part of `path` may be a link; `root` may. Raises OutputError where one is, or where `path`
+    leads upwards; OSError where a folder is not there, or cannot be made.
+    """
+    handle = os.open(root, _HERE)
+    try:
+        for part in PurePosixPath(path).parts:
+            deeper = _enter(handle, part, root / path, make=entered is not None)
+            os.close(handle)
+            handle = deeper
+            if entered is not None:
+                entered(handle)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _enter(folder: int, name: str, path: Path, *, make: bool) -> int:
+    if name in ("..", "/"):
+        raise OutputError(f"{path} leads out of its folder")
+    if make:
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=folder)
+            sync(folder)
+    try:
+        return os.open(name, _HERE | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and is_link(folder, name):
+            raise OutputError(
+                f"{path} leads out of the outbox by the link {name!r}; remove the link there"
+            ) from error
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def sync(folder: int) -> None:
+    """Make the names in an opened folder last; a network file system that cannot is let off."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
+def is_link(folder: int, name: str) -> bool:
+    """Whether `name` in an opened folder is a link."""
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def move(source: int, name: str, target: int, to: str = "") -> None:
+    """Rename `name` from one opened folder into another, as `to` if that is said, to last."""
+    os.rename(name, to or name, src_dir_fd=source, dst_dir_fd=target)
+    sync(target)
+    sync(source)
+
+
+def write(folder: int, name: str, content: bytes) -> None:
+    """Put `content` into an opened folder as `name`, replacing what is there in one go."""
+    with beside(folder, name) as file:
+        file.write(content)
+
+
+def copy(source: Path, folder: int, name: str) -> None:
+    """Copy the regular file `source`, its time too, into an opened folder.
+
+    Raises InputError where `source` is no regular file.
+    """
+    with durable.open_regular(source) as reading, beside(folder, name) as writing:
+        shutil.copyfileobj(reading, writing, durable.CHUNK)
+        writing.flush()
+        status = os.fstat(reading.fileno())
+        os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@contextmanager
+def beside(folder: int, name: str) -> Iterator[BufferedWriter]:
+    """A file to write that becomes `name` in an opened folder if nothing goes wrong."""
+    temporary = f".{secrets.token_hex(8)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+    sync(folder)
+
+
+def discard(folder: int, name: str, trash: int) -> None:
+    """Remove the folder `name`: gone as a whole at once, its space soon after."""
+    doomed = secrets.token_hex(8)
+    move(folder, name, trash, doomed)
+    shutil.rmtree(doomed, ignore_errors=True, dir_fd=trash)

@@ -1,0 +1,187 @@
+"""The ledger, to be read: every job there was, how it stands, and the story of its attempts.
+
+The ledger is the index of all jobs and the one truth about how each stands. What was taken from
+where is told by the `job.json` beside the files themselves instead: a claim is committed by the
+rename that carries both at once, on whichever mount they are, and no database can take part in
+that. So a job whose ledger is lost is still whole, and is entered anew.
+
+Any process may read, while the daemon writes: `with reading(path) as ledger: ledger.counts()`.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.journal import Attempt, JobState
+from stylewatch_daemon.ledger_schema import OPEN
+
+FILE_NAME = "ledger.sqlite3"
+
+BUSY_S = 10.0
+"""Seconds that one who finds the ledger locked waits."""
+
+COUNTED_AS: Mapping[JobState, str] = {
+    "claimed": "waiting",
+    "queued": "waiting",
+    "running": "running",
+    "ending": "running",
+    "refusing": "running",
+    "failing": "running",
+    "done": "done",
+    "refused": "refused",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+"""What each state is to a person."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job as the ledger has it; `place` and `refused_as` are folders in the `outbox`.
+
+    `inputs` are {name, size (bytes), sha256 once it is known}, `bytes` their sum; times are UTC,
+    ISO 8601; `settings` are those it was last begun with.
+    """
+
+    id: str
+    name: str
+    inbox: str
+    outbox: str
+    state: JobState
+    entered: str
+    inputs: tuple[Mapping[str, Any], ...]
+    bytes: int
+    place: str | None = None
+    refused_as: str | None = None
+    reason: str = ""
+    priority: int = 0
+    needs: str = ""
+    finished: str | None = None
+    settings: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """What must wait: jobs by id, by what they need, and by their outbox."""
+
+    jobs: Collection[str] = ()
+    needs: Collection[str] = ()
+    outboxes: Collection[str] = ()
+
+
+class Ledger:
+    """Reads the ledger at `path` through `connection`; methods raise OutputError."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are waiting, running, done, refused, failed and cancelled."""
+        counts = dict.fromkeys(COUNTED_AS.values(), 0)
+        for state, count in self._rows("SELECT state, count(*) FROM jobs GROUP BY state"):
+            counts[COUNTED_AS[state]] += count
+        return counts
+
+    def find(self, job: str) -> Entry | None:
+        """The job with this id; else the latest of this name, in the outbox or in the inbox."""
+        for column in ("id", "place", "name"):
+            query = f"SELECT * FROM jobs WHERE {column} = ? ORDER BY id DESC LIMIT 1"
+            for row in self._rows(query, job):
+                return _entry(row)
+        return None
+
+    def story(self, job_id: str) -> tuple[Attempt, ...]:
+        """The attempts at a job, the first one first."""
+        columns = "started, step, backend, device, ended, how, reason, boot, pid"
+        query = f"SELECT {columns} FROM attempts WHERE job = ? ORDER BY number"
+        return tuple(Attempt(**row) for row in map(dict, self._rows(query, job_id)))
+
+    def latest(self, *states: JobState, limit: int) -> list[Entry]:
+        """The jobs in one of `states`, those that finished or came last first."""
+        query = (
+            "SELECT * FROM jobs WHERE state IN (SELECT value FROM json_each(?)) "
+            "ORDER BY finished DESC, id DESC LIMIT ?"
+        )
+        return [_entry(row) for row in self._rows(query, json.dumps(states), limit)]
+
+    def heads(self, held: Held) -> dict[str, str]:
+        """For each inbox that has jobs to go on with, the id of its next; `held` ones wait."""
+        query = (
+            f"SELECT id FROM jobs WHERE inbox = ? AND state IN {OPEN} "
+            "AND id NOT IN (SELECT value FROM json_each(?)) "
+            "AND needs NOT IN (SELECT value FROM json_each(?)) "
+            "AND outbox NOT IN (SELECT value FROM json_each(?)) "
+            "ORDER BY priority DESC, id LIMIT 1"
+        )
+        lists = [json.dumps(list(one)) for one in (held.jobs, held.needs, held.outboxes)]
+        inboxes = self._rows(f"SELECT DISTINCT inbox FROM jobs WHERE state IN {OPEN}")
+        return {
+            row["inbox"]: head["id"]
+            for row in inboxes
+            for head in self._rows(query, row["inbox"], *lists)
+        }
+
+    def open_jobs(self) -> dict[str, str]:
+        """The jobs that are ours and not at their end, in the order they came: names by id."""
+        query = f"SELECT id, coalesce(place, name) FROM jobs WHERE state IN {OPEN} ORDER BY id"
+        return {row[0]: row[1] for row in self._rows(query)}
+
+    def waiting_count(self) -> int:
+        """How many jobs wait to be begun."""
+        query = "SELECT count(*) FROM jobs WHERE state IN ('claimed', 'queued')"
+        ((count,),) = self._rows(query)
+        return int(count)
+
+    def waiting(self, outbox: str, limit: int) -> tuple[dict[str, str], int]:
+        """The jobs that wait to be begun, names by id, `limit` at most, and how many there are."""
+        which = "FROM jobs WHERE state IN ('claimed', 'queued') AND outbox = ?"
+        query = f"SELECT id, coalesce(place, name) {which} ORDER BY id LIMIT ?"
+        ((count,),) = self._rows(f"SELECT count(*) {which}", outbox)
+        return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, count
+
+    def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        with in_words(self.path):
+            return self._connection.execute(query, [plain(value) for value in values]).fetchall()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Ledger]:
+    """The ledger at `path`, for a process that only reads; OutputError where there is none."""
+    with in_words(path):
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", BUSY_S, uri=True)
+    try:
+        yield Ledger(path, connection)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def in_words(path: Path) -> Iterator[None]:
+    """What SQLite objects to, as an OutputError: a full disk for one, or a damaged file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(
+            f"the ledger {path} cannot be used ({error}); is its disk full, or read-only?"
+        ) from error
+
+
+def plain(value: object) -> object:
+    """`value` as SQLite takes it: bytes in a name that were no text are written out."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    return value
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    values = dict(row)
+    values["inputs"] = tuple(json.loads(values["inputs"]))
+    values["settings"] = json.loads(values["settings"]) if values["settings"] else None
+    return Entry(**values)

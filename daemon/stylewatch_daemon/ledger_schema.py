@@ -1,0 +1,115 @@
+"""The ledger's tables, as the steps that lead from each version of them to the next."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from stylewatch_daemon import durable
+from stylewatch_daemon.errors import SettingsError
+
+Migration = Sequence[str]
+"""The statements that make of one version the next."""
+
+OPEN = "('queued', 'running', 'ending', 'refusing', 'failing')"
+"""The states of jobs that are ours and not at their end, for SQL."""
+
+MIGRATIONS: tuple[Migration, ...] = (
+    (
+        """
+        CREATE TABLE jobs (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,         -- in the inbox
+            inbox TEXT NOT NULL,
+            outbox TEXT NOT NULL,
+            place TEXT,                 -- its folder in the outbox, once it is chosen
+            refused_as TEXT,            -- its folder there if it was refused or failed
+            state TEXT NOT NULL CHECK (state IN (
+                'claimed', 'queued', 'running', 'ending', 'refusing', 'failing',
+                'done', 'refused', 'failed', 'cancelled')),
+            reason TEXT NOT NULL DEFAULT '',
+            priority INTEGER NOT NULL DEFAULT 0,
+            needs TEXT NOT NULL DEFAULT '',  -- from outside; what is alike waits together
+            entered TEXT NOT NULL,      -- times are UTC, ISO 8601
+            finished TEXT,
+            inputs TEXT NOT NULL,       -- JSON: [{name, size, sha256 once it is known}]
+            bytes INTEGER NOT NULL,
+            settings TEXT               -- JSON, once it was begun
+        )
+        """,
+        f"""
+        CREATE INDEX jobs_in_turn ON jobs (inbox, priority DESC, id) WHERE state IN {OPEN}
+        """,
+        "CREATE INDEX jobs_by_state ON jobs (state, finished)",
+        "CREATE INDEX jobs_by_name ON jobs (name)",
+        "CREATE INDEX jobs_by_place ON jobs (place)",
+        """
+        CREATE TABLE attempts (
+            job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            started TEXT NOT NULL,
+            boot TEXT NOT NULL,
+            pid INTEGER NOT NULL,       -- the daemon's
+            backend TEXT NOT NULL,
+            device TEXT NOT NULL,
+            step INTEGER NOT NULL,      -- the step that it began after
+            ended TEXT,
+            how TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            PRIMARY KEY (job, number)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE kept (             -- painted, and left in the inbox
+            key TEXT PRIMARY KEY,
+            content TEXT NOT NULL,
+            files TEXT NOT NULL         -- JSON: [{name, inode, size, mtime_ns, sha256}]
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX kept_by_content ON kept (content)",
+    ),
+)
+
+
+def migrate(
+    connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS
+) -> None:
+    """Bring the ledger at `path` to the newest version, step by step.
+
+    Before each step a copy of an older ledger is left beside it, as `<name>.vN.bak`. Raises
+    SettingsError for a ledger of a version that is still to come.
+    """
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > len(migrations):
+        raise SettingsError(
+            f"the ledger {path} was written by a newer stylewatch (version {found} of its tables, "
+            f"this one knows {len(migrations)}): install that one again"
+        )
+    for version in range(found, len(migrations)):
+        if version:
+            _back_up(connection, path.with_name(f"{path.name}.v{version}.bak"))
+        _step(connection, migrations[version], version + 1)
+
+
+def _step(connection: sqlite3.Connection, statements: Migration, version: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _back_up(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy the whole ledger to `path`: there it is complete, or not at all."""
+    half = path.with_name(f".{path.name}")
+    half.unlink(missing_ok=True)
+    copy = sqlite3.connect(half)
+    try:
+        connection.backup(copy)
+    finally:
+        copy.close()
+    durable.sync_file(half)
+    durable.move(half, path)

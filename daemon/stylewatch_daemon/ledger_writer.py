@@ -1,0 +1,178 @@
+"""The ledger, to be written: by the daemon alone, each change whole and on the disk, or not made.
+
+WAL, and every commit synced: what was committed outlives a power cut. Changes that may as well
+be lost together are made `together`, for one sync.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from stylewatch_daemon import mounts
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.journal import Attempt, JobState
+from stylewatch_daemon.ledger import BUSY_S, Entry, Ledger, in_words, plain
+from stylewatch_daemon.ledger_schema import migrate
+
+SYNCHRONOUS = "FULL"
+"""How SQLite syncs: each commit, before it counts as made."""
+
+LAST: tuple[JobState, ...] = ("done", "refused", "failed", "cancelled")
+"""The states that a job does not leave by itself."""
+
+
+class LedgerWriter(Ledger):
+    """The one writer of the ledger; methods raise OutputError, and change nothing if they do."""
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the ledger at `path`, or make it, and bring it to the newest version.
+
+        Raises SettingsError where it cannot be kept safely: on a network file system, damaged,
+        or of a version to come; OutputError where the disk does not take it.
+        """
+        if mounts.is_remote(path.parent, mounts.table()):
+            raise SettingsError(
+                f"the state folder {path.parent} lies on a network file system, where a ledger "
+                "is not safe: set state.path to a folder on a disk of this machine"
+            )
+        with in_words(path):
+            connection = sqlite3.connect(path, BUSY_S, isolation_level=None)
+        try:
+            with in_words(path):
+                _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(path, connection)
+
+    def close(self) -> None:
+        """Close it; what the log beside it holds goes into the file itself."""
+        self._connection.close()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make all changes within as one; what goes wrong undoes them all."""
+        if self._connection.in_transaction:  # part of something larger
+            yield
+            return
+        with in_words(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                commit(self._connection)
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def enter(self, entries: Iterable[Entry]) -> None:
+        """Enter jobs; of one that is there already, how it stands is replaced."""
+        with self.together():
+            for entry in entries:
+                row = {**asdict(entry), "inputs": json.dumps(entry.inputs)}
+                row["settings"] = None if entry.settings is None else json.dumps(entry.settings)
+                self._put("jobs", row)
+
+    def withdraw(self, job_ids: Iterable[str]) -> None:
+        """Forget jobs that nothing was taken of."""
+        with self.together():
+            for job_id in job_ids:
+                self._write("DELETE FROM jobs WHERE id = ? AND state = 'claimed'", job_id)
+
+    def change(self, job_id: str, **values: Any) -> None:
+        """Set columns of a job; a state that is its last one gets its time."""
+        if values.get("state") in LAST:
+            values["finished"] = now()
+        for column in {"inputs", "settings"} & values.keys():
+            values[column] = json.dumps(values[column])
+        columns = ", ".join(f"{column} = ?" for column in values)
+        self._write(f"UPDATE jobs SET {columns} WHERE id = ?", *values.values(), job_id)
+
+    def expire(self, before: str) -> int:
+        """Forget the jobs that ended before that time, with their attempts; how many."""
+        last = json.dumps(LAST)
+        with self.together():
+            old = "state IN (SELECT value FROM json_each(?)) AND finished < ?"
+            gone = self._rows(f"SELECT count(*) AS count FROM jobs WHERE {old}", last, before)
+            self._write(f"DELETE FROM jobs WHERE {old}", last, before)
+        return int(gone[0]["count"])
+
+    def write_attempts(self, job_id: str, attempts: tuple[Attempt, ...]) -> None:
+        """Write the story of a job anew."""
+        with self.together():
+            self._write("DELETE FROM attempts WHERE job = ?", job_id)
+            for number, attempt in enumerate(attempts, start=1):
+                self._put("attempts", {"job": job_id, "number": number, **asdict(attempt)})
+
+    def ids(self, *states: JobState) -> set[str]:
+        """The ids of all jobs in one of `states`."""
+        query = "SELECT id FROM jobs WHERE state IN (SELECT value FROM json_each(?))"
+        return {row["id"] for row in self._rows(query, json.dumps(states))}
+
+    def keep(self, key: str, content: str, files: list[dict[str, Any]]) -> None:
+        """Remember a job that stays in its inbox, by `key`, and the `files` that it consists of."""
+        self._put("kept", {"key": key, "content": content, "files": json.dumps(files)})
+
+    def kept(self, key: str) -> list[dict[str, Any]]:
+        """The files of the job that was remembered by `key`; none if none was."""
+        rows = self._rows("SELECT files FROM kept WHERE key = ?", key)
+        return [file for row in rows for file in json.loads(row["files"])]
+
+    def forget(self, content: str) -> None:
+        """Forget every job that was remembered with this `content`."""
+        if self._rows("SELECT 1 FROM kept WHERE content = ? LIMIT 1", content):
+            self._write("DELETE FROM kept WHERE content = ?", content)
+
+    def _put(self, table: str, row: Mapping[str, Any]) -> None:
+        columns, places = ", ".join(row), ", ".join("?" * len(row))
+        updates = ", ".join(
+            f"{column} = excluded.{column}" for column in row if column != "entered"
+        )
+        key = {"jobs": "id", "attempts": "job, number", "kept": "key"}[table]
+        self._write(
+            f"INSERT INTO {table} ({columns}) VALUES ({places}) "
+            f"ON CONFLICT ({key}) DO UPDATE SET {updates}",
+            *row.values(),
+        )
+
+    def _write(self, statement: str, *values: object) -> None:
+        with self.together():
+            self._connection.execute(statement, [plain(value) for value in values])
+
+
+def commit(connection: sqlite3.Connection) -> None:
+    """Make what was changed last; until this comes back it may be lost, as a whole."""
+    connection.execute("COMMIT")
+
+
+def now() -> str:
+    """The time, UTC, as it is written down."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise _damaged(path, found)
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, str(error)) from error
+    connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    migrate(connection, path)
+
+
+def _damaged(path: Path, what: str) -> SettingsError:
+    return SettingsError(
+        f"the ledger {path} is damaged ({what}) and was left as it is: put a copy of it in its "
+        "place, or move it away, and the jobs that are not finished are entered anew"
+    )

@@ -1,0 +1,114 @@
+"""The queue of jobs, which stands in the ledger: which is next, and which have to wait.
+
+Inboxes take turns by their weights; within one, higher priority comes first, then who came first.
+
+A crash makes its job wait, for a time that chance draws. Something outside (a full disk, a device
+that is gone) makes wait what depends on it: all jobs for that outbox, all that need the same
+backend, device and recipe. The job that met it waits longer than the others, so that it is another
+that finds out whether things are better: one that nothing can help does not stop the rest.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+
+from stylewatch_daemon.dispatch import Outcome
+from stylewatch_daemon.errors import OutputError, UnavailableError
+from stylewatch_daemon.journal import Journal
+from stylewatch_daemon.ledger import Held, plain
+from stylewatch_daemon.outbox import Outbox
+from stylewatch_daemon.pauses import Backoff, Pauses
+from stylewatch_daemon.state import State
+from stylewatch_daemon.turns import Turns
+
+RETRY = Backoff(first=1.0, most=60.0)
+"""After a crash."""
+
+PAUSE = Backoff(first=5.0, most=120.0, least=0.5)
+"""For what depends on something that is not there."""
+
+PUT_OFF = Backoff(first=10.0, most=300.0, least=0.5)
+"""For the job that found it out."""
+
+ROOM = 64 << 20
+"""Bytes; an outbox with less is taken for full."""
+
+
+class Queue:
+    """The jobs in the ledger of `state`; `weights` are by inbox.
+
+    `clock` is monotonic, in seconds, `chance` gives numbers in 0..1.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        weights: Mapping[str, float],
+        clock: Callable[[], float],
+        chance: Callable[[], float],
+    ) -> None:
+        self._state = state
+        self._turns = Turns({_text(inbox): weight for inbox, weight in weights.items()})
+        self._crashed, self._put_off, self._needs, self._outboxes = (
+            Pauses(backoff, clock, chance) for backoff in (RETRY, PUT_OFF, PAUSE, PAUSE)
+        )
+
+    def next(self, again: bool) -> Journal | None:
+        """The job whose turn it is; with `again` also what met something outside, after a time.
+
+        Raises OSError or ValueError where its files are damaged.
+        """
+        outside = (self._put_off, self._needs, self._outboxes)
+        put_off, needs, outboxes = (one.held() if again else one.all() for one in outside)
+        heads = self._state.ledger.heads(Held(put_off | self._crashed.held(), needs, outboxes))
+        inbox = self._turns.next(heads)
+        return None if inbox is None else self._state.load(heads[inbox])
+
+    def begun(self, job: Journal) -> None:
+        """The turn of the job's inbox is taken."""
+        self._turns.took(_text(job.inbox))
+
+    def ended(self, job: Journal, outcome: Outcome) -> None:
+        """Draw from the `outcome` of `job` what has to wait, and what has not any more."""
+        outbox, needs = _text(job.outbox), self._needs_of(job)
+        if outcome.kind == "again":
+            self._crashed.begin(job.id)
+        elif outcome.kind == "paused":
+            self._put_off.begin(job.id)
+            if outcome.exit_code == UnavailableError.exit_code:
+                self._needs.begin(needs)
+            elif _is_in_the_way(job):
+                self._outboxes.begin(outbox)
+        elif outcome.kind != "stopped":
+            for pauses, what in ((self._crashed, job.id), (self._put_off, job.id)):
+                pauses.forget(what)
+            self._outboxes.forget(outbox)
+            if outcome.kind == "done":
+                self._needs.forget(needs)
+
+    def crashed_for(self) -> float | None:
+        """Seconds until a job that crashed is tried again; None where there is none."""
+        return self._crashed.soonest()
+
+    def soonest(self) -> float | None:
+        """Seconds until something that has to wait may go on; None where nothing has to."""
+        each = (self._crashed, self._put_off, self._needs, self._outboxes)
+        return min((one for one in (pauses.soonest() for pauses in each) if one is not None),
+                   default=None)  # fmt: skip
+
+    def _needs_of(self, job: Journal) -> str:
+        entry = self._state.ledger.find(job.id)
+        return "" if entry is None else entry.needs
+
+
+def _is_in_the_way(job: Journal) -> bool:
+    """Whether it is the job's outbox, and not only the job, that something is wrong with."""
+    try:
+        Outbox(job.outbox).probe()
+        return shutil.disk_usage(job.outbox).free < ROOM
+    except (OSError, OutputError):
+        return True
+
+
+def _text(path: object) -> str:
+    """A path as the ledger has it."""
+    return str(plain(str(path)))

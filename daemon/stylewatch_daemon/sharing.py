@@ -1,0 +1,87 @@
+"""Who may read and write what is published: the mode and the group of files and folders."""
+
+import grp
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+
+from stylewatch_daemon.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """`mode` as the permissions of a file, `group` as its number; None leaves them as they come.
+
+    A folder may be entered by whoever may read it. With a group it hands that on to what others
+    make in it (setgid), where the system lets us say so.
+    """
+
+    mode: int | None = None
+    group: int | None = None
+
+    def file(self, folder: int, name: str) -> None:
+        """Settle the regular file `name` in an opened folder; raises OSError where we may not."""
+        if self == OPEN:
+            return
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        handle = os.open(name, flags, dir_fd=folder)
+        try:
+            self._own(handle)
+            if self.mode is not None:
+                os.fchmod(handle, self.mode)
+        finally:
+            os.close(handle)
+
+    def folder(self, handle: int) -> None:
+        """Settle an opened folder, if it is ours; raises OSError where we may not."""
+        status = os.fstat(handle)
+        if self == OPEN or status.st_uid != os.geteuid():
+            return
+        self._own(handle)
+        now = stat.S_IMODE(status.st_mode)
+        wanted = now if self.mode is None else self.mode | (self.mode & 0o444) >> 2
+        handed_on = stat.S_ISGID if self.group is not None else now & stat.S_ISGID
+        if now == wanted | handed_on:
+            return
+        try:
+            os.fchmod(handle, wanted | handed_on)
+        except PermissionError:  # a sandbox may forbid setgid; every folder gets the group anyway
+            os.fchmod(handle, wanted & ~stat.S_ISGID)
+
+    def _own(self, handle: int) -> None:
+        if self.group is not None and os.fstat(handle).st_gid != self.group:
+            os.fchown(handle, -1, self.group)
+
+
+OPEN = Sharing()
+"""Permissions as they come: by the umask, and the folder around."""
+
+PRIVATE = Sharing(mode=0o600)
+"""What nobody else is to see before it is whole."""
+
+
+def sharing(mode: str | None, group: str | int | None) -> Sharing:
+    """The settings `outbox.mode` (octal digits) and `outbox.group` (a name or a number).
+
+    Raises SettingsError: there is no such group, or we are not in it.
+    """
+    number = None if group is None else _number(group)
+    return Sharing(None if mode is None else int(mode, 8), number)
+
+
+def _number(group: str | int) -> int:
+    name = f"outbox.group is {group!r}"
+    number = group if isinstance(group, int) else None
+    with suppress(KeyError):
+        number = grp.getgrnam(str(group)).gr_gid
+    if number is None:
+        raise SettingsError(
+            f"{name}, and this machine has no such group: name one that `getent group` lists"
+        )
+    if os.geteuid() != 0 and number not in {os.getegid(), *os.getgroups()}:
+        raise SettingsError(
+            f"{name}, and this user is not in that group: add it to the group, "
+            "and start stylewatch anew"
+        )
+    return number

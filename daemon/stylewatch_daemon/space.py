@@ -1,0 +1,133 @@
+"""Whether a disk has room for a job: what it may write at most, and what must stay free."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.job import Job
+from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.settings import JobSettings
+from stylewatch_painter.recipe import Lbfgs, Recipe, Schedule, Sgd
+
+_COLOURS = 3
+_FLOAT = 4  # bytes
+_UNITS = ((1, "bytes"), (1000, "kB"), (10**6, "MB"), (10**9, "GB"))
+_FEW = 10  # below it a digit after the point tells something
+WIDEST = 4
+"""How many times as long as high a picture is reckoned to be at most."""
+
+SLACK = 1 << 16
+"""Bytes of a file beside its pixels: heads, profiles, blocks of the disk that are half full."""
+
+_ROW = 1 << 10
+"""Bytes of a step in losses.csv, and of its share of the receipt."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a job may write at most: in the outbox, and beside them in the state folder."""
+
+    outbox: int
+    state: int
+
+
+def need(recipe: Recipe, max_pixels: int, inputs: int = 0) -> Need:
+    """What a painting by `recipe` may take; `inputs` are the bytes of pictures to archive.
+
+    Stages count as if no format could make them smaller than their pixels, and the checkpoint
+    twice: the new one is whole before the old one goes.
+    """
+    schedule = recipe.schedule
+    pixels = int(min(max_pixels, most_pixels(schedule)))
+    steps = schedule.steps + sum(one.steps for one in schedule.passes)
+    pictures = steps // schedule.save_every + 2
+    painted = pictures * (pixels * _COLOURS + SLACK) + steps * _ROW
+    checkpoint = pixels * _COLOURS * _FLOAT * _vectors(schedule) + steps * _ROW + SLACK
+    return Need(painted + inputs, 2 * checkpoint)
+
+
+def most_pixels(schedule: Schedule) -> float:
+    """The most pixels that a painting can have by its rule for the size, whatever is painted.
+
+    Where the rule gives one side only, the other is taken to be at most WIDEST times as long.
+    """
+    rule = schedule.size
+    if rule.endswith("mp"):
+        return float(rule[:-2]) * 1e6
+    columns, cross, rows = rule.partition("x")
+    if not cross:
+        return int(columns) ** 2
+    return int(columns) * int(rows) if columns and rows else WIDEST * int(columns or rows) ** 2
+
+
+def _vectors(schedule: Schedule) -> int:
+    """Arrays of the picture's size in a checkpoint: the picture, and what the optimiser knows."""
+    steps = max(schedule.steps, *(one.steps for one in schedule.passes), 0)
+    match schedule.optimiser:
+        case Lbfgs(history=history):
+            return 2 * min(history, steps) + 3
+        case Sgd():
+            return 1
+    return 3
+
+
+def check_job(job: Job, place: str | None, settings: JobSettings, service: ServiceSettings) -> None:
+    """Raise OutputError where a disk has no room for `job` beside `limits.free_bytes`.
+
+    What it has written already, in the folder `place` of its outbox, is there already.
+    """
+    recipe = settings.resolve(*service.recipe_folders)
+    inputs = sum(_sizes(job.moved)) if job.after == "archive" else 0
+    wanted = need(recipe, service.max_pixels, inputs)
+    painted = (job.outbox / place).rglob("*") if place is not None else ()
+    needs = [
+        (job.outbox, max(0, wanted.outbox - sum(_sizes(painted)))),
+        (job.folder, max(0, wanted.state - sum(_sizes(job.folder.iterdir())))),
+    ]
+    check(needs, service.free_bytes)
+
+
+def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
+    """Raise OutputError where folders have no room for so many bytes, beside a `reserve`."""
+    for folder, bytes_ in _by_disk(needs).items():
+        lacking = bytes_ + reserve - free(folder)
+        if lacking > 0:
+            raise OutputError(
+                f"the disk of {folder} has {amount(free(folder))} free; a job may take "
+                f"{amount(bytes_)}, and limits.free_bytes keeps {amount(reserve)}: "
+                f"it goes on once {amount(lacking)} more are free"
+            )
+
+
+def free(folder: Path) -> int:
+    """The bytes that may still be written on the disk of `folder`, which need not be there yet."""
+    seen = os.statvfs(_there(folder))
+    return seen.f_bavail * seen.f_frsize
+
+
+def amount(bytes_: float) -> str:
+    """`340 bytes`, `1.2 GB`."""
+    size, unit = max((one for one in _UNITS if one[0] <= bytes_), default=(1, "bytes"))
+    number = bytes_ / size
+    digits = 1 if size > 1 and number < _FEW else 0
+    return f"{number:.{digits}f} {unit}"
+
+
+def _by_disk(needs: Iterable[tuple[Path, int]]) -> dict[Path, int]:
+    """What is needed on each disk, under the first folder that lies on it."""
+    first: dict[int, Path] = {}
+    total: dict[Path, int] = {}
+    for folder, bytes_ in needs:
+        one = first.setdefault(_there(folder).stat().st_dev, folder)
+        total[one] = total.get(one, 0) + bytes_
+    return total
+
+
+def _there(folder: Path) -> Path:
+    return next(one for one in (folder, *folder.absolute().parents) if one.exists())
+
+
+def _sizes(paths: Iterable[Path]) -> Iterator[int]:
+    return (path.lstat().st_size for path in paths if path.is_file())

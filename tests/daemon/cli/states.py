@@ -1,0 +1,34 @@
+"""State folders as a daemon would leave them, for tests of the commands that read them."""
+
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon.journal import Attempt
+from stylewatch_daemon.ledger import FILE_NAME, Entry
+from stylewatch_daemon.ledger_writer import LedgerWriter
+from stylewatch_daemon.published import Publisher
+from stylewatch_daemon.status import Status
+
+
+def enter(state: Path, *entries: Entry, attempts: tuple[Attempt, ...] = ()) -> None:
+    """Put `entries` into the ledger of `state`; the first was tried so."""
+    state.mkdir(exist_ok=True)
+    ledger = LedgerWriter.open(state / FILE_NAME)
+    ledger.enter(entries)
+    ledger.write_attempts(entries[0].id, attempts)
+    ledger.close()
+
+
+def entry(name: str, state: Any = "done", **more: Any) -> Entry:
+    """A job called `name`, in the inbox `in` and the outbox `out`."""
+    values = {"id": f"id-{name}", "name": name, "inbox": "in", "outbox": "out", "state": state,
+              "entered": "2026-01-02T12:00:00+00:00", "bytes": 9, "place": name,
+              "inputs": ({"name": "content.jpg", "size": 9},), **more}  # fmt: skip
+    return Entry(**values)
+
+
+def publish(state: Path, status: Status, **counts: int) -> None:
+    """What a daemon tells of itself."""
+    state.mkdir(exist_ok=True)
+    every = dict.fromkeys(("waiting", "running", "done", "refused", "failed", "cancelled"), 0)
+    Publisher(state).show(status, {**every, **counts})

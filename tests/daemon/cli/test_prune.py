@@ -1,0 +1,47 @@
+"""`stylewatch prune`."""
+
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import tree
+from tests.daemon.finished import finish
+
+from stylewatch_daemon.cli.main import call
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A config.yaml by which stages are kept for two days; two inboxes share an outbox."""
+    (tmp_path / "config.yaml").write_text(
+        "inboxes: [{path: a, outbox: out}, {path: b, outbox: out}]\nretention: {stages: 2 days}\n"
+    )
+    return tmp_path / "config.yaml"
+
+
+def test_it_tells_what_would_go_and_removes_nothing(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(file.parent / "out", "old\x1b", 3)
+    finish(file.parent / "out", "new", 1)
+    before = tree(file.parent)
+    assert call(["prune", "--dry-run", "--config", str(file)]) == 0
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert first == f" 20 bytes  {file.parent}/out/old?/stages/0001.png"
+    assert second.endswith("0002.png")
+    assert last == "2 files would be removed: 40 bytes"
+    assert tree(file.parent) == before
+
+
+def test_it_removes_what_is_kept_no_longer(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = finish(file.parent / "out", "old", 3)
+    assert call(["prune", "--config", str(file), "--set", "retention.inputs=3"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("4 files removed: ")
+    assert sorted(tree(job)) == ["final.png", "inputs/job.yaml", "losses.csv", "receipt.json"]
+    assert call(["prune", "--config", str(file)]) == 0
+    assert capsys.readouterr().out == "0 files removed: 0 bytes\n"
+
+
+def test_where_all_is_kept_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    assert call(["prune", "--config", str(tmp_path / "config.yaml")]) == 0
+    assert "are kept" in capsys.readouterr().out

@@ -1,0 +1,74 @@
+"""What the child says of a backend, and of the weights."""
+
+import io
+import json
+import runpy
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from stylewatch_daemon.doctor import child
+from stylewatch_painter import weights_read
+from stylewatch_painter.errors import WeightsError
+from stylewatch_plugins.sketch import Sketch
+
+
+def test_a_backend_that_works_tells_its_version_and_devices() -> None:
+    told = child.answer({"backend": "sketch", "options": {}})
+    assert told["words"].startswith(f"{Sketch.version} on cpu")
+    assert "problem" not in told
+
+
+@pytest.mark.parametrize(
+    ("backend", "options", "code", "words"),
+    [
+        ("sketch", {"colour": "red"}, 78, "colour"),
+        ("no-such-backend", {}, 69, "no backend 'no-such-backend' is installed"),
+    ],
+)
+def test_a_backend_that_does_not_work_tells_why(
+    backend: str, options: dict[str, str], code: int, words: str
+) -> None:
+    told = child.answer({"backend": backend, "options": options})
+    assert told["exit_code"] == code
+    assert words in told["problem"]
+
+
+def test_a_backend_that_cannot_run_here_tells_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sketch, "problem", lambda self: "there is no pencil: buy one")
+    told = child.answer({"backend": "sketch", "options": {}})
+    assert told == {"problem": "there is no pencil: buy one", "exit_code": 69}
+
+
+@pytest.mark.parametrize(("found", "notes"), [("AVX2", 0), ("DEFAULT", 1)])
+def test_what_torch_makes_of_the_processor_is_told(
+    found: str, notes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = SimpleNamespace(get_cpu_capability=lambda: found)
+    torch = SimpleNamespace(backends=SimpleNamespace(cpu=cpu))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    told = child.answer({"backend": "sketch", "options": {}})
+    assert told["words"].endswith(found)
+    assert len(told["notes"]) == notes
+
+
+def test_weights_are_held_against_their_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert child.answer({"weights": True})["words"].startswith("bundled")
+
+    def damaged(file: object) -> None:
+        raise WeightsError("they are damaged; fetch them again")
+
+    monkeypatch.setattr(weights_read, "verify", damaged)
+    told = child.answer({"weights": True})
+    assert told == {"problem": "they are damaged; fetch them again", "exit_code": 69}
+
+
+def test_as_a_process_it_answers_on_its_last_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = json.dumps({"backend": "sketch", "options": {}})
+    monkeypatch.setattr(sys, "stdin", io.StringIO(asked))
+    monkeypatch.delitem(sys.modules, "stylewatch_daemon.doctor.child")
+    runpy.run_module("stylewatch_daemon.doctor.child", run_name="__main__")
+    assert "cpu" in json.loads(capsys.readouterr().out.splitlines()[-1])["words"]

@@ -1,0 +1,125 @@
+"""Folders are entered part by part, and no link in the place of one leads out."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import fill, tree
+
+from stylewatch_daemon import folders
+from stylewatch_daemon.errors import InputError, OutputError
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder in which nothing may be written."""
+    (tmp_path / "elsewhere" / "deeper").mkdir(parents=True)
+    return tmp_path / "elsewhere"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
+
+
+def test_missing_folders_are_made_only_if_asked_for_and_each_is_told(root: Path) -> None:
+    told: list[int] = []
+    with pytest.raises(FileNotFoundError), folders.opened(root, "a/b"):
+        pass
+    with folders.opened(root, "a/b", told.append) as folder:
+        folders.write(folder, "file", b"x")
+    assert len(told) == 2
+    assert tree(root) == {"a/b/file": "x"}
+
+
+@pytest.mark.parametrize("at", ["job", "job/stages"])
+@pytest.mark.parametrize("make", [True, False])
+def test_a_link_in_the_place_of_a_folder_is_not_entered(
+    at: str, make: bool, root: Path, elsewhere: Path
+) -> None:
+    (root / at).parent.mkdir(exist_ok=True)
+    (root / at).symlink_to(elsewhere)
+    entered = (lambda handle: None) if make else None
+    with (
+        pytest.raises(OutputError, match=r"leads out of the outbox by the link"),
+        folders.opened(root, "job/stages/deeper", entered),
+    ):
+        pass
+    assert not tree(elsewhere)
+
+
+@pytest.mark.parametrize("path", ["../elsewhere", "/etc", "a/../../elsewhere"])
+def test_no_path_leads_upwards(path: str, root: Path, elsewhere: Path) -> None:
+    (root / "a").mkdir()
+    with pytest.raises(OutputError, match="leads out"), folders.opened(root, path):
+        pass
+
+
+def test_the_root_itself_may_be_a_link(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(root)
+    with folders.opened(tmp_path / "link", "a", lambda handle: None) as folder:
+        folders.write(folder, "file", b"x")
+    assert tree(root) == {"a/file": "x"}
+
+
+def test_a_folder_that_becomes_a_link_after_it_was_opened_is_written_to_all_the_same(
+    root: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    with folders.opened(root, "job", lambda handle: None) as folder:
+        (root / "job").rename(tmp_path / "moved")
+        (root / "job").symlink_to(elsewhere)
+        folders.write(folder, "file", b"x")
+    assert tree(tmp_path / "moved") == {"file": "x"}
+    assert not tree(elsewhere)
+
+
+def test_a_file_is_whole_or_not_there(root: Path) -> None:
+    fill(root, "file")
+    with (
+        folders.opened(root) as folder,
+        pytest.raises(KeyError),
+        folders.beside(folder, "file") as file,
+    ):
+        file.write(b"half")
+        raise KeyError
+    assert [path.name for path in root.iterdir()] == ["file"]
+    assert tree(root) == {"file": "file"}
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced_not_followed(
+    root: Path, elsewhere: Path
+) -> None:
+    fill(elsewhere, "theirs")
+    (root / "file").symlink_to(elsewhere / "theirs")
+    with folders.opened(root) as folder:
+        folders.write(folder, "file", b"ours")
+    assert tree(elsewhere) == {"theirs": "theirs"}
+    assert not (root / "file").is_symlink()
+
+
+def test_a_copy_has_the_time_of_the_original_and_is_made_of_regular_files_only(
+    root: Path, elsewhere: Path
+) -> None:
+    fill(elsewhere, "a")
+    os.utime(elsewhere / "a", ns=(1, 10**18))
+    (elsewhere / "link").symlink_to("a")
+    with folders.opened(root) as folder:
+        folders.copy(elsewhere / "a", folder, "b")
+        with pytest.raises(InputError, match="not a regular file"):
+            folders.copy(elsewhere / "link", folder, "c")
+    assert tree(root) == {"b": "a"}
+    assert (root / "b").stat().st_mtime_ns == 10**18
+
+
+def test_a_folder_is_discarded_with_the_links_in_it_but_not_what_they_lead_to(
+    root: Path, elsewhere: Path
+) -> None:
+    fill(elsewhere, "theirs")
+    fill(root, "doomed/a/b")
+    (root / "doomed" / "link").symlink_to(elsewhere)
+    (root / "trash").mkdir()
+    with folders.opened(root) as folder, folders.opened(root, "trash") as trash:
+        folders.discard(folder, "doomed", trash)
+    assert list(root.rglob("*")) == [root / "trash"]
+    assert tree(elsewhere) == {"theirs": "theirs"}

@@ -1,0 +1,105 @@
+"""The ledger tells any process how every job stands, while the daemon writes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.journal import Attempt
+from stylewatch_daemon.ledger import Entry, Held, reading
+from stylewatch_daemon.ledger_writer import LedgerWriter
+
+
+def entry(job_id: str, **more: Any) -> Entry:
+    values = {"name": "a", "inbox": "/in", "outbox": "/out", "state": "queued", "entered": "then",
+              "inputs": ({"name": "content.jpg", "size": 7},), "bytes": 7}  # fmt: skip
+    return Entry(job_id, **{**values, **more})
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> LedgerWriter:
+    return LedgerWriter.open(tmp_path / "ledger.sqlite3")
+
+
+def test_another_process_reads_what_was_written_and_cannot_write(ledger: LedgerWriter) -> None:
+    made = entry("1", reason="why", settings={"steps": 3}, place="b")
+    ledger.enter([made])
+    with reading(ledger.path) as read:
+        assert read.find("1") == made
+        with pytest.raises(OutputError, match="readonly"):
+            read._rows("DELETE FROM jobs")
+
+
+def test_there_must_be_a_ledger_to_read(tmp_path: Path) -> None:
+    told = r"the ledger .*none\.sqlite3 cannot be used"
+    with pytest.raises(OutputError, match=told), reading(tmp_path / "none.sqlite3"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_state_is_counted_as_a_person_would(ledger: LedgerWriter) -> None:
+    states = ("claimed", "queued", "running", "ending", "failing", "done", "refused", "cancelled")
+    ledger.enter(entry(state, state=state) for state in states)
+    assert ledger.counts() == {
+        "waiting": 2, "running": 3, "done": 1, "refused": 1, "failed": 0, "cancelled": 1
+    }  # fmt: skip
+
+
+def test_a_job_is_found_by_id_by_its_place_and_by_its_name_the_latest_first(
+    ledger: LedgerWriter,
+) -> None:
+    ledger.enter([entry("1", place="a"), entry("2", place="a-2"), entry("3", name="x")])
+    found = [ledger.find(job) for job in ("1", "a", "a-2", "x", "nothing")]
+    assert [one and one.id for one in found] == ["1", "1", "2", "3", None]
+
+
+def test_the_story_of_a_job_is_told_in_its_order(ledger: LedgerWriter) -> None:
+    story = (Attempt("then", how="failed", pid=7), Attempt("later", boot="b", step=3))
+    ledger.enter([entry("1")])
+    ledger.write_attempts("1", story)
+    assert ledger.story("1") == story
+
+
+def test_the_latest_come_first(ledger: LedgerWriter) -> None:
+    ledger.enter(entry(job_id) for job_id in "1234")
+    for job_id, state in (("3", "failed"), ("1", "refused"), ("2", "done")):
+        ledger.change(job_id, state=state)
+        ledger.change(job_id, finished=f"at {'312'.index(job_id)}")
+    assert [one.id for one in ledger.latest("refused", "failed", limit=9)] == ["1", "3"]
+    assert [one.id for one in ledger.latest("refused", "failed", limit=1)] == ["1"]
+
+
+def test_the_next_of_an_inbox_is_the_highest_and_of_these_the_first(ledger: LedgerWriter) -> None:
+    ledger.enter([entry("1"), entry("2", priority=5), entry("3", priority=5)])
+    ledger.enter(
+        [entry("4", inbox="/other"), entry("0", state="claimed"), entry("9", state="done")]
+    )
+    assert ledger.heads(Held()) == {"/in": "2", "/other": "4"}
+    assert ledger.heads(Held(jobs=["2", "3"])) == {"/in": "1", "/other": "4"}
+    ledger.change("4", needs="gpu")
+    assert ledger.heads(Held(jobs=["4"])) == ledger.heads(Held(needs=["gpu"])) == {"/in": "2"}
+    assert ledger.heads(Held(outboxes=["/out"])) == {}
+
+
+def test_looking_for_the_next_job_does_not_go_through_all_that_were(ledger: LedgerWriter) -> None:
+    plan = ledger._rows(
+        "EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE inbox = ? AND state IN "
+        "('queued', 'running', 'ending', 'refusing', 'failing') "
+        "ORDER BY priority DESC, id LIMIT 1",
+        "/in",
+    )
+    assert ["jobs_in_turn" in row["detail"] for row in plan] == [True]
+
+
+def test_what_waits_for_an_outbox_is_named_in_part_and_counted(ledger: LedgerWriter) -> None:
+    ledger.enter(entry(job_id, place=f"p{job_id}") for job_id in "123")
+    ledger.enter([entry("4", outbox="/far"), entry("5", state="running")])
+    assert ledger.waiting("/out", 2) == ({"1": "p1", "2": "p2"}, 3)
+    assert ledger.waiting_count() == 4
+    assert list(ledger.open_jobs()) == ["1", "2", "3", "4", "5"]
+
+
+def test_names_that_are_no_text_are_written_out(ledger: LedgerWriter) -> None:
+    ledger.enter([entry("1", inbox="/latin\udce9")])
+    assert ledger.heads(Held()) == {"/latin\\udce9": "1"}

@@ -1,0 +1,62 @@
+"""Older ledgers are brought up to date, with a copy of each version left beside them."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.ledger_schema import MIGRATIONS, OPEN, migrate
+from stylewatch_daemon.ledger_writer import LedgerWriter
+from stylewatch_daemon.state import OURS
+
+NEXT = ("ALTER TABLE jobs ADD COLUMN colour TEXT", "CREATE INDEX by_colour ON jobs (colour)")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "ledger.sqlite3"
+    LedgerWriter.open(made).close()
+    return made
+
+
+def columns(path: Path) -> set[str]:
+    with sqlite3.connect(path) as connection:
+        return {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+
+
+def version(path: Path) -> int:
+    with sqlite3.connect(path) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_a_new_ledger_has_the_newest_version_and_no_copy(path: Path) -> None:
+    assert version(path) == len(MIGRATIONS)
+    assert list(path.parent.glob("*.bak")) == []
+
+
+def test_before_a_step_the_older_version_is_copied(path: Path) -> None:
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        migrate(connection, path, [*MIGRATIONS, NEXT])
+    backup = path.with_name("ledger.sqlite3.v1.bak")
+    assert (version(path), version(backup)) == (2, 1)
+    assert columns(path) - columns(backup) == {"colour"}
+
+
+def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(connection, path, [*MIGRATIONS, (NEXT[0], "CREATE nonsense")])
+    assert version(path) == 1
+    assert "colour" not in columns(path)
+
+
+def test_a_ledger_of_a_version_to_come_is_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(SettingsError, match="newer stylewatch"):
+        LedgerWriter.open(path)
+
+
+def test_the_states_of_open_jobs_are_the_same_to_sql_and_to_us() -> None:
+    assert repr(OURS) == OPEN

@@ -1,0 +1,114 @@
+"""The ledger is written as a whole or not at all, and kept only where that holds."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from tests.daemon.test_ledger import entry
+
+from stylewatch_daemon import ledger_writer, mounts
+from stylewatch_daemon.errors import OutputError, SettingsError
+from stylewatch_daemon.ledger_writer import LedgerWriter
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite3"
+
+
+def test_every_commit_is_synced_and_written_ahead(path: Path) -> None:
+    ledger = LedgerWriter.open(path)
+    pragmas = [ledger._rows(f"PRAGMA {name}")[0][0] for name in ("journal_mode", "synchronous")]
+    assert pragmas == ["wal", 2]
+
+
+def test_a_ledger_on_a_network_file_system_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mounts, "table", lambda: "1 0 0:1 / / rw - nfs4 server:/ rw")
+    with pytest.raises(SettingsError, match="network file system"):
+        LedgerWriter.open(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("damage", [b"this is no database", b"SQLite format 3\0" + b"\xff" * 4096])
+def test_a_damaged_ledger_is_named_and_left_as_it_is(damage: bytes, path: Path) -> None:
+    path.write_bytes(damage)
+    with pytest.raises(SettingsError, match=r"ledger\.sqlite3 is damaged .* was left as it is"):
+        LedgerWriter.open(path)
+    assert path.read_bytes() == damage
+
+
+def test_a_page_that_was_overwritten_is_found_at_the_start(path: Path) -> None:
+    ledger = LedgerWriter.open(path)
+    ledger.enter(entry(str(number), reason="x" * 500) for number in range(100))
+    ledger.close()
+    whole = path.read_bytes()
+    broken = whole[:8192] + b"\x5a" * 16384 + whole[8192 + 16384 :]
+    path.write_bytes(broken)
+    with pytest.raises(SettingsError, match="is damaged"):
+        LedgerWriter.open(path)
+    assert path.read_bytes() == broken
+
+
+def test_what_is_changed_together_is_undone_together(path: Path) -> None:
+    ledger = LedgerWriter.open(path)
+    ledger.enter([entry("1")])
+    with pytest.raises(RuntimeError), ledger.together():
+        ledger.change("1", reason="changed")
+        ledger.enter([entry("2")])
+        raise RuntimeError
+    assert [ledger.find(job_id) for job_id in "12"] == [entry("1"), None]
+
+
+def test_a_full_disk_is_told_and_nothing_is_changed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = LedgerWriter.open(path)
+    ledger.enter([entry("1")])
+
+    def full(connection: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_writer, "commit", full)
+        with pytest.raises(OutputError, match="disk is full"):
+            ledger.change("1", reason="changed")
+    assert ledger.find("1") == entry("1")
+    ledger.change("1", reason="changed")
+    assert ledger.find("1") == entry("1", reason="changed")
+
+
+def test_only_what_was_not_taken_is_withdrawn(path: Path) -> None:
+    ledger = LedgerWriter.open(path)
+    ledger.enter([entry("1"), entry("2", state="claimed")])
+    ledger.withdraw(["1", "2"])
+    assert ledger.ids("queued", "claimed") == {"1"}
+
+
+def test_a_job_that_is_entered_again_keeps_its_time_and_its_story(path: Path) -> None:
+    ledger = LedgerWriter.open(path)
+    ledger.enter([entry("1", state="claimed", entered="first")])
+    ledger.enter([entry("1", entered="later", priority=3)])
+    assert ledger.find("1") == entry("1", entered="first", priority=3)
+
+
+def test_what_was_kept_is_known_by_its_key_until_its_content_is_forgotten(path: Path) -> None:
+    ledger = LedgerWriter.open(path)
+    for key in ("a", "b"):
+        ledger.keep(key, f"content of {key}", [{"name": key}])
+    ledger.forget("content of a")
+    assert [ledger.kept(key) for key in "abc"] == [[], [{"name": "b"}], []]
+
+
+def test_jobs_that_ended_before_a_time_are_forgotten_and_counted(path: Path) -> None:
+    ledger = LedgerWriter.open(path)
+    ledger.enter(
+        [
+            entry("1", state="done", finished="2026-01-01T00:00:00+00:00"),
+            entry("2", state="failed", finished="2026-01-03T00:00:00+00:00"),
+            entry("3", state="queued"),
+        ]
+    )
+    assert ledger.expire("2026-01-02T00:00:00+00:00") == 1
+    assert [ledger.find(job_id) is None for job_id in "123"] == [True, False, False]

@@ -1,0 +1,52 @@
+"""How fast a painting gets on, and when it will be done."""
+
+import pytest
+
+from stylewatch_daemon.execute.contract import Progress, Staged, Started
+from stylewatch_daemon.pace import Clock, Pace
+from stylewatch_daemon.status import Running
+
+# 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
+STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5))
+
+
+def step(number: int, seconds: float) -> Progress:
+    return Progress(number, 15, (8, 8) if number <= 10 else (16, 16), 0.5, seconds)
+
+
+def test_the_time_left_goes_by_pixels_and_not_by_steps() -> None:
+    clock = Clock(STARTED)
+    assert clock.left(step(1, 3.0)) is None
+    # nine steps of 64 pixels took 5.76 s: a hundred pixels a second, and 1344 to go
+    assert clock.left(step(10, 3.0 + 5.76)) == pytest.approx((5 * 256) / 100)
+    assert clock.left(step(12, 3.0 + 5.76 + 5.12)) == pytest.approx((3 * 256) / 100)
+
+
+def test_at_the_end_no_time_is_left_to_tell() -> None:
+    clock = Clock(STARTED)
+    clock.left(step(1, 3.0))
+    assert clock.left(step(15, 9.0)) is None
+
+
+def test_what_runs_is_told_from_its_events() -> None:
+    pace = Pace("sea")
+    assert pace.running == Running("sea")
+    assert pace.hear("sea-2", STARTED) == Running("sea-2", 0, 15, device="cpu")
+    assert pace.hear("sea-2", step(1, 1.0)).seconds_left is None
+    running = pace.hear("sea-2", step(10, 10.0))
+    assert running == Running("sea-2", 10, 15, 0.5, (8, 8), running.seconds_left, "cpu")
+    assert running.seconds_left == pytest.approx(5 * 256 / 64)
+    assert pace.hear("sea-2", Staged("stages/10.png")) == running
+
+
+def test_what_goes_on_from_a_checkpoint_starts_at_its_step() -> None:
+    pace = Pace("sea")
+    running = pace.hear("sea", Started("sketch", "cpu", ((8, 8),), (10,), step=4))
+    assert (running.step, running.loss) == (4, None)
+
+
+def test_the_time_left_is_right_after_a_tenth_of_the_job() -> None:
+    clock = Clock(Started("sketch", "cpu", ((8, 8),), (100,)))
+    clock.left(step(1, 0.5))
+    tenth = Progress(10, 100, (8, 8), 0.5, 0.5 + 9 * 0.1)
+    assert clock.left(tenth) == pytest.approx(9.0, rel=0.01)

@@ -1,0 +1,122 @@
+"""The next job is the right one, and what stands in the way of some stops no others."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill
+
+from stylewatch_daemon import journal
+from stylewatch_daemon.dispatch import Outcome
+from stylewatch_daemon.journal import File, Journal
+from stylewatch_daemon.queue import PAUSE, PUT_OFF, RETRY, Queue
+from stylewatch_daemon.scan import Look
+from stylewatch_daemon.state import State, entry_of
+
+
+class Place:
+    """A queue with a clock that stands until it is moved, and no luck: all waits are longest."""
+
+    def __init__(self, root: Path, **weights: float) -> None:
+        self.root, self.state, self.now = root, State(root / "state"), 0.0
+        self.state.make()
+        by_path = {str(root / name): weight for name, weight in weights.items()}
+        self.queue = Queue(self.state, by_path, lambda: self.now, lambda: 1.0)
+
+    def add(self, job_id: str, inbox: str = "in", outbox: str = "out", **more: Any) -> Journal:
+        """A job that waits, called as its id."""
+        look, folder = Look(1, 2, 3), self.root / inbox
+        content = File("content", "a.jpg", folder / "a.jpg", look, own=True)
+        job = Journal(
+            job_id, job_id, folder, self.root / outbox, "archive", (content,), state="queued"
+        )
+        fill(self.state.jobs / job_id / "files", "a.jpg")
+        journal.save(job, self.state.jobs / job_id)
+        self.state.ledger.enter([entry_of(job, **more)])
+        return job
+
+    def run(self, count: int) -> list[str]:
+        """The next jobs, each of them done at once."""
+        done = []
+        for _ in range(count):
+            job = self.queue.next(again=True)
+            if job is not None:
+                self.queue.begun(job)
+                self.queue.ended(job, Outcome("done", job.id))
+                self.state.ledger.change(job.id, state="done")
+                done.append(job.id)
+        return done
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_the_higher_come_first_and_then_those_that_came_first(place: Place) -> None:
+    for job_id, priority in (("1", 0), ("2", 9), ("3", 9), ("4", -1)):
+        place.add(job_id, priority=priority)
+    assert place.run(5) == ["2", "3", "1", "4"]
+
+
+def test_inboxes_take_turns_by_weight_whatever_their_priorities(tmp_path: Path) -> None:
+    place = Place(tmp_path, hers=2.0, his=1.0)
+    for number in range(6):
+        place.add(f"1{number}", "hers")
+        place.add(f"2{number}", "his", priority=100)
+    begun = place.run(6)
+    assert len([job_id for job_id in begun if job_id < "2"]) == 4
+
+
+def test_a_job_that_crashed_waits_and_the_others_go_on(place: Place) -> None:
+    first = place.add("1")
+    place.add("2")
+    place.queue.ended(first, Outcome("again", "1", "it broke", 70))
+    assert place.queue.crashed_for() == RETRY.first
+    assert place.run(2) == ["2"]
+    place.now += RETRY.first
+    assert place.run(1) == ["1"]
+
+
+def test_what_needs_the_same_waits_and_then_another_job_tries(place: Place) -> None:
+    gone = place.add("1", needs="gpu")
+    place.add("2", needs="gpu")
+    place.add("3", needs="cpu")
+    place.queue.ended(gone, Outcome("paused", "1", "no gpu", 69))
+    assert place.run(2) == ["3"]
+    assert place.queue.next(again=False) is None
+    assert place.queue.soonest() == PAUSE.first
+    place.now += PAUSE.first
+    assert place.run(2) == ["2"]
+    place.now += PUT_OFF.first
+    assert place.run(1) == ["1"]
+
+
+def test_a_success_ends_the_waiting(place: Place) -> None:
+    first, second = place.add("1", needs="gpu"), place.add("2", needs="gpu")
+    place.queue.ended(first, Outcome("paused", "1", "no gpu", 69))
+    place.queue.ended(second, Outcome("done", "2"))
+    place.state.ledger.change("2", state="done")
+    place.add("3", needs="gpu")
+    assert place.run(2) == ["3"]
+
+
+def test_an_outbox_that_cannot_be_written_holds_its_jobs_and_no_others(place: Place) -> None:
+    fill(place.root, "out")
+    for job_id in ("1", "2"):
+        job = place.add(job_id)
+    place.add("3", outbox="other")
+    place.queue.ended(job, Outcome("paused", "2", "out cannot be written", 73))
+    assert place.run(2) == ["3"]
+
+
+def test_a_job_that_alone_cannot_be_written_holds_no_other(place: Place) -> None:
+    odd = place.add("1")
+    place.add("2")
+    place.queue.ended(odd, Outcome("paused", "1", "its name leads out of the outbox", 73))
+    assert place.run(2) == ["2"]
+
+
+def test_a_job_that_was_stopped_waits_for_nothing(place: Place) -> None:
+    place.queue.ended(place.add("1"), Outcome("stopped", "1"))
+    assert place.run(1) == ["1"]

@@ -1,0 +1,133 @@
+"""A job begins only where the disks have room for it, by what its recipe may write."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.daemon.disks import CAN_MOUNT, small_disk
+
+from stylewatch_daemon import space
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.execute import memo
+from stylewatch_daemon.job import Job
+from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.settings import JobSettings
+from stylewatch_painter import recipe_book
+from stylewatch_painter.recipe import Recipe
+from stylewatch_plugins import registry
+from stylewatch_plugins.contract import Style, Task, Wish
+
+MOST = 40_000_000
+
+
+def recipe(**changes: object) -> Recipe:
+    return recipe_book.change(recipe_book.find("devos"), changes)
+
+
+@pytest.mark.parametrize(
+    ("size", "pixels"),
+    [("640", 640**2), ("640x480", 640 * 480), ("0.25mp", 250_000), ("x400", 4 * 400**2),
+     ("300x", 4 * 300**2)],
+)  # fmt: skip
+def test_the_rule_for_the_size_bounds_the_pixels(size: str, pixels: float) -> None:
+    assert space.most_pixels(recipe(size=size).schedule) == pixels
+
+
+def test_no_painting_is_reckoned_larger_than_any_may_be() -> None:
+    wanted = [space.need(recipe(size=size), 1000) for size in ("640", "6400")]
+    assert wanted[0] == wanted[1]
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "steps"),
+    [({"kind": "adam"}, 3), ({"kind": "sgd", "rate": 1e-9}, 3),
+     ({"kind": "lbfgs", "history": 4}, 3), ({"kind": "lbfgs", "history": 2}, 5)],
+    ids=str,
+)  # fmt: skip
+def test_a_checkpoint_takes_what_was_reckoned_and_not_much_less(
+    optimiser: dict[str, object], steps: int, tmp_path: Path
+) -> None:
+    wanted = recipe(size="64", steps=steps, **{"schedule.optimiser": optimiser, "passes": ()})
+    picture = np.random.default_rng(7).uniform(0, 255, (64, 64, 3)).astype(np.float32)
+    task = Task(wanted, picture, (Style(picture[::-1].copy(), name="style-1"),))
+    torch = registry.load("torch", {"threads": 1})
+    for step in torch.paint(task, lambda: Wish.CHECKPOINT):
+        assert step.checkpoint is not None
+        memo.save(tmp_path / "checkpoint.npz", memo.Memo(step.checkpoint, {}))
+    written = (tmp_path / "checkpoint.npz").stat().st_size
+    reckoned = space.need(wanted, MOST).state / 2
+    assert reckoned / 4 - space.SLACK < written <= reckoned
+
+
+def test_stages_and_inputs_are_reckoned_as_if_nothing_made_them_smaller() -> None:
+    few, many = (space.need(recipe(size="100", steps=40, save_every=n), MOST) for n in (40, 10))
+    assert many.outbox - few.outbox == 3 * (100 * 100 * 3 + space.SLACK)
+    assert space.need(recipe(size="100", steps=40, save_every=40), MOST, 500) == space.Need(
+        few.outbox + 500, few.state
+    )
+
+
+def free_bytes(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let every disk have so many bytes free."""
+    real = os.statvfs
+
+    def statvfs(path: Path) -> os.statvfs_result:
+        seen = list(real(path))
+        seen[1], seen[4] = 1, count  # f_frsize, f_bavail
+        return os.statvfs_result(seen)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+
+
+def test_needs_on_one_disk_are_added_and_the_reserve_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs = [(tmp_path / "not" / "there", 600), (tmp_path, 400)]
+    free_bytes(monkeypatch, 1500)
+    space.check(needs, 500)
+    with pytest.raises(OutputError, match=r"1.5 kB free; .* 1.0 kB, .* 501 bytes: .* 1 bytes more"):
+        space.check(needs, 501)
+
+
+def test_what_a_job_has_written_already_need_not_be_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "job").mkdir()
+    (tmp_path / "content.jpg").write_bytes(bytes(10_000))
+    settings = JobSettings(size="100", steps=4)
+    service = ServiceSettings((), tmp_path, free_bytes=0)
+    job = Job("1", "job", tmp_path / "job", tmp_path / "out", tmp_path / "content.jpg", (),
+              after="archive", moved=(tmp_path / "content.jpg",))  # fmt: skip
+    wanted = space.need(settings.resolve(), MOST, 10_000)
+    free_bytes(monkeypatch, wanted.outbox + wanted.state - 1)
+    with pytest.raises(OutputError, match="once 1 bytes more are free"):
+        space.check_job(job, "job", settings, service)
+    (tmp_path / "out" / "job" / "stages").mkdir(parents=True)
+    (tmp_path / "out" / "job" / "stages" / "1.png").write_bytes(b"x")
+    space.check_job(job, "job", settings, service)
+    with pytest.raises(OutputError):
+        space.check_job(job, None, settings, service)
+    (tmp_path / "job" / "checkpoint.npz").write_bytes(b"x")
+    space.check_job(job, None, settings, service)
+
+
+@pytest.mark.parametrize("disk", ["tmpfs" if CAN_MOUNT else "the test's own"])
+def test_each_disk_is_asked_for_itself(disk: str, tmp_path: Path) -> None:
+    if disk == "tmpfs":
+        with small_disk(tmp_path / "small", 256) as small:
+            assert space.free(small / "not" / "there") == 256 << 10
+            space.check([(small, 200 << 10), (tmp_path, 200 << 10)], 0)
+            with pytest.raises(OutputError, match="small has 262 kB free"):
+                space.check([(small, 200 << 10), (tmp_path, 1)], 100 << 10)
+    else:
+        assert space.free(tmp_path) > 0
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2_340_000, "2.3 MB"), (12e6, "12 MB"),
+     (5.04e9, "5.0 GB")],
+)  # fmt: skip
+def test_bytes_are_told_as_people_say_them(count: float, told: str) -> None:
+    assert space.amount(count) == told

@@ -1,0 +1,141 @@
+"""A throw-away machine with a real systemd: an overlay of this one's root, booted in nspawn."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 90.0
+"""Seconds that anything may take."""
+
+UP = ("running", "degraded")
+"""What systemd calls itself once it has started everything; the second, but for some unit."""
+
+LOCKED_IN = ("ProtectSystem=strict", "PrivateUsers=yes", "PrivateNetwork=yes",
+             "SystemCallFilter=@system-service")  # fmt: skip
+"""What a kernel must let a unit have, that the service be tried at all."""
+
+
+class Machine:
+    """The machine whose first process is `leader` here; `root` is its root."""
+
+    def __init__(self, root: Path, leader: int) -> None:
+        self.root = root
+        self._leader = leader
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """What a command prints there."""
+        enter = ["nsenter", "--target", str(self._leader), "--all", "--"]
+        ended = subprocess.run(
+            [*enter, *words], check=False, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        if check and ended.returncode != 0:
+            raise AssertionError(f"{words}: exit code {ended.returncode}\n{ended.stdout}")
+        return ended.stdout.strip()
+
+    def property(self, name: str) -> str:
+        """A property of the service."""
+        return self.run("systemctl", "show", "stylewatch", "--value", f"--property={name}")
+
+    def log(self) -> str:
+        """What the service logged."""
+        return self.run("journalctl", "--unit=stylewatch", "--no-pager", "--output=cat")
+
+    def receipt(self, job: str) -> dict[str, Any]:
+        """The receipt of a job that is done."""
+        path = self.root / "srv/stylewatch/outbox" / job / "receipt.json"
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    def until(self, what: str, holds: Callable[[], object]) -> None:
+        """Wait until something holds."""
+        began = time.monotonic()
+        while not holds():
+            if time.monotonic() - began > PATIENCE:
+                raise AssertionError(f"in vain waited for: {what}\n{self.log()[-4000:]}")
+            time.sleep(0.1)
+        print(f"  {what} ({time.monotonic() - began:.1f} s)", flush=True)
+
+
+def obstacle() -> str | None:
+    """Why no machine can be booted here; None where one can, as far as is known beforehand."""
+    if os.geteuid() != 0:
+        return "it takes root"
+    missing = [
+        name for name in ("systemd-nspawn", "nsenter", "mount") if shutil.which(name) is None
+    ]
+    missing += [] if Path("/lib/systemd/systemd").exists() else ["systemd"]
+    return f"{', '.join(missing)} is not installed" if missing else None
+
+
+@contextmanager
+def booted() -> Iterator[Machine]:
+    """A machine that is up; OSError or CalledProcessError where the kernel does not let us."""
+    base = Path(tempfile.mkdtemp(prefix="stylewatch-boot-"))
+    root = base / "root"
+    try:
+        _run("mount", "-t", "tmpfs", "tmpfs", str(base))
+        for name in ("root", "up", "work"):
+            (base / name).mkdir()
+        layers = f"lowerdir=/,upperdir={base / 'up'},workdir={base / 'work'}"
+        _run("mount", "-t", "overlay", "overlay", "-o", layers, str(root))
+        with _up(root) as machine:
+            yield machine
+    finally:
+        for mount in (root, base):
+            subprocess.run(["umount", "--lazy", str(mount)], check=False, capture_output=True)
+        base.rmdir()
+
+
+@contextmanager
+def _up(root: Path) -> Iterator[Machine]:
+    words = [
+        "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network",
+        f"--directory={root}", f"--machine=stylewatch-{os.getpid()}", "--boot",
+        "systemd.unit=multi-user.target",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as nspawn:
+        try:
+            machine = Machine(root, _leader(nspawn))
+            _wait_for(machine)
+            yield machine
+            machine.run("systemctl", "poweroff", check=False)
+            nspawn.wait(PATIENCE)
+        finally:
+            nspawn.kill()
+
+
+def _leader(nspawn: "subprocess.Popen[bytes]") -> int:
+    """The first process of the new machine, once it is there."""
+    children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children")
+    for _ in range(100):
+        if nspawn.poll() is not None:
+            break
+        if found := children.read_text(encoding="ascii").split():
+            return int(found[0])
+        time.sleep(0.1)
+    raise OSError("systemd-nspawn did not start")
+
+
+def _wait_for(machine: Machine) -> None:
+    began = time.monotonic()
+    while machine.run("systemctl", "is-system-running", check=False) not in UP:
+        if time.monotonic() - began > PATIENCE:
+            raise OSError(f"the machine was not up after {PATIENCE:.0f} s")
+        time.sleep(0.1)
+    locked = [f"--property={one}" for one in LOCKED_IN]
+    if told := machine.run("systemd-run", "--quiet", "--wait", *locked, "true", check=False):
+        raise OSError(f"no unit can be locked in on it: {told}")
+
+
+def _run(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True)
