@@ -17,6 +17,9 @@ PATIENCE = 90.0
 UP = ("running", "degraded")
 """What systemd calls itself once it has started everything; the second, but for some unit."""
 
+FRESH = ("/tmp", "/run", "/dev", "/var/tmp")
+"""Folders that a booted system has of its own: nothing of ours in them is there."""
+
 LOCKED_IN = ("ProtectSystem=strict", "PrivateUsers=yes", "PrivateNetwork=yes",
              "SystemCallFilter=@system-service")  # fmt: skip
 """What a kernel must let a unit have, that the service be tried at all."""
@@ -72,7 +75,11 @@ def obstacle() -> str | None:
         name for name in ("systemd-nspawn", "nsenter", "mount") if shutil.which(name) is None
     ]
     missing += [] if Path("/lib/systemd/systemd").exists() else ["systemd"]
-    return f"{', '.join(missing)} is not installed" if missing else None
+    if missing:
+        return f"{', '.join(missing)} is not installed"
+    here = Path(__file__).resolve()
+    hidden = [folder for folder in FRESH if here.is_relative_to(folder)]
+    return f"a booted system has a {hidden[0]} of its own, and this lies in it" if hidden else None
 
 
 @contextmanager
