@@ -6,7 +6,7 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-systemd fmt bench clean
+.PHONY: run test test-systemd faults fmt bench clean
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/portrait
@@ -23,6 +23,9 @@ test: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest
+
+faults: $(READY)
+	$(BIN)/python -m tests.line.faults
 
 test-systemd: $(READY)
 	$(BIN)/python -m tests.systemd.boot

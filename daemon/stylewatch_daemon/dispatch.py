@@ -7,12 +7,13 @@ crash takes up what was cut off: inputs archived, then the receipt, then the job
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from stylewatch_daemon import job_settings
 from stylewatch_daemon.attempt import OnEvent, Try, crashes
 from stylewatch_daemon.errors import DaemonError, InputError, OutputError, SettingsError
-from stylewatch_daemon.execute.contract import Done, End, Event, Order, Refused, Stopped
+from stylewatch_daemon.execute.contract import Done, End, Event, Order, Refused, Stopped, Wanted
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs
 from stylewatch_daemon.reporter import Reporter
@@ -20,13 +21,15 @@ from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.state import State
 
 OUR_FAULT = 70
+CANCELLED = "cancelled"
+"""The reason that is left beside the pictures of a job that people ended."""
 
 
 class Executor(Protocol):
     """Where jobs are painted."""
 
-    def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
-        """The events of `order`, exactly one End last; Stopped soon after `stopping()`."""
+    def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
+        """The events of `order`, exactly one End last, and soon once something is `wanted()`."""
         ...
 
     def close(self) -> None:
@@ -41,7 +44,7 @@ class Outcome:
     `again`: it crashed, and is to be tried again after a time.
     """
 
-    kind: Literal["done", "refused", "failed", "paused", "stopped", "again"]
+    kind: Literal["done", "refused", "failed", "cancelled", "paused", "stopped", "again"]
     job: str
     reason: str = ""
     exit_code: int = 0
@@ -73,6 +76,8 @@ class Dispatcher:
             return self._finish(journal)
         if journal.state in ("refusing", "failing"):
             return self._refuse(journal)
+        if self._is_cancelled(journal):
+            return self.state.save(journal, state="refusing", reason=CANCELLED)
         if crashes(journal.attempts) >= self.settings.attempts:
             reason = journal.attempts[-1].reason or "the daemon or its worker was killed"
             reason = f"tried {len(journal.attempts)} times, the last time: {reason}"
@@ -91,7 +96,8 @@ class Dispatcher:
             return self._paused(one.journal, error)
         try:
             # Closed whatever happens: a worker must not paint on for a job that was given up.
-            with closing(self.executor.run(order, self.stopping)) as events:
+            wanted = partial(self._wanted, one.journal)
+            with closing(self.executor.run(order, wanted)) as events:
                 end = one.run(events, on_event)
         except OSError as error:
             with suppress(OSError):  # else it counts as cut off, which is bearable
@@ -103,10 +109,12 @@ class Dispatcher:
         name = one.name
         if isinstance(end, Done):
             with self.state.ledger.together():
-                one.end("done", state="ending")
+                one.end(end.receipt.get("state", "done"), state="ending")
                 entry = self.state.ledger.find(one.journal.id)
                 entered = entry.inputs if entry is not None else ()
                 self.state.ledger.change(one.journal.id, inputs=_digests(end.receipt, entered))
+        elif self._is_cancelled(one.journal):
+            one.end(CANCELLED, CANCELLED, state="refusing")
         elif isinstance(end, Refused):
             one.end("refused", end.reason, state="refusing")
         elif isinstance(end, Stopped) or self.stopping():
@@ -148,13 +156,29 @@ class Dispatcher:
         outbox.clear(journal.id)
         if journal.place is not None:
             outbox.drop_empty(journal.place)
-        failed = journal.state == "failing"
-        self.state.finish(journal, "failed" if failed else "refused")
-        if failed:
+        if journal.state == "failing":
+            self.state.finish(journal, "failed")
             self.reporter.failed(name, journal.reason, "", for_good=True)
             return Outcome("failed", name, journal.reason, OUR_FAULT)
+        if self._is_cancelled(journal):
+            self.state.finish(journal, "cancelled")
+            self.reporter.cancelled(name, folder)
+            return Outcome("cancelled", name)
+        self.state.finish(journal, "refused")
         self.reporter.refused(name, journal.reason, folder)
         return Outcome("refused", name, journal.reason, InputError.exit_code)
+
+    def _is_cancelled(self, journal: Journal) -> bool:
+        return self.state.ledger.wish(journal.id) == "cancel"
+
+    def _wanted(self, journal: Journal) -> Wanted:
+        """What is wanted of the job now; where we leave, what can wait does."""
+        wish = self.state.ledger.wish(journal.id)
+        if wish == "cancel":
+            return "cancel"
+        if self.stopping():
+            return "stop"
+        return "finish" if wish == "finish" else ""
 
     def _paused(self, journal: Journal, error: OSError) -> Outcome:
         name, reason = journal.place or journal.name, _in_words(error)

@@ -63,6 +63,8 @@ class Entry:
     needs: str = ""
     finished: str | None = None
     settings: Mapping[str, Any] | None = None
+    wish: str = ""
+    """What people ask of it, until it is at its end: `cancel`, `finish`."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ class Ledger:
             for row in self._rows(query, job):
                 return _entry(row)
         return None
+
+    def wish(self, job_id: str) -> str:
+        """What people ask of a job; empty where that is nothing."""
+        rows = self._rows("SELECT wish FROM jobs WHERE id = ?", job_id)
+        return next((str(row["wish"]) for row in rows), "")
 
     def story(self, job_id: str) -> tuple[Attempt, ...]:
         """The attempts at a job, the first one first."""

@@ -67,6 +67,8 @@ MIGRATIONS: tuple[Migration, ...] = (
         """,
         "CREATE INDEX kept_by_content ON kept (content)",
     ),
+    # What people ask of a job that is not at its end: to cancel it, or to finish it early.
+    ("ALTER TABLE jobs ADD COLUMN wish TEXT NOT NULL DEFAULT ''",),
 )
 
 
@@ -85,7 +87,7 @@ def migrate(
             f"this one knows {len(migrations)}): install that one again"
         )
     for version in range(found, len(migrations)):
-        if version:
+        if found:
             _back_up(connection, path.with_name(f"{path.name}.v{version}.bak"))
         _step(connection, migrations[version], version + 1)
 

@@ -72,7 +72,7 @@ class LedgerWriter(Ledger):
                 raise
 
     def enter(self, entries: Iterable[Entry]) -> None:
-        """Enter jobs; of one that is there already, how it stands is replaced."""
+        """Enter jobs; how one stands that is there already is replaced."""
         with self.together():
             for entry in entries:
                 row = {**asdict(entry), "inputs": json.dumps(entry.inputs)}
@@ -132,7 +132,7 @@ class LedgerWriter(Ledger):
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
         columns, places = ", ".join(row), ", ".join("?" * len(row))
         updates = ", ".join(
-            f"{column} = excluded.{column}" for column in row if column != "entered"
+            f"{column} = excluded.{column}" for column in row if column not in ("entered", "wish")
         )
         key = {"jobs": "id", "attempts": "job, number", "kept": "key"}[table]
         self._write(

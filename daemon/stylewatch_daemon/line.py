@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stylewatch_daemon.asked import Asked
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.control import Control
@@ -57,6 +58,8 @@ class Line:
         self._state, self._executor = state, executor
         self._boards: dict[Path, Board] = {}
         self.control = Control(state.root, reporter)
+        asked = Asked(state, reporter, lambda: self._job, self._cancel)
+        self.control.acts |= {"cancel": asked.cancel, "finish": asked.finish}
         self.publisher = Publisher(state.root, self._clock)
         self._expiry = Expiry(lambda: state.ledger, self._clock)
         self._claimer = Claimer(state, lambda job_file: wishes(self._settings, job_file))
@@ -172,6 +175,13 @@ class Line:
         self.tell()
         outcome = self._dispatcher.run(job, on_event)
         self._running, self._job = None, ""
+        self.queue.ended(job, outcome)
+        self._remember(job, outcome)
+        self.tell()
+
+    def _cancel(self, job: Journal) -> None:
+        """Bring a job that waits, and is not wanted any more, to its end."""
+        outcome = self._dispatcher.run(job, lambda name, event: None)
         self.queue.ended(job, outcome)
         self._remember(job, outcome)
         self.tell()

@@ -43,6 +43,9 @@ class Reporter:
     def refused(self, job: str, reason: str, folder: Path) -> None:
         """The input cannot be painted; it lies in `folder` with the reason."""
 
+    def cancelled(self, job: str, folder: Path) -> None:
+        """The job was ended as people asked; what was dropped lies in `folder`."""
+
     def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
         """A try went wrong by a fault of ours; `for_good`: there will be no other."""
 

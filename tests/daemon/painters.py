@@ -14,6 +14,7 @@ from stylewatch_daemon.execute.contract import (
     Staged,
     Started,
     Stopped,
+    Wanted,
 )
 
 Ending = Refused | Failed | OSError | None
@@ -32,16 +33,18 @@ class Painter:
     started_at: list[int] = field(default_factory=list)
     closed: int = 0
 
-    def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
+    def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
         self.orders.append(order)
         assert order.checkpoint is not None
         first = 1 if order.checkpoint.exists() else 0
         self.started_at.append(first)
         yield Started("fake", "cpu", ((4, 4),), steps_at=(2,), step=first)
         for step in range(first + 1, 3):
-            if stopping():
+            if (asked := wanted()) in ("stop", "cancel"):
                 yield Stopped(step - 1)
                 return
+            if asked == "finish":
+                break
             yield Progress(step, 2, (4, 4), loss=1 / step, seconds=step)
             yield from self.leave(order, f"stages/{step}.png")
             durable.write(order.checkpoint, b"after step 1")

@@ -34,10 +34,14 @@ ARCHIVED = {f"job/inputs/{name}": f"job/{name}" for name in ("content.jpg", "sty
 
 
 class Told(Reporter):
-    """Notes how tries failed."""
+    """Notes how tries failed; calls `on_stage` for each file that is published."""
 
     def __init__(self) -> None:
         self.failures: list[tuple[str, bool]] = []
+        self.on_stage: Callable[[], object] = lambda: None
+
+    def staged(self, job: str, path: Path) -> None:
+        self.on_stage()
 
     def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
         self.failures.append((trace, for_good))
@@ -55,6 +59,10 @@ class Place:
         files = scan(root / "in").files
         (one,) = pair(root / "in", files, {}).complete
         Claimer(self.state).take(one, files, Terms(root / "in", self.outbox, after), "1")
+
+    def asks_once_begun(self, wish: str) -> None:
+        """Have someone ask this of the job when its first stage is there."""
+        self.told.on_stage = lambda: self.state.ledger.change("1", wish=wish)
 
     def run(self, **settings: Any) -> Outcome:
         service = ServiceSettings((), self.state.root, job=JobSettings(**settings))
@@ -162,6 +170,46 @@ def test_a_job_that_was_told_to_stop_goes_on_later(tmp_path: Path) -> None:
     assert place.painter.started_at == [0, 1]
 
 
+def test_a_job_that_is_cancelled_on_its_way_gives_back_what_was_dropped(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.asks_once_begun("cancel")
+    assert place.run() == Outcome("cancelled", "job")
+    seen = tree(place.outbox)
+    assert seen == {
+        "_refused/job/content.jpg": "job/content.jpg",
+        "_refused/job/style.jpg": "job/style.jpg",
+        "_refused/job/reason.txt": "cancelled\n",
+        "job/stages/1.png": PAINTED["job/stages/1.png"],
+    }
+    assert waiting(place.state) == []
+    assert place.state.ledger.counts()["cancelled"] == 1
+
+
+@pytest.mark.parametrize("ending", [BROKEN, Refused("no picture"), Failed("no device", 69)])
+def test_however_its_attempt_ends_what_is_cancelled_is_not_tried_again(
+    tmp_path: Path, ending: Ending
+) -> None:
+    place = Place(tmp_path, ending)
+    place.asks_once_begun("cancel")
+    assert place.run() == Outcome("cancelled", "job")
+    assert len(place.painter.orders) == 1
+
+
+def test_a_job_that_is_cancelled_before_it_began_is_not_begun(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.state.ledger.change("1", wish="cancel")
+    assert place.run() == Outcome("cancelled", "job")
+    assert place.painter.orders == []
+    assert "job" not in [path.name for path in place.outbox.iterdir()]
+
+
+def test_a_job_that_is_finished_on_its_way_is_done(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.asks_once_begun("finish")
+    assert place.run() == Outcome("done", "job")
+    assert PAINTED.keys() - tree(place.outbox).keys() == {"job/stages/2.png"}
+
+
 def test_a_worker_that_dies_while_everything_stops_is_no_fault_of_the_job(tmp_path: Path) -> None:
     place = Place(tmp_path, Failed("the worker died"))
     place.stopping = lambda: bool(place.painter.orders and not place.painter.endings)
@@ -190,5 +238,27 @@ def test_killed_at_any_change_a_job_ends_once_and_whole(
         else:
             refused = {name for name in seen if name.startswith("_refused")}
             assert len(refused) == 3, f"killed at change {change}: {refused}"
+        if not died():
+            break
+
+
+def test_killed_at_any_change_a_job_is_cancelled_once_and_given_back_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    for change in count(1):
+        place = Place(tmp_path / str(change))
+        place.state.ledger.change("1", wish="cancel")
+        with killed_at(change) as died:
+            place.run()
+        place.state.close()
+        while waiting(place.state):
+            place.run()
+        assert place.painter.orders == []
+        assert set(tree(place.outbox)) == {
+            "_refused/job/content.jpg", "_refused/job/style.jpg", "_refused/job/reason.txt"
+        }, f"killed at change {change}"  # fmt: skip
+        assert place.state.ledger.counts()["cancelled"] == 1
+        place.state.close()
         if not died():
             break

@@ -38,8 +38,10 @@ def test_a_new_ledger_has_the_newest_version_and_no_copy(path: Path) -> None:
 def test_before_a_step_the_older_version_is_copied(path: Path) -> None:
     with sqlite3.connect(path, isolation_level=None) as connection:
         migrate(connection, path, [*MIGRATIONS, NEXT])
-    backup = path.with_name("ledger.sqlite3.v1.bak")
-    assert (version(path), version(backup)) == (2, 1)
+    newest = len(MIGRATIONS)
+    (backup,) = path.parent.glob("*.bak")
+    assert backup.name == f"ledger.sqlite3.v{newest}.bak"
+    assert (version(path), version(backup)) == (newest + 1, newest)
     assert columns(path) - columns(backup) == {"colour"}
 
 
@@ -47,8 +49,18 @@ def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     with pytest.raises(sqlite3.OperationalError):
         migrate(connection, path, [*MIGRATIONS, (NEXT[0], "CREATE nonsense")])
-    assert version(path) == 1
+    assert version(path) == len(MIGRATIONS)
     assert "colour" not in columns(path)
+
+
+def test_the_first_ledger_there_was_is_brought_to_the_newest_version(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        migrate(connection, path, MIGRATIONS[:1])
+    ledger = LedgerWriter.open(path)
+    assert ledger.wish("no such job") == ""
+    ledger.close()
+    assert (version(path), version(path.with_name(f"{path.name}.v1.bak"))) == (len(MIGRATIONS), 1)
 
 
 def test_a_ledger_of_a_version_to_come_is_left_alone(path: Path) -> None:

@@ -10,7 +10,7 @@ from tests.daemon.faults import fill
 from tests.daemon.painters import Painter
 
 from stylewatch_daemon.bell import Bell
-from stylewatch_daemon.execute.contract import Event, Order
+from stylewatch_daemon.execute.contract import Event, Order, Wanted
 from stylewatch_daemon.line import Line
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.rounds import Rounds
@@ -125,8 +125,8 @@ class Stopped(Painter):
     bell: Bell
     drop: Callable[[], object]
 
-    def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
-        for event in super().run(order, stopping):
+    def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
+        for event in super().run(order, wanted):
             self.bell.stop()
             self.drop()
             yield event
@@ -152,9 +152,9 @@ def test_new_settings_wait_for_the_end_of_the_job(tmp_path: Path, hears: socket.
     fill(tmp_path / "in", *PAIR)
 
     class Reloads(Painter):
-        def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
+        def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
             place.bell.reload()
-            yield from super().run(order, stopping)
+            yield from super().run(order, wanted)
 
     place = Place(tmp_path, hears, Reloads())
     place.rounds.manager.ping_every = None

@@ -19,7 +19,7 @@ from stylewatch_daemon import service
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import SettingsError, UnavailableError
-from stylewatch_daemon.execute.contract import Event, Failed, Order, Refused
+from stylewatch_daemon.execute.contract import Event, Failed, Order, Refused, Wanted
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.rounds import AT_LEAST
 from stylewatch_daemon.service import InboxSettings, ServiceSettings, Summary, once, watch
@@ -140,8 +140,8 @@ class Stopping(Painter):
         super().__init__()
         self._bell, self._after = bell, after
 
-    def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
-        for event in super().run(order, stopping):
+    def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
+        for event in super().run(order, wanted):
             yield event
             if len(self.orders) == self._after:
                 self._bell.stop()
@@ -168,8 +168,8 @@ def test_a_pair_that_comes_while_another_is_painted_is_taken_at_once(tmp_path: P
     bell, taken = Bell(), []
 
     class Slow(Painter):
-        def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
-            for event in super().run(order, stopping):
+        def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
+            for event in super().run(order, wanted):
                 if len(self.orders) == 1 and not list(tmp_path.glob("in/b/*")):
                     fill(tmp_path / "in", "b/content.jpg", "b/style.jpg")
                 bell.ring()

@@ -12,6 +12,8 @@ ANSWERS_WITHIN = 5.0
 
 LOOK_EVERY = 0.02
 
+LATER = "asked; the daemon has not answered yet, and will as soon as it can"
+
 
 def pause(config_file: options.Config = None, state: StateFolder = None) -> None:
     """Let the daemon begin nothing new; what it paints is finished. Holds over restarts."""
@@ -36,13 +38,13 @@ def _ask(here: Daemon, verb: str, acted: str) -> None:
     request = here.ask(verb)
     if not here.is_at_work():
         say(f"noted for the next start: no daemon is at work with {here.state}")
-    elif _is_gone(request):
+    elif is_gone(request):
         say(acted)
     else:
-        say("asked; the daemon has not answered yet, and will as soon as it can")
+        say(LATER)
 
 
-def _is_gone(request: Path) -> bool:
+def is_gone(request: Path) -> bool:
     """Whether the daemon acted in time."""
     until = time.monotonic() + ANSWERS_WITHIN
     while request.exists():

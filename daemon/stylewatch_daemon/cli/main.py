@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon.cli import control, lists, service, settings, weights
+from stylewatch_daemon.cli import control, jobs, lists, service, settings, weights
 from stylewatch_daemon.cli.doctor import doctor
 from stylewatch_daemon.cli.exits import BY_SIGNAL, INTERRUPTED, USAGE, code_of, sentence_of
 from stylewatch_daemon.cli.prune import prune
@@ -32,6 +32,8 @@ app.command()(run)
 app.command()(render)
 for command in (submit, status, show, control.pause, control.resume, control.drain):
     app.command()(command)
+app.command()(jobs.finish)
+app.command()(jobs.cancel)
 app.command()(lists.recipes)
 app.command()(lists.backends)
 app.command()(lists.devices)

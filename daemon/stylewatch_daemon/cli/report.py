@@ -86,6 +86,11 @@ class Report(Reporter):
         self._end(job)
         self._log.error("refused: %s; it lies in %s", reason, folder, extra={"job": job})
 
+    def cancelled(self, job: str, folder: Path) -> None:
+        """The job was ended as people asked; what was dropped lies in `folder`."""
+        self._end(job)
+        self._log.info("cancelled; what was dropped lies in %s", folder, extra={"job": job})
+
     def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
         """A try went wrong by a fault of ours; `for_good`: it was the last."""
         self._end(job)

@@ -50,13 +50,20 @@ def show(
 def story_of(here: Daemon, job: str) -> Story:
     """All that is known of `job`; raises UsageError where there is none, with the nearest name."""
     with here.ledger() as ledger:
-        entry = ledger.find(job) if ledger else None
-        if ledger is None or entry is None:
-            raise UsageError(_unknown(job, ledger))
-        story = {**asdict(entry), "attempts": [asdict(one) for one in ledger.story(entry.id)]}
+        entry = entry_of(ledger, job)
+        attempts = ledger.story(entry.id) if ledger else ()
+        story = {**asdict(entry), "attempts": [asdict(one) for one in attempts]}
     said = (here.published() or {}).get("running", []) if here.is_at_work() else []
     story["running"] = next((one for one in said if one["job"] == entry.place), None)
     return {**story, "receipt": _receipt(entry)}
+
+
+def entry_of(ledger: Ledger | None, job: str) -> Entry:
+    """What the `ledger` has of `job`; raises UsageError where that is nothing."""
+    entry = ledger.find(job) if ledger else None
+    if entry is None:
+        raise UsageError(_unknown(job, ledger))
+    return entry
 
 
 def _unknown(job: str, ledger: Ledger | None) -> str:

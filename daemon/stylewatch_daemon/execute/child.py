@@ -6,21 +6,29 @@ It leaves at once when the supervisor is gone, so that no two of them ever write
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, Final
+from typing import Any
 
 from filelock import FileLock
 
-from stylewatch_daemon.execute.contract import Done, Event, Failed, Order, Refused, Stopped
+from stylewatch_daemon.execute.contract import (
+    Done,
+    Event,
+    Failed,
+    Order,
+    Refused,
+    Stopped,
+    Wanted,
+)
 from stylewatch_daemon.execute.ends import as_end
 from stylewatch_plugins.contract import Wish
 
-STOP: Final = "stop"
-"""What the supervisor says to end an order at its next step."""
+_ENDS: Mapping[Wanted, Wish] = {"stop": Wish.STOP, "finish": Wish.FINISH, "cancel": Wish.STOP}
+"""What the supervisor says to end an order at its next step, as a backend hears of it."""
 
 Work = Callable[[Order, Callable[[], Wish]], Iterator[Event]]
 
@@ -36,19 +44,22 @@ def serve(orders: Connection, work: str, lock: Path) -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     with FileLock(lock):
         while (order := _receive(orders)) is not None:
-            if order != STOP:  # said after the end of the order that it was meant for
+            if isinstance(order, Order):  # else a wish that came after its order's end
                 _serve_one(orders, order, work)
 
 
 def _serve_one(orders: Connection, order: Order, work: str) -> None:
     """Send the events of one order, exactly one End last."""
-    stopping = False
+    asked = Wish.GO_ON
 
     def wish() -> Wish:
-        nonlocal stopping
-        while not stopping and orders.poll():
-            stopping = _receive(orders) in (STOP, None)
-        return Wish.STOP if stopping else Wish.GO_ON
+        nonlocal asked
+        gone = False
+        while not gone and orders.poll():  # what was said last holds
+            said = _receive(orders)
+            gone = said is None
+            asked = _ENDS.get(said, Wish.STOP)
+        return asked
 
     try:
         paint: Work = resolve_name(work)

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stylewatch_daemon.settings import JobSettings
+
+Wanted = Literal["", "stop", "finish", "cancel"]
+"""What is asked of an attempt on its way: nothing; to keep a checkpoint and stop; to make of the
+picture as it stands the final one; to stop, since nobody wants it any more."""
 
 
 @dataclass(frozen=True)

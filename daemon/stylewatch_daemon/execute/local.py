@@ -17,6 +17,7 @@ from stylewatch_daemon.execute.contract import (
     Order,
     Refused,
     Stopped,
+    Wanted,
 )
 from stylewatch_daemon.execute.patience import Patience
 
@@ -55,12 +56,12 @@ class Local:
         self._process: BaseProcess | None = None
         self._orders: Connection | None = None
 
-    def run(self, order: Order, stopping: Callable[[], bool]) -> Generator[Event, None, None]:
+    def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
         """The events of `order` as they come, exactly one End last.
 
-        While the worker is silent, there is an Alive every ASK_EVERY seconds. Once `stopping()`
-        says so, it is asked to keep a checkpoint and stop. Whoever closes this generator before
-        its End kills the worker.
+        While the worker is silent, there is an Alive every ASK_EVERY seconds. What is `wanted()`
+        is passed on to it when that changes. Whoever closes this generator before its End kills
+        the worker.
         """
         process, orders = self._ready()
         patience = Patience(order.step_timeout_s)
@@ -68,9 +69,9 @@ class Local:
         try:
             orders.send(order)
             while not (ended or hung):
-                if stopping() and not patience.hurried:
-                    patience.hurried = True
-                    orders.send("stop")
+                if (now := wanted()) and now != patience.asked:
+                    patience.asked = now
+                    orders.send(now)
                 if not wait([orders, process.sentinel], ASK_EVERY):
                     hung = patience.waited(ASK_EVERY)
                     yield Alive()

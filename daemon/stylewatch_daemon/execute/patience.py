@@ -4,14 +4,14 @@ from collections import deque
 from itertools import accumulate
 from statistics import median
 
-from stylewatch_daemon.execute.contract import Alive, Event, Progress, Started
+from stylewatch_daemon.execute.contract import Alive, Event, Progress, Started, Wanted
 
 AT_LEAST = 60.0
 """Seconds that any step may take, where no other number is set."""
 
 SLOWER = 10
 """How many times longer than the median a step may take; and how many times the limit of a
-step loading, the first step at a size, and writing a checkpoint may take."""
+step loading, the first step at a size, and writing a checkpoint or the final files may take."""
 
 REMEMBERED = 25
 """Of how many steps the median is taken."""
@@ -27,8 +27,8 @@ class Patience:
 
     def __init__(self, step_timeout_s: float | None) -> None:
         self.silent = 0.0
-        self.hurried = False
-        """Told to stop: a job that makes no step yet has nothing to keep."""
+        self.asked: Wanted = ""
+        """Told to end: a job that makes no step yet has nothing to keep."""
         self._given = step_timeout_s
         self._long = True
         self._saving = False
@@ -54,7 +54,7 @@ class Patience:
     def limit(self) -> float:
         """Seconds that it may be silent now."""
         step = self._given or max(AT_LEAST, SLOWER * median(self._steps or [0.0]))
-        if self._saving or (self._long and not self.hurried):
+        if self._saving or self.asked == "finish" or (self._long and not self.asked):
             return max(step, SLOWER * (self._given or AT_LEAST))
         return step
 

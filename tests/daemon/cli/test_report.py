@@ -30,6 +30,7 @@ def a_day(reporter: Reporter) -> None:
     reporter.staged("sea", OUT / "sea/losses.csv")
     reporter.done("sea", OUT / "sea")
     reporter.refused("text", "it holds text", OUT / "_refused/text")
+    reporter.cancelled("fog", OUT / "_refused/fog")
     reporter.job_started("bad", STARTED)
     reporter.failed("bad", "a fault", "Traceback", for_good=False)
     reporter.failed("bad", "a fault", "Traceback", for_good=True)
@@ -52,6 +53,7 @@ DAY = [
     "sea: step 2 of 9 at 4x3, loss 0.5, 7 s left",
     "sea: done, in out/sea",
     "text: refused: it holds text; it lies in out/_refused/text",
+    "fog: cancelled; what was dropped lies in out/_refused/fog",
     "bad: painting 4x3 on sketch (cpu)",
     "bad: failed, and will be tried again: a fault",
     "bad: failed for good: a fault",

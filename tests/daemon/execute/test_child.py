@@ -12,7 +12,7 @@ import pytest
 from tests.daemon.execute.works import WORK
 
 from stylewatch_daemon.execute import child
-from stylewatch_daemon.execute.contract import Done, Order, Progress
+from stylewatch_daemon.execute.contract import Done, End, Order, Progress, Stopped
 from stylewatch_daemon.settings import JobSettings
 
 
@@ -58,12 +58,35 @@ def test_a_stop_that_comes_too_late_does_not_stop_the_next_order(
     pipe: tuple[Connection, Connection], tmp_path: Path
 ) -> None:
     ours, theirs = pipe
-    ours.send(child.STOP)
+    ours.send("stop")
     ours.send(order("paint"))
     serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
     serving.start()
     assert isinstance(ours.recv(), Progress)
     assert isinstance(ours.recv(), Done)
+    ours.close()
+    serving.join()
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        (["stop"], Stopped(1)),
+        (["cancel"], Stopped(1)),
+        (["finish"], Done({"state": "finished"})),
+        (["finish", "stop"], Stopped(1)),
+    ],
+)
+def test_an_order_ends_as_it_was_asked_to_last(
+    pipe: tuple[Connection, Connection], tmp_path: Path, said: list[str], end: End
+) -> None:
+    ours, theirs = pipe
+    for one in (order("until stopped"), *said):
+        ours.send(one)
+    serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
+    serving.start()
+    assert isinstance(ours.recv(), Progress)
+    assert ours.recv() == end
     ours.close()
     serving.join()
 

@@ -18,6 +18,7 @@ from stylewatch_daemon.execute.contract import (
     Progress,
     Refused,
     Stopped,
+    Wanted,
 )
 from stylewatch_daemon.execute.local import Local
 from stylewatch_daemon.settings import JobSettings
@@ -38,9 +39,9 @@ def order(what: str) -> Order:
     return Order(what, JobSettings(), content=path, styles=(path,), staging=path, step_timeout_s=2)
 
 
-def run(local: Local, what: str, *, stopping: bool = False) -> list[Event]:
+def run(local: Local, what: str, wanted: Wanted = "") -> list[Event]:
     """What a worker sent."""
-    events = local.run(order(what), lambda: stopping)
+    events = local.run(order(what), lambda: wanted)
     return [event for event in events if event != Alive()]
 
 
@@ -80,7 +81,7 @@ def test_work_without_an_end_is_given_one(shared: Local) -> None:
 
 def test_told_to_stop_the_worker_stops_and_stays_for_the_next_order(shared: Local) -> None:
     before = pid(shared)
-    assert run(shared, "until stopped", stopping=True) == [STEP, Stopped(1)]
+    assert run(shared, "until stopped", "stop") == [STEP, Stopped(1)]
     assert pid(shared) == before
 
 
@@ -103,7 +104,7 @@ def test_signals_to_the_process_do_not_end_it(shared: Local) -> None:
 
 
 def test_giving_up_an_order_kills_its_worker(shared: Local) -> None:
-    events = shared.run(order("until stopped"), lambda: False)
+    events = shared.run(order("until stopped"), lambda: "")
     assert next(event for event in events if event != Alive()) == STEP
     assert next(events) == Alive()
     events.close()
@@ -125,13 +126,13 @@ def test_work_that_cannot_be_found_is_a_failure_in_words(tmp_path: Path) -> None
     local.close()
 
 
-@pytest.mark.parametrize("stopping", [False, True])
+@pytest.mark.parametrize("wanted", ["", "stop"])
 def test_a_worker_that_hangs_is_ended_and_the_next_order_has_a_new_process(
-    tmp_path: Path, stopping: bool
+    tmp_path: Path, wanted: Wanted
 ) -> None:
     local = Local(tmp_path / "lock", WORK)
     before = pid(local)
-    *_, end = run(local, "hang", stopping=stopping)
+    *_, end = run(local, "hang", wanted)
     assert isinstance(end, Failed)
     assert (end.exit_code, "hung" in end.reason) == (70, True)
     assert pid(local) != before

@@ -53,9 +53,15 @@ def test_a_limit_of_ones_own_holds_for_every_step() -> None:
 
 def test_told_to_stop_nothing_but_a_checkpoint_is_waited_for_longer_than_a_step() -> None:
     loading, saving = after(STARTED), after(STARTED, Alive(saving=True))
-    loading.hurried = saving.hurried = True
+    loading.asked = saving.asked = "stop"
     assert loading.limit == 60
     assert saving.limit == 600
+
+
+def test_told_to_finish_the_final_files_are_waited_for_longer_than_a_step() -> None:
+    finishing = after(STARTED, step(1, 0.5), step(2, 1.0))
+    finishing.asked = "finish"
+    assert finishing.limit == 600
 
 
 def test_silence_adds_up_until_something_is_heard() -> None:

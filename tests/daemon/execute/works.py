@@ -17,9 +17,9 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     if order.name == "paint":
         yield Done({"pid": os.getpid()})
     elif order.name == "until stopped":
-        while wish() is Wish.GO_ON:
+        while (asked := wish()) is Wish.GO_ON:
             signal.sigtimedwait([], 0.01)
-        yield Stopped(1)
+        yield Done({"state": "finished"}) if asked is Wish.FINISH else Stopped(1)
     elif order.name == "unspeakable":
         yield Done({"receipt": lambda: None})
     else:

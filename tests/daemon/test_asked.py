@@ -1,0 +1,90 @@
+"""What people ask of a job is written down, and done at once where it waits."""
+
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import fill
+
+from stylewatch_daemon.asked import Asked
+from stylewatch_daemon.claim import Claimer, Terms
+from stylewatch_daemon.journal import Attempt, JobState
+from stylewatch_daemon.pair import pair
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.scan import scan
+from stylewatch_daemon.state import State
+
+
+class Place:
+    """A state folder with one job, and what was asked of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.state, self.running, self.ended = State(root / "state"), "", list[str]()
+        self.state.make()
+        fill(root / "in", "job/content.jpg", "job/style.jpg")
+        files = scan(root / "in").files
+        (one,) = pair(root / "in", files, {}).complete
+        Claimer(self.state).take(one, files, Terms(root / "in", root / "out", "archive"), "1")
+        self.asked = Asked(
+            self.state, Reporter(), lambda: self.running, lambda job: self.ended.append(job.id)
+        )
+
+    @property
+    def wish(self) -> str:
+        return self.state.ledger.wish("1")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_a_job_that_waits_is_ended_at_once(place: Place) -> None:
+    place.asked.cancel("1")
+    assert (place.wish, place.ended) == ("cancel", ["1"])
+
+
+def test_the_worker_of_a_job_that_is_painted_is_to_end_it(place: Place) -> None:
+    place.running = "1"
+    place.asked.cancel("1")
+    place.asked.cancel("1")
+    assert (place.wish, place.ended) == ("cancel", [])
+
+
+def test_a_job_that_is_being_claimed_keeps_the_wish(place: Place) -> None:
+    place.state.ledger.change("1", state="claimed")
+    (place.state.jobs / "1").rename(place.state.claims / "1")
+    place.asked.cancel("1")
+    assert (place.wish, place.ended) == ("cancel", [])
+    entry = place.state.ledger.find("1")
+    assert entry is not None
+    place.state.ledger.enter([entry])
+    assert place.wish == "cancel"
+
+
+@pytest.mark.parametrize("state", ["done", "refused", "failed", "cancelled"])
+def test_what_is_at_its_end_stays_as_it_is(place: Place, state: JobState) -> None:
+    place.state.ledger.change("1", state=state)
+    place.asked.cancel("1")
+    assert (place.wish, place.ended) == ("", [])
+
+
+def test_only_what_was_begun_can_be_finished(place: Place) -> None:
+    place.asked.finish("1")
+    assert place.wish == ""
+    place.state.ledger.write_attempts("1", (Attempt("2026-01-01T00:00:00+00:00"),))
+    place.asked.finish("1")
+    assert place.wish == "finish"
+
+
+def test_what_is_cancelled_is_not_finished(place: Place) -> None:
+    place.state.ledger.write_attempts("1", (Attempt("2026-01-01T00:00:00+00:00"),))
+    place.asked.cancel("1")
+    place.asked.finish("1")
+    assert place.wish == "cancel"
+
+
+def test_a_job_that_there_is_not_any_more_is_no_error(place: Place) -> None:
+    place.asked.cancel("2")
+    place.asked.cancel("job")  # a name may be that of another one by now
+    place.asked.finish("2")
+    assert (place.wish, place.ended) == ("", [])

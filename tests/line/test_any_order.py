@@ -1,0 +1,130 @@
+"""Whatever is dropped, renamed, removed and killed in whatever order: no promise is broken."""
+
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.daemon.faults import killed_at, tree
+from tests.daemon.painters import Painter
+
+from stylewatch_daemon.ledger import reading
+from stylewatch_daemon.service import InboxSettings, ServiceSettings, once
+
+NEVER = 1 << 30
+HALVES = ("content", "style")
+
+Events = list[tuple[str, int]]
+JOBS = st.integers(0, 2)
+EVENTS: st.SearchStrategy[Events] = st.lists(
+    st.one_of(
+        st.tuples(st.just("drop"), JOBS),
+        st.tuples(st.just("rename"), JOBS),
+        st.tuples(st.just("remove"), JOBS),
+        st.tuples(st.just("kill"), st.integers(1, 40) | st.integers(1, 130)),
+    ),
+    min_size=3,
+    max_size=10,
+)
+
+
+class World:
+    """An inbox with a user at it, and a daemon that is killed now and then."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.inbox, self.outbox = root, root / "in", root / "out"
+        self.inbox.mkdir()
+        self.dropped: list[int] = []
+        self.removed: set[int] = set()
+        self.torn: set[int] = set()
+        """Those that were removed or renamed while half of them was ours: kept, if not painted."""
+        self.kill(NEVER)  # what is made at the very first start is made
+
+    def drop(self, job: int) -> None:
+        """Put a pair there that no other is like, unless the place is taken."""
+        folder = self.inbox / f"job{job}"
+        if not self._there(folder):
+            folder.mkdir(exist_ok=True)
+            number = len(self.dropped)
+            for half in HALVES:
+                (folder / f"{half}.jpg").write_text(f"<{half} {number}>")
+            self.dropped.append(number)
+
+    def rename(self, job: int) -> None:
+        """Give the job another name, one that none had."""
+        folder = self.inbox / f"job{job}"
+        if folder.exists():
+            self._tear(folder)
+            folder.rename(self.inbox / f"renamed{len(list(self.inbox.iterdir()))}-{job}")
+
+    def remove(self, job: int) -> None:
+        """Remove the job, as far as it still lies there."""
+        folder = self.inbox / f"job{job}"
+        if folder.exists():
+            self._tear(folder)
+            if "content" in (there := self._there(folder)):
+                self.removed.add(there["content"])
+            shutil.rmtree(folder)
+
+    def kill(self, change: int) -> None:
+        """Let a daemon take and paint what is there, and be killed at that change of a file."""
+        inbox = InboxSettings(self.inbox, self.outbox)
+        with killed_at(change):
+            once(
+                ServiceSettings(
+                    (inbox,), self.root / "state", quiet_s=0.0, attempts=1000, free_bytes=0
+                ),
+                executor=Painter(),
+            )
+
+    def check(self) -> None:
+        """Nothing is lost, nothing is done twice, nothing is half there."""
+        everything = "".join(
+            path.read_text(errors="replace") for path in self.root.rglob("*") if path.is_file()
+        )
+        for number in set(self.dropped) - self.removed:
+            assert f"<content {number}>" in everything, "lost"
+        assert not [number for number, times in self.done().items() if times > 1], "done twice"
+        for name, text in tree(self.outbox).items():
+            if name.endswith((".png", "receipt.json")):
+                assert text.startswith(name.partition("/")[2]) and text.endswith(">"), "half"
+
+    def done(self) -> Counter[int]:
+        """How often each pair was done."""
+        receipts = self.outbox.glob("*/receipt.json")
+        return Counter(int(path.read_text().split("<content ")[1].split(">")[0])
+                       for path in receipts)  # fmt: skip
+
+    def _there(self, folder: Path) -> dict[str, int]:
+        """The halves that lie in `folder`, and of which pair they are."""
+        paths = {half: folder / f"{half}.jpg" for half in HALVES}
+        return {
+            half: int(path.read_text().split()[1].rstrip(">"))
+            for half, path in paths.items()
+            if path.exists()
+        }
+
+    def _tear(self, folder: Path) -> None:
+        there = self._there(folder)
+        if len(there) == 1:
+            self.torn.update(there.values())
+
+
+@given(EVENTS)
+@settings(max_examples=40, deadline=None)
+def test_in_any_order_every_pair_is_done_once_or_kept(events: Events) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        world = World(Path(root))
+        world.drop(0)
+        for name, argument in events:
+            getattr(world, name)(argument)
+            world.check()
+        world.kill(NEVER)
+        world.check()
+        expected = set(world.dropped) - world.removed - world.torn
+        assert expected <= world.done().keys()
+        with reading(world.root / "state/ledger.sqlite3") as ledger:
+            counts = {state: count for state, count in ledger.counts().items() if count}
+        assert counts.keys() <= ({"done", "waiting"} if world.torn else {"done"})
