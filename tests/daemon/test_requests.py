@@ -68,8 +68,12 @@ def test_a_request_says_what_is_asked_and_when(tmp_path: Path) -> None:
     assert plain["made"].endswith("+00:00")
 
 
-def test_where_nothing_was_ever_asked_there_is_nothing_to_do(asked: Requests) -> None:
+def test_where_nothing_was_ever_asked_there_is_nothing_to_do(
+    asked: Requests, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
     asked.act({})
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
