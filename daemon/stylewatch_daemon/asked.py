@@ -1,6 +1,6 @@
 """What people ask of a single job: to cancel it, or to be content with it as it is now."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from stylewatch_daemon.journal import Journal
@@ -12,7 +12,7 @@ from stylewatch_daemon.state import State
 class Asked:
     """Writes down what is asked of the jobs in `state`, where it holds until their end.
 
-    `running` tells the id of the job that is being painted, whose worker hears of it by its next
+    `running` tells the ids of jobs that are being painted, whose workers hear of it by their next
     step. With others that are to be cancelled `end` is called. To ask twice is to ask once.
     """
 
@@ -20,7 +20,7 @@ class Asked:
         self,
         state: State,
         reporter: Reporter,
-        running: Callable[[], str],
+        running: Callable[[], Collection[str]],
         end: Callable[[Journal], object],
     ) -> None:
         self._state, self._reporter, self._running, self._end = state, reporter, running, end
@@ -28,7 +28,7 @@ class Asked:
     def cancel(self, job: str) -> None:
         """End the job with this id, whether it waits or is being painted."""
         here = (self._state.jobs / job).exists()  # else it ends once it is claimed
-        if self._wish("cancel", job) and here and job != self._running():
+        if self._wish("cancel", job) and here and job not in self._running():
             self._end(self._state.load(job))
 
     def finish(self, job: str) -> None:

@@ -1,7 +1,7 @@
 """One try at a job: the order for it, and the worker's files into the outbox as they come."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,15 +9,16 @@ from typing import Any
 from stylewatch_daemon import space
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.execute.contract import (
-    Alive,
     Done,
     End,
     Event,
     Failed,
     Order,
     Progress,
+    Saving,
     Staged,
     Started,
+    Wanted,
 )
 from stylewatch_daemon.job import Job
 from stylewatch_daemon.journal import Attempt, JobState, Journal
@@ -29,9 +30,6 @@ from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.sharing import OPEN, Sharing
 from stylewatch_daemon.state import State
-
-OnEvent = Callable[[str, Event], None]
-"""Hears of every event of a worker, with the name of the job."""
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -63,6 +61,10 @@ class Try:
         self._reporter = reporter
         self._outbox = Outbox(journal.outbox, sharing)
         self._folder = journal.outbox
+        self.asked: Wanted = ""
+        """What the executor was asked of it."""
+        self.given_up: OSError | None = None
+        """What stood in the way of its files; then nothing that it does counts any more."""
 
     def begin(self, settings: JobSettings, service: ServiceSettings) -> Order:
         """Reserve the folder in the outbox, write the attempt down, and make the order.
@@ -104,21 +106,19 @@ class Try:
             attempts=tuple(_as_record(attempt) for attempt in earlier),
         )
 
-    def run(self, events: Iterator[Event], on_event: OnEvent) -> End:
-        """Publish what comes, the receipt apart; the End."""
-        for event in events:
-            on_event(self.name, event)
-            if isinstance(event, Started):
-                self._note({}, backend=event.backend, device=event.device, step=event.step)
-                self._reporter.job_started(self.name, event)
-            elif isinstance(event, Progress):
-                self._reporter.progress(self.name, event)
-            elif isinstance(event, Staged):
-                if event.path != RECEIPT:
-                    self._publish(event.path)
-            elif not isinstance(event, Alive):
-                return self._checked(event)
-        return Failed("a fault of our own: the executor ended without saying how")
+    def hear(self, event: Event) -> End | None:
+        """Publish what comes, the receipt apart; the End, once it is there."""
+        if isinstance(event, Started):
+            self._note({}, backend=event.backend, device=event.device, step=event.step)
+            self._reporter.job_started(self.name, event)
+        elif isinstance(event, Progress):
+            self._reporter.progress(self.name, event)
+        elif isinstance(event, Staged):
+            if event.path != RECEIPT:
+                self._publish(event.path)
+        elif not isinstance(event, Saving):
+            return self._checked(event)
+        return None
 
     def end(self, how: str, reason: str = "", state: JobState = "queued") -> None:
         """Write down how the try ended, and with it, in one go, what is to be done next."""
@@ -128,6 +128,12 @@ class Try:
     def name(self) -> str:
         """What the job is called in the outbox."""
         return self.journal.place or self.journal.name
+
+    @property
+    def ticket(self) -> str:
+        """What the executor knows the attempt by."""
+        this = self.journal.attempts[-1]
+        return f"{self.journal.id}#{len(self.journal.attempts)} of {this.started} by {this.pid}"
 
     def _reserve(self, job: Job, settings: JobSettings) -> None:
         if self.journal.place is not None:

@@ -9,39 +9,44 @@ from types import FrameType
 
 
 class Bell:
-    """Rung when there is something to look at.
+    """Rung when there is something to look at in a folder, and a waker when there is other news.
 
-    `stopping` once the daemon was told to leave; `reloading` where it was told to read its
-    settings again, until whoever does that takes it back.
+    `rung` until whoever looks takes it back; `stopping` once the daemon was told to leave;
+    `reloading` where it was told to read its settings again, until whoever does so takes it back.
     It stands on SimpleQueue, whose `put` may interrupt its own `get`, as a signal handler does.
     """
 
     def __init__(self) -> None:
-        self.stopping = self.reloading = False
-        self._rings: SimpleQueue[None] = SimpleQueue()
+        self.stopping = self.reloading = self.rung = False
+        self._news: SimpleQueue[None] = SimpleQueue()
 
     def ring(self) -> None:
+        """Wake whoever waits, or will wait next: there is something to look at."""
+        self.rung = True
+        self._news.put(None)
+
+    def wake(self) -> None:
         """Wake whoever waits, or will wait next."""
-        self._rings.put(None)
+        self._news.put(None)
 
     def stop(self) -> None:
         """Tell the daemon to leave."""
         self.stopping = True
-        self.ring()
+        self.wake()
 
     def reload(self) -> None:
         """Tell the daemon to read its settings again."""
         self.reloading = True
-        self.ring()
+        self.wake()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a ring, at most so long; whether there was one. Many rings count as one."""
+        """Wait to be woken, at most so long; whether we were. Many times count as one."""
         try:
-            self._rings.get(timeout=max(0.0, seconds))
+            self._news.get(timeout=max(0.0, seconds))
         except Empty:
             return False
-        while not self._rings.empty():
-            self._rings.get_nowait()
+        while not self._news.empty():
+            self._news.get_nowait()
         return True
 
 

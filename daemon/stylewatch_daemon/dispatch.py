@@ -1,19 +1,28 @@
-"""A job to an executor, again if need be, until it is done, refused, failed, or has to wait.
+"""Jobs to an executor, each again if need be, until it is done, refused, failed, or has to wait.
 
 How a job ends is in the ledger before it is done (`ending` and the like), so that a start after a
 crash takes up what was cut off: inputs archived, then the receipt, then the job's last state.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import closing, suppress
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from stylewatch_daemon import job_settings
-from stylewatch_daemon.attempt import OnEvent, Try, crashes
+from stylewatch_daemon.attempt import Try, crashes
 from stylewatch_daemon.errors import DaemonError, InputError, OutputError, SettingsError
-from stylewatch_daemon.execute.contract import Done, End, Event, Order, Refused, Stopped, Wanted
+from stylewatch_daemon.execute.contract import (
+    Done,
+    End,
+    Executor,
+    Failed,
+    Heard,
+    Lost,
+    Refused,
+    Stopped,
+    Wanted,
+)
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs
 from stylewatch_daemon.reporter import Reporter
@@ -23,18 +32,6 @@ from stylewatch_daemon.state import State
 OUR_FAULT = 70
 CANCELLED = "cancelled"
 """The reason that is left beside the pictures of a job that people ended."""
-
-
-class Executor(Protocol):
-    """Where jobs are painted."""
-
-    def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
-        """The events of `order`, exactly one End last, and soon once something is `wanted()`."""
-        ...
-
-    def close(self) -> None:
-        """Give back what it holds."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -50,28 +47,72 @@ class Outcome:
     exit_code: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Dispatcher:
-    """Brings jobs to their ends."""
+    """Brings jobs to their ends; `tries` are those that are with the executor, by ticket."""
 
     settings: ServiceSettings
     state: State
     executor: Executor
     reporter: Reporter
     stopping: Callable[[], bool]
+    tries: dict[str, Try] = field(default_factory=dict)
 
-    def run(self, journal: Journal, on_event: OnEvent) -> Outcome:
-        """Bring the job to its end, or as far as it goes now; `on_event` hears of every event."""
+    @property
+    def busy_with(self) -> frozenset[str]:
+        """The ids of the jobs that are with the executor."""
+        return frozenset(one.journal.id for one in self.tries.values())
+
+    def begin(self, journal: Journal) -> Outcome | None:
+        """Bring the job to the executor; where it needs none any more, to its end."""
         while True:
             try:
-                after = self._go_on(journal, on_event)
+                after = self._go_on(journal)
             except OSError as error:
                 return self._paused(journal, error)
-            if isinstance(after, Outcome):
+            if not isinstance(after, Journal):
                 return after
             journal = after
 
-    def _go_on(self, journal: Journal, on_event: OnEvent) -> Journal | Outcome:
+    def hear(self, heard: Heard) -> tuple[Journal, Outcome | None] | None:
+        """Deal with an event; a job whose attempt ended by it, and what came of it.
+
+        An Outcome of None: another attempt is on its way.
+        """
+        one = self.tries.get(heard.ticket)
+        if one is None:
+            return None  # booked already, as we leave
+        try:
+            end = one.hear(heard.event)
+        except OSError as error:
+            one.given_up = one.given_up or error
+            self.executor.drop(heard.ticket)
+            end = heard.event if isinstance(heard.event, End) else None
+        if end is None:
+            return None
+        del self.tries[heard.ticket]
+        try:
+            after = self._ended(one, end)
+        except OSError as error:  # it counts as cut off, which is bearable
+            after = self._paused(one.journal, error)
+        return one.journal, self.begin(after) if isinstance(after, Journal) else after
+
+    def ask(self) -> None:
+        """Pass on what is wanted of the jobs that are with the executor, where that changed."""
+        for ticket, one in self.tries.items():
+            wanted = self._wanted(one.journal)
+            if wanted != one.asked:
+                one.asked = wanted
+                self.executor.ask(ticket, wanted)
+
+    def leave(self) -> None:
+        """Book the attempts that are cut off by our leaving at once: they are no crashes."""
+        for one in self.tries.values():
+            with suppress(OSError):
+                one.end("stopped")
+        self.tries.clear()
+
+    def _go_on(self, journal: Journal) -> Journal | Outcome | None:
         if journal.state == "ending":
             return self._finish(journal)
         if journal.state in ("refusing", "failing"):
@@ -82,10 +123,10 @@ class Dispatcher:
             reason = journal.attempts[-1].reason or "the daemon or its worker was killed"
             reason = f"tried {len(journal.attempts)} times, the last time: {reason}"
             return self.state.save(journal, state="failing", reason=reason)
-        return self._try(journal, on_event)
+        return self._try(journal)
 
-    def _try(self, journal: Journal, on_event: OnEvent) -> Journal | Outcome:
-        """One attempt; the journal to go on with, or an Outcome where that is all for now."""
+    def _try(self, journal: Journal) -> Journal | Outcome | None:
+        """Have an attempt made; the journal to go on with where that cannot be."""
         one = Try(journal, self.state, self.reporter, self.settings.sharing)
         try:
             settings = job_settings.settle(self.settings, self.state.job_file(journal))
@@ -94,19 +135,15 @@ class Dispatcher:
             return self.state.save(one.journal, state="refusing", reason=str(error))
         except OSError as error:
             return self._paused(one.journal, error)
-        try:
-            # Closed whatever happens: a worker must not paint on for a job that was given up.
-            wanted = partial(self._wanted, one.journal)
-            with closing(self.executor.run(order, wanted)) as events:
-                end = one.run(events, on_event)
-        except OSError as error:
-            with suppress(OSError):  # else it counts as cut off, which is bearable
-                one.end("paused", _in_words(error))
-            return self._paused(one.journal, error)
-        return self._ended(one, end)
+        self.tries[one.ticket] = one
+        self.executor.submit(one.ticket, order)
+        return None
 
     def _ended(self, one: Try, end: End) -> Journal | Outcome:
         name = one.name
+        if one.given_up is not None:
+            one.end("paused", _in_words(one.given_up))
+            return self._paused(one.journal, one.given_up)
         if isinstance(end, Done):
             with self.state.ledger.together():
                 one.end(end.receipt.get("state", "done"), state="ending")
@@ -122,15 +159,20 @@ class Dispatcher:
             step = end.step if isinstance(end, Stopped) else 0
             self.reporter.stopped(name, step)
             return Outcome("stopped", name)
-        elif end.exit_code != OUR_FAULT:
+        elif isinstance(end, Failed) and end.exit_code != OUR_FAULT:
             one.end("paused", end.reason)
             self.reporter.paused(name, end.reason)
             return Outcome("paused", name, end.reason, end.exit_code)
         else:
-            one.end("failed", end.reason)
-            self.reporter.failed(name, end.reason, end.trace, for_good=False)
-            if crashes(one.journal.attempts) < self.settings.attempts:
-                return Outcome("again", name, end.reason, OUR_FAULT)
+            return self._crashed(one, end)
+        return one.journal
+
+    def _crashed(self, one: Try, end: Failed | Lost) -> Journal | Outcome:
+        one.end("failed", end.reason)
+        trace = end.trace if isinstance(end, Failed) else ""
+        self.reporter.failed(one.name, end.reason, trace, for_good=False)
+        if crashes(one.journal.attempts) < self.settings.attempts:
+            return Outcome("again", one.name, end.reason, OUR_FAULT)
         return one.journal
 
     def _finish(self, journal: Journal) -> Outcome:

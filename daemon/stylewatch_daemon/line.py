@@ -4,43 +4,37 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
-from pathlib import Path
 
 from stylewatch_daemon.asked import Asked
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.control import Control
-from stylewatch_daemon.dispatch import Dispatcher, Executor, Outcome
-from stylewatch_daemon.execute.contract import Event, Progress
+from stylewatch_daemon.dispatch import Dispatcher, Outcome
+from stylewatch_daemon.execute.contract import Executor, Heard, Progress
 from stylewatch_daemon.inbox import Inbox
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.job_settings import wishes
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.pace import Pace
-from stylewatch_daemon.published import Publisher
 from stylewatch_daemon.queue import Queue
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.retention import Expiry
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.state import State
-from stylewatch_daemon.status import Board, Refusal, Running, Status, together
+from stylewatch_daemon.telling import Standing, Teller
 
 TELL_EVERY = 5.0
 """Seconds between two rewrites of `_status.txt` while steps are made, or pairs are claimed."""
 
-REFUSALS = 20
-"""How many refusals `_status.txt` goes on naming."""
-
-NAMED = 100
-"""How many of the jobs that wait `_status.txt` names."""
-
 REMEMBERED = 1000
 """How many outcomes of each kind are remembered: a daemon may run for years."""
 
-CLAIM_FOR = 0.1
-"""Seconds for which pairs are claimed at a stretch; they share one sync of the ledger."""
+SOON = 0.5
+"""Seconds between two rewrites of `_status.txt` while jobs come and go."""
+
+STRETCH = 0.1
+"""Seconds for which pairs are claimed, or jobs begun, before something else has its turn. Pairs
+that are claimed in one go share one sync of the ledger."""
 
 
 class Line:
@@ -56,13 +50,13 @@ class Line:
     ) -> None:
         self._clock, self._reporter, self._bell = time.monotonic, reporter, bell
         self._state, self._executor = state, executor
-        self._boards: dict[Path, Board] = {}
         self.control = Control(state.root, reporter)
-        asked = Asked(state, reporter, lambda: self._job, self._cancel)
+        asked = Asked(state, reporter, lambda: self._dispatcher.busy_with, self._cancel)
         self.control.acts |= {"cancel": asked.cancel, "finish": asked.finish}
-        self.publisher = Publisher(state.root, self._clock)
+        self.teller = Teller(state, self._clock)
         self._expiry = Expiry(lambda: state.ledger, self._clock)
         self._claimer = Claimer(state, lambda job_file: wishes(self._settings, job_file))
+        self._dispatcher = Dispatcher(settings, state, executor, reporter, lambda: bell.stopping)
         self._begin_with(settings)
         for what, why in self._claimer.recover().items():
             reporter.paused(what, why)
@@ -70,9 +64,9 @@ class Line:
         self.settled = True
         self.look_took = 0.0
         """Seconds that the last look took, and what followed from it."""
-        self._running: tuple[Path, Running] | None = None
-        self._job = ""
-        self._looked = self._told = -float("inf")
+        self._paces: dict[str, Pace] = {}
+        self._news = False
+        self._looked = -float("inf")
 
     def renew(self, settings: ServiceSettings) -> None:
         """Go on by other `settings`, from the next job on."""
@@ -89,11 +83,8 @@ class Line:
         ]
         weights = {str(one.path): one.weight for one in settings.inboxes}
         self.queue = Queue(self._state, weights, self._clock, random.random)
-        self._dispatcher = Dispatcher(
-            settings, self._state, self._executor, self._reporter, lambda: self._bell.stopping
-        )
-        for one in settings.outboxes:
-            self._boards.setdefault(one, Board(one, settings.sharing))
+        self._dispatcher.settings = settings
+        self.teller.renew(settings)
 
     def look(self) -> None:
         """Look at the inboxes once."""
@@ -121,7 +112,7 @@ class Line:
 
     def claim(self) -> bool:
         """Claim what was entered, inboxes in turn, for a moment; whether there may be more."""
-        until = self._clock() + CLAIM_FOR
+        until = self._clock() + STRETCH
         claiming, claimed = [one for one in self.inboxes if one.claimable], 0
         if not claiming and not self._claimer.has_fresh:
             return False
@@ -137,13 +128,16 @@ class Line:
         except OSError as error:  # what was claimed is safe, and the ledger is told later
             self._reporter.paused("the ledger", str(error))
             return False
-        if claimed and self._clock() - self._told >= TELL_EVERY:
+        if claimed and self.teller.told_for() >= TELL_EVERY:
             self.tell()
+        self._news |= bool(claimed)
         return bool(claiming)
 
     def in_words(self) -> str:
         """What is being done now, in a line."""
-        doing = f"painting {self._running[1].job}" if self._running else "nothing to paint"
+        names = [pace.running.job for pace in self._paces.values()]
+        more = f" and {len(names) - 1} more" if names[1:] else ""
+        doing = f"painting {names[0]}{more}" if names else "nothing to paint"
         return f"{doing}; {self._state.ledger.waiting_count()} waiting"
 
     def incomplete(self) -> list[Incomplete]:
@@ -156,34 +150,76 @@ class Line:
 
     def next(self, again: bool = True) -> Journal | None:
         """The job whose turn it is; with `again` also one that had to wait, after a time."""
-        return None if self.control.holds else self.queue.next(again)
+        busy = self._dispatcher.busy_with
+        return None if self.control.holds else self.queue.next(again, busy)
 
-    def paint(self, job: Journal, meanwhile: Callable[[], object]) -> None:
-        """Bring `job` as far as it goes; `meanwhile` is called after each event of the worker."""
-        pace = Pace(job.place or job.name)
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being painted."""
+        return bool(self._dispatcher.tries)
 
-        def on_event(name: str, event: Event) -> None:
-            self._running = (job.outbox, pace.hear(name, event))
-            if isinstance(event, Progress):
-                if self._clock() - self._told >= TELL_EVERY:
-                    self.tell()
-                self.publish()
+    def fill(self, again: bool = True) -> bool:
+        """Bring jobs to workers that have nothing to do, for a moment; whether there may be more.
+
+        With `again` also those that had to wait.
+        """
+        until = self._clock() + STRETCH
+        while self._executor.free() > 0 and (job := self.next(again)):
+            self.queue.begun(job)
+            self._news = True
+            self._follow(job, self._dispatcher.begin(job))
+            if self._clock() >= until:
+                return True
+        return False
+
+    def hear(self) -> None:
+        """Tell the workers what is wanted of them, and deal with all that they told."""
+        self._dispatcher.ask()
+        for heard in self._executor.heard():
+            self._note(heard)
+            if ended := self._dispatcher.hear(heard):
+                self._follow(*ended)
+
+    def see_off(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Let all workers keep a checkpoint and stop; for when we are told to leave."""
+        while self.busy:
             meanwhile()
+            self.hear()
+            if self.busy:
+                self._bell.wait(SOON)
 
-        self._running, self._job = (job.outbox, pace.running), job.id
-        self.queue.begun(job)
-        self.tell()
-        outcome = self._dispatcher.run(job, on_event)
-        self._running, self._job = None, ""
+    def leave(self) -> None:
+        """Give up what is being painted, at once, without holding that against it."""
+        self._dispatcher.leave()
+
+    def tell_news(self, resting: bool) -> None:
+        """Bring `_status.txt` up to date where something changed: now and then, or `resting`."""
+        if self._news and (resting or self.teller.told_for() >= SOON):
+            self.tell()
+
+    def _note(self, heard: Heard) -> None:
+        """Keep in mind how far a painting is."""
+        one = self._dispatcher.tries.get(heard.ticket)
+        if one is None:
+            return
+        self._paces[one.journal.id].hear(one.name, heard.event)
+        if isinstance(heard.event, Progress):
+            self._news |= self.teller.told_for() >= TELL_EVERY
+            self.publish()
+
+    def _follow(self, job: Journal, outcome: Outcome | None) -> None:
+        """Draw what follows from the `outcome` of `job`; None: it is being painted."""
+        if outcome is None:
+            self._paces[job.id] = Pace(job.place or job.name)
+            return
+        self._paces.pop(job.id, None)
         self.queue.ended(job, outcome)
         self._remember(job, outcome)
-        self.tell()
+        self._news = True
 
     def _cancel(self, job: Journal) -> None:
         """Bring a job that waits, and is not wanted any more, to its end."""
-        outcome = self._dispatcher.run(job, lambda name, event: None)
-        self.queue.ended(job, outcome)
-        self._remember(job, outcome)
+        self._follow(job, self._dispatcher.begin(job))
         self.tell()
 
     def unbegun(self) -> tuple[str, ...]:
@@ -192,23 +228,27 @@ class Line:
         ours = [name for job_id, name in jobs.items() if job_id not in self.outcomes]
         return (*ours, *(name for inbox in self.inboxes for name in inbox.unclaimed()))
 
-    def release(self) -> None:
-        """Let the worker go until it is needed."""
-        self._executor.close()
-
     def tell(self, leaving: bool = False) -> None:
-        """Bring `_status.txt` up to date in every outbox."""
-        self._told = self._clock()
-        for outbox, board in self._boards.items():
-            board.show(self._status(outbox, leaving), datetime.now(UTC))
-        self.publish(leaving, at_once=leaving)
+        """Bring `_status.txt` up to date in every outbox, and `status.json`."""
+        self._news = False
+        self.teller.tell(self._standing(leaving))
 
-    def publish(self, leaving: bool = False, at_once: bool = False) -> None:
+    def publish(self, at_once: bool = False) -> None:
         """Bring `status.json` up to date, but `at_once` only where that was not just done."""
-        if at_once or self.publisher.due():
-            with suppress(OSError):  # a full disk: nothing depends on it
-                status = together(self._status(outbox, leaving) for outbox in self._boards)
-                self.publisher.show(status, self._state.ledger.counts())
+        if at_once or self.teller.publisher.due():
+            self.teller.publish(self._standing())
+
+    def _standing(self, leaving: bool = False) -> Standing:
+        tries = self._dispatcher.tries.values()
+        running = {one.journal.id: (one.journal.outbox, self._paces[one.journal.id].running)
+                   for one in tries if one.journal.id in self._paces}  # fmt: skip
+        return Standing(
+            inboxes=self.inboxes,
+            running=running,
+            outcomes=self.outcomes.values(),
+            paused=self.control.paused,
+            leaving=leaving,
+        )
 
     def _remember(self, job: Journal, outcome: Outcome) -> None:
         self.outcomes.pop(job.id, None)
@@ -219,32 +259,3 @@ class Line:
         if kinds[outcome.kind] > REMEMBERED:
             oldest = next(key for key, one in self.outcomes.items() if one.kind == outcome.kind)
             del self.outcomes[oldest]
-
-    def _status(self, outbox: Path, leaving: bool) -> Status:
-        inboxes = [inbox for inbox in self.inboxes if inbox.outbox == outbox]
-        running = self._running[1] if self._running and self._running[0] == outbox else None
-        last = self.outcomes.values()
-        waiting, more = self._waiting(outbox)
-        trouble = [item for inbox in inboxes for item in inbox.trouble.items()]
-        trouble += [(one.job, one.reason) for one in last if one.kind == "paused"]
-        return Status(
-            leaving=leaving,
-            paused=self.control.paused,
-            running=running,
-            waiting=waiting,
-            more=more,
-            incomplete=[one for inbox in inboxes for one in inbox.incomplete],
-            trouble=[f"{what}: {why}" for what, why in trouble],
-            refused=self._refused(outbox),
-        )
-
-    def _waiting(self, outbox: Path) -> tuple[list[str], int]:
-        """The names of those that wait, and how many more there are."""
-        named, count = self._state.ledger.waiting(str(outbox), NAMED)
-        names = [name for job_id, name in named.items() if job_id != self._job]
-        return names, count - len(named)
-
-    def _refused(self, outbox: Path) -> list[Refusal]:
-        bad = self._state.ledger.latest("refused", "failed", limit=REFUSALS)
-        ours = [one for one in reversed(bad) if one.outbox == str(outbox)]
-        return [Refusal(one.place or one.name, one.reason) for one in ours]

@@ -67,7 +67,7 @@ class Publisher:
         """Write how it stands, unless that is known."""
         plain = {
             "counts": dict(counts),
-            "running": [asdict(one) for one in (status.running,) if one],
+            "running": [asdict(one) for one in status.running],
             "waiting": list(status.waiting),
             "incomplete": [asdict(one) for one in status.incomplete],
             "refused": [asdict(one) for one in status.refused],

@@ -9,7 +9,7 @@ that finds out whether things are better: one that nothing can help does not sto
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import OutputError, UnavailableError
@@ -52,14 +52,16 @@ class Queue:
             Pauses(backoff, clock, chance) for backoff in (RETRY, PUT_OFF, PAUSE, PAUSE)
         )
 
-    def next(self, again: bool) -> Journal | None:
+    def next(self, again: bool, busy: Collection[str] = ()) -> Journal | None:
         """The job whose turn it is; with `again` also what met something outside, after a time.
 
+        Jobs with the ids `busy` are being painted already.
         Raises OSError or ValueError where its files are damaged.
         """
         outside = (self._put_off, self._needs, self._outboxes)
         put_off, needs, outboxes = (one.held() if again else one.all() for one in outside)
-        heads = self._state.ledger.heads(Held(put_off | self._crashed.held(), needs, outboxes))
+        held = Held({*busy, *put_off, *self._crashed.held()}, needs, outboxes)
+        heads = self._state.ledger.heads(held)
         inbox = self._turns.next(heads)
         return None if inbox is None else self._state.load(heads[inbox])
 

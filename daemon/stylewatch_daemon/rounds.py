@@ -1,12 +1,12 @@
 """Goes round while the daemon watches: when to look, how long to wait, and that all is well."""
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.line import Line
+from stylewatch_daemon.published import AT_MOST_EVERY
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.systemd import Manager
 from stylewatch_daemon.watch import Watcher
@@ -28,8 +28,7 @@ SIGN = "alive"
 class Rounds:
     """Rounds by `settings`, until told to stop, or to go on by others.
 
-    `reread` reads the settings again; None where they are wrong. `idle_since` is None once the
-    worker was let go; `rung`: something happened since the last look.
+    `reread` reads the settings again; None where they are wrong.
     """
 
     line: Line
@@ -38,84 +37,66 @@ class Rounds:
     bell: Bell
     manager: Manager
     reread: Callable[[], ServiceSettings | None]
-    idle_since: float | None = None
-    rung: bool = True
     new: ServiceSettings | None = None
 
     def go(self) -> ServiceSettings | None:
         """Look and paint; the new settings to go on by, None where we were told to stop."""
+        self.bell.rung = True
         while not self._over():
             self._look_if_due()
-            if self._over():
-                break
-            if job := self.line.next():
-                self.line.paint(job, self._meanwhile)
-            elif not self.line.claim():
+            self.line.hear()
+            more = self.line.fill()
+            more = self.line.claim() or more
+            self.line.tell_news(resting=not more)
+            if not more:
                 self._rest()
-        return None if self.bell.stopping else self.new
+        if not self.bell.stopping:
+            return self.new
+        self.line.see_off(self._take_leave)
+        return None
 
     def _over(self) -> bool:
         self._pulse()
-        if self.line.control.draining:  # and nothing is being painted now
+        if self.line.control.draining and not self.line.busy:
             self.bell.stop()
         return self.bell.stopping or self.new is not None
 
     def _look_if_due(self) -> None:
         """Look and take: something happened, or it is time; a moment after the last look."""
-        self.rung = self.bell.wait(0) or self.rung
-        looked_for = self.line.looked_for()
-        if looked_for >= (self._at_least() if self.rung else self._until_look()):
-            self.rung = False
+        if self.line.looked_for() >= self._until_look():
+            self.bell.rung = False
             self.watcher.check()
-            self.line.publisher.observer = self.watcher.sound
+            self.line.teller.publisher.observer = self.watcher.sound
             self.line.look()
             self.line.take()
 
-    def _meanwhile(self) -> None:
-        """Look and claim while a job is being painted."""
+    def _take_leave(self) -> None:
+        """Ask for time to leave, again and again: a checkpoint may take some."""
         self._pulse()
-        if self.bell.stopping:
-            self.manager.stopping()  # again and again: a checkpoint may take its time
-        else:
-            self._look_if_due()
-            self.line.claim()
-        self.idle_since = time.monotonic()
+        self.manager.stopping()
 
     def _rest(self) -> None:
-        """Wait until something happens or it is time; an idle worker is let go meanwhile."""
-        self.line.publish(at_once=True)
-        since = self.idle_since
-        if since is not None and time.monotonic() - since >= self.settings.idle_s:
-            self.line.release()
-            self.idle_since = None
-        until = time.monotonic() + self._patience()
-        while (left := until - time.monotonic()) > 0:
-            if self.bell.wait(min(left, self.manager.ping_every or LONGEST)):
-                self.rung = True
-                break
-            self._pulse()
+        """Wait until something happens or it is time for something."""
+        self.line.publish(at_once=not self.line.busy)
+        self.bell.wait(min(self._patience(), self.manager.ping_every or LONGEST))
 
     def _patience(self) -> float:
         """Seconds to wait if nothing happens: for a look, or for a job that had to wait."""
-        next_look = self._at_least() if self.rung else self._until_look()
-        patience = next_look - self.line.looked_for()
+        patience = self._until_look() - self.line.looked_for()
         soonest = self.line.queue.soonest()
         if soonest is not None:
             patience = min(patience, soonest)
-        if self.idle_since is None:
-            return patience
-        return min(patience, self.idle_since + self.settings.idle_s - time.monotonic())
-
-    def _at_least(self) -> float:
-        """Seconds between two looks however much goes on: most of the time is for other things."""
-        return max(AT_LEAST, SHARE * self.line.look_took)
+        return min(patience, AT_MOST_EVERY) if self.line.busy else patience
 
     def _until_look(self) -> float:
-        """Seconds between two looks as things stand."""
+        """Seconds between two looks as things stand; most of the time is for other things."""
+        at_least = max(AT_LEAST, SHARE * self.line.look_took)
+        if self.bell.rung:
+            return at_least
         interval = self.watcher.interval(self.settings.rescan_s)
-        return (
-            interval if self.line.settled else min(interval, max(self.settings.quiet_s, AT_LEAST))
-        )
+        if not self.line.settled:
+            interval = min(interval, max(self.settings.quiet_s, AT_LEAST))
+        return max(interval, at_least)
 
     def _pulse(self) -> None:
         """Do what a signal asked for; say what we do and, having made sure, that we are well."""

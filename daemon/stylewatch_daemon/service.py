@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.bell import Bell, reloads_on_signal, stops_on_signals
-from stylewatch_daemon.dispatch import Executor, Outcome
+from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.execute.contract import Executor
 from stylewatch_daemon.execute.local import Local
 from stylewatch_daemon.inbox import library
 from stylewatch_daemon.job import Incomplete
-from stylewatch_daemon.line import Line
+from stylewatch_daemon.line import TELL_EVERY, Line
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.retention import daily, sweep
 from stylewatch_daemon.rounds import AT_LEAST, Rounds
@@ -89,20 +90,18 @@ def once(
 
 def _finish(line: Line, bell: Bell) -> None:
     """Claim what was entered and paint what is ours; wait for none but jobs that crashed."""
-
-    def meanwhile() -> None:
-        line.control.act()
-        line.claim()
-
     while not bell.stopping:
         line.control.act()
-        if job := line.next(again=False):
-            line.paint(job, meanwhile)
-        elif not line.claim():
-            seconds = None if line.control.holds else line.queue.crashed_for()
-            if seconds is None:
+        line.hear()
+        more = line.fill(again=False)
+        more = line.claim() or more
+        line.tell_news(resting=not more)
+        if not more:
+            crashed = None if line.control.holds else line.queue.crashed_for()
+            if not line.busy and crashed is None:
                 return
-            bell.wait(seconds)
+            bell.wait(TELL_EVERY if line.busy else crashed or 0.0)
+    line.see_off()
 
 
 def watch(
@@ -159,6 +158,8 @@ def _again(
         manager.ready()
     if new.state != before.state:
         reporter.needs_restart("state.path")
+    if (new.devices, new.idle_s) != (before.devices, before.idle_s):
+        reporter.needs_restart("executor")
     reporter.reloaded()
     return replace(new, state=before.state)
 
@@ -170,7 +171,10 @@ def _started(
     """The line, ready to run: alone on its state folder, what was cut off taken up again."""
     state = State(settings.state)
     _prepare(settings, state)
-    executor = executor or Local(state.worker_lock)
+    executor = executor or Local(
+        state.worker_lock, devices=settings.devices, idle_s=settings.idle_s
+    )
+    executor.wake = bell.wake
     with _alone(state), stops_on_signals(bell):
         for folder in state.tidy():
             reporter.left_alone(folder, "a job whose journal is damaged; its inputs are in there")
@@ -178,6 +182,9 @@ def _started(
             line = Line(settings, state, executor, reporter, bell)
             try:
                 yield line
+            except KeyboardInterrupt:
+                line.leave()
+                raise
             finally:
                 line.tell(leaving=True)
 

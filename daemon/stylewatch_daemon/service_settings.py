@@ -28,7 +28,8 @@ class ServiceSettings:
 
     `job` holds for what a job.yaml does not say, `overrides` (as job.yaml has them) beat it.
     `styles` is the library that `default_style` is looked up in. `backends` are options by
-    backend. After `idle_s` without work the worker process is let go. No job is begun that might
+    backend. Each of `devices` gets a worker process (none are named: whatever there is); one that
+    has nothing to do for `idle_s` is let go. No job is begun that might
     leave less than `free_bytes` free on a disk. What is published is shared by `sharing`, and
     kept by `retention`.
     """
@@ -48,6 +49,7 @@ class ServiceSettings:
     max_pixels: int = 40_000_000
     attempts: int = 3
     step_timeout_s: float | None = None
+    devices: tuple[str, ...] = ()
     idle_s: float = 60.0
     free_bytes: int = 256_000_000
     sharing: Sharing = OPEN

@@ -55,7 +55,7 @@ class Status:
 
     leaving: bool = False
     paused: bool = False
-    running: Running | None = None
+    running: Sequence[Running] = ()
     waiting: Sequence[str] = ()
     more: int = 0
     """How many more wait than are named in `waiting`."""
@@ -66,7 +66,7 @@ class Status:
     def __str__(self) -> str:
         more = [f"... and {self.more} more"] if self.more else []
         parts = {
-            "Painting": [str(self.running)] if self.running else [],
+            "Painting": [str(one) for one in self.running],
             "Waiting their turn": [*self.waiting, *more],
             "Waiting for another half": [f"{i.name}: {i.waits_for}" for i in self.incomplete],
             "In the way": self.trouble,
@@ -92,7 +92,7 @@ def together(statuses: Iterable[Status]) -> Status:
     return Status(
         leaving=any(one.leaving for one in every),
         paused=any(one.paused for one in every),
-        running=next((one.running for one in every if one.running), None),
+        running=all_of("running"),
         waiting=[name for one in every for name in one.waiting],
         more=sum(one.more for one in every),
         incomplete=all_of("incomplete"),

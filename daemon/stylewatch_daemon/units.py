@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from stylewatch_daemon import config
+from stylewatch_daemon import config, config_sections
 from stylewatch_daemon.config import Config
 from stylewatch_daemon.errors import SettingsError
 
@@ -67,8 +67,8 @@ def for_user(machine: Machine) -> dict[str, str]:
 
 def settings_below(root: Path) -> Config:
     """The settings to begin with: inbox, outbox and state below `root`."""
-    inbox = config.Inbox(path=root / "inbox", outbox=root / "outbox")
-    return Config(inboxes=(inbox,), state=config.State(path=root / "state"))
+    inbox = config_sections.Inbox(path=root / "inbox", outbox=root / "outbox")
+    return Config(inboxes=(inbox,), state=config_sections.State(path=root / "state"))
 
 
 def as_yaml(settings: Config) -> str:

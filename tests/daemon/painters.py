@@ -1,13 +1,17 @@
 """Executors that paint nothing: they leave small files, and end as they are told."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import get_args
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.execute.contract import (
     Done,
+    End,
     Event,
     Failed,
+    Heard,
+    Lost,
     Order,
     Progress,
     Refused,
@@ -17,7 +21,7 @@ from stylewatch_daemon.execute.contract import (
     Wanted,
 )
 
-Ending = Refused | Failed | OSError | None
+Ending = Refused | Failed | Lost | None
 
 
 @dataclass
@@ -25,15 +29,47 @@ class Painter:
     """Two stages, a final picture and a receipt, unless `endings` has another end in store.
 
     Of `endings` each order takes the first, None for a good one. As a real one does, it keeps a
-    checkpoint after the first stage, and goes on from there.
+    checkpoint after the first stage, and goes on from there. Each time that it is listened to,
+    every order that is on its way comes one event further.
     """
 
     endings: list[Ending] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     started_at: list[int] = field(default_factory=list)
     closed: int = 0
+    at_once: int = 1
+    going: dict[str, Iterator[Event]] = field(default_factory=dict)
+    wanted: dict[str, Wanted] = field(default_factory=dict)
 
-    def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
+    def __post_init__(self) -> None:
+        self.wake: Callable[[], object] = lambda: None
+
+    def submit(self, ticket: str, order: Order) -> None:
+        self.going[ticket] = self.paint(order, lambda: self.wanted.get(ticket, ""))
+        self.wake()
+
+    def ask(self, ticket: str, wanted: Wanted) -> None:
+        self.wanted[ticket] = wanted
+
+    def drop(self, ticket: str) -> None:
+        self.going[ticket] = iter([Lost("it was given up")])
+
+    def heard(self) -> Iterator[Heard]:
+        for ticket, events in list(self.going.items()):
+            event = next(events)
+            if isinstance(event, get_args(End)):
+                del self.going[ticket]
+            self.wake()
+            yield Heard(ticket, event)
+
+    def free(self) -> int:
+        return self.at_once - len(self.going)
+
+    def close(self) -> None:
+        self.going.clear()
+        self.closed += 1
+
+    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
         self.orders.append(order)
         assert order.checkpoint is not None
         first = 1 if order.checkpoint.exists() else 0
@@ -46,24 +82,19 @@ class Painter:
             if asked == "finish":
                 break
             yield Progress(step, 2, (4, 4), loss=1 / step, seconds=step)
-            yield from self.leave(order, f"stages/{step}.png")
+            yield self.leave(order, f"stages/{step}.png")
             durable.write(order.checkpoint, b"after step 1")
             ending = self.endings.pop(0) if self.endings else None
-            if isinstance(ending, OSError):
-                raise ending
             if ending is not None:
                 yield ending
                 return
-        yield from self.leave(order, "final.png")
-        yield from self.leave(order, "receipt.json")
+        yield self.leave(order, "final.png")
+        yield self.leave(order, "receipt.json")
         content = {"name": order.content.name, "size": [4, 4], "sha256": "12ab"}
         yield Done({"job": order.name, "inputs": [content]})
 
-    def leave(self, order: Order, name: str) -> Generator[Event, None, None]:
+    def leave(self, order: Order, name: str) -> Staged:
         durable.make_folder((order.staging / name).parent)
         text = f"{name} of {order.content.read_text()} and {order.styles[0].read_text()}"
         durable.write(order.staging / name, text.encode())
-        yield Staged(name)
-
-    def close(self) -> None:
-        self.closed += 1
+        return Staged(name)

@@ -18,7 +18,7 @@ class Place:
     """A state folder with one job, and what was asked of it."""
 
     def __init__(self, root: Path) -> None:
-        self.state, self.running, self.ended = State(root / "state"), "", list[str]()
+        self.state, self.running, self.ended = State(root / "state"), set[str](), list[str]()
         self.state.make()
         fill(root / "in", "job/content.jpg", "job/style.jpg")
         files = scan(root / "in").files
@@ -44,7 +44,7 @@ def test_a_job_that_waits_is_ended_at_once(place: Place) -> None:
 
 
 def test_the_worker_of_a_job_that_is_painted_is_to_end_it(place: Place) -> None:
-    place.running = "1"
+    place.running = {"1"}
     place.asked.cancel("1")
     place.asked.cancel("1")
     assert (place.wish, place.ended) == ("cancel", [])

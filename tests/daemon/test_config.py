@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from stylewatch_daemon import config, yaml_lines
+from stylewatch_daemon import config, config_sections, yaml_lines
 from stylewatch_daemon.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.settings import JobSettings
 
@@ -48,7 +48,7 @@ def test_the_file_that_ships_names_every_key() -> None:
     document = yaml_lines.read(config.shipped("config.yaml"))
     for key in leaves(config.Config()):
         assert tuple(key.split(".")) in document.lines, key
-    for key in config.Inbox.model_fields:
+    for key in config_sections.Inbox.model_fields:
         assert ("inboxes", 0, key) in document.lines, key
 
 
@@ -60,7 +60,7 @@ def test_every_key_in_the_file_that_ships_is_explained_beside_it() -> None:
 
 def test_every_key_is_in_the_page_on_settings() -> None:
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    inbox = (f"inboxes.{key}" for key in config.Inbox.model_fields)
+    inbox = (f"inboxes.{key}" for key in config_sections.Inbox.model_fields)
     for key in (*leaves(config.Config()), *inbox):
         assert f"`{key.removeprefix('job.')}`" in page, key
 
@@ -69,7 +69,7 @@ def test_only_what_differs_needs_saying(written: Path) -> None:
     written.write_text("watch: {quiet_s: 5}\n")
     settings = config.load(written)
     assert settings.watch.quiet_s == 5
-    assert settings.watch.rescan_s == config.Watch().rescan_s
+    assert settings.watch.rescan_s == config_sections.Watch().rescan_s
 
 
 def test_paths_in_a_file_start_at_its_folder(written: Path) -> None:
@@ -112,12 +112,6 @@ def test_a_field_that_no_recipe_has_is_a_mistake_in_the_file(written: Path) -> N
     written.write_text("job:\n  set: {objective.netwerk.pool: max}\n")
     with pytest.raises(SettingsError, match=r"line 1: job: .*did you mean 'network'"):
         config.load(written)
-
-
-@pytest.mark.parametrize(("said", "meant"), [("yes", "yes"), ("no", "no"), ("auto", "auto")])
-def test_a_plain_yes_is_a_yes(written: Path, said: str, meant: str) -> None:
-    written.write_text(f"watch: {{polling: {said}}}\n")
-    assert config.load(written).watch.polling == meant
 
 
 def test_the_command_line_beats_the_file(written: Path) -> None:
@@ -203,39 +197,3 @@ def test_what_overrides_say_of_jobs_is_as_job_yaml_has_it() -> None:
         "log.level": 1,
     }
     assert config.job_part(overrides) == {"steps": 5, "set": {"objective.tv": None, "smallest": 2}}
-
-
-@pytest.mark.parametrize("said", ["0664", "'0664'", "436"])
-def test_a_mode_is_octal_however_yaml_takes_it(said: str, written: Path) -> None:
-    written.write_text(f"outbox: {{mode: {said}}}\n")
-    assert config.load(written).outbox.mode == "0664"
-    assert config.load(None, {"outbox.mode": 0o640}).outbox.mode == "0640"
-
-
-@pytest.mark.parametrize("said", ["664", "0o664", "rw-rw-r--", "0444", "0775", "0064", "yes", "-1"])
-def test_what_is_no_mode_of_a_file_is_a_mistake(said: str, written: Path) -> None:
-    written.write_text(f"outbox:\n  mode: {said}\n")
-    with pytest.raises(SettingsError, match=r"line 2: outbox\.mode"):
-        config.load(written)
-
-
-@pytest.mark.parametrize(
-    ("said", "meant"), [("keep", "keep"), ("0", 0), ("30", 30), ("30 days", 30), ("1 day", 1)]
-)
-def test_days_may_be_said_with_the_word(said: str, meant: object, written: Path) -> None:
-    written.write_text(f"retention: {{stages: {said}, inputs: {said}}}\n")
-    kept = config.load(written).retention
-    assert (kept.stages, kept.inputs) == (meant, meant)
-
-
-@pytest.mark.parametrize("said", ["-1", "for ever", "2 weeks", "1.5", "days"])
-def test_what_is_no_number_of_days_is_a_mistake(said: str, written: Path) -> None:
-    written.write_text(f"retention:\n  stages: {said}\n")
-    with pytest.raises(SettingsError, match=r"line 2: retention\.stages"):
-        config.load(written)
-
-
-@pytest.mark.parametrize(("said", "meant"), [("painters", "painters"), ("1000", 1000)])
-def test_a_group_is_a_name_or_a_number(said: str, meant: object, written: Path) -> None:
-    written.write_text(f"outbox: {{group: {said}}}\n")
-    assert config.load(written).outbox.group == meant

@@ -14,8 +14,9 @@ from tests.daemon.painters import Ending, Painter
 from stylewatch_daemon import job_settings
 from stylewatch_daemon.claim import Claimer, Terms
 from stylewatch_daemon.dispatch import Dispatcher, Outcome
-from stylewatch_daemon.execute.contract import Failed, Refused
+from stylewatch_daemon.execute.contract import Failed, Lost, Refused
 from stylewatch_daemon.ledger import FILE_NAME, reading
+from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.pair import pair
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.scan import scan
@@ -67,10 +68,16 @@ class Place:
     def run(self, **settings: Any) -> Outcome:
         service = ServiceSettings((), self.state.root, job=JobSettings(**settings))
         dispatcher = Dispatcher(service, self.state, self.painter, self.told, self.stopping)
-        outcome = Outcome("again", "")
-        while outcome.kind == "again":
-            (job,) = waiting(self.state)
-            outcome = dispatcher.run(job, lambda name, event: None)
+        self.painter.close()  # a new start finds nobody at work
+        outcome: Outcome | None = Outcome("again", "")
+        while outcome is None or outcome.kind == "again":
+            if outcome is not None:
+                (job,) = waiting(self.state)
+                outcome = dispatcher.begin(job)
+            dispatcher.ask()
+            for heard in self.painter.heard():
+                if ended := dispatcher.hear(heard):
+                    _, outcome = ended
         return outcome
 
 
@@ -145,10 +152,18 @@ def test_what_is_missing_pauses_a_job_and_spends_no_attempt(tmp_path: Path) -> N
     assert place.run().kind == "done"
 
 
-def test_a_full_outbox_pauses_a_job_and_spends_no_attempt(tmp_path: Path) -> None:
-    place = Place(tmp_path, *[OSError(errno.ENOSPC, "No space left on device", "out")] * 5)
+def test_a_full_outbox_pauses_a_job_and_spends_no_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "out")
+
+    place = Place(tmp_path)
     for _ in range(5):
-        assert place.run() == Outcome("paused", "job", "out: No space left on device", 73)
+        with monkeypatch.context() as full:
+            full.setattr(Outbox, "publish", fail)
+            assert place.run() == Outcome("paused", "job", "out: No space left on device", 73)
+            assert place.painter.going == {}
     assert place.run().kind == "done"
 
 
@@ -185,7 +200,9 @@ def test_a_job_that_is_cancelled_on_its_way_gives_back_what_was_dropped(tmp_path
     assert place.state.ledger.counts()["cancelled"] == 1
 
 
-@pytest.mark.parametrize("ending", [BROKEN, Refused("no picture"), Failed("no device", 69)])
+@pytest.mark.parametrize(
+    "ending", [BROKEN, Lost("it died"), Refused("no picture"), Failed("no device", 69)]
+)
 def test_however_its_attempt_ends_what_is_cancelled_is_not_tried_again(
     tmp_path: Path, ending: Ending
 ) -> None:
@@ -211,10 +228,24 @@ def test_a_job_that_is_finished_on_its_way_is_done(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_while_everything_stops_is_no_fault_of_the_job(tmp_path: Path) -> None:
-    place = Place(tmp_path, Failed("the worker died"))
+    place = Place(tmp_path, Lost("the worker died"))
     place.stopping = lambda: bool(place.painter.orders and not place.painter.endings)
     assert place.run().kind == "stopped"
     assert place.told.failures == []
+
+
+def test_leaving_at_once_is_no_fault_of_the_job(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    service = ServiceSettings((), place.state.root)
+    dispatcher = Dispatcher(service, place.state, place.painter, place.told, lambda: True)
+    (job,) = waiting(place.state)
+    assert dispatcher.begin(job) is None
+    assert dispatcher.busy_with == {"1"}
+    dispatcher.leave()
+    assert dispatcher.busy_with == frozenset()
+    assert [dispatcher.hear(heard) for heard in place.painter.heard()] == [None]
+    (attempt,) = place.state.ledger.story("1")
+    assert attempt.how == "stopped"
 
 
 @pytest.mark.parametrize("ending", [None, Refused("no picture")], ids=["done", "refused"])

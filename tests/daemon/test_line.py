@@ -36,6 +36,7 @@ class Place:
 
     def line(self, reporter: Reporter | None = None) -> Line:
         """A new start of the daemon."""
+        self.painter.close()
         self.state.close()
         self.state.make()
         self.state.tidy()
@@ -47,17 +48,22 @@ class Place:
         line.look()
         line.look()
         line.take()
-        more = True
-        while more:
-            if job := line.next(again=False):
-                line.paint(job, line.claim)
-            else:
-                more = line.claim()
+        paint(line, again=False)
         return line
 
     @property
     def status(self) -> str:
         return (self.outbox / "_status.txt").read_text()
+
+
+def paint(line: Line, again: bool = True) -> None:
+    """Paint all that is there, and may be painted now."""
+    more = True
+    while more or line.busy:
+        line.hear()
+        more = line.fill(again)
+        more = line.claim() or more
+    line.tell_news(resting=True)
 
 
 @pytest.fixture
@@ -186,8 +192,7 @@ def test_pairs_whose_claim_the_ledger_was_not_told_of_are_painted_once_all_the_s
     for _ in range(3):
         line.look()
         line.take()
-        while job := line.next():
-            line.paint(job, line.claim)
+        paint(line)
     assert [name for name in tree(place.outbox) if "receipt" in name] == ["a/receipt.json"]
     assert place.state.ledger.counts()["waiting"] == 0
 
@@ -214,12 +219,10 @@ def test_the_status_tells_what_waits_and_what_runs(place: Place) -> None:
     line.take()
     assert "Waiting their turn:\n  a\n  b" in place.status
     assert "lone: a style picture" in place.status
-    job = line.next()
-    assert job is not None
-    seen: list[str] = []
-    line.paint(job, lambda: seen.append(place.status))
-    assert "Painting:\n  a: being prepared" in seen[0]
-    assert "Waiting their turn:\n  b\n" in seen[0]
+    line.fill()
+    line.tell()
+    assert "Painting:\n  a: being prepared" in place.status
+    assert "Waiting their turn:\n  b\n" in place.status
     line.tell(leaving=True)
     assert "does not run here now" in place.status
 
@@ -241,9 +244,12 @@ def test_every_step_is_published_when_it_is_time(
     line.look()
     line.look()
     line.take()
-    job, said = line.next(), list[Any]()
-    assert job is not None
-    line.paint(job, lambda: said.append((published.read(place.state.root) or {})["running"]))
+    said = list[Any]()
+    line.fill()
+    while line.busy:
+        line.publish()
+        said.append((published.read(place.state.root) or {})["running"])
+        line.hear()
     assert [one["step"] for (one,) in said] == sorted(one["step"] for (one,) in said)
     losses = {(one["step"], one["loss"]) for (one,) in said if one["job"] == "a"}
     assert losses >= {(1, 1.0), (2, 0.5)}

@@ -21,7 +21,7 @@ from stylewatch_daemon.published import (
 from stylewatch_daemon.status import Refusal, Running, Status
 
 BUSY = Status(
-    running=Running("trip", 3, 50, 0.25, (48, 36), 9.5, "cpu"),
+    running=(Running("trip", 3, 50, 0.25, (48, 36), 9.5, "cpu"),),
     waiting=["next"],
     incomplete=[Incomplete("half", "a style picture (style.jpg)")],
     trouble=["the outbox is full"],
@@ -99,7 +99,7 @@ def test_it_is_not_due_again_at_once(tmp_path: Path) -> None:
 def test_no_text_in_it_forges_a_line_or_reaches_a_terminal(tmp_path: Path) -> None:
     evil = "a\x1b[2J\u202e\x9b\udcff\nb"
     status = Status(
-        running=Running(evil), waiting=[evil], incomplete=[Incomplete(evil, evil)],
+        running=(Running(evil),), waiting=[evil], incomplete=[Incomplete(evil, evil)],
         refused=[Refusal(evil, "first\x1b\nsecond")],
     )  # fmt: skip
     Publisher(tmp_path).show(status, {})

@@ -1,7 +1,7 @@
 """Going round, the daemon looks, paints, rests, and says that it is well where it is."""
 
 import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,12 +123,12 @@ class Stopped(Painter):
     """Painting, the daemon is told to stop, and somebody drops another pair."""
 
     bell: Bell
-    drop: Callable[[], object]
+    another: Callable[[], object]
 
-    def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
-        for event in super().run(order, wanted):
+    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
+        for event in super().paint(order, wanted):
             self.bell.stop()
-            self.drop()
+            self.another()
             yield event
 
 
@@ -139,7 +139,7 @@ def test_told_to_stop_it_asks_for_time_and_takes_nothing_more(
     painter = Stopped()
     place = Place(tmp_path, hears, painter)
     painter.bell = place.bell
-    painter.drop = lambda: fill(tmp_path / "in", "b/content.jpg", "b/style.jpg")
+    painter.another = lambda: fill(tmp_path / "in", "b/content.jpg", "b/style.jpg")
     place.rounds.manager.ping_every = None
     place.rounds.go()
     told = place.told
@@ -148,16 +148,23 @@ def test_told_to_stop_it_asks_for_time_and_takes_nothing_more(
     assert (tmp_path / "in/b/content.jpg").exists()
 
 
-def test_new_settings_wait_for_the_end_of_the_job(tmp_path: Path, hears: socket.socket) -> None:
+def test_new_settings_do_not_wait_for_what_is_being_painted(
+    tmp_path: Path, hears: socket.socket
+) -> None:
     fill(tmp_path / "in", *PAIR)
 
     class Reloads(Painter):
-        def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
+        def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
             place.bell.reload()
-            yield from super().run(order, wanted)
+            yield from super().paint(order, wanted)
 
     place = Place(tmp_path, hears, Reloads())
     place.rounds.manager.ping_every = None
     place.rounds.reread = lambda: place.settings
     assert place.rounds.go() is place.settings
+    line = place.rounds.line
+    assert line.busy
+    line.renew(replace(place.settings, attempts=1))
+    while line.busy:
+        line.hear()
     assert (tmp_path / "out/a/receipt.json").exists()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,8 +140,8 @@ class Stopping(Painter):
         super().__init__()
         self._bell, self._after = bell, after
 
-    def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
-        for event in super().run(order, wanted):
+    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
+        for event in super().paint(order, wanted):
             yield event
             if len(self.orders) == self._after:
                 self._bell.stop()
@@ -168,8 +168,8 @@ def test_a_pair_that_comes_while_another_is_painted_is_taken_at_once(tmp_path: P
     bell, taken = Bell(), []
 
     class Slow(Painter):
-        def run(self, order: Order, wanted: Callable[[], Wanted]) -> Generator[Event, None, None]:
-            for event in super().run(order, wanted):
+        def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
+            for event in super().paint(order, wanted):
                 if len(self.orders) == 1 and not list(tmp_path.glob("in/b/*")):
                     fill(tmp_path / "in", "b/content.jpg", "b/style.jpg")
                 bell.ring()
@@ -195,20 +195,6 @@ def test_a_stopped_job_is_left_for_the_next_start(tmp_path: Path) -> None:
     assert [one.job for one in summary.stopped] == ["a"]
     assert summary.waiting == ("b",)
     assert [one.job for one in once(settings(tmp_path), executor=Painter()).done] == ["a", "b"]
-
-
-def test_an_idle_worker_is_let_go(tmp_path: Path) -> None:
-    fill(tmp_path / "in", *PAIR)
-    bell = Bell()
-
-    class Idle(Painter):
-        def close(self) -> None:
-            super().close()
-            bell.stop()
-
-    painter = Idle()
-    watch(settings(tmp_path, idle_s=0.01), None, painter, bell)
-    assert painter.closed == 2
 
 
 def reloaded(root: Path, reread: Callable[[], ServiceSettings]) -> tuple[Summary, list[str]]:

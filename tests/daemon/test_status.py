@@ -10,7 +10,7 @@ from stylewatch_daemon.status import FAREWELL, HELD, Board, Refusal, Running, St
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 BUSY = Status(
-    running=Running("trip", 3, 50, 0.25),
+    running=(Running("trip", 3, 50, 0.25),),
     waiting=["next"],
     incomplete=[Incomplete("half", "a style picture (style.jpg)")],
     trouble=["the outbox is full"],
@@ -47,7 +47,7 @@ def test_a_pause_is_told_before_all_else() -> None:
 def test_what_holds_for_several_outboxes_is_said_once() -> None:
     other = Status(waiting=["far"], more=2, trouble=["the outbox is full", "no network"])
     both = together([BUSY, other])
-    assert both.running == BUSY.running
+    assert both.running == list(BUSY.running)
     assert both.waiting == ["next", "far"]
     assert both.more == 2
     assert both.trouble == ["the outbox is full", "no network"]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon import config, units
-from stylewatch_daemon.config import Config, Inbox, State
+from stylewatch_daemon.config import Config
+from stylewatch_daemon.config_sections import Inbox, State
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.units import Machine, for_system, for_user

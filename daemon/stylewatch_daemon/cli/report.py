@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stylewatch_daemon.cli.log import logging_as
 from stylewatch_daemon.cli.progress import Begin, Lines, Tell, moving
-from stylewatch_daemon.config import Log
+from stylewatch_daemon.config_sections import Log
 from stylewatch_daemon.execute.contract import Done, Progress, Staged, Started
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.reporter import Reporter

@@ -78,6 +78,8 @@ def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceS
         overrides=config.job_part(overrides),
         recipe_folders=settings.recipes,
         backends=settings.backends,
+        devices=() if settings.executor.devices == "auto" else settings.executor.devices,
+        idle_s=settings.executor.idle_s,
         max_pixels=settings.limits.max_pixels,
         attempts=settings.limits.attempts,
         free_bytes=settings.limits.free_bytes,

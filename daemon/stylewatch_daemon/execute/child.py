@@ -3,6 +3,7 @@
 It leaves at once when the supervisor is gone, so that no two of them ever write the same files.
 """
 
+import fcntl
 import os
 import signal
 import threading
@@ -12,8 +13,6 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
-
-from filelock import FileLock
 
 from stylewatch_daemon.execute.contract import (
     Done,
@@ -36,13 +35,14 @@ Work = Callable[[Order, Callable[[], Wish]], Iterator[Event]]
 def serve(orders: Connection, work: str, lock: Path) -> None:
     """Paint with `work` (`module:function`) what comes through `orders` until that closes.
 
-    One process at a time does so under `lock`: after a crash of the supervisor, the next one's
-    child waits here until the last one's is gone. To signals the supervisor alone listens.
+    It shares `lock` with the other workers meanwhile: after a crash of the supervisor, the next
+    one sees by it whether all of them are gone. To signals the supervisor alone listens.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    with FileLock(lock):
+    with lock.open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
         while (order := _receive(orders)) is not None:
             if isinstance(order, Order):  # else a wish that came after its order's end
                 _serve_one(orders, order, work)

@@ -1,9 +1,9 @@
-"""What goes to a worker and what comes back: an Order in, Events out, exactly one End last."""
+"""What an executor is: Orders in, Events out, of each order exactly one End, as its last event."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from stylewatch_daemon.settings import JobSettings
 
@@ -29,6 +29,8 @@ class Order:
     init: Path | None = None
     checkpoint: Path | None = None
     backend_options: Mapping[str, Any] = field(default_factory=dict)
+    device: str | None = None
+    """Where to paint if nobody said, and if the backend knows such a device."""
     recipe_folders: tuple[Path, ...] = ()
     max_pixels: int = 40_000_000
     step_timeout_s: float | None = None
@@ -49,6 +51,8 @@ class Started:
     step: int = 0
     """The step that a checkpoint brought us to."""
     warnings: tuple[str, ...] = ()
+    accelerators: tuple[str, ...] = ()
+    """All devices but the CPU that the backend could paint on there, best first."""
 
     @property
     def steps(self) -> int:
@@ -68,10 +72,8 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Alive:
-    """Nothing new, but whoever paints is at it; `saving` a checkpoint, which may take a while."""
-
-    saving: bool = False
+class Saving:
+    """A checkpoint is about to be written, which may take a while."""
 
 
 @dataclass(frozen=True)
@@ -114,5 +116,58 @@ class Failed:
     trace: str = ""
 
 
-End = Done | Stopped | Refused | Failed
-Event = Started | Progress | Alive | Staged | End
+@dataclass(frozen=True)
+class Lost:
+    """The end: whoever painted is gone, or gave no sign of life; nobody knows how far it came."""
+
+    reason: str
+
+
+End = Done | Stopped | Refused | Failed | Lost
+Event = Started | Progress | Saving | Staged | End
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An event of the attempt with this ticket."""
+
+    ticket: str
+    event: Event
+
+
+class Executor(Protocol):
+    """Where attempts are painted: by processes of this machine, or by others.
+
+    Each attempt has a ticket, a name that is used once. Whatever dies, of each that was submitted
+    exactly one End is heard, and nothing after it. It is never tried again: that is for the one
+    who submits to decide. Of an attempt the events come in their order, those of several mixed.
+
+    No method but `close` waits for anything. All are called by one thread.
+    """
+
+    wake: Callable[[], object]
+    """Set by who listens; called, by any thread, once there is something new to be heard."""
+
+    def submit(self, ticket: str, order: Order) -> None:
+        """Have an attempt made, at once or as soon as there is a device for it."""
+        ...
+
+    def ask(self, ticket: str, wanted: Wanted) -> None:
+        """Pass on what is wanted of an attempt; it ends soon. One that has ended hears nothing."""
+        ...
+
+    def drop(self, ticket: str) -> None:
+        """Have an attempt ended now, whatever is lost by it; its End may be Lost."""
+        ...
+
+    def heard(self) -> Iterator[Heard]:
+        """The events that came since this was last asked."""
+        ...
+
+    def free(self) -> int:
+        """How many attempts more could begin now; it may grow."""
+        ...
+
+    def close(self) -> None:
+        """End whatever goes on, and give back all that is held. Nothing can be submitted after."""
+        ...

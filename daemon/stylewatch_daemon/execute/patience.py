@@ -4,7 +4,7 @@ from collections import deque
 from itertools import accumulate
 from statistics import median
 
-from stylewatch_daemon.execute.contract import Alive, Event, Progress, Started, Wanted
+from stylewatch_daemon.execute.contract import Event, Progress, Saving, Started, Wanted
 
 AT_LEAST = 60.0
 """Seconds that any step may take, where no other number is set."""
@@ -39,7 +39,7 @@ class Patience:
     def heard(self, event: Event) -> None:
         """The worker told something."""
         self.silent = 0.0
-        self._saving = isinstance(event, Alive) and event.saving
+        self._saving = isinstance(event, Saving)
         if isinstance(event, Started):
             self._ends = set(accumulate(event.steps_at))
         elif isinstance(event, Progress):

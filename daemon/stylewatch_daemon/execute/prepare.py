@@ -98,9 +98,19 @@ def _backend(order: Order, decided: Mapping[str, Any]) -> Backend:
         options["device"] = order.settings.device
     options.update(decided)
     backend = registry.load(order.settings.backend, options)
+    if order.settings.device is None and _may_paint_on(order.device, backend, options):
+        backend = registry.load(order.settings.backend, {**options, "device": order.device})
     if problem := backend.problem():
         raise BackendMissingError(problem)
     return backend
+
+
+def _may_paint_on(device: str | None, backend: Backend, options: Mapping[str, Any]) -> bool:
+    """Whether `device` is one of the backend's, and what the `options` say is no other kind."""
+    if device is None or device not in [one.name for one in backend.devices()]:
+        return False
+    said = str(options.get("device", "auto")).partition(":")[0]
+    return said in ("auto", device.partition(":")[0])
 
 
 def _input(role: str, name: str, picture: Picture, weight: float | None = None) -> InputRecord:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute import memo
-from stylewatch_daemon.execute.contract import Alive, Done, Event, Order, Progress, Started, Stopped
+from stylewatch_daemon.execute.contract import (
+    Done,
+    Event,
+    Order,
+    Progress,
+    Saving,
+    Started,
+    Stopped,
+)
 from stylewatch_daemon.execute.prepare import Prepared, prepare
 from stylewatch_daemon.execute.story import Story
 from stylewatch_painter.errors import CheckpointError
@@ -71,7 +79,7 @@ def _paint(order: Order, wish: Callable[[], Wish], found: memo.Memo | None) -> I
                 yield Done(story.receipt)
                 return
         if step.checkpoint is not None and order.checkpoint is not None:
-            yield Alive(saving=True)
+            yield Saving()
             keeper.keep(order.checkpoint, step.checkpoint, story)
     yield Stopped(story.step)
 
@@ -86,7 +94,13 @@ def _started(prepared: Prepared, story: Story) -> Started:
         steps_at=tuple(level.steps for level in levels),
         step=story.step,
         warnings=story.warnings,
+        accelerators=_accelerators(prepared),
     )
+
+
+def _accelerators(prepared: Prepared) -> tuple[str, ...]:
+    """The devices of the backend, but for the CPU."""
+    return tuple(one.name for one in prepared.backend.devices() if one.name != "cpu")
 
 
 @dataclass(eq=False)

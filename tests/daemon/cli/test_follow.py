@@ -67,7 +67,7 @@ def test_what_happens_meanwhile_is_told(
         lambda: enter(tmp_path, entry("sea", "queued", place=None)),
         lambda: publish(tmp_path, Status()),
         lambda: enter(tmp_path, entry("sea", "running")),
-        lambda: publish(tmp_path, Status(running=Running("sea", 3, 50, 0.25, (48, 36), 9.0))),
+        lambda: publish(tmp_path, Status(running=(Running("sea", 3, 50, 0.25, (48, 36), 9.0),))),
         lambda: enter(tmp_path, entry("sea")),
     )
     with FileLock(tmp_path / "lock"):

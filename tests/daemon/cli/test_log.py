@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from stylewatch_daemon.cli.log import OURS, logging_as
-from stylewatch_daemon.config import Log
+from stylewatch_daemon.config_sections import Log
 
 FAULT = {"job": "sea", "trace": "Traceback ...\nKeyError: 'x'"}
 

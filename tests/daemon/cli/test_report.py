@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.cli.report import reporting
-from stylewatch_daemon.config import Log
+from stylewatch_daemon.config_sections import Log
 from stylewatch_daemon.execute.contract import Progress, Started
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.reporter import Reporter

@@ -95,7 +95,7 @@ def test_attempts_and_settings_are_told_while_it_is_not_done(
 def test_how_far_it_is_comes_from_a_daemon_that_is_at_work(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    publish(state, Status(running=Running("sea-2", 3, 50, 0.25, (48, 36), 9.5)))
+    publish(state, Status(running=(Running("sea-2", 3, 50, 0.25, (48, 36), 9.5),)))
     with FileLock(state / "lock"):
         said = story(capsys, state, "sea")
     assert "painting  step 3 of 50 at 48x36, loss 0.25, 10 s left" in said

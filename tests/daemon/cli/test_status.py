@@ -21,7 +21,7 @@ from stylewatch_daemon.status import Refusal, Running, Status
 
 EVIL = "a\x1b[2J\n\u202eb[red]"
 BUSY = Status(
-    running=Running("trip", 3, 50, 0.25, (48, 36), 9.5, "cpu"),
+    running=(Running("trip", 3, 50, 0.25, (48, 36), 9.5, "cpu"),),
     waiting=["next"],
     incomplete=[Incomplete("half", "a style picture (style.jpg)")],
     trouble=["the outbox is full"],

@@ -1,145 +1,127 @@
-"""A worker process paints one order after the other, and every order has exactly one end."""
+"""Worker processes: long-lived, one for each device, replaced when they are no good."""
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
+from tests.daemon.execute.listening import Listener
 from tests.daemon.execute.works import WORK
 
-from stylewatch_daemon.execute.contract import (
-    Alive,
-    Done,
-    Event,
-    Failed,
-    Order,
-    Progress,
-    Refused,
-    Stopped,
-    Wanted,
-)
+from stylewatch_daemon.execute.contract import Done, Failed, Lost
 from stylewatch_daemon.execute.local import Local
-from stylewatch_daemon.settings import JobSettings
-
-STEP = Progress(1, 2, (1, 1), loss=1.0, seconds=0.0)
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
-    """One executor for all: a process takes a while to start."""
-    local = Local(tmp_path_factory.mktemp("state") / "worker.lock", WORK)
-    yield local
-    local.close()
+@pytest.fixture
+def made() -> Iterator[list[Local]]:
+    """Executors that are closed at the end."""
+    made: list[Local] = []
+    yield made
+    for local in made:
+        local.close()
 
 
-def order(what: str) -> Order:
-    path = Path("nowhere")
-    return Order(what, JobSettings(), content=path, styles=(path,), staging=path, step_timeout_s=2)
+@pytest.fixture
+def shared(tmp_path: Path, made: list[Local]) -> Listener:
+    made.append(Local(tmp_path / "worker.lock", WORK))
+    return Listener(made[0])
 
 
-def run(local: Local, what: str, wanted: Wanted = "") -> list[Event]:
-    """What a worker sent."""
-    events = local.run(order(what), lambda: wanted)
-    return [event for event in events if event != Alive()]
-
-
-def pid(local: Local) -> int:
-    end = run(local, "paint")[-1]
+def receipt(listener: Listener, ticket: str) -> dict[str, object]:
+    end = listener.run(ticket, "paint")[-1]
     assert isinstance(end, Done)
-    return int(end.receipt["pid"])
+    return dict(end.receipt)
 
 
-def test_events_come_back_from_another_process(shared: Local) -> None:
-    step, end = run(shared, "paint")
-    assert step == STEP
-    assert isinstance(end, Done)
-    assert end.receipt["pid"] != os.getpid()
+def pid(listener: Listener, ticket: str) -> int:
+    return int(str(receipt(listener, ticket)["pid"]))
 
 
-def test_the_same_process_paints_the_next_order(shared: Local) -> None:
-    assert pid(shared) == pid(shared)
+def test_the_same_process_paints_one_after_the_other_until_it_dies(shared: Listener) -> None:
+    first = pid(shared, "1")
+    assert first != os.getpid()
+    shared.run("2", "bug")
+    for number in (signal.SIGINT, signal.SIGTERM):  # for the supervisor alone to hear
+        os.kill(first, number)
+    assert pid(shared, "3") == first
+    lost = shared.run("4", "die")[-1]
+    assert isinstance(lost, Lost)
+    assert "signal 9" in lost.reason
+    assert pid(shared, "5") != first
+    lost = shared.run("6", "leave")[-1]
+    assert isinstance(lost, Lost)
+    assert "exit code 3" in lost.reason
 
 
-def test_bad_input_and_bugs_end_the_order_and_not_the_process(shared: Local) -> None:
-    before = pid(shared)
-    assert run(shared, "bad picture") == [STEP, Refused("it is no picture")]
-    _, bug = run(shared, "bug")
-    assert isinstance(bug, Failed)
-    assert "ZeroDivisionError" in bug.trace
-    _, unspeakable = run(shared, "unspeakable")
-    assert isinstance(unspeakable, Failed)
-    assert pid(shared) == before
+def test_a_worker_that_dies_idle_is_no_trouble(shared: Listener) -> None:
+    first = pid(shared, "1")
+    os.kill(first, signal.SIGKILL)
+    while active_children():
+        time.sleep(0.01)
+    assert pid(shared, "2") != first
 
 
-def test_work_without_an_end_is_given_one(shared: Local) -> None:
-    _, end = run(shared, "say nothing")
-    assert isinstance(end, Failed)
-    assert "without saying how" in end.reason
+def test_one_that_hangs_is_told_apart(shared: Listener) -> None:
+    lost = shared.run("1", "hang")[-1]
+    assert isinstance(lost, Lost)
+    assert "hung" in lost.reason
 
 
-def test_told_to_stop_the_worker_stops_and_stays_for_the_next_order(shared: Local) -> None:
-    before = pid(shared)
-    assert run(shared, "until stopped", "stop") == [STEP, Stopped(1)]
-    assert pid(shared) == before
-
-
-@pytest.mark.parametrize(("what", "cause"), [("die", "signal 9"), ("leave", "exit code 3")])
-def test_a_death_is_one_failure_and_the_next_order_has_a_new_process(
-    what: str, cause: str, shared: Local
-) -> None:
-    before = pid(shared)
-    *_, end = run(shared, what)
-    assert isinstance(end, Failed)
-    assert (end.exit_code, cause in end.reason) == (70, True)
-    assert pid(shared) != before
-
-
-def test_signals_to_the_process_do_not_end_it(shared: Local) -> None:
-    before = pid(shared)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(before, number)
-    assert pid(shared) == before
-
-
-def test_giving_up_an_order_kills_its_worker(shared: Local) -> None:
-    events = shared.run(order("until stopped"), lambda: "")
-    assert next(event for event in events if event != Alive()) == STEP
-    assert next(events) == Alive()
-    events.close()
+def test_a_closed_executor_has_no_process(shared: Listener) -> None:
+    pid(shared, "1")
+    shared.executor.close()
     assert active_children() == []
 
 
-def test_a_closed_executor_has_no_process_and_may_go_on(shared: Local) -> None:
-    before = pid(shared)
-    shared.close()
-    assert active_children() == []
-    assert pid(shared) != before
-
-
-def test_work_that_cannot_be_found_is_a_failure_in_words(tmp_path: Path) -> None:
-    local = Local(tmp_path / "lock", "nowhere.at_all:work")
-    (end,) = run(local, "paint")
+def test_work_that_cannot_be_found_is_a_failure_in_words(tmp_path: Path, made: list[Local]) -> None:
+    made.append(Local(tmp_path / "lock", "nowhere.at_all:work"))
+    (end,) = Listener(made[0]).run("1", "paint")
     assert isinstance(end, Failed)
     assert "nowhere" in end.reason
-    local.close()
 
 
-@pytest.mark.parametrize("wanted", ["", "stop"])
-def test_a_worker_that_hangs_is_ended_and_the_next_order_has_a_new_process(
-    tmp_path: Path, wanted: Wanted
+def test_a_worker_that_has_grown_is_replaced_between_two_orders(
+    tmp_path: Path, made: list[Local]
 ) -> None:
-    local = Local(tmp_path / "lock", WORK)
-    before = pid(local)
-    *_, end = run(local, "hang", wanted)
-    assert isinstance(end, Failed)
-    assert (end.exit_code, "hung" in end.reason) == (70, True)
-    assert pid(local) != before
-    local.close()
+    made.append(Local(tmp_path / "lock", WORK, most_memory=1))
+    listener = Listener(made[0])
+    assert pid(listener, "1") != pid(listener, "2")
 
 
-def test_a_worker_that_has_grown_is_replaced_between_two_orders(tmp_path: Path) -> None:
-    local = Local(tmp_path / "lock", WORK, most_memory=1)
-    assert pid(local) != pid(local)
-    local.close()
+def test_an_idle_worker_is_let_go_and_comes_back(tmp_path: Path, made: list[Local]) -> None:
+    made.append(Local(tmp_path / "lock", WORK, idle_s=0.01))
+    listener = Listener(made[0])
+    first = pid(listener, "1")
+    while active_children():
+        time.sleep(0.01)
+    assert pid(listener, "2") != first
+
+
+def test_each_device_has_a_worker_of_its_own(tmp_path: Path, made: list[Local]) -> None:
+    made.append(Local(tmp_path / "lock", WORK, devices=("gpu:0", "gpu:1")))
+    listener = Listener(made[0])
+    listener.submit("1", "until stopped")
+    listener.until_begun("1")
+    assert receipt(listener, "2")["device"] == "gpu:1"
+    listener.submit("3", "paint", device="gpu:0")  # which has its hands full
+    listener.submit("4", "paint", device="gpu:1")
+    listener.until_ended("4")
+    assert not listener.events["3"]
+    listener.executor.ask("1", "stop")
+    listener.until_ended("3")
+
+
+def test_without_a_word_on_devices_there_is_a_worker_for_each_that_is_found(
+    tmp_path: Path, made: list[Local]
+) -> None:
+    made.append(Local(tmp_path / "lock", WORK))
+    listener = Listener(made[0])
+    assert made[0].free() == 1
+    listener.run("1", "find gpus")
+    assert made[0].free() == 3
+    for ticket in "234":
+        listener.submit(ticket, "until stopped")
+    listener.until_begun(*"234")

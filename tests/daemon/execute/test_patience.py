@@ -2,7 +2,7 @@
 
 import pytest
 
-from stylewatch_daemon.execute.contract import Alive, Event, Progress, Staged, Started
+from stylewatch_daemon.execute.contract import Event, Progress, Saving, Staged, Started
 from stylewatch_daemon.execute.patience import Patience
 
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))
@@ -37,7 +37,7 @@ def test_slow_steps_get_ten_times_the_median() -> None:
         (STARTED,),
         (STARTED, step(1, 0.1), step(2, 0.2), step(3, 0.3)),  # another size follows
         (STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png")),  # the end
-        (STARTED, step(1, 0.1), step(2, 0.2), Alive(saving=True)),
+        (STARTED, step(1, 0.1), step(2, 0.2), Saving()),
     ],
 )
 def test_loading_a_new_size_the_end_and_a_checkpoint_get_ten_times_as_long(
@@ -52,7 +52,7 @@ def test_a_limit_of_ones_own_holds_for_every_step() -> None:
 
 
 def test_told_to_stop_nothing_but_a_checkpoint_is_waited_for_longer_than_a_step() -> None:
-    loading, saving = after(STARTED), after(STARTED, Alive(saving=True))
+    loading, saving = after(STARTED), after(STARTED, Saving())
     loading.asked = saving.asked = "stop"
     assert loading.limit == 60
     assert saving.limit == 600

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 
-from stylewatch_daemon.execute.contract import Done, Event, Order, Progress, Stopped
+from stylewatch_daemon.execute.contract import Done, Event, Order, Progress, Started, Stopped
 from stylewatch_painter.errors import PictureError
 from stylewatch_plugins.contract import Wish
 
@@ -13,9 +13,11 @@ WORK = "tests.daemon.execute.works:work"
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     """Make a step, then do as the order's name says."""
+    if order.name == "find gpus":
+        yield Started("fake", "gpu:0", (), (), accelerators=("gpu:0", "gpu:1", "gpu:2"))
     yield Progress(1, 2, (1, 1), loss=1.0, seconds=0.0)
-    if order.name == "paint":
-        yield Done({"pid": os.getpid()})
+    if order.name in ("paint", "find gpus"):
+        yield Done({"pid": os.getpid(), "device": order.device})
     elif order.name == "until stopped":
         while (asked := wish()) is Wish.GO_ON:
             signal.sigtimedwait([], 0.01)

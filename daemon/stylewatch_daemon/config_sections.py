@@ -1,0 +1,141 @@
+"""The sections of config.yaml, but for `job`: their keys, defaults, and what is allowed."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    WithJsonSchema,
+)
+
+from stylewatch_painter.recipe import Strict
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _yes_or_no(value: object) -> object:
+    """To YAML a plain yes is True."""
+    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
+
+
+def _octal(value: object) -> object:
+    """To YAML 0664 is a number, written in octal."""
+    return f"{value:04o}" if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _is_mode(text: str) -> str:
+    if re.fullmatch("06[0-7]{2}", text) is None or int(text, 8) & 0o111:
+        raise ValueError(
+            "should be the mode of a file, in octal with a 0 in front and at least 0600, as 0664; "
+            "folders get the bits to enter them by themselves"
+        )
+    return text
+
+
+Mode = Annotated[
+    str,
+    BeforeValidator(_octal),
+    AfterValidator(_is_mode),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": "^06[0-7]{2}$"}),
+]
+"""The permissions of a file, as 0664."""
+
+
+def _days(value: object) -> object:
+    """`30 days` is 30."""
+    found = re.fullmatch(r"(\d{1,6}) days?", value) if isinstance(value, str) else None
+    return int(found[1]) if found else value
+
+
+Keep = Annotated[
+    Literal["keep"] | Annotated[int, Field(ge=0, le=1_000_000)],
+    BeforeValidator(_days),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"pattern": r"^keep$|^\d+ days?$"}]}
+    ),
+]
+"""A number of days, `30 days` too, or `keep` for ever."""
+
+
+class Inbox(Strict):
+    """A folder that is watched, where its paintings go, and what becomes of its pictures."""
+
+    path: Path = Path("inbox")
+    outbox: Path = Path("outbox")
+    after: Literal["archive", "keep", "delete"] = "archive"
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+
+
+class State(Strict):
+    """Where the daemon keeps what is its own: the ledger, claimed pictures, checkpoints."""
+
+    path: Path = Path("state")
+
+
+class Watch(Strict):
+    """How the inboxes are watched."""
+
+    quiet_s: Seconds = 2.0
+    rescan_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    polling: Annotated[Literal["auto", "yes", "no"], BeforeValidator(_yes_or_no)] = "auto"
+    ignore: tuple[str, ...] = ()
+
+
+class Pairing(Strict):
+    """The style of a photograph that comes alone: a name in the library `styles`, or `all`."""
+
+    default_style: str | None = None
+    styles: Path = Path("styles")
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("should name each device once")
+    return names
+
+
+class Executor(Strict):
+    """Where jobs are painted: by a process for each device of this machine."""
+
+    kind: Literal["local"] = "local"
+    devices: (
+        Literal["auto"]
+        | Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_each_once)]
+    ) = "auto"
+    idle_s: Seconds = 60.0
+
+
+class Limits(Strict):
+    """What is too much."""
+
+    max_pixels: PositiveInt = 40_000_000
+    attempts: PositiveInt = 3
+    step_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    free_bytes: NonNegativeInt = 256_000_000
+
+
+class Outbox(Strict):
+    """Who may read and write what is published; None leaves that to the system."""
+
+    mode: Mode | None = None
+    group: Annotated[str, Field(min_length=1)] | NonNegativeInt | None = None
+
+
+class Retention(Strict):
+    """How many days finished jobs keep what can be done without."""
+
+    stages: Keep = "keep"
+    inputs: Keep = "keep"
+    ledger: Keep = "keep"
+
+
+class Log(Strict):
+    """What the daemon tells of its work, on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"

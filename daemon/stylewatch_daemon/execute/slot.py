@@ -1,0 +1,167 @@
+"""A device and the worker process that paints on it: long-lived, replaced when it is no good."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from pkgutil import resolve_name
+
+from stylewatch_daemon.execute.contract import (
+    Done,
+    Event,
+    Failed,
+    Lost,
+    Order,
+    Refused,
+    Stopped,
+    Wanted,
+)
+from stylewatch_daemon.execute.patience import Patience
+
+_SERVE = "stylewatch_daemon.execute.child:serve"
+
+LEAVE_WITHIN = 2.0
+"""Seconds that an idle worker gets to leave before it is killed."""
+
+
+class Slot:
+    """Paints one attempt at a time, on `device` (None: on what the backend takes for the best).
+
+    `work` names, as `module:function`, what paints; `lock` is a file that each worker holds
+    while it lives. A worker that, idle, holds more than `most_memory` bytes is replaced.
+    """
+
+    def __init__(self, device: str | None, lock: Path, work: str, most_memory: int) -> None:
+        self.device, self.ticket = device, ""
+        """The ticket is empty while nothing is painted."""
+        self.idle_since = time.monotonic()
+        self._lock, self._work, self._most_memory = lock, work, most_memory
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._patience = Patience(None)
+
+    @property
+    def manned(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
+
+    @property
+    def handles(self) -> list[Connection | int]:
+        """What is ready, for `multiprocessing.connection.wait`, when there may be an event."""
+        if self._process is None or self._pipe is None:
+            return []
+        return [self._pipe, self._process.sentinel]
+
+    def begin(self, ticket: str, order: Order) -> Iterator[Event]:
+        """Begin an attempt; an event only where that went wrong."""
+        self.ticket, self._patience = ticket, Patience(order.step_timeout_s)
+        try:
+            self._ready().send(replace(order, device=self.device))
+        except OSError as error:  # no process to be had, or it died this very moment
+            yield from self._gone(f"the worker process could not be used: {error}")
+
+    def ask(self, wanted: Wanted) -> None:
+        """Tell the worker what is wanted."""
+        if self._pipe is not None and wanted != self._patience.asked:
+            self._patience.asked = wanted
+            try:
+                self._pipe.send(wanted)
+            except OSError:
+                return  # it is gone, which is heard next
+
+    def hear(self) -> Iterator[Event]:
+        """What came from the worker; where it is gone, that as well."""
+        while self._process is not None:
+            alive = self._process.is_alive()  # asked first: what it sent before it died is there
+            event = _receive(self._pipe)
+            if event is None:
+                if not alive:
+                    self._process.join()
+                    died = f"the worker process died ({_cause(self._process)}) while it painted"
+                    yield from self._gone(died)
+                return
+            self._patience.heard(event)
+            if isinstance(event, Done | Stopped | Refused | Failed):
+                self.ticket, self.idle_since = "", time.monotonic()
+            yield event
+
+    def waited(self, seconds: float) -> Iterator[Event]:
+        """The worker was silent for so much longer; an event where that is too long."""
+        if self.ticket and self._patience.waited(seconds):
+            silent = self._patience.silent
+            yield from self._gone(f"the worker hung: there was no sign of life for {silent:.0f} s")
+
+    def drop(self, why: str) -> Iterator[Event]:
+        """End the attempt now, if there is one; its worker is killed."""
+        if self.ticket:
+            yield from self._gone(why)
+
+    def let_go(self) -> None:
+        """Let an idle worker leave; what it holds, a GPU's memory too, is given back."""
+        if self._process is not None and self._pipe is not None:
+            self._pipe.close()
+            self._process.join(LEAVE_WITHIN)
+            self._kill()
+
+    def _gone(self, why: str) -> Iterator[Event]:
+        """Have no process any more; if one painted, it is Lost."""
+        self._kill()
+        if self.ticket:
+            self.ticket, self.idle_since = "", time.monotonic()
+            yield Lost(why)
+
+    def _kill(self) -> None:
+        if self._process is not None and self._pipe is not None:
+            self._process.kill()
+            self._process.join()
+            self._pipe.close()
+        self._process = self._pipe = None
+
+    def _ready(self) -> Connection:
+        if self._process is not None and _memory(self._process.pid) > self._most_memory:
+            self.let_go()
+        if self._process is None or self._pipe is None or not self._process.is_alive():
+            self._kill()
+            spawn = get_context("spawn")  # CUDA needs it, and it takes nothing of ours along
+            ours, theirs = spawn.Pipe()
+            with theirs:
+                process = spawn.Process(target=_enter, args=(theirs, self._work, self._lock))
+                process.start()
+            self._process, self._pipe = process, ours
+        return self._pipe
+
+
+def _enter(orders: Connection, work: str, lock: Path) -> None:
+    """The child's door; what lies behind it is heavy, and is loaded there only."""
+    serve: Callable[[Connection, str, Path], None] = resolve_name(_SERVE)
+    serve(orders, work, lock)
+
+
+def _memory(pid: int | None) -> int:
+    """Bytes of memory that a process holds; 0 where the kernel does not say."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _receive(pipe: Connection | None) -> Event | None:
+    """The next event; None where there is none yet, or no more."""
+    try:
+        event: Event | None = pipe.recv() if pipe is not None and pipe.poll() else None
+    except (EOFError, OSError):
+        return None
+    return event
+
+
+def _cause(process: BaseProcess) -> str:
+    code = process.exitcode
+    if code == -signal.SIGKILL:
+        return "signal 9, often for want of memory; a smaller size needs less"
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

@@ -1,0 +1,90 @@
+"""Tells people and programs how the line stands: `_status.txt` in outboxes, and `status.json`."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stylewatch_daemon.dispatch import Outcome
+from stylewatch_daemon.inbox import Inbox
+from stylewatch_daemon.published import Publisher
+from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.state import State
+from stylewatch_daemon.status import Board, Refusal, Running, Status, together
+
+REFUSALS = 20
+"""How many refusals `_status.txt` goes on naming."""
+
+NAMED = 100
+"""How many of the jobs that wait `_status.txt` names."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the line stands; `running` is, by the job's id, its outbox and how far it is."""
+
+    inboxes: Sequence[Inbox]
+    running: Mapping[str, tuple[Path, Running]]
+    outcomes: Collection[Outcome]
+    paused: bool
+    leaving: bool = False
+
+
+class Teller:
+    """Keeps what is told up to date; `clock` is monotonic, in seconds."""
+
+    def __init__(self, state: State, clock: Callable[[], float]) -> None:
+        self.publisher = Publisher(state.root, clock)
+        self._state, self._clock = state, clock
+        self._boards: dict[Path, Board] = {}
+        self._told = -float("inf")
+
+    def renew(self, settings: ServiceSettings) -> None:
+        """Tell in all outboxes of `settings`, and go on in those of before."""
+        for one in settings.outboxes:
+            self._boards[one] = Board(one, settings.sharing)
+
+    def told_for(self) -> float:
+        """Seconds since the last `tell`."""
+        return self._clock() - self._told
+
+    def tell(self, now: Standing) -> None:
+        """Bring everything up to date."""
+        self._told = self._clock()
+        for outbox, board in self._boards.items():
+            board.show(self._status(now, outbox), datetime.now(UTC))
+        self.publish(now)
+
+    def publish(self, now: Standing) -> None:
+        """Bring `status.json` up to date."""
+        with suppress(OSError):  # a full disk: nothing depends on it
+            status = together(self._status(now, outbox) for outbox in self._boards)
+            self.publisher.show(status, self._state.ledger.counts())
+
+    def _status(self, now: Standing, outbox: Path) -> Status:
+        inboxes = [inbox for inbox in now.inboxes if inbox.outbox == outbox]
+        waiting, more = self._waiting(outbox, now.running)
+        trouble = [item for inbox in inboxes for item in inbox.trouble.items()]
+        trouble += [(one.job, one.reason) for one in now.outcomes if one.kind == "paused"]
+        return Status(
+            leaving=now.leaving,
+            paused=now.paused,
+            running=[one for where, one in now.running.values() if where == outbox],
+            waiting=waiting,
+            more=more,
+            incomplete=[one for inbox in inboxes for one in inbox.incomplete],
+            trouble=[f"{what}: {why}" for what, why in trouble],
+            refused=self._refused(outbox),
+        )
+
+    def _waiting(self, outbox: Path, running: Collection[str]) -> tuple[list[str], int]:
+        """The names of those that wait, and how many more there are."""
+        named, count = self._state.ledger.waiting(str(outbox), NAMED)
+        names = [name for job_id, name in named.items() if job_id not in running]
+        return names, count - len(named)
+
+    def _refused(self, outbox: Path) -> list[Refusal]:
+        bad = self._state.ledger.latest("refused", "failed", limit=REFUSALS)
+        ours = [one for one in reversed(bad) if one.outbox == str(outbox)]
+        return [Refusal(one.place or one.name, one.reason) for one in ours]

@@ -1,0 +1,102 @@
+"""How the line stands is told in each outbox, and for all of them to programs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.cli.states import entry
+
+from stylewatch_daemon import published, telling
+from stylewatch_daemon.dispatch import Outcome
+from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.sharing import sharing
+from stylewatch_daemon.state import State
+from stylewatch_daemon.status import Running
+from stylewatch_daemon.telling import Standing, Teller
+
+
+class Place:
+    """Two outboxes, and what is told in them."""
+
+    def __init__(self, root: Path) -> None:
+        self.ours, self.theirs, self.state = root / "ours", root / "theirs", State(root / "state")
+        self.state.make()
+        for outbox in (self.ours, self.theirs):
+            outbox.mkdir()
+        self.settings = ServiceSettings(
+            (InboxSettings(root / "1", self.ours), InboxSettings(root / "2", self.theirs)),
+            root / "state",
+        )
+        self.now = 0.0
+        self.teller = Teller(self.state, lambda: self.now)
+        self.teller.renew(self.settings)
+
+    def enter(self, *names: str, outbox: Path | None = None, state: Any = "queued") -> None:
+        at = str(outbox or self.ours)
+        more = {"outbox": at, "state": state, "reason": "so it is", "place": None}
+        self.state.ledger.enter(entry(name, **more) for name in names)
+
+    def tell(self, **running: tuple[Path, Running]) -> None:
+        self.teller.tell(Standing([], running, [Outcome("paused", "x", "no disk")], paused=False))
+
+    def said(self, outbox: Path) -> str:
+        return (outbox / "_status.txt").read_text()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_each_outbox_is_told_what_concerns_it(place: Place) -> None:
+    place.enter("a", "b")
+    place.enter("c", outbox=place.theirs)
+    place.tell(**{"id-b": (place.ours, Running("b", 3, 50, 0.25))})
+    assert "Painting:\n  b: step 3 of 50, loss 0.25\n" in place.said(place.ours)
+    assert "Waiting their turn:\n  a\n" in place.said(place.ours)
+    assert "Waiting their turn:\n  c\n" in place.said(place.theirs)
+    assert "Painting" not in place.said(place.theirs)
+
+
+def test_programs_are_told_of_all_of_them(place: Place) -> None:
+    place.enter("a")
+    place.enter("c", outbox=place.theirs)
+    place.tell(**{f"id-{n}": (place.ours, Running(n)) for n in "xy"})
+    told = published.read(place.state.root) or {}
+    assert [one["job"] for one in told["running"]] == ["x", "y"]
+    assert told["waiting"] == ["a", "c"]
+    assert told["counts"]["waiting"] == 2
+
+
+def test_what_is_in_the_way_and_what_was_refused_is_told(place: Place) -> None:
+    place.enter("bad", state="refused")
+    place.enter("worse", state="failed")
+    place.tell()
+    said = place.said(place.ours)
+    assert "In the way:\n  x: no disk" in said
+    assert "bad: so it is" in said
+    assert "worse: so it is" in said
+
+
+def test_of_many_the_first_are_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "NAMED", 2)
+    place.enter("a", "b", "c", "d")
+    place.tell()
+    assert "Waiting their turn:\n  a\n  b\n  ... and 2 more" in place.said(place.ours)
+
+
+def test_new_settings_hold_for_what_is_told_already(place: Place) -> None:
+    place.tell()
+    shared = sharing("0664", None)
+    place.teller.renew(
+        ServiceSettings(place.settings.inboxes, place.settings.state, sharing=shared)
+    )
+    place.tell()
+    assert (place.ours / "_status.txt").stat().st_mode & 0o777 == 0o664
+
+
+def test_it_knows_how_long_ago_it_told(place: Place) -> None:
+    assert place.teller.told_for() == float("inf")
+    place.tell()
+    place.now = 3.0
+    assert place.teller.told_for() == 3.0
