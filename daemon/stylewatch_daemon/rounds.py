@@ -42,14 +42,15 @@ class Rounds:
     def go(self) -> ServiceSettings | None:
         """Look and paint; the new settings to go on by, None where we were told to stop."""
         self.bell.rung = True
+        self.line.hear()
         while not self._over():
             self._look_if_due()
-            self.line.hear()
             more = self.line.fill()
             more = self.line.claim() or more
             self.line.tell_news(resting=not more)
             if not more:
                 self._rest()
+            self.line.hear()
         if not self.bell.stopping:
             return self.new
         self.line.see_off(self._take_leave)
