@@ -118,6 +118,16 @@ def full(what: str, disk: str, step: str) -> Row:
     )
 
 
+def no_checkpoint() -> Row:
+    """The worker cannot write as much as a checkpoint is long, while all else finds its place."""
+    plan = Plan("", step="checkpoint begun", fault="limit files")
+    checked = f"it waits; then {KEPT}"
+    return Row(
+        "disk full", "writing the checkpoint alone", checked,
+        lambda root: strike(root, plan, 75, lambda: None),
+    )  # fmt: skip
+
+
 def read_only(step: str) -> Row:
     """The outbox cannot be written from `step` on; then it can."""
     plan = Plan("", step=step, fault="lock out")
@@ -145,6 +155,7 @@ def rows() -> Iterator[Row]:
     for step in ("checkpoint kept", "receipt published"):
         yield killed("both", step, 1, "torch")
     yield from (full(what, disk, step) for what, (disk, step) in FULL.items())
+    yield no_checkpoint()
     yield from (read_only(step) for step in ("settled", "stage staged", "archived"))
     yield hung()
     for fault, step, checked, try_it in hostile.CASES:

@@ -6,6 +6,7 @@ inherits. The product knows nothing of it: functions are wrapped here, in both p
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -36,6 +37,9 @@ from stylewatch_daemon.state import State
 from stylewatch_plugins.contract import Wish
 
 VARIABLE = "STRICKEN"
+LITTLE = 500
+"""Bytes; no checkpoint is smaller."""
+
 DEADLY = "deadly"
 """A job of this name kills every worker that paints it."""
 
@@ -50,7 +54,8 @@ class Plan:
     step: str = ""
     nth: int = 1
     fault: str = ""
-    """`kill supervisor`, `kill worker`, `kill both`, `stop worker`, `fill NAME`, `lock NAME`."""
+    """`kill supervisor`, `kill worker`, `kill both`, `stop worker`, `fill NAME`, `lock NAME`,
+    `limit files`."""
     step_timeout_s: float | None = None
     rescan_s: float = 1.0
 
@@ -94,6 +99,9 @@ class Plan:
             fill_up(Path(self.root) / whom)
         elif what == "lock":
             remount(Path(self.root) / whom, "ro")
+        elif what == "limit":
+            _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (LITTLE, most))
         elif what == "stop":
             for child in active_children():
                 os.kill(child.pid or 0, signal.SIGSTOP)
@@ -185,6 +193,7 @@ def _wrap_worker(plan: Plan) -> None:
             plan.reach(f"{kind} staged", in_worker=True)
 
     _after(outbox, "stage", staged)
+    _before(memo, "save", lambda *_: plan.reach("checkpoint begun", in_worker=True))
     _after(memo, "save", lambda *_: plan.reach("checkpoint kept", in_worker=True))
 
 
