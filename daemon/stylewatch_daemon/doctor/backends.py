@@ -25,8 +25,11 @@ def look(settings: ServiceSettings) -> Iterator[Finding]:
     options = {**settings.backends}
     if settings.job.device is not None:
         options[wanted] = {**options.get(wanted, {}), "device": settings.job.device}
+    asked: dict[str, Any]
     for name in sorted({wanted, *registry.names()}, key=lambda one: (one != wanted, one)):
         asked = {"backend": name, "options": options.get(name, {})}
+        if name == wanted and settings.devices:
+            asked["devices"] = settings.devices
         yield from _findings(f"backend {name}", asked, needed=name == wanted)
     yield from _findings("weights", {"weights": True}, needed=wanted == "torch")
 

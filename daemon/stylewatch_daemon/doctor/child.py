@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stylewatch_painter.errors import WeightsError
@@ -19,16 +19,28 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     try:
         backend = registry.load(asked["backend"], asked["options"])
         problem = backend.problem()
-        devices = ", ".join(device.name for device in backend.devices())
+        devices = [device.name for device in backend.devices()]
     except BackendOptionError as error:
         return {"problem": str(error), "exit_code": _WRONG}
     except BackendError as error:
         return {"problem": str(error), "exit_code": _NOT_THERE}
+    problem = problem or _missing(asked.get("devices", ()), devices)
     if problem is not None:
         return {"problem": problem, "exit_code": _NOT_THERE}
     capability = _capability()
-    told = f" on {devices}" + (f", {capability}" if capability else "")
+    told = f" on {', '.join(devices)}" + (f", {capability}" if capability else "")
     return {"words": f"{backend.version}{told}", "notes": _slow(capability)}
+
+
+def _missing(named: Sequence[str], here: Sequence[str]) -> str | None:
+    """What is wrong with the devices that the settings name."""
+    missing = [name for name in named if name not in here]
+    if not missing:
+        return None
+    return (
+        f"executor.devices names {', '.join(missing)}, and it finds {', '.join(here)} here: "
+        "name some of these, or say auto"
+    )
 
 
 def _capability() -> str:

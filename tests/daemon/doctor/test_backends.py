@@ -52,6 +52,21 @@ def test_only_the_backend_that_is_wanted_must_be_mended(monkeypatch: pytest.Monk
     assert "jobs that ask for another backend" in found[-1].words
 
 
+def test_devices_that_are_not_there_are_named_and_the_others_with_them() -> None:
+    assert "problem" not in backends.ask({"backend": "sketch", "options": {}, "devices": ["cpu"]})
+    answer = backends.ask({"backend": "sketch", "options": {}, "devices": ["cpu", "cuda:7"]})
+    assert answer["exit_code"] == 69
+    assert "executor.devices names cuda:7, and it finds cpu here" in answer["problem"]
+
+
+def test_the_wanted_backend_is_asked_for_the_devices_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = answers(monkeypatch, {"words": "fine"})
+    list(backends.look(settings(devices=("cuda:0",))))
+    assert [one.get("devices") for one in asked[:2]] == [("cuda:0",), None]
+
+
 def test_the_sketch_answers() -> None:
     answer = backends.ask({"backend": "sketch", "options": {}})
     assert "cpu" in answer["words"]
