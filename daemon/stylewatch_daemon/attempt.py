@@ -104,6 +104,7 @@ class Try:
             max_pixels=service.max_pixels,
             step_timeout_s=service.step_timeout_s,
             attempts=tuple(_as_record(attempt) for attempt in earlier),
+            retry_of=self.journal.retry_of or None,
         )
 
     def hear(self, event: Event) -> End | None:

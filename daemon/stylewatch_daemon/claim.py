@@ -150,7 +150,7 @@ class Claimer:
         with self.state.ledger.together():
             if leaves:
                 self._kept.forget(content.source)
-            else:
+            elif not journal.retry_of:  # which took nothing from an inbox
                 self._remember(journal, content)
             self.state.ledger.enter([entry_of(queued, **wishes)])
         return queued

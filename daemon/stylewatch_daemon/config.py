@@ -84,7 +84,7 @@ def load(
     """
     config = _from_file(path or find())
     if overrides:
-        config = _changed(config, overrides)
+        config = changed(config, overrides)
     return _elsewhere(config, inbox, outbox)
 
 
@@ -100,21 +100,22 @@ def _from_file(path: Path) -> Config:
     return _absolute(config, Path.cwd() if ours else path.absolute().parent)
 
 
-def _changed(config: Config, overrides: Mapping[str, Any]) -> Config:
+def changed(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """`config` with `overrides` on top, as `load` takes them; UsageError tells all mistakes."""
     plain = config.model_dump()
     plain["job"] = job_over(config.job, job_part(overrides))
     for key, value in overrides.items():
         if not key.startswith("job."):
             _put(plain, key, value)
     try:
-        changed = Config.model_validate(plain)
-        changed.job.resolve(*changed.recipes)
+        found = Config.model_validate(plain)
+        found.job.resolve(*found.recipes)
     except ValidationError as error:
         document = yaml_lines.Document("command line")
         raise UsageError("\n".join(yaml_lines.told(error, Config, document))) from error
     except RecipeError as error:
         raise UsageError(f"command line: {error}") from error
-    return _absolute(changed, Path.cwd())
+    return _absolute(found, Path.cwd())
 
 
 def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:

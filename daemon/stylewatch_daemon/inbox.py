@@ -6,7 +6,7 @@ takes its time, and nobody's jobs have to wait for it.
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class Inbox:
         self._seen = self._listing
         self._put_off: dict[Path, float] = {}
         self._ids: dict[str, str] = {}
+        self._took_over = False
         self._pending: deque[tuple[str, Pair]] = deque()
         self.path, self.outbox = own.path, own.outbox
         self.incomplete: list[Incomplete] = []
@@ -65,19 +66,21 @@ class Inbox:
 
     def enter(self) -> None:
         """Enter the complete pairs that the last look showed, to be claimed."""
-        pairing, self._seen = self._paired(), self._listing
+        found, self._seen = self._paired(), self._listing
+        pairing = only_settled(found, self._listing.files.keys() - self._settled)
         self.incomplete, self.trouble = list(pairing.incomplete), {}
         self._pending.clear()
         if self.path in self._listing.left:
             self.trouble[shown(self.path)] = f"the inbox is {self._listing.left[self.path]}"
         try:
+            self._take_over()
             complete = {key_of(one.content, one.name): one for one in pairing.complete}
             wanted = {
                 key: one
                 for key, one in complete.items()
                 if key in self._ids or not self._claimer.is_kept(one, self._listing.files)
             }
-            self._book(wanted)
+            self._book(wanted, {key_of(one.content, one.name) for one in found.complete})
             if wanted:
                 Outbox(self.outbox).probe()  # else the pictures are better off where they are
             self._pending.extend(wanted.items())
@@ -104,27 +107,35 @@ class Inbox:
                 return job
         return None
 
-    def withdraw(self) -> None:
-        """Forget what was entered and not claimed; who looks at the inbox next enters it anew."""
-        self._pending.clear()
-        self._book({})
+    def _take_over(self) -> None:
+        """Go on with what was entered before us; that someone cancelled it, say, holds on."""
+        if self._took_over:
+            return
+        for entry in self._state.ledger.claimed(str(self.path)):
+            if not self._state.has(entry.id):
+                content = next((one.get("source") for one in entry.inputs), None)
+                self._ids[key_of(Path(content or ""), entry.name)] = entry.id
+        self._took_over = True
 
-    def _book(self, wanted: Mapping[str, Pair]) -> None:
-        """Enter what is new among the `wanted` pairs, withdraw what is not there any more."""
+    def _book(self, wanted: Mapping[str, Pair], there: Collection[str]) -> None:
+        """Enter what is new among the `wanted` pairs, withdraw what is not `there` any more."""
         ledger = self._state.ledger
         new = {key: new_id() for key in wanted if key not in self._ids}
-        gone = {key: job_id for key, job_id in self._ids.items() if key not in wanted}
+        gone = {key: job_id for key, job_id in self._ids.items() if key not in there}
         if new or gone:
             with ledger.together():
                 ledger.enter(self._entry(job_id, wanted[key]) for key, job_id in new.items())
                 # What is ours, and could not be entered as such, is nothing to forget.
                 ledger.withdraw(one for one in gone.values() if not self._state.has(one))
-        self._ids = {key: one for key, one in {**self._ids, **new}.items() if key in wanted}
+        self._ids = {key: one for key, one in {**self._ids, **new}.items() if key in there}
 
     def _entry(self, job_id: str, one: Pair) -> Entry:
         files = self._listing.files
         sizes = {path: files[path].size for path in one.files if path in files}
-        inputs = tuple({"name": shown(path.name), "size": size} for path, size in sizes.items())
+        inputs = tuple(
+            {"name": shown(path.name), "source": str(path), "size": size}
+            for path, size in sizes.items()
+        )
         return Entry(
             id=job_id,
             name=one.name,
@@ -161,9 +172,7 @@ class Inbox:
         self._reporter.paused(what, why)
 
     def _paired(self) -> Pairing:
-        files = self._listing.files
-        found = pair(self.path, files, self._default())
-        return only_settled(found, files.keys() - self._settled)
+        return pair(self.path, self._listing.files, self._default())
 
     def _default(self) -> Mapping[str, Path]:
         """The styles for lone pictures."""

@@ -63,7 +63,8 @@ class Attempt:
 class Journal:
     """A job; `place` and `refused_as` are its folders in the outbox, once they are chosen.
 
-    `folder` is its own folder in the `inbox`; `reason` goes with the states of a bad end.
+    `folder` is its own folder in the `inbox`; `reason` goes with the states of a bad end. With
+    `retry_of` it paints a job of that name again, and all its files are copies.
     """
 
     id: str
@@ -78,13 +79,18 @@ class Journal:
     place: str | None = None
     refused_as: str | None = None
     reason: str = ""
+    retry_of: str = ""
 
     def moves(self, file: File) -> bool:
         """Whether `file` leaves the inbox."""
+        return self.archives(file) and not self.retry_of
+
+    def archives(self, file: File) -> bool:
+        """Whether `file` lies nowhere else any more, once it is here."""
         return file.own and self.after != "keep"
 
 
-_WRITTEN = ("id", "name", "inbox", "outbox", "after", "files", "folder")
+_WRITTEN = ("id", "name", "inbox", "outbox", "after", "files", "folder", "retry_of")
 
 
 def save(journal: Journal, folder: Path) -> None:

@@ -25,6 +25,9 @@ FILE_NAME = "ledger.sqlite3"
 BUSY_S = 10.0
 """Seconds that one who finds the ledger locked waits."""
 
+ENDED_BEFORE = "state IN ('done', 'refused', 'failed', 'cancelled') AND finished < ?"
+"""The jobs that ended before a time, for SQL."""
+
 COUNTED_AS: Mapping[JobState, str] = {
     "claimed": "waiting",
     "queued": "waiting",
@@ -44,7 +47,8 @@ COUNTED_AS: Mapping[JobState, str] = {
 class Entry:
     """A job as the ledger has it; `place` and `refused_as` are folders in the `outbox`.
 
-    `inputs` are {name, size (bytes), sha256 once it is known}, `bytes` their sum; times are UTC,
+    `inputs` are {role, name, source (where it lay), size (bytes), sha256 once it is known}, and
+    `bytes` their sum; jobs from before these were noted have no role and no source. Times are UTC,
     ISO 8601; `settings` are those it was last begun with.
     """
 
@@ -65,6 +69,8 @@ class Entry:
     settings: Mapping[str, Any] | None = None
     wish: str = ""
     """What people ask of it, until it is at its end: `cancel`, `finish`."""
+    retry_of: str = ""
+    """The job that it paints again, by its name in the outbox."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,16 @@ class Ledger:
             for row in inboxes
             for head in self._rows(query, row["inbox"], *lists)
         }
+
+    def outlived(self, before: str) -> int:
+        """How many jobs ended before that time."""
+        ((count,),) = self._rows(f"SELECT count(*) FROM jobs WHERE {ENDED_BEFORE}", before)
+        return int(count)
+
+    def claimed(self, inbox: str) -> list[Entry]:
+        """The jobs that were entered, and are being taken out of that inbox."""
+        query = "SELECT * FROM jobs WHERE state = 'claimed' AND inbox = ? ORDER BY id"
+        return [_entry(row) for row in self._rows(query, inbox)]
 
     def open_jobs(self) -> dict[str, str]:
         """The jobs that are ours and not at their end, in the order they came: names by id."""

@@ -31,7 +31,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             needs TEXT NOT NULL DEFAULT '',  -- from outside; what is alike waits together
             entered TEXT NOT NULL,      -- times are UTC, ISO 8601
             finished TEXT,
-            inputs TEXT NOT NULL,       -- JSON: [{name, size, sha256 once it is known}]
+            inputs TEXT NOT NULL,       -- JSON: see ledger.Entry
             bytes INTEGER NOT NULL,
             settings TEXT               -- JSON, once it was begun
         )
@@ -69,6 +69,8 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     # What people ask of a job that is not at its end: to cancel it, or to finish it early.
     ("ALTER TABLE jobs ADD COLUMN wish TEXT NOT NULL DEFAULT ''",),
+    # The job that this one paints again, by its name; `inputs` tell role and source from here on.
+    ("ALTER TABLE jobs ADD COLUMN retry_of TEXT NOT NULL DEFAULT ''",),
 )
 
 

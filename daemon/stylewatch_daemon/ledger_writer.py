@@ -16,7 +16,7 @@ from typing import Any, Self
 from stylewatch_daemon import mounts
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.journal import Attempt, JobState
-from stylewatch_daemon.ledger import BUSY_S, Entry, Ledger, in_words, plain
+from stylewatch_daemon.ledger import BUSY_S, ENDED_BEFORE, Entry, Ledger, in_words, plain
 from stylewatch_daemon.ledger_schema import migrate
 
 SYNCHRONOUS = "FULL"
@@ -85,6 +85,12 @@ class LedgerWriter(Ledger):
             for job_id in job_ids:
                 self._write("DELETE FROM jobs WHERE id = ? AND state = 'claimed'", job_id)
 
+    def withdraw_all_but(self, inboxes: Iterable[str]) -> None:
+        """Forget the jobs that nothing was taken of, out of any inbox but these."""
+        known = json.dumps([plain(inbox) for inbox in inboxes])
+        others = "inbox NOT IN (SELECT value FROM json_each(?))"
+        self._write(f"DELETE FROM jobs WHERE state = 'claimed' AND {others}", known)
+
     def change(self, job_id: str, **values: Any) -> None:
         """Set columns of a job; a state that is its last one gets its time."""
         if values.get("state") in LAST:
@@ -96,12 +102,10 @@ class LedgerWriter(Ledger):
 
     def expire(self, before: str) -> int:
         """Forget the jobs that ended before that time, with their attempts; how many."""
-        last = json.dumps(LAST)
         with self.together():
-            old = "state IN (SELECT value FROM json_each(?)) AND finished < ?"
-            gone = self._rows(f"SELECT count(*) AS count FROM jobs WHERE {old}", last, before)
-            self._write(f"DELETE FROM jobs WHERE {old}", last, before)
-        return int(gone[0]["count"])
+            gone = self.outlived(before)
+            self._write(f"DELETE FROM jobs WHERE {ENDED_BEFORE}", before)
+        return gone
 
     def write_attempts(self, job_id: str, attempts: tuple[Attempt, ...]) -> None:
         """Write the story of a job anew."""

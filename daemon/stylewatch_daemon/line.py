@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from stylewatch_daemon.again import Again
 from stylewatch_daemon.asked import Asked
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.claim import Claimer
@@ -53,6 +54,7 @@ class Line:
         self.control = Control(state.root, reporter)
         asked = Asked(state, reporter, lambda: self._dispatcher.busy_with, self._cancel)
         self.control.acts |= {"cancel": asked.cancel, "finish": asked.finish}
+        self.control.acts["retry"] = Again(state, reporter, lambda: self._settings).retry
         self.teller = Teller(state, self._clock)
         self._expiry = Expiry(lambda: state.ledger, self._clock)
         self._claimer = Claimer(state, lambda job_file: wishes(self._settings, job_file))
@@ -70,13 +72,11 @@ class Line:
 
     def renew(self, settings: ServiceSettings) -> None:
         """Go on by other `settings`, from the next job on."""
-        with self._state.ledger.together():
-            for inbox in self.inboxes:
-                inbox.withdraw()
         self._begin_with(settings)
 
     def _begin_with(self, settings: ServiceSettings) -> None:
         self._settings = settings
+        self._state.ledger.withdraw_all_but(str(one.path) for one in settings.inboxes)
         self.inboxes = [
             Inbox(one, settings, self._claimer, self._reporter, self._clock)
             for one in settings.inboxes

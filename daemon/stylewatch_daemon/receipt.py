@@ -87,6 +87,7 @@ class Receipt(_Record):
     """The whole receipt; times are UTC, durations in seconds."""
 
     job: str
+    retry_of: str | None = None
     state: Literal["done", "finished", "cancelled"]
     recipe: dict[str, Any]
     backend: BackendRecord

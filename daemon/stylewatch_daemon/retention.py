@@ -114,9 +114,13 @@ class Expiry:
         if retention.ledger == "keep" or self._clock() - self._last < DAY:
             return
         self._last = self._clock()
-        before = datetime.now(UTC) - timedelta(days=retention.ledger)
         with suppress(OutputError):
-            self._ledger().expire(before.isoformat(timespec="seconds"))
+            self._ledger().expire(forgotten_before(retention.ledger))
+
+
+def forgotten_before(days: int) -> str:
+    """The time, as the ledger has it, before which jobs ended that it keeps so many days."""
+    return (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
 
 
 def sweep(

@@ -13,7 +13,7 @@ from functools import partial
 
 from filelock import FileLock, Timeout
 
-from stylewatch_daemon import durable
+from stylewatch_daemon import durable, submission
 from stylewatch_daemon.bell import Bell, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
@@ -178,6 +178,8 @@ def _started(
     with _alone(state), stops_on_signals(bell):
         for folder in state.tidy():
             reporter.left_alone(folder, "a job whose journal is damaged; its inputs are in there")
+        for inbox in settings.inboxes:
+            submission.clear(inbox.path)
         with closing(state), closing(executor):
             line = Line(settings, state, executor, reporter, bell)
             try:

@@ -60,6 +60,10 @@ class ServiceSettings:
         """Each outbox once."""
         return tuple(dict.fromkeys(inbox.outbox for inbox in self.inboxes))
 
+    def after(self, inbox: Path) -> Literal["archive", "keep", "delete"]:
+        """What becomes of the inputs of that inbox; they are archived where nobody says."""
+        return next((one.after for one in self.inboxes if one.path == inbox), "archive")
+
     def check(self) -> None:
         """Raise SettingsError where what we write, or styles, would be taken for dropped."""
         ours = [("outbox", inbox.outbox) for inbox in self.inboxes]

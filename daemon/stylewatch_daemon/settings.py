@@ -29,6 +29,8 @@ class JobSettings(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     init: Start | None = None
     noise_ratio: Share | None = None
+    from_step: Annotated[int, Field(ge=0)] = 0
+    """So many steps of the recipe the picture to start from has behind it: they are left out."""
     style_weights: tuple[Positive, ...] | None = None
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 92

@@ -17,7 +17,6 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -102,7 +101,6 @@ class State:
         with self.ledger.together():
             for cut_off in self.ledger.ids("running"):
                 self.ledger.change(cut_off, state="queued")
-            self.ledger.withdraw(self.ledger.ids("claimed") - here)
             for gone in self.ledger.ids(*OURS) - here:
                 reason = f"its files are no longer in {self.jobs}: drop it again"
                 self.ledger.change(gone, state="failed", reason=reason)
@@ -152,7 +150,7 @@ class State:
             init=next(iter(self._paths(job, "init")), None),
             masks=self._paths(job, "mask"),
             after=job.after,
-            moved=tuple(self._path(job, one) for one in job.files if job.moves(one)),
+            moved=tuple(self._path(job, one) for one in job.files if job.archives(one)),
         )
 
     def job_file(self, job: Journal) -> Path | None:
@@ -190,7 +188,6 @@ class State:
 
 def entry_of(job: Journal, **more: Any) -> Entry:
     """What the ledger is told of a job when it is entered; `more` holds further columns."""
-    sizes: Iterable[File] = [file for file in job.files if file.role != "job"]
     return Entry(
         id=job.id,
         name=job.name,
@@ -198,10 +195,20 @@ def entry_of(job: Journal, **more: Any) -> Entry:
         outbox=str(job.outbox),
         state=job.state,
         entered=now(),
-        inputs=tuple({"name": file.name, "size": file.look.size} for file in sizes),
+        inputs=tuple(_input(file) for file in job.files),
         bytes=sum(file.look.size for file in job.files),
         place=job.place,
         refused_as=job.refused_as,
         reason=job.reason,
+        retry_of=job.retry_of,
         **more,
     )
+
+
+def _input(file: File) -> dict[str, Any]:
+    return {
+        "role": file.role,
+        "name": file.name,
+        "source": str(file.source),
+        "size": file.look.size,
+    }

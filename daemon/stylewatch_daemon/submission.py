@@ -1,10 +1,14 @@
 """Puts a pair into an inbox as a careful user would: the daemon sees all of it at once, or none."""
 
 import errno
+import fcntl
+import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,12 @@ from stylewatch_daemon.scan import IGNORED
 
 Files = Mapping[str, Path]
 """The pictures by the names that they get in the job's folder."""
+
+HIDDEN = ".submit-"
+"""How the folders begin in which pairs are made ready."""
+
+STALE_S = 3600.0
+"""Seconds after which a pair that nobody makes ready any more is cleared away."""
 
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
@@ -56,17 +66,52 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
             f"the inbox {inbox} is not there; the daemon makes it when it starts, or name another "
             "with --inbox"
         )
-    hidden = inbox / f".submit-{secrets.token_hex(8)}"
+    clear(inbox)
+    hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
     try:
         hidden.mkdir()
-        _fill(hidden, files, settings)
-        _share(hidden, stat.S_IMODE(inbox.stat().st_mode))
-        return _place(hidden, inbox, names)
+        with _held(hidden):
+            _fill(hidden, files, settings)
+            _share(hidden, stat.S_IMODE(inbox.stat().st_mode))
+            return _place(hidden, inbox, names)
     except OSError as error:
         why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise OutputError(f"the pair cannot be put into the inbox {inbox}: {why}") from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+def clear(inbox: Path) -> None:
+    """Remove pairs that were being made ready in `inbox` by processes that are gone.
+
+    They held copies: what they were made from is elsewhere.
+    """
+    for folder in inbox.glob(f"{HIDDEN}{'[0-9a-f]' * 16}"):
+        with suppress(OSError):
+            if time.time() - _changed(folder) >= STALE_S:
+                with _held(folder):
+                    shutil.rmtree(folder)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder as long as we are at it; OSError where another process holds it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks: there only time tells
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def _changed(folder: Path) -> float:
+    """When something was changed in `folder` last, Unix time in seconds."""
+    return max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))
 
 
 def free(name: str, *folders: Path) -> Iterator[str]:

@@ -28,7 +28,7 @@ def digests(folder: int, part: Part, before: float) -> dict[str, str]:
     Empty where the job ended after `before` (Unix time, seconds). Raises OSError where there is
     no receipt.
     """
-    with _regular(folder, RECEIPT) as file:
+    with regular(folder, RECEIPT) as file:
         status = os.fstat(file.fileno())
         if status.st_mtime > before or status.st_size > _LONGEST:
             return {}
@@ -40,9 +40,25 @@ def digests(folder: int, part: Part, before: float) -> dict[str, str]:
     return {path.name: digest for path, digest in ours.items() if path.name != ".."}
 
 
+def inputs(folder: int) -> list[tuple[str, str, str]]:
+    """Role, name and SHA-256 of the pictures of a job, by the receipt in its opened folder.
+
+    Raises OSError where there is no receipt.
+    """
+    with regular(folder, RECEIPT) as file:
+        receipt = _parsed(file) if os.fstat(file.fileno()).st_size <= _LONGEST else {}
+    found = _records(receipt, "inputs")
+    told = [(_text(one, "role"), _text(one, "name"), _text(one, "sha256")) for one in found]
+    return [
+        (role, name, digest)
+        for role, name, digest in told
+        if PurePosixPath(name).name == name and "\0" not in name
+    ]
+
+
 def size_if(folder: int, name: str, digest: str) -> int | None:
     """The bytes of the file `name` in an opened folder, if it is still the one of that digest."""
-    with suppress(OSError), _regular(folder, name) as file:
+    with suppress(OSError), regular(folder, name) as file:
         if hashlib.file_digest(file, "sha256").hexdigest() == digest:
             return os.fstat(file.fileno()).st_size
     return None
@@ -84,7 +100,7 @@ def _ended(receipt: Mapping[str, Any]) -> float:
 
 
 @contextmanager
-def _regular(folder: int, name: str) -> Iterator[BufferedReader]:
+def regular(folder: int, name: str) -> Iterator[BufferedReader]:
     """The regular file `name` in an opened folder; raises OSError where it is none."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:

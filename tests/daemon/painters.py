@@ -20,6 +20,7 @@ from stylewatch_daemon.execute.contract import (
     Stopped,
     Wanted,
 )
+from stylewatch_daemon.line import Line
 
 Ending = Refused | Failed | Lost | None
 
@@ -98,3 +99,13 @@ class Painter:
         text = f"{name} of {order.content.read_text()} and {order.styles[0].read_text()}"
         durable.write(order.staging / name, text.encode())
         return Staged(name)
+
+
+def go_on(line: Line, again: bool = True) -> None:
+    """Paint all that is there, and may be painted now."""
+    more = True
+    while more or line.busy:
+        line.hear()
+        more = line.fill(again)
+        more = line.claim() or more
+    line.tell_news(resting=True)

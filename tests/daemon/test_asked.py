@@ -4,13 +4,17 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill
+from tests.daemon.painters import Painter, go_on
 
 from stylewatch_daemon.asked import Asked
+from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.claim import Claimer, Terms
 from stylewatch_daemon.journal import Attempt, JobState
+from stylewatch_daemon.line import Line
 from stylewatch_daemon.pair import pair
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.scan import scan
+from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.state import State
 
 
@@ -88,3 +92,28 @@ def test_a_job_that_there_is_not_any_more_is_no_error(place: Place) -> None:
     place.asked.cancel("job")  # a name may be that of another one by now
     place.asked.finish("2")
     assert (place.wish, place.ended) == ("", [])
+
+
+@pytest.mark.parametrize("comes", ["a reload", "a restart"])
+def test_a_job_that_is_cancelled_while_it_is_claimed_stays_so(tmp_path: Path, comes: str) -> None:
+    fill(tmp_path / "in", "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
+    inboxes = (InboxSettings(tmp_path / "in", tmp_path / "out"),)
+    settings = ServiceSettings(inboxes, tmp_path / "state", quiet_s=0)
+    state = State(settings.state)
+    state.make()
+    line = Line(settings, state, Painter(), Reporter(), Bell())
+    line.look()
+    line.look()
+    line.inboxes[0].enter()
+    _, unwanted = state.ledger.claimed(str(tmp_path / "in"))
+    line.control.acts["cancel"](unwanted.id)
+    if comes == "a reload":
+        line.renew(settings)
+    else:
+        line = Line(settings, state, Painter(), Reporter(), Bell())
+    for _ in range(2):
+        line.look()
+        line.take()
+    go_on(line)
+    ends = {one.name: one.state for one in state.ledger.latest("done", "cancelled", limit=9)}
+    assert ends == {"a": "done", unwanted.name: "cancelled"}

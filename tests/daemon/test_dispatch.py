@@ -97,7 +97,10 @@ def test_the_ledger_learns_the_digests_and_keeps_the_bytes_of_the_inputs(tmp_pat
     assert entry is not None
     told = {one["name"]: one for one in entry.inputs}
     content = (place.outbox / "job/inputs/content.jpg").stat().st_size
-    assert told["content.jpg"] == {"name": "content.jpg", "size": content, "sha256": "12ab"}
+    assert told["content.jpg"] == {
+        "role": "content", "name": "content.jpg", "source": str(tmp_path / "in/job/content.jpg"),
+        "size": content, "sha256": "12ab",
+    }  # fmt: skip
     assert "sha256" not in told["style.jpg"]
 
 

@@ -1,6 +1,8 @@
 """A journal comes back as it was written, whatever names it holds."""
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,21 @@ def test_only_own_files_move_and_none_that_is_to_be_kept() -> None:
     assert not JOURNAL.moves(style)
     kept = Journal("1", "job", Path("/inbox"), Path("/outbox"), "keep", JOURNAL.files)
     assert not kept.moves(content)
+
+
+def test_the_files_of_a_retry_are_copies_and_yet_to_be_archived(tmp_path: Path) -> None:
+    content, style = JOURNAL.files
+    retry = replace(JOURNAL, retry_of="job")
+    save(retry, tmp_path)
+    assert load(tmp_path) == retry
+    assert [(retry.moves(one), retry.archives(one)) for one in (content, style)] == [
+        (False, True), (False, False)
+    ]  # fmt: skip
+
+
+def test_a_journal_from_before_there_were_retries_is_of_none(tmp_path: Path) -> None:
+    save(JOURNAL, tmp_path)
+    plain = json.loads((tmp_path / "job.json").read_text())
+    del plain["retry_of"]
+    (tmp_path / "job.json").write_text(json.dumps(plain))
+    assert load(tmp_path) == JOURNAL

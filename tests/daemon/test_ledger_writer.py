@@ -112,3 +112,11 @@ def test_jobs_that_ended_before_a_time_are_forgotten_and_counted(path: Path) -> 
     )
     assert ledger.expire("2026-01-02T00:00:00+00:00") == 1
     assert [ledger.find(job_id) is None for job_id in "123"] == [True, False, False]
+
+
+def test_what_was_not_taken_from_an_inbox_that_is_none_any_more_is_withdrawn(path: Path) -> None:
+    ledger = LedgerWriter.open(path)
+    ledger.enter(entry(one, inbox=one, state="claimed") for one in ("a", "b"))
+    ledger.enter([entry("2", inbox="b")])
+    ledger.withdraw_all_but(["a"])
+    assert ledger.ids("queued", "claimed") == {"a", "2"}

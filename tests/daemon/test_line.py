@@ -1,6 +1,7 @@
 """The line brings every pair of an inbox to the outbox, and says how it stands."""
 
 import sqlite3
+import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, killed_at, mounts, tree
-from tests.daemon.painters import Painter
+from tests.daemon.painters import Painter, go_on
 
 from stylewatch_daemon import job_settings, ledger_writer, published
 from stylewatch_daemon.bell import Bell
@@ -21,6 +22,7 @@ from stylewatch_daemon.line import Line
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.sharing import Sharing
 from stylewatch_daemon.state import State
 from stylewatch_daemon.status import HELD
 
@@ -48,22 +50,12 @@ class Place:
         line.look()
         line.look()
         line.take()
-        paint(line, again=False)
+        go_on(line, again=False)
         return line
 
     @property
     def status(self) -> str:
         return (self.outbox / "_status.txt").read_text()
-
-
-def paint(line: Line, again: bool = True) -> None:
-    """Paint all that is there, and may be painted now."""
-    more = True
-    while more or line.busy:
-        line.hear()
-        more = line.fill(again)
-        more = line.claim() or more
-    line.tell_news(resting=True)
 
 
 @pytest.fixture
@@ -192,7 +184,7 @@ def test_pairs_whose_claim_the_ledger_was_not_told_of_are_painted_once_all_the_s
     for _ in range(3):
         line.look()
         line.take()
-        paint(line)
+        go_on(line)
     assert [name for name in tree(place.outbox) if "receipt" in name] == ["a/receipt.json"]
     assert place.state.ledger.counts()["waiting"] == 0
 
@@ -203,12 +195,21 @@ def test_new_settings_hold_and_what_was_entered_is_entered_once(place: Place) ->
     line.look()
     line.look()
     line.inboxes[0].enter()
+    (entered,) = place.state.ledger.claimed(str(place.inbox))
     line.renew(replace(place.settings, attempts=1))
-    assert place.state.ledger.counts()["waiting"] == 0
     for _ in range(2):
         line.look()
         line.take()
-    assert place.state.ledger.counts()["waiting"] == 1
+    assert place.state.ledger.open_jobs() == {entered.id: "a"}
+
+
+def test_the_status_in_the_outbox_follows_a_new_mode(place: Place) -> None:
+    line = place.line()
+    place.outbox.mkdir()
+    line.tell()
+    line.renew(replace(place.settings, sharing=Sharing(0o660)))
+    line.tell()
+    assert stat.S_IMODE((place.outbox / "_status.txt").stat().st_mode) == 0o660
 
 
 def test_the_status_tells_what_waits_and_what_runs(place: Place) -> None:

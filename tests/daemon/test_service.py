@@ -251,3 +251,12 @@ heavy = {{"torch", "numpy", "PIL", "onnxruntime"}} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_what_a_killed_submit_left_in_the_inbox_goes(tmp_path: Path) -> None:
+    left = tmp_path / "in/.submit-0123456789abcdef"
+    fill(left, "content.jpg")
+    for path in (left / "content.jpg", left):
+        os.utime(path, (0, 0))
+    once(settings(tmp_path), executor=Painter())
+    assert not left.exists()

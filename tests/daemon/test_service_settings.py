@@ -40,3 +40,10 @@ def test_a_link_into_an_inbox_does_not_hide_it(tmp_path: Path) -> None:
     (tmp_path / "out").symlink_to(tmp_path / "in")
     with pytest.raises(SettingsError, match="outbox"):
         settings(InboxSettings(tmp_path / "in", tmp_path / "out")).check()
+
+
+def test_what_becomes_of_inputs_is_its_inboxs_to_say() -> None:
+    kept = InboxSettings(ROOT / "in2", ROOT / "out", "keep")
+    known = settings(GOOD, kept)
+    assert [known.after(one.path) for one in known.inboxes] == ["archive", "keep"]
+    assert known.after(ROOT / "an/inbox/there/was") == "archive"

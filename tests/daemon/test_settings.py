@@ -24,7 +24,7 @@ IN_THE_SCHEDULE: Mapping[str, Any] = {
 ELSEWHERE = {"strength", "init"}
 OF_THE_JOB = {
     "backend", "device", "recipe", "schedule", "seed", "style_weights", "format", "quality",
-    "name", "priority", "set",
+    "name", "priority", "set", "from_step",
 }  # fmt: skip
 
 

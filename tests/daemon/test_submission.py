@@ -1,6 +1,9 @@
 """A pair is put into an inbox as a whole, under a free name, so that the daemon can take it."""
 
+import fcntl
+import os
 import stat
+import time
 from itertools import count
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from tests.daemon.faults import fill, killed_at, tree
 
 from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.scan import scan
-from stylewatch_daemon.submission import check_name, files_of, free, put
+from stylewatch_daemon.submission import STALE_S, check_name, clear, files_of, free, put
 
 
 @pytest.fixture
@@ -55,6 +58,45 @@ def test_the_first_free_name_is_taken(inbox: Path, tmp_path: Path) -> None:
     fill(inbox, "sea/content.jpg", "sea-2")
     fill(tmp_path / "out", "sea-3/receipt.json")
     assert put(inbox, free("sea", inbox, tmp_path / "out"), {}, {"steps": 1}) == "sea-4"
+
+
+def left_behind(inbox: Path, name: str = ".submit-0123456789abcdef", age: float = STALE_S) -> Path:
+    """A pair that was being made ready so many seconds ago."""
+    fill(inbox, f"{name}/content.jpg")
+    when = time.time() - age - 1
+    for path in (inbox / name / "content.jpg", inbox / name):
+        os.utime(path, (when, when))
+    return inbox / name
+
+
+def test_what_a_killed_one_left_is_cleared_away_by_the_next(inbox: Path, tmp_path: Path) -> None:
+    with killed_at(4):
+        put(inbox, free("sea"), {"content.jpg": tmp_path / "sea.JPG"}, {})
+    (left,) = inbox.iterdir()
+    put(inbox, free("sea"), {"content.jpg": tmp_path / "sea.JPG"}, {})
+    assert left.exists()  # it might be at work still
+    when = time.time() - STALE_S - 1
+    for path in (*left.iterdir(), left):
+        os.utime(path, (when, when))
+    put(inbox, free("sea"), {"content.jpg": tmp_path / "sea.JPG"}, {})
+    assert {path.name for path in inbox.iterdir()} == {"sea", "sea-2"}
+
+
+def test_what_somebody_holds_or_is_something_else_is_not_cleared_away(
+    inbox: Path, tmp_path: Path
+) -> None:
+    held, other = left_behind(inbox), left_behind(inbox, ".submit-mine")
+    grows, away = left_behind(inbox, ".submit-" + "1" * 16), left_behind(tmp_path, "away")
+    fill(grows, "style.jpg")
+    link = inbox / (".submit-" + "2" * 16)
+    link.symlink_to(away)
+    handle = os.open(held, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    clear(inbox)
+    assert all(path.exists() for path in (held, other, grows, link, away / "content.jpg"))
+    os.close(handle)
+    clear(inbox)
+    assert not held.exists()
 
 
 def test_one_who_was_quicker_keeps_the_name(inbox: Path, tmp_path: Path) -> None:

@@ -99,3 +99,11 @@ def test_a_file_that_was_changed_or_replaced_is_no_longer_ours(job: Path, tmp_pa
     with folders.opened(job, "stages") as handle:
         assert [written.size_if(handle, name, one) for name, one in named.items()] == [None, None]
         assert written.size_if(handle, "never-there.png", "x") is None
+
+
+def test_it_tells_the_roles_of_pictures_and_of_nothing_that_leads_out(job: Path) -> None:
+    names = ["sea.jpg", "../sea.jpg", "/sea.jpg", "a/b.jpg", "sea\0.jpg"]
+    inputs = [{"role": "content", "name": name, "sha256": "12ab"} for name in names]
+    rewrite(job, {"inputs": [*inputs, "sea.jpg"]})
+    with folders.opened(job) as handle:
+        assert written.inputs(handle) == [("content", "sea.jpg", "12ab")]

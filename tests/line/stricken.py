@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from tests.daemon.disks import fill_up
 
-from stylewatch_daemon import outbox, service
+from stylewatch_daemon import again, outbox, service
+from stylewatch_daemon.again import Again
 from stylewatch_daemon.attempt import Try
 from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.errors import DaemonError
@@ -184,6 +185,10 @@ def _wrap_supervisor(plan: Plan) -> None:
     _after(LedgerWriter, "change", changed)
     _after(State, "finish", lambda *_: plan.reach("job folder removed"))
     _before(Claimer, "_let_go", lambda *_: plan.reach("claimed"))
+    _after(again, "_copy", lambda *_: plan.reach("retry copied"))
+    _after(again, "save", lambda *_: plan.reach("retry whole"))
+    _before(again, "wishes", lambda *_: plan.reach("retry taken"))
+    _after(Again, "retry", lambda *_, **__: plan.reach("retried"))
 
 
 def _wrap_worker(plan: Plan) -> None:

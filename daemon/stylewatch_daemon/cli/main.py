@@ -16,6 +16,7 @@ from stylewatch_daemon.cli.doctor import doctor
 from stylewatch_daemon.cli.exits import BY_SIGNAL, INTERRUPTED, USAGE, code_of, sentence_of
 from stylewatch_daemon.cli.prune import prune
 from stylewatch_daemon.cli.render import render
+from stylewatch_daemon.cli.retry import retry
 from stylewatch_daemon.cli.run import run
 from stylewatch_daemon.cli.say import note, say
 from stylewatch_daemon.cli.show import show
@@ -34,6 +35,7 @@ for command in (submit, status, show, control.pause, control.resume, control.dra
     app.command()(command)
 app.command()(jobs.finish)
 app.command()(jobs.cancel)
+app.command()(retry)
 app.command()(lists.recipes)
 app.command()(lists.backends)
 app.command()(lists.devices)

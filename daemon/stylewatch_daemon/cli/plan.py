@@ -87,6 +87,27 @@ def overrides_of(asked: Asked) -> dict[str, Any]:
     return {**given, **options.parse_sets(asked.sets)}
 
 
+def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked of a job, as its job.yaml has it.
+
+    Raises UsageError, which tells all that a job may not say.
+    """
+    wrong = [
+        f"--set {key}: that is the daemon's to say, and no setting of a job"
+        for key in overrides
+        if not key.startswith("job.")
+    ]
+    recipe = overrides.get("job.recipe")
+    if isinstance(recipe, str) and recipe.endswith((".yaml", ".yml")):
+        wrong.append(
+            f"--recipe {recipe}: the daemon takes no files for recipes from others; put it into a "
+            "folder that `recipes` in config.yaml names, and say its name"
+        )
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return config.job_part(overrides)
+
+
 def _pictures(asked: Asked, repeated: repeat.Repeat | None) -> tuple[Path, ...]:
     """The content and the styles; UsageError: too few are named, InputError: one is not there."""
     pictures = asked.pictures or (repeated.pictures() if repeated else ())

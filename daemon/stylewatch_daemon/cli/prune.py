@@ -7,8 +7,10 @@ import typer
 
 from stylewatch_daemon import config, retention
 from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli.reach import reach
 from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.cli.say import say
+from stylewatch_daemon.config import Config
 from stylewatch_daemon.names import shown
 from stylewatch_daemon.space import amount
 
@@ -20,12 +22,13 @@ def prune(
 ) -> None:
     """Remove the stages and inputs of finished jobs that `retention` keeps no longer.
 
-    The daemon does the same at its start and once a day.
+    The daemon does the same at its start and once a day, and forgets the oldest jobs.
     """
     overrides = options.parse_sets(sets)
-    settings = service_settings(config.load(config_file, overrides), overrides)
-    if not settings.retention.of_files:
-        say("nothing: by `retention` all stages and inputs are kept; see docs/settings.md")
+    read = config.load(config_file, overrides)
+    settings = service_settings(read, overrides)
+    if settings.retention == retention.FOREVER:
+        say("nothing: by `retention` all stages, inputs and jobs are kept; see docs/settings.md")
         return
     count = bytes_ = 0
     for outbox in settings.outboxes:
@@ -36,3 +39,13 @@ def prune(
             count, bytes_ = count + 1, bytes_ + file.bytes
     done = "would be removed" if dry_run else "removed"
     say(f"{count} files {done}: {amount(bytes_)}")
+    _tell_of_ledger(read, settings.retention.ledger)
+
+
+def _tell_of_ledger(settings: Config, kept: retention.Keep) -> None:
+    """Tell what the daemon will forget: it alone writes the ledger."""
+    if kept == "keep":
+        return
+    with reach(settings, None).ledger() as ledger:
+        count = ledger.outlived(retention.forgotten_before(kept)) if ledger else 0
+    say(f"{count} jobs in the ledger are for the daemon to forget, at its start or within a day")

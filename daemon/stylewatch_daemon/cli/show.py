@@ -89,7 +89,8 @@ def _told(story: Story) -> Iterator[str]:
     if story["attempts"]:
         yield _table("attempts", [_attempt(one) for one in story["attempts"]])
     receipt = story["receipt"] or {}
-    pictures = receipt.get("inputs") or story["inputs"]
+    entered = [one for one in story["inputs"] if one.get("role") != "job"]
+    pictures = receipt.get("inputs") or entered
     yield _table("pictures", [_input(one) for one in pictures])
     settings = _flat(receipt.get("recipe") or story["settings"] or {})
     if settings:
@@ -105,6 +106,7 @@ def _facts(story: Story) -> Iterator[tuple[str, str]]:
     yield "state", story["state"]
     yield "painting", painting(story["running"]) if story["running"] else ""
     yield "reason", _line(story["reason"])
+    yield "retry of", shown(story["retry_of"])
     yield "inbox", shown(story["inbox"])
     folder = story["refused_as"] or story["place"]
     yield "folder", shown(Path(story["outbox"], folder)) if folder else ""

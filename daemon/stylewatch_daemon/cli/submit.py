@@ -10,11 +10,10 @@ import typer
 from stylewatch_daemon import config, submission
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.follow import follow
-from stylewatch_daemon.cli.plan import Asked, check_pictures, init_of, overrides_of
+from stylewatch_daemon.cli.plan import Asked, check_pictures, init_of, job_part, overrides_of
 from stylewatch_daemon.cli.reach import StateFolder, reach
 from stylewatch_daemon.cli.say import note, say
 from stylewatch_daemon.config import Config
-from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.names import safe
 
 Pictures = Annotated[
@@ -89,18 +88,10 @@ def _pair(asked: Asked) -> _Pair:
     """All that can be said before anything is written; raises as `make_plan` does."""
     check_pictures("submit", asked.pictures)
     overrides = overrides_of(asked)
-    other = next((key for key in overrides if not key.startswith("job.")), None)
-    if other is not None:
-        raise UsageError(f"--set {other}: that is the daemon's to say, and no setting of a job")
-    recipe = overrides.get("job.recipe")
-    if isinstance(recipe, str) and recipe.endswith((".yaml", ".yml")):
-        raise UsageError(
-            f"--recipe {recipe}: the daemon takes no files for recipes from others; put it into a "
-            "folder that `recipes` in config.yaml names, and say its name"
-        )
+    job = job_part(overrides)
     settings = config.load(asked.config_file, overrides)
     files = submission.files_of(asked.pictures[0], asked.pictures[1:], init_of(asked))
-    return _Pair(files, config.job_part(overrides), settings)
+    return _Pair(files, job, settings)
 
 
 def _places(settings: Config, inbox: Path | None) -> tuple[Path, tuple[Path, ...]]:

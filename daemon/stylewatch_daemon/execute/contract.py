@@ -37,6 +37,8 @@ class Order:
     """Seconds that a step may take before the worker counts as hung; None: as Patience has it."""
     attempts: tuple[Mapping[str, Any], ...] = ()
     """How earlier attempts ended, for the receipt."""
+    retry_of: str | None = None
+    """The name of the job that this one paints again, for the receipt."""
 
 
 @dataclass(frozen=True)

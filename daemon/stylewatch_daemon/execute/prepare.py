@@ -1,11 +1,12 @@
 """From an order to a task: the recipe settled, the pictures read, the backend ready."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute.contract import Order
+from stylewatch_daemon.execute.onward import onward
 from stylewatch_daemon.receipt import InputRecord
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_painter import recipe_book
@@ -53,6 +54,8 @@ def prepare(
         seed=order.settings.seed,
         resume=resume,
     )
+    if order.settings.from_step:
+        task = replace(task, recipe=onward(recipe, task.levels(), order.settings.from_step))
     _check_size(task, order.max_pixels)
     inputs = [_input("content", order.content.name, content)]
     for style, path, picture in zip(task.styles, order.styles, styles, strict=True):

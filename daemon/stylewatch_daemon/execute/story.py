@@ -144,6 +144,7 @@ class Story:
         }
         plain = {
             "job": self.order.name,
+            "retry_of": self.order.retry_of,
             "state": state,
             "recipe": task.recipe.model_dump(mode="json"),
             "backend": {

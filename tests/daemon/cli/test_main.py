@@ -45,7 +45,7 @@ def test_no_command_at_all_is_one_of_usage_and_shows_help(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["rendr"], "no such command 'rendr'. Did you mean 'render'? `stylewatch --help` tells"),
+        (["submti"], "no such command 'submti'. Did you mean 'submit'? `stylewatch --help` tells"),
         (["render", "--stepz", "1"], "no such option: --stepz (Possible options: "),
         (["render", "a", "b", "--steps", "x"], "invalid value for '--steps': "),
         (["render", "a", "b", "--schedule", "quick"], "invalid value for '--schedule': "),

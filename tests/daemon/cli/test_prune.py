@@ -7,6 +7,9 @@ from tests.daemon.faults import tree
 from tests.daemon.finished import finish
 
 from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.journal import JobState
+from stylewatch_daemon.ledger import FILE_NAME, Entry
+from stylewatch_daemon.ledger_writer import LedgerWriter, now
 
 
 @pytest.fixture
@@ -39,6 +42,23 @@ def test_it_removes_what_is_kept_no_longer(file: Path, capsys: pytest.CaptureFix
     assert sorted(tree(job)) == ["final.png", "inputs/job.yaml", "losses.csv", "receipt.json"]
     assert call(["prune", "--config", str(file)]) == 0
     assert capsys.readouterr().out == "0 files removed: 0 bytes\n"
+
+
+def test_it_tells_how_many_jobs_the_ledger_will_forget_and_leaves_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("retention: {ledger: 30}\nstate: {path: .}\n")
+    ledger = LedgerWriter.open(tmp_path / FILE_NAME)
+    for job, finished in (("1", "2020-01-01T00:00:00+00:00"), ("2", now()), ("3", None)):
+        state: JobState = "done" if finished else "queued"
+        entry = Entry(job, job, "in", "out", state, "2020-01-01", (), 0, finished=finished)
+        ledger.enter([entry])
+    for dry in ([], ["--dry-run"]):
+        assert call(["prune", "--config", str(tmp_path / "config.yaml"), *dry]) == 0
+        *_, last = capsys.readouterr().out.splitlines()
+        assert last.startswith("1 jobs in the ledger are for the daemon to forget")
+    assert ledger.expire("2021-01-01") == 1
+    ledger.close()
 
 
 def test_where_all_is_kept_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,3 +160,18 @@ def test_recipes_of_ones_own_are_found(given: Order, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("extends: best\nabout: Mine.\n")
     found = prepare(replace(said(given, recipe="mine"), recipe_folders=(tmp_path,)))
     assert found.task.recipe.about == "Mine."
+
+
+def test_from_a_step_on_only_what_comes_after_it_is_left(given: Order, pictures: Path) -> None:
+    start = replace(said(given, from_step=2), init=pictures / "style.jpg")
+    levels = prepare(start).task.levels()
+    assert [(level.size, level.steps) for level in levels] == [((16, 12), 1), ((32, 24), 5)]
+    later = replace(said(given, from_step=7), init=pictures / "style.jpg")
+    assert [level.steps for level in prepare(later).task.levels()] == [1]
+    with pytest.raises(SettingsError, match="leaves nothing to do"):
+        prepare(replace(said(given, from_step=8), init=pictures / "style.jpg"))
+
+
+def test_without_a_picture_to_start_from_no_step_is_behind(given: Order) -> None:
+    with pytest.raises(SettingsError, match=r"drop it as init\.png"):
+        prepare(said(given, from_step=2))

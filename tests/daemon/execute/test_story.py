@@ -165,6 +165,13 @@ def test_earlier_attempts_stand_before_the_one_that_got_there(given: Order) -> N
     assert (last["backend"], last["device"], last["ended"]) == ("sketch", "cpu", "done")
 
 
+def test_the_job_that_is_painted_again_is_named(given: Order) -> None:
+    painted(given)
+    assert "retry_of" not in receipt(given)
+    painted(replace(given, retry_of="earlier", checkpoint=None))
+    assert receipt(given)["retry_of"] == "earlier"
+
+
 def test_the_notes_of_a_recipe_and_the_warnings_of_a_backend_are_in_the_receipt(
     given: Order, tmp_path: Path
 ) -> None:

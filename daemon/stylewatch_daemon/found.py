@@ -1,0 +1,165 @@
+"""Where the pictures of a job lie that is at its end: in the outbox, or where they were dropped.
+
+Other people may write in both. No link is followed there, and a file whose digest is known counts
+only with these very bytes.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import get_args
+
+from stylewatch_daemon import folders, written
+from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.journal import Role
+from stylewatch_daemon.ledger import Entry
+from stylewatch_daemon.names import shown
+
+_STAGE = re.compile(r"(\d{4,})\.(?:png|jpg|webp|tiff)")
+_FOREVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Spot:
+    """The file `name` in the folder `root / folder`; no part of `folder` may be a link."""
+
+    root: Path
+    folder: str
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.root / self.folder / self.name
+
+    @contextmanager
+    def opened(self) -> Iterator[BufferedReader]:
+        """The file, to be read; raises OSError where it is no regular file, or not there."""
+        with (
+            folders.opened(self.root, self.folder) as handle,
+            written.regular(handle, self.name) as file,
+        ):
+            yield file
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file of a job, what is known of it, and where it may lie; `size` in bytes."""
+
+    role: Role
+    name: str
+    spots: tuple[Spot, ...]
+    sha256: str = ""
+    size: int | None = None
+
+    def find(self) -> Spot:
+        """Where it lies; raises InputError where it does not any more."""
+        for spot in self.spots:
+            with suppress(OSError), spot.opened() as file:
+                if self.is_in(file):
+                    return spot
+        places = " nor ".join(dict.fromkeys(shown(spot.path.parent) for spot in self.spots))
+        raise InputError(
+            f"{shown(self.name)} ({self.role}) is no longer as it was in {places or 'the outbox'}: "
+            "put it there again, or drop the pair anew"
+        )
+
+    def is_in(self, file: BufferedReader) -> bool:
+        """Whether an opened file has its bytes, or as many where no more is known."""
+        if self.sha256:
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+        return self.size is None or os.fstat(file.fileno()).st_size == self.size
+
+
+def inputs(entry: Entry) -> tuple[Input, ...]:
+    """The files of a job, its job.yaml too; raises InputError where nobody knows their roles."""
+    noted = [one for one in entry.inputs if one.get("role") in get_args(Role)]
+    found = [
+        Input(
+            one["role"],
+            one["name"],
+            tuple(_spots(entry, one["name"], one.get("source", ""))),
+            one.get("sha256", ""),
+            one["size"],
+        )
+        for one in noted
+    ] or list(_by_receipt(entry))
+    if not {"content", "style"} <= {one.role for one in found}:
+        raise InputError(
+            f"what each picture of {_called(entry)} was for is not known any more, as an older "
+            "stylewatch took it: drop the pair again"
+        )
+    return tuple(found)
+
+
+def stage(entry: Entry, step: int) -> Input:
+    """The stage of a job after that step, as a picture to start from.
+
+    Raises InputError where there is none, with those that there are.
+    """
+    folder = f"{entry.place}/stages"
+    names = _stages(entry, folder)
+    if step not in names:
+        told = ", ".join(str(number) for number in sorted(names))
+        raise InputError(
+            f"{_called(entry)} has no stage {step}; there are {told}" if told else
+            f"{_called(entry)} has no stages to start from: none was painted, or they were "
+            "removed, as `retention.stages` has it; leave --from-stage out"
+        )  # fmt: skip
+    spot = Spot(Path(entry.outbox), folder, names[step])
+    digests: dict[str, str] = {}
+    with suppress(OSError), _folder(entry, str(entry.place)) as handle:
+        digests = written.digests(handle, "stages", _FOREVER)
+    return Input("init", f"stage-{spot.name}", (spot,), digests.get(spot.name, ""))
+
+
+def _stages(entry: Entry, folder: str) -> dict[int, str]:
+    """The stages that lie there, names by steps."""
+    if entry.place is None:
+        return {}
+    try:
+        with _folder(entry, folder) as handle, os.scandir(handle) as files:
+            names = [_STAGE.fullmatch(one.name) for one in files]
+    except OSError:
+        return {}
+    return {int(name[1]): name[0] for name in names if name}
+
+
+def _by_receipt(entry: Entry) -> Iterator[Input]:
+    """The pictures of a job whose roles only its receipt tells."""
+    if entry.place is None:
+        return
+    with suppress(OSError):
+        with _folder(entry, entry.place) as handle:
+            told = written.inputs(handle)
+        for said, name, digest in told:
+            role = next((one for one in get_args(Role) if one == said.partition("-")[0]), None)
+            if role is not None:
+                yield Input(role, name, tuple(_spots(entry, name, "")), digest)
+
+
+def _folder(entry: Entry, place: str) -> AbstractContextManager[int]:
+    return folders.opened(Path(entry.outbox), place)
+
+
+def _spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
+    """Where an input may lie, the likeliest place first."""
+    outbox, inbox = Path(entry.outbox), Path(entry.inbox)
+    if entry.place is not None:
+        yield Spot(outbox, f"{entry.place}/inputs", name)
+    if entry.refused_as is not None:
+        yield Spot(outbox, entry.refused_as, name)
+    if source:
+        path = Path(source)
+        ours = (root for root in (inbox, outbox) if path.is_relative_to(root))
+        root = next(ours, path.parent)
+        yield Spot(root, str(path.parent.relative_to(root)), path.name)
+
+
+def _called(entry: Entry) -> str:
+    return shown(entry.place or entry.name)

@@ -1,0 +1,63 @@
+"""A picture with some steps behind it has the others before it."""
+
+import pytest
+
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.execute.onward import onward
+from stylewatch_painter import pyramid, recipe_book
+from stylewatch_painter.pyramid import Level
+from stylewatch_painter.recipe import Recipe
+
+LEVELS = (Level((16, 12), 0.25, 10), Level((32, 24), 0.5, 20), Level((64, 48), 1.0, 30))
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    passes = [
+        {"scale": 0.125, "steps": 5},
+        {"scale": 0.25, "steps": 10},
+        {"scale": 0.5, "steps": 20},
+    ]
+    changes = {"start": "picture", "passes": passes, "steps": 30, "smallest": 16}
+    return recipe_book.change(recipe_book.find("gatys"), changes)
+
+
+@pytest.mark.parametrize(
+    ("step", "passes", "steps"),
+    [
+        (1, [(0.25, 9), (0.5, 20)], 30),
+        (9, [(0.25, 1), (0.5, 20)], 30),
+        (10, [(0.5, 20)], 30),
+        (25, [(0.5, 5)], 30),
+        (30, [], 30),
+        (59, [], 1),
+    ],
+)
+def test_what_is_behind_is_left_out(
+    recipe: Recipe, step: int, passes: list[tuple[float, int]], steps: int
+) -> None:
+    left = onward(recipe, LEVELS, step)
+    assert [(one.scale, one.steps) for one in left.schedule.passes] == passes
+    assert left.schedule.steps == steps
+    assert left.objective == recipe.objective
+
+
+def test_the_sizes_that_were_too_small_stay_left_out(recipe: Recipe) -> None:
+    levels = pyramid.levels(recipe, (128, 96))
+    assert [level.size[0] for level in levels] == [32, 64, 128]
+    left = pyramid.levels(onward(recipe, levels, 5), (128, 96))
+    assert [(level.size, level.steps) for level in left] == [
+        ((32, 24), 5), ((64, 48), 20), ((128, 96), 30)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [60, 61])
+def test_where_nothing_is_left_it_says_so(recipe: Recipe, step: int) -> None:
+    with pytest.raises(SettingsError, match="leaves nothing to do, there are 60 steps"):
+        onward(recipe, LEVELS, step)
+
+
+def test_it_takes_a_picture_to_go_on_from(recipe: Recipe) -> None:
+    content = recipe_book.change(recipe, {"start": "content"})
+    with pytest.raises(SettingsError, match=r"drop it as init\.png"):
+        onward(content, LEVELS, 1)
