@@ -6,7 +6,7 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-systemd faults fmt bench clean
+.PHONY: run test test-systemd faults soak fmt bench clean
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/portrait
@@ -26,6 +26,9 @@ test: $(READY)
 
 faults: $(READY)
 	$(BIN)/python -m tests.line.faults
+
+soak: $(READY)
+	$(BIN)/python -m tests.line.soak
 
 test-systemd: $(READY)
 	$(BIN)/python -m tests.systemd.boot

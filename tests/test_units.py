@@ -20,8 +20,9 @@ from stylewatch_daemon.errors import SettingsError, UsageError
 UNITS = Path(__file__).parents[1] / "systemd"
 SERVICE, USER_SERVICE = UNITS / "stylewatch.service", UNITS / "user/stylewatch.service"
 FILES = sorted(UNITS.rglob("*.service")) + sorted((UNITS / "stylewatch.service.d").iterdir())
-TORCH, NVIDIA = "10-torch-cpu.conf", "20-nvidia.conf"
-ADD_UP = {"DeviceAllow", "Environment", "SystemCallFilter"}  # may be said more than once
+TORCH, NVIDIA, ALERTS = "10-torch-cpu.conf", "20-nvidia.conf", "30-alerts.conf"
+ADD_UP = {"DeviceAllow", "Environment", "RestrictAddressFamilies", "SystemCallFilter"}
+"""What may be said more than once."""
 KNOWN = {
     "Unit": "After Description Documentation RequiresMountsFor StartLimitBurst"
     " StartLimitIntervalSec",
@@ -125,8 +126,14 @@ def analyzed(*words: str | Path, folder: Path) -> str:
 @pytest.mark.parametrize("tool", ANALYZE)
 @pytest.mark.parametrize(
     ("drop_ins", "most"),
-    [((), 1.0), ((TORCH,), 1.0), ((TORCH, NVIDIA), 1.5)],
-    ids=["plain", "torch", "nvidia"],
+    [
+        ((), 1.0),
+        ((TORCH,), 1.0),
+        ((TORCH, NVIDIA), 1.5),
+        ((TORCH, ALERTS), 1.1),
+        ((TORCH, NVIDIA, ALERTS), 1.5),
+    ],
+    ids=["plain", "torch", "nvidia", "alerts", "nvidia and alerts"],
 )
 def test_systemd_finds_no_fault_and_little_exposure(
     tool: str, drop_ins: tuple[str, ...], most: float, tmp_path: Path

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from stylewatch_daemon import yaml_lines
+from stylewatch_daemon.alerts.settings import Alerts
 from stylewatch_daemon.config_sections import (
     Executor,
     Inbox,
@@ -39,6 +40,7 @@ class Config(Strict):
     limits: Limits = Limits()
     outbox: Outbox = Outbox()
     retention: Retention = Retention()
+    alerts: Alerts = Alerts()
     log: Log = Log()
 
 
@@ -112,7 +114,7 @@ def changed(config: Config, overrides: Mapping[str, Any]) -> Config:
         found.job.resolve(*found.recipes)
     except ValidationError as error:
         document = yaml_lines.Document("command line")
-        raise UsageError("\n".join(yaml_lines.told(error, Config, document))) from error
+        raise UsageError("\n".join(yaml_lines.told(error, Config, document))) from None
     except RecipeError as error:
         raise UsageError(f"command line: {error}") from error
     return _absolute(found, Path.cwd())
@@ -157,6 +159,7 @@ def _absolute(config: Config, base: Path) -> Config:
     def at(path: Path) -> Path:
         return base / path.expanduser()
 
+    urls = config.alerts.urls_file
     inboxes = (
         one.model_copy(update={"path": at(one.path), "outbox": at(one.outbox)})
         for one in config.inboxes
@@ -166,6 +169,7 @@ def _absolute(config: Config, base: Path) -> Config:
         "state": config.state.model_copy(update={"path": at(config.state.path)}),
         "pairing": config.pairing.model_copy(update={"styles": at(config.pairing.styles)}),
         "recipes": tuple(at(folder) for folder in config.recipes),
+        "alerts": config.alerts.model_copy(update={"urls_file": urls and at(urls)}),
     }
     return config.model_copy(update=places)
 

@@ -55,7 +55,7 @@ class Line:
         asked = Asked(state, reporter, lambda: self._dispatcher.busy_with, self._cancel)
         self.control.acts |= {"cancel": asked.cancel, "finish": asked.finish}
         self.control.acts["retry"] = Again(state, reporter, lambda: self._settings).retry
-        self.teller = Teller(state, self._clock)
+        self.teller = Teller(state, reporter, self._clock)
         self._expiry = Expiry(lambda: state.ledger, self._clock)
         self._claimer = Claimer(state, lambda job_file: wishes(self._settings, job_file))
         self._dispatcher = Dispatcher(settings, state, executor, reporter, lambda: bell.stopping)

@@ -1,7 +1,10 @@
 """Who is told what the daemon does: hooks, all empty, for whoever shows or counts it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from inspect import getmembers, isfunction
 from pathlib import Path
+from typing import Any
 
 from stylewatch_daemon.execute.contract import Progress, Started
 from stylewatch_daemon.job import Incomplete
@@ -52,6 +55,9 @@ class Reporter:
     def paused(self, what: str, reason: str) -> None:
         """Something outside of us keeps a job, or an inbox, from going on; it waits."""
 
+    def blocked(self, trouble: Mapping[str, str]) -> None:
+        """All that waits for something outside of us, and why, whenever that changes."""
+
     def stopped(self, job: str, step: int) -> None:
         """The job was interrupted; it goes on from `step` at the next start."""
 
@@ -63,3 +69,16 @@ class Reporter:
 
     def pruned(self, files: int, bytes_: int) -> None:
         """So many files of finished jobs, and bytes, were kept long enough and are gone."""
+
+
+class Both(Reporter):
+    """Tells two reporters of everything."""
+
+    def __init__(self, first: Reporter, second: Reporter) -> None:
+        for name, _ in getmembers(Reporter, isfunction):
+            setattr(self, name, partial(_both, getattr(first, name), getattr(second, name)))
+
+
+def _both(first: Callable[..., None], second: Callable[..., None], *told: Any, **more: Any) -> None:
+    first(*told, **more)
+    second(*told, **more)

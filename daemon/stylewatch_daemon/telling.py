@@ -1,6 +1,6 @@
 """Tells people and programs how the line stands: `_status.txt` in outboxes, and `status.json`."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from pathlib import Path
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.inbox import Inbox
 from stylewatch_daemon.published import Publisher
+from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.state import State
 from stylewatch_daemon.status import Board, Refusal, Running, Status, together
@@ -34,9 +35,10 @@ class Standing:
 class Teller:
     """Keeps what is told up to date; `clock` is monotonic, in seconds."""
 
-    def __init__(self, state: State, clock: Callable[[], float]) -> None:
+    def __init__(self, state: State, reporter: Reporter, clock: Callable[[], float]) -> None:
         self.publisher = Publisher(state.root, clock)
-        self._state, self._clock = state, clock
+        self._state, self._reporter, self._clock = state, reporter, clock
+        self._blocked: dict[str, str] = {}
         self._boards: dict[Path, Board] = {}
         self._told = -float("inf")
 
@@ -52,6 +54,9 @@ class Teller:
     def tell(self, now: Standing) -> None:
         """Bring everything up to date."""
         self._told = self._clock()
+        if (blocked := dict(_trouble(now, now.inboxes))) != self._blocked:
+            self._blocked = blocked
+            self._reporter.blocked(blocked)
         for outbox, board in self._boards.items():
             board.show(self._status(now, outbox), datetime.now(UTC))
         self.publish(now)
@@ -65,8 +70,6 @@ class Teller:
     def _status(self, now: Standing, outbox: Path) -> Status:
         inboxes = [inbox for inbox in now.inboxes if inbox.outbox == outbox]
         waiting, more = self._waiting(outbox, now.running)
-        trouble = [item for inbox in inboxes for item in inbox.trouble.items()]
-        trouble += [(one.job, one.reason) for one in now.outcomes if one.kind == "paused"]
         return Status(
             leaving=now.leaving,
             paused=now.paused,
@@ -74,7 +77,7 @@ class Teller:
             waiting=waiting,
             more=more,
             incomplete=[one for inbox in inboxes for one in inbox.incomplete],
-            trouble=[f"{what}: {why}" for what, why in trouble],
+            trouble=[f"{what}: {why}" for what, why in _trouble(now, inboxes)],
             refused=self._refused(outbox),
         )
 
@@ -88,3 +91,9 @@ class Teller:
         bad = self._state.ledger.latest("refused", "failed", limit=REFUSALS)
         ours = [one for one in reversed(bad) if one.outbox == str(outbox)]
         return [Refusal(one.place or one.name, one.reason) for one in ours]
+
+
+def _trouble(now: Standing, inboxes: Iterable[Inbox]) -> list[tuple[str, str]]:
+    """What waits for something outside of us, and why."""
+    trouble = [item for inbox in inboxes for item in inbox.trouble.items()]
+    return [*trouble, *((one.job, one.reason) for one in now.outcomes if one.kind == "paused")]

@@ -49,6 +49,7 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
     )
     drop_ins = [] if settings.job.backend in _NO_MACHINE_CODE else ["10-torch-cpu.conf"]
     drop_ins += ["20-nvidia.conf"] if machine.nvidia else []
+    drop_ins += ["30-alerts.conf"] if settings.alerts.wanted else []
     files = {f"systemd/system/{UNIT}": unit}
     files |= {f"systemd/system/{UNIT}.d/{name}": _shipped(f"{UNIT}.d/{name}") for name in drop_ins}
     files["sysusers.d/stylewatch.conf"] = _shipped("sysusers.d/stylewatch.conf")
@@ -123,6 +124,7 @@ def _written(settings: Config) -> list[Path]:
 def _homes(machine: Machine, settings: Config, written: Iterable[Path]) -> Iterator[str]:
     """What ProtectHome is, and what is to be seen in spite of it."""
     read = [*machine.program, machine.config.parent, settings.pairing.styles, *settings.recipes]
+    read += [settings.alerts.urls_file] if settings.alerts.urls_file else []
     seen = {
         "BindPaths": _outermost(path for path in written if _at_home(path)),
         "BindReadOnlyPaths": _outermost(path for path in read if _at_home(path)),

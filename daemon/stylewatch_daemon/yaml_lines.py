@@ -90,7 +90,8 @@ def _compose(text: str, file_name: str) -> Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" line {mark.line + 1}" if mark else ""
-        raise SettingsError(f"{file_name}{place}: this is not YAML: {error.problem}") from error
+        # None, since a trace of `error` would quote the line, and with it what is secret there.
+        raise SettingsError(f"{file_name}{place}: this is not YAML: {error.problem}") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise SettingsError(f"{file_name} is not YAML: {error}".replace("\n", " ")) from error
 
@@ -154,7 +155,8 @@ def check(model: type[Model], document: Document, below: Mapping[str, Any] | Non
     try:
         return model.model_validate({**(below or {}), **document.plain})
     except ValidationError as error:
-        raise SettingsError("\n".join(told(error, model, document))) from error
+        # None, since pydantic quotes what it met, and there are secrets among the settings.
+        raise SettingsError("\n".join(told(error, model, document))) from None
 
 
 def told(error: ValidationError, model: type[BaseModel], document: Document) -> list[str]:

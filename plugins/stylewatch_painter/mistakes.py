@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 Location = tuple[str | int, ...]
+
+
+class _Hidden:
+    """Stands for a value that is met where secrets are."""
+
+    def __repr__(self) -> str:
+        return "something that is not shown here"
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,10 @@ def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
     """Every mistake that checking a mapping against `model` found."""
     for found in error.errors(include_url=False):
-        way, _ = _walk(model, found["loc"])
+        way, models = _walk(model, found["loc"])
+        if any(map(_has_secrets, models)):
+            found["input"] = _Hidden()
+            way = tuple("..." if "://" in str(part) else part for part in way)
         yield _mistake(found, way, model)
 
 
@@ -104,6 +114,12 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
     """What the field `kind` of a union's member may say."""
     kind = model.model_fields.get("kind")
     return () if kind is None else get_args(kind.annotation)
+
+
+def _has_secrets(model: type[BaseModel]) -> bool:
+    """Whether a field of `model` is, or holds, what nobody is to see."""
+    fields = [field.annotation for field in model.model_fields.values()]
+    return any(SecretStr in (one, *get_args(one)) for one in fields)
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

@@ -8,6 +8,7 @@ from tests.daemon.cli.states import entry
 
 from stylewatch_daemon import published, telling
 from stylewatch_daemon.dispatch import Outcome
+from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.sharing import sharing
 from stylewatch_daemon.state import State
@@ -28,7 +29,7 @@ class Place:
             root / "state",
         )
         self.now = 0.0
-        self.teller = Teller(self.state, lambda: self.now)
+        self.teller = Teller(self.state, Reporter(), lambda: self.now)
         self.teller.renew(self.settings)
 
     def enter(self, *names: str, outbox: Path | None = None, state: Any = "queued") -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon import config, units
+from stylewatch_daemon.alerts.settings import Alerts
 from stylewatch_daemon.config import Config
 from stylewatch_daemon.config_sections import Inbox, State
 from stylewatch_daemon.errors import SettingsError
@@ -76,6 +77,15 @@ def test_the_drop_ins_are_those_of_the_backend(
     files = for_system(machine, given)
     assert [Path(name).name for name in files if ".service.d/" in name] == drop_ins
     assert ("modules-load.d/stylewatch.conf" in files) == nvidia
+
+
+def test_alerts_open_the_network_and_let_their_file_be_seen() -> None:
+    alerts = Alerts(urls_file=Path("/home/ann/private/urls"))
+    files = for_system(MACHINE, settings().model_copy(update={"alerts": alerts}))
+    opened = files[f"{UNIT}.d/30-alerts.conf"]
+    assert said(opened, "PrivateNetwork") == ["no"]
+    assert said(files[UNIT], "PrivateNetwork") == ["yes"]
+    assert said(files[UNIT], "BindReadOnlyPaths") == ["-/home/ann/private/urls"]
 
 
 def test_only_folders_that_are_not_there_are_made(tmp_path: Path) -> None:

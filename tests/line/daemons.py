@@ -26,14 +26,14 @@ def until(condition: Callable[[], object]) -> None:
 class Place:
     """A folder with pictures, and a daemon that is started and ended there."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, program: str = PROGRAM) -> None:
+        self.root, self.program = root, program
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *more: str) -> None:
         """Start a daemon, and wait until it is at work."""
         with (self.root / "daemon.log").open("ab") as log:
-            command = [sys.executable, "-c", PROGRAM, "run", *FAST, *more]
+            command = [sys.executable, "-c", self.program, "run", *FAST, *more]
             self.process = process = subprocess.Popen(command, cwd=self.root, stderr=log)
         until(lambda: process.poll() is not None or self.at_work)
 

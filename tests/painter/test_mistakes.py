@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from stylewatch_painter.mistakes import Mistake, mistakes, nearest
 from stylewatch_painter.recipe import Strict
@@ -37,6 +37,12 @@ class Colour(Strict):
         return self
 
 
+class Safe(Strict):
+    """Holds what nobody is to see."""
+
+    codes: tuple[SecretStr, ...] = ()
+
+
 class Canvas(Strict):
     """What settings are checked against here."""
 
@@ -46,6 +52,7 @@ class Canvas(Strict):
     words: dict[str, int] = Field(default_factory=dict)
     ground: Colour | None = None
     sides: int = 4
+    safe: Safe = Safe()
 
 
 def told(plain: Mapping[Any, Any]) -> list[str]:
@@ -59,7 +66,7 @@ def told(plain: Mapping[Any, Any]) -> list[str]:
     ("plain", "sentence"),
     [
         ({"side": 3}, "unknown key 'side'; did you mean 'sides'?"),
-        ({"x": 3}, "unknown key 'x'; there are colours, ground, shares, sides, tool, words"),
+        ({"x": 3}, "unknown key 'x'; there are colours, ground, safe, shares, sides, tool, words"),
         ({"ground": {"nam": 3, "name": "red"}}, "ground: unknown key 'nam'; did you mean 'name'?"),
         ({"ground": {}}, "ground: name is missing"),
         ({"ground": 3}, "ground: should be keys with their values, got 3"),
@@ -110,3 +117,17 @@ def test_the_nearest_name_is_offered_or_else_all_of_them() -> None:
 def test_a_mistake_about_the_whole_has_no_place() -> None:
     assert str(Mistake((), "there is nothing")) == "there is nothing"
     assert str(Mistake(("a", 0, "b"), "is wrong")) == "a.0.b: is wrong"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"codes": "hush"}, "safe.codes: input should be a valid tuple, got {hidden}"),
+        ({"codes": [["hush"]]}, "safe.codes.0: input should be a valid string, got {hidden}"),
+        ("hush", "safe: should be keys with their values, got {hidden}"),
+        ({"code://hush": 1}, "safe: unknown key '...'; there are codes"),
+    ],
+)
+def test_what_is_met_where_secrets_are_is_not_shown(wrong: object, sentence: str) -> None:
+    (only,) = told({"safe": wrong})
+    assert only == sentence.format(hidden="something that is not shown here")

@@ -21,6 +21,25 @@ job: {size: 48, steps: STEPS, save_every: 5}
 """
 
 
+ALERTS = """
+alerts: {urls: ["json://127.0.0.1:8099/"], tell: [done], every_s: 1}
+"""
+LISTENER = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        with open("/srv/heard", "ab") as heard:
+            heard.write(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+
+server = HTTPServer(("127.0.0.1", 8099), Handler)
+open("/srv/heard", "ab").close()
+server.serve_forever()
+"""
+
+
 def pictures(machine: Machine) -> None:
     """A pair of small pictures, to drop again and again."""
     import numpy as np
@@ -152,6 +171,25 @@ def hardened(machine: Machine) -> None:
     machine.run("systemctl", "stop", "stylewatch")
 
 
+def tells(machine: Machine) -> None:
+    """Alerts reach a server outside of the service, through the drop-in that opens the network."""
+    (machine.root / "srv/listener.py").write_text(LISTENER, encoding="ascii")
+    machine.run("systemd-run", "--quiet", "--unit=listener", sys.executable, "/srv/listener.py")
+    machine.until("someone listens", (machine.root / "srv/heard").exists)
+    path = machine.root / CONFIG
+    path.write_text(path.read_text(encoding="utf-8") + ALERTS, encoding="utf-8")
+    machine.run("systemctl", "start", "stylewatch")
+    drop(machine, "unheard")
+    machine.until("without the network", lambda: "an alert, tried" in machine.log())
+    machine.run("systemctl", "stop", "stylewatch")
+    follow(machine, machine.run(COMMAND, "service", "install", "--force"))
+    assert machine.property("PrivateNetwork") == "no"
+    drop(machine, "heard")
+    heard = machine.root / "srv/heard"
+    machine.until("an alert is heard", lambda: "done: heard" in heard.read_text(encoding="utf-8"))
+    machine.run("systemctl", "stop", "stylewatch")
+
+
 def below_a_home(machine: Machine) -> None:
     """Folders in a home that is hidden but for them."""
     path = machine.root / CONFIG
@@ -186,8 +224,8 @@ def for_a_user(machine: Machine) -> None:
     assert machine.run(*as_ann, "systemctl", "--user", *result) == "success"
 
 
-CHECKS = (installed, paints, killed, hangs, reloads, stops, loops_not, hardened, below_a_home,
-          for_a_user)  # fmt: skip
+CHECKS = (installed, paints, killed, hangs, reloads, stops, loops_not, hardened, tells,
+          below_a_home, for_a_user)  # fmt: skip
 """In this order: each goes on from where the one before left the machine."""
 
 

@@ -34,11 +34,14 @@ def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Find
     path = config_file or config.find()
     overrides = options.parse_sets(sets)
     try:
-        settings = service_settings(config.load(path, overrides), overrides)
+        loaded = config.load(path, overrides)
+        settings = service_settings(loaded, overrides)
     except SettingsError as error:
         yield from (mend("settings", line, error.exit_code) for line in str(error).splitlines())
         return
     yield ok("settings", f"{path} has no mistakes")
+    from stylewatch_daemon.doctor import alerts
     from stylewatch_daemon.doctor.diagnose import diagnose
 
     yield from diagnose(settings)
+    yield from alerts.look(loaded.alerts)

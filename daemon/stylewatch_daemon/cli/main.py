@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon.cli import control, jobs, lists, service, settings, weights
+from stylewatch_daemon.cli import alerts, control, jobs, lists, service, settings, weights
 from stylewatch_daemon.cli.doctor import doctor
 from stylewatch_daemon.cli.exits import BY_SIGNAL, INTERRUPTED, USAGE, code_of, sentence_of
 from stylewatch_daemon.cli.prune import prune
@@ -44,6 +44,7 @@ app.command()(prune)
 app.add_typer(weights.app, name="weights")
 app.add_typer(settings.app, name="config")
 app.add_typer(service.app, name="service")
+app.add_typer(alerts.app, name="alerts")
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The options that several commands have, and what `--set KEY=VALUE` may name."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -123,6 +124,11 @@ def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
 
 def _parsed(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
+    if re.match(r"\s*alerts(\.urls\b.*|\s*)$", key, re.DOTALL):
+        raise UsageError(
+            "--set alerts.urls: these are secrets, which others would see on a command line; "
+            "write them into config.yaml, or into a file that alerts.urls_file names"
+        )
     if not equals:
         raise UsageError(f"--set takes KEY=VALUE, as steps=100, got {text!r}")
     try:

@@ -8,8 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from stylewatch_daemon import config
+from stylewatch_daemon.alerts.settings import addressed
+from stylewatch_daemon.alerts.teller import Teller, telling
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.config import Config
+from stylewatch_daemon.reporter import Both, Reporter
 from stylewatch_daemon.retention import Retention
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.sharing import sharing
@@ -39,23 +42,30 @@ def run(
         overrides["state.path"] = state
     settings = config.load(config_file, overrides, inbox=inbox, outbox=outbox)
     context.obj.debug |= settings.log.level == "debug"
-    ready = service_settings(settings, overrides)
+    ready, to = service_settings(settings, overrides), addressed(settings.alerts)
     from stylewatch_daemon import service
     from stylewatch_daemon.cli.report import reporting
 
-    with reporting(settings.log, quiet=quiet) as reporter:
+    with reporting(settings.log, quiet=quiet) as log, telling(to) as teller:
+        reporter = Both(log, teller)
         if not once:
 
             def reread() -> ServiceSettings:
                 new = config.load(config_file, overrides, inbox=inbox, outbox=outbox)
-                if new.log != settings.log:
-                    reporter.needs_restart("log")
+                _tell_of(new, settings, reporter, teller)
                 return service_settings(new, overrides)
 
             service.watch(ready, reporter, manager=Manager(os.environ), reread=reread)
             return
         summary = service.once(ready, reporter)
     raise typer.Exit(summary.exit_code)
+
+
+def _tell_of(new: Config, before: Config, reporter: Reporter, teller: Teller) -> None:
+    """Let those who report have their part of `new` settings; SettingsError where it is wrong."""
+    if new.log != before.log:
+        reporter.needs_restart("log")
+    teller.offer(addressed(new.alerts))
 
 
 def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceSettings:

@@ -8,6 +8,8 @@ import typer
 import yaml
 
 from stylewatch_daemon import config
+from stylewatch_daemon.alerts.send import unusable
+from stylewatch_daemon.alerts.settings import addressed
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.cli.say import say, say_json
@@ -26,8 +28,9 @@ def check(file: File = None) -> None:
     path = file or config.find()
     settings = config.load(path)
     service_settings(settings, {})
+    told = [f"{path}: alerts: {why}" for why in unusable(addressed(settings.alerts).urls)]
     found = settings.backends.items()
-    told = [
+    told += [
         f"{path}: backends.{name}: {why}" for name, given in found if (why := _wrong(name, given))
     ]
     if told:

@@ -12,6 +12,7 @@ from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 _WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 _EXTRAS = {
     "heic": ("pillow_heif", "pictures of telephones (.heic, .avif) can be read"),
+    "notify": ("apprise", "alerts can be sent"),
     "keras": ("h5py", "weights of Keras (.h5) can be imported"),
 }
 _TOLD_BY_KERNEL = ("/proc/cpuinfo", "/proc/meminfo", "/proc/sys/fs/inotify/max_user_watches")

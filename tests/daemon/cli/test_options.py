@@ -45,9 +45,13 @@ def test_the_last_word_on_a_key_holds() -> None:
         ("objektive.tv.weight=1", "--set: unknown key 'objektive'; did you mean 'objective'?"),
         ("steps", "--set takes KEY=VALUE, as steps=100, got 'steps'"),
         ("steps=[1", "--set steps: the value"),
+        ("alerts.urls=[json://hush]", "--set alerts.urls: these are secrets"),
+        ("alerts={urls: [json://hush]}", "--set alerts.urls: these are secrets"),
+        ("alerts.urls json://hush", "--set alerts.urls: these are secrets"),
     ],
 )
 def test_what_cannot_be_set_is_refused_with_what_helps(said: str, told: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_sets([said])
     assert str(caught.value).startswith(told)
+    assert "hush" not in str(caught.value)

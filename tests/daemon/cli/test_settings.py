@@ -75,3 +75,15 @@ def test_yaml_of_what_ships_is_what_show_begins_from(capsys: pytest.CaptureFixtu
     assert call(["config", "show"]) == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown == config.load().model_dump(mode="json")
+
+
+def test_a_url_of_alerts_that_nobody_knows_is_a_mistake_and_none_is_ever_shown(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text("alerts: {urls: ['json://ann:hushhush@a', hushhush]}\n")
+    assert call(["config", "check", str(file)]) == 78
+    assert call(["config", "show", str(file)]) == 0
+    assert call(["config", "show", str(file), "--json"]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith(f"stylewatch: {file}: alerts: URL 2 of 2: apprise does not know")
+    assert "hush" not in told.out + told.err

@@ -1,0 +1,62 @@
+"""A server on this machine that alerts are posted to."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Posts:
+    """What was posted, in order; `statuses` are its next answers, 200 after these."""
+
+    port: int = 0
+    got: list[dict[str, Any]] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    hangs: threading.Event = field(default_factory=threading.Event)
+    """Set: it answers. Else it lets whoever posts wait."""
+    came: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    @property
+    def url(self) -> str:
+        """Its URL, as apprise has it, with a password."""
+        return f"json://ann:hushhush@127.0.0.1:{self.port}/"
+
+    @property
+    def bodies(self) -> list[str]:
+        """The texts that came."""
+        return [post["message"] for post in self.got]
+
+
+@contextmanager
+def posted() -> Iterator[Posts]:
+    """Such a server, at work."""
+    posts = Posts()
+    posts.hangs.set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            posts.got.append(json.loads(body))
+            posts.came.release()
+            posts.hangs.wait()
+            self.send_response(posts.statuses.pop(0) if posts.statuses else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            """Not on the tests' output."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        posts.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield posts
+        finally:
+            posts.hangs.set()
+            server.shutdown()
+            thread.join()

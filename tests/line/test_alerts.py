@@ -1,0 +1,77 @@
+"""A daemon tells people elsewhere what happens, with apprise and a server on this machine."""
+
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import fill
+from tests.daemon.painters import Painter
+from tests.daemon.posts import posted
+from tests.line.daemons import PAIR, Place, until
+
+from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.execute.contract import Failed
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.service import once
+from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+
+
+def test_a_daemon_tells_what_happens_and_holds_on_to_new_settings(place: Place) -> None:
+    file = place.root / "config.yaml"
+    with posted() as old, posted() as new:
+        file.write_text(f"alerts: {{urls: ['{old.url}'], tell: [done, refused], every_s: 1}}\n")
+        place.start("--config", "config.yaml")
+        assert place.process is not None
+        arguments = Path(f"/proc/{place.process.pid}/cmdline")
+        Path("bad.jpg").write_text("no picture")
+        assert call(["submit", "bad.jpg", "wave.jpg", "--config", "config.yaml"]) == 0
+        assert call([*PAIR, "--steps", "3", "--wait", "--config", "config.yaml"]) == 0
+        until(lambda: len("\n".join(old.bodies).splitlines()) >= 2)
+        assert "hush" not in arguments.read_text()
+        file.write_text(f"alerts: {{urls: ['{new.url}'], tell: [done], every_s: 1000}}\n")
+        place.process.send_signal(signal.SIGHUP)
+        until(lambda: "from the next job on" in (place.root / "daemon.log").read_text())
+        assert call([*PAIR, "--steps", "3", "--wait", "--config", "config.yaml"]) == 0
+        assert place.end() == 0
+    told = sorted("\n".join(old.bodies).splitlines())
+    assert told[0] == "done: sea-wave"
+    assert told[1].startswith("refused: bad-wave: content.jpg holds text")
+    assert new.bodies == ["done: sea-wave-2"]
+    assert "hush" not in (place.root / "daemon.log").read_text()
+
+
+@pytest.mark.parametrize("command", [["run", "--once", "--config"], ["config", "check"]])
+def test_without_apprise_nothing_starts_and_it_is_said_what_to_install(
+    command: list[str],
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("config.yaml").write_text("alerts: {urls: ['json://ann:hushhush@a']}\n")
+    monkeypatch.setattr("stylewatch_daemon.alerts.settings.find_spec", lambda name: None)
+    assert call([*command, "config.yaml"]) == 78
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'stylewatch[notify]'" in line and "hush" not in line
+    assert not (place.root / "state").exists()
+
+
+class Troubled(Reporter):
+    """Remembers all that was in the way."""
+
+    def __init__(self) -> None:
+        self.told: list[Mapping[str, str]] = []
+
+    def blocked(self, trouble: Mapping[str, str]) -> None:
+        self.told.append(trouble)
+
+
+def test_what_is_in_the_way_is_told_when_it_comes_and_when_it_goes(tmp_path: Path) -> None:
+    fill(tmp_path / "in", "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
+    inboxes = (InboxSettings(tmp_path / "in", tmp_path / "out"),)
+    settings = ServiceSettings(inboxes, tmp_path / "state", quiet_s=0)
+    reporter = Troubled()
+    once(settings, reporter, Painter([None, None, Failed("no GPU", exit_code=69)]))
+    assert reporter.told == [{"b": "no GPU"}]
+    assert "apprise" not in sys.modules
