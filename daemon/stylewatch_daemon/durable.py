@@ -89,17 +89,22 @@ def move(source: Path, target: Path) -> None:
 
 
 def rename_folder(source: Path, target: Path) -> None:
-    """Rename the folder `source`, to last; it stays on its mount."""
+    """Rename the folder `source`, to last; it stays on its mount.
+
+    Where it was is not synced: a rename is there as a whole or not at all after a power cut.
+    """
     source.rename(target)
     sync_folder(target.parent)
-    sync_folder(source.parent)
 
 
 def discard(folder: Path, trash: Path) -> None:
-    """Remove `folder` with all that is in it: gone as a whole at once, its space soon after."""
+    """Remove `folder` with all that is in it: gone as a whole at once, its space soon after.
+
+    Nothing is synced: whoever finds it again after a power cut discards it again.
+    """
     make_folder(trash)
     doomed = trash / secrets.token_hex(8)
-    rename_folder(folder, doomed)
+    folder.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
 
 

@@ -46,13 +46,14 @@ def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iter
 def _enter(folder: int, name: str, path: Path, *, make: bool) -> int:
     if name in ("..", "/"):
         raise OutputError(f"{path} leads out of its folder")
-    if make:
-        with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=folder)
-            sync(folder)
     try:
         return os.open(name, _HERE | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
+        if make and error.errno == errno.ENOENT:
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=folder)
+                sync(folder)
+            return _enter(folder, name, path, make=False)
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and is_link(folder, name):
             raise OutputError(
                 f"{path} leads out of the outbox by the link {name!r}; remove the link there"
@@ -78,20 +79,25 @@ def is_link(folder: int, name: str) -> bool:
 
 
 def move(source: int, name: str, target: int, to: str = "") -> None:
-    """Rename `name` from one opened folder into another, as `to` if that is said, to last."""
+    """Rename `name` from one opened folder into another, as `to` if that is said, to last there.
+
+    The old folder is not synced: a rename is there as a whole or not at all after a power cut.
+    """
     os.rename(name, to or name, src_dir_fd=source, dst_dir_fd=target)
     sync(target)
-    sync(source)
 
 
-def write(folder: int, name: str, content: bytes) -> None:
-    """Put `content` into an opened folder as `name`, replacing what is there in one go."""
-    with beside(folder, name) as file:
+def write(folder: int, name: str, content: bytes, *, lasting: bool = True) -> None:
+    """Put `content` into an opened folder as `name`, replacing what is there in one go.
+
+    It lasts, if it is to be `lasting`, once the folder is synced.
+    """
+    with beside(folder, name, lasting=lasting) as file:
         file.write(content)
 
 
 def copy(source: Path, folder: int, name: str) -> None:
-    """Copy the regular file `source`, its time too, into an opened folder.
+    """Copy the regular file `source`, its time too, into an opened folder, which is to be synced.
 
     Raises InputError where `source` is no regular file.
     """
@@ -103,25 +109,31 @@ def copy(source: Path, folder: int, name: str) -> None:
 
 
 @contextmanager
-def beside(folder: int, name: str) -> Iterator[BufferedWriter]:
-    """A file to write that becomes `name` in an opened folder if nothing goes wrong."""
+def beside(folder: int, name: str, *, lasting: bool = True) -> Iterator[BufferedWriter]:
+    """A file to write that becomes `name` in an opened folder if nothing goes wrong.
+
+    The bytes of a `lasting` one are synced before; its name is once the folder is.
+    """
     temporary = f".{secrets.token_hex(8)}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=folder)
         raise
-    sync(folder)
 
 
 def discard(folder: int, name: str, trash: int) -> None:
-    """Remove the folder `name`: gone as a whole at once, its space soon after."""
+    """Remove the folder `name`: gone as a whole at once, its space soon after.
+
+    Nothing is synced: no harm comes of it where a power cut brings it back.
+    """
     doomed = secrets.token_hex(8)
-    move(folder, name, trash, doomed)
+    os.rename(name, doomed, src_dir_fd=folder, dst_dir_fd=trash)
     shutil.rmtree(doomed, ignore_errors=True, dir_fd=trash)

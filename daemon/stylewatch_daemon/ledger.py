@@ -18,7 +18,8 @@ from typing import Any
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.journal import Attempt, JobState
-from stylewatch_daemon.ledger_schema import OPEN
+from stylewatch_daemon.ledger_counts import COUNTED
+from stylewatch_daemon.ledger_schema import OPEN, WAITING
 
 FILE_NAME = "ledger.sqlite3"
 
@@ -85,6 +86,9 @@ class Held:
 class Ledger:
     """Reads the ledger at `path` through `connection`; methods raise OutputError."""
 
+    counted = COUNTED
+    """What says, for SQL, how many jobs of an inbox and an outbox are in a state."""
+
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._connection = connection
@@ -93,7 +97,7 @@ class Ledger:
     def counts(self) -> dict[str, int]:
         """How many jobs are waiting, running, done, refused, failed and cancelled."""
         counts = dict.fromkeys(COUNTED_AS.values(), 0)
-        for state, count in self._rows("SELECT state, count(*) FROM jobs GROUP BY state"):
+        for state, count in self._rows(f"SELECT state, count FROM {self.counted}"):
             counts[COUNTED_AS[state]] += count
         return counts
 
@@ -133,11 +137,11 @@ class Ledger:
             "AND outbox NOT IN (SELECT value FROM json_each(?)) "
             "ORDER BY priority DESC, id LIMIT 1"
         )
+        inboxes = f"SELECT DISTINCT inbox FROM {self.counted} WHERE state IN {OPEN} AND count > 0"
         lists = [json.dumps(list(one)) for one in (held.jobs, held.needs, held.outboxes)]
-        inboxes = self._rows(f"SELECT DISTINCT inbox FROM jobs WHERE state IN {OPEN}")
         return {
             row["inbox"]: head["id"]
-            for row in inboxes
+            for row in self._rows(inboxes)
             for head in self._rows(query, row["inbox"], *lists)
         }
 
@@ -158,16 +162,14 @@ class Ledger:
 
     def waiting_count(self) -> int:
         """How many jobs wait to be begun."""
-        query = "SELECT count(*) FROM jobs WHERE state IN ('claimed', 'queued')"
-        ((count,),) = self._rows(query)
-        return int(count)
+        return self.counts()["waiting"]
 
     def waiting(self, outbox: str, limit: int) -> tuple[dict[str, str], int]:
         """The jobs that wait to be begun, names by id, `limit` at most, and how many there are."""
-        which = "FROM jobs WHERE state IN ('claimed', 'queued') AND outbox = ?"
-        query = f"SELECT id, coalesce(place, name) {which} ORDER BY id LIMIT ?"
-        ((count,),) = self._rows(f"SELECT count(*) {which}", outbox)
-        return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, count
+        which = f"WHERE state IN {WAITING} AND outbox = ?"
+        query = f"SELECT id, coalesce(place, name) FROM jobs {which} ORDER BY id LIMIT ?"
+        ((count,),) = self._rows(f"SELECT total(count) FROM {self.counted} {which}", outbox)
+        return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, int(count)
 
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         with in_words(self.path):

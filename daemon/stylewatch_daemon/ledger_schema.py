@@ -13,6 +13,9 @@ Migration = Sequence[str]
 OPEN = "('queued', 'running', 'ending', 'refusing', 'failing')"
 """The states of jobs that are ours and not at their end, for SQL."""
 
+WAITING = "('claimed', 'queued')"
+"""The states of jobs that wait to be begun, for SQL."""
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         """
@@ -71,6 +74,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ("ALTER TABLE jobs ADD COLUMN wish TEXT NOT NULL DEFAULT ''",),
     # The job that this one paints again, by its name; `inputs` tell role and source from here on.
     ("ALTER TABLE jobs ADD COLUMN retry_of TEXT NOT NULL DEFAULT ''",),
+    (f"CREATE INDEX jobs_that_wait ON jobs (outbox, id) WHERE state IN {WAITING}",),
 )
 
 

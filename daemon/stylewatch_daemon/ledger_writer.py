@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from stylewatch_daemon import mounts
+from stylewatch_daemon import ledger_counts, mounts
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.journal import Attempt, JobState
 from stylewatch_daemon.ledger import BUSY_S, ENDED_BEFORE, Entry, Ledger, in_words, plain
@@ -28,6 +28,8 @@ LAST: tuple[JobState, ...] = ("done", "refused", "failed", "cancelled")
 
 class LedgerWriter(Ledger):
     """The one writer of the ledger; methods raise OutputError, and change nothing if they do."""
+
+    counted = ledger_counts.TABLE
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -173,6 +175,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
     connection.execute("PRAGMA foreign_keys = ON")
     migrate(connection, path)
+    ledger_counts.keep(connection)
 
 
 def _damaged(path: Path, what: str) -> SettingsError:

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from os.path import lexists
@@ -33,14 +33,32 @@ class RefusedAs:
 def stage(staging: Path, name: str, content: bytes) -> None:
     """Write the file `name` of a job into its folder `staging`; OutputError where a link leads off.
 
-    What others may have made of `.staging` meanwhile is looked at as well.
+    What others may have made of `.staging` meanwhile is looked at as well. Its bytes are synced,
+    its name is not: that is for whoever publishes it, or for `keep_staged`.
     """
-    above = next((one.parent for one in staging.parents if one.name == STAGING), staging.parent)
-    path = PurePosixPath(staging.relative_to(above), name)
-    with folders.opened(above, str(staging.relative_to(above))):
+    above, inner = _above(staging)
+    path = PurePosixPath(inner, name)
+    with folders.opened(above, inner):
         pass  # it is there: only what belongs below is made
     with folders.opened(above, str(path.parent), lambda handle: None) as folder:
         folders.write(folder, path.name, content)
+
+
+def keep_staged(staging: Path, names: Iterable[str]) -> None:
+    """Make files of these `names` last that were staged, before anything builds on them.
+
+    Raises as `stage` does.
+    """
+    above, inner = _above(staging)
+    for place in {PurePosixPath(inner, name).parent for name in names}:
+        with folders.opened(above, str(place)) as folder:
+            folders.sync(folder)
+
+
+def _above(staging: Path) -> tuple[Path, str]:
+    """What lies above `.staging`, or above the folder `staging` itself; and the way from there."""
+    above = next((one.parent for one in staging.parents if one.name == STAGING), staging.parent)
+    return above, str(staging.relative_to(above))
 
 
 class Outbox:
@@ -54,7 +72,7 @@ class Outbox:
         self.root, self._sharing = root, sharing
 
     def probe(self) -> None:
-        """Find out whether it can be written, before anything depends on it."""
+        """Find out whether it can be written, before anything depends on it; nothing is synced."""
         mark = f"probe-{secrets.token_hex(8)}"
         with self._writing():
             if not self.root.exists():
@@ -62,7 +80,7 @@ class Outbox:
                 with folders.opened(self.root) as root:
                     self._sharing.folder(root)
             with self._staging() as staging, folders.opened(self.root) as root:
-                folders.write(staging, mark, b"can this be written?")
+                folders.write(staging, mark, b"can this be written?", lasting=False)
                 os.rename(mark, f".{mark}", src_dir_fd=staging, dst_dir_fd=root)
                 os.unlink(f".{mark}", dir_fd=root)
 
@@ -123,12 +141,17 @@ class Outbox:
         """Whether the job's receipt is made, and not published yet."""
         return (self.root / STAGING / job_id / RECEIPT).is_file()
 
-    def archive(self, job_id: str, folder: Path, inputs: Iterable[Path]) -> None:
+    def archive(self, job_id: str, folder: Path, inputs: Sequence[Path]) -> None:
         """Put copies of `inputs` under `folder/inputs`."""
-        with self._writing(), self._staging(f"{job_id}/inputs") as made:
+        if not inputs:
+            return
+        place, made = PurePosixPath(folder.relative_to(self.root), "inputs"), ".input"
+        with self._writing(), self._staging(job_id) as staging, self._shared(place) as target:
             for path in inputs:
-                folders.copy(path, made, path.name)
-                self.publish(job_id, folder, f"inputs/{path.name}")
+                folders.copy(path, staging, made)
+                self._sharing.file(staging, made)
+                os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=target)
+            folders.sync(target)
 
     def refuse(
         self, job_id: str, inputs: Iterable[Path], reason: str, refused_as: "RefusedAs"
@@ -148,6 +171,7 @@ class Outbox:
             refused_as.remember(str(place))
             with self._staging(job_id) as made, self._shared(place.parent) as target:
                 folders.move(made, REFUSED, target, place.name)
+                folders.sync(made)  # that it is not there tells that this was done
         return self.root / place
 
     def _lay_out(self, job_id: str, inputs: Iterable[Path], reason: str) -> None:
@@ -160,6 +184,7 @@ class Outbox:
             folders.write(made, "reason.txt", said)
             self._sharing.file(made, "reason.txt")
             self._sharing.folder(made)
+            folders.sync(made)
 
     def clear(self, job_id: str) -> None:
         """Remove the job's staging folder."""

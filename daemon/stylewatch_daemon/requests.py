@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -93,7 +94,13 @@ class Requests:
                 continue  # `act` deals with it
 
     def _waiting(self) -> list[Path]:
-        return sorted((self.state / FOLDER).glob("[!.]*.json"))
+        folder = self.state / FOLDER
+        try:
+            with os.scandir(folder) as entries:  # looked for all the time: a glob would be slow
+                names = sorted(entry.name for entry in entries)
+        except OSError:
+            return []
+        return [folder / name for name in names if name[0] != "." and name.endswith(".json")]
 
     def _remove(self, path: Path) -> None:
         self._put_off.discard(path)

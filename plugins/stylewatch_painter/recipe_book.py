@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,8 @@ def _locate(name: str, folders: tuple[Path, ...]) -> Path:
 
 def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, Any]:
     """The mapping in `path`, laid over the recipe that it extends."""
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not YAML: {error}".replace("\n", " ")) from error
-    if not isinstance(plain, dict):
-        raise RecipeError(f"{path} should be a mapping with objective and schedule")
+    seen = path.stat()
+    plain = deepcopy(_parsed(path, (seen.st_ino, seen.st_mtime_ns, seen.st_size)))
     plain.setdefault("name", path.stem)
     base = plain.pop("extends", None)
     if base is None:
@@ -58,6 +55,18 @@ def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, An
     below = _read(_locate(str(base), tuple(f for f in folders if f / f"{base}.yaml" != path)),
                   folders, depth + 1)  # fmt: skip
     return merge(below, plain)
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: Path, as_seen: tuple[int, int, int]) -> dict[str, Any]:
+    """The mapping in `path`; parsed anew only when the file is seen to be another one."""
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {error}".replace("\n", " ")) from error
+    if not isinstance(plain, dict):
+        raise RecipeError(f"{path} should be a mapping with objective and schedule")
+    return plain
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Backends by name, from the entry points of what is installed; loads only the one asked for."""
 
+import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from inspect import get_annotations
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ GROUP = "stylewatch.backends"
 
 def names() -> list[str]:
     """The backends that can be asked for, sorted; none of them is imported to tell."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    return sorted({entry.name for entry in _installed(tuple(sys.path))})
 
 
 def load(name: str, options: Mapping[str, object]) -> "Backend":
@@ -39,7 +41,10 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
 
 def _find(name: str) -> EntryPoint:
     """The one entry point called `name`."""
-    found = list(entry_points(group=GROUP, name=name))
+    found = list(_installed(tuple(sys.path)).select(name=name))
+    if not found:  # then it may have been installed since
+        _installed.cache_clear()
+        found = list(_installed(tuple(sys.path)).select(name=name))
     if not found:
         raise BackendMissingError(_unknown(name))
     if len(found) > 1:
@@ -47,6 +52,12 @@ def _find(name: str) -> EntryPoint:
         told = f"{claims} both bring a backend {name!r}; `pip uninstall` the one not wanted"
         raise BackendMissingError(told)
     return found[0]
+
+
+@lru_cache(maxsize=1)
+def _installed(path: tuple[str, ...]) -> EntryPoints:
+    """What is installed on the search `path`, read once: a worker asks before every job."""
+    return entry_points(group=GROUP)
 
 
 def _unknown(name: str) -> str:

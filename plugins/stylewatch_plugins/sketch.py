@@ -119,7 +119,8 @@ class Sketch:
             os._exit(1)
         if step == self._options.fail_at_step:
             raise RuntimeError(f"backend sketch was told to fail at step {step}")
-        time.sleep(self._options.seconds_per_step)
+        if self._options.seconds_per_step:  # to sleep for no time takes some, too
+            time.sleep(self._options.seconds_per_step)
         losses = wanted.losses(place.picture)
         place.picture, place.step = wanted.nearer(place.picture), step
         if not math.isfinite(losses.total):

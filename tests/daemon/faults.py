@@ -69,6 +69,30 @@ def mounts(*roots: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def told_of_syncs() -> Iterator[list[tuple[str, str]]]:
+    """What is renamed (`rename`, to what) and synced (`sync`, what), in its order, by path."""
+    told: list[tuple[str, str]] = []
+    rename, fsync = os.rename, os.fsync
+
+    def path(handle: int) -> Path:
+        return Path(f"/proc/self/fd/{handle}").readlink()
+
+    def renamed(source: Any, target: Any, **more: Any) -> None:
+        folder = more.get("dst_dir_fd")
+        told.append(("rename", str(target if folder is None else path(folder) / target)))
+        rename(source, target, **more)
+
+    def synced(handle: int) -> None:
+        told.append(("sync", str(path(handle))))
+        fsync(handle)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, changed in (("rename", renamed), ("replace", renamed), ("fsync", synced)):
+            patch.setattr(os, name, changed)
+        yield told
+
+
 def fill(root: Path, *names: str) -> None:
     """Make files under `root`, each holding its own name."""
     for name in names:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import fill, told_of_syncs, tree
 
 from stylewatch_daemon import folders
 from stylewatch_daemon.errors import InputError, OutputError
@@ -123,3 +123,31 @@ def test_a_folder_is_discarded_with_the_links_in_it_but_not_what_they_lead_to(
         folders.discard(folder, "doomed", trash)
     assert list(root.rglob("*")) == [root / "trash"]
     assert tree(elsewhere) == {"theirs": "theirs"}
+
+
+def test_what_lasts_is_synced_before_it_gets_its_name_and_once_it_was_moved(root: Path) -> None:
+    fill(root, "below/old")
+    with folders.opened(root) as folder, folders.opened(root, "below") as below:
+        with told_of_syncs() as told:
+            folders.write(folder, "file", b"x")
+            folders.move(folder, "file", below)
+        (_, temporary), *rest = told
+    assert temporary.endswith(".tmp")
+    assert rest == [("rename", f"{root}/file"), ("rename", f"{root}/below/file"),
+                    ("sync", f"{root}/below")]  # fmt: skip
+
+
+def test_nothing_is_synced_for_what_need_not_last(root: Path) -> None:
+    fill(root, "doomed/a", "trash/b")
+    with told_of_syncs() as told, folders.opened(root) as folder:
+        folders.write(folder, "file", b"x", lasting=False)
+        with folders.opened(root, "trash", lambda handle: None) as trash:
+            folders.discard(folder, "doomed", trash)
+    assert [what for what, _ in told] == ["rename", "rename"]
+    assert tree(root) == {"file": "x", "trash/b": "trash/b"}
+
+
+def test_a_folder_lasts_once_it_was_made(root: Path) -> None:
+    with told_of_syncs() as told, folders.opened(root, "a/b", lambda handle: None):
+        pass
+    assert told == [("sync", str(root)), ("sync", f"{root}/a")]

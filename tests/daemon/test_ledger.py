@@ -54,6 +54,20 @@ def test_a_job_is_found_by_id_by_its_place_and_by_its_name_the_latest_first(
     assert [one and one.id for one in found] == ["1", "1", "2", "3", None]
 
 
+@pytest.mark.parametrize("query", ["waiting", "waiting_count", "heads"])
+def test_what_is_asked_all_the_time_is_found_without_looking_at_every_job(
+    query: str, ledger: LedgerWriter
+) -> None:
+    asked: list[str] = []
+    ledger._connection.set_trace_callback(asked.append)
+    arguments = {"waiting": ("/out", 5), "heads": (Held(),)}.get(query, ())
+    getattr(ledger, query)(*arguments)
+    ledger._connection.set_trace_callback(None)
+    plans = [row[3] for one in asked for row in ledger._rows(f"EXPLAIN QUERY PLAN {one}")]
+    assert asked
+    assert not [plan for plan in plans if "SCAN jobs" in plan or "TEMP B-TREE" in plan]
+
+
 def test_the_story_of_a_job_is_told_in_its_order(ledger: LedgerWriter) -> None:
     story = (Attempt("then", how="failed", pid=7), Attempt("later", boot="b", step=3))
     ledger.enter([entry("1")])

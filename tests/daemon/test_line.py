@@ -12,13 +12,14 @@ import pytest
 from tests.daemon.faults import fill, killed_at, mounts, tree
 from tests.daemon.painters import Painter, go_on
 
-from stylewatch_daemon import job_settings, ledger_writer, published
+from stylewatch_daemon import job_settings, ledger_writer, published, queue
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.execute.contract import Failed, Refused
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.ledger import reading
 from stylewatch_daemon.line import Line
+from stylewatch_daemon.pauses import Backoff
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import JobSettings
@@ -118,7 +119,10 @@ def test_jobs_that_need_the_same_wait_with_the_one_that_met_it(place: Place) -> 
     assert [one.kind for one in place.run().outcomes.values()] == ["done", "done"]
 
 
-def test_a_job_that_crashed_lets_others_go_first(place: Place) -> None:
+def test_a_job_that_crashed_lets_others_go_first(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "RETRY", Backoff(first=1000.0, most=1000.0, least=1.0))
     fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
     place.painter.endings = [Failed("it broke", 70)]
     line = place.run()

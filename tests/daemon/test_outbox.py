@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import fill, told_of_syncs, tree
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.outbox import Outbox, RefusedAs, stage
+from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs, keep_staged, stage
 from stylewatch_daemon.sharing import Sharing
 
 
@@ -35,10 +35,14 @@ def test_an_outbox_in_whose_place_a_file_lies_cannot_be_written(outbox: Outbox) 
 def test_a_full_outbox_is_found_by_probing(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     outbox.probe()
 
-    def full(handle: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    opened = os.open
 
-    monkeypatch.setattr(os, "fsync", full)
+    def full(path: str, flags: int, *more: int, dir_fd: int | None = None) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, flags, *more, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", full)
     with pytest.raises(OutputError, match="No space left"):
         outbox.probe()
 
@@ -101,6 +105,47 @@ def test_inputs_are_archived_beside_the_painting(outbox: Outbox, tmp_path: Path)
     outbox.archive("1", folder, [tmp_path / "photo.jpg"])
     assert tree(outbox.root) == {"job/inputs/photo.jpg": "photo.jpg"}
     assert (tmp_path / "photo.jpg").exists()
+
+
+def test_before_the_receipt_gets_its_name_all_it_tells_of_would_outlive_a_power_cut(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    fill(tmp_path, "photo.jpg", "painting.jpg")
+    inputs = [tmp_path / "photo.jpg", tmp_path / "painting.jpg"]
+    staging, made = outbox.staging("1"), ("stages/1.png", "losses.csv", "final.png", RECEIPT)
+    with told_of_syncs() as told:
+        folder = outbox.reserve("job", lambda place: None)
+        for name in made:
+            stage(staging, name, b"x")
+        keep_staged(staging, made)
+        for name in made[:-1]:
+            outbox.publish("1", folder, name)
+        outbox.archive("1", folder, inputs)
+        before = len(told)
+        outbox.publish("1", folder, RECEIPT)
+    names = [*made[:-1], "inputs/photo.jpg", "inputs/painting.jpg"]
+    for path in (folder, *(folder / name for name in names)):
+        renamed = ("rename", str(path))
+        since = told.index(renamed) if renamed in told else 0
+        assert ("sync", str(path.parent)) in told[since:before]
+    assert sum(path.endswith(".tmp") for what, path in told if what == "sync") == 6
+    assert told[before:] == [("rename", str(folder / RECEIPT)), ("sync", str(folder))]
+    assert told.count(("sync", str(folder / "inputs"))) == 1
+
+
+def test_staged_files_last_once_they_are_kept_each_folder_synced_once(outbox: Outbox) -> None:
+    staging, names = outbox.staging("1"), ("stages/1.png", "stages/2.png", "losses.csv")
+    for name in names:
+        stage(staging, name, b"x")
+    with told_of_syncs() as told:
+        keep_staged(staging, names)
+    assert sorted(told) == [("sync", str(staging)), ("sync", str(staging / "stages"))]
+
+
+def test_an_empty_archive_makes_no_folder(outbox: Outbox) -> None:
+    folder = outbox.reserve("job", lambda place: None)
+    outbox.archive("1", folder, [])
+    assert list(folder.iterdir()) == []
 
 
 def test_a_refusal_comes_as_a_whole_and_only_once(outbox: Outbox, tmp_path: Path) -> None:
@@ -182,13 +227,15 @@ ATTACKS: dict[str, tuple[str, Attack]] = {
     "staged": (".staging/1", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
     "archive": ("job/inputs", lambda outbox, folder: outbox.archive(
         "1", folder, [outbox.root.parent / "photo.jpg"])),
-    "archived": (".staging/1/inputs", lambda outbox, folder: outbox.archive(
+    "archived": (".staging/1", lambda outbox, folder: outbox.archive(
         "1", folder, [outbox.root.parent / "photo.jpg"])),
     "refuse": ("_refused", lambda outbox, folder: outbox.refuse(
         "1", [], "Bad.", RefusedAs("bad", None, lambda place: None))),
     "clear": (".staging/trash", lambda outbox, folder: outbox.clear("1")),
     "stage": (".staging", lambda outbox, folder: stage(
         outbox.root / ".staging/1", "stages/1.png", b"x")),
+    "keep staged": (".staging/1", lambda outbox, folder: keep_staged(
+        outbox.root / ".staging/1", ["stages/1.png"])),
     "stage below": (".staging/1/stages", lambda outbox, folder: stage(
         outbox.root / ".staging/1", "stages/1.png", b"x")),
 }  # fmt: skip

@@ -4,6 +4,8 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.daemon.faults import told_of_syncs
+
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.sharing import Sharing
 from stylewatch_daemon.status import FAREWELL, HELD, Board, Refusal, Running, Status, together
@@ -80,3 +82,9 @@ def test_an_outbox_that_is_not_there_is_borne(tmp_path: Path) -> None:
 def test_the_status_has_the_mode_of_all_that_is_published(tmp_path: Path) -> None:
     Board(tmp_path, Sharing(mode=0o664)).show(BUSY, NOON)
     assert stat.S_IMODE((tmp_path / "_status.txt").stat().st_mode) == 0o664
+
+
+def test_the_status_is_whole_but_never_waits_for_the_disk(tmp_path: Path) -> None:
+    with told_of_syncs() as told:
+        Board(tmp_path).show(BUSY, NOON)
+    assert told == [("rename", str(tmp_path / "_status.txt"))]

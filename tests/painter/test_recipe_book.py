@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stylewatch_painter import recipe_book
 from stylewatch_painter.errors import RecipeError
@@ -62,6 +63,24 @@ def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_recipe_is_said_at_once(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         recipe_book.find("mine", book(tmp_path, mine=text))
+
+
+def test_a_recipe_is_parsed_again_once_it_was_edited_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed, load = list[str](), yaml.safe_load
+
+    def counted(text: str) -> Any:
+        parsed.append(text)
+        return load(text)
+
+    monkeypatch.setattr(yaml, "safe_load", counted)
+    book(tmp_path, own="extends: gatys\nschedule: {steps: 7}\n")
+    for _ in range(3):
+        assert recipe_book.find("own", tmp_path).schedule.steps == 7
+    assert sum("steps: 7" in text for text in parsed) == 1
+    book(tmp_path, own="extends: gatys\nschedule: {steps: 77}\n")
+    assert recipe_book.find("own", tmp_path).schedule.steps == 77
 
 
 def test_recipes_that_extend_one_another_in_a_ring_are_refused(tmp_path: Path) -> None:

@@ -67,6 +67,27 @@ def test_a_backend_of_another_distribution_is_named_and_gets_its_options(install
     assert vars(registry.load("made", {"device": "here"})) == {"options": {"device": "here"}}
 
 
+def test_what_is_installed_is_read_once(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("made", WHOLE)
+    registry.load("made", {})
+
+    def read(**_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(registry, "entry_points", read)
+    assert registry.load("made", {}).__class__.__name__ == "Made"
+
+
+def test_a_backend_that_was_installed_meanwhile_is_found(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path / "made-up"))
+    assert "made" in refusal("made")
+    install("made", WHOLE)
+    sys.path.pop(0)  # it stands there twice now
+    assert registry.load("made", {}).__class__.__name__ == "Made"
+
+
 def test_a_distribution_that_is_gone_takes_its_backend_with_it(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:

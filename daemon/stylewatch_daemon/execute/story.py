@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -41,6 +42,8 @@ class Story:
     picture: bytes = b""
     digests: dict[str, str] = field(default_factory=dict)
     receipt: Mapping[str, Any] = field(default_factory=dict)
+    fresh: set[str] = field(default_factory=set)
+    """What was left since the last `keep_staged`."""
 
     @classmethod
     def begin(cls, order: Order, prepared: Prepared, remembered: Mapping[str, Any]) -> "Story":
@@ -114,6 +117,11 @@ class Story:
         self.receipt = receipt.model_dump(mode="json", exclude_none=True)
         yield self._staged("receipt.json", receipt.as_json().encode())
 
+    def keep_staged(self) -> None:
+        """Make what was left so far last, whatever becomes of the machine."""
+        outbox.keep_staged(self.order.staging, self.fresh)
+        self.fresh.clear()
+
     def _encoded(self, stage: Stage) -> bytes:
         settings = self.order.settings
         rounding = self.prepared.task.recipe.schedule.rounding
@@ -123,6 +131,7 @@ class Story:
 
     def _staged(self, name: str, content: bytes) -> Staged:
         outbox.stage(self.order.staging, name, content)
+        self.fresh.add(name)
         self.digests[name] = hashlib.sha256(content).hexdigest()
         return Staged(name)
 
@@ -163,9 +172,14 @@ class Story:
             "started": self.started,
             "finished": datetime.now(UTC),
             "seconds": round(self.seconds, 3),
-            "version": version("stylewatch"),
+            "version": _version(),
         }
         return Receipt.model_validate(plain)
+
+
+@cache
+def _version() -> str:
+    return version("stylewatch")  # which reads a file, and does not change while we run
 
 
 def _flat(losses: Losses) -> Iterator[tuple[str, float]]:

@@ -76,10 +76,12 @@ def _paint(order: Order, wish: Callable[[], Wish], found: memo.Memo | None) -> I
             yield from story.stage(step)
             if step.step == step.steps or keeper.asked is Wish.FINISH:
                 yield from story.end(step)
+                story.keep_staged()
                 yield Done(story.receipt)
                 return
         if step.checkpoint is not None and order.checkpoint is not None:
             yield Saving()
+            story.keep_staged()
             keeper.keep(order.checkpoint, step.checkpoint, story)
     yield Stopped(story.step)
 

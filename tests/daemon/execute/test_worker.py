@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.execute.orders import files, order, painted, receipt, table
+from tests.daemon.faults import told_of_syncs
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute import memo, worker
@@ -57,6 +58,22 @@ def test_a_file_is_whole_when_it_is_told(given: Order) -> None:
             isinstance(event, Staged) and event.path == "receipt.json"
         )
     assert set(files(given)) == FILES
+
+
+def test_what_a_checkpoint_or_the_end_builds_on_lasts_before_it(
+    given: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with told_of_syncs() as told:
+        monkeypatch.setattr(memo, "save", lambda *_: told.append(("sync", "checkpoint")))
+        painted(given)
+        told.append(("sync", "end"))
+    milestones = [at for at, (_, what) in enumerate(told) if what in ("checkpoint", "end")]
+    assert len(milestones) > 1
+    staged = [Path(path) for what, path in told if what == "rename"]
+    for path in staged:
+        at = max(at for at, one in enumerate(told) if one == ("rename", str(path)))
+        before = next(milestone for milestone in milestones if milestone > at)
+        assert ("sync", str(path.parent)) in told[at:before]
 
 
 def test_progress_tells_the_loss_before_the_step(given: Order) -> None:
