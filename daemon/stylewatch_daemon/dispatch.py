@@ -4,7 +4,7 @@ How a job ends is in the ledger before it is done (`ending` and the like), so th
 crash takes up what was cut off: inputs archived, then the receipt, then the job's last state.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -49,7 +49,10 @@ class Outcome:
 
 @dataclass
 class Dispatcher:
-    """Brings jobs to their ends; `tries` are those that are with the executor, by ticket."""
+    """Brings jobs to their ends; `tries` are those that are with the executor, by ticket.
+
+    What is left to do for a job that was painted waits in `painted`, until its worker has the next.
+    """
 
     settings: ServiceSettings
     state: State
@@ -57,11 +60,13 @@ class Dispatcher:
     reporter: Reporter
     stopping: Callable[[], bool]
     tries: dict[str, Try] = field(default_factory=dict)
+    painted: list[Journal] = field(default_factory=list)
 
     @property
     def busy_with(self) -> frozenset[str]:
-        """The ids of the jobs that are with the executor."""
-        return frozenset(one.journal.id for one in self.tries.values())
+        """The ids of the jobs that are in hand."""
+        trying = (one.journal.id for one in self.tries.values())
+        return frozenset((*trying, *(job.id for job in self.painted)))
 
     def begin(self, journal: Journal) -> Outcome | None:
         """Bring the job to the executor; where it needs none any more, to its end."""
@@ -75,7 +80,7 @@ class Dispatcher:
             journal = after
 
     def hear(self, heard: Heard) -> tuple[Journal, Outcome | None] | None:
-        """Deal with an event; a job whose attempt ended by it, and what came of it.
+        """Deal with an event; a job that has come to an end by it, and what came of it.
 
         An Outcome of None: another attempt is on its way.
         """
@@ -95,7 +100,16 @@ class Dispatcher:
             after = self._ended(one, end)
         except OSError as error:  # it counts as cut off, which is bearable
             after = self._paused(one.journal, error)
+        if isinstance(end, Done) and isinstance(after, Journal):
+            self.painted.append(after)
+            return None
         return one.journal, self.begin(after) if isinstance(after, Journal) else after
+
+    def publish(self) -> Iterator[tuple[Journal, Outcome | None]]:
+        """Publish what was painted, inputs and receipt too; each job, and what came of it."""
+        while self.painted:
+            job = self.painted.pop(0)
+            yield job, self.begin(job)
 
     def ask(self) -> None:
         """Pass on what is wanted of the jobs that are with the executor, where that changed."""

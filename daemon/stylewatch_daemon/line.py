@@ -155,8 +155,8 @@ class Line:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is being painted."""
-        return bool(self._dispatcher.tries)
+        """Whether any job is in hand."""
+        return bool(self._dispatcher.busy_with)
 
     def fill(self, again: bool = True) -> bool:
         """Bring jobs to workers that have nothing to do, for a moment; whether there may be more.
@@ -180,11 +180,17 @@ class Line:
             if ended := self._dispatcher.hear(heard):
                 self._follow(*ended)
 
+    def finish(self) -> None:
+        """Finish what was painted; the workers are best given more to do before."""
+        for ended in self._dispatcher.publish():
+            self._follow(*ended)
+
     def see_off(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Let all workers keep a checkpoint and stop; for when we are told to leave."""
         while self.busy:
             meanwhile()
             self.hear()
+            self.finish()
             if self.busy:
                 self._bell.wait(SOON)
 

@@ -44,11 +44,12 @@ class Rounds:
         self.bell.rung = True
         self.line.hear()
         while not self._over():
-            self._look_if_due()
             more = self.line.fill()
+            self.line.finish()
+            self._look_if_due()
             more = self.line.claim() or more
             self.line.tell_news(resting=not more)
-            if not more:
+            if not more and not self._drained:
                 self._rest()
             self.line.hear()
         if not self.bell.stopping:
@@ -58,9 +59,14 @@ class Rounds:
 
     def _over(self) -> bool:
         self._pulse()
-        if self.line.control.draining and not self.line.busy:
+        if self._drained:
             self.bell.stop()
         return self.bell.stopping or self.new is not None
+
+    @property
+    def _drained(self) -> bool:
+        """Whether all is done that was to be done before we leave."""
+        return self.line.control.draining and not self.line.busy
 
     def _look_if_due(self) -> None:
         """Look and take: something happened, or it is time; a moment after the last look."""

@@ -94,6 +94,7 @@ def _finish(line: Line, bell: Bell) -> None:
         line.control.act()
         line.hear()
         more = line.fill(again=False)
+        line.finish()
         more = line.claim() or more
         line.tell_news(resting=not more)
         if not more:

@@ -107,5 +107,6 @@ def go_on(line: Line, again: bool = True) -> None:
     while more or line.busy:
         line.hear()
         more = line.fill(again)
+        line.finish()
         more = line.claim() or more
     line.tell_news(resting=True)

@@ -78,6 +78,8 @@ class Place:
             for heard in self.painter.heard():
                 if ended := dispatcher.hear(heard):
                     _, outcome = ended
+            for _, outcome in dispatcher.publish():
+                assert outcome is not None
         return outcome
 
 

@@ -255,6 +255,7 @@ def test_every_step_is_published_when_it_is_time(
         line.publish()
         said.append((published.read(place.state.root) or {})["running"])
         line.hear()
+        line.finish()
     assert [one["step"] for (one,) in said] == sorted(one["step"] for (one,) in said)
     losses = {(one["step"], one["loss"]) for (one,) in said if one["job"] == "a"}
     assert losses >= {(1, 1.0), (2, 0.5)}

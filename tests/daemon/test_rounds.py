@@ -167,4 +167,5 @@ def test_new_settings_do_not_wait_for_what_is_being_painted(
     line.renew(replace(place.settings, attempts=1))
     while line.busy:
         line.hear()
+        line.finish()
     assert (tmp_path / "out/a/receipt.json").exists()
