@@ -91,21 +91,7 @@ class Try:
             self._state.ledger.change(job.id, settings=settings.model_dump(mode="json"))
             attempts = (*earlier, this)
             self.journal = self._state.save(self.journal, state="running", attempts=attempts)
-        return Order(
-            name=self.journal.place or job.name,
-            settings=settings,
-            content=job.content,
-            styles=job.styles,
-            init=job.init,
-            staging=self._outbox.staging(job.id),
-            checkpoint=job.folder / CHECKPOINT,
-            backend_options=service.backends.get(settings.backend, {}),
-            recipe_folders=service.recipe_folders,
-            max_pixels=service.max_pixels,
-            step_timeout_s=service.step_timeout_s,
-            attempts=tuple(_as_record(attempt) for attempt in earlier),
-            retry_of=self.journal.retry_of or None,
-        )
+        return self._order(job, settings, service, earlier)
 
     def hear(self, event: Event) -> End | None:
         """Publish what comes, the receipt apart; the End, once it is there."""
@@ -136,6 +122,30 @@ class Try:
         this = self.journal.attempts[-1]
         return f"{self.journal.id}#{len(self.journal.attempts)} of {this.started} by {this.pid}"
 
+    def _order(
+        self,
+        job: Job,
+        settings: JobSettings,
+        service: ServiceSettings,
+        earlier: tuple[Attempt, ...],
+    ) -> Order:
+        return Order(
+            name=self.journal.place or job.name,
+            settings=settings,
+            content=job.content,
+            styles=job.styles,
+            init=job.init,
+            staging=self._outbox.staging(job.id),
+            checkpoint=job.folder / CHECKPOINT,
+            backend_options=service.backends.get(settings.backend, {}),
+            recipe_folders=service.recipe_folders,
+            max_pixels=service.max_pixels,
+            step_timeout_s=service.step_timeout_s,
+            out_of_memory=service.out_of_memory,
+            attempts=tuple(_as_record(attempt) for attempt in earlier),
+            retry_of=self.journal.retry_of or None,
+        )
+
     def _reserve(self, job: Job, settings: JobSettings) -> None:
         if self.journal.place is not None:
             self._folder = self._outbox.again(self.journal.place)
@@ -159,6 +169,9 @@ class Try:
     def _checked(self, end: End) -> End:
         if isinstance(end, Done) and not self._outbox.has_receipt(self.journal.id):
             return Failed("a fault of our own: the worker was done without a receipt")
+        if isinstance(end, Done) and "stages" in end.receipt:
+            painted = {stage["file"] for stage in end.receipt["stages"]}
+            self._outbox.drop_stages(self._folder, painted)
         return end
 
     def _note(self, changes: dict[str, Any], **noted: Any) -> None:

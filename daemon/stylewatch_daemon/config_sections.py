@@ -117,6 +117,7 @@ class Limits(Strict):
     attempts: PositiveInt = 3
     step_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     free_bytes: NonNegativeInt = 256_000_000
+    out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
 
 
 class Outbox(Strict):

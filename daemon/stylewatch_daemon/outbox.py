@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from os.path import lexists
@@ -14,6 +14,7 @@ from stylewatch_daemon.names import candidates
 from stylewatch_daemon.sharing import OPEN, PRIVATE, Sharing
 
 RECEIPT = "receipt.json"
+STAGES = "stages"
 STAGING = ".staging"
 REFUSED = "_refused"
 
@@ -192,6 +193,20 @@ class Outbox:
             return
         with self._writing(), self._staging() as staging, self._staging("trash") as trash:
             folders.discard(staging, job_id, trash)
+
+    def drop_stages(self, folder: Path, kept: Container[str]) -> None:
+        """Remove the stages in `folder` but `kept`: those of a painting that was begun anew."""
+        if not (folder / STAGES).is_dir():
+            return
+        place = str((folder / STAGES).relative_to(self.root))
+        with (
+            suppress(OSError),
+            folders.opened(self.root, place) as stages,
+            os.scandir(stages) as there,
+        ):
+            for name in [one.name for one in there if PurePosixPath(one.name).stem.isdecimal()]:
+                if f"{STAGES}/{name}" not in kept:
+                    os.unlink(name, dir_fd=stages)
 
     def drop_empty(self, place: str) -> None:
         """Remove a reserved folder that nothing came into, and those around it."""

@@ -1,9 +1,18 @@
 """How fast a painting gets on, and so when it will be done."""
 
+from collections import deque
 from dataclasses import replace
 
 from stylewatch_daemon.execute.contract import Event, Progress, Started
 from stylewatch_daemon.status import Running
+
+RECENT = 200
+"""Steps that are remembered. The later half of them counts: first steps are slow, since a line
+search has no length yet to begin with, and a machine may be busier now than it was."""
+
+
+SEEING = 1
+"""Steps that a size takes longer by its first one: content and styles are looked at."""
 
 
 class Clock:
@@ -11,23 +20,24 @@ class Clock:
 
     def __init__(self, started: Started) -> None:
         self._started = started
-        self._first: Progress | None = None
+        self._heard: deque[Progress] = deque(maxlen=RECENT)
 
     def left(self, event: Progress) -> float | None:
         """Seconds until the end, where that can be told and is worth telling."""
-        first = self._first = self._first or event
-        done = self._work(event.step) - self._work(first.step)
+        self._heard.append(event)
+        since = self._heard[(len(self._heard) - 1) // 2]
+        done = self._work(event.step) - self._work(since.step)
         if done <= 0 or event.step == event.steps:
             return None
         todo = self._work(event.steps) - self._work(event.step)
-        return (event.seconds - first.seconds) / done * todo
+        return (event.seconds - since.seconds) / done * todo
 
     def _work(self, step: int) -> int:
-        """The pixels that all steps up to `step` go through."""
+        """The pixels that all steps up to `step`, and the sizes they begin, go through."""
         work = 0
         for (width, height), steps in zip(self._started.sizes, self._started.steps_at, strict=True):
             here = min(step, steps)
-            work += here * width * height
+            work += (here + SEEING * (here > 0)) * width * height
             step -= here
         return work
 

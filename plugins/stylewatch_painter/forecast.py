@@ -18,6 +18,8 @@ from stylewatch_painter.vgg19 import layers_up_to
 
 _TRIAL_SIDE = 192  # pixels: large enough for the cores to be busy, small enough to take no time
 _TRIALS = 3  # the quickest counts: the others were disturbed
+_PER_SEARCH = 1.03  # evaluations of a step that searches along its line, by those of 300 steps
+_FIRST_SEARCH = 20  # more of them at each size, where nothing says how far the first step goes
 _FLOAT = 4  # bytes
 _FLAG = 1  # byte: whether a value is above zero
 _INDEX = 8  # bytes: where a max pool found its value
@@ -44,8 +46,16 @@ def forecast(
     u = canvas.start(trial.size)
     target(u)  # the first one also sets up the machinery
     per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / _area(trial)
-    evaluations = sum(_area(level) * (level.steps + 1) for level in levels)
-    return Forecast(levels, per_pixel * evaluations, _memory(task, levels[-1]))
+    optimiser = task.recipe.schedule.optimiser
+    work = sum(_area(level) * (evaluations(optimiser, level.steps) + 1) for level in levels)
+    return Forecast(levels, per_pixel * work, _memory(task, levels[-1]))
+
+
+def evaluations(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> float:
+    """How many evaluations so many steps at one size take, about."""
+    if not isinstance(settings, recipe.Lbfgs) or settings.line_search == "none" or not steps:
+        return steps
+    return steps * _PER_SEARCH + (_FIRST_SEARCH if settings.first_step is None else 0)
 
 
 def _seconds(target: Target, u: Tensor, clock: Callable[[], float]) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stylewatch_painter.canvas import Canvas, check_pictures
 from stylewatch_painter.errors import CheckpointError, DivergedError
+from stylewatch_painter.looks import Looks
 from stylewatch_painter.optimise import Optimiser, optimiser
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.stage import Checkpoint, Losses, Stage, Step, Wish, go_on
@@ -27,11 +28,13 @@ def paint(
     network: FeatureMaps,
     wish: Callable[[], Wish] = go_on,
     clock: Clock = time.monotonic,
+    looks: Looks | None = None,
 ) -> Iterator[Step]:
     """Paint `task`: a Step after every step, a Stage after every `save_every` and the last.
 
     Between two steps, `wish` says what is wanted. With `task.resume` the painting goes on from
-    there, in the same bytes where the device computes the same way twice.
+    there, in the same bytes where the device computes the same way twice. `looks` keep what is
+    worked out of styles for the next painting with `network`.
 
     Raises PictureError, RecipeError, CheckpointError before the first step, DivergedError.
     """
@@ -39,10 +42,11 @@ def paint(
     canvas = Canvas(task, network.mean, network.device)
     levels = canvas.levels()
     place = _Place.start(canvas, levels) if task.resume is None else _Place.load(canvas)
+    looks = Looks() if looks is None else looks
     began = clock() - place.seconds
     steps = sum(level.steps for level in levels)
     while place.step < steps:
-        target = Target(canvas, network, levels[place.level])
+        target = Target(canvas, network, levels[place.level], looks)
         for _ in range(place.left(levels)):
             losses = _one_step(place, target)
             asked = wish()

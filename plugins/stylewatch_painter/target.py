@@ -9,13 +9,29 @@ from torch import Tensor
 
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.evaluation import Evaluation
+from stylewatch_painter.looks import Grams, Looks
 from stylewatch_painter.losses import Extent, content_value, gram, maps, style_value, tv_value
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.recipe import LayerName, Network
+from stylewatch_painter.recipe import Style as StyleLosses
 from stylewatch_painter.stage import Losses, Term
+from stylewatch_painter.task import Style
 from stylewatch_painter.vgg19 import Mean
 
 _SUMS = frozenset({"half_sum", "sum", "power", "squared"})  # values that grow with the picture
+
+
+_LEAF = torch.zeros(1, requires_grad=True)
+_EARLY = _LEAF * 1  # made before any painting, and so the last of what torch has to do
+
+
+def _let_go() -> None:
+    """Free the maps of an evaluation that failed on its way back, for want of memory say.
+
+    Torch would hold on to them: on the CPU what was still to do stays in its queue, where the
+    next gradient, of younger nodes, comes before it.
+    """
+    torch.autograd.grad(_EARLY, _LEAF, retain_graph=True)
 
 
 class FeatureMaps(Protocol):
@@ -53,14 +69,16 @@ class _Label:
 class Target:
     """The content's features and the styles' Gram matrices at one size.
 
-    Calling it evaluates a picture u (1, 3, height, width) in network units.
+    Calling it evaluates a picture u (1, 3, height, width) in network units. `looks` are those
+    of `network`: what it worked out of styles before.
     """
 
     canvas: Canvas
     network: FeatureMaps
     level: Level
+    looks: Looks = field(default_factory=Looks)
     _contents: dict[LayerName, Tensor] = field(init=False, default_factory=dict)
-    _grams: list[tuple[str, float, dict[LayerName, Tensor]]] = field(init=False)
+    _grams: list[tuple[str, float, Grams]] = field(init=False)
     _labels: tuple[_Label, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +94,11 @@ class Target:
         u = u.detach().requires_grad_()
         terms = torch.stack(list(self._values(u)))
         objective = torch.dot(terms, self._pulls)
-        (gradient,) = torch.autograd.grad(objective, u)
+        try:
+            (gradient,) = torch.autograd.grad(objective, u)
+        except RuntimeError:
+            _let_go()
+            raise
         return Evaluation(terms.detach(), objective.detach(), gradient.contiguous())
 
     def losses(self, terms: Tensor) -> Losses:
@@ -106,18 +128,16 @@ class Target:
             return {}
         return {layer: maps(f) for layer, f in self._features(picture, wanted.layers).items()}
 
-    def _style_targets(self) -> list[tuple[str, float, dict[LayerName, Tensor]]]:
+    def _style_targets(self) -> list[tuple[str, float, Grams]]:
         """(name, share, A of each layer) of each style, or of all of them blended."""
         wanted = self.canvas.task.recipe.objective.style
         styles = self.canvas.task.styles
         if wanted is None or not wanted.layers or not styles:
             return []
         whole = sum(style.weight for style in styles)
-        targets = []
+        targets: list[tuple[str, float, Grams]] = []
         for style in styles:
-            picture = self.canvas.style(style, self.level)
-            found = self._features(picture, wanted.layers)
-            grams = {layer: gram(maps(f), wanted) for layer, f in found.items()}
+            grams = self._look(style, wanted)
             if wanted.gram == "sum":
                 # an unnormalised Gram grows with the picture: one looked at in another scale
                 # than the painting's would ask for a brighter painting, not for larger strokes
@@ -131,6 +151,21 @@ class Target:
             for layer in wanted.layers
         }
         return [("blend", 1.0, blended)]
+
+    def _look(self, style: Style, wanted: StyleLosses) -> Grams:
+        """A of each layer, as the network sees `style` at this size; worked out only once."""
+
+        def work_out() -> Grams:
+            found = self._features(self.canvas.style(style, self.level), wanted.layers)
+            return {layer: gram(maps(f), wanted) for layer, f in found.items()}
+
+        if style.digest is None:
+            return work_out()
+        recipe, size = self.canvas.task.recipe, self.canvas.task.style_size(style, self.level.scale)
+        seen_as = (size, recipe.schedule.resample, recipe.schedule.eight_bit)
+        network = recipe.objective.network.model_dump_json()
+        key = (style.digest, *seen_as, network, wanted.gram, tuple(wanted.layers))
+        return self.looks.find(key, work_out)
 
     def _features(self, picture: Tensor, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
         return self.network(picture, layers, self.canvas.task.recipe.objective.network)

@@ -15,7 +15,9 @@ class Style:
 
     `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is its share
     beside the other styles. `scale` is its size relative to what the recipe would give it.
-    `mask` is float32 (height, width), 0..1: where in the picture to look.
+    `mask` is float32 (height, width), 0..1: where in the picture to look. `digest` tells it from
+    other pictures, as the SHA-256 of its file does: where there is one, what a backend works
+    out of the picture may be kept for the next task.
     """
 
     picture: Pixels
@@ -23,6 +25,7 @@ class Style:
     weight: float = 1.0
     scale: float = 1.0
     mask: Plane | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

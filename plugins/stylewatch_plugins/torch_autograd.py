@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import Field, PositiveInt, ValidationError
 
-from stylewatch_painter import weights, weights_read
+from stylewatch_painter import weights
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.forecast import forecast
 from stylewatch_painter.mistakes import mistakes
@@ -15,7 +15,7 @@ from stylewatch_painter.paint import measure, paint
 from stylewatch_painter.recipe import Strict
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.task import Task
-from stylewatch_painter.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.trained import Trained, trained
 from stylewatch_plugins.contract import (
     BackendMissingError,
     BackendOptionError,
@@ -35,7 +35,7 @@ class Options(Strict):
 
 
 class TorchAutograd:
-    """Paints with torch; the network is loaded with the first task."""
+    """Paints with torch; the network is loaded with the first task, and kept for the next."""
 
     name = "torch"
     version = str(torch.__version__)
@@ -81,17 +81,18 @@ class TorchAutograd:
 
     def estimate(self, task: Task) -> Estimate:
         """What `task` would take, judged by two evaluations of it at a small size."""
-        seen = forecast(task, self._network(task))
+        seen = forecast(task, self._trained(task).network)
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
         return Estimate(sizes, steps, seen.seconds, seen.memory)
 
     def measure(self, task: Task) -> Losses:
         """The losses of the float picture that `task` starts from at its final size."""
-        return measure(task, self._network(task))
+        return measure(task, self._trained(task).network)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint by the painter's own loop."""
-        return paint(task, self._network(task), wish)
+        ready = self._trained(task)
+        return paint(task, ready.network, wish, looks=ready.looks)
 
     @cached_property
     def _device(self) -> torch.device:
@@ -100,13 +101,10 @@ class TorchAutograd:
         wanted = self._options.device
         return torch.device(self.devices()[0].name if wanted == "auto" else wanted)
 
-    def _network(self, task: Task) -> Vgg19:
+    def _trained(self, task: Task) -> Trained:
         """VGG19 up to the deepest layer that `task` looks at."""
         file = weights.locate(self._options.weights)
-        layers = layers_up_to(task.recipe.objective.layers)
-        mean, arrays = weights_read.load(file, layers)
-        on_device = {name: torch.from_numpy(a).to(self._device) for name, a in arrays.items()}
-        return Vgg19(on_device, mean)
+        return trained(file, task.recipe.objective.layers, self._device)
 
 
 def _gpus() -> Iterator[Device]:

@@ -11,6 +11,7 @@ from tests.daemon.faults import fill, tree, waiting
 from stylewatch_daemon import journal
 from stylewatch_daemon.attempt import CHECKPOINT, Try, crashes
 from stylewatch_daemon.errors import InputError, SettingsError
+from stylewatch_daemon.execute.contract import Done
 from stylewatch_daemon.journal import Attempt, File, Journal
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.scan import Look
@@ -105,7 +106,9 @@ def test_the_order_names_earlier_attempts_and_the_backends_options(
 ) -> None:
     earlier = Attempt("then", backend="torch", how="failed", reason="no memory")
     made, state = job(service, attempts=(earlier,))
+    service = replace(service, out_of_memory="smaller")
     order = Try(made, state, Reporter()).begin(JobSettings(backend="sketch"), service)
+    assert order.out_of_memory == "smaller"
     assert order.attempts == ({"backend": "torch", "ended": "failed: no memory"},)
     assert order.backend_options == {"seconds_per_step": 1}
     assert order.staging.is_dir()
@@ -126,6 +129,17 @@ def test_what_was_finished_before_a_kill_is_published(service: ServiceSettings) 
     fill(out / ".staging" / "1", "stages/1.png", ".half.tmp")
     begun(service, JobSettings())
     assert tree(out) == {"album/photo/stages/1.png": "stages/1.png"}
+
+
+def test_when_it_is_done_only_stages_of_that_painting_are_left(service: ServiceSettings) -> None:
+    """Others were published of one that was begun before, larger, and given up."""
+    out = service.state.parent / "out"
+    one = begun(service, JobSettings())
+    fill(out / ".staging" / "1", "receipt.json")
+    fill(out / "album/photo", "stages/0002.png", "stages/0004.png")
+    done = Done({"stages": [{"file": "stages/0002.png"}]})
+    assert one.hear(done) == done
+    assert [path.name for path in (out / "album/photo/stages").iterdir()] == ["0002.png"]
 
 
 def test_pauses_that_repeat_are_kept_once(service: ServiceSettings) -> None:

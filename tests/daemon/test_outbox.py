@@ -172,6 +172,16 @@ def test_only_empty_folders_are_dropped(outbox: Outbox) -> None:
     assert outbox.root.exists()
 
 
+def test_stages_of_a_painting_that_was_begun_anew_are_removed(outbox: Outbox) -> None:
+    """And nothing else: what is not named like a stage is not ours."""
+    folder = outbox.reserve("job", lambda place: None)
+    outbox.drop_stages(folder, [])  # there is none
+    fill(folder, "stages/0050.png", "stages/0060.png", "stages/0070.png", "stages/notes.txt")
+    outbox.drop_stages(folder, {"stages/0050.png", "stages/0060.png"})
+    there = sorted(path.name for path in (folder / "stages").iterdir())
+    assert there == ["0050.png", "0060.png", "notes.txt"]
+
+
 def test_a_cleared_job_leaves_no_staging_folder(outbox: Outbox) -> None:
     fill(outbox.staging("1"), "stages/1.png")
     outbox.clear("1")

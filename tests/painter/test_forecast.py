@@ -7,14 +7,20 @@ from typing import Any
 import pytest
 from tests.painter import small
 from tests.painter.paintings import AT_ONCE, painting
+from torch import Tensor
 
 from stylewatch_painter import forecast as module
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.forecast import forecast, map_bytes, optimiser_bytes
+from stylewatch_painter.evaluation import Evaluation
+from stylewatch_painter.forecast import evaluations, forecast, map_bytes, optimiser_bytes
+from stylewatch_painter.paint import paint
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.recipe import Objective
+from stylewatch_painter.recipe_book import change, find
+from stylewatch_painter.target import Target
 
 FIRST_BLOCK = 3 * 64 * 4
+SEARCHING = {"kind": "lbfgs", "line_search": "strong_wolfe", "first_step": None}
 
 
 def objective(pool: str, *layers: str) -> Objective:
@@ -87,6 +93,45 @@ def test_seconds_are_those_of_an_evaluation_for_each_pixel_step_and_target() -> 
     found = forecast(painting(), small.network(), clock=every(2.0))
     per_pixel = 2.0 / (21 * 18)
     assert found.seconds == pytest.approx(per_pixel * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
+
+
+def test_a_line_search_is_reckoned_with() -> None:
+    told = {"optimiser": SEARCHING, **AT_ONCE}
+    found = forecast(painting(told), small.network(), clock=every(2.0))
+    assert found.seconds == pytest.approx(2.0 * (4 * 1.03 + 20 + 1))
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (SEARCHING, 300 * 1.03 + 20),
+        ({**SEARCHING, "first_step": 3}, 300 * 1.03),
+        ({"kind": "lbfgs"}, 300),
+        ({"kind": "adam"}, 300),
+        ({"kind": "sgd"}, 300),
+    ],
+)
+def test_a_step_is_an_evaluation_but_for_line_searches(said: dict[str, Any], wanted: float) -> None:
+    settings = change(find("best"), {"optimiser": said}).schedule.optimiser
+    assert evaluations(settings, 300) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("name", ["gatys", "blank-canvas"])
+def test_recipes_that_search_take_about_as_many_evaluations_as_reckoned(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    evaluate = Target.__call__
+
+    def counted(self: Target, u: Tensor) -> Evaluation:
+        seen.append(u)
+        return evaluate(self, u)
+
+    monkeypatch.setattr(Target, "__call__", counted)
+    task = small.task(name, {"objective.network.pool_edge": "ceil", "steps": 40})
+    list(paint(task, small.network()))
+    wanted = evaluations(task.recipe.schedule.optimiser, 40)
+    assert len(seen) == pytest.approx(wanted, rel=0.25)
 
 
 def test_of_several_trials_the_quickest_counts() -> None:

@@ -17,6 +17,7 @@ from stylewatch_painter.errors import (
     PictureError,
     RecipeError,
 )
+from stylewatch_painter.looks import Looks
 from stylewatch_painter.paint import fingerprint, measure, paint
 from stylewatch_painter.stage import Stage, Step, Wish
 from stylewatch_painter.task import Style, Task
@@ -265,3 +266,33 @@ def test_pictures_are_left_as_they_were_and_may_be_read_only(
     told = {"start": start, "size": "21"}
     final(painting(told, content=content, styles=(Style(style),), init=init))
     assert [array.tobytes() for array in (content, style, init)] == before
+
+
+@pytest.mark.parametrize("several", [1, 2])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"objective.style.gram": "sum", "style_scale": 0.9},
+        {"objective.style.several": "grams"},
+    ],
+)
+def test_with_styles_that_were_seen_before_it_paints_the_same_bytes(
+    changes: Mapping[str, Any], several: int
+) -> None:
+    """They are looked at once for each size; also when a painting goes on from a checkpoint."""
+    task = painting({"save_every": 1, **changes}, several)
+    styles = tuple(replace(style, digest=style.name) for style in task.styles)
+    network, looks = small.network(), Looks()
+    plain = stages(list(paint(task, network)))
+    known = replace(task, styles=styles)
+    assert stages(list(paint(known, network, looks=looks))) == plain
+    worked_out = looks.worked_out
+    assert worked_out == len(styles) * len(task.levels())
+    assert stages(list(paint(known, network, looks=looks))) == plain
+    wishes = iter(after(2, Wish.STOP))
+    *_, stopped = paint(known, network, lambda: next(wishes), looks=looks)
+    going_on = replace(known, resume=stopped.checkpoint)
+    rest = stages(list(paint(going_on, network, looks=looks)))
+    assert rest == {step: picture for step, picture in plain.items() if step > 2}
+    assert looks.worked_out == worked_out

@@ -1,7 +1,9 @@
 """Each recipe's objective, held against the formulas of its source in plain NumPy."""
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from tests.painter.plain_recipes import POOLS, Result, in_network_units
 from tests.painter.plain_vgg19 import Array
 
 from stylewatch_painter.canvas import Canvas
+from stylewatch_painter.looks import Looks
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.stage import Losses, Term
 from stylewatch_painter.target import Target
@@ -187,3 +190,71 @@ def test_an_unnormalised_gram_is_divided_by_the_square_of_the_scale_asked_for(
 
     alone = value(1e3)  # as good as nothing to be held against
     assert value(2.0) == pytest.approx(alone * left, rel=1e-4, abs=1e-12)
+
+
+def look(looks: Looks, task: Task, digest: str | None) -> Looks:
+    """`looks`, after the target of a task was set up whose styles have that digest."""
+    styles = tuple(replace(style, digest=digest) for style in task.styles)
+    network = small.network()
+    canvas = Canvas(replace(task, styles=styles), network.mean, network.device)
+    Target(canvas, network, canvas.levels()[-1], looks)
+    return looks
+
+
+def test_a_style_is_looked_at_once_where_it_has_a_digest() -> None:
+    task, looks = small.task("best"), Looks()
+    assert look(looks, task, "a").worked_out == 1
+    assert look(looks, replace(task, content=small.picture(9), seed=5), "a").worked_out == 1
+    assert look(looks, task, "b").worked_out == 2
+    assert looks.used_again == 1
+    assert look(Looks(), task, None).worked_out == 0  # nothing is kept of it
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": "19x17"},
+        {"style_size": "area", "style_scale": 0.9, "enlarge": True},
+        {"resample": "bilinear", "style_size": "20x20", "fit": "stretch"},
+        {"eight_bit": True},
+        {"objective.network.pool": "average"},
+        {"objective.network.pixel_range": 200},
+        {"objective.style.gram": "sum"},
+        {"objective.style.layers.conv3_1": None},
+    ],
+)
+def test_what_changes_the_look_of_a_style_is_looked_at_anew(changes: Mapping[str, Any]) -> None:
+    before = {**changes, "resample": "lanczos"} if "resample" in changes else {}
+    looks = look(Looks(), small.task("best", before), "a")
+    assert look(looks, small.task("best", changes), "a").worked_out == 2
+
+
+@pytest.mark.parametrize("changes", [{"strength": 0.9}, {"steps": 3}, {"optimiser.history": 3}])
+def test_what_does_not_change_the_look_of_a_style_leaves_it_known(
+    changes: Mapping[str, Any],
+) -> None:
+    looks = look(Looks(), small.task("best"), "a")
+    assert look(looks, small.task("best", changes), "a").worked_out == 1
+
+
+def test_an_evaluation_that_fails_on_its_way_back_leaves_no_maps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Memory that did not suffice is free for a smaller painting."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    def maps() -> int:
+        gc.collect()
+        return sum(type(one) is torch.Tensor and one.ndim == 4 for one in gc.get_objects())
+
+    held = target(small.task("best"))
+    u = held.canvas.start(held.level.size)
+    held(u)
+    before = maps()
+    monkeypatch.setattr("stylewatch_painter.losses._Gram.backward", fail)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            held(u)
+    assert maps() == before

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import torch
 from stylewatch_painter import recipe_book, weights
 from stylewatch_painter.image import read
 from stylewatch_painter.task import Style, Task
+from stylewatch_painter.trained import trained
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.testing import BackendConformance
-from stylewatch_plugins.testing_tasks import painted, sample
+from stylewatch_plugins.testing_tasks import painted, picture, sample, stages
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 
@@ -151,3 +153,30 @@ def test_in_best_the_content_gives_way_as_the_strength_grows(pictures: Path) -> 
         *_, last = painted(TorchAutograd({}), Task(recipe, content, (Style(style),)))
         ends.append(last.losses.content["conv4_2"].value)
     assert ends[0] < ends[1] < ends[2]
+
+
+ALBUM = [(48, 32), (32, 48), (48, 32), (32, 48), (40, 30)]
+"""Sizes of photographs: upright ones and others of one camera, and one that was cut."""
+
+
+def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
+    """Five photographs at two sizes are ten looks; the four of one camera share two."""
+    small = {"size": 24, "passes": [{"scale": 0.5, "steps": 1}], "steps": 1, "save_every": 1}
+    small |= {"smallest": 1, "objective.network.pool_edge": "ceil"}
+    recipe = recipe_book.change(recipe_book.find("best"), small)
+    style = Style(picture(44, 36, seed=9), digest="the style of an album")
+    tasks = [Task(recipe, picture(*size, seed=i), (style,)) for i, size in enumerate(ALBUM)]
+    looks = trained(weights.locate(), recipe.objective.layers, torch.device("cpu")).looks
+    before = looks.worked_out, looks.used_again
+    seen = [stages(painted(TorchAutograd({"device": "cpu"}), task)) for task in tasks]
+    assert (looks.worked_out - before[0], looks.used_again - before[1]) == (4, 6)
+    unknown = replace(style, digest=None)
+    for task, pictures in zip(tasks, seen, strict=True):
+        plain = replace(task, styles=(unknown,))
+        assert stages(painted(TorchAutograd({"device": "cpu"}), plain)) == pictures
+
+
+def test_the_network_stays_for_the_next_painting(monkeypatch: pytest.MonkeyPatch) -> None:
+    painted(TorchAutograd({"device": "cpu"}), sample())
+    monkeypatch.setattr("stylewatch_painter.weights_read.load", None)
+    painted(TorchAutograd({"device": "cpu"}), sample())

@@ -12,8 +12,9 @@ from stylewatch_painter.errors import (
     WeightsError,
 )
 from stylewatch_plugins.errors import BackendError, BackendMissingError, BackendOptionError
+from stylewatch_plugins.trouble import trouble
 
-USAGE, OUR_FAULT, CANNOT_WRITE = 64, 70, 73
+USAGE, UNAVAILABLE, OUR_FAULT, CANNOT_WRITE = 64, 69, 70, 73
 BY_SIGNAL, INTERRUPTED = 128, 130
 """As shells know the ends by a signal, whose number is added, and by SIGINT."""
 
@@ -28,6 +29,12 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
 )
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
+_TROUBLE = {
+    "memory": "there is not enough memory for this ({}); a smaller --size needs less, and "
+    "--set limits.out_of_memory=smaller finds one",
+    "device": "the device is lost ({}); `stylewatch doctor` tells whether it works",
+}
+
 
 def code_of(error: BaseException) -> int:
     """The exit code that `error` ends a command with."""
@@ -35,6 +42,8 @@ def code_of(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, OSError) and error.errno in _DISK:
         return CANNOT_WRITE
+    if trouble(error) is not None:
+        return UNAVAILABLE
     return next((code for kind, code in _CODES if isinstance(error, kind)), OUR_FAULT)
 
 
@@ -44,8 +53,8 @@ def sentence_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno in _DISK:
         return f"{error.filename or 'the output'} cannot be written: {error.strerror}"
-    if isinstance(error, MemoryError):
-        return "there is not enough memory for this; a smaller --size needs less"
+    if (found := trouble(error)) is not None:
+        return _TROUBLE[found].format(str(error).partition("\n")[0] or type(error).__name__)
     return (
         f"a fault of stylewatch's own, {type(error).__name__}: {error}; "
         "`stylewatch --debug ...` shows where"

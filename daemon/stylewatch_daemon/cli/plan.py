@@ -69,6 +69,7 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,
         max_pixels=settings.limits.max_pixels,
+        out_of_memory=settings.limits.out_of_memory,
     )
     return Plan(
         order=order,

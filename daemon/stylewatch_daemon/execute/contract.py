@@ -35,6 +35,8 @@ class Order:
     max_pixels: int = 40_000_000
     step_timeout_s: float | None = None
     """Seconds that a step may take before the worker counts as hung; None: as Patience has it."""
+    out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
+    """Where memory does not suffice: fail and be tried again, or paint smaller, or on the CPU."""
     attempts: tuple[Mapping[str, Any], ...] = ()
     """How earlier attempts ended, for the receipt."""
     retry_of: str | None = None
@@ -111,11 +113,13 @@ class Failed:
     """The end: something that another try may mend, or a fault of ours.
 
     `exit_code` is as in sysexits: 69 backend or device not there, 73 cannot write, 70 ours.
+    With `recycle` the process that says so is of no more use: the next order is for a fresh one.
     """
 
     reason: str
     exit_code: int = 70
     trace: str = ""
+    recycle: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,28 +13,61 @@ from stylewatch_painter.errors import (
     WeightsError,
 )
 from stylewatch_plugins.errors import BackendError
+from stylewatch_plugins.trouble import trouble
 
 NOT_THERE, OUR_FAULT, CANNOT_WRITE = 69, 70, 73
 
 _REFUSED = (PictureError, RecipeError, DivergedError, SettingsError, InputError)
 _MISSING = (WeightsError, BackendError, UnavailableError)
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
-                   errno.EFBIG})  # fmt: skip
+_DISK = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EFBIG"),
+        *("ENOENT", "ENOTDIR", "ENODEV", "ENXIO"),  # unmounted, or pulled out
+        *("ESTALE", "ENOTCONN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ETIMEDOUT",
+          "EREMOTEIO"),  # a share whose server is gone
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+_TOLD = {
+    "memory": "memory did not suffice ({}): it is tried again by itself; a smaller size needs "
+    "less, and limits.out_of_memory can choose one",
+    "device": "the device is lost ({}): it is tried again by itself; `stylewatch doctor` tells "
+    "whether it works",
+}
+_LONGEST = 200  # characters of what a library says
 
 
 def as_end(error: Exception) -> Refused | Failed:
-    """The End that `error` makes of a job: again and again the same, or to be tried again."""
+    """The End that `error` makes of a job: again and again the same, or to be tried again.
+
+    Pictures and settings that cannot be painted are refused. Memory, devices and disks are
+    waited for. What is left is a fault of ours.
+    """
+    # a picture that was looked at and cannot be read any more is no bad picture
+    if isinstance(error, _MISSING) or (
+        isinstance(error, PictureError) and _of_the_disk(error.__cause__)
+    ):
+        return Failed(str(error), NOT_THERE)
     if isinstance(error, _REFUSED):
         return Refused(str(error))
-    if isinstance(error, _MISSING):
-        return Failed(str(error), NOT_THERE)
     if isinstance(error, SaveError | OutputError):
         return Failed(str(error), CANNOT_WRITE)
-    if isinstance(error, OSError) and error.errno in _DISK:
+    if isinstance(error, OSError) and _of_the_disk(error):
         return Failed(
             f"{error.filename or 'a file'} cannot be written: {error.strerror}", CANNOT_WRITE
         )
+    if (found := trouble(error)) is not None:
+        return Failed(_TOLD[found].format(_brief(error)), NOT_THERE, recycle=True)
     trace = "".join(traceback.format_exception(error))
-    if isinstance(error, MemoryError):
-        return Failed("the memory did not suffice; a smaller size needs less", OUR_FAULT, trace)
     return Failed(f"a fault of our own, {type(error).__name__}: {error}", OUR_FAULT, trace)
+
+
+def _of_the_disk(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in _DISK
+
+
+def _brief(error: Exception) -> str:
+    """The first line of what a library says, or its kind where it says nothing."""
+    said = str(error).strip().partition("\n")[0]
+    return said[:_LONGEST] or type(error).__name__

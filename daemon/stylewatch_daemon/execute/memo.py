@@ -20,6 +20,10 @@ class Memo:
     story: Mapping[str, Any]
 
 
+NOTHING = Memo({}, {})
+"""What an attempt leaves that was never begun."""
+
+
 def save(path: Path, memo: Memo) -> None:
     """Write `memo` to `path`, whole or not at all; NumPy's .npz carries a checksum for each array.
 

@@ -42,6 +42,8 @@ class Patience:
         self._saving = isinstance(event, Saving)
         if isinstance(event, Started):
             self._ends = set(accumulate(event.steps_at))
+            self._last, self._long = None, True  # it may have begun anew, and loads again
+            self._steps.clear()
         elif isinstance(event, Progress):
             self._step(event)
 

@@ -46,7 +46,7 @@ def prepare(
         recipe=recipe,
         content=content.pixels,
         styles=tuple(
-            Style(picture.pixels, name=f"style-{number}", weight=share)
+            Style(picture.pixels, name=f"style-{number}", weight=share, digest=picture.sha256)
             for number, (picture, share) in enumerate(zip(styles, shares, strict=True), start=1)
         ),
         init=None if init is None else init.pixels,

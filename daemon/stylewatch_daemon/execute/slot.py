@@ -88,6 +88,8 @@ class Slot:
             self._patience.heard(event)
             if isinstance(event, Done | Stopped | Refused | Failed):
                 self.ticket, self.idle_since = "", time.monotonic()
+                if isinstance(event, Failed) and event.recycle:
+                    self._kill()
             yield event
 
     def waited(self, seconds: float) -> Iterator[Event]:

@@ -14,6 +14,7 @@ from typing import Any
 from stylewatch_daemon import outbox
 from stylewatch_daemon.execute.contract import Order, Staged
 from stylewatch_daemon.execute.prepare import Prepared
+from stylewatch_daemon.execute.relief import AS_ASKED, Relief
 from stylewatch_daemon.receipt import Receipt
 from stylewatch_painter.encode import encode, suffix
 from stylewatch_painter.errors import CheckpointError
@@ -38,6 +39,7 @@ class Story:
     step: int = 0
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What `auto` came to, by the backend that had to decide."""
+    relief: Relief = AS_ASKED
     began: float = field(default_factory=time.monotonic)
     picture: bytes = b""
     digests: dict[str, str] = field(default_factory=dict)
@@ -46,7 +48,13 @@ class Story:
     """What was left since the last `keep_staged`."""
 
     @classmethod
-    def begin(cls, order: Order, prepared: Prepared, remembered: Mapping[str, Any]) -> "Story":
+    def begin(
+        cls,
+        order: Order,
+        prepared: Prepared,
+        remembered: Mapping[str, Any],
+        relief: Relief = AS_ASKED,
+    ) -> "Story":
         """A fresh story, or what an earlier attempt remembered of it.
 
         Raises CheckpointError: that one was painted with another trained network.
@@ -56,7 +64,7 @@ class Story:
         if remembered.get("weights", weights) != weights:
             raise CheckpointError("this checkpoint was painted with other weights")
         now = datetime.now(UTC).isoformat()
-        known = {"started": now, "weights": weights, **remembered}
+        known = {"started": now, "weights": weights, **remembered, "relief": relief}
         story = cls(order, prepared, seen, **known)
         story.decided.setdefault(seen.name, dict(seen.decided))
         return story
@@ -72,6 +80,7 @@ class Story:
             "columns": self.columns,
             "step": self.step,
             "decided": self.decided,
+            "relief": self.relief.as_json(),
         }
 
     @property
@@ -82,7 +91,7 @@ class Story:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Where the painting departs from what was asked, in sentences."""
-        return (*self.prepared.task.recipe.notes, *self.seen.warnings)
+        return (*self.prepared.task.recipe.notes, *self.seen.warnings, *self.relief.notes)
 
     def add(self, step: Step) -> None:
         """Take in a step and its losses."""
@@ -148,7 +157,7 @@ class Story:
         attempt = {
             "backend": seen.name,
             "device": seen.device,
-            "decided": dict(seen.decided),
+            "decided": {**seen.decided, **self.relief.decided},
             "ended": state,
         }
         plain = {

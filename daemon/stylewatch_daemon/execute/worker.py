@@ -1,7 +1,8 @@
 """Paints one job: pictures in, stages and a receipt out; runs wherever an executor puts it."""
 
+import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from stylewatch_daemon.execute.contract import (
     Stopped,
 )
 from stylewatch_daemon.execute.prepare import Prepared, prepare
+from stylewatch_daemon.execute.relief import Relief
 from stylewatch_daemon.execute.story import Story
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.stage import Checkpoint
 from stylewatch_plugins.contract import Estimate, Stage, Wish
+from stylewatch_plugins.trouble import trouble
 
 CHECKPOINT_EVERY = 60.0
 """Seconds between two checkpoints; there is one with every stage, too."""
@@ -33,17 +36,24 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     """Paint `order`: events as they come, Done or Stopped last.
 
     Files are left whole under `order.staging`, each told by a Staged, the receipt last. With a
-    memo at `order.checkpoint` it goes on from there. Raises what `prepare` and the backend
+    memo at `order.checkpoint` it goes on from there. Where memory does not suffice it begins
+    again, with a Started, as `order.out_of_memory` has it. Raises what `prepare` and the backend
     raise; OSError where a file cannot be written.
     """
-    found = None if order.checkpoint is None else memo.load(order.checkpoint)
-    if found is not None:
+    found = _found(order)
+    relief = Relief.of(order, found.story)
+    while True:
         try:
-            yield from _paint(order, wish, found)
-            return
-        except CheckpointError:
-            pass  # pictures or settings changed since: what was painted is of another painting
-    yield from _paint(order, wish, None)
+            less = yield from _try(order, wish, found, relief)
+        except CheckpointError:  # pictures or settings changed since: it is of another painting
+            if order.checkpoint is None or not found.checkpoint:
+                raise
+            order.checkpoint.unlink(missing_ok=True)
+            found = memo.NOTHING
+        else:
+            if less is None:
+                return
+            relief, found = less, _found(order)
 
 
 def measure(order: Order) -> dict[str, object]:
@@ -58,15 +68,40 @@ def estimate(order: Order) -> Estimate:
     return prepared.backend.estimate(prepared.task)
 
 
-def _paint(order: Order, wish: Callable[[], Wish], found: memo.Memo | None) -> Iterator[Event]:
-    if found is None:
-        prepared = prepare(order)
-    else:
-        decided = found.story["decided"].get(order.settings.backend)
-        prepared = prepare(order, found.checkpoint, decided)
+def _found(order: Order) -> memo.Memo:
+    """What an earlier attempt at `order` left."""
+    left = None if order.checkpoint is None else memo.load(order.checkpoint)
+    return left or memo.NOTHING
+
+
+def _try(
+    order: Order, wish: Callable[[], Wish], found: memo.Memo, relief: Relief
+) -> Generator[Event, None, Relief | None]:
+    """Paint as `relief` has it; what to do without next time, where memory did not suffice."""
+    lighter = relief.applied(order)
+    decided = found.story.get("decided", {}).get(order.settings.backend, {})
+    if relief.device is not None:
+        decided = {**decided, "device": relief.device}
+    prepared = prepare(lighter, found.checkpoint or None, decided)
+    try:
+        yield from _paint(lighter, wish, Story.begin(lighter, prepared, found.story, relief))
+        return None
+    except Exception as error:
+        if trouble(error) != "memory" or (less := relief.further(order, prepared)) is None:
+            raise
+    # out here the error is gone, and with it the frames that held the memory
+    gc.collect()
+    if order.checkpoint is not None:
+        kept = _found(order) if less.size == relief.size else memo.NOTHING
+        told = {**kept.story, "relief": less.as_json()}
+        memo.save(order.checkpoint, memo.Memo(kept.checkpoint, told))
+    return less
+
+
+def _paint(order: Order, wish: Callable[[], Wish], story: Story) -> Iterator[Event]:
+    prepared = story.prepared
     if prepared.task.recipe.schedule.steps == 0:
         raise SettingsError("steps: 0 only measures, and is for `stylewatch render`: ask for some")
-    story = Story.begin(order, prepared, {} if found is None else found.story)
     yield _started(prepared, story)
     keeper = _Keeper(order, wish, prepared.task.recipe.schedule.save_every, story.step)
     for step in prepared.backend.paint(prepared.task, keeper.wish):

@@ -3,6 +3,7 @@
 import errno
 
 import pytest
+import torch
 
 from stylewatch_daemon import errors
 from stylewatch_daemon.cli.exits import code_of, sentence_of
@@ -53,4 +54,16 @@ def test_a_full_disk_is_no_fault_of_ours() -> None:
 
 
 def test_too_little_memory_is_told_with_what_helps() -> None:
-    assert "--size" in sentence_of(MemoryError())
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+    assert code_of(error) == 69
+    assert sentence_of(error) == (
+        "there is not enough memory for this (CUDA out of memory. Tried to allocate 2 GiB.); "
+        "a smaller --size needs less, and --set limits.out_of_memory=smaller finds one"
+    )
+    assert "(MemoryError)" in sentence_of(MemoryError())
+
+
+def test_a_lost_device_is_told_as_one() -> None:
+    error = torch.AcceleratorError("CUDA error: unspecified launch failure")
+    assert code_of(error) == 69
+    assert "device is lost (CUDA error: unspecified launch failure)" in sentence_of(error)

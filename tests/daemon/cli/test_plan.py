@@ -32,12 +32,13 @@ def test_an_order_has_the_pictures_and_the_settings(tmp_path: Path) -> None:
 def test_backends_recipes_and_limits_come_from_the_settings(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(
-        "backends: {sketch: {a: 1}}\nrecipes: [own]\nlimits: {max_pixels: 9}\nlog: {level: debug}\n"
+        "backends: {sketch: {a: 1}}\nrecipes: [own]\nlimits: {max_pixels: 9, "
+        "out_of_memory: cpu}\nlog: {level: debug}\n"
     )
     plan = make_plan(Asked(PAIR, given={"backend": "sketch"}, config_file=file), tmp_path)
     assert plan.order.backend_options == {"a": 1}
     assert plan.order.recipe_folders == (tmp_path / "own",)
-    assert plan.order.max_pixels == 9
+    assert (plan.order.max_pixels, plan.order.out_of_memory) == (9, "cpu")
     assert plan.debug
 
 

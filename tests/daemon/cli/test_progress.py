@@ -42,7 +42,7 @@ def test_plain_lines_come_at_the_start_and_at_stages(capsys: pytest.CaptureFixtu
     assert told.err.splitlines() == [
         "stylewatch: painting 16x16 by way of 8x8 on sketch (cpu)",
         "stylewatch: only colours",
-        "stylewatch: step 2 of 15 at 8x8, loss 0.5, 28 s left",
+        "stylewatch: step 2 of 15 at 8x8, loss 0.5, 32 s left",
     ]
 
 
@@ -56,7 +56,7 @@ def test_plain_lines_come_now_and_then_between_stages(capsys: pytest.CaptureFixt
     lines(step(3, 12))
     told = capsys.readouterr().err.splitlines()
     assert [line for line in told if "step" in line] == [
-        "stylewatch: step 2 of 15 at 8x8, loss 0.5, 4 min 40 s left"
+        "stylewatch: step 2 of 15 at 8x8, loss 0.5, 5 min 20 s left"
     ]
 
 
@@ -88,4 +88,4 @@ def test_on_a_terminal_one_line_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sea: painting 16x16 by way of 8x8 on sketch (cpu)" in told
     assert "only colours" in told
     assert "step 2/15" in told
-    assert "28 s left" in told
+    assert "32 s left" in told

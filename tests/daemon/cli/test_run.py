@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,8 +146,10 @@ def test_a_hangup_has_config_yaml_read_again_and_every_mistake_in_it_told(here: 
 
 
 def test_the_service_gets_all_settings() -> None:
-    overrides = {"job.steps": 3, "job.set.smallest": 2, "limits.attempts": 7, "watch.rescan_s": 9}
+    overrides: dict[str, Any] = {"job.steps": 3, "job.set.smallest": 2, "limits.attempts": 7}
+    overrides |= {"watch.rescan_s": 9, "limits.out_of_memory": "smaller"}
     ready = service_settings(config.load(None, overrides), overrides)
+    assert ready.out_of_memory == "smaller"
     assert ready.overrides == {"steps": 3, "set": {"smallest": 2}}
     assert (ready.attempts, ready.rescan_s) == (7, 9)
     assert ready.inboxes[0].path == Path.cwd() / "inbox"

@@ -1,8 +1,10 @@
 """Each kind of error makes the end that fits it."""
 
 import errno
+from pathlib import Path
 
 import pytest
+import torch
 
 from stylewatch_daemon.errors import InputError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.execute.contract import Failed, Refused
@@ -14,6 +16,7 @@ from stylewatch_painter.errors import (
     SaveError,
     WeightsError,
 )
+from stylewatch_painter.image import read
 from stylewatch_plugins.errors import BackendMissingError, BackendOptionError
 
 
@@ -39,7 +42,9 @@ def test_what_another_try_may_mend_says_what_stood_in_the_way(error: Exception, 
     assert as_end(error) == Failed("so and so", code)
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES])
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.ENOENT, errno.ESTALE]
+)
 def test_a_disk_that_takes_nothing_is_told_with_the_file(code: int) -> None:
     end = as_end(OSError(code, "No", "/out/final.png"))
     assert end == Failed("/out/final.png cannot be written: No", 73)
@@ -53,7 +58,36 @@ def test_anything_else_is_our_fault_and_has_a_trace() -> None:
     assert "ZeroDivisionError" in end.trace
 
 
-def test_too_little_memory_is_told_in_words() -> None:
-    end = as_end(MemoryError())
+def test_too_little_memory_is_waited_for_by_a_fresh_process() -> None:
+    end = as_end(RuntimeError("[enforce fail] can't allocate memory: 4 bytes.\nand a long trace"))
     assert isinstance(end, Failed)
-    assert (end.exit_code, "smaller size" in end.reason) == (70, True)
+    assert (end.exit_code, end.recycle) == (69, True)
+    assert "([enforce fail] can't allocate memory: 4 bytes.)" in end.reason
+    assert "a smaller size needs less, and limits.out_of_memory can choose one" in end.reason
+    assert "(MemoryError)" in as_end(MemoryError()).reason
+
+
+def test_a_lost_device_is_waited_for_by_a_fresh_process() -> None:
+    end = as_end(torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with ..."))
+    assert isinstance(end, Failed)
+    assert (end.exit_code, end.recycle) == (69, True)
+    assert "the device is lost (CUDA error: unspecified launch failure)" in end.reason
+
+
+def test_what_a_library_says_at_length_is_cut() -> None:
+    assert len(as_end(RuntimeError("CUDA error: " + 1000 * "x")).reason) < 400
+
+
+def test_a_picture_that_cannot_be_read_any_more_is_waited_for(tmp_path: Path) -> None:
+    """It was looked at before: now the disk is gone, and not the picture bad."""
+    with pytest.raises(PictureError) as gone:
+        read(tmp_path / "absent.jpg")
+    assert as_end(gone.value) == Failed(str(gone.value), 69)
+
+
+def test_a_picture_that_is_bad_is_refused(tmp_path: Path) -> None:
+    for bad in (b"no picture", b"\xff\xd8\xff\xe0 cut off"):
+        (tmp_path / "bad.jpg").write_bytes(bad)
+        with pytest.raises(PictureError) as refused:
+            read(tmp_path / "bad.jpg")
+        assert as_end(refused.value) == Refused(str(refused.value))

@@ -64,6 +64,15 @@ def test_a_worker_that_dies_idle_is_no_trouble(shared: Listener) -> None:
     assert pid(shared, "2") != first
 
 
+def test_after_a_lost_device_the_next_order_has_a_new_process(shared: Listener) -> None:
+    before = pid(shared, "1")
+    end = shared.run("2", "lost device")[-1]
+    assert isinstance(end, Failed)
+    assert (end.exit_code, end.recycle) == (69, True)
+    assert active_children() == []
+    assert pid(shared, "3") != before
+
+
 def test_one_that_hangs_is_told_apart(shared: Listener) -> None:
     lost = shared.run("1", "hang")[-1]
     assert isinstance(lost, Lost)

@@ -70,3 +70,9 @@ def test_silence_adds_up_until_something_is_heard() -> None:
     assert patience.waited(0.6)
     patience.heard(step(2, 1.0))
     assert not patience.waited(0.6)
+
+
+def test_begun_anew_a_painting_loads_again_and_its_steps_are_others() -> None:
+    before = (STARTED, step(1, 50), step(2, 100))
+    assert after(*before, STARTED).limit == 600
+    assert after(*before, STARTED, step(1, 0.5), step(2, 1.0)).limit == 60

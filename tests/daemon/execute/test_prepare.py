@@ -51,6 +51,11 @@ def test_the_recipe_the_seed_and_the_checkpoint_are_the_orders(given: Order) -> 
     assert prepare(given).task.resume is None
 
 
+def test_a_style_has_the_digest_of_its_file(given: Order) -> None:
+    (style,) = prepare(given).task.styles
+    assert style.digest == hashlib.sha256(given.styles[0].read_bytes()).hexdigest()
+
+
 def test_several_styles_have_names_by_number_and_weigh_alike(given: Order) -> None:
     several = replace(given, styles=(given.styles[0], given.content, given.styles[0]))
     found = prepare(several)

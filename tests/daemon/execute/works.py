@@ -1,14 +1,19 @@
 """What worker processes do in tests, in place of painting; the order's name says what."""
 
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
+from stylewatch_daemon.execute import worker
 from stylewatch_daemon.execute.contract import Done, Event, Order, Progress, Started, Stopped
 from stylewatch_painter.errors import PictureError
 from stylewatch_plugins.contract import Wish
 
 WORK = "tests.daemon.execute.works:work"
+CONFINED = "tests.daemon.execute.works:confined"
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
@@ -37,5 +42,20 @@ def fail(how: str) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
     elif how == "bad picture":
         raise PictureError("it is no picture")
+    elif how == "lost device":
+        raise RuntimeError("CUDA error: unspecified launch failure")
     elif how == "bug":
         raise ZeroDivisionError("by zero")
+
+
+def confined(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
+    """Paint in a process that may take so many bytes more as the order's name says.
+
+    A first, small, painting sets up the machinery before.
+    """
+    small = order.settings.model_copy(update={"size": "64"})
+    for _ in worker.work(replace(order, settings=small, checkpoint=None), wish):
+        pass
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (held + int(order.name), resource.RLIM_INFINITY))
+    yield from worker.work(order, wish)

@@ -1,0 +1,60 @@
+"""A backend on a device with little memory: the sketch, where it has room."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import torch
+
+from stylewatch_plugins import registry
+from stylewatch_plugins.contract import Device, Provenance, Step, Task, Wish
+from stylewatch_plugins.sketch import Sketch
+
+Size = tuple[int, int]
+
+
+@dataclass
+class Room:
+    """Of the device `gpu`: pixels that it holds. What was tried: device, and size in pixels."""
+
+    pixels: int
+    tried: list[tuple[str, Size]] = field(default_factory=list)
+    at_step: int = 1
+    """Where it is noticed that there is too little."""
+    error: Exception = field(
+        default_factory=lambda: torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2 GiB."
+        )
+    )
+    stubborn: bool = False
+    """Whether backends stay on the `gpu`, whatever they are told."""
+
+
+def furnish(patch: pytest.MonkeyPatch, room: Room) -> None:
+    """Let every backend paint there."""
+
+    class Cramped(Sketch):
+        def __init__(self, options: Mapping[str, object]) -> None:
+            super().__init__({})
+            self._device = "gpu" if room.stubborn else str(options.get("device", "gpu"))
+
+        def devices(self) -> tuple[Device, ...]:
+            return (Device("gpu", "a small one"), Device("cpu", "the processor"))
+
+        def provenance(self, task: Task) -> Provenance:
+            seen = super().provenance(task)
+            return replace(seen, device=self._device, decided={"device": self._device})
+
+        def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
+            room.tried.append((self._device, task.final))
+            fits = self._device == "cpu" or task.final[0] * task.final[1] <= room.pixels
+            for step in super().paint(task, wish):
+                if not fits and step.step >= room.at_step:
+                    raise room.error
+                yield step
+
+    def load(name: str, options: Mapping[str, Any]) -> Cramped:
+        return Cramped(options)
+
+    patch.setattr(registry, "load", load)
