@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.daemon.lookers import nodding
 
 pytest.register_assert_rewrite(
     "stylewatch_plugins.testing",
@@ -41,3 +42,9 @@ def pictures(tmp_path: Path) -> Path:
     stripes = 127 + 127 * np.sin((rows + columns)[..., None] / np.array([1.5, 2.5, 4.0]))
     Image.fromarray(stripes.astype(np.uint8)).save(folder / "style.jpg", quality=95)
     return folder
+
+
+@pytest.fixture
+def any_file_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For executors that paint nothing: what comes is not decoded."""
+    monkeypatch.setattr("stylewatch_daemon.service.Intake", nodding)

@@ -29,7 +29,9 @@ class Asked:
         """End the job with this id, whether it waits or is being painted."""
         here = (self._state.jobs / job).exists()  # else it ends once it is claimed
         if self._wish("cancel", job) and here and job not in self._running():
-            self._end(self._state.load(job))
+            found = self._state.load(job)
+            if found.state != "claimed":  # else once it was looked at
+                self._end(found)
 
     def finish(self, job: str) -> None:
         """Make the picture of the job with this id final as it is; it has to be begun."""

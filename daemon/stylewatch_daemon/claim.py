@@ -1,30 +1,27 @@
 """Takes a pair out of an inbox, over mounts, without losing it whatever is killed when.
 
 A journal says first what is to be taken. Copies come before renames, as they are what may fail.
-Then one rename makes the job ours, and only then are copied originals removed: each only if it is
-still the very file that was copied, and the ledger hears of it. `recover` finishes what was cut
-off, or gives it back.
+Then one rename makes the job ours. It is looked at next, and only after that are copied originals
+removed, each only if it is still the very file that was copied, and the job queues; or all is put
+back as it was. `recover` finishes what was cut off, or gives it back.
 
-Claims may be taken `together` in the ledger: files in state/jobs tell a start after a kill what
-the ledger was not told.
+What the ledger was not told yet, a start after a kill is told by the folders of the jobs.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from errno import EXDEV
-from os.path import lexists
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon import durable
+from stylewatch_daemon import carry, durable
 from stylewatch_daemon.errors import DaemonError, InputError, OutputError
+from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Pair
 from stylewatch_daemon.journal import File, Journal, Role, load, save
 from stylewatch_daemon.kept import Kept
 from stylewatch_daemon.names import candidates, safe, shown
 from stylewatch_daemon.scan import Look, look
-from stylewatch_daemon.state import State, entry_of
+from stylewatch_daemon.state import State, entry_of, with_seen
 
 Wishes = Callable[[Path | None], Mapping[str, Any]]
 """What a job.yaml, or there being none, makes of a job's place in the queue: ledger columns."""
@@ -45,19 +42,25 @@ def no_wishes(job_file: Path | None) -> Mapping[str, Any]:
 
 
 class Claimer:
-    """Takes pairs into `state`; `wishes` read a job's own settings, once it is ours."""
+    """Takes pairs into `state`; `wishes` read a job's own settings, once it is ours.
+
+    `held` are the jobs that were taken, by id, and of which it is not said yet what they are.
+    """
 
     def __init__(self, state: State, wishes: Wishes = no_wishes) -> None:
         self.state, self._wishes = state, wishes
         self._kept = Kept(state.ledger)
-        self._fresh: dict[str, Journal] = {}
+        self.held: dict[str, Journal] = {}
 
-    def is_kept(self, pair: Pair, looks: Mapping[Path, Look]) -> bool:
-        """Whether this very pair was taken before, and left where it was."""
-        return self._kept.holds(key_of(pair.content, pair.name), _looks_of_own(pair, looks))
+    def is_taken(self, pair: Pair, looks: Mapping[Path, Look]) -> bool:
+        """Whether this very pair was taken before, and still lies where it was."""
+        key, own = key_of(pair.content, pair.name), _looks_of_own(pair, looks)
+        return self._kept.holds(key, own) or any(
+            held.name == pair.name and _looks_then(held) == own for held in self.held.values()
+        )
 
     def take(self, pair: Pair, looks: Mapping[Path, Look], terms: Terms, job_id: str) -> Journal:
-        """Make `pair`, whose files looked like `looks`, the job `job_id`.
+        """Make `pair`, whose files looked like `looks`, the job `job_id`, which is held.
 
         Raises InputError where a file has changed or gone meanwhile, OutputError where the files
         cannot be taken; in both cases everything lies in the inbox as before.
@@ -70,6 +73,7 @@ class Claimer:
             after=terms.after,
             files=tuple(_files(pair, looks)),
             folder=pair.folder,
+            device=_device(terms.inbox),
         )
         folder = self.state.claims / job_id
         try:
@@ -77,25 +81,34 @@ class Claimer:
             save(journal, folder)
             self._gather(journal)
         except (OSError, InputError) as error:
-            self._give_back(journal)
+            self._give_back(journal, str(error))
             if isinstance(error, DaemonError):
                 raise
             raise _cannot_take(pair, error) from error
-        return self._commit(journal)
+        self._commit(journal)
+        return journal
 
-    @property
-    def has_fresh(self) -> bool:
-        """Whether there is something that the ledger could not be told."""
-        return bool(self._fresh)
+    def accept(self, journal: Journal, pictures: Iterable[Seen]) -> None:
+        """A held job can be painted: its originals go, and it queues. Raises OSError."""
+        self._let_go(replace(journal, state="queued"), pictures)
 
-    def go_on(self) -> None:
-        """Tell the ledger again of what it could not be told; `told` is for when that is safe."""
-        for journal in list(self._fresh.values()):
-            self._let_go(journal)
+    def refuse(self, journal: Journal, reason: str) -> None:
+        """A held job cannot be painted: its originals go all the same. Raises OSError."""
+        self._let_go(replace(journal, state="refusing", reason=reason), ())
 
-    def told(self) -> None:
-        """All that was taken is safe in the ledger."""
-        self._fresh.clear()
+    def give_back(self, journal: Journal, reason: str) -> bool:
+        """Put a held job back where it came from; whether it could be.
+
+        Where there is no such folder any more the job is refused, for that `reason`. Raises
+        OSError: it has to be tried again.
+        """
+        job, claim = self.state.jobs / journal.id, self.state.claims / journal.id
+        if job.exists():
+            durable.rename_folder(job, claim)
+        back = self._give_back(journal, reason)
+        if back:
+            self.state.ledger.withdraw([journal.id])
+        return back
 
     def recover(self) -> dict[str, str]:
         """Finish the claims that were cut off; what cannot be finished is given back.
@@ -117,43 +130,45 @@ class Claimer:
                 stuck[journal.name] = f"taking it was cut off, and cannot be finished: {error}"
         for job_id in sorted(self.state.ledger.ids("claimed")):
             if (self.state.jobs / job_id).exists():
-                self._let_go(load(self.state.jobs / job_id))
+                self.held[job_id] = load(self.state.jobs / job_id)
         self.state.align()
-        self.told()
         return stuck
 
     def _finish_or_give_back(self, journal: Journal) -> None:
         try:
             self._gather(journal)
-        except (OSError, InputError):
-            self._give_back(journal)
+        except (OSError, InputError) as error:
+            self._give_back(journal, f"taking it was cut off, and its folder is gone: {error}")
         else:
             self._commit(journal)
+            if self.state.ledger.find(journal.id) is None:  # as of one that is painted again
+                self.state.ledger.enter([entry_of(journal)])
 
     def _gather(self, journal: Journal) -> None:
         folder = self.state.claims / journal.id / "files"
         for file in sorted(journal.files, key=journal.moves):
             if not (folder / file.name).exists():
-                _bring(file, folder / file.name, moves=journal.moves(file))
+                carry.bring(file, folder / file.name, moves=journal.moves(file))
 
-    def _commit(self, journal: Journal) -> Journal:
-        durable.rename_folder(self.state.claims / journal.id, self.state.jobs / journal.id)
-        self._fresh[journal.id] = journal
-        return self._let_go(journal)
+    def _commit(self, journal: Journal) -> None:
+        try:
+            durable.rename_folder(self.state.claims / journal.id, self.state.jobs / journal.id)
+        finally:
+            if (self.state.jobs / journal.id).exists():  # whatever came after: it is ours
+                self.held[journal.id] = journal
 
-    def _let_go(self, journal: Journal) -> Journal:
-        """Remove from the inbox what is ours now, or remember that it stays; then it queues."""
-        content = next(file for file in journal.files if file.role == "content")
-        leaves = _remove(journal) and journal.moves(content)
-        queued = replace(journal, state="queued")
-        wishes = self._wishes(self.state.job_file(queued))
+    def _let_go(self, job: Journal, pictures: Iterable[Seen]) -> None:
+        """Remove from the inbox what is ours now, or remember that it stays; the ledger's turn."""
+        content = _content(job)
+        held = self.state.jobs / job.id / "files"
+        leaves = carry.remove_originals(job, held) and job.moves(content)
+        wishes = self._wishes(self.state.job_file(job))
         with self.state.ledger.together():
             if leaves:
                 self._kept.forget(content.source)
-            elif not journal.retry_of:  # which took nothing from an inbox
-                self._remember(journal, content)
-            self.state.ledger.enter([entry_of(queued, **wishes)])
-        return queued
+            elif not job.retry_of:  # which took nothing from an inbox
+                self._remember(job, content)
+            self.state.ledger.enter([with_seen(entry_of(job, **wishes), pictures)])
 
     def _remember(self, journal: Journal, content: File) -> None:
         held = self.state.jobs / journal.id / "files"
@@ -161,55 +176,22 @@ class Claimer:
         digests = {file.source: (file.look, durable.digest(held / file.name)) for file in own}
         self._kept.remember(key_of(content.source, journal.name), content.source, digests)
 
-    def _give_back(self, journal: Journal) -> None:
-        """Put every file back whose original is no longer there, and drop the claim."""
+    def _give_back(self, journal: Journal, reason: str) -> bool:
+        """Put back what was taken, and drop the claim; where it has no way back, refuse the job."""
         claim = self.state.claims / journal.id
-        for file in journal.files:
-            held = claim / "files" / file.name
-            if journal.moves(file) and lexists(held) and look(file.source) != file.look:
-                # Into no folder made for it: one that is gone may be a mount, that would come back
-                # and lie over the file.
-                durable.move(held, _free(file.source))
-        if claim.exists():
-            durable.discard(claim, self.state.trash)
-
-
-def _bring(file: File, target: Path, *, moves: bool) -> None:
-    """Bring `file` to `target`; raises InputError where it is not what it was, OSError."""
-    changed = InputError(f"{shown(file.source.name)} changed while it was being taken")
-    try:
-        if moves:
-            file.source.rename(target)
-            if look(target) != file.look:
-                raise changed
-            durable.sync_file(target)
-            durable.sync_folder(target.parent)
-            durable.sync_folder(file.source.parent)
-            return
-    except OSError as error:
-        if error.errno != EXDEV:
-            raise
-    if look(file.source) != file.look:
-        raise changed
-    read = durable.copy(file.source, target)
-    if durable.digest(target) != read or look(file.source) != file.look:
-        target.unlink()
-        raise changed
-
-
-def _remove(journal: Journal) -> bool:
-    """Remove the originals that were copied; whether all is gone that should be."""
-    for file in journal.files:
-        if journal.moves(file) and look(file.source) == file.look:
-            try:
-                file.source.unlink()
-                durable.sync_folder(file.source.parent)
-            except OSError:  # a folder that may not be written: then they stay, and are remembered
-                return False
-    if journal.folder is not None:
-        with suppress(OSError):  # something else lies in it, or it is gone
-            journal.folder.rmdir()
-    return True
+        if not claim.exists():
+            return True
+        try:
+            carry.put_back(journal, claim / "files")
+        except OSError:
+            if not carry.has_no_way_back(journal, self.state.root):
+                raise
+            self._commit(journal)
+            self.refuse(journal, reason)
+            del self.held[journal.id]
+            return False
+        durable.discard(claim, self.state.trash)
+        return True
 
 
 def _files(pair: Pair, looks: Mapping[Path, Look]) -> Iterator[File]:
@@ -242,15 +224,26 @@ def _spread(name: str) -> Iterator[str]:
     return (f"{one}{dot}{safe(ending)}" for one in candidates(safe(stem)))
 
 
-def _free(path: Path) -> Path:
-    """`path`, or a name like it that nothing has taken."""
-    names = (path.with_stem(stem) for stem in candidates(path.stem))
-    return next(one for one in names if not lexists(one))
-
-
 def key_of(content: Path, name: str) -> str:
     """What tells jobs in an inbox apart: one picture may be the content of several."""
     return f"{content}\n{name}"
+
+
+def _content(journal: Journal) -> File:
+    return next(file for file in journal.files if file.role == "content")
+
+
+def _looks_then(journal: Journal) -> dict[Path, Look]:
+    """How the job's own files looked when it was taken."""
+    return {one.source: one.look for one in journal.files if one.own or one.role == "content"}
+
+
+def _device(folder: Path) -> int | None:
+    """The number of the disk that `folder` lies on; None where there is none."""
+    try:
+        return folder.stat().st_dev
+    except OSError:
+        return None
 
 
 def _looks_of_own(pair: Pair, looks: Mapping[Path, Look]) -> dict[Path, Look]:

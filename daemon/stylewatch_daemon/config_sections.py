@@ -84,6 +84,7 @@ class Watch(Strict):
     rescan_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     polling: Annotated[Literal["auto", "yes", "no"], BeforeValidator(_yes_or_no)] = "auto"
     ignore: tuple[str, ...] = ()
+    truncated_s: Seconds = 60.0
 
 
 class Pairing(Strict):

@@ -21,7 +21,8 @@ from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.pair import Pairing, only_settled, pair
 from stylewatch_daemon.parts import PICTURES
 from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.scan import Listing, scan
+from stylewatch_daemon.rests import Rests
+from stylewatch_daemon.scan import Listing, Look, scan
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settle import Settler
 
@@ -43,6 +44,7 @@ class Inbox:
         self._reporter, self._clock = reporter, clock
         self._state = claimer.state
         self._settler = Settler(clock, settings.quiet_s)
+        self._rests = Rests(clock, settings.truncated_s)
         self._listing = Listing()
         self._settled: frozenset[Path] = frozenset()
         self._seen = self._listing
@@ -56,18 +58,31 @@ class Inbox:
         """What could not be taken, by name, and why."""
 
     def look(self) -> bool:
-        """Look at all that lies there; whether it has settled."""
+        """Look at all that lies there; whether it has settled, and nothing lacks its end."""
         before, self._listing = self._listing, scan(self.path, self._settings.ignore)
         self._settled = self._settler.settled(self._listing.files)
+        self._rests.compare(self._listing.files)
         for path, why in self._listing.left.items():
             if path not in before.left:
                 self._reporter.left_alone(path, why)
-        return len(self._settled) == len(self._listing.files)
+        return len(self._settled) == len(self._listing.files) and not self._rests.awaited
+
+    @property
+    def awaits_rest(self) -> bool:
+        """Whether a picture here ends too early, and may still be on its way."""
+        return self._rests.awaited
+
+    def await_rest(self, path: Path, look: Look) -> None:
+        """Take the file at `path`, which looked like that, only once it has changed, or for good.
+
+        It ends too early. If it stands still for `truncated_s` it is taken all the same.
+        """
+        self._rests.begin(path, look)
 
     def enter(self) -> None:
         """Enter the complete pairs that the last look showed, to be claimed."""
         found, self._seen = self._paired(), self._listing
-        pairing = only_settled(found, self._listing.files.keys() - self._settled)
+        pairing = self._ready(found)
         self.incomplete, self.trouble = list(pairing.incomplete), {}
         self._pending.clear()
         if self.path in self._listing.left:
@@ -78,7 +93,7 @@ class Inbox:
             wanted = {
                 key: one
                 for key, one in complete.items()
-                if key in self._ids or not self._claimer.is_kept(one, self._listing.files)
+                if key in self._ids or not self._claimer.is_taken(one, self._listing.files)
             }
             self._book(wanted, {key_of(one.content, one.name) for one in found.complete})
             if wanted:
@@ -96,15 +111,18 @@ class Inbox:
         """The names of these pairs."""
         return [one.name for _, one in self._pending]
 
-    def claim(self) -> Journal | None:
-        """Take the next pair that was entered; None where there is none that can be taken."""
+    def claim(self) -> tuple[Journal, bool] | None:
+        """Take the next pair that was entered; None where there is none that can be taken.
+
+        With it goes whether it is taken for good, even if it ends too early.
+        """
         while self._pending:
             key, one = self._pending.popleft()
             job = self._taken(one, self._ids[key])
             if job is not None or self._state.has(self._ids[key]):
                 del self._ids[key]
             if job is not None:
-                return job
+                return job, self._rests.is_over(one.files)
         return None
 
     def _take_over(self) -> None:
@@ -173,6 +191,19 @@ class Inbox:
 
     def _paired(self) -> Pairing:
         return pair(self.path, self._listing.files, self._default())
+
+    def _ready(self, found: Pairing) -> Pairing:
+        """What of `found` has settled; pairs that lack the end of a picture go on waiting."""
+        settled = only_settled(found, self._listing.files.keys() - self._settled)
+        held = {job.name for job in self._claimer.held.values() if job.inbox == self.path}
+        rests = [(one, self._rests.missing(one.files)) for one in settled.complete]
+        return Pairing(
+            tuple(one for one, rest in rests if not rest),
+            (
+                *(one for one in settled.incomplete if one.name not in held),
+                *(Incomplete(one.name, rest) for one, rest in rests if rest),
+            ),
+        )
 
     def _default(self) -> Mapping[str, Path]:
         """The styles for lone pictures."""

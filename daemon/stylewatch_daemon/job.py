@@ -59,3 +59,5 @@ class Job:
     after: str = "archive"
     moved: tuple[Path, ...] = ()
     """The files in `folder` that were taken out of the inbox, and so go to the archive."""
+    size: tuple[int, int] | None = None
+    """(width, height) of the content in pixels, once it was looked at."""

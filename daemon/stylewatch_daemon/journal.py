@@ -63,8 +63,9 @@ class Attempt:
 class Journal:
     """A job; `place` and `refused_as` are its folders in the outbox, once they are chosen.
 
-    `folder` is its own folder in the `inbox`; `reason` goes with the states of a bad end. With
-    `retry_of` it paints a job of that name again, and all its files are copies.
+    `folder` is its own folder in the `inbox`, `device` the number of the disk that this lay on;
+    `reason` goes with the states of a bad end. With `retry_of` it paints a job of that name again,
+    and all its files are copies.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Journal:
     refused_as: str | None = None
     reason: str = ""
     retry_of: str = ""
+    device: int | None = None
 
     def moves(self, file: File) -> bool:
         """Whether `file` leaves the inbox."""
@@ -90,7 +92,7 @@ class Journal:
         return file.own and self.after != "keep"
 
 
-_WRITTEN = ("id", "name", "inbox", "outbox", "after", "files", "folder", "retry_of")
+_WRITTEN = ("id", "name", "inbox", "outbox", "after", "files", "folder", "retry_of", "device")
 
 
 def save(journal: Journal, folder: Path) -> None:

@@ -48,9 +48,9 @@ COUNTED_AS: Mapping[JobState, str] = {
 class Entry:
     """A job as the ledger has it; `place` and `refused_as` are folders in the `outbox`.
 
-    `inputs` are {role, name, source (where it lay), size (bytes), sha256 once it is known}, and
-    `bytes` their sum; jobs from before these were noted have no role and no source. Times are UTC,
-    ISO 8601; `settings` are those it was last begun with.
+    `inputs` are {role, name, source (where it lay), size (bytes), sha256 and pixels ([width,
+    height]) once these are known}, and `bytes` their sum; jobs from before these were noted have
+    no role and no source. Times are UTC, ISO 8601; `settings` are those it was last begun with.
     """
 
     id: str
@@ -159,6 +159,14 @@ class Ledger:
         """The jobs that are ours and not at their end, in the order they came: names by id."""
         query = f"SELECT id, coalesce(place, name) FROM jobs WHERE state IN {OPEN} ORDER BY id"
         return {row[0]: row[1] for row in self._rows(query)}
+
+    def digests(self) -> set[str]:
+        """The SHA-256 of every picture of every job, as far as they are known."""
+        query = (
+            "SELECT DISTINCT json_extract(input.value, '$.sha256') AS sha256 "
+            "FROM jobs, json_each(jobs.inputs) AS input"
+        )
+        return {row["sha256"] for row in self._rows(query) if row["sha256"]}
 
     def waiting_count(self) -> int:
         """How many jobs wait to be begun."""

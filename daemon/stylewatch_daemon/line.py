@@ -8,13 +8,11 @@ from collections.abc import Callable
 from stylewatch_daemon.again import Again
 from stylewatch_daemon.asked import Asked
 from stylewatch_daemon.bell import Bell
-from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.control import Control
 from stylewatch_daemon.dispatch import Dispatcher, Outcome
 from stylewatch_daemon.execute.contract import Executor, Heard, Progress
-from stylewatch_daemon.inbox import Inbox
-from stylewatch_daemon.job import Incomplete
-from stylewatch_daemon.job_settings import wishes
+from stylewatch_daemon.front import Front
+from stylewatch_daemon.intake.contract import Looker
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.pace import Pace
 from stylewatch_daemon.queue import Queue
@@ -27,15 +25,14 @@ from stylewatch_daemon.telling import Standing, Teller
 TELL_EVERY = 5.0
 """Seconds between two rewrites of `_status.txt` while steps are made, or pairs are claimed."""
 
-REMEMBERED = 1000
-"""How many outcomes of each kind are remembered: a daemon may run for years."""
-
 SOON = 0.5
 """Seconds between two rewrites of `_status.txt` while jobs come and go."""
 
 STRETCH = 0.1
-"""Seconds for which pairs are claimed, or jobs begun, before something else has its turn. Pairs
-that are claimed in one go share one sync of the ledger."""
+"""Seconds for which jobs are begun before something else has its turn."""
+
+REMEMBERED = 1000
+"""How many outcomes of each kind are remembered: a daemon may run for years."""
 
 
 class Line:
@@ -48,39 +45,31 @@ class Line:
         executor: Executor,
         reporter: Reporter,
         bell: Bell,
+        intake: Looker,
     ) -> None:
-        self._clock, self._reporter, self._bell = time.monotonic, reporter, bell
+        self._clock, self._bell = time.monotonic, bell
         self._state, self._executor = state, executor
         self.control = Control(state.root, reporter)
         asked = Asked(state, reporter, lambda: self._dispatcher.busy_with, self._cancel)
         self.control.acts |= {"cancel": asked.cancel, "finish": asked.finish}
         self.control.acts["retry"] = Again(state, reporter, lambda: self._settings).retry
         self.teller = Teller(state, reporter, self._clock)
-        self._expiry = Expiry(lambda: state.ledger, self._clock)
-        self._claimer = Claimer(state, lambda job_file: wishes(self._settings, job_file))
+        self._expiry = Expiry(lambda: state.ledger, self._clock, state.thumbs)
         self._dispatcher = Dispatcher(settings, state, executor, reporter, lambda: bell.stopping)
+        self.front = Front(settings, state, intake, reporter, self._clock)
         self._begin_with(settings)
-        for what, why in self._claimer.recover().items():
-            reporter.paused(what, why)
+        self.front.recover()
         self.outcomes: dict[str, Outcome] = {}
-        self.settled = True
-        self.look_took = 0.0
-        """Seconds that the last look took, and what followed from it."""
         self._paces: dict[str, Pace] = {}
         self._news = False
-        self._looked = -float("inf")
 
     def renew(self, settings: ServiceSettings) -> None:
         """Go on by other `settings`, from the next job on."""
+        self.front.renew(settings)
         self._begin_with(settings)
 
     def _begin_with(self, settings: ServiceSettings) -> None:
         self._settings = settings
-        self._state.ledger.withdraw_all_but(str(one.path) for one in settings.inboxes)
-        self.inboxes = [
-            Inbox(one, settings, self._claimer, self._reporter, self._clock)
-            for one in settings.inboxes
-        ]
         weights = {str(one.path): one.weight for one in settings.inboxes}
         self.queue = Queue(self._state, weights, self._clock, random.random)
         self._dispatcher.settings = settings
@@ -88,50 +77,35 @@ class Line:
 
     def look(self) -> None:
         """Look at the inboxes once."""
-        began = self._clock()
-        settled = [inbox.look() for inbox in self.inboxes]
-        self.settled = all(settled)
-        self._looked = self._clock()
+        self.front.look()
         self._expiry.go(self._settings.retention)
-        self.look_took = self._looked - began
 
     def take(self) -> None:
         """Enter what the last look showed to be complete, and begin to claim it."""
-        if self._claimer.has_fresh:
-            self.claim()
-        if self._claimer.has_fresh:
-            return  # what is ours already, and the ledger cannot be told of, may still lie there
-        before, began = self.incomplete(), self._clock()
-        for inbox in self.inboxes:
-            inbox.enter()
-        self.look_took += self._clock() - began
+        self.front.enter()
         self.claim()
-        if self.incomplete() != before:
-            self._reporter.incomplete(self.incomplete())
         self.tell()
 
     def claim(self) -> bool:
-        """Claim what was entered, inboxes in turn, for a moment; whether there may be more."""
-        until = self._clock() + STRETCH
-        claiming, claimed = [one for one in self.inboxes if one.claimable], 0
-        if not claiming and not self._claimer.has_fresh:
-            return False
-        try:
-            with self._state.ledger.together():
-                self._claimer.go_on()
-                while claiming:
-                    claiming = [one for one in claiming if one.claim() is not None]
-                    claimed += len(claiming)
-                    if self._clock() >= until:
-                        break
-            self._claimer.told()
-        except OSError as error:  # what was claimed is safe, and the ledger is told later
-            self._reporter.paused("the ledger", str(error))
-            return False
+        """Claim what was entered, for a moment; whether there is more to do now.
+
+        Intake is asked about it, and what it has said by now is done.
+        """
+        heard = self.hear_intake()
+        claimed = self.front.claim()
+        heard = self.hear_intake() or heard
         if claimed and self.teller.told_for() >= TELL_EVERY:
             self.tell()
-        self._news |= bool(claimed)
-        return bool(claiming)
+        self._news |= bool(claimed) or heard
+        return heard or self.front.has_more
+
+    def hear_intake(self) -> bool:
+        """Do what intake says of what was claimed; whether it said any."""
+        heard = self.front.hear()
+        for job_id in heard:
+            if self._state.ledger.wish(job_id) == "cancel":  # it could not be ended meanwhile
+                self._cancel(self._state.load(job_id))
+        return bool(heard)
 
     def in_words(self) -> str:
         """What is being done now, in a line."""
@@ -139,14 +113,6 @@ class Line:
         more = f" and {len(names) - 1} more" if names[1:] else ""
         doing = f"painting {names[0]}{more}" if names else "nothing to paint"
         return f"{doing}; {self._state.ledger.waiting_count()} waiting"
-
-    def incomplete(self) -> list[Incomplete]:
-        """What waits for another half."""
-        return [one for inbox in self.inboxes for one in inbox.incomplete]
-
-    def looked_for(self) -> float:
-        """Seconds since the last look."""
-        return self._clock() - self._looked
 
     def next(self, again: bool = True) -> Journal | None:
         """The job whose turn it is; with `again` also one that had to wait, after a time."""
@@ -231,8 +197,8 @@ class Line:
     def unbegun(self) -> tuple[str, ...]:
         """The jobs that nothing was tried with, or that are to be tried again."""
         jobs = self._state.ledger.open_jobs()
-        ours = [name for job_id, name in jobs.items() if job_id not in self.outcomes]
-        return (*ours, *(name for inbox in self.inboxes for name in inbox.unclaimed()))
+        ours = (name for job_id, name in jobs.items() if job_id not in self.outcomes)
+        return (*ours, *self.front.untaken())
 
     def tell(self, leaving: bool = False) -> None:
         """Bring `_status.txt` up to date in every outbox, and `status.json`."""
@@ -249,7 +215,7 @@ class Line:
         running = {one.journal.id: (one.journal.outbox, self._paces[one.journal.id].running)
                    for one in tries if one.journal.id in self._paces}  # fmt: skip
         return Standing(
-            inboxes=self.inboxes,
+            inboxes=self.front.inboxes,
             running=running,
             outcomes=self.outcomes.values(),
             paused=self.control.paused,

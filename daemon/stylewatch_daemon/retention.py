@@ -16,6 +16,7 @@ from typing import Literal
 
 from stylewatch_daemon import folders, written
 from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.intake import thumbs
 from stylewatch_daemon.ledger_writer import LedgerWriter
 from stylewatch_daemon.outbox import RECEIPT
 from stylewatch_daemon.reporter import Reporter
@@ -102,11 +103,14 @@ def prune(
 class Expiry:
     """Has the `ledger` forget jobs, when first asked to and then once a day by `clock` (seconds).
 
-    Only the daemon's own loop does that: the ledger has one writer.
+    Thumbnails that none of its jobs has go with them, from the folder `small`. Only the daemon's
+    own loop does that: the ledger has one writer.
     """
 
-    def __init__(self, ledger: Callable[[], LedgerWriter], clock: Callable[[], float]) -> None:
-        self._ledger, self._clock = ledger, clock
+    def __init__(
+        self, ledger: Callable[[], LedgerWriter], clock: Callable[[], float], small: Path
+    ) -> None:
+        self._ledger, self._clock, self._small = ledger, clock, small
         self._last = -float("inf")
 
     def go(self, retention: Retention) -> None:
@@ -116,6 +120,7 @@ class Expiry:
         self._last = self._clock()
         with suppress(OutputError):
             self._ledger().expire(forgotten_before(retention.ledger))
+            thumbs.sweep(self._small, self._ledger().digests())
 
 
 def forgotten_before(days: int) -> str:

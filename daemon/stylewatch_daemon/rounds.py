@@ -70,7 +70,7 @@ class Rounds:
 
     def _look_if_due(self) -> None:
         """Look and take: something happened, or it is time; a moment after the last look."""
-        if self.line.looked_for() >= self._until_look():
+        if self.line.front.looked_for() >= self._until_look():
             self.bell.rung = False
             self.watcher.check()
             self.line.teller.publisher.observer = self.watcher.sound
@@ -89,7 +89,7 @@ class Rounds:
 
     def _patience(self) -> float:
         """Seconds to wait if nothing happens: for a look, or for a job that had to wait."""
-        patience = self._until_look() - self.line.looked_for()
+        patience = self._until_look() - self.line.front.looked_for()
         soonest = self.line.queue.soonest()
         if soonest is not None:
             patience = min(patience, soonest)
@@ -97,11 +97,11 @@ class Rounds:
 
     def _until_look(self) -> float:
         """Seconds between two looks as things stand; most of the time is for other things."""
-        at_least = max(AT_LEAST, SHARE * self.line.look_took)
+        at_least = max(AT_LEAST, SHARE * self.line.front.look_took)
         if self.bell.rung:
             return at_least
         interval = self.watcher.interval(self.settings.rescan_s)
-        if not self.line.settled:
+        if not self.line.front.settled:
             interval = min(interval, max(self.settings.quiet_s, AT_LEAST))
         return max(interval, at_least)
 

@@ -20,6 +20,7 @@ from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, Un
 from stylewatch_daemon.execute.contract import Executor
 from stylewatch_daemon.execute.local import Local
 from stylewatch_daemon.inbox import library
+from stylewatch_daemon.intake.process import Intake
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.line import TELL_EVERY, Line
 from stylewatch_daemon.reporter import Reporter
@@ -39,7 +40,10 @@ ORPHAN_WITHIN = 30.0
 """Seconds that the worker of a killed daemon gets to be gone; it takes a moment."""
 
 PATIENCE = 10.0
-"""How many times `quiet_s` the first look waits for files that keep changing."""
+"""How many times `quiet_s` a run that does not watch waits for files that keep changing."""
+
+GROWS = 3
+"""How often it looks again because something is cut off, and may have grown since."""
 
 
 @dataclass(frozen=True)
@@ -71,25 +75,31 @@ def once(
 ) -> Summary:
     """Take what lies in the inboxes, finish it, and leave.
 
-    Files that still change are waited for, PATIENCE times `quiet_s` at most. Raises
-    SettingsError (another one is at work here, for one), UnavailableError (a worker of one that
-    was killed is), OutputError (the state folder cannot be written).
+    Files that still change are waited for, PATIENCE times `quiet_s` at most, and so is the rest of
+    one that is cut off. Raises SettingsError (another one is at work here, for one),
+    UnavailableError (a worker of one that was killed is), OutputError (the state folder cannot be
+    written).
     """
     bell, reporter = Bell(), reporter or Reporter()
+    patience = PATIENCE * max(settings.quiet_s, AT_LEAST)
+    settings = replace(settings, truncated_s=min(patience, settings.truncated_s))
     with _started(settings, reporter, executor, bell) as line:
         sweep(settings.outboxes, settings.retention, reporter, lambda: bell.stopping)
-        deadline = time.monotonic() + PATIENCE * max(settings.quiet_s, AT_LEAST)
-        line.look()
-        while not line.settled and time.monotonic() < deadline and not bell.stopping:
-            bell.wait(max(settings.quiet_s / 4, AT_LEAST))
+        for _ in range(GROWS):
+            deadline = time.monotonic() + patience
             line.look()
-        line.take()
-        _finish(line, bell)
+            while not line.front.settled and time.monotonic() < deadline and not bell.stopping:
+                bell.wait(max(settings.quiet_s / 4, AT_LEAST))
+                line.look()
+            line.take()
+            _finish(line, bell)
+            if not line.front.awaits_rest or bell.stopping:
+                break
         return _summary(line)
 
 
 def _finish(line: Line, bell: Bell) -> None:
-    """Claim what was entered and paint what is ours; wait for none but jobs that crashed."""
+    """Claim what was entered and paint what is ours; wait for intake, and for jobs that crashed."""
     while not bell.stopping:
         line.control.act()
         line.hear()
@@ -99,9 +109,9 @@ def _finish(line: Line, bell: Bell) -> None:
         line.tell_news(resting=not more)
         if not more:
             crashed = None if line.control.holds else line.queue.crashed_for()
-            if not line.busy and crashed is None:
+            if not (line.busy or line.front.is_looking) and crashed is None:
                 return
-            bell.wait(TELL_EVERY if line.busy else crashed or 0.0)
+            bell.wait(TELL_EVERY if crashed is None else crashed)
     line.see_off()
 
 
@@ -181,8 +191,9 @@ def _started(
             reporter.left_alone(folder, "a job whose journal is damaged; its inputs are in there")
         for inbox in settings.inboxes:
             submission.clear(inbox.path)
-        with closing(state), closing(executor):
-            line = Line(settings, state, executor, reporter, bell)
+        intake = Intake(bell.wake, settings.idle_s)
+        with closing(state), closing(executor), closing(intake):
+            line = Line(settings, state, executor, reporter, bell, intake)
             try:
                 yield line
             except KeyboardInterrupt:
@@ -238,10 +249,10 @@ def _summary(line: Line) -> Summary:
         kind: tuple(one for one in line.outcomes.values() if one.kind == kind)
         for kind in ("done", "refused", "failed", "paused", "stopped")
     }
-    trouble = [item for inbox in line.inboxes for item in inbox.trouble.items()]
+    trouble = [item for inbox in line.front.inboxes for item in inbox.trouble.items()]
     blocked = tuple(Outcome("paused", what, why, OutputError.exit_code) for what, why in trouble)
     return Summary(
         **{**kinds, "paused": (*kinds["paused"], *blocked)},
         waiting=line.unbegun(),
-        incomplete=tuple(line.incomplete()),
+        incomplete=tuple(line.front.incomplete()),
     )

@@ -40,6 +40,7 @@ class ServiceSettings:
     rescan_s: float = 60.0
     polling: Literal["auto", "yes", "no"] = "auto"
     ignore: tuple[str, ...] = ()
+    truncated_s: float = 60.0
     default_style: str | None = None
     styles: Path = Path("styles")
     job: JobSettings = field(default_factory=JobSettings)

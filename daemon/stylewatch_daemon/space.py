@@ -1,5 +1,6 @@
 """Whether a disk has room for a job: what it may write at most, and what must stay free."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.job import Job
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
+from stylewatch_painter import pyramid
 from stylewatch_painter.recipe import Lbfgs, Recipe, Schedule, Sgd
 
 _COLOURS = 3
@@ -33,14 +35,20 @@ class Need:
     state: int
 
 
-def need(recipe: Recipe, max_pixels: int, inputs: int = 0) -> Need:
+def need(
+    recipe: Recipe, max_pixels: int, inputs: int = 0, content: pyramid.Size | None = None
+) -> Need:
     """What a painting by `recipe` may take; `inputs` are the bytes of pictures to archive.
 
+    Where the size of the `content` is not known, the largest there may be is reckoned with.
     Stages count as if no format could make them smaller than their pixels, and the checkpoint
     twice: the new one is whole before the old one goes.
     """
     schedule = recipe.schedule
-    pixels = int(min(max_pixels, most_pixels(schedule)))
+    if content is None:
+        pixels = int(min(max_pixels, most_pixels(schedule)))
+    else:
+        pixels = min(max_pixels, math.prod(pyramid.final_size(schedule, content)))
     steps = schedule.steps + sum(one.steps for one in schedule.passes)
     pictures = steps // schedule.save_every + 2
     painted = pictures * (pixels * _COLOURS + SLACK) + steps * _ROW
@@ -80,7 +88,7 @@ def check_job(job: Job, place: str | None, settings: JobSettings, service: Servi
     """
     recipe = settings.resolve(*service.recipe_folders)
     inputs = sum(_sizes(job.moved)) if job.after == "archive" else 0
-    wanted = need(recipe, service.max_pixels, inputs)
+    wanted = need(recipe, service.max_pixels, inputs, job.size)
     painted = (job.outbox / place).rglob("*") if place is not None else ()
     needs = [
         (job.outbox, max(0, wanted.outbox - sum(_sizes(painted)))),

@@ -3,13 +3,14 @@
     state/ledger.sqlite3 every job there was, and how it stands
     state/claims/ID/     being taken out of an inbox, or being given back
     state/jobs/ID/       taken: job.json (what was taken), files/, and the worker's checkpoint
+    state/thumbs/        small pictures of what was taken, by the digests of the files
     state/trash/         done with, about to be removed
     state/damaged/       jobs whose journal cannot be read, for a person to look at
     state/lock           held by the one daemon that works here; worker.lock by its worker
     state/lock.json      who that is
 
-The rename from claims to jobs is the moment from which a job is ours; the ledger hears of it next,
-or at the next start. A job's end is in the ledger before its folder goes.
+The rename from claims to jobs is the moment from which a job is ours; the ledger hears of it once
+its pictures were looked at. A job's end is in the ledger before its folder goes.
 """
 
 import json
@@ -17,6 +18,7 @@ import os
 import platform
 import secrets
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon import durable, journal
+from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Job
 from stylewatch_daemon.journal import File, JobState, Journal, Role
 from stylewatch_daemon.ledger import FILE_NAME, Entry
@@ -40,8 +43,8 @@ class State:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.claims, self.jobs, self.trash, self.damaged = (
-            root / name for name in ("claims", "jobs", "trash", "damaged")
+        self.claims, self.jobs, self.thumbs, self.trash, self.damaged = (
+            root / name for name in ("claims", "jobs", "thumbs", "trash", "damaged")
         )
         self.kept, self.lock, self.worker_lock = (
             root / name for name in ("kept.json", "lock", "worker.lock")
@@ -151,15 +154,30 @@ class State:
             masks=self._paths(job, "mask"),
             after=job.after,
             moved=tuple(self._path(job, one) for one in job.files if job.archives(one)),
+            size=self._size_of_content(job),
         )
+
+    def _size_of_content(self, job: Journal) -> tuple[int, int] | None:
+        entry = self.ledger.find(job.id)
+        name = self._paths(job, "content")[0].name
+        for one in () if entry is None else entry.inputs:
+            if one["name"] == name and "pixels" in one:
+                width, height = one["pixels"]
+                return width, height
+        return None
 
     def job_file(self, job: Journal) -> Path | None:
         """The job's job.yaml, if it came with one."""
         return next(iter(self._paths(job, "job")), None)
 
     def own_files(self, job: Journal) -> tuple[Path, ...]:
-        """The files that belong to this job alone, moved or copied."""
-        return tuple(self._path(job, one) for one in job.files if one.own)
+        """The files that belong to this job alone, moved or copied, as far as they were taken."""
+        own = (self._path(job, one) for one in job.files if one.own)
+        return tuple(path for path in own if path.exists())
+
+    def pictures(self, job: Journal) -> tuple[Path, ...]:
+        """All that is to be decoded of a job, its content first."""
+        return tuple(self._path(job, one) for one in job.files if one.role != "job")
 
     def _paths(self, job: Journal, role: Role) -> tuple[Path, ...]:
         return tuple(self._path(job, one) for one in job.files if one.role == role)
@@ -212,3 +230,10 @@ def _input(file: File) -> dict[str, Any]:
         "source": str(file.source),
         "size": file.look.size,
     }
+
+
+def with_seen(entry: Entry, pictures: Iterable[Seen]) -> Entry:
+    """`entry`, its inputs with the digests and the sizes (pixels) that their `pictures` have."""
+    seen = {one.name: {"sha256": one.sha256, "pixels": list(one.size)} for one in pictures}
+    inputs = tuple({**one, **seen.get(one["name"], {})} for one in entry.inputs)
+    return replace(entry, inputs=inputs)

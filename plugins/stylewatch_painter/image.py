@@ -53,14 +53,19 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             or damaged, has more than `max_pixels`, or is in a format that cannot be read.
     """
     name = path.name or str(path)
-    data = _content(path, name)
+    data = file_bytes(path)
     with decoding(name, data):
         pixels, alpha, converted = to_floats(decoded(data, max_pixels))
     return Picture(pixels, alpha, converted, hashlib.sha256(data).hexdigest(), len(data))
 
 
-def _content(path: Path, name: str) -> bytes:
-    """All bytes of a regular file; symbolic links are followed."""
+def file_bytes(path: Path) -> bytes:
+    """All bytes of a picture's file; symbolic links are followed.
+
+    Raises:
+        PictureError: the file is not there, is no regular file, is empty or too large.
+    """
+    name = path.name or str(path)
     try:
         with io.FileIO(path, opener=_at_once) as file:
             _check(os.fstat(file.fileno()), name)

@@ -1,19 +1,28 @@
 """Many pairs at once, and many that are done: `python -m tests.bench.intake [PAIRS] [FOLDER]`.
 
-Says how long it takes until all pairs are in the ledger and until all are claimed, both with every
-sync in place, and what a daemon costs that idles with as many finished jobs in its ledger. The
-folder's disk counts: the default is the system's for temporary files.
+Says how long it takes until all pairs are in the ledger, and until all were claimed and looked at,
+both with every sync in place; how long a pair of one megapixel takes from settled to queued; and
+what a daemon costs that idles with as many finished jobs in its ledger. The folder's disk counts:
+the default is the system's for temporary files.
 """
 
+import io
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from multiprocessing import active_children
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.execute.local import Local
+from stylewatch_daemon.intake.process import NAME, Intake
 from stylewatch_daemon.line import Line
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service import watch
@@ -31,29 +40,70 @@ def settings(root: Path) -> ServiceSettings:
 
 
 def drop(inbox: Path, pairs: int) -> None:
-    """Files side by side: what is in them is not looked at here."""
+    """Files side by side, with small pictures in them, each content its own."""
     inbox.mkdir(parents=True)
+    style = picture(64)
     for number in range(pairs):
-        for half in ("content", "style"):
-            (inbox / f"{number:06}.{half}.jpg").write_bytes(b"not decoded")
+        (inbox / f"{number:06}.content.jpg").write_bytes(style + number.to_bytes(4))
+        (inbox / f"{number:06}.style.jpg").write_bytes(style)
+
+
+def picture(side: int) -> bytes:
+    """A JPEG of noise."""
+    noise = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+@contextmanager
+def line_of(root: Path) -> Iterator[tuple[Line, Bell]]:
+    """The line, with a real intake."""
+    state, bell = State(root / "state"), Bell()
+    state.make()
+    with closing(state), closing(Intake(bell.ring)) as intake:
+        worker = Local(state.worker_lock)
+        yield Line(settings(root), state, worker, Reporter(), bell, intake), bell
 
 
 def take(root: Path) -> tuple[float, float]:
-    """Seconds until all pairs are entered, and until all are claimed."""
-    state = State(root / "state")
-    state.make()
-    line = Line(settings(root), state, Local(state.worker_lock), Reporter(), Bell())
-    began = time.perf_counter()
-    line.look()
-    line.look()
-    for inbox in line.inboxes:
-        inbox.enter()
-    entered = time.perf_counter() - began
-    while line.claim():
+    """Seconds until all pairs are entered, and until all were claimed and looked at."""
+    with line_of(root) as (line, bell):
+        began = time.perf_counter()
+        line.look()
+        line.look()
+        for inbox in line.front.inboxes:
+            inbox.enter()
+        entered = time.perf_counter() - began
+        until_looked_at(line, bell)
+        return entered, time.perf_counter() - began
+
+
+def until_looked_at(line: Line, bell: Bell) -> None:
+    """Claim, and hear what intake says, to the end."""
+    while line.claim() or (line.front.is_looking and bell.wait(1)):
         pass
-    claimed = time.perf_counter() - began
-    state.close()
-    return entered, claimed
+
+
+def look_at(root: Path) -> tuple[float, float]:
+    """Seconds from settled to queued for a pair of 1-megapixel JPEGs, and the child's megabytes.
+
+    The child is warm; the best of ten, as others may be at work on this machine.
+    """
+    took, content, style = [], picture(1000), picture(1001)
+    with line_of(root) as (line, bell):
+        for number in range(11):
+            (root / "in" / f"m{number}.content.jpg").write_bytes(content + number.to_bytes(4))
+            (root / "in" / f"m{number}.style.jpg").write_bytes(style + number.to_bytes(4))
+            line.look()
+            line.look()
+            began = time.perf_counter()
+            line.take()
+            until_looked_at(line, bell)
+            took.append(time.perf_counter() - began)
+        (child,) = (one.pid for one in active_children() if one.name == NAME)
+        status = Path(f"/proc/{child}/statm").read_text("ascii").split()
+        return min(took[1:]), int(status[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def finish(root: Path) -> None:
@@ -93,7 +143,11 @@ def main(pairs: int, above: Path | None) -> None:
         root = Path(folder)
         drop(root / "in", pairs)
         entered, claimed = take(root)
-        print(f"{pairs} pairs: in the ledger after {entered:.1f} s, claimed after {claimed:.1f} s")
+        print(
+            f"{pairs} pairs: in the ledger after {entered:.1f} s, looked at after {claimed:.1f} s"
+        )
+        seconds, megabytes = look_at(root)
+        print(f"1-megapixel pair: queued after {seconds:.3f} s; intake holds {megabytes:.0f} MB")
         finish(root)
         megabytes, share = idle(root)
         print(f"idle with {pairs} finished jobs: {megabytes:.0f} MB, {share:.2f} % of a core")

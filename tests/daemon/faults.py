@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 import stylewatch_daemon.ledger_writer as ledger
+from stylewatch_daemon.claim import Claimer, Terms
+from stylewatch_daemon.job import Pair
 from stylewatch_daemon.journal import Journal
+from stylewatch_daemon.scan import Look
 from stylewatch_daemon.state import State
 
 CHANGES = ("rename", "replace", "unlink", "mkdir", "rmdir", "fsync")
@@ -99,6 +102,13 @@ def fill(root: Path, *names: str) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.fsencode(name))
+
+
+def take(state: State, one: Pair, looks: Mapping[Path, Look], terms: Terms, job_id: str) -> Journal:
+    """Claim a pair, and let it be one that can be painted; the job, which waits."""
+    claimer = Claimer(state)
+    claimer.accept(claimer.take(one, looks, terms, job_id), ())
+    return state.load(job_id)
 
 
 def waiting(state: State) -> list[Journal]:

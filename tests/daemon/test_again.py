@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.daemon.faults import fill, killed_at, tree
+from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter, go_on
 
 from stylewatch_daemon import durable
@@ -61,7 +62,7 @@ class Place:
         self.state.close()
         self.state.make()
         self.state.tidy()
-        return Line(self.settings, self.state, self.painter, Reporter(), Bell())
+        return Line(self.settings, self.state, self.painter, Reporter(), Bell(), Nodding())
 
     def go_on(self) -> None:
         go_on(self.line)
@@ -221,7 +222,7 @@ def test_killed_at_any_moment_it_becomes_one_job(tmp_path: Path) -> None:
         place.retry()  # the request is still there
         place.go_on()
         assert place.state.ledger.counts()["done"] == 2, change
-        assert place.entry().place == "album/sea-2", change
+        assert place.entry().place == "album/sea-2", (change, place.entry())
         assert place.entry().retry_of == "album/sea", change
         assert inputs(place.outbox / "album/sea-2") == {"sea.jpg": "album/sea.jpg"}, change
         with closing(sqlite3.connect(place.state.root / FILE_NAME)) as ledger:

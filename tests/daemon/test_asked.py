@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill
+from tests.daemon.faults import fill, take
+from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter, go_on
 
 from stylewatch_daemon.asked import Asked
 from stylewatch_daemon.bell import Bell
-from stylewatch_daemon.claim import Claimer, Terms
+from stylewatch_daemon.claim import Terms
 from stylewatch_daemon.journal import Attempt, JobState
 from stylewatch_daemon.line import Line
 from stylewatch_daemon.pair import pair
@@ -27,7 +28,7 @@ class Place:
         fill(root / "in", "job/content.jpg", "job/style.jpg")
         files = scan(root / "in").files
         (one,) = pair(root / "in", files, {}).complete
-        Claimer(self.state).take(one, files, Terms(root / "in", root / "out", "archive"), "1")
+        take(self.state, one, files, Terms(root / "in", root / "out", "archive"), "1")
         self.asked = Asked(
             self.state, Reporter(), lambda: self.running, lambda job: self.ended.append(job.id)
         )
@@ -63,6 +64,12 @@ def test_a_job_that_is_being_claimed_keeps_the_wish(place: Place) -> None:
     assert entry is not None
     place.state.ledger.enter([entry])
     assert place.wish == "cancel"
+
+
+def test_a_job_that_is_being_looked_at_keeps_the_wish(place: Place) -> None:
+    place.state.ledger.change("1", state="claimed")
+    place.asked.cancel("1")
+    assert (place.wish, place.ended) == ("cancel", [])
 
 
 @pytest.mark.parametrize("state", ["done", "refused", "failed", "cancelled"])
@@ -101,16 +108,16 @@ def test_a_job_that_is_cancelled_while_it_is_claimed_stays_so(tmp_path: Path, co
     settings = ServiceSettings(inboxes, tmp_path / "state", quiet_s=0)
     state = State(settings.state)
     state.make()
-    line = Line(settings, state, Painter(), Reporter(), Bell())
+    line = Line(settings, state, Painter(), Reporter(), Bell(), Nodding())
     line.look()
     line.look()
-    line.inboxes[0].enter()
+    line.front.inboxes[0].enter()
     _, unwanted = state.ledger.claimed(str(tmp_path / "in"))
     line.control.acts["cancel"](unwanted.id)
     if comes == "a reload":
         line.renew(settings)
     else:
-        line = Line(settings, state, Painter(), Reporter(), Bell())
+        line = Line(settings, state, Painter(), Reporter(), Bell(), Nodding())
     for _ in range(2):
         line.look()
         line.take()

@@ -2,72 +2,22 @@
 
 import errno
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, killed_at, mounts, tree
+from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place
+from tests.daemon.faults import fill, killed_at, tree
 
-from stylewatch_daemon.claim import Claimer, Terms
+from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.errors import InputError, OutputError
-from stylewatch_daemon.job import Pair
-from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.pair import pair
 from stylewatch_daemon.scan import scan
-from stylewatch_daemon.state import State
-
-JOB = ("trip/content.jpg", "trip/style.jpg", "trip/job.yaml")
-
-
-class Place:
-    """An inbox with a state folder."""
-
-    def __init__(self, root: Path) -> None:
-        self.inbox, self.outbox = root / "in", root / "out"
-        self.state = State(root / "state")
-        self.state.make()
-        self.inbox.mkdir(parents=True, exist_ok=True)
-
-    def pairs(self) -> tuple[Pair, ...]:
-        return pair(self.inbox, scan(self.inbox).files, {}).complete
-
-    def take(self, after: str = "archive", job_id: str = "1") -> Journal:
-        (one,) = self.pairs()
-        files = scan(self.inbox).files
-        return Claimer(self.state).take(one, files, Terms(self.inbox, self.outbox, after), job_id)
-
-    def held(self) -> list[dict[str, str]]:
-        """The files of each job that is ours."""
-        return [tree(folder / "files") for folder in sorted(self.state.jobs.iterdir())]
-
-    def taken(self) -> dict[str, str]:
-        """All files that were taken, wherever they are."""
-        return tree(self.state.claims) | tree(self.state.jobs) | tree(self.state.trash)
-
-    def mounts(self) -> AbstractContextManager[None]:
-        return mounts(self.inbox, self.state.root)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
-
-
-Layout = Callable[[Place], AbstractContextManager[None]]
-TAKEN = {name.removeprefix("trip/"): name for name in JOB}
-
-
-def one_mount(place: Place) -> AbstractContextManager[None]:
-    return nullcontext()
-
-
-def two_mounts(place: Place) -> AbstractContextManager[None]:
-    return place.mounts()
-
-
-BOTH = pytest.mark.parametrize("layout", [one_mount, two_mounts])
 
 
 @BOTH
@@ -97,9 +47,9 @@ def test_what_is_kept_is_copied_and_known_again(place: Place) -> None:
     assert set(tree(place.inbox)) == set(JOB)
     claimer = Claimer(place.state)
     (one,) = place.pairs()
-    assert claimer.is_kept(one, scan(place.inbox).files)
+    assert claimer.is_taken(one, scan(place.inbox).files)
     (place.inbox / "trip/job.yaml").write_text("seed: 2")
-    assert not claimer.is_kept(one, scan(place.inbox).files)
+    assert not claimer.is_taken(one, scan(place.inbox).files)
 
 
 def test_files_of_the_same_name_do_not_get_in_each_others_way(place: Place) -> None:
@@ -108,7 +58,7 @@ def test_files_of_the_same_name_do_not_get_in_each_others_way(place: Place) -> N
     styles = {"photo": place.state.root.parent / "styles" / "photo.jpg"}
     files = scan(place.inbox).files
     (one,) = pair(place.inbox, files, styles).complete
-    Claimer(place.state).take(one, files, Terms(place.inbox, place.outbox, "archive"), "1")
+    Claimer(place.state).take(one, files, place.terms(), "1")
     assert set(place.held()[0]) == {"photo.jpg", "photo-2.jpg"}
 
 
@@ -126,7 +76,7 @@ def test_a_pair_that_changed_since_it_was_seen_stays(layout: Layout, place: Plac
     (one,) = place.pairs()
     (place.inbox / "trip/style.jpg").write_text("another style")
     with layout(place), pytest.raises(InputError, match=r"style\.jpg changed"):
-        Claimer(place.state).take(one, files, Terms(place.inbox, place.outbox, "archive"), "1")
+        Claimer(place.state).take(one, files, place.terms(), "1")
     assert set(tree(place.inbox)) == set(JOB)
     assert place.taken() == {}
 
@@ -140,7 +90,7 @@ def test_a_link_that_was_put_in_a_files_place_is_not_followed(layout: Layout, pl
     (place.inbox / "trip/content.jpg").unlink()
     (place.inbox / "trip/content.jpg").symlink_to(place.outbox / "secret")
     with layout(place), pytest.raises(InputError):
-        Claimer(place.state).take(one, files, Terms(place.inbox, place.outbox, "archive"), "1")
+        Claimer(place.state).take(one, files, place.terms(), "1")
     assert place.taken() == {}
     assert (place.inbox / "trip/content.jpg").is_symlink()
 
@@ -201,7 +151,7 @@ def test_originals_that_cannot_be_removed_are_not_taken_again(
         monkeypatch.setattr(os, "unlink", refused)
         place.take()
     (one,) = place.pairs()
-    assert Claimer(place.state).is_kept(one, scan(place.inbox).files)
+    assert Claimer(place.state).is_taken(one, scan(place.inbox).files)
 
 
 @pytest.mark.parametrize("after", ["archive", "keep"])
@@ -215,9 +165,7 @@ def test_killed_at_any_change_nothing_is_lost_or_doubled(
         with layout(place):
             with killed_at(change) as died:
                 place.take(after)
-            place.state.close()
-            place.state.tidy()
-            Claimer(place.state).recover()
+            place.start()
         in_inbox, jobs = tree(place.inbox), place.held()
         if after == "archive":
             whole = {name: name for name in JOB}
@@ -225,7 +173,7 @@ def test_killed_at_any_change_nothing_is_lost_or_doubled(
         else:
             (one,) = place.pairs()
             assert jobs in ([], [TAKEN])
-            kept = Claimer(place.state).is_kept(one, scan(place.inbox).files)
+            kept = Claimer(place.state).is_taken(one, scan(place.inbox).files)
             assert kept == bool(jobs), f"killed at change {change}"
         assert list(place.state.claims.iterdir()) == []
         if not died():

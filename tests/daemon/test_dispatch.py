@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, tree, waiting
+from tests.daemon.faults import fill, killed_at, take, tree, waiting
 from tests.daemon.painters import Ending, Painter
 
 from stylewatch_daemon import job_settings
-from stylewatch_daemon.claim import Claimer, Terms
+from stylewatch_daemon.claim import Terms
 from stylewatch_daemon.dispatch import Dispatcher, Outcome
 from stylewatch_daemon.execute.contract import Failed, Lost, Refused
 from stylewatch_daemon.ledger import FILE_NAME, reading
@@ -59,7 +59,7 @@ class Place:
         fill(root / "in", "job/content.jpg", "job/style.jpg")
         files = scan(root / "in").files
         (one,) = pair(root / "in", files, {}).complete
-        Claimer(self.state).take(one, files, Terms(root / "in", self.outbox, after), "1")
+        take(self.state, one, files, Terms(root / "in", self.outbox, after), "1")
 
     def asks_once_begun(self, wish: str) -> None:
         """Have someone ask this of the job when its first stage is there."""

@@ -10,7 +10,9 @@ from tests.daemon.faults import fill, tree, waiting
 from stylewatch_daemon import durable
 from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.inbox import Inbox, library, new_id
+from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.scan import look
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.state import State
 
@@ -39,7 +41,8 @@ class Place:
         fill(self.path, ".empty")
         own = InboxSettings(self.path, self.outbox, after)
         service = ServiceSettings((own,), root / "state", quiet_s=2, rescan_s=60, **settings)
-        self.inbox = Inbox(own, service, Claimer(self.state), self.told, lambda: self.now)
+        self.claimer = Claimer(self.state)
+        self.inbox = Inbox(own, service, self.claimer, self.told, lambda: self.now)
 
     def settle(self) -> list[str]:
         """Look twice, long enough, and take; the names of the jobs."""
@@ -49,9 +52,33 @@ class Place:
         return self.take()
 
     def take(self) -> list[str]:
-        """Enter and claim; the names of the jobs."""
+        """Enter and claim what can be painted; the names of the jobs."""
+        names = [job.name for job in self.claim()]
+        for job in self.claimer.held.values():
+            self.claimer.accept(job, ())
+        self.claimer.held.clear()
+        return names
+
+    def claim(self) -> list[Journal]:
+        """Enter and claim; the jobs, which are held."""
+        return [job for job, _ in self.claimed()]
+
+    def claimed(self) -> list[tuple[Journal, bool]]:
+        """Enter and claim; the jobs, each with whether it is taken for good."""
         self.inbox.enter()
-        return [job.name for job in iter(self.inbox.claim, None)]
+        return list(iter(self.inbox.claim, None))
+
+    def look_twice(self) -> None:
+        """Look, long enough that all has settled that does."""
+        self.inbox.look()
+        self.now += 2
+        self.inbox.look()
+
+    def cut_off(self, name: str) -> None:
+        """Have found that a file ends too early."""
+        seen = look(self.path / name)
+        assert seen is not None
+        self.inbox.await_rest(self.path / name, seen)
 
 
 @pytest.fixture
@@ -140,6 +167,47 @@ def test_pairs_are_in_the_ledger_before_they_are_claimed(place: Place) -> None:
     place.inbox.look()
     assert place.take() == ["b"]
     assert place.state.ledger.counts()["waiting"] == 1
+
+
+def test_what_is_being_looked_at_is_neither_taken_again_nor_incomplete(tmp_path: Path) -> None:
+    place = Place(tmp_path, "keep")
+    fill(place.path, "a/content.jpg", "a/style.jpg")
+    place.look_twice()
+    assert [job.name for job in place.claim()] == ["a"]
+    place.look_twice()
+    assert place.claim() == []
+    (place.path / "a/style.jpg").unlink()  # as where only half of it lay on another disk
+    place.inbox.look()
+    assert (place.claim(), place.inbox.incomplete) == ([], [])
+    place.claimer.held.clear()
+    assert (place.claim(), len(place.inbox.incomplete)) == ([], 1)
+
+
+def test_what_is_cut_off_waits_until_it_grows(place: Place) -> None:
+    fill(place.path, "a/content.jpg", "a/style.jpg")
+    place.cut_off("a/content.jpg")
+    place.look_twice()
+    assert not place.inbox.look()
+    assert place.inbox.awaits_rest
+    assert place.take() == []
+    (waits,) = place.inbox.incomplete
+    assert waits.waits_for == (
+        "the rest of content.jpg: it ends too early, and may still be on its way"
+    )
+    assert place.state.ledger.counts()["waiting"] == 0
+    (place.path / "a/content.jpg").write_text("longer than it was before")
+    assert place.settle() == ["a"]
+
+
+def test_what_stays_cut_off_is_taken_for_good(place: Place) -> None:
+    fill(place.path, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
+    place.cut_off("a/content.jpg")
+    place.look_twice()
+    assert [(job.name, for_good) for job, for_good in place.claimed()] == [("b", False)]
+    place.now += 60
+    place.look_twice()
+    assert [(job.name, for_good) for job, for_good in place.claimed()] == [("a", True)]
+    assert not place.inbox.awaits_rest
 
 
 def test_links_are_named_once(place: Place) -> None:

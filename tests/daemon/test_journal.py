@@ -22,6 +22,7 @@ JOURNAL = Journal(
         File("style", "b.jpg", Path("/styles/b.jpg"), Look(4, 5, 6), own=False),
     ),
     folder=Path("/inbox/job"),
+    device=2049,
 )
 
 

@@ -38,6 +38,12 @@ def test_there_must_be_a_ledger_to_read(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_all_digests_that_are_known_are_told_once(ledger: LedgerWriter) -> None:
+    inputs = ({"name": "a", "sha256": "12ab"}, {"name": "b"}, {"name": "c", "sha256": "34cd"})
+    ledger.enter([entry("1", inputs=inputs), entry("2", inputs=inputs[:1]), entry("3")])
+    assert ledger.digests() == {"12ab", "34cd"}
+
+
 def test_every_state_is_counted_as_a_person_would(ledger: LedgerWriter) -> None:
     states = ("claimed", "queued", "running", "ending", "failing", "done", "refused", "cancelled")
     ledger.enter(entry(state, state=state) for state in states)

@@ -10,53 +10,20 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, killed_at, mounts, tree
-from tests.daemon.painters import Painter, go_on
+from tests.daemon.lines import Place
+from tests.daemon.painters import go_on
 
 from stylewatch_daemon import job_settings, ledger_writer, published, queue
-from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.execute.contract import Failed, Refused
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.ledger import reading
-from stylewatch_daemon.line import Line
 from stylewatch_daemon.pauses import Backoff
 from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.service_settings import InboxSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.sharing import Sharing
-from stylewatch_daemon.state import State
 from stylewatch_daemon.status import HELD
-
-
-class Place:
-    """An inbox, an outbox and a state folder that lines come and go on."""
-
-    def __init__(self, root: Path) -> None:
-        self.inbox, self.outbox, self.painter = root / "in", root / "out", Painter()
-        inboxes = (InboxSettings(self.inbox, self.outbox),)
-        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
-        self.state = State(root / "state")
-
-    def line(self, reporter: Reporter | None = None) -> Line:
-        """A new start of the daemon."""
-        self.painter.close()
-        self.state.close()
-        self.state.make()
-        self.state.tidy()
-        return Line(self.settings, self.state, self.painter, reporter or Reporter(), Bell())
-
-    def run(self) -> Line:
-        """All that lies there."""
-        line = self.line()
-        line.look()
-        line.look()
-        line.take()
-        go_on(line, again=False)
-        return line
-
-    @property
-    def status(self) -> str:
-        return (self.outbox / "_status.txt").read_text()
 
 
 @pytest.fixture
@@ -169,7 +136,7 @@ def test_pairs_whose_claim_the_ledger_was_not_told_of_are_painted_once_all_the_s
     line = place.line()
     line.look()
     line.look()
-    for inbox in line.inboxes:
+    for inbox in line.front.inboxes:
         inbox.enter()
     with monkeypatch.context() as full:
 
@@ -198,7 +165,7 @@ def test_new_settings_hold_and_what_was_entered_is_entered_once(place: Place) ->
     line = place.line()
     line.look()
     line.look()
-    line.inboxes[0].enter()
+    line.front.inboxes[0].enter()
     (entered,) = place.state.ledger.claimed(str(place.inbox))
     line.renew(replace(place.settings, attempts=1))
     for _ in range(2):

@@ -15,6 +15,7 @@ from tests.daemon.test_ledger import entry
 
 from stylewatch_daemon import retention
 from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.intake import thumbs
 from stylewatch_daemon.journal import Attempt
 from stylewatch_daemon.ledger_writer import LedgerWriter
 from stylewatch_daemon.reporter import Reporter
@@ -187,18 +188,20 @@ def known(ledger: LedgerWriter) -> set[str]:
     return {state for state in states if ledger.find(state)}
 
 
-def test_the_ledger_forgets_jobs_that_ended_long_ago_and_no_others(ledger: LedgerWriter) -> None:
+def test_the_ledger_forgets_jobs_that_ended_long_ago_and_no_others(
+    ledger: LedgerWriter, tmp_path: Path
+) -> None:
     everything = known(ledger)
-    Expiry(lambda: ledger, time.monotonic).go(Retention(ledger=4))
+    Expiry(lambda: ledger, time.monotonic, tmp_path).go(Retention(ledger=4))
     assert known(ledger) == everything
-    Expiry(lambda: ledger, time.monotonic).go(Retention(ledger=2))
+    Expiry(lambda: ledger, time.monotonic, tmp_path).go(Retention(ledger=2))
     assert known(ledger) == {"queued", "running"}
     assert ledger.story("done") == ()
 
 
-def test_the_ledger_is_asked_to_forget_once_a_day(ledger: LedgerWriter) -> None:
+def test_the_ledger_is_asked_to_forget_once_a_day(ledger: LedgerWriter, tmp_path: Path) -> None:
     now = 1000.0
-    expiry = Expiry(lambda: ledger, lambda: now)
+    expiry = Expiry(lambda: ledger, lambda: now, tmp_path)
     expiry.go(FOREVER)
     expiry.go(Retention(ledger=4))
     now += retention.DAY - 1
@@ -210,11 +213,26 @@ def test_the_ledger_is_asked_to_forget_once_a_day(ledger: LedgerWriter) -> None:
 
 
 def test_a_full_disk_keeps_the_ledger_as_it_is(
-    ledger: LedgerWriter, monkeypatch: pytest.MonkeyPatch
+    ledger: LedgerWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(before: str) -> int:
         raise OutputError("the ledger cannot be written: the disk is full")
 
     monkeypatch.setattr(ledger, "expire", full)
-    Expiry(lambda: ledger, time.monotonic).go(Retention(ledger=2))
+    Expiry(lambda: ledger, time.monotonic, tmp_path).go(Retention(ledger=2))
     assert "done" in known(ledger)
+
+
+def test_thumbnails_go_with_the_last_job_that_has_their_picture(
+    ledger: LedgerWriter, tmp_path: Path
+) -> None:
+    small = tmp_path / "thumbs"
+    small.mkdir()
+    for name in ("old", "shared", "stray"):
+        thumbs.path_of(small, name).touch()
+    ledger.change(
+        "done", inputs=[{"name": "a", "sha256": "old"}, {"name": "b", "sha256": "shared"}]
+    )
+    ledger.change("queued", inputs=[{"name": "c", "sha256": "shared"}, {"name": "d"}])
+    Expiry(lambda: ledger, time.monotonic, small).go(Retention(ledger=2))
+    assert list(small.iterdir()) == [thumbs.path_of(small, "shared")]

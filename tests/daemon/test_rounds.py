@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill
+from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter
 
 from stylewatch_daemon.bell import Bell
@@ -49,7 +50,7 @@ class Place:
         state = State(root / "state")
         state.make()
         self.bell = Bell()
-        line = Line(self.settings, state, painter, Reporter(), self.bell)
+        line = Line(self.settings, state, painter, Reporter(), self.bell, Nodding())
         self.watcher = Stops([], "yes", self.bell.ring)
         self.watcher.bell = self.bell
         within = {"NOTIFY_SOCKET": hears.getsockname(), "WATCHDOG_USEC": "20000"}

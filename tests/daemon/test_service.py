@@ -25,6 +25,8 @@ from stylewatch_daemon.rounds import AT_LEAST
 from stylewatch_daemon.service import InboxSettings, ServiceSettings, Summary, once, watch
 from stylewatch_daemon.state import State
 
+pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
+
 
 def settings(root: Path, **more: Any) -> ServiceSettings:
     inboxes = (InboxSettings(root / "in", root / "out"),)

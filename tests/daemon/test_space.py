@@ -68,6 +68,13 @@ def test_stages_and_inputs_are_reckoned_as_if_nothing_made_them_smaller() -> Non
     )
 
 
+def test_a_content_of_known_size_is_reckoned_with_as_it_is() -> None:
+    wanted = recipe(size="100", steps=40, save_every=40)
+    small, large = (space.need(wanted, MOST, content=size) for size in ((50, 20), (900, 400)))
+    assert large.outbox - small.outbox == 3 * 3 * (100 * 44 - 100 * 40)
+    assert small.state < large.state < space.need(wanted, MOST).state
+
+
 def free_bytes(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Let every disk have so many bytes free."""
     real = os.statvfs

@@ -10,9 +10,10 @@ import pytest
 from tests.daemon.faults import fill, tree, waiting
 
 from stylewatch_daemon import journal
+from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.journal import Attempt, File, Journal
 from stylewatch_daemon.scan import Look
-from stylewatch_daemon.state import State, entry_of
+from stylewatch_daemon.state import State, entry_of, with_seen
 
 LOOK = Look(1, 2, 3)
 
@@ -56,6 +57,23 @@ def test_a_job_knows_its_files_and_which_were_taken(state: State) -> None:
     assert state.job(made).styles == (files / "style.jpg",)
     assert state.job(made).moved == (files / "a.jpg", files / "job.yaml")
     assert state.job_file(made) == files / "job.yaml"
+
+
+def test_a_job_of_which_only_half_was_taken_has_that_half(state: State) -> None:
+    made = job(state, "1")
+    (state.jobs / "1/files/job.yaml").unlink()
+    assert [path.name for path in state.own_files(made)] == ["a.jpg"]
+    assert [path.name for path in state.pictures(made)] == ["a.jpg", "style.jpg"]
+
+
+def test_the_size_of_the_content_is_known_once_the_ledger_knows_it(state: State) -> None:
+    made = job(state, "1")
+    assert state.job(made).size is None
+    seen = [Seen("a.jpg", "12ab", (40, 30)), Seen("style.jpg", "34cd", (9, 9))]
+    entry = with_seen(entry_of(made), seen)
+    assert [one["sha256"] for one in entry.inputs if "sha256" in one] == ["12ab", "34cd"]
+    state.ledger.enter([entry])
+    assert state.job(made).size == (40, 30)
 
 
 def test_what_was_kept_in_the_inbox_is_the_jobs_own_and_yet_was_not_taken(state: State) -> None:

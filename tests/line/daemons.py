@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from stylewatch_daemon.ledger import reading
+
 PROGRAM = "from stylewatch_daemon.cli.main import main; main()"
 FAST = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "watch.rescan_s=1000")
 SLOW = ("--set", "backends.sketch={seconds_per_step: 0.02}")
@@ -56,6 +58,12 @@ class Place:
         return bool(health["at_work"]) and self.process is not None and (
             health["pid"] == self.process.pid
         )  # fmt: skip
+
+    def is_held(self, job: str) -> bool:
+        """Whether a job is still being taken, or looked at."""
+        with reading(self.root / "state/ledger.sqlite3") as ledger:
+            entry = ledger.find(job)
+        return entry is not None and entry.state == "claimed"
 
     @property
     def step(self) -> int:

@@ -14,11 +14,13 @@ from tests.line import hostile
 from tests.line.promises import Bytes, Place
 from tests.line.stricken import Plan, remount
 
-BEFORE_A_WORKER = ("settled", "entered", "claimed")
+BEFORE_A_WORKER = ("settled", "entered", "claimed", "judged", "let go")
 STEPS = {  # and which time it is that one comes to it: in the midst of things
     "settled": 1,
     "entered": 1,
     "claimed": 2,
+    "judged": 2,
+    "let go": 2,
     "attempt begun": 2,
     "started": 2,
     "stage staged": 2,
@@ -32,12 +34,22 @@ STEPS = {  # and which time it is that one comes to it: in the midst of things
     "ledger done": 1,
     "job folder removed": 1,
 }
+IN_INTAKE = {"asked": 1, "decoding": 3, "looked at": 1, "answered": 1}
+"""The steps that the intake process makes; the third picture is of the second job."""
+
 FULL = {  # what cannot be written, which disk is filled up, and when
     "a stage": ("out", "stage staged"),
     "the checkpoint": ("state", "stage staged"),
     "the receipt": ("out", "final staged"),
     "the ledger": ("state", "receipt staged"),
 }
+OVER_MOUNTS = [
+    ("supervisor", "claimed"),
+    ("supervisor", "decoding"),
+    ("supervisor", "judged"),
+    ("supervisor", "let go"),
+    ("intake", "decoding"),
+]
 KEPT = "nothing lost, twice or half; same bytes"
 
 
@@ -90,21 +102,34 @@ def strike(root: Path, plan: Plan, ends: int, mend: Callable[[], object]) -> lis
 
 
 def killed(whom: str, step: str, nth: int, backend: str = "sketch") -> Row:
-    """Kill -9, and start again; a worker alone is replaced by the daemon itself."""
+    """Kill -9, and start again; a child alone is replaced by the daemon itself."""
     plan = Plan("", backend=backend, step=step, nth=nth, fault=f"kill {whom}")
-    ends = 0 if whom == "worker" else -9
+    ends = 0 if whom in ("worker", "intake") else -9
     name = f"kill -9: {whom}" if backend == "sketch" else f"kill -9: {whom}, with {backend}"
     return Row(name, step, KEPT, lambda root: strike(root, plan, ends, lambda: None))
 
 
-def on_small_disks(root: Path, plan: Plan, mend: Callable[[], object]) -> list[str] | None:
-    """A run with an outbox and a state folder on disks of their own, that ends with 75."""
+def on_small_disks(
+    root: Path, plan: Plan, mend: Callable[[], object], ends: int = 75
+) -> list[str] | None:
+    """A run with an outbox and a state folder on disks of their own."""
     if not CAN_MOUNT:
         return None
     with ExitStack() as stack:
         for name in ("out", "state"):
             stack.enter_context(small_disk(root / name, 4096))
-        return strike(root, plan, 75, mend)
+        return strike(root, plan, ends, mend)
+
+
+def killed_over_mounts(whom: str, step: str) -> Row:
+    """Kill -9 where inbox, outbox and state folder lie on disks of their own, and start again."""
+    plan, ends = Plan("", step=step, fault=f"kill {whom}"), 0 if whom == "intake" else -9
+    return Row(
+        f"kill -9: {whom}, over mounts",
+        step,
+        KEPT,
+        lambda root: on_small_disks(root, plan, lambda: None, ends),
+    )
 
 
 def full(what: str, disk: str, step: str) -> Row:
@@ -152,6 +177,10 @@ def rows() -> Iterator[Row]:
         for step, nth in STEPS.items():
             if whom == "supervisor" or step not in BEFORE_A_WORKER:
                 yield killed(whom, step, nth)
+    for whom in ("intake", "supervisor"):
+        yield from (killed(whom, step, nth) for step, nth in IN_INTAKE.items())
+    for whom, step in OVER_MOUNTS:
+        yield killed_over_mounts(whom, step)
     for step in ("checkpoint kept", "receipt published"):
         yield killed("both", step, 1, "torch")
     yield from (full(what, disk, step) for what, (disk, step) in FULL.items())
@@ -166,6 +195,8 @@ def short() -> list[Row]:
     """A handful, for every run of the tests."""
     return [
         killed("supervisor", "claimed", 2),
+        killed("supervisor", "let go", 1),
+        killed("intake", "decoding", 3),
         killed("worker", "stage staged", 2),
         killed("both", "receipt published", 2),
     ]

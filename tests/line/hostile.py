@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.line.promises import Place
 from tests.line.stricken import DEADLY, Plan
 
@@ -107,7 +108,31 @@ def two_daemons(root: Path) -> list[str]:
         return [*wrong, *wrong_with(place, daemon)]
 
 
-CASES = [
+def stalls(root: Path) -> list[str]:
+    """A program writes half of a photograph, sees it taken and given back, and writes the rest."""
+    place = Place(root)
+
+    def is_awaited() -> bool:
+        told = (place.state / "status.json").read_text(encoding="utf-8")
+        return "the rest of content.jpg" in told
+
+    with watching(place) as daemon:
+        place.drop_slowly("second", lambda: until(is_awaited))
+        return wrong_with(place, daemon)
+
+
+def stalls_over_mounts(root: Path) -> list[str] | None:
+    """The same, where it is copied, and the copy dropped."""
+    if not CAN_MOUNT:
+        return None
+    with small_disk(root / "state", 4096):
+        return stalls(root)
+
+
+WHOLE = "it is painted whole, all once"
+CASES: list[tuple[str, str, str, Callable[[Path], list[str] | None]]] = [
+    ("half a photograph, then the rest", "watching", WHOLE, stalls),
+    ("the same, over mounts", "watching", WHOLE, stalls_over_mounts),
     ("inbox removed, and back", "watching", "the next pair is painted, all once", inbox_goes),
     ("event queue overflows", "watching", f"a pair behind {FLOOD} files is painted", flood),
     ("poison: 3 jobs of 33", "whole run", "30 done, 3 set aside with the reason", poison),

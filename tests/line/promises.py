@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +29,32 @@ class Place:
     def drop(self, *jobs: str) -> None:
         """Put a pair of small pictures there for each job, all at once; each content its own."""
         for job in jobs:
-            made = self.root / "made" / job
-            made.mkdir(parents=True)
-            rows, columns = np.mgrid[0:36, 0:48]
-            shift = len(job) * 20 + ord(job[-1]) % 32
-            for name, factors in {"content": (5, 3, 2), "style": (40, 90, 17)}.items():
-                bands = [(factor * rows + (9 - factor) * columns + shift) % 256
-                         for factor in factors]  # fmt: skip
-                Image.fromarray(np.stack(bands, axis=-1).astype(np.uint8)).save(
-                    made / f"{name}.jpg"
-                )
+            made = self.make(job)
             self.dropped[job] = _digest(made / "content.jpg")
             made.rename(self.inbox / job)
+
+    def make(self, job: str) -> Path:
+        """A folder with such a pair, elsewhere."""
+        made = self.root / "made" / job
+        made.mkdir(parents=True)
+        rows, columns = np.mgrid[0:36, 0:48]
+        shift = len(job) * 20 + ord(job[-1]) % 32
+        for name, factors in {"content": (5, 3, 2), "style": (40, 90, 17)}.items():
+            bands = [(factor * rows + (9 - factor) * columns + shift) % 256 for factor in factors]
+            Image.fromarray(np.stack(bands, axis=-1).astype(np.uint8)).save(made / f"{name}.jpg")
+        return made
+
+    def drop_slowly(self, job: str, between: Callable[[], object]) -> None:
+        """Write a pair there, half of its photograph, then the rest; between them do that."""
+        made, folder = self.make(job), self.inbox / job
+        whole = (made / "content.jpg").read_bytes()
+        folder.mkdir()
+        shutil.copy(made / "style.jpg", folder)
+        with (folder / "content.jpg").open("wb", buffering=0) as writer:
+            writer.write(whole[: len(whole) // 2])
+            between()
+            writer.write(whole[len(whole) // 2 :])
+        self.dropped[job] = hashlib.sha256(whole).hexdigest()
 
     def pictures(self) -> Bytes:
         """The painted pictures that people see."""

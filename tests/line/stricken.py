@@ -1,7 +1,7 @@
 """A daemon that is struck at a named step of the line: `python -m tests.line.stricken`.
 
 What is to befall it, a Plan, stands as JSON in the environment variable STRICKEN, which its worker
-inherits. The product knows nothing of it: functions are wrapped here, in both processes.
+and its intake inherit. The product knows nothing of it: functions are wrapped here, in each.
 """
 
 import json
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import wraps
+from functools import partial, wraps
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,9 @@ from stylewatch_daemon.execute import memo, worker
 from stylewatch_daemon.execute.contract import Event, Order, Started
 from stylewatch_daemon.execute.local import Local
 from stylewatch_daemon.inbox import Inbox
+from stylewatch_daemon.intake.contract import Begun, Question, Verdict
+from stylewatch_daemon.intake.process import NAME as INTAKE
+from stylewatch_daemon.intake.process import Intake
 from stylewatch_daemon.ledger_writer import LedgerWriter
 from stylewatch_daemon.line import Line
 from stylewatch_daemon.outbox import RECEIPT, Outbox
@@ -41,6 +44,7 @@ VARIABLE = "STRICKEN"
 LITTLE = 500
 """Bytes; no checkpoint is smaller."""
 
+Where = Literal["supervisor", "worker", "intake"]
 DEADLY = "deadly"
 """A job of this name kills every worker that paints it."""
 
@@ -55,8 +59,8 @@ class Plan:
     step: str = ""
     nth: int = 1
     fault: str = ""
-    """`kill supervisor`, `kill worker`, `kill both`, `stop worker`, `fill NAME`, `lock NAME`,
-    `limit files`."""
+    """`kill supervisor`, `kill worker`, `kill both` (of these), `kill intake`, `stop worker`,
+    `fill NAME`, `lock NAME`, `limit files`."""
     step_timeout_s: float | None = None
     rescan_s: float = 1.0
 
@@ -84,7 +88,7 @@ class Plan:
                 command, env=environment, stdout=said, stderr=said, cwd=Path(__file__).parents[2]
             )
 
-    def reach(self, step: str, in_worker: bool = False) -> None:
+    def reach(self, step: str, where: Where = "supervisor") -> None:
         """Write down that `step` was made, and strike if it is time."""
         root = Path(self.root)
         with (root / "steps").open("a", encoding="utf-8") as file:
@@ -92,9 +96,9 @@ class Plan:
         made = (root / "steps").read_text(encoding="utf-8").splitlines().count(step)
         if step == self.step and made >= self.nth and not (root / "struck").exists():
             (root / "struck").touch()
-            self._strike(in_worker)
+            self._strike(where)
 
-    def _strike(self, in_worker: bool) -> None:
+    def _strike(self, where: Where) -> None:
         what, whom = self.fault.split()
         if what == "fill":
             fill_up(Path(self.root) / whom)
@@ -104,10 +108,10 @@ class Plan:
             _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (LITTLE, most))
         elif what == "stop":
-            for child in active_children():
-                os.kill(child.pid or 0, signal.SIGSTOP)
+            for pid in _children("worker"):
+                os.kill(pid, signal.SIGSTOP)
         else:
-            for victim in _victims(whom, in_worker):
+            for victim in _victims(whom, where):
                 os.kill(victim, signal.SIGKILL)
 
 
@@ -116,12 +120,19 @@ def remount(disk: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
 
 
-def _victims(whom: str, in_worker: bool) -> Iterator[int]:
+def _children(whom: str) -> list[int]:
+    """The worker, or the intake process, as far as there is one."""
+    is_intake = whom == "intake"
+    return [one.pid or 0 for one in active_children() if (one.name == INTAKE) == is_intake]
+
+
+def _victims(whom: str, where: Where) -> Iterator[int]:
     """Whom to kill, this very process last."""
-    ours = "worker" if in_worker else "supervisor"
-    if whom != ours:
-        yield from [os.getppid()] if in_worker else [child.pid or 0 for child in active_children()]
-    if whom in ("both", ours):
+    doomed = ("supervisor", "worker") if whom == "both" else (whom,)
+    for one in doomed:
+        if one != where:
+            yield from [os.getppid()] if one == "supervisor" else _children(one)
+    if where in doomed:
         yield os.getpid()
 
 
@@ -184,7 +195,9 @@ def _wrap_supervisor(plan: Plan) -> None:
     _after(Outbox, "archive", lambda *_: plan.reach("archived"))
     _after(LedgerWriter, "change", changed)
     _after(State, "finish", lambda *_: plan.reach("job folder removed"))
-    _before(Claimer, "_let_go", lambda *_: plan.reach("claimed"))
+    _after(Claimer, "_commit", lambda *_: plan.reach("claimed"))
+    _before(Claimer, "_let_go", lambda *_: plan.reach("judged"))
+    _after(Claimer, "_let_go", lambda *_: plan.reach("let go"))
     _after(again, "_copy", lambda *_: plan.reach("retry copied"))
     _after(again, "save", lambda *_: plan.reach("retry whole"))
     _before(again, "wishes", lambda *_: plan.reach("retry taken"))
@@ -195,11 +208,11 @@ def _wrap_worker(plan: Plan) -> None:
     def staged(staging: Path, name: str, content: bytes) -> None:
         kinds = {"stages": "stage", "final.png": "final", RECEIPT: "receipt"}
         if kind := kinds.get(name.partition("/")[0]):
-            plan.reach(f"{kind} staged", in_worker=True)
+            plan.reach(f"{kind} staged", "worker")
 
     _after(outbox, "stage", staged)
-    _before(memo, "save", lambda *_: plan.reach("checkpoint begun", in_worker=True))
-    _after(memo, "save", lambda *_: plan.reach("checkpoint kept", in_worker=True))
+    _before(memo, "save", lambda *_: plan.reach("checkpoint begun", "worker"))
+    _after(memo, "save", lambda *_: plan.reach("checkpoint kept", "worker"))
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
@@ -212,11 +225,25 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     yield from worker.work(order, wish)
 
 
+def look(question: Question) -> Iterator[Begun | Verdict]:
+    """What intake does: as ever, but that it may be struck."""
+    from stylewatch_daemon.intake.examine import examine  # heavy, and for that process alone
+
+    plan = Plan(**json.loads(os.environ[VARIABLE]))
+    plan.reach("asked", "intake")
+    for said in examine(question):
+        if not isinstance(said, Begun):
+            plan.reach("looked at", "intake")
+        yield said
+        plan.reach("decoding" if isinstance(said, Begun) else "answered", "intake")
+
+
 def main() -> int:
     """Run, and be struck; the exit code of the run."""
     plan = Plan(**json.loads(os.environ[VARIABLE]))
     _wrap_supervisor(plan)
     settings = plan.settings()
+    vars(service)["Intake"] = partial(Intake, look="tests.line.stricken:look")
     local = Local(settings.state / "worker.lock", "tests.line.stricken:work")
     run = service.once if plan.mode == "once" else service.watch
     try:

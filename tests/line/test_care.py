@@ -16,6 +16,8 @@ from stylewatch_daemon.service import once, watch
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.state import State
 
+pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:

@@ -85,6 +85,7 @@ def test_a_pause_does_not_keep_a_job_from_being_cancelled(
     assert call(["pause"]) == 0
     assert call([*PAIR, "--steps", "3"]) == 0
     until(lambda: place.published["waiting"] == ["sea-wave"])
+    until(lambda: not place.is_held("sea-wave"))
     lines(capfd)
     assert call(["cancel", "sea-wave"]) == 0
     assert lines(capfd)[0].startswith("cancelled: what was dropped lies in ")

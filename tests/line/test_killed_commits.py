@@ -13,8 +13,9 @@ from stylewatch_daemon.ledger import reading
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
+from tests.daemon.lookers import nodding
 from tests.daemon.painters import Painter
-from stylewatch_daemon import ledger_writer
+from stylewatch_daemon import ledger_writer, service
 from stylewatch_daemon.service import InboxSettings, ServiceSettings, once
 
 root, after, deadly = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -29,7 +30,7 @@ def commit(connection):
     if made == deadly:
         os.kill(os.getpid(), signal.SIGKILL)
 
-ledger_writer.commit = commit
+ledger_writer.commit, service.Intake = commit, nodding
 inboxes = (InboxSettings(root / "in", root / "out"),)
 sys.exit(once(ServiceSettings(inboxes, root / "state", quiet_s=0), executor=Painter()).exit_code)
 """

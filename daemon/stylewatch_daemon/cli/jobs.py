@@ -56,6 +56,8 @@ def _cancelled(entry: Entry) -> str:
     if entry.state == "cancelled":
         folder = shown(Path(entry.outbox, entry.refused_as or ""))
         return f"cancelled: what was dropped lies in {folder}"
+    if entry.state == "claimed":
+        return f"cancelling: {called(entry)} ends once it is taken"
     return f"cancelling: {called(entry)} ends after the step that is being made"
 
 

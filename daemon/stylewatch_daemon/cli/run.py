@@ -80,6 +80,7 @@ def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceS
         state=settings.state.path,
         quiet_s=settings.watch.quiet_s,
         rescan_s=settings.watch.rescan_s,
+        truncated_s=settings.watch.truncated_s,
         polling=settings.watch.polling,
         ignore=settings.watch.ignore,
         default_style=settings.pairing.default_style,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from stylewatch_daemon.cli import control
+from stylewatch_daemon.cli import control, jobs
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.journal import Attempt, JobState
 from stylewatch_daemon.ledger import FILE_NAME, Entry
@@ -74,3 +74,13 @@ def test_a_daemon_that_is_busy_is_not_waited_for_without_end(
     with FileLock(tmp_path / "lock"):
         assert call([verb, "holiday", "--state", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("asked; the daemon has not answered yet")
+
+
+def test_what_is_being_taken_is_cancelled_once_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "is_gone", lambda request: True)
+    entered(tmp_path, "claimed")
+    with FileLock(tmp_path / "lock"):
+        assert call(["cancel", "holiday", "--state", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "cancelling: holiday ends once it is taken\n"

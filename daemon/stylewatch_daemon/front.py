@@ -1,0 +1,131 @@
+"""The front half of the line: inboxes are looked at, pairs claimed, and pictures looked at."""
+
+from collections.abc import Callable
+
+from stylewatch_daemon.claim import Claimer
+from stylewatch_daemon.inbox import Inbox
+from stylewatch_daemon.intake.contract import Looker
+from stylewatch_daemon.job import Incomplete
+from stylewatch_daemon.job_settings import wishes
+from stylewatch_daemon.journal import File, Journal
+from stylewatch_daemon.reception import Reception
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.state import State
+
+STRETCH = 0.1
+"""Seconds for which pairs are claimed before something else has its turn."""
+
+
+class Front:
+    """Takes pairs into `state` by `settings`; `clock` is monotonic, in seconds."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        state: State,
+        intake: Looker,
+        reporter: Reporter,
+        clock: Callable[[], float],
+    ) -> None:
+        self._state, self._reporter, self._clock = state, reporter, clock
+        self._claimer = Claimer(state, lambda job_file: wishes(self._settings, job_file))
+        self._reception = Reception(self._claimer, intake, reporter, self._await_rest)
+        self.inboxes: list[Inbox] = []
+        self.settled = True
+        self.look_took = 0.0
+        """Seconds that the last look took, and what followed from it."""
+        self._looked = -float("inf")
+        self.renew(settings)
+
+    def renew(self, settings: ServiceSettings) -> None:
+        """Go on by other `settings`."""
+        self._settings = settings
+        self._state.ledger.withdraw_all_but(str(one.path) for one in settings.inboxes)
+        self.inboxes = [
+            Inbox(one, settings, self._claimer, self._reporter, self._clock)
+            for one in settings.inboxes
+        ]
+
+    def recover(self) -> None:
+        """Take up what was cut off."""
+        for what, why in self._claimer.recover().items():
+            self._reporter.paused(what, why)
+        for job in self._claimer.held.values():
+            self._reception.receive(job)
+
+    def look(self) -> None:
+        """Look at the inboxes once."""
+        began = self._clock()
+        settled = [inbox.look() for inbox in self.inboxes]
+        self.settled = all(settled)
+        self._looked = self._clock()
+        self.look_took = self._looked - began
+
+    def looked_for(self) -> float:
+        """Seconds since the last look."""
+        return self._clock() - self._looked
+
+    def enter(self) -> None:
+        """Enter what the last look showed to be complete, to be claimed."""
+        self._reception.go_on()
+        before, began = self.incomplete(), self._clock()
+        for inbox in self.inboxes:
+            inbox.enter()
+        self.look_took += self._clock() - began
+        if self.incomplete() != before:
+            self._reporter.incomplete(self.incomplete())
+
+    def claim(self) -> int:
+        """Claim what was entered, inboxes in turn, for a moment, and ask intake; how many."""
+        until, claimed = self._clock() + STRETCH, 0
+        while (claiming := self._claimable()) and self._clock() < until:
+            for inbox in claiming:
+                if taken := inbox.claim():
+                    self._reception.receive(taken[0], for_good=taken[1])
+                    claimed += 1
+            self._reception.ask(self._settings.max_pixels)
+        return claimed
+
+    def hear(self) -> list[str]:
+        """Do what intake says of what was claimed, and ask it about more; the ids of these jobs."""
+        heard: list[str] = []
+        try:
+            heard = self._reception.hear()
+        except OSError as error:  # what was claimed is safe, and the ledger is told later
+            self._reporter.paused("the ledger", str(error))
+        self._reception.ask(self._settings.max_pixels)
+        return heard
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is more that could be claimed now."""
+        return bool(self._claimable())
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether intake has something to say, sooner or later."""
+        return self._reception.is_waiting
+
+    @property
+    def awaits_rest(self) -> bool:
+        """Whether a picture ends too early, and may still be on its way."""
+        return any(inbox.awaits_rest for inbox in self.inboxes)
+
+    def incomplete(self) -> list[Incomplete]:
+        """What waits for another half."""
+        return [one for inbox in self.inboxes for one in inbox.incomplete]
+
+    def untaken(self) -> tuple[str, ...]:
+        """The names of the pairs that are complete, and do not queue yet."""
+        held = (job.name for job in self._claimer.held.values())
+        return (*held, *(name for inbox in self.inboxes for name in inbox.unclaimed()))
+
+    def _claimable(self) -> list[Inbox]:
+        return [one for one in self.inboxes if one.claimable and self._reception.has_room(one.path)]
+
+    def _await_rest(self, job: Journal, file: File) -> None:
+        self.settled = False  # so that it is looked at again soon, whatever else happens
+        for inbox in self.inboxes:
+            if inbox.path == job.inbox:
+                inbox.await_rest(file.source, file.look)

@@ -1,0 +1,81 @@
+"""The inside of the intake process: takes questions from a pipe, sends what it finds back.
+
+What it decodes is hostile: its memory has a limit, it can leave no large file, and it leaves at
+once when the supervisor is gone.
+"""
+
+import os
+import resource
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from stylewatch_daemon.intake.contract import Begun, Question, Verdict
+
+PER_PIXEL = 16
+"""Bytes of memory for each pixel that is let in: planes, their copies, a decoder's own."""
+
+BESIDE = 1 << 30
+"""Bytes of memory beside that: the file itself, up to 512 MiB, and decoders that are wasteful."""
+
+LARGEST = 4 << 20
+"""Bytes of the largest file that it may write; thumbnails are much smaller."""
+
+Examine = Callable[[Question], Iterator[Begun | Verdict]]
+
+
+def serve(pipe: Connection, look: str) -> None:
+    """Answer with `look` (`module:function`) what comes through `pipe` until that closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    examine: Examine = resolve_name(look)
+    limit(resource.RLIMIT_CORE, 0)
+    limit(resource.RLIMIT_FSIZE, LARGEST)
+    base = _address_space()
+    while (question := _receive(pipe)) is not None:
+        limit(resource.RLIMIT_AS, base + BESIDE + PER_PIXEL * question.max_pixels)
+        for said in examine(question):
+            _send(pipe, said)
+
+
+def limit(what: int, most: int) -> None:
+    """Let this process take no more than `most` of a resource."""
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _address_space() -> int:
+    """Bytes that are taken already, by libraries and their threads; 0 where nobody says."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _receive(pipe: Connection) -> Any:
+    """The next question; None when there will be none."""
+    try:
+        return pipe.recv()
+    except (EOFError, ConnectionError):
+        return None
+
+
+def _send(pipe: Connection, said: Begun | Verdict) -> None:
+    try:
+        pipe.send(said)
+    except ConnectionError:
+        raise SystemExit(1) from None  # there is nobody to look for
+
+
+def _leave_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,91 @@
+"""Looks at the pictures of a job as the painter will: decodes them, hashes them, makes them small.
+
+Pillow and NumPy are loaded with this module, so it is for a child process; torch is not.
+"""
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stylewatch_daemon.intake import thumbs
+from stylewatch_daemon.intake.contract import Begun, CutOff, Fine, Question, Refused, Seen, Verdict
+from stylewatch_daemon.intake.whole import is_cut_off
+from stylewatch_painter.convert import to_floats
+from stylewatch_painter.decode import Raster, decoded, decoding
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.image import file_bytes
+
+REMEMBERED = 64
+"""How many of the pictures that were seen last are known again by their digests: an album's style
+comes with each of its jobs."""
+
+_OUR_LIMITS = (Image.DecompressionBombError, ImportError, MemoryError)
+"""What keeps a picture from being decoded, however much of it is still to come."""
+
+_known: OrderedDict[tuple[str, int], tuple[int, int]] = OrderedDict()
+
+
+def examine(question: Question) -> Iterator[Begun | Verdict]:
+    """A Begun for each picture as it is opened, and the verdict, last."""
+    pictures = []
+    for path in question.files:
+        yield Begun(question.job, path.name)
+        data: bytes | None = None
+        try:
+            data = file_bytes(path)
+            pictures.append(_seen(path.name, data, question))
+        except PictureError as error:
+            if _may_grow(path, data, error):
+                yield CutOff(question.job, path.name, str(error))
+            else:
+                yield Refused(question.job, str(error))
+            return
+    yield Fine(question.job, tuple(pictures))
+
+
+def _seen(name: str, data: bytes, question: Question) -> Seen:
+    """What the picture in `data` is; raises PictureError where it cannot be painted."""
+    digest = hashlib.sha256(data).hexdigest()
+    key, thumb = (digest, question.max_pixels), thumbs.path_of(question.thumbs, digest)
+    if key in _known and thumb.exists():
+        _known.move_to_end(key)
+        return Seen(name, digest, _known[key])
+    with decoding(name, data):
+        raster = decoded(data, question.max_pixels)
+        size = raster.image.size
+        pixels, _, _ = to_floats(_small(raster))  # in its right colours, and on white
+    _leave(Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8)), thumb)
+    _known[key] = size
+    if len(_known) > REMEMBERED:
+        _known.popitem(last=False)
+    return Seen(name, digest, size)
+
+
+def _small(raster: Raster) -> Raster:
+    small = raster.image.copy()
+    small.thumbnail((thumbs.SIDE, thumbs.SIDE))
+    return replace(raster, image=small)
+
+
+def _leave(image: Image.Image, path: Path) -> None:
+    """Write a thumbnail; on a full disk there is none."""
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        image.save(half, "JPEG", quality=85)
+        half.replace(path)
+
+
+def _may_grow(path: Path, data: bytes | None, error: PictureError) -> bool:
+    """Whether it is for want of its end that a picture cannot be painted."""
+    if data is None:  # it could not even be read, and may be empty
+        return path.is_file() and path.stat().st_size == 0
+    cause = error.__cause__
+    return cause is not None and not isinstance(cause, _OUR_LIMITS) and is_cut_off(data)

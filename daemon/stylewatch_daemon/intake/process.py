@@ -1,0 +1,186 @@
+"""The supervisor's side of intake: a child process that lives while there is something to look at.
+
+A thread of its own asks the child one question at a time, so that a child that dies or hangs is
+laid to the charge of one picture. Such a question is asked once more, behind all others. Workers
+look at pictures too, so nothing has to wait where no child can be had.
+"""
+
+import signal
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pkgutil import resolve_name
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from stylewatch_daemon.intake.contract import Begun, Fine, Question, Refused, Verdict
+
+LOOK = "stylewatch_daemon.intake.examine:examine"
+_SERVE = "stylewatch_daemon.intake.child:serve"
+
+NAME = "intake"
+"""What the process and the thread are called."""
+
+TRIES = 2
+"""How often a picture is looked at that ends the child, or keeps it too long."""
+
+SECONDS = 30.0
+"""How long a picture may be looked at; the largest take a few."""
+
+LEAVE_WITHIN = 2.0
+"""Seconds that an idle child gets to leave before it is killed."""
+
+
+AGAIN_AFTER = 1.0
+"""Seconds after which a child is started that could not be."""
+
+
+class Intake:
+    """Answers questions with `look` (`module:function`), which runs in the child.
+
+    `wake` is called, from the thread, when there is a verdict. A picture may take `seconds`.
+    After `idle_s` without a question the child is let go.
+    """
+
+    def __init__(
+        self,
+        wake: Callable[[], object],
+        idle_s: float = 60.0,
+        look: str = LOOK,
+        seconds: float = SECONDS,
+    ) -> None:
+        self._wake, self._idle_s, self._look, self._seconds = wake, idle_s, look, seconds
+        self._questions: SimpleQueue[Question | None] = SimpleQueue()
+        self._answers: SimpleQueue[Verdict] = SimpleQueue()
+        self._tried: Counter[str] = Counter()
+        self._closing, self._close = Pipe(duplex=False)
+        self._thread: Thread | None = None
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    def ask(self, question: Question) -> None:
+        """Have the question answered, behind those that were asked before."""
+        if self._thread is None:
+            self._thread = Thread(target=self._go, name=NAME, daemon=True)
+            self._thread.start()
+        self._questions.put(question)
+
+    def verdicts(self) -> list[Verdict]:
+        """What has been answered since this was last called."""
+        found = []
+        while not self._answers.empty():  # we alone take from it
+            found.append(self._answers.get())
+        return found
+
+    def close(self) -> None:
+        """Let the child go at once; what was not answered never is."""
+        self._close.close()
+        self._questions.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def _go(self) -> None:
+        """Answer one question after the other; all that belongs to the child is this thread's."""
+        while True:
+            idle_s = None if self._process is None else self._idle_s
+            try:
+                question = self._questions.get(timeout=idle_s)
+            except Empty:
+                self._let_go()
+                continue
+            if question is None or not self._is_answered(question):
+                self._let_go()
+                return
+
+    def _is_answered(self, question: Question) -> bool:
+        """Answer, or put it behind the others; False where we were closed meanwhile."""
+        before = self._process
+        try:
+            process, pipe = self._ready()
+        except OSError:  # this machine has no process to spare now
+            self._questions.put(question)
+            return not wait([self._closing], AGAIN_AFTER)
+        opened, said = self._hear(question, process, pipe)
+        if said is None:
+            return False
+        if not isinstance(said, str):
+            self._answer(said)
+            return True
+        self._kill()
+        if opened or process is not before:  # else it died while it was idle
+            self._tried[question.job] += 1
+        if self._tried[question.job] < TRIES:
+            self._questions.put(question)
+        elif opened:
+            again = "make it smaller, or save it as PNG or JPEG"
+            self._answer(Refused(question.job, f"{opened} {said}, {TRIES} times: {again}"))
+        else:  # no child gets as far as to open a file: the worker is to see what it is
+            self._answer(Fine(question.job, ()))
+        return True
+
+    def _hear(
+        self, question: Question, process: BaseProcess, pipe: Connection
+    ) -> tuple[str, Verdict | str | None]:
+        """The file that was opened last, and the verdict.
+
+        In its place stands what went wrong, in words, or None where we were closed meanwhile.
+        """
+        opened = ""
+        try:
+            pipe.send(question)
+            while ready := wait([pipe, process.sentinel, self._closing], self._seconds):
+                if self._closing in ready:
+                    return opened, None
+                said = pipe.recv()
+                if not isinstance(said, Begun):
+                    return opened, said
+                opened = said.name
+        except (EOFError, OSError):
+            process.join(LEAVE_WITHIN)
+            return opened, f"ended the process that decodes pictures ({_cause(process)})"
+        return opened, f"took longer than {self._seconds:.0f} s to decode"
+
+    def _answer(self, verdict: Verdict) -> None:
+        del self._tried[verdict.job]
+        self._answers.put(verdict)
+        self._wake()
+
+    def _ready(self) -> tuple[BaseProcess, Connection]:
+        if self._process is None or self._pipe is None or not self._process.is_alive():
+            self._kill()
+            spawn = get_context("spawn")
+            ours, theirs = spawn.Pipe()
+            process = spawn.Process(target=_enter, name=NAME, args=(theirs, self._look))
+            process.start()
+            theirs.close()
+            self._process, self._pipe = process, ours
+        return self._process, self._pipe
+
+    def _let_go(self) -> None:
+        """Have an idle child leave; one that is at work is killed."""
+        if self._process is not None and self._pipe is not None:
+            self._pipe.close()
+            if not wait([self._closing], 0):
+                self._process.join(LEAVE_WITHIN)
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._process is not None and self._pipe is not None:
+            self._process.kill()
+            self._process.join()
+            self._pipe.close()
+        self._process = self._pipe = None
+
+
+def _enter(pipe: Connection, look: str) -> None:
+    """The child's door; what lies behind it is heavy, and is loaded there only."""
+    resolve_name(_SERVE)(pipe, look)
+
+
+def _cause(process: BaseProcess) -> str:
+    code = process.exitcode
+    if code == -signal.SIGKILL:
+        return "signal 9, often for want of memory"
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

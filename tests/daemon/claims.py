@@ -1,0 +1,79 @@
+"""An inbox that pairs are claimed from, with a state folder, on as many mounts as is wanted."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import mounts, take, tree
+
+from stylewatch_daemon.claim import Claimer, Terms
+from stylewatch_daemon.job import Pair
+from stylewatch_daemon.journal import Journal
+from stylewatch_daemon.pair import pair
+from stylewatch_daemon.scan import scan
+from stylewatch_daemon.state import State
+
+JOB = ("trip/content.jpg", "trip/style.jpg", "trip/job.yaml")
+
+
+class Place:
+    """An inbox with a state folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.inbox, self.outbox = root / "in", root / "out"
+        self.state = State(root / "state")
+        self.state.make()
+        self.inbox.mkdir(parents=True, exist_ok=True)
+
+    def pairs(self) -> tuple[Pair, ...]:
+        return pair(self.inbox, scan(self.inbox).files, {}).complete
+
+    def take(self, after: str = "archive", job_id: str = "1") -> Journal:
+        """Claim the one pair, which can be painted."""
+        (one,) = self.pairs()
+        return take(self.state, one, scan(self.inbox).files, self.terms(after), job_id)
+
+    def hold(self, after: str = "archive") -> tuple[Claimer, Journal]:
+        """Claim the one pair, of which nobody knows yet what it is."""
+        (one,), claimer = self.pairs(), Claimer(self.state)
+        return claimer, claimer.take(one, scan(self.inbox).files, self.terms(after), "1")
+
+    def terms(self, after: str = "archive") -> Terms:
+        return Terms(self.inbox, self.outbox, after)
+
+    def start(self) -> Claimer:
+        """A new start of the daemon, which finds what was held to be fine."""
+        self.state.close()
+        self.state.tidy()
+        claimer = Claimer(self.state)
+        claimer.recover()
+        for job in claimer.held.values():
+            claimer.accept(job, ())
+        return claimer
+
+    def held(self) -> list[dict[str, str]]:
+        """The files of each job that is ours."""
+        return [tree(folder / "files") for folder in sorted(self.state.jobs.iterdir())]
+
+    def taken(self) -> dict[str, str]:
+        """All files that were taken, wherever they are."""
+        return tree(self.state.claims) | tree(self.state.jobs) | tree(self.state.trash)
+
+    def mounts(self) -> AbstractContextManager[None]:
+        return mounts(self.inbox, self.state.root)
+
+
+Layout = Callable[[Place], AbstractContextManager[None]]
+TAKEN = {name.removeprefix("trip/"): name for name in JOB}
+
+
+def one_mount(place: Place) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def two_mounts(place: Place) -> AbstractContextManager[None]:
+    return place.mounts()
+
+
+BOTH = pytest.mark.parametrize("layout", [one_mount, two_mounts])

@@ -1,0 +1,173 @@
+"""A real child is asked, replaced when it dies or hangs, and let go when nothing is asked."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import active_children
+from pathlib import Path
+from threading import Semaphore
+
+import pytest
+from tests.daemon.intake.files import endless_gif, made
+from tests.daemon.intake.looks import LOOK
+
+from stylewatch_daemon.intake.contract import CutOff, Fine, Question, Refused, Verdict
+from stylewatch_daemon.intake.process import NAME, Intake
+
+
+class Asking:
+    """An intake, and one who waits for what it says."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.woken, self.intakes = root, Semaphore(0), list[Intake]()
+
+    def start(self, idle_s: float = 60.0, seconds: float = 60.0, look: str = LOOK) -> Intake:
+        self.intakes.append(Intake(self.woken.release, idle_s, look, seconds))
+        return self.intakes[-1]
+
+    def ask(self, *names: str) -> None:
+        """Ask about a job for each picture, called like it."""
+        for name in names:
+            path = self.root / f"{name}.jpg"
+            self.intakes[-1].ask(Question(name, (path,), 1000, self.root / "thumbs"))
+
+    def hear(self, count: int) -> list[Verdict]:
+        """The next verdicts, as they come."""
+        for _ in range(count):
+            assert self.woken.acquire(timeout=60)
+        return self.intakes[-1].verdicts()
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[Asking]:
+    asking = Asking(tmp_path)
+    yield asking
+    for intake in asking.intakes:
+        intake.close()
+    assert children() == []
+    assert NAME not in {thread.name for thread in threading.enumerate()}
+
+
+def children() -> list[int]:
+    return [child.pid or 0 for child in active_children() if child.name == NAME]
+
+
+def test_real_pictures_are_looked_at_and_the_next_ones_by_the_same_child(asking: Asking) -> None:
+    intake = asking.start(look="stylewatch_daemon.intake.examine:examine")
+    for name, data in {"a": made("png"), "b": made("png")[:99], "c": endless_gif(9)}.items():
+        (asking.root / f"{name}.jpg").write_bytes(data)
+    assert intake.verdicts() == []
+    assert children() == []
+    asking.ask("a", "b", "c", "not there")
+    first, second, third, fourth = asking.hear(4)
+    assert isinstance(first, Fine)
+    assert isinstance(second, CutOff)
+    assert isinstance(third, Fine)
+    assert isinstance(fourth, Refused)
+    assert len(children()) == 1
+    assert intake.verdicts() == []
+
+
+@pytest.mark.parametrize("fault", ["deadly once", "endless once"])
+def test_a_child_that_dies_or_hangs_is_replaced_and_the_picture_comes_last(
+    fault: str, asking: Asking
+) -> None:
+    asking.start(seconds=5.0 if fault == "endless once" else 60.0)
+    asking.ask("a", fault, "b")
+    assert [one.job for one in asking.hear(3)] == ["a", "b", fault]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [("deadly", "signal 9"), ("endless", "took longer than 3 s"), ("wasteful", "exit code 1")],
+)
+def test_a_picture_that_does_so_twice_is_refused_and_no_other(
+    fault: str, why: str, asking: Asking
+) -> None:
+    asking.start(seconds=3.0 if fault == "endless" else 60.0)
+    asking.ask("a", fault, "b")
+    *others, last = asking.hear(3)
+    assert others == [Fine("a", ()), Fine("b", ())]
+    assert isinstance(last, Refused)
+    assert why in last.reason
+    assert last.reason.startswith(f"{fault}.jpg ")
+    assert "2 times" in last.reason
+
+
+def test_it_can_leave_no_large_file(asking: Asking) -> None:
+    asking.start()
+    asking.ask("large")
+    assert isinstance(asking.hear(1)[0], Refused)
+    assert (asking.root / "large.filled").stat().st_size < 16 << 20
+
+
+def test_an_idle_child_is_let_go_and_the_next_question_gets_another(asking: Asking) -> None:
+    asking.start(idle_s=0.05)
+    asking.ask("a")
+    asking.hear(1)
+    while children():
+        time.sleep(0.01)
+    asking.ask("b")
+    assert asking.hear(1) == [Fine("b", ())]
+
+
+def test_a_child_that_dies_while_it_is_idle_is_laid_to_nobodys_charge(asking: Asking) -> None:
+    asking.start()
+    asking.ask("a")
+    asking.hear(1)
+    (child,) = children()
+    os.kill(child, signal.SIGKILL)
+    asking.ask("deadly once")
+    assert asking.hear(1) == [Fine("deadly once", ())]
+
+
+def test_where_no_child_comes_to_anything_pictures_are_let_through(asking: Asking) -> None:
+    asking.start(look="no_such_module:look")
+    asking.ask("a")
+    assert asking.hear(1) == [Fine("a", ())]
+
+
+def test_signals_are_for_the_supervisor_alone(asking: Asking) -> None:
+    asking.start()
+    asking.ask("a")
+    asking.hear(1)
+    (child,) = children()
+    os.kill(child, signal.SIGTERM)
+    os.kill(child, signal.SIGINT)
+    asking.ask("b")
+    asking.hear(1)
+    assert children() == [child]
+
+
+def test_it_closes_at_once_whatever_is_being_looked_at(asking: Asking) -> None:
+    intake = asking.start()
+    asking.ask("endless", "b")
+    while not children():
+        time.sleep(0.01)
+    intake.close()
+    assert intake.verdicts() == []
+    assert children() == []
+
+
+def test_one_that_was_never_asked_closes_too(asking: Asking) -> None:
+    asking.start()
+
+
+def test_where_no_process_can_be_started_it_is_tried_again(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def too_many(*_: object) -> None:
+        tried.append(1)
+        monkeypatch.undo()
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("stylewatch_daemon.intake.process.AGAIN_AFTER", 0.01)
+    monkeypatch.setattr("stylewatch_daemon.intake.process.get_context", too_many)
+    asking.start()
+    asking.ask("a")
+    assert asking.hear(1) == [Fine("a", ())]
+    assert tried

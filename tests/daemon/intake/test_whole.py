@@ -1,0 +1,65 @@
+"""What ends too early is told from what is damaged, for every kind of picture."""
+
+import pytest
+from tests.daemon.intake.files import KINDS, made, png
+
+from stylewatch_daemon.intake.whole import is_cut_off
+from stylewatch_painter.decode import decoded, decoding
+from stylewatch_painter.errors import PictureError
+
+
+def can_be_read(data: bytes) -> bool:
+    try:
+        with decoding("it", data):
+            decoded(data, 1000)
+    except PictureError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_is_cut_off_wherever_it_is_cut(kind: str) -> None:
+    whole = made(kind)
+    cuts = [whole[:length] for length in range(len(whole))]
+    unseen = [len(data) for data in cuts if not is_cut_off(data) and not can_be_read(data)]
+    assert unseen == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_picture_is_not_cut_off_nor_one_with_something_behind_it(kind: str) -> None:
+    assert not is_cut_off(made(kind))
+    assert not is_cut_off(made(kind) + made(kind))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
+def test_a_file_that_was_made_in_its_length_and_is_being_filled_is_cut_off(kind: str) -> None:
+    whole, length = made(kind), 9000
+    assert is_cut_off(bytes(length))
+    assert is_cut_off(whole[: len(whole) // 2].ljust(length, b"\0"))
+
+
+@pytest.mark.parametrize(
+    "text", [b"P1 2 2 1 0 1", b"P2\n# by hand\n2 2 9 1 2 3", b"P3 1 1 255 7 7", b"P4 9 2 \0\0\0"]
+)
+def test_plain_pictures_end_where_there_are_values_enough(text: bytes) -> None:
+    assert is_cut_off(text)
+    assert not is_cut_off(text + b" 1")
+    assert not can_be_read(text)
+    assert can_be_read(text + b" 1")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"this is no picture",
+        b"<html>",
+        b"\x7fELF" + bytes(100),
+        made("png").replace(b"IDAT", b"I\0AT"),
+        made("ppm").replace(b"13 9", b"13 x"),
+        b"\0\0\0\x04ftyp" + bytes(8),
+        png(9, 9),
+    ],
+)
+def test_what_is_damaged_or_something_else_is_not_cut_off(data: bytes) -> None:
+    assert not is_cut_off(data)
+    assert not can_be_read(data)

@@ -1,0 +1,46 @@
+"""An inbox, an outbox and a state folder for lines without processes of their own."""
+
+from pathlib import Path
+
+from tests.daemon.lookers import Nodding
+from tests.daemon.painters import Painter, go_on
+
+from stylewatch_daemon.bell import Bell
+from stylewatch_daemon.line import Line
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.state import State
+
+
+class Place:
+    """An inbox, an outbox and a state folder that lines come and go on."""
+
+    def __init__(self, root: Path) -> None:
+        self.inbox, self.outbox, self.painter = root / "in", root / "out", Painter()
+        self.intake = Nodding()
+        inboxes = (InboxSettings(self.inbox, self.outbox),)
+        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
+        self.state = State(root / "state")
+
+    def line(self, reporter: Reporter | None = None) -> Line:
+        """A new start of the daemon."""
+        self.painter.close()
+        self.state.close()
+        self.state.make()
+        self.state.tidy()
+        self.intake = Nodding(self.intake.says)
+        told = reporter or Reporter()
+        return Line(self.settings, self.state, self.painter, told, Bell(), self.intake)
+
+    def run(self) -> Line:
+        """All that lies there."""
+        line = self.line()
+        line.look()
+        line.look()
+        line.take()
+        go_on(line, again=False)
+        return line
+
+    @property
+    def status(self) -> str:
+        return (self.outbox / "_status.txt").read_text()

@@ -1,0 +1,80 @@
+"""What intake says of a pair becomes of it, without processes: refused, waited for, painted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import fill, tree
+from tests.daemon.lines import Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_what_intake_refuses_is_laid_out_and_never_painted(place: Place) -> None:
+    fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
+    place.intake.says = {"a/style": "style.jpg is no picture"}
+    line = place.run()
+    assert [one.kind for one in line.outcomes.values()] == ["refused", "done"]
+    assert [order.name for order in place.painter.orders] == ["b"]
+    assert tree(place.outbox)["_refused/a/reason.txt"] == "style.jpg is no picture\n"
+    assert tree(place.inbox) == {}
+
+
+def test_what_is_cut_off_is_given_back_told_and_looked_at_again_soon(place: Place) -> None:
+    place.settings = replace(place.settings, truncated_s=1000)
+    fill(place.inbox, "a/content.jpg", "a/style.jpg")
+    place.intake.says = {"a/content": "cut off"}
+    line = place.run()
+    assert not line.front.settled
+    assert line.front.awaits_rest
+    for _ in range(2):
+        line.look()
+        line.take()
+    assert "a: the rest of content.jpg" in place.status
+    assert len(tree(place.inbox)) == 2
+    (place.inbox / "a/content.jpg").write_text("the whole of it")
+    for _ in range(2):
+        line.look()
+        line.take()
+    assert not line.front.awaits_rest
+    job = line.next()
+    assert job is not None
+    assert place.state.job(job).content.read_text() == "the whole of it"
+
+
+def test_what_is_being_looked_at_waits_and_is_named(place: Place) -> None:
+    fill(place.inbox, "a/content.jpg", "a/style.jpg")
+    line = place.line()
+    place.intake.silent = True
+    line.look()
+    line.look()
+    line.take()
+    assert line.front.is_looking
+    assert line.next() is None
+    assert line.unbegun() == ("a",)
+    assert "Waiting their turn:\n  a" in place.status
+    line.renew(place.settings)
+    place.intake.silent = False
+    assert line.hear_intake()
+    assert not line.front.is_looking
+    assert line.next() is not None
+
+
+def test_what_is_cancelled_while_it_is_looked_at_ends_at_once_even_in_a_pause(place: Place) -> None:
+    fill(place.inbox, "a/content.jpg", "a/style.jpg")
+    line = place.line()
+    line.control.pause()
+    place.intake.silent = True
+    for _ in range(2):
+        line.look()
+        line.take()
+    (job_id,) = place.state.ledger.ids("claimed")
+    line.control.acts["cancel"](job_id)
+    assert place.state.ledger.counts()["waiting"] == 1
+    place.intake.silent = False
+    line.hear_intake()
+    assert place.state.ledger.counts()["cancelled"] == 1
+    assert tree(place.outbox)["_refused/a/reason.txt"] == "cancelled\n"
