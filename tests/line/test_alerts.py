@@ -67,6 +67,7 @@ class Troubled(Reporter):
         self.told.append(trouble)
 
 
+@pytest.mark.usefixtures("any_file_is_a_picture")
 def test_what_is_in_the_way_is_told_when_it_comes_and_when_it_goes(tmp_path: Path) -> None:
     fill(tmp_path / "in", "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
     inboxes = (InboxSettings(tmp_path / "in", tmp_path / "out"),)
