@@ -6,6 +6,7 @@ a link. A handle of a folder stays with the folder that it was opened for.
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -21,6 +22,10 @@ OnEntered = Callable[[int], object]
 """Told the handle of every folder on the way."""
 
 _HERE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+_RANDOM = 8
+_HALF = re.compile(rf"\.[0-9a-f]{{{2 * _RANDOM}}}\.tmp")
+"""What is not whole yet is called so."""
 
 
 @contextmanager
@@ -114,7 +119,7 @@ def beside(folder: int, name: str, *, lasting: bool = True) -> Iterator[Buffered
 
     The bytes of a `lasting` one are synced before; its name is once the folder is.
     """
-    temporary = f".{secrets.token_hex(8)}.tmp"
+    temporary = f".{secrets.token_hex(_RANDOM)}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
@@ -127,6 +132,18 @@ def beside(folder: int, name: str, *, lasting: bool = True) -> Iterator[Buffered
         with suppress(FileNotFoundError):
             os.unlink(temporary, dir_fd=folder)
         raise
+
+
+def sweep(folder: int) -> None:
+    """Remove what was cut off while it was written into an opened folder.
+
+    Someone else who writes there this very moment fails, and has to try again.
+    """
+    with os.scandir(folder) as files:
+        halves = [one.name for one in files if _HALF.fullmatch(one.name)]
+    for name in halves:
+        with suppress(OSError):  # gone, or a folder
+            os.unlink(name, dir_fd=folder)
 
 
 def discard(folder: int, name: str, trash: int) -> None:

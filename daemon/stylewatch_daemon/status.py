@@ -114,6 +114,8 @@ class Board:
         if text != self._shown and self._outbox.is_dir():
             written = f"stylewatch, {now:%Y-%m-%d %H:%M:%S} UTC\n\n{text}\n"
             with suppress(OSError), folders.opened(self._outbox) as folder:
+                if not self._shown:
+                    folders.sweep(folder)  # what one that was killed did not finish
                 # Not synced, as nothing depends on it after a power cut.
                 folders.write(folder, FILE_NAME, written.encode(errors="replace"), lasting=False)
                 self._sharing.file(folder, FILE_NAME)

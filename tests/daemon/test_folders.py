@@ -151,3 +151,13 @@ def test_a_folder_lasts_once_it_was_made(root: Path) -> None:
     with told_of_syncs() as told, folders.opened(root, "a/b", lambda handle: None):
         pass
     assert told == [("sync", str(root)), ("sync", f"{root}/a")]
+
+
+def test_what_was_cut_off_is_swept_and_nothing_else(root: Path) -> None:
+    fill(root, ".0123456789abcdef.tmp", ".0123456789abcdef.jpg", "0123456789abcdef.tmp", "deep/a")
+    (root / ".fedcba9876543210.tmp").mkdir()
+    with folders.opened(root) as folder:
+        folders.sweep(folder)
+    left = {path.name for path in root.rglob("*") if path.is_file()}
+    assert left == {".0123456789abcdef.jpg", "0123456789abcdef.tmp", "a"}
+    assert (root / ".fedcba9876543210.tmp").is_dir()

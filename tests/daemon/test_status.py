@@ -88,3 +88,10 @@ def test_the_status_is_whole_but_never_waits_for_the_disk(tmp_path: Path) -> Non
     with told_of_syncs() as told:
         Board(tmp_path).show(BUSY, NOON)
     assert told == [("rename", str(tmp_path / "_status.txt"))]
+
+
+def test_a_new_start_sweeps_what_the_last_one_did_not_finish(tmp_path: Path) -> None:
+    half = tmp_path / ".0123456789abcdef.tmp"
+    half.touch()
+    Board(tmp_path).show(Status(), datetime(2026, 1, 2, tzinfo=UTC))
+    assert not half.exists()

@@ -14,6 +14,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from stylewatch_daemon import wire
 from stylewatch_daemon.execute.contract import (
     Done,
     Event,
@@ -82,7 +83,7 @@ def _receive(orders: Connection) -> Any:
 
 def _send(orders: Connection, event: Event) -> None:
     try:
-        orders.send(event)
+        orders.send_bytes(wire.pack(event))
     except ConnectionError:
         raise SystemExit(1) from None  # there is nobody to paint for
 

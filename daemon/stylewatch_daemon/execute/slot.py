@@ -10,7 +10,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import get_args
 
+from stylewatch_daemon import wire
 from stylewatch_daemon.execute.contract import (
     Done,
     Event,
@@ -78,7 +80,11 @@ class Slot:
         """What came from the worker; where it is gone, that as well."""
         while self._process is not None:
             alive = self._process.is_alive()  # asked first: what it sent before it died is there
-            event = _receive(self._pipe)
+            try:
+                event = _receive(self._pipe)
+            except ValueError as error:
+                yield from self._gone(f"the worker process sent {error}")
+                return
             if event is None:
                 if not alive:
                     self._process.join()
@@ -154,9 +160,11 @@ def _memory(pid: int | None) -> int:
 
 
 def _receive(pipe: Connection | None) -> Event | None:
-    """The next event; None where there is none yet, or no more."""
+    """The next event; None where there is none yet, or no more. Raises ValueError for nonsense."""
     try:
-        event: Event | None = pipe.recv() if pipe is not None and pipe.poll() else None
+        if pipe is None or not pipe.poll():
+            return None
+        event: Event = wire.unpack(pipe.recv_bytes(wire.LONGEST), *get_args(Event))
     except (EOFError, OSError):
         return None
     return event

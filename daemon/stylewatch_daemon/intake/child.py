@@ -15,6 +15,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from stylewatch_daemon import wire
 from stylewatch_daemon.intake.contract import Begun, Question, Verdict
 
 PER_PIXEL = 16
@@ -69,7 +70,7 @@ def _receive(pipe: Connection) -> Any:
 
 def _send(pipe: Connection, said: Begun | Verdict) -> None:
     try:
-        pipe.send(said)
+        pipe.send_bytes(wire.pack(said))
     except ConnectionError:
         raise SystemExit(1) from None  # there is nobody to look for
 

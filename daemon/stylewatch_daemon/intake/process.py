@@ -14,7 +14,9 @@ from multiprocessing.process import BaseProcess
 from pkgutil import resolve_name
 from queue import Empty, SimpleQueue
 from threading import Thread
+from typing import get_args
 
+from stylewatch_daemon import wire
 from stylewatch_daemon.intake.contract import Begun, Fine, Question, Refused, Verdict
 
 LOOK = "stylewatch_daemon.intake.examine:examine"
@@ -133,10 +135,12 @@ class Intake:
             while ready := wait([pipe, process.sentinel, self._closing], self._seconds):
                 if self._closing in ready:
                     return opened, None
-                said = pipe.recv()
+                said = wire.unpack(pipe.recv_bytes(wire.LONGEST), Begun, *get_args(Verdict))
                 if not isinstance(said, Begun):
                     return opened, said
                 opened = said.name
+        except ValueError:
+            return opened, "made the process that decodes pictures talk nonsense"
         except (EOFError, OSError):
             process.join(LEAVE_WITHIN)
             return opened, f"ended the process that decodes pictures ({_cause(process)})"

@@ -7,12 +7,14 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
+from typing import get_args
 
 import pytest
 from tests.daemon.execute.works import WORK
 
+from stylewatch_daemon import wire
 from stylewatch_daemon.execute import child
-from stylewatch_daemon.execute.contract import Done, End, Order, Progress, Stopped
+from stylewatch_daemon.execute.contract import Done, End, Event, Order, Progress, Stopped
 from stylewatch_daemon.settings import JobSettings
 
 
@@ -35,6 +37,11 @@ def order(what: str) -> Order:
     return Order(what, JobSettings(), content=path, styles=(path,), staging=path)
 
 
+def received(pipe: Connection) -> Event:
+    event: Event = wire.unpack(pipe.recv_bytes(), *get_args(Event))
+    return event
+
+
 def serve(orders: Connection, lock: Path) -> None:
     with suppress(SystemExit):  # the end of the process, where this is one
         child.serve(orders, WORK, lock)
@@ -48,8 +55,8 @@ def test_it_leaves_when_the_pipe_closes(
     ours.send(order("paint"))
     serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
     serving.start()
-    assert isinstance(ours.recv(), Progress)
-    assert isinstance(ours.recv(), Done)
+    assert isinstance(received(ours), Progress)
+    assert isinstance(received(ours), Done)
     ours.close()
     serving.join()
 
@@ -62,8 +69,8 @@ def test_a_stop_that_comes_too_late_does_not_stop_the_next_order(
     ours.send(order("paint"))
     serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
     serving.start()
-    assert isinstance(ours.recv(), Progress)
-    assert isinstance(ours.recv(), Done)
+    assert isinstance(received(ours), Progress)
+    assert isinstance(received(ours), Done)
     ours.close()
     serving.join()
 
@@ -85,8 +92,8 @@ def test_an_order_ends_as_it_was_asked_to_last(
         ours.send(one)
     serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
     serving.start()
-    assert isinstance(ours.recv(), Progress)
-    assert ours.recv() == end
+    assert isinstance(received(ours), Progress)
+    assert received(ours) == end
     ours.close()
     serving.join()
 
@@ -98,6 +105,6 @@ def test_a_supervisor_that_goes_in_the_middle_stops_the_work(
     ours.send(order("until stopped"))
     serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
     serving.start()
-    assert isinstance(ours.recv(), Progress)
+    assert isinstance(received(ours), Progress)
     ours.close()
     serving.join()

@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 from tests.daemon.execute.listening import Listener
+from tests.daemon.execute.records import EVENTS, ORDER
 from tests.daemon.execute.works import WORK
 
 from stylewatch_daemon.execute import contract
@@ -17,37 +18,13 @@ from stylewatch_daemon.execute.contract import (
     Failed,
     Heard,
     Lost,
-    Order,
     Progress,
     Refused,
-    Saving,
-    Staged,
     Started,
     Stopped,
 )
 from stylewatch_daemon.execute.local import Local
-from stylewatch_daemon.settings import JobSettings
 
-ORDER = Order(
-    "a/job",
-    JobSettings(size="32", set={"steps": 3}, style_weights=(1.0,)),
-    content=Path("content.jpg"),
-    styles=(Path("style.jpg"),),
-    staging=Path("staging"),
-    backend_options={"device": "cpu"},
-    attempts=({"backend": "torch", "ended": "failed"},),
-)
-EVENTS = (
-    Started("torch", "cpu", ((16, 12), (32, 24)), steps_at=(3, 5), warnings=("it is late",)),
-    Progress(1, 8, (16, 12), loss=0.5, seconds=0.1),
-    Saving(),
-    Staged("final.png"),
-    Done({"job": "a/job"}),
-    Stopped(3),
-    Refused("it is no picture"),
-    Failed("it burnt", 73, "Traceback ..."),
-    Lost("the node is gone"),
-)
 EACH = pytest.mark.parametrize("record", [ORDER, *EVENTS], ids=lambda one: type(one).__name__)
 
 
