@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stylewatch_daemon import job_settings
+from stylewatch_daemon import job_settings, written
 from stylewatch_daemon.attempt import Try, crashes
 from stylewatch_daemon.errors import DaemonError, InputError, OutputError, SettingsError
 from stylewatch_daemon.execute.contract import (
@@ -127,6 +127,7 @@ class Dispatcher:
         self.tries.clear()
 
     def _go_on(self, journal: Journal) -> Journal | Outcome | None:
+        self.state.moorings.check(journal.outbox)
         if journal.state == "ending":
             return self._finish(journal)
         if journal.state in ("refusing", "failing"):
@@ -189,11 +190,19 @@ class Dispatcher:
             return Outcome("again", one.name, end.reason, OUR_FAULT)
         return one.journal
 
-    def _finish(self, journal: Journal) -> Outcome:
+    def _finish(self, journal: Journal) -> Journal | Outcome:
         """Archive the inputs, publish the receipt, forget the job; each only if not yet done."""
         outbox, name = Outbox(journal.outbox, self.settings.sharing), journal.place or journal.name
         folder = outbox.root / name
-        if outbox.has_receipt(journal.id):
+        staged = outbox.has_receipt(journal.id)
+        if not staged and not (folder / RECEIPT).exists():
+            if self._is_cancelled(journal):
+                return self.state.save(journal, state="refusing", reason=CANCELLED)
+            raise OutputError(
+                f"{name} is painted, and {outbox.root} has nothing of it: mount the disk that "
+                "it was painted on, or cancel it"
+            )
+        if staged:
             if journal.after == "archive":
                 outbox.archive(journal.id, folder, self.state.job(journal).moved)
             self.reporter.staged(name, outbox.publish(journal.id, folder, RECEIPT))
@@ -212,6 +221,7 @@ class Dispatcher:
         outbox.clear(journal.id)
         if journal.place is not None:
             outbox.drop_empty(journal.place)
+            written.note(outbox.root, journal.place)
         if journal.state == "failing":
             self.state.finish(journal, "failed")
             self.reporter.failed(name, journal.reason, "", for_good=True)

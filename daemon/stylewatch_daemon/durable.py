@@ -7,7 +7,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
@@ -64,7 +64,8 @@ def copy(source: Path, target: Path) -> str:
             writing.write(chunk)
         status = os.fstat(reading.fileno())
         writing.flush()
-        os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+        with suppress(PermissionError):  # a share may have an owner of its own for all files
+            os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
     return digest.hexdigest()
 
 

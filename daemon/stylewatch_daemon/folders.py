@@ -110,7 +110,8 @@ def copy(source: Path, folder: int, name: str) -> None:
         shutil.copyfileobj(reading, writing, durable.CHUNK)
         writing.flush()
         status = os.fstat(reading.fileno())
-        os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+        with suppress(PermissionError):  # a share may have an owner of its own for all files
+            os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @contextmanager

@@ -97,6 +97,7 @@ class Inbox:
             }
             self._book(wanted, {key_of(one.content, one.name) for one in found.complete})
             if wanted:
+                self._state.moorings.check(self.outbox)
                 Outbox(self.outbox).probe()  # else the pictures are better off where they are
             self._pending.extend(wanted.items())
         except OSError as error:

@@ -1,12 +1,19 @@
-"""What kind of file system a folder lies on, by the kernel's table of mounts."""
+"""What a folder lies on, by the kernel's table of mounts, and whether it still does."""
 
+import os
 import re
+from itertools import takewhile
 from pathlib import Path
 
+from stylewatch_daemon.errors import OutputError
+
 _REMOTE = re.compile(
-    r"nfs\d?|cifs|smb\d?|smbfs|9p|virtiofs|vboxsf|ceph|afs|fuse\.(sshfs|rclone|s3fs|davfs2?|cifs)"
+    r"nfs\d?|cifs|smb\d?|smbfs|9p|virtiofs|vboxsf|ceph|afs|fuse\.("
+    r"sshfs|rclone|s3fs|davfs2?|cifs|smbnetfs|glusterfs|gvfsd-fuse|curlftpfs|ceph-fuse)"
 )
 _FUSE = re.compile(r"fuse|fuse\..+")
+_COUNTED = re.compile(r"cifs|smb\d?|smbfs|vboxsf")
+"""File systems that may number their files by themselves, anew for each mount."""
 
 
 def table() -> str:
@@ -38,6 +45,43 @@ def tells_events(folder: Path, mounts: str) -> bool:
     """Whether the file system of `folder`, by the table `mounts`, tells all events."""
     kind = kind_of(folder, mounts)
     return _REMOTE.fullmatch(kind) is None and _FUSE.fullmatch(kind) is None
+
+
+def keeps_inodes(device: int, mounts: str) -> bool:
+    """Whether a file on `device` keeps its number while it is the same, by the table `mounts`.
+
+    Where files are numbered as they are met, they get other numbers after some time, or when they
+    are mounted again: through FUSE, and over some network protocols.
+    """
+    number = f"{os.major(device)}:{os.minor(device)}"
+    fields = (line.partition(" - ") for line in mounts.splitlines())
+    kinds = [after.split(" ")[0] for before, _, after in fields if before.split(" ")[2] == number]
+    return not any(_FUSE.fullmatch(kind) or _COUNTED.fullmatch(kind) for kind in kinds)
+
+
+def root_of(folder: Path) -> Path:
+    """The highest folder on the disk of `folder`, which need not be there yet."""
+    above = [one for one in (folder, *folder.absolute().parents) if one.exists()]
+    device = above[0].stat().st_dev
+    return list(takewhile(lambda one: one.stat().st_dev == device, above))[-1]
+
+
+class Moorings:
+    """On which disks folders lay: below a mount that is gone, nothing is to be written."""
+
+    def __init__(self) -> None:
+        self._roots: dict[Path, Path] = {}
+
+    def check(self, folder: Path) -> None:
+        """Remember the disk of `folder`; OutputError where it lay on one that is gone since."""
+        root = root_of(folder)
+        before = self._roots.get(folder, root)
+        if before != root and before.is_relative_to(root):
+            raise OutputError(
+                f"{folder} lies on the disk that was mounted at {before}, and is not now: mount "
+                "it again; a new start of stylewatch goes on without it"
+            )
+        self._roots[folder] = root
 
 
 def _unescaped(field: str) -> str:

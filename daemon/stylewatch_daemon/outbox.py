@@ -28,19 +28,23 @@ class RefusedAs:
 
     name: str
     place: str | None
-    remember: Remember
+    remember: Callable[[str | None], object]
 
 
 def stage(staging: Path, name: str, content: bytes) -> None:
-    """Write the file `name` of a job into its folder `staging`; OutputError where a link leads off.
+    """Write the file `name` of a job into its folder `staging`.
 
     What others may have made of `.staging` meanwhile is looked at as well. Its bytes are synced,
-    its name is not: that is for whoever publishes it, or for `keep_staged`.
+    its name is not: that is for whoever publishes it, or for `keep_staged`. Raises OutputError
+    where a link leads off, or the folder is gone, as its disk may be.
     """
     above, inner = _above(staging)
     path = PurePosixPath(inner, name)
-    with folders.opened(above, inner):
-        pass  # it is there: only what belongs below is made
+    try:
+        with folders.opened(above, inner):
+            pass  # it is there: only what belongs below is made
+    except FileNotFoundError as error:
+        raise OutputError(f"{staging} is gone; is its disk still mounted?") from error
     with folders.opened(above, str(path.parent), lambda handle: None) as folder:
         folders.write(folder, path.name, content)
 
@@ -167,7 +171,10 @@ class Outbox:
                 self.clear(job_id)
                 self._lay_out(job_id, inputs, reason)
             elif not (self.root / STAGING / job_id / REFUSED).exists():
-                return self.root / refused_as.place
+                if (self.root / refused_as.place).exists():
+                    return self.root / refused_as.place
+                refused_as.remember(None)  # it was laid out on another disk, that is gone
+                self._lay_out(job_id, inputs, reason)
             place = PurePosixPath(self._free(f"{REFUSED}/{refused_as.name}"))
             refused_as.remember(str(place))
             with self._staging(job_id) as made, self._shared(place.parent) as target:

@@ -8,13 +8,14 @@ backend, device and recipe. The job that met it waits longer than the others, so
 that finds out whether things are better: one that nothing can help does not stop the rest.
 """
 
-import shutil
 from collections.abc import Callable, Collection, Mapping
 
+from stylewatch_daemon import space
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import OutputError, UnavailableError
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.ledger import Held, plain
+from stylewatch_daemon.mounts import Moorings
 from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.pauses import Backoff, Pauses
 from stylewatch_daemon.state import State
@@ -78,7 +79,7 @@ class Queue:
             self._put_off.begin(job.id)
             if outcome.exit_code == UnavailableError.exit_code:
                 self._needs.begin(needs)
-            elif _is_in_the_way(job):
+            elif _is_in_the_way(job, self._state.moorings):
                 self._outboxes.begin(outbox)
         elif outcome.kind != "stopped":
             for pauses, what in ((self._crashed, job.id), (self._put_off, job.id)):
@@ -102,11 +103,12 @@ class Queue:
         return "" if entry is None else entry.needs
 
 
-def _is_in_the_way(job: Journal) -> bool:
+def _is_in_the_way(job: Journal, moorings: Moorings) -> bool:
     """Whether it is the job's outbox, and not only the job, that something is wrong with."""
     try:
+        moorings.check(job.outbox)
         Outbox(job.outbox).probe()
-        return shutil.disk_usage(job.outbox).free < ROOM
+        return space.free(job.outbox) < ROOM
     except (OSError, OutputError):
         return True
 

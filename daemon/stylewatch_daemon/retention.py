@@ -1,7 +1,8 @@
 """What is kept of finished jobs, and for how long: older stages and inputs are removed.
 
-Only what we wrote goes: a job's receipt names each file with its digest, and a file that is not
-named there, or that was changed since, stays, as do the final picture and the receipt itself.
+Only what we wrote goes: a job's receipt names each file with its digest (where it was cancelled
+or failed, a note does), and a file that is not named there, or that was changed since, stays, as do
+the final picture and the receipt itself. What was refused are people's own pictures, and stays.
 """
 
 import os
@@ -166,17 +167,20 @@ def daily(outboxes: Iterable[Path], retention: Retention, reporter: Reporter) ->
 
 
 def _jobs(outbox: Path, place: str) -> Iterator[str]:
-    """The folders below `outbox / place` with a receipt in them; no link is followed."""
-    deeper = []
+    """The folders below `outbox / place` with a receipt or a note in them; no link is followed."""
+    deeper: list[str] = []
+    ours = False
     try:
         with folders.opened(outbox, place) as handle, os.scandir(handle) as entries:
             for one in entries:
-                if one.name == RECEIPT and one.is_file(follow_symlinks=False):
-                    yield place
+                if one.name in (RECEIPT, written.NOTE) and one.is_file(follow_symlinks=False):
+                    ours = True
                 elif not one.name.startswith((".", "_")) and one.is_dir(follow_symlinks=False):
                     deeper.append(one.name)
     except (OSError, OutputError):
         return
+    if ours:
+        yield place
     for name in sorted(deeper):
         yield from _jobs(outbox, f"{place}/{name}" if place else name)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
 
+from stylewatch_daemon import mounts
+
 IGNORED = (
     ".*", "*~", "~$*", "~syncthing~*", "*.part", "*.partial", "*.filepart", "*.crdownload",
     "*.download", "*.tmp", "*.temp", "*.swp", "*.!ut", "thumbs.db", "desktop.ini",
@@ -25,7 +27,10 @@ _ODD = (
 
 @dataclass(frozen=True)
 class Look:
-    """What tells that a file is still the same: `size` in bytes, `mtime_ns` in nanoseconds."""
+    """What tells that a file is still the same: `size` in bytes, `mtime_ns` in nanoseconds.
+
+    `inode` is 0 where a file may get another number while it is the same.
+    """
 
     inode: int
     size: int
@@ -48,7 +53,7 @@ def scan(inbox: Path, ignore: Iterable[str] = ()) -> Listing:
     ignored = re.compile("|".join(translate(one.casefold()) for one in (*IGNORED, *ignore)))
     files: dict[Path, Look] = {}
     left: dict[Path, str] = {}
-    folders = [inbox]
+    folders, numbers = [inbox], _Numbers()
     while folders:
         folder = folders.pop()
         try:
@@ -56,7 +61,7 @@ def scan(inbox: Path, ignore: Iterable[str] = ()) -> Listing:
                 if stat.S_ISDIR(status.st_mode):
                     folders.append(path)
                 elif stat.S_ISREG(status.st_mode):
-                    files[path] = _look(status)
+                    files[path] = _look(status, numbers)
                 else:
                     left[path] = _odd(status.st_mode)
         except OSError as error:
@@ -70,7 +75,7 @@ def look(path: Path) -> Look | None:
         status = path.lstat()
     except OSError:
         return None
-    return _look(status) if stat.S_ISREG(status.st_mode) else None
+    return _look(status, _Numbers()) if stat.S_ISREG(status.st_mode) else None
 
 
 def _entries(folder: Path, ignored: re.Pattern[str]) -> Iterator[tuple[Path, os.stat_result]]:
@@ -84,8 +89,24 @@ def _entries(folder: Path, ignored: re.Pattern[str]) -> Iterator[tuple[Path, os.
                 continue
 
 
-def _look(status: os.stat_result) -> Look:
-    return Look(status.st_ino, status.st_size, status.st_mtime_ns)
+class _Numbers:
+    """The numbers of files, for a while in which nothing is mounted."""
+
+    def __init__(self) -> None:
+        self._lasting: dict[int, bool] = {}
+
+    def of(self, status: os.stat_result) -> int:
+        """The file's number, if it has one that stays."""
+        device = status.st_dev
+        if os.major(device):  # a disk; network file systems have none that is real
+            return status.st_ino
+        if device not in self._lasting:
+            self._lasting[device] = mounts.keeps_inodes(device, mounts.table())
+        return status.st_ino if self._lasting[device] else 0
+
+
+def _look(status: os.stat_result, numbers: _Numbers) -> Look:
+    return Look(numbers.of(status), status.st_size, status.st_mtime_ns)
 
 
 def _odd(mode: int) -> str:

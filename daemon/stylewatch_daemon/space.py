@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,9 +111,13 @@ def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
 
 
 def free(folder: Path) -> int:
-    """The bytes that may still be written on the disk of `folder`, which need not be there yet."""
+    """The bytes that may still be written on the disk of `folder`, which need not be there yet.
+
+    Some network file systems do not tell, and say that they have no blocks at all: that is taken
+    for room enough, as writing will show.
+    """
     seen = os.statvfs(_there(folder))
-    return seen.f_bavail * seen.f_frsize
+    return seen.f_bavail * seen.f_frsize if seen.f_blocks else sys.maxsize
 
 
 def amount(bytes_: float) -> str:

@@ -31,6 +31,7 @@ from stylewatch_daemon.job import Job
 from stylewatch_daemon.journal import File, JobState, Journal, Role
 from stylewatch_daemon.ledger import FILE_NAME, Entry
 from stylewatch_daemon.ledger_writer import LAST, LedgerWriter, now
+from stylewatch_daemon.mounts import Moorings
 
 HOLDER = "lock.json"
 
@@ -49,6 +50,7 @@ class State:
         self.kept, self.lock, self.worker_lock = (
             root / name for name in ("kept.json", "lock", "worker.lock")
         )
+        self.moorings = Moorings()
 
     @cached_property
     def ledger(self) -> LedgerWriter:

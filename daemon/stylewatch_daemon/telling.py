@@ -58,7 +58,9 @@ class Teller:
             self._blocked = blocked
             self._reporter.blocked(blocked)
         for outbox, board in self._boards.items():
-            board.show(self._status(now, outbox), datetime.now(UTC))
+            with suppress(OSError):  # where its disk is gone, another's is left alone
+                self._state.moorings.check(outbox)
+                board.show(self._status(now, outbox), datetime.now(UTC))
         self.publish(now)
 
     def publish(self, now: Standing) -> None:

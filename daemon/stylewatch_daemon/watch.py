@@ -5,7 +5,8 @@ The only module that knows watchdog.
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -79,7 +80,7 @@ class Watcher:
 
         What happened meanwhile was not seen, so a scan is due if it did.
         """
-        there = {folder: folder.stat().st_ino for folder in self._folders if folder.is_dir()}
+        there = dict(_there(self._folders))
         alive = self._observer is not None and self._observer.is_alive()
         if there == self._tried and (alive or not there):
             return False
@@ -114,9 +115,17 @@ class Watcher:
 
     def _stop(self) -> None:
         if self._observer is not None and self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join(STOP_WITHIN)
+            _end(self._observer)
         self._observer = None
+
+
+def _there(folders: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """Those of `folders` that are there, each with its inode; one on a dead mount is not."""
+    for folder in folders:
+        with suppress(OSError):
+            status = folder.stat()
+            if stat.S_ISDIR(status.st_mode):
+                yield folder, status.st_ino
 
 
 def hears(folder: Path) -> bool | None:
@@ -136,8 +145,20 @@ def hears(folder: Path) -> bool | None:
     finally:
         with suppress(OSError):
             canary.unlink()
-        observer.stop()
-        observer.join(STOP_WITHIN)
+        _end(observer)
+
+
+def _end(observer: BaseObserver) -> None:
+    """Stop `observer`; that it hears of something on its way out is nothing to complain of."""
+    log = logging.getLogger("watchdog.observers.inotify")
+    log.addFilter(_nothing)
+    observer.stop()
+    observer.join(STOP_WITHIN)
+    log.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
 
 
 class _Canary(FileSystemEventHandler):

@@ -1,22 +1,29 @@
-"""What a receipt says that we wrote: the files of a job, each with its digest.
+"""What we wrote: the files of a job, each with its digest, by its receipt.
 
+The folder of a job that was cancelled or failed has a note instead, which names its stages.
 Whoever may write in the outbox may write a receipt too: nothing in one leads out of its folder.
 """
 
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime
 from io import BufferedReader
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from stylewatch_daemon import folders
 from stylewatch_daemon.outbox import RECEIPT
 
 Part = Literal["stages", "inputs"]
+
+NOTE = ".written.json"
+
+_STAGE = re.compile(r"[0-9]{4,}\.(png|jpg|webp|tiff)")
 
 _LONGEST = 1 << 26
 """Bytes of a receipt; no job writes a longer one."""
@@ -26,9 +33,9 @@ def digests(folder: int, part: Part, before: float) -> dict[str, str]:
     """The SHA-256 of each file in the `part` of a job's opened folder, by its name.
 
     Empty where the job ended after `before` (Unix time, seconds). Raises OSError where there is
-    no receipt.
+    neither a receipt nor a note.
     """
-    with regular(folder, RECEIPT) as file:
+    with _record(folder) as file:
         status = os.fstat(file.fileno())
         if status.st_mtime > before or status.st_size > _LONGEST:
             return {}
@@ -38,6 +45,23 @@ def digests(folder: int, part: Part, before: float) -> dict[str, str]:
     named = dict(_inputs(receipt) if part == "inputs" else _stages(receipt))
     ours = {path: digest for path, digest in named.items() if path.parts == (part, path.name)}
     return {path.name: digest for path, digest in ours.items() if path.name != ".."}
+
+
+def note(outbox: Path, place: str) -> None:
+    """Name in the job's folder, which will get no receipt, the stages that lie there now.
+
+    Raises OSError where that cannot be written; where there are none there is nothing to name.
+    """
+    try:
+        with folders.opened(outbox, f"{place}/stages") as stages, os.scandir(stages) as found:
+            ours = sorted(one.name for one in found if _STAGE.fullmatch(one.name))
+            named = [{"file": f"stages/{one}", "sha256": _digest(stages, one)} for one in ours]
+    except FileNotFoundError:
+        return
+    if named:
+        plain = {"finished": datetime.now(UTC).isoformat(), "stages": named}
+        with folders.opened(outbox, place) as folder:
+            folders.write(folder, NOTE, json.dumps(plain, indent=1).encode())
 
 
 def inputs(folder: int) -> list[tuple[str, str, str]]:
@@ -59,9 +83,26 @@ def inputs(folder: int) -> list[tuple[str, str, str]]:
 def size_if(folder: int, name: str, digest: str) -> int | None:
     """The bytes of the file `name` in an opened folder, if it is still the one of that digest."""
     with suppress(OSError), regular(folder, name) as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() == digest:
+        if _sha256(file) == digest:
             return os.fstat(file.fileno()).st_size
     return None
+
+
+def _digest(folder: int, name: str) -> str:
+    with regular(folder, name) as file:
+        return _sha256(file)
+
+
+def _sha256(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _record(folder: int) -> AbstractContextManager[BufferedReader]:
+    """The receipt in an opened folder, or else the note."""
+    with suppress(FileNotFoundError):
+        os.stat(RECEIPT, dir_fd=folder, follow_symlinks=False)
+        return regular(folder, RECEIPT)
+    return regular(folder, NOTE)
 
 
 def _stages(receipt: Mapping[str, Any]) -> Iterator[tuple[PurePosixPath, str]]:

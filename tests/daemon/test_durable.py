@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.faults import killed_at, mounts, tree
 
-from stylewatch_daemon import durable
+from stylewatch_daemon import durable, folders
 from stylewatch_daemon.errors import InputError
 
 
@@ -68,6 +68,23 @@ def test_a_folder_that_cannot_be_synced_is_borne_and_one_that_fails_is_not(
     else:
         with pytest.raises(OSError, match="no"):
             durable.sync_folder(tmp_path)
+
+
+@pytest.mark.parametrize("by", ["path", "folder"])
+def test_where_times_may_not_be_set_a_copy_has_its_own(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    (tmp_path / "a").write_text("text")
+    monkeypatch.setattr(os, "utime", refused)
+    if by == "path":
+        durable.copy(tmp_path / "a", tmp_path / "b")
+    else:
+        with folders.opened(tmp_path) as folder:
+            folders.copy(tmp_path / "a", folder, "b")
+    assert tree(tmp_path) == {"a": "text", "b": "text"}
 
 
 def test_a_copy_tells_the_digest_of_what_it_read(tmp_path: Path) -> None:

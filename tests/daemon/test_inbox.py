@@ -9,6 +9,7 @@ from tests.daemon.faults import fill, tree, waiting
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.claim import Claimer
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.inbox import Inbox, library, new_id
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.reporter import Reporter
@@ -125,6 +126,21 @@ def test_an_outbox_that_cannot_be_written_leaves_the_pictures_where_they_are(pla
     place.outbox.unlink()
     assert place.settle() == ["a"]
     assert place.inbox.trouble == {}
+
+
+def test_while_the_disk_of_the_outbox_is_gone_the_pictures_stay_where_they_are(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(folder: Path) -> None:
+        raise OutputError(f"{folder} lies on a disk that is not mounted")
+
+    fill(place.path, "a/content.jpg", "a/style.jpg")
+    monkeypatch.setattr(place.state.moorings, "check", gone)
+    assert place.settle() == []
+    assert "is not mounted" in place.inbox.trouble[str(place.path)]
+    assert not place.outbox.exists()
+    monkeypatch.undo()
+    assert place.settle() == ["a"]
 
 
 def test_a_pair_that_cannot_be_taken_stops_no_other_and_is_tried_again_later(
@@ -253,33 +269,3 @@ def test_ids_sort_by_their_time() -> None:
     ids = [new_id() for _ in range(100)]
     assert ids == sorted(ids)
     assert len(set(ids)) == 100
-
-
-@pytest.fixture
-def entered(tmp_path: Path) -> str:
-    """The id of the pair `a`, which was entered and not claimed before all was killed."""
-    place = Place(tmp_path)
-    fill(place.path, "a/content.jpg", "a/style.jpg")
-    place.inbox.look()
-    place.now += 2
-    place.inbox.look()
-    place.inbox.enter()
-    (job,) = place.state.ledger.claimed(str(place.path))
-    place.state.close()
-    return job.id
-
-
-def test_what_was_entered_before_a_new_start_is_the_same_job(tmp_path: Path, entered: str) -> None:
-    place = Place(tmp_path)
-    place.inbox.look()
-    assert place.take() == []  # for who looks the first time nothing has settled yet
-    assert place.state.ledger.ids("claimed") == {entered}
-    assert place.settle() == ["a"]
-    assert place.state.ledger.ids("claimed", "queued") == {entered}
-
-
-def test_what_vanished_before_a_new_start_is_withdrawn(tmp_path: Path, entered: str) -> None:
-    place = Place(tmp_path)
-    (place.path / "a/content.jpg").unlink()
-    place.settle()
-    assert place.state.ledger.find(entered) is None

@@ -1,10 +1,21 @@
 """File systems are known by the kernel's table of mounts, and what they can be trusted with."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.mounts import is_remote, kind_of, table, tells_events
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.mounts import (
+    Moorings,
+    is_remote,
+    keeps_inodes,
+    kind_of,
+    root_of,
+    table,
+    tells_events,
+)
 
 TABLE = r"""
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -13,6 +24,7 @@ TABLE = r"""
 42 27 0:42 / /net/with\040space rw - cifs //server/share rw
 43 27 0:43 / /net/ssh rw - fuse.sshfs host: rw
 45 27 0:45 / /net/layers rw - fuse.fuse-overlayfs fuse-overlayfs rw
+46 27 0:46 / /net/smb rw - fuse.smbnetfs smbnetfs rw
 44 27 0:44 / /net/usb rw - vfat /dev/sda1 rw
 """.strip()
 
@@ -44,6 +56,7 @@ def test_without_a_table_of_mounts_events_are_trusted() -> None:
         ("/net/nas/local", False),
         ("/net/ssh", True),
         ("/net/layers", False),
+        ("/net/smb/server/share", True),
     ],
 )
 def test_what_other_machines_may_write_is_remote(folder: str, remote: bool) -> None:
@@ -54,3 +67,56 @@ def test_the_deepest_mount_counts(tmp_path: Path) -> None:
     assert kind_of(Path("/net/nas/local/inbox"), TABLE) == "ext4"
     assert kind_of(Path("/srv"), "") == ""
     assert bool(kind_of(tmp_path, table())) is bool(table())
+
+
+@pytest.mark.parametrize(
+    ("device", "keeps"),
+    [((254, 0), True), ((0, 40), True), ((0, 42), False), ((0, 43), False), ((0, 99), True)],
+    ids=["ext4", "nfs4", "cifs", "sshfs", "unknown"],
+)
+def test_where_files_are_numbered_as_they_are_met_their_numbers_do_not_last(
+    device: tuple[int, int], keeps: bool
+) -> None:
+    assert keeps_inodes(os.makedev(*device), TABLE) is keeps
+
+
+Put = Callable[[str, int], None]
+
+
+@pytest.fixture
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
+    """Puts what lies at and below a folder on a disk of its own, of this number."""
+    disks = {tmp_path: 1}
+
+    def stat(self: Path, **options: bool) -> os.stat_result:
+        seen = list(real(self, **options))
+        seen[2] = next((disks[one] for one in (self, *self.parents) if one in disks), 0)
+        return os.stat_result(seen)
+
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", stat)
+    return lambda name, device: disks.update({tmp_path / name: device})
+
+
+def test_a_disk_begins_where_it_is_mounted(tmp_path: Path, put: Put) -> None:
+    put("nas", 7)
+    (tmp_path / "nas/out").mkdir(parents=True)
+    assert root_of(tmp_path / "nas/out/not/there/yet") == tmp_path / "nas"
+    assert root_of(tmp_path / "other") == tmp_path
+
+
+def test_a_folder_whose_disk_is_gone_is_not_written_until_it_is_back(
+    tmp_path: Path, put: Put
+) -> None:
+    (tmp_path / "nas/out").mkdir(parents=True)
+    moorings = Moorings()
+    moorings.check(tmp_path / "nas/out")
+    put("nas", 7)
+    moorings.check(tmp_path / "nas/out")  # it came later, which is well
+    put("nas", 1)
+    for _ in range(2):
+        with pytest.raises(OutputError, match="nas, and is not now: mount it again"):
+            moorings.check(tmp_path / "nas/out")
+    moorings.check(tmp_path / "other")
+    put("nas", 8)
+    moorings.check(tmp_path / "nas/out")

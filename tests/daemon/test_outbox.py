@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -150,7 +149,7 @@ def test_an_empty_archive_makes_no_folder(outbox: Outbox) -> None:
 
 def test_a_refusal_comes_as_a_whole_and_only_once(outbox: Outbox, tmp_path: Path) -> None:
     fill(tmp_path, "photo.jpg")
-    told: list[str] = []
+    told: list[str | None] = []
     for place in (None, "_refused/job"):
         where = RefusedAs("job", place, told.append)
         folder = outbox.refuse("1", [tmp_path / "photo.jpg"], "It is no picture.", where)
@@ -160,6 +159,25 @@ def test_a_refusal_comes_as_a_whole_and_only_once(outbox: Outbox, tmp_path: Path
         "_refused/job/photo.jpg": "photo.jpg",
         "_refused/job/reason.txt": "It is no picture.\n",
     }
+
+
+def test_a_refusal_that_was_laid_out_on_a_disk_that_is_gone_is_laid_out_again(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    fill(tmp_path, "photo.jpg")
+    told: list[str | None] = []
+    where = RefusedAs("job", "_refused/job", told.append)
+    folder = outbox.refuse("1", [tmp_path / "photo.jpg"], "It is no picture.", where)
+    assert told == [None, "_refused/job"]
+    assert set(tree(folder)) == {"photo.jpg", "reason.txt"}
+
+
+def test_a_worker_whose_staging_folder_is_gone_is_told_so(outbox: Outbox) -> None:
+    staging = outbox.staging("1")
+    staging.rmdir()
+    with pytest.raises(OutputError, match="gone; is its disk still mounted"):
+        stage(staging, "final.png", b"painted")
+    assert not staging.exists()
 
 
 def test_only_empty_folders_are_dropped(outbox: Outbox) -> None:
@@ -218,64 +236,6 @@ def test_all_that_people_see_has_the_mode_that_was_asked_for(tmp_path: Path) -> 
 def test_what_is_not_whole_yet_is_for_us_alone(outbox: Outbox) -> None:
     outbox.staging("1")
     assert bits(outbox.root / ".staging") == "0700"
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Path:
-    """A folder that others would like us to write into."""
-    fill(tmp_path / "elsewhere", "1/stages/theirs", "trash/theirs", "stages/theirs")
-    return tmp_path / "elsewhere"
-
-
-Attack = Callable[[Outbox, Path], object]
-ATTACKS: dict[str, tuple[str, Attack]] = {
-    "probe": (".staging", lambda outbox, folder: outbox.probe()),
-    "staging": (".staging/1", lambda outbox, folder: outbox.staging("1")),
-    "again": ("job", lambda outbox, folder: outbox.again("job")),
-    "publish": ("job", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
-    "stages": ("job/stages", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
-    "staged": (".staging/1", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
-    "archive": ("job/inputs", lambda outbox, folder: outbox.archive(
-        "1", folder, [outbox.root.parent / "photo.jpg"])),
-    "archived": (".staging/1", lambda outbox, folder: outbox.archive(
-        "1", folder, [outbox.root.parent / "photo.jpg"])),
-    "refuse": ("_refused", lambda outbox, folder: outbox.refuse(
-        "1", [], "Bad.", RefusedAs("bad", None, lambda place: None))),
-    "clear": (".staging/trash", lambda outbox, folder: outbox.clear("1")),
-    "stage": (".staging", lambda outbox, folder: stage(
-        outbox.root / ".staging/1", "stages/1.png", b"x")),
-    "keep staged": (".staging/1", lambda outbox, folder: keep_staged(
-        outbox.root / ".staging/1", ["stages/1.png"])),
-    "stage below": (".staging/1/stages", lambda outbox, folder: stage(
-        outbox.root / ".staging/1", "stages/1.png", b"x")),
-}  # fmt: skip
-"""What is replaced by a link, and what we do next."""
-
-
-@pytest.mark.parametrize("name", ATTACKS)
-def test_a_folder_that_was_replaced_by_a_link_leads_nowhere(
-    name: str, outbox: Outbox, elsewhere: Path, tmp_path: Path
-) -> None:
-    outbox.probe()
-    folder = outbox.reserve("job", lambda place: None)
-    fill(outbox.staging("1"), "stages/1.png")
-    fill(tmp_path, "photo.jpg")
-    before = sorted(elsewhere.rglob("*"))
-    at, act = ATTACKS[name]
-    if (outbox.root / at).exists():
-        (outbox.root / at).rename(tmp_path / "taken-away")
-    (outbox.root / at).symlink_to(elsewhere)
-    with pytest.raises(OutputError, match="leads out of the outbox"):
-        act(outbox, folder)
-    assert sorted(elsewhere.rglob("*")) == before
-
-
-def test_dropping_empty_folders_stops_at_a_link(outbox: Outbox, elsewhere: Path) -> None:
-    (elsewhere / "empty").mkdir()
-    outbox.probe()
-    (outbox.root / "album").symlink_to(elsewhere)
-    outbox.drop_empty("album/empty")
-    assert (elsewhere / "empty").is_dir()
 
 
 def test_a_worker_leaves_its_files_in_any_folder_it_is_given(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from tests.daemon.faults import fill
 
 from stylewatch_daemon import journal
 from stylewatch_daemon.dispatch import Outcome
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.journal import File, Journal
 from stylewatch_daemon.queue import PAUSE, PUT_OFF, RETRY, Queue
 from stylewatch_daemon.scan import Look
@@ -108,6 +109,20 @@ def test_an_outbox_that_cannot_be_written_holds_its_jobs_and_no_others(place: Pl
     place.add("3", outbox="other")
     place.queue.ended(job, Outcome("paused", "2", "out cannot be written", 73))
     assert place.run(2) == ["3"]
+
+
+def test_an_outbox_whose_disk_is_gone_holds_its_jobs(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(folder: Path) -> None:
+        raise OutputError(f"{folder} lies on a disk that is not mounted")
+
+    monkeypatch.setattr(place.state.moorings, "check", gone)
+    first = place.add("1")
+    place.add("2")
+    place.queue.ended(first, Outcome("paused", "1", "out is not mounted", 73))
+    assert place.run(2) == []
+    assert not (place.root / "out").exists()
 
 
 def test_a_job_that_alone_cannot_be_written_holds_no_other(place: Place) -> None:

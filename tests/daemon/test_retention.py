@@ -13,7 +13,7 @@ from tests.daemon.faults import fill, tree
 from tests.daemon.finished import finish
 from tests.daemon.test_ledger import entry
 
-from stylewatch_daemon import retention
+from stylewatch_daemon import retention, written
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.intake import thumbs
 from stylewatch_daemon.journal import Attempt
@@ -85,6 +85,16 @@ def test_a_job_without_a_receipt_is_left_alone(tmp_path: Path) -> None:
     (job / "receipt.json").unlink()
     assert list(prune([tmp_path], Retention(0, 0))) == []
     assert names(job) == STAGES | INPUTS | REST - {"receipt.json"}
+
+
+def test_the_stages_of_a_job_that_was_cancelled_go_as_those_of_others(tmp_path: Path) -> None:
+    job = finish(tmp_path, "job", 0)
+    (job / "receipt.json").unlink()
+    written.note(tmp_path, "job")
+    assert list(prune([tmp_path], Retention(1, 0))) == []
+    fill(job, "stages/mine.png")
+    list(prune([tmp_path], Retention(0, 0)))
+    assert names(job) == REST - {"receipt.json"} | INPUTS | {"stages/mine.png"}
 
 
 @pytest.mark.parametrize("place", [".staging/1", "_refused/job"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.faults import fill
 
+from stylewatch_daemon import mounts
 from stylewatch_daemon.scan import Listing, look, scan
 
 
@@ -73,3 +74,20 @@ def test_a_link_or_nothing_has_no_look(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     assert look(tmp_path / "link") is None
     assert look(tmp_path / "gone") is None
+
+
+def test_a_number_that_may_change_says_nothing_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def numbered(seen: os.stat_result, add: int) -> os.stat_result:
+        return os.stat_result([seen[0], seen[1] + add, os.makedev(0, 42), *seen[3:]])
+
+    fill(tmp_path, "a.jpg")
+    seen = (tmp_path / "a.jpg").lstat()
+    monkeypatch.setattr(mounts, "table", lambda: "42 27 0:42 / /net rw - fuse.sshfs host: rw")
+    monkeypatch.setattr(Path, "lstat", lambda self: numbered(seen, 0))
+    before = look(tmp_path / "a.jpg")
+    monkeypatch.setattr(Path, "lstat", lambda self: numbered(seen, 1))
+    assert look(tmp_path / "a.jpg") == before
+    monkeypatch.setattr(mounts, "table", lambda: "42 27 0:42 / /net rw - nfs4 server:/ rw")
+    assert look(tmp_path / "a.jpg") != before

@@ -138,3 +138,10 @@ def test_each_disk_is_asked_for_itself(disk: str, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_bytes_are_told_as_people_say_them(count: float, told: str) -> None:
     assert space.amount(count) == told
+
+
+def test_a_disk_that_does_not_tell_its_size_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([4096, 4096, *[0] * 8]))
+    space.check([(tmp_path, 10**9)], 10**9)

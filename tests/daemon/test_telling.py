@@ -8,6 +8,7 @@ from tests.daemon.cli.states import entry
 
 from stylewatch_daemon import published, telling
 from stylewatch_daemon.dispatch import Outcome
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.sharing import sharing
@@ -101,3 +102,16 @@ def test_it_knows_how_long_ago_it_told(place: Place) -> None:
     place.tell()
     place.now = 3.0
     assert place.teller.told_for() == 3.0
+
+
+def test_where_the_disk_of_an_outbox_is_gone_nothing_is_told_below_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(folder: Path) -> None:
+        if folder == place.ours:
+            raise OutputError("it is not mounted")
+
+    monkeypatch.setattr(place.state.moorings, "check", gone)
+    place.tell()
+    assert list(place.ours.iterdir()) == []
+    assert place.said(place.theirs)

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -142,3 +143,36 @@ def test_a_watcher_is_sound_while_events_come_in_or_none_are_waited_for(tmp_path
         assert watcher.sound
     with Watcher([tmp_path], "yes", Rings()) as watcher:
         assert watcher.sound
+
+
+def test_what_is_heard_on_the_way_out_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def late(self: BaseObserver) -> None:
+        logging.getLogger("watchdog.observers.inotify").error("called when inactive")
+        stop(self)
+
+    stop = BaseObserver.stop
+    monkeypatch.setattr(BaseObserver, "stop", late)
+    assert watch.hears(tmp_path) is True
+    with Watcher([tmp_path], "no", Rings()):
+        pass
+    assert caplog.text == ""
+    logging.getLogger("watchdog.observers.inotify").error("a real one")
+    assert "a real one" in caplog.text
+
+
+def test_a_folder_on_a_dead_mount_is_not_there_and_the_others_are_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stat(self: Path, **options: bool) -> os.stat_result:
+        if self.name == "dead":
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected", str(self))
+        return real(self, **options)
+
+    real, rings = Path.stat, Rings()
+    monkeypatch.setattr(Path, "stat", stat)
+    with Watcher([tmp_path / "dead", tmp_path], "no", rings) as watcher:
+        assert not watcher.check()
+        (tmp_path / "a").write_text("x")
+        rings.wait()

@@ -107,3 +107,21 @@ def test_it_tells_the_roles_of_pictures_and_of_nothing_that_leads_out(job: Path)
     rewrite(job, {"inputs": [*inputs, "sea.jpg"]})
     with folders.opened(job) as handle:
         assert written.inputs(handle) == [("content", "sea.jpg", "12ab")]
+
+
+def test_a_note_names_the_stages_of_a_job_without_a_receipt(tmp_path: Path) -> None:
+    job = finish(tmp_path, "job", 3)
+    with_receipt = digests(job, "stages")
+    (job / "receipt.json").unlink()
+    (job / "stages/mine.png").write_text("not a stage")
+    written.note(tmp_path, "job")
+    assert digests(job, "stages") == with_receipt
+    assert digests(job, "inputs") == {}
+    assert digests(job, "stages", LONG_AGO) == {}
+
+
+def test_without_stages_there_is_nothing_to_note(tmp_path: Path) -> None:
+    (tmp_path / "job/stages").mkdir(parents=True)
+    for place in ("job", "gone"):
+        written.note(tmp_path, place)
+    assert [path.name for path in tmp_path.rglob("*")] == ["job", "stages"]

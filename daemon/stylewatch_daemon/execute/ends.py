@@ -21,11 +21,11 @@ _REFUSED = (PictureError, RecipeError, DivergedError, SettingsError, InputError)
 _MISSING = (WeightsError, BackendError, UnavailableError)
 _DISK = frozenset(
     getattr(errno, name)
-    for name in (
+    for name in (  # full or locked, pulled out, or a share whose server is gone
         *("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EFBIG"),
-        *("ENOENT", "ENOTDIR", "ENODEV", "ENXIO"),  # unmounted, or pulled out
-        *("ESTALE", "ENOTCONN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ETIMEDOUT",
-          "EREMOTEIO"),  # a share whose server is gone
+        *("ENOENT", "ENOTDIR", "ENODEV", "ENXIO"),
+        *("ESTALE", "ENOTCONN", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH",
+          "ETIMEDOUT", "EREMOTEIO", "ECONNABORTED", "ECONNREFUSED", "ECONNRESET"),
     )
     if hasattr(errno, name)
 )  # fmt: skip

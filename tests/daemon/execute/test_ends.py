@@ -43,7 +43,17 @@ def test_what_another_try_may_mend_says_what_stood_in_the_way(error: Exception, 
 
 
 @pytest.mark.parametrize(
-    "code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.ENOENT, errno.ESTALE]
+    "code",
+    [
+        errno.ENOSPC,
+        errno.EROFS,
+        errno.EDQUOT,
+        errno.EACCES,
+        errno.ENOENT,
+        errno.ENOTCONN,
+        errno.ESTALE,
+        errno.EHOSTDOWN,
+    ],
 )
 def test_a_disk_that_takes_nothing_is_told_with_the_file(code: int) -> None:
     end = as_end(OSError(code, "No", "/out/final.png"))
