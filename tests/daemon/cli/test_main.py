@@ -107,6 +107,11 @@ def test_the_log_level_debug_shows_it_too(
 SLOW = ["--backend", "sketch", "--steps", "1000000", "--save-every", "1", "-o", "painted", "-q"]
 
 
+def _as_in_a_terminal() -> None:
+    """Who runs in the background of a script has SIGINT ignored, and so would its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
@@ -115,13 +120,16 @@ def test_a_signal_leaves_nothing_half_written(
 ) -> None:
     with subprocess.Popen(
         [*STYLEWATCH, "render", "content.jpg", "style.jpg", *SLOW],
-        cwd=pictures, stderr=subprocess.PIPE, text=True,
+        cwd=pictures, stderr=subprocess.PIPE, text=True, preexec_fn=_as_in_a_terminal,
     ) as process:  # fmt: skip
         stages = pictures / "painted" / "stages"
         while process.poll() is None and not list(stages.glob("*.png")):
             os.sched_yield()
         process.send_signal(number)
-        _, told = process.communicate(timeout=60)
+        try:
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, told) == (code, "")
     assert all(path.suffix == ".png" for path in stages.iterdir())
     assert {path.name for path in (pictures / "painted").iterdir()} <= {"stages", "losses.csv"}
