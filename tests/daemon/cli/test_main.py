@@ -107,20 +107,24 @@ def test_the_log_level_debug_shows_it_too(
 SLOW = ["--backend", "sketch", "--steps", "1000000", "--save-every", "1", "-o", "painted", "-q"]
 
 
-def _as_in_a_terminal() -> None:
+@pytest.fixture
+def as_in_a_terminal() -> Iterator[None]:
     """Who runs in the background of a script has SIGINT ignored, and so would its children."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
+@pytest.mark.usefixtures("as_in_a_terminal")
 def test_a_signal_leaves_nothing_half_written(
     pictures: Path, number: signal.Signals, code: int
 ) -> None:
     with subprocess.Popen(
         [*STYLEWATCH, "render", "content.jpg", "style.jpg", *SLOW],
-        cwd=pictures, stderr=subprocess.PIPE, text=True, preexec_fn=_as_in_a_terminal,
+        cwd=pictures, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         stages = pictures / "painted" / "stages"
         while process.poll() is None and not list(stages.glob("*.png")):
