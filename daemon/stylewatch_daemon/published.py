@@ -4,7 +4,6 @@ The same story as `_status.txt`, for programs and for `stylewatch status`. It is
 may read the folder, at any moment: each text in it is safe to print.
 """
 
-import fcntl
 import json
 import os
 import time
@@ -15,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from stylewatch_daemon import lock
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.names import shown
 from stylewatch_daemon.status import Status
@@ -109,7 +109,7 @@ def is_at_work(state: Path) -> bool:
     Raises OutputError where that cannot be told.
     """
     try:
-        handle = os.open(state / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        return lock.is_held(state / LOCK_NAME)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -117,13 +117,6 @@ def is_at_work(state: Path) -> bool:
             f"the state folder {state} cannot be read ({error.strerror}): "
             "ask as the user whom the daemon runs as"
         ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def _safe(value: Any, name: str = "") -> Any:

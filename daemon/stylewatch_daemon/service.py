@@ -7,13 +7,11 @@ next start.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from filelock import FileLock, Timeout
-
-from stylewatch_daemon import durable, submission
+from stylewatch_daemon import durable, lock, submission
 from stylewatch_daemon.bell import Bell, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
@@ -206,24 +204,22 @@ def _started(
 @contextmanager
 def _alone(state: State) -> Iterator[None]:
     """Hold the state folder, once no worker of a killed daemon writes there any more."""
-    lock, orphan = FileLock(state.lock, timeout=PROBED), FileLock(state.worker_lock)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise SettingsError(
-            f"another stylewatch ({state.holder()}) is at work with the state folder "
-            f"{state.root}: end it, or give this one a folder of its own with --state"
-        ) from error
-    with lock:
+    with ExitStack() as stack:
         try:
-            orphan.acquire(timeout=ORPHAN_WITHIN)
-        except Timeout as error:
+            stack.enter_context(lock.held(state.lock, PROBED))
+        except TimeoutError as error:
+            raise SettingsError(
+                f"another stylewatch ({state.holder()}) is at work with the state folder "
+                f"{state.root}: end it, or give this one a folder of its own with --state"
+            ) from error
+        try:
+            with lock.held(state.worker_lock, ORPHAN_WITHIN):
+                state.hold()
+        except TimeoutError as error:
             raise UnavailableError(
                 f"the worker of a stylewatch that was killed is still at work with {state.root}: "
                 "wait until it is gone, or end it"
             ) from error
-        orphan.release()
-        state.hold()
         yield
 
 

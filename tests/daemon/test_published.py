@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
+from stylewatch_daemon import lock
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.published import (
@@ -121,12 +121,11 @@ def test_what_is_not_there_or_damaged_counts_as_not_said(
 
 def test_a_daemon_is_at_work_while_it_holds_the_lock(tmp_path: Path) -> None:
     assert not is_at_work(tmp_path)
-    lock = FileLock(tmp_path / "lock")
-    with lock:
+    with lock.held(tmp_path / "lock"):
         assert is_at_work(tmp_path)
         assert is_at_work(tmp_path)
     assert not is_at_work(tmp_path)
-    with lock.acquire(timeout=0):
+    with lock.held(tmp_path / "lock"):
         pass
 
 

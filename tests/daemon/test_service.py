@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from tests.daemon.faults import fill, tree
 from tests.daemon.painters import Painter
 
-from stylewatch_daemon import service
+from stylewatch_daemon import lock, service
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import SettingsError, UnavailableError
@@ -93,7 +92,7 @@ def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
     state.make()
     state.hold()
     with (
-        FileLock(tmp_path / "state/lock"),
+        lock.held(tmp_path / "state/lock"),
         pytest.raises(SettingsError, match=rf"process {os.getpid()} on .* is at work"),
     ):
         once(settings(tmp_path), executor=Painter())
@@ -104,7 +103,7 @@ def test_nothing_is_begun_while_the_worker_of_a_killed_daemon_lives(
 ) -> None:
     monkeypatch.setattr(service, "ORPHAN_WITHIN", 0.01)
     (tmp_path / "state").mkdir()
-    with FileLock(tmp_path / "state/worker.lock"), pytest.raises(UnavailableError):
+    with lock.held(tmp_path / "state/worker.lock"), pytest.raises(UnavailableError):
         once(settings(tmp_path), executor=Painter())
     assert once(settings(tmp_path), executor=Painter()).exit_code == 0
 

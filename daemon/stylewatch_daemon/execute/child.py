@@ -3,7 +3,6 @@
 It leaves at once when the supervisor is gone, so that no two of them ever write the same files.
 """
 
-import fcntl
 import os
 import signal
 import threading
@@ -25,6 +24,7 @@ from stylewatch_daemon.execute.contract import (
     Wanted,
 )
 from stylewatch_daemon.execute.ends import as_end
+from stylewatch_daemon.lock import shared
 from stylewatch_plugins.contract import Wish
 
 _ENDS: Mapping[Wanted, Wish] = {"stop": Wish.STOP, "finish": Wish.FINISH, "cancel": Wish.STOP}
@@ -42,8 +42,7 @@ def serve(orders: Connection, work: str, lock: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    with lock.open("ab") as held:
-        fcntl.flock(held, fcntl.LOCK_SH)
+    with shared(lock):
         while (order := _receive(orders)) is not None:
             if isinstance(order, Order):  # else a wish that came after its order's end
                 _serve_one(orders, order, work)

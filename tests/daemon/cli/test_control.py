@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
+from stylewatch_daemon import lock
 from stylewatch_daemon.cli import control
 from stylewatch_daemon.cli.main import call
 
@@ -32,7 +32,7 @@ def test_a_daemon_that_is_busy_is_not_waited_for_without_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "ANSWERS_WITHIN", 0.0)
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert call(["pause", "--state", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("asked; the daemon has not answered yet")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from tests.daemon.cli.states import enter, entry, publish
 
+from stylewatch_daemon import lock
 from stylewatch_daemon.cli import follow
 from stylewatch_daemon.cli.follow import ENDS, painting
 from stylewatch_daemon.cli.reach import Daemon
@@ -70,7 +70,7 @@ def test_what_happens_meanwhile_is_told(
         lambda: publish(tmp_path, Status(running=(Running("sea", 3, 50, 0.25, (48, 36), 9.0),))),
         lambda: enter(tmp_path, entry("sea")),
     )
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert follow.follow(Daemon(tmp_path), "sea", quiet=False) == 0
     assert capsys.readouterr().err.splitlines() == [
         "stylewatch: sea: waits to be taken from the inbox",
@@ -88,7 +88,7 @@ def test_plain_lines_come_now_and_then(
         lambda: enter(tmp_path, entry("sea", "queued")),
         lambda: enter(tmp_path, entry("sea")),
     )
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         follow.follow(Daemon(tmp_path), "sea", quiet=False)
     assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -102,7 +102,7 @@ def test_on_a_terminal_one_line_moves(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", terminal)
     then(monkeypatch, lambda: enter(tmp_path, entry("sea[red]x")))
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert follow.follow(Daemon(tmp_path), "sea[red]x", quiet=False) == 0
     assert "sea[red]x: waits to be taken from the inbox" in terminal.getvalue()
 

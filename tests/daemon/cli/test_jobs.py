@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
+from stylewatch_daemon import lock
 from stylewatch_daemon.cli import control, jobs
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.journal import Attempt, JobState
@@ -71,7 +71,7 @@ def test_a_daemon_that_is_busy_is_not_waited_for_without_end(
 ) -> None:
     monkeypatch.setattr(control, "ANSWERS_WITHIN", 0.0)
     entered(tmp_path, "running")
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert call([verb, "holiday", "--state", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith("asked; the daemon has not answered yet")
 
@@ -81,6 +81,6 @@ def test_what_is_being_taken_is_cancelled_once_it_is(
 ) -> None:
     monkeypatch.setattr(jobs, "is_gone", lambda request: True)
     entered(tmp_path, "claimed")
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert call(["cancel", "holiday", "--state", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "cancelling: holiday ends once it is taken\n"

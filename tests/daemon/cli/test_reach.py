@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from tests.daemon.cli.states import enter, entry, publish
 
+from stylewatch_daemon import lock
 from stylewatch_daemon.cli.reach import Daemon, daemon
 from stylewatch_daemon.errors import OutputError, SettingsError
 from stylewatch_daemon.status import Status
@@ -38,7 +38,7 @@ def test_what_it_leaves_in_its_folder_is_read(tmp_path: Path) -> None:
 def test_it_is_at_work_while_it_holds_its_folder(tmp_path: Path) -> None:
     here = Daemon(tmp_path)
     assert not here.is_at_work()
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert here.is_at_work()
 
 

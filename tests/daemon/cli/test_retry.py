@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from tests.daemon.faults import fill
 
+from stylewatch_daemon import lock
 from stylewatch_daemon.cli import control
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.journal import JobState
@@ -194,7 +194,7 @@ def test_a_daemon_that_is_busy_is_not_waited_for_without_end(
 ) -> None:
     monkeypatch.setattr(control, "ANSWERS_WITHIN", 0.0)
     place.enter()
-    with FileLock(place.root / "lock"):
+    with lock.held(place.root / "lock"):
         assert place.retry() == 0
     assert capsys.readouterr().out.startswith("asked; the daemon has not answered yet")
 

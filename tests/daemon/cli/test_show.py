@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from tests.daemon.cli.states import enter, entry, publish
 
+from stylewatch_daemon import lock
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.journal import Attempt
 from stylewatch_daemon.status import Running, Status
@@ -96,7 +96,7 @@ def test_how_far_it_is_comes_from_a_daemon_that_is_at_work(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(state, Status(running=(Running("sea-2", 3, 50, 0.25, (48, 36), 9.5),)))
-    with FileLock(state / "lock"):
+    with lock.held(state / "lock"):
         said = story(capsys, state, "sea")
     assert "painting  step 3 of 50 at 48x36, loss 0.25, 10 s left" in said
     assert not any("painting" in line for line in story(capsys, state, "sea"))

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from tests.daemon.cli.states import enter, entry, publish
 
+from stylewatch_daemon import lock
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.control import PAUSED
 from stylewatch_daemon.job import Incomplete
@@ -53,7 +53,7 @@ def test_all_that_the_daemon_says_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(tmp_path, BUSY, waiting=4, running=1, refused=2)
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert call(["status", "--state", str(tmp_path)]) == 0
     first, *rest = lines(capsys)
     assert first.startswith("stylewatch ") and f" is at work with {tmp_path} since 20" in first
@@ -72,7 +72,7 @@ def test_as_json_it_is_one_object_with_all_of_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(tmp_path, BUSY, waiting=4, running=1)
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert call(["status", "--json", "--state", str(tmp_path)]) == 0
     (line,) = lines(capsys)
     assert json.loads(line) == json.loads((tmp_path / FILE_NAME).read_text())
@@ -115,7 +115,7 @@ def test_a_pause_and_an_observer_that_died_are_told(
     said = json.loads((tmp_path / FILE_NAME).read_text())
     said["health"]["observer"] = False
     (tmp_path / FILE_NAME).write_text(json.dumps(said))
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         call(["status", "--state", str(tmp_path)])
     first = lines(capsys)[0]
     assert "; paused: nothing new is begun until `stylewatch resume`; no file events" in first
@@ -126,7 +126,7 @@ def test_on_a_terminal_it_is_tables_and_names_stay_text(
 ) -> None:
     here = terminal(monkeypatch)
     publish(tmp_path, BUSY, waiting=1)
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert call(["status", "--state", str(tmp_path)]) == 0
     text = here.getvalue()
     assert re.search("│ trip +│ step 3 of 50 at 48x36, loss 0.25, 10 s left +│ cpu +│", text)
@@ -137,7 +137,7 @@ def test_on_a_terminal_it_is_tables_and_names_stay_text(
 def test_a_daemon_that_only_just_began_has_yet_to_say_something(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert call(["status", "--state", str(tmp_path)]) == 0
     assert lines(capsys)[0] == (
         f"a daemon is at work with {tmp_path}, and has yet to say how it stands"
@@ -162,7 +162,7 @@ def test_watching_tells_what_is_new_until_ctrl_c(
 ) -> None:
     publish(tmp_path, Status())
     then(monkeypatch, lambda: None, lambda: publish(tmp_path, Status(), done=1), lambda: None)
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert call(["status", "--watch", "--json", "--state", str(tmp_path)]) == 0
     first, second = map(json.loads, lines(capsys))
     assert (first["counts"]["done"], second["counts"]["done"]) == (0, 1)
@@ -174,7 +174,7 @@ def test_watching_on_a_terminal_redraws_in_place(
     here = terminal(monkeypatch)
     publish(tmp_path, Status())
     then(monkeypatch, lambda: publish(tmp_path, BUSY, waiting=1))
-    with FileLock(tmp_path / "lock"):
+    with lock.held(tmp_path / "lock"):
         assert call(["status", "--watch", "--state", str(tmp_path)]) == 0
     text = here.getvalue()
     assert "0 waiting" in text and "1 waiting" in text

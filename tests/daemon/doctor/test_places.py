@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from tests.daemon.disks import CAN_MOUNT, fill_up, small_disk
 
-from stylewatch_daemon import mounts, watch
+from stylewatch_daemon import lock, mounts, watch
 from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
@@ -145,7 +144,7 @@ def test_limits_of_the_kernel_are_told_by_name(
 
 def test_a_daemon_at_work_is_told_with_its_process(place: Place) -> None:
     place.make()
-    with FileLock(place.state / "lock"):
+    with lock.held(place.state / "lock"):
         found = place.found()["daemon"]
     assert (found.verdict, found.words) == ("ok", f"one is at work here, process {os.getpid()}")
     assert place.found()["daemon"].verdict == "note"
