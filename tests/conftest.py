@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 from tests.daemon.lookers import nodding
 
+collect_ignore = ["example_backend"]  # a package of its own, with its own tests
+
 pytest.register_assert_rewrite(
     "stylewatch_plugins.testing",
+    "stylewatch_plugins.testing_masks",
     "stylewatch_plugins.testing_stops",
     "stylewatch_plugins.testing_tasks",
 )

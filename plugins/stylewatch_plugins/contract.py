@@ -6,13 +6,16 @@ from typing import Protocol, runtime_checkable
 
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Plane, Stage, Step, Term, Wish
 from stylewatch_painter.task import Style, Task
+from stylewatch_plugins.capabilities import CONTRACT, Capabilities
 from stylewatch_plugins.errors import BackendError, BackendMissingError, BackendOptionError
 
 __all__ = [
+    "CONTRACT",
     "Backend",
     "BackendError",
     "BackendMissingError",
     "BackendOptionError",
+    "Capabilities",
     "Checkpoint",
     "Device",
     "Estimate",
@@ -31,7 +34,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Device:
-    """Somewhere a backend can paint: `name` as options take it; `memory` in bytes if known."""
+    """Somewhere a backend can paint.
+
+    `name` as its option `device` takes it; `memory` in bytes if known.
+    """
 
     name: str
     description: str
@@ -77,6 +83,9 @@ class Backend(Protocol):
     Making one is cheap and loads no network. Options it does not know raise
     BackendOptionError. Pictures that cannot be painted raise the painter's PictureError,
     a painting whose loss is no longer a number its DivergedError.
+
+    Its class may say more of itself: `contract`, the version of this contract that it was
+    written for (CONTRACT), and `capabilities`.
     """
 
     name: str

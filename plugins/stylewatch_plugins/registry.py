@@ -6,8 +6,10 @@ from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from inspect import get_annotations
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 
+from stylewatch_plugins.capabilities import misfit
 from stylewatch_plugins.errors import BackendError, BackendMissingError
 
 if TYPE_CHECKING:  # the contract speaks of arrays: importing it would bring NumPy in
@@ -24,12 +26,15 @@ def names() -> list[str]:
 def load(name: str, options: Mapping[str, object]) -> "Backend":
     """The backend called `name`, made with `options`.
 
-    Raises BackendMissingError: there is no such backend, several lay claim to its name, or it
-    is broken. BackendOptionError: it does not take these options.
+    Raises BackendMissingError: there is no such backend, several lay claim to its name, it is
+    broken, or made for another stylewatch. BackendOptionError: it does not take these options.
     """
     entry = _find(name)
     try:
-        backend: Backend = entry.load()(options)
+        made = entry.load()
+        if why := misfit(made):
+            raise BackendMissingError(_unfit(entry, why))
+        backend: Backend = made(options)
     except BackendError:
         raise
     except (Exception, SystemExit) as error:  # a stranger's module may do anything on import
@@ -37,6 +42,17 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
     if missing := [member for member in _members() if not hasattr(backend, member)]:
         raise BackendMissingError(_broken(entry, f"it lacks {', '.join(missing)}"))
     return backend
+
+
+def author(error: BaseException) -> str | None:
+    """Whose backend `error` came through on its way, in words; None where it was nobody else's."""
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    rooms = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
+    for entry in _installed(tuple(sys.path)):
+        room = entry.module.partition(".")[0]
+        if room in rooms and room != __name__.partition(".")[0]:
+            return f"the backend {entry.name!r} of {_package(entry)}"
+    return None
 
 
 def _find(name: str) -> EntryPoint:
@@ -76,6 +92,13 @@ def _broken(entry: EntryPoint, why: str) -> str:
     return (
         f"backend {entry.name!r} of {_package(entry)} is broken: {why};"
         f" `pip install --force-reinstall {_package(entry)}` may mend it"
+    )
+
+
+def _unfit(entry: EntryPoint, why: str) -> str:
+    return (
+        f"backend {entry.name!r} of {_package(entry)} does not fit: {why};"
+        f" `pip install --upgrade stylewatch {_package(entry)}` brings two that do"
     )
 
 

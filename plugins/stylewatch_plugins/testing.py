@@ -6,8 +6,8 @@ In a test module of that package:
         def make(self, options):
             return Mine({"device": "cpu", **options})
 
-With `pytest.register_assert_rewrite("stylewatch_plugins.testing",
-"stylewatch_plugins.testing_stops")` in its conftest, a failure shows the values compared.
+With `pytest.register_assert_rewrite("stylewatch_plugins")` in its conftest, a failure shows the
+values compared. What a backend does not claim by its `capabilities`, it need not keep.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,9 @@ from stylewatch_painter import pyramid
 from stylewatch_painter.errors import DivergedError, PictureError
 from stylewatch_painter.stage import Stage
 from stylewatch_painter.task import Style
+from stylewatch_plugins.capabilities import capabilities, misfit
 from stylewatch_plugins.contract import Backend, BackendOptionError, Device, Provenance
+from stylewatch_plugins.testing_masks import Masks
 from stylewatch_plugins.testing_stops import Interruptions
 from stylewatch_plugins.testing_tasks import (
     SMALL_FIRST,
@@ -33,7 +35,7 @@ from stylewatch_plugins.testing_tasks import (
 )
 
 
-class BackendConformance(Interruptions):
+class BackendConformance(Interruptions, Masks):
     """What every backend promises; see also what it inherits."""
 
     def test_it_has_the_shape_of_a_backend(self, backend: Backend) -> None:
@@ -41,6 +43,11 @@ class BackendConformance(Interruptions):
         assert isinstance(backend, Backend)
         assert type(backend.name) is type(backend.version) is str, "the receipt takes plain text"
         assert backend.name and backend.version
+
+    def test_it_fits_the_contract(self, backend: Backend) -> None:
+        """It is written for this version, if it says for which; its capabilities are such."""
+        assert misfit(type(backend)) is None
+        assert misfit(backend) is None
 
     def test_an_option_it_does_not_have_is_refused(self) -> None:
         """A misspelt option is told by its name, never passed over."""
@@ -58,12 +65,33 @@ class BackendConformance(Interruptions):
         assert all(isinstance(device, Device) for device in devices)
         assert devices or backend.problem()
 
+    def test_each_of_its_devices_can_be_asked_for(self, backend: Backend) -> None:
+        """By its name, as the option `device`; who runs several workers does so."""
+        for device in backend.devices():
+            self.make({"device": device.name})
+
     def test_it_says_who_paints(self, backend: Backend) -> None:
         """The receipt gets name, version, device and precision."""
         found = backend.provenance(sample())
         assert isinstance(found, Provenance)
         assert (found.name, found.version) == (backend.name, backend.version)
         assert found.device and found.precision
+
+    def test_what_it_cannot_do_is_told_with_the_painting(self, backend: Backend) -> None:
+        """Warnings are sentences; who cannot resume, or repeat itself, has one."""
+        can, told = capabilities(backend), backend.provenance(sample()).warnings
+        assert all(" " in words and "\n" not in words for words in told)
+        assert told or (can.resume and can.deterministic)
+
+    def test_what_it_tells_are_plain_values(self, backend: Backend) -> None:
+        """No numbers or texts of another make: they are told to a process that knows no such."""
+        found = backend.provenance(sample())
+        told = (found.name, found.version, found.device, found.precision, *found.warnings)
+        assert {type(words) for words in (*told, *(one.name for one in backend.devices()))} == {str}
+        for step in painted(backend, sample()):
+            assert {type(number) for number in (step.step, step.steps, *step.size)} == {int}
+            values = (term.value for term in terms(step.losses))
+            assert {type(x) for x in (step.seconds, step.losses.total, *values)} == {float}
 
     @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, {"save_every": 1}, {"save_every": 9}])
     def test_steps_count_up_and_stages_come_when_due(
@@ -134,9 +162,9 @@ class BackendConformance(Interruptions):
     ) -> None:
         """All chance in a painting comes from the seed."""
         noise = {"start": "noise", "noise_scale": 30}
-        first = stages(painted(backend, sample(noise, seed=1)))
-        assert stages(painted(self.make({}), sample(noise, seed=1))) == first
-        assert stages(painted(backend, sample(noise, seed=2))) != first
+        first = painted(backend, sample(noise, seed=1))
+        assert self.same(backend, painted(self.make({}), sample(noise, seed=1)), first)
+        assert not self.same(backend, painted(backend, sample(noise, seed=2)), first)
 
     @pytest.mark.parametrize("start", ["style", "noise", "mixed", "picture"])
     def test_each_start_is_another_picture(self, backend: Backend, start: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from stylewatch_painter.recipe_book import change, check
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Term, Wish
 from stylewatch_painter.task import Style, Task
+from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend
 
 OPTIMISERS: Mapping[str, Mapping[str, object]] = {
@@ -98,6 +99,10 @@ class Suite(ABC):
     closeness = 1e-5
     """How far, relatively, losses may differ that should be equal."""
 
+    alike = 2.0
+    """How far, in levels of 0..255 on average, pictures of a backend may differ that should be
+    equal, if it is not deterministic."""
+
     @abstractmethod
     def make(self, options: Mapping[str, object]) -> Backend:
         """The backend, made with these options beside those that its own tests need."""
@@ -106,3 +111,15 @@ class Suite(ABC):
     def backend(self) -> Backend:
         """The backend, made without further options."""
         return self.make({})
+
+    def same(self, backend: Backend, one: list[Step], other: list[Step]) -> bool:
+        """Whether two paintings show the same stages: byte for byte, if that can be had."""
+        if capabilities(backend).deterministic:
+            return stages(one) == stages(other)
+        shown, again = ({at: _pixels(seen) for at, seen in stages(x).items()} for x in (one, other))
+        near = (np.abs(shown[at] - again[at]).mean() <= self.alike for at in shown if at in again)
+        return shown.keys() == again.keys() and all(near)
+
+
+def _pixels(shown: bytes) -> Pixels:
+    return np.frombuffer(shown, dtype=np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 
 from _pytest.outcomes import OutcomeException
 
-from stylewatch_plugins.contract import Backend
+from stylewatch_plugins.contract import Backend, BackendOptionError
 from stylewatch_plugins.testing import BackendConformance
 
 Make = Callable[[Mapping[str, object]], Backend]
@@ -37,7 +37,7 @@ def keeps(make: Make, promise: str) -> bool:
             if "backend" in inspect.signature(test).parameters:
                 given["backend"] = suite.make({})
             test(**given)
-    except (AssertionError, IndexError, OutcomeException):
+    except (AssertionError, IndexError, BackendOptionError, OutcomeException):
         return False
     return True
 

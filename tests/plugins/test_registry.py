@@ -156,6 +156,35 @@ def test_a_broken_backend_is_one_sentence_with_a_remedy(
     assert "`pip install --force-reinstall made-up`" in told
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("contract = 2", "it keeps version 2 of the contract, and this stylewatch version 1;"),
+        ("capabilities = 'all'", "its capabilities are no Capabilities, but 'all';"),
+    ],
+)
+def test_a_backend_for_another_stylewatch_is_not_even_made(
+    install: Install, said: str, why: str
+) -> None:
+    unmade = WHOLE.replace("self.options = dict(options)", "raise ZeroDivisionError")
+    install("made", unmade.replace("    name, ", f"    {said}\n    name, "))
+    told = refusal("made")
+    assert told.startswith(f"backend 'made' of made-up does not fit: {why}")
+    assert "`pip install --upgrade stylewatch made-up`" in told
+
+
+def test_an_error_is_known_by_the_backend_that_it_came_through(install: Install) -> None:
+    install("made", WHOLE.replace("def problem(self): return None", "def problem(self): 1 / 0"))
+    backend = registry.load("made", {})
+    with pytest.raises(ZeroDivisionError) as caught:
+        backend.problem()
+    assert registry.author(caught.value) == "the backend 'made' of made-up"
+    assert registry.author(ZeroDivisionError()) is None
+    with pytest.raises(BackendMissingError) as ours:
+        registry.load("no such", {})
+    assert registry.author(ours.value) is None
+
+
 def test_two_distributions_with_one_name_are_both_named(install: Install) -> None:
     install("made", WHOLE, package="one")
     install("made", WHOLE, package="two")

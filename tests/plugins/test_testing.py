@@ -12,7 +12,7 @@ from tests.plugins.promises import keeps, promises
 from stylewatch_painter.recipe_book import change
 from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish
 from stylewatch_painter.task import Style, Task
-from stylewatch_plugins.contract import Device, Estimate, Provenance
+from stylewatch_plugins.contract import Capabilities, Device, Estimate, Provenance
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing_tasks import picture, terms
 
@@ -53,6 +53,37 @@ class _PaintsNowhere(Sketch):
 class _SignsAsAnother(Sketch):
     def provenance(self, task: Task) -> Provenance:
         return replace(super().provenance(task), name="another")
+
+
+class _IsOfTheFuture(Sketch):
+    contract = 2
+
+
+class _ClaimsInWords(Sketch):
+    capabilities = ("masks",)
+
+
+class _KnowsNoneOfItsDevices(Sketch):
+    def devices(self) -> tuple[Device, ...]:
+        return (Device("pencil", "a device that no option takes"),)
+
+
+class _MumblesAWarning(Sketch):
+    def provenance(self, task: Task) -> Provenance:
+        return replace(super().provenance(task), warnings=("colours",))
+
+
+class _HidesThatItCannotResume(Sketch):
+    capabilities = Capabilities(resume=False)
+
+    def provenance(self, task: Task) -> Provenance:
+        return replace(super().provenance(task), warnings=())
+
+
+class _CountsInNumpy(Sketch):
+    def paint(self, task: Task, wish: Wishes) -> Seen:
+        for step in super().paint(task, wish):
+            yield replace(step, losses=replace(step.losses, total=np.float64(step.losses.total)))
 
 
 class _CountsFromNought(Sketch):
@@ -159,6 +190,12 @@ class _ShowsWhatIsNoNumber(Sketch):
 
 
 WRONG = {
+    _IsOfTheFuture: "it_fits_the_contract",
+    _ClaimsInWords: "it_fits_the_contract",
+    _KnowsNoneOfItsDevices: "each_of_its_devices_can_be_asked_for",
+    _MumblesAWarning: "what_it_cannot_do_is_told_with_the_painting",
+    _HidesThatItCannotResume: "what_it_cannot_do_is_told_with_the_painting",
+    _CountsInNumpy: "what_it_tells_are_plain_values",
     _TakesAnyOption: "an_option_it_does_not_have_is_refused",
     _ProblemWithoutWords: "its_problem_is_none_or_a_sentence",
     _PaintsNowhere: "it_names_its_devices",

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
-from tests.plugins.promises import keeps
+from tests.plugins.promises import keeps, promises
 
+from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.stage import Checkpoint, Stage, Step, Wish, go_on
 from stylewatch_painter.task import Task
+from stylewatch_plugins.contract import Capabilities
 from stylewatch_plugins.sketch import Sketch
 
 Wishes = Callable[[], Wish]
@@ -48,6 +51,11 @@ class _EndsAtACheckpoint(Sketch):
             yield step
             if step.checkpoint is not None:
                 return
+
+
+def lighter(step: Step, more: np.float32) -> Step:
+    """The step; if it has a picture, that is lighter."""
+    return replace(step, picture=step.picture + more) if isinstance(step, Stage) else step
 
 
 def with_checkpoints(steps: Seen, change: Callable[[Checkpoint], Checkpoint]) -> Seen:
@@ -109,7 +117,57 @@ class _KnowsOneTaskOnly(Sketch):
             yield step
 
 
+class _ResumesUnasked(Sketch):
+    """Hands out checkpoints that it says it has not."""
+
+    capabilities = Capabilities(resume=False)
+
+
+class _NeverTwiceTheSame(Sketch):
+    """Says that it is not deterministic, and is far from it."""
+
+    capabilities = Capabilities(deterministic=False)
+    _runs = count()
+
+    def paint(self, task: Task, wish: Wishes) -> Seen:
+        more = np.float32(9 * next(self._runs))
+        for step in super().paint(task, wish):
+            yield lighter(step, more)
+
+
+class _CannotResume(Sketch):
+    """Says so, and keeps all else."""
+
+    capabilities = Capabilities(resume=False)
+
+    def paint(self, task: Task, wish: Wishes) -> Seen:
+        if task.resume is not None:
+            raise CheckpointError("a painting of this backend cannot be gone on with")
+        for step in super().paint(task, wish):
+            yield replace(step, checkpoint=None)
+
+
+class _NearlyTheSame(Sketch):
+    """Says that it is not deterministic, and differs in the last bits."""
+
+    capabilities = Capabilities(deterministic=False)
+    _runs = count()
+
+    def paint(self, task: Task, wish: Wishes) -> Seen:
+        more = np.float32(1e-3 * next(self._runs))
+        for step in super().paint(task, wish):
+            yield lighter(step, more)
+
+
+@pytest.mark.parametrize("promise", promises())
+@pytest.mark.parametrize("honest", [_CannotResume, _NearlyTheSame])
+def test_who_claims_less_need_not_keep_more(honest: type[Sketch], promise: str) -> None:
+    assert keeps(honest, promise)
+
+
 WRONG = {
+    _ResumesUnasked: "told_to_stop_it_hands_out_a_checkpoint_and_ends",
+    _NeverTwiceTheSame: "two_paintings_of_one_backend_do_not_mix",
     _AsksNobody: "it_asks_for_a_wish_after_every_step",
     _AsksTwice: "it_asks_for_a_wish_after_every_step",
     _FinishesLater: "told_to_finish_it_hands_out_a_stage_at_once",

@@ -1,7 +1,7 @@
 """Commands that list what can be named in a job: recipes, backends, devices."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -10,13 +10,12 @@ from stylewatch_daemon import config
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.say import say, say_json
 from stylewatch_daemon.cli.words import columns, memory
+from stylewatch_daemon.doctor.backends import ask_all
 from stylewatch_painter import recipe_book
 from stylewatch_painter.errors import RecipeError
-from stylewatch_plugins import registry
-from stylewatch_plugins.errors import BackendError
 
-if TYPE_CHECKING:  # brings NumPy
-    from stylewatch_plugins.contract import Backend
+ANSWER_WITHIN = 60.0
+"""Seconds that a backend gets to be loaded and to answer."""
 
 
 def recipes(
@@ -56,28 +55,31 @@ def _yaml(plain: Mapping[str, Any]) -> str:
 
 
 def backends(config_file: options.Config = None, json: options.AsJson = False) -> None:
-    """List what can paint, with its devices here, or why it cannot run here."""
-    found = [_backend(name, loaded) for name, loaded in _loaded(config_file)]
-    rows = ((b["name"], b["version"], b["problem"] or ", ".join(b["devices"])) for b in found)
+    """List what can paint: its devices here and what it can, or why it cannot run here."""
+    found = [_backend(name, answer) for name, answer in _asked(config_file)]
+    rows = ((b["name"], b["version"], b["problem"] or _able(b)) for b in found)
     _say(found, columns(rows), json)
 
 
-def _backend(name: str, loaded: "Backend | BackendError") -> dict[str, Any]:
-    if isinstance(loaded, BackendError):
-        return {"name": name, "version": "", "devices": [], "problem": str(loaded)}
-    devices_ = [device.name for device in loaded.devices()]
-    problem = loaded.problem()
-    return {"name": name, "version": loaded.version, "devices": devices_, "problem": problem}
+def _backend(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    devices_ = [device["name"] for device in answer.get("devices", ())]
+    return {
+        "name": name, "version": answer.get("version", ""), "devices": devices_,
+        "can": answer.get("can", []), "problem": answer.get("problem"),
+    }  # fmt: skip
+
+
+def _able(backend: Mapping[str, Any]) -> str:
+    return "; ".join(", ".join(named) for named in (backend["devices"], backend["can"]) if named)
 
 
 def devices(config_file: options.Config = None, json: options.AsJson = False) -> None:
     """List where each backend can paint on this machine, best first."""
     found = [
-        {"backend": name, "name": device.name, "description": device.description,
-         "memory": device.memory}
-        for name, loaded in _loaded(config_file) if not isinstance(loaded, BackendError)
-        for device in loaded.devices()
-    ]  # fmt: skip
+        {"backend": name, **device}
+        for name, answer in _asked(config_file)
+        for device in answer.get("devices", ())
+    ]
     rows = (
         (str(d["backend"]), str(d["name"]), str(d["description"]), _memory(d["memory"]))
         for d in found
@@ -89,11 +91,6 @@ def _memory(count: Any) -> str:
     return "" if count is None else memory(count)
 
 
-def _loaded(config_file: options.Config) -> "Iterator[tuple[str, Backend | BackendError]]":
-    """Every backend with its options from config.yaml, or what keeps it from being there."""
-    given = config.load(config_file).backends
-    for name in registry.names():
-        try:
-            yield name, registry.load(name, given.get(name, {}))
-        except BackendError as error:
-            yield name, error
+def _asked(config_file: options.Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every backend, and what it answers with its options from config.yaml."""
+    return ask_all(config.load(config_file).backends, ANSWER_WITHIN)

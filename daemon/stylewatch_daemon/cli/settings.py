@@ -13,9 +13,8 @@ from stylewatch_daemon.alerts.settings import addressed
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.cli.say import say, say_json
+from stylewatch_daemon.doctor.backends import ask
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_plugins import registry
-from stylewatch_plugins.errors import BackendError
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
 
@@ -40,11 +39,8 @@ def check(file: File = None) -> None:
 
 def _wrong(name: str, given: Mapping[str, Any]) -> str | None:
     """What a backend has against its options; only the backend itself knows them."""
-    try:
-        registry.load(name, given)
-    except BackendError as error:
-        return str(error)
-    return None
+    answer = ask({"backend": name, "options": given})
+    return None if "version" in answer else str(answer["problem"])
 
 
 @app.command()

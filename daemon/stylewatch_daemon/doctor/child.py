@@ -1,35 +1,60 @@
 """Asks one backend, or the weights, how they are, and says so as JSON; run as a process."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stylewatch_painter.errors import WeightsError
 from stylewatch_plugins import registry
+from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.errors import BackendError, BackendOptionError
+
+if TYPE_CHECKING:  # brings NumPy
+    from stylewatch_plugins.contract import Device
 
 _WRONG, _NOT_THERE = 78, 69
 
 
 def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """`words` where all is well, else a `problem` with its `exit_code`; `notes` beside either."""
+    """`words` where all is well, else a `problem` with its `exit_code`; `notes` beside either.
+
+    A backend that could be made has `version`, `devices` and `can`, too.
+    """
     if "weights" in asked:
         return _weights()
     try:
         backend = registry.load(asked["backend"], asked["options"])
-        problem = backend.problem()
-        devices = [device.name for device in backend.devices()]
     except BackendOptionError as error:
         return {"problem": str(error), "exit_code": _WRONG}
     except BackendError as error:
         return {"problem": str(error), "exit_code": _NOT_THERE}
+    made: dict[str, Any] = {
+        "version": str(backend.version),
+        "can": capabilities(backend).words,
+        "devices": [],
+    }
+    try:
+        made["devices"] = [_plain(device) for device in backend.devices()]
+        problem = backend.problem()
+    except Exception as error:  # a stranger's
+        whose = registry.author(error) or f"backend {asked['backend']!r}"
+        problem = f"{whose} fails when it is asked, {type(error).__name__}: {error}"
+    devices = [device["name"] for device in made["devices"]]
     problem = problem or _missing(asked.get("devices", ()), devices)
     if problem is not None:
-        return {"problem": problem, "exit_code": _NOT_THERE}
+        return {**made, "problem": str(problem), "exit_code": _NOT_THERE}
     capability = _capability()
     told = f" on {', '.join(devices)}" + (f", {capability}" if capability else "")
-    return {"words": f"{backend.version}{told}", "notes": _slow(capability)}
+    return {**made, "words": f"{backend.version}{told}", "notes": _slow(capability)}
+
+
+def _plain(device: "Device") -> dict[str, Any]:
+    memory = None if device.memory is None else int(device.memory)
+    return {
+        "name": str(device.name), "description": str(device.description), "memory": memory,
+    }  # fmt: skip
 
 
 def _missing(named: Sequence[str], here: Sequence[str]) -> str | None:
@@ -72,5 +97,14 @@ def _weights() -> dict[str, Any]:
     return {"words": f"{', '.join(names)}: held against the digests, and right"}
 
 
+def main() -> None:
+    """Answer what stdin asks on stdout, where nothing that a backend prints may come."""
+    asked = json.load(sys.stdin)
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as told:
+        os.dup2(2, 1)
+        json.dump(answer(asked), told)
+    os._exit(0)  # whatever threads, or doings at the end, a backend has left
+
+
 if __name__ == "__main__":
-    print("\n" + json.dumps(answer(json.load(sys.stdin))))
+    main()

@@ -12,6 +12,7 @@ from stylewatch_painter.errors import (
     SaveError,
     WeightsError,
 )
+from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendError
 from stylewatch_plugins.trouble import trouble
 
@@ -60,7 +61,8 @@ def as_end(error: Exception) -> Refused | Failed:
     if (found := trouble(error)) is not None:
         return Failed(_TOLD[found].format(_brief(error)), NOT_THERE, recycle=True)
     trace = "".join(traceback.format_exception(error))
-    return Failed(f"a fault of our own, {type(error).__name__}: {error}", OUR_FAULT, trace)
+    whose = registry.author(error) or "our own"
+    return Failed(f"a fault of {whose}, {type(error).__name__}: {error}", OUR_FAULT, trace)
 
 
 def _of_the_disk(error: BaseException | None) -> bool:

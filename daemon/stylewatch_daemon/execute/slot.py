@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pkgutil import resolve_name
@@ -28,7 +28,9 @@ from stylewatch_daemon.execute.patience import Patience
 _SERVE = "stylewatch_daemon.execute.child:serve"
 
 LEAVE_WITHIN = 2.0
-"""Seconds that an idle worker gets to leave before it is killed."""
+"""Seconds that a worker gets to leave before it is killed."""
+
+_LOOK_EVERY = 0.01
 
 
 class Slot:
@@ -45,6 +47,7 @@ class Slot:
         self._lock, self._work, self._most_memory = lock, work, most_memory
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
+        self._backend = ""
         self._patience = Patience(None)
 
     @property
@@ -63,7 +66,7 @@ class Slot:
         """Begin an attempt; an event only where that went wrong."""
         self.ticket, self._patience = ticket, Patience(order.step_timeout_s)
         try:
-            self._ready().send(replace(order, device=self.device))
+            self._ready(order.settings.backend).send(replace(order, device=self.device))
         except OSError as error:  # no process to be had, or it died this very moment
             yield from self._gone(f"the worker process could not be used: {error}")
 
@@ -79,17 +82,19 @@ class Slot:
     def hear(self) -> Iterator[Event]:
         """What came from the worker; where it is gone, that as well."""
         while self._process is not None:
-            alive = self._process.is_alive()  # asked first: what it sent before it died is there
+            left = self._left()  # asked first: what it sent before it died is there
             try:
                 event = _receive(self._pipe)
+            except (EOFError, OSError):
+                event, left = None, True
             except ValueError as error:
                 yield from self._gone(f"the worker process sent {error}")
                 return
             if event is None:
-                if not alive:
-                    self._process.join()
-                    died = f"the worker process died ({_cause(self._process)}) while it painted"
-                    yield from self._gone(died)
+                if left:
+                    _let_end(self._process)
+                    why = f"the worker process {_cause(self._process)} while it painted"
+                    yield from self._gone(why)
                 return
             self._patience.heard(event)
             if isinstance(event, Done | Stopped | Refused | Failed):
@@ -113,8 +118,13 @@ class Slot:
         """Let an idle worker leave; what it holds, a GPU's memory too, is given back."""
         if self._process is not None and self._pipe is not None:
             self._pipe.close()
-            self._process.join(LEAVE_WITHIN)
+            _let_end(self._process)
             self._kill()
+
+    def _left(self) -> bool:
+        """Whether the worker is gone, or can be heard no more: its files were closed."""
+        process = self._process
+        return process is not None and (not process.is_alive() or bool(wait([process.sentinel], 0)))
 
     def _gone(self, why: str) -> Iterator[Event]:
         """Have no process any more; if one painted, it is Lost."""
@@ -130,9 +140,17 @@ class Slot:
             self._pipe.close()
         self._process = self._pipe = None
 
-    def _ready(self) -> Connection:
-        if self._process is not None and _memory(self._process.pid) > self._most_memory:
+    def _ready(self, backend: str) -> Connection:
+        """The line to a process that is fit for `backend`, and never had another one in it.
+
+        Whatever a backend does to its process, jobs for others do not feel it, nor does one wait
+        for memory, a GPU's too, that another keeps.
+        """
+        if self._process is not None and (
+            backend != self._backend or _memory(self._process.pid) > self._most_memory
+        ):
             self.let_go()
+        self._backend = backend
         if self._process is None or self._pipe is None or not self._process.is_alive():
             self._kill()
             spawn = get_context("spawn")  # CUDA needs it, and it takes nothing of ours along
@@ -150,6 +168,17 @@ def _enter(orders: Connection, work: str, lock: Path) -> None:
     serve(orders, work, lock)
 
 
+def _let_end(process: BaseProcess) -> None:
+    """Give it some time to end.
+
+    It is looked at itself: `join` waits without a limit once the sentinel is closed, and that a
+    backend may have done, which lives on.
+    """
+    until = time.monotonic() + LEAVE_WITHIN
+    while process.is_alive() and time.monotonic() < until:
+        time.sleep(_LOOK_EVERY)
+
+
 def _memory(pid: int | None) -> int:
     """Bytes of memory that a process holds; 0 where the kernel does not say."""
     try:
@@ -160,18 +189,20 @@ def _memory(pid: int | None) -> int:
 
 
 def _receive(pipe: Connection | None) -> Event | None:
-    """The next event; None where there is none yet, or no more. Raises ValueError for nonsense."""
-    try:
-        if pipe is None or not pipe.poll():
-            return None
-        event: Event = wire.unpack(pipe.recv_bytes(wire.LONGEST), *get_args(Event))
-    except (EOFError, OSError):
+    """The next event; None where there is none yet.
+
+    Raises EOFError, OSError: no more can come. ValueError: it is nonsense.
+    """
+    if pipe is None or not pipe.poll():
         return None
+    event: Event = wire.unpack(pipe.recv_bytes(wire.LONGEST), *get_args(Event))
     return event
 
 
 def _cause(process: BaseProcess) -> str:
     code = process.exitcode
+    if code is None:
+        return "cut itself off from us, closing files that were not its own,"
     if code == -signal.SIGKILL:
-        return "signal 9, often for want of memory; a smaller size needs less"
-    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        return "died (signal 9, often for want of memory; a smaller size needs less)"
+    return f"died (signal {-code})" if code < 0 else f"died (exit code {code})"

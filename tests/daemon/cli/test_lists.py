@@ -1,6 +1,7 @@
 """Commands that list what can be named in a job."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ import pytest
 import yaml
 
 from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.doctor import backends
 from stylewatch_painter import recipe_book
 from stylewatch_plugins import registry
-from stylewatch_plugins.errors import BackendMissingError
 
 
 @pytest.fixture
@@ -61,14 +62,14 @@ def test_a_recipe_that_there_is_not_is_told_with_the_nearest(
 @pytest.fixture
 def _one_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the sketch can be loaded, as where torch is broken; none is slow to load."""
-    load = registry.load
+    ask = backends.ask
 
-    def only_sketch(name: str, options: dict[str, Any]) -> Any:
-        if name == "sketch":
-            return load(name, options)
-        raise BackendMissingError(f"backend {name} is broken; this mends it")
+    def only_sketch(asked: Mapping[str, Any], within: float) -> Mapping[str, Any]:
+        if asked["backend"] == "sketch":
+            return ask(asked, within)
+        return {"problem": f"backend {asked['backend']} is broken; this mends it"}
 
-    monkeypatch.setattr(registry, "load", only_sketch)
+    monkeypatch.setattr(backends, "ask", only_sketch)
 
 
 @pytest.mark.usefixtures("_one_is_missing")
@@ -78,7 +79,8 @@ def test_backends_have_a_line_each_with_devices_or_what_is_missing(
     assert call(["backends"]) == 0
     told = capsys.readouterr().out
     assert [line.split()[0] for line in told.splitlines()] == registry.names()
-    assert "cpu" in next(line for line in told.splitlines() if line.startswith("sketch"))
+    sketch = next(line for line in told.splitlines() if line.startswith("sketch"))
+    assert "cpu; resume, deterministic" in sketch
     assert "torch" in told
     assert "backend torch is broken; this mends it" in told
 
@@ -89,6 +91,7 @@ def test_backends_are_told_as_json_too(capsys: pytest.CaptureFixture[str]) -> No
     found = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert found["sketch"]["devices"] == ["cpu"]
     assert found["sketch"]["problem"] is None
+    assert found["sketch"]["can"] == ["resume", "deterministic"]
     assert found["torch"]["problem"] == "backend torch is broken; this mends it"
 
 

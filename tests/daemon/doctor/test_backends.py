@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.plugins.strangers import install
 
 from stylewatch_daemon.doctor import backends
 from stylewatch_daemon.service_settings import ServiceSettings
@@ -78,18 +81,74 @@ def test_the_sketch_answers() -> None:
         ("import os; os._exit(7)", "ended with 7: without a word"),
         ("raise SystemExit('no GPU driver')", "ended with 1: no GPU driver"),
         ("print('[]')", "it answered nothing"),
+        ("print('that is no answer')", "it could not be asked: "),
         ("import time; time.sleep(60)", "did not answer within 0.5 s"),
     ],
 )
 def test_a_child_that_does_not_answer_is_told(
     program: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = subprocess.run
+    popen = subprocess.Popen
 
-    def other(child: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+    def other(child: list[str], **more: Any) -> "subprocess.Popen[bytes]":
         assert child[0] == sys.executable
-        return run([sys.executable, "-c", program], **more)
+        return popen([sys.executable, "-c", program], **more)
 
-    monkeypatch.setattr(subprocess, "run", other)
+    monkeypatch.setattr(subprocess, "Popen", other)
     within = 0.5 if "sleep" in program else 60.0
     assert words in backends.ask({"backend": "sketch", "options": {}}, within)["problem"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("imports-nothing", "is broken: ModuleNotFoundError: No module named 'nothing_of_that_na"),
+        ("of-the-future", "does not fit: it keeps version 2 of the contract"),
+        ("exits", "the process that asked it ended with 3: without a word"),
+        ("raises-at-devices", "fails when it is asked, RuntimeError: no driver"),
+        ("closes-files", "the process that asked it ended with 1: "),
+    ],
+)
+def test_a_strangers_backend_that_is_broken_says_how(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, name)
+    assert words in backends.ask({"backend": name, "options": {}})["problem"]
+
+
+@pytest.mark.parametrize("name", ["hangs", "hangs-at-devices"])
+def test_one_that_hangs_is_not_waited_for(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, name)
+    answer = backends.ask({"backend": name, "options": {}}, within=0.5)
+    assert "did not answer within 0.5 s" in answer["problem"]
+
+
+def alive(pid: str) -> bool:
+    """Whether there is such a process, and more of it than its exit code."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.mark.parametrize("name", ["prints", "leaves-a-thread", "leaves-a-process"])
+def test_one_that_leaves_things_behind_answers_and_they_go_with_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, name)
+    monkeypatch.setenv("STRANGER_PID", str(tmp_path / "pid"))
+    assert "cpu" in backends.ask({"backend": name, "options": {}})["words"]
+    if name == "leaves-a-process":
+        while alive((tmp_path / "pid").read_text()):
+            time.sleep(0.01)
+
+
+def test_all_are_asked_and_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, "exits", "well")
+    monkeypatch.setattr(registry, "names", lambda: ["exits", "sketch", "well"])
+    answers = dict(backends.ask_all({"sketch": {"colour": "red"}}))
+    assert list(answers) == ["exits", "sketch", "well"]
+    assert "ended with 3" in answers["exits"]["problem"]
+    assert "colour" in answers["sketch"]["problem"]
+    assert answers["well"]["version"] == "1.0"

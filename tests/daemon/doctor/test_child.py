@@ -1,12 +1,13 @@
 """What the child says of a backend, and of the weights."""
 
-import io
 import json
-import runpy
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tests.plugins.strangers import install
 
 from stylewatch_daemon.doctor import child
 from stylewatch_painter import weights_read
@@ -18,6 +19,9 @@ def test_a_backend_that_works_tells_its_version_and_devices() -> None:
     told = child.answer({"backend": "sketch", "options": {}})
     assert told["words"].startswith(f"{Sketch.version} on cpu")
     assert "problem" not in told
+    assert told["version"] == Sketch.version
+    assert [device["name"] for device in told["devices"]] == ["cpu"]
+    assert told["can"] == ("resume", "deterministic")
 
 
 @pytest.mark.parametrize(
@@ -33,12 +37,26 @@ def test_a_backend_that_does_not_work_tells_why(
     told = child.answer({"backend": backend, "options": options})
     assert told["exit_code"] == code
     assert words in told["problem"]
+    assert "version" not in told
+
+
+def test_a_backend_that_fails_when_it_is_asked_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "raises-at-devices")
+    told = child.answer({"backend": "raises-at-devices", "options": {}})
+    assert told["exit_code"] == 69
+    assert told["problem"] == (
+        "the backend 'raises-at-devices' of stranger-raises-at-devices fails when it is asked, "
+        "RuntimeError: no driver"
+    )
 
 
 def test_a_backend_that_cannot_run_here_tells_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sketch, "problem", lambda self: "there is no pencil: buy one")
     told = child.answer({"backend": "sketch", "options": {}})
-    assert told == {"problem": "there is no pencil: buy one", "exit_code": 69}
+    assert (told["problem"], told["exit_code"]) == ("there is no pencil: buy one", 69)
+    assert "words" not in told
 
 
 @pytest.mark.parametrize(("found", "notes"), [("AVX2", 0), ("DEFAULT", 1)])
@@ -64,11 +82,12 @@ def test_weights_are_held_against_their_digests(monkeypatch: pytest.MonkeyPatch)
     assert told == {"problem": "they are damaged; fetch them again", "exit_code": 69}
 
 
-def test_as_a_process_it_answers_on_its_last_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_as_a_process_it_answers_alone_on_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = json.dumps({"backend": "sketch", "options": {}})
-    monkeypatch.setattr(sys, "stdin", io.StringIO(asked))
-    monkeypatch.delitem(sys.modules, "stylewatch_daemon.doctor.child")
-    runpy.run_module("stylewatch_daemon.doctor.child", run_name="__main__")
-    assert "cpu" in json.loads(capsys.readouterr().out.splitlines()[-1])["words"]
+    install(tmp_path, monkeypatch, "prints")
+    asked = json.dumps({"backend": "prints", "options": {}})
+    command = [sys.executable, "-m", "stylewatch_daemon.doctor.child"]
+    ended = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+    assert "cpu" in json.loads(ended.stdout)["words"]
+    assert ended.stderr == "hello\n"

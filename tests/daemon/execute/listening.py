@@ -12,10 +12,10 @@ PATIENCE = 60.0
 """Seconds, for a machine that is busy."""
 
 
-def order(what: str, device: str | None = None) -> Order:
+def order(what: str, device: str | None = None, backend: str = "torch") -> Order:
     """An order for `works`, which go by the name."""
     path = Path("nowhere")
-    settings = JobSettings(device=device)
+    settings = JobSettings(device=device, backend=backend)
     limit = 2 if what == "hang" else None
     return Order(what, settings, content=path, styles=(path,), staging=path, step_timeout_s=limit)
 

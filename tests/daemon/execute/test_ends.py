@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.plugins.strangers import install
 
 from stylewatch_daemon.errors import InputError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.execute.contract import Failed, Refused
@@ -17,7 +18,9 @@ from stylewatch_painter.errors import (
     WeightsError,
 )
 from stylewatch_painter.image import read
+from stylewatch_plugins import registry
 from stylewatch_plugins.errors import BackendMissingError, BackendOptionError
+from stylewatch_plugins.testing_tasks import painted, sample
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,22 @@ def test_what_another_try_may_mend_says_what_stood_in_the_way(error: Exception, 
 def test_a_disk_that_takes_nothing_is_told_with_the_file(code: int) -> None:
     end = as_end(OSError(code, "No", "/out/final.png"))
     assert end == Failed("/out/final.png cannot be written: No", 73)
+
+
+def test_a_fault_of_somebody_elses_backend_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "raises-in-the-middle")
+    backend = registry.load("raises-in-the-middle", {})
+    with pytest.raises(RuntimeError) as caught:
+        painted(backend, sample())
+    end = as_end(caught.value)
+    assert isinstance(end, Failed)
+    assert end.exit_code == 70
+    assert end.reason == (
+        "a fault of the backend 'raises-in-the-middle' of stranger-raises-in-the-middle, "
+        "RuntimeError: the brush broke"
+    )
 
 
 def test_anything_else_is_our_fault_and_has_a_trace() -> None:

@@ -23,9 +23,9 @@ def slot(tmp_path: Path) -> Iterator[Slot]:
     assert active_children() == []
 
 
-def events(slot: Slot, what: str) -> list[Event]:
+def events(slot: Slot, what: str, backend: str = "torch") -> list[Event]:
     """All that comes of an attempt."""
-    heard = list(slot.begin("1", order(what)))
+    heard = list(slot.begin("1", order(what, backend=backend)))
     while slot.ticket:
         wait(slot.handles)
         heard += slot.hear()
@@ -60,7 +60,7 @@ def test_silence_is_borne_for_as_long_as_the_order_says(slot: Slot) -> None:
 
 
 def test_no_worker_to_be_had_is_an_end_too(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Slot) -> None:
+    def fail(self: Slot, backend: str) -> None:
         raise OSError("no more processes")
 
     monkeypatch.setattr(Slot, "_ready", fail)
@@ -74,3 +74,31 @@ def test_an_idle_one_has_nothing_to_drop(slot: Slot) -> None:
     events(slot, "paint")
     assert list(slot.drop("we leave")) == []
     assert slot.manned
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("close files", "the worker process "),  # it may find out by itself, and end
+        ("close the line", "cut itself off"),
+        ("write into the line", "a message that makes no sense"),
+    ],
+)
+def test_a_worker_that_spoils_the_line_to_us_is_lost_and_no_longer_there(
+    slot: Slot, how: str, why: str
+) -> None:
+    step, lost = events(slot, how)
+    assert isinstance(step, Progress)
+    assert isinstance(lost, Lost)
+    assert why in lost.reason
+    assert not slot.manned
+
+
+def test_a_process_is_for_one_backend(slot: Slot) -> None:
+    """What a backend does to its process stays with its own jobs."""
+    pids = []
+    for backend in ("one", "one", "other"):
+        *_, end = events(slot, "paint", backend)
+        assert isinstance(end, Done)
+        pids.append(end.receipt["pid"])
+    assert pids[0] == pids[1] != pids[2]

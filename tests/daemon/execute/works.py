@@ -3,7 +3,10 @@
 import os
 import resource
 import signal
+import stat
+import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +32,30 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
         yield Done({"state": "finished"}) if asked is Wish.FINISH else Stopped(1)
     elif order.name == "unspeakable":
         yield Done({"receipt": lambda: None})
+    elif order.name in ("close files", "close the line", "write into the line"):
+        spoil(order.name)
     else:
         fail(order.name)
+
+
+def pipes() -> Iterator[int]:
+    """What leads to the supervisor; without it, that is not aware that we are gone."""
+    for path in list(Path("/proc/self/fd").iterdir()):
+        with suppress(OSError):
+            if stat.S_ISSOCK(path.stat().st_mode):
+                yield int(path.name)
+
+
+def spoil(how: str) -> None:
+    """Do what no backend should to what leads to the supervisor, and live on."""
+    if how == "close files":
+        os.closerange(3, 1000)
+    for fd in pipes():
+        if how == "close the line":
+            os.close(fd)
+        elif how == "write into the line":
+            os.write(fd, struct.pack("!i", 4) + b"oops")
+    signal.pause()
 
 
 def fail(how: str) -> None:

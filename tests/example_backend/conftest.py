@@ -1,0 +1,5 @@
+"""Lets a failure in the conformance suite show the values that were compared."""
+
+import pytest
+
+pytest.register_assert_rewrite("stylewatch_plugins")

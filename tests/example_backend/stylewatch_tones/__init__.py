@@ -1,0 +1,1 @@
+"""A backend for stylewatch that lends a photograph the tones of a painting."""

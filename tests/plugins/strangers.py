@@ -1,0 +1,72 @@
+"""Backends of somebody else's, most of them broken, each installed as a distribution of its own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stylewatch_plugins import registry
+
+SKETCHED = """
+from stylewatch_plugins.sketch import Sketch
+class Made(Sketch):
+    name = {name!r}
+"""
+HANG = "__import__('time').sleep(600)"
+
+SOURCES = {
+    "well": SKETCHED,
+    "prints": (
+        f"print('hello', flush=True)\n{SKETCHED}\nimport atexit\natexit.register(print, 'bye')"
+    ),
+    "leaves-a-thread": (
+        f"import threading\nthreading.Thread(target=lambda: {HANG}).start()\n{SKETCHED}"
+    ),
+    "leaves-a-process": (
+        "import os, subprocess\n"
+        "from pathlib import Path\n"
+        "child = subprocess.Popen(['sleep', '600'], close_fds=False)\n"
+        "Path(os.environ['STRANGER_PID']).write_text(str(child.pid))\n"
+        f"{SKETCHED}"
+    ),
+    "imports-nothing": "import nothing_of_that_name",
+    "of-the-future": f"{SKETCHED}    contract = 2\n",
+    "exits": "import os; os._exit(3)",
+    "hangs": HANG,
+    "hangs-at-devices": f"{SKETCHED}    def devices(self): {HANG}\n",
+    "raises-at-devices": f"{SKETCHED}    def devices(self): raise RuntimeError('no driver')\n",
+    "raises-in-the-middle": (
+        f"{SKETCHED}    def paint(self, task, wish):\n"
+        "        yield next(super().paint(task, wish))\n"
+        "        raise RuntimeError('the brush broke')\n"
+    ),
+    "hangs-in-the-middle": (
+        f"{SKETCHED}    def paint(self, task, wish):\n"
+        "        yield next(super().paint(task, wish))\n"
+        f"        {HANG}\n"
+    ),
+    "closes-files": f"import os\nos.closerange(3, 1000)\n{SKETCHED}",
+    "leaves-its-folder": f"import os\nos.chdir('/')\nos.environ.clear()\n{SKETCHED}",
+    "counts-in-numpy": (
+        "import numpy as np\nfrom dataclasses import replace\n"
+        f"{SKETCHED}    def paint(self, task, wish):\n"
+        "        for step in super().paint(task, wish):\n"
+        "            total = np.float64(step.losses.total)\n"
+        "            yield replace(step, losses=replace(step.losses, total=total))\n"
+    ),
+}
+
+
+def install(root: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Have these backends found, by this process and by those that it starts."""
+    for name in names:
+        module = name.replace("-", "_") + "_backend"
+        about = root / f"stranger_{module}-1.0.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: stranger-{name}\nVersion: 1.0\n"
+        )
+        (about / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = {module}:Made\n")
+        (root / f"{module}.py").write_text(SOURCES[name].replace("{name!r}", repr(name)))
+    monkeypatch.syspath_prepend(str(root))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
