@@ -153,6 +153,12 @@ def no_checkpoint() -> Row:
     )  # fmt: skip
 
 
+def clock(said: str, hours: int, step: str) -> Row:
+    """Somebody sets the clock; at the next start it is right again."""
+    plan = Plan("", step=step, fault=f"clock {3600 * hours}")
+    return Row(f"clock {said}", step, KEPT, lambda root: strike(root, plan, 0, lambda: None))
+
+
 def read_only(step: str) -> Row:
     """The outbox cannot be written from `step` on; then it can."""
     plan = Plan("", step=step, fault="lock out")
@@ -171,6 +177,13 @@ def hung() -> Row:
     return Row("hung worker", plan.step, checked, lambda r: strike(r, plan, 0, lambda: None))
 
 
+CLOCKS = tuple(
+    clock(said, hours, step)
+    for step in ("settled", "stage published")
+    for said, hours in (("set back a day", -24), ("set forward a year", 24 * 365))
+)
+
+
 def rows() -> Iterator[Row]:
     """The whole matrix."""
     for whom in ("supervisor", "worker", "both"):
@@ -186,6 +199,7 @@ def rows() -> Iterator[Row]:
     yield from (full(what, disk, step) for what, (disk, step) in FULL.items())
     yield no_checkpoint()
     yield from (read_only(step) for step in ("settled", "stage staged", "archived"))
+    yield from CLOCKS
     yield hung()
     for fault, step, checked, try_it in hostile.CASES:
         yield Row(fault, step, checked, try_it)

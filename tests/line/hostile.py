@@ -11,6 +11,9 @@ from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.line.promises import Place
 from tests.line.stricken import DEADLY, Plan
 
+GOOD = 300
+"""How many jobs there are beside the poisonous ones."""
+
 FLOOD = 20_000
 """Files: more than the kernel keeps events (fs.inotify.max_queued_events is 16384)."""
 
@@ -77,11 +80,11 @@ def flood(root: Path) -> list[str]:
 
 
 def poison(root: Path) -> list[str]:
-    """No picture, a wrong job.yaml, one that kills every worker; and thirty good ones."""
+    """No picture, a wrong job.yaml, one that kills every worker; and many good ones."""
     place = Place(root)
-    good = [f"good-{number:02}" for number in range(30)]
+    good = [f"good-{number:03}" for number in range(GOOD)]
     bad = {"broken": "content.jpg", "typo": "job.yaml", DEADLY: "the worker process died"}
-    place.drop(*good[:15], *bad, *good[15:])
+    place.drop(*good[: GOOD // 2], *bad, *good[GOOD // 2 :])
     (place.inbox / "broken/content.jpg").write_text("this is no picture")
     (place.inbox / "typo/job.yaml").write_text("stepps: 10\n")
     code = Plan(str(root)).start().wait(WITHIN)
@@ -135,6 +138,11 @@ CASES: list[tuple[str, str, str, Callable[[Path], list[str] | None]]] = [
     ("the same, over mounts", "watching", WHOLE, stalls_over_mounts),
     ("inbox removed, and back", "watching", "the next pair is painted, all once", inbox_goes),
     ("event queue overflows", "watching", f"a pair behind {FLOOD} files is painted", flood),
-    ("poison: 3 jobs of 33", "whole run", "30 done, 3 set aside with the reason", poison),
+    (
+        f"poison: 3 jobs among {GOOD} good ones",
+        "whole run",
+        "the good ones are done, 3 set aside with the reason",
+        poison,
+    ),
     ("two daemons, one state", "watching", "the second refused, all painted once", two_daemons),
 ]

@@ -10,12 +10,14 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, tzinfo
 from functools import partial, wraps
 from multiprocessing import active_children
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from tests.daemon.disks import fill_up
 
@@ -60,7 +62,7 @@ class Plan:
     nth: int = 1
     fault: str = ""
     """`kill supervisor`, `kill worker`, `kill both` (of these), `kill intake`, `stop worker`,
-    `fill NAME`, `lock NAME`, `limit files`."""
+    `fill NAME`, `lock NAME`, `limit files`, `clock SECONDS` (by how many it is set)."""
     step_timeout_s: float | None = None
     rescan_s: float = 1.0
 
@@ -107,12 +109,32 @@ class Plan:
         elif what == "limit":
             _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (LITTLE, most))
+        elif what == "clock":
+            set_clock(timedelta(seconds=int(whom)))
         elif what == "stop":
             for pid in _children("worker"):
                 os.kill(pid, signal.SIGSTOP)
         else:
             for victim in _victims(whom, where):
                 os.kill(victim, signal.SIGKILL)
+
+
+def set_clock(further: timedelta) -> None:
+    """Have this process see a clock that was set; the monotonic one goes on as it did."""
+    seen = time.time
+
+    class Shifted(datetime):
+        """What there is of the clock."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            shown = datetime.now(tz) + further
+            return cls.fromisoformat(shown.isoformat())
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("stylewatch_daemon") and getattr(module, "datetime", None) is datetime:
+            vars(module)["datetime"] = Shifted
+    time.time = lambda: seen() + further.total_seconds()
 
 
 def remount(disk: Path, how: str) -> None:
