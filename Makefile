@@ -6,7 +6,7 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-systemd faults soak fmt bench clean
+.PHONY: run test test-systemd faults soak fmt bench parity clean
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/portrait
@@ -39,6 +39,10 @@ fmt: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.networks
+
+parity: $(READY)
+	$(BIN)/python -m tests.plugins.parity
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

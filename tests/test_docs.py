@@ -26,6 +26,7 @@ from pydantic import BaseModel
 from stylewatch_daemon import config
 from stylewatch_daemon.cli.main import app
 from stylewatch_daemon.settings import JobSettings
+from stylewatch_export.cli import app as export
 from stylewatch_painter import recipe_book
 from stylewatch_plugins import registry
 
@@ -34,6 +35,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 OTHER_PROGRAMS = {"cd", "cp", "git", "ls", "mkdir", "pip", "python", "python3", "sudo", "systemctl"}
 COMMAND = typer.main.get_command(app)
+EXPORT = typer.main.get_command(export)
 
 
 @dataclass(frozen=True)
@@ -96,20 +98,19 @@ def program_of(line: str) -> list[str]:
     return words[: min(ends, default=len(words))]
 
 
-def unknown_to_stylewatch(words: list[str]) -> list[str]:
-    """Those of the words that name no command, or no option of it."""
-    command: Any = COMMAND
+def unknown(command: Any, words: list[str]) -> list[str]:
+    """Those of the words that name no command inside `command`, or no option of it."""
     options = {"--help", "-h"} | {name for param in command.params for name in param.opts}
-    unknown = []
+    strange = []
     for word in words:
         if word.startswith("-"):
-            unknown += [word] if word.partition("=")[0] not in options else []
+            strange += [word] if word.partition("=")[0] not in options else []
         elif word in getattr(command, "commands", {}):
             command = command.commands[word]
             options |= {name for param in command.params for name in param.opts}
         elif hasattr(command, "commands"):
-            unknown.append(word)
-    return unknown
+            strange.append(word)
+    return strange
 
 
 def commands_exist(block: Block, folder: Path) -> None:
@@ -119,7 +120,9 @@ def commands_exist(block: Block, folder: Path) -> None:
     assert shown, "no command: in a console block it stands after '$ '"
     for program, *words in shown:
         if program == "stylewatch":
-            assert not unknown_to_stylewatch(words)
+            assert not unknown(COMMAND, words)
+        elif program == "stylewatch-export":
+            assert not unknown(EXPORT, words)
         elif program == "make":
             assert not [word for word in words if "=" not in word and word not in targets]
         else:
@@ -211,8 +214,8 @@ def commands(command: Any, name: str) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "name",
-    [*commands(COMMAND, "stylewatch"), *recipe_book.names(), *registry.names(),
-     *sorted(set(keys(config.Config)))],
+    [*commands(COMMAND, "stylewatch"), *commands(EXPORT, "stylewatch-export"),
+     *recipe_book.names(), *registry.names(), *sorted(set(keys(config.Config)))],
 )  # fmt: skip
 def test_everything_that_can_be_named_is_in_the_docs(name: str) -> None:
     assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", WORDS)

@@ -90,7 +90,17 @@ def test_the_recipes_and_the_backends_can_be_named(programs: Path, tmp_path: Pat
     recipes = json.loads(run(programs / "stylewatch", "recipes", "--json", folder=tmp_path))
     assert [recipe["name"] for recipe in recipes] == recipe_book.names()
     backends = json.loads(run(programs / "stylewatch", "backends", "--json", folder=tmp_path))
-    assert {"sketch", "torch"} <= {backend["name"] for backend in backends}
+    assert {"onnx", "sketch", "torch"} <= {backend["name"] for backend in backends}
+
+
+def test_the_export_has_its_program_and_the_backend_its_builder(
+    programs: Path, tmp_path: Path
+) -> None:
+    words = ("build", "--layer", "conv1_1", "-o", "graphs")
+    features, _ = run(programs / "stylewatch-export", *words, folder=tmp_path).split()
+    assert (tmp_path / features).is_file()
+    ask = "from stylewatch_plugins.graph_builder import builder; print(builder().__module__)"
+    assert run(programs / "python", "-c", ask, folder=tmp_path).strip() == "stylewatch_export.graph"
 
 
 def test_a_pair_is_painted_in_an_empty_folder(

@@ -7,7 +7,12 @@ from typing import Protocol, runtime_checkable
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Plane, Stage, Step, Term, Wish
 from stylewatch_painter.task import Style, Task
 from stylewatch_plugins.capabilities import CONTRACT, Capabilities
-from stylewatch_plugins.errors import BackendError, BackendMissingError, BackendOptionError
+from stylewatch_plugins.errors import (
+    BackendError,
+    BackendMissingError,
+    BackendOptionError,
+    GraphError,
+)
 
 __all__ = [
     "CONTRACT",
@@ -19,6 +24,7 @@ __all__ = [
     "Checkpoint",
     "Device",
     "Estimate",
+    "GraphError",
     "Losses",
     "Pixels",
     "Plane",

@@ -2,7 +2,8 @@
 
     BackendError
     ├── BackendMissingError    no such backend, or one that is broken or cannot run here
-    └── BackendOptionError     an option that the backend does not have or cannot take
+    ├── BackendOptionError     an option that the backend does not have or cannot take
+    └── GraphError             a network's graph is damaged, or made for something else
 
 Each message says in one sentence what was met and what helps.
 """
@@ -18,3 +19,7 @@ class BackendMissingError(BackendError):
 
 class BackendOptionError(BackendError, ValueError):
     """An option that the backend does not have, or a value it cannot take."""
+
+
+class GraphError(BackendError):
+    """A network's graph is damaged, or made for something else."""

@@ -5,7 +5,7 @@ import pytest
 from stylewatch_plugins import contract, errors
 
 
-@pytest.mark.parametrize("name", ["BackendMissingError", "BackendOptionError"])
+@pytest.mark.parametrize("name", ["BackendMissingError", "BackendOptionError", "GraphError"])
 def test_every_error_has_the_one_root_and_a_place_in_the_tree(name: str) -> None:
     assert issubclass(getattr(errors, name), errors.BackendError)
     assert name in str(errors.__doc__)

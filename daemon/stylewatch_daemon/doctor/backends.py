@@ -28,6 +28,7 @@ LONGEST = 1 << 16
 """Bytes of what a child writes that are read."""
 
 _NOT_THERE = 69
+_WITH_WEIGHTS = ("onnx", "torch")
 
 
 def look(settings: ServiceSettings) -> Iterator[Finding]:
@@ -42,7 +43,7 @@ def look(settings: ServiceSettings) -> Iterator[Finding]:
         if name == wanted and settings.devices:
             asked["devices"] = settings.devices
         yield from _findings(f"backend {name}", asked, needed=name == wanted)
-    yield from _findings("weights", {"weights": True}, needed=wanted == "torch")
+    yield from _findings("weights", {"weights": True}, needed=wanted in _WITH_WEIGHTS)
 
 
 def _findings(what: str, asked: Mapping[str, Any], *, needed: bool) -> Iterator[Finding]:

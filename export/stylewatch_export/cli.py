@@ -1,0 +1,156 @@
+"""The stylewatch-export command: builds VGG19's ONNX graphs, verifies and describes them."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stylewatch_export.errors import AskedError, ExportError, UnequalError
+from stylewatch_painter import recipe_book
+from stylewatch_painter.errors import PainterError, RecipeError, WeightsError
+from stylewatch_painter.recipe import LAYERS, LayerName
+from stylewatch_painter.weights import locate
+from stylewatch_painter.weights_catalogue import BUNDLED
+from stylewatch_plugins.errors import BackendError, GraphError
+from stylewatch_plugins.graph_file import Pair, Plan, Precision
+
+USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, OUR_FAULT, CANNOT_WRITE = 64, 65, 66, 69, 70, 73
+INTERRUPTED = 130
+
+_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (AskedError, USAGE),
+    (RecipeError, USAGE),
+    (GraphError, BAD_DATA),
+    (UnequalError, BAD_DATA),
+    (WeightsError, UNAVAILABLE),
+    (FileNotFoundError, NO_INPUT),
+    (OSError, CANNOT_WRITE),
+)
+_ENDS = (".features.onnx", ".gradient.onnx")
+
+app = typer.Typer(
+    name="stylewatch-export",
+    help="Build the ONNX graphs of VGG19 and of its gradient, verify and describe them.",
+    context_settings={"help_option_names": ["--help", "-h"]},
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+Graph = Annotated[Path, typer.Argument(help="One of the two files, NAME.features.onnx or so.")]
+
+
+@app.command()
+def build(
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")] = Path(),
+    recipe: Annotated[str, typer.Option(help="Take layers and pools from this recipe.")] = "best",
+    layer: Annotated[
+        list[str] | None, typer.Option(help="A layer to give, as conv4_2; may be repeated.")
+    ] = None,
+    pool: Annotated[
+        Literal["max", "average"] | None, typer.Option(help="Which pools, if not the recipe's.")
+    ] = None,
+    pool_edge: Annotated[
+        Literal["floor", "ceil"] | None, typer.Option(help="What pools do at an odd edge.")
+    ] = None,
+    precision: Annotated[Precision, typer.Option(help="How many bits a number has.")] = "fp32",
+    weights: Annotated[str, typer.Option(help="Which trained network.")] = BUNDLED,
+) -> None:
+    """Build the feature graph and the gradient graph for some layers."""
+    from stylewatch_export import graph
+
+    objective = recipe_book.find(recipe).objective
+    file = locate(weights)
+    plan = Plan(
+        weights=file.sha256,
+        mean=file.mean,
+        layers=_layers(layer or objective.layers),
+        pool=pool or objective.network.pool,
+        pool_edge=pool_edge or objective.network.pool_edge,
+        precision=precision,
+    )
+    pair = Pair.of(out, plan.stem)
+    graph.build(plan, weights, pair)
+    for path in (pair.features, pair.gradient):
+        print(path)
+
+
+@app.command()
+def verify(graph: Graph) -> None:
+    """Hold both graphs against torch, and against ONNX's reference evaluator."""
+    from stylewatch_export import manifest
+    from stylewatch_export.verify import LIMITS, verify
+
+    pair = _pair(graph)
+    limit = LIMITS[manifest.load(pair.features)[0].precision]
+    worst = 0.0
+    for found in verify(pair):
+        print(f"{found.what:10} {found.against:30} {found.error:.1e}", flush=True)
+        worst = max(worst, found.error if found.judged else 0.0)
+    if not worst <= limit:
+        raise UnequalError(f"{graph} is off by {worst:.1e}, and {limit:.0e} is allowed")
+
+
+@app.command()
+def show(
+    graph: Graph, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+) -> None:
+    """Tell what a graph says of itself, and what goes in and comes out."""
+    from stylewatch_export import manifest
+    from stylewatch_export.nodes import ends
+
+    about, model = manifest.load(graph)
+    plain = {**about.model_dump(mode="json"), **ends(model)}
+    if as_json:
+        print(json.dumps(plain))
+        return
+    for name, value in plain.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        print(f"{name:10} {text}")
+
+
+def _layers(names: Sequence[str] | frozenset[LayerName]) -> tuple[LayerName, ...]:
+    if strange := [name for name in names if name not in LAYERS]:
+        raise AskedError(f"VGG19 has no layer {strange[0]!r}; it has {', '.join(LAYERS)}")
+    return tuple(layer for layer in LAYERS if layer in names)
+
+
+def _pair(path: Path) -> Pair:
+    """The pair that `path` is one of."""
+    for end in _ENDS:
+        if path.name.endswith(end):
+            return Pair.of(path.parent, path.name.removesuffix(end))
+    raise AskedError(f"{path} is called neither NAME{_ENDS[0]} nor NAME{_ENDS[1]}")
+
+
+def main() -> None:
+    """Run the command line that this process was started with, and leave with its exit code."""
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code, as in sysexits; errors are told on stderr."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, "stylewatch-export", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except (ExportError, PainterError, BackendError, OSError) as error:
+        _note(str(error))
+        return next((code for kind, code in _CODES if isinstance(error, kind)), OUR_FAULT)
+    except ImportError as error:
+        _note(f"a package is not installed ({error}); `pip install onnx onnxruntime` brings it")
+        return UNAVAILABLE
+    except Exception as error:
+        if (usage := getattr(error, "format_message", None)) is None:  # typer's errors all have it
+            raise
+        _note(" ".join(usage().split()))
+        return USAGE
+    return code if isinstance(code, int) else 0
+
+
+def _note(text: str) -> None:
+    print(f"stylewatch-export: {text}", file=sys.stderr)

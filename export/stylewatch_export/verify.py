@@ -1,0 +1,164 @@
+"""Holds a pair of graphs against torch, and against ONNX's own reference evaluator.
+
+A gradient depends on decisions: which features are above zero, which of four is the greatest.
+Where two values are as good as equal, any two ways to add up may decide otherwise, and then the
+gradients differ in that place, though both are right. So the gradient is held against torch at
+the decisions that the graph took, and the plain difference is told beside it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from onnx.reference import ReferenceEvaluator
+from torch import Tensor
+
+from stylewatch_export import manifest
+from stylewatch_painter import weights, weights_read
+from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.pools import Passed, Pool
+from stylewatch_painter.recipe import LayerName, Network
+from stylewatch_painter.vgg19 import Vgg19, layers_up_to
+from stylewatch_plugins.errors import GraphError
+from stylewatch_plugins.graph_file import Pair, Plan
+from stylewatch_plugins.ort_bridge import OrtVgg19
+
+LIMITS = {"fp32": 1e-4, "fp16": 5e-3}
+"""The greatest error that passes, by precision."""
+
+_CPU = torch.device("cpu")
+_SMALL = 20  # pixels: the reference evaluator takes its time
+
+
+@dataclass(frozen=True)
+class Found:
+    """One comparison: what of what against what, and the error.
+
+    Features: the greatest error over the greatest value; gradients: relative in the L2 norm.
+    """
+
+    what: str
+    against: str
+    error: float
+    judged: bool = True
+    """Whether the error is the graph's: not where torch took other decisions."""
+
+
+def verify(pair: Pair, size: tuple[int, int] = (97, 75), seed: int = 0) -> Iterator[Found]:
+    """Compare at a picture of `size` (width, height) pixels drawn by chance; what comes of it.
+
+    Raises GraphError: damaged, or the two are not a pair; WeightsError: the weights that the
+    graphs name are not here.
+    """
+    plan = manifest.load(pair.features)[0].plan
+    if manifest.load(pair.gradient)[0].plan != plan:
+        raise GraphError(f"{pair.features} and {pair.gradient} are not of the same network")
+    vgg = _torch(plan)
+    graph = opened(pair, plan)
+    yield from _against_torch(graph, vgg, plan, picture(plan, size, seed))
+    yield from _against_reference(pair, vgg, plan, picture(plan, (_SMALL + 1, _SMALL), seed))
+
+
+def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Found]:
+    features, state = graph.forward(x, keep=True)
+    named: dict[str, Tensor] = dict(zip(plan.layers, features, strict=True))
+    u = x.clone().requires_grad_()
+    wanted = vgg(u, plan.layers, network(plan))
+    yield from _features(named, wanted, "torch")
+    own = {layer: _even(maps) for layer, maps in wanted.items()}
+    back = graph.backward({**graph.inputs_back(features, [*own.values()]), **state}, x)
+    decided = torch_back(vgg, plan, {**named, **state}, own)
+    yield Found("gradient", "torch, as the graph decided", distance(back, decided))
+    (free,) = torch.autograd.grad([*wanted.values()], u, [*own.values()])
+    yield Found("gradient", "torch, as it decided itself", distance(back, free), judged=False)
+
+
+def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Found]:
+    """ONNX's own evaluator adds up in NumPy, and shares nothing with either."""
+    there, back = (
+        ReferenceEvaluator(manifest.load(path)[1]) for path in (pair.features, pair.gradient)
+    )
+    arrays = there.run(None, {"picture": x.numpy()})
+    kept = {name: torch.from_numpy(a) for name, a in zip(there.output_names, arrays, strict=True)}
+    yield from _features(kept, vgg(x, plan.layers, network(plan)), "onnx.reference")
+    own = {layer: _even(kept[layer]) for layer in plan.layers}
+    given = {**kept, **{f"{layer}.gradient": gradient for layer, gradient in own.items()}}
+    (found,) = back.run(None, {name: given[name].numpy() for name in back.input_names})
+    decided = torch_back(vgg, plan, kept, own)
+    yield Found("gradient", "onnx.reference", distance(torch.from_numpy(found), decided))
+
+
+def _even(maps: Tensor) -> Tensor:
+    """Features as gradients for a trial, no layer louder than another."""
+    maps = maps.detach()
+    return maps / maps.square().mean().sqrt().clamp_min(1e-30)
+
+
+def opened(pair: Pair, plan: Plan) -> OrtVgg19:
+    """The graphs in ONNX Runtime, on the processor."""
+    providers = [("CPUExecutionProvider", dict[str, str]())]
+    return OrtVgg19(pair, plan, _CPU, providers, torch.get_num_threads())
+
+
+def picture(plan: Plan, size: tuple[int, int], seed: int) -> Tensor:
+    """A picture by chance, in network units: smooth shades with some grain."""
+    width, height = size
+    draw = np.random.Generator(np.random.PCG64(seed))
+    coarse = torch.from_numpy(draw.uniform(0, 255, (1, 3, 8, 8)).astype(np.float32))
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")
+    grain = torch.from_numpy(draw.normal(0, 8, smooth.shape).astype(np.float32))
+    return (smooth + grain).clamp(0, 255) - torch.tensor(plan.mean).view(1, 3, 1, 1)
+
+
+def distance(found: Tensor, wanted: Tensor) -> float:
+    """How far apart two gradients are: relative, in the L2 norm."""
+    return float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))
+
+
+def network(plan: Plan) -> Network:
+    """How the picture goes through the network, as a recipe says it."""
+    return Network(pool=plan.pool, pool_edge=plan.pool_edge)
+
+
+def torch_back(
+    vgg: Vgg19, plan: Plan, kept: Mapping[str, Tensor], own: Mapping[LayerName, Tensor]
+) -> Tensor:
+    """The picture's gradient by torch, from the gradients `own` of the features.
+
+    `kept` are the features and the rest of what the feature graph gives: the decisions are its.
+    """
+    pool = Pool(network(plan))
+    chain = layers_up_to(plan.layers)
+    back = torch.zeros(())
+    for layer, after in reversed([*zip(chain, (*chain[1:], None), strict=True)]):
+        above = kept[layer] > 0 if layer in own else kept[f"{layer}.above"]
+        if after is not None and after.endswith("_1"):
+            size = (above.shape[-2], above.shape[-1])
+            places = kept.get(f"{layer}.places")
+            # ONNX counts through all maps, torch through each
+            back = pool.back(
+                back, Passed(size, None if places is None else places % (size[0] * size[1]))
+            )
+        back = (back + own[layer] if layer in own else back) * above
+        back = vgg.convolve_back(layer, back)
+    return back
+
+
+def _torch(plan: Plan) -> Vgg19:
+    for file in weights.available():
+        if file.sha256 == plan.weights:
+            _, arrays = weights_read.load(file, layers_up_to(plan.layers))
+            return Vgg19({name: torch.from_numpy(one) for name, one in arrays.items()}, plan.mean)
+    raise WeightsError(
+        f"the weights {plan.weights[:12]}... that the graphs were made from are not here; "
+        "`stylewatch weights list` tells what is"
+    )
+
+
+def _features(
+    found: Mapping[str, Tensor], wanted: Mapping[LayerName, Tensor], against: str
+) -> Iterator[Found]:
+    for layer, maps in wanted.items():
+        error = (found[layer] - maps).detach().abs().max()
+        yield Found(layer, against, float(error / maps.detach().abs().max().clamp_min(1e-30)))

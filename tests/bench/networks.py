@@ -1,0 +1,144 @@
+"""A step of recipe `devos` with VGG19 in eager torch, in backend `torch` and in backend `onnx`.
+
+Steps are taken in turn in one process, so that a machine whose speed drifts treats all alike;
+what counts is the ratio, step by step. Peaks of memory, and the time from the first word to the
+first evaluation's beginning, come from processes of their own. `eager` is what programs do that
+were written for the paper: autograd through plain convolutions, channel after channel.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stylewatch_painter import recipe_book, weights, weights_read
+from stylewatch_painter.canvas import Canvas
+from stylewatch_painter.image import read
+from stylewatch_painter.optimise import optimiser
+from stylewatch_painter.recipe import LayerName, Network
+from stylewatch_painter.stage import go_on
+from stylewatch_painter.target import FeatureMaps, Target
+from stylewatch_painter.task import Style, Task
+from stylewatch_painter.vgg19 import Mean, Vgg19, layers_up_to
+from stylewatch_plugins import graphs, registry
+from stylewatch_plugins.graph_file import Plan
+from stylewatch_plugins.ort_bridge import OrtVgg19
+
+ROOT = Path(__file__).parent.parent.parent
+CPU = torch.device("cpu")
+
+
+class Eager:
+    """VGG19 as torch's own functions make it, its gradient left to autograd."""
+
+    def __init__(self, arrays: dict[str, Tensor], mean: Mean) -> None:
+        self.mean = mean
+        self.device = CPU
+        self._arrays = arrays
+
+    def __call__(
+        self, x: Tensor, layers: Collection[LayerName], network: Network
+    ) -> dict[LayerName, Tensor]:
+        found = {}
+        chain = layers_up_to(layers)
+        for layer, after in zip(chain, (*chain[1:], None), strict=True):
+            weight, bias = (self._arrays[f"{layer}.{part}"] for part in ("weight", "bias"))
+            x = functional.relu(functional.conv2d(x, weight, bias, padding=1))
+            found[layer] = x
+            if after is not None and after.endswith("_1"):
+                x = functional.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
+        return {layer: maps for layer, maps in found.items() if layer in layers}
+
+
+def task(folder: Path, size: str, steps: int) -> Task:
+    """The sample pair, painted by `devos` at `size`."""
+    changes = {"size": size, "fit": "stretch", "enlarge": True, "steps": steps}
+    recipe = recipe_book.change(recipe_book.find("devos"), {**changes, "passes": []})
+    content, style = read(folder / "content.jpg"), read(folder / "style.jpg")
+    return Task(recipe, content.pixels, (Style(style.pixels),))
+
+
+def networks(made: Task, threads: int) -> dict[str, FeatureMaps]:
+    """The three of them."""
+    file = weights.locate()
+    objective = made.recipe.objective
+    chain = layers_up_to(objective.layers)
+    mean, arrays = weights_read.load(file, chain)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    layers = tuple(layer for layer in chain if layer in objective.layers)
+    plan = Plan(weights=file.sha256, mean=mean, layers=layers, pool="average", pool_edge="ceil")
+    with graphs.ready(plan, "bundled") as pair:
+        onnx = OrtVgg19(pair, plan, CPU, [("CPUExecutionProvider", {})], threads)
+    return {"eager": Eager(tensors, mean), "torch": Vgg19(tensors, mean), "onnx": onnx}
+
+
+def in_turn(made: Task, threads: int) -> dict[str, list[float]]:
+    """Seconds of each step, by network; the first of each is left out."""
+    seconds: dict[str, list[float]] = {}
+    pictures = {}
+    for name, network in networks(made, threads).items():
+        canvas = Canvas(made, network.mean, network.device)
+        level = canvas.levels()[-1]
+        moves = optimiser(made.recipe.schedule.optimiser)
+        pictures[name] = (Target(canvas, network, level), canvas.start(level.size), moves)
+        seconds[name] = []
+    for _ in range(made.recipe.schedule.steps + 1):
+        for name, (target, u, moves) in pictures.items():
+            began = time.perf_counter()
+            moves.step(u, target)
+            seconds[name].append(time.perf_counter() - began)
+    return {name: times[1:] for name, times in seconds.items()}
+
+
+def alone(backend: str, folder: Path, size: str, threads: int) -> None:
+    """Print, as JSON, the peak of memory of three steps of one backend, in megabytes."""
+    made = task(folder, size, 3)
+    options = {"device": "cpu", "threads": threads}
+    list(registry.load(backend, options).paint(made, go_on))
+    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--size", default="640x480", help="width x height in pixels")
+    parser.add_argument("--steps", type=int, default=8, help="steps of each network")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--alone", help="one backend's peak of memory, given --folder")
+    parser.add_argument("--folder", type=Path)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    if asked.alone:
+        alone(asked.alone, asked.folder, asked.size, asked.threads)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        subprocess.run([sys.executable, "-m", "stylewatch_painter.sample", name], check=True)
+        # before this process grows: a child's peak counts what it was forked from
+        for backend in ("torch", "onnx"):
+            words = ["--alone", backend, "--folder", name, "--size", asked.size]
+            command = [sys.executable, "-m", "tests.bench.networks", *words]
+            done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+            print(f"{backend:6} peak of {float(done.stdout.splitlines()[-1]):.0f} MB")
+        seconds = in_turn(task(Path(name), asked.size, asked.steps), asked.threads)
+        print(f"a step of devos at {asked.size}, {asked.threads} threads; s, ratio to eager")
+        for network, times in seconds.items():
+            ratios = [a / b for a, b in zip(times, seconds["eager"], strict=True)]
+            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f})"
+            print(f"{network:6} {statistics.median(times):6.2f}  {spread}")
+        began = time.perf_counter()
+        networks(task(Path(name), asked.size, 1), asked.threads)
+        print(f"all three networks made ready in {time.perf_counter() - began:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
