@@ -13,7 +13,10 @@ from stylewatch_daemon.scan import look
 
 
 def bring(file: File, target: Path, *, moves: bool) -> None:
-    """Bring `file` to `target`; raises InputError where it is not what it was, OSError."""
+    """Bring `file` to `target`, whose folder is to be synced then.
+
+    Raises InputError where it is not what it was, OSError.
+    """
     changed = InputError(f"{shown(file.source.name)} changed while it was being taken")
     try:
         if moves:
@@ -21,8 +24,6 @@ def bring(file: File, target: Path, *, moves: bool) -> None:
             if look(target) != file.look:
                 raise changed
             durable.sync_file(target)
-            durable.sync_folder(target.parent)
-            durable.sync_folder(file.source.parent)
             return
     except OSError as error:
         if error.errno != EXDEV:

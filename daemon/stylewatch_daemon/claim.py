@@ -77,8 +77,9 @@ class Claimer:
         )
         folder = self.state.claims / job_id
         try:
-            durable.make_folder(folder / "files")
+            (folder / "files").mkdir(parents=True)
             save(journal, folder)
+            durable.sync_folder(folder.parent)
             self._gather(journal)
         except (OSError, InputError) as error:
             self._give_back(journal, str(error))
@@ -149,6 +150,7 @@ class Claimer:
         for file in sorted(journal.files, key=journal.moves):
             if not (folder / file.name).exists():
                 carry.bring(file, folder / file.name, moves=journal.moves(file))
+        durable.sync_folder(folder)
 
     def _commit(self, journal: Journal) -> None:
         try:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
+from itertools import takewhile
 from pathlib import Path
 
 from stylewatch_daemon.errors import InputError
@@ -40,7 +41,7 @@ def sync_file(path: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Make `folder` and what is missing above it, to last."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    missing = list(takewhile(lambda one: not one.exists(), (folder, *folder.parents)))
     for one in reversed(missing):
         one.mkdir(exist_ok=True)
         sync_folder(one.parent)

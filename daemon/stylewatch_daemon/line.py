@@ -166,7 +166,8 @@ class Line:
 
     def tell_news(self, resting: bool) -> None:
         """Bring `_status.txt` up to date where something changed: now and then, or `resting`."""
-        if self._news and (resting or self.teller.told_for() >= SOON):
+        at_rest = resting and not self.busy
+        if self._news and (at_rest or self.teller.told_for() >= SOON):
             self.tell()
 
     def _note(self, heard: Heard) -> None:

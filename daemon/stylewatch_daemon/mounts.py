@@ -71,9 +71,12 @@ class Moorings:
 
     def __init__(self) -> None:
         self._roots: dict[Path, Path] = {}
+        self._devices: dict[Path, int] = {}
 
     def check(self, folder: Path) -> None:
         """Remember the disk of `folder`; OutputError where it lay on one that is gone since."""
+        if self._devices.get(folder) == _device(folder) is not None:
+            return
         root = root_of(folder)
         before = self._roots.get(folder, root)
         if before != root and before.is_relative_to(root):
@@ -82,6 +85,16 @@ class Moorings:
                 "it again; a new start of stylewatch goes on without it"
             )
         self._roots[folder] = root
+        if (device := _device(folder)) is not None:
+            self._devices[folder] = device
+
+
+def _device(folder: Path) -> int | None:
+    """The number of the disk that `folder` lies on; None where it is not there."""
+    try:
+        return folder.stat().st_dev
+    except OSError:
+        return None
 
 
 def _unescaped(field: str) -> str:
