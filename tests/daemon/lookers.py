@@ -1,5 +1,6 @@
 """Intake that decodes nothing: what is no picture is fine as well, unless it is told otherwise."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -21,8 +22,12 @@ class Nodding:
     closed: int = 0
     answered: int = 0
 
+    def __post_init__(self) -> None:
+        self.wake: Callable[[], object] = lambda: None
+
     def ask(self, question: Question) -> None:
         self.asked.append(question)
+        self.wake()
 
     def verdicts(self) -> list[Verdict]:
         if self.silent:
@@ -49,6 +54,8 @@ class Nodding:
         )
 
 
-def nodding(*_: Any, **__: Any) -> Nodding:
+def nodding(wake: Callable[[], object], *_: Any, **__: Any) -> Nodding:
     """In the place of the class of the real one."""
-    return Nodding()
+    intake = Nodding()
+    intake.wake = wake
+    return intake

@@ -50,7 +50,9 @@ class Place:
         state = State(root / "state")
         state.make()
         self.bell = Bell()
-        line = Line(self.settings, state, painter, Reporter(), self.bell, Nodding())
+        intake = Nodding()
+        painter.wake = intake.wake = self.bell.wake
+        line = Line(self.settings, state, painter, Reporter(), self.bell, intake)
         self.watcher = Stops([], "yes", self.bell.ring)
         self.watcher.bell = self.bell
         within = {"NOTIFY_SOCKET": hears.getsockname(), "WATCHDOG_USEC": "20000"}
