@@ -126,5 +126,6 @@ class Reception:
         """The file called so, if its rest is worth waiting for."""
         if job.id in self._for_good or self._state.ledger.wish(job.id) == "cancel":
             return None
-        file = next(file for file in job.files if file.name == name)
-        return file if job.inbox in file.source.parents else None  # not of the style library
+        named = (file for file in job.files if file.name == name)
+        # none of the style library, and no name that intake, taken over, made up
+        return next((file for file in named if job.inbox in file.source.parents), None)

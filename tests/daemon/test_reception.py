@@ -12,6 +12,7 @@ from tests.daemon.lookers import Nodding
 from stylewatch_daemon import durable, ledger_writer
 from stylewatch_daemon.claim import Claimer, Terms
 from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.intake.contract import CutOff
 from stylewatch_daemon.journal import File, Journal
 from stylewatch_daemon.pair import pair
 from stylewatch_daemon.reception import AHEAD, Reception
@@ -121,6 +122,16 @@ def test_what_is_cut_off_for_good_or_cancelled_is_given_back_to_nobody(place: Pl
     place.reception.hear()
     assert place.states == {"in-a": "refusing", "in-b": "refusing"}
     assert place.awaited == []
+
+
+def test_a_file_that_the_job_does_not_have_is_not_waited_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.claim("in", "a")
+    made_up = CutOff("in-a", "made up.jpg", "it ends too early")
+    monkeypatch.setattr(place.intake, "verdicts", lambda: [made_up])
+    place.reception.hear()
+    assert (place.states, place.awaited) == ({"in-a": "refusing"}, [])
 
 
 def test_nobody_waits_for_the_rest_of_a_style_in_the_library(place: Place) -> None:
