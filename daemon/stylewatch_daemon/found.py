@@ -6,7 +6,6 @@ only with these very bytes.
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from stylewatch_daemon.journal import Role
 from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.names import shown
 
-_STAGE = re.compile(r"(\d{4,})\.(?:png|jpg|webp|tiff)")
 _FOREVER = float("inf")
 
 
@@ -124,7 +122,7 @@ def _stages(entry: Entry, folder: str) -> dict[int, str]:
         return {}
     try:
         with _folder(entry, folder) as handle, os.scandir(handle) as files:
-            names = [_STAGE.fullmatch(one.name) for one in files]
+            names = [written.STAGE.fullmatch(one.name) for one in files]
     except OSError:
         return {}
     return {int(name[1]): name[0] for name in names if name}

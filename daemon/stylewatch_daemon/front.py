@@ -14,7 +14,7 @@ from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.state import State
 
 STRETCH = 0.1
-"""Seconds for which pairs are claimed before something else has its turn."""
+"""Seconds for which pairs are claimed, or jobs begun, before something else has its turn."""
 
 
 class Front:

@@ -11,7 +11,7 @@ from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.control import Control
 from stylewatch_daemon.dispatch import Dispatcher, Outcome
 from stylewatch_daemon.execute.contract import Executor, Heard, Progress
-from stylewatch_daemon.front import Front
+from stylewatch_daemon.front import STRETCH, Front
 from stylewatch_daemon.intake.contract import Looker
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.pace import Pace
@@ -27,9 +27,6 @@ TELL_EVERY = 5.0
 
 SOON = 0.5
 """Seconds between two rewrites of `_status.txt` while jobs come and go."""
-
-STRETCH = 0.1
-"""Seconds for which jobs are begun before something else has its turn."""
 
 REMEMBERED = 1000
 """How many outcomes of each kind are remembered: a daemon may run for years."""

@@ -23,7 +23,8 @@ Part = Literal["stages", "inputs"]
 
 NOTE = ".written.json"
 
-_STAGE = re.compile(r"[0-9]{4,}\.(png|jpg|webp|tiff)")
+STAGE = re.compile(r"([0-9]{4,})\.(?:png|jpg|webp|tiff)")
+"""What a stage is called: by its step."""
 
 _LONGEST = 1 << 26
 """Bytes of a receipt; no job writes a longer one."""
@@ -54,7 +55,7 @@ def note(outbox: Path, place: str) -> None:
     """
     try:
         with folders.opened(outbox, f"{place}/stages") as stages, os.scandir(stages) as found:
-            ours = sorted(one.name for one in found if _STAGE.fullmatch(one.name))
+            ours = sorted(one.name for one in found if STAGE.fullmatch(one.name))
             named = [{"file": f"stages/{one}", "sha256": _digest(stages, one)} for one in ours]
     except FileNotFoundError:
         return
