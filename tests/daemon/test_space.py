@@ -144,4 +144,5 @@ def test_a_disk_that_does_not_tell_its_size_has_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([4096, 4096, *[0] * 8]))
+    assert space.free(tmp_path) > 10**12
     space.check([(tmp_path, 10**9)], 10**9)
