@@ -3,17 +3,11 @@
 It leaves at once when the supervisor is gone, so that no two of them ever write the same files.
 """
 
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
 
-from stylewatch_daemon import wire
 from stylewatch_daemon.execute.contract import (
     Done,
     Event,
@@ -25,6 +19,7 @@ from stylewatch_daemon.execute.contract import (
 )
 from stylewatch_daemon.execute.ends import as_end
 from stylewatch_daemon.lock import shared
+from stylewatch_daemon.processes import received, send, settle_in
 from stylewatch_plugins.contract import Wish
 
 _ENDS: Mapping[Wanted, Wish] = {"stop": Wish.STOP, "finish": Wish.FINISH, "cancel": Wish.STOP}
@@ -39,11 +34,9 @@ def serve(orders: Connection, work: str, lock: Path) -> None:
     It shares `lock` with the other workers meanwhile: after a crash of the supervisor, the next
     one sees by it whether all of them are gone. To signals the supervisor alone listens.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    settle_in()
     with shared(lock):
-        while (order := _receive(orders)) is not None:
+        while (order := received(orders)) is not None:
             if isinstance(order, Order):  # else a wish that came after its order's end
                 _serve_one(orders, order, work)
 
@@ -56,7 +49,7 @@ def _serve_one(orders: Connection, order: Order, work: str) -> None:
         nonlocal asked
         gone = False
         while not gone and orders.poll():  # what was said last holds
-            said = _receive(orders)
+            said = received(orders)
             gone = said is None
             asked = _ENDS.get(said, Wish.STOP)
         return asked
@@ -64,31 +57,9 @@ def _serve_one(orders: Connection, order: Order, work: str) -> None:
     try:
         paint: Work = resolve_name(work)
         for event in paint(order, wish):
-            _send(orders, event)
+            send(orders, event)
             if isinstance(event, Done | Stopped | Refused | Failed):
                 return
-        _send(orders, Failed("a fault of our own: the worker ended without saying how"))
+        send(orders, Failed("a fault of our own: the worker ended without saying how"))
     except Exception as error:
-        _send(orders, as_end(error))
-
-
-def _receive(orders: Connection) -> Any:
-    """What the supervisor says next; None when it will say no more."""
-    try:
-        return orders.recv()
-    except (EOFError, ConnectionError):
-        return None
-
-
-def _send(orders: Connection, event: Event) -> None:
-    try:
-        orders.send_bytes(wire.pack(event))
-    except ConnectionError:
-        raise SystemExit(1) from None  # there is nobody to paint for
-
-
-def _leave_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-    os._exit(1)
+        send(orders, as_end(error))

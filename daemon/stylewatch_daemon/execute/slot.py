@@ -1,7 +1,6 @@
 """A device and the worker process that paints on it: long-lived, replaced when it is no good."""
 
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,13 +23,9 @@ from stylewatch_daemon.execute.contract import (
     Wanted,
 )
 from stylewatch_daemon.execute.patience import Patience
+from stylewatch_daemon.processes import cause, let_end
 
 _SERVE = "stylewatch_daemon.execute.child:serve"
-
-LEAVE_WITHIN = 2.0
-"""Seconds that a worker gets to leave before it is killed."""
-
-_LOOK_EVERY = 0.01
 
 
 class Slot:
@@ -92,9 +87,8 @@ class Slot:
                 return
             if event is None:
                 if left:
-                    _let_end(self._process)
-                    why = f"the worker process {_cause(self._process)} while it painted"
-                    yield from self._gone(why)
+                    let_end(self._process)
+                    yield from self._gone(f"the worker process {_fate(self._process)}")
                 return
             self._patience.heard(event)
             if isinstance(event, Done | Stopped | Refused | Failed):
@@ -118,7 +112,7 @@ class Slot:
         """Let an idle worker leave; what it holds, a GPU's memory too, is given back."""
         if self._process is not None and self._pipe is not None:
             self._pipe.close()
-            _let_end(self._process)
+            let_end(self._process)
             self._kill()
 
     def _left(self) -> bool:
@@ -168,17 +162,6 @@ def _enter(orders: Connection, work: str, lock: Path) -> None:
     serve(orders, work, lock)
 
 
-def _let_end(process: BaseProcess) -> None:
-    """Give it some time to end.
-
-    It is looked at itself: `join` waits without a limit once the sentinel is closed, and that a
-    backend may have done, which lives on.
-    """
-    until = time.monotonic() + LEAVE_WITHIN
-    while process.is_alive() and time.monotonic() < until:
-        time.sleep(_LOOK_EVERY)
-
-
 def _memory(pid: int | None) -> int:
     """Bytes of memory that a process holds; 0 where the kernel does not say."""
     try:
@@ -199,10 +182,10 @@ def _receive(pipe: Connection | None) -> Event | None:
     return event
 
 
-def _cause(process: BaseProcess) -> str:
-    code = process.exitcode
-    if code is None:
-        return "cut itself off from us, closing files that were not its own,"
-    if code == -signal.SIGKILL:
-        return "died (signal 9, often for want of memory; a smaller size needs less)"
-    return f"died (signal {-code})" if code < 0 else f"died (exit code {code})"
+def _fate(process: BaseProcess) -> str:
+    """What became of a worker, and what may help."""
+    why = cause(process)
+    if not why:
+        return "cut itself off from us, closing files that were not its own, while it painted"
+    helps = "; a smaller size needs less" if "memory" in why else ""
+    return f"died ({why}{helps}) while it painted"

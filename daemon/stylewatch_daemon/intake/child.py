@@ -6,17 +6,13 @@ once when the supervisor is gone.
 
 import os
 import resource
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
 
-from stylewatch_daemon import wire
 from stylewatch_daemon.intake.contract import Begun, Question, Verdict
+from stylewatch_daemon.processes import received, send, settle_in
 
 PER_PIXEL = 16
 """Bytes of memory for each pixel that is let in: planes, their copies, a decoder's own."""
@@ -32,17 +28,15 @@ Examine = Callable[[Question], Iterator[Begun | Verdict]]
 
 def serve(pipe: Connection, look: str) -> None:
     """Answer with `look` (`module:function`) what comes through `pipe` until that closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    settle_in()
     examine: Examine = resolve_name(look)
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, LARGEST)
     base = _address_space()
-    while (question := _receive(pipe)) is not None:
+    while (question := received(pipe)) is not None:
         limit(resource.RLIMIT_AS, base + BESIDE + PER_PIXEL * question.max_pixels)
         for said in examine(question):
-            _send(pipe, said)
+            send(pipe, said)
 
 
 def limit(what: int, most: int) -> None:
@@ -58,25 +52,3 @@ def _address_space() -> int:
     except OSError:
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _receive(pipe: Connection) -> Any:
-    """The next question; None when there will be none."""
-    try:
-        return pipe.recv()
-    except (EOFError, ConnectionError):
-        return None
-
-
-def _send(pipe: Connection, said: Begun | Verdict) -> None:
-    try:
-        pipe.send_bytes(wire.pack(said))
-    except ConnectionError:
-        raise SystemExit(1) from None  # there is nobody to look for
-
-
-def _leave_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-    os._exit(1)

@@ -5,7 +5,6 @@ laid to the charge of one picture. Such a question is asked once more, behind al
 look at pictures too, so nothing has to wait where no child can be had.
 """
 
-import signal
 from collections import Counter
 from collections.abc import Callable
 from multiprocessing import Pipe, get_context
@@ -18,6 +17,7 @@ from typing import get_args
 
 from stylewatch_daemon import wire
 from stylewatch_daemon.intake.contract import Begun, Fine, Question, Refused, Verdict
+from stylewatch_daemon.processes import cause, let_end
 
 LOOK = "stylewatch_daemon.intake.examine:examine"
 _SERVE = "stylewatch_daemon.intake.child:serve"
@@ -30,10 +30,6 @@ TRIES = 2
 
 SECONDS = 30.0
 """How long a picture may be looked at; the largest take a few."""
-
-LEAVE_WITHIN = 2.0
-"""Seconds that an idle child gets to leave before it is killed."""
-
 
 AGAIN_AFTER = 1.0
 """Seconds after which a child is started that could not be."""
@@ -142,8 +138,9 @@ class Intake:
         except ValueError:
             return opened, "made the process that decodes pictures talk nonsense"
         except (EOFError, OSError):
-            process.join(LEAVE_WITHIN)
-            return opened, f"ended the process that decodes pictures ({_cause(process)})"
+            let_end(process)
+            why = cause(process) or "it closed its files"
+            return opened, f"ended the process that decodes pictures ({why})"
         return opened, f"took longer than {self._seconds:.0f} s to decode"
 
     def _answer(self, verdict: Verdict) -> None:
@@ -167,7 +164,7 @@ class Intake:
         if self._process is not None and self._pipe is not None:
             self._pipe.close()
             if not wait([self._closing], 0):
-                self._process.join(LEAVE_WITHIN)
+                let_end(self._process)
         self._kill()
 
     def _kill(self) -> None:
@@ -181,10 +178,3 @@ class Intake:
 def _enter(pipe: Connection, look: str) -> None:
     """The child's door; what lies behind it is heavy, and is loaded there only."""
     resolve_name(_SERVE)(pipe, look)
-
-
-def _cause(process: BaseProcess) -> str:
-    code = process.exitcode
-    if code == -signal.SIGKILL:
-        return "signal 9, often for want of memory"
-    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

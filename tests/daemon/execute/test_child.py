@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 from tests.daemon.execute.works import WORK
 
-from stylewatch_daemon import wire
+from stylewatch_daemon import processes, wire
 from stylewatch_daemon.execute import child
 from stylewatch_daemon.execute.contract import Done, End, Event, Order, Progress, Stopped
 from stylewatch_daemon.settings import JobSettings
@@ -22,7 +22,7 @@ from stylewatch_daemon.settings import JobSettings
 def signals_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test's own process goes on listening to signals, and outlives its parent."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(child, "_leave_with_parent", lambda: None)
+    monkeypatch.setattr(processes, "_leave_with_parent", lambda: None)
 
 
 @pytest.fixture

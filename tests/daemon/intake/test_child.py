@@ -12,6 +12,7 @@ LIMITS = """
 import resource
 from multiprocessing import Pipe
 from pathlib import Path
+from stylewatch_daemon import processes
 from stylewatch_daemon.intake import child
 from stylewatch_daemon.intake.contract import Question
 
@@ -19,7 +20,7 @@ def look(question):
     print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_CORE)[0])
     return iter(())
 
-child._leave_with_parent = lambda: None
+processes._leave_with_parent = lambda: None
 ours, theirs = Pipe()
 for pixels in (10, 20, 10):
     ours.send(Question("1", (), pixels, Path("thumbs")))

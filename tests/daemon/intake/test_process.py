@@ -152,7 +152,9 @@ def test_it_closes_at_once_whatever_is_being_looked_at(asking: Asking) -> None:
 
 
 def test_one_that_was_never_asked_closes_too(asking: Asking) -> None:
-    asking.start()
+    intake = asking.start()
+    intake.close()
+    assert (intake.verdicts(), children()) == ([], [])
 
 
 def test_where_no_process_can_be_started_it_is_tried_again(
