@@ -23,10 +23,10 @@ from stylewatch_daemon.state import State
 from stylewatch_daemon.telling import Standing, Teller
 
 TELL_EVERY = 5.0
-"""Seconds between two rewrites of `_status.txt` while steps are made, or pairs are claimed."""
+"""Seconds between two rewrites of `_status.txt` while steps are made."""
 
 SOON = 0.5
-"""Seconds between two rewrites of `_status.txt` while jobs come and go."""
+"""Seconds between two rewrites of `_status.txt` while pairs are claimed and jobs come and go."""
 
 REMEMBERED = 1000
 """How many outcomes of each kind are remembered: a daemon may run for years."""
@@ -91,8 +91,6 @@ class Line:
         heard = self.hear_intake()
         claimed = self.front.claim()
         heard = self.hear_intake() or heard
-        if claimed and self.teller.told_for() >= TELL_EVERY:
-            self.tell()
         self._news |= bool(claimed) or heard
         return heard or self.front.has_more
 
