@@ -1,6 +1,7 @@
 """What every test may use: small pictures, and folders of its own where the user's would be."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,3 +52,11 @@ def pictures(tmp_path: Path) -> Path:
 def any_file_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """For executors that paint nothing: what comes is not decoded."""
     monkeypatch.setattr("stylewatch_daemon.service.Intake", nodding)
+
+
+@pytest.fixture
+def hears_hangups() -> Iterator[None]:
+    """Whoever runs under nohup has SIGHUP ignored, and so would its children."""
+    before = signal.signal(signal.SIGHUP, lambda *_: None)
+    yield
+    signal.signal(signal.SIGHUP, before)

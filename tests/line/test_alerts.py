@@ -18,6 +18,7 @@ from stylewatch_daemon.service import once
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 
 
+@pytest.mark.usefixtures("hears_hangups")
 def test_a_daemon_tells_what_happens_and_holds_on_to_new_settings(place: Place) -> None:
     file = place.root / "config.yaml"
     with posted() as old, posted() as new:

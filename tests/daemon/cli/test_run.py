@@ -120,6 +120,7 @@ def test_told_to_stop_the_daemon_leaves_with_0(here: Path, drop: Drop) -> None:
         assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.usefixtures("hears_hangups")
 def test_a_hangup_has_config_yaml_read_again_and_every_mistake_in_it_told(here: Path) -> None:
     file, log = here / "config.yaml", here / "log"
     file.write_text("log: {format: json}\n")
