@@ -137,9 +137,8 @@ def torch_back(
             size = (above.shape[-2], above.shape[-1])
             places = kept.get(f"{layer}.places")
             # ONNX counts through all maps, torch through each
-            back = pool.back(
-                back, Passed(size, None if places is None else places % (size[0] * size[1]))
-            )
+            places = None if places is None else places % (size[0] * size[1])
+            back = pool.back(back, Passed((*back.shape[:2], *size), places))
         back = (back + own[layer] if layer in own else back) * above
         back = vgg.convolve_back(layer, back)
     return back

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from stylewatch_painter import pyramid
 from stylewatch_painter.errors import PictureError, RecipeError
+from stylewatch_painter.feature_maps import Mean
 from stylewatch_painter.pyramid import Level, Size
 from stylewatch_painter.resize import resize
 from stylewatch_painter.stage import Pixels
 from stylewatch_painter.task import Style, Task
-from stylewatch_painter.vgg19 import Mean
 
 
 @dataclass(frozen=True, eq=False)

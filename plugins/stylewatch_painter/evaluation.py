@@ -1,4 +1,4 @@
-"""Evaluation: what is known of the objective at one picture."""
+"""Evaluation: what is known of the objectives at pictures that are painted together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What is known at one picture.
+    """What is known at pictures that are painted together, B of them.
 
-    `terms` (K,) float32 are the loss terms, each by its own formula; `objective` is the scalar
-    that is to become small, all terms weighted; `gradient` is its slope, of the picture's shape.
+    `terms` (B, K) float32 are the loss terms, each by its own formula; `objective` (B,) is what
+    is to become small, all terms of a picture weighted; `gradient` is its slope, of the
+    pictures' shape.
     """
 
     terms: Tensor
@@ -20,4 +21,4 @@ class Evaluation:
 
 
 Evaluate = Callable[[Tensor], Evaluation]
-"""Evaluates a picture (1, 3, height, width) in network units."""
+"""Evaluates pictures (B, 3, height, width) in network units."""

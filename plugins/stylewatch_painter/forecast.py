@@ -10,9 +10,10 @@ from torch import Tensor
 
 from stylewatch_painter import recipe
 from stylewatch_painter.canvas import Canvas, check_pictures
+from stylewatch_painter.feature_maps import FeatureMaps
 from stylewatch_painter.pyramid import Level, least_side, pools_before
 from stylewatch_painter.recipe import LayerName
-from stylewatch_painter.target import FeatureMaps, Target
+from stylewatch_painter.target import Target
 from stylewatch_painter.task import Task
 from stylewatch_painter.vgg19 import layers_up_to
 
@@ -42,7 +43,7 @@ def forecast(
     canvas = Canvas(task, network.mean, network.device)
     levels = canvas.levels()
     trial = _trial(task, levels[-1])
-    target = Target(canvas, network, trial)
+    target = Target([canvas], network, trial)
     u = canvas.start(trial.size)
     target(u)  # the first one also sets up the machinery
     per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / _area(trial)

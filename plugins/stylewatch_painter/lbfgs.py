@@ -1,10 +1,14 @@
 """L-BFGS with a bounded history, in pixels or in coordinates that make the valley rounder.
 
 Nocedal and Wright, "Numerical Optimization", 2nd edition: algorithm 7.4 (two loops) and 7.5.
+
+Pictures that are painted together each have a history of their own. Whatever has to be decided
+for one of them is decided where the pictures are: nobody waits for a GPU to tell.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -17,15 +21,24 @@ from stylewatch_painter.line_search import strong_wolfe
 _LEAST_CURVATURE = 1e-10  # a pair below it says nothing, or that the valley bends the wrong way
 _LEAST_GRADIENT = 1e-7
 _LEAST_SLOPE = 1e-9
+_SHORT = 16  # pairs: so many are moved up by a place at each step in next to no time
 
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """A move s, the change y of the gradient along it, and their product, the curvature."""
+    """A move s, the change y of the gradient along it, (B, 3, height, width), and 1 / (s y), (B,).
+
+    That is 0 where the pair says nothing, and then it has no part in anything.
+    """
 
     s: Tensor
     y: Tensor
-    curvature: Tensor
+    inverse: Tensor
+
+    def take_over(self, other: "_Pair") -> None:
+        """Become the same as another one, in place."""
+        for mine, theirs in ((self.s, other.s), (self.y, other.y), (self.inverse, other.inverse)):
+            mine.copy_(theirs)
 
 
 class Lbfgs:
@@ -33,71 +46,111 @@ class Lbfgs:
 
     `coordinates` p > 0 makes it the L-BFGS on Fourier coefficients scaled by 1 / f^p. That is
     the same as starting the two loops from that scaling, squared, in place of the identity.
+    A line search is for one picture at a time.
     """
 
     def __init__(self, settings: recipe.Lbfgs) -> None:
         self._settings = settings
-        self._steps = 0
+        self._begun = False
         self._pairs: list[_Pair] = []
+        self._size: Tensor | None = None  # of the inverse Hessian, by the newest pair that counts
         self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
         self._ahead: Evaluation | None = None  # a line search ends where the next step begins
         self._scaling: Scaling | None = None
+
+    def stays_in_place(self, device: torch.device) -> bool:
+        """Whether every step does the same to the same tensors, so that it can be recorded."""
+        s = self._settings
+        return device.type == "cuda" and s.line_search == "none" and s.history <= _SHORT
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
         """One step; x changes in place. Nothing moves where the slope is gone."""
         seen = self._ahead or evaluate(x)
         self._ahead = None
-        self._steps += 1
         g = seen.gradient
+        if self.stays_in_place(x.device):
+            self._make_room(x)
         self._remember(g)
         direction = self._direction(g)
-        if self._is_flat(g, direction):
-            self._last = None
-            return seen
-        length = self._length(g, direction)
+        length = torch.where(self._falls(g, direction), self._length(g, direction), 0.0)
         if self._settings.line_search == "strong_wolfe":
-            length, self._ahead = strong_wolfe(evaluate, x, direction, seen, length)
-        move = direction.mul_(length)
+            length = self._searched(evaluate, x, direction, seen, length)
+        move = direction.mul_(_column(length))
         x.add_(move)
-        self._last = (move, g)
+        self._keep(move, g)
+        self._begun = True
         return seen
 
-    def _is_flat(self, g: Tensor, direction: Tensor) -> bool:
-        """Whether there is nowhere to go: by torch's own limits where its bytes are wanted.
+    def _make_room(self, x: Tensor) -> None:
+        """Have all pairs there, those to come as pairs that say nothing."""
+        while len(self._pairs) < self._settings.history:
+            nothing = (torch.zeros_like(like) for like in (x, x, x[:, 0, 0, 0]))
+            self._pairs.insert(0, _Pair(*nothing))
+        if self._size is None:
+            self._size = torch.zeros_like(x[:, 0, 0, 0])
+        if self._last is None:
+            self._last = torch.zeros_like(x), torch.zeros_like(x)
+
+    def _keep(self, move: Tensor, g: Tensor) -> None:
+        """What `_remember` asks for at the next step."""
+        if self._last is None or not self.stays_in_place(g.device):
+            self._last = (move, g)
+        else:
+            self._last[0].copy_(move)
+            self._last[1].copy_(g)
+
+    def _searched(
+        self, evaluate: Evaluate, x: Tensor, direction: Tensor, seen: Evaluation, length: Tensor
+    ) -> Tensor:
+        if not length:
+            return length
+        found, self._ahead = strong_wolfe(evaluate, x, direction, seen, float(length))
+        return torch.full_like(length, found)
+
+    def _falls(self, g: Tensor, direction: Tensor) -> Tensor:
+        """Whether there is anywhere to go: by torch's own limits where its bytes are wanted.
 
         They are absolute, and large pictures, of whose loss each pixel is a small part, have
         slopes below them from the start.
         """
         slope = _dot(g, direction)
         if self._settings.first_step is not None:
-            return not bool(slope < 0)
-        return bool(g.abs().max() <= _LEAST_GRADIENT or slope > -_LEAST_SLOPE)
+            return slope < 0
+        return (g.abs().amax((1, 2, 3)) > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
 
     def _remember(self, g: Tensor) -> None:
         """Take in the last move, now that the gradient after it is known."""
         if self._last is None:
             return
-        move, before = self._last
-        change = g - before
-        curvature = _dot(move, change)
-        if curvature > _LEAST_CURVATURE:
-            self._pairs = [*self._pairs, _Pair(move, change, curvature)]
-            self._pairs = self._pairs[-self._settings.history :]
+        s, before = self._last
+        y = g - before
+        curvature = _dot(s, y)
+        counts = curvature > _LEAST_CURVATURE
+        newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
+        size = torch.zeros_like(curvature) if self._size is None else self._size
+        newer = torch.where(counts, curvature / _dot(y, self._scaled(y)), size)
+        if self.stays_in_place(g.device):
+            for pair, after in pairwise([*self._pairs, newest]):
+                pair.take_over(after)
+            size.copy_(newer)
+        else:
+            self._pairs.append(newest)
+            del self._pairs[: -self._settings.history]
+            self._size = newer
 
     def _direction(self, g: Tensor) -> Tensor:
         """- H g by the two loops of algorithm 7.4."""
         q = g.clone()
         shares = []
         for pair in reversed(self._pairs):
-            share = float(_dot(pair.s, q) / pair.curvature)
-            q.add_(pair.y, alpha=-share)
+            share = _dot(pair.s, q) * pair.inverse
+            q.addcmul_(pair.y, _column(share), value=-1)
             shares.append(share)
         r = self._scaled(q)
-        if self._pairs:
-            newest = self._pairs[-1]
-            r.mul_(newest.curvature / _dot(newest.y, self._scaled(newest.y)))
+        if self._size is not None:
+            r = r * _column(torch.where(self._size > 0, self._size, 1.0))
         for pair, share in zip(self._pairs, reversed(shares), strict=True):
-            r.add_(pair.s, alpha=share - float(_dot(pair.y, r) / pair.curvature))
+            r.addcmul_(pair.s, _column(share - _dot(pair.y, r) * pair.inverse))
         return r.neg_()
 
     def _scaled(self, q: Tensor) -> Tensor:
@@ -109,37 +162,47 @@ class Lbfgs:
             self._scaling = Scaling(q.shape[-2:], power, q.device)
         return self._scaling(q)
 
-    def _length(self, g: Tensor, direction: Tensor) -> float:
-        """How far to go along the direction: all the way, but for the first step.
+    def _length(self, g: Tensor, direction: Tensor) -> Tensor:
+        """How far to go along the direction, (B,): all the way, but for the first step.
 
         With a `first_step` that also holds while no pair is known. Without one it does not:
         then torch and Torch7, whose bytes a recipe may want, go all the way from the second on.
         """
         s = self._settings
-        if s.first_step is not None and not self._pairs:
-            return s.rate * s.first_step / float(direction.square().mean().sqrt())
-        if s.first_step is None and self._steps == 1:
-            return s.rate * min(1.0, 1.0 / float(g.abs().sum()))
-        return s.rate
+        whole = torch.full_like(g[:, 0, 0, 0], s.rate)
+        if s.first_step is None:
+            return whole if self._begun else whole * (1 / g.abs().sum((1, 2, 3))).clamp(max=1)
+        first = whole * s.first_step / direction.square().mean((1, 2, 3)).sqrt()
+        return first if self._size is None else torch.where(self._size > 0, whole, first)
 
     def state(self) -> dict[str, Tensor]:
         """The pairs, and the move that waits for its gradient."""
-        kept = {"steps": torch.tensor(self._steps)}
+        kept = {"begun": torch.tensor(self._begun)}
         for i, pair in enumerate(self._pairs):
-            kept |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.curvature": pair.curvature}
+            kept |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
+        if self._size is not None:
+            kept["size"] = self._size
         if self._last is not None:
             kept["move"], kept["gradient"] = self._last
         return kept
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave."""
-        self._steps = int(state["steps"])
+        self._begun = bool(state["begun"])
         count = sum(1 for name in state if name.endswith(".s"))
         self._pairs = [
-            _Pair(state[f"{i}.s"], state[f"{i}.y"], state[f"{i}.curvature"]) for i in range(count)
+            _Pair(state[f"{i}.s"], state[f"{i}.y"], state[f"{i}.inverse"]) for i in range(count)
         ]
+        self._size = state.get("size")
         self._last = (state["move"], state["gradient"]) if "move" in state else None
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.dot(a.view(-1), b.view(-1))
+    """The products of pictures with their counterparts, (B,)."""
+    found: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return found
+
+
+def _column(share: Tensor) -> Tensor:
+    """One number for each picture, (B,), so that it multiplies pictures (B, 3, height, width)."""
+    return share.view(-1, 1, 1, 1)

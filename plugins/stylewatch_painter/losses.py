@@ -10,7 +10,9 @@ The paper is Gatys, Ecker, Bethge 2015, "A Neural Algorithm of Artistic Style" (
     N           how many feature maps the layer has
     M           how many positions a map has, height x width
 
-All are float32 tensors; every value is a scalar tensor that can be differentiated.
+Pictures that are painted together stand in a leading dimension, so a map is (B, N, M). F and P may
+be in fewer bits than float32; Gram matrices and values never are. A value is one number for each
+picture, (B,), that can be differentiated.
 """
 
 from dataclasses import dataclass
@@ -21,15 +23,17 @@ from torch import Tensor
 
 from stylewatch_painter.recipe import Content, Style, TotalVariation
 
+_BLOCKS = 8  # so many sums of products, each rounded to few bits, are added in float32
+
 
 def maps(features: Tensor) -> Tensor:
-    """F: the features (1, N, height, width) of a layer as (N, M), without a copy."""
-    return features.squeeze(0).flatten(1)
+    """F: the features (B, N, height, width) of a layer as (B, N, M), without a copy."""
+    return features.flatten(2)
 
 
 def gram(F: Tensor, style: Style) -> Tensor:
-    """G = F F^T (N, N), equation 3; divided by M (`mean`) or by N M (`mean_maps`)."""
-    N, M = F.shape
+    """G = F F^T (B, N, N), equation 3, in float32; over M (`mean`) or over N M (`mean_maps`)."""
+    N, M = F.shape[-2:]
     G: Tensor = _Gram.apply(F)
     match style.gram:
         case "sum":
@@ -45,17 +49,36 @@ class _Gram(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, F: Tensor) -> Tensor:
-        """F (N, M) to G (N, N)."""
+        """F (B, N, M) to G (B, N, N), float32."""
         ctx.save_for_backward(F)
-        return F @ F.T
+        return _products(F)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         """From dL/dG to dL/dF = (dL/dG + its transpose) F, equation 6."""
         (F,) = ctx.saved_tensors
         (dG,) = gradients
-        dF: Tensor = (dG + dG.T) @ F
+        twice = (dG + dG.mT).to(F.dtype)
+        # the result lies in memory as F does: position by position, or map by map
+        dF: Tensor = (F.mT @ twice).mT if F.stride(-2) == 1 else twice @ F
         return dF
+
+
+def _products(F: Tensor) -> Tensor:
+    """F F^T (B, N, N) in float32, whatever F (B, N, M) is in."""
+    if F.dtype == torch.float32:
+        return F @ F.mT
+    if F.is_cuda:
+        summed: Tensor = torch.bmm(F, F.mT, out_dtype=torch.float32)
+        return summed
+    M = F.shape[-1]
+    even = M - M % _BLOCKS
+    blocks = F[..., :even].unflatten(-1, (_BLOCKS, -1)).transpose(-3, -2)
+    G: Tensor = (blocks @ blocks.mT).sum(-3, dtype=torch.float32)
+    if even < M:
+        rest = F[..., even:].float()
+        G += rest @ rest.mT
+    return G
 
 
 def content_value(F: Tensor, P: Tensor, content: Content) -> Tensor:
@@ -64,14 +87,14 @@ def content_value(F: Tensor, P: Tensor, content: Content) -> Tensor:
     `half_sum`: 1/2 sum (F - P)^2, equation 1. `sum`: without the half. `mean`: over all N M
     entries. `relative`: sum (F - P)^2 / sum P^2, so that one weight suits every picture.
     """
-    square = (F - P).square().sum()
+    square = (F.float() - P).square().sum((-2, -1))
     match content.loss:
         case "half_sum":
             return square / 2
         case "sum":
             return square
         case "mean":
-            return square / P.numel()
+            return square / (P.shape[-2] * P.shape[-1])
         case "relative":
             return square / _energy(P)
 
@@ -93,7 +116,7 @@ def style_value(G: Tensor, A: Tensor, extent: Extent, style: Style) -> Tensor:
     so that every layer and every style picture counts alike.
     """
     N, M = extent.N, extent.M
-    square = (G - A).square().sum()
+    square = (G - A).square().sum((-2, -1))
     match style.loss:
         case "paper":
             return square / (4 * N**2 * M**2)
@@ -106,7 +129,7 @@ def style_value(G: Tensor, A: Tensor, extent: Extent, style: Style) -> Tensor:
 
 
 def tv_value(x: Tensor, tv: TotalVariation) -> Tensor:
-    """How rough a picture x (1, 3, height, width) is, by differences down (a) and right (b).
+    """How rough each picture x (B, 3, height, width) is, by differences down (a) and right (b).
 
     `power`: sum (a^2 + b^2)^1.25, over all but the last row and column. `absolute`: half of
     mean |a| + mean |b|. `squared`: 1/2 sum (a^2 + b^2), over all but the last row and column.
@@ -118,16 +141,17 @@ def tv_value(x: Tensor, tv: TotalVariation) -> Tensor:
     squares = down[:, :, :, :-1].square() + right[:, :, :-1, :].square()
     if tv.loss == "power":
         # the slope of s^1.25 at s = 0 is 0, and so autograd finds it
-        return squares.pow(1.25).sum()
-    return squares.sum() / 2
+        return squares.pow(1.25).sum((-3, -2, -1))
+    return squares.sum((-3, -2, -1)) / 2
 
 
 def _mean(differences: Tensor) -> Tensor:
     """The mean, and 0 of nothing: a picture of one column has no differences to the right."""
-    return differences.mean() if differences.numel() else differences.sum()
+    whole = (-3, -2, -1)
+    return differences.mean(whole) if differences.numel() else differences.sum(whole)
 
 
 def _energy(target: Tensor) -> Tensor:
     """The energy of a target; one for an empty target, so that a black picture stays finite."""
-    energy = target.square().sum()
+    energy = target.square().sum((-2, -1))
     return torch.where(energy > 0, energy, torch.ones_like(energy))

@@ -16,14 +16,21 @@ from stylewatch_painter.lbfgs import Lbfgs
 
 
 class Optimiser(Protocol):
-    """Moves a picture towards a smaller objective."""
+    """Moves pictures towards smaller objectives, each its own."""
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Move x (1, 3, height, width) in place; what was known at x before the step."""
+        """Move x (B, 3, height, width) in place; what was known at x before the step."""
+        ...
+
+    def stays_in_place(self, device: torch.device) -> bool:
+        """Whether every step does the same to the same tensors, so that it can be recorded."""
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """All that is needed to go on in the same bytes; later steps leave it as it is."""
+        """All that is needed to go on in the same bytes; later steps leave it as it is.
+
+        A number, without a dimension, holds for all pictures; else each has a row.
+        """
         ...
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -58,6 +65,10 @@ class Adam:
         self._m, self._v = m, v
         return seen
 
+    def stays_in_place(self, device: torch.device) -> bool:
+        """It does not: its rate is another one at every step, by a number of Python's."""
+        return False
+
     def state(self) -> dict[str, Tensor]:
         """The step count and both moments."""
         moments = {"m": self._m, "v": self._v}
@@ -85,6 +96,10 @@ class Sgd:
         self._i += 1
         return seen
 
+    def stays_in_place(self, device: torch.device) -> bool:
+        """It does not: its rate is another one at every step, by a number of Python's."""
+        return False
+
     def state(self) -> dict[str, Tensor]:
         """The step count."""
         return {"i": torch.tensor(self._i)}
@@ -92,6 +107,11 @@ class Sgd:
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `state` gave."""
         self._i = int(state["i"])
+
+
+def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
+    """What the `state` of an optimiser says of some of its pictures."""
+    return {name: one[rows] if one.ndim else one for name, one in state.items()}
 
 
 def optimiser(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs) -> Optimiser:

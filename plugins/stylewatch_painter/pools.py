@@ -13,9 +13,9 @@ _SIDE = (2, 2)  # pixels: a pool looks at squares of so many, side by side
 
 @dataclass(frozen=True, eq=False)
 class Passed:
-    """What a pool must remember of maps: their (height, width) and, of a max pool, the places."""
+    """What a pool must remember of maps: their shape and, of a max pool, where each maximum was."""
 
-    size: tuple[int, int]
+    shape: tuple[int, ...]
     places: Tensor | None
 
 
@@ -30,15 +30,16 @@ class Pool:
     network: Network
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Passed]:
-        """The pooled maps of x (1, N, height, width), and what the way back needs."""
-        size = (x.shape[-2], x.shape[-1])
+        """The pooled maps of x (B, N, height, width), and what the way back needs."""
         if self.network.pool == "max":
-            x, places = functional.max_pool2d_with_indices(
+            pooled, places = functional.max_pool2d_with_indices(
                 x, _SIDE, _SIDE, ceil_mode=self._ceil, return_indices=True
             )
-            return x, Passed(size, places)
-        x = functional.avg_pool2d(x, _SIDE, _SIDE, ceil_mode=self._ceil, count_include_pad=False)
-        return x, Passed(size, None)
+            return pooled, Passed(tuple(x.shape), places)
+        pooled = functional.avg_pool2d(
+            x, _SIDE, _SIDE, ceil_mode=self._ceil, count_include_pad=False
+        )
+        return pooled, Passed(tuple(x.shape), None)
 
     def back(self, gradient: Tensor, passed: Passed) -> Tensor:
         """The gradient before the pool, from that after it.
@@ -47,21 +48,30 @@ class Pool:
         spreads it evenly.
         """
         if passed.places is not None:
-            return functional.max_unpool2d(
-                gradient, passed.places, _SIDE, _SIDE, output_size=list(passed.size)
-            )
-        down, right = (self._counts(side, gradient.device) for side in passed.size)
-        even = gradient / (down.unsqueeze(1) * right)
-        spread = even.repeat_interleave(2, -2).repeat_interleave(2, -1)
-        missing = [passed.size[1] - spread.shape[-1], passed.size[0] - spread.shape[-2]]
-        return functional.pad(spread, (0, missing[0], 0, missing[1]))
+            return self._to_places(gradient, passed)
+        height, width = passed.shape[-2:]
+        even = gradient / 4
+        if self._ceil:  # at an odd edge an average is over half as many
+            even[..., height // 2 :, :] *= 2
+            even[..., width // 2 :] *= 2
+        spread = functional.interpolate(even, scale_factor=2)
+        if self._ceil:
+            return spread[..., :height, :width]
+        return functional.pad(spread, (0, width % 2, 0, height % 2))
+
+    def _to_places(self, gradient: Tensor, passed: Passed) -> Tensor:
+        # torch's own way back asks for what went in, and looks at nothing but its form
+        like = torch.empty(
+            passed.shape,
+            dtype=gradient.dtype,
+            device=gradient.device,
+            memory_format=torch.channels_last,
+        )
+        found: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+            gradient, like, _SIDE, _SIDE, (0, 0), (1, 1), self._ceil, passed.places
+        )
+        return found
 
     @property
     def _ceil(self) -> bool:
         return self.network.pool_edge == "ceil"
-
-    def _counts(self, side: int, device: torch.device) -> Tensor:
-        """How many rows (or columns) each average along a side of `side` pixels is over."""
-        whole, rest = divmod(side, 2)
-        counts = [2.0] * whole + [float(rest)] * (rest and self._ceil)
-        return torch.tensor(counts, device=device)

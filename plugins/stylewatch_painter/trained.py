@@ -7,11 +7,12 @@ import torch
 
 from stylewatch_painter import weights_read
 from stylewatch_painter.looks import Looks
+from stylewatch_painter.precision import Precision
 from stylewatch_painter.recipe import LayerName
 from stylewatch_painter.vgg19 import Vgg19, layers_up_to
 from stylewatch_painter.weights import WeightsFile
 
-_Key = tuple[str, str, int]
+_Key = tuple[str, str, int, Precision]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +29,18 @@ _last: dict[_Key, Trained] = {}
 """One at most: a network takes as much memory as a painting."""
 
 
-def trained(file: WeightsFile, layers: Collection[LayerName], device: torch.device) -> Trained:
+def trained(
+    file: WeightsFile,
+    layers: Collection[LayerName],
+    device: torch.device,
+    precision: Precision = "fp32",
+) -> Trained:
     """VGG19 by `file` on `device`, deep enough for `layers`; loaded if it is not the last one.
 
     Another number of threads counts as another network: it gives another last bit. Raises
     WeightsError.
     """
-    key = (file.sha256, str(device), torch.get_num_threads())
+    key = (file.sha256, str(device), torch.get_num_threads(), precision)
     wanted = layers_up_to(layers)
     last = _last.get(key)
     if last is not None and len(last.layers) >= len(wanted):
@@ -43,5 +49,5 @@ def trained(file: WeightsFile, layers: Collection[LayerName], device: torch.devi
     _last.clear()
     mean, arrays = weights_read.load(file, wanted)
     on_device = {name: torch.from_numpy(a).to(device) for name, a in arrays.items()}
-    _last[key] = ready = Trained(Vgg19(on_device, mean), wanted, looks)
+    _last[key] = ready = Trained(Vgg19(on_device, mean, precision), wanted, looks)
     return ready

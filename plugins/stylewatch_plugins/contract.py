@@ -1,6 +1,6 @@
 """What a backend is: it takes a frozen Task and yields Steps and Stages."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -26,6 +26,7 @@ __all__ = [
     "Estimate",
     "GraphError",
     "Losses",
+    "PaintsMany",
     "Pixels",
     "Plane",
     "Provenance",
@@ -129,5 +130,20 @@ class Backend(Protocol):
         It is a generator. A wish is asked for once after every step, before the step is handed
         out, and decides about that very step. A schedule without steps yields nothing. What is
         handed out may be written to.
+        """
+        ...
+
+
+@runtime_checkable
+class PaintsMany(Protocol):
+    """A Backend that can paint several tasks at once, where that is quicker than in turn."""
+
+    def paint_many(
+        self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
+    ) -> Iterator[tuple[int, Step | Exception]]:
+        """Paint `tasks`, each by its own wish; each item says which task, by number, it is about.
+
+        For a task it yields what `paint` of that task alone yields. What `paint` would raise is
+        handed out in place of a Step: it is the end of that task, and of no other.
         """
         ...

@@ -12,9 +12,9 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+from stylewatch_painter.feature_maps import Mean
 from stylewatch_painter.pyramid import pools_before
 from stylewatch_painter.recipe import LAYERS, LayerName, Network
-from stylewatch_painter.vgg19 import Mean
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import MANIFEST, Pair, Part, Plan
 from stylewatch_plugins.heap import give_back_large_blocks
@@ -53,6 +53,11 @@ class OrtVgg19:
         self._gradient = Session(pair.gradient, providers, threads)
         self._features.check(plan, "features")
         self._gradient.check(plan, "gradient")
+
+    @property
+    def exact(self) -> "OrtVgg19":
+        """The same network in float32."""
+        return self
 
     @property
     def providers(self) -> list[str]:

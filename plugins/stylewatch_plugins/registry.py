@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from stylewatch_plugins.capabilities import misfit
 from stylewatch_plugins.errors import BackendError, BackendMissingError
+from stylewatch_plugins.heap import ask_for_large_pages
 
 if TYPE_CHECKING:  # the contract speaks of arrays: importing it would bring NumPy in
     from stylewatch_plugins.contract import Backend
@@ -30,6 +31,7 @@ def load(name: str, options: Mapping[str, object]) -> "Backend":
     broken, or made for another stylewatch. BackendOptionError: it does not take these options.
     """
     entry = _find(name)
+    ask_for_large_pages()
     try:
         made = entry.load()
         if why := misfit(made):

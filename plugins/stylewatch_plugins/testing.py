@@ -150,7 +150,10 @@ class BackendConformance(Interruptions, Masks):
         measured, first = backend.measure(sample()), painted(backend, sample())[0].losses
         assert measured.total == pytest.approx(first.total, rel=self.closeness)
         pairs = zip(terms(measured), terms(first), strict=True)
-        assert all(a.value == pytest.approx(b.value, rel=self.closeness) for a, b in pairs)
+        least = self.closeness * measured.total  # a term may be next to nothing
+        assert all(
+            a.value == pytest.approx(b.value, rel=self.closeness, abs=least) for a, b in pairs
+        )
 
     def test_without_steps_nothing_is_painted(self, backend: Backend) -> None:
         """A schedule of no steps is for measuring."""

@@ -1,8 +1,8 @@
-"""Backend `torch`: VGG19 in torch, its gradient by autograd, on any device that torch has."""
+"""Backend `torch`: VGG19 in torch, on any device that torch has, in the precision it is best at."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveInt, ValidationError
@@ -12,9 +12,11 @@ from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.forecast import forecast
 from stylewatch_painter.mistakes import mistakes
 from stylewatch_painter.paint import measure, paint
+from stylewatch_painter.precision import Precision, quickest
 from stylewatch_painter.recipe import Strict
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.task import Task
+from stylewatch_painter.together import paint_many
 from stylewatch_painter.trained import Trained, trained
 from stylewatch_plugins.contract import (
     BackendMissingError,
@@ -29,6 +31,8 @@ class Options(Strict):
     """What may be said under `backends: torch:`."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?|xpu(:\d+)?)$")] = "auto"
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    """What convolutions are computed in; `auto`: in what the device is the quickest at."""
     weights: str = "bundled"
     threads: PositiveInt | None = None
     """How many processor cores to use on the CPU; all of them where it is not said."""
@@ -61,6 +65,8 @@ class TorchAutograd:
             return (
                 f"torch {self.version} finds no device {wanted} here; there are {', '.join(here)}"
             )
+        if self._options.precision == "tf32" and not torch.cuda.is_available():
+            return "precision tf32 is for GPUs of NVIDIA, and there is none here: say auto or fp32"
         try:
             weights.locate(self._options.weights)
         except WeightsError as error:
@@ -74,9 +80,13 @@ class TorchAutograd:
             name=self.name,
             version=self.version,
             device=str(self._device),
-            precision="fp32",
+            precision=self._precision,
             weights={"name": file.name, "sha256": file.sha256, "bits": file.bits},
-            decided={"device": str(self._device), "threads": torch.get_num_threads()},
+            decided={
+                "device": str(self._device),
+                "threads": torch.get_num_threads(),
+                "precision": self._precision,
+            },
         )
 
     def estimate(self, task: Task) -> Estimate:
@@ -94,6 +104,13 @@ class TorchAutograd:
         ready = self._trained(task)
         return paint(task, ready.network, wish, looks=ready.looks)
 
+    def paint_many(
+        self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
+    ) -> Iterator[tuple[int, Step | Exception]]:
+        """Paint tasks of one shape together, and one group after the other."""
+        ready = self._trained(*tasks)
+        yield from paint_many(tasks, ready.network, wishes, looks=ready.looks)
+
     @cached_property
     def _device(self) -> torch.device:
         if problem := self.problem():
@@ -101,10 +118,16 @@ class TorchAutograd:
         wanted = self._options.device
         return torch.device(self.devices()[0].name if wanted == "auto" else wanted)
 
-    def _trained(self, task: Task) -> Trained:
-        """VGG19 up to the deepest layer that `task` looks at."""
+    @cached_property
+    def _precision(self) -> Precision:
+        wanted = self._options.precision
+        return quickest(self._device) if wanted == "auto" else wanted
+
+    def _trained(self, *tasks: Task) -> Trained:
+        """VGG19 up to the deepest layer that `tasks` look at."""
         file = weights.locate(self._options.weights)
-        return trained(file, task.recipe.objective.layers, self._device)
+        layers = {layer for task in tasks for layer in task.recipe.objective.layers}
+        return trained(file, layers, self._device, self._precision)
 
 
 def _gpus() -> Iterator[Device]:

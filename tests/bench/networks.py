@@ -23,13 +23,14 @@ from torch.nn import functional
 
 from stylewatch_painter import recipe_book, weights, weights_read
 from stylewatch_painter.canvas import Canvas
+from stylewatch_painter.feature_maps import FeatureMaps, Mean
 from stylewatch_painter.image import read
 from stylewatch_painter.optimise import optimiser
 from stylewatch_painter.recipe import LayerName, Network
 from stylewatch_painter.stage import go_on
-from stylewatch_painter.target import FeatureMaps, Target
+from stylewatch_painter.target import Target
 from stylewatch_painter.task import Style, Task
-from stylewatch_painter.vgg19 import Mean, Vgg19, layers_up_to
+from stylewatch_painter.vgg19 import Vgg19, layers_up_to
 from stylewatch_plugins import graphs, registry
 from stylewatch_plugins.graph_file import Plan
 from stylewatch_plugins.ort_bridge import OrtVgg19
@@ -45,6 +46,10 @@ class Eager:
         self.mean = mean
         self.device = CPU
         self._arrays = arrays
+
+    @property
+    def exact(self) -> "Eager":
+        return self
 
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
@@ -90,7 +95,7 @@ def in_turn(made: Task, threads: int) -> dict[str, list[float]]:
         canvas = Canvas(made, network.mean, network.device)
         level = canvas.levels()[-1]
         moves = optimiser(made.recipe.schedule.optimiser)
-        pictures[name] = (Target(canvas, network, level), canvas.start(level.size), moves)
+        pictures[name] = (Target([canvas], network, level), canvas.start(level.size), moves)
         seconds[name] = []
     for _ in range(made.recipe.schedule.steps + 1):
         for name, (target, u, moves) in pictures.items():

@@ -38,7 +38,7 @@ def slope(value: Tensor, x: Tensor) -> list[list[float]]:
 
 def test_maps_are_rows_of_positions() -> None:
     features = torch.arange(24.0).view(1, 4, 2, 3)
-    assert maps(features).tolist() == torch.arange(24.0).view(4, 6).tolist()
+    assert maps(features).tolist() == torch.arange(24.0).view(1, 4, 6).tolist()
 
 
 @pytest.mark.parametrize(
@@ -155,3 +155,23 @@ def test_a_flat_picture_has_a_finite_slope_by_every_formula() -> None:
         u = torch.ones(1, 3, 4, 5, requires_grad=True)
         (found,) = torch.autograd.grad(tv_value(u, smoothness(loss)), u)
         assert torch.count_nonzero(found) == 0
+
+
+@pytest.mark.parametrize("positions", [5, 8, 83])
+def test_a_gram_matrix_of_maps_in_fewer_bits_is_in_float32(positions: int) -> None:
+    """Rounded to bfloat16 as a whole, it would be off by a few in a thousand."""
+    F = torch.rand(2, 3, positions, generator=torch.Generator().manual_seed(1)).bfloat16()
+    found = gram(F, style("paper"))
+    assert found.dtype == torch.float32
+    wanted = F.double() @ F.double().mT
+    assert ((found - wanted).norm() / wanted.norm()).item() < 1.5e-3
+
+
+def test_pictures_that_are_painted_together_are_valued_each_by_itself() -> None:
+    both, wanted = torch.stack([F, 2 * F]), torch.stack([P, P])
+    values = content_value(both, wanted, content("sum"))
+    assert values.tolist() == [22, (2 * F - P).square().sum()]
+    kind, extent = style("relative"), Extent(2, 3, 12)
+    values = style_value(gram(both, kind), torch.stack([A, A]), extent, kind)
+    alone = [style_value(gram(one, kind), A, extent, kind).item() for one in both]
+    assert values.tolist() == pytest.approx(alone)

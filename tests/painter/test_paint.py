@@ -18,7 +18,7 @@ from stylewatch_painter.errors import (
     RecipeError,
 )
 from stylewatch_painter.looks import Looks
-from stylewatch_painter.paint import fingerprint, measure, paint
+from stylewatch_painter.paint import measure, paint
 from stylewatch_painter.stage import Stage, Step, Wish
 from stylewatch_painter.task import Style, Task
 from stylewatch_plugins.testing_tasks import OPTIMISERS, after, kept, stages, terms
@@ -163,17 +163,10 @@ def test_a_checkpoint_that_lacks_something_is_refused() -> None:
     assert checkpoint is not None
     with pytest.raises(CheckpointError, match="belongs to another painting"):
         painted(painting(resume={}))
-    for name in ("u", "level", "step", "seconds", "optimiser.steps"):
+    for name in ("u", "level", "step", "seconds", "optimiser.begun"):
         rest = {key: array for key, array in checkpoint.items() if key != name}
         with pytest.raises(CheckpointError, match=f"lacks '{name.rpartition('.')[2]}'"):
             painted(painting(resume=rest))
-
-
-def test_a_picture_with_its_sides_changed_is_another_one() -> None:
-    """Its bytes alone would not tell."""
-    flat, upright = (np.zeros(shape, dtype=np.float32) for shape in ((2, 3, 3), (3, 2, 3)))
-    one, other = (fingerprint(painting(content=picture)) for picture in (flat, upright))
-    assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize(("rate", "weight"), [(1e12, 1), (1e38, 1), (1e38, 1e9), (1e300, 1)])

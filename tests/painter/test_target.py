@@ -26,7 +26,7 @@ def target(task: Task) -> Target:
     """The target of a task at its final size."""
     network = small.network()
     canvas = Canvas(task, network.mean, network.device)
-    return Target(canvas, network, canvas.levels()[-1])
+    return Target([canvas], network, canvas.levels()[-1])
 
 
 def place(name: str) -> Array:
@@ -38,7 +38,7 @@ def measured(task: Task) -> tuple[Losses, Array, Result]:
     """Losses and slope by the painter, and all of it by the plain modules."""
     x, held = place(task.recipe.name), target(task)
     seen = held(small.tensor(x))
-    return held.losses(seen.terms), small.array(seen.gradient), small.plain_objective(task)(x)
+    return held.losses(seen.terms)[0], small.array(seen.gradient), small.plain_objective(task)(x)
 
 
 def terms(result: Result) -> Iterator[tuple[float, float]]:
@@ -130,10 +130,10 @@ def test_strength_multiplies_the_content_weight(strength: float, factor: float) 
 def test_a_target_that_is_reached_has_no_loss_and_no_slope() -> None:
     whole = small.task("best")
     held = target(Task(whole.recipe, whole.content, ()))
-    reached = held.canvas.content((small.WIDTH, small.HEIGHT))
+    reached = held.canvases[0].content((small.WIDTH, small.HEIGHT))
     assert reached is not None
     seen = held(reached)
-    assert seen.terms.tolist() == [0]
+    assert seen.terms.tolist() == [[0]]
     assert torch.count_nonzero(seen.gradient) == 0
 
 
@@ -150,8 +150,8 @@ def smaller(task: Task, size: tuple[int, int]) -> dict[str, float]:
     """The values of the terms of `task` at a smaller size, at a picture of grey."""
     network = small.network()
     canvas = Canvas(task, network.mean, network.device)
-    held = Target(canvas, network, Level(size, size[0] / small.WIDTH, 1))
-    losses = held.losses(held(torch.zeros(1, 3, size[1], size[0])).terms)
+    held = Target([canvas], network, Level(size, size[0] / small.WIDTH, 1))
+    losses = held.losses(held(torch.zeros(1, 3, size[1], size[0])).terms)[0]
     tv = {} if losses.tv is None else {"tv": losses.tv.value}
     return {layer: term.value for layer, term in losses.content.items()} | tv
 
@@ -185,8 +185,8 @@ def test_an_unnormalised_gram_is_divided_by_the_square_of_the_scale_asked_for(
     def value(scale: float) -> float:
         made = replace(task, styles=(replace(task.styles[0], scale=scale),))
         held = target(made)
-        seen = held(held.canvas.style(made.styles[0], held.level))
-        return held.losses(seen.terms).style["style-1"]["conv1_1"].value
+        seen = held(held.canvases[0].style(made.styles[0], held.level))
+        return held.losses(seen.terms)[0].style["style-1"]["conv1_1"].value
 
     alone = value(1e3)  # as good as nothing to be held against
     assert value(2.0) == pytest.approx(alone * left, rel=1e-4, abs=1e-12)
@@ -197,7 +197,7 @@ def look(looks: Looks, task: Task, digest: str | None) -> Looks:
     styles = tuple(replace(style, digest=digest) for style in task.styles)
     network = small.network()
     canvas = Canvas(replace(task, styles=styles), network.mean, network.device)
-    Target(canvas, network, canvas.levels()[-1], looks)
+    Target([canvas], network, canvas.levels()[-1], looks)
     return looks
 
 
@@ -250,7 +250,7 @@ def test_an_evaluation_that_fails_on_its_way_back_leaves_no_maps(
         return sum(type(one) is torch.Tensor and one.ndim == 4 for one in gc.get_objects())
 
     held = target(small.task("best"))
-    u = held.canvas.start(held.level.size)
+    u = held.canvases[0].start(held.level.size)
     held(u)
     before = maps()
     monkeypatch.setattr("stylewatch_painter.losses._Gram.backward", fail)

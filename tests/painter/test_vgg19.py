@@ -8,9 +8,11 @@ import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import Net, filters
 
+from stylewatch_painter.precision import Precision
 from stylewatch_painter.recipe import LAYERS, LayerName
 from stylewatch_painter.vgg19 import Vgg19, layers_up_to
 
+PRECISIONS: tuple[Precision, Precision] = ("bf16", "fp32")
 POOLS = list(product(("max", "average"), ("floor", "ceil")))
 
 
@@ -83,3 +85,22 @@ def test_the_picture_is_left_as_it_was() -> None:
     before = x.clone()
     small.network()(x, LAYERS, small.pools("max", "floor"))
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(("kind", "edge"), POOLS)
+def test_in_bfloat16_features_and_slope_are_the_same_but_for_some_bits(
+    kind: str, edge: str
+) -> None:
+    weights = {name: torch.from_numpy(w).float() for name, w in filters(0).items()}
+    coarse, exact = (Vgg19(weights, (0.0, 0.0, 0.0), bits) for bits in PRECISIONS)
+    layers: list[LayerName] = ["conv1_2", "conv3_1", "conv5_1"]
+    slopes = []
+    for network in (coarse, exact):
+        u = small.tensor(small.plain(small.picture(0)) - 110).requires_grad_()
+        found = network(u, layers, small.pools(kind, edge))
+        loss = torch.stack([found[layer].float().square().mean().log() for layer in layers]).sum()
+        slopes.append((loss, *torch.autograd.grad(loss, u)))
+        assert slopes[-1][1].dtype == torch.float32
+    assert slopes[0][0].item() == pytest.approx(slopes[1][0].item(), abs=0.05)
+    size = slopes[1][1].norm()
+    assert 0 < (slopes[0][1] - slopes[1][1]).norm() / size < 0.2

@@ -33,6 +33,6 @@ def slope(x: Array) -> Array:
 def evaluate(x: Tensor) -> Evaluation:
     """The valley as one of the painter's objectives, for x (1, 3, 4, 5) of any precision."""
     here = x.detach().squeeze(0).numpy().astype(np.float64)
-    value = torch.tensor(height(here), dtype=x.dtype)
+    value = torch.tensor([height(here)], dtype=x.dtype)
     gradient = torch.from_numpy(slope(here)).unsqueeze(0).to(x.dtype)
-    return Evaluation(value.view(1), value, gradient)
+    return Evaluation(value.unsqueeze(0), value, gradient)

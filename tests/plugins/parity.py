@@ -19,13 +19,14 @@ from torch import Tensor
 from stylewatch_export.verify import distance, network, opened, torch_back
 from stylewatch_painter import recipe_book, weights, weights_read
 from stylewatch_painter.canvas import Canvas
+from stylewatch_painter.feature_maps import Mean
 from stylewatch_painter.optimise import optimiser
 from stylewatch_painter.recipe import LAYERS, LayerName, Network
 from stylewatch_painter.resize import resize
 from stylewatch_painter.stage import Pixels
 from stylewatch_painter.target import Target
 from stylewatch_painter.task import Style, Task
-from stylewatch_painter.vgg19 import Mean, Vgg19, layers_up_to
+from stylewatch_painter.vgg19 import Vgg19, layers_up_to
 from stylewatch_plugins import graphs
 from stylewatch_plugins.graph_file import Plan
 from stylewatch_plugins.ort_bridge import OrtVgg19
@@ -48,6 +49,10 @@ class Decided:
         self.mean: Mean = vgg.mean
         self.device = vgg.device
         self.parts = (vgg, graph, plan)
+
+    @property
+    def exact(self) -> "Decided":
+        return self
 
     def __call__(
         self, x: Tensor, layers: Collection[LayerName], network: Network
@@ -96,13 +101,13 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
         graph = opened(pair, plan)
     canvas = Canvas(task, file.mean, vgg.device)
     level = canvas.levels()[-1]
-    targets = [Target(canvas, one, level) for one in (vgg, graph, Decided(vgg, graph, plan))]
+    targets = [Target([canvas], one, level) for one in (vgg, graph, Decided(vgg, graph, plan))]
     u, moves = canvas.start(level.size), optimiser(recipe.schedule.optimiser)
     for _ in range(steps):
         ours, theirs, decided = (target(u) for target in targets)
-        losses = targets[0].losses(ours.terms)
+        losses = targets[0].losses(ours.terms)[0]
         weighted = torch.tensor([term.weight for term in terms(losses)])
-        one, two = ours.terms * weighted, theirs.terms * weighted
+        one, two = ours.terms[0] * weighted, theirs.terms[0] * weighted
         allowed = 1e-4 * torch.clamp(one.abs(), min=1e-3 * abs(losses.total))
         yield Difference(
             float(((one - two).abs() / allowed).max()),

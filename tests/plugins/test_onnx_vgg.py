@@ -52,7 +52,7 @@ def test_a_wrong_option_is_told_with_its_name(options: Mapping[str, object], tol
 def test_a_painting_begun_on_one_backend_can_be_finished_on_the_other() -> None:
     """Whichever begins; the last picture is as good as the same."""
     small = {"optimiser": {"kind": "adam", "rate": 2.0}}
-    torch_, onnx = TorchAutograd(CPU), OnnxVgg(CPU)
+    torch_, onnx = TorchAutograd({**CPU, "precision": "fp32"}), OnnxVgg(CPU)
     *_, whole = painted(torch_, sample(small))
     for first, second in ((torch_, onnx), (onnx, torch_)):
         *_, begun = painted(first, sample(small), *after(3, Wish.STOP))
@@ -221,6 +221,7 @@ def test_a_hundred_steps_of_adam_end_in_the_same_picture() -> None:
     """Above 40 dB of one another, on a picture with odd sides."""
     recipe = change(find("devos"), {"size": 37, "steps": 100, "save_every": 100})
     task = Task(recipe, picture(37, 29), (Style(picture(33, 31, seed=1)),))
-    last = [painted(backend(CPU), task)[-1] for backend in (TorchAutograd, OnnxVgg)]
+    both = TorchAutograd({**CPU, "precision": "fp32"}), OnnxVgg(CPU)
+    last = [painted(backend, task)[-1] for backend in both]
     one, two = (step.picture for step in last if isinstance(step, Stage))
     assert 20 * np.log10(255 / np.sqrt(np.square(one - two).mean())) > 40

@@ -11,9 +11,15 @@ import torch
 
 from stylewatch_painter import recipe_book, weights
 from stylewatch_painter.image import read
+from stylewatch_painter.stage import Step, go_on
 from stylewatch_painter.task import Style, Task
 from stylewatch_painter.trained import trained
-from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
+from stylewatch_plugins.contract import (
+    Backend,
+    BackendMissingError,
+    BackendOptionError,
+    PaintsMany,
+)
 from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing_tasks import painted, picture, sample, stages
 from stylewatch_plugins.torch_autograd import TorchAutograd
@@ -23,7 +29,16 @@ class TestTorchAutograd(BackendConformance):
     """The conformance suite."""
 
     def make(self, options: Mapping[str, object]) -> Backend:
-        return TorchAutograd({"device": "cpu", **options})
+        return TorchAutograd({"device": "cpu", "precision": "fp32", **options})
+
+
+class TestTorchAutogradInBfloat16(BackendConformance):
+    """The conformance suite once more, in fewer bits."""
+
+    closeness = 2e-3
+
+    def make(self, options: Mapping[str, object]) -> Backend:
+        return TorchAutograd({"device": "cpu", "precision": "bf16", **options})
 
 
 @pytest.mark.parametrize(
@@ -32,6 +47,7 @@ class TestTorchAutograd(BackendConformance):
         ({"devices": "cpu"}, "did you mean 'device'"),
         ({"device": "gpu"}, "device: "),
         ({"threads": 0}, "threads: "),
+        ({"precision": "fp16"}, "precision: "),
     ],
 )
 def test_a_wrong_option_is_told_with_its_name(options: Mapping[str, object], told: str) -> None:
@@ -78,15 +94,57 @@ def test_weights_that_are_not_there_are_a_problem(name: str, told: str) -> None:
     assert TorchAutograd({"device": "cpu", "weights": name}).problem() == told
 
 
-def test_the_receipt_names_the_trained_network() -> None:
-    found = TorchAutograd({"device": "cpu"}).provenance(sample())
-    assert (found.name, found.device, found.precision) == ("torch", "cpu", "fp32")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_receipt_names_the_trained_network(precision: str) -> None:
+    found = TorchAutograd({"device": "cpu", "precision": precision}).provenance(sample())
+    assert (found.name, found.device, found.precision) == ("torch", "cpu", precision)
     assert found.weights == {
         "name": "bundled",
         "sha256": weights.locate().sha256,
         "bits": 8,
     }
-    assert found.decided == {"device": "cpu", "threads": torch.get_num_threads()}
+    threads = torch.get_num_threads()
+    assert found.decided == {"device": "cpu", "threads": threads, "precision": precision}
+
+
+def test_the_precision_is_what_the_device_is_the_quickest_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stylewatch_plugins.torch_autograd.quickest", lambda _: "bf16")
+    assert TorchAutograd({"device": "cpu"}).provenance(sample()).precision == "bf16"
+    said = TorchAutograd({"device": "cpu", "precision": "fp32"})
+    assert said.provenance(sample()).precision == "fp32"
+
+
+def test_a_precision_of_gpus_is_a_problem_where_there_is_none() -> None:
+    problem = TorchAutograd({"device": "cpu", "precision": "tf32"}).problem()
+    assert problem is not None and "tf32 is for GPUs" in problem
+
+
+def test_in_fewer_bits_the_losses_told_with_a_picture_are_those_of_float32() -> None:
+    """Each belongs to the picture before the step: of the first, to the one it starts from."""
+    task = sample({"save_every": 1})
+    coarse = TorchAutograd({"device": "cpu", "precision": "bf16"})
+    exact = TorchAutograd({"device": "cpu", "precision": "fp32"})
+    assert coarse.measure(task) == exact.measure(task)
+    first, *_ = painted(coarse, task)
+    assert first.losses == painted(exact, task)[0].losses
+    untold, *_ = painted(coarse, sample({"save_every": 99}))
+    assert untold.losses != first.losses
+    assert untold.losses.total == pytest.approx(first.losses.total, rel=0.02)
+
+
+def test_many_are_painted_as_each_would_be_alone() -> None:
+    backend = TorchAutograd({"device": "cpu", "precision": "fp32"})
+    assert isinstance(backend, PaintsMany)
+    tasks = [sample(), replace(sample(), content=picture(24, 17, seed=5), seed=3)]
+    told: list[list[Step]] = [[], []]
+    for number, made in backend.paint_many(tasks, [go_on, go_on]):
+        assert isinstance(made, Step)
+        told[number].append(made)
+    for steps, task in zip(told, tasks, strict=True):
+        alone = stages(painted(backend, task))
+        assert stages(steps).keys() == alone.keys()
 
 
 def test_the_number_of_threads_can_be_said() -> None:
@@ -167,13 +225,14 @@ def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
     style = Style(picture(44, 36, seed=9), digest="the style of an album")
     tasks = [Task(recipe, picture(*size, seed=i), (style,)) for i, size in enumerate(ALBUM)]
     looks = trained(weights.locate(), recipe.objective.layers, torch.device("cpu")).looks
+    made = TorchAutograd({"device": "cpu", "precision": "fp32"})
     before = looks.worked_out, looks.used_again
-    seen = [stages(painted(TorchAutograd({"device": "cpu"}), task)) for task in tasks]
+    seen = [stages(painted(made, task)) for task in tasks]
     assert (looks.worked_out - before[0], looks.used_again - before[1]) == (4, 6)
     unknown = replace(style, digest=None)
     for task, pictures in zip(tasks, seen, strict=True):
         plain = replace(task, styles=(unknown,))
-        assert stages(painted(TorchAutograd({"device": "cpu"}), plain)) == pictures
+        assert stages(painted(made, plain)) == pictures
 
 
 def test_the_network_stays_for_the_next_painting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,91 @@
+"""What one painting is held to at one size: its content's features, its styles' Gram matrices."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.canvas import Canvas
+from stylewatch_painter.feature_maps import FeatureMaps
+from stylewatch_painter.looks import Grams, Looks
+from stylewatch_painter.losses import gram, maps
+from stylewatch_painter.pyramid import Level
+from stylewatch_painter.recipe import LayerName
+from stylewatch_painter.recipe import Style as StyleLosses
+from stylewatch_painter.task import Style
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What a painting is held to.
+
+    `contents`: P (1, N, M) of each content layer. `styles`: (name, share, A of each layer) of
+    each style, or of all of them blended; A is (N, N).
+    """
+
+    contents: Mapping[LayerName, Tensor]
+    styles: tuple[tuple[str, float, Grams], ...]
+
+
+@torch.no_grad()
+def held_to(canvas: Canvas, network: FeatureMaps, level: Level, looks: Looks) -> Held:
+    """What the painting on `canvas` is held to; `looks` are what `network` saw of styles before."""
+    found = _Looking(canvas, network, level, looks)
+    return Held(found.contents(), found.styles())
+
+
+@dataclass(frozen=True, eq=False)
+class _Looking:
+    canvas: Canvas
+    network: FeatureMaps
+    level: Level
+    looks: Looks
+
+    def contents(self) -> dict[LayerName, Tensor]:
+        wanted = self.canvas.task.recipe.objective.content
+        picture = self.canvas.content(self.level.size)
+        if wanted is None or not wanted.layers or picture is None:
+            return {}
+        return {layer: maps(f) for layer, f in self._features(picture, wanted.layers).items()}
+
+    def styles(self) -> tuple[tuple[str, float, Grams], ...]:
+        wanted = self.canvas.task.recipe.objective.style
+        styles = self.canvas.task.styles
+        if wanted is None or not wanted.layers or not styles:
+            return ()
+        whole = sum(style.weight for style in styles)
+        targets: list[tuple[str, float, Grams]] = []
+        for style in styles:
+            grams = self._look(style, wanted)
+            if wanted.gram == "sum":
+                # an unnormalised Gram grows with the picture: one looked at in another scale
+                # than the painting's would ask for a brighter painting, not for larger strokes
+                asked = style.scale * self.canvas.task.recipe.schedule.style_scale
+                grams = {layer: one / asked**2 for layer, one in grams.items()}
+            targets.append((style.name, style.weight / whole, grams))
+        if wanted.several == "losses" or len(targets) == 1:
+            return tuple(targets)
+        blended = {
+            layer: sum((share * grams[layer] for _, share, grams in targets), torch.tensor(0.0))
+            for layer in wanted.layers
+        }
+        return (("blend", 1.0, blended),)
+
+    def _look(self, style: Style, wanted: StyleLosses) -> Grams:
+        """A of each layer, as the network sees `style` at this size; worked out only once."""
+
+        def work_out() -> Grams:
+            found = self._features(self.canvas.style(style, self.level), wanted.layers)
+            return {layer: gram(maps(f), wanted).squeeze(0) for layer, f in found.items()}
+
+        if style.digest is None:
+            return work_out()
+        recipe, size = self.canvas.task.recipe, self.canvas.task.style_size(style, self.level.scale)
+        seen_as = (size, recipe.schedule.resample, recipe.schedule.eight_bit)
+        network = recipe.objective.network.model_dump_json()
+        key = (style.digest, *seen_as, network, wanted.gram, tuple(wanted.layers))
+        return self.looks.find(key, work_out)
+
+    def _features(self, picture: Tensor, layers: Collection[LayerName]) -> dict[LayerName, Tensor]:
+        return self.network(picture, layers, self.canvas.task.recipe.objective.network)

@@ -1,0 +1,98 @@
+"""Paints many tasks, those together whose every tensor has the same shape and meaning."""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+
+from stylewatch_painter import recipe
+from stylewatch_painter.canvas import check_pictures
+from stylewatch_painter.errors import PainterError
+from stylewatch_painter.feature_maps import FeatureMaps
+from stylewatch_painter.looks import Looks
+from stylewatch_painter.paint import paint_batch
+from stylewatch_painter.stage import Step, Wish
+from stylewatch_painter.task import Task
+
+
+def paint_many(
+    tasks: Sequence[Task],
+    network: FeatureMaps,
+    wishes: Sequence[Callable[[], Wish]],
+    looks: Looks | None = None,
+) -> Iterator[tuple[int, Step | Exception]]:
+    """Paint each task as `paint` does, and say by its number whose a Step is.
+
+    An error of one task is handed out, as its end, and stops no other.
+    """
+    sound = []
+    for number, task in enumerate(tasks):
+        try:
+            check_pictures(task)
+        except PainterError as error:
+            yield number, error
+        else:
+            sound.append(number)
+    for group in groups([tasks[number] for number in sound]):
+        members = [sound[one] for one in group]
+        yield from _group(members, tasks, network, wishes, looks)
+
+
+def _group(
+    members: Sequence[int],
+    tasks: Sequence[Task],
+    network: FeatureMaps,
+    wishes: Sequence[Callable[[], Wish]],
+    looks: Looks | None,
+) -> Iterator[tuple[int, Step | Exception]]:
+    """Paint tasks of one shape; where one of several keeps them from beginning, each by itself."""
+    begun = False
+    theirs = [tasks[member] for member in members], network, [wishes[member] for member in members]
+    try:
+        for row, made in paint_batch(*theirs, looks=looks):
+            begun = True
+            yield members[row], made
+    except PainterError as error:
+        if begun:
+            raise
+        if len(members) == 1:
+            yield members[0], error
+            return
+        for member in members:
+            yield from _group([member], tasks, network, wishes, looks)
+
+
+def shape(task: Task) -> Hashable:
+    """What tasks that are painted together have in common; weights and strength may differ.
+
+    Raises PictureError.
+    """
+    objective = task.recipe.objective
+    sides = objective.content, objective.style
+    return (
+        task.recipe.schedule.model_dump_json(),
+        objective.network.model_dump_json(),
+        *(side and side.model_dump_json(exclude={"layers"}) for side in sides),
+        *(side and tuple(side.layers) for side in sides),
+        objective.tv and objective.tv.loss,
+        task.levels(),
+        task.content is None,
+        len(task.styles),
+    )
+
+
+def groups(tasks: Sequence[Task]) -> list[list[int]]:
+    """The numbers of `tasks` that are painted together, in the order they came.
+
+    One that goes on from a checkpoint is painted by itself, and so is one whose optimiser
+    searches along a line: every picture would search for as long as the slowest. Raises
+    PictureError.
+    """
+    found: dict[Hashable, list[int]] = {}
+    for number, task in enumerate(tasks):
+        key = number if _is_by_itself(task) else shape(task)
+        found.setdefault(key, []).append(number)
+    return list(found.values())
+
+
+def _is_by_itself(task: Task) -> bool:
+    settings = task.recipe.schedule.optimiser
+    searches = isinstance(settings, recipe.Lbfgs) and settings.line_search != "none"
+    return task.resume is not None or searches

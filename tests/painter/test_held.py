@@ -1,0 +1,41 @@
+"""What a painting is held to; the numbers themselves are those of test_target."""
+
+import torch
+from tests.painter import small
+
+from stylewatch_painter.canvas import Canvas
+from stylewatch_painter.held import Held, held_to
+from stylewatch_painter.looks import Looks
+from stylewatch_painter.task import Task
+
+
+def held(task: Task) -> Held:
+    network = small.network()
+    canvas = Canvas(task, network.mean, network.device)
+    return held_to(canvas, network, canvas.levels()[-1], Looks())
+
+
+def test_it_is_the_contents_features_and_the_styles_grams() -> None:
+    task = small.task("best", styles=2)
+    found = held(task)
+    assert {layer: maps.ndim for layer, maps in found.contents.items()} == {"conv4_2": 3}
+    shares = {name: share for name, share, _ in found.styles}
+    assert shares == {"style-1": 0.25, "style-2": 0.75}
+    for _, _, grams in found.styles:
+        assert list(grams) == ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
+        assert all(one.ndim == 2 and torch.equal(one, one.T) for one in grams.values())
+
+
+def test_blended_styles_are_one_that_lies_between() -> None:
+    task = small.task("neural-style", styles=2)
+    ((name, share, blend),) = held(task).styles
+    apart = [held(Task(task.recipe, task.content, (style,))).styles[0][2] for style in task.styles]
+    assert (name, share) == ("blend", 1)
+    for layer, one in blend.items():
+        torch.testing.assert_close(one, 0.25 * apart[0][layer] + 0.75 * apart[1][layer])
+
+
+def test_without_pictures_there_is_nothing_to_hold_to() -> None:
+    task = small.task("best")
+    assert held(Task(task.recipe, None, task.styles)).contents == {}
+    assert held(Task(task.recipe, task.content, ())).styles == ()
