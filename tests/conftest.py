@@ -21,6 +21,8 @@ pytest.register_assert_rewrite(
 
 # before torch is there to read it; tests are small, and threads would only wait on one another
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# before a test imports ONNX Runtime by itself: it would report to its maker
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import MANIFEST, Part, Plan, check_seal, said_by
@@ -39,7 +40,12 @@ def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
     Raises GraphError: damaged, of an older form or none of ours; OSError where it cannot be read.
     """
     check_seal(path)
-    model = onnx.load(path)
+    try:
+        model = onnx.load(path)
+    except DecodeError as error:
+        raise GraphError(
+            f"{path} is no ONNX model; `stylewatch-export build` makes it anew"
+        ) from error
     texts = {one.key: one.value for one in model.metadata_props}
     said = said_by(path, texts.get(MANIFEST, ""))
     try:

@@ -1,6 +1,6 @@
 """Canvas: the pictures of a task, brought to the size and the units that a network works in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from stylewatch_painter.resize import resize
 from stylewatch_painter.stage import Pixels
 from stylewatch_painter.task import Style, Task
 
+_KEPT = 2
+"""Sizes that the content is kept at: every stage asks for this one and the final one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
@@ -26,6 +29,7 @@ class Canvas:
     task: Task
     mean: Mean
     device: torch.device
+    _contents: dict[Size, Tensor] = field(init=False, default_factory=dict)
 
     @property
     def final(self) -> Size:
@@ -37,12 +41,14 @@ class Canvas:
         return self.task.levels()
 
     def content(self, size: Size) -> Tensor | None:
-        """The content picture at `size`."""
-        return (
-            None
-            if self.task.content is None
-            else self.units(self._resized(self.task.content, size))
-        )
+        """The content picture at `size`; not to be written to, it is kept for the next time."""
+        if self.task.content is None:
+            return None
+        if size not in self._contents:
+            while len(self._contents) >= _KEPT:
+                self._contents.pop(next(iter(self._contents)))
+            self._contents[size] = self.units(self._resized(self.task.content, size))
+        return self._contents[size]
 
     def style(self, style: Style, level: Level) -> Tensor:
         """A style picture as seen at `level`; raises PictureError where that leaves nothing."""
@@ -110,7 +116,7 @@ class Canvas:
         if content is None:
             start = self.task.recipe.schedule.start
             raise RecipeError(f"start: {start} needs a content picture, and there is none")
-        return content
+        return content.clone()
 
     def _resized(self, pixels: Pixels, size: Size) -> Pixels:
         schedule = self.task.recipe.schedule

@@ -11,22 +11,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 
 from stylewatch_plugins.errors import BackendMissingError
+from stylewatch_plugins.graph_cache import MOST, lock, make_room, note_use
 from stylewatch_plugins.graph_file import Pair, Plan
 
 GROUP = "stylewatch.graphs"
 NAME = "vgg19"
-
-_LONGEST_WAIT = 300  # seconds, for another process that builds the same graphs
 
 _log = logging.getLogger(__name__)
 
@@ -67,27 +65,27 @@ def ready(
 ) -> Iterator[Pair]:
     """The graphs of `plan`, both whole; they are built where they are not there yet, or `anew`.
 
-    Where the cache cannot be written they are built every time, and stay for as long as this
-    context. Raises BackendMissingError where they cannot be built.
+    Nobody else opens, builds or removes them as long as this context lasts. What is built makes
+    older ones go. Where the cache cannot be written they are built every time, and are gone with
+    this context. Raises BackendMissingError where they cannot be built.
     """
     folder = cache or cache_folder()
     pair = Pair.of(folder, plan.stem)
-    if not anew and pair.whole:
-        yield pair
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{plan.stem}.lock", timeout=_LONGEST_WAIT):
-            if anew or not pair.whole:  # while we waited, another may have built them
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock(pair))
+            if anew or not pair.whole:
                 _build(plan, weights, pair)
-    except OSError as error:
-        _log.warning("the graphs cannot be kept, starting takes longer: %s", error)
-        with tempfile.TemporaryDirectory() as name:
-            pair = Pair.of(Path(name), plan.stem)
-            _build(plan, weights, pair)
-            yield pair
-        return
-    yield pair
+                make_room(folder, MOST)
+            note_use(pair)
+        except OSError as error:
+            if anew or not pair.whole:  # else others keep them there, for reading
+                _log.warning("the graphs cannot be kept, starting takes longer: %s", error)
+                name = held.enter_context(tempfile.TemporaryDirectory())
+                pair = Pair.of(Path(name), plan.stem)
+                _build(plan, weights, pair)
+        yield pair
 
 
 def _build(plan: Plan, weights: str, pair: Pair) -> None:

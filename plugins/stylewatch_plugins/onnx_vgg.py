@@ -24,11 +24,11 @@ from stylewatch_plugins.contract import (
     Estimate,
     Provenance,
 )
-from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import Plan, Precision
+from stylewatch_plugins.runtime import runtime
 
 if TYPE_CHECKING:
-    from stylewatch_plugins.ort_bridge import OrtVgg19
+    from stylewatch_plugins.opened import Opened
 
 ProviderName = Literal[
     "tensorrt", "cuda", "migraphx", "openvino", "coreml", "dnnl", "xnnpack", "cpu"
@@ -85,7 +85,7 @@ class OnnxVgg:
             raise BackendOptionError(f"backend onnx: {told}") from error
         if self._options.threads is not None:
             torch.set_num_threads(self._options.threads)
-        self.version = "" if (runtime := _runtime()) is None else str(runtime.__version__)
+        self.version = "" if (here := _runtime()) is None else str(here.__version__)
 
     def devices(self) -> tuple[Device, ...]:
         """Where the providers that are here, of those asked for, compute."""
@@ -136,17 +136,24 @@ class OnnxVgg:
 
     def estimate(self, task: Task) -> Estimate:
         """What `task` would take, judged by two evaluations of it at a small size."""
-        seen = forecast(task, self._network(task, self._options.precision))
+        seen = forecast(task, self._opened(task, self._options.precision).network)
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
         return Estimate(sizes, steps, seen.seconds, seen.memory)
 
     def measure(self, task: Task) -> Losses:
         """The losses, in fp32, of the float picture that `task` starts from at its final size."""
-        return measure(task, self._network(task, "fp32"))
+        return measure(task, self._opened(task, "fp32").network)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint by the painter's own loop."""
-        return paint(task, self._network(task, self._options.precision), wish)
+        from stylewatch_plugins.opened import forget
+
+        ready = self._opened(task, self._options.precision)
+        try:
+            yield from paint(task, ready.network, wish, looks=ready.looks)
+        except Exception:
+            forget()  # for want of memory, say: the runtime gives back a GPU's with the graphs only
+            raise
 
     @cached_property
     def _here(self) -> tuple[ProviderName, ...]:
@@ -183,8 +190,10 @@ class OnnxVgg:
             wanted = self.devices()[0].name
         return torch.device(wanted)
 
-    def _network(self, task: Task, precision: Precision) -> "OrtVgg19":
+    def _opened(self, task: Task, precision: Precision) -> "Opened":
         """VGG19 for the layers and pools that `task` looks at."""
+        from stylewatch_plugins.opened import opened
+
         device = self._device
         file = weights.locate(self._options.weights)
         objective = task.recipe.objective
@@ -196,42 +205,35 @@ class OnnxVgg:
             pool_edge=objective.network.pool_edge,
             precision=precision,
         )
-        try:
-            return self._load(plan, device, anew=False)
-        except GraphError:  # whole, but of other days: it is made anew
-            return self._load(plan, device, anew=True)
-
-    def _load(self, plan: Plan, device: torch.device, *, anew: bool) -> "OrtVgg19":
-        from stylewatch_plugins.ort_bridge import OrtVgg19
-
         names = [name for name in self._here if device.type != "cpu" or name not in _ON_GPU]
         providers = [(_ORT_NAMES[name], _provider_options(name, device)) for name in names]
-        with graphs.ready(plan, self._options.weights, anew=anew) as pair:
-            network = OrtVgg19(pair, plan, device, providers, torch.get_num_threads())
-        if lost := [name for name in names if _ORT_NAMES[name] not in network.providers]:
-            told = (
-                f"ONNX Runtime {self.version} could not start its provider {', '.join(lost)}; "
-                "its documentation says which libraries that needs"
-            )
-            if self._options.missing == "refuse":
-                raise BackendMissingError(told)
-            _log.warning(told)
-        return network
+        ready = opened(plan, self._options.weights, device, providers, torch.get_num_threads())
+        if lost := [name for name in names if _ORT_NAMES[name] not in ready.network.providers]:
+            self._miss(lost)
+        return ready
+
+    def _miss(self, lost: list[ProviderName]) -> None:
+        told = (
+            f"ONNX Runtime {self.version} could not start its provider {', '.join(lost)}; "
+            "its documentation says which libraries that needs"
+        )
+        if self._options.missing == "refuse":
+            raise BackendMissingError(told)
+        _log.warning(told)
 
 
 def _runtime() -> Any:
     """The module onnxruntime; None where it is not installed."""
     try:
-        import onnxruntime
+        return runtime()
     except ImportError:
         return None
-    return onnxruntime
 
 
 def _is_here(name: ProviderName) -> bool:
     """Whether the runtime that is installed has a provider, and the machine a GPU if it needs."""
-    runtime = _runtime()
-    if runtime is None or _ORT_NAMES[name] not in runtime.get_available_providers():
+    here = _runtime()
+    if here is None or _ORT_NAMES[name] not in here.get_available_providers():
         return False
     return name not in _ON_GPU or torch.cuda.is_available()
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from stylewatch_painter.recipe import LAYERS, LayerName, Network
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import MANIFEST, Pair, Part, Plan
 from stylewatch_plugins.heap import give_back_large_blocks
+from stylewatch_plugins.runtime import runtime
 
 _TYPES = {
     "tensor(float)": (torch.float32, np.float32),
@@ -32,8 +32,9 @@ Provider = tuple[str, dict[str, str]]
 class OrtVgg19:
     """The feature maps of pictures in network units, without a kernel of torch's.
 
-    Differentiable once with respect to the picture. It gives the layers of `plan` only. Raises
-    GraphError where a file is not what `plan` says.
+    Differentiable once with respect to the picture. It gives the layers of `plan` only. `exact`
+    is the same network in float32, where this one is not. Raises GraphError where a file is not
+    what `plan` says.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class OrtVgg19:
         device: torch.device,
         providers: Sequence[Provider],
         threads: int,
+        exact: "OrtVgg19 | None" = None,
     ) -> None:
         self.mean: Mean = plan.mean
+        self.exact = self if exact is None else exact
         self.device = device
         self._plan = plan
         # measured for a step of 640x480: a fifth less memory for a twentieth of the time
@@ -53,11 +56,12 @@ class OrtVgg19:
         self._gradient = Session(pair.gradient, providers, threads)
         self._features.check(plan, "features")
         self._gradient.check(plan, "gradient")
-
-    @property
-    def exact(self) -> "OrtVgg19":
-        """The same network in float32."""
-        return self
+        passed_on = [*self._features.outputs, *(f"{layer}.gradient" for layer in plan.layers)]
+        if {*plan.layers} - {*passed_on} or {*passed_on} != {*self._gradient.inputs}:
+            raise GraphError(
+                f"{pair.gradient} does not take what {pair.features} gives; "
+                "`stylewatch-export build` makes two that fit"
+            )
 
     @property
     def providers(self) -> list[str]:
@@ -125,7 +129,7 @@ class Session:
     """A graph in ONNX Runtime, its inputs and outputs in torch's memory."""
 
     def __init__(self, path: Path, providers: Sequence[Provider], threads: int) -> None:
-        options = onnxruntime.SessionOptions()
+        options = runtime().SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.use_deterministic_compute = True
@@ -136,7 +140,7 @@ class Session:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self._path = path
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=list(providers))
+            self._session = runtime().InferenceSession(path, options, providers=list(providers))
         except Exception as error:  # the runtime's errors have no root of their own
             brief = str(error).strip().partition("\n")[0]
             raise GraphError(f"ONNX Runtime cannot load {path}: {brief}") from error
@@ -146,6 +150,11 @@ class Session:
     def outputs(self) -> list[str]:
         """The names of the outputs, in the graph's order."""
         return list(self._types)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the inputs, in the graph's order."""
+        return [one.name for one in self._session.get_inputs()]
 
     @property
     def providers(self) -> list[str]:

@@ -50,11 +50,12 @@ def author(error: BaseException) -> str | None:
     """Whose backend `error` came through on its way, in words; None where it was nobody else's."""
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
     rooms = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
-    for entry in _installed(tuple(sys.path)):
-        room = entry.module.partition(".")[0]
-        if room in rooms and room != __name__.partition(".")[0]:
-            return f"the backend {entry.name!r} of {_package(entry)}"
-    return None
+    strange = rooms - {__name__.partition(".")[0]}
+    installed = _installed(tuple(sys.path))
+    found = [entry for entry in installed if entry.module.partition(".")[0] in strange]
+    if len(found) > 1:  # a package of several: which of them it was is not to be seen
+        return f"a backend of {_package(found[0])}"
+    return f"the backend {found[0].name!r} of {_package(found[0])}" if found else None
 
 
 def _find(name: str) -> EntryPoint:

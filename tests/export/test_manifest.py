@@ -61,6 +61,12 @@ def test_a_file_cut_short_is_refused_in_a_sentence(path: Path) -> None:
         manifest.load(path)
 
 
+def test_a_whole_file_that_is_no_graph_is_refused(path: Path) -> None:
+    path.write_bytes(sealed(b"no graph at all"))
+    with pytest.raises(GraphError, match="is no ONNX model; `stylewatch-export build` makes"):
+        manifest.load(path)
+
+
 def test_a_whole_graph_of_somebody_else_is_refused(path: Path) -> None:
     model = onnx.load(path)
     del model.metadata_props[:]

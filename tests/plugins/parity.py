@@ -130,12 +130,13 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="321x240", help="width x height in pixels")
     parser.add_argument("--steps", type=int, default=20, help="pictures of each recipe")
+    parser.add_argument("recipes", nargs="*", default=recipe_book.names(), help="all, if not said")
     asked = parser.parse_args()
     width, height = (int(side) for side in asked.size.split("x"))
     print(f"{asked.steps} pictures of {width}x{height}; greatest difference of all")
     print(f"{'':14} {'terms':>9} {'gradient, as the graph decided':>31} {'as torch did':>13}")
     good = True
-    for name in recipe_book.names():
+    for name in asked.recipes:
         seen = list(differences(name, (width, height), asked.steps))
         worst = max(one.terms for one in seen) * 1e-4
         decided = max(one.gradient_as_decided for one in seen)

@@ -8,7 +8,7 @@ from tests.export import little
 from tests.painter import small
 from tests.plugins.parity import differences
 
-from stylewatch_export import graph
+from stylewatch_export import graph, manifest
 from stylewatch_export.verify import distance, opened
 from stylewatch_painter import recipe_book
 from stylewatch_painter.recipe import LayerName, Network
@@ -142,4 +142,19 @@ def test_a_graph_of_something_else_is_refused(
 ) -> None:
     plan: Plan = little.plan(layers=LAYERS, pool="max", **field)
     with pytest.raises(GraphError, match=f"is a graph for {next(iter(field))} "):
+        opened(pair, plan)
+
+
+def test_two_graphs_that_do_not_fit_together_are_refused(
+    networks: tuple[OrtVgg19, Vgg19], pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they say of themselves: here both say the same, and one is for fewer layers."""
+    plan = little.plan(layers=LAYERS, pool="max")
+    fewer = graph.gradient(
+        plan.model_copy(update={"layers": LAYERS[:2]}), little.arrays(monkeypatch)
+    )
+    del fewer.metadata_props[:]
+    fewer.metadata_props.extend(manifest.load(pair.gradient)[1].metadata_props[:1])
+    graph.write(pair.gradient, fewer)
+    with pytest.raises(GraphError, match=r"does not take what .* gives; "):
         opened(pair, plan)

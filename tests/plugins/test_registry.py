@@ -185,6 +185,14 @@ def test_an_error_is_known_by_the_backend_that_it_came_through(install: Install)
     assert registry.author(ours.value) is None
 
 
+def test_of_a_package_with_several_backends_no_wrong_one_is_named(install: Install) -> None:
+    broken = WHOLE.replace("def problem(self): return None", "def problem(self): 1 / 0")
+    install("one = made_up_backend:Made\ntwo", broken)
+    with pytest.raises(ZeroDivisionError) as caught:
+        registry.load("two", {}).problem()
+    assert registry.author(caught.value) == "a backend of made-up"
+
+
 def test_two_distributions_with_one_name_are_both_named(install: Install) -> None:
     install("made", WHOLE, package="one")
     install("made", WHOLE, package="two")
