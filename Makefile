@@ -6,7 +6,7 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-systemd faults soak fmt bench parity clean
+.PHONY: run test test-gpu test-systemd faults soak fmt bench parity clean
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/portrait
@@ -29,6 +29,9 @@ faults: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m tests.line.soak
+
+test-gpu: $(READY)
+	$(BIN)/python -m tests.gpu
 
 test-systemd: $(READY)
 	$(BIN)/python -m tests.systemd.boot

@@ -1,0 +1,121 @@
+"""Checks that need a GPU of NVIDIA, `make test-gpu`: that it paints what the processor paints.
+
+Runs from a checkout with PYTHONPATH alone, too, and says in a sentence where there is no GPU.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from stylewatch_painter import recipe_book, recorded
+from stylewatch_painter.paint import paint
+from stylewatch_painter.precision import Precision
+from stylewatch_painter.stage import Pixels, Stage, Step, Wish, go_on
+from stylewatch_painter.task import Style, Task
+from stylewatch_painter.together import paint_many
+from stylewatch_painter.trained import trained
+from stylewatch_painter.vgg19 import Vgg19
+from stylewatch_painter.weights import locate
+from stylewatch_plugins.testing_tasks import picture
+
+Check = tuple[str, bool]
+
+
+def task(name: str, seed: int = 0, **changes: object) -> Task:
+    """A task of odd sides, its pictures by chance."""
+    small = {"size": "147x110", "fit": "stretch", "enlarge": True, "steps": 24, "save_every": 24}
+    recipe = recipe_book.change(recipe_book.find(name), {**small, **changes})
+    return Task(recipe, picture(147, 110, seed), (Style(picture(120, 130, seed + 50)),), seed=seed)
+
+
+def network(one: Task, device: str, precision: Precision = "fp32") -> Vgg19:
+    """The network for a task."""
+    layers = one.recipe.objective.layers
+    return trained(locate(), layers, torch.device(device), precision).network
+
+
+def last(steps: list[Step]) -> Pixels:
+    """The picture of the last stage."""
+    stage = steps[-1]
+    if not isinstance(stage, Stage):
+        raise TypeError("the last step is no stage")
+    return stage.picture
+
+
+def apart(one: Pixels, other: Pixels) -> float:
+    """Levels, root mean square."""
+    return float(np.sqrt(np.square(one - other).mean()))
+
+
+def near_the_processor() -> Iterator[Check]:
+    """After few steps of Adam, which does not let small differences grow."""
+    one = task("devos", passes=[], steps=10)
+    wanted = last(list(paint(one, network(one, "cpu"))))
+    bounds: dict[Precision, float] = {"fp32": 0.1, "tf32": 2.0, "bf16": 5.0}
+    for precision, bound in bounds.items():
+        found = apart(last(list(paint(one, network(one, "cuda", precision)))), wanted)
+        yield (
+            f"{precision} is {found:.3f} levels from the processor, {bound} allowed",
+            found < bound,
+        )
+
+
+def recorded_as_made() -> Iterator[Check]:
+    """A recorded step does what one does that Python asks for, kernel by kernel."""
+    for name in ("best", "devos", "pastiche"):
+        one = task(name, passes=[])
+        vgg = network(one, "cuda", "bf16")
+        quick = last(list(paint(one, vgg)))
+        worth, recorded._WORTH = recorded._WORTH, sys.maxsize
+        slow = last(list(paint(one, vgg)))
+        recorded._WORTH = worth
+        yield f"{name}: a recorded painting has the same bytes", np.array_equal(quick, slow)
+
+
+def on_again() -> Iterator[Check]:
+    """A painting that was broken off goes on in the same bytes."""
+    one = task("best", passes=[{"scale": 0.5, "steps": 20}], smallest=1)
+    vgg = network(one, "cuda", "bf16")
+    whole = last(list(paint(one, vgg)))
+    yield "painted twice it has the same bytes", np.array_equal(last(list(paint(one, vgg))), whole)
+    for after in (7, 33):
+        wishes = iter([*[Wish.GO_ON] * (after - 1), Wish.STOP])
+        *_, stopped = paint(one, vgg, lambda: next(wishes))
+        rest = last(list(paint(replace(one, resume=stopped.checkpoint), vgg)))
+        same = np.array_equal(rest, whole)
+        yield f"stopped after {after} steps it goes on in the same bytes", same
+
+
+def together() -> Iterator[Check]:
+    """Many at once are painted as each alone, as long as rounding has not grown."""
+    tasks = [task("best", seed, passes=[], steps=5, strength=0.3 + 0.1 * seed) for seed in range(3)]
+    vgg = network(tasks[0], "cuda")
+    told: dict[int, list[Step]] = {}
+    for number, made in paint_many(tasks, vgg, [go_on] * 3):
+        if isinstance(made, Exception):
+            raise made
+        told.setdefault(number, []).append(made)
+    for number, one in enumerate(tasks):
+        found = apart(last(told[number]), last(list(paint(one, vgg))))
+        yield f"one of three is {found:.3f} levels from itself alone, 0.5 allowed", found < 0.5
+
+
+def main() -> None:
+    """Print each check, and whether it holds."""
+    if not torch.cuda.is_available():
+        sys.stderr.write("torch finds no GPU of NVIDIA here, so nothing was checked on one\n")
+        sys.exit(69)
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
+    good = True
+    for checks in (near_the_processor, recorded_as_made, on_again, together):
+        for what, holds in checks():
+            print(f"{'ok  ' if holds else 'WRONG'} {what}", flush=True)
+            good = good and holds
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()
