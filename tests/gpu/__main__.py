@@ -82,8 +82,8 @@ def on_again() -> Iterator[Check]:
     whole = last(list(paint(one, vgg)))
     yield "painted twice it has the same bytes", np.array_equal(last(list(paint(one, vgg))), whole)
     for after in (7, 33):
-        wishes = iter([*[Wish.GO_ON] * (after - 1), Wish.STOP])
-        *_, stopped = paint(one, vgg, lambda: next(wishes))
+        wishes = [*[Wish.GO_ON] * (after - 1), Wish.STOP]
+        *_, stopped = paint(one, vgg, iter(wishes).__next__)
         rest = last(list(paint(replace(one, resume=stopped.checkpoint), vgg)))
         same = np.array_equal(rest, whole)
         yield f"stopped after {after} steps it goes on in the same bytes", same
