@@ -15,7 +15,7 @@ from stylewatch_painter.pyramid import Level, least_side, pools_before
 from stylewatch_painter.recipe import LayerName
 from stylewatch_painter.target import Target
 from stylewatch_painter.task import Task
-from stylewatch_painter.vgg19 import layers_up_to
+from stylewatch_painter.vgg19 import Vgg19, layers_up_to
 
 _TRIAL_SIDE = 192  # pixels: large enough for the cores to be busy, small enough to take no time
 _TRIALS = 3  # the quickest counts: the others were disturbed
@@ -49,7 +49,7 @@ def forecast(
     per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / _area(trial)
     optimiser = task.recipe.schedule.optimiser
     work = sum(_area(level) * (evaluations(optimiser, level.steps) + 1) for level in levels)
-    return Forecast(levels, per_pixel * work, _memory(task, levels[-1]))
+    return Forecast(levels, per_pixel * work, _memory(task, levels[-1], _value_bytes(network)))
 
 
 def evaluations(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> float:
@@ -82,26 +82,33 @@ def _area(level: Level) -> int:
     return level.size[0] * level.size[1]
 
 
-def _memory(task: Task, final: Level) -> int:
+def _value_bytes(network: FeatureMaps) -> int:
+    """Bytes of a value in a feature map."""
+    return 2 if isinstance(network, Vgg19) and network.precision == "bf16" else _FLOAT
+
+
+def _memory(task: Task, final: Level, value: int) -> int:
     """Bytes at the peak: what the process holds already, the maps, and the optimiser's vectors."""
     schedule = task.recipe.schedule
     steps = max(schedule.steps, *(one.steps for one in schedule.passes), 0)
-    per_pixel = map_bytes(task.recipe.objective) + optimiser_bytes(schedule.optimiser, steps)
+    per_pixel = map_bytes(task.recipe.objective, value) + optimiser_bytes(schedule.optimiser, steps)
     return _held() + _area(final) * per_pixel
 
 
-def map_bytes(objective: recipe.Objective) -> int:
+def map_bytes(objective: recipe.Objective, value: int = _FLOAT) -> int:
     """Bytes for each pixel of the picture that one evaluation holds at its peak.
 
     Of the maps that a loss looks at, the map and its gradient; of the others, where they are
-    above zero; of a max pool, the places of its maxima. At the first block, three more maps of
-    its size live at once: what goes into a convolution and comes out of it, and a Gram's.
+    above zero, or the map itself where a `value` takes two bytes; of a max pool, the places of
+    its maxima. At the first block, three more maps of its size live at once: what goes into a
+    convolution and comes out of it, and a Gram's.
     """
     chain = layers_up_to(objective.layers)
-    total = 3.0 * _channels("conv1_1") * _FLOAT
+    sign = _FLAG if value == _FLOAT else value
+    total = 3.0 * _channels("conv1_1") * value
     for layer, after in zip(chain, (*chain[1:], chain[-1]), strict=True):
         values = _channels(layer) / 4 ** pools_before(layer)
-        total += values * (2 * _FLOAT if layer in objective.layers else _FLAG)
+        total += values * (2 * value if layer in objective.layers else sign)
         if objective.network.pool == "max" and pools_before(after) > pools_before(layer):
             total += values / 4 * _INDEX
     return round(total)

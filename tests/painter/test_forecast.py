@@ -5,8 +5,10 @@ from itertools import count
 from typing import Any
 
 import pytest
+import torch
 from tests.painter import small
 from tests.painter.paintings import AT_ONCE, painting
+from tests.painter.plain_vgg19 import filters
 from torch import Tensor
 
 from stylewatch_painter import forecast as module
@@ -18,6 +20,7 @@ from stylewatch_painter.pyramid import Level
 from stylewatch_painter.recipe import Objective
 from stylewatch_painter.recipe_book import change, find
 from stylewatch_painter.target import Target
+from stylewatch_painter.vgg19 import Vgg19
 
 FIRST_BLOCK = 3 * 64 * 4
 SEARCHING = {"kind": "lbfgs", "line_search": "strong_wolfe", "first_step": None}
@@ -44,6 +47,23 @@ def test_of_other_maps_a_byte_a_value_counts_and_the_places_of_maxima() -> None:
     asked = FIRST_BLOCK + 128 // 4 * 2 * 4 + 2 * 64
     assert map_bytes(objective("average", "conv2_1")) == asked
     assert map_bytes(objective("max", "conv2_1")) == asked + 64 // 4 * 8
+
+
+def test_in_fewer_bits_maps_are_half_and_those_between_are_kept_whole() -> None:
+    """3 and 2 times 64 maps at the first block, a quarter of 128 twice, conv1_2's map itself."""
+    first = (3 * 64 + 2 * 64 + 64) * 2
+    wanted = objective("average", "conv1_1", "conv2_1")
+    assert map_bytes(wanted, 2) == first + 128 // 4 * 2 * 2
+
+
+def test_of_a_network_in_bfloat16_less_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_held", lambda: 1000)
+    task = painting()
+    weights = {name: torch.from_numpy(w).float() for name, w in filters(0).items()}
+    coarse = Vgg19(weights, (0.0, 0.0, 0.0), "bf16")
+    less = forecast(task, small.network()).memory - forecast(task, coarse).memory
+    each = map_bytes(task.recipe.objective) - map_bytes(task.recipe.objective, 2)
+    assert less == 21 * 18 * each > 0
 
 
 def test_deeper_maps_are_more_and_smaller() -> None:
