@@ -9,6 +9,7 @@ from torch import Tensor
 from stylewatch_painter import pyramid
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.feature_maps import Mean
+from stylewatch_painter.optimise import Optimiser, optimiser
 from stylewatch_painter.pyramid import Level, Size
 from stylewatch_painter.resize import resize
 from stylewatch_painter.stage import Pixels
@@ -56,6 +57,12 @@ class Canvas:
         pyramid.check_side(self.task.recipe, size, f"the style picture {style.name}")
         return self.units(self._resized(style.picture, size))
 
+    def fresh_optimiser(self) -> Optimiser:
+        """An optimiser that knows nothing yet, kept to what can be written where that is asked."""
+        schedule = self.task.recipe.schedule
+        ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
+        return optimiser(schedule.optimiser, (ends[0], ends[1]) if schedule.keep_range else None)
+
     def start(self, size: Size) -> Tensor:
         """The picture that the painting starts from, at `size`."""
         schedule = self.task.recipe.schedule
@@ -79,17 +86,17 @@ class Canvas:
     def enlarged(self, u: Tensor, size: Size) -> Tensor:
         """The painting u so far, enlarged to `size`.
 
-        With `keep_detail` it is the change so far that is enlarged, and added to the content:
-        the content's own detail, which the small picture cannot hold, is then not lost.
+        `keep_detail` is the share of the content's own detail, which the small picture cannot
+        hold, that comes back: with 1 the change so far is enlarged, and added to the content.
         """
-        width, height = size
-        if u.shape[-2:] == (height, width):
+        small = (u.shape[-1], u.shape[-2])
+        if small == size:
             return u
-        if self.task.recipe.schedule.keep_detail and self.task.content is not None:
-            here = self.content((u.shape[-1], u.shape[-2]))
-            there = self.content(size)
+        share = self.task.recipe.schedule.keep_detail
+        if share:
+            here, there = self.content(small), self.content(size)
             if here is not None and there is not None:
-                return there + self._scaled_up(u - here, size)
+                return share * there + self._scaled_up(u - share * here, size)
         return self._scaled_up(u, size)
 
     def units(self, pixels: Pixels) -> Tensor:

@@ -20,5 +20,8 @@ class Evaluation:
     gradient: Tensor
 
 
+Bounds = tuple[Tensor, Tensor]
+"""The darkest and the brightest that colours may be, in network units: (1, 3, 1, 1) each."""
+
 Evaluate = Callable[[Tensor], Evaluation]
 """Evaluates pictures (B, 3, height, width) in network units."""

@@ -122,7 +122,8 @@ def optimiser_bytes(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: in
         case recipe.Sgd():
             vectors = 2
         case recipe.Lbfgs():
-            vectors = 2 * min(settings.history, steps) + 5
+            to_go_back = 0 if settings.step_back is None else 3
+            vectors = 2 * min(settings.history, steps) + 5 + to_go_back
     return vectors * 3 * _FLOAT
 
 

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter import recipe
-from stylewatch_painter.evaluation import Evaluate, Evaluation
+from stylewatch_painter.evaluation import Bounds, Evaluate, Evaluation
 from stylewatch_painter.fourier import Scaling
 from stylewatch_painter.line_search import strong_wolfe
 
 _LEAST_CURVATURE = 1e-10  # a pair below it says nothing, or that the valley bends the wrong way
 _LEAST_GRADIENT = 1e-7
 _LEAST_SLOPE = 1e-9
+_SHORTER = 0.25  # so much of a step is made in place of one that was taken back
 _SHORT = 16  # pairs: so many are moved up by a place at each step in next to no time
 
 
@@ -41,16 +42,30 @@ class _Pair:
             mine.copy_(theirs)
 
 
+@dataclass(frozen=True, eq=False)
+class _Stand:
+    """Where pictures stood before the last step, x, and what was known there.
+
+    `taken_back` (B,) counts the steps that led so far uphill that they were taken back to it.
+    """
+
+    x: Tensor
+    seen: Evaluation
+    taken_back: Tensor
+
+
 class Lbfgs:
     """L-BFGS as torch and Torch7 have it: without a line search, a step is one evaluation.
 
     `coordinates` p > 0 makes it the L-BFGS on Fourier coefficients scaled by 1 / f^p. That is
     the same as starting the two loops from that scaling, squared, in place of the identity.
-    A line search is for one picture at a time.
+    A line search is for one picture at a time. With `bounds` no step leads out of them.
     """
 
-    def __init__(self, settings: recipe.Lbfgs) -> None:
+    def __init__(self, settings: recipe.Lbfgs, bounds: Bounds | None = None) -> None:
         self._settings = settings
+        self._bounds = bounds
+        self._stand: _Stand | None = None
         self._begun = False
         self._pairs: list[_Pair] = []
         self._size: Tensor | None = None  # of the inverse Hessian, by the newest pair that counts
@@ -67,6 +82,7 @@ class Lbfgs:
         """One step; x changes in place. Nothing moves where the slope is gone."""
         seen = self._ahead or evaluate(x)
         self._ahead = None
+        seen, uphill, back = self._stepped_back(x, seen)
         g = seen.gradient
         if self.stays_in_place(x.device):
             self._make_room(x)
@@ -76,10 +92,52 @@ class Lbfgs:
         if self._settings.line_search == "strong_wolfe":
             length = self._searched(evaluate, x, direction, seen, length)
         move = direction.mul_(_column(length))
-        x.add_(move)
-        self._keep(move, g)
+        if uphill is not None:
+            move = torch.where(_column(uphill), back, move)
+        self._keep(self._moved(x, move), g)
         self._begun = True
         return seen
+
+    def _stepped_back(
+        self, x: Tensor, seen: Evaluation
+    ) -> tuple[Evaluation, Tensor | None, Tensor]:
+        """Take the last step back where it led far uphill, or to what is no number.
+
+        Those pictures are put back to where they stood. Returned are what is known there, which
+        they are, (B,), None where nothing is ever taken back, and the shorter step to make.
+        """
+        limit = self._settings.step_back
+        if limit is None:
+            return seen, None, x
+        if self._stand is None:  # of what was before the first step nothing is known
+            endless = torch.full_like(seen.objective, torch.inf)
+            known = Evaluation(seen.terms.clone(), endless, torch.zeros_like(x))
+            self._stand = _Stand(x.clone(), known, torch.zeros_like(endless, dtype=torch.int64))
+        stand, there = self._stand, self._stand.seen
+        sound = torch.isfinite(seen.gradient).flatten(1).all(1)
+        downhill = sound & (seen.objective <= limit * there.objective)
+        uphill = there.objective.isfinite() & ~downhill
+        shorter = _SHORTER * (x - stand.x)
+        for mine, theirs, which in (
+            (x, stand.x, _column(uphill)),
+            (seen.terms, there.terms, uphill.unsqueeze(1)),
+            (seen.objective, there.objective, uphill),
+            (seen.gradient, there.gradient, _column(uphill)),
+        ):
+            theirs.copy_(torch.where(which, theirs, mine))
+        x.copy_(stand.x)
+        stand.taken_back.add_(uphill)
+        return _copied(there), uphill, shorter
+
+    def _moved(self, x: Tensor, move: Tensor) -> Tensor:
+        """Move x in place, no further than the bounds; the move that was made."""
+        if self._bounds is None:
+            x.add_(move)
+            return move
+        before = x.clone()
+        x.add_(move).clamp_(*self._bounds)
+        self._ahead = None  # what a line search saw was not yet cut
+        return x - before
 
     def _make_room(self, x: Tensor) -> None:
         """Have all pairs there, those to come as pairs that say nothing."""
@@ -175,8 +233,12 @@ class Lbfgs:
         first = whole * s.first_step / direction.square().mean((1, 2, 3)).sqrt()
         return first if self._size is None else torch.where(self._size > 0, whole, first)
 
+    def taken_back(self) -> Tensor | None:
+        """How many steps of each picture were taken back, (B,); None where none ever is."""
+        return None if self._stand is None else self._stand.taken_back
+
     def state(self) -> dict[str, Tensor]:
-        """The pairs, and the move that waits for its gradient."""
+        """The pairs, the move that waits for its gradient, and where it may be taken back to."""
         kept = {"begun": torch.tensor(self._begun)}
         for i, pair in enumerate(self._pairs):
             kept |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
@@ -184,6 +246,11 @@ class Lbfgs:
             kept["size"] = self._size
         if self._last is not None:
             kept["move"], kept["gradient"] = self._last
+        if self._stand is not None:
+            known = _copied(self._stand.seen)
+            kept |= {"stand": self._stand.x.clone(), "stand.terms": known.terms}
+            kept |= {"stand.objective": known.objective, "stand.gradient": known.gradient}
+            kept["taken_back"] = self._stand.taken_back.clone()
         return kept
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -195,6 +262,13 @@ class Lbfgs:
         ]
         self._size = state.get("size")
         self._last = (state["move"], state["gradient"]) if "move" in state else None
+        if "stand" in state:
+            known = (state[f"stand.{name}"] for name in ("terms", "objective", "gradient"))
+            self._stand = _Stand(state["stand"], Evaluation(*known), state["taken_back"])
+
+
+def _copied(seen: Evaluation) -> Evaluation:
+    return Evaluation(seen.terms.clone(), seen.objective.clone(), seen.gradient.clone())
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

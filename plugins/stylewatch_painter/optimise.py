@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter import recipe
-from stylewatch_painter.evaluation import Evaluate, Evaluation
+from stylewatch_painter.evaluation import Bounds, Evaluate, Evaluation
 from stylewatch_painter.lbfgs import Lbfgs
 
 
@@ -24,6 +24,10 @@ class Optimiser(Protocol):
 
     def stays_in_place(self, device: torch.device) -> bool:
         """Whether every step does the same to the same tensors, so that it can be recorded."""
+        ...
+
+    def taken_back(self) -> Tensor | None:
+        """How many steps of each picture were taken back, (B,); None where none ever is."""
         ...
 
     def state(self) -> dict[str, Tensor]:
@@ -45,8 +49,9 @@ class Adam:
     x -= rate sqrt(1 - beta2^t) / (1 - beta1^t)  m / (sqrt(v) + epsilon).
     """
 
-    def __init__(self, settings: recipe.Adam) -> None:
+    def __init__(self, settings: recipe.Adam, bounds: Bounds | None = None) -> None:
         self._settings = settings
+        self._bounds = bounds
         self._t = 0
         self._m: Tensor | None = None
         self._v: Tensor | None = None
@@ -61,13 +66,17 @@ class Adam:
         m.mul_(s.beta1).add_(seen.gradient, alpha=1 - s.beta1)
         v.mul_(s.beta2).addcmul_(seen.gradient, seen.gradient, value=1 - s.beta2)
         rate = s.rate * math.sqrt(1 - s.beta2**self._t) / (1 - s.beta1**self._t)
-        x.addcdiv_(m, v.sqrt().add_(s.epsilon), value=-rate)
+        _within(x.addcdiv_(m, v.sqrt().add_(s.epsilon), value=-rate), self._bounds)
         self._m, self._v = m, v
         return seen
 
     def stays_in_place(self, device: torch.device) -> bool:
         """It does not: its rate is another one at every step, by a number of Python's."""
         return False
+
+    def taken_back(self) -> Tensor | None:
+        """None ever is."""
+        return None
 
     def state(self) -> dict[str, Tensor]:
         """The step count and both moments."""
@@ -84,21 +93,27 @@ class Adam:
 class Sgd:
     """Gradient descent; the rate at step i (from 0) is rate x decay^(i / decay_steps)."""
 
-    def __init__(self, settings: recipe.Sgd) -> None:
+    def __init__(self, settings: recipe.Sgd, bounds: Bounds | None = None) -> None:
         self._settings = settings
+        self._bounds = bounds
         self._i = 0
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
         """One step; x changes in place."""
         s = self._settings
         seen = evaluate(x)
-        x.sub_(seen.gradient * (s.rate * s.decay ** (self._i / s.decay_steps)))
+        rate = s.rate * s.decay ** (self._i / s.decay_steps)
+        _within(x.sub_(seen.gradient * rate), self._bounds)
         self._i += 1
         return seen
 
     def stays_in_place(self, device: torch.device) -> bool:
         """It does not: its rate is another one at every step, by a number of Python's."""
         return False
+
+    def taken_back(self) -> Tensor | None:
+        """None ever is."""
+        return None
 
     def state(self) -> dict[str, Tensor]:
         """The step count."""
@@ -114,12 +129,20 @@ def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
     return {name: one[rows] if one.ndim else one for name, one in state.items()}
 
 
-def optimiser(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs) -> Optimiser:
-    """A fresh optimiser as a recipe describes it."""
+def optimiser(
+    settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, bounds: Bounds | None = None
+) -> Optimiser:
+    """A fresh optimiser as a recipe describes it; with `bounds` it keeps pictures within them."""
     match settings:
         case recipe.Adam():
-            return Adam(settings)
+            return Adam(settings, bounds)
         case recipe.Sgd():
-            return Sgd(settings)
+            return Sgd(settings, bounds)
         case recipe.Lbfgs():
-            return Lbfgs(settings)
+            return Lbfgs(settings, bounds)
+
+
+def _within(x: Tensor, bounds: Bounds | None) -> None:
+    """Cut x off at the bounds, in place."""
+    if bounds is not None:
+        x.clamp_(*bounds)

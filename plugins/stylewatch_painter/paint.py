@@ -65,8 +65,7 @@ def paint_batch(
         place = Place.start(canvases, levels)
     teller = Teller(place, levels, clock)
     looks = Looks() if looks is None else looks
-    steps = sum(level.steps for level in levels)
-    while place.members and place.step < steps:
+    while place.members and place.step < place.planned(levels):
         yield from _at_one_size(place, network, levels, wishes, teller, looks)
         if place.members and not place.left(levels) and place.level + 1 < len(levels):
             place.climb(levels)
@@ -92,10 +91,11 @@ def _at_one_size(
     """Make the steps that are left at this size, or those until a painting of the batch ends."""
     target = Target(place.canvases, network, levels[place.level], looks)
     step = recorded(place.optimiser, place.u, target, place.left(levels))
-    for _ in range(place.left(levels)):
+    while place.left(levels):
         before = place.u.clone()
         seen = step()
         place.step += 1
+        place.settle(seen.objective, levels)
         asked = [wishes[member]() for member in place.members]
         teller.note(seen.terms)
         if teller.is_due(asked):

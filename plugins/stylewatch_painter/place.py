@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.errors import CheckpointError
-from stylewatch_painter.optimise import Optimiser, of_rows, optimiser
+from stylewatch_painter.optimise import Optimiser, of_rows
 from stylewatch_painter.pyramid import Level
+from stylewatch_painter.rest import Rest
 from stylewatch_painter.stage import Checkpoint
 from stylewatch_painter.task import Task
 
@@ -23,42 +24,72 @@ class Place:
     """Where the paintings on `canvases`, all of one shape (see `together`), stand.
 
     `members` tells what number each has among those that began together. `u` are the pictures
-    (B, 3, height, width) in network units; `step` counts over all sizes; `seconds` of work.
+    (B, 3, height, width) in network units; `step` counts over all sizes, `skipped` the steps that
+    were left out, since nothing moved any more; `seconds` of work.
     """
 
     canvases: list[Canvas]
     members: list[int]
     u: Tensor
     optimiser: Optimiser
+    rest: Rest
     level: int = 0
     step: int = 0
+    skipped: int = 0
     seconds: float = 0.0
+    taken_back: list[int] = field(default_factory=list)
+    """Of each painting, at the sizes before this one."""
 
     @classmethod
     def start(cls, canvases: Sequence[Canvas], levels: Sequence[Level]) -> "Place":
         """Where they begin."""
         u = torch.cat([canvas.start(levels[0].size) for canvas in canvases])
-        fresh = optimiser(canvases[0].task.recipe.schedule.optimiser)
-        return cls(list(canvases), list(range(len(canvases))), u, fresh)
+        members = list(range(len(canvases)))
+        first = canvases[0]
+        place = cls(list(canvases), members, u, first.fresh_optimiser(), _rest(first))
+        place.taken_back = [0] * len(members)
+        return place
+
+    def planned(self, levels: Sequence[Level]) -> int:
+        """How many steps it is in all, as far as is known."""
+        return sum(level.steps for level in levels) - self.skipped
 
     def left(self, levels: Sequence[Level]) -> int:
         """How many steps this size still has."""
-        return sum(level.steps for level in levels[: self.level + 1]) - self.step
+        return self.planned(levels[: self.level + 1]) - self.step
+
+    def all_taken_back(self) -> list[int]:
+        """How many steps of each painting were taken back, at all sizes."""
+        here = self.optimiser.taken_back()
+        counts = [0] * len(self.members) if here is None else here.tolist()
+        return [sum(one) for one in zip(self.taken_back, counts, strict=True)]
+
+    def settle(self, objective: Tensor, levels: Sequence[Level]) -> None:
+        """Leave out what is left of this size if nothing moves, where the schedule wants that.
+
+        `objective` (B,) is that before the last step. Such a painting is painted by itself.
+        """
+        schedule = self.canvases[0].task.recipe.schedule
+        if schedule.until == "converged" and self.rest.has_come(objective):
+            self.skipped += self.left(levels)
 
     def climb(self, levels: Sequence[Level]) -> None:
         """Go on at the next size, with an optimiser that knows nothing of this one."""
         self.level += 1
+        self.taken_back = self.all_taken_back()
         size = levels[self.level].size
         each = zip(self.canvases, torch.split(self.u, 1), strict=True)
         self.u = torch.cat([canvas.enlarged(u, size) for canvas, u in each])
-        self.optimiser = optimiser(self.canvases[0].task.recipe.schedule.optimiser)
+        self.optimiser = self.canvases[0].fresh_optimiser()
+        self.rest = _rest(self.canvases[0])
 
     def keep(self, rows: list[int]) -> None:
         """Go on with some of the paintings only."""
         self.canvases = [self.canvases[row] for row in rows]
         self.members = [self.members[row] for row in rows]
+        self.taken_back = [self.taken_back[row] for row in rows]
         self.u = self.u[rows]
-        fewer = optimiser(self.canvases[0].task.recipe.schedule.optimiser) if rows else None
+        fewer = self.canvases[0].fresh_optimiser() if rows else None
         if fewer is not None:
             fewer.load(of_rows(self.optimiser.state(), rows))
             self.optimiser = fewer
@@ -70,8 +101,11 @@ class Place:
             "u": self.u[row : row + 1].cpu().numpy().copy(),
             "level": np.array(self.level),
             "step": np.array(self.step),
+            "skipped": np.array(self.skipped),
+            "taken_back": np.array(self.taken_back[row]),
             "seconds": np.array(self.seconds),
         }
+        arrays |= {f"rest.{name}": array for name, array in self.rest.state().items()}
         alone = len(self.members) == 1
         state = self.optimiser.state()
         for name, tensor in (state if alone else of_rows(state, [row])).items():
@@ -106,13 +140,24 @@ class Place:
             [canvas],
             [0],
             tensors.pop("u"),
-            optimiser(canvas.task.recipe.schedule.optimiser),
+            canvas.fresh_optimiser(),
+            _rest(canvas),
             level=int(saved["level"]),
             step=int(saved["step"]),
+            skipped=int(saved["skipped"]),
             seconds=float(saved["seconds"]),
+            taken_back=[int(saved["taken_back"])],
         )
         place.optimiser.load({name.partition(".")[2]: one for name, one in tensors.items()})
+        place.rest.load(
+            {n.partition(".")[2]: one for n, one in saved.items() if n.startswith("rest.")},
+            canvas.device,
+        )
         return place
+
+
+def _rest(canvas: Canvas) -> Rest:
+    return Rest(canvas.task.recipe.schedule.tolerance)
 
 
 def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

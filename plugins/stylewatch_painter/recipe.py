@@ -163,6 +163,8 @@ class Lbfgs(Strict):
     """How far the first step moves the picture, in levels (root mean square); none: 1 / |g|_1."""
     coordinates: Annotated[float, Field(ge=0, le=2)] = 0.0
     """p: the picture is described by Fourier coefficients scaled by 1 / f^p; 0: by pixels."""
+    step_back: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    """A step after which the objective is so many times larger, or no number, is taken back."""
 
 
 class Pass(Strict):
@@ -191,10 +193,16 @@ class Schedule(Strict):
     passes: tuple[Pass, ...] = ()
     smallest: PositiveInt = 1
     """Passes whose long side would be under this many pixels are left out."""
-    keep_detail: bool = False
-    """On enlarging, add the change so far to the content instead of enlarging the picture."""
+    keep_detail: Share = 0.0
+    """On enlarging, the share of the content's own detail that comes back; true: all of it."""
+    keep_range: bool = False
+    """Keep colours within 0..255 on the way: what is written is then what was painted."""
     optimiser: Annotated[Adam | Sgd | Lbfgs, Field(discriminator="kind")]
     steps: Annotated[int, Field(ge=0)]
+    until: Literal["steps", "converged"] = "steps"
+    """`converged`: a size ends before its steps are made, once nothing moves."""
+    tolerance: Positive = 0.001
+    """Nothing moves where ten steps take less than this share from the objective."""
     save_every: PositiveInt = 50
 
 

@@ -85,7 +85,8 @@ class Step:
     `step` counts from 1 over all sizes, up to `steps`; `size` is (width, height) in pixels of the
     picture worked on; `losses` belong to the float picture before this step; `seconds` count
     from the start of the painting, time before a checkpoint included. `checkpoint` is what
-    `Task.resume` takes; it is there when it was wished for.
+    `Task.resume` takes; it is there when it was wished for. `taken_back` counts the steps so far
+    that led far uphill, and were taken back.
     """
 
     step: int
@@ -94,6 +95,7 @@ class Step:
     losses: Losses
     seconds: float
     checkpoint: Checkpoint | None = field(default=None, kw_only=True, repr=False)
+    taken_back: int = field(default=0, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ class Teller:
         self._place, self._levels, self._clock = place, levels, clock
         self._began = clock() - place.seconds
         self._save_every = place.canvases[0].task.recipe.schedule.save_every
-        self._steps = sum(level.steps for level in levels)
         self._untold: list[Tensor] = []
+        self._back = place.all_taken_back()
         self._at_once = 1
 
     def note(self, terms: Tensor) -> None:
@@ -66,9 +66,11 @@ class Teller:
         place = self._place
         shown = [self._stage_is_due or wish is Wish.FINISH for wish in asked]
         if any(shown) and target.network.exact is not target.network:
-            self._untold[-1] = target.exactly(before)
+            exact = target.exactly(before)  # no number where the last step is being taken back
+            self._untold[-1] = torch.where(exact.isfinite(), exact, self._untold[-1])
         told = [target.losses(terms) for terms in torch.stack(self._untold).cpu()]
         sound: list[bool] = torch.isfinite(place.u).flatten(1).all(1).tolist()
+        self._back = place.all_taken_back()
         self._untold.clear()
         moments = self._moments(len(told))
         ended = set()
@@ -77,7 +79,12 @@ class Teller:
             good = [math.isfinite(losses.total) for losses in story]
             good[-1] = good[-1] and sound[row]
             for back, losses in enumerate(story[:-1] if all(good) else story[: good.index(False)]):
-                yield place.members[row], Step(*self._about(back, len(told), losses, moments))
+                yield (
+                    place.members[row],
+                    Step(
+                        *self._about(back, len(told), losses, moments), taken_back=self._back[row]
+                    ),
+                )
             if not all(good):
                 first = place.step - len(told) + 1 + good.index(False)
                 yield place.members[row], DivergedError(_DIVERGED.format(step=first))
@@ -92,7 +99,7 @@ class Teller:
     @property
     def _stage_is_due(self) -> bool:
         step = self._place.step
-        return step % self._save_every == 0 or step == self._steps
+        return step % self._save_every == 0 or step == self._place.planned(self._levels)
 
     def _about(
         self, back: int, count: int, losses: Losses, moments: Sequence[float]
@@ -100,7 +107,7 @@ class Teller:
         """What a Step says first, of the step number `back` among the last `count`."""
         size = self._levels[self._place.level].size
         step = self._place.step - count + 1 + back
-        return step, self._steps, size, losses, moments[back]
+        return step, self._place.planned(self._levels), size, losses, moments[back]
 
     def _last(
         self, row: int, about: tuple[int, int, Size, Losses, float], wish: Wish, *, shown: bool
@@ -109,10 +116,11 @@ class Teller:
         place = self._place
         kept = place.save(row) if wish in (Wish.CHECKPOINT, Wish.STOP) else None
         if not shown:
-            return Step(*about, checkpoint=kept)
+            return Step(*about, checkpoint=kept, taken_back=self._back[row])
         canvas = place.canvases[row]
         picture = canvas.pixels(canvas.enlarged(place.u[row : row + 1], canvas.final))
-        return Stage(*about, picture=picture, checkpoint=kept)
+        back = self._back[row]
+        return Stage(*about, picture=picture, checkpoint=kept, taken_back=back)
 
     def _moments(self, count: int) -> list[float]:
         """When each of the last `count` steps was made, in seconds; from here on it is later."""

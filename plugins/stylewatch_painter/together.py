@@ -82,8 +82,8 @@ def groups(tasks: Sequence[Task]) -> list[list[int]]:
     """The numbers of `tasks` that are painted together, in the order they came.
 
     One that goes on from a checkpoint is painted by itself, and so is one whose optimiser
-    searches along a line: every picture would search for as long as the slowest. Raises
-    PictureError.
+    searches along a line, or that ends once nothing moves: every picture would search, and go
+    on, for as long as the slowest. Raises PictureError.
     """
     found: dict[Hashable, list[int]] = {}
     for number, task in enumerate(tasks):
@@ -93,6 +93,7 @@ def groups(tasks: Sequence[Task]) -> list[list[int]]:
 
 
 def _is_by_itself(task: Task) -> bool:
-    settings = task.recipe.schedule.optimiser
+    schedule = task.recipe.schedule
+    settings = schedule.optimiser
     searches = isinstance(settings, recipe.Lbfgs) and settings.line_search != "none"
-    return task.resume is not None or searches
+    return task.resume is not None or searches or schedule.until != "steps"

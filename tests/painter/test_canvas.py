@@ -142,6 +142,15 @@ def test_enlarging_keeps_the_contents_own_detail() -> None:
     assert float((made.enlarged(here, whole) - there).abs().max()) > 10
 
 
+def test_of_the_contents_detail_a_share_may_come_back() -> None:
+    half, whole = (10, 9), SIZE
+    made = [canvas(small.task("best", {"keep_detail": k})) for k in (0, 0.5, 1)]
+    here = made[0].content(half)
+    assert here is not None
+    nothing, some, everything = (one.enlarged(here, whole) for one in made)
+    torch.testing.assert_close(some, (nothing + everything) / 2, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("changes", "given", "told"),
     [

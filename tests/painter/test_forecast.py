@@ -77,8 +77,9 @@ def test_deeper_maps_are_more_and_smaller() -> None:
 
 @pytest.mark.parametrize(
     ("plain", "vectors"),
-    [({"kind": "adam"}, 4), ({"kind": "sgd"}, 2), ({"kind": "lbfgs", "history": 10}, 25),
-     ({"kind": "lbfgs", "history": 100}, 2 * 30 + 5)],
+    [({"kind": "adam"}, 4), ({"kind": "sgd"}, 2), ({"kind": "lbfgs", "history": 10}, 28),
+     ({"kind": "lbfgs", "history": 100}, 2 * 30 + 8),
+     ({"kind": "lbfgs", "history": 100, "step_back": None}, 2 * 30 + 5)],
 )  # fmt: skip
 def test_an_optimiser_counts_by_the_vectors_it_remembers(
     plain: dict[str, Any], vectors: int

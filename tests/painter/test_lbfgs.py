@@ -10,7 +10,7 @@ from tests.painter.plain_vgg19 import Array
 from tests.painter.walks import broken_off, same_way, walk
 
 from stylewatch_painter import recipe
-from stylewatch_painter.evaluation import Evaluation
+from stylewatch_painter.evaluation import Evaluate, Evaluation
 from stylewatch_painter.lbfgs import Lbfgs
 
 STEPS = 8
@@ -61,6 +61,28 @@ def test_a_step_is_one_evaluation() -> None:
     assert seen == 3
 
 
+BOUNDS = torch.full((1, 3, 1, 1), -9.0), torch.full((1, 3, 1, 1), 6.0)
+
+
+@pytest.mark.parametrize("line_search", ["none", "strong_wolfe"])
+def test_no_step_leads_out_of_bounds(line_search: str) -> None:
+    free, held = (
+        np.abs(walk(Lbfgs(settings(first_step=9, line_search=line_search), bounds), 1)[0] + 1.5)
+        for bounds in (None, BOUNDS)
+    )
+    assert free.max() > 7.5
+    assert held.max() == 7.5
+
+
+def test_within_bounds_it_knows_the_way_that_was_made() -> None:
+    """The pair of a step that was cut off is what was moved, and how the slope changed by it."""
+    made = Lbfgs(settings(first_step=9), BOUNDS)
+    path = walk(made, 2)
+    state = made.state()
+    same_way([small.array(state["0.s"])], [path[0] - valley.start()])
+    same_way([small.array(state["0.y"])], [valley.slope(path[0]) - valley.slope(valley.start())])
+
+
 def levels(move: Array) -> float:
     """The size of a move: its root mean square."""
     return float(np.sqrt(np.square(move).mean()))
@@ -99,8 +121,14 @@ def test_rounder_coordinates_are_those_of_scaled_waves(power: float) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{}, {"history": 2}, {"first_step": 3, "coordinates": 0.5}, {"line_search": "strong_wolfe"}],
-    ids=["plain", "short", "rounder", "wolfe"],
+    [
+        {},
+        {"history": 2},
+        {"first_step": 3, "coordinates": 0.5},
+        {"line_search": "strong_wolfe"},
+        {"first_step": 60, "step_back": 1.01},
+    ],
+    ids=["plain", "short", "rounder", "wolfe", "back"],
 )
 @pytest.mark.parametrize("after", [0, 1, 2, 6])
 def test_a_walk_can_be_broken_off_and_goes_on_in_the_same_bytes(
@@ -140,6 +168,67 @@ def test_a_valley_that_bends_the_wrong_way_is_left_by_its_slope() -> None:
     made.step(x, dome)
     torch.testing.assert_close(x, 2 * there)
     assert made.state()["0.inverse"] == 0
+
+
+def with_a_cliff(beyond: float, what: float, seen: list[float]) -> Evaluate:
+    """The valley, but for a place where the picture's first value is under `beyond`."""
+
+    def evaluate(x: torch.Tensor) -> Evaluation:
+        found = valley.evaluate(x)
+        seen.append(float(x[0, 0, 0, 0]))
+        if seen[-1] >= beyond:
+            return found
+        return Evaluation(found.terms * what, found.objective * what, found.gradient * what)
+
+    return evaluate
+
+
+@pytest.mark.parametrize("what", [1e6, float("nan"), float("inf")])
+def test_a_step_over_a_cliff_is_taken_back_and_a_shorter_one_made(what: float) -> None:
+    """From where the step began, and by a quarter of it; what is told belongs to that place."""
+    made, seen = Lbfgs(settings(first_step=30, step_back=2)), list[float]()
+    x = torch.from_numpy(valley.start()).unsqueeze(0)
+    first = made.step(x, valley.evaluate)
+    begun, there = valley.start(), small.array(x)
+    edge = float(there[0, 0, 0]) + 1e-6
+    told = made.step(x, with_a_cliff(edge, what, seen))
+    same_way([small.array(x)], [begun + 0.25 * (there - begun)])
+    assert torch.equal(told.terms, first.terms)
+    assert made.state()["taken_back"].tolist() == [1]
+    for _ in range(8):
+        told = made.step(x, with_a_cliff(edge, what, seen))
+    assert told.objective < first.objective / 10
+
+
+def test_of_many_only_the_one_that_went_over_is_taken_back() -> None:
+    def pair(x: torch.Tensor) -> Evaluation:
+        each = [valley.evaluate(one) for one in torch.split(x, 1)]
+        lost = calls == [1]
+        calls.append(1)
+        worse = torch.tensor([1.0, float("nan") if lost else 1.0], dtype=x.dtype)
+        return Evaluation(
+            torch.cat([one.terms for one in each]),
+            torch.cat([one.objective for one in each]) * worse,
+            torch.cat([one.gradient for one in each]),
+        )
+
+    calls = list[int]()
+    x = torch.from_numpy(valley.start()).repeat(2, 1, 1, 1)
+    made = Lbfgs(settings(first_step=3, step_back=2))
+    for _ in range(4):
+        made.step(x, pair)
+    alone = walk(Lbfgs(settings(first_step=3, step_back=2)), 4)
+    same_way([x[0].numpy()], [alone[-1]])
+    assert made.state()["taken_back"].tolist() == [0, 1]
+    assert torch.isfinite(x).all()
+
+
+def test_without_being_asked_to_it_takes_nothing_back() -> None:
+    made, seen = Lbfgs(settings(first_step=30)), list[float]()
+    x = torch.from_numpy(valley.start()).unsqueeze(0)
+    for _ in range(3):
+        made.step(x, with_a_cliff(100, float("nan"), seen))
+    assert not torch.isfinite(x).any()
 
 
 @pytest.mark.parametrize("factor", [1e-4, 1e4])

@@ -55,6 +55,15 @@ def test_the_rate_of_keras_falls_as_its_source_says() -> None:
 
 
 @pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
+def test_no_step_leads_out_of_bounds(settings: Settings) -> None:
+    low, high = torch.full((1, 3, 1, 1), -17.0), torch.full((1, 3, 1, 1), 16.5)
+    free, held = walk(optimiser(settings), 2), walk(optimiser(settings, (low, high)), 2)
+    same_way(held, [free[0].clip(-17, 16.5), held[1]])
+    assert np.abs(free[0]).max() > 17
+    assert held[1].min() >= -17 and held[1].max() <= 16.5
+
+
+@pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
 @pytest.mark.parametrize("after", [0, 1, 4])
 def test_a_walk_can_be_broken_off_and_goes_on_in_the_same_bytes(
     settings: Settings, after: int

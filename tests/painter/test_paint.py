@@ -52,7 +52,8 @@ def test_a_step_says_where_the_painting_stands_and_since_when() -> None:
 
 
 def test_a_stage_is_a_float_picture_of_the_final_size_that_nobody_clipped() -> None:
-    for step in painted(painting({"save_every": 1, "start": "noise", "noise_scale": 300})):
+    wild = {"start": "noise", "noise_scale": 300, "keep_range": False}
+    for step in painted(painting({**wild, "save_every": 1})):
         assert isinstance(step, Stage)
         assert step.picture.shape == (18, 21, 3)
         assert step.picture.dtype == np.float32
@@ -62,7 +63,8 @@ def test_a_stage_is_a_float_picture_of_the_final_size_that_nobody_clipped() -> N
 
 def test_losses_belong_to_the_picture_before_the_step() -> None:
     """What is measured at the picture of a stage is what the next step reports."""
-    steps = painted(painting({**AT_ONCE, "save_every": 1}))
+    forward = {**AT_ONCE, "optimiser.step_back": None}
+    steps = painted(painting({**forward, "save_every": 1}))
     for step, following in pairwise(steps):
         assert isinstance(step, Stage)
         there = measure(painting({"start": "picture"}, init=step.picture), small.network())
@@ -176,6 +178,7 @@ def test_a_painting_that_runs_away_is_told_in_words(rate: float, weight: float) 
         {
             "optimiser": {"kind": "sgd", "rate": rate},
             "objective.style.layers.conv1_1": weight,
+            "keep_range": False,
             "save_every": 1,
         }
     )
@@ -198,6 +201,15 @@ def test_the_contents_detail_outlives_the_small_sizes_where_it_is_to_be_kept(wis
         far.append(float(np.abs(last.picture - task.content).mean()))
     assert far[0] < 1e-3
     assert far[1] > 20
+
+
+def test_colours_that_are_kept_in_range_are_so_at_every_step() -> None:
+    """The last picture is what is written, but for rounding; a wild start is cut at once."""
+    wild = {**NOISE, "noise_scale": 300, "save_every": 1, "passes": (), "keep_range": True}
+    for step in painted(painting(wild)):
+        assert isinstance(step, Stage)
+        assert step.picture.min() > -1e-4
+        assert step.picture.max() < 255 + 1e-4
 
 
 def test_a_side_without_a_picture_is_left_out() -> None:

@@ -3,11 +3,13 @@
 import numpy as np
 import torch
 from tests.painter import small
-from tests.painter.paintings import painting
+from tests.painter.paintings import painted, painting
 
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.place import Place, fingerprint
+from stylewatch_painter.stage import Wish
 from stylewatch_painter.target import Target
+from stylewatch_plugins.testing_tasks import after, kept
 
 
 def begun(count: int) -> tuple[Place, Target]:
@@ -49,3 +51,16 @@ def test_those_that_are_kept_go_on_as_they_would_have() -> None:
         place.optimiser.step(place.u, fewer)
         whole.optimiser.step(whole.u, target)
     torch.testing.assert_close(place.u, whole.u[[2, 0]], rtol=1e-4, atol=1e-3)
+
+
+def test_steps_that_are_taken_back_are_counted_over_all_sizes_and_breaks() -> None:
+    """With first steps so long that they lead uphill."""
+    wild = {"optimiser": {"kind": "lbfgs", "first_step": 90, "step_back": 1.01}}
+    steps = painted(painting(wild))
+    counts = [step.taken_back for step in steps]
+    assert sorted(counts) == counts
+    assert counts[2] > 0  # at the small size
+    assert counts[6] > counts[2]
+    *_, stopped = painted(painting(wild), *after(5, Wish.STOP))
+    rest = painted(painting(wild, resume=kept(stopped.checkpoint)))
+    assert [step.taken_back for step in rest] == counts[5:]

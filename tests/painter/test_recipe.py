@@ -127,6 +127,10 @@ def test_editors_learn_the_form_of_a_size() -> None:
         ({"passes": [{"scale": 0.5}]}, "schedule.passes.0: steps is missing"),
         ({"steps": -1}, "schedule.steps: input should be greater than or equal to 0, got -1"),
         ({"save_every": 0}, "schedule.save_every: input should be greater than 0, got 0"),
+        ({"until": "bored"}, "schedule.until: input should be 'steps' or 'converged',"
+                             " got 'bored'"),
+        ({"keep_detail": 1.5},
+         "schedule.keep_detail: input should be less than or equal to 1, got 1.5"),
         ({"start": "nose"}, "schedule.start: input should be 'content', 'style', 'noise', 'mixed'"
                             " or 'picture', got 'nose'"),
     ],
@@ -141,10 +145,16 @@ def test_a_mistake_is_told_with_its_place_and_what_helps(
 @pytest.mark.parametrize(
     "field",
     ["objective.style.layers.conv1_1", "objective.network.pixel_range", "style_scale",
-     "noise_scale", "optimiser.rate", "optimiser.first_step", "optimiser.coordinates"],
+     "noise_scale", "keep_detail", "tolerance", "optimiser.rate",
+     "optimiser.first_step", "optimiser.coordinates"],
 )  # fmt: skip
 def test_a_number_that_makes_no_painting_is_refused(field: str, number: float) -> None:
     assert field.rpartition(".")[2] in refusal({field: number})
+
+
+@pytest.mark.parametrize(("said", "share"), [(True, 1), (False, 0), (0.5, 0.5)])
+def test_the_contents_detail_is_a_share_or_all_of_it_or_nothing(said: object, share: float) -> None:
+    assert change(find("best"), {"keep_detail": said}).schedule.keep_detail == share
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -22,7 +22,8 @@ class Painting:
 
     def __init__(self) -> None:
         network = small.network()
-        task = painting({**AT_ONCE, "steps": STEPS, "save_every": 99})
+        forward = {**AT_ONCE, "optimiser.step_back": None}
+        task = painting({**forward, "steps": STEPS, "save_every": 99})
         canvas = Canvas(task, network.mean, network.device)
         levels = canvas.levels()
         self.place = Place.start([canvas], levels)

@@ -89,6 +89,11 @@ def test_what_is_of_another_shape_is_painted_by_itself(other: Mapping[str, Any])
         alike(told[number], painted(task))
 
 
+def test_those_that_end_once_nothing_moves_are_painted_by_themselves() -> None:
+    resting = painting({"until": "converged"})
+    assert groups([resting, painting(), resting, painting()]) == [[0], [1, 3], [2]]
+
+
 def test_one_that_goes_on_or_searches_along_a_line_is_painted_by_itself() -> None:
     (*_, last) = painted(painting(), *after(3, Wish.STOP))
     going_on = painting(resume=last.checkpoint)
