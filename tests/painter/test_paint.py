@@ -160,17 +160,6 @@ def test_a_checkpoint_of_another_painting_is_refused(other: Callable[[Task], Tas
         painted(replace(other(task), resume=checkpoint))
 
 
-def test_a_checkpoint_that_lacks_something_is_refused() -> None:
-    checkpoint = painted(painting(), *after(2, Wish.STOP))[-1].checkpoint
-    assert checkpoint is not None
-    with pytest.raises(CheckpointError, match="belongs to another painting"):
-        painted(painting(resume={}))
-    for name in ("u", "level", "step", "seconds", "optimiser.begun"):
-        rest = {key: array for key, array in checkpoint.items() if key != name}
-        with pytest.raises(CheckpointError, match=f"lacks '{name.rpartition('.')[2]}'"):
-            painted(painting(resume=rest))
-
-
 @pytest.mark.parametrize(("rate", "weight"), [(1e12, 1), (1e38, 1), (1e38, 1e9), (1e300, 1)])
 def test_a_painting_that_runs_away_is_told_in_words(rate: float, weight: float) -> None:
     """Before a picture of what is no number is shown, be it the very first."""

@@ -1,11 +1,13 @@
 """Where paintings stand; most of it is tested by breaking paintings off, in test_paint."""
 
 import numpy as np
+import pytest
 import torch
 from tests.painter import small
 from tests.painter.paintings import painted, painting
 
 from stylewatch_painter.canvas import Canvas
+from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.place import Place, fingerprint
 from stylewatch_painter.stage import Wish
 from stylewatch_painter.target import Target
@@ -64,3 +66,14 @@ def test_steps_that_are_taken_back_are_counted_over_all_sizes_and_breaks() -> No
     *_, stopped = painted(painting(wild), *after(5, Wish.STOP))
     rest = painted(painting(wild, resume=kept(stopped.checkpoint)))
     assert [step.taken_back for step in rest] == counts[5:]
+
+
+def test_a_checkpoint_that_lacks_something_is_refused() -> None:
+    checkpoint = painted(painting(), *after(2, Wish.STOP))[-1].checkpoint
+    assert checkpoint is not None
+    with pytest.raises(CheckpointError, match="belongs to another painting"):
+        painted(painting(resume={}))
+    for name in ("u", "level", "step", "seconds", "optimiser.begun"):
+        rest = {key: array for key, array in checkpoint.items() if key != name}
+        with pytest.raises(CheckpointError, match=f"lacks '{name.rpartition('.')[2]}'"):
+            painted(painting(resume=rest))
