@@ -35,12 +35,16 @@ CHECKPOINT = "checkpoint.npz"
 
 
 def crashes(attempts: Sequence[Attempt]) -> int:
-    """How often in a row the job ended by a fault, or its process with it, and got no further."""
+    """How often in a row the job ended by a fault, or its process with it, and got no further.
+
+    What went wrong while others were painted with it may be the fault of one of these, and counts
+    for none: it is tried again by itself.
+    """
     count = furthest = 0
     for attempt in attempts:
         if attempt.step > furthest:  # what went wrong before did not stand in the way
             count, furthest = 0, attempt.step
-        count += attempt.how in ("cut off", "failed")
+        count += attempt.how in ("cut off", "failed") and attempt.together == 1
     return count
 
 
@@ -66,8 +70,10 @@ class Try:
         self.given_up: OSError | None = None
         """What stood in the way of its files; then nothing that it does counts any more."""
 
-    def begin(self, settings: JobSettings, service: ServiceSettings) -> Order:
+    def begin(self, settings: JobSettings, service: ServiceSettings, together: int = 1) -> Order:
         """Reserve the folder in the outbox, write the attempt down, and make the order.
+
+        As many as `together` says are to be painted at once, this one with them.
 
         Raises InputError for a job that cannot be painted, SettingsError for a bad name pattern,
         OutputError where the outbox cannot be written.
@@ -86,7 +92,13 @@ class Try:
             # The last try starts from the beginning: the checkpoint may be what it dies of.
             (job.folder / CHECKPOINT).unlink(missing_ok=True)
         self._publish_left_over()
-        this = Attempt(started=now(), backend=settings.backend, boot=_boot(), pid=os.getpid())
+        this = Attempt(
+            started=now(),
+            backend=settings.backend,
+            boot=_boot(),
+            pid=os.getpid(),
+            together=together,
+        )
         with self._state.ledger.together():
             self._state.ledger.change(job.id, settings=settings.model_dump(mode="json"))
             attempts = (*earlier, this)
@@ -96,7 +108,13 @@ class Try:
     def hear(self, event: Event) -> End | None:
         """Publish what comes, the receipt apart; the End, once it is there."""
         if isinstance(event, Started):
-            self._note({}, backend=event.backend, device=event.device, step=event.step)
+            self._note(
+                {},
+                backend=event.backend,
+                device=event.device,
+                step=event.step,
+                together=event.together,
+            )
             self._reporter.job_started(self.name, event)
         elif isinstance(event, Progress):
             self._reporter.progress(self.name, event)
@@ -195,10 +213,12 @@ def _values(job: Job, settings: JobSettings) -> dict[str, str]:
     }
 
 
-def _as_record(attempt: Attempt) -> dict[str, str]:
+def _as_record(attempt: Attempt) -> dict[str, Any]:
     """An earlier attempt as the receipt has it."""
     ended = f"{attempt.how}: {attempt.reason}" if attempt.reason else attempt.how
-    record = {"backend": attempt.backend, "device": attempt.device, "ended": ended}
+    decided = {"batch": attempt.together} if attempt.together > 1 else {}
+    record = {"backend": attempt.backend, "device": attempt.device, "decided": decided,
+              "ended": ended}  # fmt: skip
     return {key: value for key, value in record.items() if value}
 
 

@@ -8,7 +8,7 @@ back as it was. `recover` finishes what was cut off, or gives it back.
 What the ledger was not told yet, a start after a kill is told by the folders of the jobs.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from stylewatch_daemon.names import candidates, safe, shown
 from stylewatch_daemon.scan import Look, look
 from stylewatch_daemon.state import State, entry_of, with_seen
 
-Wishes = Callable[[Path | None], Mapping[str, Any]]
-"""What a job.yaml, or there being none, makes of a job's place in the queue: ledger columns."""
+Wishes = Callable[[Path | None, Sequence[tuple[int, int]]], Mapping[str, Any]]
+"""What a job.yaml, or there being none, makes of a job's place in the queue: ledger columns.
+
+It hears the sizes of the job's pictures as well, in pixels, the content's first."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Terms:
     after: str
 
 
-def no_wishes(job_file: Path | None) -> Mapping[str, Any]:
+def no_wishes(job_file: Path | None, sizes: Sequence[tuple[int, int]]) -> Mapping[str, Any]:
     """Every job is like every other."""
     return {}
 
@@ -164,7 +166,8 @@ class Claimer:
         content = _content(job)
         held = self.state.jobs / job.id / "files"
         leaves = carry.remove_originals(job, held) and job.moves(content)
-        wishes = self._wishes(self.state.job_file(job))
+        pictures = tuple(pictures)
+        wishes = self._wishes(self.state.job_file(job), [one.size for one in pictures])
         with self.state.ledger.together():
             if leaves:
                 self._kept.forget(content.source)

@@ -109,6 +109,7 @@ class Executor(Strict):
         | Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_each_once)]
     ) = "auto"
     idle_s: Seconds = 60.0
+    batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
 
 
 class Limits(Strict):

@@ -4,7 +4,7 @@ How a job ends is in the ledger before it is done (`ending` and the like), so th
 crash takes up what was cut off: inputs archived, then the receipt, then the job's last state.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from stylewatch_daemon.execute.contract import (
     Failed,
     Heard,
     Lost,
+    Order,
     Refused,
     Stopped,
     Wanted,
@@ -61,6 +62,8 @@ class Dispatcher:
     stopping: Callable[[], bool]
     tries: dict[str, Try] = field(default_factory=dict)
     painted: list[Journal] = field(default_factory=list)
+    orders: dict[str, Order] = field(default_factory=dict)
+    """What is about to be submitted, by ticket."""
 
     @property
     def busy_with(self) -> frozenset[str]:
@@ -70,14 +73,16 @@ class Dispatcher:
 
     def begin(self, journal: Journal) -> Outcome | None:
         """Bring the job to the executor; where it needs none any more, to its end."""
-        while True:
-            try:
-                after = self._go_on(journal)
-            except OSError as error:
-                return self._paused(journal, error)
-            if not isinstance(after, Journal):
-                return after
-            journal = after
+        (outcome,) = self.begin_together([journal])
+        return outcome
+
+    def begin_together(self, journals: Sequence[Journal]) -> list[Outcome | None]:
+        """Bring jobs, to be painted at once, to the executor; or to their ends, as in `begin`."""
+        outcomes = [self._bring(journal, len(journals)) for journal in journals]
+        for orders in _for_one_worker(self.orders):
+            self.executor.submit(orders)
+        self.orders.clear()
+        return outcomes
 
     def hear(self, heard: Heard) -> tuple[Journal, Outcome | None] | None:
         """Deal with an event; a job that has come to an end by it, and what came of it.
@@ -126,7 +131,18 @@ class Dispatcher:
                 one.end("stopped")
         self.tries.clear()
 
-    def _go_on(self, journal: Journal) -> Journal | Outcome | None:
+    def _bring(self, journal: Journal, together: int) -> Outcome | None:
+        """What came of the job; where it is to be painted, None, and there is an order for it."""
+        while True:
+            try:
+                after = self._go_on(journal, together)
+            except OSError as error:
+                return self._paused(journal, error)
+            if not isinstance(after, Journal):
+                return after
+            journal = after
+
+    def _go_on(self, journal: Journal, together: int) -> Journal | Outcome | None:
         self.state.moorings.check(journal.outbox)
         if journal.state == "ending":
             return self._finish(journal)
@@ -138,20 +154,20 @@ class Dispatcher:
             reason = journal.attempts[-1].reason or "the daemon or its worker was killed"
             reason = f"tried {len(journal.attempts)} times, the last time: {reason}"
             return self.state.save(journal, state="failing", reason=reason)
-        return self._try(journal)
+        return self._try(journal, together)
 
-    def _try(self, journal: Journal) -> Journal | Outcome | None:
-        """Have an attempt made; the journal to go on with where that cannot be."""
+    def _try(self, journal: Journal, together: int) -> Journal | Outcome | None:
+        """Order an attempt; the journal to go on with where that cannot be."""
         one = Try(journal, self.state, self.reporter, self.settings.sharing)
         try:
             settings = job_settings.settle(self.settings, self.state.job_file(journal))
-            order = one.begin(settings, self.settings)
+            order = one.begin(settings, self.settings, together)
         except (InputError, SettingsError) as error:
             return self.state.save(one.journal, state="refusing", reason=str(error))
         except OSError as error:
             return self._paused(one.journal, error)
         self.tries[one.ticket] = one
-        self.executor.submit(one.ticket, order)
+        self.orders[one.ticket] = order
         return None
 
     def _ended(self, one: Try, end: End) -> Journal | Outcome:
@@ -260,6 +276,15 @@ def _digests(
     return [
         {**one, "sha256": known[one["name"]]} if one["name"] in known else one for one in entered
     ]
+
+
+def _for_one_worker(orders: Mapping[str, Order]) -> Iterable[Mapping[str, Order]]:
+    """The `orders`, those together that one worker can take: by their own word, not by a guess."""
+    sorted_out: dict[tuple[str, str | None], dict[str, Order]] = {}
+    for ticket, order in orders.items():
+        where = (order.settings.backend, order.settings.device)
+        sorted_out.setdefault(where, {})[ticket] = order
+    return sorted_out.values()
 
 
 def _in_words(error: OSError) -> str:

@@ -1,6 +1,8 @@
 """The front half of the line: inboxes are looked at, pairs claimed, and pictures looked at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.inbox import Inbox
@@ -29,7 +31,7 @@ class Front:
         clock: Callable[[], float],
     ) -> None:
         self._state, self._reporter, self._clock = state, reporter, clock
-        self._claimer = Claimer(state, lambda job_file: wishes(self._settings, job_file))
+        self._claimer = Claimer(state, self._wishes)
         self._reception = Reception(self._claimer, intake, reporter, self._await_rest)
         self.inboxes: list[Inbox] = []
         self.settled = True
@@ -120,6 +122,9 @@ class Front:
         """The names of the pairs that are complete, and do not queue yet."""
         held = (job.name for job in self._claimer.held.values())
         return (*held, *(name for inbox in self.inboxes for name in inbox.unclaimed()))
+
+    def _wishes(self, job_file: Path | None, sizes: Sequence[tuple[int, int]]) -> Mapping[str, Any]:
+        return wishes(self._settings, job_file, sizes)
 
     def _claimable(self) -> list[Inbox]:
         return [one for one in self.inboxes if one.claimable and self._reception.has_room(one.path)]

@@ -1,13 +1,14 @@
 """What holds for one job: config.yaml's defaults, its job.yaml, the command line, in that order."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from stylewatch_daemon import yaml_lines
+from stylewatch_daemon.alike import shape_of
 from stylewatch_daemon.config import job_over
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.service_settings import ServiceSettings
@@ -37,9 +38,13 @@ def settle(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
     return merged
 
 
-def wishes(settings: ServiceSettings, job_file: Path | None) -> dict[str, Any]:
-    """The job's `priority` and its `needs`: alike where jobs depend on the same things outside.
+def wishes(
+    settings: ServiceSettings, job_file: Path | None, sizes: Sequence[tuple[int, int]] = ()
+) -> dict[str, Any]:
+    """The job's `priority`, its `needs` and its `shape`.
 
+    `needs` are alike where jobs depend on the same things outside, a `shape` where they can be
+    painted at once; `sizes` are those of its pictures, if they are known, the content's first.
     A mistake in the job.yaml counts as no word here; it is told when the job's turn comes.
     """
     merged = settings.job
@@ -49,7 +54,11 @@ def wishes(settings: ServiceSettings, job_file: Path | None) -> dict[str, Any]:
     except (OSError, SettingsError, ValidationError):
         merged = settings.job
     needs = [merged.backend, merged.device, merged.recipe, merged.set]
-    return {"priority": merged.priority, "needs": json.dumps(needs)}
+    try:
+        shape = shape_of(merged, merged.resolve(*settings.recipe_folders), sizes)
+    except RecipeError:
+        shape = ""
+    return {"priority": merged.priority, "needs": json.dumps(needs), "shape": shape}
 
 
 def _read(job_file: Path) -> Mapping[str, Any]:

@@ -57,6 +57,8 @@ class Attempt:
     reason: str = ""
     boot: str = ""
     pid: int = 0
+    together: int = 1
+    """How many were painted at once, this one with them."""
 
 
 @dataclass(frozen=True)

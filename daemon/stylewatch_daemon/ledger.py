@@ -72,6 +72,8 @@ class Entry:
     """What people ask of it, until it is at its end: `cancel`, `finish`."""
     retry_of: str = ""
     """The job that it paints again, by its name in the outbox."""
+    shape: str = ""
+    """What is the same of jobs that can be painted at once; empty where it is for itself."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,11 @@ class Ledger:
 
     def story(self, job_id: str) -> tuple[Attempt, ...]:
         """The attempts at a job, the first one first."""
-        columns = "started, step, backend, device, ended, how, reason, boot, pid"
-        query = f"SELECT {columns} FROM attempts WHERE job = ? ORDER BY number"
-        return tuple(Attempt(**row) for row in map(dict, self._rows(query, job_id)))
+        query = "SELECT * FROM attempts WHERE job = ? ORDER BY number"
+        told = [dict(row) for row in self._rows(query, job_id)]
+        for one in told:
+            del one["job"], one["number"]
+        return tuple(Attempt(**one) for one in told)
 
     def latest(self, *states: JobState, limit: int) -> list[Entry]:
         """The jobs in one of `states`, those that finished or came last first."""
@@ -144,6 +148,28 @@ class Ledger:
             for row in self._rows(inboxes)
             for head in self._rows(query, row["inbox"], *lists)
         }
+
+    def alike(self, shape: str, held: Held, limit: int) -> dict[str, list[str]]:
+        """For each inbox the ids of jobs of that shape that nothing was tried with, in their turn.
+
+        They have the priority of the inbox's next job, so that none goes before a higher one.
+        """
+        query = (
+            f"SELECT id FROM jobs WHERE inbox = ? AND shape = ? AND state IN {OPEN} "
+            "AND state = 'queued' AND wish = '' "
+            "AND priority = (SELECT priority FROM jobs WHERE id = ?) "
+            "AND id NOT IN (SELECT value FROM json_each(?)) "
+            "AND needs NOT IN (SELECT value FROM json_each(?)) "
+            "AND outbox NOT IN (SELECT value FROM json_each(?)) "
+            "AND NOT EXISTS (SELECT 1 FROM attempts WHERE job = jobs.id) "
+            "ORDER BY id LIMIT ?"
+        )
+        lists = [json.dumps(list(one)) for one in (held.jobs, held.needs, held.outboxes)]
+        found = {
+            inbox: [row["id"] for row in self._rows(query, inbox, shape, head, *lists, limit)]
+            for inbox, head in self.heads(held).items()
+        }
+        return {inbox: jobs for inbox, jobs in found.items() if jobs}
 
     def outlived(self, before: str) -> int:
         """How many jobs ended before that time."""

@@ -75,6 +75,12 @@ MIGRATIONS: tuple[Migration, ...] = (
     # The job that this one paints again, by its name; `inputs` tell role and source from here on.
     ("ALTER TABLE jobs ADD COLUMN retry_of TEXT NOT NULL DEFAULT ''",),
     (f"CREATE INDEX jobs_that_wait ON jobs (outbox, id) WHERE state IN {WAITING}",),
+    # What is the same of jobs that can be painted at once, and how many were in an attempt.
+    (
+        "ALTER TABLE jobs ADD COLUMN shape TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE attempts ADD COLUMN together INTEGER NOT NULL DEFAULT 1",
+        f"CREATE INDEX jobs_alike ON jobs (inbox, shape, priority, id) WHERE state IN {OPEN}",
+    ),
 )
 
 

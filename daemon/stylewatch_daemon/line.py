@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from stylewatch_daemon.again import Again
+from stylewatch_daemon.alike import Company
 from stylewatch_daemon.asked import Asked
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.control import Control
 from stylewatch_daemon.dispatch import Dispatcher, Outcome
-from stylewatch_daemon.execute.contract import Executor, Heard, Progress
+from stylewatch_daemon.execute.contract import Executor, Heard, Progress, Started
 from stylewatch_daemon.front import STRETCH, Front
 from stylewatch_daemon.intake.contract import Looker
 from stylewatch_daemon.journal import Journal
@@ -70,6 +71,7 @@ class Line:
         weights = {str(one.path): one.weight for one in settings.inboxes}
         self.queue = Queue(self._state, weights, self._clock, random.random)
         self._dispatcher.settings = settings
+        self._company = Company(settings.batch)
         self.teller.renew(settings)
 
     def look(self) -> None:
@@ -125,10 +127,12 @@ class Line:
         With `again` also those that had to wait.
         """
         until = self._clock() + STRETCH
-        while self._executor.free() > 0 and (job := self.next(again)):
+        while (workers := self._executor.free()) > 0 and (job := self.next(again)):
             self.queue.begun(job)
             self._news = True
-            self._follow(job, self._dispatcher.begin(job))
+            jobs = [job, *self._company_of(job, workers, again)]
+            for one, outcome in zip(jobs, self._dispatcher.begin_together(jobs), strict=True):
+                self._follow(one, outcome)
             if self._clock() >= until:
                 return True
         return False
@@ -165,12 +169,30 @@ class Line:
         if self._news and (at_rest or self.teller.told_for() >= SOON):
             self.tell()
 
+    def _company_of(self, job: Journal, workers: int, again: bool) -> list[Journal]:
+        """The jobs that are best painted at once with `job`.
+
+        One that was tried before may be what its worker died of, and is tried by itself.
+        """
+        shape = self._shape_of(job)
+        most = 1 if job.state != "queued" or job.attempts else self._company.most(shape)
+        if most == 1:
+            return []
+        busy = {job.id, *self._dispatcher.busy_with}
+        return self.queue.along(shape, most - 1, workers, again, busy)
+
+    def _shape_of(self, job: Journal) -> str:
+        entry = self._state.ledger.find(job.id)
+        return "" if entry is None else entry.shape
+
     def _note(self, heard: Heard) -> None:
         """Keep in mind how far a painting is."""
         one = self._dispatcher.tries.get(heard.ticket)
         if one is None:
             return
         self._paces[one.journal.id].hear(one.name, heard.event)
+        if isinstance(heard.event, Started):
+            self._company.hear(self._shape_of(one.journal), heard.event)
         if isinstance(heard.event, Progress):
             self._news |= self.teller.told_for() >= TELL_EVERY
             self.publish()

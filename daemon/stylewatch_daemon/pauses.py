@@ -32,7 +32,9 @@ class Pauses:
         self._until: dict[str, float] = {}
 
     def begin(self, what: str) -> None:
-        """Let `what` wait, longer each time until it is forgotten."""
+        """Let `what` wait, longer each time until it is forgotten; no longer while it waits."""
+        if what in self.held():
+            return
         self._times[what] = self._times.get(what, 0) + 1
         wait = self._backoff.seconds(self._times[what], self._chance())
         self._until[what] = self._clock() + wait

@@ -35,10 +35,10 @@ def received(pipe: Connection) -> Any:
         return None
 
 
-def send(pipe: Connection, record: "DataclassInstance") -> None:
+def send(pipe: Connection, record: "DataclassInstance", head: bytes = b"") -> None:
     """In a child: tell the supervisor, as plain data; raises TypeError where it is not plain."""
     try:
-        pipe.send_bytes(wire.pack(record))
+        pipe.send_bytes(head + wire.pack(record))
     except ConnectionError:
         raise SystemExit(1) from None  # there is nobody to work for
 

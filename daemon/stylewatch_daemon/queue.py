@@ -8,6 +8,7 @@ backend, device and recipe. The job that met it waits longer than the others, so
 that finds out whether things are better: one that nothing can help does not stop the rest.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping
 
 from stylewatch_daemon import space
@@ -59,12 +60,30 @@ class Queue:
         Jobs with the ids `busy` are being painted already.
         Raises OSError or ValueError where its files are damaged.
         """
-        outside = (self._put_off, self._needs, self._outboxes)
-        put_off, needs, outboxes = (one.held() if again else one.all() for one in outside)
-        held = Held({*busy, *put_off, *self._crashed.held()}, needs, outboxes)
-        heads = self._state.ledger.heads(held)
+        heads = self._state.ledger.heads(self._held(again, busy))
         inbox = self._turns.next(heads)
         return None if inbox is None else self._state.load(heads[inbox])
+
+    def along(
+        self, shape: str, most: int, workers: int, again: bool, busy: Collection[str]
+    ) -> list[Journal]:
+        """Up to `most` jobs to be painted at once with one of that `shape`; they have begun.
+
+        Inboxes take turns in it, and each of their jobs is a turn: one whose jobs do not fit is
+        owed as many, and comes next. Of an inbox only those go along that have the priority of its
+        next job. So what does not fit waits for one batch, for each job that was before it, and
+        longer for none. Where several `workers` are free each gets its share. Raises as `next`.
+        """
+        alike = self._state.ledger.alike(shape, self._held(again, busy), most * workers)
+        count = sum(len(jobs) for jobs in alike.values()) + 1
+        chosen: list[Journal] = []
+        while len(chosen) < min(most, math.ceil(count / workers) - 1):
+            inbox = self._turns.next({inbox for inbox, jobs in alike.items() if jobs})
+            if inbox is None:
+                break
+            self._turns.took(inbox, in_turn=False)
+            chosen.append(self._state.load(alike[inbox].pop(0)))
+        return chosen
 
     def begun(self, job: Journal) -> None:
         """The turn of the job's inbox is taken."""
@@ -97,6 +116,12 @@ class Queue:
         each = (self._crashed, self._put_off, self._needs, self._outboxes)
         return min((one for one in (pauses.soonest() for pauses in each) if one is not None),
                    default=None)  # fmt: skip
+
+    def _held(self, again: bool, busy: Collection[str]) -> Held:
+        """What is not to be begun now."""
+        outside = (self._put_off, self._needs, self._outboxes)
+        put_off, needs, outboxes = (one.held() if again else one.all() for one in outside)
+        return Held({*busy, *put_off, *self._crashed.held()}, needs, outboxes)
 
     def _needs_of(self, job: Journal) -> str:
         entry = self._state.ledger.find(job.id)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from stylewatch_daemon.alike import Batch
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.retention import FOREVER, Retention
 from stylewatch_daemon.settings import JobSettings
@@ -30,7 +31,8 @@ class ServiceSettings:
     `styles` is the library that `default_style` is looked up in. `backends` are options by
     backend. Each of `devices` gets a worker process (none are named: whatever there is); one that
     has nothing to do for `idle_s` is let go. No job is begun that might
-    leave less than `free_bytes` free on a disk. What is published is shared by `sharing`, and
+    leave less than `free_bytes` free on a disk. At most `batch` jobs are painted at once by one
+    worker (`auto`: several on an accelerator alone). What is published is shared by `sharing`, and
     kept by `retention`.
     """
 
@@ -53,6 +55,7 @@ class ServiceSettings:
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
     devices: tuple[str, ...] = ()
     idle_s: float = 60.0
+    batch: Batch = "auto"
     free_bytes: int = 256_000_000
     sharing: Sharing = OPEN
     retention: Retention = FOREVER

@@ -19,10 +19,12 @@ class Turns:
         """The one of the `waiting` inboxes whose turn it is; of equals the first by name."""
         return min(sorted(waiting), key=self._place, default=None)
 
-    def took(self, inbox: str) -> None:
-        """A job of `inbox` was begun."""
-        self._level = self._place(inbox)
-        self._at[inbox] = self._level + 1 / self._weights.get(inbox, 1.0)
+    def took(self, inbox: str, *, in_turn: bool = True) -> None:
+        """A job of `inbox` was begun; if it was not its turn yet, the others are owed theirs."""
+        at = self._place(inbox)
+        if in_turn:
+            self._level = at
+        self._at[inbox] = at + 1 / self._weights.get(inbox, 1.0)
 
     def _place(self, inbox: str) -> float:
         return max(self._at.get(inbox, 0.0), self._level)

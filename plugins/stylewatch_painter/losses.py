@@ -23,7 +23,8 @@ from torch import Tensor
 
 from stylewatch_painter.recipe import Content, Style, TotalVariation
 
-_BLOCKS = 8  # so many sums of products, each rounded to few bits, are added in float32
+_BLOCK = 256  # positions: their products are summed and rounded to few bits, all else in float32
+_MOST_BLOCKS = 64
 
 
 def maps(features: Tensor) -> Tensor:
@@ -72,8 +73,9 @@ def _products(F: Tensor) -> Tensor:
         summed: Tensor = torch.bmm(F, F.mT, out_dtype=torch.float32)
         return summed
     M = F.shape[-1]
-    even = M - M % _BLOCKS
-    blocks = F[..., :even].unflatten(-1, (_BLOCKS, -1)).transpose(-3, -2)
+    count = min(_MOST_BLOCKS, max(1, M // _BLOCK))
+    even = M - M % count
+    blocks = F[..., :even].unflatten(-1, (count, -1)).transpose(-3, -2)
     G: Tensor = (blocks @ blocks.mT).sum(-3, dtype=torch.float32)
     if even < M:
         rest = F[..., even:].float()

@@ -7,7 +7,7 @@ wishes, checkpoints, the time.
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -55,6 +55,22 @@ def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> I
                 yield Step(*told, checkpoint=kept)
             if asked in (Wish.STOP, Wish.FINISH):
                 return
+
+
+def by_turns(paintings: Sequence[Iterator[Step]]) -> Iterator[tuple[int, Step | Exception]]:
+    """Several paintings, a step of each in turn, by index; what one raises is its end alone."""
+    going = dict(enumerate(paintings))
+    while going:
+        for index, steps in list(going.items()):
+            said: Step | Exception | None
+            try:
+                said = next(steps, None)
+            except Exception as error:
+                said = error
+            if said is None or isinstance(said, Exception):
+                del going[index]
+            if said is not None:
+                yield index, said
 
 
 def start(task: Task, size: Size) -> Pixels:

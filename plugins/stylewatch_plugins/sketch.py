@@ -6,7 +6,7 @@ while the content's colours hold against it. It is the sample to read for who wr
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Literal
 
@@ -88,6 +88,12 @@ class Sketch:
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint; raises what the easel raises."""
         return easel.paint(task, wish, lambda size: partial(self._one_step, _wanted(task, size)))
+
+    def paint_many(
+        self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
+    ) -> Iterator[tuple[int, Step | Exception]]:
+        """A step of each in turn, which is no quicker, but shows what comes of several at once."""
+        return easel.by_turns(list(map(self.paint, tasks, wishes)))
 
     def _one_step(self, wanted: Wanted, picture: Pixels, step: int) -> tuple[Losses, Pixels]:
         """The losses before, and the picture after."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from stylewatch_daemon import ledger_writer
-from stylewatch_daemon.execute import worker
+from stylewatch_daemon.execute import batch
 from stylewatch_daemon.execute.contract import Event, Order, Started
 from stylewatch_daemon.execute.local import Local
 from stylewatch_daemon.ledger import FILE_NAME, reading
@@ -67,11 +67,13 @@ def count_syncs(who: str) -> None:
         setattr(owner, name, counted(getattr(owner, name)))
 
 
-def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
+def work(
+    orders: Sequence[Order], wishes: Sequence[Callable[[], Wish]]
+) -> Iterator[tuple[int, Event]]:
     """What the worker does: as ever, but that its syncs are counted."""
     if os.fsync.__module__ != __name__:
         count_syncs("worker")
-    yield from worker.work(order, wish)
+    yield from batch.work(orders, wishes)
 
 
 class Starts(Reporter):

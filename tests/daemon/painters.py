@@ -1,7 +1,8 @@
 """Executors that paint nothing: they leave small files, and end as they are told."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import get_args
 
 from stylewatch_daemon import durable
@@ -39,14 +40,21 @@ class Painter:
     started_at: list[int] = field(default_factory=list)
     closed: int = 0
     at_once: int = 1
+    many: bool = False
+    """Whether it says that it paints several at once."""
+    device: str = "cpu"
     going: dict[str, Iterator[Event]] = field(default_factory=dict)
+    submitted: list[list[str]] = field(default_factory=list)
+    """The tickets that came together."""
     wanted: dict[str, Wanted] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.wake: Callable[[], object] = lambda: None
 
-    def submit(self, ticket: str, order: Order) -> None:
-        self.going[ticket] = self.paint(order, lambda: self.wanted.get(ticket, ""))
+    def submit(self, orders: Mapping[str, Order]) -> None:
+        self.submitted.append(list(orders))
+        for ticket, order in orders.items():
+            self.going[ticket] = self.paint(order, partial(self._wanted, ticket))
         self.wake()
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
@@ -64,18 +72,25 @@ class Painter:
             yield Heard(ticket, event)
 
     def free(self) -> int:
-        return self.at_once - len(self.going)
+        return self.at_once - sum(bool(self.going.keys() & one) for one in self.submitted)
 
     def close(self) -> None:
         self.going.clear()
         self.closed += 1
+
+    def _wanted(self, ticket: str) -> Wanted:
+        return self.wanted.get(ticket, "")
 
     def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
         self.orders.append(order)
         assert order.checkpoint is not None
         first = 1 if order.checkpoint.exists() else 0
         self.started_at.append(first)
-        yield Started("fake", "cpu", ((4, 4),), steps_at=(2,), step=first)
+        together = next(len(one) for one in self.submitted if self.going.keys() & one)
+        yield Started(
+            *("fake", self.device, ((4, 4),), (2,)),
+            step=first, paints_many=self.many, together=together,
+        )  # fmt: skip
         for step in range(first + 1, 3):
             if (asked := wanted()) in ("stop", "cancel"):
                 yield Stopped(step - 1)

@@ -11,7 +11,7 @@ from tests.daemon.faults import fill, tree, waiting
 from stylewatch_daemon import journal
 from stylewatch_daemon.attempt import CHECKPOINT, Try, crashes
 from stylewatch_daemon.errors import InputError, SettingsError
-from stylewatch_daemon.execute.contract import Done
+from stylewatch_daemon.execute.contract import Done, Started
 from stylewatch_daemon.journal import Attempt, File, Journal
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.scan import Look
@@ -40,6 +40,11 @@ def test_crashes_in_a_row_count_until_a_later_checkpoint(
     ends: list[tuple[str, int]], count: int
 ) -> None:
     assert crashes(attempts(*ends)) == count
+
+
+def test_what_went_wrong_beside_others_counts_for_none_of_them() -> None:
+    beside = Attempt("then", how="failed", together=8)
+    assert crashes((beside, *attempts(("failed", 0), ("cut off", 0)))) == 2
 
 
 @pytest.fixture
@@ -153,3 +158,18 @@ def test_a_job_with_masks_is_refused_in_words(service: ServiceSettings) -> None:
     masked = replace(made, files=(*made.files, mask))
     with pytest.raises(InputError, match=r"content\.mask\.png: regions cannot be painted"):
         Try(masked, state, Reporter()).begin(JobSettings(), service)
+
+
+def test_how_many_were_painted_at_once_is_written_down_and_told_later(
+    service: ServiceSettings,
+) -> None:
+    made, state = job(service)
+    one = Try(made, state, Reporter())
+    one.begin(JobSettings(backend="sketch"), service, together=8)
+    assert state.ledger.story("1")[0].together == 8
+    one.hear(Started("sketch", "cpu", ((4, 4),), (2,), together=3))
+    one.end("stopped")
+    order = Try(one.journal, state, Reporter()).begin(JobSettings(backend="sketch"), service)
+    record = {"backend": "sketch", "device": "cpu", "decided": {"batch": 3}, "ended": "stopped"}
+    assert order.attempts == (record,)
+    assert [one.together for one in state.ledger.story("1")] == [3, 1]

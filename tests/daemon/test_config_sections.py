@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon import config
+from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.errors import SettingsError
 
 
@@ -66,4 +67,13 @@ def test_devices_are_all_that_are_found_or_those_that_are_named(written: Path) -
 def test_what_is_no_list_of_devices_is_a_mistake(said: str, written: Path) -> None:
     written.write_text(f"executor:\n  devices: {said}\n")
     with pytest.raises(SettingsError, match=r"line 2: executor\.devices"):
+        config.load(written)
+
+
+def test_how_many_are_painted_at_once_goes_by_the_device_or_is_said(written: Path) -> None:
+    assert config.load().executor.batch == "auto"
+    written.write_text("executor: {batch: 4}\n")
+    assert service_settings(config.load(written), {}).batch == 4
+    written.write_text("executor:\n  batch: 65\n")
+    with pytest.raises(SettingsError, match=r"line 2: executor\.batch"):
         config.load(written)

@@ -60,13 +60,15 @@ def test_a_job_is_found_by_id_by_its_place_and_by_its_name_the_latest_first(
     assert [one and one.id for one in found] == ["1", "1", "2", "3", None]
 
 
-@pytest.mark.parametrize("query", ["waiting", "waiting_count", "heads"])
+@pytest.mark.parametrize("query", ["waiting", "waiting_count", "heads", "alike"])
 def test_what_is_asked_all_the_time_is_found_without_looking_at_every_job(
     query: str, ledger: LedgerWriter
 ) -> None:
+    ledger.enter([entry("1", shape="s")])
     asked: list[str] = []
     ledger._connection.set_trace_callback(asked.append)
-    arguments = {"waiting": ("/out", 5), "heads": (Held(),)}.get(query, ())
+    every = {"waiting": ("/out", 5), "heads": (Held(),), "alike": ("s", Held(), 5)}
+    arguments = every.get(query, ())
     getattr(ledger, query)(*arguments)
     ledger._connection.set_trace_callback(None)
     plans = [row[3] for one in asked for row in ledger._rows(f"EXPLAIN QUERY PLAN {one}")]
@@ -123,3 +125,18 @@ def test_what_waits_for_an_outbox_is_named_in_part_and_counted(ledger: LedgerWri
 def test_names_that_are_no_text_are_written_out(ledger: LedgerWriter) -> None:
     ledger.enter([entry("1", inbox="/latin\udce9")])
     assert ledger.heads(Held()) == {"/latin\\udce9": "1"}
+
+
+def test_those_alike_that_nothing_was_tried_with_are_told_by_inbox_in_their_turn(
+    ledger: LedgerWriter,
+) -> None:
+    ledger.enter(entry(job_id, shape="s") for job_id in "123456")
+    ledger.enter([entry("0", inbox="/b", outbox="/far", shape="s"), entry("9", shape="t")])
+    ledger.change("2", state="running")
+    ledger.change("3", wish="finish")
+    ledger.write_attempts("4", (Attempt("then", how="stopped"),))
+    ledger.change("5", priority=-1)
+    assert ledger.alike("s", Held(), 9) == {"/in": ["1", "6"], "/b": ["0"]}
+    assert ledger.alike("s", Held(jobs=["1"], outboxes=["/far"]), 1) == {"/in": ["6"]}
+    ledger.change("1", state="done")
+    assert ledger.alike("t", Held(needs=["gpu"]), 9) == {"/in": ["9"]}

@@ -55,3 +55,11 @@ def test_what_is_forgotten_begins_anew() -> None:
     assert pauses.all() == frozenset()
     pauses.begin("a")
     assert pauses.soonest() == 2.0
+
+
+def test_what_is_told_again_while_it_waits_waits_no_longer() -> None:
+    """Several may meet the same trouble at the same moment."""
+    pauses = Pauses(Backoff(first=1.0, most=9.0, least=1.0), lambda: 0.0, lambda: 1.0)
+    for _ in range(8):
+        pauses.begin("the gpu")
+    assert pauses.soonest() == 1.0

@@ -135,3 +135,68 @@ def test_a_job_that_alone_cannot_be_written_holds_no_other(place: Place) -> None
 def test_a_job_that_was_stopped_waits_for_nothing(place: Place) -> None:
     place.queue.ended(place.add("1"), Outcome("stopped", "1"))
     assert place.run(1) == ["1"]
+
+
+def along(place: Place, most: int = 7, workers: int = 1, busy: tuple[str, ...] = ()) -> list[str]:
+    """Who goes along with the next job, whose shape is `s`."""
+    return [job.id for job in place.queue.along("s", most, workers, True, busy)]
+
+
+def test_those_alike_go_along_in_their_turn_and_no_more_than_asked_for(place: Place) -> None:
+    for job_id, shape in (("1", "s"), ("2", "other"), ("3", "s"), ("4", ""), ("5", "s")):
+        place.add(job_id, shape=shape)
+    assert along(place, busy=("1",)) == ["3", "5"]
+    assert along(place, most=1, busy=("1",)) == ["3"]
+
+
+def test_none_goes_along_that_was_tried_or_has_to_wait_or_is_asked_something_of(
+    place: Place,
+) -> None:
+    for number in range(7):
+        needs, outbox = ("gpu" if number == 2 else "", "full" if number == 3 else "out")
+        place.add(str(number), shape="s", needs=needs, outbox=outbox)
+    fill(place.root, "full")
+    place.state.save(place.state.load("1"), attempts=(journal.Attempt("then", how="stopped"),))
+    place.queue.ended(place.state.load("2"), Outcome("paused", "2", "no gpu", 69))
+    place.queue.ended(place.state.load("3"), Outcome("paused", "3", "full", 73))
+    place.state.ledger.change("4", wish="cancel")
+    place.queue.ended(place.state.load("5"), Outcome("again", "5", "it broke", 70))
+    assert along(place, busy=("0",)) == ["6"]
+
+
+def test_none_goes_before_a_higher_one_of_its_inbox(place: Place) -> None:
+    place.add("1", priority=9, shape="s")
+    place.add("2", priority=9, shape="other")
+    place.add("3", priority=0, shape="s")
+    place.add("4", priority=9, shape="s")
+    assert along(place, busy=("1",)) == ["4"]
+    place.state.ledger.change("2", state="done")
+    assert along(place, busy=("1", "4")) == ["3"]
+
+
+def test_inboxes_take_turns_in_a_batch_by_weight(tmp_path: Path) -> None:
+    place = Place(tmp_path, hers=2.0, his=1.0)
+    for number in range(9):
+        place.add(f"1{number}", "hers", shape="s")
+        place.add(f"2{number}", "his", shape="s")
+    assert len([job_id for job_id in along(place, most=6) if job_id < "2"]) == 4
+
+
+def test_an_inbox_whose_jobs_do_not_fit_is_owed_as_many(tmp_path: Path) -> None:
+    place = Place(tmp_path, hers=1.0, his=1.0)
+    for number in range(9):
+        place.add(f"1{number}", "hers", shape="s")
+        place.add(f"2{number}", "his")
+    begun = along(place, most=4)
+    for job_id in begun:
+        place.state.ledger.change(job_id, state="done")
+    assert begun == ["10", "11", "12", "13"]
+    assert [job_id[0] for job_id in place.run(4)] == ["2"] * 4
+
+
+def test_workers_that_are_free_share(place: Place) -> None:
+    for number in range(6):
+        place.add(str(number), shape="s")
+    assert along(place, workers=2, busy=("0",)) == ["1", "2"]
+    assert along(place, workers=1, busy=("0",)) == ["1", "2", "3", "4", "5"]
+    assert along(place, workers=6, busy=("0",)) == []

@@ -33,3 +33,15 @@ def test_one_that_comes_late_is_next_and_is_owed_nothing_more() -> None:
 
 def test_where_nobody_waits_it_is_nobodys_turn() -> None:
     assert Turns({}).next([]) is None
+
+
+def test_one_that_goes_ahead_of_its_turn_waits_until_the_others_had_as_many() -> None:
+    turns = Turns({})
+    turns.took("hers")
+    for _ in range(3):
+        turns.took("hers", in_turn=False)
+    took = []
+    for _ in range(6):
+        took.append(turns.next(["hers", "his"]))
+        turns.took(took[-1] or "")
+    assert took == ["his"] * 4 + ["hers", "his"]

@@ -37,6 +37,9 @@ STEPS = {  # and which time it is that one comes to it: in the midst of things
 IN_INTAKE = {"asked": 1, "decoding": 3, "looked at": 1, "answered": 1}
 """The steps that the intake process makes; the third picture is of the second job."""
 
+AT_ONCE = [("attempt begun", 3), ("stage staged", 4), ("stage staged", 8), ("receipt staged", 3)]
+"""Steps of those that are painted at once, and which time they are, the first job's included."""
+
 FULL = {  # what cannot be written, which disk is filled up, and when
     "a stage": ("out", "stage staged"),
     "the checkpoint": ("state", "stage staged"),
@@ -73,11 +76,11 @@ def ended(process: subprocess.Popen[bytes]) -> int:
 
 
 @cache
-def undisturbed(backend: str) -> Bytes:
-    """What two jobs come to when nothing happens."""
+def undisturbed(backend: str, jobs: str) -> Bytes:
+    """What these jobs come to when nothing happens, each by itself."""
     with tempfile.TemporaryDirectory() as root:
         place = Place(Path(root))
-        place.drop("a", "b")
+        place.drop(*jobs)
         if ended(Plan(root, backend=backend).start()):
             raise RuntimeError((place.root / "said").read_text())
         return place.pictures()
@@ -85,8 +88,9 @@ def undisturbed(backend: str) -> Bytes:
 
 def strike(root: Path, plan: Plan, ends: int, mend: Callable[[], object]) -> list[str]:
     """Run as planned, which must end with `ends`; `mend` it, start again; what was wrong."""
-    place, wanted = Place(root), undisturbed(plan.backend)
-    place.drop("a", "b")
+    jobs = "ab" if plan.batch == 1 else "abcd"
+    place, wanted = Place(root), undisturbed(plan.backend, jobs)
+    place.drop(*jobs)
     plan = replace(plan, root=str(root))
     code, wrong = ended(plan.start()), []
     if not (root / "struck").exists():
@@ -98,6 +102,8 @@ def strike(root: Path, plan: Plan, ends: int, mend: Callable[[], object]) -> lis
     if code := ended(plan.start()):
         wrong.append(f"the next start ended with {code}")
     wrong += place.wrong_at_the_end(wanted)
+    if place.most_at_once() != len(jobs[1:]) and plan.batch > 1:  # the first tells that it can be
+        wrong.append(f"{place.most_at_once()} were painted at once")
     return wrong
 
 
@@ -106,6 +112,14 @@ def killed(whom: str, step: str, nth: int, backend: str = "sketch") -> Row:
     plan = Plan("", backend=backend, step=step, nth=nth, fault=f"kill {whom}")
     ends = 0 if whom in ("worker", "intake") else -9
     name = f"kill -9: {whom}" if backend == "sketch" else f"kill -9: {whom}, with {backend}"
+    return Row(name, step, KEPT, lambda root: strike(root, plan, ends, lambda: None))
+
+
+def killed_at_once(whom: str, step: str, nth: int) -> Row:
+    """Kill -9 while three are painted at once, after one alone."""
+    plan = Plan("", step=step, nth=nth, fault=f"kill {whom}", batch=8)
+    ends = 0 if whom == "worker" else -9
+    name = f"kill -9: {whom}, with three at once"
     return Row(name, step, KEPT, lambda root: strike(root, plan, ends, lambda: None))
 
 
@@ -184,8 +198,8 @@ CLOCKS = tuple(
 )
 
 
-def rows() -> Iterator[Row]:
-    """The whole matrix."""
+def kills() -> Iterator[Row]:
+    """Whoever is killed, at each step."""
     for whom in ("supervisor", "worker", "both"):
         for step, nth in STEPS.items():
             if whom == "supervisor" or step not in BEFORE_A_WORKER:
@@ -196,6 +210,13 @@ def rows() -> Iterator[Row]:
         yield killed_over_mounts(whom, step)
     for step in ("checkpoint kept", "receipt published"):
         yield killed("both", step, 1, "torch")
+    for whom in ("supervisor", "worker", "both"):
+        yield from (killed_at_once(whom, step, nth) for step, nth in AT_ONCE)
+
+
+def rows() -> Iterator[Row]:
+    """The whole matrix."""
+    yield from kills()
     yield from (full(what, disk, step) for what, (disk, step) in FULL.items())
     yield no_checkpoint()
     yield from (read_only(step) for step in ("settled", "stage staged", "archived"))
@@ -213,6 +234,7 @@ def short() -> list[Row]:
         killed("intake", "decoding", 3),
         killed("worker", "stage staged", 2),
         killed("both", "receipt published", 2),
+        killed_at_once("worker", "stage staged", 8),
     ]
 
 

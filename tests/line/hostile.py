@@ -101,6 +101,22 @@ def poison(root: Path) -> list[str]:
     return [*wrong, *place.wrong_now({})]
 
 
+def poison_at_once(root: Path) -> list[str]:
+    """One that kills every worker, amid others that are painted at once with it."""
+    place = Place(root)
+    good = [f"a-{number}" for number in range(8)]  # of which the first is painted alone
+    place.drop(*good, DEADLY)
+    code = Plan(str(root), batch=8).start().wait(WITHIN)
+    wrong = [] if code == 70 else [f"it ended with {code}"]
+    if place.done() != good:
+        wrong.append(f"done are {place.done()}")
+    if [path.name for path in place.outbox.glob("_refused/*")] != [DEADLY]:
+        wrong.append("it is not the one that is set aside")
+    if place.most_at_once() != len(good):
+        wrong.append(f"{place.most_at_once()} were painted at once")
+    return [*wrong, *place.wrong_now({})]
+
+
 def two_daemons(root: Path) -> list[str]:
     """A second one on the same state folder, while the first paints."""
     place = Place(root)
@@ -143,6 +159,12 @@ CASES: list[tuple[str, str, str, Callable[[Path], list[str] | None]]] = [
         "whole run",
         "the good ones are done, 3 set aside with the reason",
         poison,
+    ),
+    (
+        "poison: 1 job among 7 that are painted at once",
+        "whole run",
+        "the good ones are done, 1 set aside with the reason",
+        poison_at_once,
     ),
     ("two daemons, one state", "watching", "the second refused, all painted once", two_daemons),
 ]

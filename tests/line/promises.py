@@ -65,6 +65,13 @@ class Place:
         """The jobs with a receipt."""
         return sorted(path.parent.name for path in self.outbox.glob("*/receipt.json"))
 
+    def most_at_once(self) -> int:
+        """How many were painted at once, at most."""
+        with reading(self.state / "ledger.sqlite3") as ledger:
+            entries = [ledger.find(job) for job in self.dropped]
+            stories = [ledger.story(entry.id) for entry in entries if entry is not None]
+        return max(attempt.together for story in stories for attempt in story)
+
     def wrong_now(self, undisturbed: Bytes) -> Iterator[str]:
         """What must not be, however things stand."""
         held = Counter(_digest(path) for top in (self.inbox, self.outbox, self.state)
@@ -92,8 +99,10 @@ class Place:
             yield f"the ledger counts {counts}"
         published = Counter((self.root / "steps").read_text(encoding="utf-8").splitlines())
         for job in self.dropped:
-            if published[f"receipt of {job}"] != 1:
+            if published[f"receipt of {job}"] > 1:  # or none: killed before that was written down
                 yield f"{job} was done {published[f'receipt of {job}']} times"
+            if job not in self.done():
+                yield f"{job} has no receipt"
 
     def _wrong_with(self, job: str) -> Iterator[str]:
         folder = self.outbox / job

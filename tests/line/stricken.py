@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import partial, wraps
@@ -26,7 +26,7 @@ from stylewatch_daemon.again import Again
 from stylewatch_daemon.attempt import Try
 from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.errors import DaemonError
-from stylewatch_daemon.execute import memo, worker
+from stylewatch_daemon.execute import batch, memo
 from stylewatch_daemon.execute.contract import Event, Order, Started
 from stylewatch_daemon.execute.local import Local
 from stylewatch_daemon.inbox import Inbox
@@ -65,20 +65,24 @@ class Plan:
     `fill NAME`, `lock NAME`, `limit files`, `clock SECONDS` (by how many it is set)."""
     step_timeout_s: float | None = None
     rescan_s: float = 1.0
+    batch: int = 1
+    """How many jobs are painted at once."""
 
     def settings(self) -> ServiceSettings:
         """Six steps, three stages, on few pixels."""
         root = Path(self.root)
-        size, pause = ("32", 0.0) if self.backend == "torch" else ("24", 0.02)
+        of_torch = self.backend == "torch"
+        recipe, size, pause = ("gatys", "32", 0.0) if of_torch else ("neural-style", "24", 0.02)
         return ServiceSettings(
             (InboxSettings(root / "in", root / "out/out"),),
             root / "state/state",
             quiet_s=0.0,
             rescan_s=self.rescan_s,
-            job=JobSettings(backend=self.backend, recipe="gatys", size=size, steps=6, save_every=2),
+            job=JobSettings(backend=self.backend, recipe=recipe, size=size, steps=6, save_every=2),
             backends={"sketch": {"seconds_per_step": pause}},
             step_timeout_s=self.step_timeout_s,
             free_bytes=0,
+            batch=self.batch,
         )
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -237,14 +241,16 @@ def _wrap_worker(plan: Plan) -> None:
     _after(memo, "save", lambda *_: plan.reach("checkpoint kept", "worker"))
 
 
-def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
+def work(
+    orders: Sequence[Order], wishes: Sequence[Callable[[], Wish]]
+) -> Iterator[tuple[int, Event]]:
     """What the worker does: as ever, but that it may be struck."""
     plan = Plan(**json.loads(os.environ[VARIABLE]))
-    if order.name == DEADLY:
+    if DEADLY in [order.name for order in orders]:
         os.kill(os.getpid(), signal.SIGKILL)
     if not hasattr(outbox.stage, "__wrapped__"):
         _wrap_worker(plan)
-    yield from worker.work(order, wish)
+    yield from batch.work(orders, wishes)
 
 
 def look(question: Question) -> Iterator[Begun | Verdict]:

@@ -87,3 +87,23 @@ def test_what_is_kept_is_a_copy() -> None:
         assert not np.shares_memory(step.picture, step.checkpoint["picture"])
         seen.append(step.picture)
     assert not np.shares_memory(seen[0], seen[1])
+
+
+def test_several_make_a_step_each_in_turn_as_each_does_alone() -> None:
+    each = [painted(sample({"steps": steps}, seed=steps)) for steps in (3, 2, 3)]
+    said = list(easel.by_turns([iter(steps) for steps in each]))
+    assert [index for index, _ in said] == [0, 1, 2, 0, 1, 2, 0, 2]
+    assert [[one for index, one in said if index == at] for at in range(3)] == each
+
+
+def test_what_goes_wrong_with_one_of_several_is_its_end_alone() -> None:
+    def lost(size: Size) -> easel.Move:
+        return lambda before, step: (Losses(1.0 if step == 1 else float("nan")), before)
+
+    task = sample({"steps": 3, "save_every": 3})
+    paintings = [easel.paint(task, lambda: Wish.GO_ON, at) for at in (brighter, lost, brighter)]
+    said = [(index, type(one)) for index, one in easel.by_turns(paintings)]
+    assert said == [
+        *((index, Step) for index in range(3)), (0, Step), (1, DivergedError), (2, Step),
+        (0, Stage), (2, Stage),
+    ]  # fmt: skip

@@ -11,7 +11,7 @@ from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeErro
 from stylewatch_painter.recipe_book import find, names
 from stylewatch_painter.stage import Stage, Wish, go_on
 from stylewatch_painter.task import Style
-from stylewatch_plugins.contract import Backend, BackendOptionError
+from stylewatch_plugins.contract import Backend, BackendOptionError, PaintsMany
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing_tasks import after, kept, painted, picture, sample
@@ -155,3 +155,15 @@ def test_it_paints_without_torch() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'onnxruntime')))"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_several_at_once_come_out_as_they_do_alone() -> None:
+    sketch, tasks = Sketch({}), [sample({"steps": 3}, seed=seed) for seed in (1, 2)]
+    assert isinstance(sketch, PaintsMany)
+    last = dict(sketch.paint_many(tasks, [go_on] * 2))
+    for index, task in enumerate(tasks):
+        alone, said = painted(sketch, task)[-1], last[index]
+        assert isinstance(alone, Stage)
+        assert isinstance(said, Stage)
+        assert np.array_equal(alone.picture, said.picture)
+        assert said.losses == alone.losses

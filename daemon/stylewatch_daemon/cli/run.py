@@ -91,6 +91,7 @@ def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceS
         backends=settings.backends,
         devices=() if settings.executor.devices == "auto" else settings.executor.devices,
         idle_s=settings.executor.idle_s,
+        batch=settings.executor.batch,
         max_pixels=settings.limits.max_pixels,
         attempts=settings.limits.attempts,
         free_bytes=settings.limits.free_bytes,

@@ -116,6 +116,8 @@ def _facts(story: Story) -> Iterator[tuple[str, str]]:
 
 def _attempt(attempt: Mapping[str, Any]) -> Sequence[str]:
     on = f"{attempt['backend']} ({attempt['device']})" if attempt["device"] else attempt["backend"]
+    if attempt["together"] > 1:
+        on = f"{on}, {attempt['together']} at once"
     went_on = f"from step {attempt['step']}" if attempt["step"] else ""
     how = attempt["how"] if attempt["ended"] else "not ended"
     return (attempt["started"], on, went_on, how, _line(attempt["reason"]))

@@ -57,6 +57,12 @@ class Started:
     warnings: tuple[str, ...] = ()
     accelerators: tuple[str, ...] = ()
     """All devices but the CPU that the backend could paint on there, best first."""
+    paints_many: bool = False
+    """Whether the backend can paint several at once there."""
+    together: int = 1
+    """How many are painted at once, this one with them."""
+    too_many: int = 0
+    """So many at once there was no memory for: therefore this one is painted alone."""
 
     @property
     def steps(self) -> int:
@@ -154,8 +160,13 @@ class Executor(Protocol):
     wake: Callable[[], object]
     """Set by who listens; called, by any thread, once there is something new to be heard."""
 
-    def submit(self, ticket: str, order: Order) -> None:
-        """Have an attempt made, at once or as soon as there is a device for it."""
+    def submit(self, orders: Mapping[str, Order]) -> None:
+        """Have attempts made, by ticket, at once or as soon as there is a device for them.
+
+        Several, which are for one backend and one device, go to one worker: it paints them at
+        once where the backend can, else one after the other. Each has its own events and its own
+        End, and how one ends is nothing to the others, unless it takes the worker with it.
+        """
         ...
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
@@ -163,7 +174,10 @@ class Executor(Protocol):
         ...
 
     def drop(self, ticket: str) -> None:
-        """Have an attempt ended now, whatever is lost by it; its End may be Lost."""
+        """Have an attempt ended now, whatever is lost by it; its End may be Lost.
+
+        One that shares its worker with others is ended as soon as these do not suffer by it.
+        """
         ...
 
     def heard(self) -> Iterator[Heard]:
@@ -171,7 +185,7 @@ class Executor(Protocol):
         ...
 
     def free(self) -> int:
-        """How many attempts more could begin now; it may grow."""
+        """How many workers have nothing to do, each for an attempt or several; it may grow."""
         ...
 
     def close(self) -> None:

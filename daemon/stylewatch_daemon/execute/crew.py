@@ -7,21 +7,21 @@ hung one.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from queue import Empty, SimpleQueue
 
-from stylewatch_daemon.execute.contract import Event, Lost, Order, Stopped, Wanted
+from stylewatch_daemon.execute.contract import Heard, Lost, Order, Stopped, Wanted
 from stylewatch_daemon.execute.slot import Slot
 
 ASK_EVERY = 0.2
 """Seconds that a busy worker is waited for at a stretch; time is counted in no longer pieces, so
 that a machine that slept makes no worker look hung."""
 
-Tell = Callable[[str, Event], object]
-"""Hears of every event, with the ticket of its attempt."""
+Tell = Callable[[Heard], object]
+"""Hears of every event."""
 
 
 class Crew:
@@ -29,7 +29,8 @@ class Crew:
 
     def __init__(self, slots: Collection[Slot], idle_s: float, tell: Tell) -> None:
         self._slots, self._idle_s, self._tell = list(slots), idle_s, tell
-        self._waiting: dict[str, Order] = {}
+        self._waiting: list[dict[str, Order]] = []
+        """What came together waits together, by ticket."""
         self._wanted: dict[str, Wanted] = {}
         """What is wanted of attempts that wait for their device."""
         self._commands: SimpleQueue[Callable[[], object]] = SimpleQueue()
@@ -45,9 +46,9 @@ class Crew:
         """Work in another slot, too."""
         self._do(lambda: self._slots.append(slot))
 
-    def submit(self, ticket: str, order: Order) -> None:
-        """Begin an attempt as soon as its device is free."""
-        self._do(lambda: self._waiting.update({ticket: order}))
+    def submit(self, orders: Mapping[str, Order]) -> None:
+        """Begin attempts, by ticket, as soon as their device is free."""
+        self._do(lambda: self._waiting.append(dict(orders)))
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
         """Tell the worker of an attempt what is wanted."""
@@ -94,16 +95,16 @@ class Crew:
             self._obey()
         for slot in self._slots:
             if any(handle in ready for handle in slot.handles):
-                self._pass_on(slot, slot.hear())
+                self._pass_on(slot.hear())
             else:
-                self._pass_on(slot, slot.waited(passed))
-            if slot.manned and not slot.ticket and self._idle(slot) >= self._idle_s:
+                self._pass_on(slot.waited(passed))
+            if slot.manned and not slot.tickets and self._idle(slot) >= self._idle_s:
                 slot.let_go()
 
     def _patience(self, now: float) -> float | None:
         """Seconds to wait for something to happen; None: until it does."""
         manned = [slot for slot in self._slots if slot.manned]
-        if any(slot.ticket for slot in manned):
+        if any(slot.tickets for slot in manned):
             return ASK_EVERY
         return min((max(0.0, self._idle_s - self._idle(slot)) for slot in manned), default=None)
 
@@ -119,48 +120,49 @@ class Crew:
 
     def _begin_what_can(self) -> None:
         """Begin what waits and has a free device, first come first served."""
-        for ticket, order in list(self._waiting.items()):
-            slot = self._free_for(order.settings.device)
+        for orders in list(self._waiting):
+            (device, *_) = [one.settings.device for one in orders.values()]
+            slot = self._free_for(device)
             if slot is not None:
-                del self._waiting[ticket]
-                self._pass_on(slot, slot.begin(ticket, order), ticket)
-                if ticket in self._wanted:
-                    slot.ask(self._wanted.pop(ticket))
+                self._waiting.remove(orders)
+                self._pass_on(slot.begin(orders))
+                for ticket in orders.keys() & self._wanted.keys():
+                    slot.ask(ticket, self._wanted.pop(ticket))
 
     def _free_for(self, device: str | None) -> Slot | None:
         """A free slot: the one of the `device`, if that has one of its own."""
         own = [slot for slot in self._slots if device is not None and slot.device == device]
-        free = (slot for slot in own or self._slots if not slot.ticket)
+        free = (slot for slot in own or self._slots if not slot.tickets)
         return next(free, None)
 
-    def _pass_on(self, slot: Slot, events: Iterator[Event], ticket: str = "") -> None:
-        ticket = ticket or slot.ticket  # which the last of the events takes away
-        for event in events:
-            self._tell(ticket, event)
+    def _pass_on(self, events: Iterable[Heard]) -> None:
+        for heard in events:
+            self._tell(heard)
 
     def _ask(self, ticket: str, wanted: Wanted) -> None:
         for slot in self._slots:
-            if slot.ticket == ticket:
-                slot.ask(wanted)
-        if ticket in self._waiting:
+            slot.ask(ticket, wanted)
+        if any(ticket in orders for orders in self._waiting):
             self._wanted[ticket] = wanted
             if wanted in ("stop", "cancel"):
                 self._forget(ticket, Stopped(0))
 
     def _drop(self, ticket: str) -> None:
         for slot in self._slots:
-            if slot.ticket == ticket:
-                self._pass_on(slot, slot.drop("it was given up"))
+            if ticket in slot.tickets:
+                self._pass_on(slot.drop(ticket, "it was given up"))
         self._forget(ticket, Lost("it was given up"))
 
     def _drop_all(self, why: str) -> None:
         for slot in self._slots:
-            self._pass_on(slot, slot.drop(why))
-        for ticket in list(self._waiting):
+            self._pass_on(slot.end(why))
+        for ticket in list(chain.from_iterable(self._waiting)):
             self._forget(ticket, Lost(why))
 
     def _forget(self, ticket: str, end: Lost | Stopped) -> None:
         """End an attempt that waits."""
         self._wanted.pop(ticket, None)
-        if self._waiting.pop(ticket, None) is not None:
-            self._tell(ticket, end)
+        for orders in self._waiting:
+            if orders.pop(ticket, None) is not None:
+                self._tell(Heard(ticket, end))
+        self._waiting = [orders for orders in self._waiting if orders]

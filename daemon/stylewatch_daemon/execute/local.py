@@ -1,16 +1,17 @@
 """The executor `local`: worker processes on this machine, one for each device."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import get_args
 
-from stylewatch_daemon.execute.contract import End, Event, Heard, Order, Started, Wanted
+from stylewatch_daemon.execute.contract import End, Heard, Order, Started, Wanted
 from stylewatch_daemon.execute.crew import Crew
 from stylewatch_daemon.execute.slot import Slot
 
-WORK = "stylewatch_daemon.execute.worker:work"
+WORK = "stylewatch_daemon.execute.batch:work"
 
 MUCH_MEMORY = 2 << 30
 """Bytes that an idle worker may hold however small the machine; torch alone takes half of it."""
@@ -40,18 +41,20 @@ class Local:
         self._devices: list[str | None] = list(devices) or [None]
         self._finds_more = not devices
         self._heard: SimpleQueue[Heard] = SimpleQueue()
-        self._going: set[str] = set()
+        self._going: dict[str, int] = {}
+        """For each attempt the number of those that it came with."""
+        self._batches = count()
         self._idle_s = idle_s
         self._crew: Crew | None = None
 
-    def submit(self, ticket: str, order: Order) -> None:
-        """Have an attempt made in the first worker that is free."""
+    def submit(self, orders: Mapping[str, Order]) -> None:
+        """Have attempts made in the first worker that is free."""
         if self._crew is None:  # until there is work, there is not even a thread
             slots = [self._slot(device) for device in self._devices]
             self._crew = Crew(slots, self._idle_s, self._tell)
             self._crew.start()
-        self._going.add(ticket)
-        self._crew.submit(ticket, order)
+        self._going |= dict.fromkeys(orders, next(self._batches))
+        self._crew.submit(orders)
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
         """Pass on what is wanted of an attempt."""
@@ -59,7 +62,7 @@ class Local:
             self._crew.ask(ticket, wanted)
 
     def drop(self, ticket: str) -> None:
-        """Kill the worker that makes this attempt."""
+        """Kill the worker that makes this attempt, or stop it there where others have a part."""
         if self._crew is not None:
             self._crew.drop(ticket)
 
@@ -73,12 +76,12 @@ class Local:
             if isinstance(one.event, Started):
                 self._open_more(one.event)
             elif isinstance(one.event, get_args(End)):
-                self._going.discard(one.ticket)
+                self._going.pop(one.ticket, None)
             yield one
 
     def free(self) -> int:
         """How many workers have nothing to do."""
-        return max(0, len(self._devices) - len(self._going))
+        return max(0, len(self._devices) - len(set(self._going.values())))
 
     def close(self) -> None:
         """End the workers at once, but for idle ones, which may leave by themselves."""
@@ -86,8 +89,8 @@ class Local:
             self._crew.close()
             self._crew = None
 
-    def _tell(self, ticket: str, event: Event) -> None:
-        self._heard.put(Heard(ticket, event))
+    def _tell(self, heard: Heard) -> None:
+        self._heard.put(heard)
         self.wake()
 
     def _open_more(self, first: Started) -> None:

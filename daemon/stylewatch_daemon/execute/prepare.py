@@ -36,7 +36,7 @@ def prepare(
     """
     recipe = order.settings.resolve(*order.recipe_folders)
     shares = _shares(order)
-    backend = _backend(order, decided or {})
+    backend = backend_of(order, decided or {})
     content = read(order.content, max_pixels=order.max_pixels)
     styles = [read(path, max_pixels=order.max_pixels) for path in order.styles]
     init = None if order.init is None else read(order.init, max_pixels=order.max_pixels)
@@ -95,7 +95,8 @@ def _shares(order: Order) -> tuple[float, ...]:
     return given
 
 
-def _backend(order: Order, decided: Mapping[str, Any]) -> Backend:
+def backend_of(order: Order, decided: Mapping[str, Any]) -> Backend:
+    """What paints `order`, ready to; `decided` as in `prepare`. Raises BackendError."""
     options = dict(order.backend_options)
     if order.settings.device is not None:
         options["device"] = order.settings.device

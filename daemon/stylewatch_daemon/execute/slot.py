@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -16,6 +16,7 @@ from stylewatch_daemon.execute.contract import (
     Done,
     Event,
     Failed,
+    Heard,
     Lost,
     Order,
     Refused,
@@ -29,26 +30,33 @@ _SERVE = "stylewatch_daemon.execute.child:serve"
 
 
 class Slot:
-    """Paints one attempt at a time, on `device` (None: on what the backend takes for the best).
+    """Paints on `device` (None: on what the backend takes for the best) what came together.
 
     `work` names, as `module:function`, what paints; `lock` is a file that each worker holds
     while it lives. A worker that, idle, holds more than `most_memory` bytes is replaced.
     """
 
     def __init__(self, device: str | None, lock: Path, work: str, most_memory: int) -> None:
-        self.device, self.ticket = device, ""
-        """The ticket is empty while nothing is painted."""
+        self.device = device
         self.idle_since = time.monotonic()
         self._lock, self._work, self._most_memory = lock, work, most_memory
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._backend = ""
-        self._patience = Patience(None)
+        self._tickets: tuple[str, ...] = ()
+        self._going: dict[str, Patience] = {}
+        self._spent = False
+        """Whether the process is of no use for more."""
 
     @property
     def manned(self) -> bool:
         """Whether there is a process."""
         return self._process is not None
+
+    @property
+    def tickets(self) -> frozenset[str]:
+        """The attempts that are being made."""
+        return frozenset(self._going)
 
     @property
     def handles(self) -> list[Connection | int]:
@@ -57,55 +65,63 @@ class Slot:
             return []
         return [self._pipe, self._process.sentinel]
 
-    def begin(self, ticket: str, order: Order) -> Iterator[Event]:
-        """Begin an attempt; an event only where that went wrong."""
-        self.ticket, self._patience = ticket, Patience(order.step_timeout_s)
+    def begin(self, orders: Mapping[str, Order]) -> Iterator[Heard]:
+        """Begin attempts, by ticket; an event only where that went wrong."""
+        self._tickets, self._spent = tuple(orders), False
+        self._going = {ticket: Patience(one.step_timeout_s) for ticket, one in orders.items()}
+        (backend, *_) = [one.settings.backend for one in orders.values()]
         try:
-            self._ready(order.settings.backend).send(replace(order, device=self.device))
+            here = [replace(one, device=self.device) for one in orders.values()]
+            self._ready(backend).send(here)
         except OSError as error:  # no process to be had, or it died this very moment
             yield from self._gone(f"the worker process could not be used: {error}")
 
-    def ask(self, wanted: Wanted) -> None:
-        """Tell the worker what is wanted."""
-        if self._pipe is not None and wanted != self._patience.asked:
-            self._patience.asked = wanted
+    def ask(self, ticket: str, wanted: Wanted) -> None:
+        """Tell the worker what is wanted of an attempt."""
+        patience = self._going.get(ticket)
+        if self._pipe is not None and patience is not None and wanted != patience.asked:
+            patience.asked = wanted
             try:
-                self._pipe.send(wanted)
+                self._pipe.send((self._tickets.index(ticket), wanted))
             except OSError:
                 return  # it is gone, which is heard next
 
-    def hear(self) -> Iterator[Event]:
+    def hear(self) -> Iterator[Heard]:
         """What came from the worker; where it is gone, that as well."""
         while self._process is not None:
             left = self._left()  # asked first: what it sent before it died is there
             try:
-                event = _receive(self._pipe)
+                heard = self._receive()
             except (EOFError, OSError):
-                event, left = None, True
+                heard, left = None, True
             except ValueError as error:
                 yield from self._gone(f"the worker process sent {error}")
                 return
-            if event is None:
+            if heard is None:
                 if left:
                     let_end(self._process)
                     yield from self._gone(f"the worker process {_fate(self._process)}")
                 return
-            self._patience.heard(event)
-            if isinstance(event, Done | Stopped | Refused | Failed):
-                self.ticket, self.idle_since = "", time.monotonic()
-                if isinstance(event, Failed) and event.recycle:
-                    self._kill()
-            yield event
+            self._note(heard)
+            yield heard
 
-    def waited(self, seconds: float) -> Iterator[Event]:
-        """The worker was silent for so much longer; an event where that is too long."""
-        if self.ticket and self._patience.waited(seconds):
-            silent = self._patience.silent
+    def waited(self, seconds: float) -> Iterator[Heard]:
+        """The worker was silent for so much longer; events where that is too long for all."""
+        borne = [one for one in self._going.values() if not one.waited(seconds)]
+        if self._going and not borne:
+            silent = max(one.silent for one in self._going.values())
             yield from self._gone(f"the worker hung: there was no sign of life for {silent:.0f} s")
 
-    def drop(self, why: str) -> Iterator[Event]:
-        """End the attempt now, if there is one; its worker is killed."""
-        if self.ticket:
+    def drop(self, ticket: str, why: str) -> Iterator[Heard]:
+        """End an attempt: now, with its worker, or where others share that at its next step."""
+        if self.tickets == {ticket}:
+            yield from self.end(why)
+        else:
+            self.ask(ticket, "cancel")
+
+    def end(self, why: str) -> Iterator[Heard]:
+        """End all attempts now, if there are any; their worker is killed."""
+        if self._going:
             yield from self._gone(why)
 
     def let_go(self) -> None:
@@ -115,17 +131,30 @@ class Slot:
             let_end(self._process)
             self._kill()
 
+    def _note(self, heard: Heard) -> None:
+        """The worker lives; one of its attempts, perhaps, is at its end."""
+        for patience in self._going.values():
+            patience.silent = 0.0
+        self._going[heard.ticket].heard(heard.event)
+        if isinstance(heard.event, Done | Stopped | Refused | Failed):
+            del self._going[heard.ticket]
+            self._spent |= isinstance(heard.event, Failed) and heard.event.recycle
+            self.idle_since = time.monotonic()
+            if self._spent and not self._going:
+                self._kill()
+
     def _left(self) -> bool:
         """Whether the worker is gone, or can be heard no more: its files were closed."""
         process = self._process
         return process is not None and (not process.is_alive() or bool(wait([process.sentinel], 0)))
 
-    def _gone(self, why: str) -> Iterator[Event]:
-        """Have no process any more; if one painted, it is Lost."""
+    def _gone(self, why: str) -> Iterator[Heard]:
+        """Have no process any more; what it painted is Lost."""
         self._kill()
-        if self.ticket:
-            self.ticket, self.idle_since = "", time.monotonic()
-            yield Lost(why)
+        lost, self._going = list(self._going), {}
+        self.idle_since = time.monotonic()
+        for ticket in lost:
+            yield Heard(ticket, Lost(why))
 
     def _kill(self) -> None:
         if self._process is not None and self._pipe is not None:
@@ -155,6 +184,20 @@ class Slot:
             self._process, self._pipe = process, ours
         return self._pipe
 
+    def _receive(self) -> Heard | None:
+        """The next event; None where there is none yet.
+
+        Raises EOFError, OSError: no more can come. ValueError: it is nonsense.
+        """
+        if self._pipe is None or not self._pipe.poll():
+            return None
+        raw = self._pipe.recv_bytes(wire.LONGEST)
+        event: Event = wire.unpack(raw[1:], *get_args(Event))
+        ticket = next(iter(self._tickets[raw[0] :]), "")
+        if ticket not in self._going:
+            raise ValueError(f"word of an attempt that is not being made: {raw[:80]!r}")
+        return Heard(ticket, event)
+
 
 def _enter(orders: Connection, work: str, lock: Path) -> None:
     """The child's door; what lies behind it is heavy, and is loaded there only."""
@@ -169,17 +212,6 @@ def _memory(pid: int | None) -> int:
     except (OSError, IndexError):
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _receive(pipe: Connection | None) -> Event | None:
-    """The next event; None where there is none yet.
-
-    Raises EOFError, OSError: no more can come. ValueError: it is nonsense.
-    """
-    if pipe is None or not pipe.poll():
-        return None
-    event: Event = wire.unpack(pipe.recv_bytes(wire.LONGEST), *get_args(Event))
-    return event
 
 
 def _fate(process: BaseProcess) -> str:

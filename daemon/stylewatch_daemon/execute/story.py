@@ -40,6 +40,8 @@ class Story:
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What `auto` came to, by the backend that had to decide."""
     relief: Relief = AS_ASKED
+    together: int = 1
+    """How many are painted at once, this one with them."""
     began: float = field(default_factory=time.monotonic)
     picture: bytes = b""
     digests: dict[str, str] = field(default_factory=dict)
@@ -100,11 +102,11 @@ class Story:
         self.step = step.step
         self.rows.append([step.step, *step.size, round(step.seconds, 3), *named.values()])
 
-    def stage(self, stage: Stage) -> Iterator[Staged]:
-        """Leave the picture of a stage, and the losses so far."""
+    def stage(self, stage: Stage, picture: bytes | None = None) -> Iterator[Staged]:
+        """Leave the picture of a stage, `encoded` already if it is given, and the losses so far."""
         digits = max(_LEAST_DIGITS, len(str(stage.steps)))
         name = f"stages/{stage.step:0{digits}}{suffix(self.order.settings.format)}"
-        self.picture = self._encoded(stage)
+        self.picture = self.encoded(stage) if picture is None else picture
         yield self._staged(name, self.picture)
         self.stages.append(
             {
@@ -131,7 +133,8 @@ class Story:
         outbox.keep_staged(self.order.staging, self.fresh)
         self.fresh.clear()
 
-    def _encoded(self, stage: Stage) -> bytes:
+    def encoded(self, stage: Stage) -> bytes:
+        """The file of a stage's picture; any thread may make it. Raises SaveError."""
         settings = self.order.settings
         rounding = self.prepared.task.recipe.schedule.rounding
         return encode(
@@ -151,13 +154,17 @@ class Story:
         table.writerows(self.rows)
         return text.getvalue().encode()
 
+    @property
+    def _batch(self) -> dict[str, int]:
+        return {"batch": self.together} if self.together > 1 else {}
+
     def _receipt(self, state: str, final: str, stage: Stage) -> Receipt:
         task, seen = self.prepared.task, self.seen
         height, width, _ = stage.picture.shape
         attempt = {
             "backend": seen.name,
             "device": seen.device,
-            "decided": {**seen.decided, **self.relief.decided},
+            "decided": {**seen.decided, **self.relief.decided, **self._batch},
             "ended": state,
         }
         plain = {

@@ -1,35 +1,17 @@
 """Paints one job: pictures in, stages and a receipt out; runs wherever an executor puts it."""
 
 import gc
-import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute import memo
-from stylewatch_daemon.execute.contract import (
-    Done,
-    Event,
-    Order,
-    Progress,
-    Saving,
-    Started,
-    Stopped,
-)
-from stylewatch_daemon.execute.prepare import Prepared, prepare
+from stylewatch_daemon.execute.contract import Event, Order
+from stylewatch_daemon.execute.painting import Painting
+from stylewatch_daemon.execute.prepare import prepare
 from stylewatch_daemon.execute.relief import Relief
 from stylewatch_daemon.execute.story import Story
 from stylewatch_painter.errors import CheckpointError
-from stylewatch_painter.stage import Checkpoint
-from stylewatch_plugins.contract import Estimate, Stage, Wish
+from stylewatch_plugins.contract import Estimate, Wish
 from stylewatch_plugins.trouble import trouble
-
-CHECKPOINT_EVERY = 60.0
-"""Seconds between two checkpoints; there is one with every stage, too."""
-
-CHEAP = 20.0
-"""How many times as long as the last checkpoint took is painted, at least, before the next."""
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
@@ -40,7 +22,7 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     again, with a Started, as `order.out_of_memory` has it. Raises what `prepare` and the backend
     raise; OSError where a file cannot be written.
     """
-    found = _found(order)
+    found = left(order)
     relief = Relief.of(order, found.story)
     while True:
         try:
@@ -53,7 +35,7 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
         else:
             if less is None:
                 return
-            relief, found = less, _found(order)
+            relief, found = less, left(order)
 
 
 def measure(order: Order) -> dict[str, object]:
@@ -68,10 +50,10 @@ def estimate(order: Order) -> Estimate:
     return prepared.backend.estimate(prepared.task)
 
 
-def _found(order: Order) -> memo.Memo:
+def left(order: Order) -> memo.Memo:
     """What an earlier attempt at `order` left."""
-    left = None if order.checkpoint is None else memo.load(order.checkpoint)
-    return left or memo.NOTHING
+    found = None if order.checkpoint is None else memo.load(order.checkpoint)
+    return found or memo.NOTHING
 
 
 def _try(
@@ -84,7 +66,8 @@ def _try(
         decided = {**decided, "device": relief.device}
     prepared = prepare(lighter, found.checkpoint or None, decided)
     try:
-        yield from _paint(lighter, wish, Story.begin(lighter, prepared, found.story, relief))
+        begun = Story.begin(lighter, prepared, found.story, relief)
+        yield from Painting(lighter, wish, begun).whole()
         return None
     except Exception as error:
         if trouble(error) != "memory" or (less := relief.further(order, prepared)) is None:
@@ -92,85 +75,7 @@ def _try(
     # out here the error is gone, and with it the frames that held the memory
     gc.collect()
     if order.checkpoint is not None:
-        kept = _found(order) if less.size == relief.size else memo.NOTHING
+        kept = left(order) if less.size == relief.size else memo.NOTHING
         told = {**kept.story, "relief": less.as_json()}
         memo.save(order.checkpoint, memo.Memo(kept.checkpoint, told))
     return less
-
-
-def _paint(order: Order, wish: Callable[[], Wish], story: Story) -> Iterator[Event]:
-    prepared = story.prepared
-    if prepared.task.recipe.schedule.steps == 0:
-        raise SettingsError("steps: 0 only measures, and is for `stylewatch render`: ask for some")
-    yield _started(prepared, story)
-    keeper = _Keeper(order, wish, prepared.task.recipe.schedule.save_every, story.step)
-    for step in prepared.backend.paint(prepared.task, keeper.wish):
-        story.add(step)
-        yield Progress(step.step, step.steps, step.size, step.losses.total, step.seconds)
-        if isinstance(step, Stage):
-            yield from story.stage(step)
-            if step.step == step.steps or keeper.asked is Wish.FINISH:
-                yield from story.end(step)
-                story.keep_staged()
-                yield Done(story.receipt)
-                return
-        if step.checkpoint is not None and order.checkpoint is not None:
-            yield Saving()
-            story.keep_staged()
-            keeper.keep(order.checkpoint, step.checkpoint, story)
-    yield Stopped(story.step)
-
-
-def _started(prepared: Prepared, story: Story) -> Started:
-    seen = prepared.backend.provenance(prepared.task)
-    levels = prepared.task.levels()
-    return Started(
-        backend=seen.name,
-        device=seen.device,
-        sizes=tuple(level.size for level in levels),
-        steps_at=tuple(level.steps for level in levels),
-        step=story.step,
-        warnings=story.warnings,
-        accelerators=_accelerators(prepared),
-    )
-
-
-def _accelerators(prepared: Prepared) -> tuple[str, ...]:
-    """The devices of the backend, but for the CPU."""
-    return tuple(one.name for one in prepared.backend.devices() if one.name != "cpu")
-
-
-@dataclass(eq=False)
-class _Keeper:
-    """Says when a checkpoint is due, and keeps it."""
-
-    order: Order
-    ask: Callable[[], Wish]
-    save_every: int
-    step: int
-    """The step that was made last."""
-    asked: Wish = Wish.GO_ON
-
-    def __post_init__(self) -> None:
-        self._last = time.monotonic()
-        self._took = 0.0
-
-    def wish(self) -> Wish:
-        """What is asked from outside, once after every step; if nothing is, a checkpoint if due."""
-        self.asked = self.ask()
-        self.step += 1
-        if self.asked is Wish.GO_ON and self.order.checkpoint is not None and self._due():
-            self.asked = Wish.CHECKPOINT
-        return self.asked
-
-    def _due(self) -> bool:
-        waited = time.monotonic() - self._last
-        wanted = self.step % self.save_every == 0 or waited >= CHECKPOINT_EVERY
-        return wanted and waited >= CHEAP * self._took
-
-    def keep(self, path: Path, checkpoint: Checkpoint, story: Story) -> None:
-        """Write `checkpoint` to `path`."""
-        began = time.monotonic()
-        memo.save(path, memo.Memo(checkpoint, story.remember()))
-        self._last = time.monotonic()
-        self._took = self._last - began

@@ -124,3 +124,11 @@ def test_a_job_that_there_is_not_is_told_with_the_nearest(
     assert "unknown job 'sae-2'; did you mean 'sea-2'?" in capsys.readouterr().err
     assert call(["show", "sea", "--state", str(tmp_path / "none")]) == 64
     assert "there is no job 'sea', nor any other yet" in capsys.readouterr().err
+
+
+def test_of_an_attempt_it_tells_how_many_were_painted_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attempts = (Attempt(NOON, 0, "torch", "cuda:0", NOON, "done", together=8),)
+    enter(tmp_path / "state", entry("sea"), attempts=attempts)
+    assert "torch (cuda:0), 8 at once" in shown(capsys, "sea", "--state", str(tmp_path / "state"))

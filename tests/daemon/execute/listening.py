@@ -29,7 +29,11 @@ class Listener:
         executor.wake = self._news.set
 
     def submit(self, ticket: str, what: str, device: str | None = None) -> None:
-        self.executor.submit(ticket, order(what, device))
+        self.executor.submit({ticket: order(what, device)})
+
+    def submit_together(self, **whats: str) -> None:
+        """Have attempts made by one worker, each called by its ticket."""
+        self.executor.submit({ticket: order(what) for ticket, what in whats.items()})
 
     def run(self, ticket: str, what: str) -> list[Event]:
         """All that comes of an attempt."""

@@ -38,7 +38,9 @@ def order(what: str) -> Order:
 
 
 def received(pipe: Connection) -> Event:
-    event: Event = wire.unpack(pipe.recv_bytes(), *get_args(Event))
+    raw = pipe.recv_bytes()
+    assert raw[0] == 0  # the first of those that came together
+    event: Event = wire.unpack(raw[1:], *get_args(Event))
     return event
 
 
@@ -52,7 +54,7 @@ def test_it_leaves_when_the_pipe_closes(
     pipe: tuple[Connection, Connection], tmp_path: Path
 ) -> None:
     ours, theirs = pipe
-    ours.send(order("paint"))
+    ours.send([order("paint")])
     serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
     serving.start()
     assert isinstance(received(ours), Progress)
@@ -65,8 +67,8 @@ def test_a_stop_that_comes_too_late_does_not_stop_the_next_order(
     pipe: tuple[Connection, Connection], tmp_path: Path
 ) -> None:
     ours, theirs = pipe
-    ours.send("stop")
-    ours.send(order("paint"))
+    ours.send((0, "stop"))
+    ours.send([order("paint")])
     serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
     serving.start()
     assert isinstance(received(ours), Progress)
@@ -88,8 +90,9 @@ def test_an_order_ends_as_it_was_asked_to_last(
     pipe: tuple[Connection, Connection], tmp_path: Path, said: list[str], end: End
 ) -> None:
     ours, theirs = pipe
-    for one in (order("until stopped"), *said):
-        ours.send(one)
+    ours.send([order("until stopped")])
+    for one in said:
+        ours.send((0, one))
     serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
     serving.start()
     assert isinstance(received(ours), Progress)
@@ -102,7 +105,7 @@ def test_a_supervisor_that_goes_in_the_middle_stops_the_work(
     pipe: tuple[Connection, Connection], tmp_path: Path
 ) -> None:
     ours, theirs = pipe
-    ours.send(order("until stopped"))
+    ours.send([order("until stopped")])
     serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
     serving.start()
     assert isinstance(received(ours), Progress)

@@ -181,3 +181,65 @@ def test_closing_ends_whatever_goes_on(make: Make, tmp_path: Path) -> None:
     listener.executor.close()
     listener.until_ended("1", "2", "3")
     assert {type(listener.events[ticket][-1]) for ticket in "123"} == {Lost}
+
+
+def test_those_that_come_together_share_a_worker_and_each_has_its_own_end(
+    listener: Listener,
+) -> None:
+    listener.submit_together(a="until stopped", b="bad picture", c="until stopped", d="paint")
+    assert listener.executor.free() == 1
+    listener.until_ended("b", "d")
+    listener.until_begun("a", "c")
+    assert listener.events["b"][-1] == Refused("it is no picture")
+    assert isinstance(listener.events["d"][-1], Done)
+    assert listener.executor.free() == 1
+    listener.executor.ask("a", "finish")
+    listener.until_ended("a")
+    assert listener.events["a"][-1] == Done({"state": "finished"})
+    assert not listener.ends("c")
+    listener.executor.ask("c", "cancel")
+    listener.until_ended("c")
+    assert listener.events["c"][-1] == Stopped(1)
+    assert listener.executor.free() == 2
+
+
+def test_several_that_came_together_wait_together(listener: Listener) -> None:
+    for ticket in "12":
+        listener.submit(ticket, "until stopped")
+    listener.submit_together(a="until stopped", b="until stopped", c="paint")
+    assert listener.executor.free() == 0
+    listener.executor.ask("a", "cancel")
+    listener.executor.ask("b", "finish")
+    listener.until_ended("a")
+    assert listener.events["a"] == [Stopped(0)]
+    listener.executor.ask("1", "stop")
+    listener.until_ended("b", "c")
+    assert listener.events["b"][-1] == Done({"state": "finished"})
+    listener.executor.ask("2", "stop")
+    listener.until_ended("1", "2")
+
+
+@pytest.mark.parametrize("how", ["die", "leave", "hang"])
+def test_with_their_worker_all_that_came_together_are_lost_once(
+    how: str, listener: Listener
+) -> None:
+    listener.submit("1", "until stopped")
+    listener.submit_together(a=how, b=how, c=how)
+    listener.until_ended("a", "b", "c")
+    assert {type(listener.events[ticket][-1]) for ticket in "abc"} == {Lost}
+    assert listener.executor.free() == 1
+    assert isinstance(listener.run("2", "paint")[-1], Done)
+    assert not listener.ends("1")
+    listener.executor.ask("1", "stop")
+    listener.until_ended("1")
+
+
+def test_one_of_several_that_is_dropped_takes_no_other_with_it(listener: Listener) -> None:
+    listener.submit_together(a="until stopped", b="until stopped")
+    listener.until_begun("a", "b")
+    listener.executor.drop("a")
+    listener.until_ended("a")
+    assert not listener.ends("b")
+    listener.executor.drop("b")
+    listener.until_ended("b")
+    assert isinstance(listener.events["b"][-1], Lost)

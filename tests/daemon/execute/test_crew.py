@@ -8,11 +8,11 @@ import pytest
 from tests.daemon.execute.listening import PATIENCE, order
 from tests.daemon.execute.works import WORK
 
-from stylewatch_daemon.execute.contract import Done, Event, Lost, Progress, Started
+from stylewatch_daemon.execute.contract import Done, Event, Heard, Lost, Progress, Started
 from stylewatch_daemon.execute.crew import Crew
 from stylewatch_daemon.execute.slot import Slot
 
-Told = SimpleQueue[tuple[str, Event]]
+Told = SimpleQueue[Heard]
 
 
 class Broken(Slot):
@@ -20,7 +20,7 @@ class Broken(Slot):
 
     fault: Exception | None = None
 
-    def hear(self) -> Iterator[Event]:
+    def hear(self) -> Iterator[Heard]:
         fault, self.fault = self.fault, None
         if fault is not None:
             raise fault
@@ -39,7 +39,7 @@ def told() -> Told:
 
 @pytest.fixture
 def crew(slots: list[Broken], told: Told) -> Iterator[Crew]:
-    crew = Crew(slots, 60.0, lambda ticket, event: told.put((ticket, event)))
+    crew = Crew(slots, 60.0, told.put)
     crew.start()
     yield crew
     crew.close()
@@ -48,32 +48,32 @@ def crew(slots: list[Broken], told: Told) -> Iterator[Crew]:
 def until(told: Told, wanted: Callable[[Event], bool]) -> tuple[str, Event]:
     """The next event that is `wanted`."""
     while True:
-        ticket, event = told.get(timeout=PATIENCE)
-        if wanted(event):
-            return ticket, event
+        heard = told.get(timeout=PATIENCE)
+        if wanted(heard.event):
+            return heard.ticket, heard.event
 
 
 def test_a_fault_of_ours_loses_what_goes_on_and_no_more(
     crew: Crew, slots: list[Broken], told: Told
 ) -> None:
     slots[0].fault = ZeroDivisionError("by zero")
-    crew.submit("1", order("until stopped"))
+    crew.submit({"1": order("until stopped")})
     ticket, lost = until(told, lambda event: isinstance(event, Lost))
     assert ticket == "1"
     assert isinstance(lost, Lost)
     assert "ZeroDivisionError" in lost.reason
-    crew.submit("2", order("paint"))
+    crew.submit({"2": order("paint")})
     ticket, _ = until(told, lambda event: isinstance(event, Done))
     assert ticket == "2"
 
 
 def test_leaving_it_ends_what_was_begun_and_what_was_not(slots: list[Broken], told: Told) -> None:
-    crew = Crew(slots[:1], 60.0, lambda ticket, event: told.put((ticket, event)))
+    crew = Crew(slots[:1], 60.0, told.put)
     crew.start()
-    crew.submit("1", order("until stopped"))
-    crew.submit("2", order("paint"))
+    crew.submit({"1": order("until stopped")})
+    crew.submit({"2": order("paint")})
     until(told, lambda event: isinstance(event, Progress | Started))
     crew.close()
-    ends = dict([told.get(), told.get()])
-    assert set(ends) == {"1", "2"}
-    assert all(isinstance(end, Lost) for end in ends.values())
+    ends = [told.get(), told.get()]
+    assert {end.ticket for end in ends} == {"1", "2"}
+    assert all(isinstance(end.event, Lost) for end in ends)

@@ -161,8 +161,8 @@ def test_on_the_processor_it_goes_on_from_its_checkpoint(
     room = Room(pixels=500, at_step=6)
     furnish(monkeypatch, room)
     one = given(tmp_path / "job", pictures, "cpu")
-    monkeypatch.setattr("stylewatch_daemon.execute.worker.CHECKPOINT_EVERY", 0.0)
-    monkeypatch.setattr("stylewatch_daemon.execute.worker.CHEAP", 0.0)
+    monkeypatch.setattr("stylewatch_daemon.execute.painting.CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr("stylewatch_daemon.execute.painting.CHEAP", 0.0)
     events = painted(one)
     assert room.tried == [("gpu", (32, 24)), ("cpu", (32, 24))]
     assert [e.step for e in events if isinstance(e, Started)] == [0, 5]
@@ -251,7 +251,7 @@ def confined(tmp_path: Path, pictures: Path) -> Iterator[tuple[Listener, Order]]
 
 def test_a_worker_without_memory_says_so_and_goes(confined: tuple[Listener, Order]) -> None:
     listener, one = confined
-    listener.executor.submit("1", one)
+    listener.executor.submit({"1": one})
     listener.until_ended("1")
     end = listener.events["1"][-1]
     assert isinstance(end, Failed)
@@ -263,7 +263,7 @@ def test_a_worker_without_memory_says_so_and_goes(confined: tuple[Listener, Orde
 
 def test_a_worker_without_memory_paints_smaller(confined: tuple[Listener, Order]) -> None:
     listener, one = confined
-    listener.executor.submit("1", replace(one, out_of_memory="smaller"))
+    listener.executor.submit({"1": replace(one, out_of_memory="smaller")})
     listener.until_ended("1")
     end = listener.events["1"][-1]
     assert isinstance(end, Done)

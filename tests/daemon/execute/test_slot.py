@@ -10,7 +10,15 @@ import pytest
 from tests.daemon.execute.listening import order
 from tests.daemon.execute.works import WORK
 
-from stylewatch_daemon.execute.contract import Done, Event, Lost, Progress
+from stylewatch_daemon.execute.contract import (
+    Done,
+    Event,
+    Failed,
+    Heard,
+    Lost,
+    Progress,
+    Stopped,
+)
 from stylewatch_daemon.execute.slot import Slot
 
 
@@ -18,18 +26,18 @@ from stylewatch_daemon.execute.slot import Slot
 def slot(tmp_path: Path) -> Iterator[Slot]:
     slot = Slot("gpu:1", tmp_path / "lock", WORK, most_memory=1 << 40)
     yield slot
-    list(slot.drop("the test is over"))
+    list(slot.end("the test is over"))
     slot.let_go()
     assert active_children() == []
 
 
 def events(slot: Slot, what: str, backend: str = "torch") -> list[Event]:
     """All that comes of an attempt."""
-    heard = list(slot.begin("1", order(what, backend=backend)))
-    while slot.ticket:
+    heard = list(slot.begin({"1": order(what, backend=backend)}))
+    while slot.tickets:
         wait(slot.handles)
         heard += slot.hear()
-    return heard
+    return [one.event for one in heard]
 
 
 def test_there_is_no_process_until_there_is_work(slot: Slot) -> None:
@@ -51,11 +59,11 @@ def test_what_a_worker_said_before_it_died_is_heard_before_its_death(slot: Slot)
 
 
 def test_silence_is_borne_for_as_long_as_the_order_says(slot: Slot) -> None:
-    list(slot.begin("1", order("hang")))
+    list(slot.begin({"1": order("hang")}))
     wait(slot.handles)
     assert len(list(slot.hear())) == 1
     silent = chain.from_iterable(slot.waited(0.5) for _ in range(9))
-    assert isinstance(next(silent), Lost)
+    assert isinstance(next(silent).event, Lost)
     assert list(silent) == []
 
 
@@ -64,15 +72,15 @@ def test_no_worker_to_be_had_is_an_end_too(slot: Slot, monkeypatch: pytest.Monke
         raise OSError("no more processes")
 
     monkeypatch.setattr(Slot, "_ready", fail)
-    (lost,) = slot.begin("1", order("paint"))
-    assert isinstance(lost, Lost)
-    assert "no more processes" in lost.reason
-    assert slot.ticket == ""
+    (lost,) = slot.begin({"1": order("paint")})
+    assert isinstance(lost.event, Lost)
+    assert "no more processes" in lost.event.reason
+    assert slot.tickets == set()
 
 
 def test_an_idle_one_has_nothing_to_drop(slot: Slot) -> None:
     events(slot, "paint")
-    assert list(slot.drop("we leave")) == []
+    assert list(slot.end("we leave")) == []
     assert slot.manned
 
 
@@ -102,3 +110,67 @@ def test_a_process_is_for_one_backend(slot: Slot) -> None:
         assert isinstance(end, Done)
         pids.append(end.receipt["pid"])
     assert pids[0] == pids[1] != pids[2]
+
+
+def both(slot: Slot, *whats: str) -> Iterator[Heard]:
+    """What comes of attempts that are made together, as it comes."""
+    yield from slot.begin({str(number): order(what) for number, what in enumerate(whats)})
+    while slot.tickets:
+        wait(slot.handles)
+        yield from slot.hear()
+
+
+def test_a_worker_of_no_more_use_is_replaced_once_all_that_it_has_in_hand_are_ended(
+    slot: Slot,
+) -> None:
+    ends = {}
+    for heard in both(slot, "lost device", "until stopped"):
+        if isinstance(heard.event, Failed | Stopped):
+            ends[heard.ticket] = heard.event
+        if isinstance(heard.event, Failed):
+            assert heard.event.recycle
+            assert slot.manned
+            slot.ask("1", "stop")
+    assert ends["1"] == Stopped(1)
+    assert not slot.manned
+
+
+def test_dropped_beside_others_it_is_stopped_and_as_the_last_it_is_lost(slot: Slot) -> None:
+    heard = both(slot, "until stopped", "until stopped")
+    next(heard)
+    assert list(slot.drop("0", "given up")) == []
+    assert Heard("0", Stopped(1)) in heard
+    assert [one.event for one in slot.drop("1", "given up")] == [Lost("given up")]
+    assert not slot.manned
+
+
+def test_while_any_of_them_is_heard_of_none_hangs(slot: Slot) -> None:
+    heard = both(slot, "until stopped", "until stopped")
+    next(heard)
+    for _ in range(9):
+        assert list(slot.waited(40.0)) == []
+        next(heard)
+    silent = chain.from_iterable(slot.waited(40.0) for _ in range(99))
+    assert [one.ticket for one in silent] == ["0", "1"]
+
+
+def test_word_of_an_attempt_that_is_not_being_made_makes_no_sense(
+    slot: Slot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(slot.begin({"0": order("until stopped")}))
+    wait(slot.handles)
+    monkeypatch.setattr(slot, "_tickets", ())
+    (lost,) = slot.hear()
+    assert lost.ticket == "0"
+    assert isinstance(lost.event, Lost)
+    assert "that is not being made" in lost.event.reason
+
+
+def test_one_that_waits_while_others_are_painted_counts_as_alive_with_them(slot: Slot) -> None:
+    heard = both(slot, "until stopped", "until stopped")
+    assert [next(heard).ticket for _ in range(2)] == ["0", "1"]
+    assert list(slot.waited(50.0)) == []
+    assert next(heard).ticket == "0"
+    slot._going.pop("0")  # as if that were done
+    assert list(slot.waited(50.0)) == []
+    assert [one.ticket for one in slot.waited(50.0)] == ["1"]

@@ -11,7 +11,7 @@ from tests.daemon.execute.orders import files, order, painted, receipt, table
 from tests.daemon.faults import told_of_syncs
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.execute import memo, worker
+from stylewatch_daemon.execute import memo, painting, worker
 from stylewatch_daemon.execute.contract import Done, Order, Progress, Staged, Started, Stopped
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_plugins.contract import Provenance, Wish
@@ -176,7 +176,9 @@ def test_stopped_at_its_last_step_it_is_done_as_well(given: Order) -> None:
     assert isinstance(painted(given, *after(8, Wish.STOP))[-1], Done)
 
 
-@pytest.mark.parametrize(("each_look", "steps"), [(worker.CHECKPOINT_EVERY, [1]), (0.0, [2, 4, 6])])
+@pytest.mark.parametrize(
+    ("each_look", "steps"), [(painting.CHECKPOINT_EVERY, [1]), (0.0, [2, 4, 6])]
+)
 def test_every_minute_and_with_every_stage_it_keeps_a_checkpoint_by_itself(
     each_look: float, steps: list[int], given: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,13 +5,15 @@ import resource
 import signal
 import stat
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
-from stylewatch_daemon.execute import worker
-from stylewatch_daemon.execute.contract import Done, Event, Order, Progress, Started, Stopped
+from stylewatch_daemon.execute import batch
+from stylewatch_daemon.execute.contract import Done, End, Event, Order, Progress, Started, Stopped
+from stylewatch_daemon.execute.ends import as_end
 from stylewatch_painter.errors import PictureError
 from stylewatch_plugins.contract import Wish
 
@@ -19,7 +21,27 @@ WORK = "tests.daemon.execute.works:work"
 CONFINED = "tests.daemon.execute.works:confined"
 
 
-def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
+def work(
+    orders: Sequence[Order], wishes: Sequence[Callable[[], Wish]]
+) -> Iterator[tuple[int, Event]]:
+    """Follow each order, an event of each in turn; what goes wrong with one ends no other."""
+    going = dict(enumerate(map(follow, orders, wishes)))
+    while going:
+        for index, events in list(going.items()):
+            event: Event | None
+            try:
+                event = next(events, None)
+            except Exception as error:
+                if len(orders) == 1:
+                    raise
+                event = as_end(error)
+            if event is None or isinstance(event, get_args(End)):
+                del going[index]
+            if event is not None:
+                yield index, event
+
+
+def follow(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     """Make a step, then do as the order's name says."""
     if order.name == "find gpus":
         yield Started("fake", "gpu:0", (), (), accelerators=("gpu:0", "gpu:1", "gpu:2"))
@@ -29,6 +51,7 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     elif order.name == "until stopped":
         while (asked := wish()) is Wish.GO_ON:
             signal.sigtimedwait([], 0.01)
+            yield Progress(1, 2, (1, 1), loss=1.0, seconds=0.0)
         yield Done({"state": "finished"}) if asked is Wish.FINISH else Stopped(1)
     elif order.name == "unspeakable":
         yield Done({"receipt": lambda: None})
@@ -73,14 +96,17 @@ def fail(how: str) -> None:
         raise ZeroDivisionError("by zero")
 
 
-def confined(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
+def confined(
+    orders: Sequence[Order], wishes: Sequence[Callable[[], Wish]]
+) -> Iterator[tuple[int, Event]]:
     """Paint in a process that may take so many bytes more as the order's name says.
 
     A first, small, painting sets up the machinery before.
     """
+    (order,) = orders
     small = order.settings.model_copy(update={"size": "64"})
-    for _ in worker.work(replace(order, settings=small, checkpoint=None), wish):
+    for _ in batch.work([replace(order, settings=small, checkpoint=None)], wishes):
         pass
     held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     resource.setrlimit(resource.RLIMIT_AS, (held + int(order.name), resource.RLIM_INFINITY))
-    yield from worker.work(order, wish)
+    yield from batch.work(orders, wishes)

@@ -1,0 +1,106 @@
+"""Jobs that are alike are painted at once, and come out as they do alone."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.daemon.faults import fill
+from tests.daemon.lines import Place
+from tests.daemon.painters import Painter
+from tests.line import promises
+
+from stylewatch_daemon import job_settings, queue, service
+from stylewatch_daemon.alike import Batch
+from stylewatch_daemon.execute.contract import Lost
+from stylewatch_daemon.ledger import reading
+from stylewatch_daemon.line import Line
+from stylewatch_daemon.pauses import Backoff
+from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings import JobSettings
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def album(place: Place, *names: str, **painter: Any) -> None:
+    """Pairs of one size, for painters that can paint several at once."""
+    place.painter = Painter(many=True, **painter)
+    fill(place.inbox, *(f"{name}/{half}.jpg" for name in names for half in ("content", "style")))
+
+
+def names_of(line: Line, place: Place) -> list[list[str]]:
+    """The jobs that came together to the painter."""
+    orders = iter(order.name for order in place.painter.orders)
+    return [[next(orders) for _ in one] for one in place.painter.submitted]
+
+
+def test_once_it_is_known_where_jobs_alike_are_painted_at_once(place: Place) -> None:
+    album(place, *"abcdefghijkl", device="cuda:0")
+    line = place.run()
+    assert names_of(line, place) == [["a"], [*"bcdefghi"], [*"jkl"]]
+    assert {one.kind for one in line.outcomes.values()} == {"done"}
+    with reading(place.state.root / "ledger.sqlite3") as ledger:
+        entries = [ledger.find(name) for name in "abl"]
+        stories = [ledger.story(entry.id) for entry in entries if entry is not None]
+    assert [story[-1].together for story in stories] == [1, 8, 3]
+
+
+@pytest.mark.parametrize(("batch", "sizes"), [("auto", [1] * 4), (2, [1, 2, 1]), (1, [1] * 4)])
+def test_on_the_processor_jobs_are_painted_at_once_only_where_it_is_said(
+    batch: Any, sizes: list[int], place: Place
+) -> None:
+    place.settings = replace(place.settings, batch=batch)
+    album(place, *"abcd")
+    place.run()
+    assert [len(one) for one in place.painter.submitted] == sizes
+
+
+def test_what_went_wrong_at_once_is_tried_again_alone_and_counts_for_nobody(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "RETRY", Backoff(first=0.0, most=0.0))
+    place.settings = replace(place.settings, batch=8, attempts=1)
+    album(place, *"abcd")
+    place.painter.endings = [None, None, *[Lost("the worker died")] * 3]
+    line = place.run()
+    assert [len(one) for one in place.painter.submitted] == [1, 3, 1, 1, 1]
+    assert [one.kind for one in line.outcomes.values()] == ["done"] * 4
+
+
+def test_jobs_that_ask_for_another_device_by_now_go_to_another_worker(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they ask for may have changed, with the settings, since their shapes were noted."""
+    place.settings = replace(place.settings, batch=8)
+    album(place, *"abc")
+    settled = iter(["cpu", "cpu", "gpu"])
+    monkeypatch.setattr(job_settings, "settle", lambda *_: JobSettings(device=next(settled)))
+    place.run()
+    assert [len(one) for one in place.painter.submitted] == [1, 1, 1]
+
+
+def painted(root: Path, batch: Batch) -> promises.Place:
+    """An inbox of five pairs, of which one is of another size, painted by real workers."""
+    place = promises.Place(root)
+    place.drop(*"abcde")
+    (place.inbox / "b/job.yaml").write_text("strength: 0.9\nseed: 7\n")
+    (place.inbox / "c/job.yaml").write_text("size: 16\n")
+    job = JobSettings(backend="sketch", recipe="neural-style", size="24", steps=6, save_every=2)
+    inboxes = (InboxSettings(place.inbox, place.outbox),)
+    settings = ServiceSettings(inboxes, place.state, quiet_s=0, job=job, batch=batch)
+    assert service.once(settings).exit_code == 0
+    return place
+
+
+def test_painted_at_once_each_has_the_pictures_that_it_has_alone(tmp_path: Path) -> None:
+    alone, at_once = painted(tmp_path / "alone", 1), painted(tmp_path / "at once", 8)
+    assert at_once.pictures() == alone.pictures()
+    receipts = {job: json.loads((at_once.outbox / job / "receipt.json").read_bytes())
+                for job in at_once.done()}  # fmt: skip
+    together = {job: one["attempts"][-1]["decided"].get("batch") for job, one in receipts.items()}
+    assert together == {"a": None, "b": 3, "c": None, "d": 3, "e": 3}
+    assert {job for job, one in receipts.items() if one["seed"] == 7} == {"b"}
