@@ -6,7 +6,7 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test test-gpu test-systemd faults soak fmt bench parity clean
+.PHONY: run test test-gpu test-systemd faults soak fmt bench bench-gpu parity clean
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/portrait
@@ -40,9 +40,14 @@ fmt: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# `make bench BENCH="--only best_s --runs 3"`: docs/benchmark.md has the options
 bench: $(READY)
-	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench.networks
+	$(BIN)/python -m tests.bench $(BENCH)
+
+# with no .venv, where torch and the packages that stylewatch needs are to be found otherwise
+bench-gpu:
+	PYTHONPATH=$(CURDIR)/daemon:$(CURDIR)/plugins:$(CURDIR)/export:$(CURDIR):$$PYTHONPATH \
+	$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m tests.bench.gpu $(BENCH)
 
 parity: $(READY)
 	$(BIN)/python -m tests.plugins.parity

