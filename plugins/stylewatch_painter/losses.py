@@ -73,10 +73,10 @@ def _products(F: Tensor) -> Tensor:
         summed: Tensor = torch.bmm(F, F.mT, out_dtype=torch.float32)
         return summed
     M = F.shape[-1]
-    count = min(_MOST_BLOCKS, M // _BLOCK)
-    if count < 2:
+    if M < 2 * _BLOCK:
         F = F.float()
         return F @ F.mT
+    count = min(_MOST_BLOCKS, M // _BLOCK)
     even = M - M % count
     blocks = F[..., :even].unflatten(-1, (count, -1)).transpose(-3, -2)
     G: Tensor = (blocks @ blocks.mT).sum(-3, dtype=torch.float32)
