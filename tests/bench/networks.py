@@ -108,7 +108,7 @@ def in_turn(made: Task, threads: int) -> dict[str, list[float]]:
 def alone(backend: str, folder: Path, size: str, threads: int) -> None:
     """Print, as JSON, the peak of memory of three steps of one backend, in megabytes."""
     made = task(folder, size, 3)
-    options = {"device": "cpu", "threads": threads}
+    options = {"device": "cpu", "precision": "fp32", "threads": threads}
     list(registry.load(backend, options).paint(made, go_on))
     print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
