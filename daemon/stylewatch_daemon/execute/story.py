@@ -21,6 +21,7 @@ from stylewatch_painter.errors import CheckpointError
 from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
 
 _LEAST_DIGITS = 4  # of a stage's number
+_UPHILL = "steps that led far uphill, and were taken back: {count}"
 
 
 @dataclass(eq=False)
@@ -37,6 +38,7 @@ class Story:
     stages: list[dict[str, Any]] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     step: int = 0
+    taken_back: int = 0
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What `auto` came to, by the backend that had to decide."""
     relief: Relief = AS_ASKED
@@ -81,6 +83,7 @@ class Story:
             "stages": self.stages,
             "columns": self.columns,
             "step": self.step,
+            "taken_back": self.taken_back,
             "decided": self.decided,
             "relief": self.relief.as_json(),
         }
@@ -93,13 +96,14 @@ class Story:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Where the painting departs from what was asked, in sentences."""
-        return (*self.prepared.task.recipe.notes, *self.seen.warnings, *self.relief.notes)
+        notes = (*self.prepared.task.recipe.notes, *self.seen.warnings, *self.relief.notes)
+        return (*notes, _UPHILL.format(count=self.taken_back)) if self.taken_back else notes
 
     def add(self, step: Step) -> None:
         """Take in a step and its losses."""
         named = dict(_flat(step.losses))
         self.columns = list(named)
-        self.step = step.step
+        self.step, self.taken_back = step.step, step.taken_back
         self.rows.append([step.step, *step.size, round(step.seconds, 3), *named.values()])
 
     def stage(self, stage: Stage, picture: bytes | None = None) -> Iterator[Staged]:

@@ -183,6 +183,14 @@ def test_the_notes_of_a_recipe_and_the_warnings_of_a_backend_are_in_the_receipt(
     assert len(found) > 1  # sketch says that it is no painting
 
 
+def test_steps_that_were_taken_back_are_in_the_receipt(given: Order) -> None:
+    uphill = "steps that led far uphill, and were taken back: 2"
+    assert uphill not in told(given, stage(3, 8)).warnings
+    story = told(given, replace(stage(3, 8), taken_back=2))
+    assert uphill in story.warnings
+    assert uphill in told(given, remembered=story.remember()).warnings
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_a_resumed_painting_tells_of_all_its_stages(several: bool, given: Order) -> None:
     given = replace(given, styles=given.styles * 2) if several else given
