@@ -85,7 +85,7 @@ def _at_one_size(
     network: FeatureMaps,
     levels: Sequence[Level],
     wishes: Sequence[Ask],
-    teller: "Teller",
+    teller: Teller,
     looks: Looks,
 ) -> Iterator[tuple[int, Made]]:
     """Make the steps that are left at this size, or those until a painting of the batch ends."""

@@ -37,7 +37,7 @@ class Place:
     step: int = 0
     skipped: int = 0
     seconds: float = 0.0
-    taken_back: list[int] = field(default_factory=list)
+    taken_back: list[int] = field(kw_only=True)
     """Of each painting, at the sizes before this one."""
 
     @classmethod
@@ -45,10 +45,9 @@ class Place:
         """Where they begin."""
         u = torch.cat([canvas.start(levels[0].size) for canvas in canvases])
         members = list(range(len(canvases)))
-        first = canvases[0]
-        place = cls(list(canvases), members, u, first.fresh_optimiser(), _rest(first))
-        place.taken_back = [0] * len(members)
-        return place
+        first, none = canvases[0], [0] * len(canvases)
+        fresh = first.fresh_optimiser()
+        return cls(list(canvases), members, u, fresh, _rest(first), taken_back=none)
 
     def planned(self, levels: Sequence[Level]) -> int:
         """How many steps it is in all, as far as is known."""
@@ -89,10 +88,10 @@ class Place:
         self.members = [self.members[row] for row in rows]
         self.taken_back = [self.taken_back[row] for row in rows]
         self.u = self.u[rows]
-        fewer = self.canvases[0].fresh_optimiser() if rows else None
-        if fewer is not None:
-            fewer.load(of_rows(self.optimiser.state(), rows))
-            self.optimiser = fewer
+        if rows:
+            state = of_rows(self.optimiser.state(), rows)
+            self.optimiser = self.canvases[0].fresh_optimiser()
+            self.optimiser.load(state)
 
     def save(self, row: int) -> Checkpoint:
         """All of one painting as plain arrays, as if it had been painted alone."""

@@ -39,6 +39,10 @@ class WeightsFile:
     origin: str
     licence: str
 
+    def for_receipt(self) -> dict[str, str | int]:
+        """What a receipt says of it."""
+        return {"name": self.name, "sha256": self.sha256, "bits": self.bits}
+
     def metadata(self) -> dict[str, str]:
         """What a safetensors file in our form says of itself."""
         return {
@@ -80,6 +84,15 @@ def locate(name: str = BUNDLED, *, home: Path | None = None) -> WeightsFile:
     near = get_close_matches(name, {*names, *(entry.name for entry in CATALOGUE)}, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
     raise WeightsError(f"there are no weights {name!r}; {hint}")
+
+
+def problem(name: str) -> str | None:
+    """Why the weights called `name` cannot be had here, in a sentence; None where they can."""
+    try:
+        locate(name)
+    except WeightsError as error:
+        return str(error)
+    return None
 
 
 def available(home: Path | None = None) -> list[WeightsFile]:

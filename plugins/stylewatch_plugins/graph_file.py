@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stylewatch_painter.recipe import LayerName, Strict
+from stylewatch_painter.recipe import LAYERS, LayerName, Objective, Strict
+from stylewatch_painter.weights import WeightsFile
 from stylewatch_plugins.errors import GraphError
 
 FORM = "stylewatch-graph/1"
@@ -35,6 +36,18 @@ class Plan(Strict):
     pool: Literal["max", "average"]
     pool_edge: Literal["floor", "ceil"]
     precision: Precision = "fp32"
+
+    @classmethod
+    def of(cls, objective: Objective, file: WeightsFile, precision: Precision = "fp32") -> "Plan":
+        """The plan for all that `objective` looks at, in the network of `file`."""
+        return cls(
+            weights=file.sha256,
+            mean=file.mean,
+            layers=tuple(layer for layer in LAYERS if layer in objective.layers),
+            pool=objective.network.pool,
+            pool_edge=objective.network.pool_edge,
+            precision=precision,
+        )
 
     @property
     def stem(self) -> str:

@@ -9,11 +9,10 @@ import torch
 from pydantic import BeforeValidator, Field, PositiveInt, ValidationError
 
 from stylewatch_painter import weights
-from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.forecast import forecast
 from stylewatch_painter.mistakes import mistakes
 from stylewatch_painter.paint import measure, paint
-from stylewatch_painter.recipe import LAYERS, Strict
+from stylewatch_painter.recipe import Strict
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.task import Task
 from stylewatch_plugins import graphs
@@ -105,15 +104,10 @@ class OnnxVgg:
             return "the package onnxruntime is not installed; `pip install onnxruntime` brings it"
         if problem := graphs.problem() or self._provider_problem():
             return problem
-        try:
-            weights.locate(self._options.weights)
-        except WeightsError as error:
-            return str(error)
-        return None
+        return weights.problem(self._options.weights)
 
     def provenance(self, task: Task) -> Provenance:
         """Who paints: ONNX Runtime, its device and providers, and the trained network."""
-        file = weights.locate(self._options.weights)
         device = str(self._device)
         warnings = []
         if self._missing and "providers" in self._options.model_fields_set:
@@ -125,7 +119,7 @@ class OnnxVgg:
             version=self.version,
             device=device,
             precision=self._options.precision,
-            weights={"name": file.name, "sha256": file.sha256, "bits": file.bits},
+            weights=weights.locate(self._options.weights).for_receipt(),
             decided={
                 "device": device,
                 "threads": torch.get_num_threads(),
@@ -196,15 +190,7 @@ class OnnxVgg:
 
         device = self._device
         file = weights.locate(self._options.weights)
-        objective = task.recipe.objective
-        plan = Plan(
-            weights=file.sha256,
-            mean=file.mean,
-            layers=tuple(layer for layer in LAYERS if layer in objective.layers),
-            pool=objective.network.pool,
-            pool_edge=objective.network.pool_edge,
-            precision=precision,
-        )
+        plan = Plan.of(task.recipe.objective, file, precision)
         names = [name for name in self._here if device.type != "cpu" or name not in _ON_GPU]
         providers = [(_ORT_NAMES[name], _provider_options(name, device)) for name in names]
         ready = opened(plan, self._options.weights, device, providers, torch.get_num_threads())

@@ -8,7 +8,6 @@ import torch
 from pydantic import Field, PositiveInt, ValidationError
 
 from stylewatch_painter import weights
-from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.forecast import forecast
 from stylewatch_painter.mistakes import mistakes
 from stylewatch_painter.paint import measure, paint
@@ -67,21 +66,16 @@ class TorchAutograd:
             )
         if self._options.precision == "tf32" and not torch.cuda.is_available():
             return "precision tf32 is for GPUs of NVIDIA, and there is none here: say auto or fp32"
-        try:
-            weights.locate(self._options.weights)
-        except WeightsError as error:
-            return str(error)
-        return None
+        return weights.problem(self._options.weights)
 
     def provenance(self, task: Task) -> Provenance:
         """Who paints: torch, its device, and the trained network."""
-        file = weights.locate(self._options.weights)
         return Provenance(
             name=self.name,
             version=self.version,
             device=str(self._device),
             precision=self._precision,
-            weights={"name": file.name, "sha256": file.sha256, "bits": file.bits},
+            weights=weights.locate(self._options.weights).for_receipt(),
             decided={
                 "device": str(self._device),
                 "threads": torch.get_num_threads(),

@@ -80,8 +80,7 @@ def networks(made: Task, threads: int) -> dict[str, FeatureMaps]:
     chain = layers_up_to(objective.layers)
     mean, arrays = weights_read.load(file, chain)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    layers = tuple(layer for layer in chain if layer in objective.layers)
-    plan = Plan(weights=file.sha256, mean=mean, layers=layers, pool="average", pool_edge="ceil")
+    plan = Plan.of(objective, file)
     with graphs.ready(plan, "bundled") as pair:
         onnx = OrtVgg19(pair, plan, CPU, [("CPUExecutionProvider", {})], threads)
     return {"eager": Eager(tensors, mean), "torch": Vgg19(tensors, mean), "onnx": onnx}

@@ -21,7 +21,7 @@ from stylewatch_painter import recipe_book, weights, weights_read
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.feature_maps import Mean
 from stylewatch_painter.optimise import optimiser
-from stylewatch_painter.recipe import LAYERS, LayerName, Network
+from stylewatch_painter.recipe import LayerName, Network
 from stylewatch_painter.resize import resize
 from stylewatch_painter.stage import Pixels
 from stylewatch_painter.target import Target
@@ -87,14 +87,7 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
     )
     task = Task(recipe, _grained(width, height, 0), (Style(_grained(height, width, 1)),))
     file = weights.locate()
-    objective = recipe.objective
-    plan = Plan(
-        weights=file.sha256,
-        mean=file.mean,
-        layers=tuple(layer for layer in LAYERS if layer in objective.layers),
-        pool=objective.network.pool,
-        pool_edge=objective.network.pool_edge,
-    )
+    plan = Plan.of(recipe.objective, file)
     _, arrays = weights_read.load(file, layers_up_to(plan.layers))
     vgg = Vgg19({name: torch.from_numpy(one) for name, one in arrays.items()}, file.mean)
     with graphs.ready(plan, "bundled") as pair:
