@@ -14,6 +14,7 @@ import typer
 from stylewatch_daemon.cli import alerts, control, jobs, lists, service, settings, weights
 from stylewatch_daemon.cli.doctor import doctor
 from stylewatch_daemon.cli.exits import BY_SIGNAL, INTERRUPTED, USAGE, code_of, sentence_of
+from stylewatch_daemon.cli.leave import leave
 from stylewatch_daemon.cli.prune import prune
 from stylewatch_daemon.cli.render import render
 from stylewatch_daemon.cli.retry import retry
@@ -81,7 +82,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # and not ignored, as under nohup
             signal.signal(number, _terminate)
-    sys.exit(call(sys.argv[1:]))
+    leave(call(sys.argv[1:]))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
