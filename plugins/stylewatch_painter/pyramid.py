@@ -48,18 +48,19 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
 def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Level, ...]:
     """The sizes a painting of size `final` passes through, the final one last.
 
-    Passes that are too small to be worth it (`smallest`), or so small that a feature map
-    would vanish, of the painting or of one of the `styles` (sizes beside `final`), are left out.
+    Passes that are too small to be worth it are painted at `smallest`, all of them as one. Those
+    so small that a feature map would vanish, of the painting or of one of the `styles` (sizes
+    beside `final`), are left out, and so are those that would be no smaller than the end.
     """
     narrowest = min(side for size in (final, *styles) for side in size)
-    schedule = recipe.schedule
-    objective = recipe.objective
-    passes = [
-        Level(size, one.scale, one.steps)
-        for one in schedule.passes
-        if max(size := times(final, one.scale)) >= schedule.smallest
-        and round(narrowest * one.scale) >= least_side(objective.network, objective.layers)
-    ]
+    objective, schedule = recipe.objective, recipe.schedule
+    shortest = least_side(objective.network, objective.layers)
+    steps: dict[float, int] = {}
+    for one in schedule.passes:
+        scale = max(one.scale, schedule.smallest / max(final))
+        if scale < 1 and round(narrowest * scale) >= shortest:
+            steps[scale] = steps.get(scale, 0) + one.steps
+    passes = (Level(times(final, scale), scale, count) for scale, count in steps.items())
     return (*passes, Level(final, 1.0, schedule.steps))
 
 

@@ -192,7 +192,7 @@ class Schedule(Strict):
     noise_scale: Positive = 1.0
     passes: tuple[Pass, ...] = ()
     smallest: PositiveInt = 1
-    """Passes whose long side would be under this many pixels are left out."""
+    """Passes whose long side would be under this many pixels are painted at it instead."""
     keep_detail: Share = 0.0
     """On enlarging, the share of the content's own detail that comes back; true: all of it."""
     keep_range: bool = False
