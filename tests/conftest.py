@@ -14,6 +14,7 @@ collect_ignore = ["example_backend"]  # a package of its own, with its own tests
 
 pytest.register_assert_rewrite(
     "stylewatch_plugins.testing",
+    "stylewatch_plugins.testing_many",
     "stylewatch_plugins.testing_masks",
     "stylewatch_plugins.testing_stops",
     "stylewatch_plugins.testing_tasks",

@@ -23,6 +23,7 @@ from stylewatch_painter.stage import Stage
 from stylewatch_painter.task import Style
 from stylewatch_plugins.capabilities import capabilities, misfit
 from stylewatch_plugins.contract import Backend, BackendOptionError, Device, Provenance
+from stylewatch_plugins.testing_many import Many
 from stylewatch_plugins.testing_masks import Masks
 from stylewatch_plugins.testing_stops import Interruptions
 from stylewatch_plugins.testing_tasks import (
@@ -35,7 +36,7 @@ from stylewatch_plugins.testing_tasks import (
 )
 
 
-class BackendConformance(Interruptions, Masks):
+class BackendConformance(Interruptions, Many, Masks):
     """What every backend promises; see also what it inherits."""
 
     def test_it_has_the_shape_of_a_backend(self, backend: Backend) -> None:
