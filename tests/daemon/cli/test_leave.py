@@ -46,3 +46,8 @@ def test_a_thread_that_still_works_is_waited_for() -> None:
         "leave(0)"
     )
     assert "worked" in done.stdout
+
+
+def test_a_profiler_gets_to_write() -> None:
+    done = left("sys.modules['torch'] = 1; sys.setprofile(lambda *_: None); leave(0)")
+    assert "taken apart" in done.stdout
