@@ -49,5 +49,5 @@ def test_a_thread_that_still_works_is_waited_for() -> None:
 
 
 def test_a_profiler_gets_to_write() -> None:
-    done = left("sys.modules['torch'] = 1; sys.setprofile(lambda *_: None); leave(0)")
+    done = left("sys.modules['torch'] = 1; sys.setprofile(eval('lambda *_: None', {})); leave(0)")
     assert "taken apart" in done.stdout
