@@ -50,7 +50,7 @@ def need(
         pixels = int(min(max_pixels, most_pixels(schedule)))
     else:
         pixels = min(max_pixels, math.prod(pyramid.final_size(schedule, content)))
-    steps = schedule.steps + sum(one.steps for one in schedule.passes)
+    steps = schedule.most_steps
     pictures = steps // schedule.save_every + 2
     painted = pictures * (pixels * _COLOURS + SLACK) + steps * _ROW
     checkpoint = pixels * _COLOURS * _FLOAT * _vectors(schedule) + steps * _ROW + SLACK
@@ -73,13 +73,13 @@ def most_pixels(schedule: Schedule) -> float:
 
 def _vectors(schedule: Schedule) -> int:
     """Arrays of the picture's size in a checkpoint: the picture, and what the optimiser knows."""
-    steps = max(schedule.steps, *(one.steps for one in schedule.passes), 0)
+    averaged = 1 if schedule.average else 0
     match schedule.optimiser:
         case Lbfgs(history=history):
-            return 2 * min(history, steps) + 3
+            return 2 * min(history, schedule.most_steps) + 3 + averaged
         case Sgd():
-            return 1
-    return 3
+            return 1 + averaged
+    return 3 + averaged
 
 
 def check_job(job: Job, place: str | None, settings: JobSettings, service: ServiceSettings) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from stylewatch_painter import recipe
 from stylewatch_painter.canvas import Canvas, check_pictures
 from stylewatch_painter.feature_maps import FeatureMaps
+from stylewatch_painter.padded import border
 from stylewatch_painter.pyramid import Level, least_side, pools_before
 from stylewatch_painter.recipe import LayerName
 from stylewatch_painter.target import Target
@@ -23,6 +24,7 @@ _PER_SEARCH = 1.03  # evaluations of a step that searches along its line, by tho
 _FIRST_SEARCH = 20  # more of them at each size, where nothing says how far the first step goes
 _FLOAT = 4  # bytes
 _FLAG = 1  # byte: whether a value is above zero
+_AVERAGED = 3 * 3 * _FLOAT  # bytes for each pixel: an average of pictures, and that made ready
 _INDEX = 8  # bytes: where a max pool found its value
 
 
@@ -46,9 +48,14 @@ def forecast(
     target = Target([canvas], network, trial)
     u = canvas.start(trial.size)
     target(u)  # the first one also sets up the machinery
-    per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / _area(trial)
+    network_settings = task.recipe.objective.network
+    seen = _seen(trial, network_settings)
+    per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / seen
     optimiser = task.recipe.schedule.optimiser
-    work = sum(_area(level) * (evaluations(optimiser, level.steps) + 1) for level in levels)
+    work = sum(
+        _seen(level, network_settings) * (evaluations(optimiser, level.steps) + 1)
+        for level in levels
+    )
     return Forecast(levels, per_pixel * work, _memory(task, levels[-1], _value_bytes(network)))
 
 
@@ -82,6 +89,12 @@ def _area(level: Level) -> int:
     return level.size[0] * level.size[1]
 
 
+def _seen(level: Level, network: recipe.Network) -> int:
+    """Pixels that the network sees: those of the picture, and of the border around it."""
+    width, height = level.size
+    return (width + 2 * border(network)) * (height + 2 * border(network))
+
+
 def _value_bytes(network: FeatureMaps) -> int:
     """Bytes of a value in a feature map."""
     return 2 if isinstance(network, Vgg19) and network.precision == "bf16" else _FLOAT
@@ -90,9 +103,12 @@ def _value_bytes(network: FeatureMaps) -> int:
 def _memory(task: Task, final: Level, value: int) -> int:
     """Bytes at the peak: what the process holds already, the maps, and the optimiser's vectors."""
     schedule = task.recipe.schedule
-    steps = max(schedule.steps, *(one.steps for one in schedule.passes), 0)
-    per_pixel = map_bytes(task.recipe.objective, value) + optimiser_bytes(schedule.optimiser, steps)
-    return _held() + _area(final) * per_pixel
+    objective = task.recipe.objective
+    steps = max(schedule.steps, *(one.steps for one in schedule.passes), schedule.first_steps or 0)
+    averaged = _AVERAGED if schedule.average else 0
+    vectors = optimiser_bytes(schedule.optimiser, steps) + averaged
+    maps = _seen(final, objective.network) * map_bytes(objective, value)
+    return _held() + maps + _area(final) * vectors
 
 
 def map_bytes(objective: recipe.Objective, value: int = _FLOAT) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.feature_maps import FeatureMaps
 from stylewatch_painter.looks import Grams, Looks
-from stylewatch_painter.losses import gram, maps
+from stylewatch_painter.losses import gram, maps, style_target
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.recipe import LayerName
 from stylewatch_painter.recipe import Style as StyleLosses
@@ -65,12 +65,16 @@ class _Looking:
                 grams = {layer: one / asked**2 for layer, one in grams.items()}
             targets.append((style.name, style.weight / whole, grams))
         if wanted.several == "losses" or len(targets) == 1:
-            return tuple(targets)
+            return tuple((name, share, self._targets(grams)) for name, share, grams in targets)
         blended = {
             layer: sum((share * grams[layer] for _, share, grams in targets), torch.tensor(0.0))
             for layer in wanted.layers
         }
-        return (("blend", 1.0, blended),)
+        return (("blend", 1.0, self._targets(blended)),)
+
+    def _targets(self, grams: Grams) -> Grams:
+        style = self.canvas.task.recipe.objective.style
+        return {layer: style_target(a, style) for layer, a in grams.items()} if style else grams
 
     def _look(self, style: Style, wanted: StyleLosses) -> Grams:
         """A of each layer, as the network sees `style` at this size; worked out only once."""

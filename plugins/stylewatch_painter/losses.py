@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylewatch_painter import wasserstein
+from stylewatch_painter.padded import bordered
 from stylewatch_painter.recipe import Content, Style, TotalVariation
 
 _BLOCK = 256  # positions: their products are summed and rounded to few bits, all else in float32
@@ -33,7 +35,10 @@ def maps(features: Tensor) -> Tensor:
 
 
 def gram(F: Tensor, style: Style) -> Tensor:
-    """G = F F^T (B, N, N), equation 3, in float32; over M (`mean`) or over N M (`mean_maps`)."""
+    """G = F F^T (B, N, N), equation 3, in float32; over M (`mean`) or over N M (`mean_maps`).
+
+    `moments`: over M, with the means of F beside it, (B, N + 1, N + 1); see `wasserstein`.
+    """
     N, M = F.shape[-2:]
     G: Tensor = _Gram.apply(F)
     match style.gram:
@@ -43,6 +48,8 @@ def gram(F: Tensor, style: Style) -> Tensor:
             return G / M
         case "mean_maps":
             return G / (N * M)
+        case "moments":
+            return wasserstein.moments(G / M, F.sum(-1, dtype=torch.float32) / M)
 
 
 class _Gram(torch.autograd.Function):
@@ -104,6 +111,11 @@ def content_value(F: Tensor, P: Tensor, content: Content) -> Tensor:
             return square / _energy(P)
 
 
+def style_target(A: Tensor, style: Style) -> Tensor:
+    """What `style_value` takes as A; worked out of `gram`, once."""
+    return wasserstein.target(A) if style.loss == "wasserstein" else A
+
+
 @dataclass(frozen=True)
 class Extent:
     """What a style value is divided by, where its formula asks: N, M, and the picture's pixels."""
@@ -118,9 +130,12 @@ def style_value(G: Tensor, A: Tensor, extent: Extent, style: Style) -> Tensor:
 
     `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2), S
     the pixels of the picture. `mean`: over all N^2 entries. `relative`: sum (G - A)^2 / sum A^2,
-    so that every layer and every style picture counts alike.
+    so that every layer and every style picture counts alike. `wasserstein`: W2^2 / N between
+    normal distributions of the means and covariances that G and A hold.
     """
     N, M = extent.N, extent.M
+    if style.loss == "wasserstein":
+        return wasserstein.squared_distance(G, A) / N
     square = (G - A).square().sum((-2, -1))
     match style.loss:
         case "paper":
@@ -137,8 +152,12 @@ def tv_value(x: Tensor, tv: TotalVariation) -> Tensor:
     """How rough each picture x (B, 3, height, width) is, by differences down (a) and right (b).
 
     `power`: sum (a^2 + b^2)^1.25, over all but the last row and column. `absolute`: half of
-    mean |a| + mean |b|. `squared`: 1/2 sum (a^2 + b^2), over all but the last row and column.
+    mean |a| + mean |b|, the anisotropic form. `isotropic`: mean (a^2 + b^2)^1/2, over all but the
+    last row and column (Rudin, Osher, Fatemi 1992). `squared`: 1/2 sum (a^2 + b^2), over the same.
+    `nine_point`: the mean squared slope by eight neighbours, as crowsonkb's program has it.
     """
+    if tv.loss == "nine_point":
+        return _nine_point(x)
     down = x[:, :, 1:, :] - x[:, :, :-1, :]
     right = x[:, :, :, 1:] - x[:, :, :, :-1]
     if tv.loss == "absolute":
@@ -147,7 +166,25 @@ def tv_value(x: Tensor, tv: TotalVariation) -> Tensor:
     if tv.loss == "power":
         # the slope of s^1.25 at s = 0 is 0, and so autograd finds it
         return squares.pow(1.25).sum((-3, -2, -1))
+    if tv.loss == "isotropic":
+        # where nothing differs there is a corner, and no slope is as good as any
+        rough = squares > 0
+        return _mean(torch.where(rough, squares, 1.0).sqrt() * rough)
     return squares.sum((-3, -2, -1)) / 2
+
+
+def _nine_point(x: Tensor) -> Tensor:
+    """2/3 of the mean squared differences down and right, and 1/6 of those along both diagonals.
+
+    The picture's rims are repeated by a pixel.
+    """
+    x = bordered(x, 1, "replicate")
+    inside, after = slice(1, -1), slice(2, None)
+    here = x[..., inside, inside]
+    straight = (x[..., inside, after] - here).square() + (x[..., after, inside] - here).square()
+    falling = (x[..., 1:, 1:] - x[..., :-1, :-1]).square()
+    rising = (x[..., 1:, :-1] - x[..., :-1, 1:]).square()
+    return _mean(straight) * 2 / 3 + _mean(falling + rising) / 6
 
 
 def _mean(differences: Tensor) -> Tensor:

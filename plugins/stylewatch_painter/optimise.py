@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from stylewatch_painter import recipe
 from stylewatch_painter.evaluation import Bounds, Evaluate, Evaluation
@@ -127,6 +128,22 @@ class Sgd:
 def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
     """What the `state` of an optimiser says of some of its pictures."""
     return {name: one[rows] if one.ndim else one for name, one in state.items()}
+
+
+def enlarged(state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+    """The `state` of Adam for pictures of another `size`, (width, height) in pixels.
+
+    The first moments by a bicubic filter; the second, which no filter may take below 0, by a
+    bilinear one. On the CPU, so that every device goes on from the same.
+    """
+    other = (size[1], size[0])
+    filters = {"m": "bicubic", "v": "bilinear"}
+    return {
+        name: functional.interpolate(one.cpu(), other, mode=filters[name]).to(one.device)
+        if name in filters
+        else one
+        for name, one in state.items()
+    }
 
 
 def optimiser(

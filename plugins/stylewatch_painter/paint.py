@@ -92,9 +92,9 @@ def _at_one_size(
     target = Target(place.canvases, network, levels[place.level], looks)
     step = recorded(place.optimiser, place.u, target, place.left(levels))
     while place.left(levels):
-        before = place.u.clone()
+        before = place.shown().clone()
         seen = step()
-        place.step += 1
+        place.count()
         place.settle(seen.objective, levels)
         asked = [wishes[member]() for member in place.members]
         teller.note(seen.terms)

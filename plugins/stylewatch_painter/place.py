@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylewatch_painter.average import Average
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.errors import CheckpointError
-from stylewatch_painter.optimise import Optimiser, of_rows
+from stylewatch_painter.optimise import Optimiser, enlarged, of_rows
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.rest import Rest
 from stylewatch_painter.stage import Checkpoint
@@ -39,6 +40,21 @@ class Place:
     seconds: float = 0.0
     taken_back: list[int] = field(kw_only=True)
     """Of each painting, at the sizes before this one."""
+    average: Average | None = field(init=False)
+    """Of the pictures at this size, where the schedule wants that shown."""
+
+    def __post_init__(self) -> None:
+        self.average = self._fresh_average()
+
+    def shown(self) -> Tensor:
+        """The pictures (B, 3, height, width) as people are to see them."""
+        return self.u if self.average is None else self.average.picture()
+
+    def count(self) -> None:
+        """A step was made."""
+        self.step += 1
+        if self.average is not None:
+            self.average.note(self.u)
 
     @classmethod
     def start(cls, canvases: Sequence[Canvas], levels: Sequence[Level]) -> "Place":
@@ -73,13 +89,20 @@ class Place:
             self.skipped += self.left(levels)
 
     def climb(self, levels: Sequence[Level]) -> None:
-        """Go on at the next size, with an optimiser that knows nothing of this one."""
+        """Go on at the next size from what is shown of this one.
+
+        The optimiser knows nothing of this size, unless the schedule wants that carried along.
+        """
         self.level += 1
         self.taken_back = self.all_taken_back()
         size = levels[self.level].size
-        each = zip(self.canvases, torch.split(self.u, 1), strict=True)
+        each = zip(self.canvases, torch.split(self.shown(), 1), strict=True)
         self.u = torch.cat([canvas.enlarged(u, size) for canvas, u in each])
+        self.average = self._fresh_average()
+        known = self.optimiser.state()
         self.optimiser = self.canvases[0].fresh_optimiser()
+        if self.canvases[0].task.recipe.schedule.carry:
+            self.optimiser.load(enlarged(known, size))
         self.rest = _rest(self.canvases[0])
 
     def keep(self, rows: list[int]) -> None:
@@ -88,6 +111,8 @@ class Place:
         self.members = [self.members[row] for row in rows]
         self.taken_back = [self.taken_back[row] for row in rows]
         self.u = self.u[rows]
+        if self.average is not None:
+            self.average.keep(rows)
         if rows:
             state = of_rows(self.optimiser.state(), rows)
             self.optimiser = self.canvases[0].fresh_optimiser()
@@ -105,12 +130,19 @@ class Place:
             "seconds": np.array(self.seconds),
         }
         arrays |= {f"rest.{name}": array for name, array in self.rest.state().items()}
+        if self.average is not None:
+            parts = self.average.state(row).items()
+            arrays |= {f"average.{name}": part.cpu().numpy() for name, part in parts}
         alone = len(self.members) == 1
         state = self.optimiser.state()
         for name, tensor in (state if alone else of_rows(state, [row])).items():
             arrays[f"optimiser.{name}"] = array = tensor.cpu().numpy()
             array.flags.writeable = False  # no copy: it may be what the optimiser still works with
         return arrays
+
+    def _fresh_average(self) -> Average | None:
+        decay = self.canvases[0].task.recipe.schedule.average
+        return Average.of(self.u, decay) if decay else None
 
     @classmethod
     def load(cls, canvas: Canvas) -> "Place":
@@ -133,7 +165,7 @@ class Place:
         tensors = {
             name: torch.from_numpy(array.copy()).to(canvas.device)
             for name, array in saved.items()
-            if name == "u" or name.startswith("optimiser.")
+            if name == "u" or name.startswith(("optimiser.", "average."))
         }
         place = cls(
             [canvas],
@@ -147,12 +179,19 @@ class Place:
             seconds=float(saved["seconds"]),
             taken_back=[int(saved["taken_back"])],
         )
-        place.optimiser.load({name.partition(".")[2]: one for name, one in tensors.items()})
+        place.optimiser.load(_part("optimiser", tensors))
+        if place.average is not None:
+            place.average.load(_part("average", tensors))
         place.rest.load(
             {n.partition(".")[2]: one for n, one in saved.items() if n.startswith("rest.")},
             canvas.device,
         )
         return place
+
+
+def _part(of: str, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What was saved of one part, by the part's own names."""
+    return {name.partition(".")[2]: one for name, one in saved.items() if name.startswith(f"{of}.")}
 
 
 def _rest(canvas: Canvas) -> Rest:

@@ -60,6 +60,8 @@ def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Le
         scale = max(one.scale, schedule.smallest / max(final))
         if scale < 1 and round(narrowest * scale) >= shortest:
             steps[scale] = steps.get(scale, 0) + one.steps
+    if steps and schedule.first_steps is not None:
+        steps[next(iter(steps))] = schedule.first_steps
     passes = (Level(times(final, scale), scale, count) for scale, count in steps.items())
     return (*passes, Level(final, 1.0, schedule.steps))
 

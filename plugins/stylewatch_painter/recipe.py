@@ -76,6 +76,8 @@ class Network(Strict):
     pool_edge: Literal["floor", "ceil"] = "floor"
     pixel_range: Positive = 255.0
     """What white becomes before the mean is subtracted: 255, or 256 as neural-style has it."""
+    padding: Literal["zeros", "reflect", "replicate"] = "zeros"
+    """What the network sees beyond the picture's rims; see `padded`."""
 
 
 class Content(Strict):
@@ -88,17 +90,26 @@ class Content(Strict):
 class Style(Strict):
     """The style loss; see `losses.style_value` for the formulas."""
 
-    gram: Literal["sum", "mean", "mean_maps"]
-    loss: Literal["paper", "keras", "mean", "relative"]
+    gram: Literal["sum", "mean", "mean_maps", "moments"]
+    loss: Literal["paper", "keras", "mean", "relative", "wasserstein"]
     layers: Weights
     several: Literal["losses", "grams"] = "losses"
     """Several styles: add their losses, or blend their Gram matrices into one target."""
+
+    @model_validator(mode="after")
+    def _moments_for_wasserstein(self) -> Self:
+        if (self.gram == "moments") != (self.loss == "wasserstein"):
+            raise ValueError(
+                "gram: moments and loss: wasserstein go together: the distance is between means "
+                "and covariances, and no other loss is"
+            )
+        return self
 
 
 class TotalVariation(Strict):
     """Smoothness; see `losses.tv_value` for the formulas."""
 
-    loss: Literal["power", "absolute", "squared"]
+    loss: Literal["power", "absolute", "isotropic", "squared", "nine_point"] = "isotropic"
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     gradient_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Set: the term moves the picture with this weight and is no part of the total."""
@@ -193,6 +204,13 @@ class Schedule(Strict):
     passes: tuple[Pass, ...] = ()
     smallest: PositiveInt = 1
     """Passes whose long side would be under this many pixels are painted at it instead."""
+    first_steps: PositiveInt | None = None
+    """Steps at the smallest of the passes that are painted, in place of its own."""
+    carry: bool = False
+    """On enlarging, the optimiser goes on with what it knows, enlarged; for Adam only."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """What is shown is the average of the pictures so far at this size, each older one counting
+    this much of the next; 0: the last alone."""
     keep_detail: Share = 0.0
     """On enlarging, the share of the content's own detail that comes back; true: all of it."""
     keep_range: bool = False
@@ -204,6 +222,20 @@ class Schedule(Strict):
     tolerance: Positive = 0.001
     """Nothing moves where ten steps take less than this share from the objective."""
     save_every: PositiveInt = 50
+
+    @property
+    def most_steps(self) -> int:
+        """The most steps that there can be, over all sizes."""
+        return self.steps + sum(one.steps for one in self.passes) + (self.first_steps or 0)
+
+    @model_validator(mode="after")
+    def _what_can_be_carried(self) -> Self:
+        if self.carry and self.optimiser.kind != "adam":
+            raise ValueError(
+                f"carry takes Adam's moments to the next size, and {self.optimiser.kind} has "
+                "nothing that fits another size: say carry=false, or optimiser.kind=adam"
+            )
+        return self
 
 
 GEOMETRY = frozenset(

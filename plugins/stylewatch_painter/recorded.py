@@ -22,7 +22,7 @@ def recorded(
 
     At small sizes a GPU is done with a kernel sooner than Python asks for the next.
     """
-    if u.is_cuda and times >= _WORTH:
+    if u.is_cuda and times >= _WORTH and target.can_be_recorded:
         return _Recording(optimiser, u, target)
     return lambda: optimiser.step(u, target)
 

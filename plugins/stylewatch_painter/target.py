@@ -13,6 +13,7 @@ from stylewatch_painter.held import held_to
 from stylewatch_painter.labels import Label, as_losses, label_terms
 from stylewatch_painter.looks import Looks
 from stylewatch_painter.losses import Extent, content_value, gram, maps, style_value, tv_value
+from stylewatch_painter.padded import padded
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.recipe import LayerName
 from stylewatch_painter.stage import Losses
@@ -51,6 +52,7 @@ class Target:
     _labels: list[tuple[Label, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.network = padded(self.network)
         each = [held_to(one, self.network.exact, self.level, self.looks) for one in self.canvases]
         self._contents = {
             layer: torch.cat([one.contents[layer] for one in each]) for layer in each[0].contents
@@ -82,6 +84,12 @@ class Target:
     def exactly(self, u: Tensor) -> Tensor:
         """The terms (B, K) at u, in float32 all the way."""
         return self._terms(u, self.network.exact)
+
+    @property
+    def can_be_recorded(self) -> bool:
+        """Whether a GPU can do it all by itself: eigenvalues are worked out with the CPU's help."""
+        style = self.canvases[0].task.recipe.objective.style
+        return style is None or style.loss != "wasserstein"
 
     def losses(self, terms: Tensor) -> list[Losses]:
         """The terms (B, K) as a record for each picture: what each is of, and their sum."""

@@ -61,13 +61,14 @@ class Teller:
     ) -> Generator[tuple[int, Made], None, set[int]]:
         """Tell of all that is untold; returns the rows of paintings that have ended.
 
-        `before` are the pictures before the last step, `asked` is what is wanted after it.
+        `before` are the pictures as shown before the last step, `asked` is what is wanted after it.
         """
         place = self._place
         shown = [self._stage_is_due or wish is Wish.FINISH for wish in asked]
-        if any(shown) and target.network.exact is not target.network:
+        if any(shown) and (place.average is not None or target.network.exact is not target.network):
             exact = target.exactly(before)  # no number where the last step is being taken back
-            self._untold[-1] = torch.where(exact.isfinite(), exact, self._untold[-1])
+            of_shown = torch.tensor(shown, device=exact.device).unsqueeze(1) & exact.isfinite()
+            self._untold[-1] = torch.where(of_shown, exact, self._untold[-1])
         told = [target.losses(terms) for terms in torch.stack(self._untold).cpu()]
         sound: list[bool] = torch.isfinite(place.u).flatten(1).all(1).tolist()
         self._back = place.all_taken_back()
@@ -118,7 +119,7 @@ class Teller:
         if not shown:
             return Step(*about, checkpoint=kept, taken_back=self._back[row])
         canvas = place.canvases[row]
-        picture = canvas.pixels(canvas.enlarged(place.u[row : row + 1], canvas.final))
+        picture = canvas.pixels(canvas.enlarged(place.shown()[row : row + 1], canvas.final))
         back = self._back[row]
         return Stage(*about, picture=picture, checkpoint=kept, taken_back=back)
 

@@ -39,6 +39,13 @@ def test_no_painting_is_reckoned_larger_than_any_may_be() -> None:
     assert wanted[0] == wanted[1]
 
 
+def test_an_average_is_kept_in_the_checkpoint_and_reckoned_with() -> None:
+    """As many floats as the picture has, in each of the two that may lie there."""
+    plain, averaged = (space.need(recipe(size="64x64", average=a), MOST) for a in (0.0, 0.9))
+    assert averaged.state - plain.state == 2 * 64 * 64 * 3 * 4
+    assert averaged.outbox == plain.outbox
+
+
 @pytest.mark.parametrize(
     ("optimiser", "steps"),
     [({"kind": "adam"}, 3), ({"kind": "sgd", "rate": 1e-9}, 3),

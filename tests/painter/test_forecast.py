@@ -99,6 +99,19 @@ def test_memory_is_what_the_process_holds_and_the_bytes_of_every_pixel(
     assert forecast(task, small.network()).memory == 1000 + 21 * 18 * each
 
 
+def test_borders_and_averages_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 pixels on each side are seen, and not kept; an average is kept, and made ready once."""
+    monkeypatch.setattr(module, "_held", lambda: 1000)
+    plain, bordered = painting(), painting({"objective.network.padding": "reflect"})
+    more = forecast(bordered, small.network()).memory - forecast(plain, small.network()).memory
+    assert more == (85 * 82 - 21 * 18) * map_bytes(plain.recipe.objective)
+    averaged = forecast(painting({"average": 0.9}), small.network()).memory
+    assert averaged - forecast(plain, small.network()).memory == 21 * 18 * 3 * 3 * 4
+    seen = forecast(bordered, small.network(), clock=every(2.0))
+    per_pixel = 2.0 / (85 * 82)
+    assert seen.seconds == pytest.approx(per_pixel * (74 * 73 * (3 + 1) + 85 * 82 * (4 + 1)))
+
+
 def test_what_a_process_holds_is_told_in_bytes() -> None:
     """With torch in it, more than 50 MB; and less than this machine has, surely."""
     assert 50 * 2**20 < module._held() < 2**40

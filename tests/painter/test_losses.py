@@ -9,13 +9,24 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylewatch_painter.losses import Extent, content_value, gram, maps, style_value, tv_value
+from stylewatch_painter.losses import (
+    Extent,
+    content_value,
+    gram,
+    maps,
+    style_target,
+    style_value,
+    tv_value,
+)
 from stylewatch_painter.recipe import Content, Style, TotalVariation
 
 # two maps of three positions; 1 x 4 - 2 x 1 + 3 x 3 = 11, so that F F^T = [[14, 11], [11, 26]]
 F = torch.tensor([[1.0, 2.0, 3.0], [4.0, -1.0, 3.0]])
 P = torch.tensor([[1.0, 0.0, 3.0], [0.0, 0.0, 2.0]])  # F - P: 2, 4, -1, 1; squares add up to 22
 A = torch.tensor([[10.0, 11.0], [11.0, 20.0]])  # G - A: 4, 0, 0, 6; squares add up to 52
+
+
+TV_LOSSES = get_args(TotalVariation.model_fields["loss"].annotation)
 
 
 def content(loss: str) -> Content:
@@ -49,6 +60,24 @@ def test_a_gram_matrix_is_divided_as_asked(kind: str, divided: int) -> None:
     """By nothing, by M = 3, by N M = 6."""
     wanted = torch.tensor([[14.0, 11.0], [11.0, 26.0]]) / divided
     torch.testing.assert_close(gram(F, style("paper", kind)), wanted)
+
+
+def test_moments_are_a_gram_matrix_with_the_means_beside_it() -> None:
+    """Over M = 3; the means are 6 / 3 and 6 / 3, that of a constant is 1."""
+    wanted = torch.tensor([[14.0, 11.0, 6.0], [11.0, 26.0, 6.0], [6.0, 6.0, 3.0]]) / 3
+    torch.testing.assert_close(gram(F[None], style("wasserstein", "moments"))[0], wanted)
+
+
+def test_the_wasserstein_loss_of_one_map_is_that_of_two_bells() -> None:
+    """(mean - mean')^2 + (deviation - deviation')^2; 1, 2, 3 beside 2, 6, 10: sqrt(2/3) a unit."""
+    kind = style("wasserstein", "moments")
+    here, there = (gram(torch.tensor([[row]]), kind) for row in ([1.0, 2.0, 3.0], [2.0, 6.0, 10.0]))
+    value = style_value(here, style_target(there, kind), Extent(1, 3, 12), kind)
+    assert value.item() == pytest.approx((6 - 2) ** 2 + (3 * (2 / 3) ** 0.5) ** 2, rel=1e-3)
+
+
+def test_other_losses_take_the_gram_matrix_as_it_is() -> None:
+    assert style_target(A, style("paper")) is A
 
 
 @pytest.mark.parametrize(
@@ -117,6 +146,11 @@ X = torch.tensor([[0.0, 1.0, 4.0], [2.0, 2.0, 4.0], [2.0, 4.0, 9.0]]).view(1, 1,
         ("squared", (5 + 10 + 0 + 8) / 2),
         # over all of them: down (2 + 1 + 0 + 0 + 2 + 5) / 6, right (1 + 3 + 0 + 2 + 2 + 5) / 6
         ("absolute", (10 / 6 + 13 / 6) / 2),
+        ("isotropic", (5**0.5 + 10**0.5 + 0 + 8**0.5) / 4),
+        # rims repeated, down 4 + 1 + 4 + 25 = 34, right 1 + 9 + 4 + 4 + 25 = 43 over 9 pixels;
+        # falling 0 1 9 0, 4 4 9 0, 0 4 49 25, 0 4 25 0 and rising 0 1 9 0, 4 1 4 0, 0 0 0 25,
+        # 0 4 25 0 over 16
+        ("nine_point", 2 / 3 * (34 + 43) / 9 + 1 / 6 * (134 + 73) / 16),
     ],
 )
 def test_smoothness_is_valued_by_each_formula(loss: str, wanted: float) -> None:
@@ -124,9 +158,11 @@ def test_smoothness_is_valued_by_each_formula(loss: str, wanted: float) -> None:
 
 
 def test_smoothness_adds_up_over_channels() -> None:
-    """But the mean of absolute differences stays what it is."""
+    """But a mean of differences stays what it is."""
     three = X.expand(1, 3, 3, 3)
-    for loss, times in (("power", 3), ("squared", 3), ("absolute", 1)):
+    sums = {"power": 3, "squared": 3}
+    for loss in TV_LOSSES:
+        times = sums.get(loss, 1)
         once = tv_value(X, smoothness(loss)).item()
         assert tv_value(three, smoothness(loss)).item() == pytest.approx(times * once)
 
@@ -138,7 +174,29 @@ def test_the_slope_of_smoothness_is_that_of_neural_style() -> None:
     assert slope(tv_value(u, smoothness("squared")), u) == wanted
 
 
-@pytest.mark.parametrize("loss", get_args(TotalVariation.model_fields["loss"].annotation))
+@pytest.mark.parametrize("loss", TV_LOSSES)
+def test_the_slope_of_smoothness_is_that_of_its_value(loss: str) -> None:
+    """By central differences, in float64."""
+    draw = torch.Generator().manual_seed(3)
+    x = 9 * torch.rand(2, 3, 4, 5, generator=draw, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda u: tv_value(u, smoothness(loss)), x.requires_grad_(), raise_exception=True
+    )
+
+
+def test_the_isotropic_form_sees_no_directions() -> None:
+    """A slope of 5 levels a pixel, down or aslant, is as rough; the anisotropic form differs."""
+    steps = torch.arange(6.0, dtype=torch.float64)
+    straight, aslant = (
+        (a * steps[:, None] + b * steps).view(1, 1, 6, 6) for a, b in ((5, 0), (3, 4))
+    )
+    rough = {loss: [tv_value(x, smoothness(loss)).item() for x in (straight, aslant)]
+             for loss in ("isotropic", "absolute")}  # fmt: skip
+    assert rough["isotropic"] == pytest.approx([5, 5])
+    assert rough["absolute"] == pytest.approx([2.5, 3.5])
+
+
+@pytest.mark.parametrize("loss", TV_LOSSES)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1)])
 def test_a_picture_too_narrow_for_differences_is_smooth(loss: str, shape: tuple[int, int]) -> None:
     """A flat one has no roughness, no slope, and nothing that is no number."""
@@ -151,7 +209,7 @@ def test_a_picture_too_narrow_for_differences_is_smooth(loss: str, shape: tuple[
 
 def test_a_flat_picture_has_a_finite_slope_by_every_formula() -> None:
     """Powers and absolute values have corners there."""
-    for loss in ("power", "absolute", "squared"):
+    for loss in TV_LOSSES:
         u = torch.ones(1, 3, 4, 5, requires_grad=True)
         (found,) = torch.autograd.grad(tv_value(u, smoothness(loss)), u)
         assert torch.count_nonzero(found) == 0

@@ -9,7 +9,7 @@ from tests.painter.walks import Settings, broken_off, same_way, walk
 from stylewatch_painter import recipe
 from stylewatch_painter.evaluation import Evaluation
 from stylewatch_painter.lbfgs import Lbfgs
-from stylewatch_painter.optimise import Adam, Sgd, optimiser
+from stylewatch_painter.optimise import Adam, Sgd, enlarged, optimiser
 from stylewatch_painter.recipe_book import find
 
 ADAM = recipe.Adam(kind="adam")
@@ -78,6 +78,22 @@ def test_what_is_known_is_of_the_place_before_the_step(settings: Settings) -> No
     x = small.tensor(valley.start())
     seen = optimiser(settings).step(x, valley.evaluate)
     assert float(seen.objective) == pytest.approx(valley.height(valley.start()), rel=1e-6)
+
+
+def test_what_adam_knows_goes_along_to_another_size() -> None:
+    """Flat moments stay what they are, steps are counted on, and no square falls below 0."""
+    made, x = Adam(ADAM), torch.zeros(2, 3, 4, 6)
+    slope = torch.zeros_like(x)
+    slope[..., 3:] = 9.0
+    made.step(x, lambda _: Evaluation(torch.zeros(2, 1), torch.zeros(2), slope))
+    larger = enlarged(made.state(), (9, 6))
+    assert {name: tuple(one.shape) for name, one in larger.items()} == {
+        "t": (), "m": (2, 3, 6, 9), "v": (2, 3, 6, 9)
+    }  # fmt: skip
+    assert int(larger["t"]) == 1
+    torch.testing.assert_close(larger["m"][..., -1], torch.full((2, 3, 6), 0.1 * 9))
+    assert larger["v"].min() == 0
+    assert larger["m"].min() < 0  # the bicubic filter overshoots
 
 
 @pytest.mark.parametrize(

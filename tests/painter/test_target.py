@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
-from tests.painter.plain_recipes import POOLS, Result, in_network_units
+from tests.painter.plain_recipes import BLENDS, POOLS, Result, in_network_units
 from tests.painter.plain_vgg19 import Array
 
 from stylewatch_painter.canvas import Canvas
@@ -20,6 +20,8 @@ from stylewatch_painter.target import Target
 from stylewatch_painter.task import Task
 
 RECIPES = sorted(POOLS)
+CROWSON = 0.102
+"""By the weight of its smoothness is that recipe told."""
 
 
 def target(task: Task) -> Target:
@@ -56,13 +58,17 @@ def told(losses: Losses) -> Iterator[Term]:
 
 
 def agree(losses: Losses, slope: Array, wanted: Result) -> None:
-    """Every term, the total and the slope, within what float32 can hold."""
+    """Every term, the total and the slope, within what float32 can hold.
+
+    The slope of a square root takes the last bits of small covariances for more than they are.
+    """
+    apart = 1e-3 if wanted.tv is not None and wanted.tv[1] == CROWSON else 2e-5
     for term, (value, weight) in zip(told(losses), terms(wanted), strict=True):
         assert term.value == pytest.approx(value, rel=1e-4)
         assert term.weight == pytest.approx(weight, rel=1e-9)
     assert losses.total == pytest.approx(wanted.total, rel=1e-4)
     size = np.abs(wanted.slope).max()
-    np.testing.assert_allclose(slope / size, wanted.slope / size, atol=2e-5)
+    np.testing.assert_allclose(slope / size, wanted.slope / size, atol=apart)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -90,10 +96,10 @@ def test_losses_and_slope_are_those_of_the_source(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_with_several_styles_too(name: str) -> None:
-    """Losses by their shares; neural-style blends the Gram matrices into one target."""
+    """Losses by their shares; some blend the Gram matrices into one target."""
     losses, slope, wanted = measured(small.task(name, styles=2))
     agree(losses, slope, wanted)
-    assert list(losses.style) == (["blend"] if name == "neural-style" else ["style-1", "style-2"])
+    assert list(losses.style) == (["blend"] if name in BLENDS else ["style-1", "style-2"])
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -117,6 +123,12 @@ def test_smoothness_is_reported_where_a_recipe_has_it() -> None:
         assert losses.tv.value == pytest.approx(wanted.tv[0], rel=1e-4)
         assert (losses.tv.weight, losses.tv.gradient_weight) == (weight, pull)
     assert measured(small.task("devos"))[0].tv is None
+
+
+def test_eigenvalues_are_no_work_for_a_gpu_by_itself() -> None:
+    """Steps that need them are not recorded: they wait for the processor."""
+    assert target(small.task("best")).can_be_recorded
+    assert not target(small.task("crowson")).can_be_recorded
 
 
 @pytest.mark.parametrize(("strength", "factor"), [(0.0, 4.0), (0.5, 1.0), (1.0, 0.25)])
@@ -218,6 +230,7 @@ def test_a_style_is_looked_at_once_where_it_has_a_digest() -> None:
         {"resample": "bilinear", "style_size": "20x20", "fit": "stretch"},
         {"eight_bit": True},
         {"objective.network.pool": "average"},
+        {"objective.network.padding": "reflect"},
         {"objective.network.pixel_range": 200},
         {"objective.style.gram": "sum"},
         {"objective.style.layers.conv3_1": None},

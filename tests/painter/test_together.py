@@ -75,6 +75,8 @@ def test_steps_of_one_shape_are_made_in_turn() -> None:
         {"size": "17"},
         {"steps": 5},
         {"objective.network.pool": "average"},
+        {"objective.network.padding": "reflect"},
+        {"average": 0.5},
         {"objective.content.loss": "mean"},
         {"objective.style.layers.conv2_1": None},
         {"objective.tv": {"loss": "squared", "weight": 1}},

@@ -228,7 +228,7 @@ def test_a_hundred_steps_of_adam_end_in_the_same_picture(name: str) -> None:
 
     From the content: of a start in plain grey, as `neural-style` has it, the last bit decides.
     """
-    moves = {"start": "content", "optimiser": {"kind": "adam", "rate": 2.0}}
+    moves = {"start": "content", "optimiser": {"kind": "adam", "rate": 2.0}, "average": 0}
     small = {"size": "19x17", "fit": "stretch", "enlarge": True, "smallest": 1, "passes": []}
     recipe = change(find(name), {**small, **moves, "steps": 100, "save_every": 100})
     task = Task(recipe, picture(19, 17), (Style(picture(33, 31, seed=1)),))

@@ -96,7 +96,7 @@ def _settings(
 
 
 def _check_left(from_stage: int, job: JobSettings, schedule: Schedule) -> None:
-    if job.from_step >= schedule.steps + sum(one.steps for one in schedule.passes):
+    if job.from_step >= schedule.most_steps:
         raise UsageError(
             f"--from-stage {from_stage}: after it there is nothing to do; "
             "ask for more steps, as with --set steps=500"

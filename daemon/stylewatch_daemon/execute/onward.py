@@ -30,4 +30,5 @@ def onward(recipe: Recipe, levels: Sequence[Level], step: int) -> Recipe:
         for level, end in zip(levels, ends, strict=True)
         if end > step
     ]
-    return recipe_book.change(recipe, {"passes": left[:-1], "steps": left[-1]["steps"]})
+    rest = {"passes": left[:-1], "steps": left[-1]["steps"], "first_steps": None}
+    return recipe_book.change(recipe, rest)

@@ -51,6 +51,15 @@ def test_the_sizes_that_were_too_small_stay_left_out(recipe: Recipe) -> None:
     ]  # fmt: skip
 
 
+def test_the_first_of_what_is_left_has_no_more_steps_than_that(recipe: Recipe) -> None:
+    """What the schedule has for the smallest size is behind it."""
+    begun = recipe_book.change(recipe, {"first_steps": 99})
+    levels = pyramid.levels(begun, (128, 96))
+    assert [level.steps for level in levels] == [99, 20, 30]
+    left = pyramid.levels(onward(begun, levels, 98), (128, 96))
+    assert [level.steps for level in left] == [1, 20, 30]
+
+
 @pytest.mark.parametrize("step", [60, 61])
 def test_where_nothing_is_left_it_says_so(recipe: Recipe, step: int) -> None:
     with pytest.raises(SettingsError, match="leaves nothing to do, there are 60 steps"):
