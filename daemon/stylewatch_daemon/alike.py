@@ -27,10 +27,13 @@ def shape_of(settings: JobSettings, recipe: Recipe, sizes: Sequence[tuple[int, i
     searches = isinstance(optimiser, Lbfgs) and optimiser.line_search != "none"
     if not sizes or settings.from_step or searches:  # each would search as long as the slowest
         return ""
+    if settings.only is not None:  # of the pictures that are known one side may not count
+        return ""
     told = [
         pyramid.final_size(recipe.schedule, sizes[0]),
         len(sizes),
         settings.init,
+        settings.style_size,
         recipe.schedule.model_dump(mode="json"),
         _without_weights(recipe.objective.model_dump(mode="json", exclude={"strength"})),
     ]

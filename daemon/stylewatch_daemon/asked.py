@@ -26,12 +26,14 @@ class Asked:
         self._state, self._reporter, self._running, self._end = state, reporter, running, end
 
     def cancel(self, job: str) -> None:
-        """End the job with this id, whether it waits or is being painted."""
+        """End the job with this id, whether it waits or is being painted; a series as a whole."""
         here = (self._state.jobs / job).exists()  # else it ends once it is claimed
         if self._wish("cancel", job) and here and job not in self._running():
             found = self._state.load(job)
             if found.state != "claimed":  # else once it was looked at
                 self._end(found)
+        for member in self._state.ledger.members(job):
+            self.cancel(member.id)
 
     def finish(self, job: str) -> None:
         """Make the picture of the job with this id final as it is; it has to be begun."""

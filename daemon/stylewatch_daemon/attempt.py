@@ -70,6 +70,11 @@ class Try:
         self.given_up: OSError | None = None
         """What stood in the way of its files; then nothing that it does counts any more."""
 
+    def reserve(self, settings: JobSettings) -> None:
+        """Reserve the folder in the outbox; raises as `begin` does."""
+        self._outbox.probe()
+        self._reserve(self._state.job(self.journal), settings)
+
     def begin(self, settings: JobSettings, service: ServiceSettings, together: int = 1) -> Order:
         """Reserve the folder in the outbox, write the attempt down, and make the order.
 
@@ -205,9 +210,9 @@ def _values(job: Job, settings: JobSettings) -> dict[str, str]:
     return {
         "name": job.name,
         "folder": "" if folder == "." else folder,
-        "stem": job.content.stem,
-        "content": job.content.stem,
-        "style": job.styles[0].stem,
+        "stem": job.main.stem,
+        "content": job.main.stem,
+        "style": job.styles[0].stem if job.styles else "",
         "recipe": Path(settings.recipe).stem,
         "seed": str(settings.seed),
     }

@@ -56,7 +56,7 @@ class Claimer:
 
     def is_taken(self, pair: Pair, looks: Mapping[Path, Look]) -> bool:
         """Whether this very pair was taken before, and still lies where it was."""
-        key, own = key_of(pair.content, pair.name), _looks_of_own(pair, looks)
+        key, own = key_of(pair.main, pair.name), _looks_of_own(pair, looks)
         return self._kept.holds(key, own) or any(
             held.name == pair.name and _looks_then(held) == own for held in self.held.values()
         )
@@ -163,7 +163,7 @@ class Claimer:
 
     def _let_go(self, job: Journal, pictures: Iterable[Seen]) -> None:
         """Remove from the inbox what is ours now, or remember that it stays; the ledger's turn."""
-        content = _content(job)
+        content = _main(job)
         held = self.state.jobs / job.id / "files"
         leaves = carry.remove_originals(job, held) and job.moves(content)
         pictures = tuple(pictures)
@@ -171,7 +171,7 @@ class Claimer:
         with self.state.ledger.together():
             if leaves:
                 self._kept.forget(content.source)
-            elif not job.retry_of:  # which took nothing from an inbox
+            elif not job.is_copy:  # which took nothing from an inbox
                 self._remember(job, content)
             self.state.ledger.enter([with_seen(entry_of(job, **wishes), pictures)])
 
@@ -234,13 +234,16 @@ def key_of(content: Path, name: str) -> str:
     return f"{content}\n{name}"
 
 
-def _content(journal: Journal) -> File:
-    return next(file for file in journal.files if file.role == "content")
+def _main(journal: Journal) -> File:
+    """The picture that the job is known by: its content, or its first style where it has none."""
+    sides = [file for role in ("content", "style") for file in journal.files if file.role == role]
+    return sides[0]
 
 
 def _looks_then(journal: Journal) -> dict[Path, Look]:
     """How the job's own files looked when it was taken."""
-    return {one.source: one.look for one in journal.files if one.own or one.role == "content"}
+    main = _main(journal)
+    return {one.source: one.look for one in journal.files if one.own or one is main}
 
 
 def _device(folder: Path) -> int | None:
@@ -252,7 +255,7 @@ def _device(folder: Path) -> int | None:
 
 
 def _looks_of_own(pair: Pair, looks: Mapping[Path, Look]) -> dict[Path, Look]:
-    own = [path for path in pair.files if path is pair.content or path not in pair.shared]
+    own = [path for path in pair.files if path is pair.main or path not in pair.shared]
     return {path: looks[path] for path in own}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from stylewatch_daemon import yaml_lines
 from stylewatch_daemon.alerts.settings import Alerts
@@ -42,6 +42,15 @@ class Config(Strict):
     retention: Retention = Retention()
     alerts: Alerts = Alerts()
     log: Log = Log()
+
+    @field_validator("job")
+    @classmethod
+    def _no_sweep_for_all(cls, job: JobSettings) -> JobSettings:
+        if job.sweep:
+            raise ValueError(
+                "sweep makes a series of one job: say it in its job.yaml, or with --sweep"
+            )
+        return job
 
 
 def shipped(name: str) -> Path:

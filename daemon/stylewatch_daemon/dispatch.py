@@ -6,11 +6,12 @@ crash takes up what was cut off: inputs archived, then the receipt, then the job
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from stylewatch_daemon import job_settings, written
 from stylewatch_daemon.attempt import Try, crashes
+from stylewatch_daemon.division import Division
 from stylewatch_daemon.errors import DaemonError, InputError, OutputError, SettingsError
 from stylewatch_daemon.execute.contract import (
     Done,
@@ -39,10 +40,11 @@ CANCELLED = "cancelled"
 class Outcome:
     """How a job stands now; `paused` by something outside of us, `exit_code` as in sysexits.
 
-    `again`: it crashed, and is to be tried again after a time.
+    `again`: it crashed, and is to be tried again after a time. `divided`: it is a series, whose
+    jobs come first.
     """
 
-    kind: Literal["done", "refused", "failed", "cancelled", "paused", "stopped", "again"]
+    kind: Literal["done", "refused", "failed", "cancelled", "paused", "stopped", "again", "divided"]
     job: str
     reason: str = ""
     exit_code: int = 0
@@ -161,7 +163,12 @@ class Dispatcher:
         one = Try(journal, self.state, self.reporter, self.settings.sharing)
         try:
             settings = job_settings.settle(self.settings, self.state.job_file(journal))
-            order = one.begin(settings, self.settings, together)
+            division = Division(self.state, self.settings)
+            if settings.sweep and not journal.series:
+                self.reporter.divided(one.name, division.begin(one, settings))
+                return Outcome("divided", one.name)
+            parts = division.parts(journal, settings)
+            order = replace(one.begin(settings, self.settings, together), parts=parts)
         except (InputError, SettingsError) as error:
             return self.state.save(one.journal, state="refusing", reason=str(error))
         except OSError as error:

@@ -6,7 +6,7 @@ only with these very bytes.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
@@ -87,12 +87,19 @@ def inputs(entry: Entry) -> tuple[Input, ...]:
         )
         for one in noted
     ] or list(_by_receipt(entry))
-    if not {"content", "style"} <= {one.role for one in found}:
+    if not _is_whole({one.role for one in found}, entry):
         raise InputError(
             f"what each picture of {_called(entry)} was for is not known any more, as an older "
             "stylewatch took it: drop the pair again"
         )
     return tuple(found)
+
+
+def _is_whole(roles: Collection[Role], entry: Entry) -> bool:
+    """Whether both sides are known, or the one that the job was for; its job.yaml says so."""
+    sides = {"content", "style"}.intersection(roles)
+    alone = "job" in roles or (entry.settings or {}).get("only") in sides
+    return len(sides) > 1 or (bool(sides) and alone)
 
 
 def stage(entry: Entry, step: int) -> Input:

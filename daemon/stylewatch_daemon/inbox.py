@@ -14,6 +14,7 @@ from stylewatch_daemon import ledger_writer
 from stylewatch_daemon.claim import Claimer, Terms, key_of
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.job import Incomplete, Pair
+from stylewatch_daemon.job_settings import only_side
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.names import shown
@@ -24,6 +25,7 @@ from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.rests import Rests
 from stylewatch_daemon.scan import Listing, Look, scan
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings import Side
 from stylewatch_daemon.settle import Settler
 
 ALL = "all"
@@ -51,6 +53,7 @@ class Inbox:
         self._put_off: dict[Path, float] = {}
         self._ids: dict[str, str] = {}
         self._took_over = False
+        self._sides: dict[Path | None, tuple[Look | None, Side | None]] = {}
         self._pending: deque[tuple[str, Pair]] = deque()
         self.path, self.outbox = own.path, own.outbox
         self.incomplete: list[Incomplete] = []
@@ -89,13 +92,13 @@ class Inbox:
             self.trouble[shown(self.path)] = f"the inbox is {self._listing.left[self.path]}"
         try:
             self._take_over()
-            complete = {key_of(one.content, one.name): one for one in pairing.complete}
+            complete = {key_of(one.main, one.name): one for one in pairing.complete}
             wanted = {
                 key: one
                 for key, one in complete.items()
                 if key in self._ids or not self._claimer.is_taken(one, self._listing.files)
             }
-            self._book(wanted, {key_of(one.content, one.name) for one in found.complete})
+            self._book(wanted, {key_of(one.main, one.name) for one in found.complete})
             if wanted:
                 self._state.moorings.check(self.outbox)
                 Outbox(self.outbox).probe()  # else the pictures are better off where they are
@@ -169,7 +172,7 @@ class Inbox:
     def _taken(self, one: Pair, job_id: str) -> Journal | None:
         """The job that `one` becomes, unless something keeps it from being taken."""
         now = self._clock()
-        if self._put_off.get(one.content, now) > now:
+        if self._put_off.get(one.main, now) > now:
             self.trouble[one.name] = "it could not be taken, and is tried again later"
             return None
         terms = Terms(self.path, self.outbox, self._own.after)
@@ -180,7 +183,7 @@ class Inbox:
             return None
         except OSError as error:
             # Trying moves files to and fro, and that wakes us: without a pause it would not end.
-            self._put_off[one.content] = now + self._settings.rescan_s
+            self._put_off[one.main] = now + self._settings.rescan_s
             self._in_the_way(one.name, str(error))
             return None
         self._reporter.taken(job.name)
@@ -191,7 +194,14 @@ class Inbox:
         self._reporter.paused(what, why)
 
     def _paired(self) -> Pairing:
-        return pair(self.path, self._listing.files, self._default())
+        return pair(self.path, self._listing.files, self._default(), self._only)
+
+    def _only(self, job_file: Path | None) -> Side | None:
+        """The one side that a job with this job.yaml is for; it is read anew once it changes."""
+        look = None if job_file is None else self._listing.files.get(job_file)
+        if job_file not in self._sides or self._sides[job_file][0] != look:
+            self._sides[job_file] = look, only_side(self._settings, job_file)
+        return self._sides[job_file][1]
 
     def _ready(self, found: Pairing) -> Pairing:
         """What of `found` has settled; pairs that lack the end of a picture go on waiting."""

@@ -8,14 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Pair:
-    """A complete pair, still in the inbox.
+    """A complete pair, or the one side that a job is for, still in the inbox.
 
     `name` is its name in the outbox, with `/` where the inbox had folders. The files in
     `shared` (an album's style, a picture of the style library) serve other jobs too and stay.
     """
 
     name: str
-    content: Path
+    content: Path | None
     styles: tuple[Path, ...]
     init: Path | None = None
     masks: tuple[Path, ...] = ()
@@ -26,9 +26,14 @@ class Pair:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file of the pair, the content first."""
-        rest = (self.init, *self.masks, self.job_file)
-        return (self.content, *self.styles, *(path for path in rest if path is not None))
+        """Every file of the pair, the `main` one first."""
+        found = (self.content, *self.styles, self.init, *self.masks, self.job_file)
+        return tuple(path for path in found if path is not None)
+
+    @property
+    def main(self) -> Path:
+        """The picture that the job is known by: the content, or its style where it has no other."""
+        return self.styles[0] if self.content is None else self.content
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Job:
     name: str
     folder: Path
     outbox: Path
-    content: Path
+    content: Path | None
     styles: tuple[Path, ...]
     init: Path | None = None
     masks: tuple[Path, ...] = ()
@@ -61,3 +66,8 @@ class Job:
     """The files in `folder` that were taken out of the inbox, and so go to the archive."""
     size: tuple[int, int] | None = None
     """(width, height) of the content in pixels, once it was looked at."""
+
+    @property
+    def main(self) -> Path:
+        """The picture that it is known by: the content, or its style where it has no other."""
+        return self.styles[0] if self.content is None else self.content

@@ -12,8 +12,9 @@ from stylewatch_daemon.alike import shape_of
 from stylewatch_daemon.config import job_over
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.service_settings import ServiceSettings
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings import JobSettings, Side
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.mistakes import mistakes
 
 LONGEST = 100_000
 """Bytes of a job.yaml."""
@@ -24,16 +25,26 @@ def settle(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
 
     Raises SettingsError: it tells every mistake in the file with its line.
     """
-    plain: Mapping[str, Any] = {}
-    where = "the settings"
-    if job_file is not None:
-        where = job_file.name
-        plain = _read(job_file)
-    merged = JobSettings.model_validate(job_over(settings.job, plain))
+    return checked(settings, said(job_file), "the settings" if job_file is None else job_file.name)
+
+
+def said(job_file: Path | None) -> Mapping[str, Any]:
+    """What a job.yaml says, or there being none; raises SettingsError as `settle` does."""
+    return {} if job_file is None else _read(job_file)
+
+
+def checked(
+    settings: ServiceSettings, plain: Mapping[str, Any], where: str = "the settings"
+) -> JobSettings:
+    """The settings of a job that says `plain`; raises SettingsError for what it cannot say."""
     try:
+        merged = JobSettings.model_validate(job_over(settings.job, plain))
         merged = JobSettings.model_validate(job_over(merged, settings.overrides))
         merged.resolve(*settings.recipe_folders)
-    except (RecipeError, ValidationError) as error:
+    except ValidationError as error:
+        told = "; ".join(str(mistake) for mistake in mistakes(error, JobSettings))
+        raise SettingsError(f"{where}: {told}") from error
+    except RecipeError as error:
         raise SettingsError(f"{where}: {error}") from error
     return merged
 
@@ -47,18 +58,33 @@ def wishes(
     painted at once; `sizes` are those of its pictures, if they are known, the content's first.
     A mistake in the job.yaml counts as no word here; it is told when the job's turn comes.
     """
+    merged = _merged(settings, job_file)
+    needs = [merged.backend, merged.device, merged.recipe, merged.set]
+    try:
+        shape = (
+            ""
+            if merged.sweep
+            else shape_of(merged, merged.resolve(*settings.recipe_folders), sizes)
+        )
+    except RecipeError:
+        shape = ""
+    return {"priority": merged.priority, "needs": json.dumps(needs), "shape": shape}
+
+
+def only_side(settings: ServiceSettings, job_file: Path | None) -> Side | None:
+    """The one side that a job with this `job_file` is for, as far as that can be told."""
+    return _merged(settings, job_file).only
+
+
+def _merged(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
+    """What holds for a job; where its job.yaml has a mistake, what holds for all."""
     merged = settings.job
     try:
         for plain in (_read(job_file) if job_file else {}, settings.overrides):
             merged = JobSettings.model_validate(job_over(merged, plain))
     except (OSError, SettingsError, ValidationError):
-        merged = settings.job
-    needs = [merged.backend, merged.device, merged.recipe, merged.set]
-    try:
-        shape = shape_of(merged, merged.resolve(*settings.recipe_folders), sizes)
-    except RecipeError:
-        shape = ""
-    return {"priority": merged.priority, "needs": json.dumps(needs), "shape": shape}
+        return settings.job
+    return merged
 
 
 def _read(job_file: Path) -> Mapping[str, Any]:

@@ -67,7 +67,8 @@ class Journal:
 
     `folder` is its own folder in the `inbox`, `device` the number of the disk that this lay on;
     `reason` goes with the states of a bad end. With `retry_of` it paints a job of that name again,
-    and all its files are copies.
+    and all its files are copies; so they are of one that belongs to the `series` of that id. The
+    series itself has its own id there, once its jobs are made.
     """
 
     id: str
@@ -84,17 +85,24 @@ class Journal:
     reason: str = ""
     retry_of: str = ""
     device: int | None = None
+    series: str = ""
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether nothing of it comes out of an inbox."""
+        return bool(self.retry_of) or self.series not in ("", self.id)
 
     def moves(self, file: File) -> bool:
         """Whether `file` leaves the inbox."""
-        return self.archives(file) and not self.retry_of
+        return self.archives(file) and not self.is_copy
 
     def archives(self, file: File) -> bool:
         """Whether `file` lies nowhere else any more, once it is here."""
         return file.own and self.after != "keep"
 
 
-_WRITTEN = ("id", "name", "inbox", "outbox", "after", "files", "folder", "retry_of", "device")
+_WRITTEN = ("id", "name", "inbox", "outbox", "after", "files", "folder", "retry_of", "device",
+            "series")  # fmt: skip
 
 
 def save(journal: Journal, folder: Path) -> None:

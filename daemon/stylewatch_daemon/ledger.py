@@ -19,7 +19,7 @@ from typing import Any
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.journal import Attempt, JobState
 from stylewatch_daemon.ledger_counts import COUNTED
-from stylewatch_daemon.ledger_schema import OPEN, WAITING
+from stylewatch_daemon.ledger_schema import OPEN, PARTS, WAITING
 
 FILE_NAME = "ledger.sqlite3"
 
@@ -74,6 +74,8 @@ class Entry:
     """The job that it paints again, by its name in the outbox."""
     shape: str = ""
     """What is the same of jobs that can be painted at once; empty where it is for itself."""
+    series: str = ""
+    """The id of the series that it belongs to; its own where it is one, once that is divided."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,17 @@ class Ledger:
             for inbox, head in self.heads(held).items()
         }
         return {inbox: jobs for inbox, jobs in found.items() if jobs}
+
+    def divided(self) -> list[str]:
+        """The ids of the series that have jobs which are not at their end; they wait for these."""
+        query = f"SELECT DISTINCT series FROM jobs WHERE {PARTS}"
+        return [row["series"] for row in self._rows(query)]
+
+    def members(self, series: str) -> list[Entry]:
+        """The jobs of a series, in the order they were made."""
+        query = "SELECT * FROM jobs WHERE id > ? AND id < ? AND series = ? ORDER BY id"
+        bounds = (f"{series}.", f"{series}/")  # what lies between begins with the first
+        return [_entry(row) for row in self._rows(query, *bounds, series)]
 
     def outlived(self, before: str) -> int:
         """How many jobs ended before that time."""

@@ -16,6 +16,12 @@ OPEN = "('queued', 'running', 'ending', 'refusing', 'failing')"
 WAITING = "('claimed', 'queued')"
 """The states of jobs that wait to be begun, for SQL."""
 
+PARTS = (
+    "series <> '' AND series <> id AND state IN "
+    "('claimed', 'queued', 'running', 'ending', 'refusing', 'failing')"
+)
+"""The jobs of a series that are not at their end, for SQL."""
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         """
@@ -80,6 +86,11 @@ MIGRATIONS: tuple[Migration, ...] = (
         "ALTER TABLE jobs ADD COLUMN shape TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE attempts ADD COLUMN together INTEGER NOT NULL DEFAULT 1",
         f"CREATE INDEX jobs_alike ON jobs (inbox, shape, priority, id) WHERE state IN {OPEN}",
+    ),
+    # The series that a job belongs to, by its id; the series has its own, once its jobs are made.
+    (
+        "ALTER TABLE jobs ADD COLUMN series TEXT NOT NULL DEFAULT ''",
+        f"CREATE INDEX jobs_of_series ON jobs (series) WHERE {PARTS}",
     ),
 )
 

@@ -145,10 +145,16 @@ class Line:
             if ended := self._dispatcher.hear(heard):
                 self._follow(*ended)
 
-    def finish(self) -> None:
-        """Finish what was painted; the workers are best given more to do before."""
-        for ended in self._dispatcher.publish():
-            self._follow(*ended)
+    def finish(self) -> bool:
+        """Finish what was painted; the workers are best given more to do before.
+
+        Whether there may be more to do now: a series waits for its last job.
+        """
+        ended = False
+        for one in self._dispatcher.publish():
+            self._follow(*one)
+            ended = True
+        return ended
 
     def see_off(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Let all workers keep a checkpoint and stop; for when we are told to leave."""
@@ -242,7 +248,7 @@ class Line:
 
     def _remember(self, job: Journal, outcome: Outcome) -> None:
         self.outcomes.pop(job.id, None)
-        if outcome.kind == "again":
+        if outcome.kind in ("again", "divided"):
             return
         self.outcomes[job.id] = outcome
         kinds = Counter(one.kind for one in self.outcomes.values())

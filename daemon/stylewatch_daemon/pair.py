@@ -10,17 +10,23 @@ Pure: it is given paths and opens nothing.
 - What is left over directly in the inbox is a lone picture, for the default styles. In a folder
   it waits: the folder's style may still be on its way.
 
+- What is for one side only, by its job.yaml, needs no other: `content.*`, or `style.*`.
+
 Case does not matter. `X.mask.*` is the mask of picture X.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from stylewatch_daemon.job import Incomplete, Pair
 from stylewatch_daemon.names import safe, safe_path, shown
 from stylewatch_daemon.parts import Folder, Parts, sort
+from stylewatch_daemon.settings import Side
+
+Only = Callable[[Path | None], Side | None]
+"""The one side that a job is for by its job.yaml, or by there being none; None: it needs both."""
 
 CONTENT, STYLE = "a content picture (content.jpg)", "a style picture (style.jpg)"
 PICTURES = "pictures to paint (content.jpg, or others for an album)"
@@ -35,7 +41,13 @@ class Pairing:
     incomplete: tuple[Incomplete, ...] = ()
 
 
-def pair(inbox: Path, files: Iterable[Path], default: Mapping[str, Path]) -> Pairing:
+def _both(job_file: Path | None) -> Side | None:
+    return None
+
+
+def pair(
+    inbox: Path, files: Iterable[Path], default: Mapping[str, Path], only: Only = _both
+) -> Pairing:
     """The pairs among `files`, all of them under `inbox`.
 
     `default` holds the style pictures for lone pictures, by name: none, one, or several for a
@@ -48,7 +60,7 @@ def pair(inbox: Path, files: Iterable[Path], default: Mapping[str, Path]) -> Pai
     folders = {folder: sort(inside) for folder, inside in sorted(by_folder.items())}
     found: list[Pair | Incomplete] = []
     for folder in folders:
-        place = _Place(inbox, folder, folders)
+        place = _Place(inbox, folder, folders, only)
         found += [*place.side_by_side(), *place.itself(default)]
     return Pairing(
         tuple(one for one in found if isinstance(one, Pair)),
@@ -82,6 +94,7 @@ class _Place:
     inbox: Path
     folder: Path
     folders: Mapping[Path, Folder]
+    only: Only
 
     @property
     def inside(self) -> Folder:
@@ -95,7 +108,8 @@ class _Place:
                 return None
             inside = self.folders.get(around)
             if inside and inside.own.styles:
-                return None if inside.own.contents else inside.own
+                alone = inside.own.contents or self._only(inside.own) == "style"
+                return None if alone else inside.own
         return None
 
     def side_by_side(self) -> Iterator[Pair | Incomplete]:
@@ -105,8 +119,9 @@ class _Place:
     def itself(self, default: Mapping[str, Path]) -> Iterator[Pair | Incomplete]:
         """The folder as a job, as an album, or as neither."""
         own, at_top = self.inside.own, self.folder == self.inbox
-        if own.contents:
-            name = self._named("content") if at_top else self._named()
+        if own.contents or (own.styles and self._only(own) == "style"):
+            side = "content" if own.contents else "style"
+            name = self._named(side) if at_top else self._named()
             yield self._whole(name, own, None if at_top else self.folder)
         elif own.styles:
             yield from self._album(own)
@@ -122,11 +137,15 @@ class _Place:
 
     def _whole(self, name: str, parts: Parts, folder: Path | None) -> Pair | Incomplete:
         """A job all of whose parts say so by name."""
-        needs = [what for what, there in ((CONTENT, parts.contents), (STYLE, parts.styles))
-                 if not there]  # fmt: skip
+        only = self._only(parts)
+        sides = (("content", CONTENT, parts.contents), ("style", STYLE, parts.styles))
+        needs = [what for side, what, there in sides if not there and only in (None, side)]
         if needs or parts.double:
             return Incomplete(name, " and ".join(needs) or shown(parts.double))
-        return _pair(name, parts.contents[0], parts, folder=folder)
+        return _pair(name, next(iter(parts.contents), None), parts, folder=folder)
+
+    def _only(self, parts: Parts) -> Side | None:
+        return self.only(next(iter(parts.settings), None))
 
     def _album(self, style: Parts) -> Iterator[Pair | Incomplete]:
         if style.double:
@@ -146,6 +165,9 @@ class _Place:
         )
 
     def _lone(self, picture: Path, default: Mapping[str, Path]) -> Iterator[Pair | Incomplete]:
+        if self.only(None) == "content":
+            yield Pair(self._named(picture.stem), picture, (), masks=self._mask(picture))
+            return
         if not default:
             stem = shown(picture.stem)
             yield Incomplete(self._named(picture.stem), DEFAULT_STYLE.format(stem))
@@ -168,14 +190,14 @@ class _Place:
 
 def _pair(
     name: str,
-    content: Path,
+    content: Path | None,
     parts: Parts,
     *,
     folder: Path | None = None,
     shared: frozenset[Path] = frozenset(),
     masks: tuple[Path, ...] = (),
 ) -> Pair:
-    """The pair of `content` with all other parts; `masks` come on top of theirs."""
+    """The pair of `content`, if any, with all other parts; `masks` come on top of theirs."""
     return Pair(
         name,
         content,

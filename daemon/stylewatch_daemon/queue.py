@@ -121,7 +121,8 @@ class Queue:
         """What is not to be begun now."""
         outside = (self._put_off, self._needs, self._outboxes)
         put_off, needs, outboxes = (one.held() if again else one.all() for one in outside)
-        return Held({*busy, *put_off, *self._crashed.held()}, needs, outboxes)
+        held = {*busy, *put_off, *self._crashed.held(), *self._state.ledger.divided()}
+        return Held(held, needs, outboxes)
 
     def _needs_of(self, job: Journal) -> str:
         entry = self._state.ledger.find(job.id)

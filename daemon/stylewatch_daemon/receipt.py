@@ -47,7 +47,11 @@ class WeightsRecord(_Record):
 
 
 class InputRecord(_Record):
-    """A picture that came in; `weight` is a style's share, `converted` what was done on reading."""
+    """A picture that came in; `converted` is what was done on reading.
+
+    Of a style: `weight` is its share, `seen` the size that it was looked at beside the finished
+    painting, and `style_size` what was asked for it alone.
+    """
 
     role: str
     name: str
@@ -55,6 +59,8 @@ class InputRecord(_Record):
     size: Size
     converted: tuple[str, ...]
     weight: float | None = None
+    style_size: str | None = None
+    seen: Size | None = None
 
 
 class StageRecord(_Record):
@@ -83,11 +89,42 @@ class AttemptRecord(_Record):
     ended: str
 
 
+class PartRecord(_Record):
+    """A job of a series: its name there, how it stands, its final picture in the outbox."""
+
+    name: str
+    state: str
+    final: str | None = None
+
+
+class SeriesReceipt(_Record):
+    """The receipt of a series; what each of its jobs did is told by their own ones."""
+
+    job: str
+    retry_of: str | None = None
+    state: Literal["done"]
+    sweep: dict[str, list[Any]]
+    jobs: tuple[PartRecord, ...]
+    inputs: tuple[InputRecord, ...]
+    stages: tuple[StageRecord, ...]
+    final: str
+    files: tuple[FileRecord, ...]
+    started: AwareDatetime
+    finished: AwareDatetime
+    seconds: float
+    version: str
+
+    def as_json(self) -> str:
+        """The receipt as it is written."""
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
+
+
 class Receipt(_Record):
     """The whole receipt; times are UTC, durations in seconds."""
 
     job: str
     retry_of: str | None = None
+    only: Literal["content", "style"] | None = None
     state: Literal["done", "finished", "cancelled"]
     recipe: dict[str, Any]
     backend: BackendRecord

@@ -31,6 +31,9 @@ class Reporter:
     def taken(self, job: str) -> None:
         """A pair was taken out of its inbox."""
 
+    def divided(self, job: str, jobs: int) -> None:
+        """It is a series, of so many jobs, which are painted first."""
+
     def job_started(self, job: str, started: Started) -> None:
         """The first step is about to be made."""
 

@@ -45,7 +45,7 @@ class Rounds:
         self.line.hear()
         while not self._over():
             more = self.line.fill()
-            self.line.finish()
+            more = self.line.finish() or more
             self._look_if_due()
             more = self.line.claim() or more
             self.line.tell_news(resting=not more)

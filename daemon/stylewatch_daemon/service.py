@@ -102,7 +102,7 @@ def _finish(line: Line, bell: Bell) -> None:
         line.control.act()
         line.hear()
         more = line.fill(again=False)
-        line.finish()
+        more = line.finish() or more
         more = line.claim() or more
         line.tell_news(resting=not more)
         if not more:

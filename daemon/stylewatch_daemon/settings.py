@@ -4,12 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
+from stylewatch_daemon import style_sizes
+from stylewatch_daemon.sweep import Sweep
 from stylewatch_painter import recipe_book
-from stylewatch_painter.recipe import Positive, Recipe, Share, Size, Strict, StyleSize
+from stylewatch_painter.recipe import Recipe, Share, Size, Strict
 
 Start = Literal["content", "style", "noise", "mixed", "picture"]
+Side = Literal["content", "style"]
+
+
+def _some(weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    if weights is not None and not any(weights):
+        raise ValueError("one of the weights at least should be more than 0")
+    return weights
 
 
 class JobSettings(Strict):
@@ -21,7 +30,7 @@ class JobSettings(Strict):
     schedule: Literal["source", "fast"] = "source"
     strength: Share | None = None
     size: Size | None = None
-    style_size: StyleSize | None = None
+    style_size: style_sizes.Asked = None
     fit: Literal["within", "stretch"] | None = None
     enlarge: bool | None = None
     steps: Annotated[int, Field(ge=0)] | None = None
@@ -31,7 +40,13 @@ class JobSettings(Strict):
     noise_ratio: Share | None = None
     from_step: Annotated[int, Field(ge=0)] = 0
     """So many steps of the recipe the picture to start from has behind it: they are left out."""
-    style_weights: tuple[Positive, ...] | None = None
+    style_weights: Annotated[
+        tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None, AfterValidator(_some)
+    ] = None
+    only: Side | None = None
+    """One side alone: the content as its layers keep it, or a texture like the style."""
+    sweep: Sweep = Field(default_factory=dict)
+    """Fields of the job with several values each: it becomes a series, a job for each of them."""
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 92
     name: str = "{name}"
@@ -50,9 +65,22 @@ class JobSettings(Strict):
 
     def _changes(self) -> Mapping[str, Any]:
         """The settings that are fields of a recipe, by their dotted names."""
-        same = ("strength", "size", "style_size", "fit", "enlarge", "steps", "save_every",
-                "noise_ratio")  # fmt: skip
+        same = ("strength", "size", "fit", "enlarge", "steps", "save_every", "noise_ratio")
         changes = {key: getattr(self, key) for key in same if getattr(self, key) is not None}
+        changes |= self._of_one_side()
+        if (rule := style_sizes.of_all(self.style_size)) is not None:
+            changes["style_size"] = rule
         if self.init is not None:
             changes["start"] = self.init
         return {**changes, **self.set}
+
+    def _of_one_side(self) -> Mapping[str, Any]:
+        """What follows from `only`: the other side goes, and it starts from noise.
+
+        The content's detail would come back at each size otherwise, whatever the layers keep.
+        """
+        if self.only is None:
+            return {}
+        other = "style" if self.only == "content" else "content"
+        start = {"start": "noise"} if self.noise_ratio is None else {}
+        return {f"objective.{other}": None, "keep_detail": 0.0, **start}

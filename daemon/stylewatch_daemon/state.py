@@ -122,6 +122,7 @@ class State:
             place=entry.place,
             refused_as=entry.refused_as,
             reason=entry.reason,
+            series=entry.series,
         )
 
     def has(self, job_id: str) -> bool:
@@ -150,7 +151,7 @@ class State:
             name=job.name,
             folder=self.jobs / job.id,
             outbox=job.outbox,
-            content=self._paths(job, "content")[0],
+            content=next(iter(self._paths(job, "content")), None),
             styles=self._paths(job, "style"),
             init=next(iter(self._paths(job, "init")), None),
             masks=self._paths(job, "mask"),
@@ -161,9 +162,9 @@ class State:
 
     def _size_of_content(self, job: Journal) -> tuple[int, int] | None:
         entry = self.ledger.find(job.id)
-        name = self._paths(job, "content")[0].name
+        names = [path.name for path in self._paths(job, "content")]
         for one in () if entry is None else entry.inputs:
-            if one["name"] == name and "pixels" in one:
+            if one["name"] in names and "pixels" in one:
                 width, height = one["pixels"]
                 return width, height
         return None
@@ -178,7 +179,7 @@ class State:
         return tuple(path for path in own if path.exists())
 
     def pictures(self, job: Journal) -> tuple[Path, ...]:
-        """All that is to be decoded of a job, its content first."""
+        """All that is to be decoded of a job, its content first if it has one."""
         return tuple(self._path(job, one) for one in job.files if one.role != "job")
 
     def _paths(self, job: Journal, role: Role) -> tuple[Path, ...]:
@@ -221,6 +222,7 @@ def entry_of(job: Journal, **more: Any) -> Entry:
         refused_as=job.refused_as,
         reason=job.reason,
         retry_of=job.retry_of,
+        series=job.series,
         **more,
     )
 

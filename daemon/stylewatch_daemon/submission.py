@@ -33,13 +33,11 @@ STALE_S = 3600.0
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
-def files_of(content: Path, styles: tuple[Path, ...], init: Path | None = None) -> Files:
+def files_of(content: Path | None, styles: tuple[Path, ...], init: Path | None = None) -> Files:
     """The pictures of a job by the names that say what they are."""
     names = ["style"] if len(styles) == 1 else [f"style-{n}" for n in range(1, len(styles) + 1)]
-    pictures = [("content", content), *zip(names, styles, strict=True)]
-    if init is not None:
-        pictures.append(("init", init))
-    return {f"{name}.{_ending(path)}": path for name, path in pictures}
+    pictures = [("content", content), *zip(names, styles, strict=True), ("init", init)]
+    return {f"{name}.{_ending(path)}": path for name, path in pictures if path is not None}
 
 
 def check_name(name: str, ignored: tuple[str, ...] = ()) -> str:

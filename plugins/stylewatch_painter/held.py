@@ -61,7 +61,7 @@ class _Looking:
             if wanted.gram == "sum":
                 # an unnormalised Gram grows with the picture: one looked at in another scale
                 # than the painting's would ask for a brighter painting, not for larger strokes
-                asked = style.scale * self.canvas.task.recipe.schedule.style_scale
+                asked = self.canvas.task.style_scale(style)
                 grams = {layer: one / asked**2 for layer, one in grams.items()}
             targets.append((style.name, style.weight / whole, grams))
         if wanted.several == "losses" or len(targets) == 1:

@@ -201,7 +201,8 @@ def _rest(canvas: Canvas) -> Rest:
 def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     """The SHA-256 of all that decides what `task` becomes, uint8 (32,)."""
     digest = hashlib.sha256(task.recipe.model_dump_json().encode())
-    digest.update(json.dumps([task.seed, *((s.weight, s.scale) for s in task.styles)]).encode())
+    told = [task.seed, *((style.weight, style.scale, style.size) for style in task.styles)]
+    digest.update(json.dumps(told).encode())
     pictures = (task.content, task.init, *(style.picture for style in task.styles))
     for picture in pictures:
         digest.update(b"none" if picture is None else str(picture.shape).encode())

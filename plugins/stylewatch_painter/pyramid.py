@@ -26,6 +26,14 @@ def final_size(schedule: Schedule, content: Size) -> Size:
                   enlarge=schedule.enlarge)  # fmt: skip
 
 
+def texture_size(schedule: Schedule, style: Size) -> Size:
+    """The size to paint a texture at, which no picture limits; `style` gives the shape if need be.
+
+    `800x600` is just that, whatever the style's shape.
+    """
+    return _sized(schedule.size, style, stretch=True, enlarge=True)
+
+
 def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.0) -> Size:
     """The size to look at a style picture at, beside a painting of final size `painted`.
 

@@ -37,7 +37,7 @@ _SIZE = f"{_SIDE}|{_SIDE}x{_SIDE}|x{_SIDE}|{_SIDE}x|{_AREA}"
 _SIZES = "640 (long side), 640x480 (box), x400 (rows), 400x (columns) or 0.25mp (area)"
 
 
-def _as_text(value: object) -> object:
+def size_as_text(value: object) -> object:
     """640 in YAML is a number; a size is text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -51,15 +51,16 @@ def _written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValida
         return text
 
     schema = WithJsonSchema({"type": "string", "pattern": f"^({pattern})$"})
-    return BeforeValidator(_as_text), AfterValidator(check), schema
+    return BeforeValidator(size_as_text), AfterValidator(check), schema
 
 
 Size = Annotated[str, *_written_as(_SIZE, _SIZES)]
 """`640` long side, `640x480` box, `x400` rows, `400x` columns (pixels), `0.25mp` area."""
 
-StyleSize = Annotated[
-    str, *_written_as(f"{_SIZE}|area|side|stretch", f"area, side, stretch, {_SIZES}")
-]
+STYLE_SIZE = f"{_SIZE}|area|side|stretch"
+STYLE_SIZES = f"area, side, stretch, {_SIZES}"
+
+StyleSize = Annotated[str, *_written_as(STYLE_SIZE, STYLE_SIZES)]
 """`area`: as many pixels as the content; `side`: its long side; `stretch`: its very shape."""
 
 

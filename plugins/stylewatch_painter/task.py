@@ -1,5 +1,6 @@
 """Task: one painting to be made, as plain values and float32 arrays."""
 
+import math
 from dataclasses import dataclass
 
 from stylewatch_painter import pyramid
@@ -14,7 +15,8 @@ class Style:
     """A picture whose manner is wanted.
 
     `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is its share
-    beside the other styles. `scale` is its size relative to what the recipe would give it.
+    beside the other styles. `size` is the rule for the size it is looked at, where that is another
+    one than the recipe's `style_size`; `scale` is its size relative to what the rule would give it.
     `mask` is float32 (height, width), 0..1: where in the picture to look. `digest` tells it from
     other pictures, as the SHA-256 of its file does: where there is one, what a backend works
     out of the picture may be kept for the next task.
@@ -24,6 +26,7 @@ class Style:
     name: str = "style-1"
     weight: float = 1.0
     scale: float = 1.0
+    size: str | None = None
     mask: Plane | None = None
     digest: str | None = None
 
@@ -51,21 +54,34 @@ class Task:
     def final(self) -> Size:
         """The size, (width, height) in pixels, that it is painted at.
 
-        Without a content the next best picture gives the shape. Raises PictureError: there is
-        no picture at all.
+        Without a content the next best picture gives the shape; a style only where the recipe's
+        size leaves it open, and not how large it may be: a texture is made anew. Raises
+        PictureError: there is no picture at all.
         """
-        guides = (self.content, self.init, *(style.picture for style in self.styles))
-        for guide in guides:
+        for guide in (self.content, self.init):
             if guide is not None:
                 return pyramid.final_size(self.recipe.schedule, size_of(guide))
+        for style in self.styles:
+            return pyramid.texture_size(self.recipe.schedule, size_of(style.picture))
         raise PictureError("there is neither a content nor a style picture: give at least one")
 
     def style_size(self, style: Style, level_scale: float = 1.0) -> Size:
         """The size that `style` is looked at, beside a painting at `level_scale` of its end."""
-        at_end = pyramid.style_size(
-            self.recipe.schedule, size_of(style.picture), self.final, style.scale
-        )
+        schedule = self.recipe.schedule
+        if style.size is not None:
+            schedule = schedule.model_copy(update={"style_size": style.size})
+        at_end = pyramid.style_size(schedule, size_of(style.picture), self.final, style.scale)
         return pyramid.times(at_end, level_scale)
+
+    def style_scale(self, style: Style) -> float:
+        """How many times as large as the painting, by its sides, `style` is to be looked at.
+
+        As the recipe and the style's own scale have it; where its size is said otherwise, or the
+        painting is a texture of any size, as it comes out.
+        """
+        if style.size is None and (self.content is not None or self.init is not None):
+            return style.scale * self.recipe.schedule.style_scale
+        return math.sqrt(math.prod(self.style_size(style)) / math.prod(self.final))
 
     def levels(self) -> tuple[Level, ...]:
         """The sizes on the way, the final one last."""

@@ -149,5 +149,6 @@ def _fingerprint(task: Task) -> NDArray[np.uint8]:
         for array in pair:
             if array is not None:
                 digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-    digest.update(str([(style.name, style.weight) for style in task.styles]).encode())
+    told = [(style.name, style.weight, style.scale, style.size) for style in task.styles]
+    digest.update(str(told).encode())
     return np.frombuffer(digest.digest(), dtype=np.uint8)

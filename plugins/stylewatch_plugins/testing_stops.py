@@ -94,8 +94,12 @@ class Interruptions(Suite):
     def test_a_checkpoint_of_another_painting_is_refused(self, backend: Backend) -> None:
         """Going on in another picture would be worse than starting anew; who cannot, never does."""
         checkpoint = left(backend, sample(), 2)
+        (style,) = sample().styles
         with pytest.raises(CheckpointError):
             painted(backend, sample(seed=5, resume=checkpoint))
+        for other in (replace(style, scale=0.5), replace(style, size="12")):
+            with pytest.raises(CheckpointError):
+                painted(backend, sample(styles=(other,), resume=checkpoint))
 
     def test_what_it_is_given_stays_as_it_was(self, backend: Backend) -> None:
         """Pictures and checkpoints of a task are not written to."""

@@ -106,12 +106,12 @@ class Painter:
                 return
         yield self.leave(order, "final.png")
         yield self.leave(order, "receipt.json")
-        content = {"name": order.content.name, "size": [4, 4], "sha256": "12ab"}
+        content = {"name": order.main.name, "size": [4, 4], "sha256": "12ab"}
         yield Done({"job": order.name, "inputs": [content]})
 
     def leave(self, order: Order, name: str) -> Staged:
         durable.make_folder((order.staging / name).parent)
-        text = f"{name} of {order.content.read_text()} and {order.styles[0].read_text()}"
+        text = f"{name} of {order.main.read_text()} and {order.styles[0].read_text()}"
         durable.write(order.staging / name, text.encode())
         return Staged(name)
 
@@ -122,6 +122,6 @@ def go_on(line: Line, again: bool = True) -> None:
     while more or line.busy:
         line.hear()
         more = line.fill(again)
-        line.finish()
+        more = line.finish() or more
         more = line.claim() or more
     line.tell_news(resting=True)

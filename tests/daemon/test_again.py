@@ -35,7 +35,7 @@ class Honest(Painter):
     def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
         for event in super().paint(order, wanted):
             if isinstance(event, Done):
-                name, sha256 = order.content.name, durable.digest(order.content)
+                name, sha256 = order.main.name, durable.digest(order.main)
                 yield Done({"inputs": [{"name": name, "sha256": sha256}]})
             else:
                 yield event

@@ -41,6 +41,8 @@ def test_what_each_job_has_of_its_own_changes_no_shape(settings: dict[str, Any])
         {"save_every": 3},
         {"size": 320},
         {"init": "noise"},
+        {"style_size": "50%"},
+        {"only": "content"},
         {"set": {"objective.style.layers.conv5_1": None}},
         {"set": {"objective.tv": {"loss": "power"}}},
         {"set": {"objective.network.pool": "average"}},

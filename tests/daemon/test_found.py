@@ -114,6 +114,17 @@ def test_where_nobody_knows_the_roles_it_says_so(tmp_path: Path, receipt: str | 
         found.inputs(entry(tmp_path, {"name": "c.jpg", "size": 5}))
 
 
+@pytest.mark.parametrize("role", ["content", "style"])
+def test_one_side_is_enough_where_the_job_was_for_it_alone(tmp_path: Path, role: str) -> None:
+    """By the settings that it was begun with, or by its job.yaml."""
+    begun = entry(tmp_path, noted(role, "c.jpg"), settings={"only": role})
+    assert [one.role for one in found.inputs(begun)] == [role]
+    with_file = entry(tmp_path, noted(role, "c.jpg"), noted("job", "job.yaml"))
+    assert [one.role for one in found.inputs(with_file)] == [role, "job"]
+    with pytest.raises(InputError, match="drop the pair again"):
+        found.inputs(entry(tmp_path, noted(role, "c.jpg"), settings={"only": None}))
+
+
 def test_a_stage_is_found_by_its_step(tmp_path: Path) -> None:
     fill(tmp_path, "out/a/stages/0005.png", "out/a/stages/0010.jpg", "out/a/stages/notes.txt")
     start = found.stage(entry(tmp_path), 10)

@@ -250,7 +250,7 @@ def test_the_same_picture_dropped_again_is_painted_in_all_styles_again(tmp_path:
     fill(place.path, "photo.jpg")
     place.settle()
     last = waiting(place.state)[1]
-    place.state.job(last).content.rename(place.path / "photo.jpg")
+    place.state.job(last).main.rename(place.path / "photo.jpg")
     assert place.settle() == ["photo-night", "photo-wave"]
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from stylewatch_daemon.job import Pair
 from stylewatch_daemon.pair import Pairing, only_settled, pair
+from stylewatch_daemon.settings import Side
 
 INBOX = Path("/inbox")
 STYLES = {"night": Path("/styles/night.jpg"), "wave": Path("/styles/wave.jpg")}
@@ -142,3 +143,36 @@ def test_no_file_can_break_the_pairing_or_be_in_two_jobs(names: list[str]) -> No
     found = paired("style.jpg", *names)
     own = [path for one in found.complete for path in one.files if path not in one.shared]
     assert len(own) == len(set(own))
+
+
+def only(side: Side, *names: str) -> Pairing:
+    """What these files come to where every job.yaml, and none else, says `only`."""
+    return pair(INBOX, [INBOX / name for name in names], {}, lambda path: side if path else None)
+
+
+def test_one_side_alone_is_whole_where_its_job_file_says_so() -> None:
+    (one,) = only("content", "job/content.jpg", "job/job.yaml").complete
+    assert (one.name, one.content, one.styles) == ("job", INBOX / "job/content.jpg", ())
+    (one,) = only("style", "x.style-1.jpg", "x.style-2.jpg", "x.job.yaml").complete
+    assert (one.content, len(one.styles), one.main) == (None, 2, INBOX / "x.style-1.jpg")
+    (one,) = only("style", "job/style.jpg", "job/job.yaml").complete
+    assert one.folder == INBOX / "job"
+    assert one.files == (INBOX / "job/style.jpg", INBOX / "job/job.yaml")
+
+
+def test_the_other_side_alone_waits_all_the_same() -> None:
+    (half,) = only("style", "job/content.jpg", "job/job.yaml").incomplete
+    assert half.waits_for.startswith("a style picture")
+    (half,) = only("content", "x.style.jpg", "x.job.yaml").incomplete
+    assert half.waits_for.startswith("a content picture")
+
+
+def test_a_folder_for_a_texture_is_no_album() -> None:
+    found = only("style", "job/style.jpg", "job/job.yaml", "job/sub/photo.jpg")
+    assert [one.name for one in found.complete] == ["job"]
+    assert [one.name for one in found.incomplete] == ["job/sub"]
+
+
+def test_lone_pictures_are_whole_where_all_jobs_are_for_the_content() -> None:
+    found = pair(INBOX, [INBOX / "sea.jpg"], {}, lambda path: "content")
+    assert [(one.name, one.styles) for one in found.complete] == [("sea", ())]

@@ -24,7 +24,7 @@ IN_THE_SCHEDULE: Mapping[str, Any] = {
 ELSEWHERE = {"strength", "init"}
 OF_THE_JOB = {
     "backend", "device", "recipe", "schedule", "seed", "style_weights", "format", "quality",
-    "name", "priority", "set", "from_step",
+    "name", "priority", "set", "from_step", "only", "sweep",
 }  # fmt: skip
 
 
@@ -133,7 +133,8 @@ def test_what_the_recipe_cannot_take_is_told_when_it_is_settled(
     [
         {"steps": -1}, {"save_every": 0}, {"seed": -1}, {"seed": 2**64}, {"strength": 1.1},
         {"size": "big"}, {"quality": 0}, {"quality": 101}, {"format": "gif"}, {"init": "here"},
-        {"schedule": "slow"}, {"style_weights": [1, 0]}, {"style_weights": [float("inf")]},
+        {"schedule": "slow"}, {"style_weights": [1, -1]}, {"style_weights": [0, 0]},
+        {"style_size": "50 %"}, {"only": "both"}, {"style_weights": [float("inf")]},
         {"priority": 1001}, {"set": [1]}, {"colour": "red"},
     ],
     ids=str,
@@ -151,3 +152,38 @@ def test_recipes_of_ones_own_come_before_those_that_ship(tmp_path: Path) -> None
 
 def test_settings_do_not_share_what_was_set() -> None:
     assert JobSettings().set is not JobSettings().set
+
+
+def test_one_style_alone_of_several_may_weigh_nothing() -> None:
+    """An interpolation begins and ends there."""
+    assert JobSettings.model_validate({"style_weights": [1, 0]}).style_weights == (1.0, 0.0)
+
+
+def test_sizes_of_single_styles_are_not_the_recipes() -> None:
+    for asked in ("50%", ["320", "50%"]):
+        found = JobSettings.model_validate({"style_size": asked}).resolve()
+        assert found.schedule == recipe_book.find("best").schedule
+
+
+@pytest.mark.parametrize(("only", "other"), [("content", "style"), ("style", "content")])
+def test_one_side_alone_leaves_the_other_out_and_starts_from_noise(only: str, other: str) -> None:
+    found = JobSettings.model_validate({"only": only}).resolve()
+    assert getattr(found.objective, other) is None
+    assert getattr(found.objective, only) == getattr(recipe_book.find("best").objective, only)
+    assert (found.schedule.start, found.schedule.keep_detail) == ("noise", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "start"),
+    [({"init": "content"}, "content"), ({"noise_ratio": 0.5}, "mixed"),
+     ({"set": {"start": "picture"}}, "picture")],
+)  # fmt: skip
+def test_one_side_alone_starts_where_it_is_said(settings: dict[str, Any], start: str) -> None:
+    found = JobSettings.model_validate({"only": "content", **settings}).resolve()
+    assert found.schedule.start == start
+
+
+def test_one_side_alone_that_a_recipe_does_not_have_is_told() -> None:
+    settings = JobSettings(only="content", set={"objective.content": None})
+    with pytest.raises(RecipeError, match="the objective names no layer"):
+        settings.resolve()

@@ -1,11 +1,14 @@
 """What a painting is held to; the numbers themselves are those of test_target."""
 
+from dataclasses import replace
+
 import torch
 from tests.painter import small
 
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.held import Held, held_to
 from stylewatch_painter.looks import Looks
+from stylewatch_painter.losses import gram, maps
 from stylewatch_painter.task import Task
 
 
@@ -39,3 +42,21 @@ def test_without_pictures_there_is_nothing_to_hold_to() -> None:
     task = small.task("best")
     assert held(Task(task.recipe, None, task.styles)).contents == {}
     assert held(Task(task.recipe, task.content, ())).styles == ()
+
+
+def test_a_style_of_another_size_asks_for_no_other_brightness() -> None:
+    """Sums over positions are brought to as many as the painting has."""
+    task = small.task("devos", {"style_size": "area"})
+    (style,) = task.styles
+    small_one = replace(task, styles=(replace(style, size="16", digest=None),))
+    ((_, _, found),) = held(small_one).styles
+    network = small.network()
+    canvas = Canvas(small_one, network.mean, network.device)
+    wanted = small_one.recipe.objective.style
+    assert wanted is not None
+    seen = canvas.style(small_one.styles[0], canvas.levels()[-1])
+    plain = gram(maps(network(seen, ["conv1_1"], small_one.recipe.objective.network)["conv1_1"]),
+                 wanted)  # fmt: skip
+    width, height = small_one.style_size(small_one.styles[0])
+    ratio = width * height / (task.final[0] * task.final[1])
+    torch.testing.assert_close(found["conv1_1"], plain.squeeze(0) / ratio)

@@ -151,6 +151,7 @@ def test_whoever_writes_into_a_checkpoint_does_not_change_the_painting(kind: str
         lambda task: replace(task, styles=task.styles[::-1]),
         lambda task: replace(task, styles=(replace(task.styles[0], weight=2), *task.styles[1:])),
         lambda task: replace(task, styles=(replace(task.styles[0], scale=2), *task.styles[1:])),
+        lambda task: replace(task, styles=(replace(task.styles[0], size="8"), *task.styles[1:])),
     ],
 )
 def test_a_checkpoint_of_another_painting_is_refused(other: Callable[[Task], Task]) -> None:

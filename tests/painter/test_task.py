@@ -69,3 +69,37 @@ def test_a_style_is_looked_at_beside_the_size_of_the_painting() -> None:
     assert task.style_size(style) == (28, 14)  # 392 pixels of 378
     assert task.style_size(style, 0.5) == (14, 7)
     assert task.style_size(replace(style, scale=2.0)) == (54, 27)
+
+
+def test_a_style_may_have_a_rule_of_its_own_for_its_size() -> None:
+    """Beside another that goes by the recipe's; never stretched unless it says so."""
+    style = Style(small.picture(1, 84, 42))
+    task = painting({"style_size": "area"}, styles=(style,))
+    assert task.style_size(replace(style, size="side")) == (21, 10)
+    assert task.style_size(replace(style, size="42")) == (42, 21)
+    assert task.style_size(replace(style, size="42", scale=0.5)) == (21, 10)
+    assert task.style_size(replace(style, size="stretch")) == task.final
+
+
+def test_a_texture_is_as_large_as_is_asked_whatever_the_style_is() -> None:
+    """Its style is not enlarged for that, and gives the shape only where that is left open."""
+    style = Style(small.picture(1, 20, 10))
+    task = painting({"size": "64x48", "style_size": "area", **NOISE}, content=None, styles=(style,))
+    assert task.final == (64, 48)
+    assert task.style_size(style) == (20, 10)
+    by_side = painting({"size": "64", **NOISE}, content=None, styles=(style,))
+    assert by_side.final == (64, 32)
+
+
+def test_how_large_a_style_is_to_be_seen_beside_the_painting() -> None:
+    """By its scale; by the sizes that come of it where it or the texture has its own."""
+    style = Style(small.picture(1, 84, 42), scale=0.5)
+    task = painting({"style_size": "area", "style_scale": 3.0}, styles=(style,))
+    assert task.style_scale(style) == 1.5
+    own = replace(style, size="20", scale=1.0)
+    assert painting({"style_size": "area"}).style_scale(own) == pytest.approx(
+        (20 * 10 / (21 * 18)) ** 0.5
+    )
+    texture = painting({"size": "84x84", **NOISE}, content=None, styles=(style,))
+    seen = texture.style_size(style)
+    assert texture.style_scale(style) == pytest.approx((seen[0] * seen[1]) ** 0.5 / 84)

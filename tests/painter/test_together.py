@@ -161,3 +161,20 @@ def test_a_wish_is_asked_for_after_every_step_of_each() -> None:
     wishes = [partial(asked, 0), partial(asked, 1)]
     list(paint_many([painting(), painting(seed=1)], small.network(), wishes))
     assert [next(one) for one in asks] == [7, 7]
+
+
+def test_styles_of_other_sizes_are_each_looked_at_in_their_own() -> None:
+    """Though the paintings have one shape, and are made together."""
+    whole = painting(AT_ONCE)
+    (style,) = whole.styles
+    tasks = [
+        replace(whole, styles=(replace(style, digest="12ab", **own),))
+        for own in ({}, {"scale": 0.5}, {"size": "12"})
+    ]
+    assert groups(tasks) == [[0, 1, 2]]
+    told = together(tasks)
+    for number, task in enumerate(tasks):
+        alike(told[number], painted(task))
+    finals = [story[-1] for story in told.values()]
+    pictures = [one.picture.tobytes() for one in finals if isinstance(one, Stage)]
+    assert len(set(pictures)) == 3

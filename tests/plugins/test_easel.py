@@ -8,7 +8,7 @@ import pytest
 from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeError
 from stylewatch_painter.pyramid import Size
 from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish
-from stylewatch_painter.task import Task
+from stylewatch_painter.task import Style, Task
 from stylewatch_plugins import easel
 from stylewatch_plugins.testing_tasks import SMALL_FIRST, picture, sample
 
@@ -69,6 +69,8 @@ def others() -> Iterator[Task]:
     yield sample(content=picture(24, 18, seed=8))
     yield sample(content_mask=mask)
     yield sample(styles=())
+    yield sample(styles=(Style(picture(20, 22, seed=1), scale=0.5),))
+    yield sample(styles=(Style(picture(20, 22, seed=1), size="12"),))
 
 
 @pytest.mark.parametrize("other", list(others()))

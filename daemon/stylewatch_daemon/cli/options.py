@@ -97,6 +97,24 @@ Seed = Annotated[
         min=0, help="Of the noise; the same seed gives the same painting.", rich_help_panel=_JOB
     ),
 ]
+Only = Annotated[
+    Literal["content", "style"] | None,
+    typer.Option(
+        "--only",
+        help="One side alone: the content, as its layers keep it, or a texture like the style.",
+        rich_help_panel=_JOB,
+    ),
+]
+Sweeps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sweep",
+        metavar="KEY=V1,V2",
+        help="A job for each of these values, and a sheet of all: strength=0.3,0.5,0.7. Of two"
+        " keys, every pairing.",
+        rich_help_panel=_JOB,
+    ),
+]
 Init = Annotated[
     str | None,
     typer.Option(
@@ -132,12 +150,12 @@ def _parsed(text: str) -> tuple[str, Any]:
     if not equals:
         raise UsageError(f"--set takes KEY=VALUE, as steps=100, got {text!r}")
     try:
-        return _full_key(key.strip()), yaml_lines.value(value)
+        return full_key(key.strip()), yaml_lines.value(value)
     except SettingsError as error:
         raise UsageError(f"--set {key}: {error}") from error
 
 
-def _full_key(key: str) -> str:
+def full_key(key: str) -> str:
     """Where `key` stands in config.yaml."""
     head, dot, _ = key.partition(".")
     if head in Settings.model_fields:

@@ -41,10 +41,9 @@ def named(out: str) -> Place:
     return Place(path, FORMATS.get(suffix))
 
 
-def unnamed(content: Path, style: Path, picture_format: str) -> Place:
-    """The picture in the current folder called after both, with a number where that is taken."""
-    names = candidates(f"{content.stem}-{style.stem}")
-    paths = (Path(f"{name}.{picture_format}") for name in names)
+def unnamed(name: str, picture_format: str) -> Place:
+    """The picture of that name in the current folder, with a number where that is taken."""
+    paths = (Path(f"{one}.{picture_format}") for one in candidates(name))
     return Place(next(path for path in paths if not path.exists()), picture_format)
 
 

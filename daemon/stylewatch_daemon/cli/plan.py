@@ -9,6 +9,7 @@ from stylewatch_daemon import config
 from stylewatch_daemon.cli import options, out, repeat
 from stylewatch_daemon.errors import InputError, UsageError
 from stylewatch_daemon.execute.contract import Order
+from stylewatch_daemon.settings import Side
 from stylewatch_painter.recipe import Recipe
 
 _STARTS = ("content", "style", "noise", "mixed")
@@ -25,6 +26,8 @@ class Asked:
     given: Mapping[str, Any] = field(default_factory=dict)
     sets: tuple[str, ...] = ()
     config_file: Path | None = None
+    swept: Mapping[str, Any] = field(default_factory=dict)
+    """What one member of a series says beside that, by the dotted keys of config.yaml."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Plan:
     @property
     def pictures(self) -> tuple[Path, ...]:
         """All that the painting is made from."""
-        init = (self.order.init,) if self.order.init else ()
-        return (self.order.content, *self.order.styles, *init)
+        found = (self.order.content, *self.order.styles, self.order.init)
+        return tuple(path for path in found if path is not None)
 
 
 def make_plan(asked: Asked, scratch: Path) -> Plan:
@@ -50,20 +53,23 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
     Raises UsageError, SettingsError, InputError or RecipeError.
     """
     repeated = repeat.read(asked.receipt) if asked.receipt else None
-    pictures = _pictures(asked, repeated)
-    init = init_of(asked, repeated)
+    pictures = asked.pictures or (repeated.pictures() if repeated else ())
     place = out.named(asked.output) if asked.output else None
     overrides = {
-        **(repeated.settings(scratch, len(pictures) - 1) if repeated else {}),
+        **(repeated.settings(scratch, len(pictures)) if repeated else {}),
         **overrides_of(asked),
         **({"job.format": place.format} if place and place.format else {}),
+        **asked.swept,
     }
     settings = config.load(asked.config_file, overrides)
+    check_pictures("render", pictures, settings.job.only)
+    init = init_of(asked, repeated)
+    content, styles = sides_of(pictures, settings.job.only)
     order = Order(
         name=pictures[0].stem,
         settings=settings.job,
-        content=pictures[0],
-        styles=pictures[1:],
+        content=content,
+        styles=styles,
         staging=scratch,
         init=init,
         backend_options=settings.backends.get(settings.job.backend, {}),
@@ -74,7 +80,7 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
     return Plan(
         order=order,
         recipe=settings.job.resolve(*settings.recipes),
-        place=place or out.unnamed(pictures[0], pictures[1], settings.job.format),
+        place=place or out.unnamed(name_of(pictures, settings.job.only), settings.job.format),
         debug=settings.log.level == "debug",
         remarks=tuple(repeated.differences(pictures)) if repeated else (),
     )
@@ -109,19 +115,28 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return config.job_part(overrides)
 
 
-def _pictures(asked: Asked, repeated: repeat.Repeat | None) -> tuple[Path, ...]:
-    """The content and the styles; UsageError: too few are named, InputError: one is not there."""
-    pictures = asked.pictures or (repeated.pictures() if repeated else ())
-    check_pictures("render", pictures)
-    return pictures
-
-
-def check_pictures(command: str, pictures: Sequence[Path]) -> None:
-    """Raise UsageError where there are too few for the `command`, InputError where one is not."""
-    if len(pictures) < len(("content", "style")):
+def check_pictures(command: str, pictures: Sequence[Path], only: Side | None) -> None:
+    """Raise UsageError for too few or too many for the `command`, InputError where one is not."""
+    if only == "content" and len(pictures) != 1:
+        raise UsageError(f"{command} with --only content takes one picture, got {len(pictures)}")
+    if only == "style" and not pictures:
+        raise UsageError(f"{command} with --only style takes at least one painting: STYLE...")
+    if only is None and len(pictures) < len(("content", "style")):
         raise UsageError(f"{command} takes a photograph and at least one style: CONTENT STYLE...")
     for path in pictures:
         _check_there(path)
+
+
+def sides_of(pictures: Sequence[Path], only: Side | None) -> tuple[Path | None, tuple[Path, ...]]:
+    """Of the pictures that are named, the content and the styles."""
+    if only == "style":
+        return None, tuple(pictures)
+    return pictures[0], tuple(pictures[1:])
+
+
+def name_of(pictures: Sequence[Path], only: Side | None) -> str:
+    """What a painting is called whose name nobody said: `sea-wave`, or `sea-content`."""
+    return f"{pictures[0].stem}-{only or pictures[1].stem}"
 
 
 def init_of(asked: Asked, repeated: repeat.Repeat | None = None) -> Path | None:

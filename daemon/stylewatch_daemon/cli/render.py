@@ -4,11 +4,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon.cli import options, out
+from stylewatch_daemon.cli import options, out, series
 from stylewatch_daemon.cli.plan import Asked, Plan, make_plan
 from stylewatch_daemon.cli.progress import telling
 from stylewatch_daemon.cli.say import note, say, say_json
@@ -16,6 +16,7 @@ from stylewatch_daemon.cli.words import duration, losses, memory
 from stylewatch_daemon.cli.words import size as in_pixels
 from stylewatch_daemon.errors import WorkerError
 from stylewatch_daemon.execute.contract import Done, Event, Order, Staged, Started
+from stylewatch_daemon.sweep import Member
 
 Pictures = Annotated[
     list[Path] | None,
@@ -55,6 +56,8 @@ def render(
     seed: options.Seed = None,
     init: options.Init = None,
     strength: options.Strength = None,
+    only: options.Only = None,
+    sweep: options.Sweeps = None,
     sets: options.Sets = None,
     receipt: From = None,
     config_file: options.Config = None,
@@ -66,16 +69,17 @@ def render(
     """Paint CONTENT in the manner of one or more STYLE pictures, here and now."""
     given = {"recipe": recipe, "schedule": schedule, "backend": backend, "device": device,
              "size": size, "steps": steps, "save_every": save_every, "seed": seed,
-             "strength": strength}  # fmt: skip
+             "strength": strength, "only": only}  # fmt: skip
     asked = Asked(tuple(pictures or ()), output, receipt, init, given, tuple(sets or ()),
                   config_file)  # fmt: skip
+    how, swept = _How(force, json, quiet, dry_run), series.parse(sweep)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
+        if swept:
+            _go_through(series.plan_series(asked, swept, Path(scratch)), how)
+            return
         plan = make_plan(asked, Path(scratch))
         context.obj.debug |= plan.debug
-        if dry_run:
-            _estimate(plan.order, json)
-        else:
-            _carry_out(plan, _How(force, json, quiet))
+        _carry_out(plan, how)
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,35 @@ class _How:
     force: bool
     json: bool
     quiet: bool
+    dry_run: bool
+
+
+def _go_through(found: series.Series, how: _How) -> None:
+    """Paint each of a series, and the sheet; or measure or estimate each."""
+    told: list[dict[str, Any]] = []
+
+    def paint(member: Member, plan: Plan) -> None:
+        if not how.quiet:
+            note(f"{member.name}:")
+        done = _paint(plan, how)
+        told.append({"name": member.name, "final": str(plan.place.path), "receipt": done.receipt})
+
+    if how.dry_run or all(plan.recipe.schedule.steps == 0 for _, plan in found.plans):
+        for member, plan in found.plans:
+            say(f"{member.name}:")
+            _carry_out(plan, how)
+        return
+    sheet = series.paint_series(found, paint, force=how.force)
+    if how.json:
+        say_json({"sweep": dict(found.sweep), "jobs": told, "sheet": str(sheet)})
+    elif not how.quiet:
+        say(str(found.folder))
 
 
 def _carry_out(plan: Plan, how: _How) -> None:
+    if how.dry_run:
+        _estimate(plan.order, how.json)
+        return
     if not how.quiet:
         note("\n".join(plan.remarks))
     if plan.recipe.schedule.steps == 0:

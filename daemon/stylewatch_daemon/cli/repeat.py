@@ -44,8 +44,8 @@ class Repeat:
             if durable.digest(path.resolve()) != one.sha256:
                 yield f"{path} is not the {one.role} of the receipt, {one.name}: another result"
 
-    def settings(self, scratch: Path, styles: int) -> dict[str, Any]:
-        """The settings, by the dotted keys of config.yaml, that repeat it with so many `styles`.
+    def settings(self, scratch: Path, pictures: int) -> dict[str, Any]:
+        """The settings, by the dotted keys of config.yaml, that repeat it with so many `pictures`.
 
         Its recipe becomes a file in the folder `scratch`. Raises InputError where it makes no
         sense.
@@ -56,12 +56,17 @@ class Repeat:
             raise InputError(f"this receipt cannot be repeated: {error}") from error
         file = scratch / "recipe.yaml"
         file.write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")
-        weights = tuple(one.weight for one in self._inputs[1:] if one.weight is not None)
+        looks = [one for one in self._inputs if one.weight is not None]
+        styles = pictures - (self.receipt.only != "style")
+        weights = tuple(one.weight for one in looks if one.weight is not None)
+        sizes = tuple(one.style_size for one in looks if one.style_size is not None)
         job = JobSettings(
             recipe=str(file),
             seed=self.receipt.seed,
             backend=self.receipt.backend.name,
-            style_weights=weights if len(weights) == styles else None,
+            style_weights=weights if weights and len(weights) == styles else None,
+            style_size=sizes if sizes and len(sizes) == styles else None,
+            only=self.receipt.only,
         )
         return {f"job.{key}": value for key, value in job.model_dump().items()}
 
@@ -71,9 +76,13 @@ class Repeat:
 
     def _find(self, wanted: InputRecord) -> Path:
         """The file of an input: by its name, or under another by its digest."""
-        inputs = self.folder / "inputs"
-        named = inputs / Path(wanted.name).name
-        others = sorted(inputs.iterdir()) if inputs.is_dir() else []
+        around = (self.folder / "inputs", self.folder.parent / "inputs")  # that of its series
+        places = [folder for folder in around if folder.is_dir()]
+        named = next(
+            (path for folder in places if (path := folder / Path(wanted.name).name).is_file()),
+            around[0] / Path(wanted.name).name,
+        )
+        others = [path for folder in places for path in sorted(folder.iterdir())]
         files = [path for path in (named, *others) if path.is_file()]
         same = (path for path in files if durable.digest(path.resolve()) == wanted.sha256)
         found = next(same, named)
@@ -87,9 +96,14 @@ def read(path: Path) -> Repeat:
     """The receipt in the file `path`, or in the folder; InputError where there is none."""
     file = path / "receipt.json" if path.is_dir() else path
     try:
-        return Repeat(Receipt.model_validate(json.loads(file.read_bytes())), file.parent)
+        plain = json.loads(file.read_bytes())
+        if isinstance(plain, dict) and "sweep" in plain:
+            raise InputError(f"{file} is that of a series: name the receipt of one of its jobs")
+        return Repeat(Receipt.model_validate(plain), file.parent)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    except InputError:
+        raise
     except ValidationError as error:
         told = "; ".join(str(mistake) for mistake in mistakes(error, Receipt))
         raise InputError(f"{file} is no receipt: {told}") from error

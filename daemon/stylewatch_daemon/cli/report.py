@@ -61,6 +61,10 @@ class Report(Reporter):
         """A pair was taken out of its inbox."""
         self._log.info("taken", extra={"job": job})
 
+    def divided(self, job: str, jobs: int) -> None:
+        """It is a series, of so many jobs, which are painted first."""
+        self._log.info("a series of %d jobs", jobs, extra={"job": job})
+
     def job_started(self, job: str, started: Started) -> None:
         """The first step is about to be made."""
         self._tells[job] = self._begin(job)

@@ -87,8 +87,8 @@ def _settings(
     if from_stage is not None:
         _check_start(overrides)
         overrides |= {"job.init": "picture", "job.from_step": had.from_step + from_stage}
-    below = settings.model_copy(update={"job": had})
-    job = config.changed(below, overrides).job
+    below = settings.model_copy(update={"job": had.model_copy(update={"sweep": {}})})
+    job = config.changed(below, overrides).job.model_copy(update={"sweep": had.sweep})
     if from_stage is not None:
         _check_left(from_stage, job, job.resolve(*settings.recipes).schedule)
     # A file for a recipe is the daemon's own settings' to name, and they do.

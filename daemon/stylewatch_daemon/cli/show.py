@@ -95,7 +95,10 @@ def _told(story: Story) -> Iterator[str]:
     settings = _flat(receipt.get("recipe") or story["settings"] or {})
     if settings:
         yield _table("settings", [(key, _line(value)) for key, value in settings])
-    if receipt:
+    if "sweep" in receipt:
+        told = [(one["name"], one["state"]) for one in receipt["jobs"]]
+        yield _table("jobs", [(shown(name), shown(state)) for name, state in told])
+    elif receipt:
         yield f"losses:\n{_indented(losses(receipt['losses']))}"
         yield _table("files", [(one,) for one in _files(receipt)])
 

@@ -1,6 +1,6 @@
 """`stylewatch submit`: a pair into the inbox, and if wanted its way to the end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,13 +8,22 @@ from typing import Annotated, Any
 import typer
 
 from stylewatch_daemon import config, submission
-from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli import options, series
 from stylewatch_daemon.cli.follow import follow
-from stylewatch_daemon.cli.plan import Asked, check_pictures, init_of, job_part, overrides_of
+from stylewatch_daemon.cli.plan import (
+    Asked,
+    check_pictures,
+    init_of,
+    job_part,
+    name_of,
+    overrides_of,
+    sides_of,
+)
 from stylewatch_daemon.cli.reach import StateFolder, reach
 from stylewatch_daemon.cli.say import note, say
 from stylewatch_daemon.config import Config
 from stylewatch_daemon.names import safe
+from stylewatch_daemon.sweep import members
 
 Pictures = Annotated[
     list[Path],
@@ -47,6 +56,8 @@ def submit(
     seed: options.Seed = None,
     init: options.Init = None,
     strength: options.Strength = None,
+    only: options.Only = None,
+    sweep: options.Sweeps = None,
     sets: options.Sets = None,
     inbox: InboxFolder = None,
     wait: Wait = False,
@@ -57,22 +68,26 @@ def submit(
     """Put CONTENT and one or more STYLE pictures into the inbox, for the daemon to paint."""
     given = {"recipe": recipe, "schedule": schedule, "backend": backend, "device": device,
              "size": size, "steps": steps, "save_every": save_every, "seed": seed,
-             "strength": strength}  # fmt: skip
+             "strength": strength, "only": only}  # fmt: skip
     asked = Asked(tuple(pictures), None, None, init, given, tuple(sets or ()), config_file)
-    pair = _pair(asked)
+    pair = _pair(asked, series.parse(sweep))
     here = reach(pair.settings, state)
     place, outbox = _places(pair.settings, inbox)
-    wanted = name or safe(f"{pictures[0].stem}-{pictures[1].stem}")
-    submission.check_name(wanted, pair.settings.watch.ignore)
     with here.ledger() as ledger:
-        free = submission.free(wanted, place, *outbox)
-        names = (one for one in free if ledger is None or ledger.find(one) is None)
+        free = submission.free(_name(name, pictures, pair.settings), place, *outbox)
+        names = (one for one in free if not (ledger and ledger.find(one)))
         job = submission.put(place, names, pair.files, pair.job)
     say(job)
     if wait:
         raise typer.Exit(follow(here, job, quiet=quiet))
-    if not quiet and not here.is_at_work():
+    if not (quiet or here.is_at_work()):
         note(f"it waits in {place}: no daemon is at work with {here.state}")
+
+
+def _name(name: str | None, pictures: Sequence[Path], settings: Config) -> str:
+    """What the job is called, if nothing has that name; raises UsageError where it cannot be."""
+    wanted = name or safe(name_of(pictures, settings.job.only))
+    return submission.check_name(wanted, settings.watch.ignore)
 
 
 @dataclass(frozen=True)
@@ -84,13 +99,18 @@ class _Pair:
     settings: Config
 
 
-def _pair(asked: Asked) -> _Pair:
+def _pair(asked: Asked, swept: Mapping[str, Any]) -> _Pair:
     """All that can be said before anything is written; raises as `make_plan` does."""
-    check_pictures("submit", asked.pictures)
     overrides = overrides_of(asked)
     job = job_part(overrides)
     settings = config.load(asked.config_file, overrides)
-    files = submission.files_of(asked.pictures[0], asked.pictures[1:], init_of(asked))
+    check_pictures("submit", asked.pictures, settings.job.only)
+    for one in members(swept) if swept else ():
+        config.load(asked.config_file, {**overrides, **series.overrides_of(one)})
+    if swept:
+        job = {**job, "sweep": {key: list(values) for key, values in swept.items()}}
+    content, styles = sides_of(asked.pictures, settings.job.only)
+    files = submission.files_of(content, styles, init_of(asked))
     return _Pair(files, job, settings)
 
 

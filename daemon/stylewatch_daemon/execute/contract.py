@@ -13,6 +13,17 @@ picture as it stands the final one; to stop, since nobody wants it any more."""
 
 
 @dataclass(frozen=True)
+class Part:
+    """A job of a series: what it is called there, and on the sheet; how it stands, and where."""
+
+    name: str
+    label: str
+    state: str
+    outbox: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True)
 class Order:
     """One attempt at one job; plain values, so that it can go to another process.
 
@@ -23,7 +34,7 @@ class Order:
 
     name: str
     settings: JobSettings
-    content: Path
+    content: Path | None
     styles: tuple[Path, ...]
     staging: Path
     init: Path | None = None
@@ -41,6 +52,13 @@ class Order:
     """How earlier attempts ended, for the receipt."""
     retry_of: str | None = None
     """The name of the job that this one paints again, for the receipt."""
+    parts: tuple[Part, ...] = ()
+    """The jobs of a series: all that is wanted is the sheet of their pictures."""
+
+    @property
+    def main(self) -> Path:
+        """The content, or the first style where there is none."""
+        return self.styles[0] if self.content is None else self.content
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """From an order to a task: the recipe settled, the pictures read, the backend ready."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stylewatch_daemon import style_sizes
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.execute import sides
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.execute.onward import onward
 from stylewatch_daemon.receipt import InputRecord
@@ -35,34 +37,64 @@ def prepare(
     Raises RecipeError, SettingsError, BackendError, PictureError.
     """
     recipe = order.settings.resolve(*order.recipe_folders)
-    shares = _shares(order)
+    order = sides.wanted(order)
+    looked_at = list(zip(_shares(order), _looked_at(order), strict=True))
     backend = backend_of(order, decided or {})
-    content = read(order.content, max_pixels=order.max_pixels)
+    content = None if order.content is None else read(order.content, max_pixels=order.max_pixels)
     styles = [read(path, max_pixels=order.max_pixels) for path in order.styles]
     init = None if order.init is None else read(order.init, max_pixels=order.max_pixels)
     if init is not None and not _says_where_to_start(order.settings):
         recipe = recipe_book.change(recipe, {"start": "picture"})
     task = Task(
         recipe=recipe,
-        content=content.pixels,
-        styles=tuple(
-            Style(picture.pixels, name=f"style-{number}", weight=share, digest=picture.sha256)
-            for number, (picture, share) in enumerate(zip(styles, shares, strict=True), start=1)
-        ),
+        content=None if content is None else content.pixels,
+        styles=tuple(_styles(styles, looked_at)),
         init=None if init is None else init.pixels,
-        alpha=content.alpha,
+        alpha=None if content is None else content.alpha,
         seed=order.settings.seed,
         resume=resume,
     )
     if order.settings.from_step:
         task = replace(task, recipe=onward(recipe, task.levels(), order.settings.from_step))
     _check_size(task, order.max_pixels)
-    inputs = [_input("content", order.content.name, content)]
-    for style, path, picture in zip(task.styles, order.styles, styles, strict=True):
-        inputs.append(_input(style.name, path.name, picture, style.weight))
+    return Prepared(backend, task, tuple(_inputs(order, task, content, styles, init)))
+
+
+def _styles(
+    pictures: Sequence[Picture], looked_at: Sequence[tuple[float, style_sizes.LookedAt]]
+) -> Iterator[Style]:
+    """The styles of a task, with the share of each and how it is looked at."""
+    for number, picture in enumerate(pictures, start=1):
+        share, looks = looked_at[number - 1]
+        yield Style(
+            picture.pixels,
+            name=f"style-{number}",
+            weight=share,
+            scale=looks.scale,
+            size=looks.rule,
+            digest=picture.sha256,
+        )
+
+
+def _inputs(
+    order: Order,
+    task: Task,
+    content: Picture | None,
+    styles: Sequence[Picture],
+    init: Picture | None,
+) -> Iterator[InputRecord]:
+    """What came in, for the receipt."""
+    if content is not None and order.content is not None:
+        yield _input("content", order.content.name, content)
+    looked_at = _looked_at(order)
+    for style, looks, path, picture in zip(
+        task.styles, looked_at, order.styles, styles, strict=True
+    ):
+        seen = _input(style.name, path.name, picture, style.weight)
+        told = {"style_size": looks.asked, "seen": task.style_size(style)}
+        yield seen.model_copy(update=told)
     if init is not None and order.init is not None:
-        inputs.append(_input("init", order.init.name, init))
-    return Prepared(backend, task, tuple(inputs))
+        yield _input("init", order.init.name, init)
 
 
 def _says_where_to_start(settings: JobSettings) -> bool:
@@ -85,7 +117,7 @@ def _check_size(task: Task, max_pixels: int) -> None:
 def _shares(order: Order) -> tuple[float, ...]:
     """The weight of each style; alike where nothing is said."""
     given = order.settings.style_weights
-    if given is None:
+    if given is None or not order.styles:
         return (1.0,) * len(order.styles)
     if len(given) != len(order.styles):
         raise SettingsError(
@@ -93,6 +125,11 @@ def _shares(order: Order) -> tuple[float, ...]:
             "give one for each"
         )
     return given
+
+
+def _looked_at(order: Order) -> tuple[style_sizes.LookedAt, ...]:
+    """The size that each style is looked at, where it has one of its own."""
+    return style_sizes.of_each(order.settings.style_size, len(order.styles))
 
 
 def backend_of(order: Order, decided: Mapping[str, Any]) -> Backend:

@@ -174,6 +174,7 @@ class Story:
         plain = {
             "job": self.order.name,
             "retry_of": self.order.retry_of,
+            "only": self.order.settings.only,
             "state": state,
             "recipe": task.recipe.model_dump(mode="json"),
             "backend": {

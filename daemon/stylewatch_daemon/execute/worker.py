@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Callable, Generator, Iterator
 
-from stylewatch_daemon.execute import memo
+from stylewatch_daemon.execute import contact, memo
 from stylewatch_daemon.execute.contract import Event, Order
 from stylewatch_daemon.execute.painting import Painting
 from stylewatch_daemon.execute.prepare import prepare
@@ -20,8 +20,11 @@ def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
     Files are left whole under `order.staging`, each told by a Staged, the receipt last. With a
     memo at `order.checkpoint` it goes on from there. Where memory does not suffice it begins
     again, with a Started, as `order.out_of_memory` has it. Raises what `prepare` and the backend
-    raise; OSError where a file cannot be written.
+    raise; OSError where a file cannot be written. Of a series the sheet is drawn.
     """
+    if order.parts:
+        yield from contact.draw(order)
+        return
     found = left(order)
     relief = Relief.of(order, found.story)
     while True:

@@ -49,11 +49,10 @@ def test_a_picture_that_cannot_be_written_is_refused() -> None:
         out.named("a.gif")
 
 
-def test_a_painting_without_a_name_is_called_after_both_pictures(here: Path) -> None:
-    wanted = Path("a/sea.jpg"), Path("b/wave.png")
-    assert out.unnamed(*wanted, "png").path == Path("sea-wave.png")
+def test_a_painting_without_a_place_is_a_picture_of_its_name_here(here: Path) -> None:
+    assert out.unnamed("sea-wave", "png").path == Path("sea-wave.png")
     (here / "sea-wave.png").touch()
-    assert out.unnamed(*wanted, "png").path == Path("sea-wave-2.png")
+    assert out.unnamed("sea-wave", "png").path == Path("sea-wave-2.png")
 
 
 def test_of_all_files_a_picture_is_the_final_one(here: Path) -> None:

@@ -99,14 +99,14 @@ def test_pictures_that_differ_are_told(folder: Path) -> None:
 
 
 def test_its_settings_repeat_recipe_seed_backend_and_weights(folder: Path, tmp_path: Path) -> None:
-    settings = repeat.read(folder).settings(tmp_path, styles=2)
+    settings = repeat.read(folder).settings(tmp_path, pictures=3)
     job = config.load(None, settings).job
     assert job.resolve() == recipe_book.change(recipe_book.find("keras"), {"steps": 7})
     assert (job.seed, job.backend, job.style_weights) == (5, "sketch", (2.0, 1.0))
 
 
 def test_with_other_styles_the_weights_are_not_repeated(folder: Path, tmp_path: Path) -> None:
-    settings = repeat.read(folder).settings(tmp_path, styles=1)
+    settings = repeat.read(folder).settings(tmp_path, pictures=2)
     assert settings["job.style_weights"] is None
 
 
@@ -129,4 +129,4 @@ def test_a_recipe_that_makes_no_sense_is_told(folder: Path, plain: dict[str, Any
     del plain["recipe"]["schedule"]
     (folder / "receipt.json").write_text(json.dumps(plain))
     with pytest.raises(InputError, match=r"this receipt cannot be repeated: .*schedule"):
-        repeat.read(folder).settings(folder, styles=2)
+        repeat.read(folder).settings(folder, pictures=3)

@@ -7,6 +7,7 @@ from stylewatch_daemon.execute.contract import (
     Failed,
     Lost,
     Order,
+    Part,
     Progress,
     Refused,
     Saving,
@@ -15,6 +16,8 @@ from stylewatch_daemon.execute.contract import (
     Stopped,
 )
 from stylewatch_daemon.settings import JobSettings
+
+PART = Part("seed=1", "seed 1", "done", "outbox", "cats/seed=1")
 
 ORDER = Order(
     "a/job",

@@ -96,7 +96,7 @@ def test_what_cannot_be_painted_is_refused_and_the_others_are_painted(
 
 
 def test_where_only_one_can_be_painted_it_is_painted_alone(orders: list[Order]) -> None:
-    absent = replace(orders[1], content=orders[1].content.with_name("absent.jpg"))
+    absent = replace(orders[1], content=orders[1].main.with_name("absent.jpg"))
     (started, *_, end), _ = together([orders[0], absent])
     assert isinstance(started, Started)
     assert started.together == 1
@@ -200,8 +200,8 @@ def test_one_whose_pictures_memory_did_not_suffice_for_beside_others_is_painted_
             raise MemoryError
         return image.read(path, max_pixels=max_pixels)
 
-    orders[1] = replace(orders[1], content=orders[1].content.with_name("sea.jpg"))
-    orders[0].content.with_name("sea.jpg").write_bytes(orders[0].content.read_bytes())
+    orders[1] = replace(orders[1], content=orders[1].main.with_name("sea.jpg"))
+    orders[0].main.with_name("sea.jpg").write_bytes(orders[0].main.read_bytes())
     monkeypatch.setattr(prepare, "read", read)
     said = together(orders)
     assert all(isinstance(events[-1], Done) for events in said)

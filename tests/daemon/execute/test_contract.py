@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 from tests.daemon.execute.listening import Listener
-from tests.daemon.execute.records import EVENTS, ORDER
+from tests.daemon.execute.records import EVENTS, ORDER, PART
 from tests.daemon.execute.works import WORK
 
 from stylewatch_daemon.execute import contract
@@ -25,7 +25,7 @@ from stylewatch_daemon.execute.contract import (
 )
 from stylewatch_daemon.execute.local import Local
 
-EACH = pytest.mark.parametrize("record", [ORDER, *EVENTS], ids=lambda one: type(one).__name__)
+EACH = pytest.mark.parametrize("record", [ORDER, PART, *EVENTS], ids=lambda one: type(one).__name__)
 
 
 @EACH
@@ -42,7 +42,7 @@ def test_it_is_frozen(record: object) -> None:
 def test_every_record_is_in_this_test() -> None:
     """And every event is one that a worker may send."""
     known = {name for name, value in vars(contract).items() if is_dataclass(value)}
-    assert known == {type(record).__name__ for record in (ORDER, *EVENTS)} | {Heard.__name__}
+    assert known == {type(record).__name__ for record in (ORDER, PART, *EVENTS)} | {Heard.__name__}
     assert {type(event) for event in EVENTS} == set(get_args(contract.Event))
     assert set(get_args(contract.End)) == {Done, Stopped, Refused, Failed, Lost}
 

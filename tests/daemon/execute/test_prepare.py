@@ -40,7 +40,7 @@ def test_pictures_come_as_floats_and_are_told_with_their_digests(given: Order) -
     assert (style.role, style.name, style.size, style.weight) == (
         "style-1", "style.jpg", (40, 32), 1.0,
     )  # fmt: skip
-    assert content.sha256 == hashlib.sha256(given.content.read_bytes()).hexdigest()
+    assert content.sha256 == hashlib.sha256(given.main.read_bytes()).hexdigest()
 
 
 def test_the_recipe_the_seed_and_the_checkpoint_are_the_orders(given: Order) -> None:
@@ -57,7 +57,7 @@ def test_a_style_has_the_digest_of_its_file(given: Order) -> None:
 
 
 def test_several_styles_have_names_by_number_and_weigh_alike(given: Order) -> None:
-    several = replace(given, styles=(given.styles[0], given.content, given.styles[0]))
+    several = replace(given, styles=(given.styles[0], given.main, given.styles[0]))
     found = prepare(several)
     assert [style.name for style in found.task.styles] == ["style-1", "style-2", "style-3"]
     assert [style.weight for style in found.task.styles] == [1, 1, 1]
@@ -65,7 +65,7 @@ def test_several_styles_have_names_by_number_and_weigh_alike(given: Order) -> No
 
 
 def test_styles_weigh_what_was_said(given: Order) -> None:
-    several = replace(given, styles=(given.styles[0], given.content))
+    several = replace(given, styles=(given.styles[0], given.main))
     found = prepare(said(several, style_weights=(3.0, 1.0)))
     assert [style.weight for style in found.task.styles] == [3, 1]
     assert [one.weight for one in found.inputs] == [None, 3, 1]
@@ -180,3 +180,33 @@ def test_from_a_step_on_only_what_comes_after_it_is_left(given: Order, pictures:
 def test_without_a_picture_to_start_from_no_step_is_behind(given: Order) -> None:
     with pytest.raises(SettingsError, match=r"drop it as init\.png"):
         prepare(said(given, from_step=2))
+
+
+def test_each_style_is_looked_at_in_its_own_size_which_is_told(given: Order) -> None:
+    """By rules that are absolute or relative; the receipt has the size that came of it."""
+    several = replace(given, styles=(given.styles[0], given.styles[0]))
+    found = prepare(said(several, style_size=("16", "50%")))
+    assert [(one.size, one.scale) for one in found.task.styles] == [("16", 1.0), (None, 0.5)]
+    _, one, other = found.inputs
+    assert (one.style_size, other.style_size) == ("16", "50%")
+    whole = prepare(several).inputs[2]
+    assert whole.seen is not None and other.seen is not None and one.seen is not None
+    assert max(one.seen) == 16
+    assert other.seen[0] == pytest.approx(whole.seen[0] / 2, abs=1)
+    assert whole.style_size is None
+
+
+def test_as_many_sizes_as_styles_are_asked_for(given: Order) -> None:
+    with pytest.raises(SettingsError, match="2 sizes for 1 style pictures: give one for each"):
+        prepare(said(given, style_size=("50%", "area")))
+
+
+def test_only_the_side_that_is_wanted_is_read(given: Order) -> None:
+    """What is wrong with the other is nothing to it, nor how many of it there are."""
+    gone = given.styles[0].with_name("gone.jpg")
+    alone = prepare(said(replace(given, styles=(gone, gone)), only="content", style_weights=(1,)))
+    assert (alone.task.styles, [one.role for one in alone.inputs]) == ((), ["content"])
+    texture = prepare(said(replace(given, content=gone), only="style", size="48x16"))
+    assert texture.task.content is None is texture.task.alpha
+    assert texture.task.final == (48, 16)
+    assert [one.role for one in texture.inputs] == ["style-1"]

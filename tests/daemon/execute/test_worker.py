@@ -207,7 +207,7 @@ def test_what_it_begins_with_is_told_before_anything_is_painted(given: Order) ->
     with pytest.raises(SettingsError, match="steps: 0 only measures"):
         painted(no_steps)
     with pytest.raises(PictureError, match=r"absent.jpg is not there"):
-        painted(replace(given, content=given.content.with_name("absent.jpg")))
+        painted(replace(given, content=given.main.with_name("absent.jpg")))
     with pytest.raises(RecipeError, match="start: picture needs a picture"):
         painted(replace(given, settings=given.settings.model_copy(update={"init": "picture"})))
     with pytest.raises(BackendMissingError, match="no backend 'skech'"):

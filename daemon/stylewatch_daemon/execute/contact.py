@@ -1,0 +1,104 @@
+"""The contact sheet of a series, and its receipt, once all its jobs are at their ends."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+
+from stylewatch_daemon import folders, outbox, sweep, written
+from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.execute.contract import Done, Event, Order, Part, Staged
+from stylewatch_daemon.outbox import RECEIPT
+from stylewatch_daemon.receipt import FileRecord, InputRecord, PartRecord, SeriesReceipt
+from stylewatch_painter import sheet
+from stylewatch_painter.convert import to_floats
+from stylewatch_painter.decode import decoded, decoding
+from stylewatch_painter.encode import encode
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.image import read
+from stylewatch_painter.stage import Pixels
+
+FILE_NAME = "sheet.png"
+
+
+def draw(order: Order) -> Iterator[Event]:
+    """Leave the sheet of the parts of `order`, and the receipt last, under `order.staging`.
+
+    Raises InputError where none of them was painted; PictureError, SaveError, OSError.
+    """
+    began, started = time.monotonic(), datetime.now(UTC)
+    finals = [_final(one, order.max_pixels) for one in order.parts]
+    if not any(finals):
+        told = ", ".join(f"{one.name} {one.state}" for one in order.parts)
+        raise InputError(f"no job of this series was painted: {told}")
+    cells = [
+        sheet.Cell(one.label, final[1]) if final else sheet.Cell(f"{one.label}\n({one.state})")
+        for one, final in zip(order.parts, finals, strict=True)
+    ]
+    content = encode(sheet.draw(sheet.in_rows(cells, sweep.columns(order.settings.sweep))))
+    outbox.stage(order.staging, FILE_NAME, content)
+    yield Staged(FILE_NAME)
+    receipt = SeriesReceipt(
+        job=order.name,
+        retry_of=order.retry_of,
+        state="done",
+        sweep={key: list(values) for key, values in order.settings.sweep.items()},
+        jobs=tuple(
+            PartRecord(name=one.name, state=one.state, final=final and final[0])
+            for one, final in zip(order.parts, finals, strict=True)
+        ),
+        inputs=tuple(_inputs(order)),
+        stages=(),
+        final=FILE_NAME,
+        files=(FileRecord(file=FILE_NAME, sha256=hashlib.sha256(content).hexdigest()),),
+        started=started,
+        finished=datetime.now(UTC),
+        seconds=round(time.monotonic() - began, 3),
+        version=version("stylewatch"),
+    )
+    outbox.stage(order.staging, RECEIPT, receipt.as_json().encode())
+    outbox.keep_staged(order.staging, [FILE_NAME, RECEIPT])
+    yield Staged(RECEIPT)
+    yield Done(receipt.model_dump(mode="json", exclude_none=True))
+
+
+def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
+    """The path of its final picture in the outbox, and the picture, small; None: there is none.
+
+    Others may write in the outbox too: no link is followed there.
+    """
+    if part.state != "done":
+        return None
+    with suppress(OSError, ValueError, KeyError, TypeError, PictureError):
+        with folders.opened(Path(part.outbox), part.place) as folder:
+            with written.regular(folder, RECEIPT) as file:
+                name = PurePosixPath(json.load(file)["final"]).name
+            with written.regular(folder, name) as file:
+                data = file.read()
+        with decoding(name, data):
+            pixels, _, _ = to_floats(decoded(data, max_pixels))
+        return f"{part.place}/{name}", sheet.shrunk(pixels)
+    return None
+
+
+def _inputs(order: Order) -> Iterator[InputRecord]:
+    """The pictures that all jobs of the series have in common."""
+    roles: Sequence[tuple[str, Path | None]] = [
+        ("content", order.content),
+        *((f"style-{number}", path) for number, path in enumerate(order.styles, start=1)),
+        ("init", order.init),
+    ]
+    for role, path in roles:
+        if path is not None:
+            seen = read(path, max_pixels=order.max_pixels)
+            yield InputRecord(
+                role=role,
+                name=path.name,
+                sha256=seen.sha256,
+                size=seen.size,
+                converted=seen.converted,
+            )

@@ -1,0 +1,101 @@
+"""The figure of the paper: what each layer keeps of a photograph, and of a painting's manner.
+
+Gatys, Ecker, Bethge 2015, figure 1: the content is reconstructed from one layer at a time, the
+style from one layer more each time; all from noise.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from stylewatch_daemon.errors import InputError, WorkerError
+from stylewatch_daemon.execute.contract import Order
+from stylewatch_daemon.execute.prepare import backend_of
+from stylewatch_painter import recipe_book, sheet
+from stylewatch_painter.image import read
+from stylewatch_painter.recipe import LayerName, Recipe
+from stylewatch_painter.stage import Pixels, Stage, go_on
+from stylewatch_painter.task import Style, Task
+from stylewatch_plugins.contract import Backend
+
+CONTENT: tuple[LayerName, ...] = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
+STYLE: tuple[LayerName, ...] = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One picture of the figure, float32 (height, width, 3), 0..255, in its `row`: 0 or 1."""
+
+    row: int
+    label: str
+    picture: Pixels
+
+
+def panels(order: Order) -> Iterator[Panel]:
+    """The pictures of the figure, each row from left to right; the style's row is the first.
+
+    `order` has one content and one style; of its recipe the ways of the losses and the schedule
+    count. Raises as `prepare` does.
+    """
+    content, style = _tasks(order)
+    backend = backend_of(order, {})
+    width, height = content.final
+    for row, task, layers, subsets in (
+        (0, style, STYLE, [STYLE[: end + 1] for end in range(len(STYLE))]),
+        (1, content, CONTENT, [(layer,) for layer in CONTENT]),
+    ):
+        shown = task.content if task.content is not None else task.styles[0].picture
+        yield Panel(row, ("the painting", "the photograph")[row], shown)
+        side = ("style", "content")[row]
+        for layer, subset in zip(layers, subsets, strict=True):
+            recipe = recipe_book.change(
+                _from(task.recipe, side, subset), {"size": f"{width}x{height}"}
+            )
+            label = layer if row or len(subset) == 1 else f"+ {layer}"
+            yield Panel(row, label, _painted(backend, replace(task, recipe=recipe)))
+
+
+def sheet_of(found: Sequence[Panel], side: int) -> Pixels:
+    """The figure, float32 (height, width, 3): its rows below each other, with labels."""
+    rows = [
+        [sheet.Cell(one.label, one.picture) for one in found if one.row == row] for row in (0, 1)
+    ]
+    return sheet.draw(rows, side)
+
+
+def _tasks(order: Order) -> tuple[Task, Task]:
+    """The content by itself, and the style."""
+    if order.content is None or len(order.styles) != 1:
+        raise InputError("a figure is of one photograph and one painting: CONTENT STYLE")
+    whole = order.settings.resolve(*order.recipe_folders)
+    fresh = recipe_book.change(whole, {"start": "noise", "keep_detail": 0.0})
+    content = read(order.content, max_pixels=order.max_pixels)
+    painting = read(order.styles[0], max_pixels=order.max_pixels)
+    seed = order.settings.seed
+    return (
+        Task(fresh, content.pixels, (), seed=seed),
+        Task(fresh, None, (Style(painting.pixels, digest=painting.sha256),), seed=seed),
+    )
+
+
+def _from(recipe: Recipe, side: str, layers: Sequence[LayerName]) -> Recipe:
+    """`recipe` with nothing wanted but the `layers` of one side, all alike."""
+    wanted = getattr(recipe.objective, side)
+    if wanted is None:
+        raise InputError(f"recipe {recipe.name} has no {side}: name another with --recipe")
+    weights: Mapping[LayerName, float | None] = {
+        **dict.fromkeys(wanted.layers, None),
+        **dict.fromkeys(layers, 1.0),
+    }
+    other = "content" if side == "style" else "style"
+    changes = {f"objective.{side}.layers": weights, f"objective.{other}": None}
+    return recipe_book.change(recipe, changes)
+
+
+def _painted(backend: Backend, task: Task) -> Pixels:
+    last = None
+    for step in backend.paint(task, go_on):
+        if isinstance(step, Stage):
+            last = step.picture
+    if last is None:
+        raise WorkerError("the painting ended without a picture")
+    return last

@@ -1,0 +1,79 @@
+"""The sheet of a series: the pictures of its jobs, by their receipts, and what became of others."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.daemon.execute.orders import order
+
+from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.execute.contact import draw
+from stylewatch_daemon.execute.contract import Done, Order, Part, Staged
+from stylewatch_daemon.receipt import SeriesReceipt
+
+SCHEMA = Path("daemon/stylewatch_daemon/series.schema.json")
+RED = (200, 40, 40)
+
+
+@pytest.fixture
+def given(tmp_path: Path, pictures: Path) -> Order:
+    """A series of two: one is done, the other was refused."""
+    folder = tmp_path / "out/a/seed=1"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (48, 36), RED).save(folder / "final.png")
+    (folder / "receipt.json").write_text(json.dumps({"final": "final.png"}))
+    outbox = str(tmp_path / "out")
+    parts = (
+        Part("seed=1", "seed 1", "done", outbox, "a/seed=1"),
+        Part("seed=2", "seed 2", "refused", outbox, "a/seed=2"),
+    )
+    made = order(tmp_path / "job", pictures, sweep={"seed": [1, 2]})
+    return replace(made, parts=parts)
+
+
+def test_it_leaves_the_sheet_and_a_receipt_last(given: Order) -> None:
+    events = list(draw(given))
+    assert [one.path for one in events if isinstance(one, Staged)] == ["sheet.png", "receipt.json"]
+    assert isinstance(events[-1], Done)
+    receipt = SeriesReceipt.model_validate_json((given.staging / "receipt.json").read_bytes())
+    assert [(one.name, one.state, one.final) for one in receipt.jobs] == [
+        ("seed=1", "done", "a/seed=1/final.png"), ("seed=2", "refused", None),
+    ]  # fmt: skip
+    assert receipt.sweep == {"seed": [1, 2]}
+    assert [(one.role, one.name) for one in receipt.inputs] == [
+        ("content", "content.jpg"), ("style-1", "style.jpg"),
+    ]  # fmt: skip
+    sheet = (given.staging / "sheet.png").read_bytes()
+    assert receipt.files[0].sha256 == hashlib.sha256(sheet).hexdigest()
+
+
+def test_the_pictures_that_were_painted_are_on_it(given: Order) -> None:
+    list(draw(given))
+    with Image.open(given.staging / "sheet.png") as sheet:
+        seen = np.asarray(sheet.convert("RGB"))
+    assert (seen == RED).all(-1).sum() == 48 * 36
+
+
+def test_a_series_of_which_nothing_was_painted_is_refused(given: Order) -> None:
+    failed = replace(given, parts=tuple(replace(one, state="failed") for one in given.parts))
+    with pytest.raises(InputError, match="no job of this series was painted: seed=1 failed"):
+        list(draw(failed))
+
+
+def test_no_link_in_the_outbox_is_followed(given: Order, pictures: Path) -> None:
+    """Whoever may write there could have any picture of ours shown."""
+    final = Path(given.parts[0].outbox, given.parts[0].place, "final.png")
+    final.unlink()
+    final.symlink_to(pictures / "content.jpg")
+    with pytest.raises(InputError):
+        list(draw(given))
+
+
+def test_the_schema_that_ships_is_that_of_this_receipt() -> None:
+    wanted = json.dumps(SeriesReceipt.model_json_schema(), indent=2, sort_keys=True) + "\n"
+    here = Path(__file__).parents[3] / SCHEMA
+    assert here.read_text(encoding="utf-8") == wanted
