@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, PositiveInt
 from stylewatch_daemon import style_sizes
 from stylewatch_daemon.sweep import Sweep
 from stylewatch_painter import recipe_book
-from stylewatch_painter.recipe import Recipe, Share, Size, Strict
+from stylewatch_painter.recipe import Positive, Recipe, Share, Size, Strict
 
 Start = Literal["content", "style", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
@@ -30,6 +30,8 @@ class JobSettings(Strict):
     schedule: Literal["source", "fast"] = "source"
     strength: Share | None = None
     size: Size | None = None
+    preview: Size | None = None
+    stroke: Positive | None = None
     style_size: style_sizes.Asked = None
     fit: Literal["within", "stretch"] | None = None
     enlarge: bool | None = None
@@ -65,7 +67,8 @@ class JobSettings(Strict):
 
     def _changes(self) -> Mapping[str, Any]:
         """The settings that are fields of a recipe, by their dotted names."""
-        same = ("strength", "size", "fit", "enlarge", "steps", "save_every", "noise_ratio")
+        same = ("strength", "size", "preview", "stroke", "fit", "enlarge", "steps", "save_every",
+                "noise_ratio")  # fmt: skip
         changes = {key: getattr(self, key) for key in same if getattr(self, key) is not None}
         changes |= self._of_one_side()
         if (rule := style_sizes.of_all(self.style_size)) is not None:

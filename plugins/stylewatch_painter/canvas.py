@@ -146,6 +146,7 @@ class Canvas:
 def check_pictures(task: Task) -> None:
     """Raise PictureError where a side of the objective has no picture, or the painting no size."""
     pyramid.check_side(task.recipe, task.final, "the painting")
+    pyramid.check_side(task.recipe, task.first, "what it begins with, by preview and stroke,")
     objective = task.recipe.objective
     if task.content is None and (objective.style is None or not objective.style.layers):
         raise PictureError(f"recipe {task.recipe.name} paints content only, and there is none")

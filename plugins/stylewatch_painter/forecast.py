@@ -82,7 +82,7 @@ def _trial(task: Task, final: Level) -> Level:
         return final
     width, height = final.size
     size = max(least, round(width * scale)), max(least, round(height * scale))
-    return replace(final, size=size, scale=scale)
+    return replace(final, size=size, scale=scale * final.scale)
 
 
 def _area(level: Level) -> int:

@@ -1,4 +1,4 @@
-"""Rounder coordinates: a picture described by its Fourier coefficients, scaled by 1 / f^p."""
+"""Pictures by their Fourier coefficients: rounder coordinates, and slow waves."""
 
 import torch
 from torch import Tensor
@@ -14,9 +14,7 @@ class Scaling:
 
     def __init__(self, shape: tuple[int, ...], power: float, device: torch.device) -> None:
         height, width = shape
-        down = torch.fft.fftfreq(height, device=device).unsqueeze(1)
-        right = torch.fft.rfftfreq(width, device=device)
-        f = torch.sqrt(down.square() + right.square()).clamp(min=1 / max(height, width))
+        f = _frequencies(height, width, device).clamp(min=1 / max(height, width))
         self._scale = f.pow(-2 * power)
         self._shape = (height, width)
 
@@ -24,3 +22,28 @@ class Scaling:
         """Scale q (1, 3, height, width) into a new tensor of the same shape."""
         scaled: Tensor = torch.fft.irfft2(torch.fft.rfft2(q).mul_(self._scale), s=self._shape)
         return scaled
+
+
+class QuickWaves:
+    """Takes all waves of fewer than `slowest` cycles a pixel out of pictures of one shape.
+
+    Of a gradient it leaves what does not move them: a projection, and so the slope along what
+    may still move.
+    """
+
+    def __init__(self, shape: tuple[int, ...], slowest: float, device: torch.device) -> None:
+        height, width = shape
+        self._kept = _frequencies(height, width, device) >= slowest
+        self._shape = (height, width)
+
+    def __call__(self, q: Tensor) -> Tensor:
+        """The quick waves of q (B, 3, height, width), a new tensor."""
+        quick: Tensor = torch.fft.irfft2(torch.fft.rfft2(q).mul_(self._kept), s=self._shape)
+        return quick
+
+
+def _frequencies(height: int, width: int, device: torch.device) -> Tensor:
+    """Of each coefficient of a real picture, in cycles per pixel: (height, width // 2 + 1)."""
+    down = torch.fft.fftfreq(height, device=device).unsqueeze(1)
+    right = torch.fft.rfftfreq(width, device=device)
+    return torch.sqrt(down.square() + right.square())

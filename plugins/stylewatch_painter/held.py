@@ -1,7 +1,7 @@
 """What one painting is held to at one size: its content's features, its styles' Gram matrices."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,10 +10,13 @@ from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.feature_maps import FeatureMaps
 from stylewatch_painter.looks import Grams, Looks
 from stylewatch_painter.losses import gram, maps, style_target
-from stylewatch_painter.pyramid import Level
+from stylewatch_painter.pyramid import Level, pools_before
 from stylewatch_painter.recipe import LayerName
 from stylewatch_painter.recipe import Style as StyleLosses
 from stylewatch_painter.task import Style
+
+_SHALLOW = 3
+"""Layers behind fewer pools see less than a stroke."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,23 @@ class _Looking:
         return {layer: style_target(a, style) for layer, a in grams.items()} if style else grams
 
     def _look(self, style: Style, wanted: StyleLosses) -> Grams:
+        """A of each layer, shallow ones as `Task.grain` has it."""
+        grain = self.canvas.task.grain(style, self.level.scale)
+        larger = self.level.scale / grain
+        if larger == 1:
+            return self._look_at(style, wanted)
+        shallow = {layer for layer in wanted.layers if pools_before(layer) < _SHALLOW}
+        closer = replace(self, level=replace(self.level, scale=grain))
+        grams: dict[LayerName, Tensor] = {}
+        for looking, layers in ((closer, shallow), (self, wanted.layers.keys() - shallow)):
+            part = {layer: share for layer, share in wanted.layers.items() if layer in layers}
+            if part:
+                grams |= looking._look_at(style, wanted.model_copy(update={"layers": part}))
+        if wanted.gram == "sum":  # it grows with the picture: as if this had been enlarged
+            grams |= {layer: grams[layer] * larger**2 for layer in shallow}
+        return {layer: grams[layer] for layer in wanted.layers}
+
+    def _look_at(self, style: Style, wanted: StyleLosses) -> Grams:
         """A of each layer, as the network sees `style` at this size; worked out only once."""
 
         def work_out() -> Grams:

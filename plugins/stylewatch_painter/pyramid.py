@@ -1,8 +1,9 @@
 """The sizes a painting passes through, coarse to fine, and those of its style pictures."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipe import LayerName, Network, Recipe, Schedule
@@ -13,11 +14,16 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Level:
-    """One size on the way: (width, height) in pixels, its share of the final sides, its steps."""
+    """One size on the way: (width, height) in pixels, its scale, its steps.
+
+    The scale is by the size that styles are measured by: the final one, or that which a print
+    begins with (see `prints`). Waves of fewer than `slowest` cycles a pixel stay as they are.
+    """
 
     size: Size
     scale: float
     steps: int
+    slowest: float = 0.0
 
 
 def final_size(schedule: Schedule, content: Size) -> Size:
@@ -26,21 +32,18 @@ def final_size(schedule: Schedule, content: Size) -> Size:
                   enlarge=schedule.enlarge)  # fmt: skip
 
 
-def texture_size(schedule: Schedule, style: Size) -> Size:
-    """The size to paint a texture at, which no picture limits; `style` gives the shape if need be.
-
-    `800x600` is just that, whatever the style's shape.
-    """
-    return _sized(schedule.size, style, stretch=True, enlarge=True)
+def of_texture(schedule: Schedule) -> Schedule:
+    """`schedule` for a texture: no picture limits its size, and `800x600` is just that."""
+    return schedule.model_copy(update={"fit": "stretch", "enlarge": True})
 
 
 def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.0) -> Size:
-    """The size to look at a style picture at, beside a painting of final size `painted`.
+    """The size to look at a style picture at, beside a painting of size `painted`.
 
-    `scale` multiplies the schedule's `style_scale`. Never stretched, but where the rule is
-    `stretch` itself.
+    `scale` multiplies the schedule's `style_scale` and `stroke`. Never stretched, but where the
+    rule is `stretch` itself.
     """
-    scale *= schedule.style_scale
+    scale *= schedule.style_scale * schedule.stroke
     rule = schedule.style_size
     if rule == "stretch":
         return times(painted, scale)
@@ -72,6 +75,17 @@ def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Le
         steps[next(iter(steps))] = schedule.first_steps
     passes = (Level(times(final, scale), scale, count) for scale, count in steps.items())
     return (*passes, Level(final, 1.0, schedule.steps))
+
+
+def after(way: Sequence[Level], step: int) -> tuple[Level, ...]:
+    """What is left of `way` after `step` steps; of its end, if that is all, no step is."""
+    ends = accumulate(level.steps for level in way)
+    left = [
+        replace(level, steps=min(level.steps, end - step))
+        for level, end in zip(way, ends, strict=True)
+        if end > step
+    ]
+    return tuple(left) or (replace(way[-1], steps=0),)
 
 
 def times(size: Size, factor: float) -> Size:

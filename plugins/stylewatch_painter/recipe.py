@@ -194,6 +194,10 @@ class Schedule(Strict):
     enlarge: bool = False
     style_size: StyleSize = "area"
     style_scale: Annotated[float, Field(gt=0, le=64)] = 1.0
+    preview: Size | None = None
+    """The painting is first that of this size, and from there goes up to its own."""
+    stroke: Annotated[float, Field(ge=0.0625, le=16)] = 1.0
+    """The size of strokes beside the picture, at any size: 2 is twice as large as usual."""
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "lanczos"
     eight_bit: bool = False
     """Resize as pictures of 8 bits, rounded, as programs do that resize before they convert."""
@@ -214,6 +218,10 @@ class Schedule(Strict):
     this much of the next; 0: the last alone."""
     keep_detail: Share = 0.0
     """On enlarging, the share of the content's own detail that comes back; true: all of it."""
+    done: Annotated[int, Field(ge=0)] = 0
+    """So many steps, over all sizes, the picture to start from has behind it."""
+    print_steps: PositiveInt = 8
+    """Steps at each size after the preview's."""
     keep_range: bool = False
     """Keep colours within 0..255 on the way: what is written is then what was painted."""
     optimiser: Annotated[Adam | Sgd | Lbfgs, Field(discriminator="kind")]
@@ -241,6 +249,7 @@ class Schedule(Strict):
 
 GEOMETRY = frozenset(
     {"size", "fit", "enlarge", "style_size", "style_scale", "resample", "eight_bit", "rounding"}
+    | {"preview", "stroke"}
 )
 """The fields of a schedule that say what is painted; the others say how to get there."""
 

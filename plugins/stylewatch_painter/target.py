@@ -9,6 +9,7 @@ from torch import Tensor
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.evaluation import Evaluation
 from stylewatch_painter.feature_maps import FeatureMaps
+from stylewatch_painter.fourier import QuickWaves
 from stylewatch_painter.held import held_to
 from stylewatch_painter.labels import Label, as_losses, label_terms
 from stylewatch_painter.looks import Looks
@@ -67,6 +68,9 @@ class Target:
         ]
         pulls = [[label.pull for label in labels] for labels in self._labels]
         self._pulls = torch.tensor(pulls, device=self.network.device)
+        (width, height), slowest = self.level.size, self.level.slowest
+        waves = QuickWaves((height, width), slowest, self.network.device) if slowest else None
+        self._quick = waves
 
     def __call__(self, u: Tensor) -> Evaluation:
         """The terms at u, and the slope of the objectives there."""
@@ -78,6 +82,8 @@ class Target:
         except RuntimeError:
             _let_go()
             raise
+        if self._quick is not None:
+            gradient = self._quick(gradient)
         return Evaluation(terms.detach(), objective.detach(), gradient.contiguous())
 
     @torch.no_grad()
@@ -120,8 +126,8 @@ class Target:
             yield tv_value(u, objective.tv) * self._larger(objective.tv.loss)
 
     def _larger(self, loss: str) -> float:
-        """What a sum over positions would be at the final size: so the balance holds on the way."""
+        """What a sum over positions would be at the first size: so the balance holds on the way."""
         if loss not in _SUMS:
             return 1.0
-        final, here = self.canvases[0].final, self.level.size
-        return final[0] * final[1] / (here[0] * here[1])
+        first, here = self.canvases[0].task.first, self.level.size
+        return first[0] * first[1] / (here[0] * here[1])

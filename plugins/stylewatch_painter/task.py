@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from stylewatch_painter import pyramid
+from stylewatch_painter import prints, pyramid
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.pyramid import Level, Size
-from stylewatch_painter.recipe import Recipe
+from stylewatch_painter.recipe import Recipe, Schedule
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane
 
 
@@ -58,20 +58,30 @@ class Task:
         size leaves it open, and not how large it may be: a texture is made anew. Raises
         PictureError: there is no picture at all.
         """
-        for guide in (self.content, self.init):
-            if guide is not None:
-                return pyramid.final_size(self.recipe.schedule, size_of(guide))
-        for style in self.styles:
-            return pyramid.texture_size(self.recipe.schedule, size_of(style.picture))
-        raise PictureError("there is neither a content nor a style picture: give at least one")
+        return pyramid.final_size(*self._shape)
+
+    @property
+    def first(self) -> Size:
+        """The size, (width, height) in pixels, that styles and sums over positions are measured by.
+
+        It is the final one, or what a print begins with (see `prints`). Raises PictureError.
+        """
+        return prints.first_size(*self._shape)
 
     def style_size(self, style: Style, level_scale: float = 1.0) -> Size:
-        """The size that `style` is looked at, beside a painting at `level_scale` of its end."""
+        """The size that `style` is looked at, beside a painting `level_scale` times `first`."""
         schedule = self.recipe.schedule
         if style.size is not None:
             schedule = schedule.model_copy(update={"style_size": style.size})
-        at_end = pyramid.style_size(schedule, size_of(style.picture), self.final, style.scale)
-        return pyramid.times(at_end, level_scale)
+        at_first = pyramid.style_size(schedule, size_of(style.picture), self.first, style.scale)
+        return pyramid.times(at_first, level_scale)
+
+    def grain(self, style: Style, level_scale: float) -> float:
+        """The scale at which shallow layers look at `style`, beside a painting at `level_scale`.
+
+        It is the same, but where a print is so large that `style` would have to be enlarged.
+        """
+        return prints.grain(size_of(style.picture), self.style_size(style), level_scale)
 
     def style_scale(self, style: Style) -> float:
         """How many times as large as the painting, by its sides, `style` is to be looked at.
@@ -80,13 +90,26 @@ class Task:
         painting is a texture of any size, as it comes out.
         """
         if style.size is None and (self.content is not None or self.init is not None):
-            return style.scale * self.recipe.schedule.style_scale
-        return math.sqrt(math.prod(self.style_size(style)) / math.prod(self.final))
+            schedule = self.recipe.schedule
+            return style.scale * schedule.style_scale * schedule.stroke
+        return math.sqrt(math.prod(self.style_size(style)) / math.prod(self.first))
 
     def levels(self) -> tuple[Level, ...]:
         """The sizes on the way, the final one last."""
         styles = [self.style_size(style) for style in self.styles]
-        return pyramid.levels(self.recipe, self.final, styles)
+        way = pyramid.levels(self.recipe, self.first, styles)
+        return pyramid.after((*way, *prints.upward(*self._shape)), self.recipe.schedule.done)
+
+    @property
+    def _shape(self) -> tuple[Schedule, Size]:
+        """The schedule as it sizes this painting, and the size of the picture that shapes it."""
+        schedule = self.recipe.schedule
+        for guide in (self.content, self.init):
+            if guide is not None:
+                return schedule, size_of(guide)
+        for style in self.styles:
+            return pyramid.of_texture(schedule), size_of(style.picture)
+        raise PictureError("there is neither a content nor a style picture: give at least one")
 
 
 def size_of(pixels: Pixels) -> Size:

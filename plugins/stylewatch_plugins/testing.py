@@ -27,6 +27,7 @@ from stylewatch_plugins.testing_many import Many
 from stylewatch_plugins.testing_masks import Masks
 from stylewatch_plugins.testing_stops import Interruptions
 from stylewatch_plugins.testing_tasks import (
+    PRINT,
     SMALL_FIRST,
     painted,
     picture,
@@ -94,7 +95,9 @@ class BackendConformance(Interruptions, Many, Masks):
             values = (term.value for term in terms(step.losses))
             assert {type(x) for x in (step.seconds, step.losses.total, *values)} == {float}
 
-    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, {"save_every": 1}, {"save_every": 9}])
+    @pytest.mark.parametrize(
+        "recipe", [{}, SMALL_FIRST, PRINT, {"save_every": 1}, {"save_every": 9}]
+    )
     def test_steps_count_up_and_stages_come_when_due(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
@@ -108,7 +111,7 @@ class BackendConformance(Interruptions, Many, Masks):
         assert set(stages(steps)) == due | {count}
         assert sorted(step.seconds for step in steps) == [step.seconds for step in steps]
 
-    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST])
+    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
     def test_the_estimate_tells_sizes_and_steps(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
@@ -122,7 +125,7 @@ class BackendConformance(Interruptions, Many, Masks):
         assert steps == list(zip(found.sizes, found.steps, strict=True))
         assert found.sizes[-1] == pyramid.final_size(task.recipe.schedule, (24, 18))
 
-    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST])
+    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
     def test_stages_are_float_pictures_of_the_final_size(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:

@@ -14,6 +14,7 @@ from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.testing_tasks import (
     OPTIMISERS,
+    PRINT,
     SMALL_FIRST,
     Suite,
     after,
@@ -49,7 +50,7 @@ class Interruptions(Suite):
 
         assert all(asked == step.step for step in backend.paint(sample(), wish))
 
-    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST])
+    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
     def test_told_to_finish_it_hands_out_a_stage_at_once(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
@@ -75,7 +76,7 @@ class Interruptions(Suite):
         assert self.same(backend, steps, painted(backend, sample()))
 
     @pytest.mark.parametrize("optimiser", OPTIMISERS)
-    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST])
+    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
     def test_it_goes_on_from_any_step_in_the_same_bytes(
         self, backend: Backend, recipe: Mapping[str, Any], optimiser: str
     ) -> None:

@@ -37,6 +37,9 @@ RECIPE = check(
 
 SMALL_FIRST = {"passes": [{"scale": 0.5, "steps": 3}]}
 
+PRINT = {"preview": "12", "print_steps": 3}
+"""The painting is first half as large, and goes up from there."""
+
 
 def picture(width: int, height: int, seed: int = 0) -> Pixels:
     """A picture of colours drawn by chance, another palette for each seed."""

@@ -14,6 +14,8 @@ from stylewatch_painter.recipe import Adam, Schedule
 
 IN_THE_SCHEDULE: Mapping[str, Any] = {
     "size": "321",
+    "preview": "123",
+    "stroke": 2.5,
     "style_size": "side",
     "fit": "stretch",
     "enlarge": True,

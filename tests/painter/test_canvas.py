@@ -111,9 +111,10 @@ def test_pixels_are_neither_clipped_nor_rounded() -> None:
 
 
 def test_without_a_content_picture_the_next_one_gives_the_size() -> None:
-    """The picture to start from, or else the first style."""
+    """The picture to start from, or else the first style, whose size is no limit."""
     whole = replace(small.task("best", {"size": "640"}), content=None)
-    assert canvas(whole).final == size_of(whole.styles[0].picture)
+    width, height = size_of(whole.styles[0].picture)
+    assert canvas(whole).final == (640, round(640 * height / width))
     init: Pixels = small.picture(2, 30, 40)
     assert canvas(replace(whole, init=init)).final == (30, 40)
 

@@ -12,6 +12,7 @@ from tests.painter.plain_vgg19 import filters
 from torch import Tensor
 
 from stylewatch_painter import forecast as module
+from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.evaluation import Evaluation
 from stylewatch_painter.forecast import evaluations, forecast, map_bytes, optimiser_bytes
@@ -180,6 +181,22 @@ def test_a_large_painting_is_judged_by_a_small_trial() -> None:
     told = {"size": "840x720", "enlarge": True, "style_size": "21", **AT_ONCE}
     found = forecast(painting(told), small.network(), clock=every(1.0))
     assert found.seconds == pytest.approx((4 + 1) * 840 * 720 / (192 * 165))
+
+
+def test_a_print_is_judged_by_a_trial_of_its_last_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The style is looked at in proportion to it, and to the size that the print begins with."""
+    tried = []
+
+    def noted(canvas: list[Canvas], network: Vgg19, level: Level) -> Target:
+        tried.append(level)
+        return Target(canvas, network, level)
+
+    monkeypatch.setattr(module, "Target", noted)
+    told = {"size": "840x720", "enlarge": True, "preview": "420x360", "style_size": "21"}
+    found = forecast(painting({**told, **AT_ONCE}), small.network(), clock=every(1.0))
+    assert [level.size for level in found.levels] == [(420, 360), (840, 720)]
+    (trial,) = tried
+    assert trial.scale == pytest.approx(192 / 420)
 
 
 def test_what_cannot_be_painted_is_refused_before_it_is_tried() -> None:

@@ -1,4 +1,4 @@
-"""The scaling of Fourier coefficients, held against NumPy's transform."""
+"""The scaling of Fourier coefficients, and quick waves, held against NumPy's transform."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import Array
 
-from stylewatch_painter.fourier import Scaling
+from stylewatch_painter.fourier import QuickWaves, Scaling
 
 SHAPES = pytest.mark.parametrize(
     "shape", [(8, 8), (5, 7), (6, 9), (9, 6), (1, 6), (7, 1), (1, 2), (1, 1)]
@@ -67,3 +67,17 @@ def test_what_is_scaled_is_left_as_it_was() -> None:
     before = x.clone()
     Scaling((6, 9), 0.5, CPU)(x)
     assert torch.equal(x, before)
+
+
+@SHAPES
+@pytest.mark.parametrize("slowest", [0.1, 0.25, 0.4])
+def test_slow_waves_are_taken_out_and_quick_ones_left(
+    shape: tuple[int, int], slowest: float
+) -> None:
+    x = some(shape)
+    down, right = np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij")
+    wanted = np.fft.ifft2(np.fft.fft2(x) * (np.hypot(down, right) >= slowest)).real
+    quick = QuickWaves(shape, slowest, CPU)
+    once = quick(small.tensor(x))
+    np.testing.assert_allclose(small.array(once), wanted, atol=1e-5)
+    np.testing.assert_allclose(small.array(quick(once)), small.array(once), atol=1e-5)

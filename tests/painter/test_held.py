@@ -9,13 +9,15 @@ from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.held import Held, held_to
 from stylewatch_painter.looks import Looks
 from stylewatch_painter.losses import gram, maps
+from stylewatch_painter.pyramid import Level
+from stylewatch_painter.recipe_book import change
 from stylewatch_painter.task import Task
 
 
-def held(task: Task) -> Held:
+def held(task: Task, level: Level | None = None) -> Held:
     network = small.network()
     canvas = Canvas(task, network.mean, network.device)
-    return held_to(canvas, network, canvas.levels()[-1], Looks())
+    return held_to(canvas, network, level or canvas.levels()[-1], Looks())
 
 
 def test_it_is_the_contents_features_and_the_styles_grams() -> None:
@@ -60,3 +62,29 @@ def test_a_style_of_another_size_asks_for_no_other_brightness() -> None:
     width, height = small_one.style_size(small_one.styles[0])
     ratio = width * height / (task.final[0] * task.final[1])
     torch.testing.assert_close(found["conv1_1"], plain.squeeze(0) / ratio)
+
+
+def test_where_a_style_has_no_grain_for_a_print_shallow_layers_see_it_as_it_is() -> None:
+    """And deep ones enlarged: a style of the first size, and a print three times as large."""
+    task = small.task("best")
+    size = (3 * small.WIDTH, 3 * small.HEIGHT)
+    found, as_it_is, enlarged = (
+        held(one, Level(size, scale, 1)).styles[0][2]
+        for one, scale in ((task, 3.0), (task, 1.0), (_enlarged(task), 1.0))
+    )
+    for layer, seen in found.items():
+        shallow = layer in ("conv1_1", "conv2_1", "conv3_1")
+        assert torch.equal(seen, as_it_is[layer] if shallow else enlarged[layer])
+
+
+def test_a_gram_that_grows_with_the_picture_is_as_large_as_of_one_enlarged() -> None:
+    task = small.task("gatys")
+    size = (3 * small.WIDTH, 3 * small.HEIGHT)
+    found, as_it_is = (held(task, Level(size, k, 1)).styles[0][2] for k in (3.0, 1.0))
+    torch.testing.assert_close(found["conv1_1"], 9 * as_it_is["conv1_1"])
+
+
+def _enlarged(task: Task) -> Task:
+    """A painting of three times the size: its style is stretched to it."""
+    wanted = {"size": f"{3 * small.WIDTH}x{3 * small.HEIGHT}", "fit": "stretch", "enlarge": True}
+    return Task(change(task.recipe, wanted), task.content, task.styles)

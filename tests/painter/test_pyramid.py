@@ -4,7 +4,9 @@ import pytest
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.pyramid import (
+    Level,
     Size,
+    after,
     check_side,
     final_size,
     least_side,
@@ -218,3 +220,24 @@ def test_a_picture_too_small_is_refused_with_both_sizes() -> None:
     check_side(find("devos"), (1, 1), "the painting")  # its pools round up
     with pytest.raises(PictureError, match=r"the painting would be 15x99 pixels.* under 16"):
         check_side(find("best"), (15, 99), "the painting")
+
+
+WAY = (Level((16, 12), 0.25, 10), Level((32, 24), 0.5, 20), Level((64, 48), 1.0, 30))
+
+
+@pytest.mark.parametrize(
+    ("step", "wanted"),
+    [
+        (0, [(16, 10), (32, 20), (64, 30)]),
+        (9, [(16, 1), (32, 20), (64, 30)]),
+        (10, [(32, 20), (64, 30)]),
+        (25, [(32, 5), (64, 30)]),
+        (30, [(64, 30)]),
+        (59, [(64, 1)]),
+        (60, [(64, 0)]),
+    ],
+)
+def test_after_some_steps_the_rest_of_the_way_is_left(
+    step: int, wanted: list[tuple[int, int]]
+) -> None:
+    assert [(level.size[0], level.steps) for level in after(WAY, step)] == wanted

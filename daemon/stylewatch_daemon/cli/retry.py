@@ -96,7 +96,8 @@ def _settings(
 
 
 def _check_left(from_stage: int, job: JobSettings, schedule: Schedule) -> None:
-    if job.from_step >= schedule.most_steps:
+    grows = schedule.preview is not None or schedule.stroke > 1  # by steps that hang on its sizes
+    if not grows and job.from_step >= schedule.most_steps:
         raise UsageError(
             f"--from-stage {from_stage}: after it there is nothing to do; "
             "ask for more steps, as with --set steps=500"

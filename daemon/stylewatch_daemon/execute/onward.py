@@ -1,7 +1,6 @@
 """What is still to come of a recipe for a picture that has some of its steps behind it."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_painter import recipe_book
@@ -24,11 +23,4 @@ def onward(recipe: Recipe, levels: Sequence[Level], step: int) -> Recipe:
         raise SettingsError(
             f"from_step: {step} leaves nothing to do, there are {whole} steps: ask for more steps"
         )
-    ends = accumulate(level.steps for level in levels)
-    left = [
-        {"scale": level.scale, "steps": min(level.steps, end - step)}
-        for level, end in zip(levels, ends, strict=True)
-        if end > step
-    ]
-    rest = {"passes": left[:-1], "steps": left[-1]["steps"], "first_steps": None}
-    return recipe_book.change(recipe, rest)
+    return recipe_book.change(recipe, {"done": step})

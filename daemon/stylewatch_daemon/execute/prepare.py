@@ -105,7 +105,8 @@ def _says_where_to_start(settings: JobSettings) -> bool:
 def _check_size(task: Task, max_pixels: int) -> None:
     """Raise SettingsError where a picture would be brought to more than `max_pixels` pixels."""
     sizes = {"the painting": task.final}
-    sizes |= {style.name: task.style_size(style) for style in task.styles}
+    end = task.levels()[-1].scale
+    sizes |= {style.name: task.style_size(style, end) for style in task.styles}
     for what, (width, height) in sizes.items():
         if width * height > max_pixels:
             raise SettingsError(

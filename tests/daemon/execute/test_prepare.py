@@ -100,6 +100,10 @@ def test_a_start_that_was_said_stands_beside_a_picture_to_start_from(given: Orde
     [
         ({"size": "3000x3000", "fit": "stretch"}, "the painting would be 3000x3000"),
         ({"style_size": "3000"}, "style-1 would be 3000x2400"),
+        (
+            {"size": "3000", "preview": "300", "style_size": "300", "stroke": 1.2},
+            "style-1 would be 4320x3456",
+        ),
     ],
 )
 def test_what_would_become_too_large_is_told_before_it_is_made(
