@@ -130,14 +130,17 @@ def changed(config: Config, overrides: Mapping[str, Any]) -> Config:
 
 
 def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """What dotted `overrides` say of jobs, as job.yaml has it: `job.set.X` goes into `set`."""
+    """What dotted `overrides` say of jobs, as job.yaml has it: `job.set.X` goes into `set`.
+
+    Raises UsageError where a key leads into a value.
+    """
     plain: dict[str, Any] = {}
     for key, value in overrides.items():
         section, _, name = key.partition(".")
         if section == "job" and name.startswith("set."):
             plain["set"] = {**plain.get("set", {}), name.removeprefix("set."): value}
         elif section == "job":
-            plain[name] = value
+            _put(plain, name, value)
     return plain
 
 

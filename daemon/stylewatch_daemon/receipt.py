@@ -46,6 +46,13 @@ class WeightsRecord(_Record):
     bits: int
 
 
+class ColorRecord(_Record):
+    """Whose colours the painting has, by the setting `color`, and the space it was done in."""
+
+    mode: Literal["content", "luminance", "match"]
+    space: Literal["linear", "srgb", "oklab"]
+
+
 class InputRecord(_Record):
     """A picture that came in; `converted` is what was done on reading.
 
@@ -127,6 +134,7 @@ class Receipt(_Record):
     only: Literal["content", "style"] | None = None
     state: Literal["done", "finished", "cancelled"]
     recipe: dict[str, Any]
+    color: ColorRecord | None = None
     backend: BackendRecord
     weights: WeightsRecord | None = None
     size: Size

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from stylewatch_daemon import style_sizes
 from stylewatch_daemon.sweep import Sweep
@@ -13,12 +13,25 @@ from stylewatch_painter.recipe import Positive, Recipe, Share, Size, Strict
 
 Start = Literal["content", "style", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
+Color = Literal["style", "content", "luminance", "match"]
+Space = Literal["linear", "srgb", "oklab"]
+
+DEEPEST = 16
+DEEP = ("png", "tiff")
+"""Formats that hold DEEPEST bits a channel."""
 
 
 def _some(weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
     if weights is not None and not any(weights):
         raise ValueError("one of the weights at least should be more than 0")
     return weights
+
+
+class StageSettings(Strict):
+    """What may be said of the stages of a job; the final picture is always whole."""
+
+    size: PositiveInt | None = 2048
+    """Pixels of the long side, at most; None: as large as the painting."""
 
 
 class JobSettings(Strict):
@@ -51,12 +64,26 @@ class JobSettings(Strict):
     """Fields of the job with several values each: it becomes a series, a job for each of them."""
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 92
+    depth: Literal[8, 16] = 8
+    metadata: Literal["none", "safe", "all"] = "safe"
+    stages: StageSettings = StageSettings()
+    color: Color = "style"
+    color_space: Space = "oklab"
     name: str = "{name}"
     """The outbox folder: {name} the pair's own, {folder}, {content}, {style}, {recipe}, {seed}."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Among the jobs of one inbox: higher ones come first."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Single fields of the recipe, dotted: `objective.tv.weight: 0.1`."""
+
+    @model_validator(mode="after")
+    def _depth_fits(self) -> "JobSettings":
+        if self.depth == DEEPEST and self.format not in DEEP:
+            raise ValueError(
+                f"depth: {self.depth} is for {' and '.join(DEEP)}, and format is {self.format}: "
+                "say depth: 8, or another format"
+            )
+        return self
 
     def resolve(self, *folders: Path) -> Recipe:
         """The recipe as this job wants it; raises RecipeError."""

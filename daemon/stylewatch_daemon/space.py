@@ -24,6 +24,8 @@ WIDEST = 4
 SLACK = 1 << 16
 """Bytes of a file beside its pixels: heads, profiles, blocks of the disk that are half full."""
 
+_AS_EVER = JobSettings()
+
 _ROW = 1 << 10
 """Bytes of a step in losses.csv, and of its share of the receipt."""
 
@@ -37,13 +39,17 @@ class Need:
 
 
 def need(
-    recipe: Recipe, max_pixels: int, inputs: int = 0, content: pyramid.Size | None = None
+    recipe: Recipe,
+    max_pixels: int,
+    inputs: int = 0,
+    content: pyramid.Size | None = None,
+    settings: JobSettings = _AS_EVER,
 ) -> Need:
     """What a painting by `recipe` may take; `inputs` are the bytes of pictures to archive.
 
     Where the size of the `content` is not known, the largest there may be is reckoned with.
-    Stages count as if no format could make them smaller than their pixels, and the checkpoint
-    twice: the new one is whole before the old one goes.
+    Pictures count as if no format could make them smaller than their pixels, stages as large as
+    `settings` let them be, and the checkpoint twice: the new one is whole before the old one goes.
     """
     schedule = recipe.schedule
     if content is None:
@@ -51,8 +57,10 @@ def need(
     else:
         pixels = min(max_pixels, math.prod(pyramid.final_size(schedule, content)))
     steps = schedule.most_steps
-    pictures = steps // schedule.save_every + 2
-    painted = pictures * (pixels * _COLOURS + SLACK) + steps * _ROW
+    each = pixels if settings.stages.size is None else min(pixels, settings.stages.size**2)
+    stages = steps // schedule.save_every + 1
+    bytes_ = _COLOURS * settings.depth // 8
+    painted = stages * (each * bytes_ + SLACK) + pixels * bytes_ + SLACK + steps * _ROW
     checkpoint = pixels * _COLOURS * _FLOAT * _vectors(schedule) + steps * _ROW + SLACK
     return Need(painted + inputs, 2 * checkpoint)
 
@@ -89,7 +97,7 @@ def check_job(job: Job, place: str | None, settings: JobSettings, service: Servi
     """
     recipe = settings.resolve(*service.recipe_folders)
     inputs = sum(_sizes(job.moved)) if job.after == "archive" else 0
-    wanted = need(recipe, service.max_pixels, inputs, job.size)
+    wanted = need(recipe, service.max_pixels, inputs, job.size, settings)
     painted = (job.outbox / place).rglob("*") if place is not None else ()
     needs = [
         (job.outbox, max(0, wanted.outbox - sum(_sizes(painted)))),

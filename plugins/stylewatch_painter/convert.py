@@ -1,10 +1,11 @@
-"""Brings a decoded picture of any mode to floats: sRGB 0..255 on white, alpha beside."""
+"""Brings a decoded picture of any mode to floats: sRGB 0..255, alpha beside."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylewatch_painter import icc
+from stylewatch_painter import icc, icc_exact
+from stylewatch_painter.alpha import filled
 from stylewatch_painter.decode import Raster
 from stylewatch_painter.grey import GREY, WIDE, from_grey
 from stylewatch_painter.stage import Pixels, Plane
@@ -15,6 +16,10 @@ _PLAIN = ("RGB", "RGBA", "RGBX")
 _NAMES = {"P": "palette", "PA": "palette"}
 _PILLOW_BITS = 8
 """What Pillow has for a channel of a colour picture."""
+
+_WHOLE_WHITE = 65535
+
+_FILLED = "transparent parts filled with the visible colours nearby, alpha kept beside"
 
 
 def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
@@ -27,20 +32,21 @@ def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
     if image.mode in GREY:
         pixels, said = from_grey(image, raster)
     else:
-        pixels, said = _from_colour(image, raster.depth.bits)
-    alpha = _alpha(image)
+        pixels, said = _from_colour(image, raster)
+    alpha = _alpha(image, raster)
     if alpha is None:
         return pixels, None, raster.said + said
-    # In floats, and with the file's own colour only as far as it shows.
-    pixels = pixels * alpha[..., None] + 255 * (1 - alpha[..., None])
-    return pixels, alpha, (*raster.said, *said, "transparency laid over white, alpha kept beside")
+    return filled(pixels, alpha), alpha, (*raster.said, *said, _FILLED)
 
 
-def _alpha(image: Image.Image) -> Plane | None:
+def _alpha(image: Image.Image, raster: Raster) -> Plane | None:
     """The alpha plane (height, width), 0..1; None where every pixel is opaque."""
     key = image.info.get("transparency")
+    whole = raster.whole
     if image.mode.startswith("I;16") and key is not None:
         alpha = (np.asarray(image) != key).astype(np.float32)
+    elif whole is not None and whole.shape[-1] == len("RGBA"):
+        alpha = whole[..., 3].astype(np.float32) / np.float32(_WHOLE_WHITE)
     elif image.has_transparency_data and image.mode not in WIDE:
         plane = image.convert("RGBA").getchannel("A")
         alpha = np.asarray(plane, dtype=np.float32) / np.float32(255)
@@ -49,7 +55,12 @@ def _alpha(image: Image.Image) -> Plane | None:
     return None if alpha.min() >= 1 else alpha
 
 
-def _from_colour(image: Image.Image, bits: int) -> tuple[Pixels, Said]:
+def _from_colour(image: Image.Image, raster: Raster) -> tuple[Pixels, Said]:
+    if raster.whole is not None:
+        found = _uncut(raster.whole[..., :3], image.info.get("icc_profile"))
+        if found is not None:
+            return found
+    bits = raster.depth.bits
     said: Said = (f"{bits} bits a channel cut to 8",) if bits > _PILLOW_BITS else ()
     if image.mode == "LAB":
         return _floats(icc.lab_to_srgb(image)), (*said, "CIE Lab to sRGB")
@@ -60,6 +71,14 @@ def _from_colour(image: Image.Image, bits: int) -> tuple[Pixels, Said]:
         said += (f"{_NAMES.get(image.mode, image.mode)} to RGB",)
     pixels, about = _from_rgb(_rgb(image))
     return pixels, said + about
+
+
+def _uncut(values: NDArray[np.uint16], profile: bytes | None) -> tuple[Pixels, Said] | None:
+    """Colours of 16 bits in sRGB; None where their profile can only be followed in 8."""
+    if profile is None or icc.is_srgb(profile):
+        return values.astype(np.float32) * np.float32(255 / _WHOLE_WHITE), ()
+    converted = icc_exact.to_srgb(values, profile)
+    return None if converted is None else (converted, (icc.phrase(profile),))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

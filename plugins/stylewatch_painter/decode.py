@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from stylewatch_painter import sixteen
 from stylewatch_painter.depth import Depth, depth_of
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.tags import UNTOLD, Tags, tags_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 """What Pillow may try, by its names; JPEG includes the MPO of phones and cameras."""
@@ -26,11 +30,17 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """A decoded picture, upright, still in the colours of its file; `said` is what was done."""
+    """A decoded picture, upright, still in the colours of its file; `said` is what was done.
+
+    `whole` has colours of 16 bits a channel uncut, uint16 (height, width, 3), or 4 with alpha,
+    where they were asked for. `tags` are what the file tells beside its pixels.
+    """
 
     image: Image.Image
     depth: Depth
     said: tuple[str, ...]
+    whole: NDArray[np.uint16] | None = None
+    tags: Tags = UNTOLD
 
 
 @contextmanager
@@ -57,8 +67,10 @@ def decoding(name: str, data: bytes) -> Iterator[None]:
         ) from error
 
 
-def decoded(data: bytes, max_pixels: int) -> Raster:
+def decoded(data: bytes, max_pixels: int, *, uncut: bool = False) -> Raster:
     """The picture in `data`, of several the main one; to be called inside `decoding`.
+
+    `uncut`: colours of 16 bits a channel are wanted as they are, which takes decoding it twice.
 
     Raises:
         PictureError: more than `max_pixels`, or HEIC that cannot be read here.
@@ -69,7 +81,11 @@ def decoded(data: bytes, max_pixels: int) -> Raster:
     said = _of_several(image) + _turned(image)
     depth = depth_of(image, data)
     image.load()
-    return Raster(ImageOps.exif_transpose(image), depth, said)
+    upright = ImageOps.exif_transpose(image)
+    whole = None
+    if uncut and depth.bits == sixteen.BITS:
+        whole = sixteen.whole(upright, _opened(data, max_pixels))
+    return Raster(upright, depth, said, whole, tags_of(image))
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:

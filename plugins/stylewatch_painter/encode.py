@@ -1,7 +1,8 @@
-"""Makes files of float pictures: 8 bits, tagged as sRGB, the same bytes on every run."""
+"""Makes files of float pictures: rounded once, tagged as sRGB, the same bytes on every run."""
 
 import io
 import struct
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -10,42 +11,97 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from stylewatch_painter.alpha import over_white
 from stylewatch_painter.errors import SaveError
-from stylewatch_painter.stage import Pixels
+from stylewatch_painter.png import png_of
+from stylewatch_painter.stage import Pixels, Plane
+from stylewatch_painter.tags import UNTOLD, Tags
+from stylewatch_painter.tiff import tiff_of
 
 Rounding = Literal["round", "truncate"]
+Depth = Literal[8, 16]
+EIGHT: Depth = 8
+"""Bits a channel that every format holds."""
 
 _SUFFIXES = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
 _ALSO = {".jpeg": "jpg", ".tif": "tiff"}
 _LONGEST_SIDE = {"jpg": 65500, "webp": 16383}
 
 
+DEEP = ("png", "tiff")
+"""Formats that hold 16 bits a channel."""
+
+CLEAR = ("png", "webp", "tiff")
+"""Formats that hold transparency."""
+
+LOSSLESS = 100
+"""The quality at which a WebP holds every pixel as it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What a file holds beside its colours: `alpha` is float32 (height, width), 0..1."""
+
+    alpha: Plane | None = None
+    tags: Tags = UNTOLD
+
+
+_NOTHING = Beside()
+
+
 def encode(
-    pixels: Pixels, *, format: str = "png", quality: int = 92, rounding: Rounding = "round"
+    pixels: Pixels,
+    *,
+    format: str = "png",
+    quality: int = 92,
+    rounding: Rounding = "round",
+    depth: Depth = EIGHT,
+    beside: Beside = _NOTHING,
 ) -> bytes:
     """The content of a picture file of `pixels`, float32 (height, width, 3), sRGB 0..255.
 
-    Values are clipped to 0..255 and rounded to 8 bits, or cut off with `truncate`. `format` is
-    png, jpg, webp or tiff; `quality`, 1..100, counts for jpg (without subsampling of colour)
-    and webp.
+    Values are clipped to 0..255 and rounded to 8 bits, or cut off with `truncate`; with a
+    `depth` of 16 to 65535ths. `format` is png, jpg, webp or tiff; `quality`, 1..100, counts for
+    jpg (without subsampling of colour) and webp (100 is without loss). With alpha, jpg is laid
+    over white.
 
     Raises:
-        SaveError: no such format, a side longer than the format can hold, or values that are
-            no numbers.
+        SaveError: no such format, one without that depth, a side longer than the format can
+            hold, or values that are no numbers.
     """
     suffix(format)
     _check_side(pixels, format)
-    image = Image.fromarray(_eight_bit(pixels, rounding))
+    if depth != EIGHT and format not in DEEP:
+        raise SaveError(shallow(format))
+    if beside.alpha is not None and format not in CLEAR:
+        pixels, beside = over_white(pixels, beside.alpha), Beside(tags=beside.tags)
+    values = _values(pixels, beside.alpha, rounding, depth)
+    if format == "tiff":
+        return tiff_of(values, _srgb(), beside.tags)
+    if values.dtype == np.uint16:
+        return png_of(values.astype(np.uint16, copy=False), _srgb(), beside.tags)
+    return _by_pillow(Image.fromarray(values), format, quality, beside.tags)
+
+
+def shallow(format: str) -> str:
+    """What is said where a format is to hold 16 bits a channel, and cannot."""
+    return f"{format} holds 8 bits a channel, 16 go into {' and '.join(DEEP)}"
+
+
+def _by_pillow(image: Image.Image, format: str, quality: int, tags: Tags) -> bytes:
+    """The file of an image of 8 bits, in one of the formats that Pillow writes as we want it."""
     content = io.BytesIO()
+    beside: dict[str, object] = {"icc_profile": _srgb(), "exif": tags.exif()}
+    if tags.dpi is not None:
+        beside["dpi"] = tags.dpi
     try:
         if format == "png":
-            image.save(content, "PNG", icc_profile=_srgb())
+            image.save(content, "PNG", **beside)
         elif format == "jpg":
-            image.save(content, "JPEG", quality=quality, subsampling=0, icc_profile=_srgb())
-        elif format == "webp":
-            image.save(content, "WEBP", quality=quality, icc_profile=_srgb())
-        else:
-            image.save(content, "TIFF", compression="tiff_adobe_deflate", icc_profile=_srgb())
+            image.save(content, "JPEG", quality=quality, subsampling=0, **beside)
+        else:  # which has no place for dots per inch but EXIF
+            beside["exif"] = tags.exif(with_dpi=True)
+            image.save(content, "WEBP", quality=quality, lossless=quality == LOSSLESS, **beside)
     except (OSError, ValueError) as error:
         raise SaveError(f"cannot make a {format} of this picture ({error}); try png") from error
     return content.getvalue()
@@ -90,13 +146,21 @@ def _check_side(pixels: Pixels, format: str) -> None:
         )
 
 
-def _eight_bit(pixels: Pixels, rounding: Rounding) -> NDArray[np.uint8]:
+def _values(
+    pixels: Pixels, alpha: Plane | None, rounding: Rounding, depth: Depth
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The values of the file, (height, width, 3), or 4 with alpha."""
     if not np.isfinite(pixels).all():
         raise SaveError(
             "the picture holds values that are no numbers; paint again with a smaller learning rate"
         )
-    clipped = np.clip(pixels, 0, 255)
-    return (np.rint(clipped) if rounding == "round" else clipped).astype(np.uint8)
+    most = (1 << depth) - 1
+    scaled = np.clip(pixels, 0, 255) * np.float32(most / 255)
+    colours = np.rint(scaled) if rounding == "round" else scaled
+    if alpha is not None:
+        opaque = np.rint(np.clip(alpha, 0, 1) * most)[..., None]
+        colours = np.concatenate([colours, opaque], axis=-1)
+    return colours.astype(np.uint8) if depth == EIGHT else colours.astype(np.uint16)
 
 
 @cache

@@ -45,6 +45,14 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return _applied(transform, image)
 
 
+def is_srgb(profile: bytes) -> bool:
+    """Whether colours of a picture with this profile are those of sRGB already."""
+    try:
+        return _changes_nothing(_transform(_opened(profile), "RGB"), _cube())
+    except ProfileError:
+        return False
+
+
 def lab_to_srgb(image: Image.Image) -> Image.Image:
     """A picture in mode LAB (CIE L*a*b*, D50) as sRGB of 8 bits."""
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))

@@ -1,4 +1,4 @@
-"""Reads a picture file into floats: sRGB, upright, on white, with every conversion told."""
+"""Reads a picture file into floats: sRGB, upright, with every conversion told."""
 
 import hashlib
 import io
@@ -11,6 +11,7 @@ from stylewatch_painter.convert import to_floats
 from stylewatch_painter.decode import decoded, decoding
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.stage import Pixels, Plane
+from stylewatch_painter.tags import UNTOLD, Tags
 
 MAX_PIXELS = 40_000_000
 """Pixels (width x height) that `read` lets in unless it is told otherwise."""
@@ -23,10 +24,11 @@ MAX_BYTES = 512 * 2**20
 class Picture:
     """A picture as it was read.
 
-    `pixels` is float32 (height, width, 3), sRGB 0..255, laid over white where the file was
-    transparent. `alpha` is float32 (height, width), 0..1, or None where all is opaque.
-    `converted` has a phrase for each conversion, in the order they were made. `sha256` (hex)
-    and `bytes` (the count) belong to the file's content, exactly as it was decoded.
+    `pixels` is float32 (height, width, 3), sRGB 0..255; where the file is transparent, filled
+    with the visible colours nearby. `alpha` is float32 (height, width), 0..1, or None where all
+    is opaque. `converted` has a phrase for each conversion, in the order they were made. `sha256`
+    (hex) and `bytes` (the count) belong to the file's content, exactly as it was decoded. `tags`
+    are what the file tells beside its pixels.
     """
 
     pixels: Pixels
@@ -34,6 +36,7 @@ class Picture:
     converted: tuple[str, ...]
     sha256: str
     bytes: int
+    tags: Tags = UNTOLD
 
     @property
     def size(self) -> tuple[int, int]:
@@ -55,8 +58,10 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     name = path.name or str(path)
     data = file_bytes(path)
     with decoding(name, data):
-        pixels, alpha, converted = to_floats(decoded(data, max_pixels))
-    return Picture(pixels, alpha, converted, hashlib.sha256(data).hexdigest(), len(data))
+        raster = decoded(data, max_pixels, uncut=True)
+        pixels, alpha, converted = to_floats(raster)
+    digest = hashlib.sha256(data).hexdigest()
+    return Picture(pixels, alpha, converted, digest, len(data), raster.tags)
 
 
 def file_bytes(path: Path) -> bytes:

@@ -192,8 +192,13 @@ def test_fields_on_top_join_those_below() -> None:
 def test_what_overrides_say_of_jobs_is_as_job_yaml_has_it() -> None:
     overrides = {
         "job.steps": 5,
+        "job.stages.size": 90,
         "job.set.objective.tv": None,
         "job.set.smallest": 2,
         "log.level": 1,
     }
-    assert config.job_part(overrides) == {"steps": 5, "set": {"objective.tv": None, "smallest": 2}}
+    assert config.job_part(overrides) == {
+        "steps": 5,
+        "stages": {"size": 90},
+        "set": {"objective.tv": None, "smallest": 2},
+    }

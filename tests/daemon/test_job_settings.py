@@ -37,6 +37,7 @@ def test_a_job_file_beats_the_defaults_and_the_command_line_beats_both(job_file:
         ("seed: 1\nstepps: 3\n", "job.yaml line 2.*did you mean 'steps'"),
         ("seed: 1\nseed: 2\n", "job.yaml line 2.*twice"),
         ("- 1\n", "job.yaml should hold"),
+        ("depth: 16\nformat: jpg\n", "job.yaml.*: depth: 16 is for png and tiff"),
         ("recipe: bset\n", "job.yaml: .*best"),
         ("seed: 1\nrecipe: ../../secret.yaml\n", "job.yaml line 2: recipe: .* not a file"),
         ("x: " + "y" * job_settings.LONGEST, "longer than"),
@@ -46,6 +47,16 @@ def test_a_mistake_is_told_with_its_place(text: str, told: str, job_file: Path) 
     job_file.write_text(text)
     with pytest.raises(SettingsError, match=f"(?s){told}"):
         job_settings.settle(service(), job_file)
+
+
+def test_a_mistake_that_only_config_and_job_make_together_is_told_in_a_sentence(
+    job_file: Path,
+) -> None:
+    job_file.write_text("depth: 16\n")
+    with pytest.raises(SettingsError) as caught:
+        job_settings.settle(service(format="jpg"), job_file)
+    wanted = "depth: 16 is for png and tiff, and format is jpg: say depth: 8, or another format"
+    assert str(caught.value) == f"job.yaml: {wanted}"
 
 
 def test_a_wrong_override_is_told_as_well() -> None:

@@ -26,7 +26,8 @@ IN_THE_SCHEDULE: Mapping[str, Any] = {
 ELSEWHERE = {"strength", "init"}
 OF_THE_JOB = {
     "backend", "device", "recipe", "schedule", "seed", "style_weights", "format", "quality",
-    "name", "priority", "set", "from_step", "only", "sweep",
+    "name", "priority", "set", "from_step", "only", "sweep", "depth", "metadata", "stages", "color",
+    "color_space",
 }  # fmt: skip
 
 
@@ -137,7 +138,8 @@ def test_what_the_recipe_cannot_take_is_told_when_it_is_settled(
         {"size": "big"}, {"quality": 0}, {"quality": 101}, {"format": "gif"}, {"init": "here"},
         {"schedule": "slow"}, {"style_weights": [1, -1]}, {"style_weights": [0, 0]},
         {"style_size": "50 %"}, {"only": "both"}, {"style_weights": [float("inf")]},
-        {"priority": 1001}, {"set": [1]}, {"colour": "red"},
+        {"priority": 1001}, {"set": [1]}, {"colour": "red"}, {"color": "red"}, {"depth": 12},
+        {"color_space": "xyz"}, {"metadata": "some"}, {"stages": {"size": 0}}, {"stages": 100},
     ],
     ids=str,
 )  # fmt: skip
@@ -189,3 +191,10 @@ def test_one_side_alone_that_a_recipe_does_not_have_is_told() -> None:
     settings = JobSettings(only="content", set={"objective.content": None})
     with pytest.raises(RecipeError, match="the objective names no layer"):
         settings.resolve()
+
+
+@pytest.mark.parametrize("format", ["jpg", "webp"])
+def test_16_bits_go_into_no_format_of_8(format: str) -> None:
+    with pytest.raises(ValidationError, match=f"depth: 16 is for png and tiff.* is {format}"):
+        JobSettings.model_validate({"depth": 16, "format": format})
+    assert JobSettings.model_validate({"depth": 16, "format": "tiff"}).depth == 16

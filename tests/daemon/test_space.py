@@ -153,3 +153,13 @@ def test_a_disk_that_does_not_tell_its_size_has_room(
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([4096, 4096, *[0] * 8]))
     assert space.free(tmp_path) > 10**12
     space.check([(tmp_path, 10**9)], 10**9)
+
+
+def test_stages_count_as_large_as_they_may_be_and_deep_pictures_twice() -> None:
+    wanted = recipe(size="4000", steps=100, save_every=10)
+    whole, small, deep = (
+        space.need(wanted, MOST, settings=JobSettings.model_validate(said)).outbox
+        for said in ({"stages": {"size": None}}, {"stages": {"size": 400}}, {"depth": 16})
+    )
+    assert small < whole / 5
+    assert deep > 1.9 * space.need(wanted, MOST).outbox

@@ -7,14 +7,14 @@ from zlib import compress, crc32
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from tests.painter import profiles
+from tests.painter import deep, profiles
 
 from stylewatch_painter.convert import to_floats
 from stylewatch_painter.decode import Raster, decoded, decoding
 from stylewatch_painter.depth import Depth
 from stylewatch_painter.stage import Pixels, Plane
 
-ON_WHITE = "transparency laid over white, alpha kept beside"
+FILLED = "transparent parts filled with the visible colours nearby, alpha kept beside"
 
 
 def read(data: bytes) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
@@ -52,20 +52,21 @@ def test_alpha_is_kept_and_hidden_colours_do_not_show() -> None:
     pixels, alpha, said = through(image)
     assert alpha is not None and alpha.dtype == np.float32
     assert np.allclose(alpha, [[0, 0.2, 1]])
-    assert np.allclose(pixels[0], [[255, 255, 255], [224, 214, 204], [9, 8, 7]])
-    assert pixels.dtype == np.float32 and said == (ON_WHITE,)
+    assert np.allclose(pixels[0, 2], [9, 8, 7])
+    assert (pixels[0, :2, 0] < 101).all() and (pixels[0, 0] > [9, 8, 0]).any()
+    assert pixels.dtype == np.float32 and said == (FILLED,)
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_alpha_that_is_opaque_everywhere_is_no_alpha(mode: str) -> None:
     _, alpha, said = through(Image.new(mode, (2, 2), (9,) * (len(mode) - 1) + (255,)))
-    assert alpha is None and ON_WHITE not in said
+    assert alpha is None and FILLED not in said
 
 
-def test_grey_with_alpha_is_laid_over_white() -> None:
-    pixels, alpha, said = through(Image.new("LA", (2, 2), (0, 51)))
-    assert near(pixels, (204, 204, 204)) and alpha is not None
-    assert said == ("grey to RGB", ON_WHITE)
+def test_grey_with_alpha_is_as_bright_as_it_is_where_it_is_seen() -> None:
+    pixels, alpha, said = through(Image.new("LA", (2, 2), (30, 51)))
+    assert near(pixels, (30, 30, 30)) and alpha is not None
+    assert said == ("grey to RGB", FILLED)
 
 
 def test_a_palette_gives_its_colours_and_its_transparency() -> None:
@@ -78,10 +79,10 @@ def test_a_palette_gives_its_colours_and_its_transparency() -> None:
     for format, transparency in clear.items():
         pixels, alpha, said = through(image, format, transparency=transparency)
         assert alpha is not None and alpha[0, 0] == 0 and alpha[0, 2] == 1
-        assert near(pixels[0, 0], (255, 255, 255)) and near(pixels[0, 2], (0, 0, 255))
-        assert said == ("palette to RGB", ON_WHITE)
+        assert pixels[0, 0, 0] < 128 and near(pixels[0, 2], (0, 0, 255))
+        assert said == ("palette to RGB", FILLED)
         if format == "PNG":
-            assert near(pixels[0, 1], (153, 255, 153)) and np.isclose(alpha[0, 1], 0.4)
+            assert pixels[0, 1, 1] > 102 and np.isclose(alpha[0, 1], 0.4)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +95,8 @@ def test_one_transparent_colour_becomes_alpha(
     image.putpixel((1, 0), other)
     pixels, alpha, said = through(image, transparency=key)
     assert alpha is not None and alpha.tolist() == [[0, 1]]
-    assert near(pixels[0, 0], (255, 255, 255)) and pixels[0, 1, 0] < 5
-    assert said[-1] == ON_WHITE
+    assert np.allclose(pixels[0, 0], pixels[0, 1], atol=0.01) and pixels[0, 1, 0] < 5
+    assert said[-1] == FILLED
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
@@ -174,21 +175,20 @@ def test_colours_of_16_bits_are_said_to_be_cut() -> None:
     assert said == ("16 bits a channel cut to 8",)
 
 
-def test_colour_pngs_of_16_bits_are_cut_and_it_is_said() -> None:
+def test_colour_pngs_of_16_bits_are_whole_or_cut_as_was_asked() -> None:
     head = struct.pack(">IIBBBBB", 1, 1, 16, 6, 0, 0, 0)
     values = struct.pack(">B4H", 0, 25_600, 51_300, 2_560, 13_107)
-    pixels, alpha, said = read(
-        b"\x89PNG\r\n\x1a\n"
-        + b"".join(
-            struct.pack(">I", len(content))
-            + name
-            + content
-            + struct.pack(">I", crc32(name + content))
-            for name, content in [(b"IHDR", head), (b"IDAT", compress(values)), (b"IEND", b"")]
-        )
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", crc32(name + content))
+        for name, content in [(b"IHDR", head), (b"IDAT", compress(values)), (b"IEND", b"")]
     )
+    pixels, alpha, said = read(data)
     assert alpha is not None and np.isclose(alpha[0, 0], 0.2)
-    assert near(pixels, (224, 244, 206)) and said == ("16 bits a channel cut to 8", ON_WHITE)
+    assert near(pixels, (100, 200, 10)) and said == ("16 bits a channel cut to 8", FILLED)
+    with decoding("photo", data):
+        pixels, alpha, said = to_floats(decoded(data, 1_000_000, uncut=True))
+    assert alpha is not None and np.isclose(alpha[0, 0], 0.2)
+    assert near(pixels, (25_600 / 257, 51_300 / 257, 2_560 / 257), 1e-4) and said == (FILLED,)
 
 
 @pytest.mark.parametrize(("mode", "colour"), [("La", (40, 51)), ("RGBa", (40, 40, 40, 51))])
@@ -197,14 +197,25 @@ def test_colours_already_multiplied_by_their_alpha_are_not_multiplied_twice(
 ) -> None:
     pixels, alpha, _ = to_floats(Raster(one(mode, colour), Depth(), ()))
     assert alpha is not None and np.allclose(alpha, 0.2)
-    assert near(pixels, (244, 244, 244), 0.5)
+    assert near(pixels, (200, 200, 200), 0.5)
 
 
-def test_a_palette_with_an_alpha_plane_is_laid_over_white() -> None:
+def test_a_palette_with_an_alpha_plane_has_its_colours_and_its_alpha() -> None:
     image = Image.new("P", (2, 2), 1)
     image.putpalette([0, 0, 0, 100, 50, 0])
     with_alpha = image.convert("PA")
     with_alpha.putalpha(51)
     pixels, alpha, said = to_floats(Raster(with_alpha, Depth(), ()))
-    assert alpha is not None and near(pixels, (224, 214, 204))
-    assert said == ("palette to RGB", ON_WHITE)
+    assert alpha is not None and near(pixels, (100, 50, 0))
+    assert said == ("palette to RGB", FILLED)
+
+
+def test_colours_of_16_bits_follow_their_profile_without_being_cut() -> None:
+    data = deep.tiff(deep.values())
+    with decoding("photo", data):
+        raster = decoded(data, 1_000_000, uncut=True)
+    raster.image.info["icc_profile"] = profiles.rgb()
+    pixels, _, said = to_floats(raster)
+    assert said == ("colours from profile 'hand made' to sRGB",) and len(np.unique(pixels)) > 300
+    raster.image.info["icc_profile"] = b"damaged"
+    assert "16 bits a channel cut to 8" in to_floats(raster)[2]

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from stylewatch_painter import encode as encode_module
-from stylewatch_painter.encode import encode, format_of, suffix
+from stylewatch_painter.encode import Beside, Depth, encode, format_of, suffix
 from stylewatch_painter.errors import SaveError
 from stylewatch_painter.stage import Pixels
+from stylewatch_painter.tags import Tags
 
 FORMATS = ["png", "jpg", "webp", "tiff"]
 
@@ -113,3 +114,25 @@ def test_an_unknown_format_is_refused_with_those_there_are() -> None:
             ask()
     with pytest.raises(SaveError, match=r"out\.xyz: suffix '\.xyz'"):
         format_of(Path("somewhere/out.xyz"))
+
+
+@pytest.mark.parametrize("format", ["jpg", "webp"])
+def test_16_bits_go_only_where_there_is_room_for_them(format: str) -> None:
+    with pytest.raises(SaveError) as caught:
+        encode(shades(), format=format, depth=16)
+    assert str(caught.value) == f"{format} holds 8 bits a channel, 16 go into png and tiff"
+
+
+def test_a_webp_of_the_best_quality_is_without_loss() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.float32)
+    files = {quality: encode(noise, format="webp", quality=quality) for quality in (99, 100)}
+    away = {one: np.abs(np.asarray(opened(data)) - noise).max() for one, data in files.items()}
+    assert away[100] == 0 and away[99] > 0
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("format", ["png", "tiff"])
+def test_with_alpha_and_depth_the_same_picture_is_the_same_file(format: str, depth: Depth) -> None:
+    beside = Beside(np.full((12, 20), 0.5, dtype=np.float32), Tags((300, 300), {271: "Lumen"}))
+    once, again = (encode(shades(), format=format, depth=depth, beside=beside) for _ in range(2))
+    assert once == again and opened(once).mode == "RGBA"

@@ -160,7 +160,7 @@ def full_key(key: str) -> str:
     head, dot, _ = key.partition(".")
     if head in Settings.model_fields:
         return key
-    if key in JobSettings.model_fields or head == "set":
+    if key in JobSettings.model_fields or (head in JobSettings.model_fields and head not in _SIDES):
         return f"job.{key}"
     if key in Schedule.model_fields or (dot and head in {*Schedule.model_fields, *_SIDES}):
         return f"job.set.{key}"

@@ -60,6 +60,7 @@ class Repeat:
         styles = pictures - (self.receipt.only != "style")
         weights = tuple(one.weight for one in looks if one.weight is not None)
         sizes = tuple(one.style_size for one in looks if one.style_size is not None)
+        color = self.receipt.color
         job = JobSettings(
             recipe=str(file),
             seed=self.receipt.seed,
@@ -67,6 +68,8 @@ class Repeat:
             style_weights=weights if weights and len(weights) == styles else None,
             style_size=sizes if sizes and len(sizes) == styles else None,
             only=self.receipt.only,
+            color=color.mode if color else "style",
+            color_space=color.space if color else JobSettings().color_space,
         )
         return {f"job.{key}": value for key, value in job.model_dump().items()}
 

@@ -1,11 +1,12 @@
 """What is still to come of a recipe for a picture that has some of its steps behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_painter import recipe_book
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.recipe import Recipe
+from stylewatch_painter.task import Task, size_of
 
 
 def onward(recipe: Recipe, levels: Sequence[Level], step: int) -> Recipe:
@@ -24,3 +25,15 @@ def onward(recipe: Recipe, levels: Sequence[Level], step: int) -> Recipe:
             f"from_step: {step} leaves nothing to do, there are {whole} steps: ask for more steps"
         )
     return recipe_book.change(recipe, {"done": step})
+
+
+def coarse(task: Task, step: int) -> Iterator[str]:
+    """A sentence where `task` goes on after `step` steps from a picture that was made smaller."""
+    if not step or task.init is None:
+        return
+    had, wanted = size_of(task.init), task.levels()[0].size
+    if had[0] < wanted[0] or had[1] < wanted[1]:
+        yield (
+            f"it goes on from a stage of {had[0]}x{had[1]} pixels, enlarged to "
+            f"{wanted[0]}x{wanted[1]}: stages.size made it smaller"
+        )

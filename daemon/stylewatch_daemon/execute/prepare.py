@@ -7,7 +7,9 @@ from typing import Any
 from stylewatch_daemon import style_sizes
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute import sides
+from stylewatch_daemon.execute.colouring import Colouring
 from stylewatch_daemon.execute.contract import Order
+from stylewatch_daemon.execute.dress import Dress
 from stylewatch_daemon.execute.onward import onward
 from stylewatch_daemon.receipt import InputRecord
 from stylewatch_daemon.settings import JobSettings
@@ -24,6 +26,7 @@ class Prepared:
     backend: Backend
     task: Task
     inputs: tuple[InputRecord, ...]
+    dress: Dress
 
 
 def prepare(
@@ -41,15 +44,16 @@ def prepare(
     looked_at = list(zip(_shares(order), _looked_at(order), strict=True))
     backend = backend_of(order, decided or {})
     content = None if order.content is None else read(order.content, max_pixels=order.max_pixels)
-    styles = [read(path, max_pixels=order.max_pixels) for path in order.styles]
+    colouring = Colouring.of(order.settings, content, len(order.styles))
+    styles = [colouring.style(read(path, max_pixels=order.max_pixels)) for path in order.styles]
     init = None if order.init is None else read(order.init, max_pixels=order.max_pixels)
     if init is not None and not _says_where_to_start(order.settings):
         recipe = recipe_book.change(recipe, {"start": "picture"})
     task = Task(
         recipe=recipe,
-        content=None if content is None else content.pixels,
-        styles=tuple(_styles(styles, looked_at)),
-        init=None if init is None else init.pixels,
+        content=None if content is None else colouring.painted(content.pixels),
+        styles=tuple(_styles(styles, looked_at, colouring)),
+        init=None if init is None else colouring.painted(init.pixels),
         alpha=None if content is None else content.alpha,
         seed=order.settings.seed,
         resume=resume,
@@ -57,13 +61,19 @@ def prepare(
     if order.settings.from_step:
         task = replace(task, recipe=onward(recipe, task.levels(), order.settings.from_step))
     _check_size(task, order.max_pixels)
-    return Prepared(backend, task, tuple(_inputs(order, task, content, styles, init)))
+    inputs = tuple(_inputs(order, task, content, styles, init))
+    return Prepared(backend, task, inputs, Dress(order.settings, content, recipe.schedule.rounding))
 
 
 def _styles(
-    pictures: Sequence[Picture], looked_at: Sequence[tuple[float, style_sizes.LookedAt]]
+    pictures: Sequence[Picture],
+    looked_at: Sequence[tuple[float, style_sizes.LookedAt]],
+    colouring: Colouring,
 ) -> Iterator[Style]:
-    """The styles of a task, with the share of each and how it is looked at."""
+    """The styles of a task, with the share of each and how it is looked at.
+
+    What is transparent in a style does not count.
+    """
     for number, picture in enumerate(pictures, start=1):
         share, looks = looked_at[number - 1]
         yield Style(
@@ -72,7 +82,8 @@ def _styles(
             weight=share,
             scale=looks.scale,
             size=looks.rule,
-            digest=picture.sha256,
+            mask=picture.alpha,
+            digest=colouring.digest(picture),
         )
 
 

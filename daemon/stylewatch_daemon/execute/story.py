@@ -13,10 +13,11 @@ from typing import Any
 
 from stylewatch_daemon import outbox
 from stylewatch_daemon.execute.contract import Order, Staged
+from stylewatch_daemon.execute.onward import coarse
 from stylewatch_daemon.execute.prepare import Prepared
 from stylewatch_daemon.execute.relief import AS_ASKED, Relief
 from stylewatch_daemon.receipt import Receipt
-from stylewatch_painter.encode import encode, suffix
+from stylewatch_painter.encode import suffix
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
 
@@ -96,7 +97,13 @@ class Story:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Where the painting departs from what was asked, in sentences."""
-        notes = (*self.prepared.task.recipe.notes, *self.seen.warnings, *self.relief.notes)
+        notes = (
+            *self.prepared.task.recipe.notes,
+            *self.seen.warnings,
+            *self.relief.notes,
+            *self.prepared.dress.warnings,
+            *coarse(self.prepared.task, self.order.settings.from_step),
+        )
         return (*notes, _UPHILL.format(count=self.taken_back)) if self.taken_back else notes
 
     def add(self, step: Step) -> None:
@@ -124,9 +131,11 @@ class Story:
         yield self._staged("losses.csv", self._table())
 
     def end(self, stage: Stage) -> Iterator[Staged]:
-        """Leave the picture of this last stage once more and, last of all, the receipt."""
+        """Leave the picture of this last stage once more, whole, and last of all the receipt."""
         final = f"final{suffix(self.order.settings.format)}"
-        yield self._staged(final, self.picture)
+        dress = self.prepared.dress
+        whole = self.picture if dress.is_whole(stage.picture) else dress.final(stage.picture)
+        yield self._staged(final, whole)
         state = "done" if stage.step == stage.steps else "finished"
         receipt = self._receipt(state, final, stage)
         self.receipt = receipt.model_dump(mode="json", exclude_none=True)
@@ -139,11 +148,7 @@ class Story:
 
     def encoded(self, stage: Stage) -> bytes:
         """The file of a stage's picture; any thread may make it. Raises SaveError."""
-        settings = self.order.settings
-        rounding = self.prepared.task.recipe.schedule.rounding
-        return encode(
-            stage.picture, format=settings.format, quality=settings.quality, rounding=rounding
-        )
+        return self.prepared.dress.stage(stage.picture)
 
     def _staged(self, name: str, content: bytes) -> Staged:
         outbox.stage(self.order.staging, name, content)
@@ -162,6 +167,13 @@ class Story:
     def _batch(self) -> dict[str, int]:
         return {"batch": self.together} if self.together > 1 else {}
 
+    @property
+    def _color(self) -> dict[str, str] | None:
+        settings = self.order.settings
+        if settings.color == "style":
+            return None
+        return {"mode": settings.color, "space": settings.color_space}
+
     def _receipt(self, state: str, final: str, stage: Stage) -> Receipt:
         task, seen = self.prepared.task, self.seen
         height, width, _ = stage.picture.shape
@@ -177,6 +189,7 @@ class Story:
             "only": self.order.settings.only,
             "state": state,
             "recipe": task.recipe.model_dump(mode="json"),
+            "color": self._color,
             "backend": {
                 key: getattr(seen, key) for key in ("name", "version", "device", "precision")
             },

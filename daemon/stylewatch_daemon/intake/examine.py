@@ -17,6 +17,7 @@ from PIL import Image
 from stylewatch_daemon.intake import thumbs
 from stylewatch_daemon.intake.contract import Begun, CutOff, Fine, Question, Refused, Seen, Verdict
 from stylewatch_daemon.intake.whole import is_cut_off
+from stylewatch_painter.alpha import over_white
 from stylewatch_painter.convert import to_floats
 from stylewatch_painter.decode import Raster, decoded, decoding
 from stylewatch_painter.errors import PictureError
@@ -60,7 +61,9 @@ def _seen(name: str, data: bytes, question: Question) -> Seen:
     with decoding(name, data):
         raster = decoded(data, question.max_pixels)
         size = raster.image.size
-        pixels, _, _ = to_floats(_small(raster))  # in its right colours, and on white
+        pixels, alpha, _ = to_floats(_small(raster))  # in its right colours, and on white
+    if alpha is not None:
+        pixels = over_white(pixels, alpha)
     _leave(Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8)), thumb)
     _known[key] = size
     if len(_known) > REMEMBERED:

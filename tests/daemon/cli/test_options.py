@@ -22,6 +22,7 @@ from stylewatch_daemon.errors import UsageError
         ("objective.content=null", "job.set.objective.content", None),
         ("objective.content=", "job.set.objective.content", None),
         ("set.smallest=1", "job.set.smallest", 1),
+        ("stages.size=900", "job.stages.size", 900),
         ("style_weights=[2, 1]", "job.style_weights", [2, 1]),
         ("name='{content}={seed}'", "job.name", "{content}={seed}"),
     ],

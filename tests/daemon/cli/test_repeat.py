@@ -130,3 +130,11 @@ def test_a_recipe_that_makes_no_sense_is_told(folder: Path, plain: dict[str, Any
     (folder / "receipt.json").write_text(json.dumps(plain))
     with pytest.raises(InputError, match=r"this receipt cannot be repeated: .*schedule"):
         repeat.read(folder).settings(folder, pictures=3)
+
+
+def test_colours_are_as_the_receipt_has_them(tmp_path: Path, plain: dict[str, Any]) -> None:
+    told = {"color": {"mode": "match", "space": "linear"}}
+    for more, wanted in ((told, ("match", "linear")), ({}, ("style", "oklab"))):
+        (tmp_path / "receipt.json").write_text(json.dumps(plain | more))
+        found = repeat.read(tmp_path).settings(tmp_path, 2)
+        assert (found["job.color"], found["job.color_space"]) == wanted

@@ -1,12 +1,14 @@
 """A picture with some steps behind it has the others before it."""
 
+import numpy as np
 import pytest
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.execute.onward import onward
+from stylewatch_daemon.execute.onward import coarse, onward
 from stylewatch_painter import pyramid, recipe_book
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.recipe import Recipe
+from stylewatch_painter.task import Task
 
 LEVELS = (Level((16, 12), 0.25, 10), Level((32, 24), 0.5, 20), Level((64, 48), 1.0, 30))
 
@@ -56,3 +58,14 @@ def test_it_takes_a_picture_to_go_on_from(recipe: Recipe) -> None:
     content = recipe_book.change(recipe, {"start": "content"})
     with pytest.raises(SettingsError, match=r"drop it as init\.png"):
         onward(content, LEVELS, 1)
+
+
+def test_a_stage_that_was_made_smaller_is_told_of(recipe: Recipe) -> None:
+    content = np.zeros((48, 64, 3), dtype=np.float32)
+    plain = recipe_book.change(recipe, {"size": "64", "passes": []})
+    task = Task(plain, content, (), init=content[::2, ::2])
+    assert list(coarse(task, 35)) == [
+        "it goes on from a stage of 32x24 pixels, enlarged to 64x48: stages.size made it smaller"
+    ]
+    assert not list(coarse(task, 0)) and not list(coarse(Task(plain, content, ()), 35))
+    assert not list(coarse(Task(plain, content, (), init=content), 35))

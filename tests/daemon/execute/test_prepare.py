@@ -122,6 +122,28 @@ def test_what_is_transparent_is_handed_on_and_told(given: Order, pictures: Path)
     assert prepare(given).task.alpha is None
 
 
+def test_of_a_style_only_what_is_seen_counts(given: Order, pictures: Path) -> None:
+    Image.new("RGBA", (20, 10), (10, 20, 30, 51)).save(pictures / "clear.png")
+    (style,) = prepare(replace(given, styles=(pictures / "clear.png",))).task.styles
+    assert style.mask is not None and np.allclose(style.mask, 0.2)
+    assert prepare(given).task.styles[0].mask is None
+
+
+def test_colours_reach_what_is_painted_and_are_told(given: Order) -> None:
+    plain = prepare(given)
+    match, grey = (prepare(said(given, color=color)) for color in ("match", "luminance"))
+    (style,), (recoloured,) = plain.task.styles, match.task.styles
+    assert recoloured.digest != style.digest
+    assert not np.allclose(recoloured.picture, style.picture, atol=5)
+    assert match.inputs[1].converted[-1].startswith("recoloured by mean and covariance")
+    assert match.inputs[1].sha256 == plain.inputs[1].sha256
+    assert match.task.content is not None and plain.task.content is not None
+    assert np.array_equal(match.task.content, plain.task.content)
+    assert grey.task.content is not None and np.ptp(grey.task.content, axis=2).max() == 0
+    start = prepare(replace(said(given, color="luminance"), init=given.styles[0])).task.init
+    assert start is not None and np.ptp(start, axis=2).max() == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "told"),
     [

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.daemon.execute.orders import files, order, painted, receipt, table
+from tests.painter.deep import png
 
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.execute.prepare import prepare
 from stylewatch_daemon.execute.story import Story
 from stylewatch_daemon.receipt import Receipt
+from stylewatch_painter.image import read
 from stylewatch_painter.stage import Losses, Stage, Term
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.testing_tasks import after
@@ -130,6 +132,67 @@ def test_quality_makes_files_smaller(tmp_path: Path, pictures: Path) -> None:
     painted(coarse)
     painted(fine)
     assert len(files(coarse)["final.jpg"]) < len(files(fine)["final.jpg"])
+
+
+def test_stages_may_be_smaller_and_the_final_picture_is_whole(
+    tmp_path: Path, pictures: Path
+) -> None:
+    given = order(tmp_path / "job", pictures, stages={"size": 16}, steps=2)
+    painted(given)
+    sizes = {}
+    for name in ("stages/0005.png", "final.png"):
+        with Image.open(given.staging / name) as image:
+            sizes[name] = image.size
+    assert sizes == {"stages/0005.png": (16, 12), "final.png": (32, 24)}
+    whole = order(tmp_path / "whole", pictures, steps=2)
+    painted(whole)
+    assert files(whole)["final.png"] == files(given)["final.png"]
+    assert files(whole)["final.png"] == files(whole)["stages/0005.png"]
+
+
+@pytest.mark.parametrize("color", ["content", "luminance", "match"])
+def test_colours_are_those_asked_for_and_the_receipt_says_which(
+    color: str, tmp_path: Path, pictures: Path
+) -> None:
+    plain, given = (
+        order(tmp_path / one, pictures, color=one, strength=1.0) for one in ("style", color)
+    )
+    painted(plain)
+    painted(given)
+    assert receipt(given)["color"] == {"mode": color, "space": "oklab"}
+    assert "color" not in receipt(plain)
+    with Image.open(pictures / "content.jpg") as content:
+        wanted = np.asarray(content.resize((32, 24))).reshape(-1, 3).mean(axis=0)
+    away = []
+    for one in (plain, given):
+        with Image.open(one.staging / "final.png") as image:
+            mean = np.asarray(image).reshape(-1, 3).mean(axis=0)
+        away.append(np.ptp((mean - mean.mean()) - (wanted - wanted.mean())))
+    assert away[1] < away[0] / 2
+
+
+@pytest.mark.parametrize(("format", "depth"), [("png", 16), ("tiff", 16), ("png", 8)])
+def test_a_ramp_of_16_bits_comes_through_whole_where_that_is_asked_for(
+    format: str, depth: int, tmp_path: Path, pictures: Path
+) -> None:
+    """In the style of itself it stays the ramp that it was."""
+    ramp = np.linspace(9_000, 50_000, 1200).astype(np.uint16)[None, :, None]
+    (pictures / "ramp.png").write_bytes(png(np.tile(ramp, (4, 1, 3))))
+    given = order(tmp_path / "job", pictures, format=format, depth=depth, size=1200, steps=1,
+                  fields={"passes": []})  # fmt: skip
+    both = pictures / "ramp.png"
+    painted(replace(given, content=both, styles=(both,)))
+    found = read(given.staging / f"final.{format}").pixels[0, :, 0]
+    levels = len(np.unique(found))
+    assert levels > 1100 if depth == 16 else levels <= 256
+    assert np.abs(found - ramp[0, :, 0] / 257).max() < 3
+
+
+def test_a_jpeg_of_what_is_transparent_is_warned_of(tmp_path: Path, pictures: Path) -> None:
+    Image.new("RGBA", (48, 36), (90, 20, 30, 99)).save(pictures / "clear.png")
+    given = order(tmp_path / "job", pictures, format="jpg", steps=1)
+    painted(replace(given, content=pictures / "clear.png"))
+    assert any("holds no transparency" in one for one in receipt(given)["warnings"])
 
 
 def test_the_receipt_says_what_was_done_with_what(given: Order) -> None:
