@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stylewatch_daemon import space
-from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.execute.contract import (
     Done,
     End,
@@ -23,7 +22,7 @@ from stylewatch_daemon.execute.contract import (
 from stylewatch_daemon.job import Job
 from stylewatch_daemon.journal import Attempt, JobState, Journal
 from stylewatch_daemon.ledger_writer import now
-from stylewatch_daemon.names import fill, shown
+from stylewatch_daemon.names import fill
 from stylewatch_daemon.outbox import RECEIPT, Outbox
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import ServiceSettings
@@ -80,15 +79,9 @@ class Try:
 
         As many as `together` says are to be painted at once, this one with them.
 
-        Raises InputError for a job that cannot be painted, SettingsError for a bad name pattern,
-        OutputError where the outbox cannot be written.
+        Raises SettingsError for a bad name pattern, OutputError where the outbox cannot be written.
         """
         job = self._state.job(self.journal)
-        if job.masks:
-            names = ", ".join(shown(path.name) for path in job.masks)
-            raise InputError(
-                f"{names}: regions cannot be painted by this version; drop the pair without masks"
-            )
         self._outbox.probe()
         space.check_job(job, self.journal.place, settings, service)
         self._reserve(job, settings)
@@ -158,12 +151,14 @@ class Try:
             content=job.content,
             styles=job.styles,
             init=job.init,
+            masks=job.masks,
             staging=self._outbox.staging(job.id),
             checkpoint=job.folder / CHECKPOINT,
             backend_options=service.backends.get(settings.backend, {}),
             recipe_folders=service.recipe_folders,
             max_pixels=service.max_pixels,
             step_timeout_s=service.step_timeout_s,
+            memory=service.memory,
             out_of_memory=service.out_of_memory,
             attempts=tuple(_as_record(attempt) for attempt in earlier),
             retry_of=self.journal.retry_of or None,

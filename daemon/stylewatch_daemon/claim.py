@@ -17,7 +17,7 @@ from stylewatch_daemon import carry, durable
 from stylewatch_daemon.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Pair
-from stylewatch_daemon.journal import File, Journal, Role, load, save
+from stylewatch_daemon.journal import MASK, File, Journal, Role, load, save
 from stylewatch_daemon.kept import Kept
 from stylewatch_daemon.names import candidates, safe, shown
 from stylewatch_daemon.scan import Look, look
@@ -167,7 +167,9 @@ class Claimer:
         held = self.state.jobs / job.id / "files"
         leaves = carry.remove_originals(job, held) and job.moves(content)
         pictures = tuple(pictures)
-        wishes = self._wishes(self.state.job_file(job), [one.size for one in pictures])
+        masked = any(file.role.endswith(MASK) for file in job.files)
+        sizes = [] if masked else [one.size for one in pictures]  # one with masks is for itself
+        wishes = self._wishes(self.state.job_file(job), sizes)
         with self.state.ledger.together():
             if leaves:
                 self._kept.forget(content.source)
@@ -205,7 +207,7 @@ def _files(pair: Pair, looks: Mapping[Path, Look]) -> Iterator[File]:
         ("content", (pair.content,)),
         ("style", pair.styles),
         ("init", (pair.init,)),
-        ("mask", pair.masks),
+        *((role, (path,)) for role, path in pair.masks.items()),
         ("job", (pair.job_file,)),
     ]
     taken: set[str] = set()

@@ -137,8 +137,9 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key, value in overrides.items():
         section, _, name = key.partition(".")
-        if section == "job" and name.startswith("set."):
-            plain["set"] = {**plain.get("set", {}), name.removeprefix("set."): value}
+        around, dot, inner = name.partition(".")
+        if section == "job" and dot:
+            plain[around] = {**plain.get(around, {}), inner: value}
         elif section == "job":
             _put(plain, name, value)
     return plain
@@ -153,7 +154,13 @@ def job_over(below: JobSettings, above: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in below.set.items() if key.split(".")[-1] not in beaten}
     fields = above.get("set", {})
     merged = {**kept, **fields} if isinstance(fields, Mapping) else fields
-    return {**below.model_dump(), **above, "set": merged}
+    plain = below.model_dump()
+    inner = {
+        key: {**plain[key], **value}
+        for key, value in above.items()
+        if isinstance(value, Mapping) and isinstance(plain.get(key), Mapping)
+    }
+    return {**plain, **above, **inner, "set": merged}
 
 
 def _put(plain: dict[str, Any], key: str, value: Any) -> None:

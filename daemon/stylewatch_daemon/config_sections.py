@@ -112,6 +112,29 @@ class Executor(Strict):
     batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
 
 
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
+          "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}  # fmt: skip
+
+
+def _bytes(value: object) -> object:
+    """`6GB` is 6000000000."""
+    found = (
+        re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]i?)B?", value) if isinstance(value, str) else None
+    )
+    return int(float(found[1]) * _UNITS[found[2]]) if found else value
+
+
+Bytes = Annotated[
+    PositiveInt,
+    BeforeValidator(_bytes),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1},
+                   {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kMGT]i?B?$"}]}
+    ),
+]  # fmt: skip
+"""A number of bytes, `6GB` and `500 MB` too, and `6GiB`."""
+
+
 class Limits(Strict):
     """What is too much."""
 
@@ -119,6 +142,7 @@ class Limits(Strict):
     attempts: PositiveInt = 3
     step_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     free_bytes: NonNegativeInt = 256_000_000
+    memory: Bytes | None = None
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
 
 

@@ -11,11 +11,10 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import get_args
 
 from stylewatch_daemon import folders, written
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.journal import Role
+from stylewatch_daemon.journal import MASK, Role, is_role
 from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.names import shown
 
@@ -76,7 +75,7 @@ class Input:
 
 def inputs(entry: Entry) -> tuple[Input, ...]:
     """The files of a job, its job.yaml too; raises InputError where nobody knows their roles."""
-    noted = [one for one in entry.inputs if one.get("role") in get_args(Role)]
+    noted = [one for one in entry.inputs if is_role(one.get("role"))]
     found = [
         Input(
             one["role"],
@@ -143,8 +142,8 @@ def _by_receipt(entry: Entry) -> Iterator[Input]:
         with _folder(entry, entry.place) as handle:
             told = written.inputs(handle)
         for said, name, digest in told:
-            role = next((one for one in get_args(Role) if one == said.partition("-")[0]), None)
-            if role is not None:
+            role = said if said.endswith(MASK) else said.partition("-")[0]
+            if is_role(role):
                 yield Input(role, name, tuple(_spots(entry, name, "")), digest)
 
 

@@ -227,6 +227,7 @@ def library(folder: Path, wanted: str) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     files = [path for path in sorted(folder.iterdir()) if path.suffix[1:].casefold() in PICTURES]
+    files = [path for path in files if not path.stem.casefold().endswith(".mask")]
     pictures = {path.stem: path.resolve() for path in files if path.is_file()}
     if wanted == ALL:
         return pictures

@@ -1,7 +1,7 @@
 """One pair of pictures on its way through, frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ class Pair:
     content: Path | None
     styles: tuple[Path, ...]
     init: Path | None = None
-    masks: tuple[Path, ...] = ()
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    """By their roles: `content-mask`, `style-1-mask`."""
     job_file: Path | None = None
     shared: frozenset[Path] = frozenset()
     folder: Path | None = None
@@ -27,7 +28,7 @@ class Pair:
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file of the pair, the `main` one first."""
-        found = (self.content, *self.styles, self.init, *self.masks, self.job_file)
+        found = (self.content, *self.styles, self.init, *self.masks.values(), self.job_file)
         return tuple(path for path in found if path is not None)
 
     @property
@@ -59,7 +60,8 @@ class Job:
     content: Path | None
     styles: tuple[Path, ...]
     init: Path | None = None
-    masks: tuple[Path, ...] = ()
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    """By their roles: `content-mask`, `style-1-mask`."""
     settings: Mapping[str, Any] | None = None
     after: str = "archive"
     moved: tuple[Path, ...] = ()

@@ -5,6 +5,7 @@ never changes. How the job stands afterwards is the ledger's to know.
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,15 @@ from stylewatch_daemon.scan import Look
 
 FILE_NAME = "job.json"
 
-Role = Literal["content", "style", "init", "mask", "job"]
+Role = str
+"""What a file is for: `content`, `style`, `init`, `job`, or a mask: `content-mask`, and
+`style-2-mask` of the second style."""
+
+MASK = "-mask"
+"""How the role of a mask ends: with whose mask it is, before."""
+
+_ROLES = re.compile(r"content|style|init|job|(?:content|style-[0-9]+)-mask")
+
 JobState = Literal[
     "claimed", "queued", "running", "ending", "refusing", "failing",
     "done", "refused", "failed", "cancelled",
@@ -24,6 +33,11 @@ what is left of that must be done, whatever comes between."""
 
 _BY_PHASE: dict[str, JobState] = {"claiming": "claimed", "waiting": "queued"}
 """Phases of journals from before there was a ledger; the others are called as their states."""
+
+
+def is_role(text: object) -> bool:
+    """Whether a file of a job can have that role."""
+    return isinstance(text, str) and _ROLES.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ Pure: it is given paths and opens nothing.
 
 - What is for one side only, by its job.yaml, needs no other: `content.*`, or `style.*`.
 
-Case does not matter. `X.mask.*` is the mask of picture X.
+Case does not matter. `X.mask.*` is the mask of picture X; a mask of a style waits for its style.
 """
 
 from collections import defaultdict
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylewatch_daemon.job import Incomplete, Pair
+from stylewatch_daemon.journal import MASK
 from stylewatch_daemon.names import safe, safe_path, shown
 from stylewatch_daemon.parts import Folder, Parts, sort
 from stylewatch_daemon.settings import Side
@@ -140,6 +141,7 @@ class _Place:
         only = self._only(parts)
         sides = (("content", CONTENT, parts.contents), ("style", STYLE, parts.styles))
         needs = [what for side, what, there in sides if not there and only in (None, side)]
+        needs += parts.lacking
         if needs or parts.double:
             return Incomplete(name, " and ".join(needs) or shown(parts.double))
         return _pair(name, next(iter(parts.contents), None), parts, folder=folder)
@@ -148,8 +150,8 @@ class _Place:
         return self.only(next(iter(parts.settings), None))
 
     def _album(self, style: Parts) -> Iterator[Pair | Incomplete]:
-        if style.double:
-            yield Incomplete(self._named(), shown(style.double))
+        if trouble := style.double or " and ".join(style.lacking):
+            yield Incomplete(self._named(), shown(trouble))
             return
         for picture in self.inside.pictures:
             shared = frozenset(style.beside_content)
@@ -174,12 +176,12 @@ class _Place:
         several, mask = len(default) > 1, self._mask(picture)
         for left, (style, path) in zip(reversed(range(len(default))), default.items(), strict=True):
             name = self._named(f"{picture.stem}-{style}" if several else picture.stem)
-            shared = frozenset({path, picture, *mask} if left else {path})
+            shared = frozenset({path, picture, *mask.values()} if left else {path})
             yield Pair(name, picture, (path,), masks=mask, shared=shared)
 
-    def _mask(self, picture: Path) -> tuple[Path, ...]:
+    def _mask(self, picture: Path) -> dict[str, Path]:
         mask = self.inside.picture_masks.get(picture.stem.casefold())
-        return () if mask is None else (mask,)
+        return {} if mask is None else {f"content{MASK}": mask}
 
     def _named(self, last: str | None = None) -> str:
         """The name in the outbox: that of the folder, with `last` below it."""
@@ -195,15 +197,15 @@ def _pair(
     *,
     folder: Path | None = None,
     shared: frozenset[Path] = frozenset(),
-    masks: tuple[Path, ...] = (),
+    masks: Mapping[str, Path] | None = None,
 ) -> Pair:
-    """The pair of `content`, if any, with all other parts; `masks` come on top of theirs."""
+    """The pair of `content`, if any, with all other parts; `masks` go before theirs."""
     return Pair(
         name,
         content,
         parts.styles,
         init=next(iter(parts.inits), None),
-        masks=(*parts.masks, *masks),
+        masks={**parts.masks, **(masks or {})},
         job_file=next(iter(parts.settings), None),
         shared=shared,
         folder=folder,

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stylewatch_daemon.journal import MASK
+from stylewatch_daemon.names import shown
+
 PICTURES = frozenset(
     {"avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pgm", "png",
      "pnm", "ppm", "tga", "tif", "tiff", "webp"}
@@ -18,8 +21,8 @@ _NOTES = frozenset(
 """Endings of what is no picture, even if it is called `content`."""
 
 _PART = re.compile(
-    r"(?:(?P<job>.+)\.)?(?P<part>content|init|style(?:-(?P<number>\d+))?)(?P<mask>\.mask)?"
-    r"\.(?P<kind>[^.]+)",
+    r"(?:(?P<job>.+)\.)?(?P<part>content|init|style(?:-(?P<number>\d+))?)"
+    r"(?P<mask>(?<!init)\.mask)?\.(?P<kind>[^.]+)",
     re.IGNORECASE | re.DOTALL,
 )
 _SETTINGS = re.compile(r"(?:(?P<job>.+)\.)?job\.ya?ml", re.IGNORECASE | re.DOTALL)
@@ -31,9 +34,11 @@ class Parts:
 
     contents: list[Path] = field(default_factory=list)
     inits: list[Path] = field(default_factory=list)
-    masks: list[Path] = field(default_factory=list)
+    content_masks: list[Path] = field(default_factory=list)
     settings: list[Path] = field(default_factory=list)
     numbered: list[tuple[int, Path]] = field(default_factory=list)
+    style_masks: list[tuple[int, Path]] = field(default_factory=list)
+    """By the numbers of their styles."""
 
     @property
     def styles(self) -> tuple[Path, ...]:
@@ -43,13 +48,34 @@ class Parts:
     @property
     def beside_content(self) -> tuple[Path, ...]:
         """All there is but the content: what the pictures of an album have in common."""
-        return (*self.styles, *self.inits, *self.masks, *self.settings)
+        masks = (*self.content_masks, *(path for _, path in self.style_masks))
+        return (*self.styles, *self.inits, *masks, *self.settings)
+
+    @property
+    def masks(self) -> dict[str, Path]:
+        """The masks by their roles: whose they are, styles by their order in the job."""
+        order = {number: place for place, (number, _) in enumerate(sorted(self.numbered), start=1)}
+        own = {number: path for number, path in self.style_masks if number in order}
+        content = {f"content{MASK}": path for path in self.content_masks}
+        return content | {f"style-{order[number]}{MASK}": path for number, path in own.items()}
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """The styles of which there are masks only, in words."""
+        numbers = {number for number, _ in self.numbered}
+        return tuple(
+            f"the picture of {shown(path.name)}"
+            for number, path in self.style_masks
+            if number not in numbers
+        )
 
     @property
     def double(self) -> str | None:
         """What there must be one of, and is more; in words."""
         ones = {"content picture": self.contents, "init picture": self.inits,
-                "job.yaml": self.settings}  # fmt: skip
+                "job.yaml": self.settings, "mask of the content": self.content_masks}  # fmt: skip
+        for number, path in self.style_masks:
+            ones.setdefault(f"mask of style{-number or ''}", []).append(path)
         for what, found in ones.items():
             if len(found) > 1:
                 return f"only one {what}: there are {' and '.join(path.name for path in found)}"
@@ -91,14 +117,17 @@ def _parts(folder: Folder, job: str | None) -> Parts:
 
 def _add(parts: Parts, part: re.Match[str], path: Path) -> None:
     kind = part["part"].casefold()
-    if part["mask"]:
-        parts.masks.append(path)
+    number = int(part["number"] or 0)
+    if part["mask"] and kind == "content":
+        parts.content_masks.append(path)
+    elif part["mask"]:
+        parts.style_masks.append((number, path))
     elif kind == "content":
         parts.contents.append(path)
     elif kind == "init":
         parts.inits.append(path)
     else:
-        parts.numbered.append((int(part["number"] or 0), path))
+        parts.numbered.append((number, path))
 
 
 def _add_picture(folder: Folder, path: Path) -> None:

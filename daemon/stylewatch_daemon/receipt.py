@@ -70,6 +70,13 @@ class InputRecord(_Record):
     seen: Size | None = None
 
 
+class MaskRecord(_Record):
+    """How masks were taken: how soft their edges, and what stands outside of all regions."""
+
+    feather: str
+    outside: str
+
+
 class StageRecord(_Record):
     """A stage as written; its losses belong to the float picture before the step."""
 
@@ -140,6 +147,7 @@ class Receipt(_Record):
     size: Size
     seed: int
     inputs: tuple[InputRecord, ...]
+    mask: MaskRecord | None = None
     stages: tuple[StageRecord, ...]
     final: str
     files: tuple[FileRecord, ...]

@@ -72,7 +72,8 @@ class Reception:
                 self._unasked[inbox] = jobs  # behind the others
             self._asked.add(job.id)
             files = self._state.pictures(job)
-            self._intake.ask(Question(job.id, files, max_pixels, self._state.thumbs))
+            roles = tuple(file.role for file in job.files if file.role != "job")
+            self._intake.ask(Question(job.id, files, max_pixels, self._state.thumbs, roles))
 
     def hear(self) -> list[str]:
         """Do what the answers that are there say; the ids of the jobs for which it was done.

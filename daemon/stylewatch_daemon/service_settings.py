@@ -52,6 +52,7 @@ class ServiceSettings:
     max_pixels: int = 40_000_000
     attempts: int = 3
     step_timeout_s: float | None = None
+    memory: int | None = None
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
     devices: tuple[str, ...] = ()
     idle_s: float = 60.0

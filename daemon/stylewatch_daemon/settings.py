@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from stylewatch_daemon import style_sizes
+from stylewatch_daemon.mask_settings import MaskSettings
 from stylewatch_daemon.sweep import Sweep
 from stylewatch_painter import recipe_book
 from stylewatch_painter.recipe import Positive, Recipe, Share, Size, Strict
@@ -62,6 +63,7 @@ class JobSettings(Strict):
     """One side alone: the content as its layers keep it, or a texture like the style."""
     sweep: Sweep = Field(default_factory=dict)
     """Fields of the job with several values each: it becomes a series, a job for each of them."""
+    mask: MaskSettings = MaskSettings()
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 92
     depth: Literal[8, 16] = 8

@@ -28,7 +28,7 @@ from typing import Any
 from stylewatch_daemon import durable, journal
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Job
-from stylewatch_daemon.journal import File, JobState, Journal, Role
+from stylewatch_daemon.journal import MASK, File, JobState, Journal, Role
 from stylewatch_daemon.ledger import FILE_NAME, Entry
 from stylewatch_daemon.ledger_writer import LAST, LedgerWriter, now
 from stylewatch_daemon.mounts import Moorings
@@ -154,7 +154,7 @@ class State:
             content=next(iter(self._paths(job, "content")), None),
             styles=self._paths(job, "style"),
             init=next(iter(self._paths(job, "init")), None),
-            masks=self._paths(job, "mask"),
+            masks={one.role: self._path(job, one) for one in job.files if one.role.endswith(MASK)},
             after=job.after,
             moved=tuple(self._path(job, one) for one in job.files if job.archives(one)),
             size=self._size_of_content(job),

@@ -17,6 +17,7 @@ import yaml
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.errors import OutputError, UsageError
+from stylewatch_daemon.journal import MASK
 from stylewatch_daemon.names import candidates, safe
 from stylewatch_daemon.parts import PICTURES
 from stylewatch_daemon.scan import IGNORED
@@ -33,10 +34,18 @@ STALE_S = 3600.0
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
-def files_of(content: Path | None, styles: tuple[Path, ...], init: Path | None = None) -> Files:
-    """The pictures of a job by the names that say what they are."""
+def files_of(
+    content: Path | None,
+    styles: tuple[Path, ...],
+    init: Path | None = None,
+    masks: Mapping[str, Path] | None = None,
+) -> Files:
+    """The pictures of a job by the names that say what they are; `masks` come by their roles."""
     names = ["style"] if len(styles) == 1 else [f"style-{n}" for n in range(1, len(styles) + 1)]
     pictures = [("content", content), *zip(names, styles, strict=True), ("init", init)]
+    for role, path in (masks or {}).items():
+        whose = role.removesuffix(MASK)
+        pictures.append((f"{whose if whose in ('content', *names) else names[0]}.mask", path))
     return {f"{name}.{_ending(path)}": path for name, path in pictures if path is not None}
 
 

@@ -11,7 +11,9 @@ from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.feature_maps import Mean
 from stylewatch_painter.optimise import Optimiser, optimiser
 from stylewatch_painter.pyramid import Level, Size
+from stylewatch_painter.regions import check_masks
 from stylewatch_painter.resize import resize
+from stylewatch_painter.room import AMPLE, Room
 from stylewatch_painter.stage import Pixels
 from stylewatch_painter.task import Style, Task
 
@@ -30,6 +32,7 @@ class Canvas:
     task: Task
     mean: Mean
     device: torch.device
+    room: Room = AMPLE
     _contents: dict[Size, Tensor] = field(init=False, default_factory=dict)
 
     @property
@@ -57,11 +60,20 @@ class Canvas:
         pyramid.check_side(self.task.recipe, size, f"the style picture {style.name}")
         return self.units(self._resized(style.picture, size))
 
-    def fresh_optimiser(self) -> Optimiser:
-        """An optimiser that knows nothing yet, kept to what can be written where that is asked."""
+    def let_go(self) -> None:
+        """Nobody is going to ask for the content any more."""
+        self._contents.clear()
+
+    def fresh_optimiser(self, size: Size) -> Optimiser:
+        """An optimiser for pictures of `size` that knows nothing yet.
+
+        It is kept to what can be written, where that is asked.
+        """
         schedule = self.task.recipe.schedule
+        larger = self.final[0] * self.final[1] / (size[0] * size[1])
+        settings = self.room.optimiser(schedule.optimiser, larger)
         ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
-        return optimiser(schedule.optimiser, (ends[0], ends[1]) if schedule.keep_range else None)
+        return optimiser(settings, (ends[0], ends[1]) if schedule.keep_range else None)
 
     def start(self, size: Size) -> Tensor:
         """The picture that the painting starts from, at `size`."""
@@ -144,7 +156,11 @@ class Canvas:
 
 
 def check_pictures(task: Task) -> None:
-    """Raise PictureError where a side of the objective has no picture, or the painting no size."""
+    """Raise PictureError where a side of the objective has no picture, or the painting no size.
+
+    Masks that do not go together raise it too.
+    """
+    check_masks(task)
     pyramid.check_side(task.recipe, task.final, "the painting")
     pyramid.check_side(task.recipe, task.first, "what it begins with, by preview and stroke,")
     objective = task.recipe.objective

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import Tensor
 
 from stylewatch_painter import recipe
@@ -14,8 +15,10 @@ from stylewatch_painter.feature_maps import FeatureMaps
 from stylewatch_painter.padded import border
 from stylewatch_painter.pyramid import Level, least_side, pools_before
 from stylewatch_painter.recipe import LayerName
+from stylewatch_painter.room import AMPLE, Room
 from stylewatch_painter.target import Target
 from stylewatch_painter.task import Task
+from stylewatch_painter.tiles import halo, tiles
 from stylewatch_painter.vgg19 import Vgg19, layers_up_to
 
 _TRIAL_SIDE = 192  # pixels: large enough for the cores to be busy, small enough to take no time
@@ -26,19 +29,32 @@ _FLOAT = 4  # bytes
 _FLAG = 1  # byte: whether a value is above zero
 _AVERAGED = 3 * 3 * _FLOAT  # bytes for each pixel: an average of pictures, and that made ready
 _INDEX = 8  # bytes: where a max pool found its value
+_PICTURE = 3 * _FLOAT  # bytes of a pixel, in a vector of the picture's size
+_BEFORE = 1  # vectors: the picture before the step
+_WORKING = 4  # vectors that a step works with, or that a picture to be shown passes through
+_SMOOTH = 5  # vectors: what smoothness is worked out of
+_PASSES = 1.4  # tiles are looked at twice, once without a way back
+_CONTENT_ANEW = 0.8  # a way there in float32
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The sizes on the way, seconds from the first step to the last, bytes at the peak."""
+    """The sizes on the way, seconds from the first step to the last, bytes at the peak.
+
+    `tile`: pixels of the tiles at the final size; None: it is painted in one piece.
+    """
 
     levels: tuple[Level, ...]
     seconds: float
     memory: int
+    tile: int | None = None
 
 
 def forecast(
-    task: Task, network: FeatureMaps, clock: Callable[[], float] = time.perf_counter
+    task: Task,
+    network: FeatureMaps,
+    clock: Callable[[], float] = time.perf_counter,
+    room: Room = AMPLE,
 ) -> Forecast:
     """Time an evaluation at a small size and count pixels; nothing is painted."""
     check_pictures(task)
@@ -49,14 +65,16 @@ def forecast(
     u = canvas.start(trial.size)
     target(u)  # the first one also sets up the machinery
     network_settings = task.recipe.objective.network
-    seen = _seen(trial, network_settings)
+    seen = _seen(trial.size, network_settings)
     per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / seen
     optimiser = task.recipe.schedule.optimiser
     work = sum(
-        _seen(level, network_settings) * (evaluations(optimiser, level.steps) + 1)
+        _looked_at(level, task, room) * (evaluations(optimiser, level.steps) + 1)
         for level in levels
     )
-    return Forecast(levels, per_pixel * work, _memory(task, levels[-1], _value_bytes(network)))
+    memory = _held() + needed(task, room, value_bytes(network))
+    tile = room.tile if room.tile is not None and room.tile < max(levels[-1].size) else None
+    return Forecast(levels, per_pixel * work, memory, tile)
 
 
 def evaluations(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> float:
@@ -89,26 +107,55 @@ def _area(level: Level) -> int:
     return level.size[0] * level.size[1]
 
 
-def _seen(level: Level, network: recipe.Network) -> int:
-    """Pixels that the network sees: those of the picture, and of the border around it."""
-    width, height = level.size
+def _seen(size: tuple[int, int], network: recipe.Network) -> int:
+    """Pixels that the network sees of a `size`: those of the picture, and of its border."""
+    width, height = size
     return (width + 2 * border(network)) * (height + 2 * border(network))
 
 
-def _value_bytes(network: FeatureMaps) -> int:
+def value_bytes(network: FeatureMaps) -> int:
     """Bytes of a value in a feature map."""
     return 2 if isinstance(network, Vgg19) and network.precision == "bf16" else _FLOAT
 
 
-def _memory(task: Task, final: Level, value: int) -> int:
-    """Bytes at the peak: what the process holds already, the maps, and the optimiser's vectors."""
-    schedule = task.recipe.schedule
-    objective = task.recipe.objective
+def _looked_at(level: Level, task: Task, room: Room) -> float:
+    """Pixels that one evaluation looks at, those of halos and of a first pass with them."""
+    parts = tiles(level.size, room.tile, task.recipe.objective.layers)
+    if len(parts) == 1:
+        return _seen(level.size, task.recipe.objective.network)
+    passes = _PASSES if room.keeps_content else _PASSES + _CONTENT_ANEW
+    return passes * sum(part.pixels(level.size) for part in parts)
+
+
+def needed(task: Task, room: Room, value: int) -> int:
+    """Bytes that a painting takes at its peak beyond the pictures it is made from.
+
+    They are the maps of what is looked at at once, of `value` bytes each value, and the optimiser's
+    vectors. In tiles also what is kept of the content, and what a step works with while there are
+    no maps.
+    """
+    schedule, objective = task.recipe.schedule, task.recipe.objective
+    width, height = task.final
+    pixels = width * height
     steps = max(schedule.steps, *(one.steps for one in schedule.passes), schedule.first_steps or 0)
     averaged = _AVERAGED if schedule.average else 0
-    vectors = optimiser_bytes(schedule.optimiser, steps) + averaged
-    maps = _seen(final, objective.network) * map_bytes(objective, value)
-    return _held() + maps + _area(final) * vectors
+    vectors = pixels * (optimiser_bytes(room.optimiser(schedule.optimiser), steps) + averaged)
+    if room.tile is None or room.tile >= max(width, height):
+        return _seen(task.final, objective.network) * map_bytes(objective, value) + vectors
+    side = room.tile + 2 * (halo(objective.layers) + border(objective.network))
+    maps = min(side, width) * min(side, height) * map_bytes(objective, value)
+    content = content_bytes(objective) if room.keeps_content else _PICTURE
+    planes = 0 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
+    smooth = 0 if objective.tv is None else _SMOOTH * _PICTURE
+    kept = pixels * (content + _BEFORE * _PICTURE + planes * 2 * _FLOAT)
+    return vectors + kept + max(maps, pixels * (_WORKING * _PICTURE + smooth))
+
+
+def content_bytes(objective: recipe.Objective) -> int:
+    """Bytes for each pixel of the picture that the content's maps take, in float32."""
+    layers = () if objective.content is None else objective.content.layers
+    values = sum(_channels(layer) / (1 << 2 * pools_before(layer)) for layer in layers)
+    return round(values * _FLOAT)
 
 
 def map_bytes(objective: recipe.Objective, value: int = _FLOAT) -> int:

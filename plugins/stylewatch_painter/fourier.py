@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+_LARGE = 2**20
+"""Coefficients of a plane: with more, planes are scaled one by one, which takes less memory."""
+
 
 class Scaling:
     """Multiplies the Fourier coefficients of pictures by 1 / f^(2p).
@@ -14,14 +17,12 @@ class Scaling:
 
     def __init__(self, shape: tuple[int, ...], power: float, device: torch.device) -> None:
         height, width = shape
-        f = _frequencies(height, width, device).clamp(min=1 / max(height, width))
-        self._scale = f.pow(-2 * power)
-        self._shape = (height, width)
+        f = _frequencies(height, width, device).clamp_(min=1 / max(height, width))
+        self._scale = f.pow_(-2 * power)
 
     def __call__(self, q: Tensor) -> Tensor:
-        """Scale q (1, 3, height, width) into a new tensor of the same shape."""
-        scaled: Tensor = torch.fft.irfft2(torch.fft.rfft2(q).mul_(self._scale), s=self._shape)
-        return scaled
+        """Scale q (B, 3, height, width) into a new tensor of the same shape."""
+        return _multiplied(q, self._scale)
 
 
 class QuickWaves:
@@ -34,16 +35,30 @@ class QuickWaves:
     def __init__(self, shape: tuple[int, ...], slowest: float, device: torch.device) -> None:
         height, width = shape
         self._kept = _frequencies(height, width, device) >= slowest
-        self._shape = (height, width)
 
     def __call__(self, q: Tensor) -> Tensor:
         """The quick waves of q (B, 3, height, width), a new tensor."""
-        quick: Tensor = torch.fft.irfft2(torch.fft.rfft2(q).mul_(self._kept), s=self._shape)
-        return quick
+        return _multiplied(q, self._kept)
+
+
+def _multiplied(q: Tensor, factors: Tensor) -> Tensor:
+    """Q (B, 3, height, width), its coefficients multiplied by (height, width // 2 + 1) factors."""
+    if factors.numel() <= _LARGE:
+        return _at_once(q, factors)
+    made = torch.empty_like(q)
+    for channel in range(q.shape[1]):
+        made[:, channel] = _at_once(q[:, channel], factors)
+    return made
+
+
+def _at_once(q: Tensor, factors: Tensor) -> Tensor:
+    made: Tensor = torch.fft.irfft2(torch.fft.rfft2(q).mul_(factors), s=q.shape[-2:])
+    return made
 
 
 def _frequencies(height: int, width: int, device: torch.device) -> Tensor:
     """Of each coefficient of a real picture, in cycles per pixel: (height, width // 2 + 1)."""
     down = torch.fft.fftfreq(height, device=device).unsqueeze(1)
     right = torch.fft.rfftfreq(width, device=device)
-    return torch.sqrt(down.square() + right.square())
+    f: Tensor = (down.square() + right.square()).sqrt_()
+    return f

@@ -94,6 +94,7 @@ class Lbfgs:
         move = direction.mul_(_column(length))
         if uphill is not None:
             move = torch.where(_column(uphill), back, move)
+        del direction, back  # as large as the picture
         self._keep(self._moved(x, move), g)
         self._begun = True
         return seen
@@ -137,7 +138,7 @@ class Lbfgs:
         before = x.clone()
         x.add_(move).clamp_(*self._bounds)
         self._ahead = None  # what a line search saw was not yet cut
-        return x - before
+        return before.neg_().add_(x)
 
     def _make_room(self, x: Tensor) -> None:
         """Have all pairs there, those to come as pairs that say nothing."""
@@ -205,8 +206,9 @@ class Lbfgs:
             q.addcmul_(pair.y, _column(share), value=-1)
             shares.append(share)
         r = self._scaled(q)
+        del q  # of a large picture it takes hundreds of megabytes
         if self._size is not None:
-            r = r * _column(torch.where(self._size > 0, self._size, 1.0))
+            r.mul_(_column(torch.where(self._size > 0, self._size, 1.0)))
         for pair, share in zip(self._pairs, reversed(shares), strict=True):
             r.addcmul_(pair.s, _column(share - _dot(pair.y, r) * pair.inverse))
         return r.neg_()

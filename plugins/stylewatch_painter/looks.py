@@ -3,19 +3,18 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 
-from torch import Tensor
-
 from stylewatch_painter.recipe import LayerName
+from stylewatch_painter.statistics import Sums
 
 MOST = 128 * 2**20
 """Bytes that are kept: at five layers a style at one size takes 2.4 MB."""
 
-Grams = Mapping[LayerName, Tensor]
-"""A of each layer, (N, N) float32 each, on the network's device; nobody writes to them."""
+Look = Mapping[LayerName, tuple[Sums, ...]]
+"""Of each layer the sums over each region, on the network's device; nobody writes to them."""
 
 
 class Looks:
-    """Gram matrices to one network, by all that they depend on beside it.
+    """Sums over the maps of styles in one network, by all that they depend on beside it.
 
     What was asked for longest ago goes where more than `most` bytes would be kept. `worked_out`
     counts how often they had to be worked out, `used_again` how often they were there.
@@ -24,9 +23,9 @@ class Looks:
     def __init__(self, most: int = MOST) -> None:
         self.worked_out = self.used_again = 0
         self._most = most
-        self._kept: OrderedDict[Hashable, Grams] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Look] = OrderedDict()
 
-    def find(self, key: Hashable, work_out: Callable[[], Grams]) -> Grams:
+    def find(self, key: Hashable, work_out: Callable[[], Look]) -> Look:
         """What is kept under `key`, or else what `work_out` gives, which is then kept."""
         if key in self._kept:
             self._kept.move_to_end(key)
@@ -42,4 +41,6 @@ class Looks:
     @property
     def bytes(self) -> int:
         """What is kept takes so many bytes."""
-        return sum(one.nbytes for grams in self._kept.values() for one in grams.values())
+        return sum(
+            one.nbytes for look in self._kept.values() for each in look.values() for one in each
+        )

@@ -16,7 +16,6 @@ picture, (B,), that can be differentiated.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,9 +23,7 @@ from torch import Tensor
 from stylewatch_painter import wasserstein
 from stylewatch_painter.padded import bordered
 from stylewatch_painter.recipe import Content, Style, TotalVariation
-
-_BLOCK = 256  # positions: their products are summed and rounded to few bits, all else in float32
-_MOST_BLOCKS = 64
+from stylewatch_painter.statistics import Sums
 
 
 def maps(features: Tensor) -> Tensor:
@@ -34,13 +31,13 @@ def maps(features: Tensor) -> Tensor:
     return features.flatten(2)
 
 
-def gram(F: Tensor, style: Style) -> Tensor:
+def gram(found: Sums, style: Style) -> Tensor:
     """G = F F^T (B, N, N), equation 3, in float32; over M (`mean`) or over N M (`mean_maps`).
 
     `moments`: over M, with the means of F beside it, (B, N + 1, N + 1); see `wasserstein`.
     """
-    N, M = F.shape[-2:]
-    G: Tensor = _Gram.apply(F)
+    G = found.products
+    N, M = G.shape[-1], found.count
     match style.gram:
         case "sum":
             return G
@@ -49,52 +46,30 @@ def gram(F: Tensor, style: Style) -> Tensor:
         case "mean_maps":
             return G / (N * M)
         case "moments":
-            return wasserstein.moments(G / M, F.sum(-1, dtype=torch.float32) / M)
+            if found.values is None:
+                raise ValueError("moments take the sums of maps, and they were not gathered")
+            return wasserstein.moments(G / M, found.values / M)
 
 
-class _Gram(torch.autograd.Function):
-    """F F^T. Autograd would work out, and hold, a gradient of F for each of its two places."""
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """What content values are divided by, where their formula asks: N M, and sum P^2 (B,)."""
 
-    @staticmethod
-    def forward(ctx: Any, F: Tensor) -> Tensor:
-        """F (B, N, M) to G (B, N, N), float32."""
-        ctx.save_for_backward(F)
-        return _products(F)
+    entries: float
+    energy: Tensor
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """From dL/dG to dL/dF = (dL/dG + its transpose) F, equation 6."""
-        (F,) = ctx.saved_tensors
-        (dG,) = gradients
-        twice = (dG + dG.mT).to(F.dtype)
-        # the result lies in memory as F does: position by position, or map by map
-        dF: Tensor = (F.mT @ twice).mT if F.stride(-2) == 1 else twice @ F
-        return dF
+    def __add__(self, other: "Whole") -> "Whole":
+        """That of two parts of a picture."""
+        return Whole(self.entries + other.entries, self.energy + other.energy)
 
 
-def _products(F: Tensor) -> Tensor:
-    """F F^T (B, N, N) in float32, whatever F (B, N, M) is in."""
-    if F.dtype == torch.float32:
-        return F @ F.mT
-    if F.is_cuda:
-        summed: Tensor = torch.bmm(F, F.mT, out_dtype=torch.float32)
-        return summed
-    M = F.shape[-1]
-    if M < 2 * _BLOCK:
-        F = F.float()
-        return F @ F.mT
-    count = min(_MOST_BLOCKS, M // _BLOCK)
-    even = M - M % count
-    blocks = F[..., :even].unflatten(-1, (count, -1)).transpose(-3, -2)
-    G: Tensor = (blocks @ blocks.mT).sum(-3, dtype=torch.float32)
-    if even < M:
-        rest = F[..., even:].float()
-        G += rest @ rest.mT
-    return G
+def whole(P: Tensor) -> Whole:
+    """What values beside P (B, N, M) are divided by; of parts of a picture it adds up."""
+    return Whole(float(P.shape[-2] * P.shape[-1]), P.square().sum((-2, -1)))
 
 
-def content_value(F: Tensor, P: Tensor, content: Content) -> Tensor:
-    """How far the content is from what it should be.
+def content_value(F: Tensor, P: Tensor, over: Whole, content: Content) -> Tensor:
+    """How far the content is from what it should be; over parts of a picture it adds up.
 
     `half_sum`: 1/2 sum (F - P)^2, equation 1. `sum`: without the half. `mean`: over all N M
     entries. `relative`: sum (F - P)^2 / sum P^2, so that one weight suits every picture.
@@ -106,9 +81,9 @@ def content_value(F: Tensor, P: Tensor, content: Content) -> Tensor:
         case "sum":
             return square
         case "mean":
-            return square / (P.shape[-2] * P.shape[-1])
+            return square / over.entries
         case "relative":
-            return square / _energy(P)
+            return square / _not_nothing(over.energy)
 
 
 def style_target(A: Tensor, style: Style) -> Tensor:
@@ -121,7 +96,7 @@ class Extent:
     """What a style value is divided by, where its formula asks: N, M, and the picture's pixels."""
 
     N: int
-    M: int
+    M: float
     pixels: int
 
 
@@ -145,7 +120,7 @@ def style_value(G: Tensor, A: Tensor, extent: Extent, style: Style) -> Tensor:
         case "mean":
             return square / N**2
         case "relative":
-            return square / _energy(A)
+            return square / _not_nothing(A.square().sum((-2, -1)))
 
 
 def tv_value(x: Tensor, tv: TotalVariation) -> Tensor:
@@ -193,7 +168,6 @@ def _mean(differences: Tensor) -> Tensor:
     return differences.mean(whole) if differences.numel() else differences.sum(whole)
 
 
-def _energy(target: Tensor) -> Tensor:
+def _not_nothing(energy: Tensor) -> Tensor:
     """The energy of a target; one for an empty target, so that a black picture stays finite."""
-    energy = target.square().sum((-2, -1))
     return torch.where(energy > 0, energy, torch.ones_like(energy))

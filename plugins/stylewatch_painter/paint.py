@@ -12,6 +12,7 @@ from stylewatch_painter.looks import Looks
 from stylewatch_painter.place import Place
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.recorded import recorded
+from stylewatch_painter.room import AMPLE, Room
 from stylewatch_painter.stage import Losses, Step, Wish, go_on
 from stylewatch_painter.target import Target
 from stylewatch_painter.task import Task
@@ -27,16 +28,17 @@ def paint(
     wish: Ask = go_on,
     clock: Clock = time.monotonic,
     looks: Looks | None = None,
+    room: Room = AMPLE,
 ) -> Iterator[Step]:
     """Paint `task`: a Step after every step, a Stage after every `save_every` and the last.
 
     After every step, `wish` says what is wanted. With `task.resume` the painting goes on from
     there, in the same bytes where the device computes the same way twice. `looks` keep what is
-    worked out of styles for the next painting with `network`.
+    worked out of styles for the next painting with `network`, `room` is what it has room for.
 
     Raises PictureError, RecipeError, CheckpointError before the first step, DivergedError.
     """
-    for _, made in paint_batch([task], network, [wish], clock, looks):
+    for _, made in paint_batch([task], network, [wish], clock, looks, room):
         if isinstance(made, Exception):
             raise made
         yield made
@@ -48,6 +50,7 @@ def paint_batch(
     wishes: Sequence[Ask],
     clock: Clock = time.monotonic,
     looks: Looks | None = None,
+    room: Room = AMPLE,
 ) -> Iterator[tuple[int, Made]]:
     """Paint tasks of one shape (see `together`) as `paint` does each, and say whose a Step is.
 
@@ -56,7 +59,7 @@ def paint_batch(
     """
     for task in tasks:
         check_pictures(task)
-    canvases = [Canvas(task, network.mean, network.device) for task in tasks]
+    canvases = [Canvas(task, network.mean, network.device, room) for task in tasks]
     levels = canvases[0].levels()
     if any(task.resume is not None for task in tasks):
         (alone,) = canvases  # two that were broken off need not stand at the same step
@@ -71,10 +74,10 @@ def paint_batch(
             place.climb(levels)
 
 
-def measure(task: Task, network: FeatureMaps) -> Losses:
+def measure(task: Task, network: FeatureMaps, room: Room = AMPLE) -> Losses:
     """The losses of the float picture that `task` starts from at its final size."""
     check_pictures(task)
-    canvas = Canvas(task, network.mean, network.device)
+    canvas = Canvas(task, network.mean, network.device, room)
     level = canvas.levels()[-1]
     target = Target([canvas], network, level)
     return target.losses(target.exactly(canvas.start(level.size)))[0]
@@ -90,6 +93,9 @@ def _at_one_size(
 ) -> Iterator[tuple[int, Made]]:
     """Make the steps that are left at this size, or those until a painting of the batch ends."""
     target = Target(place.canvases, network, levels[place.level], looks)
+    if place.level + 1 == len(levels):
+        for canvas in place.canvases:
+            canvas.let_go()
     step = recorded(place.optimiser, place.u, target, place.left(levels))
     while place.left(levels):
         before = place.shown().clone()

@@ -14,7 +14,7 @@ from stylewatch_painter.average import Average
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.optimise import Optimiser, enlarged, of_rows
-from stylewatch_painter.pyramid import Level
+from stylewatch_painter.pyramid import Level, Size
 from stylewatch_painter.rest import Rest
 from stylewatch_painter.stage import Checkpoint
 from stylewatch_painter.task import Task
@@ -62,7 +62,7 @@ class Place:
         u = torch.cat([canvas.start(levels[0].size) for canvas in canvases])
         members = list(range(len(canvases)))
         first, none = canvases[0], [0] * len(canvases)
-        fresh = first.fresh_optimiser()
+        fresh = first.fresh_optimiser(levels[0].size)
         return cls(list(canvases), members, u, fresh, _rest(first), taken_back=none)
 
     def planned(self, levels: Sequence[Level]) -> int:
@@ -100,7 +100,7 @@ class Place:
         self.u = torch.cat([canvas.enlarged(u, size) for canvas, u in each])
         self.average = self._fresh_average()
         known = self.optimiser.state()
-        self.optimiser = self.canvases[0].fresh_optimiser()
+        self.optimiser = self.canvases[0].fresh_optimiser(size)
         if self.canvases[0].task.recipe.schedule.carry:
             self.optimiser.load(enlarged(known, size))
         self.rest = _rest(self.canvases[0])
@@ -115,7 +115,7 @@ class Place:
             self.average.keep(rows)
         if rows:
             state = of_rows(self.optimiser.state(), rows)
-            self.optimiser = self.canvases[0].fresh_optimiser()
+            self.optimiser = self.canvases[0].fresh_optimiser(_size(self.u))
             self.optimiser.load(state)
 
     def save(self, row: int) -> Checkpoint:
@@ -163,15 +163,16 @@ class Place:
                 "without it the painting starts anew"
             )
         tensors = {
-            name: torch.from_numpy(array.copy()).to(canvas.device)
-            for name, array in saved.items()
+            name: torch.from_numpy(saved[name].copy()).to(canvas.device)
+            for name in saved
             if name == "u" or name.startswith(("optimiser.", "average."))
         }
+        u = tensors.pop("u")
         place = cls(
             [canvas],
             [0],
-            tensors.pop("u"),
-            canvas.fresh_optimiser(),
+            u,
+            canvas.fresh_optimiser(_size(u)),
             _rest(canvas),
             level=int(saved["level"]),
             step=int(saved["step"]),
@@ -183,7 +184,7 @@ class Place:
         if place.average is not None:
             place.average.load(_part("average", tensors))
         place.rest.load(
-            {n.partition(".")[2]: one for n, one in saved.items() if n.startswith("rest.")},
+            {n.partition(".")[2]: saved[n] for n in saved if n.startswith("rest.")},
             canvas.device,
         )
         return place
@@ -192,6 +193,11 @@ class Place:
 def _part(of: str, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What was saved of one part, by the part's own names."""
     return {name.partition(".")[2]: one for name, one in saved.items() if name.startswith(f"{of}.")}
+
+
+def _size(u: Tensor) -> Size:
+    """(width, height) of pictures (B, 3, height, width)."""
+    return u.shape[-1], u.shape[-2]
 
 
 def _rest(canvas: Canvas) -> Rest:
@@ -204,7 +210,8 @@ def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     told = [task.seed, *((style.weight, style.scale, style.size) for style in task.styles)]
     digest.update(json.dumps(told).encode())
     pictures = (task.content, task.init, *(style.picture for style in task.styles))
-    for picture in pictures:
+    masks = (task.content_mask, *(style.mask for style in task.styles))
+    for picture in (*pictures, *masks):
         digest.update(b"none" if picture is None else str(picture.shape).encode())
         digest.update(b"" if picture is None else np.ascontiguousarray(picture).tobytes())
     return np.frombuffer(digest.digest(), dtype=np.uint8)

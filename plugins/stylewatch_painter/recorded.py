@@ -20,7 +20,8 @@ def recorded(
 ) -> Callable[[], Evaluation]:
     """What makes a step, moving u (B, 3, height, width) in place, `times` times.
 
-    At small sizes a GPU is done with a kernel sooner than Python asks for the next.
+    At small sizes a GPU is done with a kernel sooner than Python asks for the next. Those that are
+    painted in tiles are not small.
     """
     if u.is_cuda and times >= _WORTH and target.can_be_recorded:
         return _Recording(optimiser, u, target)

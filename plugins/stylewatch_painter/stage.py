@@ -13,6 +13,9 @@ Pixels = NDArray[np.float32]
 Plane = NDArray[np.float32]
 """An alpha channel or a mask: float32 (height, width), 0..1."""
 
+Regions = NDArray[np.float32]
+"""A mask of regions: float32 (height, width, R), 0..1; a Plane is a mask of one region."""
+
 Checkpoint = Mapping[str, NDArray[np.generic]]
 """All that a painting needs to go on in the same bytes: plain arrays by name."""
 

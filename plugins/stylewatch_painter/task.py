@@ -7,7 +7,7 @@ from stylewatch_painter import prints, pyramid
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.pyramid import Level, Size
 from stylewatch_painter.recipe import Recipe, Schedule
-from stylewatch_painter.stage import Checkpoint, Pixels, Plane
+from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,9 +17,9 @@ class Style:
     `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is its share
     beside the other styles. `size` is the rule for the size it is looked at, where that is another
     one than the recipe's `style_size`; `scale` is its size relative to what the rule would give it.
-    `mask` is float32 (height, width), 0..1: where in the picture to look. `digest` tells it from
-    other pictures, as the SHA-256 of its file does: where there is one, what a backend works
-    out of the picture may be kept for the next task.
+    `mask` says where in the picture to look, for each region of the painting: of the picture's
+    shape, in any size. `digest` tells picture and mask from all others, as the SHA-256 of their
+    files does: where there is one, what a backend works out of them may be kept for the next task.
     """
 
     picture: Pixels
@@ -27,7 +27,7 @@ class Style:
     weight: float = 1.0
     scale: float = 1.0
     size: str | None = None
-    mask: Plane | None = None
+    mask: Regions | None = None
     digest: str | None = None
 
 
@@ -37,8 +37,13 @@ class Task:
 
     `content` and `init` are float32 (height, width, 3), RGB 0..255, in their own sizes: the
     painter brings them to the size that the recipe asks for. A missing `content` leaves that
-    side of the objective out, no `styles` the other. `alpha` (of the content) and
-    `content_mask` are float32 (height, width), 0..1.
+    side of the objective out, no `styles` the other. `alpha` (of the content) is float32 (height,
+    width), 0..1.
+
+    `content_mask`, of the content's shape in any size, says where the painting is held to styles:
+    region r of it to region r of each style. All masks of a task have the same R regions; a style
+    without one serves every region with all of it, a painting without one is one region. Outside
+    of the regions only the content holds.
     """
 
     recipe: Recipe
@@ -46,7 +51,7 @@ class Task:
     styles: tuple[Style, ...]
     init: Pixels | None = None
     alpha: Plane | None = None
-    content_mask: Plane | None = None
+    content_mask: Regions | None = None
     seed: int = 0
     resume: Checkpoint | None = None
 

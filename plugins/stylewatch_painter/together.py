@@ -81,9 +81,9 @@ def shape(task: Task) -> Hashable:
 def groups(tasks: Sequence[Task]) -> list[list[int]]:
     """The numbers of `tasks` that are painted together, in the order they came.
 
-    One that goes on from a checkpoint is painted by itself, and so is one whose optimiser
-    searches along a line, or that ends once nothing moves: every picture would search, and go
-    on, for as long as the slowest. Raises PictureError.
+    One that goes on from a checkpoint is painted by itself, and so is one with masks, one whose
+    optimiser searches along a line, or that ends once nothing moves: every picture would search,
+    and go on, for as long as the slowest. Raises PictureError.
     """
     found: dict[Hashable, list[int]] = {}
     for number, task in enumerate(tasks):
@@ -96,4 +96,5 @@ def _is_by_itself(task: Task) -> bool:
     schedule = task.recipe.schedule
     settings = schedule.optimiser
     searches = isinstance(settings, recipe.Lbfgs) and settings.line_search != "none"
-    return task.resume is not None or searches or schedule.until != "steps"
+    masked = any(mask is not None for mask in (task.content_mask, *(s.mask for s in task.styles)))
+    return task.resume is not None or masked or searches or schedule.until != "steps"

@@ -20,6 +20,8 @@ class Capabilities:
     """It hands out checkpoints and goes on from them; else an interrupted job begins anew."""
     deterministic: bool = True
     """On the CPU the same task is the same painting, byte for byte."""
+    memory: bool = False
+    """It has an option `memory`, in bytes, and keeps to it."""
 
     @property
     def words(self) -> tuple[str, ...]:

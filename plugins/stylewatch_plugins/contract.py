@@ -56,13 +56,15 @@ class Estimate:
     """What a task would take: sizes (width, height) in pixels with their steps, coarse to fine.
 
     `seconds` and `memory` (bytes, the whole process at its peak) are None where the backend
-    cannot tell.
+    cannot tell. `tile`: pixels of the tiles that the last size is painted in, None where it is
+    painted in one piece.
     """
 
     sizes: tuple[tuple[int, int], ...]
     steps: tuple[int, ...]
     seconds: float | None = None
     memory: int | None = None
+    tile: int | None = None
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,18 @@ from stylewatch_painter import weights
 from stylewatch_painter.forecast import forecast
 from stylewatch_painter.mistakes import mistakes
 from stylewatch_painter.paint import measure, paint
-from stylewatch_painter.recipe import Strict
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.task import Task
 from stylewatch_plugins import graphs
 from stylewatch_plugins.contract import (
     BackendMissingError,
     BackendOptionError,
+    Capabilities,
     Device,
     Estimate,
     Provenance,
 )
+from stylewatch_plugins.fitted import Fitted, MemoryOptions
 from stylewatch_plugins.graph_file import Plan, Precision
 from stylewatch_plugins.runtime import runtime
 
@@ -55,7 +56,7 @@ def _as_list(value: object) -> object:
     return value.split(",") if isinstance(value, str) else value
 
 
-class Options(Strict):
+class Options(MemoryOptions):
     """What may be said under `backends: onnx:`."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -75,6 +76,7 @@ class OnnxVgg:
     """Paints with ONNX Runtime; graphs are built, and loaded, with the first task."""
 
     name = "onnx"
+    capabilities = Capabilities(masks=True, memory=True)
 
     def __init__(self, options: Mapping[str, object]) -> None:
         try:
@@ -124,19 +126,21 @@ class OnnxVgg:
                 "device": device,
                 "threads": torch.get_num_threads(),
                 "providers": ",".join(self._here),
+                **self._fitted.decided(task),
             },
-            warnings=tuple(warnings),
+            warnings=(*warnings, *self._fitted.warnings(task)),
         )
 
     def estimate(self, task: Task) -> Estimate:
         """What `task` would take, judged by two evaluations of it at a small size."""
-        seen = forecast(task, self._opened(task, self._options.precision).network)
+        network = self._opened(task, self._options.precision).network
+        seen = forecast(task, network, room=self._fitted.room(task))
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
-        return Estimate(sizes, steps, seen.seconds, seen.memory)
+        return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
 
     def measure(self, task: Task) -> Losses:
         """The losses, in fp32, of the float picture that `task` starts from at its final size."""
-        return measure(task, self._opened(task, "fp32").network)
+        return measure(task, self._opened(task, "fp32").network, self._fitted.room(task))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint by the painter's own loop."""
@@ -144,7 +148,8 @@ class OnnxVgg:
 
         ready = self._opened(task, self._options.precision)
         try:
-            yield from paint(task, ready.network, wish, looks=ready.looks)
+            room = self._fitted.room(task)
+            yield from paint(task, ready.network, wish, looks=ready.looks, room=room)
         except Exception:
             forget()  # for want of memory, say: the runtime gives back a GPU's with the graphs only
             raise
@@ -183,6 +188,10 @@ class OnnxVgg:
         if wanted in ("auto", "cuda"):
             wanted = self.devices()[0].name
         return torch.device(wanted)
+
+    @cached_property
+    def _fitted(self) -> Fitted:
+        return Fitted(self._options, self._device, 4)  # between the graphs all is in float32
 
     def _opened(self, task: Task, precision: Precision) -> "Opened":
         """VGG19 for the layers and pools that `task` looks at."""

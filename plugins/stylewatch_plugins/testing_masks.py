@@ -37,14 +37,29 @@ def masked_style(side: str) -> Task:
     return sample({"start": "picture"}, init=0.2 * picture(24, 18, seed=1), styles=(style,))
 
 
-def masked_content(side: str) -> Task:
-    """To be measured at its own content, which is another one in its right half.
+def masked_painting(side: str) -> Task:
+    """To be measured at a picture that is as bright as its style on the left, dark on the right.
 
-    Of the content one `side` is shown.
+    The style acts on one `side`.
     """
-    content = picture(24, 18)
-    start = np.where(half(content, "left")[..., None] == 1, content, 255 - content)
-    return sample({"start": "picture"}, init=start, content_mask=half(content, side))
+    start = two_halves(picture(24, 18, seed=1), picture(24, 18, seed=2))[:, ::-1]
+    style = Style(200 + 0.2 * picture(20, 22, seed=2))
+    mask = half(start, side)
+    return sample({"start": "picture"}, init=start, styles=(style,), content_mask=mask)
+
+
+def two_regions(first: str) -> Task:
+    """To be measured at a picture that is dark on the left, bright on the right, as its style is.
+
+    Both have two regions; the `first` of the style is its left or its right half.
+    """
+    start = two_halves(picture(24, 18, seed=1), picture(24, 18, seed=2))
+    shown = two_halves(picture(20, 22, seed=3), picture(20, 22, seed=4))
+    second = {"left": "right", "right": "left"}[first]
+    mask = np.stack([half(shown, first), half(shown, second)], axis=2)
+    regions = np.stack([half(start, "left"), half(start, "right")], axis=2)
+    style = Style(shown, mask=mask)
+    return sample({"start": "picture"}, init=start, styles=(style,), content_mask=regions)
 
 
 def weighed(losses: Losses, side: str) -> float:
@@ -73,18 +88,26 @@ class Masks(Suite):
         )
         assert left < right if capabilities(backend).masks else left == right
 
-    def test_the_content_is_looked_at_where_its_mask_says(self, backend: Backend) -> None:
-        """What is changed outside of the mask hardly counts; unclaimed, all of it does."""
-        left, right = (
-            weighed(backend.measure(masked_content(side)), "content") for side in ("left", "right")
-        )
+    def test_a_style_acts_where_the_contents_mask_says(self, backend: Backend) -> None:
+        """Outside of it nothing is held to the style, but all to the content; unclaimed, all is."""
+        both = [backend.measure(masked_painting(side)) for side in ("left", "right")]
+        left, right = (weighed(losses, "style") for losses in both)
         assert left < right if capabilities(backend).masks else left == right
+        here, there = (weighed(losses, "content") for losses in both)
+        assert here == pytest.approx(there, rel=self.closeness)
+
+    def test_each_region_is_held_to_the_same_region_of_the_style(self, backend: Backend) -> None:
+        """Regions go by their order in the masks; unclaimed, there is but one."""
+        right, swapped = (
+            weighed(backend.measure(two_regions(first)), "style") for first in ("left", "right")
+        )
+        assert right < swapped if capabilities(backend).masks else right == swapped
 
     def test_a_checkpoint_under_another_mask_is_refused(self, backend: Backend) -> None:
         """Where masks are claimed, they are part of what a painting is."""
         can = capabilities(backend)
         if can.masks and can.resume:
-            for masked in (masked_style, masked_content):
+            for masked in (masked_style, masked_painting, two_regions):
                 stopped = painted(backend, masked("left"), *after(2, Wish.STOP))[-1]
                 again = replace(masked("right"), resume=kept(stopped.checkpoint))
                 with pytest.raises(CheckpointError):

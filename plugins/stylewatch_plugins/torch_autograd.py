@@ -12,7 +12,6 @@ from stylewatch_painter.forecast import forecast
 from stylewatch_painter.mistakes import mistakes
 from stylewatch_painter.paint import measure, paint
 from stylewatch_painter.precision import Precision, quickest
-from stylewatch_painter.recipe import Strict
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.task import Task
 from stylewatch_painter.together import paint_many
@@ -20,13 +19,15 @@ from stylewatch_painter.trained import Trained, trained
 from stylewatch_plugins.contract import (
     BackendMissingError,
     BackendOptionError,
+    Capabilities,
     Device,
     Estimate,
     Provenance,
 )
+from stylewatch_plugins.fitted import Fitted, MemoryOptions, by_turns
 
 
-class Options(Strict):
+class Options(MemoryOptions):
     """What may be said under `backends: torch:`."""
 
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?|xpu(:\d+)?)$")] = "auto"
@@ -41,6 +42,7 @@ class TorchAutograd:
     """Paints with torch; the network is loaded with the first task, and kept for the next."""
 
     name = "torch"
+    capabilities = Capabilities(masks=True, memory=True)
     version = str(torch.__version__)
 
     def __init__(self, options: Mapping[str, object]) -> None:
@@ -80,30 +82,37 @@ class TorchAutograd:
                 "device": str(self._device),
                 "threads": torch.get_num_threads(),
                 "precision": self._precision,
+                **self._fitted.decided(task),
             },
+            warnings=self._fitted.warnings(task),
         )
 
     def estimate(self, task: Task) -> Estimate:
         """What `task` would take, judged by two evaluations of it at a small size."""
-        seen = forecast(task, self._trained(task).network)
+        network = self._trained(task).network
+        seen = forecast(task, network, room=self._fitted.room(task))
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
-        return Estimate(sizes, steps, seen.seconds, seen.memory)
+        return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
 
     def measure(self, task: Task) -> Losses:
         """The losses of the float picture that `task` starts from at its final size."""
-        return measure(task, self._trained(task).network)
+        return measure(task, self._trained(task).network, self._fitted.room(task))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint by the painter's own loop."""
         ready = self._trained(task)
-        return paint(task, ready.network, wish, looks=ready.looks)
+        return paint(task, ready.network, wish, looks=ready.looks, room=self._fitted.room(task))
 
     def paint_many(
         self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
     ) -> Iterator[tuple[int, Step | Exception]]:
         """Paint tasks of one shape together, and one group after the other."""
         ready = self._trained(*tasks)
-        yield from paint_many(tasks, ready.network, wishes, looks=ready.looks)
+        ample = [number for number, task in enumerate(tasks) if self._fitted.is_ample(task)]
+        some = [tasks[number] for number in ample], [wishes[number] for number in ample]
+        for row, made in paint_many(some[0], ready.network, some[1], looks=ready.looks):
+            yield ample[row], made
+        yield from by_turns(tasks, wishes, self._fitted, self.paint)
 
     @cached_property
     def _device(self) -> torch.device:
@@ -115,7 +124,13 @@ class TorchAutograd:
     @cached_property
     def _precision(self) -> Precision:
         wanted = self._options.precision
+        if wanted == "tf32" and self._device.type != "cuda":  # a job may be moved off its GPU
+            return "fp32"
         return quickest(self._device) if wanted == "auto" else wanted
+
+    @cached_property
+    def _fitted(self) -> Fitted:
+        return Fitted(self._options, self._device, 2 if self._precision == "bf16" else 4)
 
     def _trained(self, *tasks: Task) -> Trained:
         """VGG19 up to the deepest layer that `tasks` look at."""

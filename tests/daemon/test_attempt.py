@@ -10,7 +10,7 @@ from tests.daemon.faults import fill, tree, waiting
 
 from stylewatch_daemon import journal
 from stylewatch_daemon.attempt import CHECKPOINT, Try, crashes
-from stylewatch_daemon.errors import InputError, SettingsError
+from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute.contract import Done, Started
 from stylewatch_daemon.journal import Attempt, File, Journal
 from stylewatch_daemon.reporter import Reporter
@@ -111,9 +111,9 @@ def test_the_order_names_earlier_attempts_and_the_backends_options(
 ) -> None:
     earlier = Attempt("then", backend="torch", how="failed", reason="no memory")
     made, state = job(service, attempts=(earlier,))
-    service = replace(service, out_of_memory="smaller")
+    service = replace(service, out_of_memory="smaller", memory=5)
     order = Try(made, state, Reporter()).begin(JobSettings(backend="sketch"), service)
-    assert order.out_of_memory == "smaller"
+    assert (order.out_of_memory, order.memory) == ("smaller", 5)
     assert order.attempts == ({"backend": "torch", "ended": "failed: no memory"},)
     assert order.backend_options == {"seconds_per_step": 1}
     assert order.staging.is_dir()
@@ -152,12 +152,16 @@ def test_pauses_that_repeat_are_kept_once(service: ServiceSettings) -> None:
     assert [attempt.how for attempt in one.journal.attempts] == ["paused", "cut off"]
 
 
-def test_a_job_with_masks_is_refused_in_words(service: ServiceSettings) -> None:
+def test_the_order_has_the_masks_by_whose_they_are(service: ServiceSettings) -> None:
     made, state = job(service)
-    mask = File("mask", "content.mask.png", Path("/in/m"), Look(1, 2, 3), own=True)
-    masked = replace(made, files=(*made.files, mask))
-    with pytest.raises(InputError, match=r"content\.mask\.png: regions cannot be painted"):
-        Try(masked, state, Reporter()).begin(JobSettings(), service)
+    masks = [
+        File(role, f"{role}.png", Path("/in/m"), Look(1, 2, 3), own=True)
+        for role in ("content-mask", "style-1-mask")
+    ]
+    masked = replace(made, files=(*made.files, *masks))
+    order = Try(masked, state, Reporter()).begin(JobSettings(), service)
+    files = state.jobs / made.id / "files"
+    assert order.masks == {one.role: files / one.name for one in masks}
 
 
 def test_how_many_were_painted_at_once_is_written_down_and_told_later(

@@ -2,8 +2,10 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place
@@ -11,6 +13,7 @@ from tests.daemon.faults import fill, killed_at, tree
 
 from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.errors import InputError, OutputError
+from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.pair import pair
 from stylewatch_daemon.scan import scan
 
@@ -38,6 +41,25 @@ def test_the_style_of_an_album_stays_and_a_copy_goes_along(layout: Layout, place
         place.take()
     assert place.held() == [{"photo.jpg": "album/photo.jpg", "style.jpg": "album/style.jpg"}]
     assert tree(place.inbox) == {"album/style.jpg": "album/style.jpg"}
+
+
+@pytest.mark.parametrize(("masks", "heard"), [((), [(4, 4), (4, 4)]), (("content.mask.png",), [])])
+def test_one_with_masks_is_like_no_other(
+    place: Place, masks: tuple[str, ...], heard: list[tuple[int, int]]
+) -> None:
+    """Nothing is told of its pictures, so that no shape is made of them."""
+    fill(place.inbox, *(f"trip/{name}" for name in ("content.jpg", "style.jpg", *masks)))
+    said: list[list[tuple[int, int]]] = []
+
+    def wishes(job_file: Path | None, sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        said.append([*sizes])
+        return {}
+
+    (one,), claimer = place.pairs(), Claimer(place.state, wishes)
+    journal = claimer.take(one, scan(place.inbox).files, place.terms(), "1")
+    seen = [Seen(file.name, "0", (4, 4)) for file in journal.files]
+    claimer.accept(journal, seen)
+    assert said == [heard]
 
 
 def test_what_is_kept_is_copied_and_known_again(place: Place) -> None:

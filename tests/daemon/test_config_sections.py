@@ -77,3 +77,19 @@ def test_how_many_are_painted_at_once_goes_by_the_device_or_is_said(written: Pat
     written.write_text("executor:\n  batch: 65\n")
     with pytest.raises(SettingsError, match=r"line 2: executor\.batch"):
         config.load(written)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("null", None), ("6GB", 6 * 10**9), ("1.5 GB", 1_500_000_000), ("512MiB", 2**29), ("7", 7)],
+)
+def test_memory_is_a_number_of_bytes(said: str, meant: int | None, written: Path) -> None:
+    written.write_text(f"limits: {{memory: {said}}}\n")
+    assert config.load(written).limits.memory == meant
+
+
+@pytest.mark.parametrize("said", ["much", "6 GBs", "0", "-1GB", "1.5"])
+def test_what_is_no_number_of_bytes_is_a_mistake(said: str, written: Path) -> None:
+    written.write_text(f"limits:\n  memory: {said}\n")
+    with pytest.raises(SettingsError, match=r"line 2: limits\.memory"):
+        config.load(written)

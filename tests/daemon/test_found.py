@@ -125,6 +125,19 @@ def test_one_side_is_enough_where_the_job_was_for_it_alone(tmp_path: Path, role:
         found.inputs(entry(tmp_path, noted(role, "c.jpg"), settings={"only": None}))
 
 
+def test_masks_are_found_by_whose_they_are(tmp_path: Path) -> None:
+    pair = noted("content", "c.jpg"), noted("style", "s")
+    masks = noted("content-mask", "c.png"), noted("style-2-mask", "s.png")
+    roles = ["content", "style", "content-mask", "style-2-mask"]
+    told = entry(tmp_path, *pair, *masks, noted("style-mask", "x"))
+    assert [one.role for one in found.inputs(told)] == roles
+    fill(tmp_path, "out/a/receipt.json")
+    records = [{"role": {"style": "style-1"}.get(role, role), "name": f"{role}.x", "sha256": "0"}
+               for role in roles]  # fmt: skip
+    (tmp_path / "out/a/receipt.json").write_text(json.dumps({"inputs": records}))
+    assert [one.role for one in found.inputs(entry(tmp_path))] == roles
+
+
 def test_a_stage_is_found_by_its_step(tmp_path: Path) -> None:
     fill(tmp_path, "out/a/stages/0005.png", "out/a/stages/0010.jpg", "out/a/stages/notes.txt")
     start = found.stage(entry(tmp_path), 10)

@@ -262,6 +262,8 @@ def test_a_style_is_found_by_stem_or_name_and_may_be_a_link(tmp_path: Path) -> N
     assert library(tmp_path / "styles", "wave") == {"wave": tmp_path / "far/picture.png"}
     assert list(library(tmp_path / "styles", "night.jpg")) == ["night"]
     assert library(tmp_path / "styles", "day") == {}
+    (tmp_path / "styles/night.mask.jpg").write_text("a mask is no style")
+    assert list(library(tmp_path / "styles", "all")) == ["night", "wave"]
     assert library(tmp_path / "gone", "all") == {}
 
 

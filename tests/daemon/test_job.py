@@ -17,7 +17,7 @@ def test_a_pair_is_two_files_the_content_first() -> None:
 
 
 def test_all_that_belongs_to_a_pair_is_among_its_files() -> None:
-    pair = Pair("a", CONTENT, (STYLE, OTHER), INIT, (MASK,), SETTINGS)
+    pair = Pair("a", CONTENT, (STYLE, OTHER), INIT, {"content-mask": MASK}, SETTINGS)
     assert pair.files == (CONTENT, STYLE, OTHER, INIT, MASK, SETTINGS)
 
 

@@ -34,7 +34,7 @@ def test_a_folder_with_content_and_style_is_a_job() -> None:
         INBOX / "trip/content.jpg",
         (INBOX / "trip/style-1.jpg", INBOX / "trip/style-2.jpg"),
         init=INBOX / "trip/init.png",
-        masks=(INBOX / "trip/content.mask.png",),
+        masks={"content-mask": INBOX / "trip/content.mask.png"},
         job_file=INBOX / "trip/job.yaml",
         folder=INBOX / "trip",
     )
@@ -117,7 +117,49 @@ def test_a_default_style_does_not_hurry_what_may_yet_get_its_own() -> None:
 
 def test_masks_of_an_albums_picture_go_with_it() -> None:
     (job,) = complete("a/style.jpg", "a/photo.jpg", "a/photo.mask.png").values()
-    assert job.masks == (INBOX / "a/photo.mask.png",)
+    assert job.masks == {"content-mask": INBOX / "a/photo.mask.png"}
+
+
+def test_a_mask_of_an_albums_style_is_shared_and_a_pictures_own_goes_before_that_of_all() -> None:
+    jobs = complete("a/style.jpg", "a/style.mask.png", "a/content.mask.png", "a/photo.jpg",
+                    "a/sea.jpg", "a/sea.mask.png")  # fmt: skip
+    shared = {"style-1-mask": INBOX / "a/style.mask.png"}
+    assert jobs["a/photo"].masks == {"content-mask": INBOX / "a/content.mask.png", **shared}
+    assert jobs["a/sea"].masks == {"content-mask": INBOX / "a/sea.mask.png", **shared}
+    assert INBOX / "a/style.mask.png" in jobs["a/sea"].shared
+    assert INBOX / "a/sea.mask.png" not in jobs["a/sea"].shared
+
+
+def test_a_lone_photograph_has_its_mask_with_each_style() -> None:
+    mask = {"content-mask": INBOX / "sea.mask.png"}
+    jobs = complete("sea.jpg", "sea.mask.png", default=STYLES)
+    assert [job.masks for job in jobs.values()] == [mask, mask]
+    assert [mask["content-mask"] in job.shared for job in jobs.values()] == [True, False]
+
+
+def test_masks_side_by_side_belong_to_the_styles_by_their_numbers() -> None:
+    (job,) = complete("x.content.jpg", "x.style-2.jpg", "x.style-5.jpg", "x.style-5.mask.png",
+                      "x.content.mask.jpg").values()  # fmt: skip
+    assert job.masks == {
+        "content-mask": INBOX / "x.content.mask.jpg", "style-2-mask": INBOX / "x.style-5.mask.png"
+    }  # fmt: skip
+    assert set(job.masks.values()) < set(job.files)
+
+
+@pytest.mark.parametrize(
+    ("names", "half"),
+    [
+        (["job/content.jpg", "job/style-1.jpg", "job/style-2.mask.png"], "of style-2.mask.png"),
+        (["a/photo.jpg", "a/style.jpg", "a/style-1.mask.png"], "the picture of style-1.mask.png"),
+        (["job/content.jpg", "job/style.jpg", "job/content.mask.png", "job/content.mask.jpg"],
+         "only one mask of the content"),
+        (["job/content.jpg", "job/style-2.jpg", "job/style-2.mask.png", "job/style-2.mask.jpg"],
+         "only one mask of style-2"),
+    ],
+)  # fmt: skip
+def test_a_mask_too_many_or_of_no_picture_waits(names: list[str], half: str) -> None:
+    (found,) = waiting(*names).values()
+    assert half in found
 
 
 def test_a_pair_waits_for_a_file_that_still_changes() -> None:

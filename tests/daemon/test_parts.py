@@ -21,7 +21,7 @@ def test_the_parts_of_a_folder_are_known_in_any_case() -> None:
     assert names(own.styles) == ["STYLE.png"]
     assert names(own.inits) == ["Init.png"]
     assert names(own.settings) == ["job.YML"]
-    assert names(own.masks) == ["content.Mask.png"]
+    assert own.masks == {"content-mask": Path("in/content.Mask.png")}
 
 
 def test_styles_go_by_their_numbers() -> None:
@@ -51,6 +51,13 @@ def test_a_mask_belongs_to_the_picture_called_so_and_is_none_itself() -> None:
     folder = sorted_by_name("photo.jpg", "Photo.mask.png")
     assert names(folder.pictures) == ["photo.jpg"]
     assert folder.picture_masks["photo"].name == "Photo.mask.png"
+
+
+def test_masks_of_styles_count_as_the_styles_do() -> None:
+    own = sorted_by_name("style-7.jpg", "style.jpg", "style-7.mask.png", "style-3.mask.png").own
+    assert own.masks == {"style-2-mask": Path("in/style-7.mask.png")}
+    assert own.lacking == ("the picture of style-3.mask.png",)
+    assert {"style-7.mask.png", "style-3.mask.png"} <= {*names(own.beside_content)}
 
 
 @pytest.mark.parametrize("second", ["content.png", "CONTENT.jpg"])

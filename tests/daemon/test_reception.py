@@ -88,6 +88,7 @@ def test_all_but_the_settings_is_looked_at_with_the_limit(place: Place) -> None:
         "content.jpg", "style.jpg", "init.png", "content.mask.png"
     }  # fmt: skip
     assert (asked.max_pixels, asked.thumbs) == (MOST, place.state.thumbs)
+    assert asked.roles == ("content", "style", "init", "content-mask")
 
 
 def test_what_is_refused_is_ours_to_lay_out_with_the_reason(place: Place) -> None:

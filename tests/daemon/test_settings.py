@@ -27,7 +27,7 @@ ELSEWHERE = {"strength", "init"}
 OF_THE_JOB = {
     "backend", "device", "recipe", "schedule", "seed", "style_weights", "format", "quality",
     "name", "priority", "set", "from_step", "only", "sweep", "depth", "metadata", "stages", "color",
-    "color_space",
+    "color_space", "mask",
 }  # fmt: skip
 
 

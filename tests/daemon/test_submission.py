@@ -33,6 +33,15 @@ def test_pictures_are_named_by_what_they_are(inbox: Path) -> None:
     assert "content.img" in files_of(Path("notes.txt"), (wave,))
 
 
+def test_masks_are_called_after_their_pictures() -> None:
+    sea, wave, mask = Path("sea.jpg"), Path("wave.png"), Path("m.PNG")
+    masks = {"content-mask": mask, "style-1-mask": mask}
+    assert {*files_of(sea, (wave,), None, masks)} == {
+        "content.jpg", "style.png", "content.mask.png", "style.mask.png"
+    }  # fmt: skip
+    assert "style-2.mask.png" in files_of(sea, (wave, wave), None, {"style-2-mask": mask})
+
+
 def test_the_pair_and_its_settings_come_as_a_folder(inbox: Path, tmp_path: Path) -> None:
     files = files_of(tmp_path / "sea.JPG", (tmp_path / "wave.png",))
     assert put(inbox, free("sea"), files, {"steps": 3, "set": {"tv.weight": 0.1}}) == "sea"

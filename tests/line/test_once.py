@@ -7,14 +7,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from shutil import copy
 from typing import Any
 
 import pytest
+from PIL import Image
 from tests.daemon.faults import mounts
 
 from stylewatch_daemon.execute.contract import Progress, Started
+from stylewatch_daemon.mask_settings import MaskSettings
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service import InboxSettings, ServiceSettings, Summary, once
 from stylewatch_daemon.settings import JobSettings
@@ -103,6 +106,25 @@ def test_a_pair_of_every_form_becomes_a_painting(place: Place) -> None:
     ]  # fmt: skip
 
 
+def test_masks_go_all_the_way_and_those_of_an_albums_style_stay(place: Place) -> None:
+    place.drop("trip/content.jpg", "trip/style.jpg", "album/style.jpg", "album/sea.jpg")
+    white = Image.new("L", (48, 36), 255)
+    white.paste(0, (24, 0, 48, 36))
+    for name in ("trip/content.mask.png", "album/sea.mask.png"):
+        white.save(place.inbox / name)
+    Image.new("L", (40, 32), 255).save(place.inbox / "album/style.mask.png")
+    job = JobSettings(backend="torch", recipe="gatys", size="24", steps=2, save_every=2)
+    keep = job.model_copy(update={"mask": MaskSettings(outside="keep")})
+    assert once(replace(place.settings(backends={}), job=keep)).exit_code == 0
+    assert place.left() == ["style.jpg", "style.mask.png"]
+    roles = {"content-mask": "sea.mask.png", "style-1-mask": "style.mask.png"}
+    masks = {one["role"]: one["name"] for one in place.receipt("album/sea")["inputs"][2:]}
+    assert masks == roles
+    assert place.receipt("trip")["mask"]["outside"] == "keep"
+    archived = {path.name for path in (place.outbox / "trip/inputs").iterdir()}
+    assert archived == {"content.jpg", "style.jpg", "content.mask.png"}
+
+
 def test_what_cannot_be_painted_is_refused_and_the_rest_is_painted(place: Place) -> None:
     place.drop("good/content.jpg", "good/style.jpg", "text/style.jpg", "mask/content.jpg")
     place.drop("mask/style.jpg", "mask/content.mask.png", "typo/content.jpg", "typo/style.jpg")
@@ -113,7 +135,7 @@ def test_what_cannot_be_painted_is_refused_and_the_rest_is_painted(place: Place)
     assert place.painted() == ["good"]
     reasons = {path.parent.name: path.read_text() for path in place.outbox.rglob("reason.txt")}
     assert "content.jpg" in reasons["text"]
-    assert "regions cannot be painted" in reasons["mask"]
+    assert "content.mask.png has more than 16 colours" in reasons["mask"]
     assert "line 2" in reasons["typo"]
     assert (place.outbox / "_refused/text/content.jpg").read_text() == "this is no picture"
     assert place.left() == []

@@ -84,7 +84,7 @@ def test_what_was_cancelled_goes_on_from_a_stage(
     assert (job, again["retry_of"]) == ("sea-wave-2", "sea-wave")
     schedule = again["recipe"]["schedule"]
     assert (schedule["start"], schedule["steps"]) == ("picture", 9)
-    assert schedule["passes"] == [{"scale": 0.5, "steps": 2}]
+    assert (schedule["passes"], schedule["done"]) == ([{"scale": 0.5, "steps": 6}], 4)
     assert again["recipe"]["objective"]["strength"] == 0.9
     start = next(one for one in again["inputs"] if one["role"] == "init")
     assert start["name"] == "stage-00004.png"

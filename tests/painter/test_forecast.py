@@ -15,11 +15,19 @@ from stylewatch_painter import forecast as module
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.evaluation import Evaluation
-from stylewatch_painter.forecast import evaluations, forecast, map_bytes, optimiser_bytes
+from stylewatch_painter.forecast import (
+    content_bytes,
+    evaluations,
+    forecast,
+    map_bytes,
+    needed,
+    optimiser_bytes,
+)
 from stylewatch_painter.paint import paint
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.recipe import Objective
 from stylewatch_painter.recipe_book import change, find
+from stylewatch_painter.room import Room
 from stylewatch_painter.target import Target
 from stylewatch_painter.vgg19 import Vgg19
 
@@ -204,3 +212,33 @@ def test_what_cannot_be_painted_is_refused_before_it_is_tried() -> None:
         forecast(painting(content=None, styles=()), small.network())
     with pytest.raises(PictureError, match="leave nothing of a side under 16"):
         forecast(painting({"objective.network.pool_edge": "floor", "size": "12"}), small.network())
+
+
+def test_in_tiles_maps_are_those_of_a_tile_and_its_halo() -> None:
+    """Beside them vectors, what is kept of the content, and what a step works with if more."""
+    task = painting({"size": "2100x1800", "enlarge": True, "optimiser.history": 3, **AT_ONCE})
+    pixels, objective = 2100 * 1800, task.recipe.objective
+    vectors = optimiser_bytes(task.recipe.schedule.optimiser, task.recipe.schedule.steps)
+    kept = pixels * (vectors + content_bytes(objective) + 3 * 4)
+    maps = (1024 + 160) ** 2 * map_bytes(objective)
+    assert maps > pixels * 4 * 12
+    assert needed(task, Room(1024), 4) == kept + maps
+    assert needed(task, Room(16), 4) == kept + pixels * 4 * 12
+    anew = needed(task, Room(1024, keeps_content=False), 4)
+    assert anew == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
+
+
+def test_a_shorter_history_takes_less() -> None:
+    task = painting({"optimiser": {"kind": "lbfgs", "history": 20}, "steps": 30, **AT_ONCE})
+    less = needed(task, Room(), 4) - needed(task, Room(history=15), 4)
+    assert less == 21 * 18 * 2 * 5 * 3 * 4
+
+
+def test_halos_and_a_second_look_take_their_time() -> None:
+    task = painting({"size": "210x180", "enlarge": True, "style_size": "21", **AT_ONCE})
+    whole = forecast(task, small.network(), clock=every(1.0))
+    parts = forecast(task, small.network(), clock=every(1.0), room=Room(96))
+    assert (whole.tile, parts.tile) == (None, 96)
+    assert parts.seconds > 2 * whole.seconds
+    anew = forecast(task, small.network(), every(1.0), Room(96, keeps_content=False))
+    assert anew.seconds > parts.seconds

@@ -6,6 +6,7 @@ import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import Array
 
+from stylewatch_painter import fourier
 from stylewatch_painter.fourier import QuickWaves, Scaling
 
 SHAPES = pytest.mark.parametrize(
@@ -81,3 +82,12 @@ def test_slow_waves_are_taken_out_and_quick_ones_left(
     once = quick(small.tensor(x))
     np.testing.assert_allclose(small.array(once), wanted, atol=1e-5)
     np.testing.assert_allclose(small.array(quick(once)), small.array(once), atol=1e-5)
+
+
+def test_planes_of_large_pictures_are_scaled_one_by_one_to_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = some((6, 9))
+    wanted = scaled(x, 0.5)
+    monkeypatch.setattr(fourier, "_LARGE", 1)
+    np.testing.assert_allclose(scaled(x, 0.5), wanted, rtol=1e-5, atol=1e-6)

@@ -11,6 +11,7 @@ from stylewatch_painter.looks import Looks
 from stylewatch_painter.losses import gram, maps
 from stylewatch_painter.pyramid import Level
 from stylewatch_painter.recipe_book import change
+from stylewatch_painter.statistics import sums
 from stylewatch_painter.task import Task
 
 
@@ -23,12 +24,13 @@ def held(task: Task, level: Level | None = None) -> Held:
 def test_it_is_the_contents_features_and_the_styles_grams() -> None:
     task = small.task("best", styles=2)
     found = held(task)
-    assert {layer: maps.ndim for layer, maps in found.contents.items()} == {"conv4_2": 3}
+    (kept,) = found.contents.kept.values()
+    assert {layer: maps.ndim for layer, maps in kept.items()} == {"conv4_2": 3}
     shares = {name: share for name, share, _ in found.styles}
     assert shares == {"style-1": 0.25, "style-2": 0.75}
     for _, _, grams in found.styles:
         assert list(grams) == ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
-        assert all(one.ndim == 2 and torch.equal(one, one.T) for one in grams.values())
+        assert all(one.ndim == 3 and torch.equal(one, one.mT) for one in grams.values())
 
 
 def test_blended_styles_are_one_that_lies_between() -> None:
@@ -42,7 +44,7 @@ def test_blended_styles_are_one_that_lies_between() -> None:
 
 def test_without_pictures_there_is_nothing_to_hold_to() -> None:
     task = small.task("best")
-    assert held(Task(task.recipe, None, task.styles)).contents == {}
+    assert held(Task(task.recipe, None, task.styles)).contents.wholes == {}
     assert held(Task(task.recipe, task.content, ())).styles == ()
 
 
@@ -57,11 +59,11 @@ def test_a_style_of_another_size_asks_for_no_other_brightness() -> None:
     wanted = small_one.recipe.objective.style
     assert wanted is not None
     seen = canvas.style(small_one.styles[0], canvas.levels()[-1])
-    plain = gram(maps(network(seen, ["conv1_1"], small_one.recipe.objective.network)["conv1_1"]),
-                 wanted)  # fmt: skip
+    seen_at = maps(network(seen, ["conv1_1"], small_one.recipe.objective.network)["conv1_1"])
+    plain = gram(sums(seen_at), wanted)
     width, height = small_one.style_size(small_one.styles[0])
     ratio = width * height / (task.final[0] * task.final[1])
-    torch.testing.assert_close(found["conv1_1"], plain.squeeze(0) / ratio)
+    torch.testing.assert_close(found["conv1_1"], plain / ratio)
 
 
 def test_where_a_style_has_no_grain_for_a_print_shallow_layers_see_it_as_it_is() -> None:

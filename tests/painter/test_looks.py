@@ -2,12 +2,13 @@
 
 import torch
 
-from stylewatch_painter.looks import Grams, Looks
+from stylewatch_painter.looks import Look, Looks
+from stylewatch_painter.statistics import Sums
 
 
-def grams() -> Grams:
+def grams() -> Look:
     """A hundred floats."""
-    return {"conv1_1": torch.ones(10, 10)}
+    return {"conv1_1": (Sums(torch.ones(10, 10), None, 1.0),)}
 
 
 def test_what_was_worked_out_is_there_the_next_time() -> None:
@@ -28,5 +29,5 @@ def test_what_was_not_asked_for_longest_goes_first() -> None:
 
 def test_what_is_larger_than_all_the_room_is_handed_out_all_the_same() -> None:
     looks = Looks(most=399)
-    assert looks.find("a", grams)["conv1_1"].shape == (10, 10)
+    assert looks.find("a", grams)["conv1_1"][0].products.shape == (10, 10)
     assert looks.bytes == 0

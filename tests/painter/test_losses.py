@@ -17,8 +17,10 @@ from stylewatch_painter.losses import (
     style_target,
     style_value,
     tv_value,
+    whole,
 )
 from stylewatch_painter.recipe import Content, Style, TotalVariation
+from stylewatch_painter.statistics import sums
 
 # two maps of three positions; 1 x 4 - 2 x 1 + 3 x 3 = 11, so that F F^T = [[14, 11], [11, 26]]
 F = torch.tensor([[1.0, 2.0, 3.0], [4.0, -1.0, 3.0]])
@@ -59,19 +61,24 @@ def test_maps_are_rows_of_positions() -> None:
 def test_a_gram_matrix_is_divided_as_asked(kind: str, divided: int) -> None:
     """By nothing, by M = 3, by N M = 6."""
     wanted = torch.tensor([[14.0, 11.0], [11.0, 26.0]]) / divided
-    torch.testing.assert_close(gram(F, style("paper", kind)), wanted)
+    torch.testing.assert_close(gram(sums(F), style("paper", kind)), wanted)
 
 
 def test_moments_are_a_gram_matrix_with_the_means_beside_it() -> None:
     """Over M = 3; the means are 6 / 3 and 6 / 3, that of a constant is 1."""
     wanted = torch.tensor([[14.0, 11.0, 6.0], [11.0, 26.0, 6.0], [6.0, 6.0, 3.0]]) / 3
-    torch.testing.assert_close(gram(F[None], style("wasserstein", "moments"))[0], wanted)
+    torch.testing.assert_close(
+        gram(sums(F[None], values=True), style("wasserstein", "moments"))[0], wanted
+    )
 
 
 def test_the_wasserstein_loss_of_one_map_is_that_of_two_bells() -> None:
     """(mean - mean')^2 + (deviation - deviation')^2; 1, 2, 3 beside 2, 6, 10: sqrt(2/3) a unit."""
     kind = style("wasserstein", "moments")
-    here, there = (gram(torch.tensor([[row]]), kind) for row in ([1.0, 2.0, 3.0], [2.0, 6.0, 10.0]))
+    here, there = (
+        gram(sums(torch.tensor([[row]]), values=True), kind)
+        for row in ([1.0, 2.0, 3.0], [2.0, 6.0, 10.0])
+    )
     value = style_value(here, style_target(there, kind), Extent(1, 3, 12), kind)
     assert value.item() == pytest.approx((6 - 2) ** 2 + (3 * (2 / 3) ** 0.5) ** 2, rel=1e-3)
 
@@ -86,7 +93,7 @@ def test_other_losses_take_the_gram_matrix_as_it_is() -> None:
 )
 def test_content_is_valued_by_each_formula(loss: str, wanted: float) -> None:
     """The squares add up to 22, over 6 entries, beside an energy of 1 + 9 + 4."""
-    assert content_value(F, P, content(loss)).item() == pytest.approx(wanted)
+    assert content_value(F, P, whole(P), content(loss)).item() == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
@@ -100,37 +107,39 @@ def test_content_is_valued_by_each_formula(loss: str, wanted: float) -> None:
 )
 def test_style_is_valued_by_each_formula(loss: str, wanted: float) -> None:
     """The squares add up to 52; N = 2, M = 3, and the picture has 12 pixels."""
-    value = style_value(gram(F, style(loss)), A, Extent(N=2, M=3, pixels=12), style(loss))
+    value = style_value(gram(sums(F), style(loss)), A, Extent(N=2, M=3, pixels=12), style(loss))
     assert value.item() == pytest.approx(wanted)
 
 
 def test_the_slope_of_content_is_the_papers() -> None:
     """Equation 2: F - P, here for the formula with the half."""
     u = F.clone().requires_grad_()
-    assert slope(content_value(u, P, content("half_sum")), u) == (F - P).tolist()
+    assert slope(content_value(u, P, whole(P), content("half_sum")), u) == (F - P).tolist()
 
 
 def test_the_slope_of_style_is_the_papers() -> None:
     """Equation 6: (G - A) F / (N^2 M^2)."""
     u = F.clone().requires_grad_()
-    value = style_value(gram(u, style("paper")), A, Extent(2, 3, 12), style("paper"))
+    value = style_value(gram(sums(u), style("paper")), A, Extent(2, 3, 12), style("paper"))
     wanted = (F @ F.T - A) @ F / 36
     torch.testing.assert_close(torch.tensor(slope(value, u)), wanted)
 
 
 def test_relative_losses_do_not_see_how_bright_a_picture_is() -> None:
     """Twice the features, four times the Gram matrices: the same value."""
-    once, twice = (content_value(k * F, k * P, content("relative")) for k in (1, 2))
+    once, twice = (content_value(k * F, k * P, whole(k * P), content("relative")) for k in (1, 2))
     assert once.item() == pytest.approx(twice.item())
     kind, extent = style("relative"), Extent(2, 3, 12)
-    once, twice = (style_value(gram(k * F, kind), k * k * A, extent, kind) for k in (1, 2))
+    once, twice = (style_value(gram(sums(k * F), kind), k * k * A, extent, kind) for k in (1, 2))
     assert once.item() == pytest.approx(twice.item())
 
 
 def test_relative_losses_of_a_black_target_are_finite() -> None:
     """Where there is no energy to divide by, it counts as 1."""
-    assert content_value(F, 0 * P, content("relative")).item() == pytest.approx(40)
-    value = style_value(gram(F, style("relative")), 0 * A, Extent(2, 3, 12), style("relative"))
+    assert content_value(F, 0 * P, whole(0 * P), content("relative")).item() == pytest.approx(40)
+    value = style_value(
+        gram(sums(F), style("relative")), 0 * A, Extent(2, 3, 12), style("relative")
+    )
     assert value.item() == pytest.approx(14**2 + 2 * 11**2 + 26**2)
 
 
@@ -219,7 +228,7 @@ def test_a_flat_picture_has_a_finite_slope_by_every_formula() -> None:
 def test_a_gram_matrix_of_maps_in_fewer_bits_is_in_float32(positions: int) -> None:
     """Rounded to bfloat16 as a whole, it would be off by a few in a thousand."""
     F = torch.rand(2, 3, positions, generator=torch.Generator().manual_seed(1)).bfloat16()
-    found = gram(F, style("paper"))
+    found = gram(sums(F), style("paper"))
     assert found.dtype == torch.float32
     wanted = F.double() @ F.double().mT
     assert ((found - wanted).norm() / wanted.norm()).item() < 1.4e-3
@@ -227,9 +236,9 @@ def test_a_gram_matrix_of_maps_in_fewer_bits_is_in_float32(positions: int) -> No
 
 def test_pictures_that_are_painted_together_are_valued_each_by_itself() -> None:
     both, wanted = torch.stack([F, 2 * F]), torch.stack([P, P])
-    values = content_value(both, wanted, content("sum"))
+    values = content_value(both, wanted, whole(wanted), content("sum"))
     assert values.tolist() == [22, (2 * F - P).square().sum()]
     kind, extent = style("relative"), Extent(2, 3, 12)
-    values = style_value(gram(both, kind), torch.stack([A, A]), extent, kind)
-    alone = [style_value(gram(one, kind), A, extent, kind).item() for one in both]
+    values = style_value(gram(sums(both), kind), torch.stack([A, A]), extent, kind)
+    alone = [style_value(gram(sums(one), kind), A, extent, kind).item() for one in both]
     assert values.tolist() == pytest.approx(alone)

@@ -266,7 +266,7 @@ def test_an_evaluation_that_fails_on_its_way_back_leaves_no_maps(
     u = held.canvases[0].start(held.level.size)
     held(u)
     before = maps()
-    monkeypatch.setattr("stylewatch_painter.losses._Gram.backward", fail)
+    monkeypatch.setattr("stylewatch_painter.statistics._Products.backward", fail)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="out of memory"):
             held(u)

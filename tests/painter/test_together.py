@@ -96,6 +96,16 @@ def test_those_that_end_once_nothing_moves_are_painted_by_themselves() -> None:
     assert groups([resting, painting(), resting, painting()]) == [[0], [1, 3], [2]]
 
 
+def test_one_with_masks_is_painted_by_itself() -> None:
+    shown = np.ones((small.HEIGHT, small.WIDTH), dtype=np.float32)
+    plain = painting()
+    masked = replace(plain, content_mask=shown)
+    styles = tuple(replace(style, mask=shown) for style in plain.styles)
+    assert groups([plain, masked, masked, plain, replace(plain, styles=styles)]) == [
+        [0, 3], [1], [2], [4]
+    ]  # fmt: skip
+
+
 def test_one_that_goes_on_or_searches_along_a_line_is_painted_by_itself() -> None:
     (*_, last) = painted(painting(), *after(3, Wish.STOP))
     going_on = painting(resume=last.checkpoint)

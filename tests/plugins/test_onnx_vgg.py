@@ -69,7 +69,8 @@ def test_the_receipt_names_runtime_provider_and_network() -> None:
     assert found.version == onnxruntime.__version__
     assert found.weights == {"name": "bundled", "sha256": weights.locate().sha256, "bits": 8}
     threads = torch.get_num_threads()
-    assert found.decided == {"device": "cpu", "threads": threads, "providers": "cpu"}
+    decided = {"device": "cpu", "threads": threads, "providers": "cpu"}
+    assert found.decided == {**decided, "tile": "none", "history": "whole"}
     assert not found.warnings
 
 

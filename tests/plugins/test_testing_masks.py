@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.plugins.promises import keeps
 
-from stylewatch_painter.stage import Losses, Plane, Step, Wish
+from stylewatch_painter.stage import Losses, Regions, Step, Wish
 from stylewatch_painter.task import Task
 from stylewatch_plugins.contract import Capabilities
 from stylewatch_plugins.sketch import Sketch
@@ -18,7 +18,7 @@ from stylewatch_tones.backend import Tones
 PROMISES = [name for name in dir(Masks) if name.startswith("test_")]
 
 
-def changed(task: Task, change: Callable[[Plane | None], Plane | None]) -> Task:
+def changed(task: Task, change: Callable[[Regions | None], Regions | None]) -> Task:
     """The task with all of its masks changed."""
     styles = tuple(replace(style, mask=change(style.mask)) for style in task.styles)
     return replace(task, styles=styles, content_mask=change(task.content_mask))
@@ -37,6 +37,16 @@ class _TakesWhatIsHidden(Tones):
         return super().measure(changed(task, lambda mask: None if mask is None else 1 - mask))
 
 
+class _MixesRegionsUp(Tones):
+    def measure(self, task: Task) -> Losses:
+        return super().measure(
+            replace(
+                task,
+                content_mask=None if task.content_mask is None else task.content_mask[..., ::-1],
+            )
+        )
+
+
 class _DimsEverything(Sketch):
     def measure(self, task: Task) -> Losses:
         found = super().measure(task)
@@ -52,11 +62,14 @@ class _GoesOnUnderAnyMask(Tones):
     ("wrong", "promise"),
     [
         (_ClaimsOnly, "a_style_is_looked_at_where_its_mask_says"),
-        (_ClaimsOnly, "the_content_is_looked_at_where_its_mask_says"),
+        (_ClaimsOnly, "a_style_acts_where_the_contents_mask_says"),
+        (_ClaimsOnly, "each_region_is_held_to_the_same_region_of_the_style"),
         (_ClaimsNothing, "a_style_is_looked_at_where_its_mask_says"),
-        (_ClaimsNothing, "the_content_is_looked_at_where_its_mask_says"),
+        (_ClaimsNothing, "a_style_acts_where_the_contents_mask_says"),
+        (_ClaimsNothing, "each_region_is_held_to_the_same_region_of_the_style"),
         (_TakesWhatIsHidden, "a_style_is_looked_at_where_its_mask_says"),
-        (_TakesWhatIsHidden, "the_content_is_looked_at_where_its_mask_says"),
+        (_TakesWhatIsHidden, "a_style_acts_where_the_contents_mask_says"),
+        (_MixesRegionsUp, "each_region_is_held_to_the_same_region_of_the_style"),
         (_DimsEverything, "masks_that_show_everything_change_nothing"),
         (_GoesOnUnderAnyMask, "a_checkpoint_under_another_mask_is_refused"),
     ],

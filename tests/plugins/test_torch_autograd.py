@@ -105,7 +105,8 @@ def test_the_receipt_names_the_trained_network(precision: str) -> None:
         "bits": 8,
     }
     threads = torch.get_num_threads()
-    assert found.decided == {"device": "cpu", "threads": threads, "precision": precision}
+    decided = {"device": "cpu", "threads": threads, "precision": precision}
+    assert found.decided == {**decided, "tile": "none", "history": "whole"}
 
 
 def test_the_precision_is_what_the_device_is_the_quickest_at(
@@ -120,6 +121,14 @@ def test_the_precision_is_what_the_device_is_the_quickest_at(
 def test_a_precision_of_gpus_is_a_problem_where_there_is_none() -> None:
     problem = TorchAutograd({"device": "cpu", "precision": "tf32"}).problem()
     assert problem is not None and "tf32 is for GPUs" in problem
+
+
+def test_what_was_tf32_on_a_gpu_is_fp32_on_the_processor_and_said_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    moved = TorchAutograd({"device": "cpu", "precision": "tf32"})
+    assert moved.provenance(sample()).precision == "fp32"
 
 
 def test_in_fewer_bits_the_losses_told_with_a_picture_are_those_of_float32() -> None:

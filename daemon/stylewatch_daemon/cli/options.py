@@ -18,6 +18,8 @@ from stylewatch_plugins import registry
 
 _JOB = "Job"
 _SIDES = ("objective", "schedule")
+_NESTED = ("set", "mask")
+"""Settings of a job that hold keys of their own."""
 
 Config = Annotated[
     Path | None,
@@ -120,6 +122,24 @@ Init = Annotated[
     typer.Option(
         metavar="START",
         help="Start from content, style, noise, mixed, or from a picture FILE.",
+        rich_help_panel=_JOB,
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask",
+        metavar="FILE",
+        help="Where the photograph is painted: white, or colours that styles' masks have too.",
+        rich_help_panel=_JOB,
+    ),
+]
+StyleMasks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--style-mask",
+        metavar="FILE",
+        help="Where to look in a style: for each style one, in their order, or `none`. Repeatable.",
         rich_help_panel=_JOB,
     ),
 ]

@@ -7,7 +7,8 @@ from typing import Any
 
 from stylewatch_daemon import config
 from stylewatch_daemon.cli import options, out, repeat
-from stylewatch_daemon.errors import InputError, UsageError
+from stylewatch_daemon.cli.masks import Masks, check_there
+from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.settings import Side
 from stylewatch_painter.recipe import Recipe
@@ -28,6 +29,7 @@ class Asked:
     config_file: Path | None = None
     swept: Mapping[str, Any] = field(default_factory=dict)
     """What one member of a series says beside that, by the dotted keys of config.yaml."""
+    masks: Masks = field(default_factory=Masks)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Plan:
     def pictures(self) -> tuple[Path, ...]:
         """All that the painting is made from."""
         found = (self.order.content, *self.order.styles, self.order.init)
-        return tuple(path for path in found if path is not None)
+        return (*(path for path in found if path is not None), *self.order.masks.values())
 
 
 def make_plan(asked: Asked, scratch: Path) -> Plan:
@@ -65,6 +67,7 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
     check_pictures("render", pictures, settings.job.only)
     init = init_of(asked, repeated)
     content, styles = sides_of(pictures, settings.job.only)
+    masks = asked.masks.by_role(len(styles), repeated.masks() if repeated else None)
     order = Order(
         name=pictures[0].stem,
         settings=settings.job,
@@ -72,9 +75,11 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
         styles=styles,
         staging=scratch,
         init=init,
+        masks=masks,
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,
         max_pixels=settings.limits.max_pixels,
+        memory=settings.limits.memory,
         out_of_memory=settings.limits.out_of_memory,
     )
     return Plan(
@@ -124,7 +129,7 @@ def check_pictures(command: str, pictures: Sequence[Path], only: Side | None) ->
     if only is None and len(pictures) < len(("content", "style")):
         raise UsageError(f"{command} takes a photograph and at least one style: CONTENT STYLE...")
     for path in pictures:
-        _check_there(path)
+        check_there(path)
 
 
 def sides_of(pictures: Sequence[Path], only: Side | None) -> tuple[Path | None, tuple[Path, ...]]:
@@ -148,11 +153,5 @@ def init_of(asked: Asked, repeated: repeat.Repeat | None = None) -> Path | None:
     path = Path(asked.init)
     if not path.exists() and path.name == asked.init and not path.suffix:
         raise UsageError(f"--init takes {', '.join(_STARTS)} or a picture, got {asked.init!r}")
-    _check_there(path)
+    check_there(path)
     return path
-
-
-def _check_there(path: Path) -> None:
-    if not path.is_file():
-        what = "is a folder, not a picture" if path.is_dir() else "is not there"
-        raise InputError(f"{path} {what}")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from stylewatch_daemon.cli import options, out, series
+from stylewatch_daemon.cli.masks import Masks
 from stylewatch_daemon.cli.plan import Asked, Plan, make_plan
 from stylewatch_daemon.cli.progress import telling
 from stylewatch_daemon.cli.say import note, say, say_json
@@ -58,6 +59,8 @@ def render(
     strength: options.Strength = None,
     only: options.Only = None,
     sweep: options.Sweeps = None,
+    mask: options.Mask = None,
+    style_mask: options.StyleMasks = None,
     sets: options.Sets = None,
     receipt: From = None,
     config_file: options.Config = None,
@@ -71,15 +74,14 @@ def render(
              "size": size, "steps": steps, "save_every": save_every, "seed": seed,
              "strength": strength, "only": only}  # fmt: skip
     asked = Asked(tuple(pictures or ()), output, receipt, init, given, tuple(sets or ()),
-                  config_file)  # fmt: skip
+                  config_file, masks=Masks(mask, tuple(style_mask or ())))  # fmt: skip
     how, swept = _How(force, json, quiet, dry_run), series.parse(sweep)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
         if swept:
-            _go_through(series.plan_series(asked, swept, Path(scratch)), how)
-            return
+            return _go_through(series.plan_series(asked, swept, Path(scratch)), how)
         plan = make_plan(asked, Path(scratch))
         context.obj.debug |= plan.debug
-        _carry_out(plan, how)
+        return _carry_out(plan, how)
 
 
 @dataclass(frozen=True)
@@ -175,3 +177,5 @@ def _estimate(order: Order, json: bool) -> None:
         say(f"{steps} steps at {in_pixels(pixels)}")
     say("time: " + ("unknown" if found.seconds is None else f"about {duration(found.seconds)}"))
     say("memory: " + ("unknown" if found.memory is None else f"about {memory(found.memory)}"))
+    if found.tile is not None:
+        say(f"in tiles of {found.tile} pixels")

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.journal import MASK
+from stylewatch_daemon.mask_settings import MaskSettings
 from stylewatch_daemon.receipt import InputRecord, Receipt
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_painter import recipe_book
@@ -35,6 +37,10 @@ class Repeat:
     def init(self) -> Path | None:
         """The picture that the painting started from, where there was one; InputError as above."""
         return next((self._find(one) for one in self.receipt.inputs if one.role == "init"), None)
+
+    def masks(self) -> dict[str, Path]:
+        """The masks by their roles; InputError as above."""
+        return {one.role: self._find(one) for one in self.receipt.inputs if one.role.endswith(MASK)}
 
     def differences(self, pictures: tuple[Path, ...]) -> Iterator[str]:
         """A sentence for each of `pictures` that is not the one of the receipt."""
@@ -70,12 +76,13 @@ class Repeat:
             only=self.receipt.only,
             color=color.mode if color else "style",
             color_space=color.space if color else JobSettings().color_space,
+            mask=MaskSettings.model_validate(dict(self.receipt.mask or {})),
         )
         return {f"job.{key}": value for key, value in job.model_dump().items()}
 
     @property
     def _inputs(self) -> tuple[InputRecord, ...]:
-        return tuple(one for one in self.receipt.inputs if one.role != "init")
+        return tuple(one for one in self.receipt.inputs if not one.role.endswith(("init", MASK)))
 
     def _find(self, wanted: InputRecord) -> Path:
         """The file of an input: by its name, or under another by its digest."""
@@ -90,7 +97,8 @@ class Repeat:
         same = (path for path in files if durable.digest(path.resolve()) == wanted.sha256)
         found = next(same, named)
         if not found.is_file():
-            option = "--init FILE" if wanted.role == "init" else "CONTENT STYLE..."
+            options = {"init": "--init FILE", "mask": "--mask or --style-mask FILE"}
+            option = options.get(wanted.role.rpartition("-")[2], "CONTENT STYLE...")
             raise InputError(f"{named} is not there; say {option} beside --from")
         return found
 

@@ -98,6 +98,7 @@ def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceS
         sharing=sharing(settings.outbox.mode, settings.outbox.group),
         retention=Retention(**settings.retention.model_dump()),
         step_timeout_s=settings.limits.step_timeout_s,
+        memory=settings.limits.memory,
         out_of_memory=settings.limits.out_of_memory,
     )
     ready.check()

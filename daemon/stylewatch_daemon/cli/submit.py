@@ -1,6 +1,6 @@
 """`stylewatch submit`: a pair into the inbox, and if wanted its way to the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ import typer
 from stylewatch_daemon import config, submission
 from stylewatch_daemon.cli import options, series
 from stylewatch_daemon.cli.follow import follow
+from stylewatch_daemon.cli.masks import Masks
 from stylewatch_daemon.cli.plan import (
     Asked,
     check_pictures,
@@ -19,7 +20,7 @@ from stylewatch_daemon.cli.plan import (
     overrides_of,
     sides_of,
 )
-from stylewatch_daemon.cli.reach import StateFolder, reach
+from stylewatch_daemon.cli.reach import Daemon, StateFolder, reach
 from stylewatch_daemon.cli.say import note, say
 from stylewatch_daemon.config import Config
 from stylewatch_daemon.names import safe
@@ -58,6 +59,8 @@ def submit(
     strength: options.Strength = None,
     only: options.Only = None,
     sweep: options.Sweeps = None,
+    mask: options.Mask = None,
+    style_mask: options.StyleMasks = None,
     sets: options.Sets = None,
     inbox: InboxFolder = None,
     wait: Wait = False,
@@ -69,14 +72,12 @@ def submit(
     given = {"recipe": recipe, "schedule": schedule, "backend": backend, "device": device,
              "size": size, "steps": steps, "save_every": save_every, "seed": seed,
              "strength": strength, "only": only}  # fmt: skip
-    asked = Asked(tuple(pictures), None, None, init, given, tuple(sets or ()), config_file)
+    asked = Asked(tuple(pictures), None, None, init, given, tuple(sets or ()), config_file,
+                  masks=Masks(mask, tuple(style_mask or ())))  # fmt: skip
     pair = _pair(asked, series.parse(sweep))
-    here = reach(pair.settings, state)
-    place, outbox = _places(pair.settings, inbox)
-    with here.ledger() as ledger:
-        free = submission.free(_name(name, pictures, pair.settings), place, *outbox)
-        names = (one for one in free if not (ledger and ledger.find(one)))
-        job = submission.put(place, names, pair.files, pair.job)
+    here, (place, outbox) = reach(pair.settings, state), _places(pair.settings, inbox)
+    free = submission.free(_name(name, pictures, pair.settings), place, *outbox)
+    job = _put(here, place, free, pair)
     say(job)
     if wait:
         raise typer.Exit(follow(here, job, quiet=quiet))
@@ -99,6 +100,13 @@ class _Pair:
     settings: Config
 
 
+def _put(here: Daemon, place: Path, names: Iterable[str], pair: _Pair) -> str:
+    """Put `pair` into the inbox at `place`; the name that it has there, which no job has had."""
+    with here.ledger() as ledger:
+        new = (one for one in names if not (ledger and ledger.find(one)))
+        return submission.put(place, new, pair.files, pair.job)
+
+
 def _pair(asked: Asked, swept: Mapping[str, Any]) -> _Pair:
     """All that can be said before anything is written; raises as `make_plan` does."""
     overrides = overrides_of(asked)
@@ -110,7 +118,8 @@ def _pair(asked: Asked, swept: Mapping[str, Any]) -> _Pair:
     if swept:
         job = {**job, "sweep": {key: list(values) for key, values in swept.items()}}
     content, styles = sides_of(asked.pictures, settings.job.only)
-    files = submission.files_of(content, styles, init_of(asked))
+    masks = asked.masks.by_role(len(styles))
+    files = submission.files_of(content, styles, init_of(asked), masks)
     return _Pair(files, job, settings)
 
 

@@ -38,6 +38,8 @@ class Order:
     styles: tuple[Path, ...]
     staging: Path
     init: Path | None = None
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    """By whose they are: `content-mask`, `style-1-mask`."""
     checkpoint: Path | None = None
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
@@ -46,6 +48,8 @@ class Order:
     max_pixels: int = 40_000_000
     step_timeout_s: float | None = None
     """Seconds that a step may take before the worker counts as hung; None: as Patience has it."""
+    memory: int | None = None
+    """Bytes that a painting may take, where the backend keeps to that; None: what is free."""
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
     """Where memory does not suffice: fail and be tried again, or paint smaller, or on the CPU."""
     attempts: tuple[Mapping[str, Any], ...] = ()

@@ -1,12 +1,15 @@
 """What an interrupted attempt leaves for the next one: the checkpoint and what was reported."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stylewatch_daemon.durable import beside
 from stylewatch_painter.stage import Checkpoint
@@ -35,11 +38,40 @@ def save(path: Path, memo: Memo) -> None:
 
 
 def load(path: Path) -> Memo | None:
-    """The memo at `path`; None where there is none, or none that is whole."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
-        story = json.loads(arrays.pop("story").tobytes())
-    except Exception:  # a damaged archive fails in more ways than can be named
-        return None
-    return Memo(arrays, story)
+    """The memo at `path`; None where there is none, or none that is whole.
+
+    Its arrays are read to the end once, and again when they are asked for.
+    """
+    with ExitStack() as opened:
+        try:
+            found = np.load(opened.enter_context(path.open("rb")), allow_pickle=False)
+            for name in found.files:
+                found[name]
+            story = json.loads(found["story"].tobytes())
+        except Exception:  # a damaged archive fails in more ways than can be named
+            return None
+        return Memo(_Arrays(found, opened.pop_all()), story)
+
+
+class _Arrays(Mapping[str, NDArray[np.generic]]):
+    """The arrays of a checkpoint, none of which is held: they may be larger than the picture.
+
+    The file stays open, and what it holds is there even when another has taken its place.
+    """
+
+    def __init__(self, file: Any, opened: ExitStack) -> None:
+        self._file = file
+        finalize(self, opened.close)
+        self._names = [name for name in file.files if name != "story"]
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        if name not in self._names:
+            raise KeyError(name)
+        found: NDArray[np.generic] = self._file[name]
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

@@ -11,11 +11,13 @@ from stylewatch_daemon.execute.colouring import Colouring
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.execute.dress import Dress
 from stylewatch_daemon.execute.onward import onward
+from stylewatch_daemon.execute.regions import Masked, masked
 from stylewatch_daemon.receipt import InputRecord
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_painter import recipe_book
 from stylewatch_painter.image import Picture, read
 from stylewatch_plugins import registry
+from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend, BackendMissingError, Checkpoint, Style, Task
 
 
@@ -27,6 +29,7 @@ class Prepared:
     task: Task
     inputs: tuple[InputRecord, ...]
     dress: Dress
+    regions: Masked
 
 
 def prepare(
@@ -62,7 +65,9 @@ def prepare(
         task = replace(task, recipe=onward(recipe, task.levels(), order.settings.from_step))
     _check_size(task, order.max_pixels)
     inputs = tuple(_inputs(order, task, content, styles, init))
-    return Prepared(backend, task, inputs, Dress(order.settings, content, recipe.schedule.rounding))
+    regions = masked(order, task, backend)
+    dress = Dress(order.settings, content, recipe.schedule.rounding)
+    return Prepared(backend, regions.task, (*inputs, *regions.inputs), dress, regions)
 
 
 def _styles(
@@ -151,6 +156,9 @@ def backend_of(order: Order, decided: Mapping[str, Any]) -> Backend:
         options["device"] = order.settings.device
     options.update(decided)
     backend = registry.load(order.settings.backend, options)
+    if order.memory is not None and capabilities(backend).memory:
+        options = {"memory": order.memory, **options}
+        backend = registry.load(order.settings.backend, options)
     if order.settings.device is None and _may_paint_on(order.device, backend, options):
         backend = registry.load(order.settings.backend, {**options, "device": order.device})
     if problem := backend.problem():

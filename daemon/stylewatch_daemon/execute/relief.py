@@ -1,4 +1,4 @@
-"""What a painting does without where memory does not suffice: pixels, or its device.
+"""What a painting does without where memory does not suffice: large tiles, pixels, its device.
 
 What was chosen is kept beside the checkpoint, and holds again when the painting goes on. It ends
 where other settings are asked for.
@@ -17,18 +17,25 @@ from stylewatch_painter import pyramid, recipe_book
 SMALLEST = 256
 """Pixels of the long side under which no painting is made smaller by itself."""
 
+SMALLEST_TILE = 256
+"""The same of tiles."""
+
+_TILES = "memory did not suffice: this is painted in tiles of "
+_PIXELS = "memory did not suffice for "
+
 
 @dataclass(frozen=True)
 class Relief:
     """How a painting departs from what was asked.
 
-    `size` (as settings have it) and `device` are None where they are as asked; `asked` is the
-    digest of that, `notes` say what was departed from in sentences.
+    `size` (as settings have it), `device` and `tile` (pixels) are None where they are as asked;
+    `asked` is the digest of that, `notes` say what was departed from in sentences.
     """
 
     asked: str = ""
     size: str | None = None
     device: str | None = None
+    tile: int | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -47,15 +54,21 @@ class Relief:
         return {**asdict(self), "notes": list(self.notes)}
 
     @property
-    def decided(self) -> dict[str, str]:
+    def decided(self) -> dict[str, str | int]:
         """What was chosen, as the receipt has it."""
-        chosen = {"size": self.size, "device": self.device}
+        chosen = {"size": self.size, **self.options}
+        return {key: value for key, value in chosen.items() if value is not None}
+
+    @property
+    def options(self) -> dict[str, str | int]:
+        """What was chosen of a backend's options."""
+        chosen = {"device": self.device, "tile": self.tile}
         return {key: value for key, value in chosen.items() if value is not None}
 
     def applied(self, order: Order) -> Order:
         """`order` as it is to be painted."""
         settings = order.settings
-        changes: dict[str, Any] = dict(self.decided)
+        changes: dict[str, Any] = {key: one for key, one in self.decided.items() if key != "tile"}
         if self.size is not None:
             beaten = {"size", "schedule.size"}
             changes["set"] = {key: one for key, one in settings.set.items() if key not in beaten}
@@ -63,12 +76,30 @@ class Relief:
 
     def further(self, order: Order, prepared: Prepared) -> "Relief | None":
         """What to do without now that there was no memory for `prepared`; None: nothing is left."""
-        less = None
+        said = order.backend_options.get("tile", "auto") != "auto"
+        less = None if said else self._in_smaller_tiles(prepared)
+        if less is not None:
+            return replace(less, asked=_digest(order))
         if order.out_of_memory == "smaller":
             less = self._smaller(order, prepared)
         elif order.out_of_memory == "cpu":
             less = self._on_the_processor(prepared)
         return less and replace(less, asked=_digest(order))
+
+    def _in_smaller_tiles(self, prepared: Prepared) -> "Relief | None":
+        """Tiles half as long, where the backend has any: the painting stays the same."""
+        task = prepared.task
+        now = prepared.backend.provenance(task).decided.get("tile")
+        if now is None:
+            return None
+        side = max(task.final) if now == "none" else min(int(now), max(task.final))
+        if side // 2 < SMALLEST_TILE:
+            return None
+        return replace(self, tile=side // 2, notes=self._noted(_TILES, f"{side // 2} pixels"))
+
+    def _noted(self, about: str, rest: str) -> tuple[str, ...]:
+        """The notes, with a new one in place of what was noted `about` the same."""
+        return (*(note for note in self.notes if not note.startswith(about)), about + rest)
 
     def _smaller(self, order: Order, prepared: Prepared) -> "Relief | None":
         """Half the area; as often as it takes."""
@@ -81,9 +112,9 @@ class Relief:
             return None
         whole = replace(task, recipe=order.settings.resolve(*order.recipe_folders))
         wanted, here = ("x".join(str(side) for side in one.final) for one in (whole, half))
-        note = f"memory did not suffice for {wanted} pixels: this is painted at {here}"
-        kept = self.notes if self.size is None else self.notes[:-1]
-        return replace(self, size=asked, notes=(*kept, note))
+        notes = self._noted(_PIXELS, f"{wanted} pixels: this is painted at {here}")
+        notes = tuple(note for note in notes if not note.startswith(_TILES))
+        return replace(self, size=asked, tile=None, notes=notes)
 
     def _on_the_processor(self, prepared: Prepared) -> "Relief | None":
         device = prepared.backend.provenance(prepared.task).device
@@ -91,7 +122,8 @@ class Relief:
         if self.device or device == "cpu" or "cpu" not in devices:
             return None
         note = f"memory of {device} did not suffice: this is painted on the processor"
-        return replace(self, device="cpu", notes=(*self.notes, note))
+        kept = tuple(one for one in self.notes if not one.startswith(_TILES))
+        return replace(self, device="cpu", tile=None, notes=(*kept, note))
 
 
 AS_ASKED = Relief()

@@ -100,6 +100,7 @@ class Story:
         notes = (
             *self.prepared.task.recipe.notes,
             *self.seen.warnings,
+            *self.prepared.regions.warnings,
             *self.relief.notes,
             *self.prepared.dress.warnings,
             *coarse(self.prepared.task, self.order.settings.from_step),
@@ -148,7 +149,7 @@ class Story:
 
     def encoded(self, stage: Stage) -> bytes:
         """The file of a stage's picture; any thread may make it. Raises SaveError."""
-        return self.prepared.dress.stage(stage.picture)
+        return self.prepared.dress.stage(self.prepared.regions.shown(stage.picture))
 
     def _staged(self, name: str, content: bytes) -> Staged:
         outbox.stage(self.order.staging, name, content)
@@ -197,6 +198,7 @@ class Story:
             "size": (width, height),
             "seed": task.seed,
             "inputs": self.prepared.inputs,
+            "mask": self.order.settings.mask.model_dump() if self.prepared.regions.inputs else None,
             "stages": self.stages,
             "final": final,
             "files": [{"file": file, "sha256": digest} for file, digest in self.digests.items()],

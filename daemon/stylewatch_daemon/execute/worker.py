@@ -65,8 +65,7 @@ def _try(
     """Paint as `relief` has it; what to do without next time, where memory did not suffice."""
     lighter = relief.applied(order)
     decided = found.story.get("decided", {}).get(order.settings.backend, {})
-    if relief.device is not None:
-        decided = {**decided, "device": relief.device}
+    decided = {**decided, **relief.options}
     prepared = prepare(lighter, found.checkpoint or None, decided)
     try:
         begun = Story.begin(lighter, prepared, found.story, relief)

@@ -9,13 +9,15 @@ from typing import Protocol
 class Question:
     """Can the pictures at `files`, those of one job, be painted?
 
-    At most `max_pixels` pixels are decoded; thumbnails go to the folder `thumbs`.
+    At most `max_pixels` pixels are decoded; thumbnails go to the folder `thumbs`. `roles` says what
+    each file is for, where that is known: masks are held against their pictures then.
     """
 
     job: str
     files: tuple[Path, ...]
     max_pixels: int
     thumbs: Path
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from stylewatch_daemon.intake import thumbs
 from stylewatch_daemon.intake.contract import Begun, CutOff, Fine, Question, Refused, Seen, Verdict
+from stylewatch_daemon.intake.masks import check_masks
 from stylewatch_daemon.intake.whole import is_cut_off
 from stylewatch_painter.alpha import over_white
 from stylewatch_painter.convert import to_floats
@@ -48,7 +49,12 @@ def examine(question: Question) -> Iterator[Begun | Verdict]:
             else:
                 yield Refused(question.job, str(error))
             return
-    yield Fine(question.job, tuple(pictures))
+    try:
+        check_masks(question, tuple(pictures))
+    except PictureError as error:
+        yield Refused(question.job, str(error))
+    else:
+        yield Fine(question.job, tuple(pictures))
 
 
 def _seen(name: str, data: bytes, question: Question) -> Seen:

@@ -33,12 +33,13 @@ def test_backends_recipes_and_limits_come_from_the_settings(tmp_path: Path) -> N
     file = tmp_path / "config.yaml"
     file.write_text(
         "backends: {sketch: {a: 1}}\nrecipes: [own]\nlimits: {max_pixels: 9, "
-        "out_of_memory: cpu}\nlog: {level: debug}\n"
+        "out_of_memory: cpu, memory: 6GB}\nlog: {level: debug}\n"
     )
     plan = make_plan(Asked(PAIR, given={"backend": "sketch"}, config_file=file), tmp_path)
     assert plan.order.backend_options == {"a": 1}
     assert plan.order.recipe_folders == (tmp_path / "own",)
     assert (plan.order.max_pixels, plan.order.out_of_memory) == (9, "cpu")
+    assert plan.order.memory == 6_000_000_000
     assert plan.debug
 
 

@@ -105,6 +105,30 @@ def test_no_steps_only_measure_and_write_nothing(
     assert files(here) == set()
 
 
+def test_masks_are_painted_by_and_repeated(
+    here: Path, receipt: Callable[..., dict[str, Any]]
+) -> None:
+    mask = Image.new("L", (48, 36), 255)
+    mask.paste(0, (24, 0, 48, 36))
+    mask.save(here / "left.png")
+    small = ("--backend", "torch", "--recipe", "gatys", "--size", "32", "--steps", "2")
+    told = receipt(
+        *PAIR, *small, "--mask", "left.png", "--set", "mask.outside=keep", "-o", "painted"
+    )
+    assert [one["role"] for one in told["inputs"]] == ["content", "style-1", "content-mask"]
+    again = receipt("--from", "painted", "-o", "again")
+    assert again["mask"] == told["mask"] == {"feather": "0", "outside": "keep"}
+    final, other = (here / name / "final.png" for name in ("painted", "again"))
+    assert final.read_bytes() == other.read_bytes()
+    plain = receipt(*PAIR, *small, "-o", "plain")
+    assert plain["losses"]["style"] != told["losses"]["style"]
+
+
+def test_more_masks_than_styles_are_too_many(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["render", *PAIR, "--style-mask", "none", "--style-mask", "none"]) == 64
+    assert "--style-mask is given 2 times for 1 styles" in capsys.readouterr().err
+
+
 def test_no_steps_by_set_only_measure_too(here: Path) -> None:
     assert call(["render", *PAIR, "--backend", "sketch", "--set", "schedule.steps=0"]) == 0
     assert files(here) == set()

@@ -110,6 +110,25 @@ def test_with_other_styles_the_weights_are_not_repeated(folder: Path, tmp_path: 
     assert settings["job.style_weights"] is None
 
 
+def test_masks_lie_beside_it_and_are_repeated_as_they_were_taken(
+    folder: Path, plain: dict[str, Any], tmp_path: Path
+) -> None:
+    masks = [an_input("content-mask", "c.png"), an_input("style-2-mask", "s.png")]
+    for one in masks:
+        (folder / "inputs" / one["name"]).write_text(one["role"])
+    told = plain | {"inputs": [*plain["inputs"], *masks],
+                    "mask": {"feather": "2%", "outside": "keep"}}  # fmt: skip
+    (folder / "receipt.json").write_text(json.dumps(told))
+    found = repeat.read(folder)
+    inputs = folder / "inputs"
+    assert found.masks() == {"content-mask": inputs / "c.png", "style-2-mask": inputs / "s.png"}
+    assert len(found.pictures()) == 3
+    assert found.settings(tmp_path, 2)["job.mask"] == {"feather": "2%", "outside": "keep"}
+    (inputs / "s.png").unlink()
+    with pytest.raises(InputError, match="say --mask or --style-mask FILE beside --from"):
+        found.masks()
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [("not JSON", "is no receipt: "), ("{}", "is no receipt: job is missing")],

@@ -148,9 +148,9 @@ def test_a_hangup_has_config_yaml_read_again_and_every_mistake_in_it_told(here: 
 
 def test_the_service_gets_all_settings() -> None:
     overrides: dict[str, Any] = {"job.steps": 3, "job.set.smallest": 2, "limits.attempts": 7}
-    overrides |= {"watch.rescan_s": 9, "limits.out_of_memory": "smaller"}
+    overrides |= {"watch.rescan_s": 9, "limits.out_of_memory": "smaller", "limits.memory": 7}
     ready = service_settings(config.load(None, overrides), overrides)
-    assert ready.out_of_memory == "smaller"
+    assert (ready.out_of_memory, ready.memory) == ("smaller", 7)
     assert ready.overrides == {"steps": 3, "set": {"smallest": 2}}
     assert (ready.attempts, ready.rescan_s) == (7, 9)
     assert ready.inboxes[0].path == Path.cwd() / "inbox"

@@ -65,6 +65,17 @@ def test_a_picture_to_start_from_comes_along(inbox: Path) -> None:
     assert job(inbox / "sea") == {"init": "picture"}
 
 
+def test_masks_come_along_under_the_names_of_their_pictures(inbox: Path) -> None:
+    masks = ("--mask", "content.jpg", "--style-mask", "none", "--style-mask", "style.jpg")
+    said = ("--set", "mask.feather=3%", "--set", "mask.outside=keep")
+    assert call([*PAIR, "style.jpg", "--name", "sea", *masks, *said]) == 0
+    assert files(inbox / "sea") == {
+        "content.jpg", "style-1.jpg", "style-2.jpg", "content.mask.jpg", "style-2.mask.jpg",
+        "job.yaml",
+    }  # fmt: skip
+    assert job(inbox / "sea") == {"mask": {"feather": "3%", "outside": "keep"}}
+
+
 def test_the_name_is_one_that_nothing_has_yet(
     inbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,3 +58,25 @@ def furnish(patch: pytest.MonkeyPatch, room: Room) -> None:
         return Cramped(options)
 
     patch.setattr(registry, "load", load)
+
+
+def in_tiles(patch: pytest.MonkeyPatch, holds: int) -> list[object]:
+    """A backend that cannot paint in tiles of more than so many pixels; those that it tried."""
+    tried: list[object] = []
+
+    class Tiled(Sketch):
+        def __init__(self, options: Mapping[str, object]) -> None:
+            super().__init__({})
+            self._tile = str(options.get("tile", "none"))
+
+        def provenance(self, task: Task) -> Provenance:
+            return replace(super().provenance(task), decided={"tile": self._tile})
+
+        def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
+            tried.append(self._tile)
+            if self._tile == "none" or int(self._tile) > holds:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().paint(task, wish)
+
+    patch.setattr(registry, "load", lambda _, options: Tiled(options))
+    return tried

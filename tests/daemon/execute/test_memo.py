@@ -120,3 +120,17 @@ def test_objects_are_never_brought_to_life(path: Path) -> None:
     """They could be anything: a program too."""
     np.savez(path, story=np.frombuffer(b"{}", dtype=np.uint8), u=np.array([{}], dtype=object))
     assert memo.load(path) is None
+
+
+def test_arrays_are_read_when_they_are_asked_for_even_if_another_took_their_place(
+    path: Path,
+) -> None:
+    memo.save(path, some())
+    found = memo.load(path)
+    assert found is not None
+    memo.save(path, memo.Memo({"u": np.zeros(1)}, {}))
+    assert same(found, some())
+    name = next(iter(found.checkpoint))
+    assert found.checkpoint[name] is not found.checkpoint[name]
+    with pytest.raises(KeyError):
+        found.checkpoint["story"]

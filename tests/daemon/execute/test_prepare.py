@@ -236,3 +236,17 @@ def test_only_the_side_that_is_wanted_is_read(given: Order) -> None:
     assert texture.task.content is None is texture.task.alpha
     assert texture.task.final == (48, 16)
     assert [one.role for one in texture.inputs] == ["style-1"]
+
+
+def test_a_limit_of_memory_reaches_a_backend_that_keeps_to_one(given: Order) -> None:
+    """What the backend's own options say beats it; others do not hear of it."""
+    limited = replace(given, memory=1000)
+    prepare(limited)
+    on_torch = replace(
+        limited, settings=limited.settings.model_copy(update={"backend": "torch", "device": "cpu"})
+    )
+    made = prepare(on_torch)
+    with pytest.raises(PictureError, match=r"limits\.memory"):
+        made.backend.provenance(made.task)
+    made = prepare(replace(on_torch, backend_options={"memory": 10**12}))
+    assert made.backend.provenance(made.task).decided["tile"] == "none"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.daemon.execute.cramped import Room, furnish
+from tests.daemon.execute.cramped import Room, furnish, in_tiles
 from tests.daemon.execute.listening import Listener
 from tests.daemon.execute.orders import files, order, painted, receipt
 from tests.daemon.execute.works import CONFINED
@@ -27,8 +27,9 @@ from stylewatch_plugins.testing_tasks import after
 
 @pytest.fixture(autouse=True)
 def small_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures of these tests are small from the start."""
+    """Pictures of these tests are small from the start, and their tiles are."""
     monkeypatch.setattr(module, "SMALLEST", 8)
+    monkeypatch.setattr(module, "SMALLEST_TILE", 4)
 
 
 def given(
@@ -248,7 +249,7 @@ def confined(tmp_path: Path, pictures: Path) -> Iterator[tuple[Listener, Order]]
     settings = {"backend": "torch", "device": "cpu", "size": "900", "steps": 1}
     one = order(tmp_path / "job", pictures, fields=fields, **settings)
     local = Local(tmp_path / "worker.lock", CONFINED)
-    yield Listener(local), replace(one, name="700000000")
+    yield Listener(local), replace(one, name="700000000", backend_options={"tile": "none"})
     local.close()
 
 
@@ -272,3 +273,28 @@ def test_a_worker_without_memory_paints_smaller(confined: tuple[Listener, Order]
     assert isinstance(end, Done)
     assert max(end.receipt["size"]) in (636, 637, 450)  # half the area, or a quarter
     assert "memory did not suffice" in end.receipt["warnings"][-1]
+
+
+def test_tiles_become_smaller_before_anything_else_does(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = in_tiles(monkeypatch, 8)
+    one = given(tmp_path / "job", pictures, "smaller")
+    assert isinstance(painted(one)[-1], Done)
+    assert tried == ["none", "16", "8"]
+    told = receipt(one)
+    assert told["size"] == [32, 24]
+    assert told["warnings"][-1] == "memory did not suffice: this is painted in tiles of 8 pixels"
+    assert told["attempts"][-1]["decided"]["tile"] == 8
+
+
+@pytest.mark.parametrize(
+    ("said", "tries"), [({}, ["none", "16", "8", "4", "none"]), ({"tile": 32}, ["32", "32"])]
+)
+def test_pixels_are_done_without_where_tiles_cannot_be_smaller_or_were_said(
+    said: Any, tries: list[str], tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = in_tiles(monkeypatch, 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        painted(replace(given(tmp_path / "job", pictures, "smaller"), backend_options=said))
+    assert tried[: len(tries)] == tries

@@ -1,6 +1,9 @@
-"""What a picture is held to: the content's colours where they are, the tones of the styles."""
+"""What a picture is held to: the content's colours where they are, the tones of the styles.
 
-from collections.abc import Mapping
+Each region is held to the tones of the same region of a style; without masks there is one region.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,11 +11,14 @@ from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.resize import resize, resize_plane
-from stylewatch_painter.stage import Losses, Pixels, Plane, Term
-from stylewatch_painter.task import Task
+from stylewatch_painter.stage import Losses, Pixels, Regions, Term
+from stylewatch_painter.task import Style, Task
 
 Tones = NDArray[np.float64]
 """(pixels, 3), RGB, white is 1."""
+
+Places = NDArray[np.intp]
+"""The numbers of the pixels of a region, (count,)."""
 
 CHANNELS = ("red", "green", "blue")
 _CONTENT = 0.2  # weight of the content at strength 0.5
@@ -22,14 +28,13 @@ _CONTENT = 0.2  # weight of the content at strength 0.5
 class Motif:
     """All that is wanted of a picture of one size.
 
-    `shown` (pixels, 1) is how much each pixel of the content counts; `styles` gives to each
-    name its share and its tones, from dark to light, as many as the picture has pixels.
+    `styles` gives to each name its share, and for each region the tones that are wanted there,
+    from dark to light, as many as the region has pixels.
     """
 
     content: Tones | None
-    shown: NDArray[np.float64]
     weight: float
-    styles: Mapping[str, tuple[float, Tones]]
+    styles: Mapping[str, tuple[float, Sequence[tuple[Places, Tones]]]]
 
     @classmethod
     def of(cls, task: Task, size: tuple[int, int]) -> "Motif":
@@ -41,14 +46,12 @@ class Motif:
             raise PictureError(
                 f"recipe {task.recipe.name} has no use for the pictures it was given"
             )
-        count, whole = size[0] * size[1], sum(style.weight for style in styles)
+        regions, whole = _shown(task.content_mask, size), sum(style.weight for style in styles)
         return cls(
             content=None if content is None else _tones(resize(content, size)),
-            shown=np.ones((count, 1)) if content is None else _shown(content, task, size),
             weight=_CONTENT * 16 ** (0.5 - objective.strength),
             styles={
-                style.name: (style.weight / whole, _ranked(style.picture, style.mask, count))
-                for style in styles
+                style.name: (style.weight / whole, tuple(_held(style, regions))) for style in styles
             },
         )
 
@@ -56,28 +59,28 @@ class Motif:
         """Squares of the distances, on average: to the content, to the tones of each style."""
         x, content = _tones(picture), {}
         if self.content is not None:
-            away = float((self.shown * np.square(x - self.content)).sum())
-            content["colours"] = Term(away / (3 * float(self.shown.sum())), self.weight)
-        ranked = np.sort(x, axis=0)
-        style = {
-            name: {
-                channel: Term(float(np.square(ranked[:, c] - tones[:, c]).mean()), share)
-                for c, channel in enumerate(CHANNELS)
+            content["colours"] = Term(float(np.square(x - self.content).mean()), self.weight)
+        style = {}
+        for name, (share, regions) in self.styles.items():
+            away = sum(np.square(np.sort(x[at], axis=0) - tones).sum(axis=0)
+                       for at, tones in regions) / len(x)  # fmt: skip
+            style[name] = {
+                channel: Term(float(away[c]), share) for c, channel in enumerate(CHANNELS)
             }
-            for name, (share, tones) in self.styles.items()
-        }
         terms = [*content.values(), *(term for each in style.values() for term in each.values())]
         return Losses(sum(term.value * term.weight for term in terms), content, style)
 
     def nearer(self, picture: Pixels, pace: float) -> Pixels:
         """The picture, gone the share `pace` of the way, as the sides draw it."""
         x = _tones(picture)
-        ranks = np.argsort(np.argsort(x, axis=0, kind="stable"), axis=0, kind="stable")
         way = np.zeros_like(x)
-        for share, tones in self.styles.values():
-            way += share * (np.take_along_axis(tones, ranks, axis=0) - x)
+        for share, regions in self.styles.values():
+            for at, tones in regions:
+                here = x[at]
+                ranks = np.argsort(np.argsort(here, axis=0, kind="stable"), axis=0, kind="stable")
+                way[at] += share * (np.take_along_axis(tones, ranks, axis=0) - here)
         if self.content is not None:
-            way += self.weight * self.shown * (self.content - x)
+            way += self.weight * (self.content - x)
         moved: Pixels = (255 * (x + pace / (1 + self.weight) * way)).astype(np.float32)
         return moved.reshape(picture.shape)
 
@@ -86,15 +89,33 @@ def _tones(picture: Pixels) -> Tones:
     return picture.reshape(-1, 3).astype(np.float64) / 255
 
 
-def _shown(content: Pixels, task: Task, size: tuple[int, int]) -> NDArray[np.float64]:
-    """How much each pixel of the content counts at `size`, (pixels, 1)."""
-    mask = _checked(content, task.content_mask)
-    return resize_plane(mask, size).reshape(-1, 1).astype(np.float64)
+def _shown(mask: Regions | None, size: tuple[int, int]) -> NDArray[np.float64]:
+    """How much each pixel of a picture of that size belongs to each region, (pixels, R).
+
+    Masks come in any size. Raises PictureError: this one shows nothing.
+    """
+    if mask is None:
+        return np.ones((size[0] * size[1], 1))
+    if not mask.any():
+        raise PictureError("a mask hides all of its picture: show some of it")
+    planes = np.moveaxis(np.atleast_3d(mask), 2, 0)
+    found = np.stack([resize_plane(one, size, "bilinear") for one in planes], axis=2)
+    return found.reshape(-1, len(planes)).astype(np.float64)
 
 
-def _ranked(picture: Pixels, mask: Plane | None, count: int) -> Tones:
-    """The tones of what `mask` shows of a picture, from dark to light, `count` of them."""
-    x, shown = _tones(picture), _checked(picture, mask).reshape(-1)
+def _held(style: Style, regions: NDArray[np.float64]) -> Iterator[tuple[Places, Tones]]:
+    """The tones that each of the `regions` (pixels, R) is held to; of none that is not there."""
+    x = _tones(style.picture)
+    shown = _shown(style.mask, (style.picture.shape[1], style.picture.shape[0]))
+    for number in range(regions.shape[1]):
+        at = np.flatnonzero(regions[:, number] >= 0.5)
+        weights = shown[:, number if style.mask is not None else 0]
+        if at.size and weights.any():
+            yield at, _ranked(x, weights, at.size)
+
+
+def _ranked(x: Tones, shown: NDArray[np.float64], count: int) -> Tones:
+    """Of tones that are `shown` so much each, `count` from dark to light."""
     found = np.empty((count, 3))
     for c in range(3):
         order = np.argsort(x[:, c], kind="stable")
@@ -102,15 +123,3 @@ def _ranked(picture: Pixels, mask: Plane | None, count: int) -> Tones:
         at = np.searchsorted(so_far, (np.arange(count) + 0.5) / count * so_far[-1])
         found[:, c] = x[order[np.minimum(at, len(order) - 1)], c]
     return found
-
-
-def _checked(picture: Pixels, mask: Plane | None) -> Plane:
-    """The mask of a picture, ones where there is none; PictureError if it cannot be."""
-    height, width, _ = picture.shape
-    if mask is None:
-        return np.ones((height, width), dtype=np.float32)
-    if mask.shape != (height, width):
-        raise PictureError(f"a mask of {mask.shape[::-1]} pixels is not its picture's size")
-    if not mask.any():
-        raise PictureError("a mask hides all of its picture: show some of it")
-    return mask

@@ -1,0 +1,74 @@
+"""What a large painting takes: `python -m tests.bench.large WIDTHxHEIGHT STEPS [LIMIT ...]`.
+
+A landscape of our own is painted in the manner of another by recipe `best`, at that one size, for
+so many steps. Printed are what was decided, the most memory that the process held (resident, in
+GB) and the seconds of a step. From these the time of the recipe's whole run is extrapolated, by
+the pixels of all sizes on its way. LIMIT is `limits.memory`, as 6GB; KEY=VALUE are options of the
+backend `torch`.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from stylewatch_daemon.config_sections import Limits
+from stylewatch_painter import landscape
+from stylewatch_painter.forecast import evaluations
+from stylewatch_painter.pyramid import Size
+from stylewatch_painter.recipe_book import change, find
+from stylewatch_painter.resize import resize
+from stylewatch_painter.stage import Pixels, Step, go_on
+from stylewatch_painter.task import Style, Task
+from stylewatch_plugins import registry
+
+
+def picture(size: Size, seed: int) -> Pixels:
+    """A landscape at `size` (width, height)."""
+    return resize(np.asarray(landscape.draw(seed), dtype=np.float32), size)
+
+
+def task(size: Size, steps: int) -> Task:
+    """The painting; its style is as many pixels as it is looked at with."""
+    plain = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "save_every": steps}
+    recipe = change(find("best"), {**plain, "passes": [], "steps": steps})
+    return Task(recipe, picture(size, 1), (Style(picture((1280, 1024), 2)),))
+
+
+def whole_run(size: Size, per_step: float) -> float:
+    """Seconds of all that `best` does on the way to `size`, by those of a step there."""
+    recipe = change(find("best"), {"size": f"{size[0]}x{size[1]}", "fit": "stretch"})
+    levels = Task(recipe, np.zeros((size[1], size[0], 3), np.float32), ()).levels()
+    settings = recipe.schedule.optimiser
+    return per_step * sum(level.scale**2 * evaluations(settings, level.steps) for level in levels)
+
+
+def paint(given: Task, options: Mapping[str, object]) -> None:
+    """Paint, and print what it took."""
+    backend = registry.load("torch", {"device": "cpu", **options})
+    seen = backend.provenance(given)
+    print(dict(seen.decided), *seen.warnings, sep="\n", flush=True)
+    moments = [time.monotonic()]
+    step: Step
+    for step in backend.paint(given, go_on):
+        moments.append(time.monotonic())
+        print(f"step {step.step}: loss {step.losses.total:.4g}", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    per_step = (moments[-1] - moments[1]) / max(1, len(moments) - 2)
+    print(f"peak memory: {peak / 1e9:.2f} GB")
+    print(f"seconds a step: {per_step:.1f}; the first: {moments[1] - moments[0]:.1f}")
+    run = whole_run(given.final, per_step)
+    print(f"the whole run of `best`, extrapolated: {run / 3600:.2f} h")
+
+
+if __name__ == "__main__":
+    asked, count, *more = sys.argv[1:]
+    width, height = (int(side) for side in asked.split("x"))
+    said: dict[str, object] = {}
+    for key, _, value in (one.partition("=") for one in more[1:]):
+        said[key] = value
+    if more:
+        said["memory"] = Limits.model_validate({"memory": more[0]}).memory
+    paint(task((width, height), int(count)), said)

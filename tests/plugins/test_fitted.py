@@ -1,0 +1,110 @@
+"""Backends keep to memory, decide once, and choose the same again."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+
+from stylewatch_painter import memory
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.room import AMPLE, Room
+from stylewatch_painter.stage import Step, go_on
+from stylewatch_plugins.contract import Backend, BackendOptionError
+from stylewatch_plugins.fitted import Fitted, MemoryOptions, by_turns
+from stylewatch_plugins.onnx_vgg import OnnxVgg
+from stylewatch_plugins.testing import BackendConformance
+from stylewatch_plugins.testing_tasks import painted, sample, stages
+from stylewatch_plugins.torch_autograd import TorchAutograd
+
+CPU = torch.device("cpu")
+EXACT = {"device": "cpu", "precision": "fp32"}
+TILES = {"tile": 16, "history": 4}
+
+
+class TestTorchInTiles(BackendConformance):
+    """The conformance suite: a painting in tiles keeps every promise, too."""
+
+    def make(self, options: Mapping[str, object]) -> Backend:
+        return TorchAutograd({**EXACT, **TILES, **options})
+
+
+class TestOnnxInTiles(BackendConformance):
+    """The same in ONNX Runtime."""
+
+    def make(self, options: Mapping[str, object]) -> Backend:
+        return OnnxVgg({"device": "cpu", **TILES, **options})
+
+
+@pytest.mark.parametrize("make", [TorchAutograd, OnnxVgg])
+def test_a_painting_in_tiles_is_the_painting(make: type[TorchAutograd | OnnxVgg]) -> None:
+    """After few steps; later on rounding tells, as it does with another number of threads."""
+    options = {"device": "cpu"} if make is OnnxVgg else EXACT
+    task = sample({"steps": 2, "save_every": 2, "passes": []})
+    whole, parts = (painted(make({**options, **more}), task) for more in ({}, {"tile": 16}))
+    for one, other in zip(whole, parts, strict=True):
+        assert other.losses.total == pytest.approx(one.losses.total, rel=1e-4)
+    last = [np.frombuffer(one.popitem()[1], np.float32) for one in map(stages, (whole, parts))]
+    assert np.abs(last[0] - last[1]).max() < 0.05
+
+
+def test_what_is_decided_are_options_that_decide_the_same() -> None:
+    for said in ({}, {"tile": 64}, {"tile": "none", "history": 3}, {"history": "whole"}):
+        task = sample()
+        decided = Fitted(MemoryOptions.model_validate(said), CPU, 4).decided(task)
+        again = Fitted(MemoryOptions.model_validate(decided), CPU, 4)
+        assert again.decided(task) == decided
+        assert {key: decided[key] for key in said} == said
+
+
+def test_a_task_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def room(*asked: object) -> Room:
+        seen.append(asked)
+        return AMPLE
+
+    monkeypatch.setattr(memory, "room", room)
+    fitted, task = Fitted(MemoryOptions(), CPU, 4), sample()
+    assert fitted.room(task) is fitted.room(task)
+    assert len(seen) == 1
+
+
+def test_an_impossible_limit_is_told_before_anything_is_painted() -> None:
+    backend, task = TorchAutograd({**EXACT, "memory": 1000}), sample()
+    for ask in (backend.provenance, backend.estimate, backend.measure):
+        with pytest.raises(PictureError, match=r"limits\.memory allows 0\.0 GB"):
+            ask(task)
+
+
+def test_what_memory_does_not_suffice_for_is_a_warning() -> None:
+    task = sample({"optimiser": {"kind": "lbfgs", "history": 8}})
+    (told,) = TorchAutograd({**EXACT, "history": 5}).provenance(task).warnings
+    assert "there it remembers 5" in told
+
+
+def test_those_without_ample_room_are_painted_by_themselves() -> None:
+    """Together with others, and each as if it were alone; what goes wrong is its own end."""
+    backend = TorchAutograd({**EXACT, "tile": 16})
+    tasks = [sample({"steps": 1, "passes": []}, seed=seed) for seed in (1, 2)]
+    made = list(backend.paint_many(tasks, [go_on] * 2))
+    assert [number for number, _ in made] == [0, 1]
+    cramped = TorchAutograd({**EXACT, "memory": 1000})
+    ends = list(cramped.paint_many(tasks, [go_on] * 2))
+    assert [type(end) for _, end in ends] == [PictureError, PictureError]
+
+
+def test_those_with_ample_room_are_left_to_others() -> None:
+    def paint(*_: object) -> list[Step]:
+        raise AssertionError
+
+    fitted = Fitted(MemoryOptions(), CPU, 4)
+    assert not list(by_turns([sample()], [go_on], fitted, lambda *asked: iter(paint(*asked))))
+
+
+@pytest.mark.parametrize("said", [{"tile": "all"}, {"tile": 8}, {"history": -1}, {"memory": 0}])
+def test_a_wrong_option_is_told_with_its_name(said: Mapping[str, object]) -> None:
+    (name,) = said
+    for make in (TorchAutograd, OnnxVgg):
+        with pytest.raises(BackendOptionError, match=name):
+            make(said)
