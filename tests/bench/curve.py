@@ -88,7 +88,7 @@ def ours(content: Path, style: Path, pixels: int, steps: int, changes: dict[str,
     from stylewatch_plugins import registry
 
     recipe = recipe_book.fast(recipe_book.find("pastiche"))
-    asked = {"size": area(pixels), "steps": steps, "save_every": 1, **changes}
+    asked = {**changes, "size": area(pixels), "steps": steps, "save_every": 1}
     recipe = recipe_book.change(recipe, asked)
     task = Task(recipe, read(content).pixels, (Style(read(style).pixels),))
     before = sum(level.steps for level in task.levels()[:-1])

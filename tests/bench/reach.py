@@ -29,13 +29,14 @@ MOST = 300
 
 CURVES = "bench-curves.json"
 KINDS = {True: "png", False: "float"}
-SMALL = {"passes": [{"scale": 0.25, "steps": 60}, {"scale": 0.5, "steps": 40}], "smallest": 1}
+SMALL = {"passes": [{"scale": 0.25, "steps": 60}, {"scale": 0.5, "steps": 40}], "smallest": 1,
+         "save_every": 1000}  # fmt: skip
 WAYS: dict[bool, dict[str, Any]] = {
     True: {**SMALL, "schedule.optimiser.history": 30},
     False: {**SMALL, "schedule.optimiser.history": 60, "keep_range": False},
 }
 """By whether a PNG is wanted: more early steps, a longer memory than so few steps as `best` has
-can fill, and for pictures that nobody cuts off, no thought of the range."""
+can fill, no pictures on the way, and for pictures that nobody cuts off, no thought of the range."""
 PNG = Row("png_ratio", "to the loss of pastiche's PNG after 300 steps, 256^2 pixels, ours / its",
           must=0.12, aim=0.05)  # fmt: skip
 FLOAT = Row("float_ratio", "the same of pictures that are not rounded", must=0.30, aim=0.15)

@@ -156,16 +156,16 @@ def sizes(recipe: Recipe, final: Size) -> list[tuple[Size, int]]:
 def test_best_goes_up_through_the_sizes_that_are_worth_it() -> None:
     """1/8, 1/4, 1/2 of the sides, but none with a long side under 112 pixels."""
     best = find("best")
-    large = [((200, 150), 24), ((400, 300), 24), ((800, 600), 12), ((1600, 1200), 14)]
+    large = [((200, 150), 20), ((400, 300), 20), ((800, 600), 12), ((1600, 1200), 14)]
     assert sizes(best, (1600, 1200)) == large
-    assert sizes(best, (640, 480))[:2] == [((112, 84), 24), ((160, 120), 24)]
+    assert sizes(best, (640, 480))[:2] == [((112, 84), 20), ((160, 120), 20)]
     assert sizes(best, (100, 75)) == [((100, 75), 14)]
 
 
 def test_passes_that_are_too_small_are_painted_as_one() -> None:
     best = find("best")
-    assert sizes(best, (296, 222)) == [((112, 84), 48), ((148, 111), 12), ((296, 222), 14)]
-    assert sizes(best, (160, 120)) == [((112, 84), 60), ((160, 120), 14)]
+    assert sizes(best, (296, 222)) == [((112, 84), 40), ((148, 111), 12), ((296, 222), 14)]
+    assert sizes(best, (160, 120)) == [((112, 84), 52), ((160, 120), 14)]
 
 
 def test_steps_are_those_of_the_pass_and_of_the_schedule_at_the_end() -> None:
