@@ -23,7 +23,7 @@ from stylewatch_daemon.journal import File, Journal, load, save
 from stylewatch_daemon.names import shown
 from stylewatch_daemon.scan import look
 from stylewatch_daemon.service_settings import ServiceSettings
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings import JobSettings, is_of_job
 from stylewatch_daemon.state import State, entry_of, with_seen
 from stylewatch_daemon.sweep import Member, members
 
@@ -148,7 +148,7 @@ class Division:
 
 
 def _of(one: Member, plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {**one.over(plain, tuple(JobSettings.model_fields)), "name": "{name}"}
+    return {**one.over(plain, is_of_job), "name": "{name}"}
 
 
 def _id(series: Journal, number: int) -> str:

@@ -116,3 +116,13 @@ class JobSettings(Strict):
         other = "style" if self.only == "content" else "content"
         start = {"start": "noise"} if self.noise_ratio is None else {}
         return {f"objective.{other}": None, "keep_detail": 0.0, **start}
+
+
+_SECTIONS = frozenset(
+    name for name, field in JobSettings.model_fields.items() if isinstance(field.default, Strict)
+)
+
+
+def is_of_job(key: str) -> bool:
+    """Whether `key`, as `strength` or `mask.feather`, is a setting of a job, not of its recipe."""
+    return key in JobSettings.model_fields or key.partition(".")[0] in _SECTIONS

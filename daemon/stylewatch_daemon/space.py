@@ -11,7 +11,8 @@ from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.job import Job
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
-from stylewatch_painter import pyramid
+from stylewatch_painter import prints, pyramid
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipe import Lbfgs, Recipe, Schedule, Sgd
 
 _COLOURS = 3
@@ -52,11 +53,13 @@ def need(
     `settings` let them be, and the checkpoint twice: the new one is whole before the old one goes.
     """
     schedule = recipe.schedule
+    if settings.only == "style":  # a texture is of any size
+        content = None
     if content is None:
         pixels = int(min(max_pixels, most_pixels(schedule)))
     else:
         pixels = min(max_pixels, math.prod(pyramid.final_size(schedule, content)))
-    steps = schedule.most_steps
+    steps = _most_steps(schedule, content)
     each = pixels if settings.stages.size is None else min(pixels, settings.stages.size**2)
     stages = steps // schedule.save_every + 1
     bytes_ = _COLOURS * settings.depth // 8
@@ -77,6 +80,13 @@ def most_pixels(schedule: Schedule) -> float:
     if not cross:
         return int(columns) ** 2
     return int(columns) * int(rows) if columns and rows else WIDEST * int(columns or rows) ** 2
+
+
+def _most_steps(schedule: Schedule, content: pyramid.Size | None) -> int:
+    try:
+        return prints.most_steps(schedule, content)
+    except PictureError:  # which whoever paints it is going to tell
+        return schedule.most_steps
 
 
 def _vectors(schedule: Schedule) -> int:

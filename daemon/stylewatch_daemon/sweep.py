@@ -1,7 +1,7 @@
 """A sweep: fields of a job over several values, and the members of the series that it makes."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any
@@ -57,16 +57,22 @@ class Member:
         lines = (f"{key.split('.')[-1]} {said(value)}" for key, value in self.values.items())
         return "\n".join(lines)
 
-    def over(self, plain: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-        """The job.yaml `plain` with these values; what is none of the `fields` is the recipe's."""
-        above = {key: value for key, value in self.values.items() if key in fields}
+    def over(self, plain: Mapping[str, Any], of_job: Callable[[str], bool]) -> dict[str, Any]:
+        """The job.yaml `plain` with these values; what is not `of_job` is the recipe's."""
+        above: dict[str, Any] = {}
+        for key, value in self.values.items():
+            section, dot, name = key.partition(".")
+            if of_job(key):
+                around = above.get(section, plain.get(section))
+                inside = {**around, name: value} if isinstance(around, Mapping) else {name: value}
+                above[section] = inside if dot else value
         beaten = {*self.values, *(("start",) if "init" in above else ())}
         kept = {
             key: value
             for key, value in dict(plain.get("set") or {}).items()
             if key not in self.values and key.split(".")[-1] not in beaten
         }
-        swept = {key: value for key, value in self.values.items() if key not in fields}
+        swept = {key: value for key, value in self.values.items() if not of_job(key)}
         rest = {key: value for key, value in plain.items() if key != "sweep"}
         return {**rest, **above, "set": {**kept, **swept}}
 

@@ -12,12 +12,14 @@ class Evaluation:
 
     `terms` (B, K) float32 are the loss terms, each by its own formula; `objective` (B,) is what
     is to become small, all terms of a picture weighted; `gradient` is its slope, of the
-    pictures' shape.
+    pictures' shape. `free` leaves of a move what may move, where that is not all of it: the
+    gradient is as it leaves it, but not every optimiser moves along gradients only.
     """
 
     terms: Tensor
     objective: Tensor
     gradient: Tensor
+    free: Callable[[Tensor], Tensor] | None = None
 
 
 Bounds = tuple[Tensor, Tensor]

@@ -1,5 +1,6 @@
 """What a task would take in time and memory, judged by a small part of it."""
 
+import math
 import resource
 import sys
 import time
@@ -137,9 +138,8 @@ def needed(task: Task, room: Room, value: int) -> int:
     schedule, objective = task.recipe.schedule, task.recipe.objective
     width, height = task.final
     pixels = width * height
-    steps = max(schedule.steps, *(one.steps for one in schedule.passes), schedule.first_steps or 0)
     averaged = _AVERAGED if schedule.average else 0
-    vectors = pixels * (optimiser_bytes(room.optimiser(schedule.optimiser), steps) + averaged)
+    vectors = _remembered(task, room) + pixels * averaged
     if room.tile is None or room.tile >= max(width, height):
         return _seen(task.final, objective.network) * map_bytes(objective, value) + vectors
     side = room.tile + 2 * (halo(objective.layers) + border(objective.network))
@@ -149,6 +149,19 @@ def needed(task: Task, room: Room, value: int) -> int:
     smooth = 0 if objective.tv is None else _SMOOTH * _PICTURE
     kept = pixels * (content + _BEFORE * _PICTURE + planes * 2 * _FLOAT)
     return vectors + kept + max(maps, pixels * (_WORKING * _PICTURE + smooth))
+
+
+def _remembered(task: Task, room: Room) -> int:
+    """Bytes that the optimiser remembers at the size where these are the most.
+
+    A print makes few steps at its last sizes, and so knows few moves there.
+    """
+    optimiser, final = task.recipe.schedule.optimiser, math.prod(task.final)
+    each = ((math.prod(level.size), level.steps) for level in task.levels())
+    return max(
+        pixels * optimiser_bytes(room.optimiser(optimiser, final / pixels), steps)
+        for pixels, steps in each
+    )
 
 
 def content_bytes(objective: recipe.Objective) -> int:

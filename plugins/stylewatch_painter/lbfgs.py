@@ -265,8 +265,9 @@ class Lbfgs:
         self._size = state.get("size")
         self._last = (state["move"], state["gradient"]) if "move" in state else None
         if "stand" in state:
-            known = (state[f"stand.{name}"] for name in ("terms", "objective", "gradient"))
-            self._stand = _Stand(state["stand"], Evaluation(*known), state["taken_back"])
+            terms, objective = state["stand.terms"], state["stand.objective"]
+            known = Evaluation(terms, objective, state["stand.gradient"])
+            self._stand = _Stand(state["stand"], known, state["taken_back"])
 
 
 def _copied(seen: Evaluation) -> Evaluation:

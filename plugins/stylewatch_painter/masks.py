@@ -34,13 +34,13 @@ class Mask:
 
     @classmethod
     def of(cls, name: str, pixels: Pixels, alpha: Plane | None = None) -> "Mask":
-        """The mask in a picture float32 (height, width, 3), which was laid over white.
+        """The mask in a picture float32 (height, width, 3).
 
-        Where it is transparent it is as good as black. Raises PictureError: it is black all over,
-        or has more than MOST colours.
+        Where it is transparent it is as good as black, in part where in part. Raises PictureError:
+        it is black all over, or has more than MOST colours.
         """
         if alpha is not None:
-            pixels = pixels - 255 * (1 - alpha[..., None])
+            pixels = pixels * alpha[..., None]
         rounded = np.rint(pixels.clip(0, 255)).astype(np.uint8)
         found = regions_of(rounded)
         if not found:
@@ -103,7 +103,7 @@ def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Colour
                     "match them with: give it one, or make this one black and white"
                 )
         return (WHITE,)
-    if len(masks) == len(styles):
+    if masks and len(masks) == len(styles):
         for colour in content.colours:
             if not any(near(colour, other) for mask in masks for other in mask.colours):
                 told = ", ".join(mask.name for mask in masks)

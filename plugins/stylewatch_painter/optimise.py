@@ -67,7 +67,12 @@ class Adam:
         m.mul_(s.beta1).add_(seen.gradient, alpha=1 - s.beta1)
         v.mul_(s.beta2).addcmul_(seen.gradient, seen.gradient, value=1 - s.beta2)
         rate = s.rate * math.sqrt(1 - s.beta2**self._t) / (1 - s.beta1**self._t)
-        _within(x.addcdiv_(m, v.sqrt().add_(s.epsilon), value=-rate), self._bounds)
+        spread = v.sqrt().add_(s.epsilon)
+        if seen.free is None:
+            x.addcdiv_(m, spread, value=-rate)
+        else:  # each pixel goes at a pace of its own, and together they would move what is held
+            x.sub_(seen.free(m / spread), alpha=rate)
+        _within(x, self._bounds)
         self._m, self._v = m, v
         return seen
 

@@ -7,6 +7,9 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.pyramid import Level, Size, final_size, times
 from stylewatch_painter.recipe import Schedule
 
+_MOST_SIZES = 24
+"""Sizes of a print at most: from a pixel to 999,999 by factors of two, and for strokes of 16."""
+
 _HELD = 4
 """Pixels of the smaller picture: longer waves are its own, shorter ones are painted anew."""
 
@@ -51,6 +54,17 @@ def grain(style: Size, at_first: Size, scale: float) -> float:
     """
     own = math.sqrt(style[0] * style[1] / (at_first[0] * at_first[1]))
     return min(scale, max(1.0, own))
+
+
+def most_steps(schedule: Schedule, content: Size | None = None) -> int:
+    """The most steps that there can be, over all sizes; those for a `content` of that size.
+
+    Where it is not known, those for any. Raises PictureError as `preview_size` does.
+    """
+    if content is not None:
+        return schedule.most_steps + sum(level.steps for level in upward(schedule, content))
+    grows = schedule.preview is not None or schedule.stroke > 1
+    return schedule.most_steps + (_MOST_SIZES * schedule.print_steps if grows else 0)
 
 
 def upward(schedule: Schedule, content: Size) -> Iterator[Level]:

@@ -234,7 +234,7 @@ class Schedule(Strict):
 
     @property
     def most_steps(self) -> int:
-        """The most steps that there can be, over all sizes."""
+        """The most steps that there can be, over all sizes but those of a print."""
         return self.steps + sum(one.steps for one in self.passes) + (self.first_steps or 0)
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """Steps recorded once, to be replayed by a GPU without the CPU's help: CUDA graphs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -64,4 +65,9 @@ class _Recording:
         if self._graph is not None:
             self._graph.replay()
         seen = self._seen
-        return Evaluation(seen.terms.clone(), seen.objective.clone(), seen.gradient.clone())
+        return replace(
+            seen,
+            terms=seen.terms.clone(),
+            objective=seen.objective.clone(),
+            gradient=seen.gradient.clone(),
+        )

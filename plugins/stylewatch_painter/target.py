@@ -107,7 +107,7 @@ class Target:
             raise
         if self._quick is None:
             return seen
-        return replace(seen, gradient=self._quick(seen.gradient))
+        return replace(seen, gradient=self._quick(seen.gradient), free=self._quick)
 
     @torch.no_grad()
     def exactly(self, u: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings import JobSettings, is_of_job
 from stylewatch_painter import recipe_book
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipe import Adam, Schedule
@@ -198,3 +198,12 @@ def test_16_bits_go_into_no_format_of_8(format: str) -> None:
     with pytest.raises(ValidationError, match=f"depth: 16 is for png and tiff.* is {format}"):
         JobSettings.model_validate({"depth": 16, "format": format})
     assert JobSettings.model_validate({"depth": 16, "format": "tiff"}).depth == 16
+
+
+@pytest.mark.parametrize(
+    ("key", "of_job"),
+    [("strength", True), ("mask.feather", True), ("stages.sizes", True), ("schedule", True),
+     ("schedule.steps", False), ("objective.tv.weight", False), ("keep_detail", False)],
+)  # fmt: skip
+def test_what_stands_in_a_section_of_the_job_is_the_jobs(key: str, *, of_job: bool) -> None:
+    assert is_of_job(key) == of_job

@@ -82,6 +82,30 @@ def test_a_content_of_known_size_is_reckoned_with_as_it_is() -> None:
     assert small.state < large.state < space.need(wanted, MOST).state
 
 
+def test_the_steps_of_a_print_are_reckoned_with() -> None:
+    """After those of its preview: five at each of two sizes, where the content's size is known."""
+    plain = {"size": "400", "steps": 20, "save_every": 5, "print_steps": 5}
+    for_all = [space.need(recipe(**plain), MOST, content=(800, 800)).outbox]
+    for told in ({"preview": "100"}, {"stroke": 4}):
+        for_all.append(space.need(recipe(**plain, **told), MOST, content=(800, 800)).outbox)
+    stages = 2 * (400 * 400 * 3 + space.SLACK)
+    assert for_all[1] - for_all[0] == for_all[2] - for_all[0] == stages + 10 * 1024
+    unknown = [space.need(recipe(**plain, preview=one), MOST).outbox for one in (None, "100")]
+    assert unknown[1] - unknown[0] > stages
+
+
+def test_a_preview_of_another_shape_is_for_whoever_paints_it_to_tell() -> None:
+    odd = recipe(size="400x400", preview="100x50", fit="stretch", steps=20)
+    plain = recipe(size="400x400", fit="stretch", steps=20)
+    assert space.need(odd, MOST, content=(800, 800)) == space.need(plain, MOST, content=(800, 800))
+
+
+def test_a_texture_is_as_large_as_is_asked_whatever_the_picture() -> None:
+    wanted = recipe(size="640x480", steps=4, fit="within", enlarge=False)
+    alone = JobSettings(only="style")
+    assert space.need(wanted, MOST, content=(20, 20), settings=alone) == space.need(wanted, MOST)
+
+
 def free_bytes(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Let every disk have so many bytes free."""
     real = os.statvfs

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from stylewatch_daemon.settings import is_of_job
 from stylewatch_daemon.sweep import MOST, Sweep, columns, members, said
 
 CHECKED: TypeAdapter[dict[str, tuple[Any, ...]]] = TypeAdapter(Sweep)
@@ -47,14 +48,23 @@ def test_a_member_is_laid_over_its_jobs_settings() -> None:
     """A field of the job stands by itself, others in `set`; what it says beats the same there."""
     (one,) = members({"strength": (0.5,), "objective.tv.weight": (0.1,)})
     plain = {"size": 64, "sweep": {}, "set": {"objective.strength": 1, "steps": 3}}
-    assert one.over(plain, ("strength", "size")) == {
+    assert one.over(plain, is_of_job) == {
         "size": 64, "strength": 0.5, "set": {"steps": 3, "objective.tv.weight": 0.1},
     }  # fmt: skip
 
 
+def test_a_field_of_a_section_stands_in_it_beside_what_is_said_there() -> None:
+    sweep = {"stages.size": (9,), "mask.feather": (3,), "mask.outside": ("keep",)}
+    (one,) = members(sweep)
+    assert one.over({"mask": {"feather": 1, "outside": "free"}}, is_of_job) == {
+        "stages": {"size": 9}, "mask": {"feather": 3, "outside": "keep"}, "set": {},
+    }  # fmt: skip
+    assert one.over({"mask": "all"}, is_of_job)["mask"] == {"feather": 3, "outside": "keep"}
+
+
 def test_a_member_that_says_where_to_start_beats_a_start_in_set() -> None:
     (one,) = members({"init": ("noise",)})
-    assert one.over({"set": {"start": "style"}}, ("init",))["set"] == {}
+    assert one.over({"set": {"start": "style"}}, is_of_job)["set"] == {}
 
 
 def test_a_sheet_has_rows_of_the_last_field_or_is_about_a_square() -> None:

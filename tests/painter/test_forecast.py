@@ -234,6 +234,18 @@ def test_a_shorter_history_takes_less() -> None:
     assert less == 21 * 18 * 2 * 5 * 3 * 4
 
 
+def test_a_print_remembers_as_many_moves_as_it_makes_steps_at_its_last_size() -> None:
+    """Three there, while its preview, of a hundredth of the pixels, makes thirty."""
+    told = {"optimiser": {"kind": "lbfgs", "history": 20}, "steps": 30, "print_steps": 3,
+            "size": "210x180", "enlarge": True, "preview": "21", **AT_ONCE}  # fmt: skip
+    task = painting(told)
+    settings = task.recipe.schedule.optimiser
+    maps = 210 * 180 * map_bytes(task.recipe.objective)
+    assert needed(task, Room(), 4) == maps + 210 * 180 * optimiser_bytes(settings, 3)
+    many = painting({**told, "print_steps": 20})
+    assert needed(many, Room(), 4) == maps + 210 * 180 * optimiser_bytes(settings, 20)
+
+
 def test_halos_and_a_second_look_take_their_time() -> None:
     task = painting({"size": "210x180", "enlarge": True, "style_size": "21", **AT_ONCE})
     whole = forecast(task, small.network(), clock=every(1.0))

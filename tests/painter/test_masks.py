@@ -52,6 +52,15 @@ def test_what_is_transparent_is_in_no_region() -> None:
     assert weights[0, [10, 110], 0].tolist() == [1, 0]
 
 
+def test_what_is_half_transparent_belongs_half() -> None:
+    """Hidden colours are those nearby, and a grey that is half seen is half of that grey."""
+    alpha = np.full((120, 120), 0.5, dtype=np.float32)
+    for level, wanted in ((255.0, 0.5), (102.0, 0.2)):
+        grey = np.full((120, 120, 3), level, dtype=np.float32)
+        weights = Mask.of("m.png", grey, alpha).weights((WHITE,), (120, 120))
+        assert weights.mean() == pytest.approx(wanted, abs=0.01)
+
+
 def test_a_mask_that_is_black_or_has_too_many_colours_is_refused() -> None:
     with pytest.raises(PictureError, match=r"content\.mask\.png is black all over"):
         mask(BLACK)
@@ -65,6 +74,7 @@ def test_regions_are_the_colours_of_the_contents_mask() -> None:
     assert matched(content, [mask((237, 28, 36), (10, 0, 250))]) == content.colours
     assert matched(content, [mask(RED), mask(BLUE)]) == content.colours
     assert matched(content, [mask(RED), None]) == content.colours
+    assert matched(content, []) == content.colours
     assert matched(None, [None]) == matched(None, [mask(RED), mask(WHITE)]) == (WHITE,)
 
 

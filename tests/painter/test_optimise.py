@@ -1,10 +1,13 @@
 """Adam and gradient descent, held against the same in plain NumPy, step by step."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from tests.painter import plain_optimisers, small, valley
 from tests.painter.walks import Settings, broken_off, same_way, walk
+from torch import Tensor
 
 from stylewatch_painter import recipe
 from stylewatch_painter.evaluation import Evaluation
@@ -33,6 +36,21 @@ def test_adam_keeps_epsilon_out_of_the_bias_correction() -> None:
     root = 0.001**0.5
     wanted = -2 * root * slope / (root * slope + epsilon)
     assert x.flatten().tolist() == pytest.approx([wanted] * 3, rel=1e-5)
+
+
+def test_adam_moves_nothing_but_what_is_free() -> None:
+    """Whatever it remembers of the rest: here the right half is held from the second step on."""
+
+    def left(move: Tensor) -> Tensor:
+        return torch.cat([move[..., :2], 0 * move[..., 2:]], -1)
+
+    x, made = torch.zeros(1, 3, 4, 4), Adam(ADAM)
+    for step, free in enumerate((None, left)):
+        before, slope = x.clone(), torch.ones_like(x)
+        seen = Evaluation(torch.zeros(1), torch.zeros(()), slope, free)
+        made.step(x, partial(lambda seen, _: seen, seen))
+        moved = (x - before).abs() > 0
+        assert moved[..., :2].all() and moved[..., 2:].all() == (step == 0)
 
 
 def test_gradient_descent_slows_down_as_asked() -> None:

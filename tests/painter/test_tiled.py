@@ -81,6 +81,25 @@ def test_with_regions_too(name: str) -> None:
     agree(guided(task(name)), Room(64, keeps_content=False))
 
 
+CONTROLS = {
+    "preview": "25x34", "stroke": 2, "average": 0.9, "objective.tv": {"loss": "nine_point",
+    "weight": 0.1}, "objective.network.padding": "reflect",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate"])
+@pytest.mark.parametrize("name", ["best", "devos", "crowson"])
+@pytest.mark.parametrize("edge", ["floor", "ceil"])
+def test_with_all_controls_at_once(name: str, padding: str, edge: str) -> None:
+    """The last size of a print, in regions, with borders, smoothness, waves that are held."""
+    made = task(name, edge=edge)
+    styles = (*made.styles, replace(made.styles[0], picture=small.picture(3, 60, 44), weight=2.0))
+    fields = {**CONTROLS, "objective.network.padding": padding, "style_size": "area"}
+    made = replace(made, styles=styles, recipe=change(made.recipe, fields))
+    assert made.levels()[-1].slowest > 0 and made.levels()[-1].scale > 1
+    agree(guided(made), Room(48), Room(64, keeps_content=False))
+
+
 def test_either_side_can_be_left_out() -> None:
     made = task("best")
     agree(replace(made, content=None), Room(48))

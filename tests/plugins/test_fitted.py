@@ -1,6 +1,7 @@
 """Backends keep to memory, decide once, and choose the same again."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,20 @@ import torch
 from stylewatch_painter import memory
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.room import AMPLE, Room
-from stylewatch_painter.stage import Step, go_on
+from stylewatch_painter.stage import Stage, Step, Wish, go_on
+from stylewatch_painter.task import Style, Task
 from stylewatch_plugins.contract import Backend, BackendOptionError
 from stylewatch_plugins.fitted import Fitted, MemoryOptions, by_turns
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
-from stylewatch_plugins.testing_tasks import painted, sample, stages
+from stylewatch_plugins.testing_tasks import (
+    OPTIMISERS,
+    kept,
+    painted,
+    picture,
+    sample,
+    stages,
+)
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 CPU = torch.device("cpu")
@@ -46,6 +55,61 @@ def test_a_painting_in_tiles_is_the_painting(make: type[TorchAutograd | OnnxVgg]
         assert other.losses.total == pytest.approx(one.losses.total, rel=1e-4)
     last = [np.frombuffer(one.popitem()[1], np.float32) for one in map(stages, (whole, parts))]
     assert np.abs(last[0] - last[1]).max() < 0.05
+
+
+def controlled(optimiser: str, **recipe: object) -> Task:
+    """Two regions of two styles, a print with borders and held waves, smoothness, an average.
+
+    Painted by 72x54 pixels to 144x108, which are six tiles of 64.
+    """
+    fields = {
+        "size": "144", "preview": "72", "print_steps": 1, "steps": 1, "average": 0.5,
+        "objective.network": {"padding": "reflect", "pool_edge": "ceil"},
+        "objective.style": {"gram": "moments", "loss": "wasserstein", "several": "grams"},
+        "objective.tv": {"loss": "nine_point", "weight": 0.1},
+        "optimiser": OPTIMISERS[optimiser], "carry": optimiser == "adam", "save_every": 1,
+    }  # fmt: skip
+    mask = np.random.default_rng(4).random((9, 12, 2)).astype(np.float32)
+    mask[:4, :, 0] = mask[5:, :, 1] = 0
+    styles = (Style(picture(80, 90, seed=1), mask=mask), Style(picture(64, 50, seed=2), "style-2"))
+    content = picture(144, 108)
+    return sample({**fields, **recipe}, content=content, styles=styles, content_mask=mask)
+
+
+BACKENDS = pytest.mark.parametrize("make", [TorchAutograd, OnnxVgg])
+CONTROLLED = pytest.mark.parametrize("optimiser", ["adam", "lbfgs-fourier"])
+
+
+def made_by(make: type[TorchAutograd | OnnxVgg], **more: object) -> Backend:
+    return make({**({"device": "cpu"} if make is OnnxVgg else EXACT), **more})
+
+
+@BACKENDS
+@CONTROLLED
+def test_in_tiles_all_controls_at_once_give_the_painting(
+    make: type[TorchAutograd | OnnxVgg], optimiser: str
+) -> None:
+    task = controlled(optimiser)
+    whole, parts = (painted(made_by(make, **more), task) for more in ({}, {"tile": 64}))
+    for one, other in zip(whole, parts, strict=True):
+        assert other.losses.total == pytest.approx(one.losses.total, rel=1e-4)
+        assert isinstance(one, Stage) and isinstance(other, Stage)
+        assert np.abs(one.picture - other.picture).max() < 0.05
+
+
+@BACKENDS
+@CONTROLLED
+@pytest.mark.parametrize("tile", ["none", 64])
+def test_with_all_controls_at_once_it_goes_on_from_every_step_in_the_same_bytes(
+    make: type[TorchAutograd | OnnxVgg], optimiser: str, tile: str | int
+) -> None:
+    task = controlled(optimiser, print_steps=2, steps=2)
+    backend = made_by(make, tile=tile)
+    whole = painted(backend, task, *[Wish.CHECKPOINT] * 4)
+    assert len(set(stages(whole).values())) == len(whole) == 4
+    for stood in whole[:-1]:
+        rest = painted(backend, replace(task, resume=kept(stood.checkpoint)))
+        assert stages(rest) == stages(whole[stood.step :])
 
 
 def test_what_is_decided_are_options_that_decide_the_same() -> None:

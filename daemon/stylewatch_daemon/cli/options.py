@@ -18,8 +18,6 @@ from stylewatch_plugins import registry
 
 _JOB = "Job"
 _SIDES = ("objective", "schedule")
-_NESTED = ("set", "mask")
-"""Settings of a job that hold keys of their own."""
 
 Config = Annotated[
     Path | None,

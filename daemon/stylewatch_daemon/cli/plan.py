@@ -57,13 +57,13 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
     repeated = repeat.read(asked.receipt) if asked.receipt else None
     pictures = asked.pictures or (repeated.pictures() if repeated else ())
     place = out.named(asked.output) if asked.output else None
-    overrides = {
-        **(repeated.settings(scratch, len(pictures)) if repeated else {}),
-        **overrides_of(asked),
-        **({"job.format": place.format} if place and place.format else {}),
-        **asked.swept,
-    }
-    settings = config.load(asked.config_file, overrides)
+    format_ = {"job.format": place.format} if place and place.format else {}
+    overrides = {**overrides_of(asked), **format_, **asked.swept}
+    below = config.load(asked.config_file)
+    if repeated:
+        job = repeated.settings(scratch, len(pictures), below.job)
+        below = below.model_copy(update={"job": job})
+    settings = config.changed(below, overrides)
     check_pictures("render", pictures, settings.job.only)
     init = init_of(asked, repeated)
     content, styles = sides_of(pictures, settings.job.only)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -18,6 +17,9 @@ from stylewatch_daemon.settings import JobSettings
 from stylewatch_painter import recipe_book
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.mistakes import mistakes
+
+_WRITTEN = ("format", "quality", "depth", "metadata", "stages")
+"""Settings of which a receipt says nothing: what is painted does not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Repeat:
             if durable.digest(path.resolve()) != one.sha256:
                 yield f"{path} is not the {one.role} of the receipt, {one.name}: another result"
 
-    def settings(self, scratch: Path, pictures: int) -> dict[str, Any]:
-        """The settings, by the dotted keys of config.yaml, that repeat it with so many `pictures`.
+    def settings(self, scratch: Path, pictures: int, below: JobSettings) -> JobSettings:
+        """The settings that repeat it with so many `pictures`; files are written as `below` has it.
 
         Its recipe becomes a file in the folder `scratch`. Raises InputError where it makes no
         sense.
@@ -66,19 +68,22 @@ class Repeat:
         styles = pictures - (self.receipt.only != "style")
         weights = tuple(one.weight for one in looks if one.weight is not None)
         sizes = tuple(one.style_size for one in looks if one.style_size is not None)
-        color = self.receipt.color
-        job = JobSettings(
+        color, only = self.receipt.color, self.receipt.only
+        return JobSettings(
             recipe=str(file),
             seed=self.receipt.seed,
             backend=self.receipt.backend.name,
             style_weights=weights if weights and len(weights) == styles else None,
             style_size=sizes if sizes and len(sizes) == styles else None,
-            only=self.receipt.only,
+            only=only,
+            # which would say itself where to start, and what comes back of the content
+            init=recipe["schedule"]["start"] if only else None,
+            set={"keep_detail": recipe["schedule"]["keep_detail"]} if only else {},
             color=color.mode if color else "style",
             color_space=color.space if color else JobSettings().color_space,
             mask=MaskSettings.model_validate(dict(self.receipt.mask or {})),
+            **{key: getattr(below, key) for key in _WRITTEN},
         )
-        return {f"job.{key}": value for key, value in job.model_dump().items()}
 
     @property
     def _inputs(self) -> tuple[InputRecord, ...]:

@@ -20,7 +20,7 @@ from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.ledger_writer import LAST
 from stylewatch_daemon.names import shown
 from stylewatch_daemon.settings import JobSettings
-from stylewatch_painter.recipe import Schedule
+from stylewatch_painter import prints
 
 _STARTS = ("job.init", "job.set.start", "job.set.schedule.start", "job.from_step")
 
@@ -90,14 +90,13 @@ def _settings(
     below = settings.model_copy(update={"job": had.model_copy(update={"sweep": {}})})
     job = config.changed(below, overrides).job.model_copy(update={"sweep": had.sweep})
     if from_stage is not None:
-        _check_left(from_stage, job, job.resolve(*settings.recipes).schedule)
+        _check_left(from_stage, job, prints.most_steps(job.resolve(*settings.recipes).schedule))
     # A file for a recipe is the daemon's own settings' to name, and they do.
     return job.model_dump(mode="json", exclude={"recipe"} if by_file else None)
 
 
-def _check_left(from_stage: int, job: JobSettings, schedule: Schedule) -> None:
-    grows = schedule.preview is not None or schedule.stroke > 1  # by steps that hang on its sizes
-    if not grows and job.from_step >= schedule.most_steps:
+def _check_left(from_stage: int, job: JobSettings, most: int) -> None:
+    if job.from_step >= most:
         raise UsageError(
             f"--from-stage {from_stage}: after it there is nothing to do; "
             "ask for more steps, as with --set steps=500"

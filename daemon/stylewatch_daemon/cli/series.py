@@ -12,7 +12,7 @@ from stylewatch_daemon import durable, yaml_lines
 from stylewatch_daemon.cli import options, out
 from stylewatch_daemon.cli.plan import Asked, Plan, make_plan
 from stylewatch_daemon.errors import OutputError, SettingsError, UsageError
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings import is_of_job
 from stylewatch_daemon.sweep import Member, Sweep, columns, members
 
 SHEET = "sheet.png"
@@ -42,7 +42,7 @@ def parse(sweeps: Sequence[str] | None) -> dict[str, tuple[Any, ...]]:
 def overrides_of(member: Member) -> dict[str, Any]:
     """What one member says, by the dotted keys of config.yaml."""
     return {
-        f"job.{key}" if key in JobSettings.model_fields else f"job.set.{key}": value
+        f"job.{key}" if is_of_job(key) else f"job.set.{key}": value
         for key, value in member.values.items()
     }
 

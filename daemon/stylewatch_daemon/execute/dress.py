@@ -1,4 +1,4 @@
-"""From what was painted to a file: with colours, transparency and tags of the photograph."""
+"""From what was painted to a file: with all that is to be the photograph's, as its colours."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,25 +6,31 @@ from dataclasses import dataclass
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_painter.colour import luminance, with_luminance
 from stylewatch_painter.encode import CLEAR, Beside, Rounding, encode
+from stylewatch_painter.feather import kept_outside
 from stylewatch_painter.image import Picture
 from stylewatch_painter.resize import resize, resize_plane
-from stylewatch_painter.stage import Pixels, Plane
+from stylewatch_painter.stage import Pixels, Plane, Regions
 from stylewatch_painter.tags import UNTOLD, Tags
 
 
 @dataclass(frozen=True, eq=False)
 class Dress:
-    """What the files of one painting have in common; `content` is the photograph, if any."""
+    """What the files of one painting have in common; `content` is the photograph, if any.
+
+    Where there are `regions`, (height, width, R) 0..1 in any size, it is itself to be seen outside
+    of them.
+    """
 
     settings: JobSettings
     content: Picture | None
     rounding: Rounding = "round"
+    regions: Regions | None = None
 
     def final(self, painted: Pixels) -> bytes:
         """The file of a painting (height, width, 3), whole. Raises SaveError."""
         size = (painted.shape[1], painted.shape[0])
         return encode(
-            self._coloured(painted, size),
+            self._kept(self._coloured(painted, size), size),
             format=self.settings.format,
             quality=self.settings.quality,
             rounding=self.rounding,
@@ -61,6 +67,11 @@ class Dress:
         if color not in ("content", "luminance") or self.content is None:
             return painted
         return with_luminance(resize(self.content.pixels, size), luminance(painted, space), space)
+
+    def _kept(self, coloured: Pixels, size: tuple[int, int]) -> Pixels:
+        if self.regions is None or self.content is None:
+            return coloured
+        return kept_outside(coloured, resize(self.content.pixels, size), self.regions)
 
     def _alpha(self, size: tuple[int, int]) -> Plane | None:
         if self.content is None or self.content.alpha is None:

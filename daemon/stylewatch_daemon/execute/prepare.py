@@ -66,7 +66,8 @@ def prepare(
     _check_size(task, order.max_pixels)
     inputs = tuple(_inputs(order, task, content, styles, init))
     regions = masked(order, task, backend)
-    dress = Dress(order.settings, content, recipe.schedule.rounding)
+    kept = regions.task.content_mask if order.settings.mask.outside == "keep" else None
+    dress = Dress(order.settings, content, recipe.schedule.rounding, kept)
     return Prepared(backend, regions.task, (*inputs, *regions.inputs), dress, regions)
 
 

@@ -1,19 +1,21 @@
 """The masks of an order, read, matched and laid over the pictures of its task."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.journal import MASK
 from stylewatch_daemon.receipt import InputRecord
-from stylewatch_painter.feather import feathered, kept_outside
+from stylewatch_painter.feather import feathered
 from stylewatch_painter.image import Picture, read
 from stylewatch_painter.mask_colours import Colour
 from stylewatch_painter.masks import Mask, check_shape, matched, unused
-from stylewatch_painter.resize import resize, resize_plane
+from stylewatch_painter.resize import resize_plane
 from stylewatch_painter.stage import Pixels
 from stylewatch_painter.task import Style, Task, size_of
 from stylewatch_plugins.capabilities import capabilities
@@ -24,39 +26,23 @@ _CONTENT = f"content{MASK}"
 
 @dataclass(frozen=True, eq=False)
 class Masked:
-    """A `task` with its masks; what the receipt is told of them.
-
-    With a `photograph`, float32 (height, width, 3) of the painting's size, that is what is to be
-    seen where there is no region.
-    """
+    """A `task` with its masks; what the receipt is told of them."""
 
     task: Task
     inputs: tuple[InputRecord, ...] = ()
     warnings: tuple[str, ...] = ()
-    photograph: Pixels | None = None
-
-    def shown(self, painting: Pixels) -> Pixels:
-        """What is to be seen of a painting, float32 (height, width, 3)."""
-        if self.photograph is None or self.task.content_mask is None:
-            return painting
-        return kept_outside(painting, self.photograph, self.task.content_mask)
 
 
 def masked(order: Order, task: Task, backend: Backend) -> Masked:
     """`task` with the masks of `order`, of those pictures that it has.
 
-    Raises SettingsError where the backend looks at no masks, PictureError where they cannot be
-    painted by.
+    Raises SettingsError where nobody would look at them, PictureError where they cannot be painted
+    by.
     """
     read_in = dict(_read(order, task))
     if not read_in:
         return Masked(task)
-    if not capabilities(backend).masks:
-        names = ", ".join(order.masks[role].name for role in read_in)
-        raise SettingsError(
-            f"{names}: backend {backend.name} does not look at masks: choose another one "
-            "(`stylewatch backends` says which do), or leave the masks out"
-        )
+    _check_looked_at(order, read_in, backend)
     masks = {role: mask for role, (mask, _) in read_in.items()}
     content = masks.get(_CONTENT)
     styles = [masks.get(f"{style.name}{MASK}") for style in task.styles]
@@ -69,7 +55,7 @@ def masked(order: Order, task: Task, backend: Backend) -> Masked:
     task = replace(
         task,
         styles=tuple(
-            style
+            _of_all(style, len(regions))
             if mask is None
             else _with_mask(task, style, mask, regions if content is not None else mask.colours)
             for style, mask in each
@@ -79,8 +65,22 @@ def masked(order: Order, task: Task, backend: Backend) -> Masked:
         task,
         tuple(_record(role, order.masks[role], picture) for role, (_, picture) in read_in.items()),
         () if content is None else tuple(unused(content, styles)),
-        _photograph(task) if order.settings.mask.outside == "keep" else None,
     )
+
+
+def _check_looked_at(order: Order, roles: Collection[str], backend: Backend) -> None:
+    """Raise SettingsError where the masks with these `roles` would not say anything."""
+    if not capabilities(backend).masks:
+        names = ", ".join(order.masks[role].name for role in roles)
+        raise SettingsError(
+            f"{names}: backend {backend.name} does not look at masks: choose another one "
+            "(`stylewatch backends` says which do), or leave the masks out"
+        )
+    if not order.styles and order.settings.mask.outside != "keep":
+        raise SettingsError(
+            f"{order.masks[_CONTENT].name} says where styles act, and there is none: leave it out, "
+            "or say mask.outside: keep"
+        )
 
 
 def _read(order: Order, task: Task) -> Iterator[tuple[str, tuple[Mask, Picture]]]:
@@ -98,22 +98,21 @@ def _read(order: Order, task: Task) -> Iterator[tuple[str, tuple[Mask, Picture]]
             yield role, (Mask.of(path.name, found.pixels, found.alpha), found)
 
 
+def _of_all(style: Style, regions: int) -> Style:
+    """`style` for so many regions, each of which it serves with all that is not clear in it."""
+    if style.mask is None:
+        return style
+    return replace(style, mask=np.repeat(np.atleast_3d(style.mask), regions, axis=2))
+
+
 def _with_mask(task: Task, style: Style, mask: Mask, regions: tuple[Colour, ...]) -> Style:
     """`style` with its mask, and with a digest that tells both; what is clear in it counts less."""
-    weights = mask.weights(regions, task.style_size(style))
+    weights = mask.weights(regions, task.style_size(style, task.levels()[-1].scale))
     if style.mask is not None:
         height, width, _ = weights.shape
         weights = weights * resize_plane(style.mask, (width, height), "bilinear")[..., None]
     told = hashlib.sha256(f"{style.digest} {weights.shape}".encode() + weights.tobytes())
     return replace(style, mask=weights, digest=told.hexdigest())
-
-
-def _photograph(task: Task) -> Pixels | None:
-    """The content at the size of the painting."""
-    schedule = task.recipe.schedule
-    if task.content is None:
-        return None
-    return resize(task.content, task.final, schedule.resample, eight_bit=schedule.eight_bit)
 
 
 def _record(role: str, path: Path, picture: Picture) -> InputRecord:

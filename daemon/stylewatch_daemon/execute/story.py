@@ -149,7 +149,7 @@ class Story:
 
     def encoded(self, stage: Stage) -> bytes:
         """The file of a stage's picture; any thread may make it. Raises SaveError."""
-        return self.prepared.dress.stage(self.prepared.regions.shown(stage.picture))
+        return self.prepared.dress.stage(stage.picture)
 
     def _staged(self, name: str, content: bytes) -> Staged:
         outbox.stage(self.order.staging, name, content)

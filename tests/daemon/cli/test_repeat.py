@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon import config
 from stylewatch_daemon.cli import repeat
 from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.settings import JobSettings
 from stylewatch_painter import recipe_book
 
 
@@ -99,15 +99,14 @@ def test_pictures_that_differ_are_told(folder: Path) -> None:
 
 
 def test_its_settings_repeat_recipe_seed_backend_and_weights(folder: Path, tmp_path: Path) -> None:
-    settings = repeat.read(folder).settings(tmp_path, pictures=3)
-    job = config.load(None, settings).job
+    job = repeat.read(folder).settings(tmp_path, 3, JobSettings())
     assert job.resolve() == recipe_book.change(recipe_book.find("keras"), {"steps": 7})
     assert (job.seed, job.backend, job.style_weights) == (5, "sketch", (2.0, 1.0))
 
 
 def test_with_other_styles_the_weights_are_not_repeated(folder: Path, tmp_path: Path) -> None:
-    settings = repeat.read(folder).settings(tmp_path, pictures=2)
-    assert settings["job.style_weights"] is None
+    job = repeat.read(folder).settings(tmp_path, 2, JobSettings())
+    assert job.style_weights is None
 
 
 def test_masks_lie_beside_it_and_are_repeated_as_they_were_taken(
@@ -123,7 +122,8 @@ def test_masks_lie_beside_it_and_are_repeated_as_they_were_taken(
     inputs = folder / "inputs"
     assert found.masks() == {"content-mask": inputs / "c.png", "style-2-mask": inputs / "s.png"}
     assert len(found.pictures()) == 3
-    assert found.settings(tmp_path, 2)["job.mask"] == {"feather": "2%", "outside": "keep"}
+    mask = found.settings(tmp_path, 2, JobSettings()).mask
+    assert (mask.feather, mask.outside) == ("2%", "keep")
     (inputs / "s.png").unlink()
     with pytest.raises(InputError, match="say --mask or --style-mask FILE beside --from"):
         found.masks()
@@ -148,12 +148,33 @@ def test_a_recipe_that_makes_no_sense_is_told(folder: Path, plain: dict[str, Any
     del plain["recipe"]["schedule"]
     (folder / "receipt.json").write_text(json.dumps(plain))
     with pytest.raises(InputError, match=r"this receipt cannot be repeated: .*schedule"):
-        repeat.read(folder).settings(folder, pictures=3)
+        repeat.read(folder).settings(folder, 3, JobSettings())
 
 
 def test_colours_are_as_the_receipt_has_them(tmp_path: Path, plain: dict[str, Any]) -> None:
     told = {"color": {"mode": "match", "space": "linear"}}
     for more, wanted in ((told, ("match", "linear")), ({}, ("style", "oklab"))):
         (tmp_path / "receipt.json").write_text(json.dumps(plain | more))
-        found = repeat.read(tmp_path).settings(tmp_path, 2)
-        assert (found["job.color"], found["job.color_space"]) == wanted
+        found = repeat.read(tmp_path).settings(tmp_path, 2, JobSettings())
+        assert (found.color, found.color_space) == wanted
+
+
+def test_one_side_alone_starts_where_it_did(tmp_path: Path, plain: dict[str, Any]) -> None:
+    """Not with noise, as it would by itself; and as much of the content's detail comes back."""
+    told = {"start": "style", "keep_detail": 0.25, "objective.content": None}
+    recipe = recipe_book.change(recipe_book.find("keras"), told)
+    more = {"only": "style", "recipe": recipe.model_dump(mode="json")}
+    (tmp_path / "receipt.json").write_text(json.dumps(plain | more))
+    job = repeat.read(tmp_path).settings(tmp_path, 2, JobSettings())
+    assert job.resolve() == recipe
+
+
+def test_files_are_written_as_they_are_everywhere(folder: Path, tmp_path: Path) -> None:
+    below = JobSettings.model_validate({
+        "format": "tiff", "depth": 16, "metadata": "all", "stages": {"size": 9}, "strength": 1,
+        "color": "match", "set": {"objective.tv.weight": 1},
+    })  # fmt: skip
+    job = repeat.read(folder).settings(tmp_path, 3, below)
+    assert (job.format, job.depth, job.metadata, job.stages.size) == ("tiff", 16, "all", 9)
+    assert job.resolve() == recipe_book.change(recipe_book.find("keras"), {"steps": 7})
+    assert job.color == "style"

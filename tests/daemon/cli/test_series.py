@@ -53,6 +53,20 @@ def test_a_field_is_named_as_with_set() -> None:
 def test_what_a_member_says_goes_where_set_would_put_it() -> None:
     (one,) = members({"seed": (3,), "objective.tv.weight": (0.1,)})
     assert overrides_of(one) == {"job.seed": 3, "job.set.objective.tv.weight": 0.1}
+    (one,) = members({"mask.feather": ("3%",), "stages.size": (9,), "color": ("match",)})
+    assert overrides_of(one) == {
+        "job.mask.feather": "3%", "job.stages.size": 9, "job.color": "match",
+    }  # fmt: skip
+
+
+def test_fields_of_a_section_are_swept(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In a `render` and in the job of a `submit`; what there is not is told."""
+    asked = ["render", "content.jpg", "style.jpg", *SMALL, "--sweep", "stages.size=8,16"]
+    assert call([*asked, "-o", "painted", "--json", "--quiet"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert [job["name"] for job in told["jobs"]] == ["stages.size=8", "stages.size=16"]
+    assert call([*asked[:-1], "stages.sizes=8", "-o", "p/"]) == 64
+    assert "did you mean 'size'" in capfd.readouterr().err
 
 
 def test_render_paints_each_and_draws_a_sheet(

@@ -1,6 +1,7 @@
 """The file of a painting has what was asked for: colours, transparency, depth, tags, size."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from stylewatch_daemon.execute.dress import Dress
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_painter.colour import Space, luminance, to_space
 from stylewatch_painter.image import Picture, read
+from stylewatch_painter.resize import resize
 from stylewatch_painter.stage import Pixels
 from stylewatch_painter.tags import Tags
 
@@ -160,6 +162,28 @@ def test_stages_are_as_large_as_they_may_be_and_the_final_picture_is_whole() -> 
     assert seen(one.final(painted()), "RGBA").shape == (36, 48, 4)
     assert not one.is_whole(painted()) and one.is_whole(painted(10, 24))
     assert dress(stages={"size": None}).stage(painted()) == dress().final(painted())
+
+
+@pytest.mark.parametrize("color", ["style", "content", "luminance", "match"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_outside_of_the_regions_the_photograph_itself_stands(
+    color: str, depth: int, tmp_path: Path
+) -> None:
+    """In its own colours, to the last bit, and as transparent; in stages that are made smaller."""
+    alpha = np.full((36, 48), 1, dtype=np.float32)
+    alpha[:9] = 0.2
+    regions = np.zeros((18, 24, 2), dtype=np.float32)
+    regions[:, :6, 0] = regions[:, 6:12, 1] = 1
+    plain = dress(photo(alpha), color=color, depth=depth, stages={"size": 24})
+    one = replace(plain, regions=regions)
+    kept = written(one.final(painted()), tmp_path / "final.png")
+    assert kept.alpha is not None and kept.alpha[2, 40] == pytest.approx(0.2, abs=0.003)
+    away = np.abs(kept.pixels - shades())[9:]
+    assert away[:, 26:].max() <= (0.5 if depth == 8 else 0.5 / 257) + 1e-4
+    free = written(plain.final(painted()), tmp_path / "free.png")
+    assert np.abs(kept.pixels - free.pixels)[12:, :22].max() == 0
+    stage = written(one.stage(painted()), tmp_path / "stage.png").pixels
+    assert np.abs(stage - resize(shades(), (24, 18)))[5:, 14:].max() < 1
 
 
 def test_a_painting_without_a_photograph_has_its_own_colours() -> None:

@@ -14,6 +14,7 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute.contract import Done, Order
 from stylewatch_daemon.execute.prepare import prepare
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.image import read
 from stylewatch_plugins.contract import Wish
 
 TORCH: dict[str, Any] = {"backend": "torch", "size": 48, "steps": 6, "save_every": 3}
@@ -62,6 +63,20 @@ def test_outside_of_the_mask_the_photograph_is_kept_to_the_level(left: Order) ->
         away = np.abs(shown(kept, name) - photograph)
         assert away[:, 24:].max() == 0
         assert away[:, :24].mean() > 3
+
+
+def test_a_final_picture_that_is_larger_than_its_stages_keeps_the_photograph_too(
+    left: Order,
+) -> None:
+    """Also where its colours are the photograph's, which was painted in grey."""
+    photograph = np.asarray(Image.open(picture_of(left))).astype(np.float64)
+    more = {"stages": {"size": 24}, "color": "luminance", "depth": 16}
+    settings = left.settings.model_dump() | more | {"mask": {"outside": "keep"}}
+    kept = replace(left, settings=type(left.settings).model_validate(settings))
+    painted(kept)
+    final = read(kept.staging / "final.png").pixels
+    assert np.abs(final - photograph)[:, 24:].max() < 0.003
+    assert np.abs(final - photograph)[:, :24].mean() > 3
 
 
 def test_what_is_free_moves_less_than_what_is_painted(left: Order) -> None:
@@ -124,6 +139,45 @@ def test_feather_is_in_pixels_of_the_painting_whatever_the_size_of_the_mask(
         assert found.shape == (36, 48, 1)
         inside = (found[18, :, 0] > 0.001) & (found[18, :, 0] < 0.999)
         assert 10 <= inside.sum() <= 13
+
+
+def test_a_style_with_transparency_serves_each_of_several_regions(
+    given: Order, tmp_path: Path
+) -> None:
+    mask = half(tmp_path, "content.mask.png", (48, 36), "red", "blue")
+    style = Image.new("RGBA", (40, 40), (200, 30, 10, 255))
+    style.paste((0, 0, 0, 0), (20, 0, 40, 40))
+    style.save(tmp_path / "clear.png")
+    styles = (tmp_path / "clear.png", *given.styles)
+    two = replace(given, styles=styles, masks={"content-mask": mask})
+    first, second = prepare(two).task.styles
+    assert first.mask is not None and first.mask.shape == (40, 40, 2)
+    assert first.mask.mean(axis=(0, 1)).tolist() == [0.5, 0.5]
+    assert second.mask is None
+    assert isinstance(painted(two)[-1], Done)
+
+
+def test_a_styles_mask_is_as_fine_as_the_style_is_looked_at(given: Order, tmp_path: Path) -> None:
+    """Beside a print that is at its last size, not at its first."""
+    mask = half(tmp_path, "style.mask.png", (400, 320), "white", "black")
+    sizes = {"size": "48", "style_size": "40", "enlarge": True}
+    for preview, wide in ((None, 40), ("16", 120)):
+        settings = given.settings.model_dump() | sizes | {"preview": preview}
+        made = replace(given, settings=type(given.settings).model_validate(settings))
+        (style,) = prepare(replace(made, masks={"style-1-mask": mask})).task.styles
+        assert style.mask is not None and style.mask.shape[1] == wide
+
+
+def test_of_the_content_alone_a_mask_says_nothing_but_what_is_kept(left: Order) -> None:
+    settings = left.settings.model_dump() | {"only": "content"}
+    alone = replace(left, settings=type(left.settings).model_validate(settings))
+    with pytest.raises(SettingsError, match=r"content\.mask\.png says where styles act"):
+        prepare(alone)
+    photograph = np.asarray(Image.open(picture_of(left))).astype(np.float64)
+    kept = asking(alone, outside="keep")
+    painted(kept)
+    away = np.abs(shown(kept) - photograph)
+    assert away[:, 24:].max() == 0 and away[:, :24].mean() > 3
 
 
 def test_the_receipt_names_the_masks_and_how_they_were_taken(left: Order) -> None:

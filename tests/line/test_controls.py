@@ -1,0 +1,151 @@
+"""All controls in one job, as someone would who tries how they get on: files, breaks, repetitions.
+
+A print of a picture with transparency, in two regions, of which one is a style's with transparency
+too, in the photograph's colours, kept outside, smoothed, bordered, averaged, in tiles, in 16 bits.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from tests.daemon.execute.orders import files, order, painted
+
+from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.execute.contract import Done, Order
+from stylewatch_daemon.service import InboxSettings, ServiceSettings, once
+from stylewatch_painter.image import read
+from stylewatch_painter.resize import resize
+from stylewatch_plugins.contract import Wish
+
+JOB: Mapping[str, Any] = {
+    "backend": "torch", "size": 48, "preview": 24, "steps": 2, "save_every": 1,
+    "style_weights": [1, 2], "style_size": ["50%", "40"],
+    "color": "content", "color_space": "srgb", "mask": {"feather": "4%", "outside": "keep"},
+    "depth": 16, "stages": {"size": 30},
+    "set": {
+        "passes": [], "print_steps": 2, "average": 0.5,
+        "objective.network": {"padding": "reflect", "pool_edge": "ceil"},
+        "objective.tv": {"loss": "nine_point", "weight": 0.1},
+    },
+}  # fmt: skip
+EXACT = {"device": "cpu", "precision": "fp32", "tile": 16}
+
+
+@pytest.fixture
+def pair(pictures: Path) -> Path:
+    """A folder with content.png, style-1.jpg, style-2.png and masks; the right third is black."""
+    content = Image.open(pictures / "content.jpg").convert("RGBA")
+    content.paste((0, 0, 0, 0), (0, 0, 48, 6))
+    content.save(pictures / "content.png")
+    style = Image.open(pictures / "style.jpg").convert("RGBA")
+    style.paste((255, 0, 0, 0), (0, 0, 20, 32))
+    style.save(pictures / "style-2.png")
+    (pictures / "style.jpg").rename(pictures / "style-1.jpg")
+    mask = np.zeros((36, 48, 3), dtype=np.uint8)
+    mask[:, :16] = (255, 0, 0)
+    mask[:, 16:32] = (0, 0, 255)
+    Image.fromarray(mask).save(pictures / "content.mask.png")
+    Image.new("RGB", (40, 32), "red").save(pictures / "style-1.mask.png")
+    (pictures / "content.jpg").unlink()
+    return pictures
+
+
+def ordered(folder: Path, pair: Path, **changes: Any) -> Order:
+    made = order(folder, pair)
+    settings = type(made.settings).model_validate({**JOB, **changes})
+    return replace(
+        made,
+        settings=settings,
+        content=pair / "content.png",
+        styles=(pair / "style-1.jpg", pair / "style-2.png"),
+        masks={
+            "content-mask": pair / "content.mask.png",
+            "style-1-mask": pair / "style-1.mask.png",
+        },
+        backend_options=EXACT,
+    )
+
+
+def check_files(folder: Path, pair: Path) -> None:
+    """What is told of each control holds for the files of the final picture and of the stages."""
+    photograph = read(pair / "content.png")
+    final = read(folder / "final.png")
+    assert final.alpha is not None and photograph.alpha is not None
+    assert np.array_equal(final.alpha, photograph.alpha)
+    away = np.abs(final.pixels - photograph.pixels)[8:]
+    assert away[:, 36:].max() < 0.003 and away[:, :24].mean() > 1
+    assert len(np.unique(final.pixels[8:, :24])) > 256
+    stage = read(folder / "stages/0003.png")
+    assert stage.size == (30, 22) and stage.alpha is not None
+    small = resize(photograph.pixels, stage.size)
+    assert np.abs(stage.pixels - small)[6:, 24:].max() < 0.003
+    told = json.loads((folder / "receipt.json").read_bytes())
+    assert told["attempts"][-1]["decided"]["tile"] == 16
+    assert told["color"] == {"mode": "content", "space": "srgb"}
+    assert told["mask"] == {"feather": "4%", "outside": "keep"}
+
+
+def test_every_control_shows_in_the_files(tmp_path: Path, pair: Path) -> None:
+    given = ordered(tmp_path / "job", pair)
+    end = painted(given)[-1]
+    assert isinstance(end, Done), end
+    check_files(given.staging, pair)
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_broken_off_at_any_step_it_ends_with_the_same_files(
+    backend: str, tmp_path: Path, pair: Path
+) -> None:
+    """At the preview's, at the last of these, at the print's; in every byte."""
+    options = EXACT if backend == "torch" else {"device": "cpu", "tile": 16}
+    made = replace(ordered(tmp_path / "whole", pair, backend=backend), backend_options=options)
+    painted(made)
+    for step in (1, 2, 3):
+        folder = tmp_path / f"at-{step}"
+        part = replace(made, staging=folder / "staging", checkpoint=folder / "checkpoint.npz")
+        part.staging.mkdir(parents=True)
+        painted(part, *[Wish.GO_ON] * (step - 1), Wish.STOP)
+        assert not (part.staging / "final.png").exists()
+        painted(part)
+        assert files(part) == files(made)
+
+
+def test_a_daemon_paints_it_and_it_is_repeated_and_painted_on(
+    tmp_path: Path, pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (pair / "job.yaml").write_text(yaml.safe_dump(dict(JOB)))
+    keep = tmp_path / "pair"
+    pair.rename(keep)
+    (tmp_path / "inbox/sea").mkdir(parents=True)
+    for path in keep.iterdir():
+        (tmp_path / "inbox/sea" / path.name).write_bytes(path.read_bytes())
+    settings = ServiceSettings(
+        (InboxSettings(tmp_path / "inbox", tmp_path / "outbox"),),
+        tmp_path / "state",
+        quiet_s=0.0,
+        backends={"torch": EXACT},
+        free_bytes=0,
+    )
+    assert once(settings).exit_code == 0
+    check_files(tmp_path / "outbox/sea", keep)
+    config = {"job": {"depth": 16, "stages": {"size": 30}}, "backends": {"torch": EXACT}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    said = ["--config", "config.yaml"]
+    assert call(["render", "--from", "outbox/sea", "-o", "again/", "--quiet", *said]) == 0
+    for name in ("final.png", "stages/0003.png"):
+        one, other = (tmp_path / folder / name for folder in ("outbox/sea", "again"))
+        assert one.read_bytes() == other.read_bytes()
+    assert call(["retry", "sea", "--from-stage", "2", "--state", "state", *said]) == 0
+    assert once(settings).exit_code == 0
+    told = json.loads((tmp_path / "outbox/sea-2/receipt.json").read_bytes())
+    assert [one["step"] for one in told["stages"]] == [1, 2]
+    assert any("it goes on from a stage of 30x22 pixels" in one for one in told["warnings"])
+    final = read(tmp_path / "outbox/sea-2/final.png").pixels
+    assert np.abs(final - read(keep / "content.png").pixels)[8:, 36:].max() < 0.003
