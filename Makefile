@@ -5,8 +5,10 @@ PYTHON ?= python3
 PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
+DRIVEN := .venv/.driven
 
-.PHONY: run test test-gpu test-systemd faults soak fmt bench bench-gpu parity clean
+.PHONY: run test test-browser test-cluster test-gpu test-systemd faults soak fmt bench bench-gpu \
+	bench-cluster bench-scale bench-web parity clean
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/portrait
@@ -30,6 +32,14 @@ faults: $(READY)
 soak: $(READY)
 	$(BIN)/python -m tests.line.soak
 
+test-cluster: $(READY)
+	$(BIN)/pytest tests/daemon/execute/cluster tests/daemon/execute/test_contract.py \
+	tests/daemon/doctor/test_cluster.py tests/line/test_cluster.py
+
+# `make test-browser BROWSER="-k gallery"`: a part of it
+test-browser: $(DRIVEN)
+	$(BIN)/python -m tests.browser $(BROWSER)
+
 test-gpu: $(READY)
 	$(BIN)/python -m tests.gpu
 
@@ -49,6 +59,16 @@ bench-gpu:
 	PYTHONPATH=$(CURDIR)/daemon:$(CURDIR)/plugins:$(CURDIR)/export:$(CURDIR):$$PYTHONPATH \
 	$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m tests.bench.gpu $(BENCH)
 
+bench-cluster: $(READY)
+	$(BIN)/python -m tests.bench.cluster
+
+bench-web: $(DRIVEN)
+	$(BIN)/python -m tests.bench.web
+
+# `make bench-scale SCALE="--queued 10000 --at /dev/shm"`: docs/scale.md
+bench-scale: $(READY)
+	$(BIN)/python -m tests.bench.scale $(SCALE)
+
 parity: $(READY)
 	$(BIN)/python -m tests.plugins.parity
 
@@ -59,4 +79,9 @@ clean:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+# what drives a browser, for those targets that do
+$(DRIVEN): $(READY)
+	$(BIN)/pip install $(PIP_OPTIONS) --constraint constraints.txt --editable ".[dev,browser]"
 	@touch $@

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests import nodes
 from tests.daemon.lookers import nodding
-
-collect_ignore = ["example_backend"]  # a package of its own, with its own tests
 
 pytest.register_assert_rewrite(
     "stylewatch_plugins.testing",
+    "stylewatch_plugins.testing_controls",
     "stylewatch_plugins.testing_many",
     "stylewatch_plugins.testing_masks",
     "stylewatch_plugins.testing_stops",
@@ -24,6 +24,13 @@ pytest.register_assert_rewrite(
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # before a test imports ONNX Runtime by itself: it would report to its maker
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# before a test imports Ray, which looks for this once: the clusters of tests ask for a token
+os.environ["RAY_AUTH_MODE"] = "token"
+
+
+BROWSER = [] if "STYLEWATCH_BROWSER" in os.environ else ["browser"]  # make test-browser says so
+# the first is a package of its own, with its own tests
+collect_ignore = ["example_backend", *BROWSER]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,7 +41,8 @@ def folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setenv("HOME", str(home))
         for name in ("CACHE", "CONFIG", "DATA", "STATE"):
             patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
-        yield
+        with nodes.with_a_token(home):
+            yield
 
 
 @pytest.fixture

@@ -19,13 +19,17 @@ from stylewatch_daemon.errors import SettingsError, UsageError
 
 UNITS = Path(__file__).parents[1] / "systemd"
 SERVICE, USER_SERVICE = UNITS / "stylewatch.service", UNITS / "user/stylewatch.service"
-FILES = sorted(UNITS.rglob("*.service")) + sorted((UNITS / "stylewatch.service.d").iterdir())
+FILES = sorted((*UNITS.rglob("*.service"), *UNITS.rglob("*.socket"))) + sorted(
+    (UNITS / "stylewatch.service.d").iterdir()
+)
 TORCH, NVIDIA, ALERTS = "10-torch-cpu.conf", "20-nvidia.conf", "30-alerts.conf"
+RAY = "40-ray.conf"
+WEB, WEB_SOCKET, WEB_UNIX = "50-web.conf", "60-web-socket.conf", "70-web-unix.conf"
 ADD_UP = {"DeviceAllow", "Environment", "RestrictAddressFamilies", "SystemCallFilter"}
 """What may be said more than once."""
 KNOWN = {
     "Unit": "After Description Documentation RequiresMountsFor StartLimitBurst"
-    " StartLimitIntervalSec",
+    " StartLimitIntervalSec Wants",
     "Service": "AmbientCapabilities CacheDirectory CapabilityBoundingSet ConfigurationDirectory"
     " DeviceAllow DevicePolicy Environment ExecReload ExecStart Group IOSchedulingClass"
     " IOSchedulingPriority KillMode LimitCORE LimitNOFILE LockPersonality MemoryDenyWriteExecute"
@@ -34,9 +38,11 @@ KNOWN = {
     " ProtectClock ProtectControlGroups ProtectHome ProtectHostname ProtectKernelLogs"
     " ProtectKernelModules ProtectKernelTunables ProtectProc ProtectSystem ReadWritePaths"
     " RemoveIPC Restart RestartPreventExitStatus RestartSec RestrictAddressFamilies"
-    " RestrictNamespaces RestrictRealtime RestrictSUIDSGID StateDirectory SuccessExitStatus"
+    " RestrictNamespaces RestrictRealtime RestrictSUIDSGID RuntimeDirectory RuntimeDirectoryMode"
+    " Sockets StateDirectory SuccessExitStatus"
     " SystemCallArchitectures SystemCallErrorNumber SystemCallFilter TasksMax TimeoutStartSec"
     " TimeoutStopSec Type UMask User WatchdogSec",
+    "Socket": "ListenStream Service",
     "Install": "WantedBy",
 }
 ANALYZE = [tool for tool in ("systemd-analyze",) if shutil.which(tool)]
@@ -131,9 +137,23 @@ def analyzed(*words: str | Path, folder: Path) -> str:
         ((TORCH,), 1.0),
         ((TORCH, NVIDIA), 1.5),
         ((TORCH, ALERTS), 1.1),
+        ((TORCH, RAY), 1.1),
         ((TORCH, NVIDIA, ALERTS), 1.5),
+        ((TORCH, WEB), 1.1),
+        ((TORCH, WEB_SOCKET), 1.0),
+        ((TORCH, WEB_UNIX), 1.0),
     ],
-    ids=["plain", "torch", "nvidia", "alerts", "nvidia and alerts"],
+    ids=[
+        "plain",
+        "torch",
+        "nvidia",
+        "alerts",
+        "ray",
+        "nvidia and alerts",
+        "web",
+        "web socket",
+        "web unix",
+    ],
 )
 def test_systemd_finds_no_fault_and_little_exposure(
     tool: str, drop_ins: tuple[str, ...], most: float, tmp_path: Path
@@ -141,6 +161,7 @@ def test_systemd_finds_no_fault_and_little_exposure(
     unit = Path(shutil.copy(SERVICE, tmp_path))
     folder = tmp_path / f"{unit.name}.d"
     folder.mkdir()
+    shutil.copy(UNITS / "stylewatch-web.socket", tmp_path)
     for name in drop_ins:
         shutil.copy(UNITS / folder.name / name, folder)
     assert analyzed("verify", unit, folder=tmp_path) == ""
@@ -156,3 +177,10 @@ def test_systemd_finds_no_fault_and_little_exposure(
 def test_systemd_finds_no_fault_in_the_users_unit(tool: str, tmp_path: Path) -> None:
     unit = shutil.copy(USER_SERVICE, tmp_path)
     assert analyzed("--user", "verify", unit, folder=tmp_path) == ""
+
+
+@pytest.mark.parametrize("tool", ANALYZE)
+def test_systemd_finds_no_fault_in_the_units_of_a_cluster(tool: str, tmp_path: Path) -> None:
+    for unit in sorted((UNITS / "cluster").iterdir()):
+        copied = shutil.copy(unit, tmp_path)
+        assert analyzed("verify", copied, folder=tmp_path) == ""

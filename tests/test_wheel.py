@@ -86,6 +86,16 @@ def test_the_settings_and_the_units_ship(programs: Path, tmp_path: Path) -> None
     assert shipped == {path.relative_to(ours) for path in ours.rglob("*") if path.is_file()}
 
 
+def test_the_page_ships_with_its_templates_and_what_browsers_load(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    web = ROOT / "daemon/stylewatch_daemon/web"
+    ours = [path for name in ("templates", "static") for path in (web / name).rglob("*")]
+    assert {path.suffix for path in ours if path.is_file()} >= {".html", ".css", ".js"}
+    inside = {f"stylewatch_daemon/web/{path.relative_to(web)}" for path in ours if path.is_file()}
+    assert inside <= names
+
+
 def test_the_recipes_and_the_backends_can_be_named(programs: Path, tmp_path: Path) -> None:
     recipes = json.loads(run(programs / "stylewatch", "recipes", "--json", folder=tmp_path))
     assert [recipe["name"] for recipe in recipes] == recipe_book.names()

@@ -3,26 +3,29 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon import space
+from stylewatch_daemon import fence, flat, patterns, space
+from stylewatch_daemon.announced import Announced
 from stylewatch_daemon.execute.contract import (
     Done,
     End,
     Event,
     Failed,
+    Lost,
     Order,
     Progress,
     Saving,
     Staged,
     Started,
+    Stopped,
     Wanted,
 )
 from stylewatch_daemon.job import Job
 from stylewatch_daemon.journal import Attempt, JobState, Journal
 from stylewatch_daemon.ledger_writer import now
-from stylewatch_daemon.names import fill
 from stylewatch_daemon.outbox import RECEIPT, Outbox
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import ServiceSettings
@@ -62,34 +65,34 @@ class Try:
         self.journal = journal
         self._state = state
         self._reporter = reporter
-        self._outbox = Outbox(journal.outbox, sharing)
+        self._outbox, where = Outbox(journal.outbox, sharing), str(journal.outbox)
+        self._outbox.reserved = lambda place: state.ledger.is_reserved(place, where)
         self._folder = journal.outbox
+        self._announced = Announced(self._outbox, journal.id, elsewhere=False)
+        """What it tells of, and where below `.staging` it leaves that."""
         self.asked: Wanted = ""
         """What the executor was asked of it."""
         self.given_up: OSError | None = None
         """What stood in the way of its files; then nothing that it does counts any more."""
+        self._is_new = journal.place is None
+        """Whether nobody has made its folder in the outbox yet."""
 
     def reserve(self, settings: JobSettings) -> None:
         """Reserve the folder in the outbox; raises as `begin` does."""
         self._outbox.probe()
         self._reserve(self._state.job(self.journal), settings)
 
-    def begin(self, settings: JobSettings, service: ServiceSettings, together: int = 1) -> Order:
-        """Reserve the folder in the outbox, write the attempt down, and make the order.
+    def begin(self, settings: JobSettings, service: ServiceSettings, together: int = 1) -> None:
+        """Choose the folder in the outbox, and write it and the attempt down.
 
         As many as `together` says are to be painted at once, this one with them.
 
-        Raises SettingsError for a bad name pattern, OutputError where the outbox cannot be written.
+        Raises OutputError where the disk has no room.
         """
         job = self._state.job(self.journal)
-        self._outbox.probe()
         space.check_job(job, self.journal.place, settings, service)
-        self._reserve(job, settings)
+        place = self.journal.place or self._outbox.choose(_called(job, settings))
         earlier = _without_repetition(self.journal.attempts)
-        if crashes(earlier) == service.attempts - 1:
-            # The last try starts from the beginning: the checkpoint may be what it dies of.
-            (job.folder / CHECKPOINT).unlink(missing_ok=True)
-        self._publish_left_over()
         this = Attempt(
             started=now(),
             backend=settings.backend,
@@ -97,11 +100,25 @@ class Try:
             pid=os.getpid(),
             together=together,
         )
-        with self._state.ledger.together():
-            self._state.ledger.change(job.id, settings=settings.model_dump(mode="json"))
-            attempts = (*earlier, this)
-            self.journal = self._state.save(self.journal, state="running", attempts=attempts)
-        return self._order(job, settings, service, earlier)
+        self.journal = self._state.begin(
+            replace(self.journal, place=place), (*earlier, this), settings.model_dump(mode="json")
+        )
+        self._job = job
+
+    def order(self, settings: JobSettings, service: ServiceSettings) -> Order:
+        """The order for what was begun, and what it needs in the outbox, the folder first.
+
+        What `begin` wrote down is on the disk by now. Raises OutputError where the outbox cannot
+        be written.
+        """
+        job, (*earlier, this) = self._job, self.journal.attempts
+        self._reserve(job, settings)
+        # The last try starts from the beginning: the checkpoint may be what it dies of.
+        afresh = crashes(earlier) == service.attempts - 1
+        own = fence.name((*earlier, this)) if service.cluster is not None else ""
+        checkpoint = self._take_over(job, own, afresh=afresh)
+        order = self._order(job, settings, service, tuple(earlier))
+        return replace(order, checkpoint=checkpoint)
 
     def hear(self, event: Event) -> End | None:
         """Publish what comes, the receipt apart; the End, once it is there."""
@@ -117,8 +134,7 @@ class Try:
         elif isinstance(event, Progress):
             self._reporter.progress(self.name, event)
         elif isinstance(event, Staged):
-            if event.path != RECEIPT:
-                self._publish(event.path)
+            self._take(event)
         elif not isinstance(event, Saving):
             return self._checked(event)
         return None
@@ -146,14 +162,15 @@ class Try:
         earlier: tuple[Attempt, ...],
     ) -> Order:
         return Order(
-            name=self.journal.place or job.name,
+            name=self.name,
             settings=settings,
             content=job.content,
             styles=job.styles,
             init=job.init,
             masks=job.masks,
-            staging=self._outbox.staging(job.id),
-            checkpoint=job.folder / CHECKPOINT,
+            final=self._final(job, settings),
+            staging=self._outbox.staging(self._announced.place),
+            place=self._folder,
             backend_options=service.backends.get(settings.backend, {}),
             recipe_folders=service.recipe_folders,
             max_pixels=service.max_pixels,
@@ -165,27 +182,57 @@ class Try:
         )
 
     def _reserve(self, job: Job, settings: JobSettings) -> None:
-        if self.journal.place is not None:
-            self._folder = self._outbox.again(self.journal.place)
+        """Make the folder that was chosen, or another where someone was quicker."""
+        chosen = self.journal.place
+        if chosen is not None and not self._is_new:
+            self._folder = self._outbox.again(chosen)
             return
-        self._folder = self._outbox.reserve(
-            fill(settings.name, _values(job, settings)),
-            lambda place: self._state.save(self.journal, place=place),
-        )
+        name, remember = _called(job, settings), partial(self._state.save, self.journal)
+        self._folder = self._outbox.reserve(name, lambda place: remember(place=place), chosen)
         place = self._folder.relative_to(self.journal.outbox).as_posix()
         self.journal = replace(self.journal, place=place)
 
-    def _publish_left_over(self) -> None:
-        """What an earlier attempt finished, and was killed before we heard of it."""
-        for path in list(self._outbox.staged(self.journal.id)):
-            self._publish(path)
+    def _final(self, job: Job, settings: JobSettings) -> str:
+        """What its last picture is called; by its folder, as settings may change meanwhile."""
+        if flat.is_flat(self.name):
+            return patterns.FINAL
+        return patterns.file(settings.final, _values(job, settings))
 
-    def _publish(self, path: str) -> None:
-        published = self._outbox.publish(self.journal.id, self._folder, path)
+    def _take_over(self, job: Job, own: str, *, afresh: bool) -> Path:
+        """Let it have what earlier attempts finished, and were killed before we heard of it.
+
+        The attempt gets a folder of its `own` if it is made elsewhere; its checkpoint's place.
+        """
+        fences, checkpoint = fence.Fences(self._outbox, job.id), job.folder / CHECKPOINT
+        if afresh:
+            self._forget()
+        if own:  # first of all: what it tells of was published, or lies here to be
+            checkpoint = fences.begin(own)
+            self._announced = Announced(self._outbox, f"{job.id}/{own}", elsewhere=True)
+        fences.hand_on(own)
+        fences.drop(kept=own)
+        return checkpoint
+
+    def _forget(self) -> None:
+        """Let the next attempt begin at the beginning."""
+        (self._state.jobs / self.journal.id / CHECKPOINT).unlink(missing_ok=True)
+        fence.Fences(self._outbox, self.journal.id).forget()
+
+    def _take(self, staged: Staged) -> None:
+        """Publish a file that was announced, the receipt apart, if it is that one."""
+        found = self._announced.look(staged)
+        again = 0 < staged.step <= self.journal.attempts[-1].step
+        if found == "another" or staged.path == RECEIPT or (found == "nothing" and again):
+            return  # what is told of again is published, but where nobody heard the first time
+        published = self._outbox.publish(self._announced.place, self._folder, staged.path)
         self._reporter.staged(self.name, published)
 
     def _checked(self, end: End) -> End:
-        if isinstance(end, Done) and not self._outbox.has_receipt(self.journal.id):
+        if isinstance(end, Done | Stopped) and self._announced.unlike:
+            self._forget()  # which tells of that file, too
+            told = ", ".join(sorted(self._announced.unlike))
+            return Lost(f"what lies in .staging is not what was announced: {told}")
+        if isinstance(end, Done) and not self._outbox.has_receipt(self._announced.place):
             return Failed("a fault of our own: the worker was done without a receipt")
         if isinstance(end, Done) and "stages" in end.receipt:
             painted = {stage["file"] for stage in end.receipt["stages"]}
@@ -199,18 +246,17 @@ class Try:
         self.journal = self._state.save(self.journal, attempts=attempts, **changes)
 
 
+def _called(job: Job, settings: JobSettings) -> str:
+    """The folder that it is to have in the outbox, unless that is taken."""
+    name = patterns.folder(settings.name, _values(job, settings))
+    # A series has no painting; those of its jobs lie beside its sheet.
+    return flat.folder(name) if settings.flat and not settings.sweep else name
+
+
 def _values(job: Job, settings: JobSettings) -> dict[str, str]:
-    """What the places in a name pattern stand for."""
-    folder = PurePosixPath(job.name).parent.as_posix()
-    return {
-        "name": job.name,
-        "folder": "" if folder == "." else folder,
-        "stem": job.main.stem,
-        "content": job.main.stem,
-        "style": job.styles[0].stem if job.styles else "",
-        "recipe": Path(settings.recipe).stem,
-        "seed": str(settings.seed),
-    }
+    return patterns.values(
+        job.name, job.main, job.styles, recipe=settings.recipe, seed=settings.seed
+    )
 
 
 def _as_record(attempt: Attempt) -> dict[str, Any]:

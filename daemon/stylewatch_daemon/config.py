@@ -22,6 +22,7 @@ from stylewatch_daemon.config_sections import (
 )
 from stylewatch_daemon.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.web.settings import Web
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipe import Strict
 
@@ -41,6 +42,7 @@ class Config(Strict):
     outbox: Outbox = Outbox()
     retention: Retention = Retention()
     alerts: Alerts = Alerts()
+    web: Web = Web()
     log: Log = Log()
 
     @field_validator("job")
@@ -178,7 +180,7 @@ def _absolute(config: Config, base: Path) -> Config:
     def at(path: Path) -> Path:
         return base / path.expanduser()
 
-    urls = config.alerts.urls_file
+    urls, token = config.alerts.urls_file, config.web.token_file
     inboxes = (
         one.model_copy(update={"path": at(one.path), "outbox": at(one.outbox)})
         for one in config.inboxes
@@ -189,6 +191,7 @@ def _absolute(config: Config, base: Path) -> Config:
         "pairing": config.pairing.model_copy(update={"styles": at(config.pairing.styles)}),
         "recipes": tuple(at(folder) for folder in config.recipes),
         "alerts": config.alerts.model_copy(update={"urls_file": urls and at(urls)}),
+        "web": config.web.model_copy(update={"token_file": token and at(token)}),
     }
     return config.model_copy(update=places)
 

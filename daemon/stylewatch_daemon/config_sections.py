@@ -11,6 +11,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     WithJsonSchema,
+    model_validator,
 )
 
 from stylewatch_painter.recipe import Strict
@@ -100,16 +101,41 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-class Executor(Strict):
-    """Where jobs are painted: by a process for each device of this machine."""
+def _whole_above_one(gpus: float) -> float:
+    if gpus > 1 and not gpus.is_integer():
+        raise ValueError("should be a share of a GPU, as 0.25, or a whole number of them")
+    return gpus
 
-    kind: Literal["local"] = "local"
+
+class Executor(Strict):
+    """Where jobs are painted: by processes of this machine, or by those of a Ray cluster."""
+
+    kind: Literal["local", "ray"] = "local"
     devices: (
         Literal["auto"]
         | Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_each_once)]
     ) = "auto"
     idle_s: Seconds = 60.0
     batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
+    address: Annotated[str, Field(min_length=1)] = "auto"
+    gpus_per_job: Annotated[
+        float, Field(ge=0, allow_inf_nan=False), AfterValidator(_whole_above_one)
+    ] = 1.0
+    labels: dict[str, str] = Field(default={})
+    resources: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default={})
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> "Executor":
+        """Nothing is said that would do nothing."""
+        other = "ray" if self.kind == "local" else "local"
+        for key in _OF_KIND[other]:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is for kind: {other}, and kind is {self.kind}")
+        return self
+
+
+_OF_KIND = {"local": ("devices",), "ray": ("address", "gpus_per_job", "labels", "resources")}
+"""Settings that only one kind of executor has."""
 
 
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,39 @@ LONGEST = 100_000
 """Bytes of a job.yaml."""
 
 
+REMEMBERED = 256
+"""Files with different words that are not read again."""
+
+
 def settle(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
     """The settings of the job with this `job_file`.
 
     Raises SettingsError: it tells every mistake in the file with its line.
     """
     return checked(settings, said(job_file), "the settings" if job_file is None else job_file.name)
+
+
+@dataclass(frozen=True)
+class Settler:
+    """Settles jobs by `settings`; what many of them say in the same words is read once."""
+
+    settings: ServiceSettings
+    _known: dict[bytes, JobSettings] = field(default_factory=dict)
+
+    def settle(self, job_file: Path | None) -> JobSettings:
+        """The settings of the job with this `job_file`; raises as the function `settle`."""
+        text = b"" if job_file is None else _start(job_file)
+        if text not in self._known:
+            found = settle(self.settings, job_file)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[text] = found
+        found = self._known[text]
+        try:
+            found.resolve(*self.settings.recipe_folders)  # its recipe may be another one by now
+        except RecipeError as error:
+            raise SettingsError(f"the settings: {error}") from error
+        return found
 
 
 def said(job_file: Path | None) -> Mapping[str, Any]:
@@ -85,6 +113,11 @@ def _merged(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
     except (OSError, SettingsError, ValidationError):
         return settings.job
     return merged
+
+
+def _start(job_file: Path) -> bytes:
+    with job_file.open("rb") as file:
+        return file.read(LONGEST + 1)
 
 
 def _read(job_file: Path) -> Mapping[str, Any]:

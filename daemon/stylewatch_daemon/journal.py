@@ -82,7 +82,8 @@ class Journal:
     `folder` is its own folder in the `inbox`, `device` the number of the disk that this lay on;
     `reason` goes with the states of a bad end. With `retry_of` it paints a job of that name again,
     and all its files are copies; so they are of one that belongs to the `series` of that id. The
-    series itself has its own id there, once its jobs are made.
+    series itself has its own id there, once its jobs are made. `needs` and `shape` are those of the
+    ledger, and so is the `size` of its content, (width, height) in pixels.
     """
 
     id: str
@@ -100,6 +101,9 @@ class Journal:
     retry_of: str = ""
     device: int | None = None
     series: str = ""
+    needs: str = ""
+    shape: str = ""
+    size: tuple[int, int] | None = None
 
     @property
     def is_copy(self) -> bool:

@@ -10,16 +10,17 @@ Any process may read, while the daemon writes: `with reading(path) as ledger: le
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon import flat
 from stylewatch_daemon.journal import Attempt, JobState
-from stylewatch_daemon.ledger_counts import COUNTED
-from stylewatch_daemon.ledger_schema import OPEN, PARTS, WAITING
+from stylewatch_daemon.ledger_rows import in_words
+from stylewatch_daemon.ledger_schema import OPEN, WAITING
+from stylewatch_daemon.ledger_turns import Turns
 
 FILE_NAME = "ledger.sqlite3"
 
@@ -42,6 +43,10 @@ COUNTED_AS: Mapping[JobState, str] = {
     "cancelled": "cancelled",
 }
 """What each state is to a person."""
+
+
+_LAST_OF_ALL = "~"
+"""Comes behind every time, as text."""
 
 
 @dataclass(frozen=True)
@@ -78,25 +83,8 @@ class Entry:
     """The id of the series that it belongs to; its own where it is one, once that is divided."""
 
 
-@dataclass(frozen=True)
-class Held:
-    """What must wait: jobs by id, by what they need, and by their outbox."""
-
-    jobs: Collection[str] = ()
-    needs: Collection[str] = ()
-    outboxes: Collection[str] = ()
-
-
-class Ledger:
-    """Reads the ledger at `path` through `connection`; methods raise OutputError."""
-
-    counted = COUNTED
-    """What says, for SQL, how many jobs of an inbox and an outbox are in a state."""
-
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
-        self._connection = connection
-        self._connection.row_factory = sqlite3.Row
+class Ledger(Turns):
+    """Reads the ledger; methods raise OutputError."""
 
     def counts(self) -> dict[str, int]:
         """How many jobs are waiting, running, done, refused, failed and cancelled."""
@@ -106,10 +94,15 @@ class Ledger:
         return counts
 
     def find(self, job: str) -> Entry | None:
-        """The job with this id; else the latest of this name, in the outbox or in the inbox."""
-        for column in ("id", "place", "name"):
+        """The job with this id; else the latest of this name, in the outbox or in the inbox.
+
+        Its name in the outbox is that of its folder, or of its painting in a flat album.
+        """
+        for column, value in (
+            ("id", job), ("place", job), ("place", flat.folder(job)), ("name", job)
+        ):  # fmt: skip
             query = f"SELECT * FROM jobs WHERE {column} = ? ORDER BY id DESC LIMIT 1"
-            for row in self._rows(query, job):
+            for row in self._rows(query, value):
                 return _entry(row)
         return None
 
@@ -117,6 +110,11 @@ class Ledger:
         """What people ask of a job; empty where that is nothing."""
         rows = self._rows("SELECT wish FROM jobs WHERE id = ?", job_id)
         return next((str(row["wish"]) for row in rows), "")
+
+    def state(self, job_id: str) -> str:
+        """How a job stands; empty where it is not known."""
+        rows = self._rows("SELECT state FROM jobs WHERE id = ?", job_id)
+        return next((str(row["state"]) for row in rows), "")
 
     def story(self, job_id: str) -> tuple[Attempt, ...]:
         """The attempts at a job, the first one first."""
@@ -134,55 +132,33 @@ class Ledger:
         )
         return [_entry(row) for row in self._rows(query, json.dumps(states), limit)]
 
-    def heads(self, held: Held) -> dict[str, str]:
-        """For each inbox that has jobs to go on with, the id of its next; `held` ones wait."""
-        query = (
-            f"SELECT id FROM jobs WHERE inbox = ? AND state IN {OPEN} "
-            "AND id NOT IN (SELECT value FROM json_each(?)) "
-            "AND needs NOT IN (SELECT value FROM json_each(?)) "
-            "AND outbox NOT IN (SELECT value FROM json_each(?)) "
-            "ORDER BY priority DESC, id LIMIT 1"
-        )
-        inboxes = f"SELECT DISTINCT inbox FROM {self.counted} WHERE state IN {OPEN} AND count > 0"
-        lists = [json.dumps(list(one)) for one in (held.jobs, held.needs, held.outboxes)]
-        return {
-            row["inbox"]: head["id"]
-            for row in self._rows(inboxes)
-            for head in self._rows(query, row["inbox"], *lists)
-        }
+    def ended(
+        self, states: tuple[JobState, ...], limit: int, before: tuple[str, str] | None = None
+    ) -> list[Entry]:
+        """The jobs that ended in one of `states`, the last ones first, from any place on.
 
-    def alike(self, shape: str, held: Held, limit: int) -> dict[str, list[str]]:
-        """For each inbox the ids of jobs of that shape that nothing was tried with, in their turn.
-
-        They have the priority of the inbox's next job, so that none goes before a higher one.
+        `before` is (finished, id) of the job that they come behind. An index has each state in
+        this order, so each is asked for by itself: a page of many thousands costs what one does.
         """
         query = (
-            f"SELECT id FROM jobs WHERE inbox = ? AND shape = ? AND state IN {OPEN} "
-            "AND state = 'queued' AND wish = '' "
-            "AND priority = (SELECT priority FROM jobs WHERE id = ?) "
-            "AND id NOT IN (SELECT value FROM json_each(?)) "
-            "AND needs NOT IN (SELECT value FROM json_each(?)) "
-            "AND outbox NOT IN (SELECT value FROM json_each(?)) "
-            "AND NOT EXISTS (SELECT 1 FROM attempts WHERE job = jobs.id) "
-            "ORDER BY id LIMIT ?"
+            "SELECT * FROM jobs WHERE state = ? AND (finished, id) < (?, ?) "
+            "ORDER BY finished DESC, id DESC LIMIT ?"
         )
-        lists = [json.dumps(list(one)) for one in (held.jobs, held.needs, held.outboxes)]
-        found = {
-            inbox: [row["id"] for row in self._rows(query, inbox, shape, head, *lists, limit)]
-            for inbox, head in self.heads(held).items()
-        }
-        return {inbox: jobs for inbox, jobs in found.items() if jobs}
-
-    def divided(self) -> list[str]:
-        """The ids of the series that have jobs which are not at their end; they wait for these."""
-        query = f"SELECT DISTINCT series FROM jobs WHERE {PARTS}"
-        return [row["series"] for row in self._rows(query)]
+        key = before or (_LAST_OF_ALL, "")
+        found = [_entry(row) for one in states for row in self._rows(query, one, *key, limit)]
+        return sorted(found, key=lambda one: (one.finished or "", one.id), reverse=True)[:limit]
 
     def members(self, series: str) -> list[Entry]:
         """The jobs of a series, in the order they were made."""
         query = "SELECT * FROM jobs WHERE id > ? AND id < ? AND series = ? ORDER BY id"
         bounds = (f"{series}.", f"{series}/")  # what lies between begins with the first
         return [_entry(row) for row in self._rows(query, *bounds, series)]
+
+    def done_since(self, time: str) -> int:
+        """How many jobs were done at that time or later."""
+        query = "SELECT count(*) FROM jobs WHERE state = 'done' AND finished >= ?"
+        ((count,),) = self._rows(query, time)
+        return int(count)
 
     def outlived(self, before: str) -> int:
         """How many jobs ended before that time."""
@@ -218,10 +194,6 @@ class Ledger:
         ((count,),) = self._rows(f"SELECT total(count) FROM {self.counted} {which}", outbox)
         return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, int(count)
 
-    def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        with in_words(self.path):
-            return self._connection.execute(query, [plain(value) for value in values]).fetchall()
-
 
 @contextmanager
 def reading(path: Path) -> Iterator[Ledger]:
@@ -232,24 +204,6 @@ def reading(path: Path) -> Iterator[Ledger]:
         yield Ledger(path, connection)
     finally:
         connection.close()
-
-
-@contextmanager
-def in_words(path: Path) -> Iterator[None]:
-    """What SQLite objects to, as an OutputError: a full disk for one, or a damaged file."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise OutputError(
-            f"the ledger {path} cannot be used ({error}); is its disk full, or read-only?"
-        ) from error
-
-
-def plain(value: object) -> object:
-    """`value` as SQLite takes it: bytes in a name that were no text are written out."""
-    if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()
-    return value
 
 
 def _entry(row: sqlite3.Row) -> Entry:

@@ -22,6 +22,9 @@ PARTS = (
 )
 """The jobs of a series that are not at their end, for SQL."""
 
+WISHED = "wish <> '' AND state IN ('claimed', 'queued', 'running', 'ending', 'refusing', 'failing')"
+"""The jobs not at their end that people ask something of, for SQL."""
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         """
@@ -91,6 +94,14 @@ MIGRATIONS: tuple[Migration, ...] = (
     (
         "ALTER TABLE jobs ADD COLUMN series TEXT NOT NULL DEFAULT ''",
         f"CREATE INDEX jobs_of_series ON jobs (series) WHERE {PARTS}",
+    ),
+    # Those that nobody has begun, by their turn; however many run, none of these is passed over.
+    (
+        "DROP INDEX jobs_in_turn",
+        "DROP INDEX jobs_alike",
+        "CREATE INDEX jobs_next ON jobs (inbox, priority DESC, id) WHERE state = 'queued'",
+        "CREATE INDEX jobs_alike ON jobs (inbox, shape, priority, id) WHERE state = 'queued'",
+        f"CREATE INDEX jobs_wished ON jobs (id) WHERE {WISHED}",
     ),
 )
 

@@ -16,7 +16,8 @@ from typing import Any, Self
 from stylewatch_daemon import ledger_counts, mounts
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.journal import Attempt, JobState
-from stylewatch_daemon.ledger import BUSY_S, ENDED_BEFORE, Entry, Ledger, in_words, plain
+from stylewatch_daemon.ledger import BUSY_S, ENDED_BEFORE, Entry, Ledger
+from stylewatch_daemon.ledger_rows import in_words, plain
 from stylewatch_daemon.ledger_schema import migrate
 
 SYNCHRONOUS = "FULL"
@@ -65,8 +66,12 @@ class LedgerWriter(Ledger):
             return
         with in_words(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
+            before = self._connection.total_changes
             try:
                 yield
+                if self._connection.total_changes == before:
+                    self._connection.execute("ROLLBACK")
+                    return
                 commit(self._connection)
             except BaseException:
                 if self._connection.in_transaction:
@@ -114,7 +119,11 @@ class LedgerWriter(Ledger):
         with self.together():
             self._write("DELETE FROM attempts WHERE job = ?", job_id)
             for number, attempt in enumerate(attempts, start=1):
-                self._put("attempts", {"job": job_id, "number": number, **asdict(attempt)})
+                self.write_attempt(job_id, number, attempt)
+
+    def write_attempt(self, job_id: str, number: int, attempt: Attempt) -> None:
+        """Write one attempt of the story of a job anew."""
+        self._put("attempts", {"job": job_id, "number": number, **vars(attempt)})
 
     def ids(self, *states: JobState) -> set[str]:
         """The ids of all jobs in one of `states`."""

@@ -3,7 +3,8 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from stylewatch_daemon.again import Again
 from stylewatch_daemon.alike import Company
@@ -11,7 +12,7 @@ from stylewatch_daemon.asked import Asked
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.control import Control
 from stylewatch_daemon.dispatch import Dispatcher, Outcome
-from stylewatch_daemon.execute.contract import Executor, Heard, Progress, Started
+from stylewatch_daemon.execute.contract import Executor, Heard, Started
 from stylewatch_daemon.front import STRETCH, Front
 from stylewatch_daemon.intake.contract import Looker
 from stylewatch_daemon.journal import Journal
@@ -46,7 +47,7 @@ class Line:
         intake: Looker,
     ) -> None:
         self._clock, self._bell = time.monotonic, bell
-        self._state, self._executor = state, executor
+        self._state, self._executor, self._reporter = state, executor, reporter
         self.control = Control(state.root, reporter)
         asked = Asked(state, reporter, lambda: self._dispatcher.busy_with, self._cancel)
         self.control.acts |= {"cancel": asked.cancel, "finish": asked.finish}
@@ -55,9 +56,10 @@ class Line:
         self._expiry = Expiry(lambda: state.ledger, self._clock, state.thumbs)
         self._dispatcher = Dispatcher(settings, state, executor, reporter, lambda: bell.stopping)
         self.front = Front(settings, state, intake, reporter, self._clock)
-        self._begin_with(settings)
         self.front.recover()
+        self._begin_with(settings)
         self.outcomes: dict[str, Outcome] = {}
+        self._kinds: Counter[str] = Counter()
         self._paces: dict[str, Pace] = {}
         self._news = False
 
@@ -69,7 +71,8 @@ class Line:
     def _begin_with(self, settings: ServiceSettings) -> None:
         self._settings = settings
         weights = {str(one.path): one.weight for one in settings.inboxes}
-        self.queue = Queue(self._state, weights, self._clock, random.random)
+        busy = self._dispatcher.busy_with
+        self.queue = Queue(self._state, weights, self._clock, random.random, busy)
         self._dispatcher.settings = settings
         self._company = Company(settings.batch)
         self.teller.renew(settings)
@@ -77,7 +80,13 @@ class Line:
     def look(self) -> None:
         """Look at the inboxes once."""
         self.front.look()
+        self._reporter.looked(self.front.look_took)
         self._expiry.go(self._settings.retention)
+
+    def lost_events(self, times: int) -> None:
+        """Tell that events were lost, so often, since this was last told."""
+        for _ in range(times):
+            self._reporter.events_lost()
 
     def take(self) -> None:
         """Enter what the last look showed to be complete, and begin to claim it."""
@@ -100,50 +109,61 @@ class Line:
         """Do what intake says of what was claimed; whether it said any."""
         heard = self.front.hear()
         for job_id in heard:
+            self.queue.entered(job_id)
             if self._state.ledger.wish(job_id) == "cancel":  # it could not be ended meanwhile
                 self._cancel(self._state.load(job_id))
         return bool(heard)
 
     def in_words(self) -> str:
         """What is being done now, in a line."""
-        names = [pace.running.job for pace in self._paces.values()]
-        more = f" and {len(names) - 1} more" if names[1:] else ""
-        doing = f"painting {names[0]}{more}" if names else "nothing to paint"
+        first, others = next(iter(self._paces.values()), None), len(self._paces) - 1
+        more = f" and {others} more" if others > 0 else ""
+        doing = f"painting {first.job}{more}" if first else "nothing to paint"
         return f"{doing}; {self._state.ledger.waiting_count()} waiting"
 
     def next(self, again: bool = True) -> Journal | None:
         """The job whose turn it is; with `again` also one that had to wait, after a time."""
-        busy = self._dispatcher.busy_with
-        return None if self.control.holds else self.queue.next(again, busy)
+        self.queue.look_again()
+        return None if self.control.holds else self.queue.next(again)
 
     @property
     def busy(self) -> bool:
         """Whether any job is in hand."""
-        return bool(self._dispatcher.busy_with)
+        return self._dispatcher.busy
 
     def fill(self, again: bool = True) -> bool:
         """Bring jobs to workers that have nothing to do, for a moment; whether there may be more.
 
-        With `again` also those that had to wait.
+        With `again` also those that had to wait, after a time.
         """
         until = self._clock() + STRETCH
-        while (workers := self._executor.free()) > 0 and (job := self.next(again)):
-            self.queue.begun(job)
+        if self._dispatcher.free <= 0:
+            return False
+        divided = False
+        for job, outcome in self._dispatcher.begin(self._chosen(again, until)):
             self._news = True
-            jobs = [job, *self._company_of(job, workers, again)]
-            for one, outcome in zip(jobs, self._dispatcher.begin_together(jobs), strict=True):
-                self._follow(one, outcome)
-            if self._clock() >= until:
-                return True
-        return False
+            self._follow(job, outcome)
+            divided |= outcome is not None and outcome.kind == "divided"
+        return divided or self._clock() >= until
+
+    def _chosen(self, again: bool, until: float) -> Iterator[list[Journal]]:
+        """The jobs whose turn it is, each with its company, while workers have nothing to do."""
+        job = self.next(again)
+        while job is not None:
+            workers = self._dispatcher.free
+            self.queue.begun(job)
+            yield [job, *self._company_of(job, workers, again)]
+            may_go_on = self._dispatcher.free > 0 and self._clock() < until
+            job = self.queue.next(again) if may_go_on else None
 
     def hear(self) -> None:
         """Tell the workers what is wanted of them, and deal with all that they told."""
         self._dispatcher.ask()
-        for heard in self._executor.heard():
-            self._note(heard)
-            if ended := self._dispatcher.hear(heard):
-                self._follow(*ended)
+        for one in self._dispatcher.hear(self._noted(self._executor.heard())):
+            self._follow(*one)
+        if self._dispatcher.tries:
+            self._news |= self.teller.may_tell(TELL_EVERY)
+            self.publish()
 
     def finish(self) -> bool:
         """Finish what was painted; the workers are best given more to do before.
@@ -151,7 +171,7 @@ class Line:
         Whether there may be more to do now: a series waits for its last job.
         """
         ended = False
-        for one in self._dispatcher.publish():
+        for one in self._dispatcher.close():
             self._follow(*one)
             ended = True
         return ended
@@ -172,7 +192,7 @@ class Line:
     def tell_news(self, resting: bool) -> None:
         """Bring `_status.txt` up to date where something changed: now and then, or `resting`."""
         at_rest = resting and not self.busy
-        if self._news and (at_rest or self.teller.told_for() >= SOON):
+        if self._news and (at_rest or self.teller.may_tell(SOON)):
             self.tell()
 
     def _company_of(self, job: Journal, workers: int, again: bool) -> list[Journal]:
@@ -180,28 +200,18 @@ class Line:
 
         One that was tried before may be what its worker died of, and is tried by itself.
         """
-        shape = self._shape_of(job)
-        most = 1 if job.state != "queued" or job.attempts else self._company.most(shape)
-        if most == 1:
-            return []
-        busy = {job.id, *self._dispatcher.busy_with}
-        return self.queue.along(shape, most - 1, workers, again, busy)
+        alone = job.state != "queued" or job.attempts
+        most = 1 if alone else self._company.most(job.shape)
+        return [] if most == 1 else self.queue.along(job, most - 1, workers, again)
 
-    def _shape_of(self, job: Journal) -> str:
-        entry = self._state.ledger.find(job.id)
-        return "" if entry is None else entry.shape
-
-    def _note(self, heard: Heard) -> None:
-        """Keep in mind how far a painting is."""
-        one = self._dispatcher.tries.get(heard.ticket)
-        if one is None:
-            return
-        self._paces[one.journal.id].hear(one.name, heard.event)
-        if isinstance(heard.event, Started):
-            self._company.hear(self._shape_of(one.journal), heard.event)
-        if isinstance(heard.event, Progress):
-            self._news |= self.teller.told_for() >= TELL_EVERY
-            self.publish()
+    def _noted(self, heard: Iterable[Heard]) -> Iterator[Heard]:
+        """What is heard; how far paintings are is kept in mind."""
+        for one in heard:
+            if tried := self._dispatcher.tries.get(one.ticket):
+                self._paces[tried.journal.id].hear(tried.name, one.event)
+                if isinstance(one.event, Started):
+                    self._company.hear(tried.journal.shape, one.event)
+            yield one
 
     def _follow(self, job: Journal, outcome: Outcome | None) -> None:
         """Draw what follows from the `outcome` of `job`; None: it is being painted."""
@@ -215,7 +225,9 @@ class Line:
 
     def _cancel(self, job: Journal) -> None:
         """Bring a job that waits, and is not wanted any more, to its end."""
-        self._follow(job, self._dispatcher.begin(job))
+        for one in self._dispatcher.begin([[job]]):
+            self._follow(*one)
+        self.finish()
         self.tell()
 
     def unbegun(self) -> tuple[str, ...]:
@@ -236,8 +248,10 @@ class Line:
 
     def _standing(self, leaving: bool = False) -> Standing:
         tries = self._dispatcher.tries.values()
-        running = {one.journal.id: (one.journal.outbox, self._paces[one.journal.id].running)
-                   for one in tries if one.journal.id in self._paces}  # fmt: skip
+        ours = [one.journal for one in tries if one.journal.id in self._paces]
+        running = {
+            one.id: (one.outbox, replace(self._paces[one.id].running, id=one.id)) for one in ours
+        }
         return Standing(
             inboxes=self.front.inboxes,
             running=running,
@@ -247,11 +261,12 @@ class Line:
         )
 
     def _remember(self, job: Journal, outcome: Outcome) -> None:
-        self.outcomes.pop(job.id, None)
+        if before := self.outcomes.pop(job.id, None):
+            self._kinds[before.kind] -= 1
         if outcome.kind in ("again", "divided"):
             return
         self.outcomes[job.id] = outcome
-        kinds = Counter(one.kind for one in self.outcomes.values())
-        if kinds[outcome.kind] > REMEMBERED:
+        self._kinds[outcome.kind] += 1
+        if self._kinds[outcome.kind] > REMEMBERED:
             oldest = next(key for key, one in self.outcomes.items() if one.kind == outcome.kind)
-            del self.outcomes[oldest]
+            self._kinds[self.outcomes.pop(oldest).kind] -= 1

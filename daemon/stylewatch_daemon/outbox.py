@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from os.path import lexists
 from pathlib import Path, PurePosixPath
 
-from stylewatch_daemon import durable, folders
+from stylewatch_daemon import durable, flat, folders
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.names import candidates
 from stylewatch_daemon.sharing import OPEN, PRIVATE, Sharing
@@ -50,10 +50,7 @@ def stage(staging: Path, name: str, content: bytes) -> None:
 
 
 def keep_staged(staging: Path, names: Iterable[str]) -> None:
-    """Make files of these `names` last that were staged, before anything builds on them.
-
-    Raises as `stage` does.
-    """
+    """Make staged files last, before anything builds on them; raises as `stage` does."""
     above, inner = _above(staging)
     for place in {PurePosixPath(inner, name).parent for name in names}:
         with folders.opened(above, str(place)) as folder:
@@ -70,11 +67,13 @@ class Outbox:
     """The outbox `root`. Files are made in `.staging` on its own mount, and renamed into place.
 
     What is published has the permissions of `sharing`. Others may write here too: no link below
-    `root` is followed. Methods raise OutputError where it cannot be written.
+    `root` is followed. A folder that is said to be `reserved` is somebody's, there or not.
+    Methods raise OutputError where it cannot be written.
     """
 
     def __init__(self, root: Path, sharing: Sharing = OPEN) -> None:
         self.root, self._sharing = root, sharing
+        self.reserved: Callable[[str], bool] = lambda place: False
 
     def probe(self) -> None:
         """Find out whether it can be written, before anything depends on it; nothing is synced."""
@@ -96,18 +95,19 @@ class Outbox:
             with self._staging(job_id):
                 return self.root / STAGING / job_id
 
-    def reserve(self, name: str, remember: Remember) -> Path:
-        """Make the folder `name`, or `name-2` ... where that is taken; its path."""
+    def reserve(self, name: str, remember: Remember, chosen: str | None = None) -> Path:
+        """Make the folder that was `chosen`, or else choose and remember one; its path."""
         with self._writing():
             while True:
-                place = self._free(name)
-                remember(place)
+                if (place := chosen or self.choose(name)) != chosen:
+                    remember(place)
                 above, own = PurePosixPath(place).parent, PurePosixPath(place).name
                 durable.make_folder(self.root)
                 with self._shared(above) as folder, suppress(FileExistsError):
                     os.mkdir(own, dir_fd=folder)  # unless someone was quicker
                     folders.sync(folder)
                     return self.again(place)
+                chosen = None
 
     def again(self, place: str) -> Path:
         """The folder that was reserved before."""
@@ -138,13 +138,45 @@ class Outbox:
         """The finished files that wait in a job's staging folder, all but the receipt."""
         staging = self.staging(job_id)
         for path in sorted(staging.rglob("*")):
-            name = path.relative_to(staging).as_posix()
-            if path.is_file() and not path.name.startswith(".") and name != RECEIPT:
-                yield name
+            inner = path.relative_to(staging)
+            hidden = any(part.startswith(".") for part in inner.parts)
+            if path.is_file() and not hidden and inner.as_posix() != RECEIPT:
+                yield inner.as_posix()
 
     def has_receipt(self, job_id: str) -> bool:
         """Whether the job's receipt is made, and not published yet."""
         return (self.root / STAGING / job_id / RECEIPT).is_file()
+
+    def finish(
+        self, job_id: str, staged_at: str, folder: Path, inputs: Sequence[Path]
+    ) -> Iterator[Path]:
+        """Publish what comes at a job's end, the receipt last; what people are to be told of.
+
+        That is: copies of `inputs`, and the painting of a flat job. The receipt lies in the
+        staging folder `staged_at`. What is published already is left as it is. Raises OutputError,
+        too, where a file of others has the painting's name.
+        """
+        self.archive(job_id, folder, inputs)
+        place = folder.relative_to(self.root).as_posix()
+        for file, painting in flat.paintings(place):
+            if (folder / file).is_file():
+                yield self._move(place, file, PurePosixPath(painting))
+        yield self.publish(staged_at, folder, RECEIPT)
+
+    def _move(self, place: str, file: str, painting: PurePosixPath) -> Path:
+        """Move a file of the job's folder to where nothing may be yet."""
+        with (
+            self._writing(),
+            folders.opened(self.root, place) as source,
+            self._shared(painting.parent) as target,
+        ):
+            if lexists(self.root / painting):
+                raise OutputError(
+                    f"{painting}, which was not there before, lies where a painting belongs in "
+                    f"{self.root}: move it elsewhere"
+                )
+            folders.move(source, file, target, painting.name)
+        return self.root / painting
 
     def archive(self, job_id: str, folder: Path, inputs: Sequence[Path]) -> None:
         """Put copies of `inputs` under `folder/inputs`."""
@@ -175,7 +207,7 @@ class Outbox:
                     return self.root / refused_as.place
                 refused_as.remember(None)  # it was laid out on another disk, that is gone
                 self._lay_out(job_id, inputs, reason)
-            place = PurePosixPath(self._free(f"{REFUSED}/{refused_as.name}"))
+            place = PurePosixPath(self.choose(f"{REFUSED}/{flat.called(refused_as.name)}"))
             refused_as.remember(str(place))
             with self._staging(job_id) as made, self._shared(place.parent) as target:
                 folders.move(made, REFUSED, target, place.name)
@@ -222,12 +254,25 @@ class Outbox:
                 with folders.opened(self.root, str(one.parent)) as folder:
                     os.rmdir(one.name, dir_fd=folder)
 
-    def _free(self, name: str) -> str:
+    def choose(self, name: str) -> str:
         """`name`, or `name-2` ... where that is taken; raises OutputError where it leads out."""
-        place = next(one for one in candidates(name) if not lexists(self.root / one))
-        if not (self.root / place).resolve().is_relative_to(self.root.resolve()):
-            raise OutputError(f"{name} leads out of the outbox {self.root}; remove the link there")
+        names = (one for one in candidates(name) if not any(map(lexists, self._paths(one))))
+        place = next(one for one in names if not self.reserved(one))
+        root = self.root.resolve()
+        for path in self._paths(place):
+            if not path.resolve().is_relative_to(root):
+                raise OutputError(
+                    f"{name} leads out of the outbox {self.root}; remove the link there"
+                )
         return place
+
+    def _paths(self, place: str) -> Iterator[Path]:
+        """All that a job whose folder is `place` needs to have for itself."""
+        yield self.root / place
+        if not flat.is_flat(place):
+            yield self.root / flat.folder(place)  # of a flat job with this name
+        for _, painting in flat.paintings(place):
+            yield self.root / painting
 
     @contextmanager
     def _staging(self, path: str = "") -> Iterator[int]:

@@ -1,7 +1,6 @@
 """How fast a painting gets on, and so when it will be done."""
 
 from collections import deque
-from dataclasses import replace
 
 from stylewatch_daemon.execute.contract import Event, Progress, Started
 from stylewatch_daemon.status import Running
@@ -22,15 +21,23 @@ class Clock:
         self._started = started
         self._heard: deque[Progress] = deque(maxlen=RECENT)
 
-    def left(self, event: Progress) -> float | None:
-        """Seconds until the end, where that can be told and is worth telling."""
+    def hear(self, event: Progress) -> None:
+        """A step was made."""
         self._heard.append(event)
-        since = self._heard[(len(self._heard) - 1) // 2]
-        done = self._work(event.step) - self._work(since.step)
-        if done <= 0 or event.step == event.steps:
+
+    def left(self, event: Progress) -> float | None:
+        """Seconds until the end after `event`, where that can be told and is worth telling."""
+        self.hear(event)
+        return self.told()
+
+    def told(self) -> float | None:
+        """Seconds until the end after what was heard last, as `left`."""
+        since, now = self._heard[(len(self._heard) - 1) // 2], self._heard[-1]
+        done = self._work(now.step) - self._work(since.step)
+        if done <= 0 or now.step == now.steps:
             return None
-        todo = self._work(event.steps) - self._work(event.step)
-        return (event.seconds - since.seconds) / done * todo
+        todo = self._work(now.steps) - self._work(now.step)
+        return (now.seconds - since.seconds) / done * todo
 
     def _work(self, step: int) -> int:
         """The pixels that all steps up to `step`, and the sizes they begin, go through."""
@@ -43,25 +50,42 @@ class Clock:
 
 
 class Pace:
-    """How far the painting of `job` is, by the events of its worker."""
+    """How far the painting of `job` is, by the events of its worker.
+
+    Events are many more than questions: all that is done with one is to remember it.
+    """
 
     def __init__(self, job: str) -> None:
-        self.running = Running(job)
+        self.job = job
+        """What it is called by now."""
+        self._started: Started | None = None
         self._clock: Clock | None = None
+        self._last: Progress | None = None
 
-    def hear(self, job: str, event: Event) -> Running:
-        """How far it is after `event`; `job` is what it is called by now."""
-        if isinstance(event, Started):
-            self._clock = Clock(event)
-            self.running = Running(job, event.step, event.steps, device=event.device)
-        elif isinstance(event, Progress):
-            self.running = replace(
-                self.running,
-                job=job,
-                step=event.step,
-                steps=event.steps,
-                loss=event.loss,
-                size=event.size,
-                seconds_left=self._clock.left(event) if self._clock else None,
-            )
-        return self.running
+    def hear(self, job: str, event: Event) -> None:
+        """Something happened to the painting, which is called `job` by now."""
+        self.job = job
+        if isinstance(event, Progress):
+            self._last = event
+            if self._clock:
+                self._clock.hear(event)
+        elif isinstance(event, Started):
+            self._started, self._clock, self._last = event, Clock(event), None
+
+    @property
+    def running(self) -> Running:
+        """How far it is."""
+        begun, last = self._started, self._last
+        if begun is None:
+            return Running(self.job)
+        if last is None:
+            return Running(self.job, begun.step, begun.steps, device=begun.device)
+        return Running(
+            self.job,
+            last.step,
+            last.steps,
+            loss=last.loss,
+            size=last.size,
+            seconds_left=self._clock.told() if self._clock else None,
+            device=begun.device,
+        )

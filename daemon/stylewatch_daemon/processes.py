@@ -4,10 +4,12 @@ import os
 import signal
 import threading
 import time
-from multiprocessing import parent_process
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from stylewatch_daemon import wire
 
@@ -43,6 +45,44 @@ def send(pipe: Connection, record: "DataclassInstance", head: bytes = b"") -> No
         raise SystemExit(1) from None  # there is nobody to work for
 
 
+@dataclass(frozen=True)
+class Child:
+    """In the supervisor: a process, and our end of the line to it."""
+
+    process: BaseProcess
+    line: Connection
+
+    @classmethod
+    def start(cls, door: Callable[..., None], *given: Any, name: str | None = None) -> Self:
+        """One that enters by `door`, with its own end of the line, and with what is `given`.
+
+        Raises OSError where this machine has no process to spare.
+        """
+        spawn = get_context("spawn")  # CUDA needs it, and it takes nothing of ours along
+        ours, theirs = spawn.Pipe()
+        with theirs:
+            process = spawn.Process(target=door, name=name, args=(theirs, *given))
+            process.start()
+        return cls(process, ours)
+
+    @property
+    def handles(self) -> list[Connection | int]:
+        """What is ready, for `multiprocessing.connection.wait`, when it spoke or ended."""
+        return [self.line, self.process.sentinel]
+
+    def let_go(self) -> None:
+        """Say no more, by which an idle one leaves; one that does not is killed."""
+        self.line.close()
+        let_end(self.process)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it now."""
+        self.process.kill()
+        self.process.join()
+        self.line.close()
+
+
 def let_end(process: BaseProcess) -> None:
     """In the supervisor: give a process LEAVE_WITHIN to end.
 
@@ -56,9 +96,11 @@ def let_end(process: BaseProcess) -> None:
 
 def cause(process: BaseProcess) -> str:
     """In the supervisor: what ended a process, in words; empty where it goes on."""
-    code = process.exitcode
-    if code is None:
-        return ""
+    return "" if process.exitcode is None else fate(process.exitcode)
+
+
+def fate(code: int) -> str:
+    """What the exit code of a process means, in words; a signal's is less than 0."""
     if code == -signal.SIGKILL:
         return "signal 9, often for want of memory"
     return f"signal {-code}" if code < 0 else f"exit code {code}"

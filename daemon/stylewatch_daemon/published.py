@@ -16,6 +16,7 @@ from typing import Any
 
 from stylewatch_daemon import lock
 from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.ledger import COUNTED_AS
 from stylewatch_daemon.names import shown
 from stylewatch_daemon.status import Status
 
@@ -24,6 +25,9 @@ LOCK_NAME = "lock"
 
 AT_MOST_EVERY = 0.5
 """Seconds between two rewrites."""
+
+SHARE = 50.0
+"""How many times as long as it took we do other things before it is told again how things stand."""
 
 LONG = ("reason", "trouble")
 """What may have several lines."""
@@ -54,20 +58,24 @@ class Publisher:
 
     def __init__(self, state: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.observer: bool | None = None
+        self.meters: Callable[[], Mapping[str, Any]] = dict
+        """What was counted; that alone is no news."""
         self._path, self._clock = state / FILE_NAME, clock
         self._since, self._version = _now(), version("stylewatch")
         self._shown: Mapping[str, Any] = {}
         self._written = -float("inf")
+        self.took = 0.0
+        """Seconds that it took last to find out how things stand, and to tell."""
 
     def due(self) -> bool:
         """Whether so much time has passed that it may be written again."""
-        return self._clock() - self._written >= AT_MOST_EVERY
+        return self._clock() - self._written >= max(AT_MOST_EVERY, SHARE * self.took)
 
     def show(self, status: Status, counts: Mapping[str, int]) -> None:
         """Write how it stands, unless that is known."""
         plain = {
             "counts": dict(counts),
-            "running": [asdict(one) for one in status.running],
+            "running": [dict(vars(one)) for one in status.running],  # may be a thousand
             "waiting": list(status.waiting),
             "incomplete": [asdict(one) for one in status.incomplete],
             "refused": [asdict(one) for one in status.refused],
@@ -75,7 +83,7 @@ class Publisher:
         }
         if plain == self._shown and self._clock() - self._written < AT_LEAST_EVERY:
             return
-        text = json.dumps({**_safe(plain), "at": _now()}, indent=1)
+        text = json.dumps({**_safe(plain), "meters": self.meters(), "at": _now()}, indent=1)
         # Not synced, as nothing depends on it after a power cut; whole for all who read it now.
         beside = self._path.with_name(f".{FILE_NAME}.tmp")
         beside.write_text(text, encoding="ascii")
@@ -101,6 +109,15 @@ def read(state: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return plain if isinstance(plain, dict) else None
+
+
+def nothing() -> dict[str, Any]:
+    """What a daemon publishes that has yet to say something: every key there is."""
+    health: dict[str, Any] = {"at_work": False, "since": None, "pid": None, "version": None,
+              "paused": False, "observer": None, "trouble": []}  # fmt: skip
+    counts = dict.fromkeys(COUNTED_AS.values(), 0)
+    return {"counts": counts, "running": [], "waiting": [], "incomplete": [], "refused": [],
+            "health": health, "meters": {}, "at": None}  # fmt: skip
 
 
 def is_at_work(state: Path) -> bool:

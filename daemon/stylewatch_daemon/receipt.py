@@ -1,8 +1,11 @@
 """The receipt: what was done, with what, and the digests of it all; its form only ever grows."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from stylewatch_painter.image import Picture
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
@@ -53,6 +56,23 @@ class ColorRecord(_Record):
     space: Literal["linear", "srgb", "oklab"]
 
 
+class StagesRecord(_Record):
+    """How stages were written; `size`: pixels of the long side at most, None: as the painting."""
+
+    size: int | None = None
+
+
+class OutputRecord(_Record):
+    """How the files were written, by the settings of the same names."""
+
+    format: Literal["png", "jpg", "webp", "tiff"]
+    quality: int
+    depth: Literal[8, 16]
+    metadata: Literal["none", "safe", "all"]
+    stages: StagesRecord
+    keep: tuple[str, ...] = ()
+
+
 class InputRecord(_Record):
     """A picture that came in; `converted` is what was done on reading.
 
@@ -68,6 +88,18 @@ class InputRecord(_Record):
     weight: float | None = None
     style_size: str | None = None
     seen: Size | None = None
+
+    @classmethod
+    def of(cls, role: str, name: str, read: "Picture", weight: float | None = None) -> Self:
+        """The record of a picture that was read from a file of that name."""
+        return cls(
+            role=role,
+            name=name,
+            sha256=read.sha256,
+            size=read.size,
+            converted=read.converted,
+            weight=weight,
+        )
 
 
 class MaskRecord(_Record):
@@ -142,6 +174,7 @@ class Receipt(_Record):
     state: Literal["done", "finished", "cancelled"]
     recipe: dict[str, Any]
     color: ColorRecord | None = None
+    output: OutputRecord | None = None
     backend: BackendRecord
     weights: WeightsRecord | None = None
     size: Size

@@ -44,7 +44,7 @@ class Reporter:
         """A file of the job is in the outbox."""
 
     def done(self, job: str, folder: Path) -> None:
-        """The painting and its receipt are in `folder`."""
+        """The painting is in `folder`."""
 
     def refused(self, job: str, reason: str, folder: Path) -> None:
         """The input cannot be painted; it lies in `folder` with the reason."""
@@ -69,6 +69,12 @@ class Reporter:
 
     def left_alone(self, path: Path, why: str) -> None:
         """Something that will not be looked at: a link in an inbox, a damaged job."""
+
+    def looked(self, seconds: float) -> None:
+        """The inboxes were looked through, which took so long."""
+
+    def events_lost(self) -> None:
+        """More happened in the inboxes than the kernel told; they are looked through for it."""
 
     def pruned(self, files: int, bytes_: int) -> None:
         """So many files of finished jobs, and bytes, were kept long enough and are gone."""

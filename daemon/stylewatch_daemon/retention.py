@@ -19,7 +19,7 @@ from stylewatch_daemon import folders, written
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.intake import thumbs
 from stylewatch_daemon.ledger_writer import LedgerWriter
-from stylewatch_daemon.outbox import RECEIPT
+from stylewatch_daemon.outbox import RECEIPT, REFUSED
 from stylewatch_daemon.reporter import Reporter
 
 Keep = Literal["keep"] | int
@@ -175,7 +175,7 @@ def _jobs(outbox: Path, place: str) -> Iterator[str]:
             for one in entries:
                 if one.name in (RECEIPT, written.NOTE) and one.is_file(follow_symlinks=False):
                     ours = True
-                elif not one.name.startswith((".", "_")) and one.is_dir(follow_symlinks=False):
+                elif _may_hold_jobs(one):
                     deeper.append(one.name)
     except (OSError, OutputError):
         return
@@ -183,6 +183,11 @@ def _jobs(outbox: Path, place: str) -> Iterator[str]:
         yield place
     for name in sorted(deeper):
         yield from _jobs(outbox, f"{place}/{name}" if place else name)
+
+
+def _may_hold_jobs(entry: os.DirEntry[str]) -> bool:
+    hidden = entry.name == REFUSED or entry.name.startswith(".")
+    return not hidden and entry.is_dir(follow_symlinks=False)
 
 
 def _in_part(outbox: Path, place: str, part: written.Part, before: float) -> Iterator[Outlived]:

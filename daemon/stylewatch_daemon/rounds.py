@@ -74,6 +74,7 @@ class Rounds:
             self.bell.rung = False
             self.watcher.check()
             self.line.teller.publisher.observer = self.watcher.sound
+            self.line.lost_events(self.watcher.take_lost())
             self.line.look()
             self.line.take()
 

@@ -15,13 +15,15 @@ from stylewatch_daemon import durable, lock, submission
 from stylewatch_daemon.bell import Bell, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.execute.cluster.executor import Cluster
 from stylewatch_daemon.execute.contract import Executor
 from stylewatch_daemon.execute.local import Local
 from stylewatch_daemon.inbox import library
 from stylewatch_daemon.intake.process import Intake
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.line import TELL_EVERY, Line
-from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.meters import Meters
+from stylewatch_daemon.reporter import Both, Reporter
 from stylewatch_daemon.retention import daily, sweep
 from stylewatch_daemon.rounds import AT_LEAST, Rounds
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
@@ -167,10 +169,15 @@ def _again(
         manager.ready()
     if new.state != before.state:
         reporter.needs_restart("state.path")
-    if (new.devices, new.idle_s) != (before.devices, before.idle_s):
+    if _fixed(new) != _fixed(before):
         reporter.needs_restart("executor")
     reporter.reloaded()
     return replace(new, state=before.state)
+
+
+def _fixed(settings: ServiceSettings) -> tuple[object, ...]:
+    """What an executor is made with, and keeps."""
+    return settings.devices, settings.idle_s, settings.cluster
 
 
 @contextmanager
@@ -180,9 +187,7 @@ def _started(
     """The line, ready to run: alone on its state folder, what was cut off taken up again."""
     state = State(settings.state)
     _prepare(settings, state)
-    executor = executor or Local(
-        state.worker_lock, devices=settings.devices, idle_s=settings.idle_s
-    )
+    executor = executor or _executor(settings, state)
     executor.wake = bell.wake
     with _alone(state), stops_on_signals(bell):
         for folder in state.tidy():
@@ -191,7 +196,9 @@ def _started(
             submission.clear(inbox.path)
         intake = Intake(bell.wake, settings.idle_s)
         with closing(state), closing(executor), closing(intake):
-            line = Line(settings, state, executor, reporter, bell, intake)
+            meters = Meters()
+            line = Line(settings, state, executor, Both(reporter, meters), bell, intake)
+            line.teller.publisher.meters = meters.plain
             try:
                 yield line
             except KeyboardInterrupt:
@@ -199,6 +206,12 @@ def _started(
                 raise
             finally:
                 line.tell(leaving=True)
+
+
+def _executor(settings: ServiceSettings, state: State) -> Executor:
+    if settings.cluster is None:
+        return Local(state.worker_lock, devices=settings.devices, idle_s=settings.idle_s)
+    return Cluster(state.worker_lock, settings.cluster, idle_s=settings.idle_s)
 
 
 @contextmanager
@@ -226,6 +239,8 @@ def _alone(state: State) -> Iterator[None]:
 def _prepare(settings: ServiceSettings, state: State) -> None:
     """Make the folders that are missing, once `settings` are seen to be right."""
     settings.check()
+    if settings.cluster is not None:
+        settings.cluster.check()
     wanted = settings.default_style
     if wanted is not None and not library(settings.styles, wanted):
         raise SettingsError(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from stylewatch_daemon.alike import Batch
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.execute.cluster.demand import Demand
 from stylewatch_daemon.retention import FOREVER, Retention
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.sharing import OPEN, Sharing
@@ -32,7 +33,8 @@ class ServiceSettings:
     backend. Each of `devices` gets a worker process (none are named: whatever there is); one that
     has nothing to do for `idle_s` is let go. No job is begun that might
     leave less than `free_bytes` free on a disk. At most `batch` jobs are painted at once by one
-    worker (`auto`: several on an accelerator alone). What is published is shared by `sharing`, and
+    worker (`auto`: several on an accelerator alone). With `cluster` they are painted there. What is
+    published is shared by `sharing`, and
     kept by `retention`.
     """
 
@@ -57,6 +59,7 @@ class ServiceSettings:
     devices: tuple[str, ...] = ()
     idle_s: float = 60.0
     batch: Batch = "auto"
+    cluster: Demand | None = None
     free_bytes: int = 256_000_000
     sharing: Sharing = OPEN
     retention: Retention = FOREVER

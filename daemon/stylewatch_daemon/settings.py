@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from stylewatch_daemon import style_sizes
+from stylewatch_daemon import patterns, style_sizes
+from stylewatch_daemon.keepsakes import names
 from stylewatch_daemon.mask_settings import MaskSettings
 from stylewatch_daemon.sweep import Sweep
 from stylewatch_painter import recipe_book
@@ -16,6 +17,12 @@ Start = Literal["content", "style", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
 Color = Literal["style", "content", "luminance", "match"]
 Space = Literal["linear", "srgb", "oklab"]
+
+REMEMBERED = 256
+"""Recipes as jobs want them that are not worked out again."""
+
+_resolved: dict[tuple[object, ...], Recipe] = {}
+"""By all that makes them; to work one out takes as long as thirty commits."""
 
 DEEPEST = 16
 DEEP = ("png", "tiff")
@@ -71,8 +78,14 @@ class JobSettings(Strict):
     stages: StageSettings = StageSettings()
     color: Color = "style"
     color_space: Space = "oklab"
-    name: str = "{name}"
+    name: patterns.Folder = "{name}"
     """The outbox folder: {name} the pair's own, {folder}, {content}, {style}, {recipe}, {seed}."""
+    final: patterns.File = patterns.FINAL
+    """The last picture in it, without its ending; places as in `name`."""
+    flat: bool = False
+    """The last picture is called as `name` says, and the folder lies elsewhere."""
+    keep: names.Keep = ()
+    """What is drawn of it beside the painting: losses, progress, gif, sheet."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Among the jobs of one inbox: higher ones come first."""
     set: dict[str, Any] = Field(default_factory=dict)
@@ -87,12 +100,29 @@ class JobSettings(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _called_by_one(self) -> "JobSettings":
+        if self.flat:
+            patterns.check_ending(self.name)
+        if self.flat and self.final != patterns.FINAL:
+            raise ValueError(
+                f"flat: a painting is called as `name` has it, and final is {self.final!r}: "
+                f"leave one of them out, or say final: {patterns.FINAL}"
+            )
+        return self
+
     def resolve(self, *folders: Path) -> Recipe:
         """The recipe as this job wants it; raises RecipeError."""
-        recipe = recipe_book.find(self.recipe, *folders)
-        if self.schedule == "fast":
-            recipe = recipe_book.fast(recipe, *folders)
-        return recipe_book.change(recipe, self._changes())
+        changes = self._changes()
+        told = (self.recipe, self.schedule, repr(changes), recipe_book.seen(self.recipe, *folders))
+        if told not in _resolved:
+            recipe = recipe_book.find(self.recipe, *folders)
+            if self.schedule == "fast":
+                recipe = recipe_book.fast(recipe, *folders)
+            if len(_resolved) >= REMEMBERED:
+                _resolved.clear()
+            _resolved[told] = recipe_book.change(recipe, changes)
+        return _resolved[told]
 
     def _changes(self) -> Mapping[str, Any]:
         """The settings that are fields of a recipe, by their dotted names."""

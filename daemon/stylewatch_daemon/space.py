@@ -27,6 +27,9 @@ SLACK = 1 << 16
 
 _AS_EVER = JobSettings()
 
+_KEEPSAKE = 16 << 20
+"""Bytes of a keepsake; the largest is an animation of a painting full of grain."""
+
 _ROW = 1 << 10
 """Bytes of a step in losses.csv, and of its share of the receipt."""
 
@@ -64,6 +67,7 @@ def need(
     stages = steps // schedule.save_every + 1
     bytes_ = _COLOURS * settings.depth // 8
     painted = stages * (each * bytes_ + SLACK) + pixels * bytes_ + SLACK + steps * _ROW
+    painted += len(settings.keep) * _KEEPSAKE
     checkpoint = pixels * _COLOURS * _FLOAT * _vectors(schedule) + steps * _ROW + SLACK
     return Need(painted + inputs, 2 * checkpoint)
 

@@ -4,6 +4,8 @@
     state/claims/ID/     being taken out of an inbox, or being given back
     state/jobs/ID/       taken: job.json (what was taken), files/, and the worker's checkpoint
     state/thumbs/        small pictures of what was taken, by the digests of the files
+    state/previews/      small pictures that the page made, likewise
+    state/uploads/       coming in through the page
     state/trash/         done with, about to be removed
     state/damaged/       jobs whose journal cannot be read, for a person to look at
     state/lock           held by the one daemon that works here; worker.lock by its worker
@@ -18,7 +20,7 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -28,7 +30,7 @@ from typing import Any
 from stylewatch_daemon import durable, journal
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Job
-from stylewatch_daemon.journal import MASK, File, JobState, Journal, Role
+from stylewatch_daemon.journal import MASK, Attempt, File, JobState, Journal, Role
 from stylewatch_daemon.ledger import FILE_NAME, Entry
 from stylewatch_daemon.ledger_writer import LAST, LedgerWriter, now
 from stylewatch_daemon.mounts import Moorings
@@ -123,26 +125,49 @@ class State:
             refused_as=entry.refused_as,
             reason=entry.reason,
             series=entry.series,
+            needs=entry.needs,
+            shape=entry.shape,
+            size=_size_of_content(taken, entry),
         )
 
     def has(self, job_id: str) -> bool:
         """Whether the files of a job are here, or on their way."""
         return (self.jobs / job_id).exists() or (self.claims / job_id).exists()
 
+    def begin(
+        self, job: Journal, attempts: tuple[Attempt, ...], settings: Mapping[str, Any]
+    ) -> Journal:
+        """`job`, in its place, with the last of `attempts` begun, by `settings`; in the ledger."""
+        with self.ledger.together():
+            self._tell(job, attempts)
+            self.ledger.change(job.id, state="running", place=job.place, settings=settings)
+        return replace(job, state="running", attempts=attempts)
+
     def save(self, job: Journal, **changes: Any) -> Journal:
         """`job` with `changes`, once they are safe in the ledger."""
         changed = replace(job, **changes)
         with self.ledger.together():
             if "attempts" in changes:
-                self.ledger.write_attempts(job.id, changes.pop("attempts"))
+                self._tell(job, changes.pop("attempts"))
             if changes:
                 self.ledger.change(job.id, **changes)
         return changed
 
-    def finish(self, job: Journal, state: JobState) -> None:
-        """`state` is the job's last one: its files go."""
-        self.ledger.change(job.id, state=state)
-        durable.discard(self.jobs / job.id, self.trash)
+    def _tell(self, job: Journal, attempts: tuple[Attempt, ...]) -> None:
+        """Write down the story of a job, of which mostly the last attempt alone is news."""
+        *earlier, last = attempts
+        if len(job.attempts) <= len(attempts) and [*job.attempts[: len(earlier)]] == earlier:
+            self.ledger.write_attempt(job.id, len(attempts), last)
+        else:
+            self.ledger.write_attempts(job.id, attempts)
+
+    def finish(self, *ended: tuple[Journal, JobState]) -> None:
+        """The state of each is its last one: once all are in the ledger their files go."""
+        with self.ledger.together():
+            for job, state in ended:
+                self.ledger.change(job.id, state=state)
+        for job, _ in ended:
+            durable.discard(self.jobs / job.id, self.trash)
 
     def job(self, job: Journal) -> Job:
         """The job that a journal tells of; its settings are in `job_file`."""
@@ -156,18 +181,13 @@ class State:
             init=next(iter(self._paths(job, "init")), None),
             masks={one.role: self._path(job, one) for one in job.files if one.role.endswith(MASK)},
             after=job.after,
-            moved=tuple(self._path(job, one) for one in job.files if job.archives(one)),
-            size=self._size_of_content(job),
+            moved=self.moved(job),
+            size=job.size,
         )
 
-    def _size_of_content(self, job: Journal) -> tuple[int, int] | None:
-        entry = self.ledger.find(job.id)
-        names = [path.name for path in self._paths(job, "content")]
-        for one in () if entry is None else entry.inputs:
-            if one["name"] in names and "pixels" in one:
-                width, height = one["pixels"]
-                return width, height
-        return None
+    def moved(self, job: Journal) -> tuple[Path, ...]:
+        """The files that were taken out of an inbox, and so go to the archive."""
+        return tuple(self._path(job, one) for one in job.files if job.archives(one))
 
     def job_file(self, job: Journal) -> Path | None:
         """The job's job.yaml, if it came with one."""
@@ -225,6 +245,15 @@ def entry_of(job: Journal, **more: Any) -> Entry:
         series=job.series,
         **more,
     )
+
+
+def _size_of_content(job: Journal, entry: Entry) -> tuple[int, int] | None:
+    names = [file.name for file in job.files if file.role == "content"]
+    for one in entry.inputs:
+        if one["name"] in names and "pixels" in one:
+            width, height = one["pixels"]
+            return width, height
+    return None
 
 
 def _input(file: File) -> dict[str, Any]:

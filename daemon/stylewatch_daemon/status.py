@@ -21,7 +21,8 @@ HELD = "stylewatch is paused: nothing new is begun until someone resumes it."
 class Running:
     """The job that is being painted; no step yet while its pictures are read.
 
-    `size` is (width, height) in pixels; `seconds_left` None where that cannot be told.
+    `size` is (width, height) in pixels; `seconds_left` None where that cannot be told. `id` is
+    the job's in the ledger.
     """
 
     job: str
@@ -31,6 +32,7 @@ class Running:
     size: tuple[int, int] | None = None
     seconds_left: float | None = None
     device: str = ""
+    id: str = ""
 
     def __str__(self) -> str:
         if self.loss is None:

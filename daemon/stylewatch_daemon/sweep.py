@@ -13,7 +13,7 @@ from stylewatch_daemon.names import candidates, safe
 MOST = 64
 """Jobs of a series."""
 
-_OF_THE_WHOLE = ("sweep", "name", "priority", "set")
+_OF_THE_WHOLE = ("sweep", "name", "final", "flat", "priority", "set")
 _LONGEST = 60  # letters of a value in a name
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stylewatch_daemon import flat
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.inbox import Inbox
-from stylewatch_daemon.published import Publisher
+from stylewatch_daemon.published import SHARE, Publisher
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.state import State
@@ -40,16 +41,16 @@ class Teller:
         self._state, self._reporter, self._clock = state, reporter, clock
         self._blocked: dict[str, str] = {}
         self._boards: dict[Path, Board] = {}
-        self._told = -float("inf")
+        self._told, self._took = -float("inf"), 0.0
 
     def renew(self, settings: ServiceSettings) -> None:
         """Tell in all outboxes of `settings`, and go on in those of before."""
         for one in settings.outboxes:
             self._boards[one] = Board(one, settings.sharing)
 
-    def told_for(self) -> float:
-        """Seconds since the last `tell`."""
-        return self._clock() - self._told
+    def may_tell(self, after: float) -> bool:
+        """Whether the last `tell` was so many seconds ago; it may be more where that takes long."""
+        return self._clock() - self._told >= max(after, SHARE * self._took)
 
     def tell(self, now: Standing) -> None:
         """Bring everything up to date."""
@@ -61,13 +62,16 @@ class Teller:
             with suppress(OSError):  # where its disk is gone, another's is left alone
                 self._state.moorings.check(outbox)
                 board.show(self._status(now, outbox), datetime.now(UTC))
+        self._took = self._clock() - self._told
         self.publish(now)
 
     def publish(self, now: Standing) -> None:
         """Bring `status.json` up to date."""
+        began = self._clock()
         with suppress(OSError):  # a full disk: nothing depends on it
             status = together(self._status(now, outbox) for outbox in self._boards)
             self.publisher.show(status, self._state.ledger.counts())
+        self.publisher.took = self._clock() - began
 
     def _status(self, now: Standing, outbox: Path) -> Status:
         inboxes = [inbox for inbox in now.inboxes if inbox.outbox == outbox]
@@ -92,7 +96,7 @@ class Teller:
     def _refused(self, outbox: Path) -> list[Refusal]:
         bad = self._state.ledger.latest("refused", "failed", limit=REFUSALS)
         ours = [one for one in reversed(bad) if one.outbox == str(outbox)]
-        return [Refusal(one.place or one.name, one.reason) for one in ours]
+        return [Refusal(flat.called(one.place or one.name), one.reason) for one in ours]
 
 
 def _trouble(now: Standing, inboxes: Iterable[Inbox]) -> list[tuple[str, str]]:

@@ -11,8 +11,13 @@ import yaml
 from stylewatch_daemon import config, config_sections
 from stylewatch_daemon.config import Config
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.web.settings import SYSTEMD, address
 
 UNIT = "stylewatch.service"
+WEB_SOCKET = "stylewatch-web.socket"
+RUN = Path("/run/stylewatch")
+"""Where the service may make a socket."""
+
 ACCOUNT = "stylewatch"
 HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
 """What the service does not see, unless it is named."""
@@ -50,8 +55,12 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
     drop_ins = [] if settings.job.backend in _NO_MACHINE_CODE else ["10-torch-cpu.conf"]
     drop_ins += ["20-nvidia.conf"] if machine.nvidia else []
     drop_ins += ["30-alerts.conf"] if settings.alerts.wanted else []
+    drop_ins += ["40-ray.conf"] if settings.executor.kind == "ray" else []
+    drop_ins += _for_web(settings, anywhere=False)
     files = {f"systemd/system/{UNIT}": unit}
     files |= {f"systemd/system/{UNIT}.d/{name}": _shipped(f"{UNIT}.d/{name}") for name in drop_ins}
+    if settings.web.listen == SYSTEMD:
+        files[f"systemd/system/{WEB_SOCKET}"] = _shipped(WEB_SOCKET)
     files["sysusers.d/stylewatch.conf"] = _shipped("sysusers.d/stylewatch.conf")
     if folders := "".join(_folders(settings)):
         files["tmpfiles.d/stylewatch.conf"] = folders
@@ -60,10 +69,16 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
     return files
 
 
-def for_user(machine: Machine) -> dict[str, str]:
+def for_user(machine: Machine, settings: Config) -> dict[str, str]:
     """What to write below the user's folder of settings, by name; raises as `for_system` does."""
     unit = _changed(_shipped(f"user/{UNIT}"), {"ExecStart": _start(machine)})
-    return {f"systemd/user/{UNIT}": unit}
+    files = {f"systemd/user/{UNIT}": unit}
+    if settings.web.listen == SYSTEMD:
+        files[f"systemd/user/{WEB_SOCKET}"] = _shipped(WEB_SOCKET)
+    drop_ins = _for_web(settings, anywhere=True)
+    return files | {
+        f"systemd/user/{UNIT}.d/{name}": _shipped(f"{UNIT}.d/{name}") for name in drop_ins
+    }
 
 
 def settings_below(root: Path) -> Config:
@@ -88,6 +103,22 @@ def folders(settings: Config) -> list[Path]:
     inboxes = settings.inboxes
     found = [*(one.path for one in inboxes), *(one.outbox for one in inboxes), settings.state.path]
     return list(dict.fromkeys(found))
+
+
+def _for_web(settings: Config, *, anywhere: bool) -> list[str]:
+    """The drop-ins for the page; `anywhere`: the service sees the network, and all folders."""
+    if settings.web.listen is None:
+        return []
+    where = address(settings.web.listen)
+    if settings.web.listen == SYSTEMD:
+        return ["60-web-socket.conf"]
+    if anywhere:
+        return []
+    if where.socket is not None and where.socket.parent != RUN:
+        raise SettingsError(
+            f"web.listen: the service can make a socket only in {RUN}: say unix:{RUN}/web.sock"
+        )
+    return ["50-web.conf" if where.socket is None else "70-web-unix.conf"]
 
 
 def _shipped(name: str) -> str:
@@ -124,7 +155,8 @@ def _written(settings: Config) -> list[Path]:
 def _homes(machine: Machine, settings: Config, written: Iterable[Path]) -> Iterator[str]:
     """What ProtectHome is, and what is to be seen in spite of it."""
     read = [*machine.program, machine.config.parent, settings.pairing.styles, *settings.recipes]
-    read += [settings.alerts.urls_file] if settings.alerts.urls_file else []
+    secrets = (settings.alerts.urls_file, settings.web.token_file)
+    read += [path for path in secrets if path is not None]
     seen = {
         "BindPaths": _outermost(path for path in written if _at_home(path)),
         "BindReadOnlyPaths": _outermost(path for path in read if _at_home(path)),

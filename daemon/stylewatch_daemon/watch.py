@@ -92,6 +92,11 @@ class Watcher:
         self._polled = self._polled or not all(watched)
         return True
 
+    def take_lost(self) -> int:
+        """How often events were lost since this was last asked."""
+        lost, self._overflow.count = self._overflow.count, 0
+        return lost
+
     @property
     def sound(self) -> bool:
         """Whether events come in, if there is anything to watch for them."""
@@ -189,6 +194,8 @@ class _Overflow(logging.Handler):
     def __init__(self, wake: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)
         self._wake = wake
+        self.count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.count += 1
         self._wake()

@@ -81,6 +81,32 @@ def inputs(folder: int) -> list[tuple[str, str, str]]:
     ]
 
 
+def left(place: Path) -> Iterator[str]:
+    """The files that the job with a receipt in the folder `place` left there, by their paths.
+
+    Those are inputs, and what lies beside the receipt; what was changed since is no longer its
+    own. Inputs go by their bytes alone: of several with one name all but the first got another.
+    Raises OSError where there is no receipt.
+    """
+    with folders.opened(place) as folder:
+        with regular(folder, RECEIPT) as file:
+            receipt = _parsed(file)
+        for one in _records(receipt, "files"):
+            name = _text(one, "file")
+            beside = PurePosixPath(name).name == name and "\0" not in name
+            if beside and size_if(folder, name, _text(one, "sha256")) is not None:
+                yield name
+    digests = {_text(one, "sha256") for one in _records(receipt, "inputs")}
+    with (
+        suppress(OSError),
+        folders.opened(place, "inputs") as folder,
+        os.scandir(folder) as found,
+    ):
+        for name in sorted(one.name for one in found if one.is_file(follow_symlinks=False)):
+            if _digest(folder, name) in digests:
+                yield f"inputs/{name}"
+
+
 def size_if(folder: int, name: str, digest: str) -> int | None:
     """The bytes of the file `name` in an opened folder, if it is still the one of that digest."""
     with suppress(OSError), regular(folder, name) as file:

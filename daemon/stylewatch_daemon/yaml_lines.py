@@ -161,8 +161,7 @@ def check(model: type[Model], document: Document, below: Mapping[str, Any] | Non
 
 def told(error: ValidationError, model: type[BaseModel], document: Document) -> list[str]:
     """`job.yaml line 3: steps: ...` for each mistake in `document`, in the order of the lines."""
-    found = zip(error.errors(include_url=False), mistakes(error, model), strict=True)
-    placed = [(document.line(one["loc"]), str(mistake)) for one, mistake in found]
+    placed = [(document.line(one.loc), str(one)) for one in mistakes(error, model)]
     return [
         f"{document.file_name} line {line}: {text}" if line else f"{document.file_name}: {text}"
         for line, text in sorted(placed, key=lambda pair: pair[0] or 0)

@@ -11,13 +11,14 @@ from torch import Tensor
 from stylewatch_painter.canvas import Canvas
 from stylewatch_painter.contents import NOTHING, Contents, contents
 from stylewatch_painter.feature_maps import FeatureMaps
-from stylewatch_painter.looks import Look, Looks
+from stylewatch_painter.looks import Looks
 from stylewatch_painter.losses import gram, style_target
 from stylewatch_painter.pyramid import Level, pools_before
 from stylewatch_painter.recipe import LayerName
 from stylewatch_painter.recipe import Style as StyleLosses
 from stylewatch_painter.regions import shares
 from stylewatch_painter.stage import Regions
+from stylewatch_painter.statistics import Look
 from stylewatch_painter.task import Style
 from stylewatch_painter.tiled import View
 from stylewatch_painter.tiles import tiles

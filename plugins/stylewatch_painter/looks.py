@@ -1,27 +1,26 @@
 """What styles look like to a network, kept for the next paintings in the same manner."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 
-from stylewatch_painter.recipe import LayerName
-from stylewatch_painter.statistics import Sums
+from stylewatch_painter.shelf import Shelf
+from stylewatch_painter.statistics import Look
 
 MOST = 128 * 2**20
 """Bytes that are kept: at five layers a style at one size takes 2.4 MB."""
-
-Look = Mapping[LayerName, tuple[Sums, ...]]
-"""Of each layer the sums over each region, on the network's device; nobody writes to them."""
 
 
 class Looks:
     """Sums over the maps of styles in one network, by all that they depend on beside it.
 
-    What was asked for longest ago goes where more than `most` bytes would be kept. `worked_out`
-    counts how often they had to be worked out, `used_again` how often they were there.
+    What was asked for longest ago goes where more than `most` bytes would be kept; it may still
+    lie on a `shelf`, from where later processes have it, too. `worked_out` counts how often they
+    had to be worked out, `used_again` how often they were there.
     """
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, shelf: Shelf | None = None) -> None:
         self.worked_out = self.used_again = 0
+        self._shelf = shelf
         self._most = most
         self._kept: OrderedDict[Hashable, Look] = OrderedDict()
 
@@ -31,8 +30,14 @@ class Looks:
             self._kept.move_to_end(key)
             self.used_again += 1
             return self._kept[key]
-        found = work_out()
-        self.worked_out += 1
+        found = self._shelf.take(key) if self._shelf else None
+        if found is None:
+            found = work_out()
+            self.worked_out += 1
+            if self._shelf:
+                self._shelf.put(key, found)
+        else:
+            self.used_again += 1
         self._kept[key] = found
         while self.bytes > self._most:
             self._kept.popitem(last=False)

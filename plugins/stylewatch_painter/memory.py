@@ -1,9 +1,8 @@
 """How a painting is fitted into the memory there is: in tiles, with a shorter history."""
 
-import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -11,13 +10,15 @@ import torch
 from stylewatch_painter import recipe
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.forecast import needed
-from stylewatch_painter.room import LEAST_PAIRS, Room
+from stylewatch_painter.process import available, resident
+from stylewatch_painter.room import AMPLE, LEAST_PAIRS, Room
 from stylewatch_painter.task import Task
 
 SIDES = (2048, 1536, 1024, 768, 512)
 """Pixels of the tiles that are tried, the longest first: halos weigh little beside them."""
 _SHORTER = (384, 256)
 _PROCESS = 250 * 10**6  # bytes: the network, and what the libraries set aside while they compute
+_LOADED = resident()  # bytes, before there is any picture or network, but with torch
 _SHARE = 0.9  # of what is free: others want some, too
 
 Tile = Literal["auto", "none"] | int
@@ -34,6 +35,16 @@ class Wanted:
     tile: Tile = "auto"
     history: History = "auto"
     limit: int | None = None
+    left: int = 0
+    """Bytes of this process that earlier paintings `left`: they are none of this one's."""
+
+
+def left() -> int:
+    """Bytes that earlier paintings left in this process, if no picture of the next is read yet.
+
+    The network is kept, for one, and what the libraries have set aside.
+    """
+    return max(0, resident() - _LOADED)
 
 
 def room(task: Task, wanted: Wanted, device: torch.device, value: int) -> Room:
@@ -41,7 +52,7 @@ def room(task: Task, wanted: Wanted, device: torch.device, value: int) -> Room:
 
     Raises PictureError where the limit does not suffice, whatever is done.
     """
-    free = _free(wanted.limit, device)
+    free = _free(wanted, device)
     found = Room()
     for found in _rooms(task, wanted):
         least = needed(task, found, value)
@@ -50,11 +61,18 @@ def room(task: Task, wanted: Wanted, device: torch.device, value: int) -> Room:
     if wanted.limit is not None:
         width, height = task.final
         raise PictureError(
-            f"{width}x{height} pixels take about {(wanted.limit - free + least) / 1e9:.1f} GB at "
-            f"the least, and limits.memory allows {wanted.limit / 1e9:.1f} GB: raise it, or ask "
+            f"{width}x{height} pixels take about {(wanted.limit - free + least) / 1e9:.3g} GB at "
+            f"the least, and limits.memory allows {wanted.limit / 1e9:.3g} GB: raise it, or ask "
             "for a smaller size"
         )
     return found
+
+
+def at_once(task: Task, wanted: Wanted, device: torch.device, value: int) -> int:
+    """How many like `task` the limit suffices for at once, each in one piece; one at the least."""
+    if wanted.limit is None:
+        return sys.maxsize
+    return max(1, int(_free(wanted, device) // needed(task, AMPLE, value)))
 
 
 def warnings(task: Task, found: Room) -> Iterator[str]:
@@ -102,39 +120,18 @@ def _sides(tile: Tile) -> Iterator[tuple[int | None, ...]]:
         yield (None if tile == "none" else tile,)
 
 
-def _free(limit: int | None, device: torch.device) -> float:
-    """Bytes that a painting may take beyond what is held by now."""
+def _free(wanted: Wanted, device: torch.device) -> float:
+    """Bytes that a painting may take beyond what is held by now.
+
+    The first one in a process has to leave room for what the process will keep; for the next ones
+    that is there already, and may not count twice.
+    """
+    limit = wanted.limit
     if device.type == "cuda":
-        there, _ = torch.cuda.mem_get_info(device)
-        there += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         allocated = torch.cuda.memory_allocated(device)
-        return _SHARE * there if limit is None else min(there, limit - allocated)
+        there, _ = torch.cuda.mem_get_info(device)
+        there += torch.cuda.memory_reserved(device) - allocated
+        return _SHARE * there if limit is None else min(there, limit - max(0, allocated - _PROCESS))
     if limit is not None:
-        return limit - resident() - _PROCESS
+        return limit - resident() - max(0, _PROCESS - wanted.left)
     return _SHARE * available() - _PROCESS
-
-
-def resident() -> int:
-    """Bytes of this process that lie in memory; 0 where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return 0
-    return pages * 4096
-
-
-def available() -> float:
-    """Bytes that programs may still take, of the machine or of our part of it; else endless."""
-    found = float("inf")
-    try:
-        said = Path("/proc/meminfo").read_text(encoding="ascii")
-        if told := re.search(r"MemAvailable: +(\d+) kB", said):
-            found = int(told[1]) * 1024.0
-        group = Path("/sys/fs/cgroup")
-        most = (group / "memory.max").read_text(encoding="ascii").strip()
-        if most != "max":
-            taken = int((group / "memory.current").read_text(encoding="ascii"))
-            found = min(found, int(most) - taken)
-    except OSError:
-        pass
-    return found

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, get_args
+from itertools import groupby
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -20,10 +22,14 @@ class _Hidden:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake: `where` is the path to the value through mappings and lists."""
+    """One mistake: `where` is the path to the value through mappings and lists.
+
+    `loc` is pydantic's own, which leads on to a key that is not known.
+    """
 
     where: Location
     sentence: str
+    loc: Location = ()
 
     def __str__(self) -> str:
         place = ".".join(str(part) for part in self.where)
@@ -41,11 +47,14 @@ def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
     """Every mistake that checking a mapping against `model` found."""
-    for found in error.errors(include_url=False):
+    alike = groupby(error.errors(include_url=False), lambda one: _walk(model, one["loc"])[0])
+    for _, (found, *others) in alike:
         way, models = _walk(model, found["loc"])
         if any(map(_has_secrets, models)):
             found["input"] = _Hidden()
             way = tuple("..." if "://" in str(part) else part for part in way)
+        for other in others:  # it is not the one that it may be, and not the other
+            found["msg"] += f" or {other['msg'].removeprefix('Input should be ').partition(',')[0]}"
         yield _mistake(found, way, model)
 
 
@@ -69,7 +78,7 @@ def _mistake(found: Any, way: Location, model: type[BaseModel]) -> Mistake:
             sentence = "kind is missing"
         case "model_type" | "dict_type" | "model_attributes_type":
             sentence = f"should be keys with their values, got {found['input']!r}"
-    return Mistake(where, sentence)
+    return Mistake(where, sentence, found["loc"])
 
 
 def _plainly(found: Any) -> str:
@@ -95,16 +104,21 @@ def _fields_at(model: type[BaseModel], where: Location) -> set[str]:
 def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[BaseModel]]]:
     """`where` as the writer has it, and the models that the types allow there.
 
-    A union's tag, which picks its member, is a step to pydantic and none in the file.
+    A union's tag, which picks its member, is a step to pydantic and none in the file; so is the
+    member itself where there is no tag.
     """
     way: list[str | int] = []
-    models = [model]
+    models, chooses = [model], False
     for part in where:
         if tagged := [one for one in models if part in _tags(one)]:
             models = tagged
             continue
+        if chooses:
+            chooses = False
+            continue
         way.append(part)
         fields = [one.model_fields[str(part)] for one in models if part in one.model_fields]
+        chooses = any(_is_choice(field.annotation) for field in fields)
         inner = [found for field in fields for found in _models_in(field.annotation)]
         models = inner or models
     return tuple(way), models
@@ -114,6 +128,14 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
     """What the field `kind` of a union's member may say."""
     kind = model.model_fields.get("kind")
     return () if kind is None else get_args(kind.annotation)
+
+
+def _is_choice(annotation: object) -> bool:
+    """Whether it is one of several plain things, as a number or a word."""
+    members = [one for one in get_args(annotation) if one is not NoneType]
+    if get_origin(annotation) is Annotated or len(members) == 1:
+        return _is_choice(members[0])
+    return get_origin(annotation) in (Union, UnionType) and not [*_models_in(annotation)]
 
 
 def _has_secrets(model: type[BaseModel]) -> bool:

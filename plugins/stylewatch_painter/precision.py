@@ -31,7 +31,7 @@ def quickest(device: torch.device, file: Path | None = None) -> Precision:
     """
     file = user_cache_path("stylewatch") / "precision.json" if file is None else file
     known = _read(file)
-    key = f"{_name(device)}, torch {torch.__version__}"
+    key = f"{named(device)}, torch {torch.__version__}"
     for precision in get_args(Precision):
         if known.get(key) == precision:
             known_precision: Precision = precision
@@ -81,7 +81,8 @@ def cut(precision: Precision) -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32")
 
 
-def _name(device: torch.device) -> str:
+def named(device: torch.device) -> str:
+    """The model of a device, and of a CPU also what of it torch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {_model()}".strip()

@@ -31,6 +31,20 @@ def find(name: str, *folders: Path) -> Recipe:
     return check(_without_removed(_read(_locate(name, folders), folders)))
 
 
+def seen(name: str, *folders: Path) -> tuple[object, ...]:
+    """What changes where the recipe of that name may be another one; the shipped ones stay."""
+    own = Path(name)
+    files = [own] if own.suffix in (".yaml", ".yml") else []
+    files += [path for folder in (*folders, *(one.parent for one in files))
+              for path in sorted(folder.glob("*.yaml"))]  # fmt: skip
+    return tuple((str(path), *_as_seen(path)) for path in files if path.exists())
+
+
+def _as_seen(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def _locate(name: str, folders: tuple[Path, ...]) -> Path:
     for folder in (*folders, SHIPPED):
         path = folder / f"{name}.yaml"
@@ -44,8 +58,7 @@ def _locate(name: str, folders: tuple[Path, ...]) -> Path:
 
 def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, Any]:
     """The mapping in `path`, laid over the recipe that it extends."""
-    seen = path.stat()
-    plain = deepcopy(_parsed(path, (seen.st_ino, seen.st_mtime_ns, seen.st_size)))
+    plain = deepcopy(_parsed(path, _as_seen(path)))
     plain.setdefault("name", path.stem)
     base = plain.pop("extends", None)
     if base is None:

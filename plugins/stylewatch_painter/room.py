@@ -8,6 +8,10 @@ LEAST_PAIRS = 3
 """Under so many pairs of vectors L-BFGS is no better than Adam, which needs none."""
 _BESIDE = 10  # vectors of the picture's size that L-BFGS works with beside its pairs
 
+_ADAM = recipe.Adam(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
+"""For the few steps at a final size. In large pictures the slope by one value is far below 1e-8,
+Adam's usual epsilon, beside which it would hardly move."""
+
 Settings = recipe.Adam | recipe.Sgd | recipe.Lbfgs
 
 
@@ -35,7 +39,7 @@ class Room:
         if pairs >= settings.history:
             return settings
         if pairs < LEAST_PAIRS:
-            return recipe.Adam(kind="adam")
+            return _ADAM
         return settings.model_copy(update={"history": pairs})
 
 

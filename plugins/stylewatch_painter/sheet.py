@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -19,6 +21,8 @@ _PAPER, _INK, _NOTHING = "#ffffff", "#202020", "#e8e8e8"
 _LETTERS = 16  # so many letters' heights in a picture's side
 _LEAST = 13  # pixels: smaller letters are not read
 _LINE = 1.35  # of a letter's height
+_LATIN = "\u017f"  # the last of the letters that Pillow's own font has
+_MORE_LETTERS = Path("mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,7 @@ class _Pen:
         ]
 
     def _strip(self, picture: Image.Image, label: str, tall: int) -> Image.Image:
-        font, step = ImageFont.load_default(self.letter), round(_LINE * self.letter)
+        font, step = _font(label, self.letter), round(_LINE * self.letter)
         lines = [_fitting(line, font, self.side) for line in label.splitlines()]
         width = max(picture.width, *(math.ceil(font.getlength(line)) for line in lines), 0)
         strip = Image.new("RGB", (width, tall + step // 3 + step * len(lines)), _PAPER)
@@ -79,6 +83,15 @@ class _Pen:
             at = (width / 2, tall + step // 3 + number * step)
             ink.text(at, line, _INK, font, anchor="ma")
         return strip
+
+
+def _font(label: str, letter: int) -> Font:
+    """Pillow's own, or where that has no such letters the one that Matplotlib brings along."""
+    package = None if label.isascii() or max(label) <= _LATIN else find_spec("matplotlib")
+    for folder in (package and package.submodule_search_locations) or ():
+        if (path := Path(folder, _MORE_LETTERS)).is_file():
+            return ImageFont.truetype(path, letter)
+    return ImageFont.load_default(letter)
 
 
 def in_rows(cells: Sequence[Cell], columns: int) -> list[Sequence[Cell]]:

@@ -1,10 +1,13 @@
 """What of feature maps adds up over their positions, so that it can be gathered part by part."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from stylewatch_painter.recipe import LayerName
 
 _BLOCK = 256  # positions: their products are summed and rounded to few bits, all else in float32
 _MOST_BLOCKS = 64
@@ -49,6 +52,10 @@ class Sums:
     def nbytes(self) -> int:
         """They take so many bytes."""
         return sum(one.nbytes for one in self.tensors)
+
+
+Look = Mapping[LayerName, tuple[Sums, ...]]
+"""What a style looks like: of each layer the sums over each region; nobody writes to them."""
 
 
 def sums(maps: Tensor, weights: Tensor | None = None, *, values: bool = False) -> Sums:

@@ -1,5 +1,6 @@
 """Paints many tasks, those together whose every tensor has the same shape and meaning."""
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from stylewatch_painter import recipe
@@ -17,10 +18,12 @@ def paint_many(
     network: FeatureMaps,
     wishes: Sequence[Callable[[], Wish]],
     looks: Looks | None = None,
+    at_once: Callable[[Task], int] | None = None,
 ) -> Iterator[tuple[int, Step | Exception]]:
     """Paint each task as `paint` does, and say by its number whose a Step is.
 
-    An error of one task is handed out, as its end, and stops no other.
+    Of those that are like one task so many are painted together, at most, as `at_once` says. An
+    error of one task is handed out, as its end, and stops no other.
     """
     sound = []
     for number, task in enumerate(tasks):
@@ -30,8 +33,9 @@ def paint_many(
             yield number, error
         else:
             sound.append(number)
-    for group in groups([tasks[number] for number in sound]):
-        members = [sound[one] for one in group]
+    found = groups([tasks[number] for number in sound])
+    together = [[sound[one] for one in group] for group in found]
+    for members in [part for group in together for part in _parts(group, tasks, at_once)]:
         yield from _group(members, tasks, network, wishes, looks)
 
 
@@ -57,6 +61,17 @@ def _group(
             return
         for member in members:
             yield from _group([member], tasks, network, wishes, looks)
+
+
+def _parts(
+    group: list[int], tasks: Sequence[Task], at_once: Callable[[Task], int] | None
+) -> list[list[int]]:
+    """The numbers of a `group` in parts as alike in length as may be."""
+    if at_once is None:
+        return [group]
+    most = min(len(group), at_once(tasks[group[0]]))
+    count = math.ceil(len(group) / most)
+    return [group[len(group) * n // count : len(group) * (n + 1) // count] for n in range(count)]
 
 
 def shape(task: Task) -> Hashable:

@@ -9,6 +9,7 @@ from stylewatch_painter import weights_read
 from stylewatch_painter.looks import Looks
 from stylewatch_painter.precision import Precision
 from stylewatch_painter.recipe import LayerName
+from stylewatch_painter.shelf import Shelf
 from stylewatch_painter.vgg19 import Vgg19, layers_up_to
 from stylewatch_painter.weights import WeightsFile
 
@@ -45,7 +46,7 @@ def trained(
     last = _last.get(key)
     if last is not None and len(last.layers) >= len(wanted):
         return last
-    looks = Looks() if last is None else last.looks
+    looks = Looks(shelf=Shelf.of(device, key)) if last is None else last.looks
     _last.clear()
     mean, arrays = weights_read.load(file, wanted)
     on_device = {name: torch.from_numpy(a).to(device) for name, a in arrays.items()}

@@ -1,6 +1,7 @@
 """What the backends that paint with VGG19 are told of memory, and how they keep to it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 from weakref import WeakKeyDictionary
 
@@ -13,7 +14,7 @@ from stylewatch_painter.recipe import Strict
 from stylewatch_painter.room import AMPLE, Room
 from stylewatch_painter.stage import Step, Wish
 from stylewatch_painter.task import Task
-from stylewatch_plugins.heap import give_back_large_blocks
+from stylewatch_plugins.heap import give_back_freed, give_back_large_blocks
 
 Paint = Callable[[Task, Callable[[], Wish]], Iterator[Step]]
 
@@ -33,22 +34,44 @@ class MemoryOptions(Strict):
         """The same, as the painter takes it."""
         return fitting.Wanted(self.tile, self.history, self.memory)
 
+    def left(self) -> int:
+        """Bytes that earlier paintings left in this process, where there is a limit to keep to.
+
+        To be asked before the pictures of the next one are read.
+        """
+        if self.memory is None:
+            return 0
+        give_back_freed()
+        return fitting.left()
+
 
 class Fitted:
-    """The room that each task has on `device`, decided once, where a value takes so many bytes."""
+    """The room that each task has on `device`, decided once, where a value takes so many bytes.
 
-    def __init__(self, options: MemoryOptions, device: torch.device, value: int) -> None:
-        self._options, self._device, self._value = options, device, value
+    `left` are bytes of this process that earlier paintings left.
+    """
+
+    def __init__(
+        self, options: MemoryOptions, device: torch.device, value: int, left: int = 0
+    ) -> None:
+        self._device, self._value = device, value
+        self._wanted = replace(options.wanted, left=left)
         self._rooms: WeakKeyDictionary[Task, Room] = WeakKeyDictionary()
 
     def room(self, task: Task) -> Room:
         """What `task` has room for; raises PictureError where that is not enough."""
         if task not in self._rooms:
-            found = fitting.room(task, self._options.wanted, self._device, self._value)
+            if self._wanted.limit is not None:
+                give_back_freed()  # of what it took to read the pictures
+            found = fitting.room(task, self._wanted, self._device, self._value)
             if found != AMPLE:
                 give_back_large_blocks()  # else holes are left where no maps fit
             self._rooms[task] = found
         return self._rooms[task]
+
+    def at_once(self, task: Task) -> int:
+        """How many like `task` may be painted at once; one at the least."""
+        return fitting.at_once(task, self._wanted, self._device, self._value)
 
     def decided(self, task: Task) -> dict[str, str | int]:
         """The same as options that choose it again."""

@@ -1,6 +1,7 @@
 """How a process that paints gets its memory, and gives it back."""
 
 import ctypes
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -19,6 +20,14 @@ def give_back_large_blocks() -> None:
         return
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def give_back_freed() -> None:
+    """Hand back to the system all that was freed, and what nothing refers to any more."""
+    gc.collect()
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # where the C library is not glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def ask_for_large_pages() -> None:

@@ -86,6 +86,7 @@ class OnnxVgg:
             raise BackendOptionError(f"backend onnx: {told}") from error
         if self._options.threads is not None:
             torch.set_num_threads(self._options.threads)
+        self._left = self._options.left()
         self.version = "" if (here := _runtime()) is None else str(here.__version__)
 
     def devices(self) -> tuple[Device, ...]:
@@ -133,22 +134,23 @@ class OnnxVgg:
 
     def estimate(self, task: Task) -> Estimate:
         """What `task` would take, judged by two evaluations of it at a small size."""
+        room = self._fitted.room(task)  # before the graphs are there, as when it is painted
         network = self._opened(task, self._options.precision).network
-        seen = forecast(task, network, room=self._fitted.room(task))
+        seen = forecast(task, network, room=room)
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
         return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
 
     def measure(self, task: Task) -> Losses:
         """The losses, in fp32, of the float picture that `task` starts from at its final size."""
-        return measure(task, self._opened(task, "fp32").network, self._fitted.room(task))
+        room = self._fitted.room(task)
+        return measure(task, self._opened(task, "fp32").network, room)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint by the painter's own loop."""
         from stylewatch_plugins.opened import forget
 
-        ready = self._opened(task, self._options.precision)
+        room, ready = self._fitted.room(task), self._opened(task, self._options.precision)
         try:
-            room = self._fitted.room(task)
             yield from paint(task, ready.network, wish, looks=ready.looks, room=room)
         except Exception:
             forget()  # for want of memory, say: the runtime gives back a GPU's with the graphs only
@@ -191,7 +193,8 @@ class OnnxVgg:
 
     @cached_property
     def _fitted(self) -> Fitted:
-        return Fitted(self._options, self._device, 4)  # between the graphs all is in float32
+        # between the graphs all is in float32
+        return Fitted(self._options, self._device, 4, self._left)
 
     def _opened(self, task: Task, precision: Precision) -> "Opened":
         """VGG19 for the layers and pools that `task` looks at."""

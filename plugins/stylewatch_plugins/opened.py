@@ -1,15 +1,17 @@
 """The graphs that a process painted with last, in ONNX Runtime and ready for its next painting."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from stylewatch_painter.looks import Looks
+from stylewatch_painter.shelf import Shelf
 from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import Plan
 from stylewatch_plugins.ort_bridge import OrtVgg19, Provider
+from stylewatch_plugins.runtime import runtime
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +19,7 @@ class Opened:
     """A network in ONNX Runtime, and what styles look like to it."""
 
     network: OrtVgg19
-    looks: Looks = field(default_factory=Looks)
+    looks: Looks
 
 
 _EXACT = {"precision": "fp32"}
@@ -48,7 +50,8 @@ def opened(
                     raise
                 return load(plan, anew=True)
 
-        _last[key] = Opened(load(plan))
+        shelf = Shelf.of(device, "onnxruntime", runtime().__version__, key)
+        _last[key] = Opened(load(plan), Looks(shelf=shelf))
     return _last[key]
 
 

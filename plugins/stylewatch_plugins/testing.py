@@ -23,12 +23,14 @@ from stylewatch_painter.stage import Stage
 from stylewatch_painter.task import Style
 from stylewatch_plugins.capabilities import capabilities, misfit
 from stylewatch_plugins.contract import Backend, BackendOptionError, Device, Provenance
+from stylewatch_plugins.testing_controls import Controls
 from stylewatch_plugins.testing_many import Many
 from stylewatch_plugins.testing_masks import Masks
 from stylewatch_plugins.testing_stops import Interruptions
 from stylewatch_plugins.testing_tasks import (
     PRINT,
     SMALL_FIRST,
+    SMOOTHED,
     painted,
     picture,
     sample,
@@ -37,7 +39,7 @@ from stylewatch_plugins.testing_tasks import (
 )
 
 
-class BackendConformance(Interruptions, Many, Masks):
+class BackendConformance(Controls, Interruptions, Many, Masks):
     """What every backend promises; see also what it inherits."""
 
     def test_it_has_the_shape_of_a_backend(self, backend: Backend) -> None:
@@ -136,10 +138,14 @@ class BackendConformance(Interruptions, Many, Masks):
             assert step.picture.dtype == np.float32
             assert np.isfinite(step.picture).all()
 
-    def test_the_total_is_the_sum_of_value_times_weight(self, backend: Backend) -> None:
+    @pytest.mark.parametrize(
+        "recipe", [{"objective.tv": {"loss": "squared", "weight": 1e-6}}, SMOOTHED]
+    )
+    def test_the_total_is_the_sum_of_value_times_weight(
+        self, backend: Backend, recipe: Mapping[str, Any]
+    ) -> None:
         """With every side of the objective in use."""
-        recipe = {"objective.tv": {"loss": "squared", "weight": 1e-6}, **SMALL_FIRST}
-        for step in painted(backend, sample(recipe)):
+        for step in painted(backend, sample({**SMALL_FIRST, **recipe})):
             total = sum(term.value * term.weight for term in terms(step.losses))
             assert step.losses.total == pytest.approx(total, rel=self.closeness)
             assert step.losses.content and step.losses.style
@@ -149,9 +155,13 @@ class BackendConformance(Interruptions, Many, Masks):
         steps = painted(backend, sample({"start": "noise", "noise_scale": 30}))
         assert steps[-1].losses.total < steps[0].losses.total
 
-    def test_measuring_gives_the_losses_before_the_first_step(self, backend: Backend) -> None:
+    @pytest.mark.parametrize("recipe", [{}, {**SMOOTHED, "save_every": 1}])
+    def test_measuring_gives_the_losses_before_the_first_step(
+        self, backend: Backend, recipe: Mapping[str, Any]
+    ) -> None:
         """Losses belong to the picture before the step; measuring paints nothing."""
-        measured, first = backend.measure(sample()), painted(backend, sample())[0].losses
+        task = sample(recipe)
+        measured, first = backend.measure(task), painted(backend, task)[0].losses
         assert measured.total == pytest.approx(first.total, rel=self.closeness)
         pairs = zip(terms(measured), terms(first), strict=True)
         least = self.closeness * measured.total  # a term may be next to nothing

@@ -103,6 +103,29 @@ class Masks(Suite):
         )
         assert right < swapped if capabilities(backend).masks else right == swapped
 
+    def test_regions_may_come_in_any_order(self, backend: Backend) -> None:
+        """Each of them counts, the second as the first does."""
+        task = two_regions("right")
+        (style,) = task.styles
+        assert task.content_mask is not None and style.mask is not None
+        turned = replace(
+            task,
+            content_mask=task.content_mask[..., ::-1],
+            styles=(replace(style, mask=style.mask[..., ::-1]),),
+        )
+        found, plain = backend.measure(turned).total, backend.measure(task).total
+        assert found == pytest.approx(plain, rel=self.closeness)
+
+    def test_a_style_without_a_mask_serves_every_region(self, backend: Backend) -> None:
+        """With all of it, as if its mask were white there."""
+        task = two_regions("left")
+        (style,) = task.styles
+        unmasked, white = (
+            backend.measure(replace(task, styles=(replace(style, mask=mask),))).total
+            for mask in (None, np.ones_like(style.mask))
+        )
+        assert unmasked == pytest.approx(white, rel=self.closeness)
+
     def test_a_checkpoint_under_another_mask_is_refused(self, backend: Backend) -> None:
         """Where masks are claimed, they are part of what a painting is."""
         can = capabilities(backend)

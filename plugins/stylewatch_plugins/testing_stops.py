@@ -81,16 +81,8 @@ class Interruptions(Suite):
         self, backend: Backend, recipe: Mapping[str, Any], optimiser: str
     ) -> None:
         """A painting that was stopped, by another process too, ends in the same picture."""
-        task = sample({**recipe, "optimiser": OPTIMISERS[optimiser], "save_every": 1})
-        whole = painted(backend, task) if capabilities(backend).resume else []
-        for step in whole[:-1]:
-            stopped = painted(backend, task, *after(step.step, Wish.STOP))[-1]
-            again = replace(task, resume=kept(stopped.checkpoint))
-            rest = painted(self.make({}), again)
-            assert self.same(backend, rest, whole[step.step :])
-            if capabilities(backend).deterministic:
-                assert [s.losses for s in rest] == [s.losses for s in whole[step.step :]]
-            assert rest[0].seconds >= stopped.seconds
+        changes = {**recipe, "optimiser": OPTIMISERS[optimiser], "save_every": 1}
+        self.check_going_on(backend, sample(changes))
 
     def test_a_checkpoint_of_another_painting_is_refused(self, backend: Backend) -> None:
         """Going on in another picture would be worse than starting anew; who cannot, never does."""

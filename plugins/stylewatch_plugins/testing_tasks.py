@@ -2,7 +2,7 @@
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +37,14 @@ RECIPE = check(
 
 SMALL_FIRST = {"passes": [{"scale": 0.5, "steps": 3}]}
 
+SMOOTHED: Mapping[str, Any] = {
+    "average": 0.5,
+    "carry": True,
+    "objective.network.padding": "reflect",
+    "objective.tv": {"loss": "isotropic", "weight": 0.01},
+}
+"""Controls that a backend may have no use for; all that it promises holds with them too."""
+
 PRINT = {"preview": "12", "print_steps": 3}
 """The painting is first half as large, and goes up from there."""
 
@@ -61,7 +69,7 @@ def painted(backend: Backend, task: Task, *wishes: Wish) -> list[Step]:
     return list(backend.paint(task, lambda: next(left, Wish.GO_ON)))
 
 
-def stages(steps: list[Step]) -> dict[int, bytes]:
+def stages(steps: Sequence[Step]) -> dict[int, bytes]:
     """The pictures, byte for byte, by their step."""
     return {step.step: step.picture.tobytes() for step in steps if isinstance(step, Stage)}
 
@@ -114,6 +122,18 @@ class Suite(ABC):
     def backend(self) -> Backend:
         """The backend, made without further options."""
         return self.make({})
+
+    def check_going_on(self, backend: Backend, task: Task) -> None:
+        """Stopped after any step, `task` ends in the same pictures; each step of it is a Stage."""
+        whole = painted(backend, task) if capabilities(backend).resume else []
+        for step in whole[:-1]:
+            stopped = painted(backend, task, *after(step.step, Wish.STOP))[-1]
+            again = replace(task, resume=kept(stopped.checkpoint))
+            rest = painted(self.make({}), again)
+            assert self.same(backend, rest, whole[step.step :])
+            if capabilities(backend).deterministic:
+                assert [s.losses for s in rest] == [s.losses for s in whole[step.step :]]
+            assert rest[0].seconds >= stopped.seconds
 
     def same(self, backend: Backend, one: list[Step], other: list[Step]) -> bool:
         """Whether two paintings show the same stages: byte for byte, if that can be had."""

@@ -53,6 +53,7 @@ class TorchAutograd:
             raise BackendOptionError(f"backend torch: {told}") from error
         if self._options.threads is not None:
             torch.set_num_threads(self._options.threads)
+        self._left = self._options.left()
 
     def devices(self) -> tuple[Device, ...]:
         """The GPUs that torch can use here, then the CPU."""
@@ -89,19 +90,20 @@ class TorchAutograd:
 
     def estimate(self, task: Task) -> Estimate:
         """What `task` would take, judged by two evaluations of it at a small size."""
-        network = self._trained(task).network
-        seen = forecast(task, network, room=self._fitted.room(task))
+        room = self._fitted.room(task)  # before the network is there, as when it is painted
+        seen = forecast(task, self._trained(task).network, room=room)
         sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
         return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
 
     def measure(self, task: Task) -> Losses:
         """The losses of the float picture that `task` starts from at its final size."""
-        return measure(task, self._trained(task).network, self._fitted.room(task))
+        room = self._fitted.room(task)
+        return measure(task, self._trained(task).network, room)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint by the painter's own loop."""
-        ready = self._trained(task)
-        return paint(task, ready.network, wish, looks=ready.looks, room=self._fitted.room(task))
+        room, ready = self._fitted.room(task), self._trained(task)
+        return paint(task, ready.network, wish, looks=ready.looks, room=room)
 
     def paint_many(
         self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
@@ -110,7 +112,8 @@ class TorchAutograd:
         ready = self._trained(*tasks)
         ample = [number for number, task in enumerate(tasks) if self._fitted.is_ample(task)]
         some = [tasks[number] for number in ample], [wishes[number] for number in ample]
-        for row, made in paint_many(some[0], ready.network, some[1], looks=ready.looks):
+        at_once = self._fitted.at_once
+        for row, made in paint_many(some[0], ready.network, some[1], ready.looks, at_once):
             yield ample[row], made
         yield from by_turns(tasks, wishes, self._fitted, self.paint)
 
@@ -130,7 +133,8 @@ class TorchAutograd:
 
     @cached_property
     def _fitted(self) -> Fitted:
-        return Fitted(self._options, self._device, 2 if self._precision == "bf16" else 4)
+        value = 2 if self._precision == "bf16" else 4
+        return Fitted(self._options, self._device, value, self._left)
 
     def _trained(self, *tasks: Task) -> Trained:
         """VGG19 up to the deepest layer that `tasks` look at."""

@@ -1,6 +1,7 @@
 """Deaths and faults of file systems for tests: killed at the n-th change, or over mounts."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ import pytest
 
 import stylewatch_daemon.ledger_writer as ledger
 from stylewatch_daemon.claim import Claimer, Terms
+from stylewatch_daemon.execute.contract import Staged
 from stylewatch_daemon.job import Pair
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.scan import Look
@@ -102,6 +104,11 @@ def fill(root: Path, *names: str) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(os.fsencode(name))
+
+
+def announced(name: str, step: int = 0) -> Staged:
+    """The word of a file that `fill` made."""
+    return Staged(name, hashlib.sha256(os.fsencode(name)).hexdigest(), step)
 
 
 def take(state: State, one: Pair, looks: Mapping[Path, Look], terms: Terms, job_id: str) -> Journal:

@@ -12,16 +12,17 @@ def finish(outbox: Path, place: str, days: float) -> Path:
     folder = outbox / place
     ended = datetime.now(UTC) - timedelta(days=days)
     files = ["stages/0001.png", "stages/0002.png", "inputs/content.jpg", "inputs/style.jpg"]
-    for name in (*files, "final.png", "losses.csv", "inputs/job.yaml"):
+    apart = ["final.png", "losses.csv"]
+    for name in (*files, *apart, "inputs/job.yaml"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"{place} {name}")
     digests = {
-        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        for name in (*files, "final.png")
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (*files, *apart)
     }
     stages = [{"file": name, "sha256": digests[name]} for name in files[:2]]
     inputs = [{"name": Path(name).name, "sha256": digests[name]} for name in files[2:]]
     receipt = {"stages": stages, "inputs": inputs, "final": "final.png",
+               "files": [{"file": name, "sha256": digests[name]} for name in apart],
                "finished": ended.isoformat()}  # fmt: skip
     rewrite(folder, receipt, ended)
     return folder

@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, tree, waiting
+from tests.daemon.faults import announced, fill, tree, waiting
 
 from stylewatch_daemon import journal
 from stylewatch_daemon.attempt import CHECKPOINT, Try, crashes
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.execute.contract import Done, Started
+from stylewatch_daemon.execute.cluster.demand import Demand
+from stylewatch_daemon.execute.contract import Done, Lost, Order, Started, Stopped
 from stylewatch_daemon.journal import Attempt, File, Journal
+from stylewatch_daemon.outbox import RECEIPT
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.scan import Look
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.state import State, entry_of
+
+STARTED = Started("sketch", "cpu", ((4, 4),), (2,))
 
 
 def attempts(*ends: tuple[str, int]) -> tuple[Attempt, ...]:
@@ -64,7 +67,14 @@ def job(service: ServiceSettings, **changes: Any) -> tuple[Journal, State]:
     fill(state.jobs / "1" / "files", "photo.jpg", "wave.jpg")
     journal.save(made, state.jobs / "1")
     state.ledger.enter([entry_of(made)])
+    state.ledger.write_attempts("1", made.attempts)
     return made, state
+
+
+def order_of(one: Try, settings: JobSettings, service: ServiceSettings) -> Order:
+    """The order for an attempt that is begun now."""
+    one.begin(settings, service)
+    return one.order(settings, service)
 
 
 def begun(service: ServiceSettings, settings: JobSettings, **changes: Any) -> Try:
@@ -72,6 +82,7 @@ def begun(service: ServiceSettings, settings: JobSettings, **changes: Any) -> Tr
     one = Try(made, state, Reporter())
     one.begin(settings, service)
     assert waiting(state) == [one.journal]
+    one.order(settings, service)
     return one
 
 
@@ -96,9 +107,31 @@ def test_the_folder_goes_by_the_name_pattern(
     assert begun(service, settings).name == place
 
 
-def test_a_wrong_pattern_is_a_mistake_in_the_settings(service: ServiceSettings) -> None:
-    with pytest.raises(SettingsError, match="unknown key 'nam'"):
-        begun(service, JobSettings(name="{nam}"))
+def ordered(service: ServiceSettings, settings: JobSettings, **changes: Any) -> Order:
+    made, state = job(service, **changes)
+    return order_of(Try(made, state, Reporter()), settings, service)
+
+
+def test_the_last_picture_goes_by_its_pattern(service: ServiceSettings) -> None:
+    assert ordered(service, JobSettings(final="{stem}-{style}")).final == "photo-wave"
+
+
+def test_the_folder_of_a_flat_album_is_apart(service: ServiceSettings) -> None:
+    order = ordered(service, JobSettings(flat=True))
+    assert (order.name, order.final) == ("_jobs/album/photo", "final")
+
+
+def test_a_flat_job_stays_flat_whatever_settings_say_later(service: ServiceSettings) -> None:
+    """Its folder, which it keeps, has reserved the name."""
+    order = ordered(service, JobSettings(final="{stem}"), place="_jobs/album/photo")
+    assert (order.name, order.final) == ("_jobs/album/photo", "final")
+    order = ordered(service, JobSettings(flat=True), place="album/photo")
+    assert (order.name, order.final) == ("album/photo", "final")
+
+
+def test_a_series_keeps_a_folder_of_its_own_in_a_flat_album(service: ServiceSettings) -> None:
+    series = JobSettings.model_validate({"flat": True, "sweep": {"seed": [1, 2]}})
+    assert begun(service, series).name == "album/photo"
 
 
 def test_a_job_goes_on_in_the_folder_it_had(service: ServiceSettings) -> None:
@@ -112,7 +145,7 @@ def test_the_order_names_earlier_attempts_and_the_backends_options(
     earlier = Attempt("then", backend="torch", how="failed", reason="no memory")
     made, state = job(service, attempts=(earlier,))
     service = replace(service, out_of_memory="smaller", memory=5)
-    order = Try(made, state, Reporter()).begin(JobSettings(backend="sketch"), service)
+    order = order_of(Try(made, state, Reporter()), JobSettings(backend="sketch"), service)
     assert (order.out_of_memory, order.memory) == ("smaller", 5)
     assert order.attempts == ({"backend": "torch", "ended": "failed: no memory"},)
     assert order.backend_options == {"seconds_per_step": 1}
@@ -124,16 +157,93 @@ def test_the_last_try_begins_at_the_beginning(service: ServiceSettings) -> None:
     for earlier, there in ((1, True), (2, False)):
         fill(state.jobs / "1", CHECKPOINT)
         one = Try(replace(made, attempts=attempts(("failed", 0)) * earlier), state, Reporter())
-        order = one.begin(JobSettings(), service)
+        order = order_of(one, JobSettings(), service)
         assert order.checkpoint is not None
         assert order.checkpoint.exists() is there
 
 
-def test_what_was_finished_before_a_kill_is_published(service: ServiceSettings) -> None:
+FIRST, SECOND = "stages/0001.png", "stages/0002.png"
+
+
+def test_what_was_finished_before_a_kill_is_published_once_it_is_told_of_again(
+    service: ServiceSettings,
+) -> None:
     out = service.state.parent / "out"
-    fill(out / ".staging" / "1", "stages/1.png", ".half.tmp")
-    begun(service, JobSettings())
-    assert tree(out) == {"album/photo/stages/1.png": "stages/1.png"}
+    fill(out / ".staging" / "1", FIRST, SECOND, ".half.tmp")
+    one = begun(service, JobSettings())
+    assert tree(out) == {}
+    one.hear(replace(STARTED, step=1))
+    one.hear(announced(FIRST, 1))
+    assert tree(out) == {f"album/photo/{FIRST}": FIRST}
+
+
+class Telling(Reporter):
+    """Remembers what is there, by name."""
+
+    def __init__(self) -> None:
+        self.there: list[str] = []
+
+    def staged(self, job: str, path: Path) -> None:
+        self.there.append(path.name)
+
+
+def test_what_is_told_of_again_is_reported_once(service: ServiceSettings) -> None:
+    made, state = job(service)
+    telling = Telling()
+    one = Try(made, state, telling)
+    fill(order_of(one, JobSettings(), service).staging, FIRST)
+    one.hear(STARTED)
+    one.hear(announced(FIRST, 1))
+    one.end("stopped")
+    other = Try(one.journal, state, telling)
+    order_of(other, JobSettings(), service)
+    other.hear(replace(STARTED, step=1))
+    other.hear(announced(FIRST, 1))
+    assert telling.there == ["0001.png"]
+    (service.state.parent / "out/album/photo" / FIRST).unlink()
+    assert other.hear(announced(FIRST, 1)) is None, "people may take away what is theirs"
+
+
+def elsewhere(service: ServiceSettings) -> tuple[Try, Order]:
+    """An attempt that another machine makes."""
+    made, state = job(service)
+    one = Try(made, state, Reporter())
+    return one, order_of(one, JobSettings(), replace(service, cluster=Demand()))
+
+
+def test_a_file_that_is_not_what_was_announced_is_published_by_nobody(
+    service: ServiceSettings,
+) -> None:
+    one, order = elsewhere(service)
+    assert order.checkpoint is not None
+    fill(order.staging, FIRST, RECEIPT, order.checkpoint.name)
+    (order.staging / FIRST).write_text("another")
+    one.hear(announced(FIRST, 1))
+    one.hear(announced(RECEIPT, 1))
+    assert tree(service.state.parent / "out") == {}
+    for end in (Done({}), Stopped(1)):
+        lost = one.hear(end)
+        assert isinstance(lost, Lost)
+        assert lost.reason == f"what lies in .staging is not what was announced: {FIRST}"
+    assert not order.checkpoint.exists(), "it tells of that file, too"
+
+
+def test_so_it_is_with_a_receipt(service: ServiceSettings) -> None:
+    one, order = elsewhere(service)
+    fill(order.staging, RECEIPT)
+    one.hear(replace(announced(RECEIPT), sha256="12ab"))
+    assert isinstance(one.hear(Done({})), Lost)
+
+
+def test_a_worker_may_be_ahead_of_its_words(service: ServiceSettings) -> None:
+    """Of losses that it wrote twice the first word is heard when the second ones lie there."""
+    one, order = elsewhere(service)
+    fill(order.staging, "losses.csv", RECEIPT)
+    one.hear(replace(announced("losses.csv", 1), sha256="12ab"))
+    assert tree(service.state.parent / "out") == {}
+    one.hear(announced("losses.csv", 2))
+    assert tree(service.state.parent / "out") == {"album/photo/losses.csv": "losses.csv"}
+    assert one.hear(Done({})) == Done({})
 
 
 def test_when_it_is_done_only_stages_of_that_painting_are_left(service: ServiceSettings) -> None:
@@ -159,7 +269,7 @@ def test_the_order_has_the_masks_by_whose_they_are(service: ServiceSettings) -> 
         for role in ("content-mask", "style-1-mask")
     ]
     masked = replace(made, files=(*made.files, *masks))
-    order = Try(masked, state, Reporter()).begin(JobSettings(), service)
+    order = order_of(Try(masked, state, Reporter()), JobSettings(), service)
     files = state.jobs / made.id / "files"
     assert order.masks == {one.role: files / one.name for one in masks}
 
@@ -173,7 +283,7 @@ def test_how_many_were_painted_at_once_is_written_down_and_told_later(
     assert state.ledger.story("1")[0].together == 8
     one.hear(Started("sketch", "cpu", ((4, 4),), (2,), together=3))
     one.end("stopped")
-    order = Try(one.journal, state, Reporter()).begin(JobSettings(backend="sketch"), service)
+    order = order_of(Try(one.journal, state, Reporter()), JobSettings(backend="sketch"), service)
     record = {"backend": "sketch", "device": "cpu", "decided": {"batch": 3}, "ended": "stopped"}
     assert order.attempts == (record,)
     assert [one.together for one in state.ledger.story("1")] == [3, 1]

@@ -93,3 +93,32 @@ def test_what_is_no_number_of_bytes_is_a_mistake(said: str, written: Path) -> No
     written.write_text(f"limits:\n  memory: {said}\n")
     with pytest.raises(SettingsError, match=r"line 2: limits\.memory"):
         config.load(written)
+
+
+def test_a_cluster_is_told_what_a_job_takes_of_it(written: Path) -> None:
+    written.write_text(
+        "executor: {kind: ray, address: 'ray://head:10001', gpus_per_job: 0.25, "
+        "labels: {zone: a}, resources: {vram_gb: 20}}\n"
+    )
+    said = config.load(written).executor
+    assert (said.address, said.gpus_per_job) == ("ray://head:10001", 0.25)
+    assert (said.labels, said.resources) == ({"zone": "a"}, {"vram_gb": 20.0})
+
+
+@pytest.mark.parametrize(
+    ("said", "mistake"),
+    [
+        ("{kind: ray, devices: [cuda:0]}", "devices is for kind: local"),
+        ("{address: auto, gpus_per_job: 2}", "gpus_per_job is for kind: ray"),
+        ("{kind: ray, gpus_per_job: 1.5}", "a share of a GPU"),
+        ("{kind: ray, gpus_per_job: -1}", "gpus_per_job"),
+        ("{kind: ray, resources: {vram_gb: 0}}", "resources"),
+        ("{kind: dask}", "kind"),
+    ],
+)
+def test_what_one_kind_of_executor_has_no_use_for_is_a_mistake(
+    said: str, mistake: str, written: Path
+) -> None:
+    written.write_text(f"executor: {said}\n")
+    with pytest.raises(SettingsError, match=mistake):
+        config.load(written)

@@ -73,13 +73,12 @@ class Place:
         while outcome is None or outcome.kind == "again":
             if outcome is not None:
                 (job,) = waiting(self.state)
-                outcome = dispatcher.begin(job)
+                *_, (_, outcome) = dispatcher.begin([[job]])
             dispatcher.ask()
-            for heard in self.painter.heard():
-                if ended := dispatcher.hear(heard):
-                    _, outcome = ended
-            for _, outcome in dispatcher.publish():
-                assert outcome is not None
+            for _, came in dispatcher.hear(self.painter.heard()):
+                outcome = came
+            for _, came in dispatcher.close():
+                outcome = came
         return outcome
 
 
@@ -244,11 +243,11 @@ def test_leaving_at_once_is_no_fault_of_the_job(tmp_path: Path) -> None:
     service = ServiceSettings((), place.state.root)
     dispatcher = Dispatcher(service, place.state, place.painter, place.told, lambda: True)
     (job,) = waiting(place.state)
-    assert dispatcher.begin(job) is None
+    assert list(dispatcher.begin([[job]])) == [(job, None)]
     assert dispatcher.busy_with == {"1"}
     dispatcher.leave()
     assert dispatcher.busy_with == frozenset()
-    assert [dispatcher.hear(heard) for heard in place.painter.heard()] == [None]
+    assert list(dispatcher.hear(place.painter.heard())) == []
     (attempt,) = place.state.ledger.story("1")
     assert attempt.how == "stopped"
 

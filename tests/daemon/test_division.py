@@ -75,7 +75,7 @@ def test_divided_twice_nothing_is_made_twice(place: Place) -> None:
     division = Division(place.state, place.settings)
     division.divide(job, settings(place, job))
     first, *_ = place.state.ledger.members(job.id)
-    place.state.finish(load(place.state.jobs / first.id), "done")
+    place.state.finish((load(place.state.jobs / first.id), "done"))
     division.divide(job, settings(place, job))
     assert [one.state for one in place.state.ledger.members(job.id)] == ["done", "queued"]
     assert not (place.state.jobs / first.id).exists()

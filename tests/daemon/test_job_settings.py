@@ -77,3 +77,27 @@ def test_the_queue_is_told_of_a_jobs_priority_and_of_what_it_needs(job_file: Pat
 def test_a_mistake_in_a_job_file_is_no_wish(text: str, job_file: Path) -> None:
     job_file.write_text(text)
     assert job_settings.wishes(service(), job_file) == job_settings.wishes(service(), None)
+
+
+def test_the_same_words_in_many_job_files_are_read_once(
+    job_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settler = job_settings.Settler(service())
+    job_file.write_text("seed: 2\n")
+    found = settler.settle(job_file)
+    other = job_file.with_name("other.yaml")
+    other.write_text("seed: 2\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(job_settings, "settle", lambda *_: pytest.fail("it is read again"))
+        assert settler.settle(other) is found
+    other.write_text("seed: 3\n")
+    assert settler.settle(other).seed == 3
+    assert settler.settle(None).seed == 1
+
+
+def test_a_mistake_is_told_of_each_job_that_makes_it(job_file: Path) -> None:
+    settler = job_settings.Settler(service())
+    job_file.write_text("sed: 2\n")
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="line 1"):
+            settler.settle(job_file)

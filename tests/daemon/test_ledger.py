@@ -7,7 +7,8 @@ import pytest
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.journal import Attempt
-from stylewatch_daemon.ledger import Entry, Held, reading
+from stylewatch_daemon.ledger import Entry, reading
+from stylewatch_daemon.ledger_turns import Held
 from stylewatch_daemon.ledger_writer import LedgerWriter
 
 
@@ -60,6 +61,12 @@ def test_a_job_is_found_by_id_by_its_place_and_by_its_name_the_latest_first(
     assert [one and one.id for one in found] == ["1", "1", "2", "3", None]
 
 
+def test_a_job_of_a_flat_album_is_found_by_its_painting_too(ledger: LedgerWriter) -> None:
+    ledger.enter([entry("1", place="_jobs/waves/sea")])
+    found = [ledger.find(job) for job in ("waves/sea", "_jobs/waves/sea", "sea")]
+    assert [one and one.id for one in found] == ["1", "1", None]
+
+
 @pytest.mark.parametrize("query", ["waiting", "waiting_count", "heads", "alike"])
 def test_what_is_asked_all_the_time_is_found_without_looking_at_every_job(
     query: str, ledger: LedgerWriter
@@ -92,28 +99,6 @@ def test_the_latest_come_first(ledger: LedgerWriter) -> None:
     assert [one.id for one in ledger.latest("refused", "failed", limit=1)] == ["1"]
 
 
-def test_the_next_of_an_inbox_is_the_highest_and_of_these_the_first(ledger: LedgerWriter) -> None:
-    ledger.enter([entry("1"), entry("2", priority=5), entry("3", priority=5)])
-    ledger.enter(
-        [entry("4", inbox="/other"), entry("0", state="claimed"), entry("9", state="done")]
-    )
-    assert ledger.heads(Held()) == {"/in": "2", "/other": "4"}
-    assert ledger.heads(Held(jobs=["2", "3"])) == {"/in": "1", "/other": "4"}
-    ledger.change("4", needs="gpu")
-    assert ledger.heads(Held(jobs=["4"])) == ledger.heads(Held(needs=["gpu"])) == {"/in": "2"}
-    assert ledger.heads(Held(outboxes=["/out"])) == {}
-
-
-def test_looking_for_the_next_job_does_not_go_through_all_that_were(ledger: LedgerWriter) -> None:
-    plan = ledger._rows(
-        "EXPLAIN QUERY PLAN SELECT id FROM jobs WHERE inbox = ? AND state IN "
-        "('queued', 'running', 'ending', 'refusing', 'failing') "
-        "ORDER BY priority DESC, id LIMIT 1",
-        "/in",
-    )
-    assert ["jobs_in_turn" in row["detail"] for row in plan] == [True]
-
-
 def test_what_waits_for_an_outbox_is_named_in_part_and_counted(ledger: LedgerWriter) -> None:
     ledger.enter(entry(job_id, place=f"p{job_id}") for job_id in "123")
     ledger.enter([entry("4", outbox="/far"), entry("5", state="running")])
@@ -122,21 +107,30 @@ def test_what_waits_for_an_outbox_is_named_in_part_and_counted(ledger: LedgerWri
     assert list(ledger.open_jobs()) == ["1", "2", "3", "4", "5"]
 
 
-def test_names_that_are_no_text_are_written_out(ledger: LedgerWriter) -> None:
-    ledger.enter([entry("1", inbox="/latin\udce9")])
-    assert ledger.heads(Held()) == {"/latin\\udce9": "1"}
+def test_jobs_at_their_end_come_the_last_first_from_any_place_on(ledger: LedgerWriter) -> None:
+    ledger.enter(
+        entry(str(n), state=("done", "failed")[n % 2], finished=f"2026-01-0{1 + n // 3}")
+        for n in range(9)
+    )
+    ledger.enter([entry("open"), entry("gone", state="cancelled", finished="2027")])
+    first = ledger.ended(("done", "failed"), 4)
+    assert [one.id for one in first] == ["8", "7", "6", "5"]
+    last = first[-1]
+    rest = ledger.ended(("done", "failed"), 9, (str(last.finished), last.id))
+    assert [one.id for one in rest] == ["4", "3", "2", "1", "0"]
+    assert [one.id for one in ledger.ended(("failed",), 2, ("2026-01-03", "7"))] == ["5", "3"]
 
 
-def test_those_alike_that_nothing_was_tried_with_are_told_by_inbox_in_their_turn(
-    ledger: LedgerWriter,
-) -> None:
-    ledger.enter(entry(job_id, shape="s") for job_id in "123456")
-    ledger.enter([entry("0", inbox="/b", outbox="/far", shape="s"), entry("9", shape="t")])
-    ledger.change("2", state="running")
-    ledger.change("3", wish="finish")
-    ledger.write_attempts("4", (Attempt("then", how="stopped"),))
-    ledger.change("5", priority=-1)
-    assert ledger.alike("s", Held(), 9) == {"/in": ["1", "6"], "/b": ["0"]}
-    assert ledger.alike("s", Held(jobs=["1"], outboxes=["/far"]), 1) == {"/in": ["6"]}
-    ledger.change("1", state="done")
-    assert ledger.alike("t", Held(needs=["gpu"]), 9) == {"/in": ["9"]}
+def test_a_page_of_jobs_at_their_end_is_found_by_an_index(ledger: LedgerWriter) -> None:
+    asked: list[str] = []
+    ledger._connection.set_trace_callback(asked.append)
+    ledger.ended(("done",), 24, ("2026", "5"))
+    ledger._connection.set_trace_callback(None)
+    (plan,) = ledger._rows(f"EXPLAIN QUERY PLAN {asked[-1]}")[:1]
+    assert "USING INDEX jobs_by_state (state=? AND finished<?)" in plan["detail"]
+
+
+def test_what_was_done_since_is_counted(ledger: LedgerWriter) -> None:
+    ledger.enter(entry(str(n), state="done", finished=f"2026-01-0{n}") for n in range(1, 5))
+    ledger.enter([entry("no", state="failed", finished="2026-01-04")])
+    assert ledger.done_since("2026-01-03") == 2

@@ -211,6 +211,7 @@ def test_every_step_is_published_when_it_is_time(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(published, "AT_MOST_EVERY", 0.0)
+    monkeypatch.setattr(published, "SHARE", 0.0)
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
     line = place.line()
     line.look()

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.names import LONGEST, candidates, fill, safe, safe_path, shown
+from stylewatch_daemon.names import LONGEST, candidates, safe, safe_path, shown
 
 
 @pytest.mark.parametrize(
@@ -25,7 +24,12 @@ from stylewatch_daemon.names import LONGEST, candidates, fill, safe, safe_path, 
         ("", "_"),
         (os.fsdecode(b"latin\xe9"), "latin_"),
         ("_refused", "__refused"),
+        ("_JOBS", "__JOBS"),
         ("a/b", "a_b"),
+        ("CON", "_CON"),
+        ("nul.v2", "_nul.v2"),
+        ("com1 .x", "_com1 .x"),
+        ("console", "console"),
     ],
 )
 def test_a_name_is_made_safe_and_stays_recognisable(dropped: str, kept: str) -> None:
@@ -36,21 +40,9 @@ def test_a_name_is_made_safe_and_stays_recognisable(dropped: str, kept: str) -> 
 def test_no_name_leads_anywhere_else_or_cannot_be_stored(name: str) -> None:
     path = safe_path(name)
     for part in path.split("/"):
-        assert part not in ("", ".", "..", "_refused", "_status.txt")
+        assert part not in ("", ".", "..", "_refused", "_status.txt", "_jobs")
         assert not part.startswith((".", "-"))
         assert len(part.encode()) <= LONGEST + 1
-
-
-def test_a_pattern_is_filled_and_empty_folders_go() -> None:
-    values = {"folder": "album/sub", "content": "photo", "none": ""}
-    assert fill("{folder}/{content}", values) == "album/sub/photo"
-    assert fill("{none}/{content}-x", values) == "photo-x"
-    assert fill("../../{content}", values) == "_/_/photo"
-
-
-def test_a_place_that_is_not_there_is_told_with_the_nearest() -> None:
-    with pytest.raises(SettingsError, match="did you mean 'content'"):
-        fill("{contnet}", {"content": "a", "style": "b"})
 
 
 def test_a_taken_name_gets_a_number() -> None:

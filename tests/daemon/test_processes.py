@@ -4,7 +4,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, Pipe
 from multiprocessing.process import BaseProcess
 
@@ -17,18 +16,14 @@ from stylewatch_daemon.execute.contract import Staged
 def stay(pipe: Connection) -> None:
     """What a child does: it says that it is there, and goes when it is told to."""
     processes.settle_in()
-    processes.send(pipe, Staged("here"))
+    processes.send(pipe, Staged("here", "12ab"))
     processes.received(pipe)
 
 
 def started(target: Callable[[Connection], None] = stay) -> tuple[BaseProcess, Connection]:
-    spawn = get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=target, args=(theirs,))
-    process.start()
-    theirs.close()
-    assert wire.unpack(ours.recv_bytes(), Staged) == Staged("here")
-    return process, ours
+    child = processes.Child.start(target)
+    assert wire.unpack(child.line.recv_bytes(), Staged) == Staged("here", "12ab")
+    return child.process, child.line
 
 
 def test_a_child_is_deaf_to_signals_and_leaves_when_its_line_closes() -> None:
@@ -40,6 +35,14 @@ def test_a_child_is_deaf_to_signals_and_leaves_when_its_line_closes() -> None:
     ours.close()
     processes.let_end(process)
     assert processes.cause(process) == "exit code 0"
+
+
+def test_one_that_is_let_go_leaves_and_one_that_is_killed_does_not() -> None:
+    left, killed = (processes.Child(*started()) for _ in range(2))
+    left.let_go()
+    killed.kill()
+    assert processes.cause(left.process) == "exit code 0"
+    assert processes.cause(killed.process).startswith("signal 9")
 
 
 def test_one_that_does_not_end_is_not_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,4 +61,4 @@ def test_nobody_to_tell_is_the_end() -> None:
     ours.close()
     assert processes.received(theirs) is None
     with pytest.raises(SystemExit):
-        processes.send(theirs, Staged("a"))
+        processes.send(theirs, Staged("a", "12ab"))

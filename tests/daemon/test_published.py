@@ -14,8 +14,10 @@ from stylewatch_daemon.published import (
     AT_LEAST_EVERY,
     AT_MOST_EVERY,
     FILE_NAME,
+    SHARE,
     Publisher,
     is_at_work,
+    nothing,
     read,
 )
 from stylewatch_daemon.status import Refusal, Running, Status
@@ -51,10 +53,11 @@ def test_everything_is_in_it(tmp_path: Path) -> None:
     assert plain == {
         "counts": COUNTS,
         "running": [{"job": "trip", "step": 3, "steps": 50, "loss": 0.25, "size": [48, 36],
-                     "seconds_left": 9.5, "device": "cpu"}],
+                     "seconds_left": 9.5, "device": "cpu", "id": ""}],
         "waiting": ["next"],
         "incomplete": [{"name": "half", "waits_for": "a style picture (style.jpg)"}],
         "refused": [{"job": "bad", "reason": "bad.jpg is no picture"}],
+        "meters": {},
     }  # fmt: skip
     assert health.pop("since").endswith("+00:00")
     assert health.pop("version")[0].isdigit()
@@ -86,6 +89,25 @@ def test_it_is_written_where_something_changed_or_was_not_said_for_long(tmp_path
     assert [one.name for one in tmp_path.iterdir()] == [FILE_NAME]
 
 
+def test_what_was_counted_is_told_and_is_no_news_by_itself(tmp_path: Path) -> None:
+    publisher, counted = Publisher(tmp_path, Now()), {"scans": 1}
+    publisher.meters = lambda: counted
+    publisher.show(BUSY, COUNTS)
+    assert (read(tmp_path) or {})["meters"] == {"scans": 1}
+    counted["scans"] = 2
+    publisher.show(BUSY, COUNTS)
+    assert (read(tmp_path) or {})["meters"] == {"scans": 1}
+    publisher.show(Status(), COUNTS)
+    assert (read(tmp_path) or {})["meters"] == {"scans": 2}
+
+
+def test_who_has_said_nothing_yet_has_every_key_all_the_same(tmp_path: Path) -> None:
+    Publisher(tmp_path).show(Status(), COUNTS)
+    said = read(tmp_path) or {}
+    assert nothing().keys() == said.keys()
+    assert nothing()["health"].keys() == said["health"].keys()
+
+
 def test_it_is_not_due_again_at_once(tmp_path: Path) -> None:
     now = Now()
     publisher = Publisher(tmp_path, now)
@@ -93,6 +115,10 @@ def test_it_is_not_due_again_at_once(tmp_path: Path) -> None:
     publisher.show(BUSY, COUNTS)
     assert not publisher.due()
     now.time += AT_MOST_EVERY
+    assert publisher.due()
+    publisher.took = 1.0
+    assert not publisher.due()
+    now.time += SHARE
     assert publisher.due()
 
 

@@ -34,12 +34,13 @@ class Place:
         fill(self.state.jobs / job_id / "files", "a.jpg")
         journal.save(job, self.state.jobs / job_id)
         self.state.ledger.enter([entry_of(job, **more)])
-        return job
+        return self.state.load(job_id)
 
     def run(self, count: int) -> list[str]:
         """The next jobs, each of them done at once."""
         done = []
         for _ in range(count):
+            self.queue.look_again()
             job = self.queue.next(again=True)
             if job is not None:
                 self.queue.begun(job)
@@ -137,16 +138,17 @@ def test_a_job_that_was_stopped_waits_for_nothing(place: Place) -> None:
     assert place.run(1) == ["1"]
 
 
-def along(place: Place, most: int = 7, workers: int = 1, busy: tuple[str, ...] = ()) -> list[str]:
-    """Who goes along with the next job, whose shape is `s`."""
-    return [job.id for job in place.queue.along("s", most, workers, True, busy)]
+def along(place: Place, first: str, most: int = 7, workers: int = 1) -> list[str]:
+    """Who goes along with the `first` job."""
+    job = place.state.load(first)
+    return [job.id for job in place.queue.along(job, most, workers, again=True)]
 
 
 def test_those_alike_go_along_in_their_turn_and_no_more_than_asked_for(place: Place) -> None:
     for job_id, shape in (("1", "s"), ("2", "other"), ("3", "s"), ("4", ""), ("5", "s")):
         place.add(job_id, shape=shape)
-    assert along(place, busy=("1",)) == ["3", "5"]
-    assert along(place, most=1, busy=("1",)) == ["3"]
+    assert along(place, "1") == ["3", "5"]
+    assert along(place, "1", most=1) == ["3"]
 
 
 def test_none_goes_along_that_was_tried_or_has_to_wait_or_is_asked_something_of(
@@ -161,7 +163,7 @@ def test_none_goes_along_that_was_tried_or_has_to_wait_or_is_asked_something_of(
     place.queue.ended(place.state.load("3"), Outcome("paused", "3", "full", 73))
     place.state.ledger.change("4", wish="cancel")
     place.queue.ended(place.state.load("5"), Outcome("again", "5", "it broke", 70))
-    assert along(place, busy=("0",)) == ["6"]
+    assert along(place, "0") == ["6"]
 
 
 def test_none_goes_before_a_higher_one_of_its_inbox(place: Place) -> None:
@@ -169,9 +171,10 @@ def test_none_goes_before_a_higher_one_of_its_inbox(place: Place) -> None:
     place.add("2", priority=9, shape="other")
     place.add("3", priority=0, shape="s")
     place.add("4", priority=9, shape="s")
-    assert along(place, busy=("1",)) == ["4"]
+    assert along(place, "1") == ["4"]
     place.state.ledger.change("2", state="done")
-    assert along(place, busy=("1", "4")) == ["3"]
+    place.state.ledger.change("4", state="running")
+    assert along(place, "1") == ["3"]
 
 
 def test_inboxes_take_turns_in_a_batch_by_weight(tmp_path: Path) -> None:
@@ -179,7 +182,8 @@ def test_inboxes_take_turns_in_a_batch_by_weight(tmp_path: Path) -> None:
     for number in range(9):
         place.add(f"1{number}", "hers", shape="s")
         place.add(f"2{number}", "his", shape="s")
-    assert len([job_id for job_id in along(place, most=6) if job_id < "2"]) == 4
+    place.add("0", "another", shape="s")
+    assert len([job_id for job_id in along(place, "0", most=6) if job_id < "2"]) == 4
 
 
 def test_an_inbox_whose_jobs_do_not_fit_is_owed_as_many(tmp_path: Path) -> None:
@@ -187,8 +191,9 @@ def test_an_inbox_whose_jobs_do_not_fit_is_owed_as_many(tmp_path: Path) -> None:
     for number in range(9):
         place.add(f"1{number}", "hers", shape="s")
         place.add(f"2{number}", "his")
-    begun = along(place, most=4)
-    for job_id in begun:
+    place.add("0", "another", shape="s")
+    begun = along(place, "0", most=4)
+    for job_id in ("0", *begun):
         place.state.ledger.change(job_id, state="done")
     assert begun == ["10", "11", "12", "13"]
     assert [job_id[0] for job_id in place.run(4)] == ["2"] * 4
@@ -197,6 +202,39 @@ def test_an_inbox_whose_jobs_do_not_fit_is_owed_as_many(tmp_path: Path) -> None:
 def test_workers_that_are_free_share(place: Place) -> None:
     for number in range(6):
         place.add(str(number), shape="s")
-    assert along(place, workers=2, busy=("0",)) == ["1", "2"]
-    assert along(place, workers=1, busy=("0",)) == ["1", "2", "3", "4", "5"]
-    assert along(place, workers=6, busy=("0",)) == []
+    assert along(place, "0", workers=2) == ["1", "2"]
+    assert along(place, "0", workers=1) == ["1", "2", "3", "4", "5"]
+    assert along(place, "0", workers=6) == []
+
+
+def test_after_a_new_start_what_was_on_its_way_goes_on_and_what_runs_does_not(
+    place: Place,
+) -> None:
+    for job_id, state in (("1", "ending"), ("2", "refusing"), ("3", "running"), ("4", "done")):
+        place.add(job_id)
+        place.state.ledger.change(job_id, state=state)
+    place.queue = Queue(place.state, {}, lambda: place.now, lambda: 1.0, busy=["3"])
+    assert place.run(3) == ["1", "2"]
+
+
+def test_a_job_whose_end_is_settled_goes_on_once_nothing_is_in_its_way(place: Place) -> None:
+    job = place.add("1", priority=1)
+    place.add("2")
+    place.queue.begun(job)
+    place.state.ledger.change("1", state="ending")
+    assert place.run(1) == ["2"]
+    place.queue.ended(job, Outcome("paused", "1", "full", 73))
+    assert place.run(1) == []
+    place.now += PUT_OFF.first
+    assert place.run(2) == ["1"]
+
+
+def test_a_job_that_was_begun_is_not_next_again_before_the_ledger_knows(place: Place) -> None:
+    for job_id in ("1", "2"):
+        job = place.add(job_id)
+    first = place.queue.next(again=True)
+    assert first is not None
+    place.queue.begun(first)
+    place.queue.ended(job, Outcome("done", "2"))
+    second = place.queue.next(again=True)
+    assert [one and one.id for one in (first, second)] == ["1", "2"]

@@ -64,7 +64,7 @@ def names(folder: Path) -> set[str]:
         (Retention(stages=2, inputs=0), STAGES | INPUTS),
         (Retention(stages=4, inputs=4), set()),
     ],
-    ids=str,
+    ids=["nothing", "stages", "inputs", "both", "not yet"],
 )
 def test_stages_and_inputs_go_when_their_days_are_over(
     kept: Retention, gone: set[str], tmp_path: Path
@@ -101,6 +101,15 @@ def test_the_stages_of_a_job_that_was_cancelled_go_as_those_of_others(tmp_path: 
 def test_what_is_refused_or_not_whole_yet_is_left_alone(place: str, tmp_path: Path) -> None:
     finish(tmp_path, place, 3)
     assert list(prune([tmp_path], Retention(0, 0))) == []
+
+
+@pytest.mark.parametrize("place", ["_jobs/album/job", "_mine/job"])
+def test_what_belongs_to_a_flat_album_or_has_a_dash_in_front_goes_too(
+    place: str, tmp_path: Path
+) -> None:
+    job = finish(tmp_path, place, 3)
+    list(prune([tmp_path], Retention(0, 0)))
+    assert names(job) == REST
 
 
 def test_what_people_put_there_or_changed_stays(tmp_path: Path) -> None:

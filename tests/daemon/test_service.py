@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from stylewatch_daemon import lock, service
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import SettingsError, UnavailableError
+from stylewatch_daemon.execute.cluster import demand
 from stylewatch_daemon.execute.contract import Event, Failed, Order, Refused, Wanted
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.rounds import AT_LEAST
@@ -248,10 +250,22 @@ from stylewatch_daemon.service import InboxSettings, ServiceSettings, once, watc
 root = Path({str(tmp_path)!r})
 settings = ServiceSettings((InboxSettings(root / "in", root / "out"),), root / "state", quiet_s=0)
 assert once(settings).exit_code == 0
-heavy = {{"torch", "numpy", "PIL", "onnxruntime"}} & set(sys.modules)
+heavy = {{"torch", "numpy", "PIL", "onnxruntime", "starlette", "uvicorn"}} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_a_cluster_without_ray_is_refused_before_anything_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(demand, "version", version)
+    with pytest.raises(SettingsError, match=r"stylewatch\[ray\]"):
+        once(replace(settings(tmp_path), cluster=demand.Demand()))
+    assert not (tmp_path / "state").exists()
 
 
 def test_what_a_killed_submit_left_in_the_inbox_goes(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ ELSEWHERE = {"strength", "init"}
 OF_THE_JOB = {
     "backend", "device", "recipe", "schedule", "seed", "style_weights", "format", "quality",
     "name", "priority", "set", "from_step", "only", "sweep", "depth", "metadata", "stages", "color",
-    "color_space", "mask",
+    "color_space", "mask", "final", "flat", "keep",
 }  # fmt: skip
 
 
@@ -207,3 +207,20 @@ def test_16_bits_go_into_no_format_of_8(format: str) -> None:
 )  # fmt: skip
 def test_what_stands_in_a_section_of_the_job_is_the_jobs(key: str, *, of_job: bool) -> None:
     assert is_of_job(key) == of_job
+
+
+def test_a_painting_of_a_flat_album_has_one_name_only() -> None:
+    with pytest.raises(ValidationError, match="flat: a painting is called as `name` has it"):
+        JobSettings(flat=True, final="{stem}")
+    with pytest.raises(ValidationError, match=r"leave \.png out"):
+        JobSettings(flat=True, name="{stem}.png")
+    assert JobSettings(flat=True, final="final").flat
+
+
+def test_a_recipe_of_your_own_that_was_changed_holds_from_the_next_job_on(tmp_path: Path) -> None:
+    own, settings = tmp_path / "own.yaml", JobSettings(recipe="own")
+    own.write_text("extends: best\nschedule: {steps: 7}\n")
+    first = settings.resolve(tmp_path)
+    assert settings.resolve(tmp_path) is first
+    own.write_text("extends: best\nschedule: {steps: 18}\n")
+    assert (first.schedule.steps, settings.resolve(tmp_path).schedule.steps) == (7, 18)

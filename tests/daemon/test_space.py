@@ -187,3 +187,12 @@ def test_stages_count_as_large_as_they_may_be_and_deep_pictures_twice() -> None:
     )
     assert small < whole / 5
     assert deep > 1.9 * space.need(wanted, MOST).outbox
+
+
+def test_each_keepsake_is_reckoned_with() -> None:
+    wanted = recipe(size="400", steps=10)
+    none, two = (
+        space.need(wanted, MOST, settings=JobSettings.model_validate({"keep": said})).outbox
+        for said in ([], ["losses", "gif"])
+    )
+    assert two - none == 2 * (16 << 20)

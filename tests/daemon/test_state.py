@@ -68,12 +68,12 @@ def test_a_job_of_which_only_half_was_taken_has_that_half(state: State) -> None:
 
 def test_the_size_of_the_content_is_known_once_the_ledger_knows_it(state: State) -> None:
     made = job(state, "1")
-    assert state.job(made).size is None
+    assert state.job(state.load("1")).size is None
     seen = [Seen("a.jpg", "12ab", (40, 30)), Seen("style.jpg", "34cd", (9, 9))]
     entry = with_seen(entry_of(made), seen)
     assert [one["sha256"] for one in entry.inputs if "sha256" in one] == ["12ab", "34cd"]
     state.ledger.enter([entry])
-    assert state.job(made).size == (40, 30)
+    assert state.job(state.load("1")).size == (40, 30)
 
 
 def test_what_was_kept_in_the_inbox_is_the_jobs_own_and_yet_was_not_taken(state: State) -> None:
@@ -83,7 +83,7 @@ def test_what_was_kept_in_the_inbox_is_the_jobs_own_and_yet_was_not_taken(state:
 
 
 def test_a_finished_job_leaves_its_entry_and_nothing_else(state: State) -> None:
-    state.finish(job(state, "1"), "done")
+    state.finish((job(state, "1"), "done"))
     assert tree(state.jobs) | tree(state.trash) == {}
     entry = state.ledger.find("1")
     assert entry is not None

@@ -80,6 +80,8 @@ def test_a_sheet_has_rows_of_the_last_field_or_is_about_a_square() -> None:
         ({"seed": []}, "seed should have a list of values"),
         ([1], "should be fields with lists of values"),
         ({"name": ["a", "b"]}, "name is one for a whole series"),
+        ({"flat": [True, False]}, "flat is one for a whole series"),
+        ({"final": ["a", "b"]}, "final is one for a whole series"),
         ({"sweep": [1]}, "sweep is one for a whole series"),
         ({"seed": list(range(9)), "strength": list(range(8))}, f"72 jobs, .* at most {MOST}"),
     ],

@@ -9,11 +9,12 @@ from tests.daemon.cli.states import entry
 from stylewatch_daemon import published, telling
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.published import SHARE
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.sharing import sharing
 from stylewatch_daemon.state import State
-from stylewatch_daemon.status import Running
+from stylewatch_daemon.status import Board, Running
 from stylewatch_daemon.telling import Standing, Teller
 
 
@@ -97,11 +98,23 @@ def test_new_settings_hold_for_what_is_told_already(place: Place) -> None:
     assert (place.ours / "_status.txt").stat().st_mode & 0o777 == 0o664
 
 
-def test_it_knows_how_long_ago_it_told(place: Place) -> None:
-    assert place.teller.told_for() == float("inf")
+def test_it_is_told_again_after_a_time_which_is_longer_where_telling_takes_long(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def show(*_: object) -> None:
+        place.now += 1.0
+
+    assert place.teller.may_tell(after=0.5)
     place.tell()
-    place.now = 3.0
-    assert place.teller.told_for() == 3.0
+    assert not place.teller.may_tell(after=0.5)
+    place.now += 0.5
+    assert place.teller.may_tell(after=0.5)
+    monkeypatch.setattr(Board, "show", show)
+    place.tell()
+    place.now += 1.0
+    assert not place.teller.may_tell(after=0.5)
+    place.now += SHARE * 2
+    assert place.teller.may_tell(after=0.5)
 
 
 def test_where_the_disk_of_an_outbox_is_gone_nothing_is_told_below_it(

@@ -9,7 +9,7 @@ import pytest
 from stylewatch_daemon import config, units
 from stylewatch_daemon.alerts.settings import Alerts
 from stylewatch_daemon.config import Config
-from stylewatch_daemon.config_sections import Inbox, State
+from stylewatch_daemon.config_sections import Executor, Inbox, State
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.units import Machine, for_system, for_user
@@ -88,6 +88,12 @@ def test_alerts_open_the_network_and_let_their_file_be_seen() -> None:
     assert said(files[UNIT], "BindReadOnlyPaths") == ["-/home/ann/private/urls"]
 
 
+def test_a_cluster_opens_the_network() -> None:
+    given = settings().model_copy(update={"executor": Executor(kind="ray")})
+    opened = for_system(MACHINE, given)[f"{UNIT}.d/40-ray.conf"]
+    assert said(opened, "PrivateNetwork") == ["no"]
+
+
 def test_only_folders_that_are_not_there_are_made(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     places = [f"/srv{tmp_path}/{name}" for name in ("out", "state")]
@@ -100,7 +106,7 @@ def test_only_folders_that_are_not_there_are_made(tmp_path: Path) -> None:
 
 def test_paths_are_quoted_as_systemd_wants_it() -> None:
     machine = Machine(Path("/usr/my $tools/stylewatch"), Path("/etc/100%/config.yaml"))
-    (start,) = said(for_user(machine)["systemd/user/stylewatch.service"], "ExecStart")
+    (start,) = said(for_user(machine, settings())["systemd/user/stylewatch.service"], "ExecStart")
     assert start == '"/usr/my $$tools/stylewatch" run --config /etc/100%%/config.yaml'
     assert shlex.split(start)[1:3] == ["run", "--config"]
     unit = for_system(machine, settings("/data/a b/in", "/data/a b/out", "/data/a b/state"))[UNIT]
@@ -118,3 +124,38 @@ def test_the_settings_to_begin_with_can_be_read_again(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(units.as_yaml(begun))
     found = config.load(tmp_path / "config.yaml")
     assert units.folders(found) == units.folders(begun)
+
+
+def with_page(listen: str, **more: str) -> Config:
+    plain = {**settings().model_dump(mode="json"), "web": {"listen": listen, **more}}
+    plain["job"]["backend"] = "sketch"
+    return Config.model_validate(plain)
+
+
+@pytest.mark.parametrize(
+    ("listen", "drop_ins", "users"),
+    [
+        ("127.0.0.1:8787", ["50-web.conf"], []),
+        ("unix:/run/stylewatch/web.sock", ["70-web-unix.conf"], []),
+        ("systemd", ["60-web-socket.conf"], ["60-web-socket.conf"]),
+    ],
+)
+def test_a_page_is_given_what_it_needs_and_no_more(
+    listen: str, drop_ins: list[str], users: list[str]
+) -> None:
+    files = for_system(MACHINE, with_page(listen))
+    assert [Path(name).name for name in files if ".service.d/" in name] == drop_ins
+    own = for_user(MACHINE, with_page(listen))
+    assert [Path(name).name for name in own if ".service.d/" in name] == users
+    sockets = [name for name in (*files, *own) if name.endswith(".socket")]
+    assert bool(sockets) == (listen == "systemd")
+
+
+def test_a_socket_where_the_service_cannot_make_one_is_a_mistake() -> None:
+    with pytest.raises(SettingsError, match=r"unix:/run/stylewatch/web\.sock"):
+        for_system(MACHINE, with_page("unix:/run/other.sock"))
+
+
+def test_a_token_in_a_home_can_be_read() -> None:
+    page = with_page("0.0.0.0:80", token_file="/home/ann/token")
+    assert said(for_system(MACHINE, page)[UNIT], "BindReadOnlyPaths") == ["-/home/ann/token"]

@@ -67,12 +67,13 @@ def test_a_folder_that_went_and_came_back_is_watched_again(tmp_path: Path) -> No
         rings.wait()
 
 
-def test_lost_events_wake(tmp_path: Path) -> None:
+def test_lost_events_wake_and_are_counted(tmp_path: Path) -> None:
     rings = Rings()
-    with Watcher([], "no", rings):
+    with Watcher([], "no", rings) as watcher:
         log = logging.getLogger("watchdog.observers.inotify_c")
         log.warning("Inotify queue overflowed; filesystem events were lost")
         rings.wait()
+        assert [watcher.take_lost(), watcher.take_lost()] == [1, 0]
 
 
 def test_without_inotify_watches_folders_are_polled(

@@ -1,7 +1,9 @@
 """A receipt is believed only in what it says of its own folder."""
 
+import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,22 @@ def test_a_file_that_was_changed_or_replaced_is_no_longer_ours(job: Path, tmp_pa
     with folders.opened(job, "stages") as handle:
         assert [written.size_if(handle, name, one) for name, one in named.items()] == [None, None]
         assert written.size_if(handle, "never-there.png", "x") is None
+
+
+def test_it_tells_what_a_job_left_in_its_folder(job: Path) -> None:
+    (job / "inputs/content.jpg").rename(job / "inputs/content-2.jpg")
+    (job / "losses.csv").write_text("changed by hand")
+    assert list(written.left(job)) == ["final.png", "inputs/content-2.jpg", "inputs/style.jpg"]
+    shutil.rmtree(job / "inputs")
+    assert list(written.left(job)) == ["final.png"]
+
+
+@pytest.mark.parametrize("file", ["../mine.png", "inputs/job.yaml", "a\0b", "..", ""])
+def test_a_job_left_nothing_but_what_lies_in_its_folder(file: str, job: Path) -> None:
+    (job.parent / "mine.png").write_text("mine")
+    digest = hashlib.sha256(b"mine").hexdigest()
+    rewrite(job, {"files": [{"file": file, "sha256": digest}]})
+    assert list(written.left(job)) == []
 
 
 def test_it_tells_the_roles_of_pictures_and_of_nothing_that_leads_out(job: Path) -> None:

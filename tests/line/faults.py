@@ -1,18 +1,23 @@
-"""The fault matrix: real daemons, struck at every named step: `python -m tests.line.faults`."""
+"""The fault matrix: real daemons, struck at every named step: `python -m tests.line.faults`.
+
+Words behind that choose rows: `python -m tests.line.faults series hung`.
+"""
 
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 
+from tests import nodes
 from tests.daemon.disks import CAN_MOUNT, small_disk
-from tests.line import hostile
-from tests.line.promises import Bytes, Place
-from tests.line.stricken import Plan, remount
+from tests.line import clustered, hostile
+from tests.line.plan import Plan, remount
+from tests.line.strike import KEPT, Row, strike
+
+from stylewatch_daemon.keepsakes.names import Keepsake
 
 BEFORE_A_WORKER = ("settled", "entered", "claimed", "judged", "let go")
 STEPS = {  # and which time it is that one comes to it: in the midst of things
@@ -22,6 +27,7 @@ STEPS = {  # and which time it is that one comes to it: in the midst of things
     "judged": 2,
     "let go": 2,
     "attempt begun": 2,
+    "folder made": 2,
     "started": 2,
     "stage staged": 2,
     "stage published": 2,
@@ -31,14 +37,23 @@ STEPS = {  # and which time it is that one comes to it: in the midst of things
     "receipt staged": 2,
     "archived": 2,
     "receipt published": 2,
+    "end noted": 1,
     "ledger done": 1,
     "job folder removed": 1,
 }
 IN_INTAKE = {"asked": 1, "decoding": 3, "looked at": 1, "answered": 1}
 """The steps that the intake process makes; the third picture is of the second job."""
 
-AT_ONCE = [("attempt begun", 3), ("stage staged", 4), ("stage staged", 8), ("receipt staged", 3)]
+AT_ONCE = [("folder made", 3), ("stage staged", 4), ("stage staged", 8), ("receipt staged", 3)]
 """Steps of those that are painted at once, and which time they are, the first job's included."""
+
+OF_A_SERIES = {"member made": 3, "series divided": 2}
+OF_ITS_SHEET = ("sheet begun", "sheet staged", "sheet published")
+"""Steps of series, each of two jobs; those of the sheet come to a worker."""
+
+OF_KEEPSAKES = {"keepsakes begun": 2, "keepsake staged": 3, "keepsake published": 3}
+"""Steps of jobs that keep two things, and which time they are: in the midst of the second job's."""
+KEEPSAKES: tuple[Keepsake, ...] = ("losses.png", "progress.webp")
 
 FULL = {  # what cannot be written, which disk is filled up, and when
     "a stage": ("out", "stage staged"),
@@ -53,74 +68,36 @@ OVER_MOUNTS = [
     ("supervisor", "let go"),
     ("intake", "decoding"),
 ]
-KEPT = "nothing lost, twice or half; same bytes"
 
 
-@dataclass(frozen=True)
-class Row:
-    """A fault, when it comes, what is looked at, and how that is done: what was wrong."""
-
-    fault: str
-    step: str
-    checked: str
-    try_it: Callable[[Path], list[str] | None]
-    """None: cannot be tried on this machine."""
-
-
-def ended(process: subprocess.Popen[bytes]) -> int:
-    """How a daemon ends."""
-    try:
-        return process.wait(timeout=100)
-    finally:
-        process.kill()
-
-
-@cache
-def undisturbed(backend: str, jobs: str) -> Bytes:
-    """What these jobs come to when nothing happens, each by itself."""
-    with tempfile.TemporaryDirectory() as root:
-        place = Place(Path(root))
-        place.drop(*jobs)
-        if ended(Plan(root, backend=backend).start()):
-            raise RuntimeError((place.root / "said").read_text())
-        return place.pictures()
-
-
-def strike(root: Path, plan: Plan, ends: int, mend: Callable[[], object]) -> list[str]:
-    """Run as planned, which must end with `ends`; `mend` it, start again; what was wrong."""
-    jobs = "ab" if plan.batch == 1 else "abcd"
-    place, wanted = Place(root), undisturbed(plan.backend, jobs)
-    place.drop(*jobs)
-    plan = replace(plan, root=str(root))
-    code, wrong = ended(plan.start()), []
-    if not (root / "struck").exists():
-        wrong.append("it did not come to that step")
-    if code != ends:
-        wrong.append(f"it ended with {code}, not {ends}")
-    wrong += place.wrong_now(wanted)
-    mend()
-    if code := ended(plan.start()):
-        wrong.append(f"the next start ended with {code}")
-    wrong += place.wrong_at_the_end(wanted)
-    if place.most_at_once() != len(jobs[1:]) and plan.batch > 1:  # the first tells that it can be
-        wrong.append(f"{place.most_at_once()} were painted at once")
-    return wrong
+def _killed(whom: str, plan: Plan, among: str = "", *, series: bool = False) -> Row:
+    """Kill -9 as planned, and start again; a child alone is replaced by the daemon itself."""
+    plan, ends = replace(plan, fault=f"kill {whom}"), 0 if whom in ("worker", "intake") else -9
+    name = f"kill -9: {whom}{among}"
+    return Row(
+        name, plan.step, KEPT, lambda root: strike(root, plan, ends, lambda: None, series=series)
+    )
 
 
 def killed(whom: str, step: str, nth: int, backend: str = "sketch") -> Row:
-    """Kill -9, and start again; a child alone is replaced by the daemon itself."""
-    plan = Plan("", backend=backend, step=step, nth=nth, fault=f"kill {whom}")
-    ends = 0 if whom in ("worker", "intake") else -9
-    name = f"kill -9: {whom}" if backend == "sketch" else f"kill -9: {whom}, with {backend}"
-    return Row(name, step, KEPT, lambda root: strike(root, plan, ends, lambda: None))
+    """Kill -9, and start again."""
+    among = "" if backend == "sketch" else f", with {backend}"
+    return _killed(whom, Plan("", backend=backend, step=step, nth=nth), among)
 
 
 def killed_at_once(whom: str, step: str, nth: int) -> Row:
     """Kill -9 while three are painted at once, after one alone."""
-    plan = Plan("", step=step, nth=nth, fault=f"kill {whom}", batch=8)
-    ends = 0 if whom == "worker" else -9
-    name = f"kill -9: {whom}, with three at once"
-    return Row(name, step, KEPT, lambda root: strike(root, plan, ends, lambda: None))
+    return _killed(whom, Plan("", step=step, nth=nth, batch=8), ", with three at once")
+
+
+def killed_in_a_series(whom: str, step: str, nth: int) -> Row:
+    """Kill -9 while a series is divided, or its sheet drawn."""
+    return _killed(whom, Plan("", step=step, nth=nth), ", in a series", series=True)
+
+
+def killed_keeping(whom: str, step: str, nth: int) -> Row:
+    """Kill -9 while keepsakes are drawn, which another process does."""
+    return _killed(whom, Plan("", step=step, nth=nth, keep=KEEPSAKES), ", with keepsakes")
 
 
 def on_small_disks(
@@ -214,9 +191,25 @@ def kills() -> Iterator[Row]:
         yield from (killed_at_once(whom, step, nth) for step, nth in AT_ONCE)
 
 
+def kills_in_a_series() -> Iterator[Row]:
+    """Whoever is killed, at the steps that only a series has."""
+    for step, nth in OF_A_SERIES.items():
+        yield killed_in_a_series("supervisor", step, nth)
+    for whom in ("supervisor", "worker", "both"):
+        yield from (killed_in_a_series(whom, step, 1) for step in OF_ITS_SHEET)
+
+
+def kills_with_keepsakes() -> Iterator[Row]:
+    """Whoever is killed, at the steps that only keepsakes bring."""
+    for whom in ("supervisor", "worker", "both"):
+        yield from (killed_keeping(whom, step, nth) for step, nth in OF_KEEPSAKES.items())
+
+
 def rows() -> Iterator[Row]:
     """The whole matrix."""
     yield from kills()
+    yield from kills_in_a_series()
+    yield from kills_with_keepsakes()
     yield from (full(what, disk, step) for what, (disk, step) in FULL.items())
     yield no_checkpoint()
     yield from (read_only(step) for step in ("settled", "stage staged", "archived"))
@@ -224,6 +217,8 @@ def rows() -> Iterator[Row]:
     yield hung()
     for fault, step, checked, try_it in hostile.CASES:
         yield Row(fault, step, checked, try_it)
+    if nodes.HERE:
+        yield from clustered.rows()
 
 
 def short() -> list[Row]:
@@ -235,6 +230,9 @@ def short() -> list[Row]:
         killed("worker", "stage staged", 2),
         killed("both", "receipt published", 2),
         killed_at_once("worker", "stage staged", 8),
+        killed_in_a_series("supervisor", "member made", 3),
+        killed_in_a_series("both", "sheet staged", 1),
+        killed_keeping("both", "keepsake staged", 3),
     ]
 
 
@@ -247,18 +245,23 @@ def result(row: Row) -> list[str] | None:
             return [f"{type(error).__name__}: {error}"]
 
 
-def main() -> int:
-    """Print the table, row by row; 1 where anything was wrong."""
+def main(words: Sequence[str]) -> int:
+    """Print the table, or the rows that have one of `words` in it; 1 where anything was wrong."""
     print("| fault | step | checked | result |\n| --- | --- | --- | --- |")
     tried = failed = 0
-    for row in rows():
-        wrong = result(row)
-        said = "not tried: no mounts here" if wrong is None else "; ".join(wrong) or "holds"
-        print(f"| {row.fault} | {row.step} | {row.checked} | {said} |", flush=True)
-        tried, failed = tried + (wrong is not None), failed + bool(wrong)
+    with tempfile.TemporaryDirectory() as folder, nodes.with_a_token(Path(folder)):
+        for row in rows():
+            if words and not any(word in f"{row.fault}, {row.step}" for word in words):
+                continue
+            wrong = result(row)
+            said = "not tried: no mounts here" if wrong is None else "; ".join(wrong) or "holds"
+            print(f"| {row.fault} | {row.step} | {row.checked} | {said} |", flush=True)
+            tried, failed = tried + (wrong is not None), failed + bool(wrong)
     print(f"\n{tried} faults, {failed} of them with something wrong.")
+    if not nodes.HERE:
+        print("The rows of a cluster are left out: Ray is not installed here.")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

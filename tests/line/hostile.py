@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.daemon.disks import CAN_MOUNT, small_disk
+from tests.line.plan import Plan
 from tests.line.promises import Place
-from tests.line.stricken import DEADLY, Plan
+from tests.line.stricken import DEADLY
 
 GOOD = 300
 """How many jobs there are beside the poisonous ones."""

@@ -11,20 +11,34 @@ import numpy as np
 from PIL import Image
 
 from stylewatch_daemon.ledger import reading
+from stylewatch_daemon.sweep import members
+from stylewatch_daemon.written import NOTE
+
+SWEEP = {"strength": (0.2, 0.8)}
+"""What a series goes through."""
 
 Bytes = dict[str, bytes]
-"""What is in the stages and final pictures of an outbox, by their paths there."""
+"""What is in the stages, final pictures and sheets of an outbox, by their paths there."""
 
 
 class Place:
-    """A folder with an inbox, an outbox and a state folder, for a daemon that is struck."""
+    """A folder with an inbox, an outbox and a state folder, for a daemon that is struck.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    With `series`, each pair that is dropped is one: two jobs and their sheet.
+    """
+
+    def __init__(self, root: Path, *, series: bool = False) -> None:
+        self.root, self.series = root, series
         self.inbox, self.outbox, self.state = root / "in", root / "out/out", root / "state/state"
         for folder in (self.inbox, root / "out", root / "state"):
             folder.mkdir(parents=True, exist_ok=True)
         self.dropped: dict[str, str] = {}
+
+    @property
+    def jobs(self) -> list[str]:
+        """Those that should be done: what was dropped and, of a series, its jobs."""
+        inner = [one.name for one in members(SWEEP)] if self.series else []
+        return [*self.dropped, *(f"{job}/{name}" for job in self.dropped for name in inner)]
 
     def drop(self, *jobs: str) -> None:
         """Put a pair of small pictures there for each job, all at once; each content its own."""
@@ -42,6 +56,8 @@ class Place:
         for name, factors in {"content": (5, 3, 2), "style": (40, 90, 17)}.items():
             bands = [(factor * rows + (9 - factor) * columns + shift) % 256 for factor in factors]
             Image.fromarray(np.stack(bands, axis=-1).astype(np.uint8)).save(made / f"{name}.jpg")
+        if self.series:
+            (made / "job.yaml").write_text(json.dumps({"sweep": SWEEP}), encoding="utf-8")
         return made
 
     def drop_slowly(self, job: str, between: Callable[[], object]) -> None:
@@ -57,13 +73,15 @@ class Place:
         self.dropped[job] = hashlib.sha256(whole).hexdigest()
 
     def pictures(self) -> Bytes:
-        """The painted pictures that people see."""
-        seen = [path for path in self._visible() if path.suffix == ".png"]
+        """The painted pictures that people see, and what is drawn of them."""
+        seen = [path for path in self._visible() if path.suffix in (".png", ".webp")]
         return {path.relative_to(self.outbox).as_posix(): path.read_bytes() for path in seen}
 
     def done(self) -> list[str]:
         """The jobs with a receipt."""
-        return sorted(path.parent.name for path in self.outbox.glob("*/receipt.json"))
+        inner = self.outbox.glob("[!.]*/*/receipt.json") if self.series else ()
+        folders = [path.parent for path in (*self.outbox.glob("*/receipt.json"), *inner)]
+        return sorted(folder.relative_to(self.outbox).as_posix() for folder in folders)
 
     def most_at_once(self) -> int:
         """How many were painted at once, at most."""
@@ -81,7 +99,7 @@ class Place:
             if name in undisturbed and there != undisturbed[name]:
                 yield f"{name} is not what it is when nothing happens"
         for path in self._visible():
-            if path.name.startswith(".") or path.suffix == ".tmp":
+            if path.name != NOTE and (path.name.startswith(".") or path.suffix == ".tmp"):
                 yield f"{path} lies where people look"
         for job in self.done():
             yield from self._wrong_with(job)
@@ -95,10 +113,10 @@ class Place:
             yield f"other files than when nothing happens: {differ}"
         with reading(self.state / "ledger.sqlite3") as ledger:
             counts = {state: count for state, count in ledger.counts().items() if count}
-        if counts != {"done": len(self.dropped)}:
+        if counts != {"done": len(self.jobs)}:
             yield f"the ledger counts {counts}"
         published = Counter((self.root / "steps").read_text(encoding="utf-8").splitlines())
-        for job in self.dropped:
+        for job in self.jobs:
             if published[f"receipt of {job}"] > 1:  # or none: killed before that was written down
                 yield f"{job} was done {published[f'receipt of {job}']} times"
             if job not in self.done():

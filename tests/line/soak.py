@@ -119,14 +119,17 @@ class Soak:
     def _strike(self) -> None:
         """Kill a long job's worker in the first and third quarter, or early on the daemon.
 
-        In the others nothing is struck, so that what is measured has a life to grow in.
+        In the others nothing is struck, so that what is measured has a life to grow in; but each
+        is killed once, however few long jobs are seen while they run.
         """
         running = [one["job"] for one in self._place.published.get("running", ())]
         quarter = self._ended * 4 // self.jobs
         for name in running:
-            if name.startswith("long") and name not in self._struck and quarter in (0, 2):
+            due = quarter in (0, 2) or not all(self.kills.values())
+            if name.startswith("long") and name not in self._struck and due:
                 self._struck.add(name)
-                if self._ended * 8 < self.jobs and self.kills["daemon"] <= self.kills["worker"]:
+                early = self._ended * 8 < self.jobs and self.kills["daemon"] <= self.kills["worker"]
+                if early or not self.kills["daemon"]:
                     self._kill_daemon()
                 else:
                     self._kill_worker()

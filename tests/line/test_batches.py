@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.execute.orders import order, receipt
 from tests.daemon.faults import fill
 from tests.daemon.lines import Place
 from tests.daemon.painters import Painter
@@ -13,12 +14,18 @@ from tests.line import promises
 
 from stylewatch_daemon import job_settings, queue, service
 from stylewatch_daemon.alike import Batch
-from stylewatch_daemon.execute.contract import Lost
+from stylewatch_daemon.execute import batch
+from stylewatch_daemon.execute.contract import Done, Lost, Progress
+from stylewatch_daemon.execute.prepare import prepare
 from stylewatch_daemon.ledger import reading
 from stylewatch_daemon.line import Line
 from stylewatch_daemon.pauses import Backoff
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import JobSettings
+from stylewatch_painter import memory
+from stylewatch_painter.forecast import needed
+from stylewatch_painter.room import AMPLE
+from stylewatch_plugins.contract import Wish
 
 
 @pytest.fixture
@@ -78,7 +85,9 @@ def test_jobs_that_ask_for_another_device_by_now_go_to_another_worker(
     place.settings = replace(place.settings, batch=8)
     album(place, *"abc")
     settled = iter(["cpu", "cpu", "gpu"])
-    monkeypatch.setattr(job_settings, "settle", lambda *_: JobSettings(device=next(settled)))
+    monkeypatch.setattr(
+        job_settings.Settler, "settle", lambda *_: JobSettings(device=next(settled))
+    )
     place.run()
     assert [len(one) for one in place.painter.submitted] == [1, 1, 1]
 
@@ -104,3 +113,27 @@ def test_painted_at_once_each_has_the_pictures_that_it_has_alone(tmp_path: Path)
     together = {job: one["attempts"][-1]["decided"].get("batch") for job, one in receipts.items()}
     assert together == {"a": None, "b": 3, "c": None, "d": 3, "e": 3}
     assert {job for job, one in receipts.items() if one["seed"] == 7} == {"b"}
+
+
+def test_at_once_they_take_no_more_than_the_limit(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it suffices for two of three, one is painted first; by the backend that decided it."""
+    made = [order(tmp_path / f"{n}", pictures, backend="torch", seed=n, steps=2) for n in range(3)]
+    task = prepare(made[0]).task
+    monkeypatch.setattr(memory, "resident", lambda: 0)
+    limit = memory._PROCESS + 2 * needed(task, AMPLE, 4)
+    options = {"device": "cpu", "precision": "fp32"}
+    made = [replace(one, memory=limit, backend_options=options) for one in made]
+    told = [
+        (index, type(event), getattr(event, "step", 0))
+        for index, event in batch.work(made, [lambda: Wish.GO_ON] * 3)
+        if isinstance(event, Progress | Done)
+    ]
+    steps = [(index, step) for index, kind, step in told if kind is Progress]
+    assert steps == [(0, step) for step in range(1, 6)] + [
+        (index, step) for step in range(1, 6) for index in (1, 2)
+    ]
+    assert [index for index, kind, _ in told if kind is Done] == [0, 1, 2]
+    for one in made:
+        assert receipt(one)["attempts"][-1]["decided"]["tile"] == "none"

@@ -89,6 +89,10 @@ def check_files(folder: Path, pair: Path) -> None:
     assert told["attempts"][-1]["decided"]["tile"] == 16
     assert told["color"] == {"mode": "content", "space": "srgb"}
     assert told["mask"] == {"feather": "4%", "outside": "keep"}
+    assert told["output"] == {
+        "format": "png", "quality": 92, "depth": 16, "metadata": "safe", "stages": {"size": 30},
+        "keep": [],
+    }  # fmt: skip
 
 
 def test_every_control_shows_in_the_files(tmp_path: Path, pair: Path) -> None:
@@ -135,13 +139,16 @@ def test_a_daemon_paints_it_and_it_is_repeated_and_painted_on(
     )
     assert once(settings).exit_code == 0
     check_files(tmp_path / "outbox/sea", keep)
-    config = {"job": {"depth": 16, "stages": {"size": 30}}, "backends": {"torch": EXACT}}
+    exact = {key: value for key, value in EXACT.items() if key != "tile"}
+    config = {"job": {"depth": 8, "format": "jpg"}, "backends": {"torch": exact}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     said = ["--config", "config.yaml"]
     assert call(["render", "--from", "outbox/sea", "-o", "again/", "--quiet", *said]) == 0
     for name in ("final.png", "stages/0003.png"):
         one, other = (tmp_path / folder / name for folder in ("outbox/sea", "again"))
         assert one.read_bytes() == other.read_bytes()
+    decided = json.loads((tmp_path / "again/receipt.json").read_bytes())["attempts"][-1]["decided"]
+    assert decided["tile"] == EXACT["tile"]
     assert call(["retry", "sea", "--from-stage", "2", "--state", "state", *said]) == 0
     assert once(settings).exit_code == 0
     told = json.loads((tmp_path / "outbox/sea-2/receipt.json").read_bytes())

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.line.faults import Row, short
+from tests.line.faults import short
 from tests.line.promises import Place
+from tests.line.strike import Row
 
 
 @pytest.mark.parametrize("row", short(), ids=lambda row: f"{row.fault}, {row.step}")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from tests.line.daemons import FAST, PAIR, SLOW, Place, lines, until
-from tests.line.faults import ended
+from tests.line.plan import Plan
 from tests.line.promises import Place as Promised
-from tests.line.stricken import Plan
+from tests.line.strike import ended
 
 from stylewatch_daemon import requests
 from stylewatch_daemon.cli.main import call

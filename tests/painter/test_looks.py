@@ -2,8 +2,8 @@
 
 import torch
 
-from stylewatch_painter.looks import Look, Looks
-from stylewatch_painter.statistics import Sums
+from stylewatch_painter.looks import Looks
+from stylewatch_painter.statistics import Look, Sums
 
 
 def grams() -> Look:

@@ -1,6 +1,6 @@
 """How a painting is fitted into memory: by numbers, of this machine and of none."""
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from tests.painter import small
 from stylewatch_painter import memory as module
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.forecast import needed
-from stylewatch_painter.memory import SIDES, Wanted, available, resident, room, warnings
+from stylewatch_painter.memory import SIDES, Wanted, at_once, left, room, warnings
 from stylewatch_painter.room import AMPLE, Room
 from stylewatch_painter.task import Task
 
@@ -79,7 +79,7 @@ def test_at_last_adam_paints() -> None:
 def test_an_impossible_limit_is_refused_and_the_least_is_told() -> None:
     task = large()
     least = taking(task, Room(256, 0, False))
-    with pytest.raises(PictureError, match=f"about {least / 1e9:.1f} GB at the least"):
+    with pytest.raises(PictureError, match=f"about {least / 1e9:.3g} GB at the least"):
         room(task, Wanted(limit=least - 1), CPU, 4)
 
 
@@ -119,17 +119,34 @@ def test_room_that_leaves_the_recipe_as_it_is_has_nothing_to_tell() -> None:
     assert not list(warnings(large(), Room(512, 6)))
 
 
-def test_this_process_and_this_machine_tell_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert 50 * 2**20 < resident() < 2**40
-    assert available() > 2**20
+def test_what_earlier_paintings_left_takes_nothing_from_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As long as it is what a process keeps anyway: the network, and what libraries set aside."""
+    task = large()
+    wanted = Wanted(limit=taking(task, Room(512, 4)))
+    fresh = room(task, wanted, CPU, 4)
+    more = 0
+    monkeypatch.setattr(module, "resident", lambda: HELD - module._PROCESS + more)
+    for more in (100 * 10**6, module._PROCESS):
+        assert room(task, replace(wanted, left=more), CPU, 4) == fresh
+        assert room(task, wanted, CPU, 4) != fresh
+    more = 2 * module._PROCESS
+    assert room(task, replace(wanted, left=more), CPU, 4) != fresh
 
 
-def test_where_the_system_says_nothing_there_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+def test_what_is_left_is_what_was_not_there_when_the_painter_was_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_LOADED", 300)
+    for holds, wanted in ((500, 200), (200, 0)):
+        monkeypatch.setattr(module, "resident", lambda holds=holds: holds)
+        assert left() == wanted
 
-    def nothing(*_: object, **__: object) -> str:
-        raise OSError
 
-    monkeypatch.setattr(Path, "read_text", nothing)
-    assert (resident(), available()) == (0, float("inf"))
+def test_so_many_are_painted_at_once_as_the_limit_suffices_for_together() -> None:
+    task = large()
+    three = HELD + 3 * needed(task, AMPLE, 4)
+    for limit, most in ((three, 3), (three - 1, 2), (taking(task, AMPLE) - 1, 1), (1, 1)):
+        assert at_once(task, Wanted(limit=limit), CPU, 4) == most
+    assert at_once(task, Wanted(), CPU, 4) > 10**6

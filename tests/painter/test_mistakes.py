@@ -52,6 +52,7 @@ class Canvas(Strict):
     words: dict[str, int] = Field(default_factory=dict)
     ground: Colour | None = None
     sides: int = 4
+    coats: Literal["auto"] | Annotated[int, Field(le=64)] | None = None
     safe: Safe = Safe()
 
 
@@ -66,7 +67,8 @@ def told(plain: Mapping[Any, Any]) -> list[str]:
     ("plain", "sentence"),
     [
         ({"side": 3}, "unknown key 'side'; did you mean 'sides'?"),
-        ({"x": 3}, "unknown key 'x'; there are colours, ground, safe, shares, sides, tool, words"),
+        ({"x": 3}, "unknown key 'x'; there are coats, colours, ground, safe, shares, sides, tool,"
+                   " words"),
         ({"ground": {"nam": 3, "name": "red"}}, "ground: unknown key 'nam'; did you mean 'name'?"),
         ({"ground": {}}, "ground: name is missing"),
         ({"ground": 3}, "ground: should be keys with their values, got 3"),
@@ -87,6 +89,8 @@ def told(plain: Mapping[Any, Any]) -> list[str]:
         ({"ground": {"name": "grey", "strength": 2}}, "ground: grey is never strong"),
         ({"sides": "many"}, "sides: input should be a valid integer, unable to parse string as an"
                             " integer, got 'many'"),
+        ({"coats": 99}, "coats: input should be 'auto' or less than or equal to 64, got 99"),
+        ({"coats": "fife"}, "coats: input should be 'auto' or a valid integer, got 'fife'"),
         ({"words": {5: 1}}, "words.5: input should be a valid string, got 5"),
     ],
 )  # fmt: skip

@@ -1,8 +1,11 @@
 """What a painting has room for, and what that leaves of its optimiser."""
 
 import pytest
+import torch
 
 from stylewatch_painter import recipe
+from stylewatch_painter.evaluation import Evaluation
+from stylewatch_painter.optimise import optimiser
 from stylewatch_painter.recipe_book import find
 from stylewatch_painter.room import AMPLE, Room
 
@@ -22,6 +25,15 @@ def test_a_shorter_history_is_the_same_but_for_its_pairs() -> None:
 def test_under_three_pairs_adam_paints() -> None:
     assert isinstance(Room(history=3).optimiser(LBFGS), recipe.Lbfgs)
     assert isinstance(Room(history=2).optimiser(LBFGS), recipe.Adam)
+
+
+@pytest.mark.parametrize("slope", [1.0, 1e-12])
+def test_that_adam_goes_as_far_however_small_the_slopes_of_a_large_picture(slope: float) -> None:
+    settings = Room(history=0).optimiser(LBFGS)
+    x = torch.zeros(1, 3, 2, 2)
+    seen = Evaluation(torch.zeros(1, 1), torch.zeros(1), torch.full_like(x, slope))
+    optimiser(settings).step(x, lambda _: seen)
+    assert torch.allclose(x, torch.full_like(x, -2.5))
 
 
 def test_a_recipe_that_wants_no_more_than_that_keeps_it() -> None:

@@ -49,3 +49,11 @@ def test_what_was_not_painted_is_a_grey_field() -> None:
 @pytest.mark.parametrize(("count", "rows"), [(4, [4]), (5, [4, 1]), (8, [4, 4])])
 def test_rows_are_filled_one_after_the_other(count: int, rows: list[int]) -> None:
     assert [len(row) for row in in_rows([Cell()] * count, 4)] == rows
+
+
+def test_labels_in_other_letters_are_written_and_told_apart() -> None:
+    """A font without them shows the same box for each."""
+    sea, sky = (
+        draw([[Cell(label)]]) for label in ("\u043c\u043e\u0440\u0435", "\u043d\u0435\u0431\u043e")
+    )
+    assert sea.shape == sky.shape and not np.array_equal(sea, sky)

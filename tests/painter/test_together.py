@@ -70,6 +70,19 @@ def test_steps_of_one_shape_are_made_in_turn() -> None:
 
 
 @pytest.mark.parametrize(
+    ("most", "parts"),
+    [(1, [[0], [1], [2]]), (2, [[0], [1, 2]]), (3, [[0, 1, 2]]), (4, [[0, 1, 2]])],
+)
+def test_no_more_are_painted_together_than_there_may_be_at_once(
+    most: int, parts: list[list[int]]
+) -> None:
+    tasks = [painting({**AT_ONCE, "steps": 2}, seed=seed) for seed in range(3)]
+    wishes = [go_on] * len(tasks)
+    several = paint_many(tasks, small.network(), wishes, at_once=lambda _: most)
+    assert [number for number, _ in several] == [one for part in parts for one in 2 * part]
+
+
+@pytest.mark.parametrize(
     "other",
     [
         {"size": "17"},

@@ -1,5 +1,7 @@
 """Backends keep to memory, decide once, and choose the same again."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,6 +11,7 @@ import torch
 
 from stylewatch_painter import memory
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.forecast import needed
 from stylewatch_painter.room import AMPLE, Room
 from stylewatch_painter.stage import Stage, Step, Wish, go_on
 from stylewatch_painter.task import Style, Task
@@ -137,7 +140,7 @@ def test_a_task_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_impossible_limit_is_told_before_anything_is_painted() -> None:
     backend, task = TorchAutograd({**EXACT, "memory": 1000}), sample()
     for ask in (backend.provenance, backend.estimate, backend.measure):
-        with pytest.raises(PictureError, match=r"limits\.memory allows 0\.0 GB"):
+        with pytest.raises(PictureError, match=r"limits\.memory allows 1e-06 GB"):
             ask(task)
 
 
@@ -156,6 +159,57 @@ def test_those_without_ample_room_are_painted_by_themselves() -> None:
     cramped = TorchAutograd({**EXACT, "memory": 1000})
     ends = list(cramped.paint_many(tasks, [go_on] * 2))
     assert [type(end) for _, end in ends] == [PictureError, PictureError]
+
+
+@pytest.mark.parametrize(("many", "turns"), [(2, [0, 0, 1, 2, 1, 2]), (3, [0, 1, 2, 0, 1, 2])])
+def test_together_they_take_no_more_than_the_limit(
+    many: int, turns: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it suffices for two, one of three is painted by itself."""
+    monkeypatch.setattr(memory, "resident", lambda: 0)
+    tasks = [sample({"steps": 2, "passes": []}, seed=seed) for seed in range(3)]
+    limit = memory._PROCESS + many * needed(tasks[0], AMPLE, 4)
+    backend = TorchAutograd({**EXACT, "memory": limit})
+    told = [number for number, _ in backend.paint_many(tasks, [go_on] * 3)]
+    assert told == turns
+
+
+def test_what_earlier_paintings_left_is_told_apart_where_there_is_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each backend looks for it when it is made: before the pictures of its task are read."""
+    monkeypatch.setattr(memory, "left", lambda: 123)
+    for make in (TorchAutograd, OnnxVgg):
+        for said, left in (({"memory": 10**10}, 123), ({}, 0)):
+            assert make({"device": "cpu", **said})._fitted._wanted.left == left
+
+
+PROGRAM = """
+import sys
+from stylewatch_painter import memory
+from stylewatch_plugins.testing_tasks import painted, picture, sample
+from stylewatch_plugins.torch_autograd import TorchAutograd
+
+for side in sys.argv[1:]:
+    free = []
+    tell = memory._free
+    memory._free = lambda *asked: free.append(tell(*asked)) or free[-1]
+    backend = TorchAutograd({"device": "cpu", "precision": "fp32", "memory": 4_000_000_000})
+    content = picture(int(side), int(side))
+    painted(backend, sample({"size": side, "steps": 1, "passes": []}, content=content))
+    memory._free = tell
+print(int(free[0]))
+"""
+
+
+def free_for(*sides: str) -> int:
+    """Bytes that there are for the last of these paintings, made by one process in turn."""
+    command = [sys.executable, "-c", PROGRAM, *sides]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def test_a_process_that_painted_has_as_much_for_the_next_as_a_fresh_one() -> None:
+    assert free_for("128", "64") == pytest.approx(free_for("64"), abs=12_000_000)
 
 
 def test_those_with_ample_room_are_left_to_others() -> None:

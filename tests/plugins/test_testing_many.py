@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from tests.plugins.promises import keeps
@@ -52,6 +53,32 @@ class _SharpensAll(Sketch):
             yield number, sharp
 
 
+class _AveragesTogether(Sketch):
+    """Where averages are wanted, they are those of all."""
+
+    def paint_many(self, tasks: Sequence[Task], wishes: Wishes) -> Told:
+        if tasks[0].recipe.schedule.average:
+            tasks = [replace(task, content=tasks[0].content) for task in tasks]
+        return super().paint_many(tasks, wishes)
+
+
+class _SharpensWhoStays(Sketch):
+    """Once one has stopped, the others are not what they were."""
+
+    def paint_many(self, tasks: Sequence[Task], wishes: Wishes) -> Told:
+        heard: list[Wish] = []
+
+        def asked(wish: Callable[[], Wish]) -> Wish:
+            heard.append(wish())
+            return heard[-1]
+
+        for number, said in super().paint_many(tasks, [partial(asked, wish) for wish in wishes]):
+            if isinstance(said, Stage) and Wish.STOP in heard:
+                yield number, replace(said, picture=said.picture * 1.2)
+            else:
+                yield number, said
+
+
 @pytest.mark.parametrize(
     ("wrong", "promise"),
     [
@@ -59,6 +86,8 @@ class _SharpensAll(Sketch):
         (_PaintsTheFirstForAll, "each_of_many_is_painted_as_if_alone"),
         (_ShowsNoStages, "each_of_many_is_painted_as_if_alone"),
         (_SharpensAll, "each_of_many_is_painted_as_if_alone"),
+        (_AveragesTogether, "each_of_many_is_painted_as_if_alone"),
+        (_SharpensWhoStays, "one_of_many_that_is_stopped_stops_alone"),
         (_StopsAll, "one_of_many_that_is_stopped_stops_alone"),
         (_RaisesForAll, "one_of_many_that_cannot_be_painted_ends_alone"),
     ],

@@ -8,7 +8,7 @@ import pytest
 from tests.plugins.promises import keeps
 
 from stylewatch_painter.stage import Losses, Regions, Step, Wish
-from stylewatch_painter.task import Task
+from stylewatch_painter.task import Style, Task
 from stylewatch_plugins.contract import Capabilities
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing_masks import Masks, half, two_halves
@@ -47,6 +47,23 @@ class _MixesRegionsUp(Tones):
         )
 
 
+class _SeesTheFirstRegionOnly(Tones):
+    def measure(self, task: Task) -> Losses:
+        return super().measure(changed(task, lambda m: None if m is None else m[..., :1]))
+
+
+class _ServesTheFirstRegionOnly(Tones):
+    """With styles that have no mask."""
+
+    def measure(self, task: Task) -> Losses:
+        def first(style: Style) -> Style:
+            mask = np.zeros((*style.picture.shape[:2], 2), np.float32)
+            mask[..., 0] = 1
+            return replace(style, mask=mask) if style.mask is None else style
+
+        return super().measure(replace(task, styles=tuple(map(first, task.styles))))
+
+
 class _DimsEverything(Sketch):
     def measure(self, task: Task) -> Losses:
         found = super().measure(task)
@@ -70,6 +87,8 @@ class _GoesOnUnderAnyMask(Tones):
         (_TakesWhatIsHidden, "a_style_is_looked_at_where_its_mask_says"),
         (_TakesWhatIsHidden, "a_style_acts_where_the_contents_mask_says"),
         (_MixesRegionsUp, "each_region_is_held_to_the_same_region_of_the_style"),
+        (_SeesTheFirstRegionOnly, "regions_may_come_in_any_order"),
+        (_ServesTheFirstRegionOnly, "a_style_without_a_mask_serves_every_region"),
         (_DimsEverything, "masks_that_show_everything_change_nothing"),
         (_GoesOnUnderAnyMask, "a_checkpoint_under_another_mask_is_refused"),
     ],

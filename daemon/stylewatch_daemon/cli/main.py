@@ -15,6 +15,7 @@ from stylewatch_daemon.cli import alerts, control, jobs, lists, service, setting
 from stylewatch_daemon.cli.doctor import doctor
 from stylewatch_daemon.cli.exits import BY_SIGNAL, INTERRUPTED, USAGE, code_of, sentence_of
 from stylewatch_daemon.cli.figure import figure
+from stylewatch_daemon.cli.html.command import report
 from stylewatch_daemon.cli.leave import leave
 from stylewatch_daemon.cli.prune import prune
 from stylewatch_daemon.cli.render import render
@@ -34,7 +35,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(render)
 app.command()(figure)
-for command in (submit, status, show, control.pause, control.resume, control.drain):
+for command in (submit, status, show, report, control.pause, control.resume, control.drain):
     app.command()(command)
 app.command()(jobs.finish)
 app.command()(jobs.cancel)

@@ -97,6 +97,16 @@ Seed = Annotated[
         min=0, help="Of the noise; the same seed gives the same painting.", rich_help_panel=_JOB
     ),
 ]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="NAME",
+        help="Draw this beside the painting, in its folder: losses, progress, gif, sheet."
+        " Repeatable, or several with commas.",
+        rich_help_panel=_JOB,
+    ),
+]
 Only = Annotated[
     Literal["content", "style"] | None,
     typer.Option(

@@ -8,9 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylewatch_daemon import durable
+from stylewatch_daemon import durable, written
 from stylewatch_daemon.errors import OutputError, UsageError
 from stylewatch_daemon.names import candidates
+from stylewatch_daemon.outbox import RECEIPT
+from stylewatch_daemon.patterns import FINAL
 
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
            ".tiff": "tiff"}  # fmt: skip
@@ -21,10 +23,11 @@ _OTHERS = frozenset(
 
 @dataclass(frozen=True)
 class Place:
-    """`path` is a picture of `format`, or where that is None a folder."""
+    """`path` is a picture of `format`, or where that is None a folder with the picture `final`."""
 
     path: Path
     format: str | None = None
+    final: str = f"{FINAL}.png"
 
 
 def named(out: str) -> Place:
@@ -70,10 +73,8 @@ def opened(place: Place, *, force: bool) -> Iterator["Out"]:
 
 
 def _check_free(place: Place, force: bool) -> None:
-    taken = (
-        [place.path] if place.format else [place.path / name for name in ("receipt.json", "stages")]
-    )
-    for path in taken:
+    inside = (place.path / name for name in (RECEIPT, "stages", "inputs", place.final))
+    for path in [place.path] if place.format else inside:
         if path.exists() and not force:
             raise OutputError(f"{path} is already there; --force replaces it")
 
@@ -107,7 +108,7 @@ class Out:
                 target = self.place.path / staged
                 durable.make_folder(target.parent)
                 durable.move(source, target)
-            elif Path(staged).stem == "final":
+            elif Path(staged).stem == FINAL:
                 durable.move(source, self.place.path)
             else:
                 source.unlink()
@@ -136,10 +137,14 @@ class Out:
         if self._begun:
             return
         self._begun = True
-        (self.place.path / "receipt.json").unlink(missing_ok=True)
-        for folder, pattern in (("stages", "[0-9]*.*"), ("inputs", "*"), (".", "final.*")):
-            for path in (self.place.path / folder).glob(pattern):
-                path.unlink()
+        folder = self.place.path
+        stages = (folder / "stages").glob("*")
+        earlier = [path for path in stages if written.STAGE.fullmatch(path.name)]
+        with suppress(OSError):  # there is no receipt, or none to be believed
+            earlier += [folder / name for name in written.left(folder)]
+        (folder / RECEIPT).unlink(missing_ok=True)
+        for path in earlier:
+            path.unlink()
 
     @contextmanager
     def _written(self) -> Iterator[None]:

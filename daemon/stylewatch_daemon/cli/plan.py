@@ -1,16 +1,17 @@
 """From what a command line asks to the Order that a worker takes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon import config
+from stylewatch_daemon import config, patterns
 from stylewatch_daemon.cli import options, out, repeat
 from stylewatch_daemon.cli.masks import Masks, check_there
+from stylewatch_daemon.config import Config
 from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.execute.contract import Order
-from stylewatch_daemon.settings import Side
+from stylewatch_daemon.settings import JobSettings, Side
 from stylewatch_painter.recipe import Recipe
 
 _STARTS = ("content", "style", "noise", "mixed")
@@ -57,25 +58,24 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
     repeated = repeat.read(asked.receipt) if asked.receipt else None
     pictures = asked.pictures or (repeated.pictures() if repeated else ())
     place = out.named(asked.output) if asked.output else None
-    format_ = {"job.format": place.format} if place and place.format else {}
-    overrides = {**overrides_of(asked), **format_, **asked.swept}
+    overrides = {**overrides_of(asked), **_format(asked, place), **asked.swept}
     below = config.load(asked.config_file)
     if repeated:
-        job = repeated.settings(scratch, len(pictures), below.job)
-        below = below.model_copy(update={"job": job})
+        below = _repeating(repeated, repeated.settings(scratch, len(pictures), below.job), below)
     settings = config.changed(below, overrides)
+    settings = _without_folder(settings, asked, place)
     check_pictures("render", pictures, settings.job.only)
-    init = init_of(asked, repeated)
     content, styles = sides_of(pictures, settings.job.only)
-    masks = asked.masks.by_role(len(styles), repeated.masks() if repeated else None)
+    place, final = _placed(place, pictures, settings.job)
     order = Order(
         name=pictures[0].stem,
         settings=settings.job,
         content=content,
         styles=styles,
         staging=scratch,
-        init=init,
-        masks=masks,
+        init=init_of(asked, repeated),
+        masks=asked.masks.by_role(len(styles), repeated.masks() if repeated else None),
+        final=final,
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,
         max_pixels=settings.limits.max_pixels,
@@ -85,10 +85,55 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
     return Plan(
         order=order,
         recipe=settings.job.resolve(*settings.recipes),
-        place=place or out.unnamed(name_of(pictures, settings.job.only), settings.job.format),
+        place=place,
         debug=settings.log.level == "debug",
         remarks=tuple(repeated.differences(pictures)) if repeated else (),
     )
+
+
+def _format(asked: Asked, place: out.Place | None) -> dict[str, Any]:
+    """What the name of a picture says of its format; UsageError where `--set` says another."""
+    if place is None or place.format is None:
+        return {}
+    said = overrides_of(asked).get("job.format", place.format)
+    if said != place.format:
+        raise UsageError(
+            f"{place.path.name} is {place.format} by its name, and --set says format {said}: "
+            "leave that out, or give another name"
+        )
+    return {"job.format": place.format}
+
+
+def _without_folder(settings: Config, asked: Asked, place: out.Place | None) -> Config:
+    """`settings` with no keepsakes where one picture is all; UsageError where they are asked for.
+
+    What config.yaml or a receipt says of them is for paintings in folders.
+    """
+    if place is not None and place.format is None:
+        return settings
+    if asked.given.get("keep"):
+        raise UsageError("--keep is for a painting in a folder: name one, as -o painting/")
+    return settings.model_copy(update={"job": settings.job.model_copy(update={"keep": ()})})
+
+
+def _placed(
+    place: out.Place | None, pictures: Sequence[Path], settings: JobSettings
+) -> tuple[out.Place, str]:
+    """Where it goes, and what the last picture is called on its way: in a folder, for good."""
+    name = name_of(pictures, settings.only)
+    if place is None or place.format:
+        return place or out.unnamed(name, settings.format), patterns.FINAL
+    _, styles = sides_of(pictures, settings.only)
+    places = patterns.values(name, pictures[0], styles, recipe=settings.recipe, seed=settings.seed)
+    final = patterns.file(settings.final, places)
+    return replace(place, final=f"{final}.{settings.format}"), final
+
+
+def _repeating(repeated: repeat.Repeat, job: JobSettings, below: Config) -> Config:
+    """`below` with what the receipt says of the `job` and of its backend's memory."""
+    said = below.backends.get(job.backend, {}) | repeated.options()
+    backends = {**below.backends, job.backend: said} if said else below.backends
+    return below.model_copy(update={"job": job, "backends": backends})
 
 
 def overrides_of(asked: Asked) -> dict[str, Any]:

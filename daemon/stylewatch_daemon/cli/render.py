@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from stylewatch_daemon.cli import options, out, series
-from stylewatch_daemon.cli.masks import Masks
-from stylewatch_daemon.cli.plan import Asked, Plan, make_plan
+from stylewatch_daemon.cli.job_options import JobOptions, with_job_options
+from stylewatch_daemon.cli.plan import Plan, make_plan
 from stylewatch_daemon.cli.progress import telling
 from stylewatch_daemon.cli.say import note, say, say_json
 from stylewatch_daemon.cli.words import duration, losses, memory
@@ -42,26 +42,13 @@ DryRun = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the receipt on stdout, as one line.")]
 
 
+@with_job_options
 def render(
     context: typer.Context,
     pictures: Pictures = None,
     *,
     output: Output = None,
-    recipe: options.Recipe = None,
-    schedule: options.Schedule_ = None,
-    backend: options.Backend = None,
-    device: options.Device = None,
-    size: options.Size = None,
-    steps: options.Steps = None,
-    save_every: options.SaveEvery = None,
-    seed: options.Seed = None,
-    init: options.Init = None,
-    strength: options.Strength = None,
-    only: options.Only = None,
-    sweep: options.Sweeps = None,
-    mask: options.Mask = None,
-    style_mask: options.StyleMasks = None,
-    sets: options.Sets = None,
+    job: JobOptions,
     receipt: From = None,
     config_file: options.Config = None,
     force: Force = False,
@@ -70,12 +57,8 @@ def render(
     quiet: options.Quiet = False,
 ) -> None:
     """Paint CONTENT in the manner of one or more STYLE pictures, here and now."""
-    given = {"recipe": recipe, "schedule": schedule, "backend": backend, "device": device,
-             "size": size, "steps": steps, "save_every": save_every, "seed": seed,
-             "strength": strength, "only": only}  # fmt: skip
-    asked = Asked(tuple(pictures or ()), output, receipt, init, given, tuple(sets or ()),
-                  config_file, masks=Masks(mask, tuple(style_mask or ())))  # fmt: skip
-    how, swept = _How(force, json, quiet, dry_run), series.parse(sweep)
+    asked = job.asked(pictures, config_file, output, receipt)
+    how, swept = _How(force, json, quiet, dry_run), job.swept
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
         if swept:
             return _go_through(series.plan_series(asked, swept, Path(scratch)), how)
@@ -134,9 +117,10 @@ def _carry_out(plan: Plan, how: _How) -> None:
 
 def _paint(plan: Plan, how: _How) -> Done:
     inputs: tuple[str, ...] = ()
+    place = None if plan.place.format else plan.place.path
     with out.opened(plan.place, force=how.force) as opened, telling(quiet=how.quiet) as begin:
         tell = begin("")
-        for event in _work(replace(plan.order, staging=opened.staging)):
+        for event in _work(replace(plan.order, staging=opened.staging, place=place)):
             tell(event)
             if isinstance(event, Started):
                 inputs = opened.stage_inputs(plan.pictures)

@@ -4,22 +4,27 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from stylewatch_daemon import durable
+from stylewatch_daemon import durable, flat
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.journal import MASK
 from stylewatch_daemon.mask_settings import MaskSettings
+from stylewatch_daemon.names import safe
 from stylewatch_daemon.receipt import InputRecord, Receipt
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings import JobSettings, StageSettings
 from stylewatch_painter import recipe_book
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.mistakes import mistakes
 
-_WRITTEN = ("format", "quality", "depth", "metadata", "stages")
-"""Settings of which a receipt says nothing: what is painted does not depend on them."""
+_WRITTEN = ("final", "format", "quality", "depth", "metadata", "stages", "keep")
+"""Settings of how files are called and written; of names no receipt tells, of all else the first
+did not."""
+_FITTED = ("tile", "history")
+"""Options of a backend that memory decides on, and that change the picture."""
 
 
 @dataclass(frozen=True)
@@ -53,24 +58,36 @@ class Repeat:
                 yield f"{path} is not the {one.role} of the receipt, {one.name}: another result"
 
     def settings(self, scratch: Path, pictures: int, below: JobSettings) -> JobSettings:
-        """The settings that repeat it with so many `pictures`; files are written as `below` has it.
+        """The settings that repeat it with so many `pictures`.
 
-        Its recipe becomes a file in the folder `scratch`. Raises InputError where it makes no
-        sense.
+        Its recipe becomes a file in the folder `scratch`. Of how files are written, `below` says
+        what the receipt does not. Raises InputError where it makes no sense.
         """
         try:
             recipe = recipe_book.check(self.receipt.recipe).model_dump(mode="json")
+            settings = self._settings(recipe, pictures, below)
         except RecipeError as error:
             raise InputError(f"this receipt cannot be repeated: {error}") from error
-        file = scratch / "recipe.yaml"
+        except ValidationError as error:
+            told = "; ".join(str(mistake) for mistake in mistakes(error, JobSettings))
+            raise InputError(f"this receipt cannot be repeated: {told}") from error
+        file = scratch / f"{safe(recipe['name'])}.yaml"
         file.write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")
+        return settings.model_copy(update={"recipe": str(file)})
+
+    def options(self) -> dict[str, int]:
+        """What was decided of memory, as options of the backend: in numbers, or as everywhere."""
+        decided = self.receipt.attempts[-1].decided if self.receipt.attempts else {}
+        return {key: decided[key] for key in _FITTED if isinstance(decided.get(key), int)}
+
+    def _settings(self, recipe: dict[str, Any], pictures: int, below: JobSettings) -> JobSettings:
+        """The settings but for the name of the recipe."""
         looks = [one for one in self._inputs if one.weight is not None]
         styles = pictures - (self.receipt.only != "style")
         weights = tuple(one.weight for one in looks if one.weight is not None)
         sizes = tuple(one.style_size for one in looks if one.style_size is not None)
         color, only = self.receipt.color, self.receipt.only
         return JobSettings(
-            recipe=str(file),
             seed=self.receipt.seed,
             backend=self.receipt.backend.name,
             style_weights=weights if weights and len(weights) == styles else None,
@@ -82,8 +99,14 @@ class Repeat:
             color=color.mode if color else "style",
             color_space=color.space if color else JobSettings().color_space,
             mask=MaskSettings.model_validate(dict(self.receipt.mask or {})),
-            **{key: getattr(below, key) for key in _WRITTEN},
+            **self._written(below),
         )
+
+    def _written(self, below: JobSettings) -> dict[str, Any]:
+        """How files are written: as the receipt says, else as `below` does."""
+        told = dict(self.receipt.output or {})
+        told |= {"stages": StageSettings(size=one.size)} if (one := told.get("stages")) else {}
+        return {key: told.get(key, getattr(below, key)) for key in _WRITTEN}
 
     @property
     def _inputs(self) -> tuple[InputRecord, ...]:
@@ -91,7 +114,8 @@ class Repeat:
 
     def _find(self, wanted: InputRecord) -> Path:
         """The file of an input: by its name, or under another by its digest."""
-        around = (self.folder / "inputs", self.folder.parent / "inputs")  # that of its series
+        series = (self.folder.parent, flat.around(self.folder))  # where it may be one of a series
+        around = tuple(folder / "inputs" for folder in (self.folder, *series))
         places = [folder for folder in around if folder.is_dir()]
         named = next(
             (path for folder in places if (path := folder / Path(wanted.name).name).is_file()),

@@ -77,11 +77,11 @@ class Report(Reporter):
     def staged(self, job: str, path: Path) -> None:
         """A file of the job is in the outbox."""
         if job in self._tells and path.parent.name == "stages":
-            self._tells[job](Staged(f"stages/{path.name}"))
+            self._tells[job](Staged(f"stages/{path.name}", sha256=""))
         self._log.debug("%s is there", path, extra={"job": job})
 
     def done(self, job: str, folder: Path) -> None:
-        """The painting and its receipt are in `folder`."""
+        """The painting is in `folder`."""
         self._end(job)
         self._log.info("done, in %s", folder, extra={"job": job})
 

@@ -1,7 +1,8 @@
 """`stylewatch run`: the daemon, or one look at what is there."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,16 @@ from stylewatch_daemon.alerts.settings import addressed
 from stylewatch_daemon.alerts.teller import Teller, telling
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.config import Config
+from stylewatch_daemon.config_sections import Executor
+from stylewatch_daemon.execute.cluster.demand import Demand
 from stylewatch_daemon.reporter import Both, Reporter
 from stylewatch_daemon.retention import Retention
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.sharing import sharing
 from stylewatch_daemon.systemd import Manager
+from stylewatch_daemon.web.keeper import Keeper, kept
+from stylewatch_daemon.web.settings import served
+from stylewatch_daemon.web.sockets import handed
 
 
 def run(
@@ -37,34 +43,44 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Watch the inboxes, and paint each pair that lands in one."""
-    overrides = options.parse_sets(sets)
-    if state is not None:
-        overrides["state.path"] = state
-    settings = config.load(config_file, overrides, inbox=inbox, outbox=outbox)
+    overrides = {**options.parse_sets(sets), **({} if state is None else {"state.path": state})}
+    load = partial(config.load, config_file, overrides, inbox=inbox, outbox=outbox)
+    settings = load()
     context.obj.debug |= settings.log.level == "debug"
     ready, to = service_settings(settings, overrides), addressed(settings.alerts)
     from stylewatch_daemon import service
     from stylewatch_daemon.cli.report import reporting
 
-    with reporting(settings.log, quiet=quiet) as log, telling(to) as teller:
-        reporter = Both(log, teller)
+    with (
+        reporting(settings.log, quiet=quiet) as log,
+        telling(to) as teller,
+        kept(None if once else served(settings), handed(os.environ)) as keeper,
+    ):
+        reporter = Both(log, Both(teller, keeper))
         if not once:
-
-            def reread() -> ServiceSettings:
-                new = config.load(config_file, overrides, inbox=inbox, outbox=outbox)
-                _tell_of(new, settings, reporter, teller)
-                return service_settings(new, overrides)
-
+            tell = partial(_tell_of, settings, reporter, teller, keeper)
+            reread = partial(_reread, load, overrides, tell)
             service.watch(ready, reporter, manager=Manager(os.environ), reread=reread)
             return
         summary = service.once(ready, reporter)
     raise typer.Exit(summary.exit_code)
 
 
-def _tell_of(new: Config, before: Config, reporter: Reporter, teller: Teller) -> None:
+def _reread(
+    load: Callable[[], Config], overrides: Mapping[str, Any], tell: Callable[[Config], None]
+) -> ServiceSettings:
+    new = load()
+    tell(new)
+    return service_settings(new, overrides)
+
+
+def _tell_of(
+    before: Config, reporter: Reporter, teller: Teller, keeper: Keeper, new: Config
+) -> None:
     """Let those who report have their part of `new` settings; SettingsError where it is wrong."""
     if new.log != before.log:
         reporter.needs_restart("log")
+    keeper.offer(served(new))
     teller.offer(addressed(new.alerts))
 
 
@@ -92,6 +108,7 @@ def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceS
         devices=() if settings.executor.devices == "auto" else settings.executor.devices,
         idle_s=settings.executor.idle_s,
         batch=settings.executor.batch,
+        cluster=_demand(settings.executor),
         max_pixels=settings.limits.max_pixels,
         attempts=settings.limits.attempts,
         free_bytes=settings.limits.free_bytes,
@@ -103,3 +120,10 @@ def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceS
     )
     ready.check()
     return ready
+
+
+def _demand(executor: Executor) -> Demand | None:
+    """What jobs take of a cluster; None where they are painted on this machine."""
+    if executor.kind == "local":
+        return None
+    return Demand(executor.address, executor.gpus_per_job, executor.labels, executor.resources)

@@ -86,7 +86,7 @@ def _files(config_file: Path | None, *, user: bool) -> dict[Path, str]:
     service_settings(settings, {})
     machine = units.Machine(_command(), path, _program(), _nvidia(settings))
     named: Mapping[str, str]
-    named = units.for_user(machine) if user else units.for_system(machine, settings)
+    named = units.for_user(machine, settings) if user else units.for_system(machine, settings)
     return files | {root / name: text for name, text in named.items()}
 
 

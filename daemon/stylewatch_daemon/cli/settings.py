@@ -15,6 +15,7 @@ from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.cli.say import say, say_json
 from stylewatch_daemon.doctor.backends import ask
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.web.settings import served
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
 
@@ -27,6 +28,7 @@ def check(file: File = None) -> None:
     path = file or config.find()
     settings = config.load(path)
     service_settings(settings, {})
+    served(settings)
     told = [f"{path}: alerts: {why}" for why in unusable(addressed(settings.alerts).urls)]
     found = settings.backends.items()
     told += [

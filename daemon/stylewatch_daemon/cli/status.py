@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from stylewatch_daemon import published
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.follow import painting
 from stylewatch_daemon.cli.reach import Daemon, StateFolder, daemon
 from stylewatch_daemon.cli.say import say, say_json
 from stylewatch_daemon.cli.words import columns
 from stylewatch_daemon.control import PAUSED
-from stylewatch_daemon.ledger import COUNTED_AS
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on telling, until Ctrl-C.")]
 
@@ -48,7 +48,7 @@ def status(
 def standing(here: Daemon) -> Standing:
     """How things stand: what the daemon said last, and if it is gone, what its ledger knows."""
     at_work = here.is_at_work()
-    said = {**_nothing(), **(here.published() or {})}
+    said = {**published.nothing(), **(here.published() or {})}
     paused = (here.state / PAUSED).exists()
     said["health"] = {**said["health"], "at_work": at_work, "paused": paused}
     if at_work:
@@ -57,14 +57,6 @@ def standing(here: Daemon) -> Standing:
         counts = ledger.counts() if ledger else dict(said["counts"])
     counts["waiting"] += counts["running"]  # cut off: it goes on at the next start
     return {**said, "counts": {**counts, "running": 0}, "running": []}
-
-
-def _nothing() -> dict[str, Any]:
-    """What a daemon says that has yet to say something."""
-    health: Standing = {"at_work": False, "since": None, "pid": None, "version": None,
-              "paused": False, "observer": None, "trouble": []}  # fmt: skip
-    return {"counts": dict.fromkeys(COUNTED_AS.values(), 0), "running": [], "waiting": [],
-            "incomplete": [], "refused": [], "health": health, "at": None}  # fmt: skip
 
 
 def _told(now: Standing, state: Path, json: bool) -> None:

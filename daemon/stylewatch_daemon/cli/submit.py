@@ -10,7 +10,7 @@ import typer
 from stylewatch_daemon import config, submission
 from stylewatch_daemon.cli import options, series
 from stylewatch_daemon.cli.follow import follow
-from stylewatch_daemon.cli.masks import Masks
+from stylewatch_daemon.cli.job_options import JobOptions, with_job_options
 from stylewatch_daemon.cli.plan import (
     Asked,
     check_pictures,
@@ -43,25 +43,12 @@ Wait = Annotated[
 ]
 
 
+@with_job_options
 def submit(
     pictures: Pictures,
     *,
     name: Name = None,
-    recipe: options.Recipe = None,
-    schedule: options.Schedule_ = None,
-    backend: options.Backend = None,
-    device: options.Device = None,
-    size: options.Size = None,
-    steps: options.Steps = None,
-    save_every: options.SaveEvery = None,
-    seed: options.Seed = None,
-    init: options.Init = None,
-    strength: options.Strength = None,
-    only: options.Only = None,
-    sweep: options.Sweeps = None,
-    mask: options.Mask = None,
-    style_mask: options.StyleMasks = None,
-    sets: options.Sets = None,
+    job: JobOptions,
     inbox: InboxFolder = None,
     wait: Wait = False,
     config_file: options.Config = None,
@@ -69,18 +56,14 @@ def submit(
     quiet: options.Quiet = False,
 ) -> None:
     """Put CONTENT and one or more STYLE pictures into the inbox, for the daemon to paint."""
-    given = {"recipe": recipe, "schedule": schedule, "backend": backend, "device": device,
-             "size": size, "steps": steps, "save_every": save_every, "seed": seed,
-             "strength": strength, "only": only}  # fmt: skip
-    asked = Asked(tuple(pictures), None, None, init, given, tuple(sets or ()), config_file,
-                  masks=Masks(mask, tuple(style_mask or ())))  # fmt: skip
-    pair = _pair(asked, series.parse(sweep))
+    asked = job.asked(pictures, config_file)
+    pair = _pair(asked, job.swept)
     here, (place, outbox) = reach(pair.settings, state), _places(pair.settings, inbox)
     free = submission.free(_name(name, pictures, pair.settings), place, *outbox)
-    job = _put(here, place, free, pair)
-    say(job)
+    made = _put(here, place, free, pair)
+    say(made)
     if wait:
-        raise typer.Exit(follow(here, job, quiet=quiet))
+        raise typer.Exit(follow(here, made, quiet=quiet))
     if not (quiet or here.is_at_work()):
         note(f"it waits in {place}: no daemon is at work with {here.state}")
 

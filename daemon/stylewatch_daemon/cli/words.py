@@ -38,7 +38,7 @@ def memory(count: int) -> str:
 def losses(plain: Mapping[str, Any]) -> str:
     """The terms of a loss, in its JSON form, as a table with the total last."""
     rows = [("term", "value", "weight", "value x weight")]
-    rows += [(name, *_cells(term)) for name, term in _terms(plain)]
+    rows += terms(plain)
     rows.append(("total", "", "", f"{plain['total']:.6g}"))
     return columns(rows)
 
@@ -52,6 +52,11 @@ def _terms(plain: Mapping[str, Any], name: str = "") -> Iterable[tuple[str, Mapp
                 yield place, inner
             else:
                 yield from _terms(inner, place)
+
+
+def terms(plain: Mapping[str, Any]) -> Iterable[tuple[str, str, str, str]]:
+    """Every term of a loss with its place: value, weight, and what it comes to."""
+    return ((name, *_cells(term)) for name, term in _terms(plain))
 
 
 def _cells(term: Mapping[str, float]) -> tuple[str, str, str]:

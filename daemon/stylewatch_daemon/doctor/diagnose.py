@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from stylewatch_daemon.doctor import backends, machine, places
+from stylewatch_daemon.doctor import backends, cluster, machine, places
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.service_settings import ServiceSettings
 
@@ -13,6 +13,7 @@ def diagnose(settings: ServiceSettings) -> Iterator[Finding]:
     yield from places.look(settings)
     yield machine.watches([inbox.path for inbox in settings.inboxes])
     yield from backends.look(settings)
+    yield from cluster.look(settings.cluster)
     yield machine.clock(settings.state)
     yield from machine.extras()
     yield from machine.sandbox(Path("/"))

@@ -13,6 +13,7 @@ _WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 _EXTRAS = {
     "heic": ("pillow_heif", "pictures of telephones (.heic, .avif) can be read"),
     "notify": ("apprise", "alerts can be sent"),
+    "web": ("starlette", "the page can be served"),
     "keras": ("h5py", "weights of Keras (.h5) can be imported"),
 }
 _TOLD_BY_KERNEL = ("/proc/cpuinfo", "/proc/meminfo", "/proc/sys/fs/inotify/max_user_watches")

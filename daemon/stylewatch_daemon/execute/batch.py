@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Protocol
 
 from stylewatch_daemon.execute import memo, worker
 from stylewatch_daemon.execute.contract import (
@@ -18,7 +19,7 @@ from stylewatch_daemon.execute.ends import as_end
 from stylewatch_daemon.execute.painting import Painting
 from stylewatch_daemon.execute.prepare import Prepared, backend_of, prepare
 from stylewatch_daemon.execute.story import Story
-from stylewatch_plugins.contract import PaintsMany, Pixels, Step, Wish
+from stylewatch_plugins.contract import Backend, PaintsMany, Pixels, Step, Wish
 from stylewatch_plugins.errors import BackendError
 from stylewatch_plugins.trouble import trouble
 
@@ -48,7 +49,11 @@ def work(orders: Sequence[Order], wishes: Wishes) -> Iterator[Said]:
         yield from _alone(index, orders[index], wishes[index], too_many)
 
 
-def _able(order: Order) -> PaintsMany | None:
+class _Able(Backend, PaintsMany, Protocol):
+    """A backend that paints many."""
+
+
+def _able(order: Order) -> _Able | None:
     """Its backend, if that paints many; where there is none, each order finds it out, and says."""
     try:
         backend = backend_of(order, {})
@@ -76,9 +81,7 @@ class _Batch:
     `too_many` is how many there was no memory for; 0 where there was.
     """
 
-    def __init__(
-        self, backend: PaintsMany, orders: dict[int, tuple[Order, Callable[[], Wish]]]
-    ) -> None:
+    def __init__(self, backend: _Able, orders: dict[int, tuple[Order, Callable[[], Wish]]]) -> None:
         self.left: list[int] = []
         self.too_many = 0
         self._backend, self._orders = backend, orders
@@ -113,13 +116,17 @@ class _Batch:
                 yield from self._fault(index, error)
 
     def _prepared(self, order: Order) -> Prepared:
-        """What `order` needs, with one array for a style, however many bring it."""
+        """What `order` needs, with one array for a style, however many bring it.
+
+        The backend is the one that paints them all: it decides on each beside the others.
+        """
         prepared = prepare(order)
         styles = tuple(
             replace(one, picture=self._looks.setdefault(one.digest or one.name, one.picture))
             for one in prepared.task.styles
         )
-        return replace(prepared, task=replace(prepared.task, styles=styles))
+        task = replace(prepared.task, styles=styles)
+        return replace(prepared, backend=self._backend, task=task)
 
     def _go_through(self) -> Generator[Said, None, Refused | Failed | None]:
         """Paint what is ready; what ended all that were not at their end, if that came."""

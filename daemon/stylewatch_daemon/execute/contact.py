@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
-from stylewatch_daemon import folders, outbox, sweep, written
+from stylewatch_daemon import flat, folders, outbox, sweep, written
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.execute.contract import Done, Event, Order, Part, Staged
 from stylewatch_daemon.outbox import RECEIPT
@@ -40,8 +40,8 @@ def draw(order: Order) -> Iterator[Event]:
         for one, final in zip(order.parts, finals, strict=True)
     ]
     content = encode(sheet.draw(sheet.in_rows(cells, sweep.columns(order.settings.sweep))))
-    outbox.stage(order.staging, FILE_NAME, content)
-    yield Staged(FILE_NAME)
+    left = _staged(order, FILE_NAME, content)
+    yield left
     receipt = SeriesReceipt(
         job=order.name,
         retry_of=order.retry_of,
@@ -54,16 +54,21 @@ def draw(order: Order) -> Iterator[Event]:
         inputs=tuple(_inputs(order)),
         stages=(),
         final=FILE_NAME,
-        files=(FileRecord(file=FILE_NAME, sha256=hashlib.sha256(content).hexdigest()),),
+        files=(FileRecord(file=FILE_NAME, sha256=left.sha256),),
         started=started,
         finished=datetime.now(UTC),
         seconds=round(time.monotonic() - began, 3),
         version=version("stylewatch"),
     )
-    outbox.stage(order.staging, RECEIPT, receipt.as_json().encode())
+    last = _staged(order, RECEIPT, receipt.as_json().encode())
     outbox.keep_staged(order.staging, [FILE_NAME, RECEIPT])
-    yield Staged(RECEIPT)
+    yield last
     yield Done(receipt.model_dump(mode="json", exclude_none=True))
+
+
+def _staged(order: Order, name: str, content: bytes) -> Staged:
+    outbox.stage(order.staging, name, content)
+    return Staged(name, hashlib.sha256(content).hexdigest())
 
 
 def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
@@ -74,31 +79,32 @@ def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
     if part.state != "done":
         return None
     with suppress(OSError, ValueError, KeyError, TypeError, PictureError):
-        with folders.opened(Path(part.outbox), part.place) as folder:
-            with written.regular(folder, RECEIPT) as file:
-                name = PurePosixPath(json.load(file)["final"]).name
-            with written.regular(folder, name) as file:
-                data = file.read()
-        with decoding(name, data):
+        told = json.loads(_read(part, PurePosixPath(part.place, RECEIPT)))
+        path = PurePosixPath(flat.painting(part.place, told["final"]))
+        data = _read(part, path)
+        with decoding(path.name, data):
             pixels, _, _ = to_floats(decoded(data, max_pixels))
-        return f"{part.place}/{name}", sheet.shrunk(pixels)
+        return str(path), sheet.shrunk(pixels)
     return None
 
 
+def _read(part: Part, path: PurePosixPath) -> bytes:
+    """A file by its path in the outbox; raises OSError."""
+    with (
+        folders.opened(Path(part.outbox), str(path.parent)) as folder,
+        written.regular(folder, path.name) as file,
+    ):
+        return file.read()
+
+
 def _inputs(order: Order) -> Iterator[InputRecord]:
-    """The pictures that all jobs of the series have in common."""
+    """The pictures and masks that all jobs of the series have in common."""
     roles: Sequence[tuple[str, Path | None]] = [
         ("content", order.content),
         *((f"style-{number}", path) for number, path in enumerate(order.styles, start=1)),
         ("init", order.init),
+        *order.masks.items(),
     ]
     for role, path in roles:
         if path is not None:
-            seen = read(path, max_pixels=order.max_pixels)
-            yield InputRecord(
-                role=role,
-                name=path.name,
-                sha256=seen.sha256,
-                size=seen.size,
-                converted=seen.converted,
-            )
+            yield InputRecord.of(role, path.name, read(path, max_pixels=order.max_pixels))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from stylewatch_daemon.patterns import FINAL
 from stylewatch_daemon.settings import JobSettings
 
 Wanted = Literal["", "stop", "finish", "cancel"]
@@ -37,9 +38,13 @@ class Order:
     content: Path | None
     styles: tuple[Path, ...]
     staging: Path
+    place: Path | None = None
+    """Where staged files are published, and those of earlier attempts lie; None: nowhere."""
     init: Path | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
     """By whose they are: `content-mask`, `style-1-mask`."""
+    final: str = FINAL
+    """What the last picture is called, without its ending."""
     checkpoint: Path | None = None
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
@@ -110,9 +115,16 @@ class Saving:
 
 @dataclass(frozen=True)
 class Staged:
-    """A file stands whole and synced at `staging / path`; publish it, replacing an older one."""
+    """A file stands whole and synced at `staging / path`; publish it, replacing an older one.
+
+    What lies there counts where its bytes have that SHA-256, and otherwise only if there is another
+    word of it. `step` is the last step that it shows, 0 where it shows none. What an attempt goes
+    on after it tells of once more: perhaps nobody heard of it.
+    """
 
     path: str
+    sha256: str
+    step: int = 0
 
 
 @dataclass(frozen=True)

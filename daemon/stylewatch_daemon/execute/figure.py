@@ -11,7 +11,8 @@ from stylewatch_daemon.errors import InputError, WorkerError
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.execute.prepare import backend_of
 from stylewatch_painter import recipe_book, sheet
-from stylewatch_painter.image import read
+from stylewatch_painter.alpha import over_white
+from stylewatch_painter.image import Picture, read
 from stylewatch_painter.recipe import LayerName, Recipe
 from stylewatch_painter.stage import Pixels, Stage, go_on
 from stylewatch_painter.task import Style, Task
@@ -36,15 +37,15 @@ def panels(order: Order) -> Iterator[Panel]:
     `order` has one content and one style; of its recipe the ways of the losses and the schedule
     count. Raises as `prepare` does.
     """
-    content, style = _tasks(order)
+    photograph, painting = _pictures(order)
+    content, style = _tasks(order, photograph, painting)
     backend = backend_of(order, {})
     width, height = content.final
-    for row, task, layers, subsets in (
-        (0, style, STYLE, [STYLE[: end + 1] for end in range(len(STYLE))]),
-        (1, content, CONTENT, [(layer,) for layer in CONTENT]),
+    for row, shown, task, layers, subsets in (
+        (0, painting, style, STYLE, [STYLE[: end + 1] for end in range(len(STYLE))]),
+        (1, photograph, content, CONTENT, [(layer,) for layer in CONTENT]),
     ):
-        shown = task.content if task.content is not None else task.styles[0].picture
-        yield Panel(row, ("the painting", "the photograph")[row], shown)
+        yield Panel(row, ("the painting", "the photograph")[row], _seen(shown))
         side = ("style", "content")[row]
         for layer, subset in zip(layers, subsets, strict=True):
             recipe = recipe_book.change(
@@ -62,19 +63,29 @@ def sheet_of(found: Sequence[Panel], side: int) -> Pixels:
     return sheet.draw(rows, side)
 
 
-def _tasks(order: Order) -> tuple[Task, Task]:
-    """The content by itself, and the style."""
+def _pictures(order: Order) -> tuple[Picture, Picture]:
+    """The photograph and the painting."""
     if order.content is None or len(order.styles) != 1:
         raise InputError("a figure is of one photograph and one painting: CONTENT STYLE")
+    content, style = (
+        read(path, max_pixels=order.max_pixels) for path in (order.content, *order.styles)
+    )
+    return content, style
+
+
+def _seen(picture: Picture) -> Pixels:
+    """The picture as it is on the sheet, which is white."""
+    alpha = picture.alpha
+    return picture.pixels if alpha is None else over_white(picture.pixels, alpha)
+
+
+def _tasks(order: Order, content: Picture, painting: Picture) -> tuple[Task, Task]:
+    """The content by itself, and the style, in which what is transparent does not count."""
     whole = order.settings.resolve(*order.recipe_folders)
     fresh = recipe_book.change(whole, {"start": "noise", "keep_detail": 0.0})
-    content = read(order.content, max_pixels=order.max_pixels)
-    painting = read(order.styles[0], max_pixels=order.max_pixels)
     seed = order.settings.seed
-    return (
-        Task(fresh, content.pixels, (), seed=seed),
-        Task(fresh, None, (Style(painting.pixels, digest=painting.sha256),), seed=seed),
-    )
+    style = Style(painting.pixels, mask=painting.alpha, digest=painting.sha256)
+    return Task(fresh, content.pixels, (), seed=seed), Task(fresh, None, (style,), seed=seed)
 
 
 def _from(recipe: Recipe, side: str, layers: Sequence[LayerName]) -> Recipe:

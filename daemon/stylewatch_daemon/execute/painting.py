@@ -56,6 +56,7 @@ class Painting:
     def whole(self) -> Iterator[Event]:
         """Paint it by itself, from first to last; raises what the backend raises."""
         yield self.started()
+        yield from self.story.stages_again()
         prepared = self.story.prepared
         for step in prepared.backend.paint(prepared.task, self.wish):
             yield from self.take(step)

@@ -102,16 +102,16 @@ def _inputs(
 ) -> Iterator[InputRecord]:
     """What came in, for the receipt."""
     if content is not None and order.content is not None:
-        yield _input("content", order.content.name, content)
+        yield InputRecord.of("content", order.content.name, content)
     looked_at = _looked_at(order)
     for style, looks, path, picture in zip(
         task.styles, looked_at, order.styles, styles, strict=True
     ):
-        seen = _input(style.name, path.name, picture, style.weight)
+        seen = InputRecord.of(style.name, path.name, picture, style.weight)
         told = {"style_size": looks.asked, "seen": task.style_size(style)}
         yield seen.model_copy(update=told)
     if init is not None and order.init is not None:
-        yield _input("init", order.init.name, init)
+        yield InputRecord.of("init", order.init.name, init)
 
 
 def _says_where_to_start(settings: JobSettings) -> bool:
@@ -173,14 +173,3 @@ def _may_paint_on(device: str | None, backend: Backend, options: Mapping[str, An
         return False
     said = str(options.get("device", "auto")).partition(":")[0]
     return said in ("auto", device.partition(":")[0])
-
-
-def _input(role: str, name: str, picture: Picture, weight: float | None = None) -> InputRecord:
-    return InputRecord(
-        role=role,
-        name=name,
-        sha256=picture.sha256,
-        size=picture.size,
-        converted=picture.converted,
-        weight=weight,
-    )

@@ -63,7 +63,10 @@ def masked(order: Order, task: Task, backend: Backend) -> Masked:
     )
     return Masked(
         task,
-        tuple(_record(role, order.masks[role], picture) for role, (_, picture) in read_in.items()),
+        tuple(
+            InputRecord.of(role, order.masks[role].name, picture)
+            for role, (_, picture) in read_in.items()
+        ),
         () if content is None else tuple(unused(content, styles)),
     )
 
@@ -113,13 +116,3 @@ def _with_mask(task: Task, style: Style, mask: Mask, regions: tuple[Colour, ...]
         weights = weights * resize_plane(style.mask, (width, height), "bilinear")[..., None]
     told = hashlib.sha256(f"{style.digest} {weights.shape}".encode() + weights.tobytes())
     return replace(style, mask=weights, digest=told.hexdigest())
-
-
-def _record(role: str, path: Path, picture: Picture) -> InputRecord:
-    return InputRecord(
-        role=role,
-        name=path.name,
-        sha256=picture.sha256,
-        size=picture.size,
-        converted=picture.converted,
-    )

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,7 +23,7 @@ from stylewatch_daemon.execute.contract import (
     Wanted,
 )
 from stylewatch_daemon.execute.patience import Patience
-from stylewatch_daemon.processes import cause, let_end
+from stylewatch_daemon.processes import Child, cause, let_end
 
 _SERVE = "stylewatch_daemon.execute.child:serve"
 
@@ -40,8 +39,7 @@ class Slot:
         self.device = device
         self.idle_since = time.monotonic()
         self._lock, self._work, self._most_memory = lock, work, most_memory
-        self._process: BaseProcess | None = None
-        self._pipe: Connection | None = None
+        self._child: Child | None = None
         self._backend = ""
         self._tickets: tuple[str, ...] = ()
         self._going: dict[str, Patience] = {}
@@ -51,7 +49,7 @@ class Slot:
     @property
     def manned(self) -> bool:
         """Whether there is a process."""
-        return self._process is not None
+        return self._child is not None
 
     @property
     def tickets(self) -> frozenset[str]:
@@ -61,9 +59,7 @@ class Slot:
     @property
     def handles(self) -> list[Connection | int]:
         """What is ready, for `multiprocessing.connection.wait`, when there may be an event."""
-        if self._process is None or self._pipe is None:
-            return []
-        return [self._pipe, self._process.sentinel]
+        return [] if self._child is None else self._child.handles
 
     def begin(self, orders: Mapping[str, Order]) -> Iterator[Heard]:
         """Begin attempts, by ticket; an event only where that went wrong."""
@@ -79,19 +75,19 @@ class Slot:
     def ask(self, ticket: str, wanted: Wanted) -> None:
         """Tell the worker what is wanted of an attempt."""
         patience = self._going.get(ticket)
-        if self._pipe is not None and patience is not None and wanted != patience.asked:
+        if self._child is not None and patience is not None and wanted != patience.asked:
             patience.asked = wanted
             try:
-                self._pipe.send((self._tickets.index(ticket), wanted))
+                self._child.line.send((self._tickets.index(ticket), wanted))
             except OSError:
                 return  # it is gone, which is heard next
 
     def hear(self) -> Iterator[Heard]:
         """What came from the worker; where it is gone, that as well."""
-        while self._process is not None:
-            left = self._left()  # asked first: what it sent before it died is there
+        while (child := self._child) is not None:
+            left = _left(child.process)  # asked first: what it sent before it died is there
             try:
-                heard = self._receive()
+                heard = self._receive(child)
             except (EOFError, OSError):
                 heard, left = None, True
             except ValueError as error:
@@ -99,8 +95,8 @@ class Slot:
                 return
             if heard is None:
                 if left:
-                    let_end(self._process)
-                    yield from self._gone(f"the worker process {_fate(self._process)}")
+                    let_end(child.process)
+                    yield from self._gone(f"the worker process {_fate(child.process)}")
                 return
             self._note(heard)
             yield heard
@@ -126,10 +122,9 @@ class Slot:
 
     def let_go(self) -> None:
         """Let an idle worker leave; what it holds, a GPU's memory too, is given back."""
-        if self._process is not None and self._pipe is not None:
-            self._pipe.close()
-            let_end(self._process)
-            self._kill()
+        if self._child is not None:
+            self._child.let_go()
+            self._child = None
 
     def _note(self, heard: Heard) -> None:
         """The worker lives; one of its attempts, perhaps, is at its end."""
@@ -143,11 +138,6 @@ class Slot:
             if self._spent and not self._going:
                 self._kill()
 
-    def _left(self) -> bool:
-        """Whether the worker is gone, or can be heard no more: its files were closed."""
-        process = self._process
-        return process is not None and (not process.is_alive() or bool(wait([process.sentinel], 0)))
-
     def _gone(self, why: str) -> Iterator[Heard]:
         """Have no process any more; what it painted is Lost."""
         self._kill()
@@ -157,11 +147,9 @@ class Slot:
             yield Heard(ticket, Lost(why))
 
     def _kill(self) -> None:
-        if self._process is not None and self._pipe is not None:
-            self._process.kill()
-            self._process.join()
-            self._pipe.close()
-        self._process = self._pipe = None
+        if self._child is not None:
+            self._child.kill()
+        self._child = None
 
     def _ready(self, backend: str) -> Connection:
         """The line to a process that is fit for `backend`, and never had another one in it.
@@ -169,29 +157,24 @@ class Slot:
         Whatever a backend does to its process, jobs for others do not feel it, nor does one wait
         for memory, a GPU's too, that another keeps.
         """
-        if self._process is not None and (
-            backend != self._backend or _memory(self._process.pid) > self._most_memory
+        if self._child is not None and (
+            backend != self._backend or _memory(self._child.process.pid) > self._most_memory
         ):
             self.let_go()
         self._backend = backend
-        if self._process is None or self._pipe is None or not self._process.is_alive():
+        if self._child is None or not self._child.process.is_alive():
             self._kill()
-            spawn = get_context("spawn")  # CUDA needs it, and it takes nothing of ours along
-            ours, theirs = spawn.Pipe()
-            with theirs:
-                process = spawn.Process(target=_enter, args=(theirs, self._work, self._lock))
-                process.start()
-            self._process, self._pipe = process, ours
-        return self._pipe
+            self._child = Child.start(_enter, self._work, self._lock)
+        return self._child.line
 
-    def _receive(self) -> Heard | None:
+    def _receive(self, child: Child) -> Heard | None:
         """The next event; None where there is none yet.
 
         Raises EOFError, OSError: no more can come. ValueError: it is nonsense.
         """
-        if self._pipe is None or not self._pipe.poll():
+        if not child.line.poll():
             return None
-        raw = self._pipe.recv_bytes(wire.LONGEST)
+        raw = child.line.recv_bytes(wire.LONGEST)
         event: Event = wire.unpack(raw[1:], *get_args(Event))
         ticket = next(iter(self._tickets[raw[0] :]), "")
         if ticket not in self._going:
@@ -203,6 +186,11 @@ def _enter(orders: Connection, work: str, lock: Path) -> None:
     """The child's door; what lies behind it is heavy, and is loaded there only."""
     serve: Callable[[Connection, str, Path], None] = resolve_name(_SERVE)
     serve(orders, work, lock)
+
+
+def _left(process: BaseProcess) -> bool:
+    """Whether a worker is gone, or can be heard no more: its files were closed."""
+    return not process.is_alive() or bool(wait([process.sentinel], 0))
 
 
 def _memory(pid: int | None) -> int:

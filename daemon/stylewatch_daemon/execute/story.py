@@ -11,12 +11,14 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from stylewatch_daemon import outbox
-from stylewatch_daemon.execute.contract import Order, Staged
+from stylewatch_daemon import flat, outbox
+from stylewatch_daemon.execute import keepsakes
+from stylewatch_daemon.execute.contract import Order, Saving, Staged
 from stylewatch_daemon.execute.onward import coarse
 from stylewatch_daemon.execute.prepare import Prepared
 from stylewatch_daemon.execute.relief import AS_ASKED, Relief
-from stylewatch_daemon.receipt import Receipt
+from stylewatch_daemon.keepsakes.process import drawn
+from stylewatch_daemon.receipt import OutputRecord, Receipt
 from stylewatch_painter.encode import suffix
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
@@ -49,6 +51,8 @@ class Story:
     picture: bytes = b""
     digests: dict[str, str] = field(default_factory=dict)
     receipt: Mapping[str, Any] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    """Which keepsakes there are not, and why, in sentences."""
     fresh: set[str] = field(default_factory=set)
     """What was left since the last `keep_staged`."""
 
@@ -104,6 +108,7 @@ class Story:
             *self.relief.notes,
             *self.prepared.dress.warnings,
             *coarse(self.prepared.task, self.order.settings.from_step),
+            *self.missing,
         )
         return (*notes, _UPHILL.format(count=self.taken_back)) if self.taken_back else notes
 
@@ -119,7 +124,7 @@ class Story:
         digits = max(_LEAST_DIGITS, len(str(stage.steps)))
         name = f"stages/{stage.step:0{digits}}{suffix(self.order.settings.format)}"
         self.picture = self.encoded(stage) if picture is None else picture
-        yield self._staged(name, self.picture)
+        yield self._staged(name, self.picture, stage.step)
         self.stages.append(
             {
                 "file": name,
@@ -129,18 +134,56 @@ class Story:
                 "losses": stage.losses.as_json(),
             }
         )
-        yield self._staged("losses.csv", self._table())
+        yield self._staged("losses.csv", self._table(), stage.step)
 
-    def end(self, stage: Stage) -> Iterator[Staged]:
-        """Leave the picture of this last stage once more, whole, and last of all the receipt."""
-        final = f"final{suffix(self.order.settings.format)}"
+    def stages_again(self) -> Iterator[Staged]:
+        """Those that earlier attempts left, and perhaps nobody heard of."""
+        for one in self.stages:
+            yield Staged(one["file"], one["sha256"], one["step"])
+
+    def end(self, stage: Stage) -> Iterator[Staged | Saving]:
+        """Leave the last picture once more, whole, then keepsakes, and last of all the receipt."""
+        name = f"{self.order.final}{suffix(self.order.settings.format)}"
         dress = self.prepared.dress
         whole = self.picture if dress.is_whole(stage.picture) else dress.final(stage.picture)
-        yield self._staged(final, whole)
+        yield self._staged(name, whole, stage.step)
+        yield from self._keepsakes(name, stage)
+        final = flat.as_seen(self.order.name, name)
+        self.digests[final] = self.digests.pop(name)
         state = "done" if stage.step == stage.steps else "finished"
         receipt = self._receipt(state, final, stage)
         self.receipt = receipt.model_dump(mode="json", exclude_none=True)
-        yield self._staged("receipt.json", receipt.as_json().encode())
+        yield self._staged("receipt.json", receipt.as_json().encode(), stage.step)
+
+    def _keepsakes(self, final: str, stage: Stage) -> Iterator[Staged | Saving]:
+        """Leave what is to be kept beside; the painting does not suffer where that goes wrong."""
+        files = keepsakes.files(self.order, final)
+        if not files:
+            return
+        height, width, _ = stage.picture.shape
+        told = keepsakes.Told(
+            columns=self.columns,
+            rows=self.rows,
+            stages=self.stages,
+            losses=stage.losses,
+            final=final,
+            digest=self.digests[final],
+            size=(width, height),
+            seconds=self.seconds,
+        )
+        yield Saving()
+        for one in drawn(keepsakes.asked(self.order, self.prepared, told)):
+            problem = one.problem
+            if not problem:
+                try:
+                    staged = self._staged(files[one.name], one.content, stage.step)
+                except OSError as error:
+                    problem = f"it cannot be written: {error.strerror or error}"
+                else:
+                    yield staged
+            if problem:
+                self.missing.append(f"{files[one.name]} was not drawn: {problem}")
+            yield Saving()
 
     def keep_staged(self) -> None:
         """Make what was left so far last, whatever becomes of the machine."""
@@ -151,11 +194,11 @@ class Story:
         """The file of a stage's picture; any thread may make it. Raises SaveError."""
         return self.prepared.dress.stage(stage.picture)
 
-    def _staged(self, name: str, content: bytes) -> Staged:
+    def _staged(self, name: str, content: bytes, step: int) -> Staged:
         outbox.stage(self.order.staging, name, content)
         self.fresh.add(name)
-        self.digests[name] = hashlib.sha256(content).hexdigest()
-        return Staged(name)
+        self.digests[name] = digest = hashlib.sha256(content).hexdigest()
+        return Staged(name, digest, step)
 
     def _table(self) -> bytes:
         text = io.StringIO()
@@ -191,6 +234,7 @@ class Story:
             "state": state,
             "recipe": task.recipe.model_dump(mode="json"),
             "color": self._color,
+            "output": self.order.settings.model_dump(include={*OutputRecord.model_fields}),
             "backend": {
                 key: getattr(seen, key) for key in ("name", "version", "device", "precision")
             },

@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from stylewatch_daemon.intake.thumbs import SIDE
+
 
 @dataclass(frozen=True)
 class Question:
     """Can the pictures at `files`, those of one job, be painted?
 
-    At most `max_pixels` pixels are decoded; thumbnails go to the folder `thumbs`. `roles` says what
-    each file is for, where that is known: masks are held against their pictures then.
+    At most `max_pixels` pixels are decoded; thumbnails, with `side` pixels at most, go to the
+    folder `thumbs`. `roles` says what each file is for, where that is known: masks are held against
+    their pictures then.
     """
 
     job: str
@@ -18,6 +21,7 @@ class Question:
     max_pixels: int
     thumbs: Path
     roles: tuple[str, ...] = ()
+    side: int = SIDE
 
 
 @dataclass(frozen=True)

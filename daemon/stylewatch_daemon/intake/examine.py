@@ -60,14 +60,17 @@ def examine(question: Question) -> Iterator[Begun | Verdict]:
 def _seen(name: str, data: bytes, question: Question) -> Seen:
     """What the picture in `data` is; raises PictureError where it cannot be painted."""
     digest = hashlib.sha256(data).hexdigest()
-    key, thumb = (digest, question.max_pixels), thumbs.path_of(question.thumbs, digest)
+    key = (digest, question.max_pixels)
+    thumb = thumbs.path_of(question.thumbs, digest, question.side)
     if key in _known and thumb.exists():
         _known.move_to_end(key)
         return Seen(name, digest, _known[key])
     with decoding(name, data):
         raster = decoded(data, question.max_pixels)
         size = raster.image.size
-        pixels, alpha, _ = to_floats(_small(raster))  # in its right colours, and on white
+        pixels, alpha, _ = to_floats(
+            _small(raster, question.side)
+        )  # in its right colours, and on white
     if alpha is not None:
         pixels = over_white(pixels, alpha)
     _leave(Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8)), thumb)
@@ -77,9 +80,9 @@ def _seen(name: str, data: bytes, question: Question) -> Seen:
     return Seen(name, digest, size)
 
 
-def _small(raster: Raster) -> Raster:
+def _small(raster: Raster, side: int) -> Raster:
     small = raster.image.copy()
-    small.thumbnail((thumbs.SIDE, thumbs.SIDE))
+    small.thumbnail((side, side))
     return replace(raster, image=small)
 
 

@@ -7,9 +7,8 @@ look at pictures too, so nothing has to wait where no child can be had.
 
 from collections import Counter
 from collections.abc import Callable
-from multiprocessing import Pipe, get_context
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pkgutil import resolve_name
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -17,7 +16,7 @@ from typing import get_args
 
 from stylewatch_daemon import wire
 from stylewatch_daemon.intake.contract import Begun, Fine, Question, Refused, Verdict
-from stylewatch_daemon.processes import cause, let_end
+from stylewatch_daemon.processes import Child, cause, let_end
 
 LOOK = "stylewatch_daemon.intake.examine:examine"
 _SERVE = "stylewatch_daemon.intake.child:serve"
@@ -55,8 +54,7 @@ class Intake:
         self._tried: Counter[str] = Counter()
         self._closing, self._close = Pipe(duplex=False)
         self._thread: Thread | None = None
-        self._process: BaseProcess | None = None
-        self._pipe: Connection | None = None
+        self._child: Child | None = None
 
     def ask(self, question: Question) -> None:
         """Have the question answered, behind those that were asked before."""
@@ -82,7 +80,7 @@ class Intake:
     def _go(self) -> None:
         """Answer one question after the other; all that belongs to the child is this thread's."""
         while True:
-            idle_s = None if self._process is None else self._idle_s
+            idle_s = None if self._child is None else self._idle_s
             try:
                 question = self._questions.get(timeout=idle_s)
             except Empty:
@@ -94,20 +92,20 @@ class Intake:
 
     def _is_answered(self, question: Question) -> bool:
         """Answer, or put it behind the others; False where we were closed meanwhile."""
-        before = self._process
+        before = self._child
         try:
-            process, pipe = self._ready()
+            child = self._ready()
         except OSError:  # this machine has no process to spare now
             self._questions.put(question)
             return not wait([self._closing], AGAIN_AFTER)
-        opened, said = self._hear(question, process, pipe)
+        opened, said = self._hear(question, child)
         if said is None:
             return False
         if not isinstance(said, str):
             self._answer(said)
             return True
         self._kill()
-        if opened or process is not before:  # else it died while it was idle
+        if opened or child is not before:  # else it died while it was idle
             self._tried[question.job] += 1
         if self._tried[question.job] < TRIES:
             self._questions.put(question)
@@ -118,28 +116,26 @@ class Intake:
             self._answer(Fine(question.job, ()))
         return True
 
-    def _hear(
-        self, question: Question, process: BaseProcess, pipe: Connection
-    ) -> tuple[str, Verdict | str | None]:
+    def _hear(self, question: Question, child: Child) -> tuple[str, Verdict | str | None]:
         """The file that was opened last, and the verdict.
 
         In its place stands what went wrong, in words, or None where we were closed meanwhile.
         """
         opened = ""
         try:
-            pipe.send(question)
-            while ready := wait([pipe, process.sentinel, self._closing], self._seconds):
+            child.line.send(question)
+            while ready := wait([*child.handles, self._closing], self._seconds):
                 if self._closing in ready:
                     return opened, None
-                said = wire.unpack(pipe.recv_bytes(wire.LONGEST), Begun, *get_args(Verdict))
+                said = wire.unpack(child.line.recv_bytes(wire.LONGEST), Begun, *get_args(Verdict))
                 if not isinstance(said, Begun):
                     return opened, said
                 opened = said.name
         except ValueError:
             return opened, "made the process that decodes pictures talk nonsense"
         except (EOFError, OSError):
-            let_end(process)
-            why = cause(process) or "it closed its files"
+            let_end(child.process)
+            why = cause(child.process) or "it closed its files"
             return opened, f"ended the process that decodes pictures ({why})"
         return opened, f"took longer than {self._seconds:.0f} s to decode"
 
@@ -148,31 +144,23 @@ class Intake:
         self._answers.put(verdict)
         self._wake()
 
-    def _ready(self) -> tuple[BaseProcess, Connection]:
-        if self._process is None or self._pipe is None or not self._process.is_alive():
+    def _ready(self) -> Child:
+        if self._child is None or not self._child.process.is_alive():
             self._kill()
-            spawn = get_context("spawn")
-            ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=_enter, name=NAME, args=(theirs, self._look))
-            process.start()
-            theirs.close()
-            self._process, self._pipe = process, ours
-        return self._process, self._pipe
+            self._child = Child.start(_enter, self._look, name=NAME)
+        return self._child
 
     def _let_go(self) -> None:
         """Have an idle child leave; one that is at work is killed."""
-        if self._process is not None and self._pipe is not None:
-            self._pipe.close()
-            if not wait([self._closing], 0):
-                let_end(self._process)
+        if self._child is not None and not wait([self._closing], 0):
+            self._child.let_go()
+            self._child = None
         self._kill()
 
     def _kill(self) -> None:
-        if self._process is not None and self._pipe is not None:
-            self._process.kill()
-            self._process.join()
-            self._pipe.close()
-        self._process = self._pipe = None
+        if self._child is not None:
+            self._child.kill()
+        self._child = None
 
 
 def _enter(pipe: Connection, look: str) -> None:

@@ -13,9 +13,9 @@ SIDE = 256
 ENDING = ".jpg"
 
 
-def path_of(folder: Path, sha256: str) -> Path:
-    """Where the thumbnail of the picture with this digest lies, if there is one."""
-    return folder / f"{sha256}{ENDING}"
+def path_of(folder: Path, sha256: str, side: int = SIDE) -> Path:
+    """Where the thumbnail of the picture with this digest lies, if there is one of that `side`."""
+    return folder / f"{sha256}{'' if side == SIDE else f'-{side}'}{ENDING}"
 
 
 def sweep(folder: Path, wanted: Collection[str]) -> None:

@@ -1,8 +1,10 @@
 """Where a painting goes: one picture or a folder, whole or not at all, never over another."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.daemon.finished import finish
 
 from stylewatch_daemon.cli import out
 from stylewatch_daemon.errors import OutputError, UsageError
@@ -90,7 +92,9 @@ def test_an_input_may_be_a_link(here: Path) -> None:
         assert (opened.staging / "inputs/link.jpg").read_text() == "real"
 
 
-@pytest.mark.parametrize("taken", ["a.png", "b/receipt.json", "b/stages/0001.png"])
+@pytest.mark.parametrize(
+    "taken", ["a.png", "b/receipt.json", "b/stages/0001.png", "b/inputs/sea.jpg"]
+)
 def test_what_is_there_is_not_replaced_unless_that_is_asked_for(here: Path, taken: str) -> None:
     (here / taken).parent.mkdir(exist_ok=True, parents=True)
     (here / taken).write_text("mine")
@@ -103,16 +107,47 @@ def test_what_is_there_is_not_replaced_unless_that_is_asked_for(here: Path, take
     with out.opened(place, force=True) as opened:
         assert (here / taken).read_text() == "mine"
         publish(opened, "final.png", "receipt.json")
-    assert taken.endswith("0001.png") or (here / taken).read_text() != "mine"
+    assert taken.endswith(("0001.png", "sea.jpg")) or (here / taken).read_text() != "mine"
 
 
-def test_a_folder_that_is_used_again_keeps_no_stage_of_the_job_before(here: Path) -> None:
+def test_a_folder_that_is_used_again_keeps_nothing_of_the_job_before(here: Path) -> None:
+    """Also where that called its picture otherwise."""
+    finish(here, "painted", days=0)
+    with out.opened(out.named("painted"), force=True) as opened:
+        publish(opened, "stages/0900.png")
+    assert files(here / "painted") == {"stages/0900.png", "inputs/job.yaml"}
+
+
+def test_of_a_job_that_was_cut_off_no_stage_is_kept(here: Path) -> None:
     with out.opened(out.named("painted"), force=False) as opened:
-        publish(opened, "stages/0900.png", "final.jpg", "receipt.json")
-    (here / "painted/mine.txt").write_text("mine")
+        publish(opened, "stages/0900.png")
     with out.opened(out.named("painted"), force=True) as opened:
         publish(opened, "stages/0001.png")
-    assert files(here / "painted") == {"stages/0001.png", "mine.txt"}
+    assert files(here / "painted") == {"stages/0001.png"}
+
+
+def test_pictures_of_ones_own_stay_whatever_they_are_called(here: Path) -> None:
+    finish(here, ".", days=0)
+    mine = {"mine.txt", "final.jpg", "inputs/mine.jpg", "inputs/style.jpg", "stages/mine.png"}
+    for name in mine:
+        (here / name).write_text("mine")
+    with out.opened(out.named("."), force=True) as opened:
+        publish(opened, "stages/0900.png")
+    assert files(here) == {*mine, "stages/0900.png", "inputs/job.yaml"}
+
+
+def test_a_picture_of_ones_own_that_has_the_name_of_the_last_one_is_not_replaced(
+    here: Path,
+) -> None:
+    """With `final: "{stem}"`, painted where the photograph lies."""
+    (here / "sea.jpg").write_text("mine")
+    place = replace(out.named("./"), final="sea.jpg")
+    with (
+        pytest.raises(OutputError, match=r"sea\.jpg is already there"),
+        out.opened(place, force=False),
+    ):
+        pass
+    assert (here / "sea.jpg").read_text() == "mine"
 
 
 def test_nothing_is_left_where_nothing_was_painted(here: Path) -> None:

@@ -1,11 +1,15 @@
 """From what a command line asks to the Order that a worker takes."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.daemon.test_receipt import plain
 
 from stylewatch_daemon.cli.plan import Asked, make_plan
 from stylewatch_daemon.errors import InputError, UsageError
+from stylewatch_painter import recipe_book
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +59,10 @@ def test_set_reaches_settings_of_the_job_and_fields_of_the_recipe(tmp_path: Path
 def test_the_suffix_of_the_output_says_the_format(tmp_path: Path) -> None:
     assert make_plan(Asked(PAIR, output="a.webp"), tmp_path).order.settings.format == "webp"
     assert make_plan(Asked(PAIR, output="a"), tmp_path).order.settings.format == "png"
+    both = Asked(PAIR, output="a.webp", sets=("format=webp",))
+    assert make_plan(both, tmp_path).order.settings.format == "webp"
+    with pytest.raises(UsageError, match=r"a.webp is webp by its name, and --set says format png"):
+        make_plan(Asked(PAIR, output="a.webp", sets=("format=png",)), tmp_path)
 
 
 @pytest.mark.parametrize("start", ["content", "style", "noise", "mixed"])
@@ -112,3 +120,16 @@ def test_what_makes_no_sense_on_the_command_line_is_one_of_usage(
 ) -> None:
     with pytest.raises(UsageError):
         make_plan(asked, tmp_path)
+
+
+def test_a_receipts_word_on_memory_beats_the_settings_and_a_commands_beats_that(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.yaml").write_text("backends: {torch: {tile: none, threads: 1}}\n")
+    told = plain(recipe=recipe_book.find("keras").model_dump(mode="json"))
+    told["attempts"][-1]["decided"] = {"tile": 768, "history": 4}
+    (tmp_path / "receipt.json").write_text(json.dumps(told))
+    said = Asked(PAIR, receipt=tmp_path, config_file=tmp_path / "config.yaml")
+    for sets, tile in (((), 768), (("backends.torch.tile=64",), 64)):
+        order = make_plan(replace(said, sets=sets), tmp_path).order
+        assert order.backend_options == {"threads": 1, "tile": tile, "history": 4}

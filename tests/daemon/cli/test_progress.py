@@ -32,10 +32,10 @@ def test_plain_lines_come_at_the_start_and_at_stages(capsys: pytest.CaptureFixtu
         STARTED,
         step(1, 1),
         step(2, 2),
-        Staged("stages/0002.png"),
-        Staged("losses.csv"),
+        Staged("stages/0002.png", "12ab"),
+        Staged("losses.csv", "12ab"),
     ]
-    for event in (*events, Staged("final.png"), Done({})):
+    for event in (*events, Staged("final.png", "12ab"), Done({})):
         lines(event)
     told = capsys.readouterr()
     assert told.out == ""
@@ -63,7 +63,7 @@ def test_plain_lines_come_now_and_then_between_stages(capsys: pytest.CaptureFixt
 def test_quiet_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with telling(quiet=True) as begin:
         tell = begin("")
-        for event in (STARTED, step(1, 1), Staged("stages/0001.png")):
+        for event in (STARTED, step(1, 1), Staged("stages/0001.png", "12ab")):
             tell(event)
     assert capsys.readouterr() == ("", "")
 
@@ -82,7 +82,7 @@ def test_on_a_terminal_one_line_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", terminal)
     with telling(quiet=False) as begin:
         tell = begin("sea")
-        for event in (STARTED, step(1, 1), step(2, 2), Staged("stages/0002.png"), Done({})):
+        for event in (STARTED, step(1, 1), step(2, 2), Staged("stages/0002.png", "12ab"), Done({})):
             tell(event)
     told = terminal.getvalue()
     assert "sea: painting 16x16 by way of 8x8 on sketch (cpu)" in told

@@ -68,6 +68,16 @@ def test_a_folder_gets_stages_losses_inputs_and_the_receipt(here: Path) -> None:
     }  # fmt: skip
 
 
+def test_in_a_folder_the_painting_is_called_as_the_settings_say(
+    here: Path, receipt: Callable[..., dict[str, Any]]
+) -> None:
+    named = ("-o", "painted", "--set", "final='{stem}-{style}'")
+    found = receipt(*PAIR, *SKETCH, *named)
+    assert found["final"] == "content-style.png"
+    assert "content-style.png" in files(here / "painted")
+    assert "final.png" not in files(here / "painted")
+
+
 def test_the_receipt_is_the_last_line_as_json(
     here: Path, receipt: Callable[..., dict[str, Any]]
 ) -> None:

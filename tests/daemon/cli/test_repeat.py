@@ -66,6 +66,17 @@ def test_a_picture_under_another_name_is_known_by_its_digest(folder: Path) -> No
     assert repeat.read(folder).pictures()[1] == folder / "inputs" / "style-1.jpg"
 
 
+def test_pictures_of_a_flat_job_of_a_series_lie_with_the_series(
+    folder: Path, tmp_path: Path
+) -> None:
+    apart = tmp_path / "out/_jobs/waves/a/seed=1"
+    apart.mkdir(parents=True)
+    (folder / "receipt.json").rename(apart / "receipt.json")
+    (tmp_path / "out/waves/a").mkdir(parents=True)
+    (folder / "inputs").rename(tmp_path / "out/waves/a/inputs")
+    assert repeat.read(apart).pictures()[0] == tmp_path / "out/waves/a/inputs/sea.jpg"
+
+
 @pytest.mark.parametrize(
     ("name", "helps"), [("sky.jpg", "say CONTENT STYLE"), ("first.png", "say --init FILE")]
 )
@@ -169,12 +180,61 @@ def test_one_side_alone_starts_where_it_did(tmp_path: Path, plain: dict[str, Any
     assert job.resolve() == recipe
 
 
-def test_files_are_written_as_they_are_everywhere(folder: Path, tmp_path: Path) -> None:
-    below = JobSettings.model_validate({
-        "format": "tiff", "depth": 16, "metadata": "all", "stages": {"size": 9}, "strength": 1,
-        "color": "match", "set": {"objective.tv.weight": 1},
-    })  # fmt: skip
-    job = repeat.read(folder).settings(tmp_path, 3, below)
+def test_its_recipe_keeps_its_name(plain: dict[str, Any], tmp_path: Path) -> None:
+    """Patterns for names may have a place for it."""
+    plain["recipe"]["name"] = "my/own"
+    (tmp_path / "receipt.json").write_text(json.dumps(plain))
+    job = repeat.read(tmp_path).settings(tmp_path, 3, JobSettings())
+    assert Path(job.recipe) == tmp_path / "my_own.yaml"
+
+
+BELOW = JobSettings.model_validate({
+    "final": "{stem}", "format": "tiff", "depth": 16, "metadata": "all", "stages": {"size": 9},
+    "strength": 1, "color": "match", "set": {"objective.tv.weight": 1},
+})  # fmt: skip
+
+
+def test_files_are_written_as_the_receipt_has_it(tmp_path: Path, plain: dict[str, Any]) -> None:
+    """Without the size of stages where they are as large as the painting: receipts have no null."""
+    output = {"format": "webp", "quality": 7, "depth": 8, "metadata": "none", "stages": {}}
+    for stages, size in (({}, None), ({"size": 30, "of_later_versions": 1}, 30)):
+        told = plain | {"output": output | {"stages": stages}}
+        (tmp_path / "receipt.json").write_text(json.dumps(told))
+        job = repeat.read(tmp_path).settings(tmp_path, 3, BELOW)
+        found = (job.format, job.quality, job.depth, job.metadata, job.stages.size)
+        assert found == ("webp", 7, 8, "none", size)
+        assert job.final == "{stem}"
+
+
+def test_of_a_receipt_that_does_not_say_they_are_written_as_everywhere(
+    folder: Path, tmp_path: Path
+) -> None:
+    job = repeat.read(folder).settings(tmp_path, 3, BELOW)
+    assert job.final == "{stem}"
     assert (job.format, job.depth, job.metadata, job.stages.size) == ("tiff", 16, "all", 9)
     assert job.resolve() == recipe_book.change(recipe_book.find("keras"), {"steps": 7})
     assert job.color == "style"
+
+
+def test_files_that_cannot_be_are_told(folder: Path, plain: dict[str, Any]) -> None:
+    output = {"format": "jpg", "quality": 7, "depth": 16, "metadata": "none", "stages": {}}
+    (folder / "receipt.json").write_text(json.dumps(plain | {"output": output}))
+    with pytest.raises(InputError, match=r"cannot be repeated: .*depth: 16 is for png and tiff"):
+        repeat.read(folder).settings(folder, 3, BELOW)
+
+
+@pytest.mark.parametrize(
+    ("decided", "wanted"),
+    [
+        ({"tile": "none", "history": "whole", "threads": 2}, {}),
+        ({"tile": 768, "history": 4, "device": "cpu"}, {"tile": 768, "history": 4}),
+    ],
+)
+def test_what_memory_made_of_the_painting_is_repeated(
+    tmp_path: Path, plain: dict[str, Any], decided: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    """By the attempt that got there, not by those before it."""
+    attempts = [{"backend": "torch", "decided": {"tile": 96}, "ended": "failed"},
+                {"backend": "torch", "decided": decided, "ended": "done"}]  # fmt: skip
+    (tmp_path / "receipt.json").write_text(json.dumps(plain | {"attempts": attempts}))
+    assert repeat.read(tmp_path).options() == wanted

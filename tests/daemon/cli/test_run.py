@@ -160,3 +160,25 @@ def test_folders_in_one_another_are_refused_before_anything_is_made(here: Path) 
     with pytest.raises(SettingsError, match="lies in the inbox"):
         service_settings(config.load(None, outbox=Path("inbox/out")), {})
     assert list(here.iterdir()) == []
+
+
+def test_a_page_that_cannot_be_served_is_a_mistake_told_before_anything_is_touched(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("stylewatch_daemon.web.settings.find_spec", lambda name: None)
+    assert call(["run", *SKETCH, "--set", "web.listen=127.0.0.1:0"]) == 78
+    assert "pip install 'stylewatch[web]'" in capsys.readouterr().err
+    assert not (here / "state").exists()
+    assert call(["run", "--once", *SKETCH, "--set", "web.listen=127.0.0.1:0"]) == 0
+
+
+def test_a_page_far_away_without_a_token_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["run", *SKETCH, "--set", "web.listen=0.0.0.0:8787"]) == 64
+    assert "token_file" in capsys.readouterr().err
+
+
+def test_a_socket_that_systemd_did_not_hand_over_is_a_mistake(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call(["run", *SKETCH, "--set", "web.listen=systemd"]) == 78
+    assert "stylewatch-web.socket" in capsys.readouterr().err

@@ -87,3 +87,12 @@ def test_a_url_of_alerts_that_nobody_knows_is_a_mistake_and_none_is_ever_shown(
     told = capsys.readouterr()
     assert told.err.startswith(f"stylewatch: {file}: alerts: URL 2 of 2: apprise does not know")
     assert "hush" not in told.out + told.err
+
+
+def test_check_tells_that_the_page_cannot_be_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("web: {listen: 127.0.0.1:8787}\n")
+    monkeypatch.setattr("stylewatch_daemon.web.settings.find_spec", lambda name: None)
+    assert call(["config", "check", str(tmp_path / "config.yaml")]) == 78
+    assert "stylewatch[web]" in capsys.readouterr().err

@@ -41,10 +41,10 @@ def test_folders_to_watch_are_counted_against_what_may_be(
 
 
 def test_what_is_not_installed_is_told_with_how_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [one.verdict for one in machine.extras()] == ["ok", "ok", "ok"]
+    assert [one.verdict for one in machine.extras()] == ["ok"] * 4
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     found = list(machine.extras())
-    assert [one.verdict for one in found] == ["note", "note", "note"]
+    assert [one.verdict for one in found] == ["note"] * 4
     assert "pip install 'stylewatch[heic]'" in found[0].words
 
 

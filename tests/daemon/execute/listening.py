@@ -8,7 +8,7 @@ from typing import get_args
 from stylewatch_daemon.execute.contract import End, Event, Executor, Order
 from stylewatch_daemon.settings import JobSettings
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds, for a machine that is busy."""
 
 

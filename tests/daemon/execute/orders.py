@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.daemon.execute.works import PAINTED
+
 from stylewatch_daemon.execute.contract import Event, Order
 from stylewatch_daemon.execute.worker import work
 from stylewatch_daemon.settings import JobSettings
@@ -31,7 +33,7 @@ def order(folder: Path, pictures: Path, *, fields: Mapping[str, Any] | None = No
     staging.mkdir(parents=True, exist_ok=True)
     said = {**SMALL, **settings, "set": {**TWO_SIZES, **(fields or {})}}
     return Order(
-        name="a/job",
+        name=PAINTED,
         settings=JobSettings.model_validate(said),
         content=pictures / "content.jpg",
         styles=(pictures / "style.jpg",),

@@ -37,7 +37,11 @@ def given(tmp_path: Path, pictures: Path) -> Order:
 
 def test_it_leaves_the_sheet_and_a_receipt_last(given: Order) -> None:
     events = list(draw(given))
-    assert [one.path for one in events if isinstance(one, Staged)] == ["sheet.png", "receipt.json"]
+    told = [one for one in events if isinstance(one, Staged)]
+    assert [one.path for one in told] == ["sheet.png", "receipt.json"]
+    for one in told:
+        content = (given.staging / one.path).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == one.sha256
     assert isinstance(events[-1], Done)
     receipt = SeriesReceipt.model_validate_json((given.staging / "receipt.json").read_bytes())
     assert [(one.name, one.state, one.final) for one in receipt.jobs] == [
@@ -51,11 +55,38 @@ def test_it_leaves_the_sheet_and_a_receipt_last(given: Order) -> None:
     assert receipt.files[0].sha256 == hashlib.sha256(sheet).hexdigest()
 
 
+def test_its_receipt_tells_the_masks_too(given: Order, tmp_path: Path) -> None:
+    roles = ("content-mask", "style-1-mask")
+    masks = {role: tmp_path / f"{role}.png" for role in roles}
+    for path in masks.values():
+        Image.new("L", (8, 6), 255).save(path)
+    list(draw(replace(given, masks=masks)))
+    receipt = SeriesReceipt.model_validate_json((given.staging / "receipt.json").read_bytes())
+    assert [(one.role, one.name, one.size) for one in receipt.inputs[2:]] == [
+        (role, f"{role}.png", (8, 6)) for role in roles
+    ]
+    told = hashlib.sha256(masks[roles[0]].read_bytes()).hexdigest()
+    assert receipt.inputs[2].sha256 == told
+
+
 def test_the_pictures_that_were_painted_are_on_it(given: Order) -> None:
     list(draw(given))
     with Image.open(given.staging / "sheet.png") as sheet:
         seen = np.asarray(sheet.convert("RGB"))
     assert (seen == RED).all(-1).sum() == 48 * 36
+
+
+def test_paintings_that_lie_beside_the_sheet_are_on_it(given: Order) -> None:
+    out = Path(given.parts[0].outbox)
+    (out / "_jobs/a").mkdir(parents=True)
+    (out / "a/seed=1").rename(out / "_jobs/a/seed=1")
+    (out / "_jobs/a/seed=1/final.png").rename(out / "a/seed=1.png")
+    final = json.dumps({"final": "../../../a/seed=1.png"})
+    (out / "_jobs/a/seed=1/receipt.json").write_text(final)
+    first, second = given.parts
+    list(draw(replace(given, parts=(replace(first, place="_jobs/a/seed=1"), second))))
+    receipt = SeriesReceipt.model_validate_json((given.staging / "receipt.json").read_bytes())
+    assert receipt.jobs[0].final == "a/seed=1.png"
 
 
 def test_a_series_of_which_nothing_was_painted_is_refused(given: Order) -> None:

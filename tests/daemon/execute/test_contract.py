@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from tests import nodes
 from tests.daemon.execute.listening import Listener
 from tests.daemon.execute.records import EVENTS, ORDER, PART
 from tests.daemon.execute.works import WORK
 
 from stylewatch_daemon.execute import contract
+from stylewatch_daemon.execute.cluster.demand import Demand
+from stylewatch_daemon.execute.cluster.executor import Cluster
 from stylewatch_daemon.execute.contract import (
     Done,
     Executor,
@@ -25,6 +28,7 @@ from stylewatch_daemon.execute.contract import (
 )
 from stylewatch_daemon.execute.local import Local
 
+pytestmark = nodes.TIME_ENOUGH
 EACH = pytest.mark.parametrize("record", [ORDER, PART, *EVENTS], ids=lambda one: type(one).__name__)
 
 
@@ -57,9 +61,18 @@ def test_a_failure_is_our_own_unless_it_is_said_otherwise() -> None:
     assert Failed("it burnt").exit_code == 70
 
 
+def on_two_machines(root: Path) -> Cluster:
+    """Once its first attempt ended, it knows of both; it keeps none for long from others."""
+    demand = Demand(nodes.shared().address)
+    cluster = Cluster(root / "worker.lock", demand, WORK, idle_s=1.0, cache=str(root))
+    Listener(cluster).run("first", "paint")
+    return cluster
+
+
 Make = Callable[[Path], Executor]
 EXECUTORS: dict[str, Make] = {
     "local": lambda root: Local(root / "worker.lock", WORK, devices=("one", "two")),
+    "ray": on_two_machines,
 }
 """Those that the tests below are about, each with room for two attempts."""
 

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tests.daemon.execute.orders import order
 
 from stylewatch_daemon.errors import InputError
@@ -55,6 +57,22 @@ def test_the_content_is_asked_of_one_layer_and_the_style_of_one_more_each_time(
         assert objective.content and tuple(objective.content.layers) == (layer,)
     assert {task.recipe.schedule.start for task in tasks} == {"noise"}
     assert {task.final for task in tasks} == {(32, 24)}
+
+
+def test_what_is_transparent_in_the_style_does_not_count_and_is_white_in_the_figure(
+    given: Order, tasks: list[Task], tmp_path: Path
+) -> None:
+    style = np.full((24, 32, 4), 255, dtype=np.uint8)
+    style[:, :16] = (250, 0, 0, 0)
+    style[:, 16:, :3] = (0, 0, 90)
+    Image.fromarray(style).save(tmp_path / "style.png")
+    shown, *_ = figure.panels(replace(given, styles=(tmp_path / "style.png",)))
+    assert np.array_equal(shown.picture[0, [0, -1]], [[255, 255, 255], [0, 0, 90]])
+    for task in tasks[:5]:
+        (used,) = task.styles
+        assert used.mask is not None
+        assert np.array_equal(used.mask[0, [0, -1]], [0, 1])
+        assert np.array_equal(used.picture[0, -1], [0, 0, 90])
 
 
 def test_the_sheet_has_two_rows(given: Order) -> None:

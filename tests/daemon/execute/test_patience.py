@@ -36,7 +36,7 @@ def test_slow_steps_get_ten_times_the_median() -> None:
         (),
         (STARTED,),
         (STARTED, step(1, 0.1), step(2, 0.2), step(3, 0.3)),  # another size follows
-        (STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png")),  # the end
+        (STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png", "12ab")),  # the end
         (STARTED, step(1, 0.1), step(2, 0.2), Saving()),
     ],
 )

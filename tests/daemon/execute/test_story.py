@@ -195,6 +195,16 @@ def test_a_jpeg_of_what_is_transparent_is_warned_of(tmp_path: Path, pictures: Pa
     assert any("holds no transparency" in one for one in receipt(given)["warnings"])
 
 
+def test_the_receipt_says_how_files_were_written(tmp_path: Path, pictures: Path) -> None:
+    said: dict[str, Any] = {
+        "format": "jpg", "quality": 60, "metadata": "none", "stages": {"size": None},
+        "keep": ["losses.png"],
+    }  # fmt: skip
+    given = order(tmp_path / "job", pictures, **said)
+    painted(given)
+    assert receipt(given)["output"] == {**said, "depth": 8, "stages": {}}
+
+
 def test_the_receipt_says_what_was_done_with_what(given: Order) -> None:
     painted(given)
     found = receipt(given)
@@ -277,3 +287,12 @@ def test_the_receipt_holds_the_digest_of_every_other_file(tmp_path: Path, pictur
         for name in files(given)
         if name != "receipt.json"
     }
+
+
+def test_the_last_picture_is_called_as_the_order_has_it(tmp_path: Path, pictures: Path) -> None:
+    given = replace(order(tmp_path / "job", pictures, steps=2), final="sea.v2-wave")
+    painted(given)
+    assert (given.staging / "sea.v2-wave.png").is_file()
+    found = receipt(given)
+    assert found["final"] == "sea.v2-wave.png"
+    assert "sea.v2-wave.png" in {one["file"] for one in found["files"]}

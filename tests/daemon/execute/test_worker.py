@@ -1,5 +1,6 @@
 """A worker paints one order: events and files in their order, and on from where it was stopped."""
 
+import hashlib
 import json
 from dataclasses import replace
 from itertools import count
@@ -51,7 +52,8 @@ def test_files_are_left_as_they_come_and_the_receipt_last(
 def test_a_file_is_whole_when_it_is_told(given: Order) -> None:
     for event in worker.work(given, lambda: Wish.GO_ON):
         if isinstance(event, Staged):
-            assert (given.staging / event.path).stat().st_size > 0
+            content = (given.staging / event.path).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == event.sha256
         if isinstance(event, Done):
             break
         assert (given.staging / "receipt.json").exists() == (
@@ -74,6 +76,16 @@ def test_what_a_checkpoint_or_the_end_builds_on_lasts_before_it(
         at = max(at for at, one in enumerate(told) if one == ("rename", str(path)))
         before = next(milestone for milestone in milestones if milestone > at)
         assert ("sync", str(path.parent)) in told[at:before]
+
+
+def test_what_was_left_before_a_checkpoint_is_told_of_again(given: Order) -> None:
+    """Byte for byte as it was the first time: perhaps nobody heard of it."""
+    before = [one for one in painted(given, *after(6, Wish.STOP)) if isinstance(one, Staged)]
+    pictures = [one for one in before if one.path.startswith("stages/")]
+    assert [one.step for one in pictures] == [2, 4, 6]
+    started, *rest = painted(given)
+    assert isinstance(started, Started)
+    assert rest[:3] == pictures
 
 
 def test_progress_tells_the_loss_before_the_step(given: Order) -> None:

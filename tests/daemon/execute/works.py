@@ -18,13 +18,20 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_plugins.contract import Wish
 
 WORK = "tests.daemon.execute.works:work"
+PAINTED = "a/job"
 CONFINED = "tests.daemon.execute.works:confined"
 
 
 def work(
     orders: Sequence[Order], wishes: Sequence[Callable[[], Wish]]
 ) -> Iterator[tuple[int, Event]]:
-    """Follow each order, an event of each in turn; what goes wrong with one ends no other."""
+    """Follow each order, an event of each in turn; what goes wrong with one ends no other.
+
+    Those that `orders` makes are painted.
+    """
+    if PAINTED in [order.name for order in orders]:
+        yield from batch.work(orders, wishes)
+        return
     going = dict(enumerate(map(follow, orders, wishes)))
     while going:
         for index, events in list(going.items()):

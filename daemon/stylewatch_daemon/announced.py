@@ -1,0 +1,56 @@
+"""What an attempt announced: what lies there and was never announced is published by nobody.
+
+Whoever paints writes a file first, and then says what is in it, by SHA-256. Where that is another
+machine, the file counts only if it is the very one; one that this machine wrote is not read again.
+
+Words come late: losses.csv may already be that of a later stage, whose word is still to come. So
+one that does not fit decides nothing by itself; a file that none has fitted by the end does.
+"""
+
+import hashlib
+from pathlib import PurePosixPath
+from typing import Literal
+
+from stylewatch_daemon import folders
+from stylewatch_daemon.execute.contract import Staged
+from stylewatch_daemon.outbox import STAGING, Outbox
+from stylewatch_daemon.written import regular
+
+Found = Literal["it", "another", "nothing"]
+"""What lies where a file was announced."""
+
+
+class Announced:
+    """What was announced by an attempt that leaves its files at `place` below `.staging`.
+
+    It is made on this machine, or `elsewhere`. `unlike` are the files that came to be others than
+    the last word of them said.
+    """
+
+    def __init__(self, outbox: Outbox, place: str, *, elsewhere: bool) -> None:
+        self._outbox, self.place, self._elsewhere = outbox, place, elsewhere
+        self.unlike: set[str] = set()
+
+    def look(self, staged: Staged) -> Found:
+        """What lies there; raises OSError where that cannot be read."""
+        path = PurePosixPath(STAGING, self.place) / staged.path
+        if not self._elsewhere:
+            return "it" if (self._outbox.root / path).exists() else "nothing"
+        digest = self._digest(path)
+        if digest is None:
+            return "nothing"
+        if digest != staged.sha256:
+            self.unlike.add(staged.path)
+            return "another"
+        self.unlike.discard(staged.path)
+        return "it"
+
+    def _digest(self, path: PurePosixPath) -> str | None:
+        try:
+            with (
+                folders.opened(self._outbox.root, str(path.parent)) as folder,
+                regular(folder, path.name) as file,
+            ):
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None

@@ -1,0 +1,155 @@
+"""The last steps of a job: its files to where people look, then the ledger, then it is forgotten.
+
+How a job ends is in the ledger before that begins (`ending` and the like), so that a start after a
+crash takes up what was cut off: inputs archived, then the receipt, then the job's last state. What
+is done in one round is done in the ledger for several jobs at once, and only then do they go.
+"""
+
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from stylewatch_daemon import fence, flat, written
+from stylewatch_daemon.errors import DaemonError, InputError, OutputError
+from stylewatch_daemon.journal import JobState, Journal
+from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.sharing import OPEN, Sharing
+from stylewatch_daemon.state import State
+
+OUR_FAULT = 70
+CANCELLED = "cancelled"
+"""The reason that is left beside the pictures of a job that people ended."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job stands now; `paused` by something outside of us, `exit_code` as in sysexits.
+
+    `again`: it crashed, and is to be tried again after a time. `divided`: it is a series, whose
+    jobs come first.
+    """
+
+    kind: Literal["done", "refused", "failed", "cancelled", "paused", "stopped", "again", "divided"]
+    job: str
+    reason: str = ""
+    exit_code: int = 0
+
+
+@dataclass(frozen=True)
+class _Closed:
+    """A job whose files are where they belong; `tell` is to be called once it is forgotten."""
+
+    job: Journal
+    state: JobState
+    outcome: Outcome
+    tell: Callable[[], None]
+
+
+@dataclass
+class Closing:
+    """Brings jobs of `state` to their ends, once these are `settled`; for whom is in `sharing`."""
+
+    state: State
+    reporter: Reporter
+    sharing: Sharing = OPEN
+    settled: list[Journal] = field(default_factory=list)
+
+    def settle(self, journal: Journal, state: JobState, reason: str) -> None:
+        """Write down how a job is to end, and why."""
+        self.settled.append(self.state.save(journal, state=state, reason=reason))
+
+    def give_up(self, journal: Journal) -> None:
+        """Settle that a job has failed for good."""
+        reason = journal.attempts[-1].reason or "the daemon or its worker was killed"
+        reason = f"tried {len(journal.attempts)} times, the last time: {reason}"
+        self.settle(journal, "failing", reason)
+
+    def drop(self, job_ids: Container[str]) -> None:
+        """Nothing is settled of these after all."""
+        self.settled = [job for job in self.settled if job.id not in job_ids]
+
+    def close(self) -> Iterator[tuple[Journal, Outcome]]:
+        """Bring those to their ends of which these are settled; each, and what came of it."""
+        closed, settled, self.settled = [], self.settled, []
+        for job in settled:
+            try:
+                closed.append(self._closed(job))
+            except OSError as error:
+                yield job, self.paused(job, error)
+        if not closed:
+            return
+        try:
+            self.state.finish(*((one.job, one.state) for one in closed))
+        except OSError as error:
+            yield from ((one.job, self.paused(one.job, error)) for one in closed)
+            return
+        for one in closed:
+            one.tell()
+            yield one.job, one.outcome
+
+    def paused(self, journal: Journal, error: OSError) -> Outcome:
+        """The job waits, as something is in its way."""
+        name, reason = journal.place or journal.name, in_words(error)
+        self.reporter.paused(name, reason)
+        return Outcome("paused", name, reason, OutputError.exit_code)
+
+    def is_cancelled(self, journal: Journal) -> bool:
+        """Whether nobody wants it any more."""
+        return self.state.ledger.wish(journal.id) == "cancel"
+
+    def _closed(self, journal: Journal) -> _Closed:
+        self.state.moorings.check(journal.outbox)
+        return self._finish(journal) if journal.state == "ending" else self._refuse(journal)
+
+    def _finish(self, journal: Journal) -> _Closed:
+        """Archive the inputs and publish the receipt, each only if not yet done."""
+        outbox, name = Outbox(journal.outbox, self.sharing), journal.place or journal.name
+        folder, place = outbox.root / name, fence.place(outbox, journal)
+        staged = outbox.has_receipt(place)
+        if not staged and not (folder / RECEIPT).exists():
+            if self.is_cancelled(journal):
+                return self._refuse(self.state.save(journal, state="refusing", reason=CANCELLED))
+            raise OutputError(
+                f"{name} is painted, and {outbox.root} has nothing of it: mount the disk that "
+                "it was painted on, or cancel it"
+            )
+        if staged:
+            inputs = self.state.moved(journal) if journal.after == "archive" else ()
+            for path in outbox.finish(journal.id, place, folder, inputs):
+                self.reporter.staged(name, path)
+        outbox.clear(journal.id)
+        shown = (outbox.root / flat.painting(name, RECEIPT)).parent
+        tell = partial(self.reporter.done, name, shown)
+        return _Closed(journal, "done", Outcome("done", name), tell)
+
+    def _refuse(self, journal: Journal) -> _Closed:
+        """Put the inputs and the reason where the user looks."""
+        outbox, name = Outbox(journal.outbox, self.sharing), journal.place or journal.name
+        where = RefusedAs(
+            name, journal.refused_as, lambda place: self.state.save(journal, refused_as=place)
+        )
+        folder = outbox.refuse(journal.id, self.state.own_files(journal), journal.reason, where)
+        outbox.clear(journal.id)
+        if journal.place is not None:
+            outbox.drop_empty(journal.place)
+            written.note(outbox.root, journal.place)
+        tell: Callable[[], None]
+        if journal.state == "failing":
+            tell = partial(self.reporter.failed, name, journal.reason, "", for_good=True)
+            outcome = Outcome("failed", name, journal.reason, OUR_FAULT)
+            return _Closed(journal, "failed", outcome, tell)
+        if self.is_cancelled(journal):
+            tell = partial(self.reporter.cancelled, name, folder)
+            return _Closed(journal, "cancelled", Outcome("cancelled", name), tell)
+        tell = partial(self.reporter.refused, name, journal.reason, folder)
+        outcome = Outcome("refused", name, journal.reason, InputError.exit_code)
+        return _Closed(journal, "refused", outcome, tell)
+
+
+def in_words(error: OSError) -> str:
+    """What is in the way."""
+    if isinstance(error, DaemonError):
+        return str(error)
+    return f"{error.filename or 'the disk'}: {error.strerror or error}"

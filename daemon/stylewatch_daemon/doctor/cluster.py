@@ -1,0 +1,57 @@
+"""The doctor's look at the cluster: whether it answers, and has a place for a job."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stylewatch_daemon.doctor.finding import Finding, mend, ok
+from stylewatch_daemon.errors import SettingsError, UnavailableError
+from stylewatch_daemon.execute.cluster.demand import Demand
+from stylewatch_daemon.execute.cluster.frames import Away, Room, Word, heard
+from stylewatch_daemon.execute.cluster.office import enter
+from stylewatch_daemon.execute.cluster.yard import Manner
+from stylewatch_daemon.execute.local import WORK
+from stylewatch_daemon.processes import Child
+from stylewatch_daemon.wire import LONGEST
+
+ANSWER_WITHIN = 90.0
+"""Seconds that the cluster gets to answer."""
+
+_WHAT = "cluster"
+
+
+def look(demand: Demand | None) -> Iterator[Finding]:
+    """What there is to say of the cluster that `demand` names; nothing where none is wanted."""
+    if demand is None:
+        return
+    try:
+        demand.check()
+    except SettingsError as error:
+        yield mend(_WHAT, str(error), error.exit_code)
+        return
+    answer = _answer(demand)
+    if isinstance(answer, Room) and answer.places:
+        yield ok(_WHAT, f"{demand.address} answers, with places for {answer.places} jobs at once")
+    elif isinstance(answer, Room):
+        wanted = ", ".join(demand.wanted())
+        words = f"{demand.address} answers, and no machine there has {wanted}: correct executor"
+        yield mend(_WHAT, words, UnavailableError.exit_code)
+    else:
+        yield mend(_WHAT, answer.reason, UnavailableError.exit_code)
+
+
+def _answer(demand: Demand) -> Room | Away:
+    """What the driver says, which is started for that, and ended."""
+    word: Word | None = None
+    with TemporaryDirectory() as folder:
+        driver = Child.start(enter, Path(folder) / "lock", demand, Manner(WORK))
+        try:
+            if driver.line.poll(ANSWER_WITHIN):
+                _, word = heard(driver.line.recv_bytes(LONGEST))
+        except (EOFError, OSError, ValueError):
+            word = None
+        finally:
+            driver.kill()
+    if isinstance(word, Room | Away):
+        return word
+    return Away(f"the Ray cluster at {demand.address} did not answer")

@@ -1,0 +1,79 @@
+"""What the page knows: what the daemon publishes, and its ledger; nothing is ever written."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon import published
+from stylewatch_daemon.control import PAUSED
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.ledger import FILE_NAME, Entry, Ledger, reading
+
+LOOK_EVERY = 0.2
+"""Seconds between two looks at whether something new was published."""
+
+
+class Reader:
+    """Reads what the daemon of the folder `state` tells; any thread may ask.
+
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, state: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.state, self._clock = state, clock
+        self._lock = threading.Lock()
+        self._looked = -float("inf")
+        self._seen: tuple[int, int, int] | None = None
+        self._said: Mapping[str, Any] = {}
+        self._now: dict[str, Any] = {}
+
+    def published(self) -> dict[str, Any]:
+        """How things stand, as `status.json` has it, every key of it; not to be changed.
+
+        `health.at_work` and `health.paused` are looked at, not taken from there.
+        """
+        with self._lock:
+            if self._clock() - self._looked >= LOOK_EVERY:
+                self._looked = self._clock()
+                self._look()
+            return self._now
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger | None]:
+        """The ledger, to be read in this thread; None where there is none yet.
+
+        Raises OutputError where it cannot be read.
+        """
+        path = self.state / FILE_NAME
+        if not path.exists():
+            yield None
+            return
+        with reading(path) as ledger:
+            yield ledger
+
+    def job(self, job_id: str) -> Entry | None:
+        """The job with exactly this id; raises OutputError where that cannot be told."""
+        with self.ledger() as ledger:
+            entry = ledger.find(job_id) if ledger is not None else None
+        return entry if entry is not None and entry.id == job_id else None
+
+    def _look(self) -> None:
+        try:
+            status = (self.state / published.FILE_NAME).stat()
+            seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+        except OSError:
+            seen = None
+        if seen is None or seen != self._seen:
+            self._seen, self._said = seen, published.read(self.state) or {}
+        said = {**published.nothing(), **self._said}
+        told = {"at_work": self._is_at_work(), "paused": (self.state / PAUSED).exists()}
+        self._now = {**said, "health": {**said["health"], **told}}
+
+    def _is_at_work(self) -> bool:
+        try:
+            return published.is_at_work(self.state)
+        except OutputError:
+            return False

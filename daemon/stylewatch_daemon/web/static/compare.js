@@ -1,0 +1,26 @@
+// Lays the photograph over its painting; a slider, by mouse, finger or key, says how much is seen.
+
+const wired = new WeakSet();
+
+export function compare(part) {
+  for (const pair of part.querySelectorAll("[data-compare]")) {
+    const handle = pair.querySelector(".handle");
+    if (!handle) continue;
+    const show = () => { pair.style.setProperty("--at", `${handle.value}%`); };
+    pair.classList.add("live");
+    handle.hidden = false;
+    show();
+    if (wired.has(pair)) continue;
+    wired.add(pair);
+    handle.addEventListener("input", show);
+    const point = (event) => {
+      if (event.target === handle || !(event.buttons & 1)) return;
+      const box = pair.getBoundingClientRect();
+      handle.value = (100 * (event.clientX - box.left)) / box.width;
+      show();
+    };
+    pair.addEventListener("pointerdown", point);
+    pair.addEventListener("pointermove", point);
+    pair.addEventListener("dragstart", (event) => event.preventDefault());
+  }
+}

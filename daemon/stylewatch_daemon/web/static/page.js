@@ -1,0 +1,19 @@
+// What makes a page live; without it all of it can be read, and all forms work.
+import { compare } from "./compare.js";
+import { drop } from "./drop.js";
+import { live } from "./live.js";
+import { retry } from "./blanks.js";
+import { stages } from "./stages.js";
+import { acts, times } from "./small.js";
+
+function enhance(part) {
+  times(part);
+  compare(part);
+  stages(part);
+  retry(part);
+}
+
+acts();
+drop(document.getElementById("upload"));
+enhance(document);
+live(document.body.dataset.events, enhance);

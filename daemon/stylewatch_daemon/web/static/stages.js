@@ -1,0 +1,96 @@
+// Shows one stage after the other: by a slider, or by itself. The newest one is followed as it comes.
+
+const EACH_MS = 350;
+
+class Stages {
+  constructor(section) {
+    this.section = section;
+    this.slider = section.querySelector("[data-controls] input");
+    this.button = section.querySelector("[data-play]");
+    this.image = section.querySelector("[data-stage] img");
+    this.following = true;
+    this.slider.addEventListener("input", () => { this.stop(); this.show(); });
+    this.button.addEventListener("click", () => (this.timer ? this.stop() : this.play()));
+    section.addEventListener("click", (event) => this.pick(event));
+  }
+
+  get links() { return [...this.section.querySelectorAll("[data-step]")]; }
+
+  refresh() {
+    const last = this.links.length - 1;
+    for (const one of this.section.querySelectorAll("[data-stage], [data-controls]")) {
+      one.hidden = last < 0;
+    }
+    this.slider.max = last;
+    if (this.following && !this.timer) this.slider.value = last;
+    if (last >= 0) this.show();
+    if (!this.timer) this.said("Play", "false");
+  }
+
+  show() {
+    const links = this.links, at = Number(this.slider.value), link = links[at];
+    this.following = at === links.length - 1;
+    for (const one of links) {
+      if (one === link) one.setAttribute("aria-current", "true");
+      else one.removeAttribute("aria-current");
+    }
+    const strip = link.closest("ul");
+    const [room, box] = [strip, link].map((one) => one.getBoundingClientRect());
+    if (box.left < room.left || box.right > room.right) {
+      strip.scrollLeft += box.left + box.width / 2 - room.left - room.width / 2;
+    }
+    if (this.image.src !== link.href) this.image.src = link.href;
+    this.image.alt = link.dataset.alt;
+    const from = this.section.querySelector("[data-from]");
+    if (from) {
+      from.hidden = this.following; // from the last stage there is nowhere to go
+      from.elements.from_stage.value = link.dataset.step;
+    }
+    this.slider.setAttribute("aria-valuetext", `step ${link.dataset.step}`);
+    this.section.querySelector("[data-at]").textContent = `step ${link.dataset.step}`;
+    if (links[at + 1]) new Image().src = links[at + 1].href; // so that it is there in time
+  }
+
+  pick(event) {
+    const link = event.target.closest("[data-step]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    this.stop();
+    this.slider.value = this.links.indexOf(link);
+    this.show();
+  }
+
+  play() {
+    this.slider.value = 0;
+    this.show();
+    this.timer = setInterval(() => this.next(), EACH_MS);
+    this.said("Stop", "true");
+  }
+
+  next() {
+    if (!this.image.complete) return; // a slow line: what is shown is never skipped
+    if (Number(this.slider.value) >= this.links.length - 1) { this.stop(); return; }
+    this.slider.value = Number(this.slider.value) + 1;
+    this.show();
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = 0;
+    this.said("Play", "false");
+  }
+
+  said(label, pressed) {
+    this.button.textContent = label;
+    this.button.setAttribute("aria-pressed", pressed);
+  }
+}
+
+const known = new WeakMap();
+
+export function stages(part) {
+  for (const section of part.querySelectorAll("[data-stages]")) {
+    if (!known.has(section)) known.set(section, new Stages(section));
+    known.get(section).refresh();
+  }
+}

@@ -1,0 +1,86 @@
+"""What a cluster costs, and what it gives: `python -m tests.bench.cluster`, jobs that sleep.
+
+Two machines of a cluster are two processes of this one, so nothing here is the network's.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tests import nodes
+from tests.daemon.execute.listening import Listener
+
+from stylewatch_daemon.execute.cluster.demand import Demand
+from stylewatch_daemon.execute.cluster.executor import Cluster
+from stylewatch_daemon.execute.contract import Done, Event, Executor, Order
+from stylewatch_daemon.execute.local import Local
+from stylewatch_plugins.contract import Wish
+
+NAP = "tests.bench.cluster:nap"
+ONE_BY_ONE = 200
+MANY, LONG = 40, "0.25"
+"""Jobs, and the seconds that each sleeps."""
+
+
+def nap(
+    orders: Sequence[Order], wishes: Sequence[Callable[[], Wish]]
+) -> Iterator[tuple[int, Event]]:
+    """Sleep for as many seconds as each order's name says."""
+    for index, order in enumerate(orders):
+        time.sleep(float(order.name))
+        yield index, Done({})
+
+
+def overheads(executor: Executor) -> list[float]:
+    """Seconds that jobs take which do nothing, one after the other, on a warm worker."""
+    listener, took = Listener(executor), []
+    listener.run("first", "0")
+    for number in range(ONE_BY_ONE):
+        began = time.perf_counter()
+        listener.run(f"job {number}", "0")
+        took.append(time.perf_counter() - began)
+    return took
+
+
+def throughput(executor: Executor) -> float:
+    """Jobs a second, as the daemon gives them: one for each place that has nothing to do."""
+    listener = Listener(executor)
+    listener.run("first", "0")
+    warm = [f"warm {number}" for number in range(executor.free())]
+    for ticket in warm:
+        listener.submit(ticket, "1")
+    listener.until_ended(*warm)
+    began, left = time.perf_counter(), [f"job {number}" for number in range(MANY)]
+    given: list[str] = []
+    while left:
+        for _ in range(min(executor.free(), len(left))):
+            given.append(left.pop())
+            listener.submit(given[-1], LONG)
+        listener.listen()
+    listener.until_ended(*given)
+    return MANY / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Print both."""
+    with tempfile.TemporaryDirectory() as folder, nodes.with_a_token(root := Path(folder)):
+        address = nodes.shared().address
+        one, two = (Demand(address, labels=labels) for labels in ({"zone": "b"}, dict[str, str]()))
+        for name, made in (
+            ("local", Local(root / "lock", NAP, devices=("one",))),
+            ("ray", Cluster(root / "lock", one, NAP, cache=folder)),
+        ):
+            with closing(made):
+                took = sorted(1000 * seconds for seconds in overheads(made))
+                median, late = statistics.median(took), took[int(0.95 * len(took))]
+                print(f"{name}: {median:.1f} ms a job on a warm worker, 95 % within {late:.1f} ms")
+        for count, demand in enumerate((one, two), start=1):
+            with closing(Cluster(root / "lock", demand, NAP, cache=folder)) as made:
+                print(f"{count} machines: {throughput(made):.2f} jobs/s that sleep {LONG} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Which part of a program takes how much of a core: functions are wrapped, each for a part.
+
+The time of a function is that of its own part, but for what it calls of other parts.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial, wraps
+from inspect import isgeneratorfunction
+from typing import Any
+
+import pytest
+
+REST = "all else"
+
+
+class Meter:
+    """Nanoseconds by `clock` that each part took, and how often its functions were called."""
+
+    def __init__(self, clock: Callable[[], int] = time.process_time_ns) -> None:
+        self.spent: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self._clock, self._stack, self._since = clock, [REST], clock()
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What is done within belongs to that part."""
+        self._book()
+        self._stack.append(name)
+        try:
+            yield
+        finally:
+            self._book()
+            self._stack.pop()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._since = self._clock()
+        self.spent.clear()
+        self.calls.clear()
+
+    def wrap(self, patch: pytest.MonkeyPatch, owner: Any, name: str, part: str) -> None:
+        """Have the function `name` of `owner` belong to a part, as long as `patch` holds."""
+        real = getattr(owner, name)
+        patch.setattr(owner, name, self._steps(real, part) if isgeneratorfunction(real)
+                      else self._call(real, part))  # fmt: skip
+
+    def _call(self, real: Callable[..., Any], part: str) -> Callable[..., Any]:
+        def called(*args: Any, **more: Any) -> Any:
+            self.calls[part] += 1
+            self._book()
+            self._stack.append(part)
+            try:
+                return real(*args, **more)
+            finally:
+                self._book()
+                self._stack.pop()
+
+        return called
+
+    def _steps(self, real: Callable[..., Any], part: str) -> Callable[..., Any]:
+        @wraps(real)
+        def stepped(*args: Any, **more: Any) -> Any:
+            step = self._call(partial(next, real(*args, **more), None), part)
+            while (found := step()) is not None:
+                yield found
+
+        return stepped
+
+    def _book(self) -> None:
+        now = self._clock()
+        self.spent[self._stack[-1]] += now - self._since
+        self._since = now

@@ -1,0 +1,228 @@
+"""What a job costs the dispatcher, of a million: `python -m tests.bench.scale --help`.
+
+The line of a daemon, as it is, with a fleet of devices that paint nothing (fleet.py) and a queue
+that was entered in bulk (stock.py). Of each part of the way of a job it says how long a core was
+busy with it (meter.py): that holds on a machine with other work to do, as time on a clock does not.
+What the simulation does itself, in the place of workers and of intake, is left out.
+"""
+
+import argparse
+import os
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from tests.bench.fleet import Fleet, Told
+from tests.bench.flow import disk
+from tests.bench.meter import REST, Meter
+from tests.bench.stock import Stock
+from tests.daemon.lookers import Nodding
+
+from stylewatch_daemon import durable, journal, ledger_writer, space
+from stylewatch_daemon.bell import Bell
+from stylewatch_daemon.dispatch import Dispatcher
+from stylewatch_daemon.job_settings import Settler
+from stylewatch_daemon.ledger import FILE_NAME
+from stylewatch_daemon.ledger_writer import LedgerWriter
+from stylewatch_daemon.line import Line
+from stylewatch_daemon.outbox import Outbox
+from stylewatch_daemon.published import FILE_NAME as STATUS
+from stylewatch_daemon.queue import Queue
+from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.rounds import Rounds
+from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.systemd import Manager
+from stylewatch_daemon.watch import Watcher
+
+INBOXES = 4
+SIMULATION, COMMITS, SYNCS = "simulation", "commits, and syncs in them", "other syncs"
+OWN = ("choosing", "ordering", "settings", "room on the disks", "events", "ends", "ledger",
+       "telling", REST)  # fmt: skip
+"""The parts that are the dispatcher's own: from the queue to the end in the ledger."""
+
+FILES = ("files of the outbox", "files of the state folder")
+OUTBOX = ("probe", "choose", "reserve", "again", "staging", "staged", "publish", "has_receipt",
+          "finish", "archive", "clear", "drop_stages")  # fmt: skip
+
+WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
+    SIMULATION: ((Fleet, ("submit", "heard", "free")), (Stock, ("provide",))),
+    "choosing": ((Queue, ("next", "along", "begun", "ended")),),
+    "ordering": ((Dispatcher, ("begin",)),),
+    "settings": ((Settler, ("settle",)), (JobSettings, ("resolve",))),
+    "room on the disks": ((space, ("check_job",)),),
+    "events": ((Dispatcher, ("ask", "hear")),),
+    "ends": ((Dispatcher, ("close",)),),
+    "ledger": ((LedgerWriter, ("_rows", "_write")),),
+    "telling": ((Line, ("tell", "publish", "tell_news", "in_words")),),
+    FILES[0]: ((Outbox, OUTBOX),),
+    FILES[1]: ((durable, ("discard",)), (journal, ("load",))),
+    COMMITS: ((ledger_writer, ("commit",)),),
+    SYNCS: ((os, ("fsync",)),),
+}
+
+
+class Counting(Reporter):
+    """Stops `bell` once so many jobs are done."""
+
+    def __init__(self, bell: Bell, jobs: int) -> None:
+        self.done_by_now = 0
+        self._bell, self._jobs = bell, jobs
+
+    def done(self, job: str, folder: Path) -> None:
+        self.done_by_now += 1
+        if self.done_by_now == self._jobs:
+            self._bell.stop()
+
+
+class Still:
+    """In the place of a watcher: nothing happens in the inboxes."""
+
+    sound = True
+
+    def check(self) -> bool:
+        return False
+
+    def interval(self, rescan_s: float) -> float:
+        return rescan_s
+
+    def take_lost(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many jobs are `queued`, and how many of them go through so many `devices`."""
+
+    queued: int
+    jobs: int
+    devices: int = 1000
+    batch: int = 1
+    told: Told = field(default_factory=Told)
+
+    def settings(self, root: Path) -> ServiceSettings:
+        """INBOXES inboxes, each with its outbox, below `root`."""
+        inboxes = tuple(
+            InboxSettings(root / f"in-{number}", root / f"out-{number}")
+            for number in range(INBOXES)
+        )
+        return ServiceSettings(
+            inboxes, root / "state", job=JobSettings(), free_bytes=0, batch=self.batch
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """Milliseconds of a core by part, and how often parts were come to, each for a job."""
+
+    plan: Plan
+    spent: Mapping[str, float]
+    calls: Mapping[str, float]
+    ledger: float
+    """Bytes a job that was entered."""
+    memory: float
+    """Bytes."""
+    status: int
+    """Bytes of status.json."""
+
+    @property
+    def own(self) -> float:
+        """The dispatcher's own milliseconds a job."""
+        return sum(self.spent.get(part, 0.0) for part in OWN)
+
+
+def measure(plan: Plan, root: Path) -> Found:
+    """Send jobs through, below `root`."""
+    settings = plan.settings(root)
+    for one in settings.inboxes:
+        one.path.mkdir()
+        one.outbox.mkdir()
+    with closing(Stock(settings)) as stock:
+        stock.make()
+        stock.fill(plan.queued)
+        bell = Bell()
+        counting = Counting(bell, plan.jobs)
+        fleet = Fleet(plan.devices, plan.told, random.Random(0), many=plan.batch > 1)
+        fleet.wake = bell.wake
+        line = Line(settings, stock, fleet, counting, bell, Nodding())
+        watcher = cast(Watcher, Still())
+        rounds = Rounds(line, watcher, settings, bell, Manager({}), lambda: None)
+        meter = Meter()
+        with pytest.MonkeyPatch.context() as patch:
+            for part, owners in WHERE.items():
+                for owner, names in owners:
+                    for name in names:
+                        meter.wrap(patch, owner, name, part)
+            patch.setattr(line, "see_off", lambda meanwhile: None)
+            meter.reset()
+            rounds.go()
+        done = counting.done_by_now
+        return Found(
+            plan,
+            {part: taken / done / 1e6 for part, taken in meter.spent.items()},
+            {part: calls / done for part, calls in meter.calls.items()},
+            _size(stock.root) / plan.queued,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            (stock.root / STATUS).stat().st_size,
+        )
+
+
+def _size(state: Path) -> int:
+    """Bytes of the ledger, with the log beside it."""
+    return sum(path.stat().st_size for path in state.glob(f"{FILE_NAME}*"))
+
+
+def table(found: Sequence[Found]) -> list[str]:
+    """A row for each part, a column for each run, as Markdown."""
+    rows: list[tuple[str, list[str]]] = [
+        ("jobs in the ledger", [f"{one.plan.queued:,}" for one in found]),
+        ("of which went through", [f"{one.plan.jobs:,}" for one in found]),
+    ]
+    for part in (*OWN, *FILES, COMMITS, SYNCS):
+        rows.append((f"{part}, ms", [f"{one.spent.get(part, 0.0):.3f}" for one in found]))
+        if part == OWN[-1]:
+            rows.append(("**the dispatcher's own, ms**", [f"**{one.own:.3f}**" for one in found]))
+    rows += [
+        ("commits a job", [f"{one.calls.get(COMMITS, 0.0):.2f}" for one in found]),
+        ("other syncs a job", [f"{one.calls.get(SYNCS, 0.0):.1f}" for one in found]),
+        ("ledger, bytes a job", [f"{one.ledger:.0f}" for one in found]),
+        ("memory, MB", [f"{one.memory / 1e6:.0f}" for one in found]),
+        ("status.json, kB", [f"{one.status / 1e3:.0f}" for one in found]),
+    ]
+    (_, heads), *rest = rows
+    lines = [f"| jobs in the ledger | {' | '.join(heads)} |", "| --- |" + " --- |" * len(found)]
+    return lines + [f"| {title} | {' | '.join(values)} |" for title, values in rest]
+
+
+def main() -> None:
+    """Measure, and say so."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queued", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--jobs", type=int, default=10_000, help="that go through")
+    parser.add_argument("--devices", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=1, help="painted at once by a device")
+    parser.add_argument("--at", type=Path, help="folder to work in, best one without a disk")
+    asked: Any = parser.parse_args()
+    found = []
+    for queued in asked.queued:
+        plan = Plan(queued, min(queued, asked.jobs), asked.devices, asked.batch)
+        with tempfile.TemporaryDirectory(dir=asked.at) as folder:
+            began = time.monotonic()
+            found.append(measure(plan, Path(folder)))
+            took = time.monotonic() - began
+            print(f"{queued} queued, {took:.0f} s:", *table(found[-1:]), sep="\n", flush=True)
+    if len(found) > 1:
+        print("all:", *table(found), sep="\n")
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"a sync here takes {1000 / disk(Path(folder) / 'syncs'):.2f} ms")
+
+
+if __name__ == "__main__":
+    main()

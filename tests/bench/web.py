@@ -1,0 +1,153 @@
+"""What the page costs, and how soon it shows what is new: `make bench-web`.
+
+A daemon with thousands of finished jobs paints with the backend `sketch`. Told are the first paints
+of a fresh Chromium, what fifty viewers cost the page's process and the supervisor while a painting
+grows, and the seconds from a stage's file to its picture on the page. CPU is what /proc says, in
+per cent of a core: what other programs take does not count, though they may make all of it slower.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+from tests.bench import many_done, table
+from tests.bench.rows import Figures, Reading, Row
+from tests.bench.viewers import watching
+from tests.browser import chromium
+from tests.browser.hands import easel, give, see
+from tests.browser.site import Site
+
+JOBS, VARIANTS, VIEWERS = 10_000, 24, 50
+"""Finished jobs, how many different ones are among them, and viewers."""
+
+PAINTS, ROUNDS, STAGES = 11, 5, 20
+"""How often each is measured."""
+
+ROUND_S = 8.0
+"""Seconds for which the CPU is looked at."""
+
+GROWING = ("--set", "steps=100000", "--set", "save_every=15", "--set", "size=512")
+"""A painting with ten steps a second, and so a stage in a second and a half."""
+
+ROWS = (
+    Row("paint_studio_s", f"first paint of the front page, {JOBS:,} finished jobs", "s", 0.3),
+    Row("paint_gallery_s", "first paint of the gallery, as many", "s", 0.3),
+    Row("paint_job_s", "first paint of a finished job", "s", 0.3),
+    Row("stage_s", "from a stage's file to its picture on the page", "s", 1.0),
+    Row("page_cpu", f"CPU of the page's process, {VIEWERS} viewers of a painting", "%", 10.0),
+    Row("page_cpu_pictures", "the same, where each fetches every stage", "%", 10.0),
+    Row("page_cpu_alone", "the same, nobody looking on", "%"),
+    Row("daemon_cpu", f"CPU of the supervisor, {VIEWERS} viewers", "%"),
+    Row("daemon_cpu_pictures", "the same, where each fetches every stage", "%"),
+    Row("daemon_cpu_alone", "the same, nobody looking on", "%"),
+)
+
+PAINTED = """
+() => {
+    const paints = performance.getEntriesByType("paint");
+    const first = paints.find((one) => one.name === "first-contentful-paint");
+    return first ? first.startTime : 0;
+}
+"""
+
+ARRIVALS = """
+window.arrivals = [];
+document.addEventListener("load", (event) => {
+    const step = /after step ([0-9]+)$/.exec(event.target.alt ?? "");
+    if (step) arrivals.push([Number(step[1]), Date.now() / 1000]);
+}, true);
+"""
+
+
+def paints(browser: Browser, site: Site) -> Iterator[Reading]:
+    """The first paint with content, in seconds, of each page, by browsers that never saw it."""
+    for name, path in (("studio", ""), ("gallery", "gallery"), ("job", "jobs/holiday-00003")):
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        page = context.new_page()
+        page.goto(site.url + path, wait_until="load")
+        yield f"paint_{name}_s", page.wait_for_function(PAINTED).json_value() / 1000
+        context.close()
+
+
+def shares(site: Site) -> Iterator[Reading]:
+    """Per cent of a core of the page's process and of the supervisor, by who looks on."""
+    assert site.process is not None and site.page_process is not None
+    processes = {"page": site.page_process, "daemon": site.process.pid}
+    for kind, viewers, pictures in (("_alone", 0, False), ("", VIEWERS, False),
+                                    ("_pictures", VIEWERS, True)):  # fmt: skip
+        with watching(site.port, "/events?page=now", viewers, pictures) as tally:
+            while tally.viewers < viewers:
+                time.sleep(0.05)
+            time.sleep(1.0)  # what all get at first is not counted
+            before = {who: seconds(pid) for who, pid in processes.items()}
+            events, began = tally.events, time.monotonic()
+            time.sleep(ROUND_S)
+            took = time.monotonic() - began
+            for who, pid in processes.items():
+                yield f"{who}_cpu{kind}", 100 * (seconds(pid) - before[who]) / took
+            if tally.events - events < viewers:
+                raise RuntimeError("the viewers were told nothing: there is nothing to measure")
+
+
+def arrivals(page: Page, site: Site, job: str) -> Iterator[Reading]:
+    """Seconds from the moment each stage has its name to the moment its picture is loaded."""
+    page.evaluate(ARRIVALS)
+    page.wait_for_function(f"() => arrivals.length > {STAGES}", timeout=600_000)
+    for step, when in page.evaluate("arrivals")[1:]:  # the first one may have been there before
+        (file,) = (site.root / "outbox" / job / "stages").glob(f"*{step}.png")
+        yield "stage_s", when - file.stat().st_ctime
+
+
+def seconds(pid: int) -> float:
+    """Seconds of a core that a process took so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(root: Path, browser: Browser) -> Iterator[Reading]:
+    """All of it, in a folder of its own."""
+    site = Site.made(root)
+    many_done.paint(root, VARIANTS)
+    many_done.repeat(root, JOBS)
+    site.start(*GROWING)
+    try:
+        for run in range(PAINTS + 1):
+            for one in paints(browser, site):
+                if run:  # the first makes small pictures, which stay
+                    yield one
+        page = browser.new_page()
+        page.goto(site.url)
+        give(page, root / "sea.jpg", root / "wave.jpg")
+        see(easel(page, "sea-wave").get_by_role("img").first)
+        yield from arrivals(page, site, "sea-wave")
+        page.close()
+        for _ in range(ROUNDS):
+            yield from shares(site)
+    finally:
+        site.close()
+
+
+def main() -> int:
+    """Measure, and print the table; 69 where there is no browser."""
+    if why := chromium.obstacle():
+        print(f"no browser was started: {why}", file=sys.stderr)
+        return 69
+    figures = {row.key: Figures(row) for row in ROWS}
+    with tempfile.TemporaryDirectory() as folder, chromium.started() as browser:
+        for key, value in measured(Path(folder), browser):
+            figures[key].values.append(value)
+            print(f"{key}: {value:.3g}", file=sys.stderr, flush=True)
+        about = {**table.machine(), "browser": f"Chromium {browser.version}"}
+    told = {key: one.as_json() for key, one in figures.items() if one.row.must is not None}
+    beside = {key: one.as_json() for key, one in figures.items() if one.row.must is None}
+    print(f"{about['machine']}, {about['browser']}\n")
+    print("\n".join(table.markdown({**told, "beside": beside}, beside=True)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

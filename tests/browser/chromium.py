@@ -1,0 +1,49 @@
+"""The browser of the tests: a Chromium that is installed here, and reaches no other host."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Error, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+"""What its program is called, by whose package it is."""
+
+ALONE = (
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-pings",
+)
+"""What keeps it to this machine: no name but 127.0.0.1 leads anywhere."""
+
+
+def program() -> str | None:
+    """Where Chromium is; None where it is not installed."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def started() -> Iterator[Browser]:
+    """A Chromium without a display; raises playwright's Error where it does not start."""
+    sandboxed = os.geteuid() != 0  # root has none
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program(), args=list(ALONE), chromium_sandbox=sandboxed
+        )
+        yield browser
+        browser.close()
+
+
+def obstacle() -> str | None:
+    """Why no browser can be started here; None where one can: it was tried."""
+    if program() is None:
+        return "Chromium is not installed (on Debian: apt-get install chromium)"
+    try:
+        with started() as browser:
+            browser.new_page().goto("about:blank")
+    except Error as error:
+        return f"Chromium does not start: {error.message.splitlines()[0]}"
+    return None

@@ -1,0 +1,97 @@
+"""What is published is read when it is new, and the ledger when somebody asks."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tests.daemon.web.visitors import enter, entry, standing
+
+from stylewatch_daemon import lock, published
+from stylewatch_daemon.control import PAUSED
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.web.reader import LOOK_EVERY, Reader
+
+
+class Clock:
+    """One that is set by hand."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def reader(tmp_path: Path, clock: Clock) -> Reader:
+    (tmp_path / "state").mkdir()
+    return Reader(tmp_path / "state", clock)
+
+
+def test_before_anything_is_said_every_key_is_there(reader: Reader) -> None:
+    found = reader.published()
+    assert found == published.nothing()
+    assert found["counts"]["done"] == 0 and found["health"]["at_work"] is False
+
+
+def test_news_are_read_and_looked_for_now_and_then(
+    reader: Reader, clock: Clock, tmp_path: Path
+) -> None:
+    reader.published()
+    standing(tmp_path, waiting=["sea"])
+    assert reader.published()["waiting"] == []
+    clock.now += LOOK_EVERY
+    assert reader.published()["waiting"] == ["sea"]
+    assert set(reader.published()) == set(published.nothing())
+
+
+def test_what_did_not_change_is_not_read_again(
+    reader: Reader, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing(tmp_path, waiting=["sea"])
+    reader.published()
+    monkeypatch.setattr(published, "read", lambda state: {"waiting": ["read again"]})
+    clock.now += LOOK_EVERY
+    assert reader.published()["waiting"] == ["sea"]
+
+
+def test_whether_a_daemon_is_at_work_is_looked_at_and_not_believed(
+    reader: Reader, clock: Clock, tmp_path: Path
+) -> None:
+    standing(tmp_path)
+    assert json.loads((tmp_path / "state/status.json").read_text())["health"]["at_work"]
+    assert reader.published()["health"]["at_work"] is False
+    with lock.held(tmp_path / "state" / published.LOCK_NAME):
+        (tmp_path / "state" / PAUSED).touch()
+        clock.now += LOOK_EVERY
+        health = reader.published()["health"]
+    assert health["at_work"] and health["paused"] and health["pid"] == os.getpid()
+
+
+def test_a_damaged_status_is_as_none(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "state/status.json").write_text("[1, 2")
+    assert reader.published() == published.nothing()
+
+
+def test_jobs_are_found_by_their_ids_alone(reader: Reader, tmp_path: Path) -> None:
+    assert reader.job("id-sea") is None
+    with reader.ledger() as ledger:
+        assert ledger is None
+    enter(tmp_path / "state", entry("sea"))
+    assert reader.job("id-sea") == entry("sea")
+    assert reader.job("sea") is None
+    with reader.ledger() as ledger:
+        assert ledger is not None and ledger.counts()["done"] == 1
+
+
+def test_nothing_can_be_written(reader: Reader, tmp_path: Path) -> None:
+    enter(tmp_path / "state", entry("sea"))
+    with reader.ledger() as ledger:
+        assert ledger is not None
+        with pytest.raises(OutputError, match="readonly"):
+            list(ledger._rows("DELETE FROM jobs"))

@@ -1,0 +1,113 @@
+"""Sockets of every kind: ours, those that are in use, left over, or handed over by systemd."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from tests.daemon.web.visitors import settings
+
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.web.settings import Served, address
+from stylewatch_daemon.web.sockets import FIRST, bound, check, handed, told
+
+
+def served(root: Path, listen: str, token: str | None = None) -> Served:
+    return Served(address(listen), settings(root), None if token is None else SecretStr(token))
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0"])
+def test_an_address_is_listened_at_and_told(listen: str, tmp_path: Path) -> None:
+    with bound(served(tmp_path, listen), None) as listening:
+        host, port = listening.getsockname()[:2]
+        socket.create_connection((host, port)).close()
+        where = told(listening, "/studio")
+    assert where.startswith("http://") and where.endswith(f":{port}/studio/")
+
+
+def test_an_address_in_use_is_an_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        listen = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(OSError, match="in use"), bound(served(tmp_path, listen), None):
+            pass
+
+
+def test_a_socket_is_for_owner_and_group_and_goes_with_us(tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    with bound(served(tmp_path, f"unix:{path}"), None) as listening:
+        assert path.stat().st_mode & 0o777 == 0o660
+        assert told(listening) == f"unix:{path}"
+    assert not path.exists()
+
+
+def test_a_socket_that_was_left_is_replaced_and_one_in_use_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    ours = served(tmp_path, f"unix:{path}")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    with bound(ours, None):
+        with pytest.raises(OSError, match="in use"), bound(ours, None):
+            pass
+        assert path.is_socket()
+
+
+def test_a_file_in_the_place_of_a_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "web.sock"
+    path.write_text("mine")
+    with pytest.raises(OSError, match="in use"), bound(served(tmp_path, f"unix:{path}"), None):
+        pass
+    assert path.read_text() == "mine"
+
+
+TAKES = f"""
+import os, socket, sys
+sys.path[:0] = {sys.path!r}
+from stylewatch_daemon.web.sockets import handed
+ours = socket.create_server(("127.0.0.1", 0))
+if ours.fileno() != {FIRST}:
+    os.dup2(ours.fileno(), {FIRST})
+os.environ |= {{"LISTEN_FDS": "1", "LISTEN_PID": sys.argv[1] or str(os.getpid())}}
+found = handed(os.environ)
+left = [name for name in os.environ if name.startswith("LISTEN_")]
+inherited = os.get_inheritable({FIRST}) if found else None
+print(found and found.getsockname() == ours.getsockname(), left, inherited)
+"""
+
+
+@pytest.mark.parametrize(("pid", "said"), [("", "True [] False"), ("1", "None [] None")])
+def test_what_systemd_hands_over_is_for_us_alone(pid: str, said: str) -> None:
+    command = [sys.executable, "-c", TAKES, pid]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == said
+
+
+def test_where_nothing_is_handed_over_there_is_nothing() -> None:
+    assert handed({}) is None
+    assert handed({"LISTEN_FDS": "0", "LISTEN_PID": str(os.getpid())}) is None
+
+
+def test_systemd_must_hand_over_a_socket_that_listens(tmp_path: Path) -> None:
+    ours = served(tmp_path, "systemd")
+    with pytest.raises(SettingsError, match=r"stylewatch-web\.socket"):
+        check(ours, None)
+    with socket.socket() as silent, pytest.raises(SettingsError, match="listens"):
+        check(ours, silent)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        check(ours, listening)
+        with bound(ours, listening) as found:
+            assert found is listening
+        assert listening.fileno() >= 0, "it is not ours to close"
+
+
+def test_a_socket_that_other_machines_reach_needs_a_token_whoever_made_it(tmp_path: Path) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as far:
+        with pytest.raises(SettingsError, match="token_file"):
+            check(served(tmp_path, "systemd"), far)
+        check(served(tmp_path, "systemd", "t" * 16), far)
+    with socket.socket(socket.AF_UNIX) as near:
+        near.bind(str(tmp_path / "x.sock"))
+        near.listen()
+        check(served(tmp_path, "systemd"), near)

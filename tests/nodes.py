@@ -1,0 +1,161 @@
+"""Clusters of two machines for tests, on this one, with GPUs that are declared, not there."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = find_spec("ray") is not None
+"""Whether there is a Ray to try things with."""
+
+MEMORY = 80_000_000
+"""Bytes of the object store of each."""
+
+TOKEN = "not so secret a token, which is as long as those of Ray are"
+_SPARE = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+"""What of Ray nobody here looks at, for a head."""
+
+PATIENCE = 600
+"""Seconds that a machine gets to start, and a test that needs some."""
+
+TIME_ENOUGH = pytest.mark.timeout(PATIENCE)
+
+_FILL = """
+import sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+held = [ray.put(bytes(8_000_000)) for _ in range(30)]
+print("full", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def with_a_token(folder: Path) -> Iterator[None]:
+    """Clusters ask for a token, and we have it, in a file of `folder`; the shared one then ends."""
+    path = folder / "ray-token"
+    path.write_text(TOKEN, encoding="ascii")
+    path.chmod(0o400)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN_PATH", str(path))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            yield
+        finally:
+            end()
+
+
+@cache
+def shared() -> Any:
+    """The cluster that all tests share, started for the first one; `end` ends it."""
+    return start()
+
+
+def end() -> None:
+    """End the shared cluster, if there is one."""
+    if shared.cache_info().currsize:
+        shared().shutdown()
+        shared.cache_clear()
+
+
+def kill(cluster: Any) -> None:
+    """Have a cluster die as a whole, without a word."""
+    for one in cluster.list_all_nodes():
+        cluster.remove_node(one, allow_graceful=False)
+
+
+def start() -> Any:
+    """A cluster: a head with a GPU in zone a, another machine with one, and `b`, in zone b."""
+    made = head({})
+    add(made, "b")
+    return made
+
+
+def head(more: Mapping[str, Any]) -> Any:
+    """A head alone, with a GPU in zone a; `more` is as Ray has it."""
+    from ray.cluster_utils import Cluster
+
+    with _environment():
+        given = {**_machine("a"), **_SPARE, **more}
+        return Cluster(initialize_head=True, head_node_args=given)
+
+
+def unused_port() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def add(cluster: Any, zone: str) -> Any:
+    """Let another machine join, in a zone that it declares as a resource, too."""
+    with _environment():
+        return cluster.add_node(**_machine(zone), resources={zone: 1})
+
+
+def _machine(zone: str) -> dict[str, Any]:
+    plain = {"num_cpus": 0, "num_gpus": 1, "object_store_memory": MEMORY}
+    return {**plain, "labels": {"zone": zone}}
+
+
+@contextmanager
+def said_to_be(**metadata: str) -> Iterator[None]:
+    """The shared cluster says of itself that it was started by other versions."""
+    from ray._private.ray_constants import KV_NAMESPACE_CLUSTER
+    from ray._raylet import GcsClient
+
+    client, key = GcsClient(address=shared().address), b"CLUSTER_METADATA"
+    before = client.internal_kv_get(key, KV_NAMESPACE_CLUSTER)
+    changed = json.dumps({**json.loads(before), **metadata}).encode()
+    client.internal_kv_put(key, changed, True, KV_NAMESPACE_CLUSTER)
+    yield
+    client.internal_kv_put(key, before, True, KV_NAMESPACE_CLUSTER)
+
+
+@contextmanager
+def full_store() -> Iterator[None]:
+    """Somebody else has filled the object store of the shared cluster, and holds on to it."""
+    command = [sys.executable, "-c", _FILL, shared().address]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-3, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "full\n"
+        yield
+
+
+def installed() -> dict[str, str]:
+    """What the machines find installed, by their environment."""
+    return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """What machines find; and that they have time to start, however busy this one is."""
+    from ray._private import services
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in installed().items():
+            patch.setenv(name, value)
+        patch.setenv("RAY_gcs_server_port_wait_time_s", str(PATIENCE))
+        patch.setattr(services, "get_node", partial(_found, services.get_node))
+        yield
+
+
+def _found(look: Callable[..., Any], *which: object) -> Any:
+    """What Ray finds of a machine, which it looks for no longer than half a minute itself."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return look(*which)
+        except RuntimeError:
+            if time.monotonic() > until:
+                raise
