@@ -71,7 +71,7 @@ class Demand:
         wanted = ", ".join(self.wanted())
         return (
             f"no machine of the Ray cluster has {wanted}; there are {len(machines)}: "
-            f"{'; '.join(map(self._told, machines)) or 'none'}: correct executor.gpus_per_job, "
+            f"{'; '.join(sorted(map(self._told, machines))) or 'none'}: correct executor.gpus_per_job, "
             "labels or resources, or let such a machine join"
         )
 
