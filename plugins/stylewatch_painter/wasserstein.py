@@ -29,9 +29,10 @@ def target(wanted: Tensor) -> Tensor:
     it, and in the last corner the floor that lies under both covariances.
     """
     mean, covariance = _gaussian(_precise(wanted))
-    floor = _FLOOR * _trace(covariance) / covariance.shape[-1] + _LEAST
+    # What is below 0 was rounded: of a single position nothing else may be left.
+    floor = _FLOOR * _trace(covariance).clamp(min=0) / covariance.shape[-1] + _LEAST
     values, vectors = torch.linalg.eigh(covariance)
-    roots = (values.clamp(min=0) + floor.unsqueeze(-1)).sqrt()  # what is below 0 was rounded
+    roots = (values.clamp(min=0) + floor.unsqueeze(-1)).sqrt()
     made = torch.empty_like(wanted, dtype=torch.float64, device=mean.device)
     made[..., :-1, :-1] = vectors * roots.unsqueeze(-2) @ vectors.mT
     made[..., :-1, -1] = made[..., -1, :-1] = mean

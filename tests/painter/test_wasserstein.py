@@ -94,3 +94,10 @@ def test_of_several_pictures_one_that_is_no_number_leaves_the_others() -> None:
 def test_moments_of_halves_add_up_to_those_of_the_whole() -> None:
     f = features(1, 40)
     torch.testing.assert_close((of(f[..., :10]) * 10 + of(f[..., 10:]) * 30) / 40, of(f))
+
+
+def test_what_was_rounded_to_less_than_no_variance_counts_as_none() -> None:
+    mean = torch.tensor([[1000.0, 2000.0]])
+    one = moments((mean.mT @ mean * (1 - 1e-6))[None], mean)
+    rounded = 1e-6 * mean.square().sum().item()
+    assert squared_distance(one, target(one)).item() == pytest.approx(0, abs=2 * rounded)
