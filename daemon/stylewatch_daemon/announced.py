@@ -8,6 +8,7 @@ one that does not fit decides nothing by itself; a file that none has fitted by 
 """
 
 import hashlib
+from os.path import lexists
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -33,10 +34,10 @@ class Announced:
 
     def look(self, staged: Staged) -> Found:
         """What lies there; raises OSError where that cannot be read."""
-        path = PurePosixPath(STAGING, self.place) / staged.path
         if not self._elsewhere:
-            return "it" if (self._outbox.root / path).exists() else "nothing"
-        digest = self._digest(path)
+            path = f"{self._outbox.root}/{STAGING}/{self.place}/{staged.path}"
+            return "it" if lexists(path) else "nothing"
+        digest = self._digest(PurePosixPath(STAGING, self.place) / staged.path)
         if digest is None:
             return "nothing"
         if digest != staged.sha256:

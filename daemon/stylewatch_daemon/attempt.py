@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from stylewatch_daemon.execute.contract import (
     Failed,
     Lost,
     Order,
+    Part,
     Progress,
     Saving,
     Staged,
@@ -27,11 +28,13 @@ from stylewatch_daemon.job import Job
 from stylewatch_daemon.journal import Attempt, JobState, Journal
 from stylewatch_daemon.ledger_writer import now
 from stylewatch_daemon.outbox import RECEIPT, Outbox
+from stylewatch_daemon.pace import Pace
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.sharing import OPEN, Sharing
 from stylewatch_daemon.state import State
+from stylewatch_daemon.status import Running
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -72,6 +75,7 @@ class Try:
         """What it tells of, and where below `.staging` it leaves that."""
         self.asked: Wanted = ""
         """What the executor was asked of it."""
+        self._pace = Pace()
         self.given_up: OSError | None = None
         """What stood in the way of its files; then nothing that it does counts any more."""
         self._is_new = journal.place is None
@@ -80,7 +84,8 @@ class Try:
     def reserve(self, settings: JobSettings) -> None:
         """Reserve the folder in the outbox; raises as `begin` does."""
         self._outbox.probe()
-        self._reserve(self._state.job(self.journal), settings)
+        self._names = _Names(self._state.job(self.journal), settings)
+        self._reserve()
 
     def begin(self, settings: JobSettings, service: ServiceSettings, together: int = 1) -> None:
         """Choose the folder in the outbox, and write it and the attempt down.
@@ -89,9 +94,10 @@ class Try:
 
         Raises OutputError where the disk has no room.
         """
-        job = self._state.job(self.journal)
+        self._job = job = self._state.job(self.journal)
+        self._names = _Names(job, settings)
         space.check_job(job, self.journal.place, settings, service)
-        place = self.journal.place or self._outbox.choose(_called(job, settings))
+        place = self.journal.place or self._outbox.choose(self._names.folder)
         earlier = _without_repetition(self.journal.attempts)
         this = Attempt(
             started=now(),
@@ -101,28 +107,52 @@ class Try:
             together=together,
         )
         self.journal = self._state.begin(
-            replace(self.journal, place=place), (*earlier, this), settings.model_dump(mode="json")
+            self.journal, place, (*earlier, this), settings.model_dump(mode="json")
         )
-        self._job = job
 
-    def order(self, settings: JobSettings, service: ServiceSettings) -> Order:
+    def order(
+        self, settings: JobSettings, service: ServiceSettings, parts: tuple[Part, ...] = ()
+    ) -> Order:
         """The order for what was begun, and what it needs in the outbox, the folder first.
 
         What `begin` wrote down is on the disk by now. Raises OutputError where the outbox cannot
         be written.
         """
         job, (*earlier, this) = self._job, self.journal.attempts
-        self._reserve(job, settings)
+        self._reserve()
         # The last try starts from the beginning: the checkpoint may be what it dies of.
         afresh = crashes(earlier) == service.attempts - 1
         own = fence.name((*earlier, this)) if service.cluster is not None else ""
         checkpoint = self._take_over(job, own, afresh=afresh)
-        order = self._order(job, settings, service, tuple(earlier))
-        return replace(order, checkpoint=checkpoint)
+        return Order(
+            name=self.name,
+            settings=settings,
+            content=job.content,
+            styles=job.styles,
+            init=job.init,
+            masks=job.masks,
+            # by its folder, as settings may change meanwhile
+            final=patterns.FINAL if flat.is_flat(self.name) else self._names.final,
+            staging=self._outbox.staging(self._announced.place),
+            place=self._folder,
+            checkpoint=checkpoint,
+            backend_options=service.backends.get(settings.backend, {}),
+            recipe_folders=service.recipe_folders,
+            max_pixels=service.max_pixels,
+            step_timeout_s=service.step_timeout_s,
+            memory=service.memory,
+            out_of_memory=service.out_of_memory,
+            attempts=tuple(_as_record(attempt) for attempt in earlier),
+            retry_of=self.journal.retry_of or None,
+            parts=parts,
+        )
 
     def hear(self, event: Event) -> End | None:
         """Publish what comes, the receipt apart; the End, once it is there."""
-        if isinstance(event, Started):
+        self._pace.hear(event)
+        if isinstance(event, Progress):
+            self._reporter.progress(self.name, event)
+        elif isinstance(event, Started):
             self._note(
                 {},
                 backend=event.backend,
@@ -131,8 +161,6 @@ class Try:
                 together=event.together,
             )
             self._reporter.job_started(self.name, event)
-        elif isinstance(event, Progress):
-            self._reporter.progress(self.name, event)
         elif isinstance(event, Staged):
             self._take(event)
         elif not isinstance(event, Saving):
@@ -149,54 +177,26 @@ class Try:
         return self.journal.place or self.journal.name
 
     @property
+    def running(self) -> Running:
+        """How far it is."""
+        return self._pace.running(self.name, self.journal.id)
+
+    @property
     def ticket(self) -> str:
         """What the executor knows the attempt by."""
         this = self.journal.attempts[-1]
         return f"{self.journal.id}#{len(self.journal.attempts)} of {this.started} by {this.pid}"
 
-    def _order(
-        self,
-        job: Job,
-        settings: JobSettings,
-        service: ServiceSettings,
-        earlier: tuple[Attempt, ...],
-    ) -> Order:
-        return Order(
-            name=self.name,
-            settings=settings,
-            content=job.content,
-            styles=job.styles,
-            init=job.init,
-            masks=job.masks,
-            final=self._final(job, settings),
-            staging=self._outbox.staging(self._announced.place),
-            place=self._folder,
-            backend_options=service.backends.get(settings.backend, {}),
-            recipe_folders=service.recipe_folders,
-            max_pixels=service.max_pixels,
-            step_timeout_s=service.step_timeout_s,
-            memory=service.memory,
-            out_of_memory=service.out_of_memory,
-            attempts=tuple(_as_record(attempt) for attempt in earlier),
-            retry_of=self.journal.retry_of or None,
-        )
-
-    def _reserve(self, job: Job, settings: JobSettings) -> None:
+    def _reserve(self) -> None:
         """Make the folder that was chosen, or another where someone was quicker."""
         chosen = self.journal.place
         if chosen is not None and not self._is_new:
             self._folder = self._outbox.again(chosen)
             return
-        name, remember = _called(job, settings), partial(self._state.save, self.journal)
-        self._folder = self._outbox.reserve(name, lambda place: remember(place=place), chosen)
-        place = self._folder.relative_to(self.journal.outbox).as_posix()
-        self.journal = replace(self.journal, place=place)
+        self._folder = self._outbox.reserve(self._names.folder, self._remember, chosen)
 
-    def _final(self, job: Job, settings: JobSettings) -> str:
-        """What its last picture is called; by its folder, as settings may change meanwhile."""
-        if flat.is_flat(self.name):
-            return patterns.FINAL
-        return patterns.file(settings.final, _values(job, settings))
+    def _remember(self, place: str) -> None:
+        self.journal = self._state.save(self.journal, place=place)
 
     def _take_over(self, job: Job, own: str, *, afresh: bool) -> Path:
         """Let it have what earlier attempts finished, and were killed before we heard of it.
@@ -210,7 +210,6 @@ class Try:
             checkpoint = fences.begin(own)
             self._announced = Announced(self._outbox, f"{job.id}/{own}", elsewhere=True)
         fences.hand_on(own)
-        fences.drop(kept=own)
         return checkpoint
 
     def _forget(self) -> None:
@@ -246,17 +245,18 @@ class Try:
         self.journal = self._state.save(self.journal, attempts=attempts, **changes)
 
 
-def _called(job: Job, settings: JobSettings) -> str:
-    """The folder that it is to have in the outbox, unless that is taken."""
-    name = patterns.folder(settings.name, _values(job, settings))
-    # A series has no painting; those of its jobs lie beside its sheet.
-    return flat.folder(name) if settings.flat and not settings.sweep else name
+class _Names:
+    """What a job and its picture are to be called by its settings."""
 
-
-def _values(job: Job, settings: JobSettings) -> dict[str, str]:
-    return patterns.values(
-        job.name, job.main, job.styles, recipe=settings.recipe, seed=settings.seed
-    )
+    def __init__(self, job: Job, settings: JobSettings) -> None:
+        values = patterns.values(
+            job.name, job.main, job.styles, recipe=settings.recipe, seed=settings.seed
+        )
+        name = patterns.folder(settings.name, values)
+        # A series has no painting; those of its jobs lie beside its sheet.
+        self.folder = flat.folder(name) if settings.flat and not settings.sweep else name
+        """In the outbox, unless that is taken."""
+        self.final = patterns.file(settings.final, values)
 
 
 def _as_record(attempt: Attempt) -> dict[str, Any]:
@@ -268,6 +268,7 @@ def _as_record(attempt: Attempt) -> dict[str, Any]:
     return {key: value for key, value in record.items() if value}
 
 
+@cache
 def _boot() -> str:
     """The kernel's id of the machine's start; empty where there is none."""
     try:

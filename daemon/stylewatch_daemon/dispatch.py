@@ -202,10 +202,13 @@ class Dispatcher:
 
     def _painted(self, one: Try, end: Done) -> None:
         """Write down that the job is to be ended, and what the receipt tells of its inputs."""
-        entry = self.state.ledger.find(one.journal.id)
-        entered = [] if entry is None else list(entry.inputs)
         one.end(end.receipt.get("state", "done"), state="ending")
-        if (inputs := _digests(end.receipt, entered)) != entered:
+        told = end.receipt.get("inputs", ())
+        known = {one["name"]: one["sha256"] for one in told if "sha256" in one}
+        if known.items() <= one.journal.digests.items():
+            return  # as mostly: intake saw the same
+        if (entry := self.state.ledger.find(one.journal.id)) is not None:
+            inputs = [_with_digest(one, known) for one in entry.inputs]
             self.state.ledger.change(one.journal.id, inputs=inputs)
 
     def _crashed(self, one: Try, end: Failed | Lost) -> Outcome | None:
@@ -226,11 +229,7 @@ class Dispatcher:
         return "finish" if wish == "finish" else ""
 
 
-def _digests(
-    receipt: Mapping[str, Any], entered: Iterable[Mapping[str, Any]]
-) -> list[Mapping[str, Any]]:
-    """The inputs as they were `entered`, those that a receipt names with their digests."""
-    known = {one["name"]: one["sha256"] for one in receipt.get("inputs", ()) if "sha256" in one}
-    return [
-        {**one, "sha256": known[one["name"]]} if one["name"] in known else one for one in entered
-    ]
+def _with_digest(entered: Mapping[str, Any], known: Mapping[str, str]) -> Mapping[str, Any]:
+    """An input as it was `entered`, with its digest if that is `known` by its name."""
+    digest = known.get(entered["name"])
+    return entered if digest is None else {**entered, "sha256": digest}

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
+from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon import folders
@@ -34,7 +35,7 @@ def name(attempts: Sequence[Attempt]) -> str:
 def place(outbox: Outbox, journal: Journal) -> str:
     """Where below `.staging` the last attempt at a job leaves its files."""
     own = f"{journal.id}/{name(journal.attempts)}" if journal.attempts else journal.id
-    return own if (outbox.root / STAGING / own).is_dir() else journal.id
+    return own if lexists(f"{outbox.root}/{STAGING}/{own}") else journal.id
 
 
 class Fences:
@@ -61,15 +62,13 @@ class Fences:
         """Move what earlier attempts left to where the one with that folder leaves its own.
 
         Of files with one name that of the last attempt stays. No folder: made on this machine.
+        The folders of the earlier ones are removed.
         """
-        for one in ["", *sorted(self._all(), key=_number)]:
-            place = f"{self._job_id}/{one}".rstrip("/")
-            for path in [] if one == fence else list(self._outbox.staged(place)):
+        earlier = sorted({"", *self._all()} - {fence}, key=_number)
+        for one in earlier:
+            for path in list(self._outbox.staged(f"{self._job_id}/{one}".rstrip("/"))):
                 self._move(one, path, fence)
-
-    def drop(self, kept: str = "") -> None:
-        """Remove the folders of all attempts but the one called `kept`."""
-        for one in set(self._all()) - {kept}:
+        for one in filter(None, earlier):
             self._outbox.clear(f"{self._job_id}/{one}")
 
     def _hand_over(self, earlier: str, fence: str) -> bool:
@@ -91,11 +90,10 @@ class Fences:
             folders.move(source, inner.name, made)
 
     def _all(self) -> list[str]:
-        try:
-            with self._opened() as folder, os.scandir(folder) as there:
-                return [one.name for one in there if _FENCE.fullmatch(one.name)]
-        except FileNotFoundError:
+        if not lexists(f"{self._outbox.root}/{STAGING}/{self._job_id}"):
             return []
+        with self._opened() as folder, os.scandir(folder) as there:
+            return [one.name for one in there if _FENCE.fullmatch(one.name)]
 
     def _opened(self, fence: str = "") -> AbstractContextManager[int]:
         return folders.opened(self._outbox.root, f"{STAGING}/{self._job_id}/{fence}")

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.errors import OutputError
@@ -37,8 +37,8 @@ def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iter
     """
     handle = os.open(root, _HERE)
     try:
-        for part in PurePosixPath(path).parts:
-            deeper = _enter(handle, part, root / path, make=entered is not None)
+        for part in _parts(path):
+            deeper = _enter(handle, part, (root, path), make=entered is not None)
             os.close(handle)
             handle = deeper
             if entered is not None:
@@ -48,9 +48,16 @@ def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iter
         os.close(handle)
 
 
-def _enter(folder: int, name: str, path: Path, *, make: bool) -> int:
+def _parts(path: str) -> Iterator[str]:
+    """The names in a path, as PurePosixPath has them, which takes its time for it."""
+    if path.startswith("/"):
+        yield "/"
+    yield from (part for part in path.split("/") if part not in ("", "."))
+
+
+def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> int:
     if name in ("..", "/"):
-        raise OutputError(f"{path} leads out of its folder")
+        raise OutputError(f"{where[0] / where[1]} leads out of its folder")
     try:
         return os.open(name, _HERE | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
@@ -58,12 +65,13 @@ def _enter(folder: int, name: str, path: Path, *, make: bool) -> int:
             with suppress(FileExistsError):
                 os.mkdir(name, dir_fd=folder)
                 sync(folder)
-            return _enter(folder, name, path, make=False)
+            return _enter(folder, name, where, make=False)
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and is_link(folder, name):
             raise OutputError(
-                f"{path} leads out of the outbox by the link {name!r}; remove the link there"
+                f"{where[0] / where[1]} leads out of the outbox by the link {name!r}; "
+                "remove the link there"
             ) from error
-        raise OSError(error.errno, error.strerror, path) from error
+        raise OSError(error.errno, error.strerror, where[0] / where[1]) from error
 
 
 def sync(folder: int) -> None:

@@ -6,7 +6,8 @@ never changes. How the job stands afterwards is the ledger's to know.
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,7 +84,8 @@ class Journal:
     `reason` goes with the states of a bad end. With `retry_of` it paints a job of that name again,
     and all its files are copies; so they are of one that belongs to the `series` of that id. The
     series itself has its own id there, once its jobs are made. `needs` and `shape` are those of the
-    ledger, and so is the `size` of its content, (width, height) in pixels.
+    ledger, and so are the `size` of its content, (width, height) in pixels, and the SHA-256 of its
+    pictures, the `digests`, by their names.
     """
 
     id: str
@@ -104,6 +106,7 @@ class Journal:
     needs: str = ""
     shape: str = ""
     size: tuple[int, int] | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_copy(self) -> bool:

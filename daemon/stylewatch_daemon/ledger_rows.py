@@ -21,8 +21,10 @@ class Rows:
         self._connection.row_factory = sqlite3.Row
 
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        with in_words(self.path):
+        try:
             return self._connection.execute(query, [plain(value) for value in values]).fetchall()
+        except sqlite3.Error as error:
+            raise _told(self.path, error) from error
 
 
 @contextmanager
@@ -31,13 +33,17 @@ def in_words(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise OutputError(
-            f"the ledger {path} cannot be used ({error}); is its disk full, or read-only?"
-        ) from error
+        raise _told(path, error) from error
+
+
+def _told(path: Path, error: sqlite3.Error) -> OutputError:
+    return OutputError(
+        f"the ledger {path} cannot be used ({error}); is its disk full, or read-only?"
+    )
 
 
 def plain(value: object) -> object:
     """`value` as SQLite takes it: bytes in a name that were no text are written out."""
-    if isinstance(value, str):
+    if isinstance(value, str) and not value.isascii():
         return value.encode(errors="backslashreplace").decode()
     return value

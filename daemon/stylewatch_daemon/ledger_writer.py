@@ -8,8 +8,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,7 +82,7 @@ class LedgerWriter(Ledger):
         """Enter jobs; how one stands that is there already is replaced."""
         with self.together():
             for entry in entries:
-                row = {**asdict(entry), "inputs": json.dumps(entry.inputs)}
+                row = {**vars(entry), "inputs": json.dumps(entry.inputs)}
                 row["settings"] = None if entry.settings is None else json.dumps(entry.settings)
                 self._put("jobs", row)
 
@@ -145,20 +145,28 @@ class LedgerWriter(Ledger):
             self._write("DELETE FROM kept WHERE content = ?", content)
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
-        columns, places = ", ".join(row), ", ".join("?" * len(row))
-        updates = ", ".join(
-            f"{column} = excluded.{column}" for column in row if column not in ("entered", "wish")
-        )
-        key = {"jobs": "id", "attempts": "job, number", "kept": "key"}[table]
-        self._write(
-            f"INSERT INTO {table} ({columns}) VALUES ({places}) "
-            f"ON CONFLICT ({key}) DO UPDATE SET {updates}",
-            *row.values(),
-        )
+        self._write(_put(table, *row), *row.values())
 
     def _write(self, statement: str, *values: object) -> None:
-        with self.together():
-            self._connection.execute(statement, [plain(value) for value in values])
+        if not self._connection.in_transaction:
+            with self.together():
+                self._write(statement, *values)
+            return
+        self._connection.execute(statement, [plain(value) for value in values])
+
+
+@cache
+def _put(table: str, *columns: str) -> str:
+    """In SQL: a row of these columns, in the place of the one with its key if there is one."""
+    names, places = ", ".join(columns), ", ".join("?" * len(columns))
+    updates = ", ".join(
+        f"{column} = excluded.{column}" for column in columns if column not in ("entered", "wish")
+    )
+    key = {"jobs": "id", "attempts": "job, number", "kept": "key"}[table]
+    return (
+        f"INSERT INTO {table} ({names}) VALUES ({places}) "
+        f"ON CONFLICT ({key}) DO UPDATE SET {updates}"
+    )
 
 
 def commit(connection: sqlite3.Connection) -> None:

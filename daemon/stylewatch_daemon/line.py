@@ -4,7 +4,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 
 from stylewatch_daemon.again import Again
 from stylewatch_daemon.alike import Company
@@ -16,7 +15,6 @@ from stylewatch_daemon.execute.contract import Executor, Heard, Started
 from stylewatch_daemon.front import STRETCH, Front
 from stylewatch_daemon.intake.contract import Looker
 from stylewatch_daemon.journal import Journal
-from stylewatch_daemon.pace import Pace
 from stylewatch_daemon.queue import Queue
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.retention import Expiry
@@ -60,7 +58,6 @@ class Line:
         self._begin_with(settings)
         self.outcomes: dict[str, Outcome] = {}
         self._kinds: Counter[str] = Counter()
-        self._paces: dict[str, Pace] = {}
         self._news = False
 
     def renew(self, settings: ServiceSettings) -> None:
@@ -116,9 +113,10 @@ class Line:
 
     def in_words(self) -> str:
         """What is being done now, in a line."""
-        first, others = next(iter(self._paces.values()), None), len(self._paces) - 1
+        tries = self._dispatcher.tries
+        first, others = next(iter(tries.values()), None), len(tries) - 1
         more = f" and {others} more" if others > 0 else ""
-        doing = f"painting {first.job}{more}" if first else "nothing to paint"
+        doing = f"painting {first.name}{more}" if first else "nothing to paint"
         return f"{doing}; {self._state.ledger.waiting_count()} waiting"
 
     def next(self, again: bool = True) -> Journal | None:
@@ -205,20 +203,16 @@ class Line:
         return [] if most == 1 else self.queue.along(job, most - 1, workers, again)
 
     def _noted(self, heard: Iterable[Heard]) -> Iterator[Heard]:
-        """What is heard; how far paintings are is kept in mind."""
+        """What is heard; who can paint several at once is kept in mind."""
         for one in heard:
-            if tried := self._dispatcher.tries.get(one.ticket):
-                self._paces[tried.journal.id].hear(tried.name, one.event)
-                if isinstance(one.event, Started):
-                    self._company.hear(tried.journal.shape, one.event)
+            if isinstance(one.event, Started) and (tried := self._dispatcher.tries.get(one.ticket)):
+                self._company.hear(tried.journal.shape, one.event)
             yield one
 
     def _follow(self, job: Journal, outcome: Outcome | None) -> None:
         """Draw what follows from the `outcome` of `job`; None: it is being painted."""
         if outcome is None:
-            self._paces[job.id] = Pace(job.place or job.name)
             return
-        self._paces.pop(job.id, None)
         self.queue.ended(job, outcome)
         self._remember(job, outcome)
         self._news = True
@@ -248,13 +242,9 @@ class Line:
 
     def _standing(self, leaving: bool = False) -> Standing:
         tries = self._dispatcher.tries.values()
-        ours = [one.journal for one in tries if one.journal.id in self._paces]
-        running = {
-            one.id: (one.outbox, replace(self._paces[one.id].running, id=one.id)) for one in ours
-        }
         return Standing(
             inboxes=self.front.inboxes,
-            running=running,
+            running={one.journal.id: (one.journal.outbox, one.running) for one in tries},
             outcomes=self.outcomes.values(),
             paused=self.control.paused,
             leaving=leaving,

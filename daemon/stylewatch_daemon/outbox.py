@@ -118,21 +118,20 @@ class Outbox:
 
     def publish(self, job_id: str, folder: Path, path: str) -> Path:
         """Rename the staged file `path` into the job's `folder`, replacing an older one."""
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        if path.startswith("/") or ".." in path.split("/"):
             raise OutputError(f"a worker staged {path!r}, which lies outside of its folder")
-        inner = PurePosixPath(path)
-        place = PurePosixPath(folder.relative_to(self.root)) / inner.parent
+        (inner, name), published = os.path.split(path), folder / path
+        place = f"{self._place(folder)}/{inner}"
         with self._writing(), self._shared(place) as target:
             try:
-                staged = str(PurePosixPath(STAGING, job_id) / inner.parent)
-                with folders.opened(self.root, staged) as source:
-                    self._sharing.file(source, inner.name)
-                    folders.move(source, inner.name, target)
+                with folders.opened(self.root, f"{STAGING}/{job_id}/{inner}") as source:
+                    self._sharing.file(source, name)
+                    folders.move(source, name, target)
             except FileNotFoundError:
                 # A worker runs ahead of its events: what it staged anew is published already.
-                if not (folder / path).exists():
+                if not published.exists():
                     raise
-        return folder / path
+        return published
 
     def staged(self, job_id: str) -> Iterator[str]:
         """The finished files that wait in a job's staging folder, all but the receipt."""
@@ -145,7 +144,7 @@ class Outbox:
 
     def has_receipt(self, job_id: str) -> bool:
         """Whether the job's receipt is made, and not published yet."""
-        return (self.root / STAGING / job_id / RECEIPT).is_file()
+        return lexists(f"{self.root}/{STAGING}/{job_id}/{RECEIPT}")
 
     def finish(
         self, job_id: str, staged_at: str, folder: Path, inputs: Sequence[Path]
@@ -157,7 +156,7 @@ class Outbox:
         too, where a file of others has the painting's name.
         """
         self.archive(job_id, folder, inputs)
-        place = folder.relative_to(self.root).as_posix()
+        place = self._place(folder)
         for file, painting in flat.paintings(place):
             if (folder / file).is_file():
                 yield self._move(place, file, PurePosixPath(painting))
@@ -182,7 +181,7 @@ class Outbox:
         """Put copies of `inputs` under `folder/inputs`."""
         if not inputs:
             return
-        place, made = PurePosixPath(folder.relative_to(self.root), "inputs"), ".input"
+        place, made = f"{self._place(folder)}/inputs", ".input"
         with self._writing(), self._staging(job_id) as staging, self._shared(place) as target:
             for path in inputs:
                 folders.copy(path, staging, made)
@@ -228,19 +227,16 @@ class Outbox:
 
     def clear(self, job_id: str) -> None:
         """Remove the job's staging folder."""
-        if not (self.root / STAGING / job_id).exists():
+        if not lexists(f"{self.root}/{STAGING}/{job_id}"):
             return
         with self._writing(), self._staging() as staging, self._staging("trash") as trash:
             folders.discard(staging, job_id, trash)
 
     def drop_stages(self, folder: Path, kept: Container[str]) -> None:
         """Remove the stages in `folder` but `kept`: those of a painting that was begun anew."""
-        if not (folder / STAGES).is_dir():
-            return
-        place = str((folder / STAGES).relative_to(self.root))
         with (
             suppress(OSError),
-            folders.opened(self.root, place) as stages,
+            folders.opened(self.root, f"{self._place(folder)}/{STAGES}") as stages,
             os.scandir(stages) as there,
         ):
             for name in [one.name for one in there if PurePosixPath(one.name).stem.isdecimal()]:
@@ -258,21 +254,24 @@ class Outbox:
         """`name`, or `name-2` ... where that is taken; raises OutputError where it leads out."""
         names = (one for one in candidates(name) if not any(map(lexists, self._paths(one))))
         place = next(one for one in names if not self.reserved(one))
-        root = self.root.resolve()
+        root = os.path.realpath(self.root)
         for path in self._paths(place):
-            if not path.resolve().is_relative_to(root):
+            if os.path.commonpath([root, os.path.realpath(path)]) != root:
                 raise OutputError(
                     f"{name} leads out of the outbox {self.root}; remove the link there"
                 )
         return place
 
-    def _paths(self, place: str) -> Iterator[Path]:
+    def _place(self, folder: Path) -> str:
+        return str(folder).removeprefix(f"{self.root}/")
+
+    def _paths(self, place: str) -> Iterator[str]:
         """All that a job whose folder is `place` needs to have for itself."""
-        yield self.root / place
+        yield f"{self.root}/{place}"
         if not flat.is_flat(place):
-            yield self.root / flat.folder(place)  # of a flat job with this name
+            yield f"{self.root}/{flat.folder(place)}"  # of a flat job with this name
         for _, painting in flat.paintings(place):
-            yield self.root / painting
+            yield f"{self.root}/{painting}"
 
     @contextmanager
     def _staging(self, path: str = "") -> Iterator[int]:
@@ -282,7 +281,7 @@ class Outbox:
         with folders.opened(self.root, f"{STAGING}/{path}", lambda handle: None) as folder:
             yield folder
 
-    def _shared(self, path: PurePosixPath) -> AbstractContextManager[int]:
+    def _shared(self, path: PurePosixPath | str) -> AbstractContextManager[int]:
         """A folder that people see, opened, made if need be."""
         return folders.opened(self.root, str(path), self._sharing.folder)
 

@@ -50,21 +50,18 @@ class Clock:
 
 
 class Pace:
-    """How far the painting of `job` is, by the events of its worker.
+    """How far a painting is, by the events of its worker.
 
     Events are many more than questions: all that is done with one is to remember it.
     """
 
-    def __init__(self, job: str) -> None:
-        self.job = job
-        """What it is called by now."""
+    def __init__(self) -> None:
         self._started: Started | None = None
         self._clock: Clock | None = None
         self._last: Progress | None = None
 
-    def hear(self, job: str, event: Event) -> None:
-        """Something happened to the painting, which is called `job` by now."""
-        self.job = job
+    def hear(self, event: Event) -> None:
+        """Something happened to the painting."""
         if isinstance(event, Progress):
             self._last = event
             if self._clock:
@@ -72,20 +69,20 @@ class Pace:
         elif isinstance(event, Started):
             self._started, self._clock, self._last = event, Clock(event), None
 
-    @property
-    def running(self) -> Running:
-        """How far it is."""
+    def running(self, job: str, job_id: str = "") -> Running:
+        """How far it is; what it is called by now, and its id in the ledger."""
         begun, last = self._started, self._last
         if begun is None:
-            return Running(self.job)
+            return Running(job, id=job_id)
         if last is None:
-            return Running(self.job, begun.step, begun.steps, device=begun.device)
+            return Running(job, begun.step, begun.steps, device=begun.device, id=job_id)
         return Running(
-            self.job,
+            job,
             last.step,
             last.steps,
             loss=last.loss,
             size=last.size,
             seconds_left=self._clock.told() if self._clock else None,
             device=begun.device,
+            id=job_id,
         )

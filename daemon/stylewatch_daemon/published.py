@@ -83,7 +83,7 @@ class Publisher:
         }
         if plain == self._shown and self._clock() - self._written < AT_LEAST_EVERY:
             return
-        text = json.dumps({**_safe(plain), "meters": self.meters(), "at": _now()}, indent=1)
+        text = json.dumps({**_safe(plain), "meters": self.meters(), "at": _now()})
         # Not synced, as nothing depends on it after a power cut; whole for all who read it now.
         beside = self._path.with_name(f".{FILE_NAME}.tmp")
         beside.write_text(text, encoding="ascii")

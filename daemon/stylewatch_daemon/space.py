@@ -2,8 +2,10 @@
 
 import math
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,8 +163,14 @@ def _by_disk(needs: Iterable[tuple[Path, int]]) -> dict[Path, int]:
 
 
 def _there(folder: Path) -> Path:
-    return next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    while not folder.exists():
+        folder = folder.parent
+    return folder
 
 
 def _sizes(paths: Iterable[Path]) -> Iterator[int]:
-    return (path.lstat().st_size for path in paths if path.is_file())
+    for path in paths:
+        with suppress(FileNotFoundError):
+            seen = path.lstat()
+            if stat.S_ISREG(seen.st_mode):
+                yield seen.st_size

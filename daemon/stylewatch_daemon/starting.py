@@ -4,7 +4,7 @@ What is made in the outbox, a folder for one, follows from what is in the ledger
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stylewatch_daemon.attempt import Try, crashes
@@ -129,7 +129,7 @@ class Starting:
 
     def _order(self, one: Try, settings: JobSettings) -> Order:
         parts = Division(self.closing.state, self.settings).parts(one.journal, settings)
-        return replace(one.order(settings, self.settings), parts=parts)
+        return one.order(settings, self.settings, parts)
 
     def _in_the_way(self, one: Try, error: OSError | InputError | SettingsError) -> Outcome | None:
         """What comes of a job that something is wrong with, or with its outbox: no attempt."""

@@ -30,7 +30,7 @@ from typing import Any
 from stylewatch_daemon import durable, journal
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Job
-from stylewatch_daemon.journal import MASK, Attempt, File, JobState, Journal, Role
+from stylewatch_daemon.journal import MASK, Attempt, File, JobState, Journal
 from stylewatch_daemon.ledger import FILE_NAME, Entry
 from stylewatch_daemon.ledger_writer import LAST, LedgerWriter, now
 from stylewatch_daemon.mounts import Moorings
@@ -128,6 +128,7 @@ class State:
             needs=entry.needs,
             shape=entry.shape,
             size=_size_of_content(taken, entry),
+            digests={one["name"]: one["sha256"] for one in entry.inputs if "sha256" in one},
         )
 
     def has(self, job_id: str) -> bool:
@@ -135,13 +136,13 @@ class State:
         return (self.jobs / job_id).exists() or (self.claims / job_id).exists()
 
     def begin(
-        self, job: Journal, attempts: tuple[Attempt, ...], settings: Mapping[str, Any]
+        self, job: Journal, place: str, attempts: tuple[Attempt, ...], settings: Mapping[str, Any]
     ) -> Journal:
-        """`job`, in its place, with the last of `attempts` begun, by `settings`; in the ledger."""
+        """`job`, in its `place`, the last of `attempts` begun, by `settings`; in the ledger."""
         with self.ledger.together():
             self._tell(job, attempts)
-            self.ledger.change(job.id, state="running", place=job.place, settings=settings)
-        return replace(job, state="running", attempts=attempts)
+            self.ledger.change(job.id, state="running", place=place, settings=settings)
+        return replace(job, state="running", place=place, attempts=attempts)
 
     def save(self, job: Journal, **changes: Any) -> Journal:
         """`job` with `changes`, once they are safe in the ledger."""
@@ -171,42 +172,41 @@ class State:
 
     def job(self, job: Journal) -> Job:
         """The job that a journal tells of; its settings are in `job_file`."""
+        files = self._files_of(job)
+        with_role = [(one.role, path) for one, path in files]
         return Job(
             id=job.id,
             name=job.name,
             folder=self.jobs / job.id,
             outbox=job.outbox,
-            content=next(iter(self._paths(job, "content")), None),
-            styles=self._paths(job, "style"),
-            init=next(iter(self._paths(job, "init")), None),
-            masks={one.role: self._path(job, one) for one in job.files if one.role.endswith(MASK)},
+            content=next((path for role, path in with_role if role == "content"), None),
+            styles=tuple(path for role, path in with_role if role == "style"),
+            init=next((path for role, path in with_role if role == "init"), None),
+            masks={role: path for role, path in with_role if role.endswith(MASK)},
             after=job.after,
-            moved=self.moved(job),
+            moved=tuple(path for one, path in files if job.archives(one)),
             size=job.size,
         )
 
     def moved(self, job: Journal) -> tuple[Path, ...]:
         """The files that were taken out of an inbox, and so go to the archive."""
-        return tuple(self._path(job, one) for one in job.files if job.archives(one))
+        return tuple(path for one, path in self._files_of(job) if job.archives(one))
 
     def job_file(self, job: Journal) -> Path | None:
         """The job's job.yaml, if it came with one."""
-        return next(iter(self._paths(job, "job")), None)
+        return next((path for one, path in self._files_of(job) if one.role == "job"), None)
 
     def own_files(self, job: Journal) -> tuple[Path, ...]:
         """The files that belong to this job alone, moved or copied, as far as they were taken."""
-        own = (self._path(job, one) for one in job.files if one.own)
-        return tuple(path for path in own if path.exists())
+        return tuple(path for one, path in self._files_of(job) if one.own and path.exists())
 
     def pictures(self, job: Journal) -> tuple[Path, ...]:
         """All that is to be decoded of a job, its content first if it has one."""
-        return tuple(self._path(job, one) for one in job.files if one.role != "job")
+        return tuple(path for one, path in self._files_of(job) if one.role != "job")
 
-    def _paths(self, job: Journal, role: Role) -> tuple[Path, ...]:
-        return tuple(self._path(job, one) for one in job.files if one.role == role)
-
-    def _path(self, job: Journal, file: File) -> Path:
-        return self.jobs / job.id / "files" / file.name
+    def _files_of(self, job: Journal) -> list[tuple[File, Path]]:
+        folder = self.jobs / job.id / "files"
+        return [(one, folder / one.name) for one in job.files]
 
     def _all(self) -> list[Path]:
         return [*self.claims.iterdir(), *self.jobs.iterdir()]

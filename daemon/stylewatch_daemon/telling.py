@@ -58,28 +58,39 @@ class Teller:
         if (blocked := dict(_trouble(now, now.inboxes))) != self._blocked:
             self._blocked = blocked
             self._reporter.blocked(blocked)
-        for outbox, board in self._boards.items():
-            with suppress(OSError):  # where its disk is gone, another's is left alone
-                self._state.moorings.check(outbox)
-                board.show(self._status(now, outbox), datetime.now(UTC))
-        self._took = self._clock() - self._told
-        self.publish(now)
+        with suppress(OSError):  # a full disk: nothing depends on it
+            statuses = self._statuses(now)
+            for outbox, status in statuses.items():
+                with suppress(OSError):  # where its disk is gone, another's is left alone
+                    self._state.moorings.check(outbox)
+                    self._boards[outbox].show(status, datetime.now(UTC))
+            self._publish(statuses.values())
+        self._took = self.publisher.took = self._clock() - self._told
 
     def publish(self, now: Standing) -> None:
         """Bring `status.json` up to date."""
         began = self._clock()
-        with suppress(OSError):  # a full disk: nothing depends on it
-            status = together(self._status(now, outbox) for outbox in self._boards)
-            self.publisher.show(status, self._state.ledger.counts())
+        with suppress(OSError):
+            self._publish(self._statuses(now).values())
         self.publisher.took = self._clock() - began
 
-    def _status(self, now: Standing, outbox: Path) -> Status:
+    def _publish(self, statuses: Iterable[Status]) -> None:
+        self.publisher.show(together(statuses), self._state.ledger.counts())
+
+    def _statuses(self, now: Standing) -> dict[Path, Status]:
+        """How things stand for each outbox."""
+        running: dict[str, list[Running]] = {}
+        for outbox, one in now.running.values():
+            running.setdefault(str(outbox), []).append(one)
+        return {one: self._status(now, one, running.get(str(one), [])) for one in self._boards}
+
+    def _status(self, now: Standing, outbox: Path, running: Sequence[Running]) -> Status:
         inboxes = [inbox for inbox in now.inboxes if inbox.outbox == outbox]
         waiting, more = self._waiting(outbox, now.running)
         return Status(
             leaving=now.leaving,
             paused=now.paused,
-            running=[one for where, one in now.running.values() if where == outbox],
+            running=running,
             waiting=waiting,
             more=more,
             incomplete=[one for inbox in inboxes for one in inbox.incomplete],

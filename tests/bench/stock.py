@@ -8,6 +8,8 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from tests.bench.fleet import DIGEST
+
 from stylewatch_daemon import journal
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job_settings import wishes
@@ -24,7 +26,7 @@ AT_ONCE = 10_000
 """Jobs that are entered in one commit."""
 
 ROLES = {"content": "content.jpg", "style": "style.jpg", "job": "job.yaml"}
-DIGEST, PIXELS = 64 * "a", (640, 480)
+PIXELS = (640, 480)
 
 
 class Stock(State):

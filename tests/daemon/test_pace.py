@@ -48,24 +48,25 @@ def test_at_the_end_no_time_is_left_to_tell() -> None:
 
 
 def test_what_runs_is_told_from_its_events() -> None:
-    pace = Pace("sea")
-    assert pace.running == Running("sea")
-    pace.hear("sea-2", STARTED)
-    assert (pace.job, pace.running) == ("sea-2", Running("sea-2", 0, 15, device="cpu"))
-    pace.hear("sea-2", step(1, 1.0))
-    assert pace.running.seconds_left is None
-    pace.hear("sea-2", step(10, 10.0))
-    running = pace.running
-    assert running == Running("sea-2", 10, 15, 0.5, (8, 8), running.seconds_left, "cpu")
+    pace = Pace()
+    assert pace.running("sea") == Running("sea")
+    pace.hear(STARTED)
+    assert pace.running("sea-2", "7") == Running("sea-2", 0, 15, device="cpu", id="7")
+    pace.hear(step(1, 1.0))
+    assert pace.running("sea-2").seconds_left is None
+    pace.hear(step(10, 10.0))
+    running = pace.running("sea-2", "7")
+    assert running == Running("sea-2", 10, 15, 0.5, (8, 8), running.seconds_left, "cpu", "7")
     assert running.seconds_left == pytest.approx((5 + 1) * 256 / 64)
-    pace.hear("sea-2", Staged("stages/10.png", "12ab"))
-    assert pace.running == running
+    pace.hear(Staged("stages/10.png", "12ab"))
+    assert pace.running("sea-2", "7") == running
 
 
 def test_what_goes_on_from_a_checkpoint_starts_at_its_step() -> None:
-    pace = Pace("sea")
-    pace.hear("sea", Started("sketch", "cpu", ((8, 8),), (10,), step=4))
-    assert (pace.running.step, pace.running.loss) == (4, None)
+    pace = Pace()
+    pace.hear(Started("sketch", "cpu", ((8, 8),), (10,), step=4))
+    running = pace.running("sea")
+    assert (running.step, running.loss) == (4, None)
 
 
 def test_the_time_left_is_right_after_a_tenth_of_the_job() -> None:

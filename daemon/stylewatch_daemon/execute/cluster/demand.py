@@ -69,10 +69,10 @@ class Demand:
     def impossible(self, machines: Sequence[Machine]) -> str:
         """Why there is no place at all, in a sentence."""
         wanted = ", ".join(self.wanted())
+        there = "; ".join(sorted(map(self._told, machines))) or "none"
         return (
-            f"no machine of the Ray cluster has {wanted}; there are {len(machines)}: "
-            f"{'; '.join(sorted(map(self._told, machines))) or 'none'}: correct executor.gpus_per_job, "
-            "labels or resources, or let such a machine join"
+            f"no machine of the Ray cluster has {wanted}; there are {len(machines)}: {there}: "
+            "correct executor.gpus_per_job, labels or resources, or let such a machine join"
         )
 
     def fits(self, machine: Machine) -> bool:
