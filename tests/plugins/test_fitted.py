@@ -63,10 +63,10 @@ def test_a_painting_in_tiles_is_the_painting(make: type[TorchAutograd | OnnxVgg]
 def controlled(optimiser: str, **recipe: object) -> Task:
     """Two regions of two styles, a print with borders and held waves, smoothness, an average.
 
-    Painted by 72x54 pixels to 144x108, which are six tiles of 64.
+    Painted by 48x36 pixels to 96x72, which are four tiles of 48.
     """
     fields = {
-        "size": "144", "preview": "72", "print_steps": 1, "steps": 1, "average": 0.5,
+        "size": "96", "preview": "48", "print_steps": 1, "steps": 1, "average": 0.5,
         "objective.network": {"padding": "reflect", "pool_edge": "ceil"},
         "objective.style": {"gram": "moments", "loss": "wasserstein", "several": "grams"},
         "objective.tv": {"loss": "nine_point", "weight": 0.1},
@@ -74,8 +74,8 @@ def controlled(optimiser: str, **recipe: object) -> Task:
     }  # fmt: skip
     mask = np.random.default_rng(4).random((9, 12, 2)).astype(np.float32)
     mask[:4, :, 0] = mask[5:, :, 1] = 0
-    styles = (Style(picture(80, 90, seed=1), mask=mask), Style(picture(64, 50, seed=2), "style-2"))
-    content = picture(144, 108)
+    styles = (Style(picture(56, 60, seed=1), mask=mask), Style(picture(48, 40, seed=2), "style-2"))
+    content = picture(96, 72)
     return sample({**fields, **recipe}, content=content, styles=styles, content_mask=mask)
 
 
@@ -93,7 +93,7 @@ def test_in_tiles_all_controls_at_once_give_the_painting(
     make: type[TorchAutograd | OnnxVgg], optimiser: str
 ) -> None:
     task = controlled(optimiser)
-    whole, parts = (painted(made_by(make, **more), task) for more in ({}, {"tile": 64}))
+    whole, parts = (painted(made_by(make, **more), task) for more in ({}, {"tile": 48}))
     for one, other in zip(whole, parts, strict=True):
         assert other.losses.total == pytest.approx(one.losses.total, rel=1e-4)
         assert isinstance(one, Stage) and isinstance(other, Stage)
@@ -102,7 +102,7 @@ def test_in_tiles_all_controls_at_once_give_the_painting(
 
 @BACKENDS
 @CONTROLLED
-@pytest.mark.parametrize("tile", ["none", 64])
+@pytest.mark.parametrize("tile", ["none", 48])
 def test_with_all_controls_at_once_it_goes_on_from_every_step_in_the_same_bytes(
     make: type[TorchAutograd | OnnxVgg], optimiser: str, tile: str | int
 ) -> None:

@@ -224,17 +224,17 @@ def test_half_precision_paints_and_measures_in_full() -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_hundred_steps_of_adam_end_in_the_same_picture(name: str) -> None:
+def test_forty_steps_of_adam_end_in_the_same_picture(name: str) -> None:
     """For every recipe's losses and pools: above 40 dB of one another, on odd sides.
 
     From the content: of a start in plain grey, as `neural-style` has it, the last bit decides.
     """
     moves = {"start": "content", "optimiser": {"kind": "adam", "rate": 2.0}, "average": 0}
     small = {"size": "19x17", "fit": "stretch", "enlarge": True, "smallest": 1, "passes": []}
-    recipe = change(find(name), {**small, **moves, "steps": 100, "save_every": 100})
+    recipe = change(find(name), {**small, **moves, "steps": 40, "save_every": 40})
     task = Task(recipe, picture(19, 17), (Style(picture(33, 31, seed=1)),))
     both = TorchAutograd({**CPU, "precision": "fp32"}), OnnxVgg(CPU)
     last = [painted(backend, task)[-1] for backend in both]
     one, two = (step.picture for step in last if isinstance(step, Stage))
-    assert np.abs(one - picture(19, 17)).mean() > 20
+    assert np.abs(one - picture(19, 17)).mean() > 15
     assert 20 * np.log10(255 / np.sqrt(np.square(one - two).mean())) > 40
