@@ -24,7 +24,7 @@ from stylewatch_daemon.execute.contract import (
     Stopped,
     Wanted,
 )
-from stylewatch_daemon.job import Job
+from stylewatch_daemon.job import CHECKPOINT, Job
 from stylewatch_daemon.journal import Attempt, JobState, Journal
 from stylewatch_daemon.ledger_writer import now
 from stylewatch_daemon.outbox import RECEIPT, Outbox
@@ -35,8 +35,6 @@ from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.sharing import OPEN, Sharing
 from stylewatch_daemon.state import State
 from stylewatch_daemon.status import Running
-
-CHECKPOINT = "checkpoint.npz"
 
 
 def crashes(attempts: Sequence[Attempt]) -> int:
@@ -106,9 +104,7 @@ class Try:
             pid=os.getpid(),
             together=together,
         )
-        self.journal = self._state.begin(
-            self.journal, place, (*earlier, this), settings.model_dump(mode="json")
-        )
+        self.journal = self._state.begin(self.journal, place, (*earlier, this), settings.text)
 
     def order(
         self, settings: JobSettings, service: ServiceSettings, parts: tuple[Part, ...] = ()

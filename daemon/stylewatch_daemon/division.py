@@ -71,7 +71,7 @@ class Division:
             ledger.change(
                 series.id,
                 series=series.id,
-                settings=settings.model_dump(mode="json"),
+                settings=settings.text,
                 reason=WAITS.format(len(found)),
             )
         return len(found)

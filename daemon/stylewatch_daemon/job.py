@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,16 @@ class Incomplete:
     waits_for: str
 
 
+CHECKPOINT = "checkpoint.npz"
+"""What a worker keeps in the folder of a job, to go on from."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A claimed pair: its files are the daemon's own, in `folder`.
 
-    `settings` is the mapping of its job.yaml, not yet checked; `after` what becomes of the
-    inputs (archive, keep, delete); `outbox` where the painting goes, under `name`.
+    `outbox` is where the painting goes, under `name`; `archived` are the bytes of the inputs that
+    go there with it.
     """
 
     id: str
@@ -62,10 +65,7 @@ class Job:
     init: Path | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
     """By their roles: `content-mask`, `style-1-mask`."""
-    settings: Mapping[str, Any] | None = None
-    after: str = "archive"
-    moved: tuple[Path, ...] = ()
-    """The files in `folder` that were taken out of the inbox, and so go to the archive."""
+    archived: int = 0
     size: tuple[int, int] | None = None
     """(width, height) of the content in pixels, once it was looked at."""
 

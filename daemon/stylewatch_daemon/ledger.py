@@ -198,12 +198,18 @@ class Ledger(Turns):
 @contextmanager
 def reading(path: Path) -> Iterator[Ledger]:
     """The ledger at `path`, for a process that only reads; OutputError where there is none."""
-    with in_words(path):
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", BUSY_S, uri=True)
+    ledger = opened(path)
     try:
-        yield Ledger(path, connection)
+        yield ledger
     finally:
-        connection.close()
+        ledger.close()
+
+
+def opened(path: Path) -> Ledger:
+    """The same, for who closes it: for any threads, one at a time."""
+    where = f"{path.absolute().as_uri()}?mode=ro"
+    with in_words(path):
+        return Ledger(path, sqlite3.connect(where, BUSY_S, uri=True, check_same_thread=False))
 
 
 def _entry(row: sqlite3.Row) -> Entry:

@@ -20,6 +20,10 @@ class Rows:
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
 
+    def close(self) -> None:
+        """Read no more."""
+        self._connection.close()
+
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         try:
             return self._connection.execute(query, [plain(value) for value in values]).fetchall()

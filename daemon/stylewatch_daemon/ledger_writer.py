@@ -99,11 +99,11 @@ class LedgerWriter(Ledger):
         self._write(f"DELETE FROM jobs WHERE state = 'claimed' AND {others}", known)
 
     def change(self, job_id: str, **values: Any) -> None:
-        """Set columns of a job; a state that is its last one gets its time."""
+        """Set columns of a job, `settings` as JSON; a state that is its last one gets its time."""
         if values.get("state") in LAST:
             values["finished"] = now()
-        for column in {"inputs", "settings"} & values.keys():
-            values[column] = json.dumps(values[column])
+        if "inputs" in values:
+            values["inputs"] = json.dumps(values["inputs"])
         columns = ", ".join(f"{column} = ?" for column in values)
         self._write(f"UPDATE jobs SET {columns} WHERE id = ?", *values.values(), job_id)
 

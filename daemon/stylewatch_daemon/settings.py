@@ -1,6 +1,7 @@
 """The settings of one job: the `job` section of config.yaml, job.yaml, and a command's options."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -110,6 +111,11 @@ class JobSettings(Strict):
                 f"leave one of them out, or say final: {patterns.FINAL}"
             )
         return self
+
+    @cached_property
+    def text(self) -> str:
+        """All of them, as JSON."""
+        return self.model_dump_json()
 
     def resolve(self, *folders: Path) -> Recipe:
         """The recipe as this job wants it; raises RecipeError."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.job import Job
+from stylewatch_daemon.job import CHECKPOINT, Job
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_painter import prints, pyramid
@@ -112,12 +112,11 @@ def check_job(job: Job, place: str | None, settings: JobSettings, service: Servi
     What it has written already, in the folder `place` of its outbox, is there already.
     """
     recipe = settings.resolve(*service.recipe_folders)
-    inputs = sum(_sizes(job.moved)) if job.after == "archive" else 0
-    wanted = need(recipe, service.max_pixels, inputs, job.size, settings)
+    wanted = need(recipe, service.max_pixels, job.archived, job.size, settings)
     painted = (job.outbox / place).rglob("*") if place is not None else ()
     needs = [
         (job.outbox, max(0, wanted.outbox - sum(_sizes(painted)))),
-        (job.folder, max(0, wanted.state - sum(_sizes(job.folder.iterdir())))),
+        (job.folder, max(0, wanted.state - sum(_sizes([job.folder / CHECKPOINT])))),
     ]
     check(needs, service.free_bytes)
 

@@ -20,7 +20,7 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -136,9 +136,9 @@ class State:
         return (self.jobs / job_id).exists() or (self.claims / job_id).exists()
 
     def begin(
-        self, job: Journal, place: str, attempts: tuple[Attempt, ...], settings: Mapping[str, Any]
+        self, job: Journal, place: str, attempts: tuple[Attempt, ...], settings: str
     ) -> Journal:
-        """`job`, in its `place`, the last of `attempts` begun, by `settings`; in the ledger."""
+        """`job` in its `place`, the last of `attempts` begun by `settings`, JSON; in the ledger."""
         with self.ledger.together():
             self._tell(job, attempts)
             self.ledger.change(job.id, state="running", place=place, settings=settings)
@@ -183,8 +183,7 @@ class State:
             styles=tuple(path for role, path in with_role if role == "style"),
             init=next((path for role, path in with_role if role == "init"), None),
             masks={role: path for role, path in with_role if role.endswith(MASK)},
-            after=job.after,
-            moved=tuple(path for one, path in files if job.archives(one)),
+            archived=sum(one.look.size for one in job.files if one.own and job.after == "archive"),
             size=job.size,
         )
 

@@ -23,7 +23,9 @@ Part = Literal["stages", "inputs"]
 
 NOTE = ".written.json"
 
-STAGE = re.compile(r"([0-9]{4,})\.(?:png|jpg|webp|tiff)")
+ENDINGS = ("png", "jpg", "webp", "tiff")
+
+STAGE = re.compile(rf"([0-9]{{4,}})\.(?:{'|'.join(ENDINGS)})")
 """What a stage is called: by its step."""
 
 _LONGEST = 1 << 26

@@ -125,6 +125,8 @@ class Found:
     plan: Plan
     spent: Mapping[str, float]
     calls: Mapping[str, float]
+    meter: float
+    """Milliseconds a job that the meter itself took, and which are in none of these."""
     ledger: float
     """Bytes a job that was entered."""
     memory: float
@@ -166,8 +168,9 @@ def measure(plan: Plan, root: Path) -> Found:
         done = counting.done_by_now
         return Found(
             plan,
-            {part: taken / done / 1e6 for part, taken in meter.spent.items()},
+            {part: (taken - meter.own(part)) / done / 1e6 for part, taken in meter.spent.items()},
             {part: calls / done for part, calls in meter.calls.items()},
+            sum(map(meter.own, meter.spent)) / done / 1e6,
             _size(stock.root) / plan.queued,
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             (stock.root / STATUS).stat().st_size,
@@ -190,6 +193,7 @@ def table(found: Sequence[Found]) -> list[str]:
         if part == OWN[-1]:
             rows.append(("**the dispatcher's own, ms**", [f"**{one.own:.3f}**" for one in found]))
     rows += [
+        ("the meter itself, beside all these, ms", [f"{one.meter:.3f}" for one in found]),
         ("commits a job", [f"{one.calls.get(COMMITS, 0.0):.2f}" for one in found]),
         ("other syncs a job", [f"{one.calls.get(SYNCS, 0.0):.1f}" for one in found]),
         ("ledger, bytes a job", [f"{one.ledger:.0f}" for one in found]),

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,18 @@ def test_of_a_generator_only_its_steps_count_and_not_what_is_done_in_between() -
     assert meter.spent == {REST: 2000, "out": 2, "in": 20, "last": 0}
 
 
+def test_what_the_meter_takes_is_told_apart() -> None:
+    ticks, work = count(), Work()
+    meter = Meter(lambda: next(ticks))
+    with pytest.MonkeyPatch.context() as patch:
+        meter.wrap(patch, work, "inner", "in")
+        meter.wrap(patch, work, "outer", "out")
+        work.outer()
+    assert (meter.spent["in"], meter.spent["out"]) == (1, 2)
+    for part in ("in", "out"):
+        assert meter.own(part) == pytest.approx(meter.spent[part], rel=1e-3)
+
+
 def test_devices_paint_as_long_as_was_measured_and_end_each_painting_once(tmp_path: Path) -> None:
     fleet = Fleet(3, Told(steps=4, save_every=2), random.Random(1))
     order = Order("a", JobSettings(), Path("a.jpg"), (Path("b.jpg"),), tmp_path)
@@ -87,7 +100,7 @@ def test_devices_paint_as_long_as_was_measured_and_end_each_painting_once(tmp_pa
 
 def test_what_is_the_dispatchers_own_is_added_up_without_files_and_simulation() -> None:
     spent = {"choosing": 0.25, "ledger": 0.5, REST: 0.125, FILES[0]: 4.0, SIMULATION: 8.0}
-    found = Found(Plan(1000, 10), spent, {}, 1200.0, 5e7, 3000)
+    found = Found(Plan(1000, 10), spent, {}, 0.25, 1200.0, 5e7, 3000)
     assert found.own == 0.875
     assert "| **the dispatcher's own, ms** | **0.875** |" in table([found])
     assert table([found])[:2] == ["| jobs in the ledger | 1,000 |", "| --- | --- |"]

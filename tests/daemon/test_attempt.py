@@ -9,9 +9,10 @@ import pytest
 from tests.daemon.faults import announced, fill, tree, waiting
 
 from stylewatch_daemon import journal
-from stylewatch_daemon.attempt import CHECKPOINT, Try, crashes
+from stylewatch_daemon.attempt import Try, crashes
 from stylewatch_daemon.execute.cluster.demand import Demand
 from stylewatch_daemon.execute.contract import Done, Lost, Order, Started, Stopped
+from stylewatch_daemon.job import CHECKPOINT
 from stylewatch_daemon.journal import Attempt, File, Journal
 from stylewatch_daemon.outbox import RECEIPT
 from stylewatch_daemon.reporter import Reporter

@@ -8,10 +8,11 @@ from tests.daemon.faults import announced, fill, tree
 from tests.daemon.test_attempt import STARTED, attempts, job, order_of
 
 from stylewatch_daemon import fence, outbox
-from stylewatch_daemon.attempt import CHECKPOINT, Try
+from stylewatch_daemon.attempt import Try
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.execute.cluster.demand import Demand
 from stylewatch_daemon.execute.contract import Order
+from stylewatch_daemon.job import CHECKPOINT
 from stylewatch_daemon.journal import Attempt
 from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.reporter import Reporter

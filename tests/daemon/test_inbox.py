@@ -241,7 +241,7 @@ def test_with_all_styles_a_lone_picture_is_a_job_for_each_and_goes_with_the_last
     assert place.settle() == ["photo-night", "photo-wave"]
     assert tree(place.path) == {}
     jobs = waiting(place.state)
-    assert [len(place.state.job(job).moved) for job in jobs] == [0, 1]
+    assert [len(place.state.moved(job)) for job in jobs] == [0, 1]
 
 
 def test_the_same_picture_dropped_again_is_painted_in_all_styles_again(tmp_path: Path) -> None:

@@ -38,8 +38,3 @@ def test_records_are_frozen_and_equal_by_what_they_say(record: Pair | Incomplete
     assert record != replace(record, name="b")
     with pytest.raises(FrozenInstanceError):
         setattr(record, next(iter(vars(record))), "b")
-
-
-def test_a_job_keeps_what_was_dropped_unless_it_is_told_otherwise() -> None:
-    job = Job("1", "a", FOLDER, OUT, CONTENT, (STYLE,))
-    assert (job.after, job.moved, job.settings) == ("archive", (), None)

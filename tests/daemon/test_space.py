@@ -132,11 +132,10 @@ def test_what_a_job_has_written_already_need_not_be_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "job").mkdir()
-    (tmp_path / "content.jpg").write_bytes(bytes(10_000))
     settings = JobSettings(size="100", steps=4)
     service = ServiceSettings((), tmp_path, free_bytes=0)
     job = Job("1", "job", tmp_path / "job", tmp_path / "out", tmp_path / "content.jpg", (),
-              after="archive", moved=(tmp_path / "content.jpg",))  # fmt: skip
+              archived=10_000)  # fmt: skip
     wanted = space.need(settings.resolve(), MOST, 10_000)
     free_bytes(monkeypatch, wanted.outbox + wanted.state - 1)
     with pytest.raises(OutputError, match="once 1 bytes more are free"):

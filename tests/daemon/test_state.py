@@ -55,7 +55,9 @@ def test_a_job_knows_its_files_and_which_were_taken(state: State) -> None:
     files = state.jobs / "1" / "files"
     assert state.job(made).content == files / "a.jpg"
     assert state.job(made).styles == (files / "style.jpg",)
-    assert state.job(made).moved == (files / "a.jpg", files / "job.yaml")
+    assert state.moved(made) == (files / "a.jpg", files / "job.yaml")
+    assert state.job(made).archived == 2 * LOOK.size
+    assert state.job(replace(made, after="delete")).archived == 0
     assert state.job_file(made) == files / "job.yaml"
 
 
@@ -78,7 +80,7 @@ def test_the_size_of_the_content_is_known_once_the_ledger_knows_it(state: State)
 
 def test_what_was_kept_in_the_inbox_is_the_jobs_own_and_yet_was_not_taken(state: State) -> None:
     made = job(state, "1", after="keep")
-    assert state.job(made).moved == ()
+    assert (state.moved(made), state.job(made).archived) == ((), 0)
     assert {path.name for path in state.own_files(made)} == {"a.jpg", "job.yaml"}
 
 

@@ -37,6 +37,9 @@ EVER, NOW = "private, max-age=31536000, immutable", "private, no-cache"
 """For how long what was sent may be shown again: what has its digest in its address, and what has
 not."""
 
+AT_ONCE = 1 << 20
+"""Bytes of a picture that is sent as a whole."""
+
 _NUMBERED = re.compile(r"(stage|input)-([0-9]{1,9})")
 _LEAST = 16  # letters of a digest that stand for all of it
 
@@ -62,8 +65,7 @@ def wanted(entry: Entry, state: Path, what: str) -> Wanted:
     """Where the picture `what` of a job may lie; `state` is the daemon's folder."""
     numbered = _NUMBERED.fullmatch(what)
     if numbered and numbered[1] == "stage":
-        place = files.stages(entry).get(int(numbered[2]))
-        return Wanted((place,) if place else ())
+        return Wanted(tuple(files.stage(entry, int(numbered[2]))))
     if numbered:
         return _input(entry, state, int(numbered[2]))
     if entry.place is None:
@@ -102,7 +104,11 @@ def answer(request: Request, found: Found) -> Response:
     kind = KINDS.get(PurePosixPath(found.place.name).suffix.lower(), UNKNOWN)
     if kind == UNKNOWN:
         headers["Content-Disposition"] = "attachment"
-    headers["Content-Length"] = str(files.look(found.file)[2])
+    length = files.look(found.file)[2]
+    headers["Content-Length"] = str(length)
+    if length <= AT_ONCE:
+        with found.file:
+            return Response(found.file.read(), media_type=kind, headers=headers)
     return StreamingResponse(files.chunks(found.file), media_type=kind, headers=headers)
 
 

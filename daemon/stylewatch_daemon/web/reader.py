@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from stylewatch_daemon import published
 from stylewatch_daemon.control import PAUSED
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.ledger import FILE_NAME, Entry, Ledger, reading
+from stylewatch_daemon.ledger import FILE_NAME, Entry, Ledger, opened
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at whether something new was published."""
@@ -29,6 +30,10 @@ class Reader:
         self._seen: tuple[int, int, int] | None = None
         self._said: Mapping[str, Any] = {}
         self._now: dict[str, Any] = {}
+        self._file: tuple[int, int] | None = None
+        self._ledgers: list[Ledger] = []
+        """Of that file, opened, and read by nobody now: to open one takes longer than to ask."""
+        weakref.finalize(self, _close, self._ledgers)
 
     def published(self) -> dict[str, Any]:
         """How things stand, as `status.json` has it, every key of it; not to be changed.
@@ -47,12 +52,35 @@ class Reader:
 
         Raises OutputError where it cannot be read.
         """
-        path = self.state / FILE_NAME
-        if not path.exists():
+        try:
+            status = (self.state / FILE_NAME).stat()
+        except FileNotFoundError:
             yield None
             return
-        with reading(path) as ledger:
+        file = status.st_dev, status.st_ino
+        ledger = self._taken(file)
+        try:
             yield ledger
+        except BaseException:
+            ledger.close()
+            raise
+        self._give_back(ledger, file)
+
+    def _taken(self, file: tuple[int, int]) -> Ledger:
+        with self._lock:
+            if file != self._file:  # the ledger of before was moved away
+                _close(self._ledgers)
+            self._file = file
+            if self._ledgers:
+                return self._ledgers.pop()
+        return opened(self.state / FILE_NAME)
+
+    def _give_back(self, ledger: Ledger, file: tuple[int, int]) -> None:
+        with self._lock:
+            if file == self._file:
+                self._ledgers.append(ledger)
+                return
+        ledger.close()
 
     def job(self, job_id: str) -> Entry | None:
         """The job with exactly this id; raises OutputError where that cannot be told."""
@@ -77,3 +105,8 @@ class Reader:
             return published.is_at_work(self.state)
         except OutputError:
             return False
+
+
+def _close(ledgers: list[Ledger]) -> None:
+    while ledgers:
+        ledgers.pop().close()

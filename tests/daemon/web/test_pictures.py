@@ -17,11 +17,15 @@ def page_of(root: Path, *jobs: Entry) -> TestClient:
     return visitor(root)
 
 
+@pytest.mark.parametrize("at_once", [0, pictures.AT_ONCE])
 @pytest.mark.parametrize(
     ("what", "kind"),
     [("final", "image/png"), ("stage-10", "image/png"), ("input-0", "image/jpeg")],
 )
-def test_a_picture_comes_as_it_is_with_its_digest(what: str, kind: str, tmp_path: Path) -> None:
+def test_a_picture_comes_as_it_is_with_its_digest(
+    what: str, kind: str, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "AT_ONCE", at_once)
     answer = page_of(tmp_path, painted(tmp_path)).get(f"/jobs/id-sea/pictures/{what}")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == kind

@@ -95,3 +95,25 @@ def test_nothing_can_be_written(reader: Reader, tmp_path: Path) -> None:
         assert ledger is not None
         with pytest.raises(OutputError, match="readonly"):
             list(ledger._rows("DELETE FROM jobs"))
+
+
+def test_a_ledger_is_opened_once_and_anew_where_another_takes_its_place(
+    reader: Reader, tmp_path: Path
+) -> None:
+    enter(tmp_path / "state", entry("sea"))
+    with reader.ledger() as first, reader.ledger() as second:
+        assert first is not second
+    with reader.ledger() as again:
+        assert again in (first, second)
+    enter(tmp_path / "other", entry("hill"))
+    for path in (tmp_path / "other").iterdir():
+        path.rename(tmp_path / "state" / path.name)
+    assert (reader.job("id-sea"), reader.job("id-hill")) == (None, entry("hill"))
+
+
+def test_who_goes_wrong_leaves_no_ledger_to_others(reader: Reader, tmp_path: Path) -> None:
+    enter(tmp_path / "state", entry("sea"))
+    with pytest.raises(ZeroDivisionError), reader.ledger() as first:
+        raise ZeroDivisionError
+    with reader.ledger() as second:
+        assert second is not first
