@@ -33,6 +33,13 @@ BROWSER = [] if "STYLEWATCH_BROWSER" in os.environ else ["browser"]  # make test
 collect_ignore = ["example_backend", *BROWSER]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes test, each has a file at a time, or what else is to stay together."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Caches and settings of whoever runs the tests are neither read nor written."""

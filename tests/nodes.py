@@ -28,7 +28,8 @@ _SPARE = {"include_dashboard": False, "include_log_monitor": False, "no_monitor"
 PATIENCE = 600
 """Seconds that a machine gets to start, and a test that needs some."""
 
-TIME_ENOUGH = pytest.mark.timeout(PATIENCE)
+ON_A_CLUSTER = [pytest.mark.timeout(PATIENCE), pytest.mark.xdist_group("cluster")]
+"""What holds for tests that need machines: one process has them all, as Ray has fixed ports."""
 
 _FILL = """
 import sys, ray

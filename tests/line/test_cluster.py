@@ -15,7 +15,7 @@ from tests.line.daemons import PAIR, Place, until
 
 from stylewatch_daemon.cli.main import call
 
-pytestmark = nodes.TIME_ENOUGH
+pytestmark = nodes.ON_A_CLUSTER
 
 PAGE = Path("docs/cluster.md").read_text(encoding="utf-8")
 MARK = "STYLEWATCH_TEST"

@@ -11,7 +11,7 @@ from stylewatch_daemon.execute.cluster import demand
 from stylewatch_daemon.execute.cluster.demand import Demand
 from stylewatch_daemon.execute.cluster.frames import Room
 
-pytestmark = nodes.TIME_ENOUGH
+pytestmark = nodes.ON_A_CLUSTER
 
 
 def words(wanted: Demand) -> tuple[str, str, int]:
