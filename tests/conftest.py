@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,11 +34,15 @@ BROWSER = [] if "STYLEWATCH_BROWSER" in os.environ else ["browser"]  # make test
 collect_ignore = ["example_backend", *BROWSER]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes test, each has a file at a time, or what else is to stay together."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes test, one has all clusters: the ports of Ray are fixed."""
+    from xdist.scheduler import LoadFileScheduling
+
+    made = LoadFileScheduling(config, log)
+    by_file = made._split_scope
+    made._split_scope = lambda test: "clusters" if nodes.NEEDED.search(test) else by_file(test)
+    return made
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+NEEDED = re.compile(r"cluster|daemon/execute/test_contract\.py")
+"""What there is in the names of the tests that need some."""
 
 HERE = find_spec("ray") is not None
 """Whether there is a Ray to try things with."""
@@ -28,8 +32,7 @@ _SPARE = {"include_dashboard": False, "include_log_monitor": False, "no_monitor"
 PATIENCE = 600
 """Seconds that a machine gets to start, and a test that needs some."""
 
-ON_A_CLUSTER = [pytest.mark.timeout(PATIENCE), pytest.mark.xdist_group("cluster")]
-"""What holds for tests that need machines: one process has them all, as Ray has fixed ports."""
+TIME_ENOUGH = pytest.mark.timeout(PATIENCE)
 
 _FILL = """
 import sys, ray

@@ -15,7 +15,7 @@ from tests.line.daemons import PAIR, Place, until
 
 from stylewatch_daemon.cli.main import call
 
-pytestmark = nodes.ON_A_CLUSTER
+pytestmark = nodes.TIME_ENOUGH
 
 PAGE = Path("docs/cluster.md").read_text(encoding="utf-8")
 MARK = "STYLEWATCH_TEST"

@@ -11,7 +11,7 @@ from stylewatch_daemon.execute.cluster import demand
 from stylewatch_daemon.execute.cluster.demand import Demand
 from stylewatch_daemon.execute.cluster.frames import Room
 
-pytestmark = nodes.ON_A_CLUSTER
+pytestmark = nodes.TIME_ENOUGH
 
 
 def words(wanted: Demand) -> tuple[str, str, int]:
@@ -38,9 +38,9 @@ def test_a_cluster_that_answers_says_how_many_places_it_has() -> None:
 def test_one_that_does_not_let_us_in_is_to_be_mended(
     token: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    address = nodes.shared().address
     (tmp_path / "token").write_text(token)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
-    address = nodes.shared().address
     assert words(Demand(address)) == (
         "mend",
         f"the Ray cluster at {address} does not let us in: give this machine its token "

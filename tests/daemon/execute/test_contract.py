@@ -28,7 +28,7 @@ from stylewatch_daemon.execute.contract import (
 )
 from stylewatch_daemon.execute.local import Local
 
-pytestmark = nodes.ON_A_CLUSTER
+pytestmark = nodes.TIME_ENOUGH
 EACH = pytest.mark.parametrize("record", [ORDER, PART, *EVENTS], ids=lambda one: type(one).__name__)
 
 

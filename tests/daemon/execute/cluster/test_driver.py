@@ -16,7 +16,7 @@ from stylewatch_daemon.execute.cluster.driver import serve
 from stylewatch_daemon.execute.cluster.frames import Away, Room, heard
 from stylewatch_daemon.execute.cluster.yard import Manner
 
-pytestmark = nodes.ON_A_CLUSTER
+pytestmark = nodes.TIME_ENOUGH
 
 
 class Driver:

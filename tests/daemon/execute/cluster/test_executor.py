@@ -16,7 +16,7 @@ from tests.daemon.execute.listening import Listener
 
 from stylewatch_daemon.execute.contract import Done, Failed, Lost, Order, Progress, Stopped
 
-pytestmark = nodes.ON_A_CLUSTER
+pytestmark = nodes.TIME_ENOUGH
 
 
 @pytest.fixture(scope="module")
