@@ -7,7 +7,7 @@ be lost together are made `together`, for one sync.
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -56,6 +56,9 @@ class LedgerWriter(Ledger):
 
     def close(self) -> None:
         """Close it; what the log beside it holds goes into the file itself."""
+        with suppress(sqlite3.Error):  # which it else does only where nobody reads it any more
+            self._connection.execute("PRAGMA busy_timeout = 1000")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
     @contextmanager

@@ -8,6 +8,7 @@ from tests.daemon.test_ledger import entry
 
 from stylewatch_daemon import ledger_writer, mounts
 from stylewatch_daemon.errors import OutputError, SettingsError
+from stylewatch_daemon.ledger import reading
 from stylewatch_daemon.ledger_writer import LedgerWriter
 
 
@@ -120,3 +121,12 @@ def test_what_was_not_taken_from_an_inbox_that_is_none_any_more_is_withdrawn(pat
     ledger.enter([entry("2", inbox="b")])
     ledger.withdraw_all_but(["a"])
     assert ledger.ids("queued", "claimed") == {"a", "2"}
+
+
+def test_a_ledger_that_is_closed_is_whole_in_its_file_whoever_reads_it(path: Path) -> None:
+    ledger = LedgerWriter.open(path)
+    with reading(path) as reader:
+        ledger.enter([entry("sea")])
+        assert reader.counts()["done"] + reader.counts()["waiting"] == 1
+        ledger.close()
+        assert path.with_name(f"{path.name}-wal").stat().st_size == 0
