@@ -164,7 +164,7 @@ def test_another_version_of_ray_or_python_is_told(make: Make) -> None:
 def test_a_daemon_that_is_no_member_waits_for_another_head_where_one_dies(make: Make) -> None:
     ports = {"gcs_server_port": nodes.unused_port(), "ray_client_server_port": nodes.unused_port()}
     address = f"ray://127.0.0.1:{ports['ray_client_server_port']}"
-    listener, head = make(address=address, labels={}, silent_s=10.0), nodes.head(ports)
+    listener, head = make(address=address, labels={}, silent_s=6.0), nodes.head(ports)
     try:
         worker(listener, "1")
         end = lost(listener, "2", lambda: nodes.kill(head))
