@@ -6,7 +6,6 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 DRIVEN := .venv/.driven
-AT_ONCE := --numprocesses 2 --dist loadfile
 
 .PHONY: run test test-browser test-cluster test-gpu test-systemd faults soak fmt bench bench-gpu \
 	bench-cluster bench-scale bench-web parity clean
@@ -25,7 +24,7 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest $(AT_ONCE)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 faults: $(READY)
 	$(BIN)/python -m tests.line.faults
@@ -34,7 +33,7 @@ soak: $(READY)
 	$(BIN)/python -m tests.line.soak
 
 test-cluster: $(READY)
-	$(BIN)/pytest $(AT_ONCE) tests/daemon/execute/cluster tests/daemon/execute/test_contract.py \
+	$(BIN)/pytest tests/daemon/execute/cluster tests/daemon/execute/test_contract.py \
 	tests/daemon/doctor/test_cluster.py tests/line/test_cluster.py
 
 # `make test-browser BROWSER="-k gallery"`: a part of it

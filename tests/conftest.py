@@ -36,12 +36,12 @@ collect_ignore = ["example_backend", *BROWSER]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where several processes test, one has all that Ray has fixed ports for."""
+    """Where several processes test, one has all clusters: the ports of Ray are fixed."""
     from xdist.scheduler import LoadFileScheduling
 
     made = LoadFileScheduling(config, log)
     by_file = made._split_scope
-    made._split_scope = lambda test: "clients" if nodes.CLIENTS.search(test) else by_file(test)
+    made._split_scope = lambda test: "clusters" if nodes.NEEDED.search(test) else by_file(test)
     return made
 
 

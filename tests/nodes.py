@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-CLIENTS = re.compile(r"line/test_cluster|_no_member_")
-"""Tests with a daemon that is no member of the cluster, by what there is in their names."""
+NEEDED = re.compile(r"cluster|daemon/execute/test_contract\.py")
+"""What there is in the names of the tests that need some."""
 
 HERE = find_spec("ray") is not None
 """Whether there is a Ray to try things with."""
