@@ -6,6 +6,7 @@ PIP_OPTIONS ?=
 BIN := .venv/bin
 READY := .venv/.ready
 DRIVEN := .venv/.driven
+AT_ONCE := --numprocesses 2 --dist loadfile
 
 .PHONY: run test test-browser test-cluster test-gpu test-systemd faults soak fmt bench bench-gpu \
 	bench-cluster bench-scale bench-web parity clean
@@ -24,7 +25,7 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest $(AT_ONCE)
 
 faults: $(READY)
 	$(BIN)/python -m tests.line.faults
@@ -33,7 +34,7 @@ soak: $(READY)
 	$(BIN)/python -m tests.line.soak
 
 test-cluster: $(READY)
-	$(BIN)/pytest tests/daemon/execute/cluster tests/daemon/execute/test_contract.py \
+	$(BIN)/pytest $(AT_ONCE) tests/daemon/execute/cluster tests/daemon/execute/test_contract.py \
 	tests/daemon/doctor/test_cluster.py tests/line/test_cluster.py
 
 # `make test-browser BROWSER="-k gallery"`: a part of it

@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -32,17 +31,6 @@ os.environ["RAY_AUTH_MODE"] = "token"
 BROWSER = [] if "STYLEWATCH_BROWSER" in os.environ else ["browser"]  # make test-browser says so
 # the first is a package of its own, with its own tests
 collect_ignore = ["example_backend", *BROWSER]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where several processes test, one has all clusters: the ports of Ray are fixed."""
-    from xdist.scheduler import LoadFileScheduling
-
-    made = LoadFileScheduling(config, log)
-    by_file = made._split_scope
-    made._split_scope = lambda test: "clusters" if nodes.NEEDED.search(test) else by_file(test)
-    return made
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -15,9 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-NEEDED = re.compile(r"cluster|daemon/execute/test_contract\.py")
-"""What there is in the names of the tests that need some."""
 
 HERE = find_spec("ray") is not None
 """Whether there is a Ray to try things with."""
