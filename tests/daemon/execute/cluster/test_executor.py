@@ -169,13 +169,15 @@ def painted_in_the_end(listener: Listener, ticket: str) -> None:
 
     What Ray starts for a client may crash, or not listen yet.
     """
+    told = ""
     for number in range(TRIES):
         end = listener.run(f"{ticket}, {number}", "paint")[-1]
         if isinstance(end, Done):
             return
         assert isinstance(end, Failed) and end.exit_code == 69, end
+        told = end.reason
         time.sleep(1.0)
-    pytest.fail(f"after {TRIES} tries: {end.reason}")
+    pytest.fail(f"after {TRIES} tries: {told}")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ray's own files
