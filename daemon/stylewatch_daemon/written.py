@@ -23,9 +23,7 @@ Part = Literal["stages", "inputs"]
 
 NOTE = ".written.json"
 
-ENDINGS = ("png", "jpg", "webp", "tiff")
-
-STAGE = re.compile(rf"([0-9]{{4,}})\.(?:{'|'.join(ENDINGS)})")
+STAGE = re.compile(r"([0-9]{4,})\.(?:png|jpg|webp|tiff)")
 """What a stage is called: by its step."""
 
 _LONGEST = 1 << 26

@@ -135,13 +135,6 @@ def losses(entry: Entry) -> str:
     return ""
 
 
-def stage(entry: Entry, step: int) -> Iterator[Place]:
-    """Where the stage after that step may lie."""
-    if entry.place is not None:
-        for ending in written.ENDINGS:
-            yield Place(Path(entry.outbox), f"{entry.place}/{STAGES}", f"{step:04}.{ending}")
-
-
 def stages(entry: Entry) -> dict[int, Place]:
     """The stages of a job that are there now, by their steps, in order."""
     if entry.place is None:

@@ -65,7 +65,8 @@ def wanted(entry: Entry, state: Path, what: str) -> Wanted:
     """Where the picture `what` of a job may lie; `state` is the daemon's folder."""
     numbered = _NUMBERED.fullmatch(what)
     if numbered and numbered[1] == "stage":
-        return Wanted(tuple(files.stage(entry, int(numbered[2]))))
+        place = files.stages(entry).get(int(numbered[2]))
+        return Wanted((place,) if place else ())
     if numbered:
         return _input(entry, state, int(numbered[2]))
     if entry.place is None:

@@ -1,6 +1,5 @@
 """What lies in a job's folder is found by what it is, and nothing is found by a link."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +16,6 @@ def test_stages_come_in_their_order_by_their_steps(tmp_path: Path) -> None:
     lay(tmp_path / "out/sea/stages/10000.png", b"later")
     lay(tmp_path / "out/sea/stages/notes.txt", b"no stage")
     assert list(files.stages(job)) == [*STEPS, 10000]
-
-
-def test_a_stage_is_sought_by_its_step_in_every_format(tmp_path: Path) -> None:
-    names = [place.name for place in files.stage(painted(tmp_path), 15)]
-    assert names == ["0015.png", "0015.jpg", "0015.webp", "0015.tiff"]
-    assert list(files.stage(replace(painted(tmp_path), place=None), 15)) == []
 
 
 def test_a_receipt_is_read_again_once_it_was_changed(tmp_path: Path) -> None:

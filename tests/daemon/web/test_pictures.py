@@ -34,6 +34,12 @@ def test_a_picture_comes_as_it_is_with_its_digest(
     assert int(answer.headers["content-length"]) == len(answer.content)
 
 
+def test_a_stage_is_known_by_its_number_however_many_digits_its_name_has(tmp_path: Path) -> None:
+    page = page_of(tmp_path, painted(tmp_path))
+    lay(tmp_path / "out/sea/stages/000020.png", b"of a long painting")
+    assert page.get("/jobs/id-sea/pictures/stage-20").content == b"of a long painting"
+
+
 def test_with_its_digest_in_its_address_it_may_be_kept_for_ever(tmp_path: Path) -> None:
     page = page_of(tmp_path, painted(tmp_path))
     digest = sha256(picture(15))
