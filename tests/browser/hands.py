@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 from pathlib import Path
 
 from playwright.sync_api import JSHandle, Locator, Page, expect
@@ -16,6 +17,8 @@ _CARRIED = """
     return carried;
 }
 """
+
+PATIENCE_S = 30.0
 
 _IS_SEEN = "image => image.complete && image.naturalWidth > 1"
 
@@ -59,9 +62,12 @@ def not_painted(page: Page, job: str) -> Locator:
 
 
 def see(picture: Locator) -> None:
-    """Wait until a picture is there, and not something in its place."""
+    """Wait until a picture is there, and not something in its place; a newer one will do, too."""
     picture.scroll_into_view_if_needed()
-    picture.page.wait_for_function(_IS_SEEN, arg=picture.element_handle())
+    until = time.monotonic() + PATIENCE_S
+    while not picture.evaluate(_IS_SEEN):
+        assert time.monotonic() < until, f"{picture} does not come"
+        picture.page.wait_for_timeout(50)
 
 
 def stages(page: Page, job: str, several: int) -> list[int]:

@@ -57,7 +57,7 @@ def test_who_says_another_word_stays_out(site: Site, windows: Windows) -> None:
 def test_under_a_path_of_another_server_everything_works(
     site: Site, windows: Windows, strips: bool
 ) -> None:
-    site.start("--set", f"web.path={proxy.UNDER}", "--set", "steps=30")
+    site.start("--set", f"web.path={proxy.UNDER}")
     with proxy.before(site.port, strips=strips) as address:
         page = windows.open()
         page.goto(address)
