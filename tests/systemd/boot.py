@@ -24,6 +24,15 @@ job: {size: 48, steps: STEPS, save_every: 5}
 ALERTS = """
 alerts: {urls: ["json://127.0.0.1:8099/"], tell: [done], every_s: 1}
 """
+PAGE = """
+web: {listen: systemd}
+"""
+ASK = """
+from urllib.request import urlopen
+
+answer = urlopen("http://127.0.0.1:8787/readyz", timeout=10)
+print(answer.status, answer.read().decode().strip())
+"""
 LISTENER = """
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -190,6 +199,23 @@ def tells(machine: Machine) -> None:
     machine.run("systemctl", "stop", "stylewatch")
 
 
+def shows(machine: Machine) -> None:
+    """The page, by a socket that systemd listens at: the service itself has no network."""
+    path = machine.root / CONFIG
+    text = path.read_text(encoding="utf-8").replace(ALERTS, "")
+    path.write_text(text + PAGE, encoding="utf-8")
+    follow(machine, machine.run(COMMAND, "service", "install", "--force"))
+    assert machine.property("PrivateNetwork") == "yes"
+    machine.run("systemctl", "stop", "stylewatch")
+    machine.run("systemctl", "enable", "--now", "stylewatch-web.socket")
+    machine.run("systemctl", "restart", "stylewatch")
+    asked = (sys.executable, "-c", ASK)
+    machine.until("the page is ready", lambda: machine.run(*asked, check=False) == "200 ok")
+    machine.run("systemctl", "disable", "--now", "stylewatch-web.socket")
+    machine.run("systemctl", "stop", "stylewatch")
+    path.write_text(text, encoding="utf-8")
+
+
 def below_a_home(machine: Machine) -> None:
     """Folders in a home that is hidden but for them."""
     path = machine.root / CONFIG
@@ -224,7 +250,7 @@ def for_a_user(machine: Machine) -> None:
     assert machine.run(*as_ann, "systemctl", "--user", *result) == "success"
 
 
-CHECKS = (installed, paints, killed, hangs, reloads, stops, loops_not, hardened, tells,
+CHECKS = (installed, paints, killed, hangs, reloads, stops, loops_not, hardened, tells, shows,
           below_a_home, for_a_user)  # fmt: skip
 """In this order: each goes on from where the one before left the machine."""
 

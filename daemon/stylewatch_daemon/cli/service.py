@@ -64,6 +64,8 @@ def install(
             "service of your own"
         )
     kept = [path for path, text in files.items() if not _written(path, text, force=force)]
+    for path in _needless(files):
+        _take_away(path, force=force)
     say(f"These commands start it, now and at every boot:\n\n{_USER if user else _SYSTEM}")
     if kept:
         raise OutputError(
@@ -107,6 +109,27 @@ def _written(path: Path, text: str, *, force: bool) -> bool:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
     note(f"{path} written" if before is None else f"{path} replaced; before, it was {path}.old")
     return True
+
+
+def _needless(files: Mapping[Path, str]) -> list[Path]:
+    """Drop-ins of ours that are there, and that the settings do not ask for any more."""
+    (unit,) = (path for path in files if path.name == units.UNIT)
+    folder = unit.with_name(f"{unit.name}.d")
+    ours = sorted(one.name for one in (config.shipped("systemd") / folder.name).iterdir())
+    there = [folder / name for name in ours if (folder / name).exists()]
+    return [path for path in there if path not in files]
+
+
+def _take_away(path: Path, *, force: bool) -> None:
+    """Have systemd not read a drop-in any more, or say how that is done."""
+    if not force:
+        note(f"{path} is there, and the settings do not ask for it: --force takes it away")
+        return
+    try:
+        path.replace(path.with_name(f"{path.name}.old"))
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    note(f"{path} taken away; it is {path}.old now")
 
 
 def _command() -> Path:

@@ -61,6 +61,23 @@ def test_what_is_there_and_the_same_is_left_and_what_differs_is_kept_and_said(
     assert "ExecStart" in (etc / UNIT).read_text()
 
 
+def test_what_the_settings_ask_for_no_more_is_told_and_taken_away_by_force(
+    etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, web = tmp_path / "mine.yaml", etc / f"{UNIT}.d/60-web-socket.conf"
+    text = "inboxes: [{path: /srv/a/in, outbox: /srv/a/out}]\nstate: {path: /srv/a/state}\n"
+    mine.write_text(f"{text}web: {{listen: systemd}}\n")
+    assert call(["service", "install", "--config", str(mine)]) == 0
+    (web.parent / "90-mine.conf").write_text("# mine\n")
+    mine.write_text(text)
+    assert call(["service", "install", "--config", str(mine)]) == 0
+    assert web.exists()
+    assert f"{web} is there, and the settings do not ask for it" in capsys.readouterr().err
+    assert call(["service", "install", "--config", str(mine), "--force"]) == 0
+    assert not web.exists() and web.with_name(f"{web.name}.old").exists()
+    assert (web.parent / "90-mine.conf").exists()
+
+
 def test_settings_that_are_there_are_used_and_never_written(etc: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     text = (
