@@ -3,11 +3,12 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,17 @@ def _up(root: Path) -> Iterator[Machine]:
         words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as nspawn:
         try:
-            machine = Machine(root, _leader(nspawn))
-            _wait_for(machine)
-            yield machine
-            machine.run("systemctl", "poweroff", check=False)
-            nspawn.wait(PATIENCE)
+            leader = _leader(nspawn)
+            try:
+                machine = Machine(root, leader)
+                _wait_for(machine)
+                yield machine
+                machine.run("systemctl", "poweroff", check=False)
+                nspawn.wait(PATIENCE)
+            except BaseException:
+                with suppress(ProcessLookupError):  # with it goes all that runs there
+                    os.kill(leader, signal.SIGKILL)
+                raise
         finally:
             nspawn.kill()
 
