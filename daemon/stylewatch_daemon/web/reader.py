@@ -3,7 +3,7 @@
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,11 @@ class Reader:
                 self._looked = self._clock()
                 self._look()
             return self._now
+
+    @property
+    def seen(self) -> Hashable:
+        """What tells of which moment that is what `published` gives."""
+        return self._seen
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger | None]:

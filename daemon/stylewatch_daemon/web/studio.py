@@ -9,7 +9,6 @@ from typing import Any
 
 from starlette.requests import Request
 
-from stylewatch_daemon import published
 from stylewatch_daemon.cli.words import memory
 from stylewatch_daemon.ledger import FILE_NAME
 from stylewatch_daemon.outbox import STAGES
@@ -26,7 +25,7 @@ NOW_PARTS = ("health", "running", "waiting", "incomplete", "wrong", "recent", "n
 JOB_PARTS = ("job_head", "job_pictures", "job_curve", "job_story")
 """The parts of these pages; each is the template of that name in `parts`."""
 
-_WATCHED = (published.FILE_NAME, FILE_NAME, f"{FILE_NAME}-wal")
+_WATCHED = (FILE_NAME, f"{FILE_NAME}-wal")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,8 @@ def look(here: Context) -> Hashable:
     running = {one["job"] for one in said["running"]}
     for inbox in here.settings.inboxes:
         seen += [_time(inbox.outbox / place / STAGES) for place in running]
-    return (said["health"]["at_work"], said["health"]["paused"], *seen)
+    # What was read, and not what lies there by now: that is not what a page would show yet.
+    return (here.reader.seen, said["health"]["at_work"], said["health"]["paused"], *seen)
 
 
 def parts(here: Context, views: Views, page: str) -> Parts:

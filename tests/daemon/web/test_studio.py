@@ -55,6 +55,19 @@ def test_a_stage_and_an_entry_are_seen(tmp_path: Path) -> None:
     assert len(set(seen)) == 3 and look(here.context) == seen[-1]
 
 
+def test_what_was_published_is_news_once_it_is_read(tmp_path: Path) -> None:
+    """It is read now and then: a page that was made of the one before must be made again."""
+    publish(tmp_path / "state", Status())
+    here = studio_of(tmp_path).context
+    here.reader.published()
+    here.reader._clock = lambda: here.reader._looked
+    before = look(here)
+    publish(tmp_path / "state", Status(waiting=["sea"]))
+    assert look(here) == before and here.reader.published()["waiting"] == []
+    here.reader._clock = lambda: here.reader._looked + 1
+    assert look(here) != before and here.reader.published()["waiting"] == ["sea"]
+
+
 def test_times_are_short_and_what_is_none_stays_as_it_is() -> None:
     assert when("2026-01-02T12:05:09+00:00") == "2 Jan 2026, 12:05 UTC"
     assert when("then") == "then"
