@@ -111,7 +111,7 @@ def _copied(needed: tuple[Input, ...], outbox: Path, folder: Path) -> Iterator[F
 
 
 def _copy(one: Input, spot: Spot, target: Path) -> None:
-    with spot.opened() as reading, durable.beside(target) as writing:
+    with spot.open() as reading, durable.beside(target) as writing:
         shutil.copyfileobj(reading, writing, durable.CHUNK)
     with durable.open_regular(target) as file:
         if not one.is_in(file):

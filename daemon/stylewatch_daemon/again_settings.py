@@ -78,7 +78,7 @@ def _had(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSetting
     job_file = next((one for one in found.inputs(entry) if one.role == "job"), None)
     if job_file is None:
         return settings.job
-    with job_file.find().opened() as file:
+    with job_file.find().open() as file:
         text = file.read(LONGEST).decode("utf-8-sig", errors="replace")
     document = yaml_lines.parse(text, job_file.name)
     kept = {key: value for key, value in document.plain.items() if key not in asked}

@@ -7,7 +7,7 @@ only with these very bytes.
 import hashlib
 import os
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -31,17 +31,19 @@ class Spot:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Where it should be; who opens it by that may meet something else there."""
         return self.root / self.folder / self.name
 
-    @contextmanager
-    def opened(self) -> Iterator[BufferedReader]:
-        """The file, to be read; raises OSError where it is no regular file, or not there."""
+    def open(self) -> BufferedReader:
+        """The file, to be read; raises OSError where it is no regular file, or not there.
+
+        OutputError where a link leads to it.
+        """
         with (
             folders.opened(self.root, self.folder) as handle,
             written.regular(handle, self.name) as file,
         ):
-            yield file
+            return os.fdopen(os.dup(file.fileno()), "rb")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Input:
     def find(self) -> Spot:
         """Where it lies; raises InputError where it does not any more."""
         for spot in self.spots:
-            with suppress(OSError), spot.opened() as file:
+            with suppress(OSError), spot.open() as file:
                 if self.is_in(file):
                     return spot
         places = " nor ".join(dict.fromkeys(shown(spot.path.parent) for spot in self.spots))

@@ -6,7 +6,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -14,6 +13,7 @@ from typing import Any
 
 from stylewatch_daemon import folders, written
 from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.found import Spot
 from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.outbox import RECEIPT, STAGES
 
@@ -50,28 +50,6 @@ class Memory:
 _digests, _receipts = Memory(), Memory(256)
 
 
-@dataclass(frozen=True)
-class Place:
-    """The file `name` in the `folder` below `root`; no part of `folder` may be a link."""
-
-    root: Path
-    folder: str
-    name: str
-
-    @property
-    def path(self) -> Path:
-        """Where it should be; who opens it by that may meet something else there."""
-        return self.root / self.folder / self.name
-
-    def open(self) -> BufferedReader:
-        """The file, if it is a regular one; raises OSError or OutputError where it is not."""
-        with (
-            folders.opened(self.root, self.folder) as folder,
-            written.regular(folder, self.name) as file,
-        ):
-            return os.fdopen(os.dup(file.fileno()), "rb")
-
-
 def is_name(text: str) -> bool:
     """Whether `text` can be the name of a file, and of nothing elsewhere."""
     return bool(text) and PurePosixPath(text).name == text and "\0" not in text
@@ -102,9 +80,9 @@ def chunks(file: BufferedReader) -> Iterator[bytes]:
             yield chunk
 
 
-def receipt_place(entry: Entry) -> Place | None:
+def receipt_place(entry: Entry) -> Spot | None:
     """Where the receipt of a job lies, once there is one."""
-    return None if entry.place is None else Place(Path(entry.outbox), entry.place, RECEIPT)
+    return None if entry.place is None else Spot(Path(entry.outbox), entry.place, RECEIPT)
 
 
 def receipt(entry: Entry) -> Mapping[str, Any]:
@@ -130,12 +108,12 @@ def losses(entry: Entry) -> str:
     """The table of losses of a job, as far as it is painted; empty where there is none."""
     with suppress(OSError, OutputError, UnicodeDecodeError):
         if entry.place is not None:
-            with Place(Path(entry.outbox), entry.place, LOSSES).open() as file:
+            with Spot(Path(entry.outbox), entry.place, LOSSES).open() as file:
                 return file.read(LONGEST).decode("ascii")
     return ""
 
 
-def stages(entry: Entry) -> dict[int, Place]:
+def stages(entry: Entry) -> dict[int, Spot]:
     """The stages of a job that are there now, by their steps, in order."""
     if entry.place is None:
         return {}
@@ -146,4 +124,4 @@ def stages(entry: Entry) -> dict[int, Place]:
     except (OSError, OutputError):
         return {}
     steps = sorted((int(match[1]), name) for match, name in names if match)
-    return {step: Place(root, inner, name) for step, name in steps}
+    return {step: Spot(root, inner, name) for step, name in steps}

@@ -12,9 +12,9 @@ from starlette.responses import Response, StreamingResponse
 
 from stylewatch_daemon import flat
 from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.found import Spot
 from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.web import files
-from stylewatch_daemon.web.files import Place
 
 KINDS = {
     ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp",
@@ -48,7 +48,7 @@ _LEAST = 16  # letters of a digest that stand for all of it
 class Wanted:
     """Where a picture may be, and its SHA-256 where that is known: no other will do then."""
 
-    places: tuple[Place, ...]
+    places: tuple[Spot, ...]
     sha256: str = ""
 
 
@@ -56,7 +56,7 @@ class Wanted:
 class Found:
     """A picture, opened; who has it closes `file`."""
 
-    place: Place
+    place: Spot
     file: BufferedReader
     sha256: str
 
@@ -74,7 +74,7 @@ def wanted(entry: Entry, state: Path, what: str) -> Wanted:
     root = Path(entry.outbox)
     if what == "final":
         return Wanted(tuple(_final(entry, entry.place, root)))
-    return Wanted(tuple(Place(root, entry.place, name) for name in KEEPSAKES.get(what, ())))
+    return Wanted(tuple(Spot(root, entry.place, name) for name in KEEPSAKES.get(what, ())))
 
 
 def find(entry: Entry, state: Path, what: str) -> Found | None:
@@ -118,11 +118,11 @@ def is_shown(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SHOWN
 
 
-def _final(entry: Entry, place: str, root: Path) -> Iterator[Place]:
+def _final(entry: Entry, place: str, root: Path) -> Iterator[Spot]:
     told = files.receipt(entry).get("final")
     if isinstance(told, str) and files.is_name(PurePosixPath(told).name):
         where = PurePosixPath(flat.painting(place, told))
-        yield Place(root, str(where.parent), where.name)
+        yield Spot(root, str(where.parent), where.name)
 
 
 def _input(entry: Entry, state: Path, number: int) -> Wanted:
@@ -131,12 +131,12 @@ def _input(entry: Entry, state: Path, number: int) -> Wanted:
         return Wanted(())
     one = entry.inputs[number]
     name, sha256 = str(one["name"]), str(one.get("sha256") or "")
-    found = [Place(state, f"jobs/{entry.id}/files", name)]
+    found = [Spot(state, f"jobs/{entry.id}/files", name)]
     if entry.place is not None:
-        found.append(Place(Path(entry.outbox), f"{entry.place}/inputs", name))
+        found.append(Spot(Path(entry.outbox), f"{entry.place}/inputs", name))
     if entry.refused_as is not None:
-        found.append(Place(Path(entry.outbox), entry.refused_as, name))
+        found.append(Spot(Path(entry.outbox), entry.refused_as, name))
     source, inbox = Path(str(one.get("source") or "")), Path(entry.inbox)
     if sha256 and source.is_relative_to(inbox):
-        found.append(Place(inbox, str(source.relative_to(inbox).parent), source.name))
+        found.append(Spot(inbox, str(source.relative_to(inbox).parent), source.name))
     return Wanted(tuple(found), sha256)

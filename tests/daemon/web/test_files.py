@@ -7,8 +7,9 @@ import pytest
 from tests.daemon.web.jobs import STEPS, lay, painted, sha256
 
 from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.found import Spot
 from stylewatch_daemon.web import files
-from stylewatch_daemon.web.files import Memory, Place
+from stylewatch_daemon.web.files import Memory
 
 
 def test_stages_come_in_their_order_by_their_steps(tmp_path: Path) -> None:
@@ -48,12 +49,12 @@ def test_a_place_does_not_lead_upwards(tmp_path: Path) -> None:
     lay(tmp_path / "secret", b"x")
     (tmp_path / "out").mkdir()
     with pytest.raises(OutputError):
-        Place(tmp_path / "out", "..", "secret").open()
+        Spot(tmp_path / "out", "..", "secret").open()
 
 
 def test_a_digest_is_that_of_the_bytes_and_leaves_them_to_be_read(tmp_path: Path) -> None:
     content = lay(tmp_path / "a", b"content")
-    with Place(tmp_path, "", "a").open() as file:
+    with Spot(tmp_path, "", "a").open() as file:
         assert files.digest(file) == sha256(content)
         assert b"".join(files.chunks(file)) == content
 
