@@ -17,6 +17,7 @@ from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.journal import MASK, Role, is_role
 from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.names import shown
+from stylewatch_daemon.outbox import STAGES
 
 _FOREVER = float("inf")
 
@@ -108,32 +109,33 @@ def stage(entry: Entry, step: int) -> Input:
 
     Raises InputError where there is none, with those that there are.
     """
-    folder = f"{entry.place}/stages"
-    names = _stages(entry, folder)
-    if step not in names:
-        told = ", ".join(str(number) for number in sorted(names))
+    there = stages(entry)
+    if step not in there:
+        told = ", ".join(map(str, there))
         raise InputError(
             f"{_called(entry)} has no stage {step}; there are {told}" if told else
             f"{_called(entry)} has no stages to start from: none was painted, or they were "
             "removed, as `retention.stages` has it; leave --from-stage out"
         )  # fmt: skip
-    spot = Spot(Path(entry.outbox), folder, names[step])
+    spot = there[step]
     digests: dict[str, str] = {}
     with suppress(OSError), _folder(entry, str(entry.place)) as handle:
         digests = written.digests(handle, "stages", _FOREVER)
     return Input("init", f"stage-{spot.name}", (spot,), digests.get(spot.name, ""))
 
 
-def _stages(entry: Entry, folder: str) -> dict[int, str]:
-    """The stages that lie there, names by steps."""
+def stages(entry: Entry) -> dict[int, Spot]:
+    """The stages of a job that lie there now, by their steps, in order."""
     if entry.place is None:
         return {}
+    folder = f"{entry.place}/{STAGES}"
     try:
         with _folder(entry, folder) as handle, os.scandir(handle) as files:
             names = [written.STAGE.fullmatch(one.name) for one in files]
     except OSError:
         return {}
-    return {int(name[1]): name[0] for name in names if name}
+    steps = sorted((int(name[1]), name[0]) for name in names if name)
+    return {step: Spot(Path(entry.outbox), folder, name) for step, name in steps}
 
 
 def _by_receipt(entry: Entry) -> Iterator[Input]:

@@ -147,6 +147,15 @@ def test_a_stage_is_found_by_its_step(tmp_path: Path) -> None:
         found.stage(entry(tmp_path), 7)
 
 
+def test_stages_come_in_their_order_by_their_steps(tmp_path: Path) -> None:
+    names = ["10000.png", "0005.png", "000020.jpg", "notes.txt"]
+    fill(tmp_path, *(f"out/a/stages/{name}" for name in names))
+    assert list(found.stages(entry(tmp_path))) == [5, 20, 10000]
+    (tmp_path / "out/a/stages").rename(tmp_path / "elsewhere")
+    (tmp_path / "out/a/stages").symlink_to(tmp_path / "elsewhere")
+    assert found.stages(entry(tmp_path)) == {}
+
+
 @pytest.mark.parametrize("place", ["a", None])
 def test_where_all_stages_are_gone_it_says_so(tmp_path: Path, place: str | None) -> None:
     fill(tmp_path, "out/a/receipt.json")

@@ -11,11 +11,9 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
-from stylewatch_daemon import folders, written
-from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.found import Spot
 from stylewatch_daemon.ledger import Entry
-from stylewatch_daemon.outbox import RECEIPT, STAGES
+from stylewatch_daemon.outbox import RECEIPT
 
 LOSSES = "losses.csv"
 
@@ -88,7 +86,7 @@ def receipt_place(entry: Entry) -> Spot | None:
 def receipt(entry: Entry) -> Mapping[str, Any]:
     """The receipt of a job; empty where there is none, or none that can be read."""
     place = receipt_place(entry)
-    with suppress(OSError, OutputError):
+    with suppress(OSError):
         if place is not None:
             with place.open() as file:
                 found: Mapping[str, Any] = _receipts.get(look(file), lambda: _parsed(file))
@@ -106,22 +104,8 @@ def _parsed(file: BufferedReader) -> Mapping[str, Any]:
 
 def losses(entry: Entry) -> str:
     """The table of losses of a job, as far as it is painted; empty where there is none."""
-    with suppress(OSError, OutputError, UnicodeDecodeError):
+    with suppress(OSError, UnicodeDecodeError):
         if entry.place is not None:
             with Spot(Path(entry.outbox), entry.place, LOSSES).open() as file:
                 return file.read(LONGEST).decode("ascii")
     return ""
-
-
-def stages(entry: Entry) -> dict[int, Spot]:
-    """The stages of a job that are there now, by their steps, in order."""
-    if entry.place is None:
-        return {}
-    root, inner = Path(entry.outbox), f"{entry.place}/{STAGES}"
-    try:
-        with folders.opened(root, inner) as folder, os.scandir(folder) as found:
-            names = [(written.STAGE.fullmatch(one.name), one.name) for one in found]
-    except (OSError, OutputError):
-        return {}
-    steps = sorted((int(match[1]), name) for match, name in names if match)
-    return {step: Spot(root, inner, name) for step, name in steps}

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from stylewatch_daemon import flat
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.found import Spot
+from stylewatch_daemon.found import Spot, stages
 from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.web import files
 
@@ -65,7 +65,7 @@ def wanted(entry: Entry, state: Path, what: str) -> Wanted:
     """Where the picture `what` of a job may lie; `state` is the daemon's folder."""
     numbered = _NUMBERED.fullmatch(what)
     if numbered and numbered[1] == "stage":
-        place = files.stages(entry).get(int(numbered[2]))
+        place = stages(entry).get(int(numbered[2]))
         return Wanted((place,) if place else ())
     if numbered:
         return _input(entry, state, int(numbered[2]))

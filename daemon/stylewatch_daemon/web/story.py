@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stylewatch_daemon.cli.words import duration, size
+from stylewatch_daemon.found import stages
 from stylewatch_daemon.intake.thumbs import SIDE
 from stylewatch_daemon.journal import Attempt
 from stylewatch_daemon.ledger import COUNTED_AS, Entry
@@ -132,7 +133,7 @@ def _after(shower: Shower, entry: Entry, stages: Sequence[StageShown]) -> Image 
 
 
 def _stages(shower: Shower, entry: Entry) -> Iterator[StageShown]:
-    steps = list(files.stages(entry))
+    steps = list(stages(entry))
     stride = max(1, math.ceil(len(steps) / MOST_STAGES))
     for step in dict.fromkeys([*steps[::stride], *steps[-1:]]):
         alt = f"{name_of(entry)}, as it stood after step {step}"

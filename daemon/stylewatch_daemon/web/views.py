@@ -9,6 +9,7 @@ from typing import Any
 from stylewatch_daemon.cli.words import duration, memory
 from stylewatch_daemon.cli.words import size as pixels
 from stylewatch_daemon.config import Config
+from stylewatch_daemon.found import stages
 from stylewatch_daemon.journal import JobState
 from stylewatch_daemon.ledger import Entry, Ledger
 from stylewatch_daemon.web import files
@@ -169,7 +170,7 @@ class Views:
     def _painting(self, entry: Entry, said: Mapping[str, Any]) -> Painting:
         step, steps, left = said["step"], said["steps"], said["seconds_left"]
         self.trails.add(entry.id, step, said["loss"])
-        name, newest = name_of(entry), next(reversed(files.stages(entry)), None)
+        name, newest = name_of(entry), next(reversed(stages(entry)), None)
         image = None
         if newest is not None:
             alt = f"{name}, as it stands after step {newest}"

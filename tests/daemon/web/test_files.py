@@ -4,19 +4,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.daemon.web.jobs import STEPS, lay, painted, sha256
+from tests.daemon.web.jobs import lay, painted, sha256
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.found import Spot
 from stylewatch_daemon.web import files
 from stylewatch_daemon.web.files import Memory
-
-
-def test_stages_come_in_their_order_by_their_steps(tmp_path: Path) -> None:
-    job = painted(tmp_path)
-    lay(tmp_path / "out/sea/stages/10000.png", b"later")
-    lay(tmp_path / "out/sea/stages/notes.txt", b"no stage")
-    assert list(files.stages(job)) == [*STEPS, 10000]
 
 
 def test_a_receipt_is_read_again_once_it_was_changed(tmp_path: Path) -> None:
