@@ -8,11 +8,12 @@ from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.inbox import Inbox
 from stylewatch_daemon.intake.contract import Looker
 from stylewatch_daemon.job import Incomplete
-from stylewatch_daemon.job_settings import wishes
+from stylewatch_daemon.job_settings import Settler, wishes
 from stylewatch_daemon.journal import File, Journal
 from stylewatch_daemon.reception import Reception
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.state import State
 
 STRETCH = 0.1
@@ -32,7 +33,13 @@ class Front:
     ) -> None:
         self._state, self._reporter, self._clock = state, reporter, clock
         self._claimer = Claimer(state, self._wishes)
-        self._reception = Reception(self._claimer, intake, reporter, self._await_rest)
+        self._reception = Reception(
+            self._claimer,
+            intake,
+            reporter,
+            self._await_rest,
+            self._settle,
+        )
         self.inboxes: list[Inbox] = []
         self.settled = True
         self.look_took = 0.0
@@ -42,7 +49,7 @@ class Front:
 
     def renew(self, settings: ServiceSettings) -> None:
         """Go on by other `settings`."""
-        self._settings = settings
+        self._settings, self._settler = settings, Settler(settings)
         self._state.ledger.withdraw_all_but(str(one.path) for one in settings.inboxes)
         self.inboxes = [
             Inbox(one, settings, self._claimer, self._reporter, self._clock)
@@ -125,6 +132,9 @@ class Front:
 
     def _wishes(self, job_file: Path | None, sizes: Sequence[tuple[int, int]]) -> Mapping[str, Any]:
         return wishes(self._settings, job_file, sizes)
+
+    def _settle(self, job_file: Path | None) -> JobSettings:
+        return self._settler.settle(job_file)
 
     def _claimable(self) -> list[Inbox]:
         return [one for one in self.inboxes if one.claimable and self._reception.has_room(one.path)]

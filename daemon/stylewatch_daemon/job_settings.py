@@ -84,7 +84,7 @@ def wishes(
 
     `needs` are alike where jobs depend on the same things outside, a `shape` where they can be
     painted at once; `sizes` are those of its pictures, if they are known, the content's first.
-    A mistake in the job.yaml counts as no word here; it is told when the job's turn comes.
+    Where the job.yaml has a mistake, which `settle` reports, they are those of `settings`.
     """
     merged = _merged(settings, job_file)
     needs = [merged.backend, merged.device, merged.recipe, merged.set]

@@ -35,10 +35,10 @@ COUNTED_AS: Mapping[JobState, str] = {
     "queued": "waiting",
     "running": "running",
     "ending": "running",
-    "refusing": "running",
-    "failing": "running",
     "done": "done",
+    "refusing": "refused",
     "refused": "refused",
+    "failing": "failed",
     "failed": "failed",
     "cancelled": "cancelled",
 }

@@ -13,6 +13,9 @@ Migration = Sequence[str]
 OPEN = "('queued', 'running', 'ending', 'refusing', 'failing')"
 """The states of jobs that are ours and not at their end, for SQL."""
 
+DECIDED = "('ending', 'refusing', 'failing')"
+"""The states of jobs whose end is decided and not yet carried out, for SQL."""
+
 WAITING = "('claimed', 'queued')"
 """The states of jobs that wait to be begun, for SQL."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stylewatch_daemon import flat
 from stylewatch_daemon.ledger_rows import Rows
-from stylewatch_daemon.ledger_schema import OPEN, PARTS, WISHED
+from stylewatch_daemon.ledger_schema import DECIDED, OPEN, PARTS, WISHED
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,15 @@ class Turns(Rows):
         for row in found:
             heads.setdefault(row["inbox"], []).append(row["id"])
         return {inbox: jobs[:limit] for inbox, jobs in heads.items()}
+
+    def decided(self, begun: Collection[str], held: Held) -> list[str]:
+        """Those of the jobs `begun` whose end is decided and that are not `held`, by their ids."""
+        which, values = _not_held(held)
+        query = (
+            "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?)) "
+            f"AND state IN {DECIDED} {which} ORDER BY id"
+        )
+        return [row["id"] for row in self._rows(query, json.dumps(list(begun)), *values)]
 
     def alike(self, shape: str, held: Held, limit: int) -> dict[str, list[str]]:
         """For each inbox the ids of jobs of that shape that nothing was tried with, in their turn.

@@ -109,6 +109,8 @@ class Line:
             self.queue.entered(job_id)
             if self._state.ledger.wish(job_id) == "cancel":  # it could not be ended meanwhile
                 self._cancel(self._state.load(job_id))
+        if heard:
+            self._end_decided()
         return bool(heard)
 
     def in_words(self) -> str:
@@ -135,6 +137,7 @@ class Line:
         With `again` also those that had to wait, after a time.
         """
         until = self._clock() + STRETCH
+        self._end_decided(again)
         if self._dispatcher.free <= 0:
             return False
         divided = False
@@ -216,6 +219,12 @@ class Line:
         self.queue.ended(job, outcome)
         self._remember(job, outcome)
         self._news = True
+
+    def _end_decided(self, again: bool = True) -> None:
+        """Hand on the jobs whose end is decided, to be finished: they wait for no worker."""
+        jobs = self.queue.decided(again)
+        for job, outcome in self._dispatcher.begin([job] for job in jobs) if jobs else ():
+            self._follow(job, outcome)
 
     def _cancel(self, job: Journal) -> None:
         """Bring a job that waits, and is not wanted any more, to its end."""

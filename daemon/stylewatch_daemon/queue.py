@@ -79,6 +79,19 @@ class Queue:
         inbox = self._turns.next(heads)
         return None if inbox is None else self._state.load(heads[inbox][0])
 
+    def decided(self, again: bool) -> list[Journal]:
+        """Take the jobs whose end is decided and that wait for nothing; `again` as for `next`.
+
+        The daemon itself does what is left to do for them: they need no worker, and no turn.
+        """
+        if not self._begun:
+            return []
+        self.look_again()
+        ids = self._state.ledger.decided(self._begun, self._held(again))
+        self._begun.difference_update(ids)
+        self._taken.update(ids)
+        return [self._state.load(job_id) for job_id in ids]
+
     def along(self, job: Journal, most: int, workers: int, again: bool) -> list[Journal]:
         """Up to `most` jobs to be painted at once with `job`, which has begun; so have they.
 

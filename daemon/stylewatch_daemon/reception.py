@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stylewatch_daemon.claim import Claimer
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import OutputError, SettingsError
 from stylewatch_daemon.intake.contract import CutOff, Fine, Looker, Question, Verdict
 from stylewatch_daemon.journal import File, Journal
 from stylewatch_daemon.reporter import Reporter
@@ -23,6 +23,8 @@ class Reception:
     """Asks `intake` about all that the `claimer` holds, and has it do what that says.
 
     `await_rest` hears of each job that was given back, and of its file that ends too early.
+    `settle` checks the settings of a job by its job.yaml; a job for which it raises SettingsError
+    is refused.
     """
 
     def __init__(
@@ -31,9 +33,10 @@ class Reception:
         intake: Looker,
         reporter: Reporter,
         await_rest: Callable[[Journal, File], None],
+        settle: Callable[[Path | None], object],
     ) -> None:
         self._claimer, self._intake, self._reporter = claimer, intake, reporter
-        self._await_rest = await_rest
+        self._await_rest, self._settle = await_rest, settle
         self._unasked: dict[Path, deque[str]] = {}
         self._asked: set[str] = set()
         self._for_good: set[str] = set()
@@ -116,12 +119,21 @@ class Reception:
 
     def _act(self, job: Journal, verdict: Verdict) -> None:
         if isinstance(verdict, Fine):
-            self._claimer.accept(job, verdict.pictures)
+            self._accept(job, verdict)
         elif isinstance(verdict, CutOff) and (file := self._may_grow(job, verdict.name)):
             if self._claimer.give_back(job, verdict.reason):
                 self._await_rest(job, file)
         else:
             self._claimer.refuse(job, verdict.reason)
+
+    def _accept(self, job: Journal, verdict: Fine) -> None:
+        """Queue a job whose pictures are good, or refuse it for a mistake in its settings."""
+        try:
+            self._settle(self._state.job_file(job))
+        except SettingsError as error:
+            self._claimer.refuse(job, str(error))
+        else:
+            self._claimer.accept(job, verdict.pictures)
 
     def _may_grow(self, job: Journal, name: str) -> File | None:
         """The file called so, if its rest is worth waiting for."""

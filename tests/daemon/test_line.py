@@ -18,6 +18,7 @@ from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.execute.contract import Failed, Refused
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.ledger import reading
+from stylewatch_daemon.line import Line
 from stylewatch_daemon.pauses import Backoff
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import InboxSettings
@@ -266,3 +267,56 @@ def test_killed_at_any_change_of_the_whole_line_every_pair_is_painted_once(
         assert list(tree(place.inbox)) == ["album/style.jpg"]
         if not died():
             break
+
+
+def test_a_refusal_waits_neither_for_a_busy_worker_nor_for_the_end_of_a_pause(place: Place) -> None:
+    fill(place.inbox, "long/content.jpg", "long/style.jpg")
+    line = place.line()
+    take_all(line)
+    line.fill()
+    assert place.painter.free() == 0
+    line.control.pause()
+    place.intake.says["no picture"] = "content.jpg is no picture"
+    fill(place.inbox, "typo/content.jpg", "typo/style.jpg", "text/content.jpg", "text/style.jpg")
+    (place.inbox / "typo/job.yaml").write_text("stepps: 5")
+    (place.inbox / "text/content.jpg").write_text("no picture")
+    take_all(line)
+    line.finish()
+    refused = place.outbox / "_refused"
+    assert "job.yaml line 1: unknown key 'stepps'" in (refused / "typo/reason.txt").read_text()
+    assert "no picture" in (refused / "text/reason.txt").read_text()
+    assert place.painter.free() == 0
+
+
+def test_a_refusal_that_found_the_outbox_full_is_finished_later_without_a_worker(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "PUT_OFF", Backoff(first=0.0, most=0.0))
+    monkeypatch.setattr(queue, "PAUSE", Backoff(first=0.0, most=0.0))
+    fill(place.inbox, "long/content.jpg", "long/style.jpg")
+    line = place.line()
+    take_all(line)
+    line.fill()
+    fill(place.inbox, "typo/content.jpg", "typo/style.jpg")
+    (place.inbox / "typo/job.yaml").write_text("stepps: 5")
+    in_the_way = place.outbox / "_refused"
+    in_the_way.write_text("a file where the folder belongs")
+    take_all(line)
+    line.finish()
+    assert [one.kind for one in line.outcomes.values()] == ["paused"]
+    counts = place.state.ledger.counts()
+    assert (counts["running"], counts["refused"]) == (1, 1)
+    in_the_way.unlink()
+    line.fill()
+    line.finish()
+    assert (in_the_way / "typo/reason.txt").exists()
+    assert place.painter.free() == 0
+
+
+def take_all(line: Line) -> None:
+    """Look until all has settled, claim it and hear what intake says."""
+    line.look()
+    line.look()
+    line.take()
+    while line.claim():
+        pass

@@ -32,7 +32,9 @@ class Place(Reporter):
         self.claimer = Claimer(self.state)
         self.awaited: list[str] = []
         self.told: list[str] = []
-        self.reception = Reception(self.claimer, self.intake, self, self.await_rest)
+        self.reception = Reception(
+            self.claimer, self.intake, self, self.await_rest, lambda job_file: None
+        )
 
     def await_rest(self, job: Journal, file: File) -> None:
         self.awaited.append(f"{job.name}: {file.name}")
