@@ -1,16 +1,31 @@
 """Says what is wrong with settings, in sentences: where, what was met, what was likely meant."""
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import groupby
+from itertools import groupby, islice
+from reprlib import Repr
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
 Location = tuple[str | int, ...]
+
+MOST = 20
+"""Mistakes that are listed; the others are counted."""
+
+LONGEST = 1000
+"""Characters of one message."""
+
+_log = logging.getLogger(__name__)
+_repr = Repr()
+_repr.maxlevel = 3
+_repr.maxdict = _repr.maxlist = _repr.maxtuple = 10
+_repr.maxstring = _repr.maxlong = _repr.maxother = 100
 
 
 class _Hidden:
@@ -33,7 +48,36 @@ class Mistake:
 
     def __str__(self) -> str:
         place = ".".join(str(part) for part in self.where)
-        return f"{place}: {self.sentence}" if place else self.sentence
+        return brief(f"{place}: {self.sentence}" if place else self.sentence)
+
+
+def brief(text: str) -> str:
+    """`text`, its middle left out where it is longer than LONGEST."""
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
+
+
+def quoted(value: object) -> str:
+    """`value` as Python writes it, shortened."""
+    try:
+        return _repr.repr(value)
+    except ValueError:  # Python refuses to write integers of more than 4,300 digits
+        return "a number with thousands of digits"
+
+
+@contextmanager
+def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> Iterator[None]:
+    """Raise `kind` for an unforeseen error: `what` cannot be used.
+
+    Errors that the caller handles pass: `kind` itself, the `expected` ones, trouble of the system.
+    """
+    try:
+        yield
+    except (kind, *expected, OSError, MemoryError):
+        raise
+    except Exception as error:
+        _log.debug("%s cannot be used", what, exc_info=True)
+        raise kind(brief(f"{what} cannot be used: {type(error).__name__}: {error}")) from error
 
 
 def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
@@ -41,14 +85,14 @@ def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
     names = sorted(known)
     near = get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
-        return f"unknown {what} {name!r}; did you mean {near[0]!r}?"
-    return f"unknown {what} {name!r}; there are {', '.join(names)}"
+        return f"unknown {what} {quoted(name)}; did you mean {near[0]!r}?"
+    return f"unknown {what} {quoted(name)}; there are {', '.join(names)}"
 
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
-    """Every mistake that checking a mapping against `model` found."""
+    """The mistakes that checking a mapping against `model` found; MOST of them, and a count."""
     alike = groupby(error.errors(include_url=False), lambda one: _walk(model, one["loc"])[0])
-    for _, (found, *others) in alike:
+    for _, (found, *others) in islice(alike, MOST):
         way, models = _walk(model, found["loc"])
         if any(map(_has_secrets, models)):
             found["input"] = _Hidden()
@@ -56,6 +100,9 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake
         for other in others:  # it is not the one that it may be, and not the other
             found["msg"] += f" or {other['msg'].removeprefix('Input should be ').partition(',')[0]}"
         yield _mistake(found, way, model)
+    rest = [next(found)["loc"] for _, found in alike]
+    if rest:
+        yield Mistake((), f"there are {len(rest)} more mistakes", rest[0])
 
 
 def _mistake(found: Any, way: Location, model: type[BaseModel]) -> Mistake:
@@ -70,14 +117,14 @@ def _mistake(found: Any, way: Location, model: type[BaseModel]) -> Mistake:
             sentence = nearest(str(last), _fields_at(model, found["loc"][:-1]))
         case "literal_error" if last == "[key]":
             *around, key = around
-            where, sentence = tuple(around), nearest(str(key), _quoted(found, "expected"))
+            where, sentence = tuple(around), nearest(str(key), _names_in(found, "expected"))
         case "union_tag_invalid":
-            tags = _quoted(found, "expected_tags")
+            tags = _names_in(found, "expected_tags")
             sentence = nearest(str(found["ctx"]["tag"]), tags, "kind")
         case "union_tag_not_found":
             sentence = "kind is missing"
         case "model_type" | "dict_type" | "model_attributes_type":
-            sentence = f"should be keys with their values, got {found['input']!r}"
+            sentence = f"should be keys with their values, got {quoted(found['input'])}"
     return Mistake(where, sentence, found["loc"])
 
 
@@ -87,10 +134,10 @@ def _plainly(found: Any) -> str:
     text = text[0].lower() + text[1:]
     if found["type"] == "value_error" and isinstance(found["input"], Mapping):
         return text  # it is about how the keys go together
-    return f"{text}, got {found['input']!r}"
+    return f"{text}, got {quoted(found['input'])}"
 
 
-def _quoted(found: Any, field: str) -> list[str]:
+def _names_in(found: Any, field: str) -> list[str]:
     """The names in a field that reads `'a', 'b' or 'c'`."""
     return re.findall("'([^']*)'", found["ctx"][field])
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
-from stylewatch_painter.mistakes import Mistake, mistakes, nearest
+from stylewatch_painter.mistakes import LONGEST, MOST, Mistake, mistakes, nearest, refusing
 from stylewatch_painter.recipe import Strict
 
 
@@ -135,3 +135,34 @@ def test_a_mistake_about_the_whole_has_no_place() -> None:
 def test_what_is_met_where_secrets_are_is_not_shown(wrong: object, sentence: str) -> None:
     (only,) = told({"safe": wrong})
     assert only == sentence.format(hidden="something that is not shown here")
+
+
+def test_of_many_mistakes_the_first_are_told_and_the_rest_counted() -> None:
+    *first, last = told({f"key{number:03}": 1 for number in range(300)})
+    assert len(first) == MOST
+    assert last == f"there are {300 - MOST} more mistakes"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["x" * 50_000, ["x" * 1000] * 1000, {"x" * 50_000: 1}, 10**5000, [[[[["x"] * 99]]]]],
+    ids=["text", "list", "key", "number", "depth"],
+)
+def test_what_was_met_is_told_in_short(wrong: object) -> None:
+    for key in ("tool", "ground", "x" * 50_000):
+        assert max(map(len, told({key: wrong}))) < LONGEST + 10
+
+
+def test_an_unforeseen_error_becomes_one_with_a_sentence() -> None:
+    with (
+        pytest.raises(LookupError, match=r"^job\.yaml cannot be used: ZeroDiv") as caught,
+        refusing(LookupError, "job.yaml"),
+    ):
+        divmod(1, 0)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("kind", [KeyError, ArithmeticError, OSError, MemoryError])
+def test_errors_that_somebody_handles_pass(kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=r"^'?as it was'?$"), refusing(KeyError, "it", ArithmeticError):
+        raise kind("as it was")
