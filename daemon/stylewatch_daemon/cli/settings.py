@@ -14,7 +14,7 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.cli.say import say, say_json
 from stylewatch_daemon.doctor.backends import ask
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.web.settings import served
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
@@ -23,9 +23,9 @@ File = Annotated[Path | None, typer.Argument(help="This config.yaml, not the one
 
 
 @app.command()
-def check(file: File = None) -> None:
+def check(file: File = None, config_file: options.Config = None) -> None:
     """Tell every mistake in config.yaml at once, each with its line."""
-    path = file or config.find()
+    path = _path(file, config_file)
     settings = config.load(path)
     service_settings(settings, {})
     served(settings)
@@ -39,6 +39,13 @@ def check(file: File = None) -> None:
     say(f"{path} has no mistakes")
 
 
+def _path(file: Path | None, config_file: Path | None) -> Path:
+    """The one that is named, as FILE or by --config; else the one in force."""
+    if file is not None and config_file is not None:
+        raise UsageError("name one file of settings: FILE, or --config FILE")
+    return file or config_file or config.find()
+
+
 def _wrong(name: str, given: Mapping[str, Any]) -> str | None:
     """What a backend has against its options; only the backend itself knows them."""
     answer = ask({"backend": name, "options": given})
@@ -46,9 +53,14 @@ def _wrong(name: str, given: Mapping[str, Any]) -> str | None:
 
 
 @app.command()
-def show(file: File = None, sets: options.Sets = None, json: options.AsJson = False) -> None:
+def show(
+    file: File = None,
+    config_file: options.Config = None,
+    sets: options.Sets = None,
+    json: options.AsJson = False,
+) -> None:
     """Show the settings in force, the defaults included."""
-    path = file or config.find()
+    path = _path(file, config_file)
     plain = config.load(path, options.parse_sets(sets)).model_dump(mode="json")
     if json:
         say_json(plain)

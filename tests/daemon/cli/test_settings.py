@@ -63,6 +63,31 @@ def test_show_prints_what_is_in_force_as_a_file_that_says_the_same(
     assert json.loads(capsys.readouterr().out)["watch"]["quiet_s"] == 5
 
 
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_a_file_may_be_named_as_for_other_commands(
+    command: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text("watch: {quiet_s: 5}\n")
+    assert call(["config", command, "--config", str(file)]) == 0
+    assert str(file) in capsys.readouterr().out
+    assert call(["config", command, str(file), "--config", str(file)]) == 64
+    assert "name one file of settings: FILE, or --config FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["watch: {quiet_s: !!float ''}", 'state: {path: "a\\0"}', "a: " + "[" * 9999]
+)
+def test_a_hostile_file_is_refused_in_a_sentence(
+    text: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(text)
+    for command in (["config", "check"], ["config", "show"], ["run", "--once"]):
+        assert call([*command, "--config", str(file)]) == 78
+        told = capsys.readouterr().err
+        assert told.startswith(f"stylewatch: {file} line 1: ")
+        assert "Traceback" not in told
+
+
 def test_schema_describes_every_section(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["config", "schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
