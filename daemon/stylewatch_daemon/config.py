@@ -20,11 +20,15 @@ from stylewatch_daemon.config_sections import (
     State,
     Watch,
 )
-from stylewatch_daemon.errors import SettingsError, UnavailableError, UsageError
+from stylewatch_daemon.errors import DaemonError, SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.web.settings import Web
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.mistakes import brief, quoted, refusing
 from stylewatch_painter.recipe import Strict
+
+_LONGEST_PATH, _PART = 4095, 255
+"""Bytes of a path, and of a name in it."""
 
 
 class Config(Strict):
@@ -98,37 +102,41 @@ def load(
     config = _from_file(path or find())
     if overrides:
         config = changed(config, overrides)
-    return _elsewhere(config, inbox, outbox)
+    with refusing(UsageError, "command line"):
+        return _elsewhere(config, inbox, outbox)
 
 
 def _from_file(path: Path) -> Config:
     document = yaml_lines.read(path, str(path))
     config = yaml_lines.check(Config, document)
-    try:
-        config.job.resolve(*config.recipes)
-    except RecipeError as error:
-        where = document.line(("job",))
-        raise SettingsError(f"{path}{f' line {where}' if where else ''}: job: {error}") from error
-    ours = path == shipped("config.yaml")
-    return _absolute(config, Path.cwd() if ours else path.absolute().parent)
+    with refusing(SettingsError, str(path), DaemonError):
+        try:
+            config.job.resolve(*config.recipes)
+        except (RecipeError, OSError) as error:
+            line = document.line(("job",))
+            place = f"{path} line {line}" if line else str(path)
+            raise SettingsError(f"{place}: job: {brief(str(error))}") from error
+        ours = path == shipped("config.yaml")
+        return _absolute(config, Path.cwd() if ours else path.absolute().parent)
 
 
 def changed(config: Config, overrides: Mapping[str, Any]) -> Config:
     """`config` with `overrides` on top, as `load` takes them; UsageError tells all mistakes."""
-    plain = config.model_dump()
-    plain["job"] = job_over(config.job, job_part(overrides))
-    for key, value in overrides.items():
-        if not key.startswith("job."):
-            _put(plain, key, value)
-    try:
-        found = Config.model_validate(plain)
-        found.job.resolve(*found.recipes)
-    except ValidationError as error:
-        document = yaml_lines.Document("command line")
-        raise UsageError("\n".join(yaml_lines.told(error, Config, document))) from None
-    except RecipeError as error:
-        raise UsageError(f"command line: {error}") from error
-    return _absolute(found, Path.cwd())
+    with refusing(UsageError, "command line", DaemonError):
+        plain = config.model_dump()
+        plain["job"] = job_over(config.job, job_part(overrides))
+        for key, value in overrides.items():
+            if not key.startswith("job."):
+                _put(plain, key, value)
+        try:
+            found = Config.model_validate(plain)
+            found.job.resolve(*found.recipes)
+        except ValidationError as error:
+            document = yaml_lines.Document("command line")
+            raise UsageError("\n".join(yaml_lines.told(error, Config, document))) from None
+        except (RecipeError, OSError) as error:
+            raise UsageError(f"command line: {brief(str(error))}") from error
+        return _absolute(found, Path.cwd())
 
 
 def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,7 +186,7 @@ def _put(plain: dict[str, Any], key: str, value: Any) -> None:
 
 def _absolute(config: Config, base: Path) -> Config:
     def at(path: Path) -> Path:
-        return base / path.expanduser()
+        return _checked(base / path.expanduser())
 
     urls, token = config.alerts.urls_file, config.web.token_file
     inboxes = (
@@ -196,11 +204,19 @@ def _absolute(config: Config, base: Path) -> Config:
     return config.model_copy(update=places)
 
 
+def _checked(path: Path) -> Path:
+    """`path`, unless no system has paths that long."""
+    if len(os.fsencode(path)) > _LONGEST_PATH or len(os.fsencode(max(path.parts, key=len))) > _PART:
+        raise ValueError(f"{quoted(str(path))} is too long for a path")
+    return path
+
+
 def _elsewhere(config: Config, inbox: Path | None, outbox: Path | None) -> Config:
     inboxes = config.inboxes
     if inbox is not None:
-        inboxes = (inboxes[0].model_copy(update={"path": inbox.expanduser().absolute()}),)
+        there = _checked(inbox.expanduser().absolute())
+        inboxes = (inboxes[0].model_copy(update={"path": there}),)
     if outbox is not None:
-        there = outbox.expanduser().absolute()
+        there = _checked(outbox.expanduser().absolute())
         inboxes = tuple(one.model_copy(update={"outbox": there}) for one in inboxes)
     return config.model_copy(update={"inboxes": inboxes})

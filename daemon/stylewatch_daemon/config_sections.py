@@ -8,15 +8,22 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    NonNegativeInt,
-    PositiveInt,
     WithJsonSchema,
     model_validator,
 )
 
+from stylewatch_daemon.settings import Name
 from stylewatch_painter.recipe import Strict
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_LONGEST = 1_000_000
+"""Seconds, 11 days: the system cannot wait for 25 at once."""
+
+_MOST = 10**15
+
+Seconds = Annotated[float, Field(ge=0, le=_LONGEST)]
+SomeSeconds = Annotated[float, Field(gt=0, le=_LONGEST)]
+PositiveInt = Annotated[int, Field(gt=0, le=_MOST)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=_MOST)]
 
 
 def _yes_or_no(value: object) -> object:
@@ -69,7 +76,7 @@ class Inbox(Strict):
     path: Path = Path("inbox")
     outbox: Path = Path("outbox")
     after: Literal["archive", "keep", "delete"] = "archive"
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    weight: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
 
 
 class State(Strict):
@@ -82,7 +89,7 @@ class Watch(Strict):
     """How the inboxes are watched."""
 
     quiet_s: Seconds = 2.0
-    rescan_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    rescan_s: SomeSeconds = 60.0
     polling: Annotated[Literal["auto", "yes", "no"], BeforeValidator(_yes_or_no)] = "auto"
     ignore: tuple[str, ...] = ()
     truncated_s: Seconds = 60.0
@@ -113,16 +120,14 @@ class Executor(Strict):
     kind: Literal["local", "ray"] = "local"
     devices: (
         Literal["auto"]
-        | Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_each_once)]
+        | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_each_once)]
     ) = "auto"
     idle_s: Seconds = 60.0
     batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
     address: Annotated[str, Field(min_length=1)] = "auto"
-    gpus_per_job: Annotated[
-        float, Field(ge=0, allow_inf_nan=False), AfterValidator(_whole_above_one)
-    ] = 1.0
+    gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_whole_above_one)] = 1.0
     labels: dict[str, str] = Field(default={})
-    resources: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default={})
+    resources: dict[str, Annotated[float, Field(gt=0, le=_MOST)]] = Field(default={})
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> "Executor":
@@ -140,13 +145,12 @@ _OF_KIND = {"local": ("devices",), "ray": ("address", "gpus_per_job", "labels", 
 
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
           "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}  # fmt: skip
+_WITH_UNIT = re.compile(r"(\d{1,15}(?:\.\d+)?) ?([kMGT]i?)B?")
 
 
 def _bytes(value: object) -> object:
     """`6GB` is 6000000000."""
-    found = (
-        re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]i?)B?", value) if isinstance(value, str) else None
-    )
+    found = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
     return int(float(found[1]) * _UNITS[found[2]]) if found else value
 
 
@@ -166,17 +170,22 @@ class Limits(Strict):
 
     max_pixels: PositiveInt = 40_000_000
     attempts: PositiveInt = 3
-    step_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    step_timeout_s: SomeSeconds | None = None
     free_bytes: NonNegativeInt = 256_000_000
     memory: Bytes | None = None
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
+
+
+_LAST_GROUP = 2**32 - 2
 
 
 class Outbox(Strict):
     """Who may read and write what is published; None leaves that to the system."""
 
     mode: Mode | None = None
-    group: Annotated[str, Field(min_length=1)] | NonNegativeInt | None = None
+    group: (
+        Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0, le=_LAST_GROUP)] | None
+    ) = None
 
 
 class Retention(Strict):

@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stylewatch_daemon import yaml_lines
+from stylewatch_daemon import durable, yaml_lines
 from stylewatch_daemon.alike import shape_of
 from stylewatch_daemon.config import job_over
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.errors import DaemonError, SettingsError
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings, Side
 from stylewatch_painter.errors import RecipeError
-from stylewatch_painter.mistakes import mistakes
+from stylewatch_painter.mistakes import mistakes, refusing
 
 LONGEST = 100_000
 """Bytes of a job.yaml."""
@@ -28,7 +28,8 @@ REMEMBERED = 256
 def settle(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
     """The settings of the job with this `job_file`.
 
-    Raises SettingsError: it tells every mistake in the file with its line.
+    Raises SettingsError, which tells every mistake in the file with its line, and InputError where
+    it is no file.
     """
     return checked(settings, said(job_file), "the settings" if job_file is None else job_file.name)
 
@@ -65,15 +66,16 @@ def checked(
     settings: ServiceSettings, plain: Mapping[str, Any], where: str = "the settings"
 ) -> JobSettings:
     """The settings of a job that says `plain`; raises SettingsError for what it cannot say."""
-    try:
-        merged = JobSettings.model_validate(job_over(settings.job, plain))
-        merged = JobSettings.model_validate(job_over(merged, settings.overrides))
-        merged.resolve(*settings.recipe_folders)
-    except ValidationError as error:
-        told = "; ".join(str(mistake) for mistake in mistakes(error, JobSettings))
-        raise SettingsError(f"{where}: {told}") from error
-    except RecipeError as error:
-        raise SettingsError(f"{where}: {error}") from error
+    with refusing(SettingsError, where):
+        try:
+            merged = JobSettings.model_validate(job_over(settings.job, plain))
+            merged = JobSettings.model_validate(job_over(merged, settings.overrides))
+            merged.resolve(*settings.recipe_folders)
+        except ValidationError as error:
+            told = "; ".join(str(mistake) for mistake in mistakes(error, JobSettings))
+            raise SettingsError(f"{where}: {told}") from error
+        except RecipeError as error:
+            raise SettingsError(f"{where}: {error}") from error
     return merged
 
 
@@ -89,11 +91,12 @@ def wishes(
     merged = _merged(settings, job_file)
     needs = [merged.backend, merged.device, merged.recipe, merged.set]
     try:
-        shape = (
-            ""
-            if merged.sweep
-            else shape_of(merged, merged.resolve(*settings.recipe_folders), sizes)
-        )
+        with refusing(RecipeError, "the settings"):
+            shape = (
+                ""
+                if merged.sweep
+                else shape_of(merged, merged.resolve(*settings.recipe_folders), sizes)
+            )
     except RecipeError:
         shape = ""
     return {"priority": merged.priority, "needs": json.dumps(needs), "shape": shape}
@@ -108,28 +111,31 @@ def _merged(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
     """What holds for a job; where its job.yaml has a mistake, what holds for all."""
     merged = settings.job
     try:
-        for plain in (_read(job_file) if job_file else {}, settings.overrides):
-            merged = JobSettings.model_validate(job_over(merged, plain))
-    except (OSError, SettingsError, ValidationError):
+        with refusing(SettingsError, "the settings", DaemonError, ValidationError):
+            for plain in (_read(job_file) if job_file else {}, settings.overrides):
+                merged = JobSettings.model_validate(job_over(merged, plain))
+    except (OSError, DaemonError, ValidationError):
         return settings.job
     return merged
 
 
 def _start(job_file: Path) -> bytes:
-    with job_file.open("rb") as file:
+    """The first bytes of a job.yaml; no link is followed and no pipe waited for."""
+    with durable.open_regular(job_file) as file:
         return file.read(LONGEST + 1)
 
 
 def _read(job_file: Path) -> Mapping[str, Any]:
-    if job_file.stat().st_size > LONGEST:
-        raise SettingsError(f"{job_file.name} is longer than {LONGEST} bytes: that is no settings")
-    document = yaml_lines.read(job_file)
-    yaml_lines.check(JobSettings, document)
-    recipe = document.plain.get("recipe")
-    if isinstance(recipe, str) and Path(recipe).suffix in (".yaml", ".yml"):
-        # whoever can drop a picture could read any file of the daemon's, error by error
-        raise SettingsError(
-            f"{job_file.name} line {document.line(('recipe',))}: recipe: a job names a recipe, not "
-            "a file; put the file into one of the folders under `recipes` in config.yaml"
-        )
+    document = yaml_lines.parse_bytes(_start(job_file), job_file.name, LONGEST)
+    checked = yaml_lines.check(JobSettings, document)
+    for where, recipe in (
+        (("recipe",), checked.recipe),
+        *((("sweep", "recipe"), recipe) for recipe in checked.sweep.get("recipe", ())),
+    ):
+        if str(Path(str(recipe))).endswith((".yaml", ".yml")):
+            # whoever can drop a picture could read any file of the daemon's, error by error
+            raise SettingsError(
+                f"{job_file.name} line {document.line(where)}: recipe: a job names a recipe, not "
+                "a file; put the file into one of the folders under `recipes` in config.yaml"
+            )
     return document.plain

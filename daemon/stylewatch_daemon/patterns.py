@@ -7,7 +7,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.names import safe, safe_path
+
+LONGEST = 500
+"""Characters of a pattern."""
+
+DEEPEST = 16
+"""Parts of a pattern between slashes."""
+
+LONGEST_PATH = 2000
+"""Bytes of a folder's path in the outbox; systems allow about 4,000 from the root on."""
 
 FINAL = "final"
 """What the last picture of a job is called where nothing else is said, without its ending."""
@@ -26,6 +36,10 @@ def _checked(pattern: str) -> str:
             raise ValueError(f"{found} is no place to fill, there are {', '.join(known)}")
     if not pattern.strip():
         raise ValueError(f"a name is wanted, as {known[0]}")
+    if len(pattern) > LONGEST or pattern.count("/") >= DEEPEST:
+        raise ValueError(
+            f"a name has at most {LONGEST} characters and {DEEPEST} parts between slashes"
+        )
     return pattern
 
 
@@ -70,8 +84,17 @@ def values(
 
 
 def folder(pattern: Folder, places: Mapping[str, str]) -> str:
-    """The safe path that a pattern names; empty parts go, and where all are, it is the name."""
-    return safe_path(_filled(pattern, places) or places["name"])
+    """The safe path that a pattern names; empty parts go, and where all are, it is the name.
+
+    Raises InputError where the path is too long.
+    """
+    path = safe_path(_filled(pattern, places) or places["name"])
+    if len(path.encode()) > LONGEST_PATH:
+        raise InputError(
+            f"its folder in the outbox would have a path of {len(path.encode())} bytes; the limit "
+            f"is {LONGEST_PATH}: shorten `name`, or the names of the folders that it lies in"
+        )
+    return path
 
 
 def file(pattern: File, places: Mapping[str, str]) -> str:

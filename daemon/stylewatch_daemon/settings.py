@@ -1,18 +1,31 @@
 """The settings of one job: the `job` section of config.yaml, job.yaml, and a command's options."""
 
+import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from stylewatch_daemon import patterns, style_sizes
 from stylewatch_daemon.keepsakes import names
 from stylewatch_daemon.mask_settings import MaskSettings
+from stylewatch_daemon.names import shown
 from stylewatch_daemon.sweep import Sweep
 from stylewatch_painter import recipe_book
-from stylewatch_painter.recipe import Positive, Recipe, Share, Size, Strict
+from stylewatch_painter.recipe import (
+    MOST_STEPS,
+    Positive,
+    Recipe,
+    Share,
+    SideLength,
+    Size,
+    SomeSteps,
+    Steps,
+    Strict,
+    Weight,
+)
 
 Start = Literal["content", "style", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
@@ -36,19 +49,31 @@ def _some(weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return weights
 
 
+def _has_no_control_characters(name: str) -> str:
+    if name != shown(name):
+        raise ValueError("a name has no line breaks and no control characters")
+    return name
+
+
+Name = Annotated[
+    str, Field(min_length=1, max_length=4096), AfterValidator(_has_no_control_characters)
+]
+"""The name of a backend or a device; for a recipe it may be a path."""
+
+
 class StageSettings(Strict):
     """What may be said of the stages of a job; the final picture is always whole."""
 
-    size: PositiveInt | None = 2048
+    size: SideLength | None = 2048
     """Pixels of the long side, at most; None: as large as the painting."""
 
 
 class JobSettings(Strict):
     """What may be said of a job. What is None is left to the recipe."""
 
-    backend: str = "torch"
-    device: str | None = None
-    recipe: str = "best"
+    backend: Name = "torch"
+    device: Name | None = None
+    recipe: Name = "best"
     schedule: Literal["source", "fast"] = "source"
     strength: Share | None = None
     size: Size | None = None
@@ -57,16 +82,14 @@ class JobSettings(Strict):
     style_size: style_sizes.Asked = None
     fit: Literal["within", "stretch"] | None = None
     enlarge: bool | None = None
-    steps: Annotated[int, Field(ge=0)] | None = None
-    save_every: PositiveInt | None = None
+    steps: Steps | None = None
+    save_every: SomeSteps | None = None
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
     init: Start | None = None
     noise_ratio: Share | None = None
-    from_step: Annotated[int, Field(ge=0)] = 0
+    from_step: Annotated[int, Field(ge=0, le=100 * MOST_STEPS)] = 0
     """So many steps of the recipe the picture to start from has behind it: they are left out."""
-    style_weights: Annotated[
-        tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None, AfterValidator(_some)
-    ] = None
+    style_weights: Annotated[tuple[Weight, ...] | None, AfterValidator(_some)] = None
     only: Side | None = None
     """One side alone: the content as its layers keep it, or a texture like the style."""
     sweep: Sweep = Field(default_factory=dict)
@@ -110,6 +133,19 @@ class JobSettings(Strict):
                 f"flat: a painting is called as `name` has it, and final is {self.final!r}: "
                 f"leave one of them out, or say final: {patterns.FINAL}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_recorded(self) -> "JobSettings":
+        """Refuse what JSON or UTF-8 cannot hold: recording the job would fail."""
+        for key, value in self.model_dump().items():
+            try:
+                json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+            except UnicodeEncodeError as error:
+                code = ord(error.object[error.start])
+                raise ValueError(f"{key}: the character U+{code:04X} cannot be stored") from None
+            except (TypeError, ValueError, RecursionError) as error:
+                raise ValueError(f"{key}: this cannot be stored: {error}") from None
         return self
 
     @cached_property

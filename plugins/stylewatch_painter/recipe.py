@@ -12,7 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveInt,
     WithJsonSchema,
     model_validator,
 )
@@ -27,9 +26,20 @@ LayerName = Literal[
 
 LAYERS: tuple[LayerName, ...] = get_args(LayerName)
 
-Weights = dict[LayerName, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+MOST_STEPS = 10_000_000
+"""Steps at one size."""
+
+_LARGEST = 1e30
+"""Of weights and rates; the painter reckons in float32, which ends at 3.4e38."""
+
+Weight = Annotated[float, Field(ge=0, le=_LARGEST)]
+Weights = dict[LayerName, Weight]
+Positive = Annotated[float, Field(gt=0, le=_LARGEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Steps = Annotated[int, Field(ge=0, le=MOST_STEPS)]
+SomeSteps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
+SideLength = Annotated[int, Field(gt=0, lt=1_000_000)]
+"""Pixels."""
 
 _SIDE = "[1-9][0-9]{0,5}"
 _AREA = r"(?=[0.]*[1-9])([0-9]{1,6}(\.[0-9]+)?|\.[0-9]+)mp"
@@ -111,8 +121,8 @@ class TotalVariation(Strict):
     """Smoothness; see `losses.tv_value` for the formulas."""
 
     loss: Literal["power", "absolute", "isotropic", "squared", "nine_point"] = "isotropic"
-    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    gradient_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    weight: Weight = 0.0
+    gradient_weight: Weight | None = None
     """Set: the term moves the picture with this weight and is no part of the total."""
 
     @model_validator(mode="after")
@@ -161,7 +171,7 @@ class Sgd(Strict):
     kind: Literal["sgd"]
     rate: Positive = 100.0
     decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    decay_steps: PositiveInt = 100
+    decay_steps: SomeSteps = 100
 
 
 class Lbfgs(Strict):
@@ -169,13 +179,13 @@ class Lbfgs(Strict):
 
     kind: Literal["lbfgs"]
     rate: Positive = 1.0
-    history: PositiveInt = 100
+    history: Annotated[int, Field(gt=0, le=10_000)] = 100
     line_search: Literal["none", "strong_wolfe"] = "none"
     first_step: Positive | None = None
     """How far the first step moves the picture, in levels (root mean square); none: 1 / |g|_1."""
     coordinates: Annotated[float, Field(ge=0, le=2)] = 0.0
     """p: the picture is described by Fourier coefficients scaled by 1 / f^p; 0: by pixels."""
-    step_back: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    step_back: Annotated[float, Field(gt=1, le=_LARGEST)] | None = None
     """A step after which the objective is so many times larger, or no number, is taken back."""
 
 
@@ -183,7 +193,7 @@ class Pass(Strict):
     """A smaller size on the way: `scale` of the final sides, `steps` there."""
 
     scale: Annotated[float, Field(gt=0, lt=1)]
-    steps: PositiveInt
+    steps: SomeSteps
 
 
 class Schedule(Strict):
@@ -206,10 +216,10 @@ class Schedule(Strict):
     start: Literal["content", "style", "noise", "mixed", "picture"] = "content"
     noise_ratio: Share = 0.0
     noise_scale: Positive = 1.0
-    passes: tuple[Pass, ...] = ()
-    smallest: PositiveInt = 1
+    passes: Annotated[tuple[Pass, ...], Field(max_length=100)] = ()
+    smallest: SideLength = 1
     """Passes whose long side would be under this many pixels are painted at it instead."""
-    first_steps: PositiveInt | None = None
+    first_steps: SomeSteps | None = None
     """Steps at the smallest of the passes that are painted, in place of its own."""
     carry: bool = False
     """On enlarging, the optimiser goes on with what it knows, enlarged; for Adam only."""
@@ -218,19 +228,19 @@ class Schedule(Strict):
     this much of the next; 0: the last alone."""
     keep_detail: Share = 0.0
     """On enlarging, the share of the content's own detail that comes back; true: all of it."""
-    done: Annotated[int, Field(ge=0)] = 0
+    done: Annotated[int, Field(ge=0, le=100 * MOST_STEPS)] = 0
     """So many steps, over all sizes, the picture to start from has behind it."""
-    print_steps: PositiveInt = 8
+    print_steps: SomeSteps = 8
     """Steps at each size after the preview's."""
     keep_range: bool = False
     """Keep colours within 0..255 on the way: what is written is then what was painted."""
     optimiser: Annotated[Adam | Sgd | Lbfgs, Field(discriminator="kind")]
-    steps: Annotated[int, Field(ge=0)]
+    steps: Steps
     until: Literal["steps", "converged"] = "steps"
     """`converged`: a size ends before its steps are made, once nothing moves."""
     tolerance: Positive = 0.001
     """Nothing moves where ten steps take less than this share from the objective."""
-    save_every: PositiveInt = 50
+    save_every: SomeSteps = 50
 
     @property
     def most_steps(self) -> int:

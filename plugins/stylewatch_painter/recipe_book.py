@@ -10,12 +10,13 @@ import yaml
 from pydantic import ValidationError
 
 from stylewatch_painter.errors import RecipeError
-from stylewatch_painter.mistakes import mistakes, nearest
+from stylewatch_painter.mistakes import brief, mistakes, nearest, quoted, refusing
 from stylewatch_painter.recipe import GEOMETRY, Recipe, Schedule
 
 SHIPPED = Path(__file__).parent / "recipes"
 
 _DEEPEST = 5  # recipes that extend recipes that extend ...
+_LONGEST = 1_000_000  # bytes of a file
 
 
 def names(*folders: Path) -> list[str]:
@@ -28,7 +29,8 @@ def find(name: str, *folders: Path) -> Recipe:
 
     Raises RecipeError: no such recipe, or it has mistakes (all are told at once).
     """
-    return check(_without_removed(_read(_locate(name, folders), folders)))
+    with refusing(RecipeError, f"recipe {quoted(name)}"):
+        return check(_without_removed(_read(_locate(name, folders), folders)))
 
 
 def seen(name: str, *folders: Path) -> tuple[object, ...]:
@@ -73,10 +75,14 @@ def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, An
 @lru_cache(maxsize=64)
 def _parsed(path: Path, as_seen: tuple[int, int, int]) -> dict[str, Any]:
     """The mapping in `path`; parsed anew only when the file is seen to be another one."""
+    with path.open("rb") as file:
+        content = file.read(_LONGEST + 1)
+    if len(content) > _LONGEST:
+        raise RecipeError(f"{path} is longer than {_LONGEST} bytes: that is no recipe")
     try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plain = yaml.safe_load(content.decode("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not YAML: {error}".replace("\n", " ")) from error
+        raise RecipeError(brief(f"{path} is not YAML: {error}".replace("\n", " "))) from error
     if not isinstance(plain, dict):
         raise RecipeError(f"{path} should be a mapping with objective and schedule")
     return plain
@@ -101,11 +107,15 @@ def _same_kind(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def check(plain: Mapping[str, Any]) -> Recipe:
     """The recipe in a mapping; RecipeError tells every mistake in it."""
-    try:
-        return Recipe.model_validate(plain)
-    except ValidationError as error:
-        told = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
-        raise RecipeError(f"recipe {plain.get('name', '?')}: {told}") from error
+    name = f"recipe {brief(str(plain.get('name', '?')))}"
+    with refusing(RecipeError, name):
+        try:
+            recipe = Recipe.model_validate(plain)
+        except ValidationError as error:
+            told = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
+            raise RecipeError(f"{name}: {told}") from error
+        recipe.model_dump_json()  # as receipts have it; it fails on text that is no Unicode
+    return recipe
 
 
 def fast(recipe: Recipe, *folders: Path) -> Recipe:
@@ -122,13 +132,14 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     objective, away. Raises RecipeError for unknown keys and values out of place.
     """
     wanted: dict[str, Any] = {}
-    for key, value in changes.items():
-        wanted = merge(wanted, _nested(_path(key), value))
-    plain = merge(recipe.model_dump(), wanted)
-    named = {key.removeprefix("schedule.") for key in changes}
-    if "noise_ratio" in named and "start" not in named:
-        plain = _mixed(plain)
-    return check(_without_removed(plain))
+    with refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
+        for key, value in changes.items():
+            wanted = merge(wanted, _nested(_path(key), value))
+        plain = merge(recipe.model_dump(), wanted)
+        named = {key.removeprefix("schedule.") for key in changes}
+        if "noise_ratio" in named and "start" not in named:
+            plain = _mixed(plain)
+        return check(_without_removed(plain))
 
 
 def _path(key: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from weakref import WeakKeyDictionary
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from stylewatch_painter import memory as fitting
 from stylewatch_painter.errors import PainterError
@@ -22,11 +22,11 @@ Paint = Callable[[Task, Callable[[], Wish]], Iterator[Step]]
 class MemoryOptions(Strict):
     """What may be said of memory under `backends: torch:` and `backends: onnx:`."""
 
-    tile: Literal["auto", "none"] | Annotated[int, Field(ge=16)] = "auto"
+    tile: Literal["auto", "none"] | Annotated[int, Field(ge=16, le=1_000_000)] = "auto"
     """Pixels of the tiles that large pictures are looked at in; `auto`: only if it takes that."""
-    history: Literal["auto", "whole"] | Annotated[int, Field(ge=0)] = "auto"
+    history: Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=10_000)] = "auto"
     """Pairs that L-BFGS may remember; `whole`: the recipe's own, `auto`: as many as fit."""
-    memory: PositiveInt | None = None
+    memory: Annotated[int, Field(gt=0, le=10**15)] | None = None
     """Bytes that a painting may take; where it is not said, what is free."""
 
     @property

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import torch
-from pydantic import BeforeValidator, Field, PositiveInt, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from stylewatch_painter import weights
 from stylewatch_painter.forecast import forecast
@@ -68,7 +68,7 @@ class Options(MemoryOptions):
     """What to do about a provider that is not here: go on without it, or not at all."""
     precision: Precision = "fp32"
     weights: str = "bundled"
-    threads: PositiveInt | None = None
+    threads: Annotated[int, Field(gt=0, le=4096)] | None = None
     """How many processor cores to use; all of them where it is not said."""
 
 

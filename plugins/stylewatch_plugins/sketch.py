@@ -36,7 +36,7 @@ class Options(Strict):
     """What a sketch can be told; the last three are for tests of those who run backends."""
 
     device: Literal["auto", "cpu"] = "auto"
-    seconds_per_step: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    seconds_per_step: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
     """Sleep so long in every step."""
     fail_at_step: PositiveInt | None = None
     """Raise RuntimeError in place of this step."""

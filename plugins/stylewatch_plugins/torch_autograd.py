@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, ValidationError
 
 from stylewatch_painter import weights
 from stylewatch_painter.forecast import forecast
@@ -34,7 +34,7 @@ class Options(MemoryOptions):
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """What convolutions are computed in; `auto`: in what the device is the quickest at."""
     weights: str = "bundled"
-    threads: PositiveInt | None = None
+    threads: Annotated[int, Field(gt=0, le=4096)] | None = None
     """How many processor cores to use on the CPU; all of them where it is not said."""
 
 

@@ -1,9 +1,13 @@
 """config.yaml: its defaults, its mistakes, its paths, and where it is found."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
+from tests.daemon.job_texts import KEYS, VALUES
 
 from stylewatch_daemon import config, config_sections, yaml_lines
 from stylewatch_daemon.errors import SettingsError, UnavailableError, UsageError
@@ -202,3 +206,60 @@ def test_what_overrides_say_of_jobs_is_as_job_yaml_has_it() -> None:
         "stages": {"size": 90},
         "set": {"objective.tv": None, "smallest": 2},
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "watch: {quiet_s: !!float ''}",
+        "watch: {quiet_s: 1.0e+300}",
+        "watch: {rescan_s: .inf}",
+        f"watch: {{quiet_s: 1{':1' * 300}.5}}",
+        f"limits: {{max_pixels: 1{'0' * 400}}}",
+        f"limits: {{memory: {'9' * 400}GB}}",
+        f"limits: {{attempts: 0x{'f' * 5000}}}",
+        'executor: {devices: ["a\\nb"]}',
+        "executor: {idle_s: 1.0e+9}",
+        'state: {path: "a\\0"}',
+        'alerts: {urls: ["json://ann:hushhush@a\\0"]}',
+        "alerts: {urls: !!set [x]}",
+        "state: {path: ~nobody-of-this-name/state}",
+        f"state: {{path: {'a' * 300}}}",
+        f"recipes: [{'a/' * 3000}]",
+        f"job: {{recipe: {'a' * 3000}.yaml}}",
+        f"job: {{set: {{{'a.' * 30_000}b: 1}}}}",
+        "inboxes: [{weight: 1.0e-320}]",
+        "outbox: {group: 4294967295}",
+        f"job: {'[' * 20_000}",
+        "x" * (yaml_lines.LONGEST + 1),
+    ],
+)
+def test_nothing_in_a_file_of_settings_raises_more_than_a_sentence(
+    text: str, written: Path
+) -> None:
+    written.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        config.load(written)
+    assert str(written) in str(caught.value)
+    assert len(str(caught.value)) < 3000
+    assert "hush" not in str(caught.value)
+
+
+@given(st.sampled_from(sorted(config.Config.model_fields)), st.lists(st.tuples(KEYS, VALUES)))
+@settings(max_examples=50, deadline=None)
+def test_any_text_is_settings_or_a_mistake(section: str, lines: list[tuple[str, str]]) -> None:
+    text = "\n".join([f"{section}:", *(f"  {key}: {value}" for key, value in lines)])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_bytes(text.encode(errors="surrogatepass"))
+        try:
+            config.load(path).model_dump_json().encode()
+        except SettingsError as error:
+            assert str(path) in str(error)
+
+
+def test_a_folder_that_cannot_be_found_is_a_mistake_on_the_command_line() -> None:
+    with pytest.raises(UsageError, match="home directory"):
+        config.load(None, inbox=Path("~nobody-of-this-name/in"))
+    with pytest.raises(UsageError, match="too long for a path"):
+        config.load(None, outbox=Path("a" * 300))

@@ -6,6 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from stylewatch_daemon import patterns
+from stylewatch_daemon.errors import InputError
 
 FOLDER: TypeAdapter[str] = TypeAdapter(patterns.Folder)
 FILE: TypeAdapter[str] = TypeAdapter(patterns.File)
@@ -59,6 +60,15 @@ def test_a_place_that_there_is_not_is_refused_with_those_that_there_are(
 ) -> None:
     with pytest.raises(ValidationError, match=r"is no place to fill, there are \{name\}, "):
         kind.validate_python(pattern)
+
+
+def test_a_name_has_a_length_and_a_depth() -> None:
+    for pattern in ("a" * 501, "/".join("a" * 17)):
+        with pytest.raises(ValidationError, match="at most 500 characters and 16 parts"):
+            FOLDER.validate_python(pattern)
+    long = PLACES | {"name": "/".join(["b" * 100] * 10)}
+    with pytest.raises(InputError, match="path of 3029 bytes; the limit is 2000: shorten `name`"):
+        patterns.folder("{name}/{name}/{name}", long)
 
 
 @pytest.mark.parametrize("kind", [FOLDER, FILE], ids=["folder", "file"])

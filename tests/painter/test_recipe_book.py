@@ -55,6 +55,18 @@ def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
         ("extends: mine\nabout: x", "there is no recipe 'mine'"),
         ("- a\n- list", "should be a mapping"),
         ("about: [", "is not YAML"),
+        ("about: !!bool foo", "mine.*KeyError"),
+        ("seed: !!int ''", "mine.*IndexError"),
+        (f"about: {'[' * 5000}", "mine.*RecursionError"),
+        ("about: &a [*a]", "about"),
+        ("about: &a {b: *a}\nschedule: {steps: 1}\nextends: best", "about"),
+        ("extends: best\n1: 2", "mine.*1"),
+        (f"about: {'1' * 5000}", "mine"),
+        ('extends: best\nabout: "a\\ud800"', "recipe mine cannot be used"),
+        ("extends: best\nschedule: {steps: 1.0e+400}", "steps"),
+        (f"extends: best\nschedule: {{steps: 0x{'f' * 5000}}}", "steps"),
+        ("extends: best\nschedule: {passes: [{scale: 0.5, steps: 100000000}]}", "steps"),
+        ("x" * 1_000_001, "longer than 1000000 bytes"),
         ("extends: best\nschedule: {stepps: 3, size: 12y}", "size.*; .*mean 'steps'"),
         ("about: nothing\nobjective: {}\nschedule: {}", "names no layer"),
         ("about: nothing", "objective"),
@@ -92,6 +104,12 @@ def test_recipes_that_extend_one_another_in_a_ring_are_refused(tmp_path: Path) -
 def test_an_unknown_recipe_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(RecipeError, match="there is no recipe 'gatis'; did you mean 'gatys'"):
         recipe_book.find("gatis")
+
+
+@pytest.mark.parametrize("key", ["a.b", "." * 30_000, f"objective.{'a.' * 30_000}", "steps.x"])
+def test_a_field_that_there_is_not_cannot_be_changed(key: str) -> None:
+    with pytest.raises(RecipeError):
+        recipe_book.change(recipe_book.find("best"), {key: 1})
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -22,7 +22,7 @@ class Alerts(Strict):
     urls: tuple[SecretStr, ...] = ()
     urls_file: Path | None = None
     tell: tuple[Kind, ...] = ("refused", "failed", "paused")
-    every_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 60.0
+    every_s: Annotated[float, Field(ge=1, le=1_000_000)] = 60.0
 
     @property
     def wanted(self) -> bool:

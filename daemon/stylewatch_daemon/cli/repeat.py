@@ -18,7 +18,7 @@ from stylewatch_daemon.receipt import InputRecord, Receipt
 from stylewatch_daemon.settings import JobSettings, StageSettings
 from stylewatch_painter import recipe_book
 from stylewatch_painter.errors import RecipeError
-from stylewatch_painter.mistakes import mistakes
+from stylewatch_painter.mistakes import mistakes, refusing
 
 _WRITTEN = ("final", "format", "quality", "depth", "metadata", "stages", "keep")
 """Settings of how files are called and written; of names no receipt tells, of all else the first
@@ -63,14 +63,15 @@ class Repeat:
         Its recipe becomes a file in the folder `scratch`. Of how files are written, `below` says
         what the receipt does not. Raises InputError where it makes no sense.
         """
-        try:
-            recipe = recipe_book.check(self.receipt.recipe).model_dump(mode="json")
-            settings = self._settings(recipe, pictures, below)
-        except RecipeError as error:
-            raise InputError(f"this receipt cannot be repeated: {error}") from error
-        except ValidationError as error:
-            told = "; ".join(str(mistake) for mistake in mistakes(error, JobSettings))
-            raise InputError(f"this receipt cannot be repeated: {told}") from error
+        with refusing(InputError, "this receipt"):
+            try:
+                recipe = recipe_book.check(self.receipt.recipe).model_dump(mode="json")
+                settings = self._settings(recipe, pictures, below)
+            except RecipeError as error:
+                raise InputError(f"this receipt cannot be repeated: {error}") from error
+            except ValidationError as error:
+                told = "; ".join(str(mistake) for mistake in mistakes(error, JobSettings))
+                raise InputError(f"this receipt cannot be repeated: {told}") from error
         file = scratch / f"{safe(recipe['name'])}.yaml"
         file.write_text(yaml.safe_dump(recipe, allow_unicode=True), encoding="utf-8")
         return settings.model_copy(update={"recipe": str(file)})
@@ -136,10 +137,11 @@ def read(path: Path) -> Repeat:
     """The receipt in the file `path`, or in the folder; InputError where there is none."""
     file = path / "receipt.json" if path.is_dir() else path
     try:
-        plain = json.loads(file.read_bytes())
-        if isinstance(plain, dict) and "sweep" in plain:
-            raise InputError(f"{file} is that of a series: name the receipt of one of its jobs")
-        return Repeat(Receipt.model_validate(plain), file.parent)
+        with refusing(InputError, str(file), ValueError):
+            plain = json.loads(file.read_bytes())
+            if isinstance(plain, dict) and "sweep" in plain:
+                raise InputError(f"{file} is that of a series: name the receipt of one of its jobs")
+            return Repeat(Receipt.model_validate(plain), file.parent)
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
     except InputError:

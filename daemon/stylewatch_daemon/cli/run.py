@@ -14,6 +14,7 @@ from stylewatch_daemon.alerts.teller import Teller, telling
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.config import Config
 from stylewatch_daemon.config_sections import Executor
+from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute.cluster.demand import Demand
 from stylewatch_daemon.reporter import Both, Reporter
 from stylewatch_daemon.retention import Retention
@@ -23,6 +24,7 @@ from stylewatch_daemon.systemd import Manager
 from stylewatch_daemon.web.keeper import Keeper, kept
 from stylewatch_daemon.web.settings import served
 from stylewatch_daemon.web.sockets import handed
+from stylewatch_painter.mistakes import refusing
 
 
 def run(
@@ -118,7 +120,8 @@ def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceS
         memory=settings.limits.memory,
         out_of_memory=settings.limits.out_of_memory,
     )
-    ready.check()
+    with refusing(SettingsError, "the settings"):
+        ready.check()
     return ready
 
 

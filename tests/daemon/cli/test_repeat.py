@@ -142,7 +142,12 @@ def test_masks_lie_beside_it_and_are_repeated_as_they_were_taken(
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("not JSON", "is no receipt: "), ("{}", "is no receipt: job is missing")],
+    [
+        ("not JSON", "is no receipt: "),
+        ("{}", "is no receipt: job is missing"),
+        ("[" * 100_000, "receipt.json cannot be used: RecursionError"),
+        ('{"seed": 1' + "0" * 5000 + "}", "is no receipt: "),
+    ],
 )
 def test_what_is_no_receipt_is_refused(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "receipt.json").write_text(text)
@@ -160,6 +165,29 @@ def test_a_recipe_that_makes_no_sense_is_told(folder: Path, plain: dict[str, Any
     (folder / "receipt.json").write_text(json.dumps(plain))
     with pytest.raises(InputError, match=r"this receipt cannot be repeated: .*schedule"):
         repeat.read(folder).settings(folder, 3, JobSettings())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seed", 10**30), ("backend", "a\0"), ("backend", "\ud800"), ("mask", {"feather": "1e400"}),
+     ("steps", 10**400), ("about", "a\ud800"), ("weight", 1e300)],
+)  # fmt: skip
+def test_settings_that_no_job_can_have_are_told(
+    key: str, value: object, tmp_path: Path, plain: dict[str, Any]
+) -> None:
+    if key == "backend":
+        plain["backend"]["name"] = value
+    elif key == "steps":
+        plain["recipe"]["schedule"]["steps"] = value
+    elif key == "about":
+        plain["recipe"]["about"] = value
+    elif key == "weight":
+        plain["inputs"][1]["weight"] = value
+    else:
+        plain[key] = value
+    (tmp_path / "receipt.json").write_text(json.dumps(plain))
+    with pytest.raises(InputError, match=r"this receipt c|is no receipt"):
+        repeat.read(tmp_path).settings(tmp_path, 3, JobSettings())
 
 
 def test_colours_are_as_the_receipt_has_them(tmp_path: Path, plain: dict[str, Any]) -> None:
