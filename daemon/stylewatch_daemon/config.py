@@ -149,7 +149,10 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
         section, _, name = key.partition(".")
         around, dot, inner = name.partition(".")
         if section == "job" and dot:
-            plain[around] = {**plain.get(around, {}), inner: value}
+            outer = plain.get(around, {})
+            if not isinstance(outer, Mapping):
+                raise _no_keys(key, around)
+            plain[around] = {**outer, inner: value}
         elif section == "job":
             _put(plain, name, value)
     return plain
@@ -179,9 +182,13 @@ def _put(plain: dict[str, Any], key: str, value: Any) -> None:
     for part in around:
         inner = plain.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise UsageError(f"{key}: {part!r} holds no keys; give it as a whole, as YAML")
+            raise _no_keys(key, part)
         plain = inner
     plain[last] = value
+
+
+def _no_keys(key: str, part: str) -> UsageError:
+    return UsageError(f"{key}: {part!r} holds no keys; give it as a whole, as YAML")
 
 
 def _absolute(config: Config, base: Path) -> Config:

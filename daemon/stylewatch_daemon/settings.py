@@ -89,7 +89,10 @@ class JobSettings(Strict):
     noise_ratio: Share | None = None
     from_step: Annotated[int, Field(ge=0, le=100 * MOST_STEPS)] = 0
     """So many steps of the recipe the picture to start from has behind it: they are left out."""
-    style_weights: Annotated[tuple[Weight, ...] | None, AfterValidator(_some)] = None
+    style_weights: Annotated[
+        Annotated[tuple[Weight, ...], Field(max_length=style_sizes.MOST_STYLES)] | None,
+        AfterValidator(_some),
+    ] = None
     only: Side | None = None
     """One side alone: the content as its layers keep it, or a texture like the style."""
     sweep: Sweep = Field(default_factory=dict)
@@ -144,8 +147,11 @@ class JobSettings(Strict):
             except UnicodeEncodeError as error:
                 code = ord(error.object[error.start])
                 raise ValueError(f"{key}: the character U+{code:04X} cannot be stored") from None
-            except (TypeError, ValueError, RecursionError) as error:
-                raise ValueError(f"{key}: this cannot be stored: {error}") from None
+            except (TypeError, ValueError, RecursionError):
+                raise ValueError(
+                    f"{key}: this cannot be stored; it takes text, finite numbers, and lists and "
+                    "mappings of them"
+                ) from None
         return self
 
     @cached_property

@@ -13,6 +13,9 @@ _SHARE = r"[1-9][0-9]{0,3}%"
 _ANY = f"{STYLE_SIZE}|{_SHARE}"
 _CHOICE = f"{STYLE_SIZES} or 50% (of what it would be)"
 
+MOST_STYLES = 1000
+"""Of a job that gives each a size or a weight of its own."""
+
 
 def _checked(value: object) -> object:
     """A rule as text, or several as a tuple; raises ValueError for what is none."""
@@ -20,6 +23,8 @@ def _checked(value: object) -> object:
         return None
     several = isinstance(value, list | tuple)
     given = value if isinstance(value, list | tuple) else [value]
+    if len(given) > MOST_STYLES:
+        raise ValueError(f"should have at most {MOST_STYLES} sizes")
     rules = tuple(size_as_text(one) for one in given)
     if not rules or not all(isinstance(one, str) and re.fullmatch(_ANY, one) for one in rules):
         raise ValueError(f"should be {_CHOICE}, or a list of these, one for each style")

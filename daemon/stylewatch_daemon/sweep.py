@@ -21,6 +21,8 @@ def _checked(value: object) -> object:
     """The fields with their values; raises ValueError for what makes no series."""
     if not isinstance(value, Mapping):
         raise ValueError("should be fields with lists of values, as {strength: [0.3, 0.5, 0.7]}")
+    if len(value) > MOST:
+        raise ValueError(f"a series has at most {MOST} fields, got {len(value)}")
     fields: dict[str, tuple[Any, ...]] = {}
     for key, values in value.items():
         if key in _OF_THE_WHOLE:

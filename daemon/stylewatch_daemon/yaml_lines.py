@@ -5,7 +5,7 @@ characters are limited.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,7 +70,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         """The next node; raises SettingsError where it has a tag, or is one too many."""
-        event = self.peek_event()
+        peek: Callable[[], Any] = self.peek_event  # which has no type of its own
+        event = peek()
         self._left -= 1
         self._depth += 1
         if self._left < 0 or self._depth > DEEPEST:

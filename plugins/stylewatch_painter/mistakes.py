@@ -71,9 +71,10 @@ def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> It
 
     Errors that the caller handles pass: `kind` itself, the `expected` ones, trouble of the system.
     """
+    handled: tuple[type[Exception], ...] = (kind, *expected, OSError, MemoryError)
     try:
         yield
-    except (kind, *expected, OSError, MemoryError):
+    except handled:
         raise
     except Exception as error:
         _log.debug("%s cannot be used", what, exc_info=True)

@@ -90,14 +90,19 @@ def _parsed(path: Path, as_seen: tuple[int, int, int]) -> dict[str, Any]:
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """`above` laid over `below`, mapping by mapping; another `kind` takes nothing over."""
-    merged = dict(deepcopy(dict(below)))
-    for key, value in above.items():
-        old = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping) and _same_kind(old, value):
-            merged[key] = merge(old, value)
-        else:
-            merged[key] = deepcopy(value)
+    merged = deepcopy(dict(below))
+    _lay_over(merged, above)
     return merged
+
+
+def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    """Lay `above` over `below`, which is changed; as `merge` in time that grows with `above`."""
+    for key, value in above.items():
+        old = below.get(key)
+        if isinstance(value, Mapping) and isinstance(old, dict) and _same_kind(old, value):
+            _lay_over(old, value)
+        else:
+            below[key] = deepcopy(value)
 
 
 def _same_kind(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -134,7 +139,7 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     wanted: dict[str, Any] = {}
     with refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
         for key, value in changes.items():
-            wanted = merge(wanted, _nested(_path(key), value))
+            _lay_over(wanted, _nested(_path(key), value))
         plain = merge(recipe.model_dump(), wanted)
         named = {key.removeprefix("schedule.") for key in changes}
         if "noise_ratio" in named and "start" not in named:

@@ -263,3 +263,8 @@ def test_a_folder_that_cannot_be_found_is_a_mistake_on_the_command_line() -> Non
         config.load(None, inbox=Path("~nobody-of-this-name/in"))
     with pytest.raises(UsageError, match="too long for a path"):
         config.load(None, outbox=Path("a" * 300))
+
+
+def test_a_key_cannot_lead_into_a_value_of_a_job() -> None:
+    with pytest.raises(UsageError, match=r"job\.set\.x: 'set' holds no keys"):
+        config.job_part({"job.set": 5, "job.set.x": 1})

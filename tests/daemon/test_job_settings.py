@@ -143,6 +143,12 @@ HOSTILE = {
     "history": "set: {optimiser.history: 100000000000}",
     "dots": f"set: {{{'a.' * 30_000}b: 1}}",
     "folders": f"name: {'a/' * 10_000}b",
+    "many sizes": f"style_size: [{'50%, ' * 2000}]",
+    "many weights": f"style_weights: [{'1, ' * 2000}]",
+    "many fields": f"sweep: {{{', '.join(f'key{number}: [1]' for number in range(2000))}}}",
+    "many fields of the recipe": (
+        f"set: {{{', '.join(f'objective.key{number}: 1' for number in range(3500))}}}"
+    ),
     "deep": "set: " + "[" * 20_000,
     "a file in a sweep": "sweep: {recipe: [/etc/passwd.yaml]}",
     "a hidden file": "recipe: /etc/.yaml",
