@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from stylewatch_daemon import durable, yaml_lines
 from stylewatch_daemon.alike import shape_of
 from stylewatch_daemon.config import job_over
-from stylewatch_daemon.errors import DaemonError, SettingsError
+from stylewatch_daemon.errors import InputError, SettingsError
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings, Side
 from stylewatch_painter.errors import RecipeError
@@ -28,8 +28,7 @@ REMEMBERED = 256
 def settle(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
     """The settings of the job with this `job_file`.
 
-    Raises SettingsError, which tells every mistake in the file with its line, and InputError where
-    it is no file.
+    Raises SettingsError: it tells every mistake in the file with its line.
     """
     return checked(settings, said(job_file), "the settings" if job_file is None else job_file.name)
 
@@ -111,26 +110,29 @@ def _merged(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
     """What holds for a job; where its job.yaml has a mistake, what holds for all."""
     merged = settings.job
     try:
-        with refusing(SettingsError, "the settings", DaemonError, ValidationError):
+        with refusing(SettingsError, "the settings", ValidationError):
             for plain in (_read(job_file) if job_file else {}, settings.overrides):
                 merged = JobSettings.model_validate(job_over(merged, plain))
-    except (OSError, DaemonError, ValidationError):
+    except (OSError, SettingsError, ValidationError):
         return settings.job
     return merged
 
 
 def _start(job_file: Path) -> bytes:
     """The first bytes of a job.yaml; no link is followed and no pipe waited for."""
-    with durable.open_regular(job_file) as file:
-        return file.read(LONGEST + 1)
+    try:
+        with durable.open_regular(job_file) as file:
+            return file.read(LONGEST + 1)
+    except InputError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _read(job_file: Path) -> Mapping[str, Any]:
     document = yaml_lines.parse_bytes(_start(job_file), job_file.name, LONGEST)
-    checked = yaml_lines.check(JobSettings, document)
+    asked = yaml_lines.check(JobSettings, document)
     for where, recipe in (
-        (("recipe",), checked.recipe),
-        *((("sweep", "recipe"), recipe) for recipe in checked.sweep.get("recipe", ())),
+        (("recipe",), asked.recipe),
+        *((("sweep", "recipe"), recipe) for recipe in asked.sweep.get("recipe", ())),
     ):
         if str(Path(str(recipe))).endswith((".yaml", ".yml")):
             # whoever can drop a picture could read any file of the daemon's, error by error

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.daemon.job_texts import JOB_TEXTS, plain_values
 
 from stylewatch_daemon import job_settings, patterns, space
-from stylewatch_daemon.errors import InputError, SettingsError
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.job_settings import Settler
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.sweep import members
@@ -235,8 +236,9 @@ def test_a_job_file_that_has_become_a_pipe_or_a_link_is_not_read(
     job_file.unlink()
     os.mkfifo(job_file)
     assert job_settings.only_side(service(), job_file) is None
-    with pytest.raises(InputError, match="not a regular file"):
-        job_settings.settle(service(), job_file)
+    for settle in (lambda file: job_settings.settle(service(), file), Settler(service()).settle):
+        with pytest.raises(SettingsError, match=r"'job\.yaml' is not a regular file"):
+            settle(job_file)
 
 
 def test_a_fault_of_a_check_refuses_the_job_alone(
