@@ -12,6 +12,7 @@ from stylewatch_daemon.job_settings import Settler, wishes
 from stylewatch_daemon.journal import File, Journal
 from stylewatch_daemon.reception import Reception
 from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.scan import Identity
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.state import State
@@ -70,6 +71,15 @@ class Front:
         self.settled = all(settled)
         self._looked = self._clock()
         self.look_took = self._looked - began
+
+    def folders(self) -> Mapping[Path, Mapping[Path, Identity]]:
+        """The folders below each inbox, as the last look found them."""
+        return {inbox.path: inbox.folders for inbox in self.inboxes}
+
+    def polled(self, why: Mapping[Path, str]) -> None:
+        """Note the inboxes in which file events fail, with the reason."""
+        for inbox in self.inboxes:
+            inbox.polled = why.get(inbox.path, "")
 
     def looked_for(self) -> float:
         """Seconds since the last look."""

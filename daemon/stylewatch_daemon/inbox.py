@@ -23,12 +23,16 @@ from stylewatch_daemon.pair import Pairing, only_settled, pair
 from stylewatch_daemon.parts import PICTURES
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.rests import Rests
-from stylewatch_daemon.scan import Listing, Look, scan
+from stylewatch_daemon.scan import Identity, Listing, Look, scan
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import Side
 from stylewatch_daemon.settle import Settler
+from stylewatch_daemon.watch import POLL_S
 
 ALL = "all"
+
+NOTED = 20
+"""How much of what is left alone in an inbox the log and the status name."""
 
 
 class Inbox:
@@ -59,16 +63,43 @@ class Inbox:
         self.incomplete: list[Incomplete] = []
         self.trouble: dict[str, str] = {}
         """What could not be taken, by name, and why."""
+        self.polled = ""
+        """Why file events fail here, if they do."""
 
     def look(self) -> bool:
         """Look at all that lies there; whether it has settled, and nothing lacks its end."""
-        before, self._listing = self._listing, scan(self.path, self._settings.ignore)
+        before = self._listing
+        self._listing = scan(self.path, self._settings.ignore, self._settings.apart(self._own))
         self._settled = self._settler.settled(self._listing.files)
         self._rests.compare(self._listing.files)
-        for path, why in self._listing.left.items():
-            if path not in before.left:
-                self._reporter.left_alone(path, why)
+        new = [path for path in self._listing.left if path not in before.left]
+        for path in new[:NOTED]:
+            self._reporter.left_alone(path, self._listing.left[path])
+        if len(new) > NOTED:
+            self._reporter.left_alone(self.path, f"{len(new) - NOTED:,} more of what is in it")
         return len(self._settled) == len(self._listing.files) and not self._rests.awaited
+
+    @property
+    def folders(self) -> Mapping[Path, Identity]:
+        """The folders below it, as the last look found them."""
+        return self._listing.folders
+
+    @property
+    def notes(self) -> list[str]:
+        """What is left alone here, and why file events fail, each in a line."""
+        left = [(path, why) for path, why in self._listing.left.items() if path != self.path]
+        notes = [
+            f"{shown(path.relative_to(self.path))} is left alone: {why}"
+            for path, why in sorted(left)[:NOTED]
+        ]
+        if len(left) > NOTED:
+            notes.append(f"{len(left) - NOTED:,} more are left alone in {shown(self.path)}")
+        if self.polled:
+            notes.append(
+                f"{shown(self.path)} brings no file events ({self.polled}); "
+                f"it is scanned every {POLL_S:g} s instead"
+            )
+        return notes
 
     @property
     def awaits_rest(self) -> bool:

@@ -36,6 +36,35 @@ def kind_of(folder: Path, mounts: str) -> str:
     return kind
 
 
+def lies_in(path: Path, folder: Path, mounts: str) -> bool:
+    """Whether `path` is `folder` or below it, by links or by bind mounts in the table `mounts`."""
+    if path.resolve().is_relative_to(folder.resolve()):
+        return True
+    if any(_is_same(one, folder) for one in (path, *path.absolute().parents)):
+        return True
+    (disk, place), (its_disk, its_place) = _on_disk(path, mounts), _on_disk(folder, mounts)
+    return disk == its_disk != "" and place.is_relative_to(its_place)
+
+
+def _is_same(path: Path, folder: Path) -> bool:
+    try:
+        return path.samefile(folder)
+    except OSError:
+        return False
+
+
+def _on_disk(folder: Path, mounts: str) -> tuple[str, Path]:
+    """The disk of `folder` and its path there, whatever is mounted where; empty if not known."""
+    best, disk, place = "", "", folder
+    real = folder.resolve()
+    for line in mounts.splitlines():
+        _, _, number, root, point, *_ = line.split(" ")
+        point = _unescaped(point)
+        if real.is_relative_to(point) and len(point) >= len(best):
+            best, disk, place = point, number, Path(_unescaped(root)) / real.relative_to(point)
+    return disk, place
+
+
 def is_remote(folder: Path, mounts: str) -> bool:
     """Whether `folder` lies, by the table `mounts`, where other machines may write as well."""
     return _REMOTE.fullmatch(kind_of(folder, mounts)) is not None

@@ -51,6 +51,8 @@ class Health:
     observer: bool | None
     """Whether file events come in; if not, the scans have to do."""
     trouble: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What is left alone in the inboxes, and in which of them file events fail."""
 
 
 class Publisher:
@@ -99,6 +101,7 @@ class Publisher:
             paused=status.paused,
             observer=self.observer,
             trouble=tuple(status.trouble),
+            notes=tuple(status.notes),
         )
 
 
@@ -114,7 +117,7 @@ def read(state: Path) -> dict[str, Any] | None:
 def nothing() -> dict[str, Any]:
     """What a daemon publishes that has yet to say something: every key there is."""
     health: dict[str, Any] = {"at_work": False, "since": None, "pid": None, "version": None,
-              "paused": False, "observer": None, "trouble": []}  # fmt: skip
+              "paused": False, "observer": None, "trouble": [], "notes": []}  # fmt: skip
     counts = dict.fromkeys(COUNTED_AS.values(), 0)
     return {"counts": counts, "running": [], "waiting": [], "incomplete": [], "refused": [],
             "health": health, "meters": {}, "at": None}  # fmt: skip

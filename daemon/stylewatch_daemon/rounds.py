@@ -73,9 +73,12 @@ class Rounds:
         if self.line.front.looked_for() >= self._until_look():
             self.bell.rung = False
             self.watcher.check()
-            self.line.teller.publisher.observer = self.watcher.sound
             self.line.lost_events(self.watcher.take_lost())
             self.line.look()
+            if self.watcher.follow(self.line.front.folders()):
+                self.bell.ring()  # what came into a new folder meanwhile was not seen
+            self.line.front.polled(self.watcher.polled)
+            self.line.teller.publisher.observer = self.watcher.sound and not self.watcher.polled
             self.line.take()
 
     def _take_leave(self) -> None:

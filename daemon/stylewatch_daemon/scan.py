@@ -9,6 +9,13 @@ from fnmatch import translate
 from pathlib import Path
 
 from stylewatch_daemon import mounts
+from stylewatch_daemon.outbox import RECEIPT
+
+DEPTH = 32
+"""Levels of folders below an inbox that are scanned and watched."""
+
+Identity = tuple[int, int]
+"""Device and inode: a folder keeps it under every path and through bind mounts."""
 
 IGNORED = (
     ".*", "*~", "~$*", "~syncthing~*", "*.part", "*.partial", "*.filepart", "*.crdownload",
@@ -39,34 +46,92 @@ class Look:
 
 @dataclass(frozen=True)
 class Listing:
-    """The regular files of an inbox, and what was left alone, with the reason."""
+    """The regular files of an inbox, its `folders`, and what was left alone, with the reason.
+
+    `folders` are those below the inbox that were scanned, without the inbox itself.
+    """
 
     files: Mapping[Path, Look] = field(default_factory=dict)
     left: Mapping[Path, str] = field(default_factory=dict)
+    folders: Mapping[Path, Identity] = field(default_factory=dict)
 
 
-def scan(inbox: Path, ignore: Iterable[str] = ()) -> Listing:
-    """All files under `inbox`; names that match IGNORED or `ignore`, in any case, do not count.
+def scan(
+    inbox: Path, ignore: Iterable[str] = (), apart: Mapping[Identity, str] | None = None
+) -> Listing:
+    """List all files under `inbox`; names that match IGNORED or `ignore`, in any case, are skipped.
 
-    Links are not followed. Folders that cannot be read are left alone, an inbox too.
+    Links are not followed. Left alone are folders that cannot be read, folders nested deeper than
+    DEPTH, folders with a receipt.json, and those whose identity is in `apart`, for the reason that
+    `apart` gives.
     """
     ignored = re.compile("|".join(translate(one.casefold()) for one in (*IGNORED, *ignore)))
-    files: dict[Path, Look] = {}
-    left: dict[Path, str] = {}
-    folders, numbers = [inbox], _Numbers()
-    while folders:
-        folder = folders.pop()
+    walk = _Walk(ignored, apart or {})
+    try:
+        walk.enter(inbox, identity(inbox.stat()), 0)
+    except OSError as error:
+        walk.left[inbox] = _unreadable(error)
+    while walk.waiting:
+        walk.list_next()
+    return Listing(walk.files, walk.left, walk.folders)
+
+
+class _Walk:
+    """A walk over an inbox without recursion."""
+
+    def __init__(self, ignored: re.Pattern[str], apart: Mapping[Identity, str]) -> None:
+        self.files: dict[Path, Look] = {}
+        self.left: dict[Path, str] = {}
+        self.folders: dict[Path, Identity] = {}
+        self.waiting: list[tuple[Path, Identity, int]] = []
+        self._ignored, self._apart, self._numbers = ignored, apart, _Numbers()
+
+    def enter(self, folder: Path, own: Identity, depth: int) -> None:
+        """Have `folder` listed later, unless it is to be left alone."""
+        if why := self._apart.get(own):
+            self.left[folder] = why
+        elif depth > DEPTH:
+            self.left[folder] = f"it is nested deeper than {DEPTH} folders"
+        else:
+            self.waiting.append((folder, own, depth))
+
+    def list_next(self) -> None:
+        """List a folder that was entered."""
+        folder, own, depth = self.waiting.pop()
         try:
-            for path, status in _entries(folder, ignored):
-                if stat.S_ISDIR(status.st_mode):
-                    folders.append(path)
-                elif stat.S_ISREG(status.st_mode):
-                    files[path] = _look(status, numbers)
-                else:
-                    left[path] = _odd(status.st_mode)
+            entries = list(self._entries(folder))
         except OSError as error:
-            left[folder] = f"not readable: {error.strerror}"
-    return Listing(files, left)
+            self.left[folder] = _unreadable(error)
+            return
+        if depth:
+            self.folders[folder] = own
+        if depth and any(path.name.casefold() == RECEIPT for path, _ in entries):
+            self.left[folder] = f"it has a {RECEIPT}, as the output of a finished job has"
+            return
+        for path, status in entries:
+            if stat.S_ISDIR(status.st_mode):
+                self.enter(path, identity(status), depth + 1)
+            elif stat.S_ISREG(status.st_mode):
+                self.files[path] = _look(status, self._numbers)
+            else:
+                self.left[path] = _odd(status.st_mode)
+
+    def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if self._ignored.match(entry.name.casefold()):
+                    continue
+                try:
+                    yield Path(entry.path), entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # gone since it was listed
+                    continue
+                except OSError as error:  # a path that is too long, a dead mount
+                    self.left[Path(entry.path)] = _unreadable(error)
+
+
+def identity(status: os.stat_result) -> Identity:
+    """The identity of the folder with that `status`."""
+    return status.st_dev, status.st_ino
 
 
 def look(path: Path) -> Look | None:
@@ -76,17 +141,6 @@ def look(path: Path) -> Look | None:
     except OSError:
         return None
     return _look(status, _Numbers()) if stat.S_ISREG(status.st_mode) else None
-
-
-def _entries(folder: Path, ignored: re.Pattern[str]) -> Iterator[tuple[Path, os.stat_result]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if ignored.match(entry.name.casefold()):
-                continue
-            try:
-                yield Path(entry.path), entry.stat(follow_symlinks=False)
-            except FileNotFoundError:  # gone since it was listed
-                continue
 
 
 class _Numbers:
@@ -111,3 +165,7 @@ def _look(status: os.stat_result, numbers: _Numbers) -> Look:
 
 def _odd(mode: int) -> str:
     return next((what for is_a, what in _ODD if is_a(mode)), "not a regular file")
+
+
+def _unreadable(error: OSError) -> str:
+    return f"not readable: {error.strerror}"

@@ -1,14 +1,17 @@
 """What the daemon must be told to begin: plain values, frozen."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from stylewatch_daemon import mounts
 from stylewatch_daemon.alike import Batch
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute.cluster.demand import Demand
 from stylewatch_daemon.retention import FOREVER, Retention
+from stylewatch_daemon.scan import Identity, identity
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.sharing import OPEN, Sharing
 
@@ -75,15 +78,28 @@ class ServiceSettings:
 
     def check(self) -> None:
         """Raise SettingsError where what we write, or styles, would be taken for dropped."""
-        ours = [("outbox", inbox.outbox) for inbox in self.inboxes]
-        ours.append(("state folder", self.state))
-        if self.default_style is not None:
-            ours.append(("style library", self.styles))
+        library = [] if self.default_style is None else [("style library", self.styles)]
+        table = mounts.table()
         for inbox in self.inboxes:
-            others = [("inbox", other.path) for other in self.inboxes if other is not inbox]
-            for what, path in (*ours, *others):
-                if path.resolve().is_relative_to(inbox.path.resolve()):
+            for what, path in (*self._ours(inbox), *library):
+                if mounts.lies_in(path, inbox.path, table):
                     raise SettingsError(
                         f"the {what} {path} lies in the inbox {inbox.path}: "
                         "give it a place outside, or it would be painted itself"
                     )
+
+    def apart(self, inbox: InboxSettings) -> Mapping[Identity, str]:
+        """The folders that are no part of `inbox` wherever they are met in it, with the reason."""
+        found = {}
+        for what, path in self._ours(inbox):
+            with suppress(OSError):
+                found[identity(path.stat())] = f"it is the {what} {path}"
+        return found
+
+    def _ours(self, inbox: InboxSettings) -> list[tuple[str, Path]]:
+        """The folders of the daemon besides `inbox`."""
+        return [
+            *(("outbox", path) for path in self.outboxes),
+            ("state folder", self.state),
+            *(("inbox", other.path) for other in self.inboxes if other is not inbox),
+        ]

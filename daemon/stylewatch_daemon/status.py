@@ -64,6 +64,8 @@ class Status:
     incomplete: Sequence[Incomplete] = ()
     trouble: Sequence[str] = ()
     refused: Sequence[Refusal] = ()
+    notes: Sequence[str] = ()
+    """What is left alone, and why file events fail."""
 
     def __str__(self) -> str:
         more = [f"... and {self.more} more"] if self.more else []
@@ -73,6 +75,7 @@ class Status:
             "Waiting for another half": [f"{i.name}: {i.waits_for}" for i in self.incomplete],
             "In the way": self.trouble,
             "Refused (see _refused)": [str(one) for one in self.refused],
+            "Notes": self.notes,
         }
         text = [
             "\n".join([f"{title}:", *(indent(line, "  ") for line in lines)])
@@ -100,6 +103,7 @@ def together(statuses: Iterable[Status]) -> Status:
         incomplete=all_of("incomplete"),
         trouble=all_of("trouble"),
         refused=all_of("refused"),
+        notes=all_of("notes"),
     )
 
 

@@ -96,6 +96,7 @@ class Teller:
             incomplete=[one for inbox in inboxes for one in inbox.incomplete],
             trouble=[f"{what}: {why}" for what, why in _trouble(now, inboxes)],
             refused=self._refused(outbox),
+            notes=[note for inbox in inboxes for note in inbox.notes],
         )
 
     def _waiting(self, outbox: Path, running: Collection[str]) -> tuple[list[str], int]:

@@ -28,6 +28,7 @@ BUSY = Status(
     incomplete=[Incomplete("half", "a style picture (style.jpg)")],
     trouble=["the outbox is full"],
     refused=[Refusal("bad", "bad.jpg is no picture")],
+    notes=["sea is left alone"],
     paused=True,
 )
 COUNTS = {"waiting": 1, "running": 1, "done": 0}
@@ -62,7 +63,8 @@ def test_everything_is_in_it(tmp_path: Path) -> None:
     assert health.pop("since").endswith("+00:00")
     assert health.pop("version")[0].isdigit()
     assert health == {"at_work": True, "pid": os.getpid(), "paused": True, "observer": True,
-                      "trouble": ["the outbox is full"]}  # fmt: skip
+                      "trouble": ["the outbox is full"],
+                      "notes": ["sea is left alone"]}  # fmt: skip
 
 
 def test_a_daemon_that_leaves_says_so(tmp_path: Path) -> None:

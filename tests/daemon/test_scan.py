@@ -1,13 +1,17 @@
 """A scan sees what users drop, and neither links nor what programs leave about."""
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon.faults import fill
 
 from stylewatch_daemon import mounts
-from stylewatch_daemon.scan import Listing, look, scan
+from stylewatch_daemon.scan import DEPTH, Listing, identity, look, scan
 
 
 def names(listing: Listing, inbox: Path) -> set[str]:
@@ -91,3 +95,76 @@ def test_a_number_that_may_change_says_nothing_of_a_file(
     assert look(tmp_path / "a.jpg") == before
     monkeypatch.setattr(mounts, "table", lambda: "42 27 0:42 / /net rw - nfs4 server:/ rw")
     assert look(tmp_path / "a.jpg") != before
+
+
+def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path: Path) -> None:
+    deep = "/".join("d" * DEPTH)
+    fill(tmp_path, f"{deep}/a.jpg", f"{deep}/d/b.jpg", f"{deep}/d/d/c.jpg")
+    listing = scan(tmp_path)
+    assert names(listing, tmp_path) == {f"{deep}/a.jpg"}
+    assert listing.left == {tmp_path / deep / "d": "it is nested deeper than 32 folders"}
+    assert len(listing.folders) == DEPTH
+
+
+def test_a_tree_that_no_path_reaches_the_end_of_is_scanned(tmp_path: Path) -> None:
+    fill(tmp_path, "a.jpg")
+    with ExitStack() as stack:
+        here = os.open(tmp_path, os.O_RDONLY)
+        for _ in range(DEPTH):  # 32 levels of 200 bytes each: longer than PATH_MAX
+            os.mkdir("d" * 200, dir_fd=here)
+            deeper = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+            stack.callback(os.close, here)
+            here = deeper
+        stack.callback(os.close, here)
+        listing = scan(tmp_path)
+    assert names(listing, tmp_path) == {"a.jpg"}
+    assert list(listing.left.values()) == ["not readable: File name too long"]
+
+
+def test_one_entry_that_cannot_be_read_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    real = os.scandir
+
+    @contextmanager
+    def with_a_bad_one(folder: Path) -> Iterator[list[Any]]:
+        with real(folder) as entries:
+            yield [_Bad(entry) if entry.name == "a.jpg" else entry for entry in entries]
+
+    monkeypatch.setattr(os, "scandir", with_a_bad_one)
+    listing = scan(tmp_path)
+    assert names(listing, tmp_path) == {"b.jpg", "c.jpg"}
+    assert listing.left == {tmp_path / "a.jpg": "not readable: Input/output error"}
+
+
+class _Bad:
+    """An entry of a folder that cannot be looked at."""
+
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        self.name, self.path = entry.name, entry.path
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+        raise OSError(errno.EIO, "Input/output error", self.path)
+
+
+def test_a_folder_with_a_receipt_is_left_alone_with_all_below_it(tmp_path: Path) -> None:
+    fill(tmp_path, "sea/receipt.json", "sea/inputs/content.jpg", "sea/inputs/style.jpg")
+    fill(tmp_path, "receipt.json", "a.jpg")  # directly in the inbox it stops nothing
+    listing = scan(tmp_path)
+    assert names(listing, tmp_path) == {"receipt.json", "a.jpg"}
+    assert listing.left == {
+        tmp_path / "sea": "it has a receipt.json, as the output of a finished job has"
+    }
+
+
+def test_folders_set_apart_are_left_alone_whatever_they_are_called(tmp_path: Path) -> None:
+    fill(tmp_path, "out/job/content.jpg", "in/a.jpg")
+    out, inbox = identity((tmp_path / "out").stat()), identity((tmp_path / "in").stat())
+    (tmp_path / "out").rename(tmp_path / "in/other")
+    listing = scan(tmp_path / "in", apart={out: "it is the outbox"})
+    assert names(listing, tmp_path / "in") == {"a.jpg"}
+    assert listing.left == {tmp_path / "in/other": "it is the outbox"}
+    assert scan(tmp_path / "in", apart={inbox: "it is the outbox"}).left == {
+        tmp_path / "in": "it is the outbox"
+    }

@@ -132,6 +132,7 @@ def _sections(now: Standing) -> Iterator[tuple[str, Rows]]:
         "waiting for another half": [[one["name"], one["waits_for"]] for one in now["incomplete"]],
         "in the way": [[_line(text)] for text in now["health"]["trouble"]],
         "refused, or failed": [[one["job"], _line(one["reason"])] for one in now["refused"]],
+        "notes": [[_line(text)] for text in now["health"].get("notes", ())],
     }
     yield from ((title, rows) for title, rows in parts.items() if rows)
 

@@ -2,12 +2,12 @@
 
 import importlib.util
 import mmap
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
+from stylewatch_daemon.scan import scan
 
 _WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 _EXTRAS = {
@@ -21,7 +21,7 @@ _TOLD_BY_KERNEL = ("/proc/cpuinfo", "/proc/meminfo", "/proc/sys/fs/inotify/max_u
 
 def watches(inboxes: list[Path]) -> Finding:
     """Whether the kernel lets us watch as many folders as there are in the inboxes."""
-    folders = sum(1 for inbox in inboxes for _ in os.walk(inbox))
+    folders = sum(1 + len(scan(inbox).folders) for inbox in inboxes if inbox.is_dir())
     try:
         allowed = int(_WATCHES.read_text())
     except (OSError, ValueError):

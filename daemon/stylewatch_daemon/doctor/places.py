@@ -8,10 +8,12 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from stylewatch_daemon import durable, ledger, mounts, space, watch
+from stylewatch_daemon import durable, ledger, mounts, published, space, watch
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.names import shown
 from stylewatch_daemon.outbox import Outbox
+from stylewatch_daemon.scan import scan
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.state import State
 
@@ -22,7 +24,10 @@ _LOCKS = Path("/proc/locks")
 def look(settings: ServiceSettings) -> Iterator[Finding]:
     """All that can be said of the folders of `settings`; nothing is made that is not there yet."""
     table = mounts.table()
-    yield daemon(State(settings.state).lock)
+    here = daemon(State(settings.state).lock)
+    yield here
+    if here.verdict == "ok":
+        yield from _said(settings.state)
     yield from _whose(settings.state)
     for inbox in settings.inboxes:
         yield from _inbox(inbox, settings, table)
@@ -46,6 +51,17 @@ def daemon(lock: Path) -> Finding:
     return note("daemon", "none is at work here; `stylewatch run` starts one")
 
 
+def _said(state: Path) -> Iterator[Finding]:
+    """What the daemon last said of the file events that it gets."""
+    health = (published.read(state) or published.nothing())["health"]
+    if health["observer"] is False:
+        yield note(
+            "file events",
+            f"the daemon gets none in an inbox, scans it every {watch.POLL_S:g} s, and tries "
+            "events again every few minutes; `stylewatch status` says where and why",
+        )
+
+
 def _inbox(inbox: InboxSettings, settings: ServiceSettings, table: str) -> Iterator[Finding]:
     what = f"inbox {inbox.path}"
     rights = os.R_OK | os.X_OK | (0 if inbox.after == "keep" else os.W_OK)
@@ -56,6 +72,16 @@ def _inbox(inbox: InboxSettings, settings: ServiceSettings, table: str) -> Itera
     kind = mounts.kind_of(inbox.path, table)
     yield ok(what, f"on {kind or 'a file system that is not told'}")
     yield _events(inbox.path, settings, kind)
+    yield from _left(inbox, settings)
+
+
+def _left(inbox: InboxSettings, settings: ServiceSettings) -> Iterator[Finding]:
+    """What in the inbox is left alone, the first of it by name."""
+    left = scan(inbox.path, settings.ignore, settings.apart(inbox)).left
+    if left:
+        path, why = min(left.items())
+        more = f"; so are {len(left) - 1:,} more" if len(left) > 1 else ""
+        yield note(f"in {inbox.path}", f"{shown(path)} is left alone: {why}{more}")
 
 
 def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:

@@ -72,6 +72,7 @@ class Health:
     paused: bool
     deaf: bool
     trouble: tuple[str, ...]
+    notes: tuple[str, ...]
     counts: Mapping[str, int]
     hour: int
     """Jobs that were done within the last hour."""
@@ -209,6 +210,7 @@ class Views:
             paused=told["paused"],
             deaf=told["observer"] is False,
             trouble=tuple(told["trouble"]),
+            notes=tuple(told.get("notes", ())),
             counts=said["counts"],
             hour=ledger.done_since(since) if ledger else 0,
             free=self._free(),

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 from tests.daemon.disks import CAN_MOUNT, fill_up, small_disk
+from tests.daemon.faults import fill
 
 from stylewatch_daemon import lock, mounts, watch
 from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding
+from stylewatch_daemon.published import Publisher
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.status import Status
 
 
 class Place:
@@ -188,3 +191,25 @@ def test_whoever_is_not_the_daemons_user_is_told(
     owner = place.state.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     assert "ask again as the user" in place.found()["user"].words
+
+
+def test_what_is_left_alone_in_an_inbox_is_named(place: Place) -> None:
+    place.make()
+    for name in ("a", "b"):
+        fill(place.inbox, f"{name}/receipt.json")
+    found = place.found()["in"]
+    assert found.verdict == "note"
+    assert "in/a is left alone: it has a receipt.json" in found.words
+    assert found.words.endswith("; so are 1 more")
+
+
+def test_that_the_daemon_gets_no_file_events_is_told(place: Place) -> None:
+    place.make()
+    publisher = Publisher(place.state)
+    publisher.observer = False
+    publisher.show(Status(), {})
+    assert "file" not in place.found(), "no daemon is at work"
+    with lock.held(place.state / "lock"):
+        found = place.found()["file"]
+    assert found.verdict == "note"
+    assert "tries events again every few minutes" in found.words
