@@ -120,7 +120,9 @@ class Inbox:
         self.incomplete, self.trouble = list(pairing.incomplete), {}
         self._pending.clear()
         if self.path in self._listing.left:
-            self.trouble[shown(self.path)] = f"the inbox is {self._listing.left[self.path]}"
+            self.trouble[shown(self.path)] = (
+                f"the inbox is left alone: {self._listing.left[self.path]}"
+            )
         try:
             self._take_over()
             complete = {key_of(one.main, one.name): one for one in pairing.complete}

@@ -25,6 +25,41 @@ def small_disk(folder: Path, kib: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@contextmanager
+def deep_tree(top: Path, levels: int = 1500, name: str = "d") -> Iterator[Path]:
+    """So many folders in one another from `top` on; removed again, as Python's own would recurse.
+
+    With a long `name` no path reaches the last one.
+    """
+    top.mkdir(parents=True)
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(levels - 1):
+        os.mkdir(name, dir_fd=here)
+        deeper = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+    try:
+        yield top
+    finally:
+        subprocess.run(["rm", "-rf", str(top)], check=True)
+
+
+@contextmanager
+def same_folder(folder: Path, at: Path) -> Iterator[None]:
+    """Show `folder` at the path `at` too: by a bind mount, or a link where we may not mount."""
+    if not CAN_MOUNT:
+        at.symlink_to(folder)
+        yield
+        return
+    at.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "--bind", str(folder), str(at)], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
 def _can_mount() -> bool:
     if os.geteuid() != 0:
         return False
@@ -37,6 +72,9 @@ def _can_mount() -> bool:
 
 
 CAN_MOUNT = _can_mount()
+
+SAME = "a bind mount" if CAN_MOUNT else "a link"
+"""What `same_folder` makes on this machine."""
 
 
 def fill_up(folder: Path) -> Path:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.disks import CAN_MOUNT, SAME, same_folder
 from tests.daemon.faults import fill, tree, waiting
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.inbox import Inbox, library, new_id
+from stylewatch_daemon.inbox import NOTED, Inbox, library, new_id
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.scan import look
@@ -230,6 +231,54 @@ def test_links_are_named_once(place: Place) -> None:
     (place.path / "photo.jpg").symlink_to("/etc/passwd")
     place.settle()
     assert place.told.left == ["photo.jpg: a link, and links are not followed"]
+
+
+def test_what_is_left_alone_is_noted_as_long_as_it_lies_there(place: Place) -> None:
+    (place.path / "photo.jpg").symlink_to("/etc/passwd")
+    place.settle()
+    assert place.inbox.notes == ["photo.jpg is left alone: a link, and links are not followed"]
+    (place.path / "photo.jpg").unlink()
+    place.settle()
+    assert place.inbox.notes == []
+
+
+def test_of_much_that_is_left_alone_the_first_is_named_and_the_rest_counted(place: Place) -> None:
+    for number in range(1000):
+        (place.path / f"{number:03}.jpg").symlink_to("/etc/passwd")
+    place.settle()
+    place.settle()
+    assert len(place.told.left) == NOTED + 1
+    assert place.told.left[-1] == "in: 980 more of what is in it"
+    assert len(place.inbox.notes) == NOTED + 1
+    assert place.inbox.notes[-1] == f"980 more are left alone in {place.path}"
+
+
+def test_nothing_is_paired_in_the_output_of_a_job(place: Place) -> None:
+    fill(place.path, "old/receipt.json", "old/inputs/content.jpg", "old/inputs/style.jpg")
+    fill(place.path, "a/content.jpg", "a/style.jpg")
+    assert place.settle() == ["a"]
+    assert place.told.left == ["old: it has a receipt.json, as the output of a finished job has"]
+
+
+@pytest.mark.parametrize("how", [SAME])
+def test_an_outbox_that_is_mounted_in_the_inbox_later_is_left_alone(how: str, place: Place) -> None:
+    fill(place.outbox, "old/content.jpg", "old/style.jpg")
+    fill(place.path, "a/content.jpg", "a/style.jpg")
+    with same_folder(place.outbox, place.path / "mounted"):
+        assert place.settle() == ["a"]
+    if CAN_MOUNT:
+        assert place.told.left == [f"mounted: it is the outbox {place.outbox}"]
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="it takes a bind mount, and we may not mount here")
+def test_an_inbox_that_becomes_the_outbox_is_in_the_way_and_nothing_is_taken(place: Place) -> None:
+    fill(place.outbox, "old/content.jpg", "old/style.jpg")
+    with same_folder(place.outbox, place.path):
+        assert place.settle() == []
+        assert place.inbox.trouble == {
+            str(place.path): f"the inbox is left alone: it is the outbox {place.outbox}"
+        }
+    assert place.inbox.notes == []
 
 
 def test_with_all_styles_a_lone_picture_is_a_job_for_each_and_goes_with_the_last(

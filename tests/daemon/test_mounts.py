@@ -12,6 +12,7 @@ from stylewatch_daemon.mounts import (
     is_remote,
     keeps_inodes,
     kind_of,
+    lies_in,
     root_of,
     table,
     tells_events,
@@ -120,3 +121,29 @@ def test_a_folder_whose_disk_is_gone_is_not_written_until_it_is_back(
     moorings.check(tmp_path / "other")
     put("nas", 8)
     moorings.check(tmp_path / "nas/out")
+
+
+BOUND = r"""
+27 1 254:0 / / rw - ext4 /dev/vda rw
+50 27 254:0 /srv/in /shown rw - ext4 /dev/vda rw
+51 27 254:0 /srv/in/some\040job /job rw - ext4 /dev/vda rw
+52 27 254:0 /srv /around rw - ext4 /dev/vda rw
+53 27 0:40 /srv/in /net rw - nfs4 server:/ rw
+""".strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "lies"),
+    [
+        ("/srv/in", True), ("/srv/in/a", True), ("/srv", False), ("/srv/inner", False),
+        ("/shown", True), ("/shown/a", True), ("/job/out", True), ("/around/in/out", True),
+        ("/around", False), ("/around/out", False), ("/net/a", False),
+    ],
+)  # fmt: skip
+def test_what_lies_in_a_folder_is_found_through_bind_mounts(path: str, lies: bool) -> None:
+    assert lies_in(Path(path), Path("/srv/in"), BOUND) is lies
+
+
+def test_without_a_table_of_mounts_paths_have_to_do() -> None:
+    assert lies_in(Path("/srv/in/a"), Path("/srv/in"), "")
+    assert not lies_in(Path("/shown"), Path("/srv/in"), "")

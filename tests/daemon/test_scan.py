@@ -3,11 +3,12 @@
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.disks import deep_tree
 from tests.daemon.faults import fill
 
 from stylewatch_daemon import mounts
@@ -108,14 +109,7 @@ def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path:
 
 def test_a_tree_that_no_path_reaches_the_end_of_is_scanned(tmp_path: Path) -> None:
     fill(tmp_path, "a.jpg")
-    with ExitStack() as stack:
-        here = os.open(tmp_path, os.O_RDONLY)
-        for _ in range(DEPTH):  # 32 levels of 200 bytes each: longer than PATH_MAX
-            os.mkdir("d" * 200, dir_fd=here)
-            deeper = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
-            stack.callback(os.close, here)
-            here = deeper
-        stack.callback(os.close, here)
+    with deep_tree(tmp_path / "deep", DEPTH, "d" * 200):
         listing = scan(tmp_path)
     assert names(listing, tmp_path) == {"a.jpg"}
     assert list(listing.left.values()) == ["not readable: File name too long"]
