@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from stylewatch_daemon import folders, written
+from stylewatch_daemon import folders, scan, written
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.intake import thumbs
 from stylewatch_daemon.ledger_writer import LedgerWriter
@@ -27,6 +27,9 @@ Keep = Literal["keep"] | int
 
 DAY = 86400.0
 """Seconds."""
+
+DEPTH = scan.DEPTH + 8
+"""Levels of folders in an outbox that are looked through; jobs are named as in the inbox."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def outlived(outbox: Path, retention: Retention, now: float) -> Iterator[Outlive
     if not retention.of_files:
         return
     days: dict[written.Part, Keep] = {"stages": retention.stages, "inputs": retention.inputs}
-    for place in _jobs(outbox, ""):
+    for place in _jobs(outbox):
         for part, kept in days.items():
             if kept == "keep" or not (outbox / place / part).is_dir():
                 continue
@@ -166,23 +169,26 @@ def daily(outboxes: Iterable[Path], retention: Retention, reporter: Reporter) ->
             thread.join()
 
 
-def _jobs(outbox: Path, place: str) -> Iterator[str]:
-    """The folders below `outbox / place` with a receipt or a note in them; no link is followed."""
-    deeper: list[str] = []
-    ours = False
-    try:
-        with folders.opened(outbox, place) as handle, os.scandir(handle) as entries:
-            for one in entries:
-                if one.name in (RECEIPT, written.NOTE) and one.is_file(follow_symlinks=False):
-                    ours = True
-                elif _may_hold_jobs(one):
-                    deeper.append(one.name)
-    except (OSError, OutputError):
-        return
-    if ours:
-        yield place
-    for name in sorted(deeper):
-        yield from _jobs(outbox, f"{place}/{name}" if place else name)
+def _jobs(outbox: Path) -> Iterator[str]:
+    """The folders in `outbox` with a receipt or a note in them; no link is followed."""
+    places = [""]
+    while places:
+        place = places.pop()
+        try:
+            with folders.opened(outbox, place) as handle, os.scandir(handle) as entries:
+                inside = list(entries)
+                ours = any(map(_is_receipt, inside))
+                deeper = sorted((one.name for one in inside if _may_hold_jobs(one)), reverse=True)
+        except (OSError, OutputError):
+            continue
+        if ours:
+            yield place
+        if place.count("/") + 1 < DEPTH:
+            places += (f"{place}/{name}" if place else name for name in deeper)
+
+
+def _is_receipt(entry: os.DirEntry[str]) -> bool:
+    return entry.name in (RECEIPT, written.NOTE) and entry.is_file(follow_symlinks=False)
 
 
 def _may_hold_jobs(entry: os.DirEntry[str]) -> bool:

@@ -2,9 +2,8 @@
 
 import math
 import os
-import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,10 +112,11 @@ def check_job(job: Job, place: str | None, settings: JobSettings, service: Servi
     """
     recipe = settings.resolve(*service.recipe_folders)
     wanted = need(recipe, service.max_pixels, job.archived, job.size, settings)
-    painted = (job.outbox / place).rglob("*") if place is not None else ()
+    painted = 0 if place is None else _written(job.outbox / place)
+    kept = job.folder / CHECKPOINT
     needs = [
-        (job.outbox, max(0, wanted.outbox - sum(_sizes(painted)))),
-        (job.folder, max(0, wanted.state - sum(_sizes([job.folder / CHECKPOINT])))),
+        (job.outbox, max(0, wanted.outbox - painted)),
+        (job.folder, max(0, wanted.state - (kept.stat().st_size if kept.is_file() else 0))),
     ]
     check(needs, service.free_bytes)
 
@@ -167,9 +167,18 @@ def _there(folder: Path) -> Path:
     return folder
 
 
-def _sizes(paths: Iterable[Path]) -> Iterator[int]:
-    for path in paths:
-        with suppress(FileNotFoundError):
-            seen = path.lstat()
-            if stat.S_ISREG(seen.st_mode):
-                yield seen.st_size
+def _written(folder: Path) -> int:
+    """The bytes of the files of a job: those in its folder, and in the folders directly there.
+
+    Others may make folders there too, of any depth.
+    """
+    folders, total = [(folder, 0)], 0
+    while folders:
+        here, depth = folders.pop()
+        with suppress(OSError), os.scandir(here) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    total += entry.stat(follow_symlinks=False).st_size
+                elif depth == 0 and entry.is_dir(follow_symlinks=False):
+                    folders.append((Path(entry.path), 1))
+    return total

@@ -4,7 +4,6 @@ import errno
 import fcntl
 import os
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -85,7 +84,8 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
         why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         raise OutputError(f"the pair cannot be put into the inbox {inbox}: {why}") from error
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)
+        with suppress(OSError), _held(hidden) as handle:
+            _remove(hidden, handle)
 
 
 def clear(inbox: Path) -> None:
@@ -96,13 +96,25 @@ def clear(inbox: Path) -> None:
     for folder in inbox.glob(f"{HIDDEN}{'[0-9a-f]' * 16}"):
         with suppress(OSError):
             if time.time() - _changed(folder) >= STALE_S:
-                with _held(folder):
-                    shutil.rmtree(folder)
+                with _held(folder) as handle:
+                    _remove(folder, handle)
+
+
+def _remove(folder: Path, handle: int) -> None:
+    """Remove a folder, opened as `handle`, with its files.
+
+    One that holds folders was not made by `put` and stays, with a tree that may be of any depth.
+    """
+    with os.scandir(handle) as entries:
+        names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+    for name in names:
+        os.unlink(name, dir_fd=handle)
+    folder.rmdir()
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder as long as we are at it; OSError where another process holds it."""
+def _held(folder: Path) -> Iterator[int]:
+    """Hold a folder, opened, as long as we are at it; OSError where another process holds it."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         try:
@@ -111,7 +123,7 @@ def _held(folder: Path) -> Iterator[None]:
             raise
         except OSError:  # a file system without locks: there only time tells
             pass
-        yield
+        yield handle
     finally:
         os.close(handle)
 

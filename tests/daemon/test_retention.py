@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.daemon.disks import deep_tree
 from tests.daemon.faults import fill, tree
 from tests.daemon.finished import finish
 from tests.daemon.test_ledger import entry
@@ -78,6 +79,16 @@ def test_stages_and_inputs_go_when_their_days_are_over(
     assert names(job) == (STAGES | INPUTS | REST) - gone
     assert (job / "stages").exists() == bool(STAGES - gone), "an empty folder goes as well"
     assert list(prune([tmp_path], kept)) == []
+
+
+def test_a_tree_of_any_depth_in_an_outbox_is_looked_through_as_far_as_jobs_may_lie(
+    tmp_path: Path,
+) -> None:
+    deep = finish(tmp_path, "/".join("d" * retention.DEPTH), 3)
+    finish(tmp_path, "/".join("e" * (retention.DEPTH + 1)), 3)
+    with deep_tree(tmp_path / "deep"):
+        gone = {one.path.parent.parent for one in prune([tmp_path], Retention(0, 0))}
+    assert gone == {deep}
 
 
 def test_a_job_without_a_receipt_is_left_alone(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.daemon.disks import CAN_MOUNT, small_disk
+from tests.daemon.disks import CAN_MOUNT, deep_tree, small_disk
 
 from stylewatch_daemon import space
 from stylewatch_daemon.errors import OutputError
@@ -147,6 +147,8 @@ def test_what_a_job_has_written_already_need_not_be_free(
         space.check_job(job, None, settings, service)
     (tmp_path / "job" / "checkpoint.npz").write_bytes(b"x")
     space.check_job(job, None, settings, service)
+    with deep_tree(tmp_path / "out/job/mine"):  # which others can make there
+        space.check_job(job, "job", settings, service)
 
 
 @pytest.mark.parametrize("disk", ["tmpfs" if CAN_MOUNT else "the test's own"])

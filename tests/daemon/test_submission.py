@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.daemon.disks import deep_tree
 from tests.daemon.faults import fill, killed_at, tree
 
 from stylewatch_daemon.errors import InputError, OutputError, UsageError
@@ -106,6 +107,16 @@ def test_what_somebody_holds_or_is_something_else_is_not_cleared_away(
     os.close(handle)
     clear(inbox)
     assert not held.exists()
+
+
+def test_a_tree_that_is_called_as_what_is_cleared_away_stays(inbox: Path) -> None:
+    name = ".submit-" + "3" * 16
+    with deep_tree(inbox / name):
+        fill(inbox, f"{name}/content.jpg")
+        for path in (inbox / name / "content.jpg", inbox / name / "d", inbox / name):
+            os.utime(path, (0, 0))
+        clear(inbox)
+        assert (inbox / name / "d").exists()
 
 
 def test_one_who_was_quicker_keeps_the_name(inbox: Path, tmp_path: Path) -> None:
