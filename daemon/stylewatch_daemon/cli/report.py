@@ -34,6 +34,7 @@ class Report(Reporter):
         self._log = log
         self._begin = begin
         self._tells: dict[str, Tell] = {}
+        self._waiting: frozenset[Incomplete] = frozenset()
 
     def watching(self, inboxes: Sequence[Path]) -> None:
         """The inboxes are watched from now on."""
@@ -113,9 +114,11 @@ class Report(Reporter):
         self._log.info("stopped; it goes on from step %d", step, extra={"job": job})
 
     def incomplete(self, waiting: Sequence[Incomplete]) -> None:
-        """What waits for another half, whenever that changes."""
+        """What waits for another half, each when that is new or waits for something else."""
         for one in waiting:
-            self._log.warning("waits for %s", one.waits_for, extra={"job": one.name})
+            if one not in self._waiting:
+                self._log.warning("waits for %s", one.waits_for, extra={"job": one.name})
+        self._waiting = frozenset(waiting)
 
     def left_alone(self, path: Path, why: str) -> None:
         """Something that will not be looked at: a link in an inbox, a damaged job."""

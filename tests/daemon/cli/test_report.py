@@ -73,6 +73,21 @@ def test_everything_is_told_in_plain_lines(capsys: pytest.CaptureFixture[str]) -
     assert told.out == ""
 
 
+def test_what_waits_is_told_again_only_when_it_waits_for_something_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lone, half = Incomplete("lone", "a style picture"), Incomplete("half", "a style picture")
+    with reporting(Log(), quiet=False) as reporter:
+        for waiting in ([lone], [lone, half], [lone], [Incomplete("lone", "its rest")], [], [lone]):
+            reporter.incomplete(waiting)
+    assert capsys.readouterr().err.splitlines() == [
+        "stylewatch: lone: waits for a style picture",
+        "stylewatch: half: waits for a style picture",
+        "stylewatch: lone: waits for its rest",
+        "stylewatch: lone: waits for a style picture",
+    ]
+
+
 def test_quiet_leaves_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     with reporting(Log(), quiet=True) as reporter:
         a_day(reporter)
