@@ -131,6 +131,11 @@ class Front:
         """Whether a picture ends too early, and may still be on its way."""
         return any(inbox.awaits_rest for inbox in self.inboxes)
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing changes any more of what the last look showed."""
+        return self.settled and not any(one.changing for one in self.incomplete())
+
     def incomplete(self) -> list[Incomplete]:
         """What waits for another half."""
         return [one for inbox in self.inboxes for one in inbox.incomplete]

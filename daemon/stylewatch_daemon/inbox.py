@@ -17,7 +17,7 @@ from stylewatch_daemon.job import Incomplete, Pair
 from stylewatch_daemon.job_settings import only_side
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.ledger import Entry
-from stylewatch_daemon.names import shown
+from stylewatch_daemon.names import safe_path, shown
 from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.pair import Pairing, only_settled, pair
 from stylewatch_daemon.parts import PICTURES
@@ -57,6 +57,7 @@ class Inbox:
         self._put_off: dict[Path, float] = {}
         self._ids: dict[str, str] = {}
         self._took_over = False
+        self._used: dict[Path, bool] = {}
         self._sides: dict[Path | None, tuple[Look | None, Side | None]] = {}
         self._pending: deque[tuple[str, Pair]] = deque()
         self.path, self.outbox = own.path, own.outbox
@@ -159,6 +160,7 @@ class Inbox:
             if job is not None or self._state.has(self._ids[key]):
                 del self._ids[key]
             if job is not None:
+                self._used |= dict.fromkeys(one.shared.intersection(one.styles), True)
                 return job, self._rests.is_over(one.files)
         return None
 
@@ -212,7 +214,7 @@ class Inbox:
         try:
             job = self._claimer.take(one, self._seen.files, terms, job_id)
         except InputError as error:  # it is changing after all: the next look will tell
-            self.incomplete.append(Incomplete(one.name, f"a quiet moment: {error}"))
+            self.incomplete.append(Incomplete(one.name, f"a quiet moment: {error}", changing=True))
             return None
         except OSError as error:
             # Trying moves files to and fro, and that wakes us: without a pause it would not end.
@@ -227,7 +229,16 @@ class Inbox:
         self._reporter.paused(what, why)
 
     def _paired(self) -> Pairing:
-        return pair(self.path, self._listing.files, self._default(), self._only)
+        self._used = {one: was for one, was in self._used.items() if one in self._listing.files}
+        return pair(self.path, self._listing.files, self._default(), self._only, self._has_used)
+
+    def _has_used(self, style: Path) -> bool:
+        """Whether jobs were made with the style of an album; the ledger is asked once."""
+        if style not in self._used:
+            folder = style.parent.relative_to(self.path).as_posix()
+            named = "" if folder == "." else safe_path(folder)
+            self._used[style] = self._state.ledger.has_used(str(self.path), named, style)
+        return self._used[style]
 
     def _only(self, job_file: Path | None) -> Side | None:
         """The one side that a job with this job.yaml is for; it is read anew once it changes."""
@@ -245,7 +256,7 @@ class Inbox:
             tuple(one for one, rest in rests if not rest),
             (
                 *(one for one in settled.incomplete if one.name not in held),
-                *(Incomplete(one.name, rest) for one, rest in rests if rest),
+                *(Incomplete(one.name, rest, changing=True) for one, rest in rests if rest),
             ),
         )
 

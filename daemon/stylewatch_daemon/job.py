@@ -38,10 +38,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Incomplete:
-    """Something that waits for its other half; `waits_for` says for what, in words."""
+    """Something that waits for its other half; `waits_for` says for what, in words.
+
+    `changing`: its files are all there, and one is still being written.
+    """
 
     name: str
     waits_for: str
+    changing: bool = False
 
 
 CHECKPOINT = "checkpoint.npz"

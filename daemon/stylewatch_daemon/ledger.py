@@ -165,6 +165,15 @@ class Ledger(Turns):
         ((count,),) = self._rows(f"SELECT count(*) FROM jobs WHERE {ENDED_BEFORE}", before)
         return int(count)
 
+    def has_used(self, inbox: str, folder: str, source: Path) -> bool:
+        """Whether a job of the `inbox`, named as in that `folder` of it, had the file `source`."""
+        first, last = (f"{folder}/", f"{folder}0") if folder else ("", _LAST_OF_ALL)
+        query = (
+            "SELECT 1 FROM jobs WHERE name >= ? AND name < ? AND inbox = ? AND instr(inputs, ?) > 0"
+        )
+        written = json.dumps({"source": str(source)})[1:-1]  # as it is in `inputs`
+        return any(self._rows(f"{query} LIMIT 1", first, last, inbox, written))
+
     def claimed(self, inbox: str) -> list[Entry]:
         """The jobs that were entered, and are being taken out of that inbox."""
         query = "SELECT * FROM jobs WHERE state = 'claimed' AND inbox = ? ORDER BY id"

@@ -57,6 +57,8 @@ class Line:
         self.front.recover()
         self._begin_with(settings)
         self.outcomes: dict[str, Outcome] = {}
+        self.ended = 0
+        """How many outcomes there were, of all jobs."""
         self._kinds: Counter[str] = Counter()
         self._news = False
 
@@ -265,6 +267,7 @@ class Line:
         if outcome.kind in ("again", "divided"):
             return
         self.outcomes[job.id] = outcome
+        self.ended += 1
         self._kinds[outcome.kind] += 1
         if self._kinds[outcome.kind] > REMEMBERED:
             oldest = next(key for key, one in self.outcomes.items() if one.kind == outcome.kind)

@@ -29,6 +29,9 @@ from stylewatch_daemon.settings import Side
 Only = Callable[[Path | None], Side | None]
 """The one side that a job is for by its job.yaml, or by there being none; None: it needs both."""
 
+Used = Callable[[Path], bool]
+"""Whether jobs were made with this style picture of an album."""
+
 CONTENT, STYLE = "a content picture (content.jpg)", "a style picture (style.jpg)"
 PICTURES = "pictures to paint (content.jpg, or others for an album)"
 DEFAULT_STYLE = "a style picture ({0}.style.jpg beside {0}.content.jpg, or pairing.default_style)"
@@ -46,22 +49,32 @@ def _both(job_file: Path | None) -> Side | None:
     return None
 
 
+def _never(style: Path) -> bool:
+    return False
+
+
 def pair(
-    inbox: Path, files: Iterable[Path], default: Mapping[str, Path], only: Only = _both
+    inbox: Path,
+    files: Iterable[Path],
+    default: Mapping[str, Path],
+    only: Only = _both,
+    used: Used = _never,
 ) -> Pairing:
     """The pairs among `files`, all of them under `inbox`.
 
     `default` holds the style pictures for lone pictures, by name: none, one, or several for a
     job with each of them. In that case all jobs but the last share the content, which the last
-    one may take away.
+    one may take away. An album without pictures is incomplete unless its style was `used`.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in files:
         by_folder[path.parent].append(path)
     folders = {folder: sort(inside) for folder, inside in sorted(by_folder.items())}
+    full = {folder for folder, inside in folders.items() if inside.pictures}
+    around = full.union(*(folder.parents for folder in full))
     found: list[Pair | Incomplete] = []
     for folder in folders:
-        place = _Place(inbox, folder, folders, only)
+        place = _Place(inbox, folder, folders, only, around, used)
         found += [*place.side_by_side(), *place.itself(default)]
     return Pairing(
         tuple(one for one in found if isinstance(one, Pair)),
@@ -82,7 +95,7 @@ def only_settled(pairing: Pairing, moving: Collection[Path]) -> Pairing:
         awaited = by_folder[one.folder].union(path for path in one.files if path in moving)
         if awaited:
             names = ", ".join(shown(path.name) for path in sorted(awaited))
-            incomplete.append(Incomplete(one.name, f"{names} to stand still"))
+            incomplete.append(Incomplete(one.name, f"{names} to stand still", changing=True))
         else:
             complete.append(one)
     return Pairing(tuple(complete), tuple(incomplete))
@@ -96,6 +109,9 @@ class _Place:
     folder: Path
     folders: Mapping[Path, Folder]
     only: Only
+    full: Collection[Path]
+    """The folders with pictures, directly or further down."""
+    used: Used
 
     @property
     def inside(self) -> Folder:
@@ -157,14 +173,9 @@ class _Place:
             shared = frozenset(style.beside_content)
             mask = self._mask(picture)
             yield _pair(self._named(picture.stem), picture, style, shared=shared, masks=mask)
-        if style is self.inside.own and not self._pictures_below():
+        is_empty = style is self.inside.own and self.folder not in self.full
+        if is_empty and not self.used(style.styles[0]):
             yield Incomplete(self._named(), PICTURES)
-
-    def _pictures_below(self) -> bool:
-        return any(
-            inside.pictures and (folder == self.folder or self.folder in folder.parents)
-            for folder, inside in self.folders.items()
-        )
 
     def _lone(self, picture: Path, default: Mapping[str, Path]) -> Iterator[Pair | Incomplete]:
         if self.only(None) == "content":

@@ -79,7 +79,9 @@ class Publisher:
             "counts": dict(counts),
             "running": [dict(vars(one)) for one in status.running],  # may be a thousand
             "waiting": list(status.waiting),
-            "incomplete": [asdict(one) for one in status.incomplete],
+            "incomplete": [
+                {"name": one.name, "waits_for": one.waits_for} for one in status.incomplete
+            ],
             "refused": [asdict(one) for one in status.refused],
             "health": asdict(self._health(status)),
         }

@@ -43,7 +43,7 @@ PATIENCE = 10.0
 """How many times `quiet_s` a run that does not watch waits for files that keep changing."""
 
 GROWS = 3
-"""How often it looks again because something is cut off, and may have grown since."""
+"""How many times as long it waits for a picture that is cut off, and grows."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Summary:
     @property
     def exit_code(self) -> int:
         """As in sysexits: first what another run may mend, then what went wrong for good."""
-        if self.paused or self.stopped or self.waiting:
+        changing = any(one.changing for one in self.incomplete)
+        if self.paused or self.stopped or self.waiting or changing:
             return 75
         if self.failed:
             return 70
@@ -75,27 +76,37 @@ def once(
 ) -> Summary:
     """Take what lies in the inboxes, finish it, and leave.
 
-    Files that still change are waited for, PATIENCE times `quiet_s` at most, and so is the rest of
-    one that is cut off. Raises SettingsError (another one is at work here, for one),
-    UnavailableError (a worker of one that was killed is), OutputError (the state folder cannot be
-    written).
+    It leaves when a fresh look shows nothing that can be taken and nothing that is waited for.
+    Files that still change are waited for, PATIENCE times `quiet_s` at most since a job last ended,
+    and so is the rest of one that is cut off, which is refused then.
+
+    Raises SettingsError (another one is at work here, for one), UnavailableError (a worker of one
+    that was killed is), OutputError (the state folder cannot be written).
     """
     bell, reporter = Bell(), reporter or Reporter()
     patience = PATIENCE * max(settings.quiet_s, AT_LEAST)
     settings = replace(settings, truncated_s=min(patience, settings.truncated_s))
     with _started(settings, reporter, executor, bell) as line:
         sweep(settings.outboxes, settings.retention, reporter, lambda: bell.stopping)
-        for _ in range(GROWS):
-            deadline = time.monotonic() + patience
-            line.look()
-            while not line.front.settled and time.monotonic() < deadline and not bell.stopping:
-                bell.wait(max(settings.quiet_s / 4, AT_LEAST))
-                line.look()
+        _take_all(line, bell, settings.quiet_s, patience)
+        return _summary(line)
+
+
+def _take_all(line: Line, bell: Bell, quiet_s: float, patience: float) -> None:
+    """Look, take and finish until nothing is left, or what is left keeps changing."""
+    since, ended = time.monotonic(), line.ended
+    while not bell.stopping:
+        line.look()
+        waited = time.monotonic() - since
+        if line.front.settled or waited >= patience:
             line.take()
             _finish(line, bell)
-            if not line.front.awaits_rest or bell.stopping:
-                break
-        return _summary(line)
+            if line.ended != ended:
+                since, ended = time.monotonic(), line.ended
+                continue
+            if line.front.at_rest or waited >= patience * (GROWS if line.front.awaits_rest else 1):
+                return
+        bell.wait(max(quiet_s / 4, AT_LEAST))
 
 
 def _finish(line: Line, bell: Bell) -> None:

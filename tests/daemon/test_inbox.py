@@ -42,9 +42,14 @@ class Place:
         self.state.make()
         fill(self.path, ".empty")
         own = InboxSettings(self.path, self.outbox, after)
-        service = ServiceSettings((own,), root / "state", quiet_s=2, rescan_s=60, **settings)
+        self.settings = ServiceSettings((own,), root / "state", quiet_s=2, rescan_s=60, **settings)
+        self.start()
+
+    def start(self) -> None:
+        """A new start of the daemon."""
         self.claimer = Claimer(self.state)
-        self.inbox = Inbox(own, service, self.claimer, self.told, lambda: self.now)
+        (own,) = self.settings.inboxes
+        self.inbox = Inbox(own, self.settings, self.claimer, self.told, lambda: self.now)
 
     def settle(self) -> list[str]:
         """Look twice, long enough, and take; the names of the jobs."""
@@ -225,6 +230,21 @@ def test_what_stays_cut_off_is_taken_for_good(place: Place) -> None:
     place.look_twice()
     assert [(job.name, for_good) for job, for_good in place.claimed()] == [("a", True)]
     assert not place.inbox.awaits_rest
+
+
+def test_an_album_waits_for_pictures_until_some_were_painted_whatever_is_started_anew(
+    place: Place,
+) -> None:
+    fill(place.path, "album/style.jpg", "style.jpg")
+    assert place.settle() == []
+    assert {one.name for one in place.inbox.incomplete} == {"album", "in"}
+    fill(place.path, "album/1.jpg")
+    assert place.settle() == ["album/1"]
+    place.settle()
+    assert [one.name for one in place.inbox.incomplete] == ["in"]
+    place.start()
+    place.settle()
+    assert [one.name for one in place.inbox.incomplete] == ["in"]
 
 
 def test_links_are_named_once(place: Place) -> None:

@@ -1,5 +1,6 @@
 """The ledger tells any process how every job stands, while the daemon writes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,27 @@ def test_all_digests_that_are_known_are_told_once(ledger: LedgerWriter) -> None:
     inputs = ({"name": "a", "sha256": "12ab"}, {"name": "b"}, {"name": "c", "sha256": "34cd"})
     ledger.enter([entry("1", inputs=inputs), entry("2", inputs=inputs[:1]), entry("3")])
     assert ledger.digests() == {"12ab", "34cd"}
+
+
+def test_whether_a_file_was_used_in_a_folder_is_known(ledger: LedgerWriter) -> None:
+    style, odd = Path("/in/waves/style.jpg"), Path(os.fsdecode(b"/in/\xe9/style.jpg"))
+    for job_id, name, source in (("1", "waves/sea", style), ("2", "\ufffd/sea", odd)):
+        ledger.enter([entry(job_id, name=name, inputs=({"source": str(source)},), state="done")])
+    assert ledger.has_used("/in", "waves", style)
+    assert ledger.has_used("/in", "", style)
+    assert ledger.has_used("/in", "\ufffd", odd)
+    assert not ledger.has_used("/other", "waves", style)
+    assert not ledger.has_used("/in", "wave", style)
+    assert not ledger.has_used("/in", "waves", Path("/in/waves/style-2.jpg"))
+
+
+def test_whether_a_file_was_used_is_found_by_an_index(ledger: LedgerWriter) -> None:
+    asked: list[str] = []
+    ledger._connection.set_trace_callback(asked.append)
+    ledger.has_used("/in", "waves", Path("/in/waves/style.jpg"))
+    ledger._connection.set_trace_callback(None)
+    (plan,) = ledger._rows(f"EXPLAIN QUERY PLAN {asked[0]}")
+    assert "jobs_by_name (name>? AND name<?)" in plan["detail"]
 
 
 def test_every_state_is_counted_as_a_person_would(ledger: LedgerWriter) -> None:

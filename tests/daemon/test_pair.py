@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylewatch_daemon.job import Pair
-from stylewatch_daemon.pair import Pairing, only_settled, pair
+from stylewatch_daemon.job import Incomplete, Pair
+from stylewatch_daemon.pair import PICTURES, Pairing, only_settled, pair
 from stylewatch_daemon.settings import Side
 
 INBOX = Path("/inbox")
@@ -207,6 +207,19 @@ def test_the_other_side_alone_waits_all_the_same() -> None:
     assert half.waits_for.startswith("a style picture")
     (half,) = only("content", "x.style.jpg", "x.job.yaml").incomplete
     assert half.waits_for.startswith("a content picture")
+
+
+def test_an_album_without_pictures_waits_for_them_unless_its_style_was_used() -> None:
+    style, root = INBOX / "album/style.jpg", INBOX / "style.jpg"
+    waiting = pair(INBOX, [style, root], {}, used=lambda one: one == root).incomplete
+    assert waiting == (Incomplete("album", PICTURES),)
+    with_a_picture = [style, INBOX / "album/deep/down/1.jpg"]
+    assert pair(INBOX, with_a_picture, {}).incomplete == ()
+
+
+def test_ten_thousand_albums_without_pictures_are_quickly_paired() -> None:
+    albums = [INBOX / f"{number}/style.jpg" for number in range(10_000)]
+    assert len(pair(INBOX, albums, {}).incomplete) == 10_000
 
 
 def test_a_folder_for_a_texture_is_no_album() -> None:

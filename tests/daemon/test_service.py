@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, tree
+from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter
 
 from stylewatch_daemon import lock, service
@@ -86,6 +87,29 @@ def test_an_unwritable_outbox_leaves_the_pair_in_the_inbox(tmp_path: Path) -> No
     summary = once(settings(tmp_path), executor=Painter())
     assert summary.exit_code == 75
     assert "cannot be written" in summary.paused[0].reason
+    assert set(tree(tmp_path / "in")) == set(PAIR)
+
+
+def test_what_grows_for_ever_and_is_always_cut_off_is_named_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Grows(Reporter):
+        def taken(self, job: str) -> None:
+            grown.append(job)
+
+        def looked(self, seconds: float) -> None:
+            if grown and (tmp_path / "in/a/content.jpg").exists():
+                grown.clear()
+                with (tmp_path / "in/a/content.jpg").open("a") as file:
+                    file.write("more")
+
+    grown: list[str] = []
+    monkeypatch.setattr(service, "PATIENCE", 2.0)
+    monkeypatch.setattr(service, "Intake", lambda *_: Nodding({"a/content": "cut off"}))
+    fill(tmp_path / "in", *PAIR)
+    summary = once(settings(tmp_path), Grows(), Painter())
+    assert summary.exit_code == 75
+    assert [(one.name, one.changing) for one in summary.incomplete] == [("a", True)]
     assert set(tree(tmp_path / "in")) == set(PAIR)
 
 

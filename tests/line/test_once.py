@@ -190,6 +190,63 @@ def test_a_job_that_kills_its_worker_every_time_is_set_aside(place: Place) -> No
     assert place.left() == []
 
 
+def cut_off(place: Place, name: str) -> bytes:
+    """Cut a picture off in the middle; its rest."""
+    whole = (place.inbox / name).read_bytes()
+    (place.inbox / name).write_bytes(whole[: len(whole) // 2])
+    return whole[len(whole) // 2 :]
+
+
+def test_a_picture_that_is_cut_off_is_refused_though_another_paints_for_longer(
+    place: Place,
+) -> None:
+    place.drop("half/content.jpg", "half/style.jpg", "trip/content.jpg", "trip/style.jpg")
+    cut_off(place, "half/content.jpg")
+    summary = place.run(pause=0.4)
+    assert summary.exit_code == 65
+    assert [(one.job, one.reason) for one in summary.refused] == [
+        (
+            "half",
+            "content.jpg is cut off or damaged (Truncated File Read); copy or export it again",
+        )
+    ]
+    assert place.painted() == ["trip"]
+    assert place.left() == []
+
+
+def test_what_comes_while_another_is_painted_is_taken_too(place: Place) -> None:
+    place.drop("half/content.jpg", "half/style.jpg", "trip/content.jpg", "trip/style.jpg")
+    rest = cut_off(place, "half/content.jpg")
+
+    def come() -> None:
+        with (place.inbox / "half/content.jpg").open("ab") as file:
+            file.write(rest)
+        place.drop("late/content.jpg", "late/style.jpg")
+
+    assert place.run(Killer(3, come), pause=0.05).exit_code == 0
+    assert place.painted() == ["half", "late", "trip"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "names"), [("half/content.jpg", 75, ["half"]), ("notes.txt", 0, [])]
+)
+def test_what_never_stands_still_is_named_and_a_file_of_no_pair_is_not(
+    name: str, code: int, names: list[str], place: Place
+) -> None:
+    class Writes(Reporter):
+        def looked(self, seconds: float) -> None:
+            with (place.inbox / name).open("ab") as file:
+                file.write(b"more")
+
+    place.drop("half/style.jpg", "trip/content.jpg", "trip/style.jpg")
+    if code == 0:
+        (place.inbox / "half/style.jpg").unlink()
+    summary = place.run(Writes())
+    assert summary.exit_code == code
+    assert [one.name for one in summary.incomplete] == names
+    assert place.painted() == ["trip"]
+
+
 class Killer(Reporter):
     """Does something at a step of a job, once."""
 
