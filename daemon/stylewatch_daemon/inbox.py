@@ -17,7 +17,7 @@ from stylewatch_daemon.job import Incomplete, Pair
 from stylewatch_daemon.job_settings import only_side
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.ledger import Entry
-from stylewatch_daemon.names import safe_path, shown
+from stylewatch_daemon.names import safe_path, shortened, shown
 from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.pair import Pairing, only_settled, pair
 from stylewatch_daemon.parts import PICTURES
@@ -90,7 +90,7 @@ class Inbox:
         """What is left alone here, and why file events fail, each in a line."""
         left = [(path, why) for path, why in self._listing.left.items() if path != self.path]
         notes = [
-            f"{shown(path.relative_to(self.path))} is left alone: {why}"
+            f"{shortened(path.relative_to(self.path))} is left alone: {why}"
             for path, why in sorted(left)[:NOTED]
         ]
         if len(left) > NOTED:

@@ -8,6 +8,9 @@ from itertools import count
 LONGEST = 120
 """Bytes of a part of a name; file systems take 255, and numbers and suffixes come on top."""
 
+SHOWN = 240
+"""Characters of a path that the log and the status show."""
+
 JOBS = "_jobs"
 """The folder for all of a job but its painting, where paintings lie side by side."""
 
@@ -46,6 +49,12 @@ def shown(text: object) -> str:
     That is: bytes that were no text, line breaks, what a terminal obeys or reads backwards.
     """
     return _UNSHOWN.sub("?", str(text))
+
+
+def shortened(path: object) -> str:
+    """`path` as `shown`, without its middle where it is long."""
+    text = shown(path)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
 
 
 def candidates(name: str) -> Iterator[str]:

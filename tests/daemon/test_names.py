@@ -2,12 +2,13 @@
 
 import os
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylewatch_daemon.names import LONGEST, candidates, safe, safe_path, shown
+from stylewatch_daemon.names import LONGEST, candidates, safe, safe_path, shortened, shown
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,8 @@ def test_what_is_shown_can_be_printed() -> None:
 def test_what_is_shown_cannot_mislead() -> None:
     assert shown("a\x1b[2J\u202egpj\u2066\u2028b\x9b") == "a?[2J?gpj??b?"
     assert shown("Füße 海.jpg") == "Füße 海.jpg"
+
+
+def test_a_long_path_is_shown_by_its_ends() -> None:
+    assert shortened(Path("/in/a\x1b.jpg")) == "/in/a?.jpg"
+    assert shortened("a" * 120 + "b" * 500 + "c" * 120) == "a" * 120 + "..." + "c" * 120

@@ -11,6 +11,7 @@ from stylewatch_daemon.cli.progress import Begin, Lines, Tell, moving
 from stylewatch_daemon.config_sections import Log
 from stylewatch_daemon.execute.contract import Done, Progress, Staged, Started
 from stylewatch_daemon.job import Incomplete
+from stylewatch_daemon.names import shortened
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.space import amount
 
@@ -122,7 +123,7 @@ class Report(Reporter):
 
     def left_alone(self, path: Path, why: str) -> None:
         """Something that will not be looked at: a link in an inbox, a damaged job."""
-        self._log.warning("%s is left alone: %s", path, why)
+        self._log.warning("%s is left alone: %s", shortened(path), why)
 
     def pruned(self, files: int, bytes_: int) -> None:
         """Files of finished jobs were kept long enough, and are gone."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from stylewatch_daemon import durable, ledger, mounts, published, space, watch
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.names import shown
+from stylewatch_daemon.names import shortened
 from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.scan import scan
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
@@ -81,7 +81,7 @@ def _left(inbox: InboxSettings, settings: ServiceSettings) -> Iterator[Finding]:
     if left:
         path, why = min(left.items())
         more = f"; so are {len(left) - 1:,} more" if len(left) > 1 else ""
-        yield note(f"in {inbox.path}", f"{shown(path)} is left alone: {why}{more}")
+        yield note(f"in {inbox.path}", f"{shortened(path)} is left alone: {why}{more}")
 
 
 def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
