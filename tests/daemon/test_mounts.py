@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.daemon.disks import SAME, same_folder
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.mounts import (
@@ -147,3 +148,13 @@ def test_what_lies_in_a_folder_is_found_through_bind_mounts(path: str, lies: boo
 def test_without_a_table_of_mounts_paths_have_to_do() -> None:
     assert lies_in(Path("/srv/in/a"), Path("/srv/in"), "")
     assert not lies_in(Path("/shown"), Path("/srv/in"), "")
+
+
+@pytest.mark.parametrize("how", [SAME])
+def test_without_a_table_a_bind_mount_is_known_by_device_and_inode(
+    how: str, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    with same_folder(tmp_path / "in", tmp_path / "shown"):
+        assert lies_in(tmp_path / "shown/a/b", tmp_path / "in", "")
+        assert not lies_in(tmp_path / "a", tmp_path / "in", "")
