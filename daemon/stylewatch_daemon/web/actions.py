@@ -9,6 +9,7 @@ All but the last leave a request, as the commands do, and wait a moment for the 
 """
 
 import asyncio
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ async def retry(request: Request) -> Response:
     """Paint a job again that is at its end, as a new one."""
     here, said = context(request), await form(request)
     number = said.get("from_stage", "")
-    if number and not (number.isascii() and number.isdecimal() and 0 < int(number) < 10**9):
+    if number and not re.fullmatch("0*[1-9][0-9]{0,8}", number):
         raise UsageError("from_stage is the number of a stage")
     stage = int(number) if number else None
     entry = await run_in_threadpool(_entry, here, request.path_params["job"])

@@ -1,7 +1,7 @@
 """Answers to what is asked of the page: to people a page, to programs JSON."""
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -31,10 +31,18 @@ def failed(request: Request, status: int, why: str) -> Response:
     return templates.TemplateResponse(request, "error.html", {"why": text}, status)
 
 
+def address(text: str) -> SplitResult:
+    """Split an address that somebody sent; what is none, as `http://[`, has no parts."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return urlsplit("")
+
+
 def _back(request: Request) -> str:
     """The page of ours from which it was asked, as far as that is told; else the first one."""
     root: str = request.scope["root_path"]
-    came = urlsplit(request.headers.get("referer", ""))
+    came = address(request.headers.get("referer", ""))
     ours = came.netloc.lower() == request.headers.get("host", "").lower()
     if not ours or not came.path.startswith(f"{root}/") or came.path.startswith("//"):
         return f"{root}/"

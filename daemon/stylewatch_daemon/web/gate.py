@@ -9,14 +9,13 @@ import re
 import traceback
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stylewatch_daemon.web.answers import failed
+from stylewatch_daemon.web.answers import address, failed
 from stylewatch_daemon.web.sessions import COOKIE, Sessions
 from stylewatch_daemon.web.settings import Web
 
@@ -135,7 +134,7 @@ def _is_from_here(headers: Headers, knows: bool) -> bool:
     if site is not None:
         return site == "same-origin"
     if origin is not None:  # the scheme is a proxy's affair
-        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        return address(origin).netloc.lower() == headers.get("host", "").lower()
     return knows
 
 

@@ -41,7 +41,7 @@ def routes() -> list[Route]:
         Route("/jobs/{job}", job, name="job"),
         Route("/jobs/{job}/receipt.json", receipt, name="receipt"),
         Route("/jobs/{job}/pictures/{what}", picture, name="picture"),
-        Route("/jobs/{job}/small/{side:int}/{what}", small, name="small"),
+        Route("/jobs/{job}/small/{side}/{what}", small, name="small"),
     ]
 
 
@@ -147,8 +147,9 @@ def picture(request: Request) -> Response:
 
 async def small(request: Request) -> Response:
     """A picture of a job, small; a blank where it takes long to make."""
-    here, side = studio(request), request.path_params["side"]
-    if side not in thumbs.SIDES:
+    here = studio(request)
+    side = next((one for one in thumbs.SIDES if str(one) == request.path_params["side"]), None)
+    if side is None:
         raise HTTPException(404, "there is no such size")
     sha256 = await run_in_threadpool(_input_digest, request)
     path = here.thumbs.known(sha256, side) if sha256 else None

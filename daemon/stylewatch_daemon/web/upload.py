@@ -77,7 +77,7 @@ def clear(state: Path) -> None:
 def _check_room(request: Request, here: Context) -> None:
     """HTTPException where so much is not taken, or the disk has no room for it."""
     most, told = here.settings.web.upload, request.headers.get("content-length", "")
-    size = int(told) if told.isascii() and told.isdecimal() else most
+    size = int(told[:20]) if told.isascii() and told.isdecimal() else most
     if size > most:
         raise HTTPException(413, _too_large(most))
     if _free(here.state) - 2 * size < here.settings.limits.free_bytes:

@@ -1,0 +1,237 @@
+"""Every route of the page, as the application lists them: hostile requests, and no token."""
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+from starlette.types import Message
+from tests.daemon.web.jobs import painted
+from tests.daemon.web.visitors import HERE, TOKEN, enter, entry, settings, standing
+
+from stylewatch_daemon.web import actions, checkup
+from stylewatch_daemon.web.app import application
+
+PARAMETERS = {"job": "id-sea", "side": "320", "what": "final"}
+"""What the parts of a path that vary are, so that each route leads to something."""
+
+PUBLIC = {"/healthz", "/readyz", "/login", "/favicon.ico", "/static/page.css"}
+"""What docs/web.md says needs no token."""
+
+Headers = Mapping[str, bytes]
+
+
+def site(root: Path, token: str | None = None, **web: Any) -> Starlette:
+    """The page of a daemon with one painted, one refused and one running job."""
+    for name in ("in", "out", "state"):
+        (root / name).mkdir()
+    jobs = (painted(root, "sea"), entry("bad", "refused"), entry("now", "running"))
+    enter(root / "state", *jobs)
+    standing(root)
+    return application(settings(root, **web), None if token is None else SecretStr(token))
+
+
+def addresses(app: Starlette) -> Iterator[tuple[str, str]]:
+    """Each method and path that the application answers."""
+    for route in app.routes:
+        if isinstance(route, Mount):
+            yield "GET", f"{route.path}/page.css"
+            continue
+        assert isinstance(route, Route), f"{route} is a kind of route that no test asks for"
+        path = re.sub(r"{([^}]+)}", lambda found: PARAMETERS[found[1]], route.path)
+        for method in sorted(route.methods or ()):
+            yield method, path
+
+
+def answers(
+    app: Starlette, requests: list[tuple[str, str, Headers]], query: bytes = b"", body: bytes = b""
+) -> list[int | None]:
+    """The status of each answer to these raw requests; None where there is none."""
+
+    async def one(method: str, path: str, headers: Headers) -> int | None:
+        sent = [{"type": "http.request", "body": body}]
+        status: list[int] = []
+
+        async def receive() -> Message:
+            return sent.pop() if sent else {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status.append(message["status"])
+
+        scope = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "method": method,
+            "http_version": "1.1", "scheme": "http", "path": path, "root_path": "", "state": {},
+            "raw_path": path.encode(), "query_string": query, "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 8787),
+            "headers": [(name.lower().encode(), value) for name, value in headers.items()],
+        }  # fmt: skip
+        await app(scope, receive, send)
+        return status[0] if status else None
+
+    async def every() -> list[int | None]:
+        return [await one(*request) for request in requests]
+
+    return asyncio.run(every())
+
+
+def faults(
+    app: Starlette, requests: list[tuple[str, str, Headers]], query: bytes = b"", body: bytes = b""
+) -> list[str]:
+    """The requests that are answered with a fault of ours, in short."""
+    asked = zip(requests, answers(app, requests, query, body), strict=True)
+    return [str(request)[:300] for request, status in asked if status == 500]
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "ANSWERS_WITHIN", 0.0)
+    told = '{"findings": [], "devices": []}'
+    monkeypatch.setattr(checkup, "_CHILD", ("-c", f"print({told!r})"))
+
+
+PLAIN: Headers = {"Host": b"127.0.0.1:8787", "Origin": HERE.encode()}
+FORM = b"application/x-www-form-urlencoded"
+LONG = b"x" * 60_000
+
+HOSTILE: tuple[Headers, ...] = (
+    {"Origin": b"http://[::1"},
+    {"Origin": b"http://[127.0.0.1:8787"},
+    {"Origin": b"http://\xe2\x84\x80.example"},
+    {"Origin": b"\x00\xff://"},
+    {"Origin": LONG},
+    {"Host": b""},
+    {"Host": b"[::1"},
+    {"Host": b"127.0.0.1:99999999"},
+    {"Host": b"\xff\xfe"},
+    {"Host": LONG},
+    {"Referer": b"http://[::1", "Accept": b"text/html"},
+    {"Referer": b"http://127.0.0.1:8787//evil.example/", "Accept": b"text/html"},
+    {"Referer": b"\xff" * 99, "Accept": b"text/html"},
+    {"Accept": b"\xff\x00"},
+    {"Cookie": b"stylewatch"},
+    {"Cookie": b"stylewatch=\xff\xff; =; ; stylewatch=\"\\777\""},
+    {"Cookie": b"a=b;" * 9_999},
+    {"Authorization": b"Bearer \xff\xff"},
+    {"Authorization": b"Bearer " + LONG},
+    {"Content-Length": b"9" * 5_000},
+    {"Content-Length": b"-1"},
+    {"Content-Length": b"\xb2"},
+    {"Content-Type": b"multipart/form-data; boundary=" + LONG},
+    {"Content-Type": b"multipart/form-data; boundary=\xff"},
+    {"Content-Type": b'multipart/form-data; boundary="'},
+    {"Content-Type": FORM + b"; charset=\xff"},
+    {"Content-Type": LONG},
+    {"Range": b"bytes=" + b"0-1," * 9_999},
+    {"Range": b"bytes=0-" + b"9" * 5_000},
+    {"Range": b"bytes=-" + b"9" * 5_000},
+    {"Range": b"bytes=\xb2-\xb3"},
+    {"Range": b"bytes=5-1,-,--,-0,99999999999999999999-"},
+    {"Range": b"lines=\xff"},
+    {"Range": b"bytes=0-0", "If-Range": b"\xff"},
+    {"If-None-Match": LONG},
+    {"If-None-Match": b'"\xff'},
+    {"If-Modified-Since": b"\xff"},
+    {"Last-Event-ID": b"\xff\x00"},
+    {"Last-Event-ID": LONG},
+    {"X-Forwarded-Proto": b"\xff"},
+    {"Sec-Fetch-Site": b"\xff"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("people", [b"*/*", b"text/html"], ids=["program", "browser"])
+def test_no_header_makes_a_route_fail(people: bytes, tmp_path: Path) -> None:
+    app = site(tmp_path)
+    requests = [
+        (method, path, {**PLAIN, "Accept": people, "Content-Type": FORM, **headers})
+        for headers in HOSTILE
+        for method, path in addresses(app)
+    ]
+    assert not faults(app, requests)
+
+
+QUERIES = (
+    b"page=%00", b"page=%ff&page=now", b"state=%00", b"state=\xff", b"before=~&state=done",
+    b"before=%00~%00", b"before=%ed%a0%80~%ed%a0%80", b"d=%ff", b"=&&=&%", b"page=" + LONG,
+    b"a=b&" * 20_000, b"page=..%2f..%2f", b"page[]=now&before[]=1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
+def test_no_query_makes_a_route_fail(query: bytes, tmp_path: Path) -> None:
+    app = site(tmp_path)
+    requests = [(method, path, PLAIN) for method, path in addresses(app)]
+    assert not faults(app, requests, query)
+
+
+PARTS = (
+    "\0", "\ufffd", "%00", "..", "../..", "a/../b", "\u202e", "x" * 60_000, "9" * 5_000, "-1", "",
+    "stage-" + "9" * 5_000, "input-99", "final\0", "\u0663", "'; DROP TABLE jobs; --", "\n",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS, ids=range(len(PARTS)))
+def test_no_part_of_a_path_makes_a_route_fail(part: str, tmp_path: Path) -> None:
+    app = site(tmp_path)
+    paths = {
+        (method, path.replace(value, part))
+        for method, path in addresses(app)
+        for value in (*PARAMETERS.values(), path.rpartition("/")[2])
+        if value
+    }
+    requests = [(method, path, PLAIN) for method, path in sorted(paths)]
+    assert not faults(app, requests)
+
+
+BODIES = (
+    (FORM, b"\xff\x00"), (FORM, b"token=%ff&token=%00"), (FORM, b"from_stage=" + b"9" * 9_000),
+    (FORM, b"from_stage=%b2"), (FORM, b"&" * 9_000), (FORM, b"token[]=1&token=[1]"), (FORM, b"="),
+    (FORM, LONG), (b"application/json", b"[" * 9_000), (b"", b"x"),
+    (b"multipart/form-data; boundary=line", b"--line\r\n" * 9_000),
+    (b"multipart/form-data; boundary=line", b"--line--\r\n" * 9_000),
+    (b"multipart/form-data; boundary=line", b"\xff" * 9_000),
+    (b"multipart/form-data; boundary=line",
+     b'--line\r\nContent-Disposition: form-data; name="content"; filename*=x\'\'%ff\r\n\r\nx'
+     b"\r\n--line--\r\n"),
+    (b"multipart/form-data; boundary=line",
+     b"--line\r\nContent-Disposition: form-data\r\n\r\nx\r\n--line--\r\n"),
+    (b"multipart/form-data; boundary=line",
+     b'--line\r\nContent-Disposition: form-data; name="name"\r\n\r\n\x00\xff\r\n'
+     b'--line\r\nContent-Disposition: form-data; name="content"; filename="\x00/\xff.jpg"\r\n\r\nx'
+     b'\r\n--line\r\nContent-Disposition: form-data; name="style"; filename="\xff"\r\n\r\nx'
+     b"\r\n--line--\r\n"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "body"), BODIES, ids=range(len(BODIES)))
+@pytest.mark.parametrize("token", [None, TOKEN], ids=["open", "token"])
+def test_no_form_makes_a_route_fail(
+    kind: bytes, body: bytes, token: str | None, tmp_path: Path
+) -> None:
+    app = site(tmp_path, token)
+    headers = {**PLAIN, "Content-Type": kind, "Authorization": f"Bearer {token}".encode()}
+    requests = [(method, path, headers) for method, path in addresses(app) if method == "POST"]
+    assert not faults(app, requests, body=body)
+
+
+@pytest.mark.parametrize("root", ["", "/studio"])
+def test_without_the_token_every_route_but_the_public_ones_refuses(
+    root: str, tmp_path: Path
+) -> None:
+    app = site(tmp_path, TOKEN, path=root)
+    closed = [(method, f"{root}{path}") for method, path in addresses(app) if path not in PUBLIC]
+    for headers in (PLAIN, {**PLAIN, "Cookie": b"stylewatch=x", "Authorization": b"Bearer x"}):
+        requests = [(method, path, headers) for method, path in closed]
+        assert set(answers(app, requests)) == {401}
+        browser = [(method, path, {**headers, "Accept": b"text/html"}) for method, path in closed]
+        assert set(answers(app, browser)) == {303, 401}
+    known = {**PLAIN, "Authorization": f"Bearer {TOKEN}".encode()}
+    let_in = answers(app, [(method, path, known) for method, path in closed])
+    assert 401 not in let_in and 200 in let_in
+    public = [("GET", f"{root}{path}", PLAIN) for path in sorted(PUBLIC)]
+    assert set(answers(app, public)) == {200, 503}, "/readyz says 503, as no daemon is at work"
