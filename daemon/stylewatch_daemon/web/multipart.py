@@ -13,11 +13,13 @@ from stylewatch_daemon.parts import PICTURES
 FILES = 17
 """Files of one form: a content, and more styles than anybody mixes."""
 
-FIELDS = 20
-"""Fields of a form beside its files."""
+PIECES = 150
+"""Parts of a form and their headers together, empty ones included."""
 
 LONGEST = 1_000
-"""Bytes of such a field."""
+"""Bytes of a field, and of a header."""
+
+_TOO_MUCH = "there is more in this form than belongs into it"
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,10 @@ class Form:
         self.files: list[File] = []
         self.is_whole = False
         self._folder = folder
+        self._pieces = 0
         self._header = self._about = b""
         self._field: str | None = None
-        self._value = bytearray()
+        self._value = b""
         self._writing: BufferedWriter | None = None
         self._parser = self._taking(options[b"boundary"])
 
@@ -81,17 +84,25 @@ class Form:
         except FormParserError as error:
             raise InputError(f"that is no form with files: {error}") from None
 
+    def _count(self) -> None:
+        """Count a part or a header: each costs time, however little is in it."""
+        self._pieces += 1
+        if self._pieces > PIECES:
+            raise InputError(_TOO_MUCH)
+
     def _begin(self) -> None:
-        self._field, self._value = None, bytearray()
+        self._count()
+        self._field, self._value = None, b""
 
     def _begin_header(self) -> None:
+        self._count()
         self._header = self._about = b""
 
     def _hear_header(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
+        self._header = _longer(self._header, data[start:end])
 
     def _hear_about(self, data: bytes, start: int, end: int) -> None:
-        self._about += data[start:end]
+        self._about = _longer(self._about, data[start:end])
 
     def _end_header(self) -> None:
         """What is to come now: a field, or a file, by whatever name."""
@@ -117,9 +128,7 @@ class Form:
         if self._writing is not None:
             self._writing.write(data[start:end])
         elif self._field is not None:
-            self._value += data[start:end]
-            if len(self._value) > LONGEST or len(self.fields) >= FIELDS:
-                raise InputError("there is more in this form than belongs into it")
+            self._value = _longer(self._value, data[start:end])
 
     def _end(self) -> None:
         if self._writing is not None:
@@ -129,3 +138,10 @@ class Form:
 
     def _finish(self) -> None:
         self.is_whole = True
+
+
+def _longer(known: bytes, more: bytes) -> bytes:
+    """`known` with `more`; raises InputError where that is longer than a field or a header is."""
+    if len(known) + len(more) > LONGEST:
+        raise InputError(_TOO_MUCH)
+    return known + more

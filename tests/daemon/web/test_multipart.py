@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.web.multipart import FIELDS, FILES, LONGEST, Form
+from stylewatch_daemon.web.multipart import FILES, LONGEST, PIECES, Form
 
 KIND = "multipart/form-data; boundary=line"
 PICTURE = bytes(range(256)) * 9 + b"\r\n--lin\r\n"
@@ -71,6 +71,12 @@ def test_a_form_that_ends_too_early_is_not_whole(tmp_path: Path) -> None:
         assert not taken(folder, WHOLE[:end], 100).is_whole
 
 
+def test_the_form_of_the_page_fits_with_as_many_pictures_as_may_come(tmp_path: Path) -> None:
+    pictures = b"".join(part("style", b"x", f"{'n' * 250}.jpg") for _ in range(FILES))
+    fields = b"".join(part(f"field-{number}", b"x") for number in range(20))
+    assert taken(tmp_path, pictures + fields + b"--line--\r\n", 1000).is_whole
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -78,10 +84,25 @@ def test_a_form_that_ends_too_early_is_not_whole(tmp_path: Path) -> None:
         b"--line\r\n" + b"x" * 99999,
         b"--line\r\nContent-Disposition: form-data; name=x\r\n" + b"A: b\r\n" * 999,
         part("note", b"x" * (LONGEST + 1)),
-        b"".join(part(f"f{n}", b"x") for n in range(FIELDS + 1)),
+        b"".join(part(f"f{n}", b"x") for n in range(PIECES)),
+        b"".join(part("f", b"") for n in range(PIECES)),
+        b"".join(part("f", b"", "") for n in range(PIECES)),
+        b"--line\r\n\r\n\r\n" * (PIECES + 1),
+        part("content", b"x", "x" * LONGEST),
         b"".join(part("style", b"x", "x.png") for _ in range(FILES + 1)),
     ],
-    ids=["nothing", "header", "headers", "field", "fields", "files"],
+    ids=[
+        "nothing",
+        "header",
+        "headers",
+        "field",
+        "fields",
+        "empty fields",
+        "empty files",
+        "empty parts",
+        "a long name",
+        "files",
+    ],
 )
 def test_what_is_no_form_or_too_much_is_refused(body: bytes, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="form"):
