@@ -6,6 +6,7 @@
     state/thumbs/        small pictures of what was taken, by the digests of the files
     state/previews/      small pictures that the page made, likewise
     state/uploads/       coming in through the page
+    state/sessions.json  sessions of the page, where it has a token
     state/trash/         done with, about to be removed
     state/damaged/       jobs whose journal cannot be read, for a person to look at
     state/lock           held by the one daemon that works here; worker.lock by its worker

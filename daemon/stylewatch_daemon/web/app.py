@@ -15,7 +15,7 @@ from starlette.templating import Jinja2Templates
 
 from stylewatch_daemon import errors
 from stylewatch_daemon.config import Config
-from stylewatch_daemon.web import actions, login, pages, probes, upload
+from stylewatch_daemon.web import actions, login, pages, probes, sessions, upload
 from stylewatch_daemon.web.answers import failed
 from stylewatch_daemon.web.checkup import Checkup
 from stylewatch_daemon.web.context import Context
@@ -32,19 +32,20 @@ STATUS = {errors.UsageError: 400, errors.SettingsError: 400, errors.InputError: 
 
 def application(settings: Config, token: SecretStr | None = None) -> Starlette:
     """The page of the daemon with these `settings`, for those who know the `token`, if one is."""
-    state, sessions = settings.state.path, Sessions(token)
+    state = settings.state.path
+    known = Sessions(token, state / sessions.FILE_NAME)
     upload.clear(state)
     app = Starlette(
         routes=[
             *probes.routes(),
-            *login.routes(sessions),
+            *login.routes(known),
             *actions.routes(),
             *upload.Desk().routes(),
             *pages.routes(),
             Route("/favicon.ico", _icon),
             Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
         ],
-        middleware=[Middleware(Gate, web=settings.web, sessions=sessions)],
+        middleware=[Middleware(Gate, web=settings.web, sessions=known)],
         exception_handlers={HTTPException: _refused, errors.DaemonError: _failed},
     )
     app.router.redirect_slashes = False
@@ -52,7 +53,7 @@ def application(settings: Config, token: SecretStr | None = None) -> Starlette:
         settings=settings,
         state=state,
         reader=Reader(state),
-        templates=_templates(settings.web.path, sessions),
+        templates=_templates(settings.web.path, known),
         checkup=Checkup(settings),
     )
     return app

@@ -7,7 +7,7 @@ Out: what a browser must know to be no danger to the page, and an answer even wh
 import logging
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -55,7 +55,8 @@ class Gate:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope = self._placed(scope)
-        request, leaving = Request(scope, receive), _Leaving(send)
+        request = Request(scope, receive)
+        leaving = _Leaving(send, lambda: self._may(request))
         try:
             refusal = self._refusal(request)
             if refusal is None:
@@ -87,7 +88,7 @@ class Gate:
         knows = self._knows(request)
         if request.method not in _HARMLESS and not _is_from_here(request.headers, knows):
             return failed(request, 403, "this was asked from another site, and is not done")
-        if not (self._sessions.are_needed and _is_closed(request)) or knows or self._has(request):
+        if self._may(request):
             return None
         if request.method in _HARMLESS and "text/html" in request.headers.get("accept", ""):
             return RedirectResponse(f"{self._web.path}/login", 303)
@@ -107,15 +108,18 @@ class Gate:
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         return kind.lower() == "bearer" and self._sessions.knows(given.strip())
 
-    def _has(self, request: Request) -> bool:
+    def _may(self, request: Request) -> bool:
+        """Whether an answer is for whoever asks; no longer, once their session has ended."""
+        if not (self._sessions.are_needed and _is_closed(request)) or self._knows(request):
+            return True
         return self._sessions.holds(request.cookies.get(COOKIE, ""))
 
 
 class _Leaving:
-    """Sends on, with what browsers must know."""
+    """Sends on, with what browsers must know, for as long as whoever asked `may` have it."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, may: Callable[[], bool]) -> None:
+        self._send, self._may = send, may
         self.begun = False
 
     async def __call__(self, message: Message) -> None:
@@ -125,6 +129,8 @@ class _Leaving:
             headers.setdefault("Cache-Control", "private, no-cache")
             for name, value in OUT.items():
                 headers[name] = value
+        elif message.get("more_body") and not self._may():
+            raise ClientDisconnect
         await self._send(message)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -38,16 +39,19 @@ class Door:
         return context(request).templates.TemplateResponse(request, "login.html")
 
     async def let_in(self, request: Request) -> Response:
-        """A session, for somebody who knows the token."""
+        """A new session, for somebody who knows the token; one that they had before ends."""
+        if not self._sessions.are_needed:
+            return await self.ask(request)
         said = await form(request)
-        if self._sessions.are_needed and not self._sessions.knows(said.get("token", "")):
+        if not self._sessions.knows(said.get("token", "")):
             await asyncio.sleep(PAUSE_S)
             return failed(request, 403, "that is not the token")
         root: str = request.scope["root_path"]
         answer = RedirectResponse(f"{root}/", 303)
+        await run_in_threadpool(self._sessions.end, request.cookies.get(COOKIE, ""))
         answer.set_cookie(
             COOKIE,
-            self._sessions.begin(),
+            await run_in_threadpool(self._sessions.begin),
             max_age=LASTS_S,
             path=f"{root}/",
             httponly=True,
@@ -58,8 +62,9 @@ class Door:
         return answer
 
     async def let_out(self, request: Request) -> Response:
-        """The cookie goes."""
+        """End the session, for everybody who has its cookie, and take the cookie away."""
         root: str = request.scope["root_path"]
+        await run_in_threadpool(self._sessions.end, request.cookies.get(COOKIE, ""))
         answer = RedirectResponse(f"{root}/login", 303)
         answer.delete_cookie(COOKIE, path=f"{root}/", httponly=True, samesite="strict")
         return answer

@@ -4,7 +4,8 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
-from tests.daemon.web.visitors import PEOPLE, TOKEN, visitor
+from starlette.testclient import TestClient
+from tests.daemon.web.visitors import HERE, OURS, PEOPLE, TOKEN, visitor
 
 from stylewatch_daemon.web import login
 from stylewatch_daemon.web.sessions import COOKIE
@@ -61,6 +62,35 @@ def test_logging_out_takes_the_cookie_away(tmp_path: Path) -> None:
     page.post("/login", data={"token": TOKEN})
     assert page.post("/logout").headers["Location"] == "/login"
     assert page.get("/metrics").status_code == 401
+
+
+def test_a_stolen_cookie_is_dead_after_logout(tmp_path: Path) -> None:
+    page = visitor(tmp_path, TOKEN)
+    page.post("/login", data={"token": TOKEN})
+    stolen = {"Cookie": f"{COOKIE}={page.cookies[COOKIE]}"}
+    page.post("/logout")
+    for other in (page, visitor(tmp_path, TOKEN)):  # the same process, and one after a restart
+        assert other.get("/metrics", headers=stolen).status_code == 401
+
+
+def test_logging_in_again_ends_the_session_of_before(tmp_path: Path) -> None:
+    page = visitor(tmp_path, TOKEN)
+    page.post("/login", data={"token": TOKEN})
+    before = page.cookies[COOKIE]
+    page.post("/login", data={"token": TOKEN})
+    assert page.cookies[COOKIE] != before and page.get("/metrics").status_code == 200
+    page.cookies.clear()
+    old = page.get("/metrics", headers={"Cookie": f"{COOKIE}={before}"})
+    assert old.status_code == 401
+
+
+def test_a_browser_elsewhere_stays_logged_in(tmp_path: Path) -> None:
+    here = visitor(tmp_path, TOKEN)
+    there = TestClient(here.app, HERE, headers=OURS, follow_redirects=False)
+    for page in (here, there):
+        page.post("/login", data={"token": TOKEN})
+    here.post("/logout")
+    assert there.get("/metrics").status_code == 200
 
 
 def test_where_no_token_is_needed_there_is_nothing_to_log_in_to(tmp_path: Path) -> None:

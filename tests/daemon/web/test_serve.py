@@ -16,7 +16,7 @@ from unittest.mock import patch
 import pytest
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
-from tests.daemon.web.visitors import TOKEN, settings
+from tests.daemon.web.visitors import TOKEN, settings, standing
 
 from stylewatch_daemon.web import serve
 from stylewatch_daemon.web.keeper import _enter
@@ -63,11 +63,12 @@ class Page:
             answer = visiting.getresponse()
             return answer.status, answer.read()
 
-    def say(self, said: bytes) -> bytes:
-        """What comes back for these very bytes, until the line is cut or silent."""
+    def say(self, said: bytes, ends: bool = True) -> bytes:
+        """What comes back for these very bytes, until the line is cut; that we said all, `ends`."""
         with socket.create_connection(self.place, timeout=60) as visiting:
             visiting.sendall(said)
-            visiting.shutdown(socket.SHUT_WR)
+            if ends:
+                visiting.shutdown(socket.SHUT_WR)
             found = b""
             while chunk := visiting.recv(9999):
                 found += chunk
@@ -97,6 +98,25 @@ def test_it_serves_and_leaves_when_it_is_let_go(page: Page) -> None:
     page.life.close()
     page.process.join()
     assert page.process.exitcode == 0
+
+
+def test_an_open_stream_of_events_ends_with_its_session(page: Page, tmp_path: Path) -> None:
+    form = f"token={TOKEN}".encode()
+    head = b"Host: localhost\r\nOrigin: http://localhost\r\nConnection: close\r\n"
+    kind = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n" % len(form)
+    entered = page.say(b"POST /login HTTP/1.1\r\n" + head + kind + b"\r\n" + form, ends=False)
+    cookie = b"Cookie: " + entered.partition(b"set-cookie: ")[2].partition(b";")[0] + b"\r\n"
+    with socket.create_connection(page.place, timeout=60) as watching:
+        watching.sendall(b"GET /events HTTP/1.1\r\n" + head + cookie + b"\r\n")
+        seen = b""
+        while b'"part": "news"' not in seen:
+            seen += watching.recv(9999)
+        left = page.say(b"POST /logout HTTP/1.1\r\n" + head + cookie + b"\r\n", ends=False)
+        assert left.startswith(b"HTTP/1.1 303")
+        standing(tmp_path, waiting=("a-name-that-is-new",))
+        while chunk := watching.recv(9999):
+            seen += chunk
+    assert b"a-name-that-is-new" not in seen
 
 
 def test_answers_do_not_wait_for_one_another(page: Page) -> None:
