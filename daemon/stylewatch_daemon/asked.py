@@ -1,19 +1,31 @@
-"""What people ask of a single job: to cancel it, or to be content with it as it is now."""
+"""What people ask of jobs: to cancel one, to finish it early, to dismiss what came to a bad end."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 from stylewatch_daemon.journal import Journal
+from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.ledger_writer import LAST
+from stylewatch_daemon.names import shown
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.state import State
+
+
+def nothing_to(verb: str, entry: Entry) -> str:
+    """Say that a job has ended, and how and when, so that there is nothing to cancel or finish."""
+    name, when = shown(entry.place or entry.name), ""
+    if entry.finished:
+        when = f", {datetime.fromisoformat(entry.finished).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{name} has ended ({entry.state}{when}): there is nothing to {verb}"
 
 
 class Asked:
     """Writes down what is asked of the jobs in `state`, where it holds until their end.
 
     `running` tells the ids of jobs that are being painted, whose workers hear of it by their next
-    step. With others that are to be cancelled `end` is called. To ask twice is to ask once.
+    step. With others that are to be cancelled `end` is called; `tell` brings the status
+    up to date. To ask twice is to ask once.
     """
 
     def __init__(
@@ -22,8 +34,10 @@ class Asked:
         reporter: Reporter,
         running: Callable[[], Collection[str]],
         end: Callable[[Journal], object],
+        tell: Callable[[], object],
     ) -> None:
-        self._state, self._reporter, self._running, self._end = state, reporter, running, end
+        self._state, self._reporter, self._running = state, reporter, running
+        self._end, self._tell = end, tell
 
     def cancel(self, job: str) -> None:
         """End the job with this id, whether it waits or is being painted; a series as a whole."""
@@ -39,6 +53,13 @@ class Asked:
         """Make the picture of the job with this id final as it is; it has to be begun."""
         if self._state.ledger.story(job):
             self._wish("finish", job)
+
+    def dismiss(self, jobs: Sequence[str] = (), until: str = "") -> None:
+        """Take refused and failed jobs out of the status: these, and all that ended by `until`."""
+        self._state.ledger.dismiss(jobs, until)
+        which = "every refused or failed job" if until else ", ".join(jobs)
+        self._reporter.asked(f"asked to dismiss {which} from the status")
+        self._tell()
 
     def _wish(self, wish: Literal["cancel", "finish"], job: str) -> bool:
         """Whether the job is there to wish something of."""

@@ -19,7 +19,7 @@ from typing import Any
 from stylewatch_daemon import flat
 from stylewatch_daemon.journal import Attempt, JobState
 from stylewatch_daemon.ledger_rows import in_words
-from stylewatch_daemon.ledger_schema import OPEN, WAITING
+from stylewatch_daemon.ledger_schema import OPEN, UNDISMISSED, WAITING
 from stylewatch_daemon.ledger_turns import Turns
 
 FILE_NAME = "ledger.sqlite3"
@@ -44,6 +44,9 @@ COUNTED_AS: Mapping[JobState, str] = {
 }
 """What each state is to a person."""
 
+
+DISMISSIBLE: tuple[JobState, ...] = ("refused", "failed")
+"""The states of jobs that the status lists until they are dismissed."""
 
 _LAST_OF_ALL = "~"
 """Comes behind every time, as text."""
@@ -81,6 +84,8 @@ class Entry:
     """What is the same of jobs that can be painted at once; empty where it is for itself."""
     series: str = ""
     """The id of the series that it belongs to; its own where it is one, once that is divided."""
+    dismissed: bool = False
+    """Whether a person took it out of the status, which lists what was refused or failed."""
 
 
 class Ledger(Turns):
@@ -147,6 +152,14 @@ class Ledger(Turns):
         key = before or (_LAST_OF_ALL, "")
         found = [_entry(row) for one in states for row in self._rows(query, one, *key, limit)]
         return sorted(found, key=lambda one: (one.finished or "", one.id), reverse=True)[:limit]
+
+    def undismissed(self, limit: int) -> list[Entry]:
+        """The refused and failed jobs that nobody dismissed, the latest first."""
+        query = (
+            f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {UNDISMISSED} "
+            "ORDER BY finished DESC, id DESC LIMIT ?"
+        )
+        return [_entry(row) for row in self._rows(query, limit)]
 
     def members(self, series: str) -> list[Entry]:
         """The jobs of a series, in the order they were made."""
@@ -225,4 +238,5 @@ def _entry(row: sqlite3.Row) -> Entry:
     values = dict(row)
     values["inputs"] = tuple(json.loads(values["inputs"]))
     values["settings"] = json.loads(values["settings"]) if values["settings"] else None
+    values["dismissed"] = bool(values.get("dismissed"))  # an older ledger has no such column
     return Entry(**values)

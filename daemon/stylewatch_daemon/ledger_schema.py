@@ -28,6 +28,9 @@ PARTS = (
 WISHED = "wish <> '' AND state IN ('claimed', 'queued', 'running', 'ending', 'refusing', 'failing')"
 """The jobs not at their end that people ask something of, for SQL."""
 
+UNDISMISSED = "state IN ('refused', 'failed') AND dismissed = 0"
+"""The refused and failed jobs that the status lists, for SQL."""
+
 MIGRATIONS: tuple[Migration, ...] = (
     (
         """
@@ -105,6 +108,11 @@ MIGRATIONS: tuple[Migration, ...] = (
         "CREATE INDEX jobs_next ON jobs (inbox, priority DESC, id) WHERE state = 'queued'",
         "CREATE INDEX jobs_alike ON jobs (inbox, shape, priority, id) WHERE state = 'queued'",
         f"CREATE INDEX jobs_wished ON jobs (id) WHERE {WISHED}",
+    ),
+    # Whether somebody dismissed a refused or failed job from the status.
+    (
+        "ALTER TABLE jobs ADD COLUMN dismissed INTEGER NOT NULL DEFAULT 0",
+        f"CREATE INDEX jobs_undismissed ON jobs (dismissed, finished, id) WHERE {UNDISMISSED}",
     ),
 )
 

@@ -18,7 +18,7 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.journal import Attempt, JobState
 from stylewatch_daemon.ledger import BUSY_S, ENDED_BEFORE, Entry, Ledger
 from stylewatch_daemon.ledger_rows import in_words, plain
-from stylewatch_daemon.ledger_schema import migrate
+from stylewatch_daemon.ledger_schema import UNDISMISSED, migrate
 
 SYNCHRONOUS = "FULL"
 """How SQLite syncs: each commit, before it counts as made."""
@@ -109,6 +109,12 @@ class LedgerWriter(Ledger):
             values["inputs"] = json.dumps(values["inputs"])
         columns = ", ".join(f"{column} = ?" for column in values)
         self._write(f"UPDATE jobs SET {columns} WHERE id = ?", *values.values(), job_id)
+
+    def dismiss(self, job_ids: Iterable[str], until: str = "") -> None:
+        """Take refused and failed jobs out of the status: these, and all that ended by `until`."""
+        which = "id IN (SELECT value FROM json_each(?)) OR finished <= ?"
+        statement = f"UPDATE jobs SET dismissed = 1 WHERE {UNDISMISSED} AND ({which})"
+        self._write(statement, json.dumps([*job_ids]), until)
 
     def expire(self, before: str) -> int:
         """Forget the jobs that ended before that time, with their attempts; how many."""

@@ -47,8 +47,10 @@ class Line:
         self._clock, self._bell = time.monotonic, bell
         self._state, self._executor, self._reporter = state, executor, reporter
         self.control = Control(state.root, reporter)
-        asked = Asked(state, reporter, lambda: self._dispatcher.busy_with, self._cancel)
-        self.control.acts |= {"cancel": asked.cancel, "finish": asked.finish}
+        asked = Asked(state, reporter, lambda: self._dispatcher.busy_with, self._cancel, self.tell)
+        self.control.acts |= {
+            "cancel": asked.cancel, "finish": asked.finish, "dismiss": asked.dismiss
+        }  # fmt: skip
         self.control.acts["retry"] = Again(state, reporter, lambda: self._settings).retry
         self.teller = Teller(state, reporter, self._clock)
         self._expiry = Expiry(lambda: state.ledger, self._clock, state.thumbs)

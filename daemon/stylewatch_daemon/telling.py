@@ -106,7 +106,7 @@ class Teller:
         return names, count - len(named)
 
     def _refused(self, outbox: Path) -> list[Refusal]:
-        bad = self._state.ledger.latest("refused", "failed", limit=REFUSALS)
+        bad = self._state.ledger.undismissed(REFUSALS)
         ours = [one for one in reversed(bad) if one.outbox == str(outbox)]
         return [Refusal(flat.called(one.place or one.name), one.reason) for one in ours]
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.daemon.cli.states import entry
 from tests.daemon.faults import fill, take
 from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter, go_on
@@ -24,13 +25,18 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.state, self.running, self.ended = State(root / "state"), set[str](), list[str]()
+        self.told: list[list[str]] = []
         self.state.make()
         fill(root / "in", "job/content.jpg", "job/style.jpg")
         files = scan(root / "in").files
         (one,) = pair(root / "in", files, {}).complete
         take(self.state, one, files, Terms(root / "in", root / "out", "archive"), "1")
         self.asked = Asked(
-            self.state, Reporter(), lambda: self.running, lambda job: self.ended.append(job.id)
+            self.state,
+            Reporter(),
+            lambda: self.running,
+            lambda job: self.ended.append(job.id),
+            lambda: self.told.append([one.id for one in self.state.ledger.undismissed(9)]),
         )
 
     @property
@@ -94,10 +100,39 @@ def test_what_is_cancelled_is_not_finished(place: Place) -> None:
     assert place.wish == "cancel"
 
 
+@pytest.mark.parametrize("state", ["refused", "failed"])
+def test_what_came_to_a_bad_end_is_dismissed_from_the_status_and_stays_in_the_ledger(
+    place: Place, state: JobState
+) -> None:
+    place.state.ledger.change("1", state=state)
+    for _ in range(2):  # a request may be acted on twice
+        place.asked.dismiss(["1"])
+    entry = place.state.ledger.find("job")
+    assert entry is not None and (entry.state, entry.dismissed) == (state, True)
+    assert place.told == [[], []]
+
+
+@pytest.mark.parametrize("state", ["queued", "done", "cancelled"])
+def test_nothing_else_is_dismissed(place: Place, state: JobState) -> None:
+    place.state.ledger.change("1", state=state)
+    place.asked.dismiss(["1"], until="9999")
+    entry = place.state.ledger.find("1")
+    assert entry is not None and not entry.dismissed
+
+
+def test_all_is_what_had_ended_when_it_was_asked_for(place: Place) -> None:
+    for name, day in (("2", "02"), ("3", "03")):
+        at = f"2026-01-{day}T00:00:00+00:00"
+        place.state.ledger.enter([entry(name, "refused", finished=at)])
+    place.asked.dismiss(until="2026-01-02T00:00:00+00:00")
+    assert [one.name for one in place.state.ledger.undismissed(9)] == ["3"]
+
+
 def test_a_job_that_there_is_not_any_more_is_no_error(place: Place) -> None:
     place.asked.cancel("2")
     place.asked.cancel("job")  # a name may be that of another one by now
     place.asked.finish("2")
+    place.asked.dismiss(["2", "job"])
     assert (place.wish, place.ended) == ("", [])
 
 

@@ -89,14 +89,19 @@ def test_a_job_of_a_flat_album_is_found_by_its_painting_too(ledger: LedgerWriter
     assert [one and one.id for one in found] == ["1", "1", None]
 
 
-@pytest.mark.parametrize("query", ["waiting", "waiting_count", "heads", "alike"])
+@pytest.mark.parametrize("query", ["waiting", "waiting_count", "heads", "alike", "undismissed"])
 def test_what_is_asked_all_the_time_is_found_without_looking_at_every_job(
     query: str, ledger: LedgerWriter
 ) -> None:
     ledger.enter([entry("1", shape="s")])
     asked: list[str] = []
     ledger._connection.set_trace_callback(asked.append)
-    every = {"waiting": ("/out", 5), "heads": (Held(),), "alike": ("s", Held(), 5)}
+    every = {
+        "waiting": ("/out", 5),
+        "heads": (Held(),),
+        "alike": ("s", Held(), 5),
+        "undismissed": (5,),
+    }
     arguments = every.get(query, ())
     getattr(ledger, query)(*arguments)
     ledger._connection.set_trace_callback(None)

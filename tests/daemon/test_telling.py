@@ -81,6 +81,17 @@ def test_what_is_in_the_way_and_what_was_refused_is_told(place: Place) -> None:
     assert "worse: so it is" in said
 
 
+def test_what_was_dismissed_is_told_no_longer_and_counted_all_the_same(place: Place) -> None:
+    place.enter("bad", state="refused")
+    place.enter("worse", state="failed")
+    place.state.ledger.dismiss(["id-bad"])
+    place.tell()
+    told = published.read(place.state.root) or {}
+    assert [one["job"] for one in told["refused"]] == ["worse"]
+    assert told["counts"]["refused"] == 1
+    assert "bad" not in place.said(place.ours)
+
+
 def test_of_many_the_first_are_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telling, "NAMED", 2)
     place.enter("a", "b", "c", "d")

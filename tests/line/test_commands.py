@@ -197,3 +197,55 @@ def test_nonsense_among_the_requests_brings_no_daemon_down(place: Place) -> None
     assert len(list((place.root / "state/damaged").iterdir())) == 3
     assert call([*PAIR, "--steps", "3", "--wait", "-q"]) == 0
     assert place.end() == 0
+
+
+def test_a_refused_job_is_dismissed_from_the_status_and_can_be_tried_again(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.jpg").write_text("no picture")
+    place.start()
+    assert call(["submit", "bad.jpg", "wave.jpg", "--name", "bad", "--wait", "-q"]) == 65
+    until(lambda: [one["job"] for one in place.published["refused"]] == ["bad"])
+    board = place.root / "outbox/_status.txt"
+    until(lambda: "bad: content.jpg holds text" in board.read_text())
+    lines(capfd)
+    assert call(["dismiss", "bad"]) == 0
+    assert place.published["refused"] == [] and "bad" not in board.read_text()
+    assert place.published["counts"]["refused"] == 1
+    assert call(["show", "bad"]) == 0
+    told = "\n".join(lines(capfd))
+    assert "state      refused" in told and "dismissed  yes" in told
+    assert call(["retry", "bad"]) == 0
+    until(lambda: [one["job"] for one in place.published["refused"]] == ["bad"])
+    assert call(["dismiss", "--all"]) == 0
+    assert place.end() == 0
+    assert call(["run", "--once", *FAST]) == 0
+    assert place.published["refused"] == []
+
+
+def test_what_is_dismissed_while_no_daemon_runs_is_so_from_its_next_start_on(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.jpg").write_text("no picture")
+    assert call(["submit", "bad.jpg", "wave.jpg", "--name", "bad"]) == 0
+    assert call(["run", "--once", *FAST]) == 65
+    lines(capfd)
+    assert call(["dismiss", "bad"]) == 0
+    assert lines(capfd)[0].startswith("noted for the next start")
+    assert call(["run", "--once", *FAST]) == 0
+    assert place.published["refused"] == []
+
+
+def test_a_half_that_waits_cannot_be_cancelled_and_ends_when_its_files_go(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    half = place.root / "inbox/half"
+    half.mkdir(parents=True)
+    Path("sea.jpg").rename(half / "content.jpg")
+    place.start()
+    until(lambda: [one["name"] for one in place.published["incomplete"]] == ["half"])
+    assert call(["cancel", "half"]) == 65
+    assert "half is no job yet: it waits in the inbox for a style picture" in capfd.readouterr().err
+    (half / "content.jpg").unlink()
+    until(lambda: not place.published["incomplete"])
+    assert call(["cancel", "half"]) == 64

@@ -39,6 +39,7 @@ for command in (submit, status, show, report, control.pause, control.resume, con
     app.command()(command)
 app.command()(jobs.finish)
 app.command()(jobs.cancel)
+app.command()(jobs.dismiss)
 app.command()(retry)
 app.command()(lists.recipes)
 app.command()(lists.backends)

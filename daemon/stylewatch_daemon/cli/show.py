@@ -115,6 +115,7 @@ def _facts(story: Story) -> Iterator[tuple[str, str]]:
     yield "folder", shown(Path(story["outbox"], folder)) if folder else ""
     yield "entered", story["entered"]
     yield "finished", story["finished"] or ""
+    yield "dismissed", "yes" if story["dismissed"] else ""
 
 
 def _attempt(attempt: Mapping[str, Any]) -> Sequence[str]:

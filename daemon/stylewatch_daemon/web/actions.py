@@ -2,6 +2,7 @@
 
 POST /pause, /resume
 POST /jobs/ID/cancel, /jobs/ID/finish
+POST /jobs/ID/dismiss       take a refused or failed job out of the status; /dismiss: all of them
 POST /jobs/ID/retry         may say from_stage, the number of a stage to go on from
 POST /health/look           have the doctor look again
 
@@ -21,10 +22,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stylewatch_daemon import again, again_settings, requests
+from stylewatch_daemon.asked import nothing_to
 from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.inbox import new_id
-from stylewatch_daemon.ledger import Entry
-from stylewatch_daemon.ledger_writer import LAST
+from stylewatch_daemon.ledger import DISMISSIBLE, Entry
+from stylewatch_daemon.ledger_writer import LAST, now
 from stylewatch_daemon.names import shown
 from stylewatch_daemon.web.answers import done
 from stylewatch_daemon.web.context import Context, context
@@ -50,6 +52,8 @@ def routes() -> list[Route]:
         Route("/pause", pause, methods=["POST"]),
         Route("/resume", resume, methods=["POST"]),
         Route("/health/look", look, methods=["POST"]),
+        Route("/dismiss", dismiss_all, methods=["POST"]),
+        Route("/jobs/{job}/dismiss", dismiss, methods=["POST"]),
         Route("/jobs/{job}/cancel", cancel, methods=["POST"]),
         Route("/jobs/{job}/finish", finish, methods=["POST"]),
         Route("/jobs/{job}/retry", retry, methods=["POST"]),
@@ -76,17 +80,33 @@ async def look(request: Request) -> Response:
 async def cancel(request: Request) -> Response:
     """End a job."""
     here = context(request)
-    entry = await run_in_threadpool(_open, here, request.path_params["job"])
+    entry = await run_in_threadpool(_open, here, request.path_params["job"], "cancel")
     return done(request, acted=await _asked(here, "cancel", job=entry.id))
 
 
 async def finish(request: Request) -> Response:
     """Make the picture of a job final as it is."""
     here = context(request)
-    entry = await run_in_threadpool(_open, here, request.path_params["job"])
+    entry = await run_in_threadpool(_open, here, request.path_params["job"], "finish")
     if not await run_in_threadpool(_is_begun, here, entry):
         raise UsageError(f"{_called(entry)} was not begun, so that there is no picture yet")
     return done(request, acted=await _asked(here, "finish", job=entry.id))
+
+
+async def dismiss(request: Request) -> Response:
+    """Take a refused or failed job out of the status."""
+    here = context(request)
+    entry = await run_in_threadpool(_entry, here, request.path_params["job"])
+    if entry.state not in DISMISSIBLE:
+        raise HTTPException(
+            409, f"{_called(entry)} is {entry.state}: only refused and failed jobs can be dismissed"
+        )
+    return done(request, acted=await _asked(here, "dismiss", jobs=[entry.id]))
+
+
+async def dismiss_all(request: Request) -> Response:
+    """Take every refused or failed job out of the status."""
+    return done(request, acted=await _asked(context(request), "dismiss", until=now()))
 
 
 async def retry(request: Request) -> Response:
@@ -112,11 +132,11 @@ def _entry(here: Context, job_id: str) -> Entry:
     return entry
 
 
-def _open(here: Context, job_id: str) -> Entry:
+def _open(here: Context, job_id: str, verb: str) -> Entry:
     """A job that is not at its end."""
     entry = _entry(here, job_id)
     if entry.state in LAST:
-        raise HTTPException(409, f"{_called(entry)} is {entry.state} already")
+        raise HTTPException(409, nothing_to(verb, entry))
     return entry
 
 

@@ -10,7 +10,7 @@ from stylewatch_daemon.cli.words import duration, size
 from stylewatch_daemon.found import stages
 from stylewatch_daemon.intake.thumbs import SIDE
 from stylewatch_daemon.journal import Attempt
-from stylewatch_daemon.ledger import COUNTED_AS, Entry
+from stylewatch_daemon.ledger import COUNTED_AS, DISMISSIBLE, Entry
 from stylewatch_daemon.web import files
 from stylewatch_daemon.web.curve import Curve
 from stylewatch_daemon.web.shown import Image, Shower, name_of, number_of
@@ -75,6 +75,13 @@ class Story:
     jobs: tuple[tuple[str, str], ...]
     """The jobs of a series, and how each stands."""
 
+    dismissed: bool
+
+    @property
+    def is_dismissible(self) -> bool:
+        """Whether the status lists it among those that were refused or failed."""
+        return self.state in DISMISSIBLE and not self.dismissed
+
     @property
     def is_over(self) -> bool:
         """Whether it is at its end."""
@@ -95,6 +102,7 @@ def story(views: Views, entry: Entry, attempts: Sequence[Attempt]) -> Story:
         standing=COUNTED_AS[entry.state],
         reason=entry.reason,
         wish=entry.wish,
+        dismissed=entry.dismissed,
         retry_of=entry.retry_of,
         entered=entry.entered,
         finished=entry.finished or "",

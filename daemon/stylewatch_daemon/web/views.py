@@ -119,7 +119,7 @@ class Views:
         said = self._reader.published()
         with self._reader.ledger() as ledger:
             running = tuple(self._paintings(ledger, said["running"]))
-            wrong = ledger.ended(("refused", "failed"), WRONG) if ledger else []
+            wrong = ledger.undismissed(WRONG) if ledger else []
             recent = ledger.ended(("done",), RECENT) if ledger else []
             health = self._health(said, ledger)
         waiting = tuple(said["waiting"])

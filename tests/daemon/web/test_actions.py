@@ -17,6 +17,9 @@ from stylewatch_daemon.web import actions, checkup
 TRIED = Attempt(started="2026-01-02T12:00:00+00:00", boot="", pid=1, backend="sketch")
 
 
+OLD = entry("old", finished="2026-01-02T13:00:00+00:00")
+
+
 @pytest.fixture
 def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "ANSWERS_WITHIN", 0.0)
@@ -56,17 +59,32 @@ def test_people_see_the_page_again_once_the_daemon_has_acted(tmp_path: Path) -> 
 
 
 def test_only_jobs_that_are_not_at_their_end_are_ended(tmp_path: Path, in_haste: None) -> None:
-    enter(tmp_path / "state", entry("sea", "running"), entry("old"), attempts=(TRIED,))
+    enter(tmp_path / "state", entry("sea", "running"), OLD, attempts=(TRIED,))
     page = visitor(tmp_path)
     for verb in ("cancel", "finish"):
         assert page.post(f"/jobs/id-sea/{verb}").status_code == 200
         over = page.post(f"/jobs/id-old/{verb}")
-        assert (over.status_code, over.json()) == (409, {"error": "old is done already"})
+        said = f"old has ended (done, 2026-01-02 13:00 UTC): there is nothing to {verb}"
+        assert (over.status_code, over.json()) == (409, {"error": said})
         assert page.post(f"/jobs/id-none/{verb}").status_code == 404
     assert asked(tmp_path) == [
         {"verb": "cancel", "job": "id-sea"},
         {"verb": "finish", "job": "id-sea"},
     ]
+
+
+def test_only_refused_and_failed_jobs_are_dismissed(tmp_path: Path, in_haste: None) -> None:
+    enter(tmp_path / "state", entry("sea", "refused"), entry("fog", "failed"), entry("old"))
+    page = visitor(tmp_path)
+    for name in ("sea", "fog"):
+        assert page.post(f"/jobs/id-{name}/dismiss", headers=PEOPLE).headers["Location"] == "/"
+    over = page.post("/jobs/id-old/dismiss")
+    assert over.status_code == 409 and "only refused and failed jobs" in over.json()["error"]
+    assert page.post("/jobs/id-none/dismiss").status_code == 404
+    assert page.post("/dismiss").json() == {"acted": False}
+    *both, every = asked(tmp_path)
+    assert both == [{"verb": "dismiss", "jobs": [f"id-{name}"]} for name in ("sea", "fog")]
+    assert every == {"verb": "dismiss", "until": every["until"]}
 
 
 def test_what_was_not_begun_has_no_picture_to_finish_with(tmp_path: Path, in_haste: None) -> None:

@@ -92,3 +92,20 @@ def test_in_place_of_a_picture_that_is_not_there_is_a_blank(tmp_path: Path) -> N
 
 def test_there_are_no_news_of_what_is_not_there(tmp_path: Path) -> None:
     assert visitor(tmp_path).get("/events?page=nothing").status_code == 404
+
+
+def test_what_came_to_a_bad_end_is_dismissed_by_a_form_and_hangs_in_the_gallery_on(
+    tmp_path: Path,
+) -> None:
+    bad = [entry(name, "refused", finished="2026-01-02T14:00:00+00:00") for name in ("bad", "fog")]
+    enter(tmp_path / "state", *bad)
+    page = visitor(tmp_path)
+    said = '<form method="post" action="/jobs/id-bad/dismiss">'
+    assert said in page.get("/").text and said in page.get("/jobs/id-bad").text
+    assert 'action="/dismiss"' in page.get("/").text
+    enter(tmp_path / "state", replace(bad[0], dismissed=True))
+    for address in ("/", "/jobs/id-bad"):
+        assert said not in page.get(address).text
+    assert 'action="/dismiss"' not in page.get("/").text, "there is one button for one job"
+    assert 'action="/jobs/id-bad/retry"' in page.get("/jobs/id-bad").text
+    assert "/jobs/id-bad" in page.get("/gallery?state=refused").text

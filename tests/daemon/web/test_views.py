@@ -56,6 +56,8 @@ def test_jobs_that_ended_stand_on_cards_the_good_and_the_bad_apart(tmp_path: Pat
     enter(tmp_path / "state", painted(tmp_path), bad)
     now = views(tmp_path).now()
     ((good,), (wrong,)) = now.recent, now.wrong
+    enter(tmp_path / "state", replace(bad, dismissed=True))
+    assert views(tmp_path).now().wrong == ()
     assert (good.name, good.made_from) == ("sea", "harbour.jpg in the manner of wave.jpg")
     assert good.image is not None and good.image.alt == "sea, the finished painting"
     assert (wrong.reason, wrong.image) == ("no picture", None)
