@@ -9,7 +9,7 @@ DRIVEN := .venv/.driven
 AT_ONCE := --numprocesses 2 --dist loadfile
 
 .PHONY: run test test-browser test-cluster test-gpu test-systemd faults soak fmt bench bench-gpu \
-	bench-cluster bench-scale bench-web parity clean
+	bench-cluster bench-scale bench-web hostile-web parity clean
 
 run: $(READY)
 	$(BIN)/python -m stylewatch_painter.sample demo/inbox/portrait
@@ -65,6 +65,10 @@ bench-cluster: $(READY)
 
 bench-web: $(DRIVEN)
 	$(BIN)/python -m tests.bench.web
+
+# what the page does under attack: four minutes; `make hostile-web LOAD="--seconds 5"`
+hostile-web: $(READY)
+	$(BIN)/python -m tests.web_load $(LOAD)
 
 # `make bench-scale SCALE="--queued 10000 --at /dev/shm"`: docs/scale.md
 bench-scale: $(READY)

@@ -7,6 +7,7 @@ Out: what a browser must know to be no danger to the page, and an answer even wh
 import logging
 import re
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
@@ -32,8 +33,16 @@ OUT: Mapping[str, str] = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
-OPEN = ("/login", "/healthz", "/readyz", "/favicon.ico")
+HEALTH = "/healthz"
+
+OPEN = ("/login", HEALTH, "/readyz", "/favicon.ico")
 """What is told to everybody, and so is all below /static/."""
+
+AT_ONCE: Mapping[bool, int] = {True: 512, False: 64}
+"""Requests that are answered at once: those that only read, and those that change something.
+
+A browser's form comes at once, but a body may also be sent slowly, by many.
+"""
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?")
 _HARMLESS = ("GET", "HEAD")
@@ -45,6 +54,7 @@ class Gate:
     def __init__(self, app: ASGIApp, web: Web, sessions: Sessions) -> None:
         self._app, self._web, self._sessions = app, web, sessions
         self._log = logging.getLogger(__name__)
+        self._busy: Counter[bool] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or answer it."""
@@ -60,7 +70,8 @@ class Gate:
         try:
             refusal = self._refusal(request)
             if refusal is None:
-                await self._app(scope, receive, leaving)
+                refusal = await self._in_turn(request, leaving)
+            if refusal is None:
                 return
         except ClientDisconnect:
             return
@@ -71,6 +82,21 @@ class Gate:
                 raise
             refusal = failed(request, 500, "a fault of our own, which the daemon's log tells of")
         await refusal(scope, receive, leaving)
+
+    async def _in_turn(self, request: Request, send: Send) -> Response | None:
+        """Have a request answered; what to answer instead where there are too many.
+
+        The question whether the page answers is always answered.
+        """
+        reads = request.method in _HARMLESS
+        if self._busy[reads] >= AT_ONCE[reads] and _asked_for(request) != HEALTH:
+            return failed(request, 503, "too many ask at the same time: try again in a moment")
+        self._busy[reads] += 1
+        try:
+            await self._app(request.scope, request.receive, send)
+        finally:
+            self._busy[reads] -= 1
+        return None
 
     def _placed(self, scope: Scope) -> Scope:
         """The same below our path, whether a proxy left that in front or took it away."""
@@ -146,8 +172,14 @@ def _is_from_here(headers: Headers, knows: bool) -> bool:
 
 def _is_closed(request: Request) -> bool:
     """Whether what is asked for is told only to those who know the token."""
-    path = request.scope["path"].removeprefix(request.scope["root_path"])
+    path = _asked_for(request)
     return not (path in OPEN or path.startswith("/static/"))
+
+
+def _asked_for(request: Request) -> str:
+    """The path below ours."""
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope["root_path"])
 
 
 def _is_ip(name: str) -> bool:

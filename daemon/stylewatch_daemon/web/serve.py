@@ -26,8 +26,8 @@ BEAT_EVERY = 5.0
 MEMORY = 2 << 30
 """Bytes that the process may take: with more something is wrong, and it is better started again."""
 
-AT_ONCE = 512
-"""Connections; whoever comes when there are as many is told to try again."""
+FILES = 8_192
+"""Files that the process may have open, connections included, where the system allows as many."""
 
 STALLED_MS = 60_000
 """Milliseconds that somebody who takes nothing of what is sent stays connected."""
@@ -38,6 +38,8 @@ def serve(life: Connection, listening: socket.socket, served: Served) -> None:
     settle_in()
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, most))
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, min(most, FILES)), most))
     with suppress(OSError):  # a UNIX socket has no such things; those that come of it have both
         # asyncio sees to this only where a socket was told its protocol
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -54,7 +56,6 @@ def serve(life: Connection, listening: socket.socket, served: Served) -> None:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=AT_ONCE,
                 timeout_graceful_shutdown=1,
             )
         )

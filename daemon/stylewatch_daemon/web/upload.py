@@ -9,6 +9,7 @@ They lie in `state/uploads` until all of them are here, and go the way of `style
 import asyncio
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,9 @@ SILENT_S = 20.0
 
 WITHIN = 900.0
 """Seconds in which all has to be here."""
+
+LEAST = 2_000
+"""Bytes a second that are sent on average, after the first SILENT_S."""
 
 SAID = ("recipe", "size", "backend")
 """What may be said of the job; no more, since settings may name files."""
@@ -106,13 +110,15 @@ def _folder(above: Path) -> Iterator[Path]:
 async def _received(request: Request, most: int, folder: Path) -> Form:
     """The whole form; raises InputError, and HTTPException for what is too large or too slow."""
     form = Form(request.headers.get("content-type", ""), folder)
-    coming, came = request.stream(), 0
+    coming, came, began = request.stream(), 0, time.monotonic()
     try:
         async with asyncio.timeout(WITHIN):
             while chunk := await _next(coming):
                 came += len(chunk)
                 if came > most:
                     raise HTTPException(413, _too_large(most))
+                if came < LEAST * (time.monotonic() - began - SILENT_S):
+                    raise TimeoutError
                 await run_in_threadpool(form.feed, chunk)
     except TimeoutError:
         raise HTTPException(408, "the pictures did not come in time") from None

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from tests.daemon.web.visitors import HERE, PEOPLE, TOKEN, asked, visitor
+
+from stylewatch_daemon.web import gate
 
 
 @pytest.mark.parametrize(
@@ -111,6 +114,24 @@ def test_a_fault_of_ours_is_told_to_the_log_and_not_to_the_visitor(
     answer = page.get("/broken")
     assert answer.status_code == 500 and "secret" not in answer.text
     assert "a secret" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_of_too_many_at_once_some_are_told_to_try_again_and_health_is_always_told(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "AT_ONCE", {True: 1, False: 1})
+    told: list[int] = []
+
+    def again(request: Request) -> Response:
+        told.append(page.request(method, "/nothing").status_code)
+        told.append(page.get("/healthz").status_code)
+        return Response()
+
+    page = visitor(tmp_path, extra=[Route("/again", again, methods=[method])])
+    for _ in range(2):  # what was answered counts no more
+        assert page.request(method, "/again").status_code == 200
+    assert told == [503, 200, 503, 200]
 
 
 @pytest.mark.parametrize("path", ["/studio/healthz", "/healthz"])

@@ -4,9 +4,11 @@ A real server on a real socket, in this process.
 """
 
 import asyncio
+import resource
 import socket
 import threading
 from collections.abc import Iterator
+from queue import SimpleQueue
 
 import pytest
 import uvicorn
@@ -21,8 +23,13 @@ from stylewatch_daemon.web.patience import Patient
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+greeting: SimpleQueue[Request] = SimpleQueue()
+"""Those that are being answered slowly."""
+
+
 async def greet(request: Request) -> Response:
     if request.query_params.get("slow"):
+        greeting.put(request)
         await asyncio.sleep(1.0)
     return PlainTextResponse("hello")
 
@@ -77,13 +84,40 @@ def test_who_waits_for_an_answer_may(address: tuple[str, int]) -> None:
     assert b"hello" in heard(visit(address, said))
 
 
-def test_of_too_many_the_last_are_turned_away(
-    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that has patience, and holds two connections."""
     monkeypatch.setattr(patience, "ASKS_WITHIN", 60.0)
     monkeypatch.setattr(patience, "CONNECTIONS", 2)
+
+
+def test_of_too_many_those_that_waited_longest_make_room(
+    address: tuple[str, int], crowded: None
+) -> None:
     first, second = visit(address, b"G"), visit(address, b"G")
+    third = visit(address, ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert b"hello" in heard(third)
+    assert heard(first) == b""
+    second.sendall(ASK[1:].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert b"hello" in heard(second)
+
+
+def test_who_is_being_answered_makes_room_for_nobody(
+    address: tuple[str, int], crowded: None
+) -> None:
+    slow = ASK.replace(b"/ ", b"/?slow=yes ").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    busy = [visit(address, slow), visit(address, slow)]
+    for _ in busy:
+        greeting.get()
     assert heard(visit(address, b"G")) == b""
-    second.close()
-    first.sendall(ASK[1:].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-    assert b"hello" in heard(first)
+    assert all(b"hello" in heard(one) for one in busy)
+
+
+def test_fewer_connections_are_held_where_few_files_may_be_open(
+    address: tuple[str, int], crowded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2, 2))
+    first = visit(address, b"G")
+    second = visit(address, ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert b"hello" in heard(second)
+    assert heard(first) == b""

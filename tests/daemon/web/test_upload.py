@@ -20,6 +20,9 @@ PAIR: list[Any] = [
 ]
 
 
+HEAD = b'--line\r\nContent-Disposition: form-data; name="content"; filename="c.jpg"\r\n\r\n'
+
+
 def sent(root: Path, files: list[Any] = PAIR, **said: str) -> Any:
     return visitor(root).post("/upload", files=files, data=said)
 
@@ -143,20 +146,21 @@ def test_only_a_few_send_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert answer.status_code == 503
 
 
-def test_who_sends_nothing_for_long_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("said", [[], [HEAD, *[b"x"] * 999]], ids=["nothing", "little"])
+def test_who_sends_nothing_or_little_for_long_is_not_waited_for(
+    said: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "SILENT_S", 0.05)
 
     async def go() -> int:
         async def receive() -> Message:
-            await asyncio.sleep(60)
-            return {}
+            await asyncio.sleep(0.01 if said else 60)
+            return {"type": "http.request", "body": said.pop(0), "more_body": True}
 
         kind = b"multipart/form-data; boundary=line"
         scope = {"type": "http", "headers": [(b"content-type", kind)]}
         try:
-            await upload._received(Request(scope, receive), 1000, tmp_path)
+            await upload._received(Request(scope, receive), 9999, tmp_path)
         except HTTPException as error:
             return error.status_code
         return 200
