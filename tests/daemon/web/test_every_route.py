@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ PUBLIC = {"/healthz", "/readyz", "/login", "/favicon.ico", "/static/page.css"}
 """What docs/web.md says needs no token."""
 
 Headers = Mapping[str, bytes]
+Requests = Sequence[tuple[str, str, Headers]]
 
 
 def site(root: Path, token: str | None = None, **web: Any) -> Starlette:
@@ -49,7 +50,10 @@ def addresses(app: Starlette) -> Iterator[tuple[str, str]]:
 
 
 def answers(
-    app: Starlette, requests: list[tuple[str, str, Headers]], query: bytes = b"", body: bytes = b""
+    app: Starlette,
+    requests: Requests,
+    query: bytes = b"",
+    body: bytes = b"",
 ) -> list[int | None]:
     """The status of each answer to these raw requests; None where there is none."""
 
@@ -81,7 +85,10 @@ def answers(
 
 
 def faults(
-    app: Starlette, requests: list[tuple[str, str, Headers]], query: bytes = b"", body: bytes = b""
+    app: Starlette,
+    requests: Requests,
+    query: bytes = b"",
+    body: bytes = b"",
 ) -> list[str]:
     """The requests that are answered with a fault of ours, in short."""
     asked = zip(requests, answers(app, requests, query, body), strict=True)
