@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon import carry, durable
+from stylewatch_daemon import carry, durable, environment
 from stylewatch_daemon.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Pair
@@ -263,4 +263,5 @@ def _looks_of_own(pair: Pair, looks: Mapping[Path, Look]) -> dict[Path, Look]:
 
 def _cannot_take(pair: Pair, error: Exception) -> OutputError:
     why = error.strerror if isinstance(error, OSError) else error
+    why = environment.shortage(error) or why
     return OutputError(f"{pair.name} cannot be taken out of the inbox: {why}")

@@ -8,14 +8,16 @@ is done in one round is done in the ledger for several jobs at once, and only th
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
-from stylewatch_daemon import fence, flat, written
-from stylewatch_daemon.errors import DaemonError, InputError, OutputError
+from stylewatch_daemon import environment, fence, flat, written
+from stylewatch_daemon.errors import InputError, OutputError, ShortageError
 from stylewatch_daemon.journal import JobState, Journal
 from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.sharing import OPEN, Sharing
+from stylewatch_daemon.space import FullError
 from stylewatch_daemon.state import State
 
 OUR_FAULT = 70
@@ -35,6 +37,8 @@ class Outcome:
     job: str
     reason: str = ""
     exit_code: int = 0
+    lacks: tuple[Path, int] | None = None
+    """The folder whose disk is too full for it, and how many bytes have to be free there."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,11 @@ class Closing:
 
     def paused(self, journal: Journal, error: OSError) -> Outcome:
         """The job waits, as something is in its way."""
-        name, reason = journal.place or journal.name, in_words(error)
+        name, reason = journal.place or journal.name, environment.in_words(error)
         self.reporter.paused(name, reason)
-        return Outcome("paused", name, reason, OutputError.exit_code)
+        kind = OutputError if environment.shortage(error) is None else ShortageError
+        lacks = (error.folder, error.wanted) if isinstance(error, FullError) else None
+        return Outcome("paused", name, reason, kind.exit_code, lacks)
 
     def is_cancelled(self, journal: Journal) -> bool:
         """Whether nobody wants it any more."""
@@ -146,10 +152,3 @@ class Closing:
         tell = partial(self.reporter.refused, name, journal.reason, folder)
         outcome = Outcome("refused", name, journal.reason, InputError.exit_code)
         return _Closed(journal, "refused", outcome, tell)
-
-
-def in_words(error: OSError) -> str:
-    """What is in the way."""
-    if isinstance(error, DaemonError):
-        return str(error)
-    return f"{error.filename or 'the disk'}: {error.strerror or error}"

@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from stylewatch_daemon import environment
 from stylewatch_daemon.attempt import Try, crashes
-from stylewatch_daemon.closing import CANCELLED, OUR_FAULT, Closing, Outcome, in_words
+from stylewatch_daemon.closing import CANCELLED, OUR_FAULT, Closing, Outcome
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.execute.contract import (
     Done,
@@ -92,9 +93,13 @@ class Dispatcher:
         yield from starting.divide()
         while starting.batches:
             orders, tries, others = starting.orders(starting.batches.pop(0))
-            self.tries |= tries
             for for_one in orders:
-                self.executor.submit(for_one)
+                try:
+                    self.executor.submit(for_one)
+                except OSError as error:
+                    others += starting.not_submitted([tries[ticket] for ticket in for_one], error)
+                else:
+                    self.tries |= {ticket: tries[ticket] for ticket in for_one}
             yield from others
 
     def hear(self, heard: Iterable[Heard]) -> Iterator[Came]:
@@ -178,7 +183,7 @@ class Dispatcher:
         """What came of the attempt's end; None where the job's own is settled by it."""
         name = one.name
         if one.given_up is not None:
-            one.end("paused", in_words(one.given_up))
+            one.end("paused", environment.in_words(one.given_up))
             return self._closing.paused(one.journal, one.given_up)
         if isinstance(end, Done):
             self._painted(one, end)

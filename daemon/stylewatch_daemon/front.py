@@ -127,6 +127,12 @@ class Front:
         return self._reception.is_waiting
 
     @property
+    def trouble(self) -> Mapping[str, str]:
+        """What keeps pictures from being looked at now."""
+        why = self._reception.trouble if self._reception.is_waiting else ""
+        return {"inspection of pictures": why} if why else {}
+
+    @property
     def awaits_rest(self) -> bool:
         """Whether a picture ends too early, and may still be on its way."""
         return any(inbox.awaits_rest for inbox in self.inboxes)

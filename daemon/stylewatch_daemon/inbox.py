@@ -12,7 +12,8 @@ from pathlib import Path
 
 from stylewatch_daemon import ledger_writer
 from stylewatch_daemon.claim import Claimer, Terms, key_of
-from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.environment import in_words
+from stylewatch_daemon.errors import InputError, ShortageError
 from stylewatch_daemon.job import Incomplete, Pair
 from stylewatch_daemon.job_settings import only_side
 from stylewatch_daemon.journal import Journal
@@ -54,6 +55,8 @@ class Inbox:
         self._listing = Listing()
         self._settled: frozenset[Path] = frozenset()
         self._seen = self._listing
+        self._blocked = ""
+        """Why the last look could not be made."""
         self._put_off: dict[Path, float] = {}
         self._ids: dict[str, str] = {}
         self._took_over = False
@@ -69,8 +72,13 @@ class Inbox:
 
     def look(self) -> bool:
         """Look at all that lies there; whether it has settled, and nothing lacks its end."""
+        self._blocked = ""
         before = self._listing
-        self._listing = scan(self.path, self._settings.ignore, self._settings.apart(self._own))
+        try:
+            self._listing = scan(self.path, self._settings.ignore, self._settings.apart(self._own))
+        except ShortageError as error:
+            self._blocked = str(error)
+            return False
         self._settled = self._settler.settled(self._listing.files)
         self._rests.compare(self._listing.files)
         new = [path for path in self._listing.left if path not in before.left]
@@ -116,10 +124,19 @@ class Inbox:
 
     def enter(self) -> None:
         """Enter the complete pairs that the last look showed, to be claimed."""
-        found, self._seen = self._paired(), self._listing
-        pairing = self._ready(found)
-        self.incomplete, self.trouble = list(pairing.incomplete), {}
         self._pending.clear()
+        before, self.trouble = self.trouble, {}
+        try:
+            found, self._seen = self._paired(), self._listing
+        except OSError as error:
+            self._blocked = self._blocked or in_words(error)
+        if self._blocked:
+            self.trouble[shown(self.path)] = self._blocked
+            if self.trouble != before:
+                self._reporter.paused(shown(self.path), self._blocked)
+            return
+        pairing = self._ready(found)
+        self.incomplete = list(pairing.incomplete)
         if self.path in self._listing.left:
             self.trouble[shown(self.path)] = (
                 f"the inbox is left alone: {self._listing.left[self.path]}"
@@ -138,7 +155,7 @@ class Inbox:
                 Outbox(self.outbox).probe()  # else the pictures are better off where they are
             self._pending.extend(wanted.items())
         except OSError as error:
-            self._in_the_way(shown(self.path), str(error))
+            self._in_the_way(shown(self.path), in_words(error))
 
     @property
     def claimable(self) -> bool:
@@ -219,7 +236,7 @@ class Inbox:
         except OSError as error:
             # Trying moves files to and fro, and that wakes us: without a pause it would not end.
             self._put_off[one.main] = now + self._settings.rescan_s
-            self._in_the_way(one.name, str(error))
+            self._in_the_way(one.name, in_words(error))
             return None
         self._reporter.taken(job.name)
         return job

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stylewatch_daemon import durable, yaml_lines
+from stylewatch_daemon import durable, environment, yaml_lines
 from stylewatch_daemon.alike import shape_of
 from stylewatch_daemon.config import job_over
 from stylewatch_daemon.errors import InputError, SettingsError
@@ -113,7 +113,9 @@ def _merged(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
         with refusing(SettingsError, "the settings", ValidationError):
             for plain in (_read(job_file) if job_file else {}, settings.overrides):
                 merged = JobSettings.model_validate(job_over(merged, plain))
-    except (OSError, SettingsError, ValidationError):
+    except (OSError, SettingsError, ValidationError) as error:
+        if (shortage := environment.shortage(error)) is not None:
+            raise shortage from error
         return settings.job
     return merged
 

@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from stylewatch_daemon.again import Again
 from stylewatch_daemon.alike import Company
@@ -63,6 +63,7 @@ class Line:
         """How many outcomes there were, of all jobs."""
         self._kinds: Counter[str] = Counter()
         self._news = False
+        self._trouble: Mapping[str, str] = {}
 
     def renew(self, settings: ServiceSettings) -> None:
         """Go on by other `settings`, from the next job on."""
@@ -109,6 +110,10 @@ class Line:
     def hear_intake(self) -> bool:
         """Do what intake says of what was claimed; whether it said any."""
         heard = self.front.hear()
+        if self.front.trouble != self._trouble:
+            self._trouble, self._news = self.front.trouble, True
+            for what, why in self._trouble.items():
+                self._reporter.paused(what, why)
         for job_id in heard:
             self.queue.entered(job_id)
             if self._state.ledger.wish(job_id) == "cancel":  # it could not be ended meanwhile
@@ -261,6 +266,7 @@ class Line:
             outcomes=self.outcomes.values(),
             paused=self.control.paused,
             leaving=leaving,
+            trouble=self.front.trouble,
         )
 
     def _remember(self, job: Journal, outcome: Outcome) -> None:

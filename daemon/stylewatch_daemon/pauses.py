@@ -39,6 +39,10 @@ class Pauses:
         wait = self._backoff.seconds(self._times[what], self._chance())
         self._until[what] = self._clock() + wait
 
+    def release(self, what: str) -> None:
+        """Let `what` go on now; if it has to wait again, that is longer still."""
+        self._until.pop(what, None)
+
     def forget(self, what: str) -> None:
         """Nothing holds `what` any more."""
         self._times.pop(what, None)

@@ -5,13 +5,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Self
 
-from stylewatch_daemon import wire
+from stylewatch_daemon import environment, wire
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -56,13 +57,18 @@ class Child:
     def start(cls, door: Callable[..., None], *given: Any, name: str | None = None) -> Self:
         """One that enters by `door`, with its own end of the line, and with what is `given`.
 
-        Raises OSError where this machine has no process to spare.
+        Raises ShortageError where this machine has no process to spare.
         """
-        spawn = get_context("spawn")  # CUDA needs it, and it takes nothing of ours along
-        ours, theirs = spawn.Pipe()
-        with theirs:
-            process = spawn.Process(target=door, name=name, args=(theirs, *given))
-            process.start()
+        try:
+            spawn = get_context("spawn")  # CUDA needs it, and it takes nothing of ours along
+            ours, theirs = spawn.Pipe()
+            with theirs, ExitStack() as on_failure:
+                on_failure.callback(ours.close)
+                process = spawn.Process(target=door, name=name, args=(theirs, *given))
+                process.start()
+                on_failure.pop_all()
+        except OSError as error:
+            raise environment.no_process(error) from error
         return cls(process, ours)
 
     @property

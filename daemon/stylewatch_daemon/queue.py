@@ -4,16 +4,24 @@ Inboxes take turns by their weights; within one, higher priority comes first, th
 
 A crash makes its job wait, for a time that chance draws. Something outside (a full disk, a device
 that is gone) makes wait what depends on it: all jobs for that outbox, all that need the same
-backend, device and recipe. The job that met it waits longer than the others, so that it is another
-that finds out whether things are better: one that nothing can help does not stop the rest.
+backend, device and recipe, or all jobs where the machine or the state folder is short of something.
+The job that met it waits longer than the others, so that it is another that finds out whether
+things are better: one that nothing can help does not stop the rest.
+
+What was seen to be in the way (a disk without room, a lack of file descriptors) is looked at every
+few seconds, which costs next to nothing; once it is gone, all that waited for it go on. So they do
+once another job got through.
 """
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
-from stylewatch_daemon import space
+from stylewatch_daemon import environment, space
 from stylewatch_daemon.dispatch import Outcome
-from stylewatch_daemon.errors import OutputError, UnavailableError
+from stylewatch_daemon.errors import ShortageError, UnavailableError
 from stylewatch_daemon.journal import JobState, Journal
 from stylewatch_daemon.ledger_rows import plain
 from stylewatch_daemon.ledger_turns import Held
@@ -39,7 +47,16 @@ AHEAD = 64
 """Jobs of an inbox that are looked up at a time."""
 
 ROOM = 64 << 20
-"""Bytes; an outbox with less is taken for full."""
+"""Bytes; a disk with less is taken for full."""
+
+MORE = 1 << 20
+"""Bytes that have to come free on a full disk before it is tried again."""
+
+PROBE_EVERY = 5.0
+"""Seconds between two looks at what is in the way."""
+
+MACHINE = "machine"
+"""What all jobs need: file descriptors, processes, and the state folder."""
 
 
 class Queue:
@@ -59,9 +76,17 @@ class Queue:
     ) -> None:
         self._state = state
         self._turns = Turns({_text(inbox): weight for inbox, weight in weights.items()})
-        self._crashed, self._put_off, self._needs, self._outboxes = (
-            Pauses(backoff, clock, chance) for backoff in (RETRY, PUT_OFF, PAUSE, PAUSE)
+        self._clock = clock
+        self._crashed, self._put_off, self._outside = (
+            Pauses(backoff, clock, chance) for backoff in (RETRY, PUT_OFF, PAUSE)
         )
+        self._waits_for: dict[str, str] = {}
+        """What a job that was put off waits for: an outbox, its needs, the MACHINE, or itself."""
+        self._let_go_on: set[str] = set()
+        """The jobs that another's success set free; one that is stopped again waits its time."""
+        self._probes: dict[str, Callable[[], bool]] = {}
+        """For what was seen to be in the way, whether it still is."""
+        self._probe_at = 0.0
         self._next: tuple[bool, dict[str, list[str]]] | None = None
         """The next jobs of each inbox, with `again` or not, as long as nothing changes that."""
         self._taken: set[str] = set()
@@ -72,6 +97,10 @@ class Queue:
 
         Raises OSError or ValueError where its files are damaged.
         """
+        if again:
+            self._probe()
+        if MACHINE in (self._outside.held() if again else self._outside.all()):
+            return None
         if self._next is None or self._next[0] != again or not all(self._next[1].values()):
             heads = self._state.ledger.heads(self._held(again), self._begun, AHEAD)
             self._next = again, heads
@@ -140,16 +169,16 @@ class Queue:
         elif outcome.kind == "paused":
             self._begun.add(job.id)  # its end may be settled, or the ledger not know that it waits
             self._put_off.begin(job.id)
-            if outcome.exit_code == UnavailableError.exit_code:
-                self._needs.begin(job.needs)
-            elif _is_in_the_way(job, self._state.moorings):
-                self._outboxes.begin(outbox)
+            self._wait(job, outcome)
         elif outcome.kind != "stopped":
             for pauses, what in ((self._crashed, job.id), (self._put_off, job.id)):
                 pauses.forget(what)
-            self._outboxes.forget(outbox)
-            if outcome.kind == "done":
-                self._needs.forget(job.needs)
+            self._waits_for.pop(job.id, None)
+            self._let_go_on.discard(job.id)
+            through = (outbox, job.needs, MACHINE) if outcome.kind == "done" else (outbox,)
+            for what in through:
+                self._outside.forget(what)
+                self._release(what, {*self._waits_for} - self._let_go_on)
 
     def crashed_for(self) -> float | None:
         """Seconds until a job that crashed is tried again; None where there is none."""
@@ -157,26 +186,94 @@ class Queue:
 
     def soonest(self) -> float | None:
         """Seconds until something that has to wait may go on; None where nothing has to."""
-        each = (self._crashed, self._put_off, self._needs, self._outboxes)
-        return min((one for one in (pauses.soonest() for pauses in each) if one is not None),
-                   default=None)  # fmt: skip
+        each = [pauses.soonest() for pauses in (self._crashed, self._put_off, self._outside)]
+        if self._probes:
+            each.append(max(0.0, self._probe_at - self._clock()))
+        return min((one for one in each if one is not None), default=None)
+
+    def _wait(self, job: Journal, outcome: Outcome) -> None:
+        """Let what depends on it wait for what `job` met; what is seen of that is watched."""
+        what, probe = self._met(job, outcome)
+        self._waits_for[job.id] = what
+        if what != job.id:
+            self._outside.begin(what)
+        if probe is None:
+            self._probes.pop(what, None)
+        elif what not in self._probes:
+            if not self._probes:
+                self._probe_at = self._clock() + PROBE_EVERY
+            self._probes[what] = probe
+
+    def _met(self, job: Journal, outcome: Outcome) -> tuple[str, Callable[[], bool] | None]:
+        """What `job` met, and a probe for it if it can be seen."""
+        if outcome.exit_code == UnavailableError.exit_code:
+            return job.needs, None
+        if outcome.exit_code == ShortageError.exit_code:
+            return MACHINE, environment.is_short if environment.is_short() else None
+        if outcome.lacks is not None:
+            return job.id, partial(_lacks_room, *outcome.lacks)
+        for what, folder, write in (
+            (_text(job.outbox), job.outbox, partial(_write_outbox, job, self._state.moorings)),
+            (MACHINE, self._state.root, self._state.probe),
+        ):
+            is_in_the_way = _probe_of(folder, write)
+            if is_in_the_way():
+                return what, is_in_the_way
+        return job.id, None
+
+    def _probe(self) -> None:
+        """Let go on what waits for something that is no longer in the way."""
+        if not self._probes or self._clock() < self._probe_at:
+            return
+        self._probe_at = self._clock() + PROBE_EVERY
+        for what in [what for what, is_there in self._probes.items() if not is_there()]:
+            self._outside.release(what)
+            self._release(what, self._waits_for)
+
+    def _release(self, what: str, jobs: Collection[str]) -> None:
+        """Let those of the `jobs` go on that wait for `what`, which is not in the way any more."""
+        self._probes.pop(what, None)
+        for job_id in [one for one in jobs if self._waits_for[one] == what]:
+            del self._waits_for[job_id]
+            self._put_off.release(job_id)
+            self._let_go_on.add(job_id)
+        self._next = None
 
     def _held(self, again: bool, *busy: str) -> Held:
         """What is not to be begun now."""
-        outside = (self._put_off, self._needs, self._outboxes)
-        put_off, needs, outboxes = (one.held() if again else one.all() for one in outside)
+        each = (self._put_off, self._outside)
+        put_off, outside = (one.held() if again else one.all() for one in each)
         held = {*busy, *self._taken, *put_off, *self._crashed.held(), *self._state.ledger.divided()}
-        return Held(held, needs, outboxes)
+        return Held(held, outside, outside)
 
 
-def _is_in_the_way(job: Journal, moorings: Moorings) -> bool:
-    """Whether it is the job's outbox, and not only the job, that something is wrong with."""
+def _probe_of(folder: Path, write: Callable[[], object]) -> Callable[[], bool]:
+    """A probe: whether `folder` cannot be written, or is as good as full."""
     try:
-        moorings.check(job.outbox)
-        Outbox(job.outbox).probe()
-        return space.free(job.outbox) < ROOM
-    except (OSError, OutputError):
-        return True
+        wanted = min(ROOM, space.free(folder) + MORE)
+    except OSError:
+        wanted = 0
+
+    def is_in_the_way() -> bool:
+        try:
+            write()
+            return space.free(folder) < wanted
+        except OSError:
+            return True
+
+    return is_in_the_way
+
+
+def _write_outbox(job: Journal, moorings: Moorings) -> None:
+    moorings.check(job.outbox)
+    Outbox(job.outbox).probe()
+
+
+def _lacks_room(folder: Path, wanted: int) -> bool:
+    """Whether the disk of `folder` has fewer than `wanted` bytes free, as far as can be told."""
+    with suppress(OSError):
+        return space.free(folder) < wanted
+    return True
 
 
 def _text(path: object) -> str:

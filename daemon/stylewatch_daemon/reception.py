@@ -52,6 +52,11 @@ class Reception:
         """Whether an answer is to come; none is while the ledger cannot be told of others."""
         return bool(self._asked or (self._unasked and not self._answered))
 
+    @property
+    def trouble(self) -> str:
+        """What keeps pictures from being looked at now; empty where nothing does."""
+        return self._intake.trouble
+
     def has_room(self, inbox: Path) -> bool:
         """Whether more may be claimed of `inbox`: all that was is being looked at."""
         return not self._unasked.get(inbox)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
 
-from stylewatch_daemon import mounts
+from stylewatch_daemon import environment, mounts
 from stylewatch_daemon.outbox import RECEIPT
 
 DEPTH = 32
@@ -63,7 +63,7 @@ def scan(
 
     Links are not followed. Left alone are folders that cannot be read, folders nested deeper than
     DEPTH, folders with a receipt.json, and those whose identity is in `apart`, for the reason that
-    `apart` gives.
+    `apart` gives. Raises ShortageError where the machine keeps any from being read.
     """
     ignored = re.compile("|".join(translate(one.casefold()) for one in (*IGNORED, *ignore)))
     walk = _Walk(ignored, apart or {})
@@ -168,4 +168,7 @@ def _odd(mode: int) -> str:
 
 
 def _unreadable(error: OSError) -> str:
+    """Return why a folder or file is left alone; what a shortage hides is not gone, and raises."""
+    if (shortage := environment.shortage(error)) is not None:
+        raise shortage from error
     return f"not readable: {error.strerror}"

@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from stylewatch_daemon import durable, lock, submission
+from stylewatch_daemon import durable, environment, lock, submission
 from stylewatch_daemon.bell import Bell, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
@@ -41,6 +41,9 @@ ORPHAN_WITHIN = 30.0
 
 PATIENCE = 10.0
 """How many times `quiet_s` a run that does not watch waits for files that keep changing."""
+
+SHORT_FOR = 15.0
+"""Seconds for which a run that does not watch waits where pictures cannot be looked at."""
 
 GROWS = 3
 """How many times as long it waits for a picture that is cut off, and grows."""
@@ -111,6 +114,7 @@ def _take_all(line: Line, bell: Bell, quiet_s: float, patience: float) -> None:
 
 def _finish(line: Line, bell: Bell) -> None:
     """Claim what was entered and paint what is ours; wait for intake, and for jobs that crashed."""
+    short_since: float | None = None
     while not bell.stopping:
         line.control.act()
         line.hear()
@@ -120,7 +124,10 @@ def _finish(line: Line, bell: Bell) -> None:
         line.tell_news(resting=not more)
         if not more:
             crashed = None if line.control.holds else line.queue.crashed_for()
-            if not (line.busy or line.front.is_looking) and crashed is None:
+            now = time.monotonic()
+            short_since = (short_since or now) if line.front.trouble else None
+            is_looking = line.front.is_looking and now - (short_since or now) < SHORT_FOR
+            if not (line.busy or is_looking) and crashed is None:
                 return
             bell.wait(TELL_EVERY if crashed is None else crashed)
     line.see_off()
@@ -196,6 +203,8 @@ def _started(
     settings: ServiceSettings, reporter: Reporter, executor: Executor | None, bell: Bell
 ) -> Iterator[Line]:
     """The line, ready to run: alone on its state folder, what was cut off taken up again."""
+    environment.raise_limit()
+    environment.check_limit()
     state = State(settings.state)
     _prepare(settings, state)
     executor = executor or _executor(settings, state)
@@ -272,6 +281,7 @@ def _summary(line: Line) -> Summary:
         for kind in ("done", "refused", "failed", "paused", "stopped")
     }
     trouble = [item for inbox in line.front.inboxes for item in inbox.trouble.items()]
+    trouble += line.front.trouble.items()
     blocked = tuple(Outcome("paused", what, why, OutputError.exit_code) for what, why in trouble)
     return Summary(
         **{**kinds, "paused": (*kinds["paused"], *blocked)},

@@ -43,6 +43,14 @@ class Need:
     state: int
 
 
+class FullError(OutputError):
+    """The disk of `folder` has no room: `wanted` bytes have to be free."""
+
+    def __init__(self, message: str, folder: Path, wanted: int) -> None:
+        super().__init__(message)
+        self.folder, self.wanted = folder, wanted
+
+
 def need(
     recipe: Recipe,
     max_pixels: int,
@@ -106,7 +114,7 @@ def _vectors(schedule: Schedule) -> int:
 
 
 def check_job(job: Job, place: str | None, settings: JobSettings, service: ServiceSettings) -> None:
-    """Raise OutputError where a disk has no room for `job` beside `limits.free_bytes`.
+    """Raise FullError where a disk has no room for `job` beside `limits.free_bytes`.
 
     What it has written already, in the folder `place` of its outbox, is there already.
     """
@@ -122,14 +130,16 @@ def check_job(job: Job, place: str | None, settings: JobSettings, service: Servi
 
 
 def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
-    """Raise OutputError where folders have no room for so many bytes, beside a `reserve`."""
+    """Raise FullError where folders have no room for so many bytes, beside a `reserve`."""
     for folder, bytes_ in _by_disk(needs).items():
         lacking = bytes_ + reserve - free(folder)
         if lacking > 0:
-            raise OutputError(
+            raise FullError(
                 f"the disk of {folder} has {amount(free(folder))} free; a job may take "
                 f"{amount(bytes_)}, and limits.free_bytes keeps {amount(reserve)}: "
-                f"it goes on once {amount(lacking)} more are free"
+                f"it goes on once {amount(lacking)} more are free",
+                folder,
+                bytes_ + reserve,
             )
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stylewatch_daemon import environment
 from stylewatch_daemon.attempt import Try, crashes
-from stylewatch_daemon.closing import CANCELLED, Closing, Outcome, in_words
+from stylewatch_daemon.closing import CANCELLED, Closing, Outcome
 from stylewatch_daemon.division import Division
 from stylewatch_daemon.errors import InputError, SettingsError
 from stylewatch_daemon.execute.contract import Order
@@ -94,6 +95,10 @@ class Starting:
                 others.append((one.journal, self._in_the_way(one, error)))
         return _for_one_worker(orders), tries, others
 
+    def not_submitted(self, tries: Iterable[Try], error: OSError) -> list[Came]:
+        """What comes of attempts that the executor could not take: they wait."""
+        return [(one.journal, self._in_the_way(one, error)) for one in tries]
+
     def _bring(self, journal: Journal, together: int) -> None:
         self.closing.state.moorings.check(journal.outbox)
         if journal.state in ("ending", "refusing", "failing"):
@@ -117,6 +122,8 @@ class Starting:
                 return
             one.begin(settings, self.settings, together)
         except (InputError, SettingsError) as error:
+            if (shortage := environment.shortage(error)) is not None:
+                raise shortage from error
             self.closing.settle(one.journal, "refusing", str(error))
         else:
             self.batches[-1].append(Begun(one, settings))
@@ -134,11 +141,12 @@ class Starting:
     def _in_the_way(self, one: Try, error: OSError | InputError | SettingsError) -> Outcome | None:
         """What comes of a job that something is wrong with, or with its outbox: no attempt."""
         try:
+            error = environment.shortage(error) or error
             if not isinstance(error, OSError):
                 self.closing.settle(one.journal, "refusing", str(error))
                 return None
             if one.journal.state == "running":
-                one.end("paused", in_words(error))
+                one.end("paused", environment.in_words(error))
         except OSError as worse:
             error = worse
         return self.closing.paused(one.journal, error)

@@ -28,7 +28,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon import durable, journal
+from stylewatch_daemon import durable, environment, journal
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Job
 from stylewatch_daemon.journal import MASK, Attempt, File, JobState, Journal
@@ -64,6 +64,12 @@ class State:
         """Make the folders that are not there yet."""
         for folder in (self.claims, self.jobs, self.trash):
             durable.make_folder(folder)
+
+    def probe(self) -> None:
+        """Find out whether the folder can be written; raises OSError where it cannot."""
+        mark = self.root / ".probe"
+        mark.write_bytes(b"can this be written?")
+        mark.unlink()
 
     def hold(self) -> None:
         """Write down who has the lock, for those that come while we have it."""
@@ -216,7 +222,9 @@ class State:
             return True  # a claim that was cut off before anything was taken
         try:
             journal.load(folder)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if (shortage := environment.shortage(error)) is not None:
+                raise shortage from error
             return False
         return True
 

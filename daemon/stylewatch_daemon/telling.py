@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class Standing:
     outcomes: Collection[Outcome]
     paused: bool
     leaving: bool = False
+    trouble: Mapping[str, str] = field(default_factory=dict)
+    """What else waits for something outside of us, and why."""
 
 
 class Teller:
@@ -114,4 +116,5 @@ class Teller:
 def _trouble(now: Standing, inboxes: Iterable[Inbox]) -> list[tuple[str, str]]:
     """What waits for something outside of us, and why."""
     trouble = [item for inbox in inboxes for item in inbox.trouble.items()]
+    trouble += now.trouble.items()
     return [*trouble, *((one.job, one.reason) for one in now.outcomes if one.kind == "paused")]

@@ -21,6 +21,7 @@ class Nodding:
     asked: list[Question] = field(default_factory=list)
     closed: int = 0
     answered: int = 0
+    trouble: str = ""
 
     def __post_init__(self) -> None:
         self.wake: Callable[[], object] = lambda: None

@@ -1,6 +1,8 @@
 """Inboxes give up what is complete and settled, and tell what waits."""
 
 import errno
+import os
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -344,3 +346,26 @@ def test_ids_sort_by_their_time() -> None:
     ids = [new_id() for _ in range(100)]
     assert ids == sorted(ids)
     assert len(set(ids)) == 100
+
+
+def test_an_inbox_that_cannot_be_listed_for_want_of_descriptors_keeps_what_was_entered(
+    place: Place,
+) -> None:
+    fill(place.path / "trip", "content.jpg", "style.jpg")
+    place.look_twice()
+    place.inbox.enter()
+    (entered,) = place.state.ledger.claimed(str(place.path))
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        for _ in range(3):
+            assert not place.inbox.look()
+            place.inbox.enter()
+        assert "out of file descriptors" in str(place.inbox.trouble)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert place.told.trouble == [str(place.path)]
+    assert [one.id for one in place.state.ledger.claimed(str(place.path))] == [entered.id]
+    assert place.settle() == ["trip"]

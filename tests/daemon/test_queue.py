@@ -89,8 +89,20 @@ def test_what_needs_the_same_waits_and_then_another_job_tries(place: Place) -> N
     assert place.queue.next(again=False) is None
     assert place.queue.soonest() == PAUSE.first
     place.now += PAUSE.first
-    assert place.run(2) == ["2"]
-    place.now += PUT_OFF.first
+    assert place.run(2) == ["2", "1"]
+
+
+def test_one_that_another_success_does_not_help_waits_its_time(place: Place) -> None:
+    large = place.add("1", needs="gpu")
+    for job_id in ("2", "3"):
+        place.add(job_id, needs="gpu")
+    place.queue.ended(large, Outcome("paused", "1", "no memory", 69))
+    place.now += PAUSE.first
+    assert place.run(1) == ["2"]
+    place.queue.ended(large, Outcome("paused", "1", "no memory", 69))
+    place.now += PAUSE.first * 2
+    assert place.run(2) == ["3"]
+    place.now += PUT_OFF.first * 2
     assert place.run(1) == ["1"]
 
 
@@ -100,7 +112,7 @@ def test_a_success_ends_the_waiting(place: Place) -> None:
     place.queue.ended(second, Outcome("done", "2"))
     place.state.ledger.change("2", state="done")
     place.add("3", needs="gpu")
-    assert place.run(2) == ["3"]
+    assert place.run(2) == ["1", "3"]
 
 
 def test_an_outbox_that_cannot_be_written_holds_its_jobs_and_no_others(place: Place) -> None:

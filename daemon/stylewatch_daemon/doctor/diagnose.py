@@ -12,6 +12,7 @@ def diagnose(settings: ServiceSettings) -> Iterator[Finding]:
     """What there is to say of a daemon with `settings` on this machine, as it is found."""
     yield from places.look(settings)
     yield machine.watches([inbox.path for inbox in settings.inboxes])
+    yield machine.descriptors()
     yield from backends.look(settings)
     yield from cluster.look(settings.cluster)
     yield machine.clock(settings.state)

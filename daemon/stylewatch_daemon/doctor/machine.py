@@ -6,10 +6,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from stylewatch_daemon import environment
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.scan import scan
 
 _WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
+_FEW = 1024
+"""File descriptors below which some uses of the daemon run short."""
 _EXTRAS = {
     "heic": ("pillow_heif", "pictures of telephones (.heic, .avif) can be read"),
     "notify": ("apprise", "alerts can be sent"),
@@ -33,6 +36,19 @@ def watches(inboxes: list[Path]) -> Finding:
             "through now and then instead. `sysctl fs.inotify.max_user_watches` raises that",
         )
     return ok("inotify", f"{folders} folders to watch, {allowed} may be")
+
+
+def descriptors() -> Finding:
+    """Whether the daemon may have as many file descriptors as it needs."""
+    limit, what = environment.highest(), "file descriptors"
+    helps = "raise the limit with LimitNOFILE= in the unit or with ulimit -Hn"
+    if limit < environment.MINIMUM:
+        words = f"the limit is {limit} and the daemon needs {environment.MINIMUM}: {helps}"
+        return mend(what, words, 78)
+    if limit < _FEW:
+        words = f"the limit is {limit}, which is low for a page or for several devices: {helps}"
+        return note(what, words)
+    return ok(what, f"the limit is {limit}")
 
 
 def clock(state: Path) -> Finding:

@@ -4,6 +4,7 @@ It leaves at once when the supervisor is gone, so that no two of them ever write
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,6 +20,7 @@ from stylewatch_daemon.execute.contract import (
     Wanted,
 )
 from stylewatch_daemon.execute.ends import as_end
+from stylewatch_daemon.execute.slot import READY
 from stylewatch_daemon.lock import shared
 from stylewatch_daemon.processes import received, send, settle_in
 from stylewatch_plugins.contract import Wish
@@ -38,6 +40,8 @@ def serve(orders: Connection, work: str, lock: Path) -> None:
     """
     settle_in()
     with shared(lock):
+        with suppress(ConnectionError):  # there is nobody to work for, which is seen next
+            orders.send_bytes(READY)
         while (said := received(orders)) is not None:
             if isinstance(said, list):  # else a wish that came after its order's end
                 _Together(orders, said).paint(work)

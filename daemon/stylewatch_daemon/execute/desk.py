@@ -9,6 +9,7 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Protocol, get_args
 
+from stylewatch_daemon import environment
 from stylewatch_daemon.execute.contract import End, Heard, Order, Wanted
 
 
@@ -48,10 +49,17 @@ class Desk(ABC):
         self._hands: Hands | None = None
 
     def submit(self, orders: Mapping[str, Order]) -> None:
-        """Have attempts made by the first worker that is free."""
+        """Have attempts made by the first worker that is free.
+
+        Raises ShortageError where there is nobody for it, and none can be had.
+        """
         if self._hands is None:  # until there is work, there is not even a thread
-            self._hands = self._hire()
-            self._hands.start()
+            try:
+                hands = self._hire()
+                hands.start()
+            except (OSError, RuntimeError) as error:
+                raise environment.no_process(error) from error
+            self._hands = hands
         self._going |= dict.fromkeys(orders, next(self._batches))
         self._hands.submit(orders)
 

@@ -1,8 +1,8 @@
 """What an exception of a worker means for its job: an End of the right kind, with a sentence."""
 
-import errno
 import traceback
 
+from stylewatch_daemon import environment
 from stylewatch_daemon.errors import InputError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.execute.contract import Failed, Refused
 from stylewatch_painter.errors import (
@@ -20,16 +20,6 @@ NOT_THERE, OUR_FAULT, CANNOT_WRITE = 69, 70, 73
 
 _REFUSED = (PictureError, RecipeError, DivergedError, SettingsError, InputError)
 _MISSING = (WeightsError, BackendError, UnavailableError)
-_DISK = frozenset(
-    getattr(errno, name)
-    for name in (  # full or locked, pulled out, or a share whose server is gone
-        *("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EFBIG"),
-        *("ENOENT", "ENOTDIR", "ENODEV", "ENXIO"),
-        *("ESTALE", "ENOTCONN", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH",
-          "ETIMEDOUT", "EREMOTEIO", "ECONNABORTED", "ECONNREFUSED", "ECONNRESET"),
-    )
-    if hasattr(errno, name)
-)  # fmt: skip
 _TOLD = {
     "memory": "memory did not suffice ({}): it is tried again by itself; a smaller size needs "
     "less, and limits.out_of_memory can choose one",
@@ -43,8 +33,17 @@ def as_end(error: Exception) -> Refused | Failed:
     """The End that `error` makes of a job: again and again the same, or to be tried again.
 
     Pictures and settings that cannot be painted are refused. Memory, devices and disks are
-    waited for. What is left is a fault of ours.
+    waited for, and so is what the machine is short of, which may stand behind any other error. What
+    is left is a fault of ours.
     """
+    shortage = environment.shortage(error)
+    if shortage is not None:
+        return Failed(str(shortage), shortage.exit_code, recycle=True)
+    return _own_end(error)
+
+
+def _own_end(error: Exception) -> Refused | Failed:
+    """The End that fits the kind of `error`."""
     # a picture that was looked at and cannot be read any more is no bad picture
     if isinstance(error, _MISSING) or (
         isinstance(error, PictureError) and _of_the_disk(error.__cause__)
@@ -66,7 +65,7 @@ def as_end(error: Exception) -> Refused | Failed:
 
 
 def _of_the_disk(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and error.errno in _DISK
+    return isinstance(error, OSError) and error.errno in environment.DISK
 
 
 def _brief(error: Exception) -> str:

@@ -11,6 +11,7 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import NDArray
 
+from stylewatch_daemon import environment
 from stylewatch_daemon.durable import beside
 from stylewatch_painter.stage import Checkpoint
 
@@ -40,7 +41,8 @@ def save(path: Path, memo: Memo) -> None:
 def load(path: Path) -> Memo | None:
     """The memo at `path`; None where there is none, or none that is whole.
 
-    Its arrays are read to the end once, and again when they are asked for.
+    Raises ShortageError where the machine keeps it from being read. Its arrays are read to the
+    end once, and again when they are asked for.
     """
     with ExitStack() as opened:
         try:
@@ -48,7 +50,9 @@ def load(path: Path) -> Memo | None:
             for name in found.files:
                 found[name]
             story = json.loads(found["story"].tobytes())
-        except Exception:  # a damaged archive fails in more ways than can be named
+        except Exception as error:  # a damaged archive fails in more ways than can be named
+            if (shortage := environment.shortage(error)) is not None:
+                raise shortage from error
             return None
         return Memo(_Arrays(found, opened.pop_all()), story)
 

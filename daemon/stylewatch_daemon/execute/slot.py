@@ -10,7 +10,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import get_args
 
-from stylewatch_daemon import wire
+from stylewatch_daemon import environment, wire
+from stylewatch_daemon.errors import ShortageError
 from stylewatch_daemon.execute.contract import (
     Done,
     Event,
@@ -26,6 +27,9 @@ from stylewatch_daemon.execute.patience import Patience
 from stylewatch_daemon.processes import Child, cause, let_end
 
 _SERVE = "stylewatch_daemon.execute.child:serve"
+
+READY = b""
+"""The message with which a worker begins; one that ends before it never saw its order."""
 
 
 class Slot:
@@ -45,6 +49,8 @@ class Slot:
         self._going: dict[str, Patience] = {}
         self._spent = False
         """Whether the process is of no use for more."""
+        self._serves = False
+        """Whether the process has begun to take orders."""
 
     @property
     def manned(self) -> bool:
@@ -70,7 +76,9 @@ class Slot:
             here = [replace(one, device=self.device) for one in orders.values()]
             self._ready(backend).send(here)
         except OSError as error:  # no process to be had, or it died this very moment
-            yield from self._gone(f"the worker process could not be used: {error}")
+            self._serves = False
+            why = environment.in_words(error) if environment.shortage(error) else str(error)
+            yield from self._gone(self._end(f"the worker process could not be used: {why}"))
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
         """Tell the worker what is wanted of an attempt."""
@@ -91,12 +99,14 @@ class Slot:
             except (EOFError, OSError):
                 heard, left = None, True
             except ValueError as error:
-                yield from self._gone(f"the worker process sent {error}")
+                yield from self._gone(Lost(f"the worker process sent {error}"))
                 return
             if heard is None:
                 if left:
                     let_end(child.process)
-                    yield from self._gone(f"the worker process {_fate(child.process)}")
+                    when = "while it painted" if self._serves else "before it could begin"
+                    fate = _fate(child.process, when)
+                    yield from self._gone(self._end(f"the worker process {fate}"))
                 return
             self._note(heard)
             yield heard
@@ -106,7 +116,8 @@ class Slot:
         borne = [one for one in self._going.values() if not one.waited(seconds)]
         if self._going and not borne:
             silent = max(one.silent for one in self._going.values())
-            yield from self._gone(f"the worker hung: there was no sign of life for {silent:.0f} s")
+            why = f"the worker hung: there was no sign of life for {silent:.0f} s"
+            yield from self._gone(self._end(why))
 
     def drop(self, ticket: str, why: str) -> Iterator[Heard]:
         """End an attempt: now, with its worker, or where others share that at its next step."""
@@ -118,7 +129,7 @@ class Slot:
     def end(self, why: str) -> Iterator[Heard]:
         """End all attempts now, if there are any; their worker is killed."""
         if self._going:
-            yield from self._gone(why)
+            yield from self._gone(Lost(why))
 
     def let_go(self) -> None:
         """Let an idle worker leave; what it holds, a GPU's memory too, is given back."""
@@ -138,13 +149,20 @@ class Slot:
             if self._spent and not self._going:
                 self._kill()
 
-    def _gone(self, why: str) -> Iterator[Heard]:
-        """Have no process any more; what it painted is Lost."""
+    def _gone(self, end: Lost | Failed) -> Iterator[Heard]:
+        """End the process; `end` holds for all that it painted."""
         self._kill()
         lost, self._going = list(self._going), {}
         self.idle_since = time.monotonic()
         for ticket in lost:
-            yield Heard(ticket, Lost(why))
+            yield Heard(ticket, end)
+
+    def _end(self, why: str) -> Lost | Failed:
+        """The end of what a process painted that is gone.
+
+        One that never took its orders says nothing about them: they wait for better times.
+        """
+        return Lost(why) if self._serves else Failed(why, ShortageError.exit_code)
 
     def _kill(self) -> None:
         if self._child is not None:
@@ -164,6 +182,7 @@ class Slot:
         self._backend = backend
         if self._child is None or not self._child.process.is_alive():
             self._kill()
+            self._serves = False
             self._child = Child.start(_enter, self._work, self._lock)
         return self._child.line
 
@@ -172,9 +191,12 @@ class Slot:
 
         Raises EOFError, OSError: no more can come. ValueError: it is nonsense.
         """
-        if not child.line.poll():
-            return None
-        raw = child.line.recv_bytes(wire.LONGEST)
+        raw = READY
+        while raw == READY:
+            if not child.line.poll():
+                return None
+            raw = child.line.recv_bytes(wire.LONGEST)
+            self._serves = True
         event: Event = wire.unpack(raw[1:], *get_args(Event))
         ticket = next(iter(self._tickets[raw[0] :]), "")
         if ticket not in self._going:
@@ -202,10 +224,10 @@ def _memory(pid: int | None) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _fate(process: BaseProcess) -> str:
-    """What became of a worker, and what may help."""
+def _fate(process: BaseProcess, when: str) -> str:
+    """What became of a worker, `when`, and what may help."""
     why = cause(process)
     if not why:
-        return "cut itself off from us, closing files that were not its own, while it painted"
+        return f"cut itself off from us, closing files that were not its own, {when}"
     helps = "; a smaller size needs less" if "memory" in why else ""
-    return f"died ({why}{helps}) while it painted"
+    return f"died ({why}{helps}) {when}"

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
 
-from stylewatch_daemon.intake.contract import Begun, Question, Verdict
+from stylewatch_daemon.intake.contract import Begun, NotNow, Question, Verdict
 from stylewatch_daemon.processes import received, send, settle_in
 
 PER_PIXEL = 16
@@ -23,7 +23,7 @@ BESIDE = 1 << 30
 LARGEST = 4 << 20
 """Bytes of the largest file that it may write; thumbnails are much smaller."""
 
-Examine = Callable[[Question], Iterator[Begun | Verdict]]
+Examine = Callable[[Question], Iterator[Begun | NotNow | Verdict]]
 
 
 def serve(pipe: Connection, look: str) -> None:

@@ -66,11 +66,24 @@ class CutOff:
     reason: str
 
 
+@dataclass(frozen=True)
+class NotNow:
+    """The machine keeps the job from being looked at; it is asked about again later."""
+
+    job: str
+    reason: str
+
+
 Verdict = Fine | Refused | CutOff
 
 
 class Looker(Protocol):
     """Who is asked. Each question is answered once, in whatever order, until it is closed."""
+
+    @property
+    def trouble(self) -> str:
+        """What keeps questions from being answered now; empty where nothing does."""
+        ...
 
     def ask(self, question: Question) -> None:
         """Have the question answered; this waits for nothing."""

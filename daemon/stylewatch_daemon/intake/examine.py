@@ -14,8 +14,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from stylewatch_daemon import environment
 from stylewatch_daemon.intake import thumbs
-from stylewatch_daemon.intake.contract import Begun, CutOff, Fine, Question, Refused, Seen, Verdict
+from stylewatch_daemon.intake.contract import (
+    Begun,
+    CutOff,
+    Fine,
+    NotNow,
+    Question,
+    Refused,
+    Seen,
+    Verdict,
+)
 from stylewatch_daemon.intake.masks import check_masks
 from stylewatch_daemon.intake.whole import is_cut_off
 from stylewatch_painter.alpha import over_white
@@ -34,8 +44,8 @@ _OUR_LIMITS = (Image.DecompressionBombError, ImportError, MemoryError)
 _known: OrderedDict[tuple[str, int], tuple[int, int]] = OrderedDict()
 
 
-def examine(question: Question) -> Iterator[Begun | Verdict]:
-    """A Begun for each picture as it is opened, and the verdict, last."""
+def examine(question: Question) -> Iterator[Begun | NotNow | Verdict]:
+    """A Begun for each picture as it is opened, and the verdict, last, or a NotNow."""
     pictures = []
     for path in question.files:
         yield Begun(question.job, path.name)
@@ -44,7 +54,9 @@ def examine(question: Question) -> Iterator[Begun | Verdict]:
             data = file_bytes(path)
             pictures.append(_seen(path.name, data, question))
         except PictureError as error:
-            if _may_grow(path, data, error):
+            if (shortage := environment.shortage(error)) is not None:
+                yield NotNow(question.job, str(shortage))
+            elif _may_grow(path, data, error):
                 yield CutOff(question.job, path.name, str(error))
             else:
                 yield Refused(question.job, str(error))

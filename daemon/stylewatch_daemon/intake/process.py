@@ -14,12 +14,13 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import get_args
 
-from stylewatch_daemon import wire
-from stylewatch_daemon.intake.contract import Begun, Fine, Question, Refused, Verdict
+from stylewatch_daemon import environment, wire
+from stylewatch_daemon.intake.contract import Begun, Fine, NotNow, Question, Refused, Verdict
 from stylewatch_daemon.processes import Child, cause, let_end
 
 LOOK = "stylewatch_daemon.intake.examine:examine"
 _SERVE = "stylewatch_daemon.intake.child:serve"
+_SAID = (Begun, NotNow, *get_args(Verdict))
 
 NAME = "intake"
 """What the process and the thread are called."""
@@ -55,16 +56,17 @@ class Intake:
         self._closing, self._close = Pipe(duplex=False)
         self._thread: Thread | None = None
         self._child: Child | None = None
+        self.trouble = ""
+        """What keeps questions from being answered now."""
 
     def ask(self, question: Question) -> None:
         """Have the question answered, behind those that were asked before."""
-        if self._thread is None:
-            self._thread = Thread(target=self._go, name=NAME, daemon=True)
-            self._thread.start()
         self._questions.put(question)
+        self._begin()
 
     def verdicts(self) -> list[Verdict]:
         """What has been answered since this was last called."""
+        self._begin()
         found = []
         while not self._answers.empty():  # we alone take from it
             found.append(self._answers.get())
@@ -76,6 +78,18 @@ class Intake:
         self._questions.put(None)
         if self._thread is not None:
             self._thread.join()
+
+    def _begin(self) -> None:
+        """Start the thread, if there is something to answer."""
+        if self._thread is not None or self._questions.empty():
+            return
+        thread = Thread(target=self._go, name=NAME, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self.trouble = str(environment.no_process(error))
+        else:
+            self._thread = thread
 
     def _go(self) -> None:
         """Answer one question after the other; all that belongs to the child is this thread's."""
@@ -95,12 +109,14 @@ class Intake:
         before = self._child
         try:
             child = self._ready()
-        except OSError:  # this machine has no process to spare now
-            self._questions.put(question)
-            return not wait([self._closing], AGAIN_AFTER)
+        except OSError as error:  # this machine has no process to spare now
+            return self._is_put_off(question, environment.in_words(error))
         opened, said = self._hear(question, child)
         if said is None:
             return False
+        if isinstance(said, NotNow):
+            self._kill()  # another one begins with the limits that hold by then
+            return self._is_put_off(question, said.reason)
         if not isinstance(said, str):
             self._answer(said)
             return True
@@ -116,7 +132,15 @@ class Intake:
             self._answer(Fine(question.job, ()))
         return True
 
-    def _hear(self, question: Question, child: Child) -> tuple[str, Verdict | str | None]:
+    def _is_put_off(self, question: Question, why: str) -> bool:
+        """Put a question behind the others, for a moment; False where we were closed meanwhile."""
+        self._questions.put(question)
+        if why != self.trouble:
+            self.trouble = why
+            self._wake()
+        return not wait([self._closing], AGAIN_AFTER)
+
+    def _hear(self, question: Question, child: Child) -> tuple[str, Verdict | NotNow | str | None]:
         """The file that was opened last, and the verdict.
 
         In its place stands what went wrong, in words, or None where we were closed meanwhile.
@@ -127,7 +151,7 @@ class Intake:
             while ready := wait([*child.handles, self._closing], self._seconds):
                 if self._closing in ready:
                     return opened, None
-                said = wire.unpack(child.line.recv_bytes(wire.LONGEST), Begun, *get_args(Verdict))
+                said = wire.unpack(child.line.recv_bytes(wire.LONGEST), *_SAID)
                 if not isinstance(said, Begun):
                     return opened, said
                 opened = said.name
@@ -141,6 +165,7 @@ class Intake:
 
     def _answer(self, verdict: Verdict) -> None:
         del self._tried[verdict.job]
+        self.trouble = ""
         self._answers.put(verdict)
         self._wake()
 

@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pkgutil import resolve_name
 
+from stylewatch_daemon import environment
 from stylewatch_daemon.pauses import Backoff
 from stylewatch_daemon.processes import cause, let_end
 from stylewatch_daemon.reporter import Reporter
@@ -106,7 +107,8 @@ class Keeper(Reporter):
             except OSError as error:
                 failures += 1
                 where = served.address if served is not None else "the page"
-                self._warn(f"the page cannot be served at {where} ({error.strerror or error}): "
+                why = environment.shortage(error) or error.strerror or error
+                self._warn(f"the page cannot be served at {where} ({why}): "
                            "painting goes on, and it is tried again")  # fmt: skip
                 self._is_news([], self._retry.seconds(failures, random.random()))
 

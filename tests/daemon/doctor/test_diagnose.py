@@ -21,7 +21,7 @@ def test_all_is_looked_at_and_nothing_is_made(
     found = list(diagnose(service))
     kinds = {one.what.split()[0] for one in found}
     assert kinds == {"daemon", "inbox", "outbox", "state", "room", "inotify", "backend", "weights",
-                     "clock", "extra", "sandbox"}  # fmt: skip
+                     "clock", "extra", "sandbox", "file"}  # fmt: skip
     assert not [one for one in found if one.verdict == "mend"]
     assert list(tmp_path.iterdir()) == []
 

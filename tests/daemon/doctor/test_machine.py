@@ -3,6 +3,7 @@
 import importlib.util
 import mmap
 import os
+import resource
 import time
 from pathlib import Path
 
@@ -23,6 +24,19 @@ def test_a_clock_behind_what_was_written_is_to_be_set(tmp_path: Path) -> None:
     found = machine.clock(tmp_path)
     assert (found.verdict, found.exit_code) == ("mend", 78)
     assert "set it" in found.words
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict", "code"), [(39, "mend", 78), (40, "note", 0), (65_536, "ok", 0)]
+)
+def test_a_low_limit_of_file_descriptors_is_told_with_what_raises_it(
+    limit: int, verdict: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (20, limit))
+    found = machine.descriptors()
+    assert (found.verdict, found.exit_code) == (verdict, code)
+    assert f"the limit is {limit}" in found.words
+    assert ("LimitNOFILE=" in found.words) == (verdict != "ok")
 
 
 def test_folders_to_watch_are_counted_against_what_may_be(

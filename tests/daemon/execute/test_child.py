@@ -15,6 +15,7 @@ from tests.daemon.execute.works import WORK
 from stylewatch_daemon import processes, wire
 from stylewatch_daemon.execute import child
 from stylewatch_daemon.execute.contract import Done, End, Event, Order, Progress, Stopped
+from stylewatch_daemon.execute.slot import READY
 from stylewatch_daemon.settings import JobSettings
 
 
@@ -38,7 +39,8 @@ def order(what: str) -> Order:
 
 
 def received(pipe: Connection) -> Event:
-    raw = pipe.recv_bytes()
+    while (raw := pipe.recv_bytes()) == READY:
+        pass
     assert raw[0] == 0  # the first of those that came together
     event: Event = wire.unpack(raw[1:], *get_args(Event))
     return event

@@ -63,6 +63,16 @@ def test_a_disk_that_takes_nothing_is_told_with_the_file(code: int) -> None:
     assert end == Failed("/out/final.png cannot be written: No", 73)
 
 
+@pytest.mark.parametrize("kind", [PictureError, SettingsError, OutputError, WeightsError])
+def test_what_the_machine_is_short_of_is_never_a_fault_of_the_job(kind: type[Exception]) -> None:
+    error = kind("so and so")
+    error.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    end = as_end(error)
+    assert isinstance(end, Failed)
+    assert (end.exit_code, end.recycle) == (75, True)
+    assert end.reason.startswith("out of file descriptors (the limit is ")
+
+
 def test_a_fault_of_somebody_elses_backend_is_told_as_such(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,13 @@ def events(slot: Slot, what: str, backend: str = "torch") -> list[Event]:
     return [one.event for one in heard]
 
 
+def first(slot: Slot) -> list[Heard]:
+    """The first that is heard of a worker."""
+    while not (heard := list(slot.hear())):
+        wait(slot.handles)
+    return heard
+
+
 def test_there_is_no_process_until_there_is_work(slot: Slot) -> None:
     assert (slot.manned, slot.handles, list(slot.hear())) == (False, [], [])
     step, end = events(slot, "paint")
@@ -60,21 +67,33 @@ def test_what_a_worker_said_before_it_died_is_heard_before_its_death(slot: Slot)
 
 def test_silence_is_borne_for_as_long_as_the_order_says(slot: Slot) -> None:
     list(slot.begin({"1": order("hang")}))
-    wait(slot.handles)
-    assert len(list(slot.hear())) == 1
+    assert len(first(slot)) == 1
     silent = chain.from_iterable(slot.waited(0.5) for _ in range(9))
     assert isinstance(next(silent).event, Lost)
     assert list(silent) == []
 
 
-def test_no_worker_to_be_had_is_an_end_too(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_ends_before_it_begins_says_nothing_about_its_order(
+    slot: Slot, tmp_path: Path
+) -> None:
+    (tmp_path / "lock").mkdir()  # which no worker can hold
+    (end,) = events(slot, "paint")
+    assert isinstance(end, Failed)
+    assert end.exit_code == 75
+    assert "before it could begin" in end.reason
+    (tmp_path / "lock").rmdir()
+    assert isinstance(events(slot, "paint")[-1], Done)
+
+
+def test_no_worker_to_be_had_costs_no_attempt(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Slot, backend: str) -> None:
         raise OSError("no more processes")
 
     monkeypatch.setattr(Slot, "_ready", fail)
-    (lost,) = slot.begin({"1": order("paint")})
-    assert isinstance(lost.event, Lost)
-    assert "no more processes" in lost.event.reason
+    (failed,) = slot.begin({"1": order("paint")})
+    assert isinstance(failed.event, Failed)
+    assert failed.event.exit_code == 75
+    assert "no more processes" in failed.event.reason
     assert slot.tickets == set()
 
 
@@ -158,9 +177,8 @@ def test_word_of_an_attempt_that_is_not_being_made_makes_no_sense(
     slot: Slot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list(slot.begin({"0": order("until stopped")}))
-    wait(slot.handles)
     monkeypatch.setattr(slot, "_tickets", ())
-    (lost,) = slot.hear()
+    (lost,) = first(slot)
     assert lost.ticket == "0"
     assert isinstance(lost.event, Lost)
     assert "that is not being made" in lost.event.reason

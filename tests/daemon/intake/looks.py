@@ -1,17 +1,18 @@
 """What an intake process does in tests, in place of decoding; the name of a file says what."""
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
 
-from stylewatch_daemon.intake.contract import Begun, Fine, Question, Verdict
+from stylewatch_daemon.intake.contract import Begun, Fine, NotNow, Question, Verdict
 from stylewatch_daemon.intake.examine import examine
 
 LOOK = "tests.daemon.intake.looks:look"
 
 
-def look(question: Question) -> Iterator[Begun | Verdict]:
+def look(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     """Look, and do as the names say; some do so the first time only, and leave a sign."""
     for path in question.files:
         yield Begun(question.job, path.name)
@@ -30,3 +31,14 @@ def look(question: Question) -> Iterator[Begun | Verdict]:
             yield from examine(question)
             return
     yield Fine(question.job, ())
+
+
+def first_without_descriptors(question: Question) -> Iterator[Begun | NotNow | Verdict]:
+    """Look for real; the first process has no file descriptor to spare."""
+    sign = question.files[0].with_suffix(".sign")
+    if not sign.exists():
+        sign.touch()
+        free = os.open(os.devnull, os.O_RDONLY)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, free))
+    yield from examine(question)

@@ -169,7 +169,24 @@ def test_where_no_process_can_be_started_it_is_tried_again(
 
     monkeypatch.setattr("stylewatch_daemon.intake.process.AGAIN_AFTER", 0.01)
     monkeypatch.setattr("stylewatch_daemon.processes.get_context", too_many)
-    asking.start()
+    intake = asking.start()
     asking.ask("a")
+    assert asking.hear(1) == []
+    assert "Resource temporarily unavailable" in intake.trouble
     assert asking.hear(1) == [Fine("a", ())]
+    assert intake.trouble == ""
     assert tried
+
+
+def test_a_picture_that_the_machine_keeps_from_being_read_is_not_refused(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stylewatch_daemon.intake.process.AGAIN_AFTER", 0.01)
+    (asking.root / "a.jpg").write_bytes(made("png"))
+    intake = asking.start(look="tests.daemon.intake.looks:first_without_descriptors")
+    asking.ask("a")
+    assert asking.hear(1) == []
+    assert "out of file descriptors" in intake.trouble
+    (fine,) = asking.hear(1)
+    assert isinstance(fine, Fine)
+    assert [one.name for one in fine.pictures] == ["a.jpg"]
