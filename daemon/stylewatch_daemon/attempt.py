@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from stylewatch_daemon.execute.contract import (
     Wanted,
 )
 from stylewatch_daemon.job import CHECKPOINT, Job
-from stylewatch_daemon.journal import Attempt, JobState, Journal
+from stylewatch_daemon.journal import CUT_OFF, CUT_OFF_ALONE, Attempt, JobState, Journal
 from stylewatch_daemon.ledger_writer import now
 from stylewatch_daemon.outbox import RECEIPT, Outbox
 from stylewatch_daemon.pace import Pace
@@ -37,8 +38,38 @@ from stylewatch_daemon.state import State
 from stylewatch_daemon.status import Running
 
 
+class Verdict(Enum):
+    """What the earlier attempts at a job mean for the next one."""
+
+    AS_ANY = "it is run as any other job"
+    ALONE = "it is run when no other job waits, and alone"
+    GIVEN_UP = "there is no next one"
+
+
+def verdict(attempts: Sequence[Attempt], limit: int) -> Verdict:
+    """What `attempts` mean for the next one, if `limit` of them may go wrong.
+
+    A job whose worker died with it so often is given up. One that was cut off so often, with the
+    whole daemon, may be innocent: a machine is switched off for many reasons. Only where the daemon
+    dies once more while nothing else is painted is it given up as well.
+    """
+    if crashes(attempts) >= limit or _in_a_row(attempts, CUT_OFF_ALONE):
+        return Verdict.GIVEN_UP
+    return Verdict.ALONE if cut_offs(attempts) >= limit else Verdict.AS_ANY
+
+
 def crashes(attempts: Sequence[Attempt]) -> int:
-    """How often in a row the job ended by a fault, or its process with it, and got no further.
+    """How often in a row the job ended by a fault, or its worker with it, and got no further."""
+    return _in_a_row(attempts, "failed")
+
+
+def cut_offs(attempts: Sequence[Attempt]) -> int:
+    """How often in a row the job ended with the whole daemon, and got no further."""
+    return _in_a_row(attempts, CUT_OFF, CUT_OFF_ALONE)
+
+
+def _in_a_row(attempts: Sequence[Attempt], *ends: str) -> int:
+    """How many of the `attempts` since the last progress ended like one of `ends`.
 
     What went wrong while others were painted with it may be the fault of one of these, and counts
     for none: it is tried again by itself.
@@ -47,7 +78,7 @@ def crashes(attempts: Sequence[Attempt]) -> int:
     for attempt in attempts:
         if attempt.step > furthest:  # what went wrong before did not stand in the way
             count, furthest = 0, attempt.step
-        count += attempt.how in ("cut off", "failed") and attempt.together == 1
+        count += attempt.how in ends and attempt.together == 1
     return count
 
 
@@ -76,6 +107,10 @@ class Try:
         self._pace = Pace()
         self.given_up: OSError | None = None
         """What stood in the way of its files; then nothing that it does counts any more."""
+        self.alone = False
+        """Whether nothing else may be painted meanwhile."""
+        self._keeps = False
+        """Whether a checkpoint was announced."""
         self._is_new = journal.place is None
         """Whether nobody has made its folder in the outbox yet."""
 
@@ -97,8 +132,10 @@ class Try:
         space.check_job(job, self.journal.place, settings, service)
         place = self.journal.place or self._outbox.choose(self._names.folder)
         earlier = _without_repetition(self.journal.attempts)
+        self.alone = verdict(earlier, service.attempts) is Verdict.ALONE
         this = Attempt(
             started=now(),
+            how=CUT_OFF_ALONE if self.alone else CUT_OFF,
             backend=settings.backend,
             boot=_boot(),
             pid=os.getpid(),
@@ -147,6 +184,7 @@ class Try:
         """Publish what comes, the receipt apart; the End, once it is there."""
         self._pace.hear(event)
         if isinstance(event, Progress):
+            self._note_progress()
             self._reporter.progress(self.name, event)
         elif isinstance(event, Started):
             self._note(
@@ -159,9 +197,19 @@ class Try:
             self._reporter.job_started(self.name, event)
         elif isinstance(event, Staged):
             self._take(event)
-        elif not isinstance(event, Saving):
+        elif isinstance(event, Saving):
+            self._keeps = True
+        else:
             return self._checked(event)
         return None
+
+    def _note_progress(self) -> None:
+        """Note that the attempt has got further, if that is what its job is judged by.
+
+        A step that comes after a Saving shows that the checkpoint is written.
+        """
+        if self._keeps and self.journal.attempts[-1].how == CUT_OFF_ALONE:
+            self._note({}, how=CUT_OFF)
 
     def end(self, how: str, reason: str = "", state: JobState = "queued") -> None:
         """Write down how the try ended, and with it, in one go, what is to be done next."""

@@ -13,7 +13,7 @@ from typing import Literal
 
 from stylewatch_daemon import environment, fence, flat, written
 from stylewatch_daemon.errors import InputError, OutputError, ShortageError
-from stylewatch_daemon.journal import JobState, Journal
+from stylewatch_daemon.journal import CUT_OFF_ALONE, JobState, Journal
 from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.sharing import OPEN, Sharing
@@ -66,8 +66,15 @@ class Closing:
 
     def give_up(self, journal: Journal) -> None:
         """Settle that a job has failed for good."""
-        reason = journal.attempts[-1].reason or "the daemon or its worker was killed"
-        reason = f"tried {len(journal.attempts)} times, the last time: {reason}"
+        count, last = len(journal.attempts), journal.attempts[-1]
+        if last.how == CUT_OFF_ALONE:
+            reason = (
+                f"the daemon was killed again and again while it painted this job (tried {count} "
+                "times), the last time while it painted nothing else: paint it smaller, or with "
+                "another backend"
+            )
+        else:
+            reason = f"tried {count} times, the last time: {last.reason or 'it was killed'}"
         self.settle(journal, "failing", reason)
 
     def drop(self, job_ids: Container[str]) -> None:

@@ -70,7 +70,12 @@ class Dispatcher:
 
     @property
     def free(self) -> int:
-        """How many workers have nothing to do, and are not about to get anything."""
+        """How many workers have nothing to do, and are not about to get anything.
+
+        While a job is painted that must be alone, none has.
+        """
+        if any(one.alone for one in self.tries.values()):
+            return 0
         return self.executor.free() - (len(self._starting.batches) if self._starting else 0)
 
     def begin(self, batches: Iterable[Sequence[Journal]]) -> Iterator[Came]:

@@ -20,6 +20,9 @@ from stylewatch_daemon.state import State
 STRETCH = 0.1
 """Seconds for which pairs are claimed, or jobs begun, before something else has its turn."""
 
+QUIET_AFTER = 60.0
+"""Seconds after the start from which on files that change keep no job from being run."""
+
 
 class Front:
     """Takes pairs into `state` by `settings`; `clock` is monotonic, in seconds."""
@@ -43,6 +46,7 @@ class Front:
         )
         self.inboxes: list[Inbox] = []
         self.settled = True
+        self._began = clock()
         self.look_took = 0.0
         """Seconds that the last look took, and what followed from it."""
         self._looked = -float("inf")
@@ -84,6 +88,16 @@ class Front:
     def looked_for(self) -> float:
         """Seconds since the last look."""
         return self._clock() - self._looked
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no job is on its way, as far as looks at the inboxes tell.
+
+        What does not come to rest within QUIET_AFTER seconds is not waited for.
+        """
+        looked = self._looked > -float("inf")
+        settled = self.settled or self._clock() - self._began >= QUIET_AFTER
+        return looked and settled and not (self.is_looking or self.has_more)
 
     def enter(self) -> None:
         """Enter what the last look showed to be complete, to be claimed."""

@@ -55,6 +55,10 @@ class File:
     own: bool
 
 
+CUT_OFF, CUT_OFF_ALONE = "cut off", "cut off alone"
+"""How an attempt ended that ended with the daemon; alone: nothing else was painted meanwhile."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One try. It is written down before it begins, so an `ended` of None means it was cut off.
@@ -68,7 +72,7 @@ class Attempt:
     backend: str = ""
     device: str = ""
     ended: str | None = None
-    how: str = "cut off"
+    how: str = CUT_OFF
     reason: str = ""
     boot: str = ""
     pid: int = 0

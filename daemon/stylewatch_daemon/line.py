@@ -74,7 +74,9 @@ class Line:
         self._settings = settings
         weights = {str(one.path): one.weight for one in settings.inboxes}
         busy = self._dispatcher.busy_with
-        self.queue = Queue(self._state, weights, self._clock, random.random, busy)
+        self.queue = Queue(
+            self._state, weights, self._clock, random.random, busy, settings.attempts
+        )
         self._dispatcher.settings = settings
         self._company = Company(settings.batch)
         self.teller.renew(settings)
@@ -158,13 +160,21 @@ class Line:
 
     def _chosen(self, again: bool, until: float) -> Iterator[list[Journal]]:
         """The jobs whose turn it is, each with its company, while workers have nothing to do."""
-        job = self.next(again)
+        job, begun = self.next(again), False
         while job is not None:
-            workers = self._dispatcher.free
+            workers, begun = self._dispatcher.free, True
             self.queue.begun(job)
             yield [job, *self._company_of(job, workers, again)]
             may_go_on = self._dispatcher.free > 0 and self._clock() < until
             job = self.queue.next(again) if may_go_on else None
+        if not begun and self._nothing_else_comes and (job := self.queue.last(again)) is not None:
+            self.queue.begun(job)
+            yield [job]
+
+    @property
+    def _nothing_else_comes(self) -> bool:
+        """Whether no job is in hand or on its way, and one may be begun that must be alone."""
+        return self.front.is_quiet and not (self.busy or self.control.holds)
 
     def hear(self) -> None:
         """Tell the workers what is wanted of them, and deal with all that they told."""

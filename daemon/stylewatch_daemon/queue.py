@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon import environment, space
+from stylewatch_daemon.attempt import Verdict, verdict
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import ShortageError, UnavailableError
 from stylewatch_daemon.journal import JobState, Journal
@@ -55,6 +56,9 @@ MORE = 1 << 20
 PROBE_EVERY = 5.0
 """Seconds between two looks at what is in the way."""
 
+ALONE_AFTER = 5.0
+"""Seconds after which it is seen again whether a job can be run alone."""
+
 MACHINE = "machine"
 """What all jobs need: file descriptors, processes, and the state folder."""
 
@@ -63,7 +67,7 @@ class Queue:
     """The jobs in the ledger of `state`; `weights` are by inbox.
 
     `clock` is monotonic, in seconds, `chance` gives numbers in 0..1. Jobs with the ids `busy` are
-    being painted already.
+    being painted already. Of a job as many `attempts` may go wrong.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Queue:
         clock: Callable[[], float],
         chance: Callable[[], float],
         busy: Collection[str] = (),
+        attempts: int = 3,
     ) -> None:
         self._state = state
         self._turns = Turns({_text(inbox): weight for inbox, weight in weights.items()})
@@ -91,12 +96,33 @@ class Queue:
         """The next jobs of each inbox, with `again` or not, as long as nothing changes that."""
         self._taken: set[str] = set()
         self._begun = state.ledger.ids(*BEGUN) - set(busy)
+        self._attempts = attempts
+        self._last: set[str] = set()
+        """The jobs that are run alone, behind all others."""
 
     def next(self, again: bool) -> Journal | None:
         """The job whose turn it is; with `again` also what met something outside, after a time.
 
-        Raises OSError or ValueError where its files are damaged.
+        Those that are to be run alone are left for `last`. Raises OSError or ValueError where its
+        files are damaged.
         """
+        while (job := self._head(again)) is not None:
+            if job.state != "queued" or verdict(job.attempts, self._attempts) is not Verdict.ALONE:
+                return job
+            self._last.add(job.id)
+            self._next = None
+        return None
+
+    def last(self, again: bool) -> Journal | None:
+        """The next job that is to be run alone, once `next` has none; raises as that does."""
+        if not self._last:
+            return None
+        last, self._last, self._next = self._last, set(), None
+        job = self._head(again)
+        self._last, self._next = last, None
+        return job
+
+    def _head(self, again: bool) -> Journal | None:
         if again:
             self._probe()
         if MACHINE in (self._outside.held() if again else self._outside.all()):
@@ -163,6 +189,7 @@ class Queue:
         """Draw from the `outcome` of `job` what has to wait, and what has not any more."""
         outbox = _text(job.outbox)
         self._begun.discard(job.id)
+        self._last.discard(job.id)
         self._next = None
         if outcome.kind == "again":
             self._crashed.begin(job.id)
@@ -187,6 +214,8 @@ class Queue:
     def soonest(self) -> float | None:
         """Seconds until something that has to wait may go on; None where nothing has to."""
         each = [pauses.soonest() for pauses in (self._crashed, self._put_off, self._outside)]
+        if self._last:  # that nothing else comes is nothing that anybody tells
+            each.append(ALONE_AFTER)
         if self._probes:
             each.append(max(0.0, self._probe_at - self._clock()))
         return min((one for one in each if one is not None), default=None)
@@ -243,7 +272,8 @@ class Queue:
         """What is not to be begun now."""
         each = (self._put_off, self._outside)
         put_off, outside = (one.held() if again else one.all() for one in each)
-        held = {*busy, *self._taken, *put_off, *self._crashed.held(), *self._state.ledger.divided()}
+        held = {*busy, *self._taken, *self._last, *put_off, *self._crashed.held()}
+        held |= {*self._state.ledger.divided()}
         return Held(held, outside, outside)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stylewatch_daemon import environment
-from stylewatch_daemon.attempt import Try, crashes
+from stylewatch_daemon.attempt import Try, Verdict, verdict
 from stylewatch_daemon.closing import CANCELLED, Closing, Outcome
 from stylewatch_daemon.division import Division
 from stylewatch_daemon.errors import InputError, SettingsError
@@ -105,7 +105,7 @@ class Starting:
             self.closing.settled.append(journal)
         elif self._wishes.get(journal.id) == "cancel":
             self.closing.settle(journal, "refusing", CANCELLED)
-        elif crashes(journal.attempts) >= self.settings.attempts:
+        elif verdict(journal.attempts, self.settings.attempts) is Verdict.GIVEN_UP:
             self.closing.give_up(journal)
         else:
             self._try(journal, together)

@@ -9,9 +9,9 @@ import pytest
 from tests.daemon.faults import announced, fill, tree, waiting
 
 from stylewatch_daemon import journal
-from stylewatch_daemon.attempt import Try, crashes
+from stylewatch_daemon.attempt import Try, Verdict, crashes, verdict
 from stylewatch_daemon.execute.cluster.demand import Demand
-from stylewatch_daemon.execute.contract import Done, Lost, Order, Started, Stopped
+from stylewatch_daemon.execute.contract import Done, Lost, Order, Progress, Saving, Started, Stopped
 from stylewatch_daemon.job import CHECKPOINT
 from stylewatch_daemon.journal import Attempt, File, Journal
 from stylewatch_daemon.outbox import RECEIPT
@@ -21,6 +21,7 @@ from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.state import State, entry_of
 
+CUT, ALONE, FAILED, STOPPED = "cut off", "cut off alone", "failed", "stopped"
 STARTED = Started("sketch", "cpu", ((4, 4),), (2,))
 
 
@@ -32,7 +33,8 @@ def attempts(*ends: tuple[str, int]) -> tuple[Attempt, ...]:
     ("ends", "count"),
     [
         ([], 0),
-        ([("failed", 0), ("cut off", 0)], 2),
+        ([("failed", 0), ("failed", 0)], 2),
+        ([("failed", 0), ("cut off", 0)], 1),
         ([("stopped", 0), ("paused", 0)], 0),
         ([("failed", 0), ("stopped", 0), ("failed", 0)], 2),
         ([("failed", 0), ("failed", 0), ("failed", 50)], 1),
@@ -48,7 +50,57 @@ def test_crashes_in_a_row_count_until_a_later_checkpoint(
 
 def test_what_went_wrong_beside_others_counts_for_none_of_them() -> None:
     beside = Attempt("then", how="failed", together=8)
-    assert crashes((beside, *attempts(("failed", 0), ("cut off", 0)))) == 2
+    assert crashes((beside, *attempts(("failed", 0), ("failed", 0)))) == 2
+    assert verdict((replace(beside, how=CUT),) * 9, 3) is Verdict.AS_ANY
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ([], Verdict.AS_ANY),
+        ([(CUT, 0)] * 2, Verdict.AS_ANY),
+        ([(CUT, 0)] * 3, Verdict.ALONE),
+        ([(CUT, 0)] * 9, Verdict.ALONE),
+        ([(FAILED, 0)] * 3, Verdict.GIVEN_UP),
+        ([(FAILED, 0)] * 2 + [(CUT, 0)] * 2, Verdict.AS_ANY),
+        ([(FAILED, 0)] * 2 + [(CUT, 0)] * 3, Verdict.ALONE),
+        ([(CUT, 0), (STOPPED, 0), (CUT, 0), ("paused", 0), (CUT, 0)], Verdict.ALONE),
+        ([(CUT, 0)] * 3 + [(CUT, 50)], Verdict.AS_ANY),
+        ([(CUT, 50)] * 3, Verdict.ALONE),
+        ([(CUT, 0)] * 3 + [(ALONE, 0)], Verdict.GIVEN_UP),
+        ([(CUT, 0)] * 3 + [(ALONE, 0), (CUT, 50)], Verdict.AS_ANY),
+        ([(CUT, 0)] * 3 + [(STOPPED, 0)], Verdict.ALONE),
+        ([(CUT, 0)] * 3 + [(FAILED, 0)], Verdict.ALONE),
+        ([(CUT, 0)] * 3 + [(FAILED, 0)] * 3, Verdict.GIVEN_UP),
+        ([(CUT, 50)] * 3 + [(ALONE, 20)], Verdict.GIVEN_UP),
+    ],
+)
+def test_a_job_that_goes_down_with_the_daemon_is_run_alone_before_it_is_given_up(
+    ends: list[tuple[str, int]], expected: Verdict
+) -> None:
+    assert verdict(attempts(*ends), 3) is expected
+
+
+def test_an_attempt_alone_is_written_down_as_such_until_it_gets_further(
+    service: ServiceSettings,
+) -> None:
+    one = begun(service, JobSettings(), attempts=attempts(*[(CUT, 0)] * 3))
+    assert one.alone
+    assert one.journal.attempts[-1].how == ALONE
+    step = Progress(1, 6, (4, 4), loss=1.0, seconds=1.0)
+    for event in (STARTED, step, Saving()):
+        one.hear(event)
+    assert one.journal.attempts[-1].how == ALONE
+    one.hear(step)
+    assert one.journal.attempts[-1].how == CUT
+    one.end("stopped")
+    assert one.journal.attempts[-1].how == STOPPED
+
+
+def test_any_other_attempt_is_not(service: ServiceSettings) -> None:
+    one = begun(service, JobSettings(), attempts=attempts(*[(CUT, 0)] * 2))
+    assert not one.alone
+    assert one.journal.attempts[-1].how == CUT
 
 
 @pytest.fixture

@@ -250,3 +250,41 @@ def test_a_job_that_was_begun_is_not_next_again_before_the_ledger_knows(place: P
     place.queue.ended(job, Outcome("done", "2"))
     second = place.queue.next(again=True)
     assert [one and one.id for one in (first, second)] == ["1", "2"]
+
+
+def cut_off(place: Place, job_id: str, *ends: str) -> None:
+    """Have the attempts at a job end so."""
+    attempts = tuple(journal.Attempt("then", how=end) for end in ends)
+    place.state.save(place.state.load(job_id), attempts=attempts)
+
+
+def test_a_job_that_goes_down_with_the_daemon_comes_behind_all_others(place: Place) -> None:
+    for job_id, priority in (("1", 9), ("2", 0), ("3", 0)):
+        place.add(job_id, priority=priority, shape="s")
+    cut_off(place, "1", *["cut off"] * 3)
+    assert place.queue.last(again=True) is None, "others were not asked for yet"
+    assert place.run(9) == ["2", "3"]
+    last = place.queue.last(again=True)
+    assert last is not None
+    assert last.id == "1"
+    place.queue.begun(last)
+    place.queue.ended(last, Outcome("done", "1"))
+    assert place.queue.last(again=True) is None
+
+
+def test_one_that_is_given_up_does_not_wait_for_others(place: Place) -> None:
+    for job_id in ("1", "2"):
+        place.add(job_id)
+    cut_off(place, "1", *["cut off"] * 3, "cut off alone")
+    assert place.run(2) == ["1", "2"]
+
+
+def test_one_that_is_to_be_alone_waits_for_what_is_in_its_way(place: Place) -> None:
+    cut_off(place, place.add("1", needs="gpu").id, *["cut off"] * 3)
+    assert place.run(1) == []
+    place.queue.ended(place.state.load("1"), Outcome("paused", "1", "no gpu", 69))
+    assert place.run(1) == []
+    assert place.queue.last(again=True) is None
+    place.now += PUT_OFF.first
+    assert place.run(1) == []
+    assert place.queue.last(again=True) is not None
