@@ -180,7 +180,19 @@ def test_systemd_finds_no_fault_in_the_users_unit(tool: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("tool", ANALYZE)
-def test_systemd_finds_no_fault_in_the_units_of_a_cluster(tool: str, tmp_path: Path) -> None:
-    for unit in sorted((UNITS / "cluster").iterdir()):
-        copied = shutil.copy(unit, tmp_path)
-        assert analyzed("verify", copied, folder=tmp_path) == ""
+@pytest.mark.parametrize("unit", sorted((UNITS / "cluster").iterdir()), ids=lambda unit: unit.stem)
+def test_systemd_finds_no_fault_in_the_units_of_a_cluster_and_little_exposure(
+    tool: str, unit: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copy(unit, tmp_path)
+    assert analyzed("verify", copied, folder=tmp_path) == ""
+    assert exposure(unit, 1.5, tmp_path) <= 1.5
+
+
+def exposure(unit: Path, most: float, folder: Path) -> float:
+    """How exposed systemd finds a unit that was copied to `folder`: 0 to 10."""
+    limit = f"--threshold={most * 10:.0f}"
+    told = analyzed("security", "--offline=true", limit, folder / unit.name, folder=folder)
+    found = re.search(rf"exposure level for {unit.name}: ([\d.]+)", told)
+    assert found is not None
+    return float(found[1])
