@@ -28,6 +28,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ["RAY_AUTH_MODE"] = "token"
 
 
+ROOM = 1 << 40
+"""Bytes that the disk of temporary files has free, as far as tests see."""
+
 BROWSER = [] if "STYLEWATCH_BROWSER" in os.environ else ["browser"]  # make test-browser says so
 # the first is a package of its own, with its own tests
 collect_ignore = ["example_backend", *BROWSER]
@@ -43,6 +46,32 @@ def folders_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
             patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
         with nodes.with_a_token(home):
             yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def room_enough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test depends on what the disk of this machine has free; disks of their own do tell."""
+    disk, seen = tmp_path_factory.getbasetemp().stat().st_dev, os.statvfs
+
+    def statvfs(path: str | Path) -> os.statvfs_result:
+        found = seen(path)
+        if Path(path).stat().st_dev != disk:
+            return found
+        blocks = max(found.f_blocks, ROOM // found.f_frsize)
+        return os.statvfs_result([*found[:2], *[blocks] * 3, *found[5:]])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "statvfs", statvfs)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """A library that takes SIGTERM over, as Ray does, gives it back after the test."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if before is not None and signal.getsignal(signal.SIGTERM) is not before:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

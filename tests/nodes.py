@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -142,12 +143,14 @@ def _environment() -> Iterator[None]:
     """What machines find; and that they have time to start, however busy this one is."""
     from ray._private import services
 
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in installed().items():
             patch.setenv(name, value)
         patch.setenv("RAY_gcs_server_port_wait_time_s", str(PATIENCE))
         patch.setattr(services, "get_node", partial(_found, services.get_node))
         yield
+    signal.signal(signal.SIGTERM, before)  # which Ray takes over, and then only drains a node
 
 
 def _found(look: Callable[..., Any], *which: object) -> Any:

@@ -10,7 +10,7 @@ from stylewatch_daemon import journal
 from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.journal import File, Journal
-from stylewatch_daemon.queue import PAUSE, PUT_OFF, RETRY, Queue
+from stylewatch_daemon.queue import PAUSE, PROBE_EVERY, PUT_OFF, RETRY, Queue
 from stylewatch_daemon.scan import Look
 from stylewatch_daemon.state import State, entry_of
 
@@ -288,3 +288,61 @@ def test_one_that_is_to_be_alone_waits_for_what_is_in_its_way(place: Place) -> N
     place.now += PUT_OFF.first
     assert place.run(1) == []
     assert place.queue.last(again=True) is not None
+
+
+def test_all_jobs_of_a_full_outbox_go_on_once_it_has_room(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 0
+    monkeypatch.setattr("stylewatch_daemon.space.free", lambda folder: room)
+    jobs = [place.add(str(number)) for number in range(6)]
+    for _ in range(6):  # by now each waits for minutes
+        place.now += PUT_OFF.most
+        for job in jobs:
+            place.queue.ended(job, Outcome("paused", job.id, "out is full", 73))
+    place.now += PAUSE.first
+    assert place.run(6) == []
+    room = 1 << 40
+    soonest = place.queue.soonest()
+    assert soonest is not None
+    assert soonest <= PROBE_EVERY
+    place.now += PROBE_EVERY
+    assert place.run(6) == [job.id for job in jobs]
+
+
+def test_jobs_that_need_more_room_go_on_once_there_is_so_much(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 200 << 20
+    monkeypatch.setattr("stylewatch_daemon.space.free", lambda folder: room)
+    wanted = {"1": 300 << 20, "2": 300 << 20, "3": 900 << 20}
+    for job_id, bytes_ in wanted.items():
+        lacks = (place.root, bytes_)
+        place.queue.ended(place.add(job_id), Outcome("paused", job_id, "full", 73, lacks))
+    room = 500 << 20
+    place.now += PROBE_EVERY
+    assert place.run(3) == ["1", "2"]
+    room = 1 << 30
+    place.now += PROBE_EVERY
+    assert place.run(3) == ["3"]
+
+
+def test_where_the_machine_is_short_of_something_every_job_waits(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_short = True
+    monkeypatch.setattr("stylewatch_daemon.environment.is_short", lambda: is_short)
+    first = place.add("1", outbox="this")
+    place.add("2", outbox="that")
+    place.queue.ended(first, Outcome("paused", "1", "out of file descriptors", 75))
+    assert place.run(2) == []
+    is_short = False
+    assert place.run(2) == [], "it is not looked at all the time"
+    place.now += PROBE_EVERY
+    assert place.run(2) == ["1", "2"]
+
+
+def test_nothing_is_looked_at_while_nothing_is_in_the_way(place: Place) -> None:
+    place.add("1")
+    assert place.run(1) == ["1"]
+    assert place.queue.soonest() is None

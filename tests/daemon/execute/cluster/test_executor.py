@@ -195,3 +195,11 @@ def test_a_daemon_that_is_no_member_waits_for_another_head_where_one_dies(make: 
     finally:
         listener.executor.close()
         nodes.kill(head)
+
+
+def test_a_cluster_leaves_sigterm_to_the_suite() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    nodes.shared()
+    handler = signal.getsignal(signal.SIGTERM)
+    assert handler == before
+    assert not str(getattr(handler, "__module__", "")).startswith("ray")
