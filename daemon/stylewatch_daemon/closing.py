@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from stylewatch_daemon import environment, fence, flat, written
-from stylewatch_daemon.errors import InputError, OutputError, ShortageError
+from stylewatch_daemon.errors import FullError, InputError, OutputError, ShortageError
 from stylewatch_daemon.journal import CUT_OFF_ALONE, JobState, Journal
 from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.sharing import OPEN, Sharing
-from stylewatch_daemon.space import FullError
 from stylewatch_daemon.state import State
 
 OUR_FAULT = 70

@@ -6,11 +6,14 @@
     ├── InputError         what was dropped cannot be painted: refuse it (exit 65)
     ├── UnavailableError   a backend, a device or the weights are not there (exit 69)
     ├── OutputError        the outbox or the output cannot be written (exit 73)
+    │   └── FullError      a disk has no room for what is to be written (exit 73)
     ├── ShortageError      no file descriptor or process is to be had: try again later (exit 75)
     └── WorkerError        a worker failed by our own fault (exit 70)
 
 Messages say in one sentence what was met and what helps.
 """
+
+from pathlib import Path
 
 
 class DaemonError(Exception):
@@ -47,6 +50,14 @@ class OutputError(DaemonError, OSError):
     """The outbox or the output cannot be written."""
 
     exit_code = 73
+
+
+class FullError(OutputError):
+    """The disk of `folder` has no room: `wanted` bytes have to be free."""
+
+    def __init__(self, message: str, folder: Path = Path(), wanted: int = 0) -> None:
+        super().__init__(message)
+        self.folder, self.wanted = folder, wanted
 
 
 class ShortageError(DaemonError, OSError):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import FullError
 from stylewatch_daemon.job import CHECKPOINT, Job
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
@@ -41,14 +41,6 @@ class Need:
 
     outbox: int
     state: int
-
-
-class FullError(OutputError):
-    """The disk of `folder` has no room: `wanted` bytes have to be free."""
-
-    def __init__(self, message: str, folder: Path, wanted: int) -> None:
-        super().__init__(message)
-        self.folder, self.wanted = folder, wanted
 
 
 def need(

@@ -25,7 +25,7 @@ from stylewatch_daemon.execute.cluster.executor import Cluster
 from stylewatch_daemon.execute.contract import Event, Executor, Order, Started
 from stylewatch_daemon.execute.local import Local
 from stylewatch_daemon.inbox import Inbox
-from stylewatch_daemon.intake.contract import Begun, Question, Verdict
+from stylewatch_daemon.intake.contract import Begun, NotNow, Question, Verdict
 from stylewatch_daemon.intake.process import Intake
 from stylewatch_daemon.ledger_writer import LedgerWriter
 from stylewatch_daemon.line import Line
@@ -145,7 +145,7 @@ def work(
     yield from batch.work(orders, wishes)
 
 
-def look(question: Question) -> Iterator[Begun | Verdict]:
+def look(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     """What intake does: as ever, but that it may be struck."""
     from stylewatch_daemon.intake.examine import examine  # heavy, and for that process alone
 

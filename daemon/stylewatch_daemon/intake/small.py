@@ -3,14 +3,14 @@
 import os
 from collections.abc import Iterator
 
-from stylewatch_daemon.intake.contract import Begun, Question, Verdict
+from stylewatch_daemon.intake.contract import Begun, NotNow, Question, Verdict
 from stylewatch_daemon.intake.examine import examine
 
 LAST = 19
 """How nice a process can be to the others."""
 
 
-def shrink(question: Question) -> Iterator[Begun | Verdict]:
+def shrink(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     """As `examine`, once this process lets all others go first."""
     os.nice(LAST)  # more than that is never counted
     yield from examine(question)

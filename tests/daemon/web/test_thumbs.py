@@ -23,6 +23,7 @@ class Maker:
         self.asked: list[Question] = []
         self._reads, self._refuses = list(reads), refuses
         self._said: list[Verdict] = []
+        self.trouble = ""
 
     def __call__(self, wake: Callable[[], object]) -> "Maker":
         self._wake = wake
