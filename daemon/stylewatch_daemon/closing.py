@@ -11,7 +11,7 @@ from functools import partial
 from typing import Literal
 
 from stylewatch_daemon import fence, flat, written
-from stylewatch_daemon.errors import DaemonError, InputError, OutputError
+from stylewatch_daemon.errors import DaemonError, InputError, OutputError, QuarantinedError
 from stylewatch_daemon.journal import JobState, Journal
 from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs
 from stylewatch_daemon.reporter import Reporter
@@ -75,9 +75,12 @@ class Closing:
         closed, settled, self.settled = [], self.settled, []
         for job in settled:
             try:
-                closed.append(self._closed(job))
+                with self.state.guard(job.id, "closing it"):
+                    closed.append(self._closed(job))
             except OSError as error:
                 yield job, self.paused(job, error)
+            except QuarantinedError as error:
+                yield job, quarantined(job, error)
         if not closed:
             return
         try:
@@ -146,6 +149,11 @@ class Closing:
         tell = partial(self.reporter.refused, name, journal.reason, folder)
         outcome = Outcome("refused", name, journal.reason, InputError.exit_code)
         return _Closed(journal, "refused", outcome, tell)
+
+
+def quarantined(job: Journal, error: QuarantinedError) -> Outcome:
+    """The job was set aside: there will be no more of it."""
+    return Outcome("failed", job.place or job.name, str(error), error.exit_code)
 
 
 def in_words(error: OSError) -> str:

@@ -33,6 +33,15 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def read(path: Path, most: int) -> bytes:
+    """The bytes of a regular file; raises ValueError where it is none, or longer than `most`."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{path.name!r} is longer than {most:,} bytes")
+    return content
+
+
 def sync_file(path: Path) -> None:
     """Make the bytes of `path` last."""
     with open_regular(path) as file:
@@ -107,7 +116,32 @@ def discard(folder: Path, trash: Path) -> None:
     make_folder(trash)
     doomed = trash / secrets.token_hex(8)
     folder.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+    remove(doomed)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, as far as that can be done."""
+    with suppress(OSError):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+            return
+        try:
+            shutil.rmtree(path, ignore_errors=True)
+        except RecursionError:
+            _remove_deep(path)
+
+
+def _remove_deep(path: Path) -> None:
+    """Remove a folder that is too deep for `rmtree`: each folder in it is first moved beside it."""
+    doomed = [path]
+    while doomed:
+        folder = doomed.pop()
+        for inner in list(folder.iterdir()):
+            if inner.is_symlink() or not inner.is_dir():
+                inner.unlink()
+            else:
+                doomed.append(inner.rename(path.parent / secrets.token_hex(8)))
+        folder.rmdir()
 
 
 @contextmanager

@@ -6,6 +6,8 @@
     ├── InputError         what was dropped cannot be painted: refuse it (exit 65)
     ├── UnavailableError   a backend, a device or the weights are not there (exit 69)
     ├── OutputError        the outbox or the output cannot be written (exit 73)
+    │   └── DamagedError   the ledger is damaged (exit 78)
+    ├── QuarantinedError   a job was set aside, the others go on (exit 70)
     └── WorkerError        a worker failed by our own fault (exit 70)
 
 Messages say in one sentence what was met and what helps.
@@ -46,6 +48,18 @@ class OutputError(DaemonError, OSError):
     """The outbox or the output cannot be written."""
 
     exit_code = 73
+
+
+class DamagedError(OutputError):
+    """The ledger is damaged: no job can go on, and none is to blame."""
+
+    exit_code = 78
+
+
+class QuarantinedError(DaemonError):
+    """A job was set aside because one of its steps failed; the message is the reason."""
+
+    exit_code = 70
 
 
 class WorkerError(DaemonError):

@@ -4,17 +4,26 @@ What was taken from where is written beside the files before any of them is touc
 never changes. How the job stands afterwards is the ledger's to know.
 """
 
+import errno
 import json
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.scan import Look
 
 FILE_NAME = "job.json"
+FILES = "files"
+"""The folder of a job's pictures."""
+
+LONGEST = 16 << 20
+"""Bytes of a record: thousands of pictures with the longest names."""
 
 Role = str
 """What a file is for: `content`, `style`, `init`, `job`, or a mask: `content-mask`, and
@@ -22,6 +31,11 @@ Role = str
 
 MASK = "-mask"
 """How the role of a mask ends: with whose mask it is, before."""
+
+_ID = re.compile(r"\w[\w.-]{0,199}")
+
+_SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
+"""Errors for want of something that this machine has too little of now."""
 
 _ROLES = re.compile(r"content|style|init|job|(?:content|style-[0-9]+)-mask")
 
@@ -34,6 +48,11 @@ what is left of that must be done, whatever comes between."""
 
 _BY_PHASE: dict[str, JobState] = {"claiming": "claimed", "waiting": "queued"}
 """Phases of journals from before there was a ledger; the others are called as their states."""
+
+
+def is_id(text: str) -> bool:
+    """Whether a job, and so its folder, can be called that."""
+    return _ID.fullmatch(text) is not None
 
 
 def is_role(text: object) -> bool:
@@ -134,23 +153,75 @@ def save(journal: Journal, folder: Path) -> None:
     durable.write(folder / FILE_NAME, text.encode("ascii"))
 
 
+_JOURNAL = TypeAdapter(Journal)
+
+
 def load(folder: Path) -> Journal:
-    """The journal in the job's `folder`; raises OSError or ValueError where it is damaged.
+    """Read the record in the folder of a job, and check all that it says.
 
-    One from before there was a ledger tells how the job stood as well.
+    Raises ValueError where it is damaged or missing, or names files that are none of the job's;
+    OSError where it cannot be read now. A record from before there was a ledger holds the job's
+    state as well.
     """
+    path = folder / FILE_NAME
     try:
-        plain = json.loads((folder / FILE_NAME).read_text("ascii"))
-        plain["files"] = files = tuple(_file(file) for file in plain["files"])
-        plain["inbox"] = Path(plain.get("inbox") or files[0].source.parent)
-        plain["outbox"] = Path(plain["outbox"])
-        plain["folder"] = None if plain["folder"] is None else Path(plain["folder"])
-        plain["attempts"] = tuple(Attempt(**attempt) for attempt in plain.get("attempts", ()))
-        phase = plain.pop("phase", "claiming")
-        return Journal(**plain, state=_BY_PHASE.get(phase, phase))
-    except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{folder / FILE_NAME} is damaged: {error}") from error
+        job = _JOURNAL.validate_python(_read(folder))
+        mistake = next(_mistakes(job, folder), "")
+    except OSError as error:
+        if error.errno in _SHORT_OF:
+            raise
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        (first, *_) = error.errors(include_url=False, include_input=False)
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path} is damaged: {where}: {first['msg']}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if mistake:
+        raise ValueError(f"{path} is damaged: {mistake}")
+    return job
 
 
-def _file(plain: dict[str, Any]) -> File:
-    return File(**{**plain, "source": Path(plain["source"]), "look": Look(**plain["look"])})
+def _read(folder: Path) -> dict[str, Any]:
+    """The record as plain values, and as this version writes it."""
+    for inner in (folder, folder / FILES):
+        if not stat.S_ISDIR(inner.lstat().st_mode):
+            raise ValueError(f"{inner} is not a folder")
+    plain: dict[str, Any] = json.loads(durable.read(folder / FILE_NAME, LONGEST))
+    if "inbox" not in plain:  # as in the oldest records
+        plain["inbox"] = str(Path(plain["files"][0]["source"]).parent)
+    phase = plain.pop("phase", "claiming")
+    return {**plain, "state": _BY_PHASE.get(phase, phase)}
+
+
+def _mistakes(job: Journal, folder: Path) -> Iterator[str]:
+    """What a record says that no job of ours can be like.
+
+    Files are read, moved and removed by it, so it must lead to no others.
+    """
+    names = [file.name for file in job.files]
+    checks = {
+        f"it is the record of a job {job.id!r}": job.id == folder.name and is_id(job.id),
+        f"after: {job.after!r}": job.after in ("archive", "keep", "delete"),
+        "two of its files have the same name": len({*names}) == len(names),
+        "it has no picture": any(file.role in ("content", "style") for file in job.files),
+        "its inbox and its outbox must be absolute paths": (
+            job.inbox.is_absolute() and job.outbox.is_absolute()
+        ),
+        f"{job.folder} does not lie in the inbox": (
+            job.folder is None or _lies_in(job.folder, job.inbox)
+        ),
+        "there is a null byte in a name": (
+            not any("\0" in str(text) for text in (job.name, job.inbox, job.outbox, *names))
+        ),
+    }
+    yield from (mistake for mistake, is_right in checks.items() if not is_right)
+    for file in job.files:
+        if file.name in ("", ".", "..") or "/" in file.name or not is_role(file.role):
+            yield f"{file.name!r} ({file.role!r}) can be no file of a job"
+        if file.own and not job.is_copy and not _lies_in(file.source, job.inbox):
+            yield f"{file.source} does not lie in the inbox"
+
+
+def _lies_in(path: Path, inbox: Path) -> bool:
+    return path != inbox and path.is_relative_to(inbox) and ".." not in path.parts

@@ -10,10 +10,11 @@ that finds out whether things are better: one that nothing can help does not sto
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 
 from stylewatch_daemon import space
 from stylewatch_daemon.dispatch import Outcome
-from stylewatch_daemon.errors import OutputError, UnavailableError
+from stylewatch_daemon.errors import OutputError, QuarantinedError, UnavailableError
 from stylewatch_daemon.journal import JobState, Journal
 from stylewatch_daemon.ledger_rows import plain
 from stylewatch_daemon.ledger_turns import Held
@@ -70,14 +71,24 @@ class Queue:
     def next(self, again: bool) -> Journal | None:
         """The job whose turn it is; with `again` also what met something outside, after a time.
 
-        Raises OSError or ValueError where its files are damaged.
+        A job whose record is damaged is set aside, and it is the next one's turn. Raises OSError.
         """
+        while True:
+            job_id = self._next_id(again)
+            if job_id is None:
+                return None
+            try:
+                return self._state.load(job_id)
+            except QuarantinedError:
+                self._next = None
+
+    def _next_id(self, again: bool) -> str | None:
         if self._next is None or self._next[0] != again or not all(self._next[1].values()):
             heads = self._state.ledger.heads(self._held(again), self._begun, AHEAD)
             self._next = again, heads
         heads = self._next[1]
         inbox = self._turns.next(heads)
-        return None if inbox is None else self._state.load(heads[inbox][0])
+        return None if inbox is None else heads[inbox][0]
 
     def along(self, job: Journal, most: int, workers: int, again: bool) -> list[Journal]:
         """Up to `most` jobs to be painted at once with `job`, which has begun; so have they.
@@ -96,7 +107,8 @@ class Queue:
             if inbox is None:
                 break
             self._turns.took(inbox, in_turn=False)
-            chosen.append(self._state.load(alike[inbox].pop(0)))
+            with suppress(QuarantinedError):
+                chosen.append(self._state.load(alike[inbox].pop(0)))
         return chosen
 
     def begun(self, job: Journal) -> None:
@@ -152,7 +164,8 @@ class Queue:
         """What is not to be begun now."""
         outside = (self._put_off, self._needs, self._outboxes)
         put_off, needs, outboxes = (one.held() if again else one.all() for one in outside)
-        held = {*busy, *self._taken, *put_off, *self._crashed.held(), *self._state.ledger.divided()}
+        held = {*busy, *self._taken, *put_off, *self._crashed.held(), *self._state.ledger.divided(),
+                *self._state.quarantined}  # fmt: skip
         return Held(held, needs, outboxes)
 
 

@@ -14,6 +14,7 @@ from stylewatch_daemon.sharing import OPEN, Sharing
 
 FILE_NAME = "_status.txt"
 FAREWELL = "stylewatch does not run here now. What waits is painted once it does."
+ASIDE = "in all: `stylewatch doctor` says which jobs, why, and what to do"
 HELD = "stylewatch is paused: nothing new is begun until someone resumes it."
 
 
@@ -64,6 +65,8 @@ class Status:
     incomplete: Sequence[Incomplete] = ()
     trouble: Sequence[str] = ()
     refused: Sequence[Refusal] = ()
+    set_aside: int = 0
+    """How many jobs lie in quarantine in the state folder."""
 
     def __str__(self) -> str:
         more = [f"... and {self.more} more"] if self.more else []
@@ -73,6 +76,7 @@ class Status:
             "Waiting for another half": [f"{i.name}: {i.waits_for}" for i in self.incomplete],
             "In the way": self.trouble,
             "Refused (see _refused)": [str(one) for one in self.refused],
+            "Set aside": [f"{self.set_aside} {ASIDE}"] if self.set_aside else [],
         }
         text = [
             "\n".join([f"{title}:", *(indent(line, "  ") for line in lines)])
@@ -100,6 +104,7 @@ def together(statuses: Iterable[Status]) -> Status:
         incomplete=all_of("incomplete"),
         trouble=all_of("trouble"),
         refused=all_of("refused"),
+        set_aside=max((one.set_aside for one in every), default=0),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.test_ledger import entry
 
 from stylewatch_daemon import ledger_writer, mounts
-from stylewatch_daemon.errors import OutputError, SettingsError
+from stylewatch_daemon.errors import DamagedError, OutputError, SettingsError
 from stylewatch_daemon.ledger import reading
 from stylewatch_daemon.ledger_writer import LedgerWriter
 
@@ -35,7 +35,7 @@ def test_a_ledger_on_a_network_file_system_is_refused(
 @pytest.mark.parametrize("damage", [b"this is no database", b"SQLite format 3\0" + b"\xff" * 4096])
 def test_a_damaged_ledger_is_named_and_left_as_it_is(damage: bytes, path: Path) -> None:
     path.write_bytes(damage)
-    with pytest.raises(SettingsError, match=r"ledger\.sqlite3 is damaged .* was left as it is"):
+    with pytest.raises(DamagedError, match=r"ledger\.sqlite3 is damaged .* was left as it is"):
         LedgerWriter.open(path)
     assert path.read_bytes() == damage
 
@@ -47,7 +47,7 @@ def test_a_page_that_was_overwritten_is_found_at_the_start(path: Path) -> None:
     whole = path.read_bytes()
     broken = whole[:8192] + b"\x5a" * 16384 + whole[8192 + 16384 :]
     path.write_bytes(broken)
-    with pytest.raises(SettingsError, match="is damaged"):
+    with pytest.raises(DamagedError, match="is damaged"):
         LedgerWriter.open(path)
     assert path.read_bytes() == broken
 
@@ -96,10 +96,11 @@ def test_a_job_that_is_entered_again_keeps_its_time_and_its_story(path: Path) ->
 
 def test_what_was_kept_is_known_by_its_key_until_its_content_is_forgotten(path: Path) -> None:
     ledger = LedgerWriter.open(path)
+    files = [{"name": "x", "inode": 1, "size": 2, "mtime_ns": 3, "sha256": "4f"}]
     for key in ("a", "b"):
-        ledger.keep(key, f"content of {key}", [{"name": key}])
+        ledger.keep(key, f"content of {key}", files)
     ledger.forget("content of a")
-    assert [ledger.kept(key) for key in "abc"] == [[], [{"name": "b"}], []]
+    assert [ledger.kept(key) for key in "abc"] == [[], files, []]
 
 
 def test_jobs_that_ended_before_a_time_are_forgotten_and_counted(path: Path) -> None:

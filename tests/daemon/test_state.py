@@ -149,15 +149,19 @@ def test_a_damaged_job_is_set_aside_with_its_inputs_and_the_others_go_on(state: 
     job(state, "1")
     sound = job(state, "2")
     (state.jobs / "1" / "job.json").write_text("{")
-    (aside,) = state.tidy()
+    state.tidy()
     state.align()
     assert waiting(state) == [sound]
-    assert "files/a.jpg" in tree(aside)
+    (aside,) = state.set_aside()
+    assert aside.job == "1"
+    assert "job.json is damaged" in aside.reason
+    assert "job/files/a.jpg" in tree(aside.folder)
 
 
 def test_tidying_empties_the_trash_and_keeps_a_claim_that_has_not_begun(state: State) -> None:
     fill(state.trash, "old/a.jpg")
     (state.claims / "3").mkdir()
-    assert state.tidy() == []
+    state.tidy()
+    assert state.set_aside() == []
     assert list(state.trash.iterdir()) == []
     assert (state.claims / "3").exists()

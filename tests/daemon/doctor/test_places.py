@@ -15,6 +15,7 @@ from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.state import State
 
 
 class Place:
@@ -188,3 +189,22 @@ def test_whoever_is_not_the_daemons_user_is_told(
     owner = place.state.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     assert "ask again as the user" in place.found()["user"].words
+
+
+def test_jobs_that_were_set_aside_are_named_with_the_reason_and_what_to_do(place: Place) -> None:
+    place.make()
+    state = State(place.state)
+    state.make()
+    (state.jobs / "7").mkdir()
+    state.tidy()
+    found = place.found()["job"]
+    assert (found.verdict, found.what) == ("note", "job 7")
+    assert "job.json cannot be read: No such file" in found.words
+    assert "then remove that folder" in found.words
+
+
+def test_a_ledger_that_is_no_file_is_damaged_and_keeps_nobody_waiting(place: Place) -> None:
+    place.make()
+    os.mkfifo(place.state / "ledger.sqlite3")
+    found = place.found()["ledger"]
+    assert (found.verdict, found.exit_code) == ("mend", 78)
