@@ -35,11 +35,22 @@ def sync_folder(folder: Path) -> None:
 
 def read(path: Path, most: int) -> bytes:
     """The bytes of a regular file; raises ValueError where it is none, or longer than `most`."""
-    with open_regular(path) as file:
-        content = file.read(most + 1)
+    try:
+        with open_regular(path) as file:
+            content = file.read(most + 1)
+    except InputError as error:
+        raise ValueError(f"{path.name!r} is not a regular file") from error
     if len(content) > most:
         raise ValueError(f"{path.name!r} is longer than {most:,} bytes")
     return content
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a file is there, and no link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def sync_file(path: Path) -> None:

@@ -10,12 +10,14 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from os.path import lexists
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from stylewatch_daemon import durable
+from stylewatch_daemon.durable import is_regular
 from stylewatch_daemon.scan import Look
 
 FILE_NAME = "job.json"
@@ -163,22 +165,21 @@ def load(folder: Path) -> Journal:
     OSError where it cannot be read now. A record from before there was a ledger holds the job's
     state as well.
     """
-    path = folder / FILE_NAME
     try:
         job = _JOURNAL.validate_python(_read(folder))
         mistake = next(_mistakes(job, folder), "")
     except OSError as error:
         if error.errno in _SHORT_OF:
             raise
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise ValueError(f"{FILE_NAME} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
         (first, *_) = error.errors(include_url=False, include_input=False)
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path} is damaged: {where}: {first['msg']}") from error
+        raise ValueError(f"{FILE_NAME} is damaged: {where}: {first['msg']}") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{FILE_NAME} is damaged: {error}") from error
     if mistake:
-        raise ValueError(f"{path} is damaged: {mistake}")
+        raise ValueError(f"{FILE_NAME} is damaged: {mistake}")
     return job
 
 
@@ -186,7 +187,7 @@ def _read(folder: Path) -> dict[str, Any]:
     """The record as plain values, and as this version writes it."""
     for inner in (folder, folder / FILES):
         if not stat.S_ISDIR(inner.lstat().st_mode):
-            raise ValueError(f"{inner} is not a folder")
+            raise ValueError(f"{inner.name} is not a folder")
     plain: dict[str, Any] = json.loads(durable.read(folder / FILE_NAME, LONGEST))
     if "inbox" not in plain:  # as in the oldest records
         plain["inbox"] = str(Path(plain["files"][0]["source"]).parent)
@@ -219,6 +220,8 @@ def _mistakes(job: Journal, folder: Path) -> Iterator[str]:
     for file in job.files:
         if file.name in ("", ".", "..") or "/" in file.name or not is_role(file.role):
             yield f"{file.name!r} ({file.role!r}) can be no file of a job"
+        elif lexists(held := folder / FILES / file.name) and not is_regular(held):
+            yield f"{file.name!r} is not a regular file"
         if file.own and not job.is_copy and not _lies_in(file.source, job.inbox):
             yield f"{file.source} does not lie in the inbox"
 

@@ -117,7 +117,7 @@ def migrate(
     SettingsError for a ledger of a version that is still to come, DamagedError for what no version
     of stylewatch has written.
     """
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > len(migrations):
         raise SettingsError(
             f"the ledger {path} was written by a newer stylewatch (version {found} of its tables, "
@@ -198,7 +198,8 @@ def _tables(connection: sqlite3.Connection) -> dict[str, frozenset[str]]:
 
 def _columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
     """For each column of a table the types, for SQL, that its values may have."""
-    rows = connection.execute('SELECT name, type, "notnull" FROM pragma_table_info(?)', [table])
+    query = 'SELECT name, type, "notnull" OR pk FROM pragma_table_info(?)'
+    rows = connection.execute(query, [table])
     return {name: f"'{kind.lower()}'" + ("" if full else ", 'null'") for name, kind, full in rows}
 
 

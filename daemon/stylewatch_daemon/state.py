@@ -20,7 +20,6 @@ import json
 import os
 import platform
 import secrets
-import stat
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -100,7 +99,7 @@ class State:
         _restrict(self.root)
         for name in (*_FOLDERS, *_FILES):
             path = self.root / name
-            fits = path.is_dir() if name in _FOLDERS else _is_regular(path)
+            fits = path.is_dir() if name in _FOLDERS else durable.is_regular(path)
             if lexists(path) and not fits:
                 self._move_away(path)
         for folder in (self.claims, self.jobs, self.trash):
@@ -146,13 +145,13 @@ class State:
                 self._enter_stray(folder)
 
     def _enter_stray(self, folder: Path) -> None:
-        entry = self.ledger.find(folder.name)
-        if entry is None:
+        state = self.ledger.state(folder.name)
+        if not state:
             stray = journal.load(folder)
             with self.ledger.together():
                 self.ledger.enter([entry_of(stray)])
                 self.ledger.write_attempts(stray.id, stray.attempts)
-        elif entry.state in LAST:
+        elif state in LAST:
             with suppress(OSError):  # it may as well stay until the next start
                 durable.discard(folder, self.trash)
 
@@ -211,7 +210,11 @@ class State:
         try:
             moved = [self._move_aside(room / job_id, name, reason, trace)
                      for room in rooms if lexists(room / job_id)]  # fmt: skip
-            where = f"set aside in {shown(moved[0])}" if moved else "its files are gone"
+            where = (
+                f"set aside in {shown(moved[0])}"
+                if moved
+                else "its files are gone, drop them again"
+            )
         except OSError as error:
             where = f"it cannot be moved away ({error.strerror or error})"
         else:
@@ -228,13 +231,14 @@ class State:
         return [SetAside(one, one.name.rpartition("-")[0], _reason_in(one)) for one in folders]
 
     def set_aside_folders(self) -> list[Path]:
-        """The folders of the jobs that lie in quarantine, without a look into them."""
+        """The folders of the jobs that lie in quarantine."""
         try:
             with os.scandir(self.damaged) as entries:
-                names = [one.name for one in entries if one.is_dir(follow_symlinks=False)]
+                folders = [Path(one) for one in entries if one.is_dir(follow_symlinks=False)]
         except OSError:  # mostly there is no such folder
             return []
-        return [self.damaged / name for name in sorted(names)]
+        marks = (REASON, journal.FILE_NAME)  # the latter was left by earlier versions
+        return sorted(one for one in folders if any(lexists(one / mark) for mark in marks))
 
     def name_of(self, job_id: str) -> str:
         """What a job is called, as far as the ledger knows."""
@@ -245,8 +249,9 @@ class State:
 
     def _fail(self, job_id: str, reason: str) -> None:
         """Write into the ledger that a job has failed, a job that it does not know, too."""
-        if self.ledger.state(job_id):
-            self.ledger.change(job_id, state="failed", reason=reason)
+        if state := self.ledger.state(job_id):
+            if state not in LAST:
+                self.ledger.change(job_id, state="failed", reason=reason)
         elif journal.is_id(job_id):
             entered = now()
             new = Entry(job_id, job_id, "", "", "failed", entered, (), 0, reason=reason,
@@ -275,13 +280,15 @@ class State:
         self._reporter.left_alone(aside, f"stylewatch needs the name {path.name} for itself")
 
     def _check(self, folder: Path) -> None:
-        """Set a job aside unless its record can be loaded."""
+        """Set a job aside unless its record can be loaded, or nothing is left to do for it."""
+        if self.ledger.state(folder.name) in LAST:
+            return
         record = folder / journal.FILE_NAME
         if folder.parent == self.claims and not lexists(record) and _is_folder(folder):
             return  # a claim that was cut off before anything was taken
         self._load(folder)
-        if lexists(checkpoint := folder / CHECKPOINT) and not _is_regular(checkpoint):
-            raise self.quarantine(folder.name, f"{checkpoint} is not a regular file")
+        if lexists(checkpoint := folder / CHECKPOINT) and not durable.is_regular(checkpoint):
+            raise self.quarantine(folder.name, f"{CHECKPOINT} is not a regular file")
 
     def _load(self, folder: Path) -> Journal:
         """The record in a job's folder; sets the job aside, and raises, where it is damaged."""
@@ -418,21 +425,9 @@ def _is_entry(name: str) -> bool:
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
-def _is_regular(path: Path) -> bool:
-    """Whether a file is there, and no link to one."""
-    return stat.S_ISREG(_mode(path))
-
-
 def _is_folder(path: Path) -> bool:
     """Whether a folder is there, and no link to one."""
-    return stat.S_ISDIR(_mode(path))
-
-
-def _mode(path: Path) -> int:
-    try:
-        return path.lstat().st_mode
-    except OSError:
-        return 0
+    return path.is_dir() and not path.is_symlink()
 
 
 def _restrict(path: Path) -> None:
@@ -440,7 +435,7 @@ def _restrict(path: Path) -> None:
     with suppress(OSError):  # another user's: that shows when it is used
         if _is_folder(path):
             path.chmod(0o700)
-        elif _is_regular(path):
+        elif durable.is_regular(path):
             path.chmod(0o600)
 
 

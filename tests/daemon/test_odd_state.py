@@ -123,9 +123,24 @@ def a_socket(path: Path) -> None:
         os.chdir(here)
 
 
+def sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
 def a_link_for_the_files(job: Path) -> None:
     shutil.move(job / "files", job / "elsewhere")
     (job / "files").symlink_to(job / "elsewhere")
+
+
+def odd_picture(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Have something else lie where the content was."""
+
+    def damage(job: Path) -> None:
+        shutil.move(job / "files/content.jpg", job / "content.jpg")
+        make(job / "files/content.jpg")
+
+    return damage
 
 
 def a_pipe_for_the_checkpoint(job: Path) -> None:
@@ -138,7 +153,7 @@ def renamed(job: Path) -> None:
 
 
 RECORDS: dict[str, Callable[[Path], None]] = {
-    "is missing": lambda job: (job / "job.json").rename(job / "job.bak"),
+    "is missing": instead(lambda path: None),
     "is empty": text(b""),
     "is null": text(b"null"),
     "is a number": text(b"7"),
@@ -155,7 +170,7 @@ RECORDS: dict[str, Callable[[Path], None]] = {
     "is a link to nothing": instead(lambda path: path.symlink_to("/nowhere/at/all")),
     "is a link to itself": instead(lambda path: path.symlink_to(path.name)),
     "is endless": instead(lambda path: path.symlink_to("/dev/zero")),
-    "is sparse": instead(lambda path: (path.touch(), os.truncate(path, 1 << 40))),
+    "is sparse": instead(sparse),
     "has no files": with_(files=[]),
     "has files that are a text": with_(files="content.jpg"),
     "has no id": without("id"),
@@ -187,6 +202,9 @@ RECORDS: dict[str, Callable[[Path], None]] = {
     "has a folder elsewhere": with_(folder="/usr/lib"),
     "has a list for a folder": with_(folder=[]),
     "has files that are a link": a_link_for_the_files,
+    "has a picture that is a pipe": odd_picture(os.mkfifo),
+    "has a picture that is a folder": odd_picture(Path.mkdir),
+    "has a picture that is a link": odd_picture(lambda path: path.symlink_to("/etc/passwd")),
     "is called otherwise": renamed,
 }  # fmt: skip
 
