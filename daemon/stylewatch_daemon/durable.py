@@ -36,13 +36,16 @@ def sync_folder(folder: Path) -> None:
 def read(path: Path, most: int) -> bytes:
     """The bytes of a regular file; raises ValueError where it is none, or longer than `most`."""
     try:
-        with open_regular(path) as file:
-            content = file.read(most + 1)
+        handle = _opened(path)
     except InputError as error:
         raise ValueError(f"{path.name!r} is not a regular file") from error
-    if len(content) > most:
-        raise ValueError(f"{path.name!r} is longer than {most:,} bytes")
-    return content
+    try:
+        size = os.fstat(handle).st_size
+        if size > most:
+            raise ValueError(f"{path.name!r} is longer than {most:,} bytes")
+        return os.read(handle, size)
+    finally:
+        os.close(handle)
 
 
 def is_regular(path: Path) -> bool:
@@ -161,6 +164,12 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
 
     Raises InputError where `path` is something else.
     """
+    with os.fdopen(_opened(path), "rb") as file:
+        yield file
+
+
+def _opened(path: Path) -> int:
+    """A handle of a regular file; raises as `open_regular` does."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -172,8 +181,7 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise InputError(f"{path.name!r} is not a regular file; drop the file itself")
-    with os.fdopen(handle, "rb") as file:
-        yield file
+    return handle
 
 
 @contextmanager
