@@ -126,16 +126,13 @@ class Claimer:
         What can be neither, now, stays safe in the state folder until the next start: the names
         of those jobs, each with the reason.
         """
-        stuck = {}
+        stuck: dict[str, str] = {}
         self._kept.take_over(self.state.kept)
         self.state.enter_strays()
         for folder in sorted(self.state.claims.iterdir()):
             try:
                 with self.state.guard(folder.name, "taking it"):
-                    self._take_up(folder)
-            except OSError as error:
-                why = f"taking it was cut off, and cannot be finished: {error}"
-                stuck[self.state.name_of(folder.name)] = why
+                    stuck |= self._take_up(folder)
             except QuarantinedError:
                 self.held.pop(folder.name, None)
         for job_id in sorted(self.state.ledger.ids("claimed")):
@@ -154,12 +151,19 @@ class Claimer:
         """Never take this pair again while its files are the same: its job was set aside."""
         self._set_aside.append((pair.name, _looks_of_own(pair, looks)))
 
-    def _take_up(self, folder: Path) -> None:
-        """Finish a claim that was cut off, or give it back."""
-        if not (folder / FILE_NAME).exists():  # it comes first, so there is nothing yet
-            durable.discard(folder, self.state.trash)
-        else:
-            self._finish_or_give_back(load(folder))
+    def _take_up(self, folder: Path) -> dict[str, str]:
+        """Finish a claim that was cut off, or give it back; what can be neither, and why."""
+        name = folder.name
+        try:
+            if (folder / FILE_NAME).exists():
+                journal = load(folder)
+                name = journal.name
+                self._finish_or_give_back(journal)
+            else:  # it comes first, so there is nothing yet
+                durable.discard(folder, self.state.trash)
+        except OSError as error:
+            return {name: f"taking it was cut off, and cannot be finished: {error}"}
+        return {}
 
     def _finish_or_give_back(self, journal: Journal) -> None:
         try:
