@@ -1,9 +1,11 @@
 """What people ask of jobs: to cancel one, to finish it early, to dismiss what came to a bad end."""
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
+from stylewatch_daemon.errors import QuarantinedError
 from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.ledger import Entry
 from stylewatch_daemon.ledger_writer import LAST
@@ -43,9 +45,10 @@ class Asked:
         """End the job with this id, whether it waits or is being painted; a series as a whole."""
         here = (self._state.jobs / job).exists()  # else it ends once it is claimed
         if self._wish("cancel", job) and here and job not in self._running():
-            found = self._state.load(job)
-            if found.state != "claimed":  # else once it was looked at
-                self._end(found)
+            with suppress(QuarantinedError):  # that is an end, too
+                found = self._state.load(job)
+                if found.state != "claimed":  # else once it was looked at
+                    self._end(found)
         for member in self._state.ledger.members(job):
             self.cancel(member.id)
 

@@ -9,15 +9,16 @@ What the ledger was not told yet, a start after a kill is told by the folders of
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon import carry, durable, environment
-from stylewatch_daemon.errors import DaemonError, InputError, OutputError
+from stylewatch_daemon.errors import DaemonError, InputError, OutputError, QuarantinedError
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Pair
-from stylewatch_daemon.journal import MASK, File, Journal, Role, load, save
+from stylewatch_daemon.journal import FILE_NAME, MASK, File, Journal, Role, load, save
 from stylewatch_daemon.kept import Kept
 from stylewatch_daemon.names import candidates, safe, shown
 from stylewatch_daemon.scan import Look, look
@@ -53,12 +54,18 @@ class Claimer:
         self.state, self._wishes = state, wishes
         self._kept = Kept(state.ledger)
         self.held: dict[str, Journal] = {}
+        self._set_aside: list[tuple[str, Mapping[Path, Look]]] = []
+        """Pairs whose jobs were set aside, by name, and how their files looked."""
 
     def is_taken(self, pair: Pair, looks: Mapping[Path, Look]) -> bool:
         """Whether this very pair was taken before, and still lies where it was."""
         key, own = key_of(pair.main, pair.name), _looks_of_own(pair, looks)
-        return self._kept.holds(key, own) or any(
-            held.name == pair.name and _looks_then(held) == own for held in self.held.values()
+        return (
+            self._kept.holds(key, own)
+            or (pair.name, own) in self._set_aside
+            or any(
+                held.name == pair.name and _looks_then(held) == own for held in self.held.values()
+            )
         )
 
     def take(self, pair: Pair, looks: Mapping[Path, Look], terms: Terms, job_id: str) -> Journal:
@@ -119,23 +126,44 @@ class Claimer:
         What can be neither, now, stays safe in the state folder until the next start: the names
         of those jobs, each with the reason.
         """
-        stuck = {}
+        stuck: dict[str, str] = {}
         self._kept.take_over(self.state.kept)
         self.state.enter_strays()
         for folder in sorted(self.state.claims.iterdir()):
-            if not (folder / "job.json").exists():  # it comes first, so there is nothing yet
-                durable.discard(folder, self.state.trash)
-                continue
-            journal = load(folder)
             try:
-                self._finish_or_give_back(journal)
-            except OSError as error:
-                stuck[journal.name] = f"taking it was cut off, and cannot be finished: {error}"
+                with self.state.guard(folder.name, "taking it"):
+                    stuck |= self._take_up(folder)
+            except QuarantinedError:
+                self.held.pop(folder.name, None)
         for job_id in sorted(self.state.ledger.ids("claimed")):
             if (self.state.jobs / job_id).exists():
-                self.held[job_id] = load(self.state.jobs / job_id)
+                with suppress(QuarantinedError), self.state.guard(job_id, "loading it"):
+                    self.held[job_id] = load(self.state.jobs / job_id)
         self.state.align()
         return stuck
+
+    def forsake(self, job: Journal) -> None:
+        """Hold a job no longer, as it was set aside, nor take the same files again."""
+        self.held.pop(job.id, None)
+        self._set_aside.append((job.name, _looks_then(job)))
+
+    def leave_alone(self, pair: Pair, looks: Mapping[Path, Look]) -> None:
+        """Never take this pair again while its files are the same: its job was set aside."""
+        self._set_aside.append((pair.name, _looks_of_own(pair, looks)))
+
+    def _take_up(self, folder: Path) -> dict[str, str]:
+        """Finish a claim that was cut off, or give it back; what can be neither, and why."""
+        name = folder.name
+        try:
+            if (folder / FILE_NAME).exists():
+                journal = load(folder)
+                name = journal.name
+                self._finish_or_give_back(journal)
+            else:  # it comes first, so there is nothing yet
+                durable.discard(folder, self.state.trash)
+        except OSError as error:
+            return {name: f"taking it was cut off, and cannot be finished: {error}"}
+        return {}
 
     def _finish_or_give_back(self, journal: Journal) -> None:
         try:
@@ -151,6 +179,8 @@ class Claimer:
         folder = self.state.claims / journal.id / "files"
         for file in sorted(journal.files, key=journal.moves):
             if not (folder / file.name).exists():
+                if journal.is_copy:  # its record was written last of all
+                    raise ValueError(f"{file.name} is gone, and was nowhere else")
                 carry.bring(file, folder / file.name, moves=journal.moves(file))
         durable.sync_folder(folder)
 

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from stylewatch_daemon import environment, fence, flat, written
-from stylewatch_daemon.errors import FullError, InputError, OutputError, ShortageError
+from stylewatch_daemon.errors import (
+    FullError,
+    InputError,
+    OutputError,
+    QuarantinedError,
+    ShortageError,
+)
 from stylewatch_daemon.journal import CUT_OFF_ALONE, JobState, Journal
 from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs
 from stylewatch_daemon.reporter import Reporter
@@ -85,9 +91,12 @@ class Closing:
         closed, settled, self.settled = [], self.settled, []
         for job in settled:
             try:
-                closed.append(self._closed(job))
+                with self.state.guard(job.id, "closing it"):
+                    closed.append(self._closed(job))
             except OSError as error:
                 yield job, self.paused(job, error)
+            except QuarantinedError as error:
+                yield job, quarantined(job, error)
         if not closed:
             return
         try:
@@ -158,3 +167,8 @@ class Closing:
         tell = partial(self.reporter.refused, name, journal.reason, folder)
         outcome = Outcome("refused", name, journal.reason, InputError.exit_code)
         return _Closed(journal, "refused", outcome, tell)
+
+
+def quarantined(job: Journal, error: QuarantinedError) -> Outcome:
+    """Return the outcome of a job that was set aside."""
+    return Outcome("failed", job.place or job.name, str(error), error.exit_code)

@@ -11,8 +11,8 @@ from typing import Any
 
 from stylewatch_daemon import environment
 from stylewatch_daemon.attempt import Try, crashes
-from stylewatch_daemon.closing import CANCELLED, OUR_FAULT, Closing, Outcome
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.closing import CANCELLED, OUR_FAULT, Closing, Outcome, quarantined
+from stylewatch_daemon.errors import OutputError, QuarantinedError
 from stylewatch_daemon.execute.contract import (
     Done,
     End,
@@ -163,9 +163,29 @@ class Dispatcher:
         self._noted.clear()
 
     def _hear(self, heard: Heard) -> Iterator[Came]:
-        one, event = self.tries.get(heard.ticket), heard.event
+        one = self.tries.get(heard.ticket)
         if one is None:
             return  # booked already, as we leave
+        try:
+            with self.state.guard(one.journal.id, "painting it"):
+                came = self._follow(one, heard)
+        except OSError as error:
+            came = self._closing.paused(one.journal, error)
+            self._forget(heard.ticket)
+        except QuarantinedError as error:
+            came = quarantined(one.journal, error)
+            self._forget(heard.ticket)
+        if came is not None:
+            yield one.journal, came
+
+    def _forget(self, ticket: str) -> None:
+        """Have nothing more to do with an attempt, whatever still comes of it."""
+        if self.tries.pop(ticket, None) is not None:
+            self.executor.drop(ticket)
+
+    def _follow(self, one: Try, heard: Heard) -> Outcome | None:
+        """What came of the job by an event; None where that is yet to come, or is settled."""
+        event = heard.event
         if isinstance(event, Started | End):
             self._noted[one.journal.id] = one.journal
         try:
@@ -175,14 +195,12 @@ class Dispatcher:
             self.executor.drop(heard.ticket)
             end = event if isinstance(event, End) else None
         if end is None:
-            return
+            return None
         del self.tries[heard.ticket]
         try:
-            outcome = self._ended(one, end)
+            return self._ended(one, end)
         except OSError as error:  # it counts as cut off, which is bearable
-            outcome = self._closing.paused(one.journal, error)
-        if outcome is not None:
-            yield one.journal, outcome
+            return self._closing.paused(one.journal, error)
 
     def _ended(self, one: Try, end: End) -> Outcome | None:
         """What came of the attempt's end; None where the job's own is settled by it."""

@@ -33,6 +33,29 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def read(path: Path, most: int) -> bytes:
+    """The bytes of a regular file; raises ValueError where it is none, or longer than `most`."""
+    try:
+        handle = _opened(path)
+    except InputError as error:
+        raise ValueError(f"{path.name!r} is not a regular file") from error
+    try:
+        size = os.fstat(handle).st_size
+        if size > most:
+            raise ValueError(f"{path.name!r} is longer than {most:,} bytes")
+        return os.read(handle, size)
+    finally:
+        os.close(handle)
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a file is there, and no link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
 def sync_file(path: Path) -> None:
     """Make the bytes of `path` last."""
     with open_regular(path) as file:
@@ -107,7 +130,32 @@ def discard(folder: Path, trash: Path) -> None:
     make_folder(trash)
     doomed = trash / secrets.token_hex(8)
     folder.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+    remove(doomed)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, as far as that can be done."""
+    with suppress(OSError):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+            return
+        try:
+            shutil.rmtree(path, ignore_errors=True)
+        except RecursionError:
+            _remove_deep(path)
+
+
+def _remove_deep(path: Path) -> None:
+    """Remove a folder that is too deep for `rmtree`: each folder in it is first moved beside it."""
+    doomed = [path]
+    while doomed:
+        folder = doomed.pop()
+        for inner in list(folder.iterdir()):
+            if inner.is_symlink() or not inner.is_dir():
+                inner.unlink()
+            else:
+                doomed.append(inner.rename(path.parent / secrets.token_hex(8)))
+        folder.rmdir()
 
 
 @contextmanager
@@ -116,6 +164,12 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
 
     Raises InputError where `path` is something else.
     """
+    with os.fdopen(_opened(path), "rb") as file:
+        yield file
+
+
+def _opened(path: Path) -> int:
+    """A handle of a regular file; raises as `open_regular` does."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -127,8 +181,7 @@ def open_regular(path: Path) -> Iterator[BufferedReader]:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise InputError(f"{path.name!r} is not a regular file; drop the file itself")
-    with os.fdopen(handle, "rb") as file:
-        yield file
+    return handle
 
 
 @contextmanager

@@ -6,8 +6,10 @@
     ├── InputError         what was dropped cannot be painted: refuse it (exit 65)
     ├── UnavailableError   a backend, a device or the weights are not there (exit 69)
     ├── OutputError        the outbox or the output cannot be written (exit 73)
-    │   └── FullError      a disk has no room for what is to be written (exit 73)
+    │   ├── FullError      a disk has no room for what is to be written (exit 73)
+    │   └── DamagedError   the ledger is damaged (exit 78)
     ├── ShortageError      no file descriptor or process is to be had: try again later (exit 75)
+    ├── QuarantinedError   a job was set aside, the others go on (exit 70)
     └── WorkerError        a worker failed by our own fault (exit 70)
 
 Messages say in one sentence what was met and what helps.
@@ -60,10 +62,22 @@ class FullError(OutputError):
         self.folder, self.wanted = folder, wanted
 
 
+class DamagedError(OutputError):
+    """The ledger is damaged: no job can go on, and none is to blame."""
+
+    exit_code = 78
+
+
 class ShortageError(DaemonError, OSError):
     """This machine has no file descriptor, process or thread to spare now."""
 
     exit_code = 75
+
+
+class QuarantinedError(DaemonError):
+    """A job was set aside because one of its steps failed; the message is the reason."""
+
+    exit_code = 70
 
 
 class WorkerError(DaemonError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from stylewatch_daemon import ledger_writer
 from stylewatch_daemon.claim import Claimer, Terms, key_of
 from stylewatch_daemon.environment import in_words
-from stylewatch_daemon.errors import InputError, ShortageError
+from stylewatch_daemon.errors import InputError, QuarantinedError, ShortageError
 from stylewatch_daemon.job import Incomplete, Pair
 from stylewatch_daemon.job_settings import only_side
 from stylewatch_daemon.journal import Journal
@@ -174,7 +174,8 @@ class Inbox:
         while self._pending:
             key, one = self._pending.popleft()
             job = self._taken(one, self._ids[key])
-            if job is not None or self._state.has(self._ids[key]):
+            its_end = job is not None or self._ids[key] in self._state.quarantined
+            if its_end or self._state.has(self._ids[key]):
                 del self._ids[key]
             if job is not None:
                 self._used |= dict.fromkeys(one.shared.intersection(one.styles), True)
@@ -229,17 +230,26 @@ class Inbox:
             return None
         terms = Terms(self.path, self.outbox, self._own.after)
         try:
-            job = self._claimer.take(one, self._seen.files, terms, job_id)
-        except InputError as error:  # it is changing after all: the next look will tell
-            self.incomplete.append(Incomplete(one.name, f"a quiet moment: {error}", changing=True))
+            with self._state.guard(job_id, "taking it"):
+                job = self._take(one, terms, job_id)
+        except QuarantinedError:
+            self._claimer.leave_alone(one, self._seen.files)
             return None
         except OSError as error:
             # Trying moves files to and fro, and that wakes us: without a pause it would not end.
             self._put_off[one.main] = now + self._settings.rescan_s
             self._in_the_way(one.name, in_words(error))
             return None
-        self._reporter.taken(job.name)
+        if job is not None:
+            self._reporter.taken(job.name)
         return job
+
+    def _take(self, one: Pair, terms: Terms, job_id: str) -> Journal | None:
+        try:
+            return self._claimer.take(one, self._seen.files, terms, job_id)
+        except InputError as error:  # it is changing after all: the next look will tell
+            self.incomplete.append(Incomplete(one.name, f"a quiet moment: {error}"))
+            return None
 
     def _in_the_way(self, what: str, why: str) -> None:
         self.trouble[what] = why

@@ -4,17 +4,27 @@ What was taken from where is written beside the files before any of them is touc
 never changes. How the job stands afterwards is the ledger's to know.
 """
 
+import errno
 import json
+import os
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.scan import Look
 
 FILE_NAME = "job.json"
+FILES = "files"
+"""The folder of a job's pictures."""
+
+LONGEST = 16 << 20
+"""Bytes of a record: thousands of pictures with the longest names."""
 
 Role = str
 """What a file is for: `content`, `style`, `init`, `job`, or a mask: `content-mask`, and
@@ -22,6 +32,11 @@ Role = str
 
 MASK = "-mask"
 """How the role of a mask ends: with whose mask it is, before."""
+
+_ID = re.compile(r"\w[\w.-]{0,199}")
+
+_SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
+"""Errors for want of something that this machine has too little of now."""
 
 _ROLES = re.compile(r"content|style|init|job|(?:content|style-[0-9]+)-mask")
 
@@ -34,6 +49,11 @@ what is left of that must be done, whatever comes between."""
 
 _BY_PHASE: dict[str, JobState] = {"claiming": "claimed", "waiting": "queued"}
 """Phases of journals from before there was a ledger; the others are called as their states."""
+
+
+def is_id(text: str) -> bool:
+    """Whether a job, and so its folder, can be called that."""
+    return _ID.fullmatch(text) is not None
 
 
 def is_role(text: object) -> bool:
@@ -138,23 +158,76 @@ def save(journal: Journal, folder: Path) -> None:
     durable.write(folder / FILE_NAME, text.encode("ascii"))
 
 
-def load(folder: Path) -> Journal:
-    """The journal in the job's `folder`; raises OSError or ValueError where it is damaged.
+_JOURNAL = TypeAdapter(Journal)
 
-    One from before there was a ledger tells how the job stood as well.
+
+def load(folder: Path) -> Journal:
+    """Read the record in the folder of a job, and check all that it says.
+
+    Raises ValueError where it is damaged or missing, or names files that are none of the job's;
+    OSError where it cannot be read now. A record from before there was a ledger holds the job's
+    state as well.
     """
     try:
-        plain = json.loads((folder / FILE_NAME).read_text("ascii"))
-        plain["files"] = files = tuple(_file(file) for file in plain["files"])
-        plain["inbox"] = Path(plain.get("inbox") or files[0].source.parent)
-        plain["outbox"] = Path(plain["outbox"])
-        plain["folder"] = None if plain["folder"] is None else Path(plain["folder"])
-        plain["attempts"] = tuple(Attempt(**attempt) for attempt in plain.get("attempts", ()))
-        phase = plain.pop("phase", "claiming")
-        return Journal(**plain, state=_BY_PHASE.get(phase, phase))
-    except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"{folder / FILE_NAME} is damaged: {error}") from error
+        job = _JOURNAL.validate_python(_read(folder))
+        mistake = next(_mistakes(job, folder), "")
+    except OSError as error:
+        if error.errno in _SHORT_OF:
+            raise
+        raise ValueError(f"{FILE_NAME} cannot be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        (first, *_) = error.errors(include_url=False, include_input=False)
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{FILE_NAME} is damaged: {where}: {first['msg']}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{FILE_NAME} is damaged: {error}") from error
+    if mistake:
+        raise ValueError(f"{FILE_NAME} is damaged: {mistake}")
+    return job
 
 
-def _file(plain: dict[str, Any]) -> File:
-    return File(**{**plain, "source": Path(plain["source"]), "look": Look(**plain["look"])})
+def _read(folder: Path) -> dict[str, Any]:
+    """The record as plain values, and as this version writes it."""
+    for inner in ("", FILES):
+        if not stat.S_ISDIR(os.lstat(f"{folder}/{inner}".rstrip("/")).st_mode):
+            raise ValueError(f"{inner or 'what should hold it'} is not a folder")
+    plain: dict[str, Any] = json.loads(durable.read(folder / FILE_NAME, LONGEST))
+    if "inbox" not in plain:  # as in the oldest records
+        plain["inbox"] = str(Path(plain["files"][0]["source"]).parent)
+    phase = plain.pop("phase", "claiming")
+    return {**plain, "state": _BY_PHASE.get(phase, phase)}
+
+
+def _mistakes(job: Journal, folder: Path) -> Iterator[str]:
+    """What a record says that no job of ours can be like.
+
+    Files are read, moved and removed by it, so it must lead to no others. This is done for every
+    job that is begun: as texts, paths are compared twenty times as fast.
+    """
+    inbox, outbox = str(job.inbox), str(job.outbox)
+    names = [file.name for file in job.files]
+    with os.scandir(f"{folder}/{FILES}") as entries:
+        odd = {one.name for one in entries if not one.is_file(follow_symlinks=False)}
+    checks = [
+        (job.id == folder.name and is_id(job.id), "it is the record of another job", job.id),
+        (job.after in ("archive", "keep", "delete"), "after", job.after),
+        (len({*names}) == len(names), "two of its files have the same name", ""),
+        (any(file.role in ("content", "style") for file in job.files), "it has no picture", ""),
+        (inbox[:1] == outbox[:1] == "/", "its inbox and its outbox must be absolute", ""),
+        (job.folder is None or _lies_in(job.folder, inbox), "it is not in the inbox", job.folder),
+        ("\0" not in "".join((job.name, inbox, outbox, *names)), "a name has a null byte", ""),
+    ]
+    for file in job.files:
+        is_name = file.name not in ("", ".", "..") and "/" not in file.name
+        in_place = not file.own or job.is_copy or _lies_in(file.source, inbox)
+        checks += [
+            (is_name and is_role(file.role), "no job has such a file", file.name),
+            (file.name not in odd, "it is not a regular file", file.name),
+            (in_place, "it is not in the inbox", file.source),
+        ]
+    yield from (f"{what}: {value}" for is_right, what, value in checks if not is_right)
+
+
+def _lies_in(path: Path, inbox: str) -> bool:
+    text = f"{path}/"
+    return text.startswith(f"{inbox}/") and text != f"{inbox}/" and "/../" not in text

@@ -1,12 +1,16 @@
 """What was painted and left in its inbox (`after: keep`), so that it is not taken again."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.ledger_writer import LedgerWriter
 from stylewatch_daemon.scan import Look, look
+
+LONGEST = 1 << 30
+"""Bytes of the file that was kept before there was a ledger."""
 
 
 class Kept:
@@ -42,8 +46,9 @@ class Kept:
         """Take in what the file `path`, from before there was a ledger, remembers; it goes."""
         if not path.exists():
             return
-        with self._ledger.together():
-            for key, files in json.loads(path.read_text("ascii")).items():
+        damaged = suppress(ValueError, TypeError, AttributeError, RecursionError)
+        with damaged, self._ledger.together():
+            for key, files in json.loads(durable.read(path, LONGEST)).items():
                 self._ledger.keep(_ascii(key), _ascii(key.partition("\n")[0]), files)
         path.unlink()
 

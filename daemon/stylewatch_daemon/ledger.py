@@ -14,12 +14,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Len
+from pydantic import Field, TypeAdapter
 
 from stylewatch_daemon import flat
 from stylewatch_daemon.journal import Attempt, JobState
-from stylewatch_daemon.ledger_rows import in_words
-from stylewatch_daemon.ledger_schema import OPEN, UNDISMISSED, WAITING
+from stylewatch_daemon.ledger_rows import check_files, in_words
+from stylewatch_daemon.ledger_schema import OPEN, UNDISMISSED, WAITING, check
 from stylewatch_daemon.ledger_turns import Turns
 
 FILE_NAME = "ledger.sqlite3"
@@ -97,6 +100,11 @@ class Ledger(Turns):
         for state, count in self._rows(f"SELECT state, count FROM {self.counted}"):
             counts[COUNTED_AS[state]] += count
         return counts
+
+    def check(self) -> None:
+        """Raise DamagedError where the file, its tables or their rows are damaged."""
+        with in_words(self.path):
+            check(self._connection, self.path)
 
     def find(self, job: str) -> Entry | None:
         """The job with this id; else the latest of this name, in the outbox or in the inbox.
@@ -201,7 +209,8 @@ class Ledger(Turns):
         """The SHA-256 of every picture of every job, as far as they are known."""
         query = (
             "SELECT DISTINCT json_extract(input.value, '$.sha256') AS sha256 "
-            "FROM jobs, json_each(jobs.inputs) AS input"
+            "FROM (SELECT inputs FROM jobs WHERE json_valid(inputs)) AS known, "
+            "json_each(known.inputs) AS input WHERE input.type = 'object'"
         )
         return {row["sha256"] for row in self._rows(query) if row["sha256"]}
 
@@ -229,14 +238,42 @@ def reading(path: Path) -> Iterator[Ledger]:
 
 def opened(path: Path) -> Ledger:
     """The same, for who closes it: for any threads, one at a time."""
+    check_files(path)
     where = f"{path.absolute().as_uri()}?mode=ro"
     with in_words(path):
         return Ledger(path, sqlite3.connect(where, BUSY_S, uri=True, check_same_thread=False))
 
 
+@dataclass(frozen=True)
+class _Input:
+    """An input of a job, as `Entry.inputs` describes it."""
+
+    name: str
+    role: str = ""
+    source: str = ""
+    size: int = 0
+    sha256: Annotated[str, Field(pattern=r"^\w*$")] = ""
+    pixels: Annotated[tuple[int, ...], Len(2, 2)] = (0, 0)
+
+
+_INPUTS = TypeAdapter(list[_Input])
+_SETTINGS = TypeAdapter(dict[str, Any])
+
+
 def _entry(row: sqlite3.Row) -> Entry:
     values = dict(row)
-    values["inputs"] = tuple(json.loads(values["inputs"]))
-    values["settings"] = json.loads(values["settings"]) if values["settings"] else None
+    values["inputs"] = tuple(json_column(_INPUTS, values["inputs"]) or ())
+    values["settings"] = json_column(_SETTINGS, values["settings"])
     values["dismissed"] = bool(values.get("dismissed"))  # an older ledger has no such column
     return Entry(**values)
+
+
+def json_column(kind: TypeAdapter[Any], text: str | None) -> Any:
+    """The JSON in a column of the ledger; None where it is not of the `kind` that belongs there."""
+    try:
+        # pydantic's own reader of JSON refuses names with bytes that were no text
+        plain = json.loads(text or "null")
+        kind.validate_python(plain)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return plain

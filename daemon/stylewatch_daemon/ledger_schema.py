@@ -2,10 +2,12 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from stylewatch_daemon import durable
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.ledger_rows import damaged
 
 Migration = Sequence[str]
 """The statements that make of one version the next."""
@@ -119,22 +121,31 @@ MIGRATIONS: tuple[Migration, ...] = (
 
 def migrate(
     connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS
-) -> None:
-    """Bring the ledger at `path` to the newest version, step by step.
+) -> int:
+    """Bring the ledger at `path` to the newest version, step by step; how many steps those were.
 
     Before each step a copy of an older ledger is left beside it, as `<name>.vN.bak`. Raises
-    SettingsError for a ledger of a version that is still to come.
+    SettingsError for a ledger of a version that is still to come, DamagedError for what no version
+    of stylewatch has written.
     """
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > len(migrations):
         raise SettingsError(
             f"the ledger {path} was written by a newer stylewatch (version {found} of its tables, "
             f"this one knows {len(migrations)}): install that one again"
         )
+    if found < 0 or (found == 0 and _tables(connection)):
+        raise damaged(path, "it is the database of another program")
     for version in range(found, len(migrations)):
         if found:
             _back_up(connection, path.with_name(f"{path.name}.v{version}.bak"))
-        _step(connection, migrations[version], version + 1)
+        try:
+            _step(connection, migrations[version], version + 1)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                raise
+            raise damaged(path, str(error)) from error  # its tables are not those of its version
+    return len(migrations) - found
 
 
 def _step(connection: sqlite3.Connection, statements: Migration, version: int) -> None:
@@ -145,8 +156,67 @@ def _step(connection: sqlite3.Connection, statements: Migration, version: int) -
         connection.execute(f"PRAGMA user_version = {version}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
+
+
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise DamagedError where a ledger is damaged, or is none.
+
+    Of one of this version the tables and the types of all values are checked as well: SQLite
+    stores any type in any column, and knows nothing of the JSON in some of them.
+    """
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if found != "ok":
+            raise damaged(path, found)
+        if version == len(MIGRATIONS):
+            _check_tables(connection, path)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # the disk, or its permissions
+            raise
+        raise damaged(path, str(error)) from error  # a table or a column is not there
+
+
+def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        for statements in MIGRATIONS:
+            for statement in statements:
+                fresh.execute(statement)
+        wanted, found = _tables(fresh), _tables(connection)
+        kinds = {table: _columns(fresh, table) for table in wanted}
+        indexes = _named(fresh, "index")
+    if any(found.get(table) != columns for table, columns in wanted.items()):
+        raise damaged(path, "its tables are not those of stylewatch")
+    if not indexes <= _named(connection, "index") or _named(connection, "trigger"):
+        raise damaged(path, "its indexes or triggers are not those of stylewatch")
+    for table, columns in kinds.items():
+        wrong = " OR ".join(f"typeof({name}) NOT IN ({kind})" for name, kind in columns.items())
+        if table == "jobs":
+            wrong += " OR NOT json_valid(inputs) OR NOT json_valid(coalesce(settings, '{}'))"
+        query = f"SELECT {next(iter(columns))} FROM {table} WHERE {wrong} LIMIT 1"
+        for (key,) in connection.execute(query):
+            raise damaged(path, f"a value in the row {key!r} of {table} has the wrong type")
+
+
+def _tables(connection: sqlite3.Connection) -> dict[str, frozenset[str]]:
+    """The columns of each table."""
+    names = _named(connection, "table")
+    return {name: frozenset(_columns(connection, name)) for name in names}
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
+    """For each column of a table the types, for SQL, that its values may have."""
+    query = 'SELECT name, type, "notnull" OR pk FROM pragma_table_info(?)'
+    rows = connection.execute(query, [table])
+    return {name: f"'{kind.lower()}'" + ("" if full else ", 'null'") for name, kind, full in rows}
+
+
+def _named(connection: sqlite3.Connection, kind: str) -> set[str]:
+    query = "SELECT name FROM sqlite_master WHERE type = ? AND name NOT LIKE 'sqlite^_%' ESCAPE '^'"
+    return {name for (name,) in connection.execute(query, [kind])}
 
 
 def _back_up(connection: sqlite3.Connection, path: Path) -> None:

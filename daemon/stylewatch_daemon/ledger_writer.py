@@ -8,23 +8,40 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import TypeAdapter
+
 from stylewatch_daemon import ledger_counts, mounts
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.journal import Attempt, JobState
-from stylewatch_daemon.ledger import BUSY_S, ENDED_BEFORE, Entry, Ledger
-from stylewatch_daemon.ledger_rows import in_words, plain
-from stylewatch_daemon.ledger_schema import UNDISMISSED, migrate
+from stylewatch_daemon.ledger import BUSY_S, ENDED_BEFORE, Entry, Ledger, json_column
+from stylewatch_daemon.ledger_rows import check_files, in_words, plain
+from stylewatch_daemon.ledger_schema import UNDISMISSED, check, migrate
 
 SYNCHRONOUS = "FULL"
 """How SQLite syncs: each commit, before it counts as made."""
 
 LAST: tuple[JobState, ...] = ("done", "refused", "failed", "cancelled")
 """The states that a job does not leave by itself."""
+
+
+@dataclass(frozen=True)
+class _KeptFile:
+    """A file that was left in its inbox, as it looked."""
+
+    name: str
+    inode: int
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+_KEPT = TypeAdapter(list[_KeptFile])
 
 
 class LedgerWriter(Ledger):
@@ -36,14 +53,18 @@ class LedgerWriter(Ledger):
     def open(cls, path: Path) -> Self:
         """Open the ledger at `path`, or make it, and bring it to the newest version.
 
-        Raises SettingsError where it cannot be kept safely: on a network file system, damaged,
-        or of a version to come; OutputError where the disk does not take it.
+        Raises SettingsError where it cannot be kept safely: on a network file system, or of a
+        version to come; DamagedError where it is damaged; OutputError where the disk does not
+        take it.
         """
         if mounts.is_remote(path.parent, mounts.table()):
             raise SettingsError(
                 f"the state folder {path.parent} lies on a network file system, where a ledger "
                 "is not safe: set state.path to a folder on a disk of this machine"
             )
+        check_files(path)
+        with suppress(FileExistsError, PermissionError):  # SQLite says better what is wrong
+            path.touch(0o600, exist_ok=False)
         with in_words(path):
             connection = sqlite3.connect(path, BUSY_S, isolation_level=None)
         try:
@@ -80,6 +101,23 @@ class LedgerWriter(Ledger):
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Undo what was changed within, and no more of a transaction, if an error leaves it."""
+        with in_words(self.path):
+            if not self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("SAVEPOINT apart")
+            try:
+                yield
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk ends the whole transaction
+                    self._connection.execute("ROLLBACK TO apart")
+                    self._connection.execute("RELEASE apart")
+                raise
+            self._connection.execute("RELEASE apart")
 
     def enter(self, entries: Iterable[Entry]) -> None:
         """Enter jobs; how one stands that is there already is replaced."""
@@ -146,7 +184,8 @@ class LedgerWriter(Ledger):
     def kept(self, key: str) -> list[dict[str, Any]]:
         """The files of the job that was remembered by `key`; none if none was."""
         rows = self._rows("SELECT files FROM kept WHERE key = ?", key)
-        return [file for row in rows for file in json.loads(row["files"])]
+        # What cannot be read is not known, and the job is taken once more.
+        return [file for row in rows for file in json_column(_KEPT, row["files"]) or ()]
 
     def forget(self, content: str) -> None:
         """Forget every job that was remembered with this `content`."""
@@ -189,23 +228,10 @@ def now() -> str:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    try:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise _damaged(path, found)
-        connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError as error:
-        raise _damaged(path, str(error)) from error
+    check(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
     connection.execute("PRAGMA foreign_keys = ON")
-    migrate(connection, path)
+    if migrate(connection, path):
+        check(connection, path)
     ledger_counts.keep(connection)
-
-
-def _damaged(path: Path, what: str) -> SettingsError:
-    return SettingsError(
-        f"the ledger {path} is damaged ({what}) and was left as it is: put a copy of it in its "
-        "place, or move it away, and the jobs that are not finished are entered anew"
-    )

@@ -4,6 +4,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from stylewatch_daemon.again import Again
 from stylewatch_daemon.alike import Company
@@ -11,6 +12,7 @@ from stylewatch_daemon.asked import Asked
 from stylewatch_daemon.bell import Bell
 from stylewatch_daemon.control import Control
 from stylewatch_daemon.dispatch import Dispatcher, Outcome
+from stylewatch_daemon.errors import QuarantinedError
 from stylewatch_daemon.execute.contract import Executor, Heard, Started
 from stylewatch_daemon.front import STRETCH, Front
 from stylewatch_daemon.intake.contract import Looker
@@ -119,7 +121,8 @@ class Line:
         for job_id in heard:
             self.queue.entered(job_id)
             if self._state.ledger.wish(job_id) == "cancel":  # it could not be ended meanwhile
-                self._cancel(self._state.load(job_id))
+                with suppress(QuarantinedError):
+                    self._cancel(self._state.load(job_id))
         if heard:
             self._end_decided()
         return bool(heard)
@@ -251,6 +254,11 @@ class Line:
             self._follow(*one)
         self.finish()
         self.tell()
+
+    @property
+    def set_aside(self) -> Mapping[str, tuple[str, str]]:
+        """The jobs that were set aside since the start: name and reason by id."""
+        return self._state.quarantined
 
     def unbegun(self) -> tuple[str, ...]:
         """The jobs that nothing was tried with, or that are to be tried again."""

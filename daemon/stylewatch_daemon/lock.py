@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ def held(path: Path, seconds: float = 0.0) -> Iterator[None]:
 
     Raises TimeoutError where others hold it, OSError where the file cannot be had.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = _made(path)
     try:
         _wait(handle, path, fcntl.LOCK_EX, seconds)
         yield
@@ -31,7 +32,7 @@ def shared(path: Path) -> Iterator[None]:
 
     Waits while somebody holds it alone.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = _made(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
         yield
@@ -41,7 +42,7 @@ def shared(path: Path) -> Iterator[None]:
 
 def is_held(path: Path) -> bool:
     """Whether somebody holds the lock of the file `path` alone; raises OSError as `open` does."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -49,6 +50,16 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def _made(path: Path) -> int:
+    """Open the lock file, or make it; a folder or a pipe in its place can be locked as well."""
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        is_folder = False
+    kind = os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT | os.O_NONBLOCK
+    return os.open(path, kind | os.O_CLOEXEC, 0o600)
 
 
 def _wait(handle: int, path: Path, kind: int, seconds: float) -> None:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon import lock
+from stylewatch_daemon import durable, lock
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.ledger import COUNTED_AS
 from stylewatch_daemon.names import shown
@@ -22,6 +22,9 @@ from stylewatch_daemon.status import Status
 
 FILE_NAME = "status.json"
 LOCK_NAME = "lock"
+
+LONGEST = 64 << 20
+"""Bytes of the file; thousands of names take less."""
 
 AT_MOST_EVERY = 0.5
 """Seconds between two rewrites."""
@@ -53,6 +56,8 @@ class Health:
     trouble: tuple[str, ...]
     notes: tuple[str, ...]
     """What is left alone in the inboxes, and in which of them file events fail."""
+    set_aside: int
+    """How many jobs lie in quarantine in the state folder."""
 
 
 class Publisher:
@@ -104,22 +109,29 @@ class Publisher:
             observer=self.observer,
             trouble=tuple(status.trouble),
             notes=tuple(status.notes),
+            set_aside=status.set_aside,
         )
 
 
 def read(state: Path) -> dict[str, Any] | None:
     """What the daemon of the folder `state` published last; None where there is nothing."""
     try:
-        plain = json.loads((state / FILE_NAME).read_bytes())
-    except (OSError, ValueError):
+        plain = json.loads(durable.read(state / FILE_NAME, LONGEST))
+    except (OSError, ValueError, RecursionError):
         return None
-    return plain if isinstance(plain, dict) else None
+    is_whole = isinstance(plain, dict) and all(
+        isinstance(plain.get(key, value), type(value))
+        for key, value in nothing().items()
+        if value is not None
+    )
+    return plain if is_whole else None
 
 
 def nothing() -> dict[str, Any]:
     """What a daemon publishes that has yet to say something: every key there is."""
     health: dict[str, Any] = {"at_work": False, "since": None, "pid": None, "version": None,
-              "paused": False, "observer": None, "trouble": [], "notes": []}  # fmt: skip
+              "paused": False, "observer": None, "trouble": [], "notes": [],
+              "set_aside": 0}  # fmt: skip
     counts = dict.fromkeys(COUNTED_AS.values(), 0)
     return {"counts": counts, "running": [], "waiting": [], "incomplete": [], "refused": [],
             "health": health, "meters": {}, "at": None}  # fmt: skip

@@ -22,7 +22,7 @@ from pathlib import Path
 from stylewatch_daemon import environment, space
 from stylewatch_daemon.attempt import Verdict, verdict
 from stylewatch_daemon.dispatch import Outcome
-from stylewatch_daemon.errors import ShortageError, UnavailableError
+from stylewatch_daemon.errors import QuarantinedError, ShortageError, UnavailableError
 from stylewatch_daemon.journal import JobState, Journal
 from stylewatch_daemon.ledger_rows import plain
 from stylewatch_daemon.ledger_turns import Held
@@ -103,8 +103,8 @@ class Queue:
     def next(self, again: bool) -> Journal | None:
         """The job whose turn it is; with `again` also what met something outside, after a time.
 
-        Those that are to be run alone are left for `last`. Raises OSError or ValueError where its
-        files are damaged.
+        Those that are to be run alone are left for `last`. A job whose record is damaged is set
+        aside, and it is the next one's turn. Raises OSError.
         """
         while (job := self._head(again)) is not None:
             if job.state != "queued" or verdict(job.attempts, self._attempts) is not Verdict.ALONE:
@@ -123,6 +123,14 @@ class Queue:
         return job
 
     def _head(self, again: bool) -> Journal | None:
+        while (job_id := self._next_id(again)) is not None:
+            try:
+                return self._state.load(job_id)
+            except QuarantinedError:
+                self._next = None
+        return None
+
+    def _next_id(self, again: bool) -> str | None:
         if again:
             self._probe()
         if MACHINE in (self._outside.held() if again else self._outside.all()):
@@ -132,7 +140,7 @@ class Queue:
             self._next = again, heads
         heads = self._next[1]
         inbox = self._turns.next(heads)
-        return None if inbox is None else self._state.load(heads[inbox][0])
+        return None if inbox is None else heads[inbox][0]
 
     def decided(self, again: bool) -> list[Journal]:
         """Take the jobs whose end is decided and that wait for nothing; `again` as for `next`.
@@ -145,7 +153,11 @@ class Queue:
         ids = self._state.ledger.decided(self._begun, self._held(again))
         self._begun.difference_update(ids)
         self._taken.update(ids)
-        return [self._state.load(job_id) for job_id in ids]
+        jobs = []
+        for job_id in ids:
+            with suppress(QuarantinedError):
+                jobs.append(self._state.load(job_id))
+        return jobs
 
     def along(self, job: Journal, most: int, workers: int, again: bool) -> list[Journal]:
         """Up to `most` jobs to be painted at once with `job`, which has begun; so have they.
@@ -164,7 +176,8 @@ class Queue:
             if inbox is None:
                 break
             self._turns.took(inbox, in_turn=False)
-            chosen.append(self._state.load(alike[inbox].pop(0)))
+            with suppress(QuarantinedError):
+                chosen.append(self._state.load(alike[inbox].pop(0)))
         return chosen
 
     def begun(self, job: Journal) -> None:
@@ -273,7 +286,7 @@ class Queue:
         each = (self._put_off, self._outside)
         put_off, outside = (one.held() if again else one.all() for one in each)
         held = {*busy, *self._taken, *self._last, *put_off, *self._crashed.held()}
-        held |= {*self._state.ledger.divided()}
+        held |= {*self._state.ledger.divided(), *self._state.quarantined}
         return Held(held, outside, outside)
 
 

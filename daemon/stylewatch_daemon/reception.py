@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stylewatch_daemon.claim import Claimer
-from stylewatch_daemon.errors import OutputError, SettingsError
+from stylewatch_daemon.errors import OutputError, QuarantinedError, SettingsError
 from stylewatch_daemon.intake.contract import CutOff, Fine, Looker, Question, Verdict
 from stylewatch_daemon.journal import File, Journal
 from stylewatch_daemon.reporter import Reporter
@@ -114,9 +114,12 @@ class Reception:
         if job is None:
             return True
         try:
-            self._act(job, verdict)
+            with self._state.guard(job.id, "taking it"):
+                self._act(job, verdict)
         except OutputError:  # of the ledger: all is undone, and done again
             raise
+        except QuarantinedError:
+            self._claimer.forsake(job)
         except OSError as error:
             self._reporter.paused(job.name, str(error))
             return False

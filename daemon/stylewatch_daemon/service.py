@@ -13,7 +13,7 @@ from functools import partial
 
 from stylewatch_daemon import durable, environment, lock, submission
 from stylewatch_daemon.bell import Bell, reloads_on_signal, stops_on_signals
-from stylewatch_daemon.dispatch import Outcome
+from stylewatch_daemon.closing import OUR_FAULT, Outcome
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.execute.cluster.executor import Cluster
 from stylewatch_daemon.execute.contract import Executor
@@ -205,19 +205,19 @@ def _started(
     """The line, ready to run: alone on its state folder, what was cut off taken up again."""
     environment.raise_limit()
     environment.check_limit()
-    state = State(settings.state)
+    meters = Meters()
+    told = Both(reporter, meters)
+    state = State(settings.state, told)
     _prepare(settings, state)
     executor = executor or _executor(settings, state)
     executor.wake = bell.wake
     with _alone(state), stops_on_signals(bell):
-        for folder in state.tidy():
-            reporter.left_alone(folder, "a job whose journal is damaged; its inputs are in there")
         for inbox in settings.inboxes:
             submission.clear(inbox.path)
         intake = Intake(bell.wake, settings.idle_s)
         with closing(state), closing(executor), closing(intake):
-            meters = Meters()
-            line = Line(settings, state, executor, Both(reporter, meters), bell, intake)
+            state.tidy()
+            line = Line(settings, state, executor, told, bell, intake)
             line.teller.publisher.meters = meters.plain
             try:
                 yield line
@@ -282,6 +282,11 @@ def _summary(line: Line) -> Summary:
     }
     trouble = [item for inbox in line.front.inboxes for item in inbox.trouble.items()]
     trouble += line.front.trouble.items()
+    kinds["failed"] += tuple(
+        Outcome("failed", name, reason, OUR_FAULT)
+        for job, (name, reason) in line.set_aside.items()
+        if job not in line.outcomes
+    )
     blocked = tuple(Outcome("paused", what, why, OutputError.exit_code) for what, why in trouble)
     return Summary(
         **{**kinds, "paused": (*kinds["paused"], *blocked)},

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from stylewatch_daemon import environment
 from stylewatch_daemon.attempt import Try, Verdict, verdict
-from stylewatch_daemon.closing import CANCELLED, Closing, Outcome
+from stylewatch_daemon.closing import CANCELLED, Closing, Outcome, quarantined
 from stylewatch_daemon.division import Division
-from stylewatch_daemon.errors import InputError, SettingsError
+from stylewatch_daemon.errors import InputError, QuarantinedError, SettingsError
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.job_settings import Settler
 from stylewatch_daemon.journal import Journal
@@ -58,9 +58,12 @@ class Starting:
         self.batches.append([])
         for journal in batch:
             try:
-                self._bring(journal, len(batch))
+                with self.closing.state.guard(journal.id, "beginning it"):
+                    self._bring(journal, len(batch))
             except OSError as error:
                 yield journal, self.closing.paused(journal, error)
+            except QuarantinedError as error:
+                yield journal, quarantined(journal, error)
             else:
                 yield journal, None
         if not self.batches[-1]:
@@ -71,13 +74,21 @@ class Starting:
         for begun in self.series:
             one = begun.one
             try:
-                division = Division(self.closing.state, self.settings)
-                count = division.begin(one, begun.settings)
-            except IN_THE_WAY as error:
-                yield one.journal, self._in_the_way(one, error)
-            else:
-                self.closing.reporter.divided(one.name, count)
-                yield one.journal, Outcome("divided", one.name)
+                with self.closing.state.guard(one.journal.id, "dividing it"):
+                    came = self._divided(one, begun.settings)
+            except OSError as error:
+                came = self.closing.paused(one.journal, error)
+            except QuarantinedError as error:
+                came = quarantined(one.journal, error)
+            yield one.journal, came
+
+    def _divided(self, one: Try, settings: JobSettings) -> Outcome | None:
+        try:
+            count = Division(self.closing.state, self.settings).begin(one, settings)
+        except IN_THE_WAY as error:
+            return self._in_the_way(one, error)
+        self.closing.reporter.divided(one.name, count)
+        return Outcome("divided", one.name)
 
     def orders(
         self, batch: Sequence[Begun]
@@ -89,10 +100,16 @@ class Starting:
         for begun in batch:
             one = begun.one
             try:
-                orders[one.ticket] = self._order(one, begun.settings)
-                tries[one.ticket] = one
-            except IN_THE_WAY as error:
-                others.append((one.journal, self._in_the_way(one, error)))
+                with self.closing.state.guard(one.journal.id, "ordering it"):
+                    try:
+                        orders[one.ticket] = self._order(one, begun.settings)
+                        tries[one.ticket] = one
+                    except IN_THE_WAY as error:
+                        others.append((one.journal, self._in_the_way(one, error)))
+            except OSError as error:
+                others.append((one.journal, self.closing.paused(one.journal, error)))
+            except QuarantinedError as error:
+                others.append((one.journal, quarantined(one.journal, error)))
         return _for_one_worker(orders), tries, others
 
     def not_submitted(self, tries: Iterable[Try], error: OSError) -> list[Came]:

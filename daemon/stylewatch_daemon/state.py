@@ -8,7 +8,7 @@
     state/uploads/       coming in through the page
     state/sessions.json  sessions of the page, where it has a token
     state/trash/         done with, about to be removed
-    state/damaged/       jobs whose journal cannot be read, for a person to look at
+    state/damaged/       jobs that were set aside, each with a reason.txt, and requests likewise
     state/lock           held by the one daemon that works here; worker.lock by its worker
     state/lock.json      who that is
 
@@ -16,37 +16,68 @@ The rename from claims to jobs is the moment from which a job is ours; the ledge
 its pictures were looked at. A job's end is in the ledger before its folder goes.
 """
 
+import errno
 import json
 import os
 import platform
 import secrets
-import shutil
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import replace
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
+from os.path import lexists
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon import durable, environment, journal
+from stylewatch_daemon import durable, journal
+from stylewatch_daemon.errors import OutputError, QuarantinedError
 from stylewatch_daemon.intake.contract import Seen
-from stylewatch_daemon.job import Job
-from stylewatch_daemon.journal import MASK, Attempt, File, JobState, Journal
+from stylewatch_daemon.job import CHECKPOINT, Job
+from stylewatch_daemon.journal import FILES, MASK, Attempt, File, JobState, Journal
 from stylewatch_daemon.ledger import FILE_NAME, Entry
 from stylewatch_daemon.ledger_writer import LAST, LedgerWriter, now
 from stylewatch_daemon.mounts import Moorings
+from stylewatch_daemon.names import shown
+from stylewatch_daemon.reporter import Reporter
 
 HOLDER = "lock.json"
+
+REASON = "reason.txt"
+"""Beside a job that was set aside: why, and what to do."""
+
+IN_A_ROW = 5
+"""How many jobs are set aside by errors in the same step; if the next job meets one there too, the
+fault is probably ours, and it waits instead."""
+
+_FOLDERS = ("damaged", "claims", "jobs", "trash", "thumbs", "previews", "uploads", "requests")
+_FILES = ("kept.json", HOLDER, "status.json", ".status.json.tmp", "paused", "alive")
+_LOCKS = ("lock", "worker.lock")
 
 OURS: tuple[JobState, ...] = ("queued", "running", "ending", "refusing", "failing")
 """The states of a job whose files are here."""
 
 
-class State:
-    """The state folder `root` and the jobs in it."""
+@dataclass(frozen=True)
+class SetAside:
+    """A job in quarantine: its folder below `damaged`, its id, and the reason in a sentence."""
 
-    def __init__(self, root: Path) -> None:
+    folder: Path
+    job: str
+    reason: str
+
+
+class State:
+    """The state folder `root` and the jobs in it; `reporter` hears of jobs that are set aside."""
+
+    def __init__(self, root: Path, reporter: Reporter | None = None) -> None:
         self.root = root
+        self._reporter = reporter or Reporter()
+        self.quarantined: dict[str, tuple[str, str]] = {}
+        """The jobs that were set aside since the start: name and reason by id."""
+        self._faults: Counter[str] = Counter()
+        """How many jobs in a row were set aside by errors in a step, by the step."""
         self.claims, self.jobs, self.thumbs, self.trash, self.damaged = (
             root / name for name in ("claims", "jobs", "thumbs", "trash", "damaged")
         )
@@ -61,9 +92,22 @@ class State:
         return LedgerWriter.open(self.root / FILE_NAME)
 
     def make(self) -> None:
-        """Make the folders that are not there yet."""
+        """Make the folders that are not there yet, for this user alone.
+
+        What has the name of one of our files or folders and is something else is moved away.
+        """
+        durable.make_folder(self.root)
+        _restrict(self.root)
+        for name in (*_FOLDERS, *_FILES):
+            path = self.root / name
+            fits = path.is_dir() if name in _FOLDERS else durable.is_regular(path)
+            if lexists(path) and not fits:
+                self._move_away(path)
         for folder in (self.claims, self.jobs, self.trash):
             durable.make_folder(folder)
+        ledger = (f"{FILE_NAME}{ending}" for ending in ("", "-wal", "-shm"))
+        for name in (*_FOLDERS, *_FILES, *_LOCKS, *ledger):
+            _restrict(self.root / name)
 
     def probe(self) -> None:
         """Find out whether the folder can be written; raises OSError where it cannot."""
@@ -80,9 +124,9 @@ class State:
     def holder(self) -> str:
         """Who has the lock, in words."""
         try:
-            them = json.loads((self.root / HOLDER).read_text("utf-8"))
-            return f"process {them['pid']} on {them['host']}, since {them['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
+            them = json.loads(durable.read(self.root / HOLDER, 10_000))
+            return shown(f"process {them['pid']} on {them['host']}, since {them['since']}")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "which one is not known"
 
     def close(self) -> None:
@@ -91,39 +135,199 @@ class State:
             self.ledger.close()
             del self.ledger
 
-    def tidy(self) -> list[Path]:
-        """Empty the trash, and set aside jobs without a readable journal; where these lie now."""
+    def tidy(self) -> None:
+        """Empty the trash, and set aside the jobs whose records cannot be loaded."""
         for doomed in self.trash.iterdir():
-            shutil.rmtree(doomed, ignore_errors=True)
-        return [self._set_aside(folder) for folder in self._all() if not self._is_sound(folder)]
+            durable.remove(doomed)
+        ledger = self.ledger  # where it cannot be opened no job is set aside
+        with ledger.together():
+            for folder in sorted(self._all()):
+                with suppress(QuarantinedError, OSError):  # what cannot be read now waits
+                    self._check(folder)
 
     def enter_strays(self) -> None:
         """Enter what is here and not in the ledger, and drop what the ledger knows to be done."""
         for folder in sorted(self.jobs.iterdir()):
-            entry = self.ledger.find(folder.name)
-            if entry is None:
-                stray = journal.load(folder)
-                with self.ledger.together():
-                    self.ledger.enter([entry_of(stray)])
-                    self.ledger.write_attempts(stray.id, stray.attempts)
-            elif entry.state in LAST:
+            with suppress(QuarantinedError), self.guard(folder.name, "entering it"):
+                self._enter_stray(folder)
+
+    def _enter_stray(self, folder: Path) -> None:
+        state = self.ledger.state(folder.name)
+        if not state:
+            stray = journal.load(folder)
+            with self.ledger.together():
+                self.ledger.enter([entry_of(stray)])
+                self.ledger.write_attempts(stray.id, stray.attempts)
+        elif state in LAST:
+            with suppress(OSError):  # it may as well stay until the next start
                 durable.discard(folder, self.trash)
 
     def align(self) -> None:
         """Bring the ledger in line: with what is not here, and with what was cut off."""
         here = {folder.name for folder in self._all()}
+        aside = {one.job: f"set aside in {one.folder}: {one.reason}" for one in self.set_aside()}
         with self.ledger.together():
             for cut_off in self.ledger.ids("running"):
                 self.ledger.change(cut_off, state="queued")
             for gone in self.ledger.ids(*OURS) - here:
                 reason = f"its files are no longer in {self.jobs}: drop it again"
-                self.ledger.change(gone, state="failed", reason=reason)
+                self.ledger.change(gone, state="failed", reason=aside.get(gone, reason))
+
+    @contextmanager
+    def guard(self, job_id: str, doing: str) -> Iterator[None]:
+        """Do one step for a job: if it raises what nobody foresaw, set this job aside.
+
+        OSError goes on as it is, since it means that something outside is in the way, and the job
+        waits; a lack of memory becomes one. Whatever else leaves the block sets the job aside and
+        becomes a QuarantinedError. What the step changed in the ledger is undone, the changes of
+        other jobs in the same transaction stay.
+        """
+        try:
+            with self.ledger.apart():
+                yield
+        except (OSError, QuarantinedError):
+            raise
+        except MemoryError as error:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
+        except Exception as error:
+            raise self._caught(job_id, doing, error) from error
+        self._faults.pop(doing, None)
+
+    def _caught(self, job_id: str, doing: str, error: Exception) -> OutputError | QuarantinedError:
+        """Set a job aside, or have it wait where the fault is more likely ours than the job's."""
+        reason = f"{doing} failed by {type(error).__name__}: {shown(error)}"
+        trace = "".join(traceback.format_exception(error))
+        self._faults[doing] += 1
+        if self._faults[doing] <= IN_A_ROW:
+            return self.quarantine(job_id, reason, trace)
+        self._reporter.failed(self.name_of(job_id), reason, trace, for_good=False)
+        return OutputError(
+            f"{reason}; {self._faults[doing] - 1} jobs failed there just before, so that this is "
+            "probably a fault of stylewatch: the job waits"
+        )
+
+    def quarantine(self, job_id: str, reason: str, trace: str = "") -> QuarantinedError:
+        """Move all that is here of a job to `damaged`, with a reason; it has failed.
+
+        What cannot be moved now stays, is not looked at any more, and is met again at the next
+        start. The error to raise.
+        """
+        name = self.name_of(job_id)
+        rooms = (self.claims, self.jobs) if _is_entry(job_id) else ()
+        try:
+            moved = [self._move_aside(room / job_id, name, reason, trace)
+                     for room in rooms if lexists(room / job_id)]  # fmt: skip
+            where = (
+                f"set aside in {shown(moved[0])}"
+                if moved
+                else "its files are gone, drop them again"
+            )
+        except OSError as error:
+            where = f"it cannot be moved away ({error.strerror or error})"
+        else:
+            with suppress(OSError, ValueError):  # `align` does it at the next start
+                self._fail(job_id, f"{where}: {reason}")
+        told = f"{where}: {reason}"
+        self.quarantined[job_id] = name, told
+        self._reporter.failed(name, told, trace, for_good=True)
+        return QuarantinedError(told)
+
+    def set_aside(self) -> list[SetAside]:
+        """The jobs that lie in quarantine, with the reasons that lie beside them."""
+        folders = self.set_aside_folders()
+        return [SetAside(one, one.name.rpartition("-")[0], _reason_in(one)) for one in folders]
+
+    def set_aside_folders(self) -> list[Path]:
+        """The folders of the jobs that lie in quarantine."""
+        try:
+            with os.scandir(self.damaged) as entries:
+                folders = [Path(one) for one in entries if one.is_dir(follow_symlinks=False)]
+        except OSError:  # mostly there is no such folder
+            return []
+        marks = (REASON, journal.FILE_NAME)  # the latter was left by earlier versions
+        return sorted(one for one in folders if any(lexists(one / mark) for mark in marks))
+
+    def name_of(self, job_id: str) -> str:
+        """What a job is called, as far as the ledger knows."""
+        entry = None
+        with suppress(OSError, ValueError):
+            entry = self.ledger.find(job_id)
+        return shown(job_id if entry is None else entry.place or entry.name)
+
+    def _fail(self, job_id: str, reason: str) -> None:
+        """Write into the ledger that a job has failed, a job that it does not know, too."""
+        if state := self.ledger.state(job_id):
+            if state not in LAST:
+                self.ledger.change(job_id, state="failed", reason=reason)
+        elif journal.is_id(job_id):
+            entered = now()
+            new = Entry(job_id, job_id, "", "", "failed", entered, (), 0, reason=reason,
+                        finished=entered)  # fmt: skip
+            self.ledger.enter([new])
+
+    def _move_aside(self, path: Path, name: str, reason: str, trace: str) -> Path:
+        """Move a job's folder, or what lies in its place, to `damaged`; the folder around it."""
+        aside = self._beside_damaged(path)
+        durable.make_folder(aside)
+        told = _explained(path, name, reason, trace)
+        durable.write(aside / REASON, told.encode(errors="replace"))
+        with suppress(OSError):
+            if not path.is_symlink():
+                path.chmod(0o700)  # a folder that may not be written cannot be moved
+        durable.rename_folder(path, aside / "job")
+        return aside
+
+    def _move_away(self, path: Path) -> None:
+        """Move away what has a name that we need, and tell."""
+        aside = self._beside_damaged(path)
+        if path == self.damaged:
+            aside = self.root / aside.name
+        durable.make_folder(aside.parent)
+        path.rename(aside)
+        self._reporter.left_alone(aside, f"stylewatch needs the name {path.name} for itself")
+
+    def _check(self, folder: Path) -> None:
+        """Set a job aside unless its record can be loaded, or nothing is left to do for it."""
+        if self.ledger.state(folder.name) in LAST:
+            return
+        record = folder / journal.FILE_NAME
+        if folder.parent == self.claims and not lexists(record) and _is_folder(folder):
+            return  # a claim that was cut off before anything was taken
+        self._load(folder)
+        if lexists(checkpoint := folder / CHECKPOINT) and not durable.is_regular(checkpoint):
+            raise self.quarantine(folder.name, f"{CHECKPOINT} is not a regular file")
+
+    def _load(self, folder: Path) -> Journal:
+        """The record in a job's folder; sets the job aside, and raises, where it is damaged."""
+        try:
+            return journal.load(folder)
+        except MemoryError as error:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
+        except Exception as error:
+            if isinstance(error, OSError):
+                raise
+            trace = "".join(traceback.format_exception(error))
+            raise self.quarantine(folder.name, shown(error), trace) from error
 
     def load(self, job_id: str) -> Journal:
-        """The job `job_id`, which is ours."""
-        taken, entry = journal.load(self.jobs / job_id), self.ledger.find(job_id)
+        """The job `job_id`, which is ours.
+
+        Raises QuarantinedError where its record is damaged, once it is set aside; OSError.
+        """
+        try:
+            taken = self._load(self.jobs / job_id)
+        except OSError as error:
+            path = shown(self.jobs / job_id)
+            raise OutputError(f"{path} cannot be read: {error.strerror or error}") from error
+        with self.guard(job_id, "loading it"):
+            return self._as_known(taken)
+
+    def _as_known(self, taken: Journal) -> Journal:
+        """A job with what the ledger knows of it."""
+        entry = self.ledger.find(taken.id)
         if entry is None:
             return taken
+        job_id = taken.id
         return replace(
             taken,
             state=entry.state,
@@ -175,7 +379,8 @@ class State:
             for job, state in ended:
                 self.ledger.change(job.id, state=state)
         for job, _ in ended:
-            durable.discard(self.jobs / job.id, self.trash)
+            with suppress(OSError):  # it is done; the next start discards what is left
+                durable.discard(self.jobs / job.id, self.trash)
 
     def job(self, job: Journal) -> Job:
         """The job that a journal tells of; its settings are in `job_file`."""
@@ -211,28 +416,66 @@ class State:
         return tuple(path for one, path in self._files_of(job) if one.role != "job")
 
     def _files_of(self, job: Journal) -> list[tuple[File, Path]]:
-        folder = self.jobs / job.id / "files"
+        folder = self.jobs / job.id / FILES
         return [(one, folder / one.name) for one in job.files]
 
     def _all(self) -> list[Path]:
         return [*self.claims.iterdir(), *self.jobs.iterdir()]
 
-    def _is_sound(self, folder: Path) -> bool:
-        if folder.parent == self.claims and not (folder / journal.FILE_NAME).exists():
-            return True  # a claim that was cut off before anything was taken
-        try:
-            journal.load(folder)
-        except (OSError, ValueError) as error:
-            if (shortage := environment.shortage(error)) is not None:
-                raise shortage from error
-            return False
-        return True
+    def _beside_damaged(self, path: Path) -> Path:
+        """A new name below `damaged` for what is to be moved there."""
+        return self.damaged / f"{path.name[:100]}-{secrets.token_hex(4)}"
 
-    def _set_aside(self, folder: Path) -> Path:
-        durable.make_folder(self.damaged)
-        aside = self.damaged / f"{folder.name}-{secrets.token_hex(2)}"
-        durable.rename_folder(folder, aside)
-        return aside
+
+def _is_entry(name: str) -> bool:
+    """Whether `name` can name something in a folder, and leads nowhere else."""
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a folder is there, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def _restrict(path: Path) -> None:
+    """Let nobody but its owner use a file or a folder of ours, if it is there."""
+    with suppress(OSError):  # another user's: that shows when it is used
+        if _is_folder(path):
+            path.chmod(0o700)
+        elif durable.is_regular(path):
+            path.chmod(0o600)
+
+
+def _explained(path: Path, name: str, reason: str, trace: str) -> str:
+    """What people find beside a job that was set aside."""
+    with suppress(OSError):
+        files = [shown(one.name) for one in sorted((path / FILES).iterdir())[:20]]
+        pictures = f"what was dropped: {', '.join(files) or 'nothing'}, in job/{FILES}/\n"
+        return _NOTE.format(reason, name, shown(path.name), now(), pictures, trace)
+    return _NOTE.format(reason, name, shown(path.name), now(), "", trace)
+
+
+_NOTE = """{}
+
+stylewatch set this job aside, and goes on with the others. Nothing was removed: all that there was
+of the job lies in job/, beside this note.
+
+job: {}
+id: {}
+set aside: {}
+{}what to do: drop the pictures into the inbox again, then remove this folder. If that ends in the
+same way, it is a fault of stylewatch: please report it, with what follows.
+
+{}"""
+
+
+def _reason_in(folder: Path) -> str:
+    """The reason that lies in the folder of a job that was set aside."""
+    try:
+        text = durable.read(folder / REASON, 1 << 20).decode(errors="replace")
+    except (OSError, ValueError):
+        text = ""
+    return shown(text.partition("\n")[0]) or "its record cannot be read"
 
 
 def entry_of(job: Journal, **more: Any) -> Entry:

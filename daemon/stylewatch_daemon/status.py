@@ -14,6 +14,7 @@ from stylewatch_daemon.sharing import OPEN, Sharing
 
 FILE_NAME = "_status.txt"
 FAREWELL = "stylewatch does not run here now. What waits is painted once it does."
+ASIDE = "in all: `stylewatch doctor` says which jobs, why, and what to do"
 HELD = "stylewatch is paused: nothing new is begun until someone resumes it."
 
 
@@ -66,6 +67,8 @@ class Status:
     refused: Sequence[Refusal] = ()
     notes: Sequence[str] = ()
     """What is left alone, and why file events fail."""
+    set_aside: int = 0
+    """How many jobs lie in quarantine in the state folder."""
 
     def __str__(self) -> str:
         more = [f"... and {self.more} more"] if self.more else []
@@ -76,6 +79,7 @@ class Status:
             "In the way": self.trouble,
             "Refused (see _refused)": [str(one) for one in self.refused],
             "Notes": self.notes,
+            "Set aside": [f"{self.set_aside} {ASIDE}"] if self.set_aside else [],
         }
         text = [
             "\n".join([f"{title}:", *(indent(line, "  ") for line in lines)])
@@ -104,6 +108,7 @@ def together(statuses: Iterable[Status]) -> Status:
         trouble=all_of("trouble"),
         refused=all_of("refused"),
         notes=all_of("notes"),
+        set_aside=max((one.set_aside for one in every), default=0),
     )
 
 

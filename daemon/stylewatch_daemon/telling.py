@@ -84,9 +84,14 @@ class Teller:
         running: dict[str, list[Running]] = {}
         for outbox, one in now.running.values():
             running.setdefault(str(outbox), []).append(one)
-        return {one: self._status(now, one, running.get(str(one), [])) for one in self._boards}
+        aside = len(self._state.set_aside_folders())
+        return {
+            one: self._status(now, one, running.get(str(one), []), aside) for one in self._boards
+        }
 
-    def _status(self, now: Standing, outbox: Path, running: Sequence[Running]) -> Status:
+    def _status(
+        self, now: Standing, outbox: Path, running: Sequence[Running], aside: int
+    ) -> Status:
         inboxes = [inbox for inbox in now.inboxes if inbox.outbox == outbox]
         waiting, more = self._waiting(outbox, now.running)
         return Status(
@@ -99,6 +104,7 @@ class Teller:
             trouble=[f"{what}: {why}" for what, why in _trouble(now, inboxes)],
             refused=self._refused(outbox),
             notes=[note for inbox in inboxes for note in inbox.notes],
+            set_aside=aside,
         )
 
     def _waiting(self, outbox: Path, running: Collection[str]) -> tuple[list[str], int]:

@@ -185,7 +185,7 @@ def _folders(settings: Config) -> Iterator[str]:
     for one in settings.inboxes:
         yield from _folder(one.path, "2775")
         yield from _folder(one.outbox, "2755")
-    yield from _folder(settings.state.path, "0750")
+    yield from _folder(settings.state.path, "0700")
 
 
 def _folder(path: Path, mode: str) -> Iterator[str]:

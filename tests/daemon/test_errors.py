@@ -15,6 +15,8 @@ from stylewatch_daemon import errors
         (errors.OutputError, 73, OSError),
         (errors.FullError, 73, errors.OutputError),
         (errors.ShortageError, 75, OSError),
+        (errors.DamagedError, 78, OSError),
+        (errors.QuarantinedError, 70, Exception),
         (errors.WorkerError, 70, Exception),
         (errors.DaemonError, 70, Exception),
     ],
@@ -30,4 +32,4 @@ def test_an_error_has_the_exit_code_of_sysexits_and_a_kind_that_python_has(
 
 def test_every_error_is_in_this_test() -> None:
     """A new one comes with its exit code."""
-    assert len([name for name in vars(errors) if name.endswith("Error")]) == 9
+    assert len([name for name in vars(errors) if name.endswith("Error")]) == 11

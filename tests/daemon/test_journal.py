@@ -26,16 +26,22 @@ JOURNAL = Journal(
 )
 
 
-def test_a_journal_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    save(JOURNAL, tmp_path)
-    assert load(tmp_path) == JOURNAL
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "1/files").mkdir(parents=True)
+    return tmp_path / "1"
+
+
+def test_a_journal_comes_back_as_it_was_written(folder: Path) -> None:
+    save(JOURNAL, folder)
+    assert load(folder) == JOURNAL
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "[]", '{"files": 1}', "\x00"])
-def test_a_damaged_journal_is_said_to_be(damage: str, tmp_path: Path) -> None:
-    (tmp_path / "job.json").write_text(damage)
+def test_a_damaged_journal_is_said_to_be(damage: str, folder: Path) -> None:
+    (folder / "job.json").write_text(damage)
     with pytest.raises(ValueError, match=r".+"):
-        load(tmp_path)
+        load(folder)
 
 
 def test_only_own_files_move_and_none_that_is_to_be_kept() -> None:
@@ -46,19 +52,19 @@ def test_only_own_files_move_and_none_that_is_to_be_kept() -> None:
     assert not kept.moves(content)
 
 
-def test_the_files_of_a_retry_are_copies_and_yet_to_be_archived(tmp_path: Path) -> None:
+def test_the_files_of_a_retry_are_copies_and_yet_to_be_archived(folder: Path) -> None:
     content, style = JOURNAL.files
     retry = replace(JOURNAL, retry_of="job")
-    save(retry, tmp_path)
-    assert load(tmp_path) == retry
+    save(retry, folder)
+    assert load(folder) == retry
     assert [(retry.moves(one), retry.archives(one)) for one in (content, style)] == [
         (False, True), (False, False)
     ]  # fmt: skip
 
 
-def test_a_journal_from_before_there_were_retries_is_of_none(tmp_path: Path) -> None:
-    save(JOURNAL, tmp_path)
-    plain = json.loads((tmp_path / "job.json").read_text())
+def test_a_journal_from_before_there_were_retries_is_of_none(folder: Path) -> None:
+    save(JOURNAL, folder)
+    plain = json.loads((folder / "job.json").read_text())
     del plain["retry_of"]
-    (tmp_path / "job.json").write_text(json.dumps(plain))
-    assert load(tmp_path) == JOURNAL
+    (folder / "job.json").write_text(json.dumps(plain))
+    assert load(folder) == JOURNAL

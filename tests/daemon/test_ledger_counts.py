@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from tests.daemon.test_ledger import entry
 
-from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.ledger_counts import COUNTED, TABLE
 from stylewatch_daemon.ledger_writer import LedgerWriter
 
@@ -51,7 +50,7 @@ def test_what_changes_is_counted(name: str, ledger: LedgerWriter) -> None:
 
 def test_what_is_undone_is_not_counted(ledger: LedgerWriter) -> None:
     before = both(ledger)
-    with pytest.raises(OutputError), ledger.together():
+    with pytest.raises(ValueError, match="CHECK"), ledger.together():
         ledger.change("1", state="running")
         ledger.change("1", state="nonsense")
     assert both(ledger) == before

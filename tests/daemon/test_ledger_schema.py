@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.errors import DamagedError, SettingsError
 from stylewatch_daemon.ledger_schema import MIGRATIONS, OPEN, migrate
 from stylewatch_daemon.ledger_writer import LedgerWriter
 from stylewatch_daemon.state import OURS
@@ -47,7 +47,7 @@ def test_before_a_step_the_older_version_is_copied(path: Path) -> None:
 
 def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(DamagedError, match="nonsense"):
         migrate(connection, path, [*MIGRATIONS, (NEXT[0], "CREATE nonsense")])
     assert version(path) == len(MIGRATIONS)
     assert "colour" not in columns(path)

@@ -150,14 +150,17 @@ def test_a_damaged_job_is_named_and_the_others_are_painted(tmp_path: Path) -> No
     fill(tmp_path / "state/jobs/1", "job.json")
     fill(tmp_path / "in", *PAIR)
 
-    left: list[str] = []
+    told: list[str] = []
 
     class Told(Reporter):
-        def left_alone(self, path: Path, why: str) -> None:
-            left.append(why)
+        def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
+            told.append(f"{job}: {reason}")
 
-    assert len(once(settings(tmp_path), Told(), Painter()).done) == 1
-    assert "damaged" in left[0]
+    summary = once(settings(tmp_path), Told(), Painter())
+    assert len(summary.done) == 1
+    assert summary.exit_code == 70
+    assert [f"{one.job}: {one.reason}" for one in summary.failed] == told
+    assert told[0].startswith(f"1: set aside in {tmp_path / 'state/damaged/1-'}")
 
 
 class Stopping(Painter):

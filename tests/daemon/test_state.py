@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,15 +150,64 @@ def test_a_damaged_job_is_set_aside_with_its_inputs_and_the_others_go_on(state: 
     job(state, "1")
     sound = job(state, "2")
     (state.jobs / "1" / "job.json").write_text("{")
-    (aside,) = state.tidy()
+    state.tidy()
     state.align()
     assert waiting(state) == [sound]
-    assert "files/a.jpg" in tree(aside)
+    (aside,) = state.set_aside()
+    assert aside.job == "1"
+    assert "job.json is damaged" in aside.reason
+    assert "job/files/a.jpg" in tree(aside.folder)
 
 
 def test_tidying_empties_the_trash_and_keeps_a_claim_that_has_not_begun(state: State) -> None:
     fill(state.trash, "old/a.jpg")
     (state.claims / "3").mkdir()
-    assert state.tidy() == []
+    state.tidy()
+    assert state.set_aside() == []
     assert list(state.trash.iterdir()) == []
     assert (state.claims / "3").exists()
+
+
+def test_a_job_that_is_done_is_never_set_aside(state: State) -> None:
+    folder = state.jobs / job(state, "1").id
+    state.ledger.change("1", state="done")
+    (folder / "job.json").write_text("{")
+    state.tidy()
+    assert state.ledger.state("1") == "done"
+    state.quarantine("1", "planted")
+    assert state.ledger.state("1") == "done"
+
+
+def test_a_folder_that_is_called_like_another_job_is_not_discarded(state: State) -> None:
+    job(state, "1")
+    state.ledger.change("1", state="done", place="2")
+    made = job(state, "2")
+    state.ledger._write("DELETE FROM jobs WHERE id = '2'")
+    state.enter_strays()
+    assert state.load("2").files == made.files
+
+
+def test_the_state_folder_is_for_its_owner_alone_and_so_is_one_from_before(tmp_path: Path) -> None:
+    def modes() -> dict[str, int]:
+        paths = (root, *root.iterdir())
+        return {path.name: stat.S_IMODE(path.stat().st_mode) for path in paths}
+
+    root, mask = tmp_path / "state", os.umask(0o022)
+    try:
+        for name in ("thumbs", "requests"):
+            (root / name).mkdir(parents=True)
+        for name in ("lock", "status.json", "ledger.sqlite3"):
+            (root / name).touch()
+        state = State(root)
+        state.make()
+        assert state.ledger.counts()["waiting"] == 0
+        found = modes()
+        folders = {"state", "thumbs", "requests", "claims", "jobs", "trash"}
+        assert {name for name, mode in found.items() if mode == 0o700} == folders
+        assert {mode for name, mode in found.items() if name not in folders} == {0o600}
+        state.close()
+        (root / "ledger.sqlite3").unlink()
+        assert state.ledger.counts()["waiting"] == 0
+        assert modes()["ledger.sqlite3"] == 0o600
+    finally:
+        os.umask(mask)

@@ -100,7 +100,7 @@ def test_only_folders_that_are_not_there_are_made(tmp_path: Path) -> None:
     made = "".join(units._folders(settings(str(tmp_path / "in"), *places)))
     assert [line.split()[1:3] for line in made.splitlines()] == [
         [places[0], "2755"],
-        [places[1], "0750"],
+        [places[1], "0700"],
     ]
 
 

@@ -16,6 +16,7 @@ from stylewatch_daemon.cli.reach import Daemon, StateFolder, daemon
 from stylewatch_daemon.cli.say import say, say_json
 from stylewatch_daemon.cli.words import columns
 from stylewatch_daemon.control import PAUSED
+from stylewatch_daemon.status import ASIDE
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on telling, until Ctrl-C.")]
 
@@ -126,11 +127,13 @@ def _sections(now: Standing) -> Iterator[tuple[str, Rows]]:
     """All that there is something to say of."""
     more = now["counts"]["waiting"] - len(now["waiting"])
     waiting = [[name] for name in now["waiting"]]
+    aside = now["health"].get("set_aside", 0)
     parts: dict[str, Rows] = {
         "painting": [[one["job"], painting(one), one["device"]] for one in now["running"]],
         "waiting their turn": [*waiting, *([[f"... and {more} more"]] if waiting and more else [])],
         "waiting for another half": [[one["name"], one["waits_for"]] for one in now["incomplete"]],
         "in the way": [[_line(text)] for text in now["health"]["trouble"]],
+        "set aside": [[f"{aside} {ASIDE}"]] if aside else [],
         "refused, or failed": [[one["job"], _line(one["reason"])] for one in now["refused"]],
         "notes": [[_line(text)] for text in now["health"].get("notes", ())],
     }

@@ -2,20 +2,23 @@
 
 import os
 import secrets
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from os.path import lexists
 from pathlib import Path
 
 from stylewatch_daemon import durable, ledger, mounts, published, space, watch
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.names import shortened
+from stylewatch_daemon.names import shortened, shown
 from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.scan import scan
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
-from stylewatch_daemon.state import State
+from stylewatch_daemon.state import REASON, State
+
+NAMED = 20
+"""How many of the jobs that were set aside the doctor names."""
 
 _CANNOT_WRITE, _WRONG = 73, 78
 _LOCKS = Path("/proc/locks")
@@ -35,6 +38,7 @@ def look(settings: ServiceSettings) -> Iterator[Finding]:
         yield _outbox(outbox, settings, table)
     yield _state(settings.state, table)
     yield from _ledger(settings.state / ledger.FILE_NAME)
+    yield from _set_aside(State(settings.state))
     yield _room(settings)
 
 
@@ -147,18 +151,28 @@ def _state(folder: Path, table: str) -> Finding:
 
 def _ledger(path: Path) -> Iterator[Finding]:
     """Whether the ledger, once there is one, can be read and holds together."""
-    if not path.exists():
+    if not lexists(path):
         return
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
-            (told,) = opened.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.Error as error:
-        told = str(error)
-    if told == "ok":
-        yield ok("ledger", f"{path} holds together")
+        with closing(ledger.opened(path)) as opened:
+            opened.check()
+    except OutputError as error:
+        yield mend("ledger", str(error), _WRONG)
     else:
-        words = f"{path} is damaged ({told}): move it away; jobs that are not done are found again"
-        yield mend("ledger", words, _WRONG)
+        yield ok("ledger", f"{path} holds together")
+
+
+def _set_aside(state: State) -> Iterator[Finding]:
+    """The jobs that a fault in their records, or one of ours, keeps from being painted."""
+    aside = state.set_aside()
+    for one in aside[:NAMED]:
+        yield note(
+            f"job {shown(one.job)}",
+            f"it was set aside: {one.reason}. Drop its pictures again, which lie in "
+            f"{shown(one.folder)} with a {REASON}, or are not wanted; then remove that folder",
+        )
+    if len(aside) > NAMED:
+        yield note("jobs", f"{len(aside) - NAMED} more were set aside, in {state.damaged}")
 
 
 def _whose(state: Path) -> Iterator[Finding]:

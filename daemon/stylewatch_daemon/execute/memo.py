@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_daemon import environment
-from stylewatch_daemon.durable import beside
+from stylewatch_daemon.durable import beside, open_regular
 from stylewatch_painter.stage import Checkpoint
 
 
@@ -46,7 +46,7 @@ def load(path: Path) -> Memo | None:
     """
     with ExitStack() as opened:
         try:
-            found = np.load(opened.enter_context(path.open("rb")), allow_pickle=False)
+            found = np.load(opened.enter_context(open_regular(path)), allow_pickle=False)
             for name in found.files:
                 found[name]
             story = json.loads(found["story"].tobytes())

@@ -51,7 +51,7 @@ def test_it_is_asked_by_files(tmp_path: Path) -> None:
 def test_a_ledger_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite3").write_text("no ledger at all")
     with (
-        pytest.raises(OutputError, match="cannot be used"),
+        pytest.raises(OutputError, match="is damaged"),
         Daemon(tmp_path).ledger() as ledger,
     ):
         assert ledger is not None

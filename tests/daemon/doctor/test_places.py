@@ -17,6 +17,7 @@ from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.published import Publisher
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.state import State
 from stylewatch_daemon.status import Status
 
 
@@ -213,3 +214,22 @@ def test_that_the_daemon_gets_no_file_events_is_told(place: Place) -> None:
         found = place.found()["file"]
     assert found.verdict == "note"
     assert "tries events again every few minutes" in found.words
+
+
+def test_jobs_that_were_set_aside_are_named_with_the_reason_and_what_to_do(place: Place) -> None:
+    place.make()
+    state = State(place.state)
+    state.make()
+    (state.jobs / "7").mkdir()
+    state.tidy()
+    found = place.found()["job"]
+    assert (found.verdict, found.what) == ("note", "job 7")
+    assert "job.json cannot be read: No such file" in found.words
+    assert "then remove that folder" in found.words
+
+
+def test_a_ledger_that_is_no_file_is_damaged_and_keeps_nobody_waiting(place: Place) -> None:
+    place.make()
+    os.mkfifo(place.state / "ledger.sqlite3")
+    found = place.found()["ledger"]
+    assert (found.verdict, found.exit_code) == ("mend", 78)

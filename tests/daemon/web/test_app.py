@@ -39,7 +39,7 @@ def test_a_damaged_ledger_is_a_sentence(tmp_path: Path) -> None:
     page = visitor(tmp_path)
     (tmp_path / "state/ledger.sqlite3").write_bytes(b"no ledger" * 999)
     answer = page.post("/jobs/x/cancel")
-    assert answer.status_code == 503 and "cannot be used" in answer.json()["error"]
+    assert answer.status_code == 503 and "is damaged" in answer.json()["error"]
 
 
 def test_what_a_killed_page_had_received_goes_when_the_next_one_begins(tmp_path: Path) -> None:
