@@ -168,7 +168,7 @@ Bytes = Annotated[
 class Limits(Strict):
     """What is too much."""
 
-    max_pixels: PositiveInt = 40_000_000
+    max_pixels: PositiveInt = 250_000_000
     attempts: PositiveInt = 3
     step_timeout_s: SomeSeconds | None = None
     free_bytes: NonNegativeInt = 256_000_000

@@ -54,7 +54,7 @@ class ServiceSettings:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     recipe_folders: tuple[Path, ...] = ()
     backends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    max_pixels: int = 40_000_000
+    max_pixels: int = 250_000_000
     attempts: int = 3
     step_timeout_s: float | None = None
     memory: int | None = None

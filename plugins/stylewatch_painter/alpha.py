@@ -1,11 +1,13 @@
 """What is transparent: filled with the colours around it for painting, or laid over white."""
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from stylewatch_painter.resize import resize
 from stylewatch_painter.stage import Pixels, Plane
 
 WHITE = np.float32(255)
+_ROWS = 512  # that are worked on at a time; even
 
 
 def filled(pixels: Pixels, alpha: Plane) -> Pixels:
@@ -14,17 +16,25 @@ def filled(pixels: Pixels, alpha: Plane) -> Pixels:
     A colour counts as far as it is seen (`alpha`, 0..1); the rest comes from a coarser picture
     of what is seen, and where that sees nothing from one coarser still (push and pull, Gortler
     and others, "The Lumigraph", 1996, section 3.4). White where nothing is seen at all.
+
+    `pixels` is overwritten: a copy of a large picture takes much memory.
     """
     if not alpha.any():
         return np.full_like(pixels, WHITE)
     if alpha.min() >= 1 or alpha.size == 1:
         return pixels
-    seen = pixels * alpha[..., None]
+    seen = np.multiply(pixels, alpha[..., None], out=pixels)
     around = filled(*_coarser(seen, alpha))
     height, width = alpha.shape
-    twice = (2 * around.shape[1], 2 * around.shape[0])
-    near: Pixels = resize(around, twice, "bilinear")[:height, :width]
-    return seen + (1 - alpha[..., None]) * near
+    for channel in range(3):
+        coarse = Image.fromarray(np.ascontiguousarray(around[..., channel]))
+        for top in range(0, height, _ROWS):
+            hidden = 1 - alpha[top : top + _ROWS]
+            part = (0, top / 2, coarse.width, (top + len(hidden)) / 2)
+            size = (2 * coarse.width, len(hidden))
+            near = coarse.resize(size, Image.Resampling.BILINEAR, box=part)
+            seen[top : top + _ROWS, :, channel] += hidden * np.asarray(near)[:, :width]
+    return seen
 
 
 def over_white(pixels: Pixels, alpha: Plane) -> Pixels:
@@ -34,10 +44,19 @@ def over_white(pixels: Pixels, alpha: Plane) -> Pixels:
 
 def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
     """Half as large: the mean colour of what is seen of four pixels, and how much that is."""
-    planes = np.concatenate([seen, alpha[..., None]], axis=-1)
-    height, width = alpha.shape
-    planes = np.pad(planes, ((0, height % 2), (0, width % 2), (0, 0)))
-    four = planes.reshape(planes.shape[0] // 2, 2, planes.shape[1] // 2, 2, 4).sum(axis=(1, 3))
+    rows = range(0, alpha.shape[0], _ROWS)
+    four = np.concatenate([_fours(seen[y : y + _ROWS], alpha[y : y + _ROWS]) for y in rows])
     whole = four[..., 3]
     colours = four[..., :3] / np.maximum(whole, np.float32(1e-6))[..., None]
     return colours, np.minimum(whole, 1)
+
+
+def _fours(seen: Pixels, alpha: Plane) -> NDArray[np.float32]:
+    """The sums over two by two pixels of colors and alpha, (height / 2, width / 2, 4)."""
+    planes = np.concatenate([seen, alpha[..., None]], axis=-1)
+    height, width = alpha.shape
+    planes = np.pad(planes, ((0, height % 2), (0, width % 2), (0, 0)))
+    found: NDArray[np.float32] = planes.reshape(
+        planes.shape[0] // 2, 2, planes.shape[1] // 2, 2, 4
+    ).sum(axis=(1, 3))
+    return found

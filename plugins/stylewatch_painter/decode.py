@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import math
 import re
 import threading
 import warnings
@@ -11,17 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from stylewatch_painter import sixteen
+from stylewatch_painter import coarse, sixteen
+from stylewatch_painter.coarse import Enough, Size
 from stylewatch_painter.depth import Depth, depth_of
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.tags import UNTOLD, Tags, tags_of
+from stylewatch_painter.tags import UNTOLD, Tags, orientation_of, tags_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 """What Pillow may try, by its names; JPEG includes the MPO of phones and cameras."""
 
 READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, AVIF, HEIC"
+
+_MEGA = 1_000_000
 
 # Pillow's warnings go by filters that all threads share, and a decoder is the largest user of
 # memory that reading has: both are reasons to decode one picture at a time.
@@ -33,7 +37,8 @@ class Raster:
     """A decoded picture, upright, still in the colours of its file; `said` is what was done.
 
     `whole` has colours of 16 bits a channel uncut, uint16 (height, width, 3), or 4 with alpha,
-    where they were asked for. `tags` are what the file tells beside its pixels.
+    where they were asked for. `tags` are what the file tells beside its pixels. `size_of_file` is
+    (width, height) of the picture in the file, upright, where it was decoded with fewer pixels.
     """
 
     image: Image.Image
@@ -41,6 +46,12 @@ class Raster:
     said: tuple[str, ...]
     whole: NDArray[np.uint16] | None = None
     tags: Tags = UNTOLD
+    size_of_file: Size | None = None
+
+    @property
+    def size(self) -> Size:
+        """(width, height) in pixels of the picture in the file, upright."""
+        return self.size_of_file or self.image.size
 
 
 @contextmanager
@@ -67,38 +78,79 @@ def decoding(name: str, data: bytes) -> Iterator[None]:
         ) from error
 
 
-def decoded(data: bytes, max_pixels: int, *, uncut: bool = False) -> Raster:
+def decoded(
+    data: bytes, max_pixels: int, *, uncut: bool = False, enough: Enough | None = None
+) -> Raster:
     """The picture in `data`, of several the main one; to be called inside `decoding`.
 
     `uncut`: colours of 16 bits a channel are wanted as they are, which takes decoding it twice.
+    `enough` lets a large picture be decoded with fewer pixels; without it, all are wanted.
 
     Raises:
-        PictureError: more than `max_pixels`, or HEIC that cannot be read here.
+        PictureError: more than `max_pixels`, too much memory, or HEIC that cannot be read here.
         Exception: whatever Pillow raises over data it cannot decode.
     """
-    _check_size(_opened(data, max_pixels), max_pixels).verify()
-    image = _opened(data, max_pixels)  # checking the sums of a PNG has used up the first one
-    said = _of_several(image) + _turned(image)
-    depth = depth_of(image, data)
-    image.load()
-    upright = ImageOps.exif_transpose(image)
-    whole = None
-    if uncut and depth.bits == sixteen.BITS:
-        whole = sixteen.whole(upright, _opened(data, max_pixels))
-    return Raster(upright, depth, said, whole, tags_of(image))
+    with _limited(max_pixels):
+        image = _opened(data, max_pixels)
+
+        def opened(band: bytes) -> Image.Image:
+            return _opened(band, max_pixels)
+
+        if enough is not None:
+            found = coarse.reduced(image, data, enough, opened, uncut=uncut, max_pixels=max_pixels)
+            if found is not None:
+                said = _of_several(image) + found.said
+                tags = tags_of(found.about)
+                return Raster(found.image, found.depth, said, found.whole, tags, found.size)
+        coarse.check_whole(image)
+        image.verify()
+        image = _opened(data, max_pixels)  # checking the sums of a PNG has used up the first one
+        said = _of_several(image) + _turned(image)
+        depth = depth_of(image, data)
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        whole = None
+        if uncut and depth.bits == sixteen.BITS:
+            whole = sixteen.whole(upright, _opened(data, max_pixels))
+        return Raster(upright, depth, said, whole, tags_of(image))
+
+
+@contextmanager
+def _limited(max_pixels: int) -> Iterator[None]:
+    """Have Pillow's own guard, which looks before anything is allocated, let in as much as we do.
+
+    It refuses what has more than twice its limit; its warnings are ignored in `decoding`.
+    """
+    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels / 2
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = usual
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise PictureError(
-            f"has far more than the {max_pixels:,} pixels that are let in; make it smaller"
-        ) from error
+        pixels = re.search(r"\((\d+) pixels\)", str(error))
+        raise PictureError(_too_large(int(pixels[1]) if pixels else 0, max_pixels)) from error
     except UnidentifiedImageError:
-        if _is_heif(data):
-            return _heif(data)
-        raise
+        if not _is_heif(data):
+            raise
+        image = _heif(data)
+    if math.prod(image.size) > max_pixels:
+        raise PictureError(_too_large(math.prod(image.size), max_pixels))
+    return image
+
+
+def _too_large(pixels: int, max_pixels: int) -> str:
+    """The sentence, in megapixels where these tell the two numbers apart."""
+    shown, limit = (
+        f"{number / _MEGA:,.1f}".removesuffix(".0") + " MP" for number in (pixels, max_pixels)
+    )
+    if shown == limit or max_pixels < _MEGA:
+        shown, limit = (f"{number:,} pixels" for number in (pixels, max_pixels))
+    return f"is {shown}; the limit is {limit} (limits.max_pixels)"
 
 
 def _is_heif(data: bytes) -> bool:
@@ -132,25 +184,11 @@ def _unknown(data: bytes) -> str:
     return f"is in none of the formats {READABLE}, or its head is damaged; save it as JPEG or PNG"
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> Image.Image:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise PictureError(
-            f"has {width}x{height} = {width * height:,} pixels and at most {max_pixels:,} are"
-            " let in; make it smaller or raise max_pixels"
-        )
-    return image
-
-
 def _of_several(image: Image.Image) -> tuple[str, ...]:
     count = getattr(image, "n_frames", 1)
     return (f"picture {image.tell() + 1} of {count} in the file taken",) if count > 1 else ()
 
 
 def _turned(image: Image.Image) -> tuple[str, ...]:
-    """What turning upright does; some formats' readers turn by themselves as they load."""
-    found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    orientation = image.info.get("original_orientation") or found
-    if orientation not in range(2, 9):
-        return ()
-    return (f"turned upright (EXIF orientation {orientation})",)
+    orientation = orientation_of(image)
+    return (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()

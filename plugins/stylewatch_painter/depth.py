@@ -7,6 +7,8 @@ from PIL import Image
 _PNG_BITS_AT = 24
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _TWELVE = 12
+_WHITES = (1, 255, 65535, 2**31 - 1)
+"""What white may be in 32-bit planes, which do not say it (1 only among floats)."""
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,9 @@ def _bits_of_largest(image: Image.Image) -> int:
     arguments = getattr(image, "tile", [])[0].args
     largest = arguments[-1] if isinstance(arguments, tuple) else 255
     return max(8, int(largest).bit_length()) if isinstance(largest, int) else 8
+
+
+def likely_white(largest: float, *, floats: bool) -> int:
+    """The smallest usual white of a plane of 32 bits whose `largest` value does not exceed it."""
+    usual = _WHITES if floats else _WHITES[1:]
+    return next((white for white in usual if largest <= white), usual[-1])

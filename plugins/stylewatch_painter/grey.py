@@ -6,6 +6,7 @@ from PIL import Image
 
 from stylewatch_painter import icc
 from stylewatch_painter.decode import Raster
+from stylewatch_painter.depth import likely_white
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.stage import Pixels, Plane
 
@@ -14,9 +15,6 @@ WIDE = ("I", "F")
 
 GREY = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", *WIDE)
 """Pillow's modes that hold one plane of grey."""
-
-_WHITES = (1, 255, 65535, 2**31 - 1)
-"""What white may be in 32-bit planes, which do not say it (1 only among floats)."""
 
 
 def from_grey(image: Image.Image, raster: Raster) -> tuple[Pixels, tuple[str, ...]]:
@@ -48,18 +46,12 @@ def _plane(image: Image.Image, raster: Raster) -> tuple[Plane, tuple[str, ...]]:
     values = np.asarray(image, dtype=np.float64)
     if not np.isfinite(values).all():
         raise PictureError("holds values that are no numbers; export it again with 8 or 16 bits")
-    white = raster.depth.white or _likely_white(values, floats=image.mode == "F")
+    white = raster.depth.white or likely_white(values.max(), floats=image.mode == "F")
     if raster.depth.inverted:
         values = white - values
     plane = np.clip(values * (255 / white), 0, 255).astype(np.float32)
     bits = "float" if image.mode == "F" else f"{raster.depth.bits}-bit"
     return plane, (f"{bits} grey to RGB, unrounded, white at {white}",)
-
-
-def _likely_white(values: NDArray[np.float64], *, floats: bool) -> int:
-    """The smallest usual white that no value exceeds."""
-    usual = _WHITES if floats else _WHITES[1:]
-    return next((white for white in usual if values.max() <= white), usual[-1])
 
 
 def _curve(profile: bytes) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:

@@ -7,6 +7,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylewatch_painter.coarse import Enough, Size
 from stylewatch_painter.convert import to_floats
 from stylewatch_painter.decode import decoded, decoding
 from stylewatch_painter.errors import PictureError
@@ -28,7 +29,8 @@ class Picture:
     with the visible colours nearby. `alpha` is float32 (height, width), 0..1, or None where all
     is opaque. `converted` has a phrase for each conversion, in the order they were made. `sha256`
     (hex) and `bytes` (the count) belong to the file's content, exactly as it was decoded. `tags`
-    are what the file tells beside its pixels.
+    are what the file tells beside its pixels. `size_of_file` is (width, height) of the picture
+    in the file, upright, where it was decoded with fewer pixels.
     """
 
     pixels: Pixels
@@ -37,19 +39,21 @@ class Picture:
     sha256: str
     bytes: int
     tags: Tags = UNTOLD
+    size_of_file: Size | None = None
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
+    def size(self) -> Size:
+        """(width, height) in pixels of the picture in the file, upright."""
         height, width, _ = self.pixels.shape
-        return width, height
+        return self.size_of_file or (width, height)
 
 
-def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(path: Path, *, max_pixels: int = MAX_PIXELS, enough: Enough | None = None) -> Picture:
     """The picture in the file at `path`.
 
     The file is read once; its size in pixels is looked at before anything is decoded. One
-    picture at a time is decoded in a process, whatever the number of threads.
+    picture at a time is decoded in a process, whatever the number of threads. All pixels are
+    decoded unless `enough` lets a large picture have fewer.
 
     Raises:
         PictureError: the file is not there, is no regular file, is empty, too large, cut off
@@ -58,10 +62,10 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     name = path.name or str(path)
     data = file_bytes(path)
     with decoding(name, data):
-        raster = decoded(data, max_pixels, uncut=True)
+        raster = decoded(data, max_pixels, uncut=True, enough=enough)
         pixels, alpha, converted = to_floats(raster)
     digest = hashlib.sha256(data).hexdigest()
-    return Picture(pixels, alpha, converted, digest, len(data), raster.tags)
+    return Picture(pixels, alpha, converted, digest, len(data), raster.tags, raster.size_of_file)
 
 
 def file_bytes(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stylewatch_painter.tags import Tags
 
-_MARK = b"\x89PNG\r\n\x1a\n"
+MARK = b"\x89PNG\r\n\x1a\n"
 _COLOUR, _WITH_ALPHA, _DEPTH = 2, 6, 16
 _FILTERS = 5  # none, left, above, mean of both, Paeth's guess: section 9.2
 _METRE = 0.0254  # an inch of it
@@ -21,20 +21,21 @@ def png_of(values: NDArray[np.uint16], profile: bytes, tags: Tags) -> bytes:
     height, width, channels = values.shape
     kind = _WITH_ALPHA if channels == len("RGBA") else _COLOUR
     chunks = [
-        _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _DEPTH, kind, 0, 0, 0)),
-        _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)),
+        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _DEPTH, kind, 0, 0, 0)),
+        chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)),
     ]
     if tags.dpi is not None:
         across, down = (round(one / _METRE) for one in tags.dpi)
-        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+        chunks.append(chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
     if exif := tags.exif():
-        chunks.append(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
+        chunks.append(chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
     packer = zlib.compressobj()
     packed = b"".join([*(packer.compress(band) for band in _filtered(values)), packer.flush()])
-    return b"".join([_MARK, *chunks, _chunk(b"IDAT", packed), _chunk(b"IEND", b"")])
+    return b"".join([MARK, *chunks, chunk(b"IDAT", packed), chunk(b"IEND", b"")])
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG, with its length and checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 

@@ -102,6 +102,16 @@ UNTOLD = Tags()
 """Nothing is told."""
 
 
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation that the file gives, 2 to 8; 1 where it is upright or says nothing.
+
+    Some formats' readers turn by themselves as they load.
+    """
+    found = image.getexif().get(Base.Orientation, 1)
+    orientation = image.info.get("original_orientation") or found
+    return orientation if orientation in range(2, 9) else 1
+
+
 def tags_of(image: Image.Image) -> Tags:
     """What the file of a loaded picture tells; damaged metadata tells nothing."""
     dpi = _dpi(image.info.get("dpi"))

@@ -20,6 +20,8 @@ class Style:
     `mask` says where in the picture to look, for each region of the painting: of the picture's
     shape, in any size. `digest` tells picture and mask from all others, as the SHA-256 of their
     files does: where there is one, what a backend works out of them may be kept for the next task.
+    `size_of_file` is (width, height) of the picture in its file, where `picture` has fewer pixels:
+    sizes and shapes go by it.
     """
 
     picture: Pixels
@@ -29,6 +31,12 @@ class Style:
     size: str | None = None
     mask: Regions | None = None
     digest: str | None = None
+    size_of_file: Size | None = None
+
+    @property
+    def own(self) -> Size:
+        """(width, height) of the picture, as its file has it."""
+        return self.size_of_file or size_of(self.picture)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +46,8 @@ class Task:
     `content` and `init` are float32 (height, width, 3), RGB 0..255, in their own sizes: the
     painter brings them to the size that the recipe asks for. A missing `content` leaves that
     side of the objective out, no `styles` the other. `alpha` (of the content) is float32 (height,
-    width), 0..1.
+    width), 0..1. Where one was decoded with fewer pixels than its file has, `content_size` and
+    `init_size` are those of the files: sizes and shapes go by them.
 
     `content_mask`, of the content's shape in any size, says where the painting is held to styles:
     region r of it to region r of each style. All masks of a task have the same R regions; a style
@@ -54,6 +63,8 @@ class Task:
     content_mask: Regions | None = None
     seed: int = 0
     resume: Checkpoint | None = None
+    content_size: Size | None = None
+    init_size: Size | None = None
 
     @property
     def final(self) -> Size:
@@ -78,7 +89,7 @@ class Task:
         schedule = self.recipe.schedule
         if style.size is not None:
             schedule = schedule.model_copy(update={"style_size": style.size})
-        at_first = pyramid.style_size(schedule, size_of(style.picture), self.first, style.scale)
+        at_first = pyramid.style_size(schedule, style.own, self.first, style.scale)
         return pyramid.times(at_first, level_scale)
 
     def grain(self, style: Style, level_scale: float) -> float:
@@ -86,7 +97,7 @@ class Task:
 
         It is the same, but where a print is so large that `style` would have to be enlarged.
         """
-        return prints.grain(size_of(style.picture), self.style_size(style), level_scale)
+        return prints.grain(style.own, self.style_size(style), level_scale)
 
     def style_scale(self, style: Style) -> float:
         """How many times as large as the painting, by its sides, `style` is to be looked at.
@@ -109,11 +120,12 @@ class Task:
     def _shape(self) -> tuple[Schedule, Size]:
         """The schedule as it sizes this painting, and the size of the picture that shapes it."""
         schedule = self.recipe.schedule
-        for guide in (self.content, self.init):
+        guides = ((self.content, self.content_size), (self.init, self.init_size))
+        for guide, size in guides:
             if guide is not None:
-                return schedule, size_of(guide)
+                return schedule, size or size_of(guide)
         for style in self.styles:
-            return pyramid.of_texture(schedule), size_of(style.picture)
+            return pyramid.of_texture(schedule), style.own
         raise PictureError("there is neither a content nor a style picture: give at least one")
 
 

@@ -148,7 +148,8 @@ def _fingerprint(task: Task) -> NDArray[np.uint8]:
     for pair in ((task.content, task.content_mask), (task.init, None), *shown):
         for array in pair:
             if array is not None:
-                digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+                digest.update(str(array.shape).encode())
+                digest.update(np.ascontiguousarray(array))
     told = [(style.name, style.weight, style.scale, style.size) for style in task.styles]
     digest.update(str(told).encode())
     return np.frombuffer(digest.digest(), dtype=np.uint8)

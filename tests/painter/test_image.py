@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from stylewatch_painter import image as image_module
+from stylewatch_painter.coarse import Enough
 from stylewatch_painter.decode import Raster, decoded
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.image import read
@@ -122,7 +123,7 @@ def test_text_and_broken_pictures_are_told_with_the_name(tmp_path: Path) -> None
 def test_the_limit_on_pixels_is_the_callers(tmp_path: Path) -> None:
     path = written(tmp_path / "photo.png", (7, 5))
     assert read(path, max_pixels=35).size == (7, 5)
-    assert "7x5 = 35 pixels and at most 34 are let in" in refusal(path, max_pixels=34)
+    assert "is 35 pixels; the limit is 34 pixels" in refusal(path, max_pixels=34)
 
 
 def test_digest_and_pixels_belong_to_the_same_bytes(
@@ -131,9 +132,11 @@ def test_digest_and_pixels_belong_to_the_same_bytes(
     path = written(tmp_path / "photo.png", (7, 5))
     before = path.read_bytes()
 
-    def replaced_meanwhile(data: bytes, max_pixels: int, *, uncut: bool) -> Raster:
+    def replaced_meanwhile(
+        data: bytes, max_pixels: int, *, uncut: bool, enough: Enough | None
+    ) -> Raster:
         written(path, (2, 2))
-        return decoded(data, max_pixels, uncut=uncut)
+        return decoded(data, max_pixels, uncut=uncut, enough=enough)
 
     monkeypatch.setattr(image_module, "decoded", replaced_meanwhile)
     picture = read(path)

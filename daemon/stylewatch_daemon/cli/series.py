@@ -84,13 +84,17 @@ def paint_series(series: Series, paint: Callable[[Member, Plan], None], *, force
 
 def _drawn(series: Series) -> bytes:
     from stylewatch_painter import sheet
+    from stylewatch_painter.coarse import Enough, within
     from stylewatch_painter.encode import encode
     from stylewatch_painter.image import read
 
+    enough = Enough(within(sheet.SIDE))
     cells = [
         sheet.Cell(
             member.label,
-            sheet.shrunk(read(plan.place.path, max_pixels=plan.order.max_pixels).pixels),
+            sheet.shrunk(
+                read(plan.place.path, max_pixels=plan.order.max_pixels, enough=enough).pixels
+            ),
         )
         for member, plan in series.plans
     ]

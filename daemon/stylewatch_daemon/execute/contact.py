@@ -15,6 +15,7 @@ from stylewatch_daemon.execute.contract import Done, Event, Order, Part, Staged
 from stylewatch_daemon.outbox import RECEIPT
 from stylewatch_daemon.receipt import FileRecord, InputRecord, PartRecord, SeriesReceipt
 from stylewatch_painter import sheet
+from stylewatch_painter.coarse import Enough, within
 from stylewatch_painter.convert import to_floats
 from stylewatch_painter.decode import decoded, decoding
 from stylewatch_painter.encode import encode
@@ -83,7 +84,8 @@ def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
         path = PurePosixPath(flat.painting(part.place, told["final"]))
         data = _read(part, path)
         with decoding(path.name, data):
-            pixels, _, _ = to_floats(decoded(data, max_pixels))
+            enough = Enough(within(sheet.SIDE))
+            pixels, _, _ = to_floats(decoded(data, max_pixels, enough=enough))
         return str(path), sheet.shrunk(pixels)
     return None
 
@@ -107,4 +109,6 @@ def _inputs(order: Order) -> Iterator[InputRecord]:
     ]
     for role, path in roles:
         if path is not None:
-            yield InputRecord.of(role, path.name, read(path, max_pixels=order.max_pixels))
+            enough = Enough(within(sheet.SIDE))
+            picture = read(path, max_pixels=order.max_pixels, enough=enough)
+            yield InputRecord.of(role, path.name, picture)

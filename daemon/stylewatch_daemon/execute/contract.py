@@ -50,7 +50,7 @@ class Order:
     device: str | None = None
     """Where to paint if nobody said, and if the backend knows such a device."""
     recipe_folders: tuple[Path, ...] = ()
-    max_pixels: int = 40_000_000
+    max_pixels: int = 250_000_000
     step_timeout_s: float | None = None
     """Seconds that a step may take before the worker counts as hung; None: as Patience has it."""
     memory: int | None = None

@@ -6,14 +6,17 @@ style from one layer more each time; all from noise.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from stylewatch_daemon.errors import InputError, WorkerError
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.execute.prepare import backend_of
-from stylewatch_painter import recipe_book, sheet
+from stylewatch_painter import pyramid, recipe_book, sheet
 from stylewatch_painter.alpha import over_white
+from stylewatch_painter.coarse import Enough
 from stylewatch_painter.image import Picture, read
-from stylewatch_painter.recipe import LayerName, Recipe
+from stylewatch_painter.recipe import LayerName, Recipe, Schedule
 from stylewatch_painter.stage import Pixels, Stage, go_on
 from stylewatch_painter.task import Style, Task
 from stylewatch_plugins.contract import Backend
@@ -67,10 +70,14 @@ def _pictures(order: Order) -> tuple[Picture, Picture]:
     """The photograph and the painting."""
     if order.content is None or len(order.styles) != 1:
         raise InputError("a figure is of one photograph and one painting: CONTENT STYLE")
-    content, style = (
-        read(path, max_pixels=order.max_pixels) for path in (order.content, *order.styles)
-    )
-    return content, style
+    schedule = order.settings.resolve(*order.recipe_folders).schedule
+
+    def picture(path: Path, schedule: Schedule) -> Picture:
+        enough = Enough(partial(pyramid.final_size, schedule))
+        return read(path, max_pixels=order.max_pixels, enough=enough)
+
+    painting = picture(order.styles[0], pyramid.of_texture(schedule))
+    return picture(order.content, schedule), painting
 
 
 def _seen(picture: Picture) -> Pixels:
@@ -84,8 +91,14 @@ def _tasks(order: Order, content: Picture, painting: Picture) -> tuple[Task, Tas
     whole = order.settings.resolve(*order.recipe_folders)
     fresh = recipe_book.change(whole, {"start": "noise", "keep_detail": 0.0})
     seed = order.settings.seed
-    style = Style(painting.pixels, mask=painting.alpha, digest=painting.sha256)
-    return Task(fresh, content.pixels, (), seed=seed), Task(fresh, None, (style,), seed=seed)
+    style = Style(
+        painting.pixels,
+        mask=painting.alpha,
+        digest=painting.sha256,
+        size_of_file=painting.size_of_file,
+    )
+    photograph = Task(fresh, content.pixels, (), seed=seed, content_size=content.size_of_file)
+    return photograph, Task(fresh, None, (style,), seed=seed)
 
 
 def _from(recipe: Recipe, side: str, layers: Sequence[LayerName]) -> Recipe:

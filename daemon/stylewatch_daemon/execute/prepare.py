@@ -1,8 +1,12 @@
 """From an order to a task: the recipe settled, the pictures read, the backend ready."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from stylewatch_daemon import style_sizes
 from stylewatch_daemon.errors import SettingsError
@@ -15,7 +19,11 @@ from stylewatch_daemon.execute.regions import Masked, masked
 from stylewatch_daemon.receipt import InputRecord
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_painter import recipe_book
+from stylewatch_painter.coarse import Enough, Size
+from stylewatch_painter.errors import PictureError
 from stylewatch_painter.image import Picture, read
+from stylewatch_painter.recipe import Recipe
+from stylewatch_painter.stage import Pixels
 from stylewatch_plugins import registry
 from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend, BackendMissingError, Checkpoint, Style, Task
@@ -46,12 +54,11 @@ def prepare(
     order = sides.wanted(order)
     looked_at = list(zip(_shares(order), _looked_at(order), strict=True))
     backend = backend_of(order, decided or {})
-    content = None if order.content is None else read(order.content, max_pixels=order.max_pixels)
-    colouring = Colouring.of(order.settings, content, len(order.styles))
-    styles = [colouring.style(read(path, max_pixels=order.max_pixels)) for path in order.styles]
-    init = None if order.init is None else read(order.init, max_pixels=order.max_pixels)
-    if init is not None and not _says_where_to_start(order.settings):
+    if order.init is not None and not _says_where_to_start(order.settings):
         recipe = recipe_book.change(recipe, {"start": "picture"})
+    content, init, style_pictures = _read(order, recipe, _looked_at(order))
+    colouring = Colouring.of(order.settings, content, len(order.styles))
+    styles = [colouring.style(picture) for picture in style_pictures]
     task = Task(
         recipe=recipe,
         content=None if content is None else colouring.painted(content.pixels),
@@ -60,6 +67,8 @@ def prepare(
         alpha=None if content is None else content.alpha,
         seed=order.settings.seed,
         resume=resume,
+        content_size=None if content is None else content.size_of_file,
+        init_size=None if init is None else init.size_of_file,
     )
     if order.settings.from_step:
         task = replace(task, recipe=onward(recipe, task.levels(), order.settings.from_step))
@@ -69,6 +78,65 @@ def prepare(
     kept = regions.task.content_mask if order.settings.mask.outside == "keep" else None
     dress = Dress(order.settings, content, recipe.schedule.rounding, kept)
     return Prepared(backend, regions.task, (*inputs, *regions.inputs), dress, regions)
+
+
+@dataclass
+class _Reader:
+    """Reads the pictures of a job, large ones with as many pixels as their sizes in it need.
+
+    The pictures of `task` are blank: it is there for the sizes, as far as they are known.
+    """
+
+    max_pixels: int
+    task: Task
+
+    def read(self, path: Path, added: Callable[[Task, Size], Task]) -> Picture:
+        """The picture in a file; `added` puts one of its size into the task."""
+
+        def shown(own: Size) -> Size:
+            try:
+                return _largest(added(self.task, own))
+            except PictureError:  # the task itself cannot be painted, which is said later
+                return 1, 1
+
+        picture = read(path, max_pixels=self.max_pixels, enough=Enough(shown))
+        self.task = added(self.task, picture.size)
+        return picture
+
+
+def _read(
+    order: Order, recipe: Recipe, looked_at: Sequence[style_sizes.LookedAt]
+) -> tuple[Picture | None, Picture | None, list[Picture]]:
+    """The content, the picture to start from, the styles."""
+    reader = _Reader(order.max_pixels, Task(recipe, None, ()))
+    content = init = None
+    if order.content is not None:
+        content = reader.read(order.content, lambda task, own: replace(task, content=_blank(own)))
+    if order.init is not None:
+        init = reader.read(order.init, lambda task, own: replace(task, init=_blank(own)))
+    styles = [
+        reader.read(path, partial(_with_style, looks))
+        for path, looks in zip(order.styles, looked_at, strict=True)
+    ]
+    return content, init, styles
+
+
+def _with_style(looks: style_sizes.LookedAt, task: Task, own: Size) -> Task:
+    style = Style(_blank(own), scale=looks.scale, size=looks.rule)
+    return replace(task, styles=(*task.styles, style))
+
+
+def _largest(task: Task) -> Size:
+    """The largest width and height that any picture of `task` is brought to."""
+    end = task.levels()[-1].scale
+    sizes = [task.final, *(task.style_size(style, end) for style in task.styles)]
+    return max(width for width, _ in sizes), max(height for _, height in sizes)
+
+
+def _blank(size: Size) -> Pixels:
+    """A black picture of that size, (width, height), that takes no memory."""
+    width, height = size
+    return np.broadcast_to(np.float32(0), (height, width, 3))
 
 
 def _styles(
@@ -90,6 +158,7 @@ def _styles(
             size=looks.rule,
             mask=picture.alpha,
             digest=colouring.digest(picture),
+            size_of_file=picture.size_of_file,
         )
 
 

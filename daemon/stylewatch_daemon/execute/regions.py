@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -11,12 +10,12 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.journal import MASK
 from stylewatch_daemon.receipt import InputRecord
+from stylewatch_painter.coarse import Enough
 from stylewatch_painter.feather import feathered
 from stylewatch_painter.image import Picture, read
 from stylewatch_painter.mask_colours import Colour
-from stylewatch_painter.masks import Mask, check_shape, matched, unused
+from stylewatch_painter.masks import Mask, Size, check_shape, matched, unused
 from stylewatch_painter.resize import resize_plane
-from stylewatch_painter.stage import Pixels
 from stylewatch_painter.task import Style, Task, size_of
 from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend
@@ -88,16 +87,19 @@ def _check_looked_at(order: Order, roles: Collection[str], backend: Backend) -> 
 
 def _read(order: Order, task: Task) -> Iterator[tuple[str, tuple[Mask, Picture]]]:
     """The masks of those pictures that the task has, by their roles."""
-    pictures: dict[str, tuple[Path, Pixels]] = {
-        style.name: (path, style.picture)
+    pictures: dict[str, tuple[str, Size, Size]] = {
+        style.name: (path.name, style.own, task.style_size(style, task.levels()[-1].scale))
         for style, path in zip(task.styles, order.styles, strict=True)
     }
     if task.content is not None and order.content is not None:
-        pictures["content"] = (order.content, task.content)
+        own = task.content_size or size_of(task.content)
+        pictures["content"] = (order.content.name, own, task.final)
     for role, path in order.masks.items():
         if (of := pictures.get(role.removesuffix(MASK))) is not None:
-            found = read(path, max_pixels=order.max_pixels)
-            check_shape(path.name, found.size, of[0].name, size_of(of[1]))
+            name, size, shown = of
+            enough = Enough(shown, reduce="nearest")
+            found = read(path, max_pixels=order.max_pixels, enough=enough)
+            check_shape(path.name, found.size, name, size)
             yield role, (Mask.of(path.name, found.pixels, found.alpha), found)
 
 

@@ -13,12 +13,10 @@ from pkgutil import resolve_name
 
 from stylewatch_daemon.intake.contract import Begun, NotNow, Question, Verdict
 from stylewatch_daemon.processes import received, send, settle_in
+from stylewatch_painter import coarse
 
-PER_PIXEL = 16
-"""Bytes of memory for each pixel that is let in: planes, their copies, a decoder's own."""
-
-BESIDE = 1 << 30
-"""Bytes of memory beside that: the file itself, up to 512 MiB, and decoders that are wasteful."""
+BESIDE = 1 << 26
+"""Bytes of memory beside those that a picture may take: the thumbnail, what libraries set aside."""
 
 LARGEST = 4 << 20
 """Bytes of the largest file that it may write; thumbnails are much smaller."""
@@ -34,7 +32,7 @@ def serve(pipe: Connection, look: str) -> None:
     limit(resource.RLIMIT_FSIZE, LARGEST)
     base = _address_space()
     while (question := received(pipe)) is not None:
-        limit(resource.RLIMIT_AS, base + BESIDE + PER_PIXEL * question.max_pixels)
+        limit(resource.RLIMIT_AS, base + BESIDE + coarse.memory(question.max_pixels))
         for said in examine(question):
             send(pipe, said)
 

@@ -29,6 +29,7 @@ from stylewatch_daemon.intake.contract import (
 from stylewatch_daemon.intake.masks import check_masks
 from stylewatch_daemon.intake.whole import is_cut_off
 from stylewatch_painter.alpha import over_white
+from stylewatch_painter.coarse import Enough, within
 from stylewatch_painter.convert import to_floats
 from stylewatch_painter.decode import Raster, decoded, decoding
 from stylewatch_painter.errors import PictureError
@@ -78,8 +79,9 @@ def _seen(name: str, data: bytes, question: Question) -> Seen:
         _known.move_to_end(key)
         return Seen(name, digest, _known[key])
     with decoding(name, data):
-        raster = decoded(data, question.max_pixels)
-        size = raster.image.size
+        enough = Enough(within(question.side))
+        raster = decoded(data, question.max_pixels, enough=enough)
+        size = raster.size
         pixels, alpha, _ = to_floats(
             _small(raster, question.side)
         )  # in its right colours, and on white

@@ -6,6 +6,7 @@ from PIL import Image
 
 from stylewatch_daemon.intake.contract import Question, Seen
 from stylewatch_daemon.journal import MASK
+from stylewatch_painter.coarse import Enough, within
 from stylewatch_painter.convert import to_floats
 from stylewatch_painter.decode import decoded, decoding
 from stylewatch_painter.image import file_bytes
@@ -45,7 +46,8 @@ def _named(roles: tuple[str, ...]) -> tuple[str, ...]:
 
 def _mask(name: str, data: bytes, max_pixels: int) -> Mask:
     with decoding(name, data):
-        raster = decoded(data, max_pixels)
+        enough = Enough(within(_SIDE), reduce="nearest")
+        raster = decoded(data, max_pixels, enough=enough)
         small = raster.image.copy()
         small.thumbnail((_SIDE, _SIDE), Image.Resampling.NEAREST)  # which mixes no colours
         pixels, alpha, _ = to_floats(replace(raster, image=small))

@@ -44,7 +44,7 @@ class Keepsakes:
     """All but the last, which is the final picture."""
     final: Seen
     content: Seen | None = None
-    max_pixels: int = 40_000_000
+    max_pixels: int = 250_000_000
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Small:
 
     pictures: tuple[Seen, ...]
     side: int
-    max_pixels: int = 40_000_000
+    max_pixels: int = 250_000_000
 
     @property
     def wanted(self) -> tuple[str, ...]:

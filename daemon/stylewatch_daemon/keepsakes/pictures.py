@@ -10,6 +10,7 @@ from PIL import Image
 from stylewatch_daemon.keepsakes.contract import Seen
 from stylewatch_painter import sheet
 from stylewatch_painter.alpha import over_white
+from stylewatch_painter.coarse import Enough, within
 from stylewatch_painter.convert import to_floats
 from stylewatch_painter.decode import Raster, decoded, decoding
 from stylewatch_painter.errors import PictureError
@@ -34,7 +35,8 @@ def small(seen: Seen, side: int, max_pixels: int) -> Pixels | None:
             continue
         if seen.sha256 in ("", hashlib.sha256(data).hexdigest()):
             with decoding(path.name, data):
-                pixels, alpha, _ = to_floats(_coarser(decoded(data, max_pixels), side))
+                raster = decoded(data, max_pixels, enough=Enough(within(side)))
+                pixels, alpha, _ = to_floats(_coarser(raster, side))
             return sheet.shrunk(pixels if alpha is None else over_white(pixels, alpha), side)
     return None
 

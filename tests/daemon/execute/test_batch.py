@@ -32,6 +32,7 @@ from stylewatch_daemon.execute.contract import (
 )
 from stylewatch_daemon.execute.story import Story
 from stylewatch_painter import image
+from stylewatch_painter.coarse import Enough
 from stylewatch_painter.errors import DivergedError
 from stylewatch_painter.image import Picture
 from stylewatch_plugins import easel, registry
@@ -194,11 +195,11 @@ def test_one_whose_pictures_memory_did_not_suffice_for_beside_others_is_painted_
 ) -> None:
     full = [True]
 
-    def read(path: Path, *, max_pixels: int) -> Picture:
+    def read(path: Path, *, max_pixels: int, enough: Enough) -> Picture:
         if path == orders[1].content and full:
             full.pop()
             raise MemoryError
-        return image.read(path, max_pixels=max_pixels)
+        return image.read(path, max_pixels=max_pixels, enough=enough)
 
     orders[1] = replace(orders[1], content=orders[1].main.with_name("sea.jpg"))
     orders[0].main.with_name("sea.jpg").write_bytes(orders[0].main.read_bytes())

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from stylewatch_daemon.intake import child
+from stylewatch_painter import coarse
 
 LIMITS = """
 import resource
@@ -22,7 +23,7 @@ def look(question):
 
 processes._leave_with_parent = lambda: None
 ours, theirs = Pipe()
-for pixels in (10, 20, 10):
+for pixels in (10, 500_000_000, 10):
     ours.send(Question("1", (), pixels, Path("thumbs")))
 ours.close()
 child.serve(theirs, "__main__:look")
@@ -43,13 +44,14 @@ if __name__ == "__main__":
 """
 
 
-def test_memory_is_bounded_by_the_pixels_and_no_core_is_left() -> None:
+def test_memory_is_bounded_and_grows_with_a_limit_above_the_usual_and_no_core_is_left() -> None:
     said = subprocess.run(
         [sys.executable, "-c", LIMITS], check=True, capture_output=True, text=True, timeout=60
     ).stdout.split()
     memory, cores = [int(one) for one in said[::2]], said[1::2]
-    assert memory[1] - memory[0] == 10 * child.PER_PIXEL
-    assert memory[2] == memory[0] > child.BESIDE
+    usual = coarse.memory(250_000_000)
+    assert memory[0] == memory[2] == memory[1] - usual
+    assert usual < child.BESIDE + usual < min(memory[0], 1_450_000_000)
     assert cores == ["0"] * 3
 
 

@@ -54,4 +54,4 @@ def test_what_a_mask_lacks_is_told(place: Path) -> None:
 
 
 def test_masks_are_pictures_with_the_limits_of_pictures(place: Path) -> None:
-    assert "at most 10,000 are let in" in reason(place, content=Image.new("L", (600, 400), 255))
+    assert "the limit is 10,000 pixels" in reason(place, content=Image.new("L", (600, 400), 255))
