@@ -28,12 +28,11 @@ def filled(pixels: Pixels, alpha: Plane) -> Pixels:
     height, width = alpha.shape
     for channel in range(3):
         coarse = Image.fromarray(np.ascontiguousarray(around[..., channel]))
+        near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)
         for top in range(0, height, _ROWS):
             hidden = 1 - alpha[top : top + _ROWS]
-            part = (0, top / 2, coarse.width, (top + len(hidden)) / 2)
-            size = (2 * coarse.width, len(hidden))
-            near = coarse.resize(size, Image.Resampling.BILINEAR, box=part)
-            seen[top : top + _ROWS, :, channel] += hidden * np.asarray(near)[:, :width]
+            part = near.crop((0, top, width, top + len(hidden)))
+            seen[top : top + _ROWS, :, channel] += hidden * np.asarray(part)
     return seen
 
 
@@ -44,8 +43,11 @@ def over_white(pixels: Pixels, alpha: Plane) -> Pixels:
 
 def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
     """Half as large: the mean colour of what is seen of four pixels, and how much that is."""
-    rows = range(0, alpha.shape[0], _ROWS)
-    four = np.concatenate([_fours(seen[y : y + _ROWS], alpha[y : y + _ROWS]) for y in rows])
+    height, width = alpha.shape
+    four = np.empty(((height + 1) // 2, (width + 1) // 2, 4), dtype=np.float32)
+    for top in range(0, height, _ROWS):
+        rows = slice(top, top + _ROWS)
+        four[top // 2 : (top + _ROWS) // 2] = _fours(seen[rows], alpha[rows])
     whole = four[..., 3]
     colours = four[..., :3] / np.maximum(whole, np.float32(1e-6))[..., None]
     return colours, np.minimum(whole, 1)
