@@ -25,15 +25,20 @@ def filled(pixels: Pixels, alpha: Plane) -> Pixels:
         return pixels
     seen = np.multiply(pixels, alpha[..., None], out=pixels)
     around = filled(*_coarser(seen, alpha))
-    height, width = alpha.shape
     for channel in range(3):
-        coarse = Image.fromarray(np.ascontiguousarray(around[..., channel]))
-        near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)
-        for top in range(0, height, _ROWS):
-            hidden = 1 - alpha[top : top + _ROWS]
-            part = near.crop((0, top, width, top + len(hidden)))
-            seen[top : top + _ROWS, :, channel] += hidden * np.asarray(part)
+        _lay_under(seen[..., channel], alpha, around[..., channel])
     return seen
+
+
+def _lay_under(seen: Plane, alpha: Plane, around: Plane) -> None:
+    """Add to a channel, as far as it is hidden, one that is half as large."""
+    height, width = alpha.shape
+    coarse = Image.fromarray(np.ascontiguousarray(around))
+    near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)
+    for top in range(0, height, _ROWS):
+        hidden = 1 - alpha[top : top + _ROWS]
+        part = near.crop((0, top, width, top + len(hidden)))
+        seen[top : top + _ROWS] += hidden * np.asarray(part)
 
 
 def over_white(pixels: Pixels, alpha: Plane) -> Pixels:
@@ -44,12 +49,12 @@ def over_white(pixels: Pixels, alpha: Plane) -> Pixels:
 def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
     """Half as large: the mean colour of what is seen of four pixels, and how much that is."""
     height, width = alpha.shape
-    four = np.empty(((height + 1) // 2, (width + 1) // 2, 4), dtype=np.float32)
+    four: NDArray[np.float32] = np.empty(((height + 1) // 2, (width + 1) // 2, 4), dtype=np.float32)
     for top in range(0, height, _ROWS):
         rows = slice(top, top + _ROWS)
         four[top // 2 : (top + _ROWS) // 2] = _fours(seen[rows], alpha[rows])
     whole = four[..., 3]
-    colours = four[..., :3] / np.maximum(whole, np.float32(1e-6))[..., None]
+    colours: Pixels = four[..., :3] / np.maximum(whole, np.float32(1e-6))[..., None]
     return colours, np.minimum(whole, 1)
 
 

@@ -14,14 +14,14 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffTags
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from stylewatch_painter.png import MARK, chunk
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
 
-_BAND = 1 << 22  # pixels of a band, about
+_BAND = 1 << 20  # pixels of a band, about
 _FEED = 1 << 20  # bytes that are inflated at a time: what is left over of them is copied
 _TRUNCATED = "image file is truncated"
 
@@ -62,9 +62,7 @@ def split(image: Image.Image, data: bytes) -> Split | None:
     """
     if image.format == "PNG":
         return _png(data)
-    if image.format == "TIFF":
-        return _tiff(getattr(image, "tag_v2", {}), data)
-    return None
+    return _tiff(image.tag_v2, data) if isinstance(image, TiffImageFile) else None
 
 
 def _png(data: bytes) -> Split | None:

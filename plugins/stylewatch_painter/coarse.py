@@ -36,12 +36,12 @@ _MEMORY = 1_350_000_000
 _DRAFTS = (8, 4, 2)
 _PER_PIXEL = {"WEBP": 17, "AVIF": 13, "HEIF": 13}
 """Bytes that a format's decoder takes for a pixel, its last copy in Pillow included."""
-_OF_BAND = 48
+_OF_BAND = 120
 _WANTED_WHOLE = 28  # floats, and what they are made from
 _OF_OTHERS, _OF_PLANE = 4, 1
 _PLANES = ("1", "L", "P")
 
-_PIECE = 1 << 22  # pixels that are reduced at a time
+_PIECE = 1 << 20  # pixels that are reduced at a time
 _TURNED_BY_PILLOW = ("TIFF", "HEIF")
 _SWAPPED = range(5, 9)  # EXIF orientations with width and height exchanged
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
@@ -233,7 +233,7 @@ def _needed(image: Image.Image, data: bytes, split: bands.Split | None, draft: i
 
 def _coefficients(image: Image.Image, data: bytes) -> int:
     """Bytes that libjpeg keeps of a JPEG whose components come in several scans."""
-    layers = getattr(image, "layer", [])
+    layers: list[tuple[int, int, int, int]] = getattr(image, "layer", [])
     at = 2
     while (found := _MARKER.match(data, at)) and found[1] != _SCAN:
         at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
@@ -353,12 +353,11 @@ def _reduced_16(values: NDArray[np.uint16], factor: int) -> NDArray[np.uint16]:
         return np.asarray(Image.fromarray(plane).reduce(factor))
 
     planes = [values[..., channel].astype(np.float32) for channel in range(values.shape[-1])]
+    means = [mean(plane) for plane in planes]
     if len(planes) == len("RGBA"):
         *colors, alpha = planes
-        seen = np.maximum(mean(alpha), np.finfo(np.float32).tiny)
-        means = [*(white * mean(color * (alpha / white)) / seen for color in colors), mean(alpha)]
-    else:
-        means = [mean(plane) for plane in planes]
+        seen = np.maximum(means[-1], np.finfo(np.float32).tiny)
+        means[:-1] = [white * mean(color * (alpha / white)) / seen for color in colors]
     return np.rint(np.stack(means, axis=-1)).clip(0, white).astype(np.uint16)
 
 

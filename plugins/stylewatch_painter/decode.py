@@ -27,6 +27,12 @@ READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, AVIF, HEIC"
 
 _MEGA = 1_000_000
 
+# Pillow reads the head of a PPM byte by byte, with all blanks and comments that there are.
+_LONGEST_HEAD = 1 << 16
+_PLAIN = re.compile(rb"P[1-6f]")
+_WORD = rb"(?:\s|#[^\r\n]*+[\r\n])++[^\s#]{1,10}+"
+_HEAD = re.compile(rb"P(?:[14](?:%b){2}|[2356f](?:%b){3})[\s#]" % (_WORD, _WORD))
+
 # Pillow's warnings go by filters that all threads share, and a decoder is the largest user of
 # memory that reading has: both are reasons to decode one picture at a time.
 _one_at_a_time = threading.Lock()
@@ -121,7 +127,7 @@ def _limited(max_pixels: int) -> Iterator[None]:
 
     It refuses what has more than twice its limit; its warnings are ignored in `decoding`.
     """
-    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels / 2
+    usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, (max_pixels + 1) // 2
     try:
         yield
     finally:
@@ -129,6 +135,9 @@ def _limited(max_pixels: int) -> Iterator[None]:
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
+    if len(data) > _LONGEST_HEAD and _PLAIN.match(data) and not _HEAD.match(data[:_LONGEST_HEAD]):
+        raise PictureError("has a damaged head; save it as PNG")
+    image: Image.Image
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:

@@ -213,5 +213,5 @@ def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     masks = (task.content_mask, *(style.mask for style in task.styles))
     for picture in (*pictures, *masks):
         digest.update(b"none" if picture is None else str(picture.shape).encode())
-        digest.update(b"" if picture is None else np.ascontiguousarray(picture))
+        digest.update(b"" if picture is None else np.ascontiguousarray(picture).data)
     return np.frombuffer(digest.digest(), dtype=np.uint8)

@@ -149,7 +149,7 @@ def _fingerprint(task: Task) -> NDArray[np.uint8]:
         for array in pair:
             if array is not None:
                 digest.update(str(array.shape).encode())
-                digest.update(np.ascontiguousarray(array))
+                digest.update(np.ascontiguousarray(array).data)
     told = [(style.name, style.weight, style.scale, style.size) for style in task.styles]
     digest.update(str(told).encode())
     return np.frombuffer(digest.digest(), dtype=np.uint8)

@@ -114,4 +114,7 @@ def _may_grow(path: Path, data: bytes | None, error: PictureError) -> bool:
     if data is None:  # it could not even be read, and may be empty
         return path.is_file() and path.stat().st_size == 0
     cause = error.__cause__
-    return cause is not None and not isinstance(cause, _OUR_LIMITS) and is_cut_off(data)
+    if cause is not None and not isinstance(cause, _OUR_LIMITS):
+        with suppress(Exception):  # over broken bytes nearly anything may be raised
+            return is_cut_off(data)
+    return False

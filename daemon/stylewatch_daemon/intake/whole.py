@@ -14,7 +14,9 @@ _ZEROS = bytes(4096)
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 """A marker of JPEG that is neither in the midst of a scan nor without a length."""
 
-_PLAIN_HEAD = re.compile(rb"(?:\s+|#[^\n]*\n)*(\d+)")
+_PLAIN_HEAD = re.compile(rb"(?:\s|#[^\n]*+\n)*+(\d{1,10})(?!\d)")
+"""A number in a head; blanks and comments before it are read once, however many there are."""
+
 _TIFF_SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 """Bytes of a value, by the number of its kind."""
 

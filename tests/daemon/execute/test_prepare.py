@@ -14,6 +14,7 @@ from tests.daemon.execute.orders import order
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.execute.contract import Order
 from stylewatch_daemon.execute.prepare import prepare
+from stylewatch_daemon.mask_settings import MaskSettings
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_plugins.errors import BackendMissingError, BackendOptionError
 
@@ -250,3 +251,69 @@ def test_a_limit_of_memory_reaches_a_backend_that_keeps_to_one(given: Order) -> 
         made.backend.provenance(made.task)
     made = prepare(replace(on_torch, backend_options={"memory": 10**12}))
     assert made.backend.provenance(made.task).decided["tile"] == "none"
+
+
+def large(path: Path, **options: Any) -> Path:
+    """A picture of 41.6 megapixels: black, blue at the right, and red below."""
+    picture = Image.new("RGB", (8000, 5200))
+    picture.paste((0, 0, 255), (4000, 0, 8000, 2600))
+    picture.paste((255, 0, 0), (0, 2600, 8000, 5200))
+    picture.save(path, **options)
+    return path
+
+
+def test_a_large_content_is_decoded_reduced_and_sizes_go_by_the_file(
+    given: Order, tmp_path: Path
+) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    path = large(tmp_path / "content.jpg", exif=turned)
+    found = prepare(replace(said(given, size="333"), content=path))
+    assert found.task.final == (216, 333), "the ratio of 5200x8000"
+    assert found.task.content is not None and found.task.content.shape == (1000, 650, 3)
+    assert found.inputs[0].size == (5200, 8000)
+    assert found.inputs[0].converted[-1] == "decoded at 1/8 of 5200x8000 pixels"
+    red, blue = found.task.content[100, 100], found.task.content[900, 600]
+    assert np.abs(red - (254, 0, 0)).max() < 3 and np.abs(blue - (0, 0, 254)).max() < 3
+
+
+def test_a_large_style_has_as_many_pixels_as_it_is_looked_at(given: Order, tmp_path: Path) -> None:
+    path = large(tmp_path / "style.png", compress_level=1)
+    for rule, seen in (("area", 34), ("1500", 1500)):
+        task = prepare(replace(said(given, style_size=rule, size="32"), styles=(path,))).task
+        style = task.styles[0]
+        assert task.style_size(style) == (seen, pytest.approx(seen * 0.65, abs=1))
+        assert style.own == (8000, 5200) and 2 * seen <= style.picture.shape[1] < 3 * seen
+
+
+def test_a_texture_has_the_shape_of_its_large_style(given: Order, tmp_path: Path) -> None:
+    path = large(tmp_path / "style.jpg")
+    found = prepare(replace(said(given, only="style", size="100"), content=None, styles=(path,)))
+    assert found.task.final == (100, 65)
+    assert found.inputs[0].size == (8000, 5200)
+
+
+def test_for_a_large_painting_all_pixels_are_decoded(given: Order, tmp_path: Path) -> None:
+    path = large(tmp_path / "content.jpg")
+    found = prepare(replace(said(given, size="4001"), content=path))
+    assert found.task.content is not None and found.task.content.shape == (5200, 8000, 3)
+    assert found.inputs[0].converted == ()
+
+
+def test_a_large_mask_lies_over_its_large_picture(given: Order, tmp_path: Path) -> None:
+    content = large(tmp_path / "content.jpg")
+    mask = Image.new("L", (8000, 5200))
+    mask.paste(255, (0, 2600, 8000, 5200))
+    mask.save(tmp_path / "mask.png", compress_level=1)
+    order = replace(
+        said(given, size="160", backend="torch", mask=MaskSettings(feather="0")),
+        content=content,
+        masks={"content-mask": tmp_path / "mask.png"},
+    )
+    found = prepare(order)
+    regions, picture = found.task.content_mask, found.task.content
+    assert regions is not None and picture is not None
+    assert regions.shape == (104, 160, 1)
+    assert (regions[:51] == 0).all() and (regions[53:] == 1).all()
+    assert found.inputs[-1].size == (8000, 5200)
+    assert found.inputs[-1].converted == ("decoded at 1/25 of 8000x5200 pixels", "grey to RGB")

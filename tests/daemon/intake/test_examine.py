@@ -167,3 +167,34 @@ def test_a_full_disk_costs_no_more_than_the_thumbnail(
 def test_torch_is_not_loaded() -> None:
     program = "import sys, stylewatch_daemon.intake.examine; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_a_large_picture_has_its_whole_size_and_a_thumbnail_and_is_missed_if_cut(
+    format: str, file: Path
+) -> None:
+    Image.radial_gradient("L").resize((8000, 5200)).save(file, format, compress_level=1)
+    said = verdict(file, max_pixels=250_000_000)
+    assert isinstance(said, Fine)
+    assert said.pictures[0].size == (8000, 5200)
+    with Image.open(thumbs.path_of(file.parent / "thumbs", said.pictures[0].sha256)) as small:
+        assert small.size == (256, 166)
+    file.write_bytes(file.read_bytes()[:-1000])
+    assert isinstance(verdict(file, max_pixels=250_000_000), CutOff)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"P6\n" + b"9" * 5000 + b" 1\n255\n" + bytes(99),
+        b"P6" + b" " * 1_000_000,
+        b"P3 9 9 255 " + b" " * 1_000_000,
+        b"P5\n" + b"#\n" * 500_000,
+        b"P4 9 #" + b"9" * 1_000_000,
+    ],
+)
+def test_endless_numbers_blanks_and_comments_take_no_time(data: bytes, file: Path) -> None:
+    file.write_bytes(data)
+    said = verdict(file)
+    assert isinstance(said, Refused | CutOff)
+    assert "content.jpg" in said.reason
