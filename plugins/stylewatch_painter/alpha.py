@@ -54,7 +54,8 @@ def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
         rows = slice(top, top + _ROWS)
         four[top // 2 : (top + _ROWS) // 2] = _fours(seen[rows], alpha[rows])
     whole = four[..., 3]
-    colours: Pixels = four[..., :3] / np.maximum(whole, np.float32(1e-6))[..., None]
+    visible: Plane = np.maximum(whole, 1e-6, dtype=np.float32)
+    colours: Pixels = np.divide(four[..., :3], visible[..., None], dtype=np.float32)
     return colours, np.minimum(whole, 1)
 
 

@@ -251,10 +251,10 @@ def _check_memory(image: Image.Image, needed: int, max_pixels: int) -> None:
     if needed > allowed:
         kind = "progressive JPEG" if image.info.get("progressive") else image.format
         raise PictureError(
-            f"is {math.prod(image.size) / 1e6:.4g} MP, and a {kind} file of that size takes about "
-            f"{needed / 1e9:.2g} GB to decode; the limit is {allowed / 1e9:.2g} GB, in proportion "
-            f"to limits.max_pixels above {USUAL:,}: make it smaller, or save it as PNG or as "
-            "baseline JPEG"
+            f"is {math.prod(image.size) / 1e6:.4g} MP, which takes about {needed / 1e9:.3g} GB to "
+            f"decode as {kind}; the limit is {allowed / 1e9:.3g} GB, and grows with "
+            f"limits.max_pixels above {USUAL:,}: make it smaller, or save it as baseline JPEG or "
+            "as PNG without interlacing"
         )
 
 
@@ -357,7 +357,8 @@ def _reduced_16(values: NDArray[np.uint16], factor: int) -> NDArray[np.uint16]:
     if len(planes) == len("RGBA"):
         *colors, alpha = planes
         seen = np.maximum(means[-1], np.finfo(np.float32).tiny)
-        means[:-1] = [white * mean(color * (alpha / white)) / seen for color in colors]
+        shown = [mean(color * (alpha / white)) for color in colors]
+        means[:-1] = [np.divide(white * color, seen, dtype=np.float32) for color in shown]
     return np.rint(np.stack(means, axis=-1)).clip(0, white).astype(np.uint16)
 
 

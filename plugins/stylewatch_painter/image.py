@@ -15,10 +15,10 @@ from stylewatch_painter.stage import Pixels, Plane
 from stylewatch_painter.tags import UNTOLD, Tags
 
 MAX_PIXELS = 40_000_000
-"""Pixels (width x height) that `read` lets in unless it is told otherwise."""
+"""Pixels (width x height) that `read` lets in by default."""
 
 MAX_BYTES = 512 * 2**20
-"""Bytes of the largest file that `read` takes: 40 million pixels with 12 bytes each fit in."""
+"""Bytes of the largest file that `read` takes."""
 
 
 @dataclass(frozen=True, eq=False)
