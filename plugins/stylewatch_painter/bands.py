@@ -152,10 +152,11 @@ def _unfiltered(
 
 
 def _file(head: bytes, chunks: Iterable[tuple[bytes, memoryview]], body: bytes) -> bytes:
-    """A PNG whose rows are not compressed."""
+    """A PNG whose rows are not compressed, and have no checksum: Pillow looks at none of rows."""
     packed = zlib.compress(body, 0)
-    named = [(b"IHDR", head), *chunks, (b"IDAT", packed), (b"IEND", b"")]
-    return b"".join([MARK, *(chunk(kind, bytes(content)) for kind, content in named)])
+    named = b"".join(chunk(kind, bytes(content)) for kind, content in [(b"IHDR", head), *chunks])
+    rows = (struct.pack(">I", len(packed)), b"IDAT", packed, bytes(4))
+    return b"".join([MARK, named, *rows, chunk(b"IEND", b"")])
 
 
 def _tiff(tags: ImageFileDirectory_v2, data: bytes) -> Split | None:
