@@ -56,7 +56,8 @@ class Reception:
     def receive(self, job: Journal, *, for_good: bool = False) -> None:
         """Have `job`, which the claimer holds, looked at when it is its inbox's turn.
 
-        `for_good`: if it is cut off it is refused, as nobody waits for its rest any more.
+        `for_good`: nobody waits for its rest any more. What can be decoded of it is painted as it
+        is, and it is refused if that cannot be.
         """
         self._unasked.setdefault(job.inbox, deque()).append(job.id)
         if for_good:
@@ -73,7 +74,10 @@ class Reception:
             self._asked.add(job.id)
             files = self._state.pictures(job)
             roles = tuple(file.role for file in job.files if file.role != "job")
-            self._intake.ask(Question(job.id, files, max_pixels, self._state.thumbs, roles))
+            growing = tuple(path for path in files if self._may_grow(job, path.name))
+            self._intake.ask(
+                Question(job.id, files, max_pixels, self._state.thumbs, roles, growing=growing)
+            )
 
     def hear(self) -> list[str]:
         """Do what the answers that are there say; the ids of the jobs for which it was done.

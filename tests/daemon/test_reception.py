@@ -89,6 +89,7 @@ def test_all_but_the_settings_is_looked_at_with_the_limit(place: Place) -> None:
     }  # fmt: skip
     assert (asked.max_pixels, asked.thumbs) == (MOST, place.state.thumbs)
     assert asked.roles == ("content", "style", "init", "content-mask")
+    assert asked.growing == asked.files
 
 
 def test_what_is_refused_is_ours_to_lay_out_with_the_reason(place: Place) -> None:
@@ -120,6 +121,7 @@ def test_what_is_cut_off_for_good_or_cancelled_is_given_back_to_nobody(place: Pl
     place.claim("in", "a", for_good=True)
     place.claim("in", "b")
     place.state.ledger.change("in-b", wish="cancel")
+    assert place.intake.asked[0].growing == ()
     place.reception.hear()
     assert place.states == {"in-a": "refusing", "in-b": "refusing"}
     assert place.awaited == []
@@ -143,6 +145,7 @@ def test_nobody_waits_for_the_rest_of_a_style_in_the_library(place: Place) -> No
     terms = Terms(place.root / "in", place.root / "out", "archive")
     place.reception.receive(place.claimer.take(one, files, terms, "1"))
     place.reception.ask(MOST)
+    assert [path.name for path in place.intake.asked[0].growing] == ["photo.jpg"]
     place.reception.hear()
     assert (place.states, place.awaited) == ({"1": "refusing"}, [])
     assert tree(place.root / "styles") == {"wave.jpg": "styles/wave.jpg"}
