@@ -7,12 +7,13 @@ takes its time, and nobody's jobs have to wait for it.
 import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stylewatch_daemon import ledger_writer
+from stylewatch_daemon import carry, ledger_writer
 from stylewatch_daemon.claim import Claimer, Terms, key_of
-from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.job import Incomplete, Pair
 from stylewatch_daemon.job_settings import only_side
 from stylewatch_daemon.journal import Journal
@@ -22,7 +23,7 @@ from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.pair import Pairing, only_settled, pair
 from stylewatch_daemon.parts import PICTURES
 from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.rests import Rests
+from stylewatch_daemon.rests import Lack, Rests
 from stylewatch_daemon.scan import Listing, Look, scan
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import Side
@@ -64,7 +65,7 @@ class Inbox:
         """Look at all that lies there; whether it has settled, and nothing lacks its end."""
         before, self._listing = self._listing, scan(self.path, self._settings.ignore)
         self._settled = self._settler.settled(self._listing.files)
-        self._rests.compare(self._listing.files)
+        self._rests.compare(self._listing.files, self._is_being_written)
         for path, why in self._listing.left.items():
             if path not in before.left:
                 self._reporter.left_alone(path, why)
@@ -72,7 +73,7 @@ class Inbox:
 
     @property
     def awaits_rest(self) -> bool:
-        """Whether a picture here ends too early, and may still be on its way."""
+        """Whether a file here is not whole yet, and may still be on its way."""
         return self._rests.awaited
 
     def await_rest(self, path: Path, look: Look) -> None:
@@ -122,12 +123,18 @@ class Inbox:
         """
         while self._pending:
             key, one = self._pending.popleft()
+            if self._waits_for_writers(key, one):
+                continue
             job = self._taken(one, self._ids[key])
             if job is not None or self._state.has(self._ids[key]):
                 del self._ids[key]
             if job is not None:
                 return job, self._rests.is_over(one.files)
         return None
+
+    def is_over(self, job: Journal) -> bool:
+        """Whether the rest of a file of `job` was waited for long enough."""
+        return self._rests.is_over([file.source for file in job.files])
 
     def _take_over(self) -> None:
         """Go on with what was entered before us; that someone cancelled it, say, holds on."""
@@ -186,8 +193,26 @@ class Inbox:
             self._put_off[one.main] = now + self._settings.rescan_s
             self._in_the_way(one.name, str(error))
             return None
-        self._reporter.taken(job.name)
+        if job is not None:
+            self._reporter.taken(job.name)
         return job
+
+    def _waits_for_writers(self, key: str, one: Pair) -> bool:
+        """Have a pair wait whose files a program still has open for writing; whether it does."""
+        files = self._seen.files
+        own = [path for path in one.files if path in files and not self._rests.is_over([path])]
+        written = [path for path in own if self._is_being_written(path)]
+        for path in written:
+            self._rests.begin(path, files[path], Lack.WRITER_DONE)
+        if written:
+            self.incomplete.append(Incomplete(one.name, self._rests.missing(one.files)))
+            with suppress(OutputError):  # then it stays entered until it can be claimed
+                self._state.ledger.withdraw([self._ids[key]])
+                del self._ids[key]
+        return bool(written)
+
+    def _is_being_written(self, path: Path) -> bool:
+        return carry.is_being_written(self.path, path)
 
     def _in_the_way(self, what: str, why: str) -> None:
         self.trouble[what] = why
@@ -206,7 +231,8 @@ class Inbox:
     def _ready(self, found: Pairing) -> Pairing:
         """What of `found` has settled; pairs that lack the end of a picture go on waiting."""
         settled = only_settled(found, self._listing.files.keys() - self._settled)
-        held = {job.name for job in self._claimer.held.values() if job.inbox == self.path}
+        ours = (*self._claimer.held.values(), *self._claimer.copying.values())
+        held = {job.name for job in ours if job.inbox == self.path}
         rests = [(one, self._rests.missing(one.files)) for one in settled.complete]
         return Pairing(
             tuple(one for one, rest in rests if not rest),

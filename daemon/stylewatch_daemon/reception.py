@@ -5,13 +5,14 @@ five hundred that came before it into another inbox.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from stylewatch_daemon.claim import Claimer
+from stylewatch_daemon.claim import Claimer, too_large
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.intake.contract import CutOff, Fine, Looker, Question, Verdict
+from stylewatch_daemon.intake.contract import CutOff, Fine, Looker, Question, Refused, Verdict
 from stylewatch_daemon.journal import File, Journal
+from stylewatch_daemon.late_changes import left
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.state import State
 
@@ -59,6 +60,9 @@ class Reception:
         `for_good`: nobody waits for its rest any more. What can be decoded of it is painted as it
         is, and it is refused if that cannot be.
         """
+        if reason := too_large(job):
+            self._answered.append(Refused(job.id, reason))
+            return
         self._unasked.setdefault(job.inbox, deque()).append(job.id)
         if for_good:
             self._for_good.add(job.id)
@@ -120,12 +124,16 @@ class Reception:
 
     def _act(self, job: Journal, verdict: Verdict) -> None:
         if isinstance(verdict, Fine):
-            self._claimer.accept(job, verdict.pictures)
+            self._tell_of(job, self._claimer.accept(job, verdict.pictures))
         elif isinstance(verdict, CutOff) and (file := self._may_grow(job, verdict.name)):
             if self._claimer.give_back(job, verdict.reason):
                 self._await_rest(job, file)
         else:
-            self._claimer.refuse(job, verdict.reason)
+            self._tell_of(job, self._claimer.refuse(job, verdict.reason))
+
+    def _tell_of(self, job: Journal, changed: Iterable[File]) -> None:
+        for file in changed:
+            self._reporter.input_changed(job.name, left(file.name))
 
     def _may_grow(self, job: Journal, name: str) -> File | None:
         """The file called so, if its rest is worth waiting for."""

@@ -34,6 +34,7 @@ from stylewatch_daemon.journal import MASK, Attempt, File, JobState, Journal
 from stylewatch_daemon.ledger import FILE_NAME, Entry
 from stylewatch_daemon.ledger_writer import LAST, LedgerWriter, now
 from stylewatch_daemon.mounts import Moorings
+from stylewatch_daemon.scan import look
 
 HOLDER = "lock.json"
 
@@ -129,6 +130,7 @@ class State:
             shape=entry.shape,
             size=_size_of_content(taken, entry),
             digests={one["name"]: one["sha256"] for one in entry.inputs if "sha256" in one},
+            changed=frozenset(one["name"] for one in entry.inputs if one.get("changed")),
         )
 
     def has(self, job_id: str) -> bool:
@@ -188,8 +190,14 @@ class State:
         )
 
     def moved(self, job: Journal) -> tuple[Path, ...]:
-        """The files that were taken out of an inbox, and so go to the archive."""
+        """The files that were taken out of an inbox, and lie nowhere else any more."""
         return tuple(path for one, path in self._files_of(job) if job.archives(one))
+
+    def is_as_taken(self, job: Journal, name: str) -> bool:
+        """Whether the file of that name is still as it was when it was renamed here, or copied."""
+        file = next(one for one in job.files if one.name == name)
+        now = look(self.jobs / job.id / "files" / name)
+        return now is None or now == file.look or now.inode != file.look.inode
 
     def job_file(self, job: Journal) -> Path | None:
         """The job's job.yaml, if it came with one."""
@@ -262,6 +270,15 @@ def _input(file: File) -> dict[str, Any]:
         "source": str(file.source),
         "size": file.look.size,
     }
+
+
+def with_changed(entry: Entry, files: Iterable[File]) -> Entry:
+    """`entry`, with a mark at its inputs whose originals stay in the inbox, as they changed."""
+    changed = {file.name for file in files}
+    inputs = tuple(
+        {**one, "changed": True} if one["name"] in changed else one for one in entry.inputs
+    )
+    return replace(entry, inputs=inputs)
 
 
 def with_seen(entry: Entry, pictures: Iterable[Seen]) -> Entry:

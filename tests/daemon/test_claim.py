@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place
-from tests.daemon.faults import fill, killed_at, tree
+from tests.daemon.faults import fill, killed_at, place_of, tree
 
 from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.errors import InputError, OutputError
@@ -57,6 +57,7 @@ def test_one_with_masks_is_like_no_other(
 
     (one,), claimer = place.pairs(), Claimer(place.state, wishes)
     journal = claimer.take(one, scan(place.inbox).files, place.terms(), "1")
+    assert journal is not None
     seen = [Seen(file.name, "0", (4, 4)) for file in journal.files]
     claimer.accept(journal, seen)
     assert said == [heard]
@@ -137,25 +138,35 @@ def test_a_full_disk_leaves_everything_in_the_inbox(
     assert place.taken() == {}
 
 
-def test_an_original_that_changed_after_it_was_copied_is_not_removed(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+def test_where_an_original_changed_after_it_was_copied_all_stay_and_are_a_new_pair(
+    place: Place,
 ) -> None:
     fill(place.inbox, *JOB)
-    rename = os.rename
-
-    def changed_at_commit(source: Path, target: Path) -> None:
-        rename(source, target)
-        if Path(target).parent == place.state.jobs:
-            (place.inbox / "trip/content.jpg").write_text("a new photograph")
-
     with place.mounts():
-        mounted = os.rename
-        monkeypatch.setattr(
-            os, "rename", lambda a, b: (changed_at_commit if "claims" in str(a) else mounted)(a, b)
-        )
-        place.take()
+        claimer, journal = place.hold()
+        (place.inbox / "trip/content.jpg").write_text("a new photograph")
+        (changed,) = claimer.accept(journal, ())
+    assert changed.name == "content.jpg"
+    assert place.state.load("1").changed == {"content.jpg"}
     assert place.held() == [TAKEN]
-    assert tree(place.inbox) == {"trip/content.jpg": "a new photograph"}
+    names = {name: name for name in JOB}
+    assert tree(place.inbox) == {**names, "trip/content.jpg": "a new photograph"}
+    (one,) = place.pairs()
+    assert not Claimer(place.state).is_taken(one, scan(place.inbox).files)
+
+
+def test_an_original_that_is_still_being_written_stays_and_is_taken_once_it_changes(
+    place: Place,
+) -> None:
+    fill(place.inbox, *JOB)
+    with (place.inbox / "trip/content.jpg").open("a") as writer, place.mounts():
+        claimer, journal = place.hold()
+        assert [one.name for one in claimer.refuse(journal, "no picture")] == ["content.jpg"]
+        (one,) = place.pairs()
+        assert claimer.is_taken(one, scan(place.inbox).files)
+        writer.write(" and its rest")
+    assert not claimer.is_taken(one, scan(place.inbox).files)
+    assert set(tree(place.inbox)) == set(JOB)
 
 
 def test_originals_that_cannot_be_removed_are_not_taken_again(
@@ -165,7 +176,7 @@ def test_originals_that_cannot_be_removed_are_not_taken_again(
     unlink = os.unlink
 
     def refused(path: Path, **more: int) -> None:
-        if place.inbox in Path(path).parents:
+        if more and place.inbox in place_of(more["dir_fd"]).parents:
             raise PermissionError(errno.EACCES, "Permission denied")
         unlink(path, **more)
 

@@ -9,7 +9,7 @@ import pytest
 from tests.daemon.faults import fill, mounts, tree, waiting
 from tests.daemon.lookers import Nodding
 
-from stylewatch_daemon import durable, ledger_writer
+from stylewatch_daemon import carry, ledger_writer
 from stylewatch_daemon.claim import Claimer, Terms
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.intake.contract import CutOff
@@ -48,6 +48,7 @@ class Place(Reporter):
         terms = Terms(self.root / inbox, self.root / "out", after)
         for one in pair(self.root / inbox, files, {}).complete:
             held = self.claimer.take(one, files, terms, f"{inbox}-{one.name}")
+            assert held is not None
             self.state.ledger.enter([entry_of(held)])
             self.reception.receive(held, for_good=for_good)
         self.reception.ask(MOST)
@@ -143,7 +144,9 @@ def test_nobody_waits_for_the_rest_of_a_style_in_the_library(place: Place) -> No
     files = scan(place.root / "in").files
     (one,) = pair(place.root / "in", files, {"wave": place.root / "styles/wave.jpg"}).complete
     terms = Terms(place.root / "in", place.root / "out", "archive")
-    place.reception.receive(place.claimer.take(one, files, terms, "1"))
+    journal = place.claimer.take(one, files, terms, "1")
+    assert journal is not None
+    place.reception.receive(journal)
     place.reception.ask(MOST)
     assert [path.name for path in place.intake.asked[0].growing] == ["photo.jpg"]
     place.reception.hear()
@@ -171,7 +174,7 @@ def test_what_cannot_be_given_back_now_is_later_and_stops_no_other(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as faulty:
-        faulty.setattr(durable, "move", unplugged)
+        faulty.setattr(carry, "put_back", unplugged)
         place.reception.hear()
         assert place.states == {"in-a": "held", "in-b": "queued"}
         assert place.told == ["a"]

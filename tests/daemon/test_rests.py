@@ -11,6 +11,10 @@ PHOTO, OTHER = Path("in/a\n.jpg"), Path("in/b.jpg")
 LOOK = Look(1, 2, 3)
 
 
+def never(path: Path) -> bool:
+    return False
+
+
 class Waiting(Rests):
     """With a clock that stands until it is moved."""
 
@@ -51,9 +55,9 @@ def test_several_are_named_together(rests: Waiting) -> None:
 )
 def test_one_that_changes_or_goes_is_new(now: Look | None, rests: Waiting) -> None:
     rests.begin(PHOTO, LOOK)
-    rests.compare({PHOTO: LOOK, OTHER: LOOK})
+    rests.compare({PHOTO: LOOK, OTHER: LOOK}, never)
     assert rests.awaited
-    rests.compare({} if now is None else {PHOTO: now})
+    rests.compare({} if now is None else {PHOTO: now}, never)
     assert not rests.awaited
     rests.now += 100
     assert not rests.is_over([PHOTO])
