@@ -11,15 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from stylewatch_daemon import durable, fence, flat, late_changes, space, written
+from stylewatch_daemon import carry, durable, fence, flat, late_changes, space, written
 from stylewatch_daemon.durable import Step
 from stylewatch_daemon.errors import DaemonError, InputError, OutputError
 from stylewatch_daemon.journal import JobState, Journal
+from stylewatch_daemon.names import shown
 from stylewatch_daemon.outbox import RECEIPT, STAGING, Outbox, RefusedAs, stage
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.sharing import OPEN, Sharing
 from stylewatch_daemon.state import State
 from stylewatch_daemon.transfers import InProgressError, Transfers
+
+_BLOCK = 512
+"""Bytes of a block, as `st_blocks` counts them on Linux."""
 
 OUR_FAULT = 70
 CANCELLED = "cancelled"
@@ -132,6 +136,16 @@ class Closing:
         tell = partial(self.reporter.done, name, shown)
         return _Closed(journal, "done", Outcome("done", name), tell)
 
+    def _check_copy(self, outbox: Path, path: Path) -> None:
+        """Raise OutputError where a refused file is too large to be copied, or lacks the room."""
+        status = path.lstat()
+        if status.st_size > carry.LARGEST:
+            raise OutputError(
+                f"{shown(path.name)} is {space.amount(status.st_size)}, too large to be copied to "
+                f"{outbox}: it stays in {shown(path.parent)}; move it away, or cancel the job"
+            )
+        space.check([(outbox, status.st_blocks * _BLOCK)], self.free_bytes)
+
     def _archive(self, outbox: Outbox, journal: Journal, folder: Path, place: str) -> None:
         """Archive the inputs, and note in the staged receipt which of them have changed.
 
@@ -181,11 +195,7 @@ class Closing:
 
     def _refuse(self, journal: Journal) -> _Closed:
         """Put the inputs and the reason where the user looks."""
-        outbox = Outbox(
-            journal.outbox,
-            self.sharing,
-            lambda bytes_: space.check([(journal.outbox, bytes_)], self.free_bytes),
-        )
+        outbox = Outbox(journal.outbox, self.sharing, partial(self._check_copy, journal.outbox))
         name = journal.place or journal.name
         where = RefusedAs(
             name, journal.refused_as, lambda place: self.state.save(journal, refused_as=place)

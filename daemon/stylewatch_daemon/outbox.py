@@ -21,9 +21,6 @@ REFUSED = "_refused"
 _HALF = f"{REFUSED}.half"
 """A folder for REFUSED that is not whole yet, in the staging folder."""
 
-_BLOCK = 512
-"""Bytes of a block, as `st_blocks` counts them on Linux."""
-
 Remember = Callable[[str], object]
 """Told a folder's name before the folder is there: a job that is killed then finds it again."""
 
@@ -92,7 +89,7 @@ class Outbox:
 
     What is published has the permissions of `sharing`. Others may write here too: no link below
     `root` is followed. A folder that is said to be `reserved` is somebody's, there or not. Before
-    an input is copied `check_space` is called with the bytes that takes; it may raise OutputError.
+    an input is copied, as it cannot be linked, `check_copy` is called; it may raise OutputError.
     Methods raise OutputError where it cannot be written.
     """
 
@@ -100,9 +97,9 @@ class Outbox:
         self,
         root: Path,
         sharing: Sharing = OPEN,
-        check_space: Callable[[int], object] = lambda bytes_: None,
+        check_copy: Callable[[Path], object] = lambda path: None,
     ) -> None:
-        self.root, self._sharing, self._check_space = root, sharing, check_space
+        self.root, self._sharing, self._check_copy = root, sharing, check_copy
         self.reserved: Callable[[str], bool] = lambda place: False
 
     def probe(self) -> None:
@@ -243,7 +240,7 @@ class Outbox:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)  # it was cut off
         if not folders.link(path, folder, name):
-            self._check_space(path.lstat().st_blocks * _BLOCK)
+            self._check_copy(path)
             folders.copy(path, folder, name, step)
         self._sharing.file(folder, name)
 
