@@ -126,14 +126,15 @@ def remove_originals(journal: Journal, files: Path) -> Left:
     Where one has changed since it was copied, or is still being written, all stay: together they
     are the pair that is taken once it has settled.
     """
-    copied = [file for file in journal.files if _was_copied(journal, file, files)]
-    changed = tuple(file for file in copied if _has_changed(journal.inbox, file))
+    ours = [one for one in journal.files if journal.moves(one) and (files / one.name).exists()]
+    changed = tuple(file for file in ours if _has_changed(journal.inbox, file, files))
     if changed:
         return Left(changed, gone=False)
-    for file in copied:
+    for file in ours:
         try:
             with folder_of(journal.inbox, file.source) as folder:
-                if look(file.source.name, folder) == file.look:
+                now = look(file.source.name, folder)
+                if now == file.look or _is_same(files / file.name, file.source.name, folder):
                     os.unlink(file.source.name, dir_fd=folder)
                     folders.sync(folder)
         except FileNotFoundError:
@@ -147,13 +148,11 @@ def remove_originals(journal: Journal, files: Path) -> Left:
     return Left()
 
 
-def _was_copied(journal: Journal, file: File, files: Path) -> bool:
-    """Whether `file` is to leave the inbox, and lies in `files` as a copy."""
-    held = look(files / file.name) if journal.moves(file) else None
-    return held is not None and (held.inode != file.look.inode or not held.inode)
-
-
-def _has_changed(inbox: Path, file: File) -> bool:
+def _has_changed(inbox: Path, file: File, files: Path) -> bool:
+    """Whether the original of a copy in `files` has changed, or is being written."""
+    held = look(files / file.name)
+    if held is None or (held.inode and held.inode == file.look.inode):
+        return False  # it was renamed: what lies in its place is something else
     with suppress(OSError), folder_of(inbox, file.source) as folder:
         now = look(file.source.name, folder)
         is_written = leases.is_being_written(file.source.name, folder)
@@ -188,7 +187,7 @@ def _move_back(held: Path, source: Path, folder: int) -> None:
         try:
             os.link(held, name, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
-            if os.path.samestat(os.lstat(held), _status(name, folder)):
+            if _is_same(held, name, folder):
                 break  # it was put back before a kill
             continue
         except OSError:
@@ -218,6 +217,14 @@ def _rename_back(held: Path, name: str, folder: int) -> None:
 
 def _status(name: str, folder: int) -> os.stat_result:
     return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+
+def _is_same(held: Path, name: str, folder: int) -> bool:
+    """Whether both are names of one file, as a kill while it was put back leaves it."""
+    try:
+        return os.path.samestat(held.lstat(), _status(name, folder))
+    except OSError:
+        return False
 
 
 def _is_there(name: str, folder: int) -> bool:

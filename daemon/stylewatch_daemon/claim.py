@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon import carry, durable, space
-from stylewatch_daemon.errors import DaemonError, InputError, OutputError
+from stylewatch_daemon.errors import DaemonError, InProgressError, InputError, OutputError
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Pair
 from stylewatch_daemon.journal import MASK, File, Journal, Role, load, save
@@ -23,7 +23,7 @@ from stylewatch_daemon.names import candidates, safe, shown
 from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.scan import Look, look
 from stylewatch_daemon.state import State, entry_of, with_changed, with_seen
-from stylewatch_daemon.transfers import SMALL, InProgressError, Transfers
+from stylewatch_daemon.transfers import SMALL, Transfers
 
 Wishes = Callable[[Path | None, Sequence[tuple[int, int]]], Mapping[str, Any]]
 """What a job.yaml, or there being none, makes of a job's place in the queue: ledger columns.

@@ -13,14 +13,14 @@ from typing import Literal
 
 from stylewatch_daemon import carry, durable, fence, flat, late_changes, space, written
 from stylewatch_daemon.durable import Step
-from stylewatch_daemon.errors import DaemonError, InputError, OutputError
+from stylewatch_daemon.errors import DaemonError, InProgressError, InputError, OutputError
 from stylewatch_daemon.journal import JobState, Journal
 from stylewatch_daemon.names import shown
 from stylewatch_daemon.outbox import RECEIPT, STAGING, Outbox, RefusedAs, stage
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.sharing import OPEN, Sharing
 from stylewatch_daemon.state import State
-from stylewatch_daemon.transfers import InProgressError, Transfers
+from stylewatch_daemon.transfers import Transfers
 
 _BLOCK = 512
 """Bytes of a block, as `st_blocks` counts them on Linux."""

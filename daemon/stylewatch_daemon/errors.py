@@ -6,6 +6,7 @@
     ├── InputError         what was dropped cannot be painted: refuse it (exit 65)
     ├── UnavailableError   a backend, a device or the weights are not there (exit 69)
     ├── OutputError        the outbox or the output cannot be written (exit 73)
+    ├── InProgressError    a long copy is not done yet: ask again later (exit 75)
     └── WorkerError        a worker failed by our own fault (exit 70)
 
 Messages say in one sentence what was met and what helps.
@@ -46,6 +47,12 @@ class OutputError(DaemonError, OSError):
     """The outbox or the output cannot be written."""
 
     exit_code = 73
+
+
+class InProgressError(DaemonError):
+    """A long copy is not done yet."""
+
+    exit_code = 75
 
 
 class WorkerError(DaemonError):

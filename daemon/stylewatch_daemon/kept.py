@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon import durable
-from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.errors import InProgressError, InputError
 from stylewatch_daemon.ledger_writer import LedgerWriter
 from stylewatch_daemon.scan import Look, look
-from stylewatch_daemon.transfers import InProgressError, Transfers
+from stylewatch_daemon.transfers import Transfers
 
 
 class Kept:

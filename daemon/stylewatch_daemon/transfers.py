@@ -5,16 +5,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import Any, TypeVar
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import InProgressError, OutputError
 
 SMALL = 8 << 20
 """Bytes; what has fewer is copied at once."""
 
 _Result = TypeVar("_Result")
-
-
-class InProgressError(Exception):
-    """The result is not there yet: ask again once `wake` was called."""
 
 
 class Transfers:

@@ -2,20 +2,23 @@
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
-from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place
+from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place, two_mounts
 from tests.daemon.faults import fill, killed_at, place_of, tree
 
-from stylewatch_daemon.claim import Claimer
+from stylewatch_daemon.claim import Claimer, too_large
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.intake.contract import Seen
+from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.pair import pair
 from stylewatch_daemon.scan import scan
+from stylewatch_daemon.transfers import SMALL, Transfers
 
 
 @pytest.fixture
@@ -228,3 +231,114 @@ def test_what_cannot_be_finished_after_a_kill_is_given_back_beside_what_came_sin
     assert tree(place.inbox)["trip/content-2.jpg"] == "trip/content.jpg"
     assert tree(place.inbox)["trip/content.jpg"] == "a new photograph"
     assert place.held() == []
+
+
+BIG = SMALL + 1
+
+
+def big(place: Place) -> None:
+    fill(place.inbox, *JOB)
+    os.truncate(place.inbox / "trip/content.jpg", BIG)
+
+
+def finished(claimer: Claimer, woken: Event) -> list[Exception | None]:
+    """What came of the claims, once all copies are made."""
+    found: list[Exception | None] = []
+    while claimer.copying:
+        woken.wait()
+        woken.clear()
+        found += [error for _, error in claimer.go_on()]
+    return found
+
+
+@pytest.fixture
+def woken() -> Event:
+    return Event()
+
+
+@pytest.fixture
+def beside(place: Place, woken: Event) -> Iterator[Claimer]:
+    """A claimer that copies what is long beside us."""
+    transfers = Transfers(woken.set)
+    yield Claimer(place.state, transfers=transfers)
+    transfers.close()
+
+
+def test_a_long_copy_is_made_beside_us_and_the_claim_finished_after_it(
+    place: Place, beside: Claimer, woken: Event
+) -> None:
+    big(place)
+    (one,), files = place.pairs(), scan(place.inbox).files
+    with place.mounts():
+        journal = beside.take(one, files, place.terms(), "1")
+        if journal is None:  # else it was quick
+            assert beside.is_taken(one, files)
+            assert list(place.state.jobs.iterdir()) == []
+            assert finished(beside, woken) == [None]
+        (held,) = beside.held.values()
+        beside.accept(held, ())
+    assert (place.state.jobs / "1/files/content.jpg").stat().st_size == BIG
+    assert tree(place.inbox) == {}
+    assert list(place.state.claims.iterdir()) == []
+
+
+def test_what_changes_while_it_is_copied_is_given_back_and_forgotten(
+    place: Place, beside: Claimer, woken: Event
+) -> None:
+    big(place)
+    (one,), files = place.pairs(), scan(place.inbox).files
+    (place.inbox / "trip/content.jpg").write_bytes(bytes(BIG))
+    with place.mounts():
+        try:
+            assert beside.take(one, files, place.terms(), "1") is None
+            (error,) = finished(beside, woken)
+            assert isinstance(error, InputError)
+        except InputError:  # it was quick
+            pass
+    assert place.taken() == {}
+    assert set(tree(place.inbox)) == set(JOB)
+    assert place.state.ledger.find("1") is None
+
+
+def test_a_start_after_a_kill_goes_on_with_a_long_copy(
+    place: Place, beside: Claimer, woken: Event
+) -> None:
+    big(place)
+    (one,), files = place.pairs(), scan(place.inbox).files
+    with place.mounts():
+        with killed_at(12):
+            Claimer(place.state).take(one, files, place.terms(), "1")
+        beside.recover()
+        finished(beside, woken)
+        (held,) = beside.held.values()
+        beside.accept(held, ())
+    assert place.state.load("1").state == "queued"
+    assert tree(place.inbox) == {}
+
+
+@BOTH
+def test_a_giant_moves_by_rename_or_stays_and_is_never_copied(layout: Layout, place: Place) -> None:
+    fill(place.inbox, *JOB)
+    os.truncate(place.inbox / "trip/job.yaml", 1 << 40)
+    Outbox(place.outbox).probe()
+    with layout(place):
+        claimer, journal = place.hold()
+        (giant,) = [file for file in journal.files if file.role == "job"]
+        assert giant.stays == (layout is two_mounts)
+        assert too_large(journal).startswith("job.yaml is 1100 GB; the limit is 100 kB")
+        claimer.refuse(journal, too_large(journal))
+    assert (place.inbox / "trip/job.yaml").exists() == giant.stays
+    assert not (place.inbox / "trip/content.jpg").exists()
+    assert not list(place.state.claims.iterdir())
+    assert not list((place.outbox / ".staging").glob("*"))
+
+
+def test_a_giant_that_would_only_be_copied_stays_and_is_known_again(place: Place) -> None:
+    fill(place.inbox, "album/style.jpg", "album/photo.jpg")
+    os.truncate(place.inbox / "album/photo.jpg", 1 << 40)
+    claimer, journal = place.hold("keep")
+    claimer.refuse(journal, too_large(journal))
+    (one,) = place.pairs()
+    assert Claimer(place.state).is_taken(one, scan(place.inbox).files)
+    os.utime(place.inbox / "album/photo.jpg", ns=(1, 1))
+    assert not Claimer(place.state).is_taken(one, scan(place.inbox).files)

@@ -13,6 +13,7 @@ from stylewatch_daemon import errors
         (errors.InputError, 65, ValueError),
         (errors.UnavailableError, 69, Exception),
         (errors.OutputError, 73, OSError),
+        (errors.InProgressError, 75, Exception),
         (errors.WorkerError, 70, Exception),
         (errors.DaemonError, 70, Exception),
     ],
@@ -28,4 +29,4 @@ def test_an_error_has_the_exit_code_of_sysexits_and_a_kind_that_python_has(
 
 def test_every_error_is_in_this_test() -> None:
     """A new one comes with its exit code."""
-    assert len([name for name in vars(errors) if name.endswith("Error")]) == 7
+    assert len([name for name in vars(errors) if name.endswith("Error")]) == 8

@@ -11,10 +11,9 @@ import pytest
 from tests.daemon.faults import fill, killed_at, mounts, told_of_syncs, tree
 
 from stylewatch_daemon import durable
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import InProgressError, OutputError
 from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs, keep_staged, stage
 from stylewatch_daemon.sharing import Sharing
-from stylewatch_daemon.transfers import InProgressError
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from threading import Event, get_ident
 
 import pytest
 
-from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.transfers import SMALL, InProgressError, Transfers
+from stylewatch_daemon.errors import InProgressError, OutputError
+from stylewatch_daemon.transfers import SMALL, Transfers
 
 
 class Place(Transfers):

@@ -3,10 +3,11 @@
 import io
 import struct
 import zlib
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 
 _NOISE = np.random.default_rng(7).integers(0, 256, (9, 13, 3), dtype=np.uint8)
@@ -33,7 +34,7 @@ CAMERAS: dict[str, dict[str, Any]] = {
     "progressive": {"format": "JPEG", "quality": 95, "progressive": True},
     "icc": {"format": "WEBP", "lossless": True, "icc_profile": b"profile" * 99},
     "deflated": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
-    "heic": {"format": "HEIF", "quality": 90},
+    **({"heic": {"format": "HEIF", "quality": 90}} if find_spec("pillow_heif") else {}),
 }
 """As KINDS, in the quality that cameras and scanners write."""
 
@@ -54,7 +55,7 @@ def photograph(kind: str, *, border: int = 0) -> bytes:
         framed[border:-border, border:-border] = pixels[border:-border, border:-border]
         pixels = framed
     if kind == "heic":
-        pytest.importorskip("pillow_heif").register_heif_opener()
+        import_module("pillow_heif").register_heif_opener()
     return saved(Image.fromarray(pixels), CAMERAS[kind])
 
 
