@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from stylewatch_daemon import durable, found
+from stylewatch_daemon import carry, durable, found, space
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.found import Input, Spot
 from stylewatch_daemon.job_settings import wishes
@@ -102,6 +102,10 @@ def _copied(needed: tuple[Input, ...], outbox: Path, folder: Path) -> Iterator[F
     """
     taken: set[str] = set()
     for one in needed:
+        if (one.size or 0) > carry.LARGEST:
+            raise InputError(
+                f"{shown(one.name)} is {space.amount(one.size or 0)}: too large to copy"
+            )
         spot, named = one.find(), Path(one.name)
         names = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
         name = next(name for name in names if name.casefold() not in taken)

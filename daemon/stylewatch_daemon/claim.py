@@ -14,20 +14,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon import carry, durable, environment
-from stylewatch_daemon.errors import DaemonError, InputError, OutputError, QuarantinedError
+from stylewatch_daemon import carry, durable, environment, space
+from stylewatch_daemon.errors import (
+    DaemonError,
+    InProgressError,
+    InputError,
+    OutputError,
+    QuarantinedError,
+)
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import Pair
 from stylewatch_daemon.journal import FILE_NAME, MASK, File, Journal, Role, load, save
 from stylewatch_daemon.kept import Kept
 from stylewatch_daemon.names import candidates, safe, shown
+from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.scan import Look, look
-from stylewatch_daemon.state import State, entry_of, with_seen
+from stylewatch_daemon.state import State, entry_of, with_changed, with_seen
+from stylewatch_daemon.transfers import SMALL, Transfers
 
 Wishes = Callable[[Path | None, Sequence[tuple[int, int]]], Mapping[str, Any]]
 """What a job.yaml, or there being none, makes of a job's place in the queue: ledger columns.
 
 It hears the sizes of the job's pictures as well, in pixels, the content's first."""
+
+LARGEST = {"job": 100_000}
+"""Bytes of the largest file for a role that can be of use; what is larger is refused unread."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +61,15 @@ class Claimer:
     `held` are the jobs that were taken, by id, and of which it is not said yet what they are.
     """
 
-    def __init__(self, state: State, wishes: Wishes = no_wishes) -> None:
+    def __init__(
+        self, state: State, wishes: Wishes = no_wishes, transfers: Transfers | None = None
+    ) -> None:
         self.state, self._wishes = state, wishes
-        self._kept = Kept(state.ledger)
+        self._transfers = transfers or Transfers()
+        self._kept = Kept(state.ledger, self._transfers)
         self.held: dict[str, Journal] = {}
+        self.copying: dict[str, Journal] = {}
+        """Claims whose files are still being copied, by id."""
         self._set_aside: list[tuple[str, Mapping[Path, Look]]] = []
         """Pairs whose jobs were set aside, by name, and how their files looked."""
 
@@ -64,15 +80,19 @@ class Claimer:
             self._kept.holds(key, own)
             or (pair.name, own) in self._set_aside
             or any(
-                held.name == pair.name and _looks_then(held) == own for held in self.held.values()
+                one.name == pair.name and _looks_then(one) == own
+                for one in (*self.held.values(), *self.copying.values())
             )
         )
 
-    def take(self, pair: Pair, looks: Mapping[Path, Look], terms: Terms, job_id: str) -> Journal:
+    def take(
+        self, pair: Pair, looks: Mapping[Path, Look], terms: Terms, job_id: str
+    ) -> Journal | None:
         """Make `pair`, whose files looked like `looks`, the job `job_id`, which is held.
 
-        Raises InputError where a file has changed or gone meanwhile, OutputError where the files
-        cannot be taken; in both cases everything lies in the inbox as before.
+        None where files are still being copied: `go_on` finishes that. Raises InputError where a
+        file has changed or gone meanwhile, OutputError where the files cannot be taken; in both
+        cases everything lies in the inbox as before.
         """
         journal = Journal(
             id=job_id,
@@ -87,9 +107,13 @@ class Claimer:
         folder = self.state.claims / job_id
         try:
             (folder / "files").mkdir(parents=True)
+            journal = replace(journal, files=tuple(self._without_giants(journal)))
             save(journal, folder)
             durable.sync_folder(folder.parent)
             self._gather(journal)
+        except InProgressError:
+            self.copying[job_id] = journal
+            return None
         except (OSError, InputError) as error:
             self._give_back(journal, str(error))
             if isinstance(error, DaemonError):
@@ -98,13 +122,43 @@ class Claimer:
         self._commit(journal)
         return journal
 
-    def accept(self, journal: Journal, pictures: Iterable[Seen]) -> None:
-        """A held job can be painted: its originals go, and it queues. Raises OSError."""
-        self._let_go(replace(journal, state="queued"), pictures)
+    def go_on(self) -> Iterator[tuple[Journal, Exception | None]]:
+        """Finish the claims whose files are copied by now; each, and what was in its way."""
+        for journal in list(self.copying.values()):
+            error: Exception | None
+            try:
+                with self.state.guard(journal.id, "taking it"):
+                    error = self._finish_copied(journal)
+            except InProgressError:
+                continue
+            except QuarantinedError:
+                del self.copying[journal.id]
+                self.forsake(journal)
+                continue
+            except OSError as in_the_way:
+                error = in_the_way
+            del self.copying[journal.id]
+            yield journal, error
 
-    def refuse(self, journal: Journal, reason: str) -> None:
-        """A held job cannot be painted: its originals go all the same. Raises OSError."""
-        self._let_go(replace(journal, state="refusing", reason=reason), ())
+    def _finish_copied(self, journal: Journal) -> Exception | None:
+        try:
+            self._gather(journal)
+        except (OSError, InputError) as error:
+            return self._given_up(journal, error)
+        self._commit(journal)
+        self._enter_if_new(journal)
+        return None
+
+    def accept(self, journal: Journal, pictures: Iterable[Seen]) -> tuple[File, ...]:
+        """Let a held job queue, which can be painted; those of its files that have changed since.
+
+        Its originals go, unless one of them has changed: then they stay. Raises OSError.
+        """
+        return self._let_go(replace(journal, state="queued"), pictures)
+
+    def refuse(self, journal: Journal, reason: str) -> tuple[File, ...]:
+        """Have a held job refused, which cannot be painted; as `accept` does otherwise."""
+        return self._let_go(replace(journal, state="refusing", reason=reason), ())
 
     def give_back(self, journal: Journal, reason: str) -> bool:
         """Put a held job back where it came from; whether it could be.
@@ -158,7 +212,10 @@ class Claimer:
             if (folder / FILE_NAME).exists():
                 journal = load(folder)
                 name = journal.name
-                self._finish_or_give_back(journal)
+                try:
+                    self._finish_or_give_back(journal)
+                except InProgressError:
+                    self.copying[journal.id] = journal
             else:  # it comes first, so there is nothing yet
                 durable.discard(folder, self.state.trash)
         except OSError as error:
@@ -172,17 +229,46 @@ class Claimer:
             self._give_back(journal, f"taking it was cut off, and its folder is gone: {error}")
         else:
             self._commit(journal)
-            if self.state.ledger.find(journal.id) is None:  # as of one that is painted again
-                self.state.ledger.enter([entry_of(journal)])
+            self._enter_if_new(journal)
+
+    def _enter_if_new(self, journal: Journal) -> None:
+        """Enter a job that the ledger does not know, as one that is painted again."""
+        if self.state.ledger.find(journal.id) is None:
+            self.state.ledger.enter([entry_of(journal)])
+
+    def _given_up(self, journal: Journal, error: Exception) -> Exception:
+        """Give a claim back whose files cannot be copied; what was in the way."""
+        try:
+            if self._give_back(journal, str(error)):
+                self.state.ledger.withdraw([journal.id])
+        except OSError as worse:  # it stays safe in the state folder until the next start
+            return worse
+        return error
 
     def _gather(self, journal: Journal) -> None:
+        """Bring all files of a claim together; raises InProgressError while one is copied."""
         folder = self.state.claims / journal.id / "files"
         for file in sorted(journal.files, key=journal.moves):
-            if not (folder / file.name).exists():
+            target = folder / file.name
+            if not file.stays and (self._transfers.has(str(target)) or not target.exists()):
                 if journal.is_copy:  # its record was written last of all
                     raise ValueError(f"{file.name} is gone, and was nowhere else")
-                carry.bring(file, folder / file.name, moves=journal.moves(file))
+                carry.bring(journal, file, target, self._transfers)
         durable.sync_folder(folder)
+
+    def _without_giants(self, journal: Journal) -> Iterator[File]:
+        """The files of a claim; those that are too large to be of use stay, if they cannot move."""
+        for file in journal.files:
+            stays = is_giant(file) and not (
+                journal.moves(file) and self._moves_freely(journal, file)
+            )
+            yield replace(file, stays=stays)
+
+    def _moves_freely(self, journal: Journal, file: File) -> bool:
+        """Whether a file can go to the state folder and on to the outbox without a copy."""
+        probe = self.state.claims / journal.id / "probe"
+        outbox = Outbox(journal.outbox)
+        return carry.moves_freely(journal.inbox, file.source, probe, outbox.can_link)
 
     def _commit(self, journal: Journal) -> None:
         try:
@@ -191,11 +277,12 @@ class Claimer:
             if (self.state.jobs / journal.id).exists():  # whatever came after: it is ours
                 self.held[journal.id] = journal
 
-    def _let_go(self, job: Journal, pictures: Iterable[Seen]) -> None:
+    def _let_go(self, job: Journal, pictures: Iterable[Seen]) -> tuple[File, ...]:
         """Remove from the inbox what is ours now, or remember that it stays; the ledger's turn."""
         content = _main(job)
         held = self.state.jobs / job.id / "files"
-        leaves = carry.remove_originals(job, held) and job.moves(content)
+        left = carry.remove_originals(job, held)
+        leaves = left.gone and job.moves(content)
         pictures = tuple(pictures)
         masked = any(file.role.endswith(MASK) for file in job.files)
         sizes = [] if masked else [one.size for one in pictures]  # one with masks is for itself
@@ -204,13 +291,19 @@ class Claimer:
             if leaves:
                 self._kept.forget(content.source)
             elif not job.is_copy:  # which took nothing from an inbox
-                self._remember(job, content)
-            self.state.ledger.enter([with_seen(entry_of(job, **wishes), pictures)])
+                self._remember(job, content, pictures)
+            entry = with_seen(entry_of(job, **wishes), pictures)
+            self.state.ledger.enter([with_changed(entry, left.changed)])
+        return left.changed
 
-    def _remember(self, journal: Journal, content: File) -> None:
+    def _remember(self, journal: Journal, content: File, pictures: Iterable[Seen]) -> None:
         held = self.state.jobs / journal.id / "files"
-        own = [file for file in journal.files if file.own or file is content]
-        digests = {file.source: (file.look, durable.digest(held / file.name)) for file in own}
+        seen = {one.name: one.sha256 for one in pictures}
+        digests = {
+            file.source: (file.look, seen.get(file.name) or _digest_of_small(held / file.name))
+            for file in journal.files
+            if file.own or file is content
+        }
         self._kept.remember(key_of(content.source, journal.name), content.source, digests)
 
     def _give_back(self, journal: Journal, reason: str) -> bool:
@@ -229,6 +322,31 @@ class Claimer:
             return False
         durable.discard(claim, self.state.trash)
         return True
+
+
+def is_giant(file: File) -> bool:
+    """Whether a file is too large to be what it is called."""
+    return file.look.size > LARGEST.get(file.role, carry.LARGEST)
+
+
+def too_large(journal: Journal) -> str:
+    """Why a job with a giant among its files is refused; empty where there is none."""
+    reasons = []
+    for file in filter(is_giant, journal.files):
+        limit = space.amount(LARGEST.get(file.role, carry.LARGEST))
+        reason = (
+            f"{shown(file.source.name)} is {space.amount(file.look.size)}; the limit is {limit}"
+        )
+        if file.stays:
+            reason += f". It is still in {shown(file.source.parent)}: remove it there"
+        reasons.append(reason)
+    return "; ".join(reasons)
+
+
+def _digest_of_small(path: Path) -> str:
+    """The SHA-256 of a file; empty where it is not here, or takes long."""
+    seen = look(path)
+    return "" if seen is None or seen.size >= SMALL else durable.digest(path)
 
 
 def _files(pair: Pair, looks: Mapping[Path, Look]) -> Iterator[File]:

@@ -5,25 +5,41 @@ crash takes up what was cut off: inputs archived, then the receipt, then the job
 is done in one round is done in the ledger for several jobs at once, and only then do they go.
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from stylewatch_daemon import environment, fence, flat, written
+from stylewatch_daemon import (
+    carry,
+    durable,
+    environment,
+    fence,
+    flat,
+    late_changes,
+    space,
+    written,
+)
+from stylewatch_daemon.durable import Step
 from stylewatch_daemon.errors import (
     FullError,
+    InProgressError,
     InputError,
     OutputError,
     QuarantinedError,
     ShortageError,
 )
 from stylewatch_daemon.journal import CUT_OFF_ALONE, JobState, Journal
-from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs
+from stylewatch_daemon.names import shown
+from stylewatch_daemon.outbox import RECEIPT, STAGING, Outbox, RefusedAs, stage
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.sharing import OPEN, Sharing
 from stylewatch_daemon.state import State
+from stylewatch_daemon.transfers import Transfers
+
+_BLOCK = 512
+"""Bytes of a block, as `st_blocks` counts them on Linux."""
 
 OUR_FAULT = 70
 CANCELLED = "cancelled"
@@ -64,6 +80,9 @@ class Closing:
     reporter: Reporter
     sharing: Sharing = OPEN
     settled: list[Journal] = field(default_factory=list)
+    free_bytes: int = 0
+    """Bytes that copies of refused files leave free in the outbox."""
+    transfers: Transfers = field(default_factory=Transfers)
 
     def settle(self, journal: Journal, state: JobState, reason: str) -> None:
         """Write down how a job is to end, and why."""
@@ -93,6 +112,8 @@ class Closing:
             try:
                 with self.state.guard(job.id, "closing it"):
                     closed.append(self._closed(job))
+            except InProgressError:
+                self.settled.append(job)
             except OSError as error:
                 yield job, self.paused(job, error)
             except QuarantinedError as error:
@@ -137,21 +158,86 @@ class Closing:
                 "it was painted on, or cancel it"
             )
         if staged:
-            inputs = self.state.moved(journal) if journal.after == "archive" else ()
-            for path in outbox.finish(journal.id, place, folder, inputs):
+            self._archive(outbox, journal, folder, place)
+            for path in outbox.finish(place, folder):
                 self.reporter.staged(name, path)
         outbox.clear(journal.id)
         shown = (outbox.root / flat.painting(name, RECEIPT)).parent
         tell = partial(self.reporter.done, name, shown)
         return _Closed(journal, "done", Outcome("done", name), tell)
 
+    def _check_copy(self, outbox: Path, path: Path) -> None:
+        """Raise OutputError where a refused file is too large to be copied, or lacks the room."""
+        status = path.lstat()
+        if status.st_size > carry.LARGEST:
+            raise OutputError(
+                f"{shown(path.name)} is {space.amount(status.st_size)}, too large to be copied to "
+                f"{outbox}: it stays in {shown(path.parent)}; move it away, or cancel the job"
+            )
+        space.check([(outbox, status.st_blocks * _BLOCK)], self.free_bytes)
+
+    def _archive(self, outbox: Outbox, journal: Journal, folder: Path, place: str) -> None:
+        """Archive the inputs, and note in the staged receipt which of them have changed.
+
+        A program may go on writing into a file that was renamed here. Then the file is kept,
+        whatever becomes of the others.
+        """
+        receipt, inputs = outbox.receipt(place), self.state.moved(journal)
+        work = partial(self._archived, outbox, journal, folder, late_changes.digests(receipt))
+        size = sum(path.lstat().st_size for path in inputs)
+        changed = self.transfers.run(f"archive {journal.id}", size, partial(work, inputs))
+        if changed or journal.changed:
+            staging = outbox.root / STAGING / place
+            stage(staging, RECEIPT, late_changes.noted(receipt, changed, journal.changed))
+        for file in sorted(changed):
+            self.reporter.input_changed(journal.place or journal.name, late_changes.kept(file))
+
+    def _archived(
+        self,
+        outbox: Outbox,
+        journal: Journal,
+        folder: Path,
+        digests: Mapping[str, str],
+        inputs: Sequence[Path],
+    ) -> dict[str, str]:
+        """Archive `inputs`, where that is wanted; the SHA-256 of those that changed since."""
+        step, kept = self.transfers.step, inputs
+        if journal.after != "archive":
+            kept = [
+                path
+                for path in inputs
+                if self._differs(journal, path.name, durable.digest(path), digests)
+            ]
+        archived = outbox.archive(journal.id, folder, kept, step)
+        return {
+            path.name: archived[path.name]
+            for path in kept
+            if self._differs(journal, path.name, archived[path.name], digests)
+        }
+
+    def _differs(
+        self, journal: Journal, name: str, digest: str, digests: Mapping[str, str]
+    ) -> bool:
+        """Whether an input with that `digest` is another than the worker read."""
+        if name in digests:
+            return digests[name] != digest
+        return not self.state.is_as_taken(journal, name)
+
     def _refuse(self, journal: Journal) -> _Closed:
         """Put the inputs and the reason where the user looks."""
-        outbox, name = Outbox(journal.outbox, self.sharing), journal.place or journal.name
+        outbox = Outbox(journal.outbox, self.sharing, partial(self._check_copy, journal.outbox))
+        name = journal.place or journal.name
         where = RefusedAs(
             name, journal.refused_as, lambda place: self.state.save(journal, refused_as=place)
         )
-        folder = outbox.refuse(journal.id, self.state.own_files(journal), journal.reason, where)
+        inputs, key = self.state.own_files(journal), f"refuse {journal.id}"
+        size = sum(path.lstat().st_size for path in inputs)
+
+        def run(work: Callable[[Step], None]) -> None:
+            self.transfers.run(key, size, partial(work, self.transfers.step))
+
+        folder = outbox.refuse(journal.id, inputs, journal.reason, where, run)
+        self.transfers.forget(key)
         outbox.clear(journal.id)
         if journal.place is not None:
             outbox.drop_empty(journal.place)

@@ -31,6 +31,7 @@ from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.starting import Came, Starting
 from stylewatch_daemon.state import State
+from stylewatch_daemon.transfers import Transfers
 
 __all__ = ["Dispatcher", "Outcome"]
 
@@ -49,9 +50,10 @@ class Dispatcher:
     reporter: Reporter
     stopping: Callable[[], bool]
     tries: dict[str, Try] = field(default_factory=dict)
+    transfers: Transfers = field(default_factory=Transfers)
 
     def __post_init__(self) -> None:
-        self._closing = Closing(self.state, self.reporter)
+        self._closing = Closing(self.state, self.reporter, transfers=self.transfers)
         self._settler = Settler(self.settings)
         self._starting: Starting | None = None
         self._noted: dict[str, Journal] = {}
@@ -145,6 +147,7 @@ class Dispatcher:
     def _in_one_go(self) -> Iterator[None]:
         """Write all that is noted within into the ledger at once; raises OutputError."""
         self._closing.sharing = self.settings.sharing
+        self._closing.free_bytes = self.settings.free_bytes
         self._noted.clear()
         with self.state.ledger.together():
             yield

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from itertools import takewhile
@@ -16,6 +16,9 @@ from stylewatch_daemon.errors import InputError
 
 CHUNK = 1 << 20
 """Bytes that are copied at a time."""
+
+Step = Callable[[], object]
+"""Called before each piece that is copied; it may raise, to end the copying."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -76,26 +79,67 @@ def write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def copy(source: Path, target: Path) -> str:
+def copy(
+    source: Path | str, target: Path, folder: int | None = None, step: Step = lambda: None
+) -> str:
     """Copy the regular file `source`, its time too; the SHA-256 of the bytes that were read.
 
-    Raises InputError where `source` is no regular file.
+    `source` may be a name in an opened `folder`. Raises InputError where it is no regular file.
     """
-    digest = hashlib.sha256()
-    with open_regular(source) as reading, beside(target) as writing:
-        while chunk := reading.read(CHUNK):
+    with open_regular(source, folder) as reading, beside(target) as writing:
+        return fill(reading, writing, step)
+
+
+def fill(source: BufferedReader, target: BufferedWriter, step: Step = lambda: None) -> str:
+    """Copy the bytes of an opened file, its holes and its time; the SHA-256 of what was read."""
+    digest, reading, writing = hashlib.sha256(), source.fileno(), target.fileno()
+    status, at = os.fstat(reading), 0
+    while at < status.st_size:
+        start, end = _data(reading, at, status.st_size)
+        for length in _lengths(start - at):
+            step()
+            digest.update(bytes(length))
+        at = start
+        while at < end and (chunk := os.pread(reading, min(CHUNK, end - at), at)):
+            step()
             digest.update(chunk)
-            writing.write(chunk)
-        status = os.fstat(reading.fileno())
-        writing.flush()
-        with suppress(PermissionError):  # a share may have an owner of its own for all files
-            os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+            _write(writing, chunk, at)
+            at += len(chunk)
+        if at < end:  # it was cut meanwhile
+            break
+    os.ftruncate(writing, at)
+    with suppress(PermissionError):  # a share may have an owner of its own for all files
+        os.utime(writing, ns=(status.st_atime_ns, status.st_mtime_ns))
     return digest.hexdigest()
 
 
-def digest(path: Path) -> str:
+def _data(handle: int, at: int, size: int) -> tuple[int, int]:
+    """Where the next bytes from `at` on begin and end that are no hole."""
+    try:
+        start = os.lseek(handle, at, os.SEEK_DATA)
+        return start, min(os.lseek(handle, start, os.SEEK_HOLE), size)
+    except OSError as error:
+        # ENXIO: nothing but a hole is left. Else the file system does not know of holes.
+        return (size, size) if error.errno == errno.ENXIO else (at, size)
+
+
+def _write(handle: int, chunk: bytes, at: int) -> None:
+    """Write all of `chunk` at a place in an opened file."""
+    while chunk:
+        written = os.pwrite(handle, chunk, at)
+        chunk, at = chunk[written:], at + written
+
+
+def _lengths(length: int) -> Iterator[int]:
+    """`length` in pieces."""
+    while length > 0:
+        yield min(length, CHUNK)
+        length -= CHUNK
+
+
+def digest(path: Path | str, folder: int | None = None) -> str:
     """The SHA-256 of a regular file; raises InputError where it is none."""
-    with open_regular(path) as file:
+    with open_regular(path, folder) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -159,28 +203,28 @@ def _remove_deep(path: Path) -> None:
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[BufferedReader]:
+def open_regular(path: Path | str, folder: int | None = None) -> Iterator[BufferedReader]:
     """Open a regular file for reading: no link is followed, no pipe waited for.
 
-    Raises InputError where `path` is something else.
+    `path` may be a name in an opened `folder`. Raises InputError where it is something else.
     """
-    with os.fdopen(_opened(path), "rb") as file:
+    with os.fdopen(_opened(path, folder), "rb") as file:
         yield file
 
 
-def _opened(path: Path) -> int:
+def _opened(path: Path | str, folder: int | None = None) -> int:
     """A handle of a regular file; raises as `open_regular` does."""
+    name = Path(path).name
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, flags, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise InputError(
-                f"{path.name!r} is not a regular file; drop the file itself"
-            ) from error
+            raise InputError(f"{name!r} is not a regular file; drop the file itself") from error
         raise
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise InputError(f"{path.name!r} is not a regular file; drop the file itself")
+        raise InputError(f"{name!r} is not a regular file; drop the file itself")
     return handle
 
 

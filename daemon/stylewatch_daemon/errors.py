@@ -9,6 +9,7 @@
     │   ├── FullError      a disk has no room for what is to be written (exit 73)
     │   └── DamagedError   the ledger is damaged (exit 78)
     ├── ShortageError      no file descriptor or process is to be had: try again later (exit 75)
+    ├── InProgressError    a long copy is not done yet: ask again later (exit 75)
     ├── QuarantinedError   a job was set aside, the others go on (exit 70)
     └── WorkerError        a worker failed by our own fault (exit 70)
 
@@ -70,6 +71,12 @@ class DamagedError(OutputError):
 
 class ShortageError(DaemonError, OSError):
     """This machine has no file descriptor, process or thread to spare now."""
+
+    exit_code = 75
+
+
+class InProgressError(DaemonError):
+    """A long copy is not done yet."""
 
     exit_code = 75
 

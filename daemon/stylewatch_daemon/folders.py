@@ -109,17 +109,60 @@ def write(folder: int, name: str, content: bytes, *, lasting: bool = True) -> No
         file.write(content)
 
 
-def copy(source: Path, folder: int, name: str) -> None:
-    """Copy the regular file `source`, its time too, into an opened folder, which is to be synced.
+def copy(source: Path, folder: int, name: str, step: durable.Step = lambda: None) -> str:
+    """Copy the regular file `source`, its holes and its time, into an opened folder.
 
-    Raises InputError where `source` is no regular file.
+    That folder is to be synced. The SHA-256 of what was read is returned. Raises InputError where
+    `source` is no regular file.
     """
     with durable.open_regular(source) as reading, beside(folder, name) as writing:
-        shutil.copyfileobj(reading, writing, durable.CHUNK)
-        writing.flush()
-        status = os.fstat(reading.fileno())
-        with suppress(PermissionError):  # a share may have an owner of its own for all files
-            os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+        return durable.fill(reading, writing, step)
+
+
+def link(source: Path, folder: int, name: str) -> bool:
+    """Make `name` in an opened folder another name of the file `source`; whether that was possible.
+
+    It has the permissions of a file that is made there, and its bytes last; the folder is to be
+    synced. It is not possible over mounts, nor for a file that belongs to somebody else, that has
+    more names (whose permissions would change as well), or that would lack an attribute, such as
+    an access control list, that files get in this folder.
+    """
+    status = os.lstat(source)
+    is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    if not is_ours or status.st_nlink > 1:
+        return False
+    try:
+        os.link(source, name, dst_dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    try:
+        with durable.open_regular(name, folder) as file:
+            _settle_as_new(file.fileno(), folder)
+            os.fsync(file.fileno())
+    except OSError:
+        os.unlink(name, dir_fd=folder)
+        return False
+    return True
+
+
+def _settle_as_new(handle: int, folder: int) -> None:
+    """Give an opened file the permissions of one that is made in an opened folder.
+
+    Raises OSError where that is not possible.
+    """
+    temporary = f".{secrets.token_hex(_RANDOM)}.tmp"
+    new = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+    try:
+        os.unlink(temporary, dir_fd=folder)
+        if any(os.getxattr(new, one) != os.getxattr(handle, one) for one in os.listxattr(new)):
+            raise PermissionError("attributes differ")
+        wanted, now = os.fstat(new), os.fstat(handle)
+        if wanted.st_gid != now.st_gid:
+            os.fchown(handle, -1, wanted.st_gid)
+        if stat.S_IMODE(wanted.st_mode) != stat.S_IMODE(now.st_mode):
+            os.fchmod(handle, stat.S_IMODE(wanted.st_mode))
+    finally:
+        os.close(new)
 
 
 @contextmanager

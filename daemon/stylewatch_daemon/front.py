@@ -16,6 +16,7 @@ from stylewatch_daemon.scan import Identity
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.state import State
+from stylewatch_daemon.transfers import Transfers
 
 STRETCH = 0.1
 """Seconds for which pairs are claimed, or jobs begun, before something else has its turn."""
@@ -34,16 +35,11 @@ class Front:
         intake: Looker,
         reporter: Reporter,
         clock: Callable[[], float],
+        transfers: Transfers | None = None,
     ) -> None:
         self._state, self._reporter, self._clock = state, reporter, clock
-        self._claimer = Claimer(state, self._wishes)
-        self._reception = Reception(
-            self._claimer,
-            intake,
-            reporter,
-            self._await_rest,
-            self._settle,
-        )
+        self._claimer = Claimer(state, self._wishes, transfers)
+        self._reception = Reception(self._claimer, intake, reporter, self._await_rest, self._settle)
         self.inboxes: list[Inbox] = []
         self.settled = True
         self._began = clock()
@@ -111,13 +107,27 @@ class Front:
 
     def claim(self) -> int:
         """Claim what was entered, inboxes in turn, for a moment, and ask intake; how many."""
-        until, claimed = self._clock() + STRETCH, 0
+        until, claimed = self._clock() + STRETCH, self._go_on()
         while (claiming := self._claimable()) and self._clock() < until:
             for inbox in claiming:
                 if taken := inbox.claim():
                     self._reception.receive(taken[0], for_good=taken[1])
                     claimed += 1
+                self.settled = self.settled and not inbox.awaits_rest
             self._reception.ask(self._settings.max_pixels)
+        return claimed
+
+    def _go_on(self) -> int:
+        """Finish the claims whose files are copied by now; how many."""
+        claimed = 0
+        for job, error in self._claimer.go_on():
+            if error is None:
+                over = (one.is_over(job) for one in self.inboxes if one.path == job.inbox)
+                self._reporter.taken(job.name)
+                self._reception.receive(job, for_good=any(over))
+                claimed += 1
+            elif isinstance(error, OSError):
+                self._reporter.paused(job.name, str(error))
         return claimed
 
     def hear(self) -> list[str]:
@@ -137,8 +147,8 @@ class Front:
 
     @property
     def is_looking(self) -> bool:
-        """Whether intake has something to say, sooner or later."""
-        return self._reception.is_waiting
+        """Whether intake has something to say, sooner or later, or files are being copied."""
+        return self._reception.is_waiting or bool(self._claimer.copying)
 
     @property
     def trouble(self) -> Mapping[str, str]:
@@ -148,7 +158,7 @@ class Front:
 
     @property
     def awaits_rest(self) -> bool:
-        """Whether a picture ends too early, and may still be on its way."""
+        """Whether a file is not whole yet, and may still be on its way."""
         return any(inbox.awaits_rest for inbox in self.inboxes)
 
     @property
@@ -162,7 +172,8 @@ class Front:
 
     def untaken(self) -> tuple[str, ...]:
         """The names of the pairs that are complete, and do not queue yet."""
-        held = (job.name for job in self._claimer.held.values())
+        ours = (*self._claimer.held.values(), *self._claimer.copying.values())
+        held = (job.name for job in ours)
         return (*held, *(name for inbox in self.inboxes for name in inbox.unclaimed()))
 
     def _wishes(self, job_file: Path | None, sizes: Sequence[tuple[int, int]]) -> Mapping[str, Any]:

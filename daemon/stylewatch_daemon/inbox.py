@@ -7,13 +7,14 @@ takes its time, and nobody's jobs have to wait for it.
 import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stylewatch_daemon import ledger_writer
+from stylewatch_daemon import carry, ledger_writer
 from stylewatch_daemon.claim import Claimer, Terms, key_of
 from stylewatch_daemon.environment import in_words
-from stylewatch_daemon.errors import InputError, QuarantinedError, ShortageError
+from stylewatch_daemon.errors import InputError, OutputError, QuarantinedError, ShortageError
 from stylewatch_daemon.job import Incomplete, Pair
 from stylewatch_daemon.job_settings import only_side
 from stylewatch_daemon.journal import Journal
@@ -23,7 +24,7 @@ from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.pair import Pairing, only_settled, pair
 from stylewatch_daemon.parts import PICTURES
 from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.rests import Rests
+from stylewatch_daemon.rests import Lack, Rests
 from stylewatch_daemon.scan import Identity, Listing, Look, scan
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import Side
@@ -80,7 +81,7 @@ class Inbox:
             self._blocked = str(error)
             return False
         self._settled = self._settler.settled(self._listing.files)
-        self._rests.compare(self._listing.files)
+        self._rests.compare(self._listing.files, self._is_being_written)
         new = [path for path in self._listing.left if path not in before.left]
         for path in new[:NOTED]:
             self._reporter.left_alone(path, self._listing.left[path])
@@ -112,7 +113,7 @@ class Inbox:
 
     @property
     def awaits_rest(self) -> bool:
-        """Whether a picture here ends too early, and may still be on its way."""
+        """Whether a file here is not whole yet, and may still be on its way."""
         return self._rests.awaited
 
     def await_rest(self, path: Path, look: Look) -> None:
@@ -173,6 +174,8 @@ class Inbox:
         """
         while self._pending:
             key, one = self._pending.popleft()
+            if self._waits_for_writers(key, one):
+                continue
             job = self._taken(one, self._ids[key])
             its_end = job is not None or self._ids[key] in self._state.quarantined
             if its_end or self._state.has(self._ids[key]):
@@ -181,6 +184,10 @@ class Inbox:
                 self._used |= dict.fromkeys(one.shared.intersection(one.styles), True)
                 return job, self._rests.is_over(one.files)
         return None
+
+    def is_over(self, job: Journal) -> bool:
+        """Whether the rest of a file of `job` was waited for long enough."""
+        return self._rests.is_over([file.source for file in job.files])
 
     def _take_over(self) -> None:
         """Go on with what was entered before us; that someone cancelled it, say, holds on."""
@@ -248,8 +255,27 @@ class Inbox:
         try:
             return self._claimer.take(one, self._seen.files, terms, job_id)
         except InputError as error:  # it is changing after all: the next look will tell
-            self.incomplete.append(Incomplete(one.name, f"a quiet moment: {error}"))
+            self.incomplete.append(Incomplete(one.name, f"a quiet moment: {error}", changing=True))
             return None
+
+    def _waits_for_writers(self, key: str, one: Pair) -> bool:
+        """Have a pair wait whose files a program still has open for writing; whether it does."""
+        files = self._seen.files
+        own = [path for path in one.files if path in files and not self._rests.is_over([path])]
+        written = [path for path in own if self._is_being_written(path)]
+        for path in written:
+            self._rests.begin(path, files[path], Lack.WRITER_DONE)
+        if written:
+            self.incomplete.append(
+                Incomplete(one.name, self._rests.missing(one.files), changing=True)
+            )
+            with suppress(OutputError):  # then it stays entered until it can be claimed
+                self._state.ledger.withdraw([self._ids[key]])
+                del self._ids[key]
+        return bool(written)
+
+    def _is_being_written(self, path: Path) -> bool:
+        return carry.is_being_written(self.path, path)
 
     def _in_the_way(self, what: str, why: str) -> None:
         self.trouble[what] = why
@@ -277,7 +303,8 @@ class Inbox:
     def _ready(self, found: Pairing) -> Pairing:
         """What of `found` has settled; pairs that lack the end of a picture go on waiting."""
         settled = only_settled(found, self._listing.files.keys() - self._settled)
-        held = {job.name for job in self._claimer.held.values() if job.inbox == self.path}
+        ours = (*self._claimer.held.values(), *self._claimer.copying.values())
+        held = {job.name for job in ours if job.inbox == self.path}
         rests = [(one, self._rests.missing(one.files)) for one in settled.complete]
         return Pairing(
             tuple(one for one, rest in rests if not rest),

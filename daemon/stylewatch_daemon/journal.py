@@ -65,7 +65,8 @@ def is_role(text: object) -> bool:
 class File:
     """A file of a job: where it lay and how it looked there, and what it is called in files/.
 
-    `own`: it belongs to this job alone. What does not, an album's style for one, stays.
+    `own`: it belongs to this job alone. What does not, an album's style for one, stays. `stays`: it
+    is too large to be of use, and is left where it lies: the job is refused without it.
     """
 
     role: Role
@@ -73,6 +74,7 @@ class File:
     source: Path
     look: Look
     own: bool
+    stays: bool = False
 
 
 CUT_OFF, CUT_OFF_ALONE = "cut off", "cut off alone"
@@ -109,7 +111,8 @@ class Journal:
     and all its files are copies; so they are of one that belongs to the `series` of that id. The
     series itself has its own id there, once its jobs are made. `needs` and `shape` are those of the
     ledger, and so are the `size` of its content, (width, height) in pixels, and the SHA-256 of its
-    pictures, the `digests`, by their names.
+    pictures, the `digests`, by their names. `changed` are the names of files that were copied, and
+    whose originals stay in the inbox, as they changed afterwards.
     """
 
     id: str
@@ -131,6 +134,7 @@ class Journal:
     shape: str = ""
     size: tuple[int, int] | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
 
     @property
     def is_copy(self) -> bool:
@@ -143,7 +147,7 @@ class Journal:
 
     def archives(self, file: File) -> bool:
         """Whether `file` lies nowhere else any more, once it is here."""
-        return file.own and self.after != "keep"
+        return file.own and self.after != "keep" and not file.stays
 
 
 _WRITTEN = ("id", "name", "inbox", "outbox", "after", "files", "folder", "retry_of", "device",

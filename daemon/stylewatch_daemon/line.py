@@ -23,6 +23,7 @@ from stylewatch_daemon.retention import Expiry
 from stylewatch_daemon.service_settings import ServiceSettings
 from stylewatch_daemon.state import State
 from stylewatch_daemon.telling import Standing, Teller
+from stylewatch_daemon.transfers import Transfers
 
 TELL_EVERY = 5.0
 """Seconds between two rewrites of `_status.txt` while steps are made."""
@@ -56,8 +57,16 @@ class Line:
         self.control.acts["retry"] = Again(state, reporter, lambda: self._settings).retry
         self.teller = Teller(state, reporter, self._clock)
         self._expiry = Expiry(lambda: state.ledger, self._clock, state.thumbs)
-        self._dispatcher = Dispatcher(settings, state, executor, reporter, lambda: bell.stopping)
-        self.front = Front(settings, state, intake, reporter, self._clock)
+        self.transfers = Transfers(bell.wake)
+        self._dispatcher = Dispatcher(
+            settings,
+            state,
+            executor,
+            reporter,
+            lambda: bell.stopping,
+            transfers=self.transfers,
+        )
+        self.front = Front(settings, state, intake, reporter, self._clock, self.transfers)
         self.front.recover()
         self._begin_with(settings)
         self.outcomes: dict[str, Outcome] = {}
@@ -200,13 +209,17 @@ class Line:
         return ended
 
     def see_off(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Let all workers keep a checkpoint and stop; for when we are told to leave."""
+        """Let all workers keep a checkpoint and stop; for when we are told to leave.
+
+        What is being copied is left to the next start.
+        """
         while self.busy:
             meanwhile()
             self.hear()
             self.finish()
-            if self.busy:
-                self._bell.wait(SOON)
+            if not self._dispatcher.tries:
+                return
+            self._bell.wait(SOON)
 
     def leave(self) -> None:
         """Give up what is being painted, at once, without holding that against it."""

@@ -5,11 +5,12 @@ import secrets
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon import durable, flat, folders
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.names import candidates
 from stylewatch_daemon.sharing import OPEN, PRIVATE, Sharing
 
@@ -17,9 +18,29 @@ RECEIPT = "receipt.json"
 STAGES = "stages"
 STAGING = ".staging"
 REFUSED = "_refused"
+_HALF = f"{REFUSED}.half"
+"""A folder for REFUSED that is not whole yet, in the staging folder."""
 
 Remember = Callable[[str], object]
 """Told a folder's name before the folder is there: a job that is killed then finds it again."""
+
+
+Run = Callable[[Callable[[durable.Step], None]], None]
+"""Has something done that may take long: now, or it raises until that is done."""
+
+
+def at_once(work: Callable[[durable.Step], None]) -> None:
+    """Do it now."""
+    work(lambda: None)
+
+
+def _is_same(path: Path, folder: int) -> bool:
+    """Whether an opened folder has the very file `path` under its name."""
+    try:
+        there = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return os.path.samestat(path.lstat(), there)
 
 
 @dataclass(frozen=True)
@@ -67,12 +88,18 @@ class Outbox:
     """The outbox `root`. Files are made in `.staging` on its own mount, and renamed into place.
 
     What is published has the permissions of `sharing`. Others may write here too: no link below
-    `root` is followed. A folder that is said to be `reserved` is somebody's, there or not.
+    `root` is followed. A folder that is said to be `reserved` is somebody's, there or not. Before
+    an input is copied, as it cannot be linked, `check_copy` is called; it may raise OutputError.
     Methods raise OutputError where it cannot be written.
     """
 
-    def __init__(self, root: Path, sharing: Sharing = OPEN) -> None:
-        self.root, self._sharing = root, sharing
+    def __init__(
+        self,
+        root: Path,
+        sharing: Sharing = OPEN,
+        check_copy: Callable[[Path], object] = lambda path: None,
+    ) -> None:
+        self.root, self._sharing, self._check_copy = root, sharing, check_copy
         self.reserved: Callable[[str], bool] = lambda place: False
 
     def probe(self) -> None:
@@ -146,16 +173,22 @@ class Outbox:
         """Whether the job's receipt is made, and not published yet."""
         return lexists(f"{self.root}/{STAGING}/{job_id}/{RECEIPT}")
 
-    def finish(
-        self, job_id: str, staged_at: str, folder: Path, inputs: Sequence[Path]
-    ) -> Iterator[Path]:
+    def receipt(self, staged_at: str) -> bytes:
+        """The receipt that lies in the staging folder `staged_at`."""
+        with (
+            self._writing(),
+            folders.opened(self.root, f"{STAGING}/{staged_at}") as staging,
+            durable.open_regular(RECEIPT, staging) as file,
+        ):
+            return file.read()
+
+    def finish(self, staged_at: str, folder: Path) -> Iterator[Path]:
         """Publish what comes at a job's end, the receipt last; what people are to be told of.
 
-        That is: copies of `inputs`, and the painting of a flat job. The receipt lies in the
-        staging folder `staged_at`. What is published already is left as it is. Raises OutputError,
-        too, where a file of others has the painting's name.
+        That is: the painting of a flat job, and the receipt, which lies in the staging folder
+        `staged_at`. What is published already is left as it is. Raises OutputError, too, where a
+        file of others has the painting's name.
         """
-        self.archive(job_id, folder, inputs)
         place = self._place(folder)
         for file, painting in flat.paintings(place):
             if (folder / file).is_file():
@@ -177,35 +210,62 @@ class Outbox:
             folders.move(source, file, target, painting.name)
         return self.root / painting
 
-    def archive(self, job_id: str, folder: Path, inputs: Sequence[Path]) -> None:
-        """Put copies of `inputs` under `folder/inputs`."""
+    def archive(
+        self, job_id: str, folder: Path, inputs: Sequence[Path], step: durable.Step = lambda: None
+    ) -> dict[str, str]:
+        """Put `inputs` under `folder/inputs`, linked or copied; the SHA-256 of each by its name."""
         if not inputs:
-            return
-        place, made = f"{self._place(folder)}/inputs", ".input"
+            return {}
+        place, made, digests = f"{self._place(folder)}/inputs", ".input", {}
         with self._writing(), self._staging(job_id) as staging, self._shared(place) as target:
             for path in inputs:
-                folders.copy(path, staging, made)
-                self._sharing.file(staging, made)
-                os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=target)
+                if not _is_same(path, target):
+                    self._bring(path, staging, made, step)
+                    os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=target)
+                digests[path.name] = durable.digest(path.name, target)
             folders.sync(target)
+        return digests
+
+    def can_link(self, path: Path) -> bool:
+        """Whether the file `path` can come here without being copied."""
+        mark = f"probe-{secrets.token_hex(8)}"
+        with suppress(OSError), self._staging() as staging:
+            os.link(path, mark, dst_dir_fd=staging, follow_symlinks=False)
+            os.unlink(mark, dir_fd=staging)
+            return True
+        return False
+
+    def _bring(self, path: Path, folder: int, name: str, step: durable.Step = lambda: None) -> None:
+        """Link or copy the file `path` into a folder of the staging folder."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)  # it was cut off
+        if not folders.link(path, folder, name):
+            self._check_copy(path)
+            folders.copy(path, folder, name, step)
+        self._sharing.file(folder, name)
 
     def refuse(
-        self, job_id: str, inputs: Iterable[Path], reason: str, refused_as: "RefusedAs"
+        self,
+        job_id: str,
+        inputs: Iterable[Path],
+        reason: str,
+        refused_as: "RefusedAs",
+        run: Run = at_once,
     ) -> Path:
-        """Put copies of `inputs`, and `reason.txt`, into a folder under `_refused`; its path.
+        """Put `inputs` and `reason.txt` into a folder under `_refused`; its path.
 
-        The folder comes as a whole, and only once however often this is begun.
+        Inputs are linked or copied; `run` does that, and may raise where it is not done yet. The
+        folder comes as a whole, and only once however often this is begun.
         """
         with self._writing():
             durable.make_folder(self.root)
             if refused_as.place is None:
-                self.clear(job_id)
-                self._lay_out(job_id, inputs, reason)
+                run(partial(self._lay_out, job_id, inputs, reason))
             elif not (self.root / STAGING / job_id / REFUSED).exists():
                 if (self.root / refused_as.place).exists():
                     return self.root / refused_as.place
+                run(partial(self._lay_out, job_id, inputs, reason))
                 refused_as.remember(None)  # it was laid out on another disk, that is gone
-                self._lay_out(job_id, inputs, reason)
             place = PurePosixPath(self.choose(f"{REFUSED}/{flat.called(refused_as.name)}"))
             refused_as.remember(str(place))
             with self._staging(job_id) as made, self._shared(place.parent) as target:
@@ -213,17 +273,21 @@ class Outbox:
                 folders.sync(made)  # that it is not there tells that this was done
         return self.root / place
 
-    def _lay_out(self, job_id: str, inputs: Iterable[Path], reason: str) -> None:
-        """Make the folder of a refused job, in the staging folder."""
+    def _lay_out(
+        self, job_id: str, inputs: Iterable[Path], reason: str, step: durable.Step
+    ) -> None:
+        """Make the folder of a refused job, in the staging folder; it is there once it is whole."""
+        self.clear(job_id)
         said = f"{reason.strip()}\n".encode(errors="replace")
-        with self._staging(f"{job_id}/{REFUSED}") as made:
-            for path in inputs:
-                folders.copy(path, made, path.name)
-                self._sharing.file(made, path.name)
-            folders.write(made, "reason.txt", said)
-            self._sharing.file(made, "reason.txt")
-            self._sharing.folder(made)
-            folders.sync(made)
+        with self._writing(), self._staging(job_id) as staging:
+            with self._staging(f"{job_id}/{_HALF}") as made:
+                for path in inputs:
+                    self._bring(path, made, path.name, step)
+                folders.write(made, "reason.txt", said)
+                self._sharing.file(made, "reason.txt")
+                self._sharing.folder(made)
+                folders.sync(made)
+            os.rename(_HALF, REFUSED, src_dir_fd=staging, dst_dir_fd=staging)
 
     def clear(self, job_id: str) -> None:
         """Remove the job's staging folder."""
@@ -291,6 +355,8 @@ class Outbox:
             yield
         except OutputError:
             raise
+        except InputError as error:  # somebody put a link in a file's place
+            raise OutputError(f"{self.root}: {error}") from error
         except OSError as error:
             raise OutputError(
                 f"the outbox {self.root} cannot be written ({error.strerror or error}); "

@@ -73,11 +73,18 @@ class OutputRecord(_Record):
     keep: tuple[str, ...] = ()
 
 
+class ChangedRecord(_Record):
+    """What a file holds that a program wrote into while the job ran."""
+
+    sha256: str
+
+
 class InputRecord(_Record):
     """A picture that came in; `converted` is what was done on reading.
 
     Of a style: `weight` is its share, `seen` the size that it was looked at beside the finished
-    painting, and `style_size` what was asked for it alone.
+    painting, and `style_size` what was asked for it alone. `changed`: the file that was archived
+    has other bytes, written while the job ran.
     """
 
     role: str
@@ -88,6 +95,7 @@ class InputRecord(_Record):
     weight: float | None = None
     style_size: str | None = None
     seen: Size | None = None
+    changed: ChangedRecord | None = None
 
     @classmethod
     def of(cls, role: str, name: str, read: "Picture", weight: float | None = None) -> Self:

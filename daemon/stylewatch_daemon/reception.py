@@ -5,13 +5,14 @@ five hundred that came before it into another inbox.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from stylewatch_daemon.claim import Claimer
+from stylewatch_daemon.claim import Claimer, too_large
 from stylewatch_daemon.errors import OutputError, QuarantinedError, SettingsError
-from stylewatch_daemon.intake.contract import CutOff, Fine, Looker, Question, Verdict
+from stylewatch_daemon.intake.contract import CutOff, Fine, Looker, Question, Refused, Verdict
 from stylewatch_daemon.journal import File, Journal
+from stylewatch_daemon.late_changes import left
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.state import State
 
@@ -64,8 +65,12 @@ class Reception:
     def receive(self, job: Journal, *, for_good: bool = False) -> None:
         """Have `job`, which the claimer holds, looked at when it is its inbox's turn.
 
-        `for_good`: if it is cut off it is refused, as nobody waits for its rest any more.
+        `for_good`: nobody waits for its rest any more. What can be decoded of it is painted as it
+        is, and it is refused if that cannot be.
         """
+        if reason := too_large(job):
+            self._answered.append(Refused(job.id, reason))
+            return
         self._unasked.setdefault(job.inbox, deque()).append(job.id)
         if for_good:
             self._for_good.add(job.id)
@@ -81,7 +86,10 @@ class Reception:
             self._asked.add(job.id)
             files = self._state.pictures(job)
             roles = tuple(file.role for file in job.files if file.role != "job")
-            self._intake.ask(Question(job.id, files, max_pixels, self._state.thumbs, roles))
+            growing = tuple(path for path in files if self._may_grow(job, path.name))
+            self._intake.ask(
+                Question(job.id, files, max_pixels, self._state.thumbs, roles, growing=growing)
+            )
 
     def hear(self) -> list[str]:
         """Do what the answers that are there say; the ids of the jobs for which it was done.
@@ -127,21 +135,27 @@ class Reception:
 
     def _act(self, job: Journal, verdict: Verdict) -> None:
         if isinstance(verdict, Fine):
-            self._accept(job, verdict)
+            self._tell_of(job, self._accept(job, verdict))
         elif isinstance(verdict, CutOff) and (file := self._may_grow(job, verdict.name)):
             if self._claimer.give_back(job, verdict.reason):
                 self._await_rest(job, file)
         else:
-            self._claimer.refuse(job, verdict.reason)
+            self._tell_of(job, self._claimer.refuse(job, verdict.reason))
 
-    def _accept(self, job: Journal, verdict: Fine) -> None:
-        """Queue a job whose pictures are good, or refuse it for a mistake in its settings."""
+    def _tell_of(self, job: Journal, changed: Iterable[File]) -> None:
+        for file in changed:
+            self._reporter.input_changed(job.name, left(file.name))
+
+    def _accept(self, job: Journal, verdict: Fine) -> Iterable[File]:
+        """Queue a job whose pictures are good, or refuse it for a mistake in its settings.
+
+        Returns those of its files that have changed since it was taken.
+        """
         try:
             self._settle(self._state.job_file(job))
         except SettingsError as error:
-            self._claimer.refuse(job, str(error))
-        else:
-            self._claimer.accept(job, verdict.pictures)
+            return self._claimer.refuse(job, str(error))
+        return self._claimer.accept(job, verdict.pictures)
 
     def _may_grow(self, job: Journal, name: str) -> File | None:
         """The file called so, if its rest is worth waiting for."""

@@ -34,6 +34,9 @@ class Reporter:
     def divided(self, job: str, jobs: int) -> None:
         """It is a series, of so many jobs, which are painted first."""
 
+    def input_changed(self, job: str, what: str) -> None:
+        """An input of the job changed after it was taken; `what` says which and where it is."""
+
     def job_started(self, job: str, started: Started) -> None:
         """The first step is about to be made."""
 

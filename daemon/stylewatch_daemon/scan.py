@@ -134,10 +134,13 @@ def identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def look(path: Path) -> Look | None:
-    """The look of the regular file `path`; None where there is none."""
+def look(path: Path | str, folder: int | None = None) -> Look | None:
+    """The look of the regular file `path`, in an opened `folder`; None where there is none."""
     try:
-        status = path.lstat()
+        if folder is None:
+            status = Path(path).lstat()
+        else:
+            status = os.stat(path, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return None
     return _look(status, _Numbers()) if stat.S_ISREG(status.st_mode) else None

@@ -225,6 +225,7 @@ def _started(
                 line.leave()
                 raise
             finally:
+                line.transfers.close()
                 line.tell(leaving=True)
 
 

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon import durable, journal
-from stylewatch_daemon.errors import OutputError, QuarantinedError
+from stylewatch_daemon.errors import InProgressError, OutputError, QuarantinedError
 from stylewatch_daemon.intake.contract import Seen
 from stylewatch_daemon.job import CHECKPOINT, Job
 from stylewatch_daemon.journal import FILES, MASK, Attempt, File, JobState, Journal
@@ -41,6 +41,7 @@ from stylewatch_daemon.ledger_writer import LAST, LedgerWriter, now
 from stylewatch_daemon.mounts import Moorings
 from stylewatch_daemon.names import shown
 from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.scan import look
 
 HOLDER = "lock.json"
 
@@ -177,15 +178,15 @@ class State:
     def guard(self, job_id: str, doing: str) -> Iterator[None]:
         """Do one step for a job: if it raises what nobody foresaw, set this job aside.
 
-        OSError goes on as it is, since it means that something outside is in the way, and the job
-        waits; a lack of memory becomes one. Whatever else leaves the block sets the job aside and
-        becomes a QuarantinedError. What the step changed in the ledger is undone, the changes of
-        other jobs in the same transaction stay.
+        OSError and InProgressError go on as they are: something outside is in the way, or takes
+        its time, and the job waits; a lack of memory becomes an OSError. Whatever else leaves the
+        block sets the job aside and becomes a QuarantinedError. What the step changed in the
+        ledger is undone, the changes of other jobs in the same transaction stay.
         """
         try:
             with self.ledger.apart():
                 yield
-        except (OSError, QuarantinedError):
+        except (OSError, InProgressError, QuarantinedError):
             raise
         except MemoryError as error:
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
@@ -340,6 +341,7 @@ class State:
             shape=entry.shape,
             size=_size_of_content(taken, entry),
             digests={one["name"]: one["sha256"] for one in entry.inputs if "sha256" in one},
+            changed=frozenset(one["name"] for one in entry.inputs if one.get("changed")),
         )
 
     def has(self, job_id: str) -> bool:
@@ -400,8 +402,14 @@ class State:
         )
 
     def moved(self, job: Journal) -> tuple[Path, ...]:
-        """The files that were taken out of an inbox, and so go to the archive."""
+        """The files that were taken out of an inbox, and lie nowhere else any more."""
         return tuple(path for one, path in self._files_of(job) if job.archives(one))
+
+    def is_as_taken(self, job: Journal, name: str) -> bool:
+        """Whether the file of that name is still as it was when it was renamed here, or copied."""
+        file = next(one for one in job.files if one.name == name)
+        now = look(self.jobs / job.id / "files" / name)
+        return now is None or now == file.look or now.inode != file.look.inode
 
     def job_file(self, job: Journal) -> Path | None:
         """The job's job.yaml, if it came with one."""
@@ -514,6 +522,15 @@ def _input(file: File) -> dict[str, Any]:
         "source": str(file.source),
         "size": file.look.size,
     }
+
+
+def with_changed(entry: Entry, files: Iterable[File]) -> Entry:
+    """`entry`, with a mark at its inputs whose originals stay in the inbox, as they changed."""
+    changed = {file.name for file in files}
+    inputs = tuple(
+        {**one, "changed": True} if one["name"] in changed else one for one in entry.inputs
+    )
+    return replace(entry, inputs=inputs)
 
 
 def with_seen(entry: Entry, pictures: Iterable[Seen]) -> Entry:

@@ -37,7 +37,9 @@ class Place:
     def hold(self, after: str = "archive") -> tuple[Claimer, Journal]:
         """Claim the one pair, of which nobody knows yet what it is."""
         (one,), claimer = self.pairs(), Claimer(self.state)
-        return claimer, claimer.take(one, scan(self.inbox).files, self.terms(after), "1")
+        journal = claimer.take(one, scan(self.inbox).files, self.terms(after), "1")
+        assert journal is not None
+        return claimer, journal
 
     def terms(self, after: str = "archive") -> Terms:
         return Terms(self.inbox, self.outbox, after)

@@ -18,7 +18,7 @@ from stylewatch_daemon.journal import Journal
 from stylewatch_daemon.scan import Look
 from stylewatch_daemon.state import State
 
-CHANGES = ("rename", "replace", "unlink", "mkdir", "rmdir", "fsync")
+CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")
 
 
 class Killed(BaseException):
@@ -55,21 +55,22 @@ def killed_at(change: int) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def mounts(*roots: Path) -> Iterator[None]:
-    """Make each of `roots` a mount of its own: renames between them fail."""
+    """Make each of `roots` a mount of its own: renames and links between them fail."""
 
-    def mount(path: Any) -> Path | None:
+    def mount(path: Any, folder: int | None) -> Path | None:
+        path = path if folder is None else place_of(folder) / path
         return next((root for root in roots if Path(path).is_relative_to(root)), None)
 
     def apart(real: Callable[..., None]) -> Callable[..., None]:
         def renamed(source: Any, target: Any, **more: Any) -> None:
-            if mount(source) != mount(target):
+            if mount(source, more.get("src_dir_fd")) != mount(target, more.get("dst_dir_fd")):
                 raise OSError(errno.EXDEV, "Invalid cross-device link", source, None, target)
             real(source, target, **more)
 
         return renamed
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("rename", "replace"):
+        for name in ("rename", "replace", "link"):
             patch.setattr(os, name, apart(getattr(os, name)))
         yield
 
@@ -80,22 +81,24 @@ def told_of_syncs() -> Iterator[list[tuple[str, str]]]:
     told: list[tuple[str, str]] = []
     rename, fsync = os.rename, os.fsync
 
-    def path(handle: int) -> Path:
-        return Path(f"/proc/self/fd/{handle}").readlink()
-
     def renamed(source: Any, target: Any, **more: Any) -> None:
         folder = more.get("dst_dir_fd")
-        told.append(("rename", str(target if folder is None else path(folder) / target)))
+        told.append(("rename", str(target if folder is None else place_of(folder) / target)))
         rename(source, target, **more)
 
     def synced(handle: int) -> None:
-        told.append(("sync", str(path(handle))))
+        told.append(("sync", str(place_of(handle))))
         fsync(handle)
 
     with pytest.MonkeyPatch.context() as patch:
         for name, changed in (("rename", renamed), ("replace", renamed), ("fsync", synced)):
             patch.setattr(os, name, changed)
         yield told
+
+
+def place_of(handle: int) -> Path:
+    """Where what was opened lies."""
+    return Path(f"/proc/self/fd/{handle}").readlink()
 
 
 def fill(root: Path, *names: str) -> None:
@@ -114,7 +117,9 @@ def announced(name: str, step: int = 0) -> Staged:
 def take(state: State, one: Pair, looks: Mapping[Path, Look], terms: Terms, job_id: str) -> Journal:
     """Claim a pair, and let it be one that can be painted; the job, which waits."""
     claimer = Claimer(state)
-    claimer.accept(claimer.take(one, looks, terms, job_id), ())
+    journal = claimer.take(one, looks, terms, job_id)
+    assert journal is not None
+    claimer.accept(journal, ())
     return state.load(job_id)
 
 

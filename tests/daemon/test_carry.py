@@ -6,9 +6,11 @@ import pytest
 from tests.daemon.faults import fill, mounts, tree
 
 from stylewatch_daemon import carry
+from stylewatch_daemon.carry import Left
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.journal import File, Journal
 from stylewatch_daemon.scan import Look, look
+from stylewatch_daemon.transfers import Transfers
 
 NAME = "trip/content.jpg"
 
@@ -31,7 +33,7 @@ class Place:
 
     def bring(self, *, copied: bool = False) -> None:
         with mounts(*([self.inbox, self.held] if copied else [])):
-            carry.bring(self.file, self.held / "content.jpg", moves=True)
+            carry.bring(self.journal(), self.file, self.held / "content.jpg", Transfers())
 
     def back(self) -> dict[str, str]:
         """What lies in the inbox once it was put back."""
@@ -90,20 +92,56 @@ def test_a_link_that_was_taken_by_mistake_comes_back(place: Place) -> None:
 
 
 def test_only_originals_that_we_hold_are_removed(place: Place) -> None:
-    assert carry.remove_originals(place.journal(), place.held)
+    assert carry.remove_originals(place.journal(), place.held).gone
     assert place.source.exists()
     place.bring(copied=True)
-    assert carry.remove_originals(place.journal("keep"), place.held)
+    assert carry.remove_originals(place.journal("keep"), place.held).gone
     assert place.source.exists()
-    assert carry.remove_originals(place.journal(), place.held)
+    assert carry.remove_originals(place.journal(), place.held).gone
     assert not place.source.exists()
 
 
 def test_an_original_that_has_changed_is_not_removed(place: Place) -> None:
     place.bring(copied=True)
     place.file = File("content", "content.jpg", place.source, Look(0, 0, 0), own=True)
-    assert carry.remove_originals(place.journal(), place.held)
+    assert carry.remove_originals(place.journal(), place.held) == Left((place.file,), gone=False)
     assert place.source.exists()
+
+
+def outside(place: Place) -> Path:
+    """Have a link to another folder, with a file of the same name, come in a folder's place."""
+    elsewhere = place.inbox.parent / "elsewhere"
+    fill(elsewhere, "content.jpg")
+    place.source.parent.rename(place.inbox.parent / "moved away")
+    place.source.parent.symlink_to(elsewhere)
+    return elsewhere
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_nothing_is_taken_through_a_link_that_came_in_a_folders_place(
+    copied: bool, place: Place
+) -> None:
+    elsewhere = outside(place)
+    theirs = look(elsewhere / "content.jpg")
+    assert theirs is not None
+    place.file = File("content", "content.jpg", place.source, theirs, own=True)
+    with pytest.raises(InputError, match="changed while it was being taken"):
+        place.bring(copied=copied)
+    assert tree(elsewhere) == {"content.jpg": "content.jpg"}
+    assert list(place.held.iterdir()) == []
+
+
+def test_nothing_is_removed_or_put_back_through_such_a_link(place: Place) -> None:
+    place.bring()
+    elsewhere = outside(place)
+    (elsewhere / "content.jpg").unlink()
+    with pytest.raises(OSError, match="link"):
+        carry.put_back(place.journal(), place.held)
+    assert list(elsewhere.iterdir()) == []
+    assert carry.has_no_way_back(place.journal(), place.held)
+    fill(elsewhere, "content.jpg")
+    assert carry.remove_originals(place.journal(), place.held) == Left(gone=False)
+    assert tree(elsewhere) == {"content.jpg": "content.jpg"}
 
 
 def test_there_is_no_way_back_where_the_folder_went_and_the_inbox_did_not(place: Place) -> None:

@@ -2,20 +2,23 @@
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
-from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place
-from tests.daemon.faults import fill, killed_at, tree
+from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place, two_mounts
+from tests.daemon.faults import fill, killed_at, place_of, tree
 
-from stylewatch_daemon.claim import Claimer
+from stylewatch_daemon.claim import Claimer, too_large
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.intake.contract import Seen
+from stylewatch_daemon.outbox import Outbox
 from stylewatch_daemon.pair import pair
 from stylewatch_daemon.scan import scan
+from stylewatch_daemon.transfers import SMALL, Transfers
 
 
 @pytest.fixture
@@ -57,6 +60,7 @@ def test_one_with_masks_is_like_no_other(
 
     (one,), claimer = place.pairs(), Claimer(place.state, wishes)
     journal = claimer.take(one, scan(place.inbox).files, place.terms(), "1")
+    assert journal is not None
     seen = [Seen(file.name, "0", (4, 4)) for file in journal.files]
     claimer.accept(journal, seen)
     assert said == [heard]
@@ -137,25 +141,35 @@ def test_a_full_disk_leaves_everything_in_the_inbox(
     assert place.taken() == {}
 
 
-def test_an_original_that_changed_after_it_was_copied_is_not_removed(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+def test_where_an_original_changed_after_it_was_copied_all_stay_and_are_a_new_pair(
+    place: Place,
 ) -> None:
     fill(place.inbox, *JOB)
-    rename = os.rename
-
-    def changed_at_commit(source: Path, target: Path) -> None:
-        rename(source, target)
-        if Path(target).parent == place.state.jobs:
-            (place.inbox / "trip/content.jpg").write_text("a new photograph")
-
     with place.mounts():
-        mounted = os.rename
-        monkeypatch.setattr(
-            os, "rename", lambda a, b: (changed_at_commit if "claims" in str(a) else mounted)(a, b)
-        )
-        place.take()
+        claimer, journal = place.hold()
+        (place.inbox / "trip/content.jpg").write_text("a new photograph")
+        (changed,) = claimer.accept(journal, ())
+    assert changed.name == "content.jpg"
+    assert place.state.load("1").changed == {"content.jpg"}
     assert place.held() == [TAKEN]
-    assert tree(place.inbox) == {"trip/content.jpg": "a new photograph"}
+    names = {name: name for name in JOB}
+    assert tree(place.inbox) == {**names, "trip/content.jpg": "a new photograph"}
+    (one,) = place.pairs()
+    assert not Claimer(place.state).is_taken(one, scan(place.inbox).files)
+
+
+def test_an_original_that_is_still_being_written_stays_and_is_taken_once_it_changes(
+    place: Place,
+) -> None:
+    fill(place.inbox, *JOB)
+    with (place.inbox / "trip/content.jpg").open("a") as writer, place.mounts():
+        claimer, journal = place.hold()
+        assert [one.name for one in claimer.refuse(journal, "no picture")] == ["content.jpg"]
+        (one,) = place.pairs()
+        assert claimer.is_taken(one, scan(place.inbox).files)
+        writer.write(" and its rest")
+    assert not claimer.is_taken(one, scan(place.inbox).files)
+    assert set(tree(place.inbox)) == set(JOB)
 
 
 def test_originals_that_cannot_be_removed_are_not_taken_again(
@@ -165,7 +179,7 @@ def test_originals_that_cannot_be_removed_are_not_taken_again(
     unlink = os.unlink
 
     def refused(path: Path, **more: int) -> None:
-        if place.inbox in Path(path).parents:
+        if more and place.inbox in place_of(more["dir_fd"]).parents:
             raise PermissionError(errno.EACCES, "Permission denied")
         unlink(path, **more)
 
@@ -217,3 +231,114 @@ def test_what_cannot_be_finished_after_a_kill_is_given_back_beside_what_came_sin
     assert tree(place.inbox)["trip/content-2.jpg"] == "trip/content.jpg"
     assert tree(place.inbox)["trip/content.jpg"] == "a new photograph"
     assert place.held() == []
+
+
+BIG = SMALL + 1
+
+
+def big(place: Place) -> None:
+    fill(place.inbox, *JOB)
+    os.truncate(place.inbox / "trip/content.jpg", BIG)
+
+
+def finished(claimer: Claimer, woken: Event) -> list[Exception | None]:
+    """What came of the claims, once all copies are made."""
+    found: list[Exception | None] = []
+    while claimer.copying:
+        woken.wait()
+        woken.clear()
+        found += [error for _, error in claimer.go_on()]
+    return found
+
+
+@pytest.fixture
+def woken() -> Event:
+    return Event()
+
+
+@pytest.fixture
+def beside(place: Place, woken: Event) -> Iterator[Claimer]:
+    """A claimer that copies what is long beside us."""
+    transfers = Transfers(woken.set)
+    yield Claimer(place.state, transfers=transfers)
+    transfers.close()
+
+
+def test_a_long_copy_is_made_beside_us_and_the_claim_finished_after_it(
+    place: Place, beside: Claimer, woken: Event
+) -> None:
+    big(place)
+    (one,), files = place.pairs(), scan(place.inbox).files
+    with place.mounts():
+        journal = beside.take(one, files, place.terms(), "1")
+        if journal is None:  # else it was quick
+            assert beside.is_taken(one, files)
+            assert list(place.state.jobs.iterdir()) == []
+            assert finished(beside, woken) == [None]
+        (held,) = beside.held.values()
+        beside.accept(held, ())
+    assert (place.state.jobs / "1/files/content.jpg").stat().st_size == BIG
+    assert tree(place.inbox) == {}
+    assert list(place.state.claims.iterdir()) == []
+
+
+def test_what_changes_while_it_is_copied_is_given_back_and_forgotten(
+    place: Place, beside: Claimer, woken: Event
+) -> None:
+    big(place)
+    (one,), files = place.pairs(), scan(place.inbox).files
+    (place.inbox / "trip/content.jpg").write_bytes(bytes(BIG))
+    with place.mounts():
+        try:
+            assert beside.take(one, files, place.terms(), "1") is None
+            (error,) = finished(beside, woken)
+            assert isinstance(error, InputError)
+        except InputError:  # it was quick
+            pass
+    assert place.taken() == {}
+    assert set(tree(place.inbox)) == set(JOB)
+    assert place.state.ledger.find("1") is None
+
+
+def test_a_start_after_a_kill_goes_on_with_a_long_copy(
+    place: Place, beside: Claimer, woken: Event
+) -> None:
+    big(place)
+    (one,), files = place.pairs(), scan(place.inbox).files
+    with place.mounts():
+        with killed_at(12):
+            Claimer(place.state).take(one, files, place.terms(), "1")
+        beside.recover()
+        finished(beside, woken)
+        (held,) = beside.held.values()
+        beside.accept(held, ())
+    assert place.state.load("1").state == "queued"
+    assert tree(place.inbox) == {}
+
+
+@BOTH
+def test_a_giant_moves_by_rename_or_stays_and_is_never_copied(layout: Layout, place: Place) -> None:
+    fill(place.inbox, *JOB)
+    os.truncate(place.inbox / "trip/job.yaml", 1 << 40)
+    Outbox(place.outbox).probe()
+    with layout(place):
+        claimer, journal = place.hold()
+        (giant,) = [file for file in journal.files if file.role == "job"]
+        assert giant.stays == (layout is two_mounts)
+        assert too_large(journal).startswith("job.yaml is 1100 GB; the limit is 100 kB")
+        claimer.refuse(journal, too_large(journal))
+    assert (place.inbox / "trip/job.yaml").exists() == giant.stays
+    assert not (place.inbox / "trip/content.jpg").exists()
+    assert not list(place.state.claims.iterdir())
+    assert not list((place.outbox / ".staging").glob("*"))
+
+
+def test_a_giant_that_would_only_be_copied_stays_and_is_known_again(place: Place) -> None:
+    fill(place.inbox, "album/style.jpg", "album/photo.jpg")
+    os.truncate(place.inbox / "album/photo.jpg", 1 << 40)
+    claimer, journal = place.hold("keep")
+    claimer.refuse(journal, too_large(journal))
+    (one,) = place.pairs()
+    assert Claimer(place.state).is_taken(one, scan(place.inbox).files)
+    os.utime(place.inbox / "album/photo.jpg", ns=(1, 1))
+    assert not Claimer(place.state).is_taken(one, scan(place.inbox).files)

@@ -134,3 +134,25 @@ def test_what_is_discarded_goes_as_a_whole(tmp_path: Path) -> None:
     durable.discard(folder, tmp_path / "trash")
     assert tree(tmp_path) == {}
     assert not folder.exists()
+
+
+def test_a_copy_keeps_holes_and_has_the_digest_of_all(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("wb") as file:
+        file.seek(50 << 20)
+        file.write(b"in the midst")
+        file.truncate(100 << 20)
+    read = durable.copy(tmp_path / "a", tmp_path / "b")
+    assert read == durable.digest(tmp_path / "a") == durable.digest(tmp_path / "b")
+    assert (tmp_path / "b").stat().st_blocks * 512 < 1 << 20
+    assert (tmp_path / "b").stat().st_mtime_ns == (tmp_path / "a").stat().st_mtime_ns
+
+
+def test_copying_can_be_ended_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(100))
+
+    def leave() -> None:
+        raise OSError("we are leaving")
+
+    with pytest.raises(OSError, match="leaving"):
+        durable.copy(tmp_path / "a", tmp_path / "b", step=leave)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

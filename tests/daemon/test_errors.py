@@ -17,6 +17,7 @@ from stylewatch_daemon import errors
         (errors.ShortageError, 75, OSError),
         (errors.DamagedError, 78, OSError),
         (errors.QuarantinedError, 70, Exception),
+        (errors.InProgressError, 75, Exception),
         (errors.WorkerError, 70, Exception),
         (errors.DaemonError, 70, Exception),
     ],
@@ -32,4 +33,4 @@ def test_an_error_has_the_exit_code_of_sysexits_and_a_kind_that_python_has(
 
 def test_every_error_is_in_this_test() -> None:
     """A new one comes with its exit code."""
-    assert len([name for name in vars(errors) if name.endswith("Error")]) == 11
+    assert len([name for name in vars(errors) if name.endswith("Error")]) == 12

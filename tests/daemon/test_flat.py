@@ -71,7 +71,7 @@ def ending(outbox: Outbox, place: str = FLAT) -> list[str]:
     folder = outbox.again(place)
     fill(folder, "final.jpg")
     fill(outbox.staging("1"), "receipt.json")
-    told = outbox.finish("1", "1", folder, [])
+    told = outbox.finish("1", folder)
     return [path.relative_to(outbox.root).as_posix() for path in told]
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, told_of_syncs, tree
+from tests.daemon.faults import fill, mounts, told_of_syncs, tree
 
 from stylewatch_daemon import folders
 from stylewatch_daemon.errors import InputError, OutputError
@@ -161,3 +161,44 @@ def test_what_was_cut_off_is_swept_and_nothing_else(root: Path) -> None:
     left = {path.name for path in root.rglob("*") if path.is_file()}
     assert left == {".0123456789abcdef.jpg", "0123456789abcdef.tmp", "a"}
     assert (root / ".fedcba9876543210.tmp").is_dir()
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    (tmp_path / "a").write_text("photo")
+    (tmp_path / "a").chmod(0o600)
+    (tmp_path / "to").mkdir()
+    return tmp_path
+
+
+def linked(root: Path) -> bool:
+    with folders.opened(root, "to") as folder:
+        return folders.link(root / "a", folder, "b")
+
+
+def test_a_link_has_the_permissions_of_a_new_file(ours: Path) -> None:
+    (ours / "new").touch()
+    assert linked(ours)
+    assert (ours / "a").samefile(ours / "to/b")
+    assert (ours / "to/b").stat().st_mode == (ours / "new").stat().st_mode
+    assert [path.name for path in (ours / "to").iterdir()] == ["b"]
+
+
+def test_a_file_with_more_names_is_not_linked_as_its_permissions_are_theirs_too(
+    ours: Path,
+) -> None:
+    os.link(ours / "a", ours / "mine")
+    assert not linked(ours)
+    assert (ours / "mine").stat().st_mode & 0o777 == 0o600
+    assert list((ours / "to").iterdir()) == []
+
+
+def test_over_mounts_and_with_other_attributes_nothing_is_linked(
+    ours: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mounts(ours / "to"):
+        assert not linked(ours)
+    monkeypatch.setattr(os, "listxattr", lambda handle: ["system.posix_acl_access"])
+    monkeypatch.setattr(os, "getxattr", lambda handle, name: b"%d" % handle)
+    assert not linked(ours)
+    assert list((ours / "to").iterdir()) == []

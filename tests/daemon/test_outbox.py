@@ -3,12 +3,15 @@
 import errno
 import os
 import stat
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, told_of_syncs, tree
+from tests.daemon.faults import fill, killed_at, mounts, told_of_syncs, tree
 
-from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon import durable
+from stylewatch_daemon.errors import InProgressError, OutputError
 from stylewatch_daemon.outbox import RECEIPT, Outbox, RefusedAs, keep_staged, stage
 from stylewatch_daemon.sharing import Sharing
 
@@ -127,7 +130,9 @@ def test_before_the_receipt_gets_its_name_all_it_tells_of_would_outlive_a_power_
         renamed = ("rename", str(path))
         since = told.index(renamed) if renamed in told else 0
         assert ("sync", str(path.parent)) in told[since:before]
-    assert sum(path.endswith(".tmp") for what, path in told if what == "sync") == 6
+    written = [path for what, path in told if what == "sync"]
+    assert sum(path.endswith(".tmp") for path in written) == 4
+    assert sum(path.endswith("/.input") for path in written) == 2  # which are linked
     assert told[before:] == [("rename", str(folder / RECEIPT)), ("sync", str(folder))]
     assert told.count(("sync", str(folder / "inputs"))) == 1
 
@@ -242,3 +247,81 @@ def test_a_worker_leaves_its_files_in_any_folder_it_is_given(tmp_path: Path) -> 
     (tmp_path / "own").mkdir()
     stage(tmp_path / "own", "stages/1.png", b"x")
     assert tree(tmp_path) == {"own/stages/1.png": "x"}
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["linked", "copied"])
+def test_killed_at_any_change_inputs_are_archived_by_the_next_start(
+    apart: bool, tmp_path: Path
+) -> None:
+    for change in count(1):
+        root = tmp_path / str(change)
+        fill(root, "held/photo.jpg", "held/style.jpg")
+        outbox, held = Outbox(root / "out"), [root / "held/photo.jpg", root / "held/style.jpg"]
+        folder = outbox.reserve("job", lambda place: None)
+        with mounts(*([root / "held"] if apart else [])):
+            with killed_at(change) as died:
+                outbox.archive("1", folder, held)
+            digests = outbox.archive("1", folder, held)
+        assert digests == {path.name: durable.digest(path) for path in held}
+        assert tree(folder) == {"inputs/photo.jpg": "held/photo.jpg",
+                                "inputs/style.jpg": "held/style.jpg"}  # fmt: skip
+        assert (folder / "inputs/photo.jpg").samefile(held[0]) != apart
+        if not died():
+            break
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["linked", "copied"])
+def test_killed_at_any_change_a_refusal_is_whole_and_there_once(
+    apart: bool, tmp_path: Path
+) -> None:
+    for change in count(1):
+        root = tmp_path / str(change)
+        fill(root, "held/photo.jpg", "held/style.jpg")
+        outbox, held = Outbox(root / "out"), [root / "held/photo.jpg", root / "held/style.jpg"]
+        chosen: list[str | None] = [None]
+        with mounts(*([root / "held"] if apart else [])):
+            with killed_at(change) as died:
+                outbox.refuse("1", held, "Bad.", RefusedAs("job", None, chosen.append))
+            outbox.refuse("1", held, "Bad.", RefusedAs("job", chosen[-1], chosen.append))
+        assert tree(outbox.root) == {
+            "_refused/job/photo.jpg": "held/photo.jpg",
+            "_refused/job/style.jpg": "held/style.jpg",
+            "_refused/job/reason.txt": "Bad.\n",
+        }, f"killed at change {change}"
+        assert (outbox.root / "_refused/job/photo.jpg").samefile(held[0]) != apart
+        if not died():
+            break
+
+
+def test_what_is_copied_must_leave_room_and_what_is_linked_takes_none(tmp_path: Path) -> None:
+    fill(tmp_path, "held/photo.jpg")
+    asked: list[Path] = []
+
+    def full(path: Path) -> None:
+        asked.append(path)
+        raise OutputError("the disk has no room")
+
+    outbox, held = Outbox(tmp_path / "out", check_copy=full), [tmp_path / "held/photo.jpg"]
+    with mounts(tmp_path / "held"), pytest.raises(OutputError, match="no room"):
+        outbox.refuse("1", held, "Bad.", RefusedAs("job", None, lambda place: None))
+    assert asked == held
+    outbox.refuse("1", held, "Bad.", RefusedAs("job", None, lambda place: None))
+    assert len(asked) == 1
+
+
+def test_laying_out_a_refusal_may_take_until_it_is_asked_for_again(tmp_path: Path) -> None:
+    fill(tmp_path, "held/photo.jpg")
+    outbox, held = Outbox(tmp_path / "out"), [tmp_path / "held/photo.jpg"]
+    begun: list[Callable[[durable.Step], None]] = []
+
+    def later(work: Callable[[durable.Step], None]) -> None:
+        begun.append(work)
+        raise InProgressError
+
+    where = RefusedAs("job", None, lambda place: None)
+    with pytest.raises(InProgressError):
+        outbox.refuse("1", held, "Bad.", where, later)
+    assert tree(outbox.root) == {}
+    begun[0](lambda: None)
+    folder = outbox.refuse("1", held, "Bad.", where, lambda work: None)
+    assert set(tree(folder)) == {"photo.jpg", "reason.txt"}

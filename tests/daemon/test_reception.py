@@ -9,7 +9,7 @@ import pytest
 from tests.daemon.faults import fill, mounts, tree, waiting
 from tests.daemon.lookers import Nodding
 
-from stylewatch_daemon import durable, ledger_writer
+from stylewatch_daemon import carry, ledger_writer
 from stylewatch_daemon.claim import Claimer, Terms
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.intake.contract import CutOff
@@ -50,6 +50,7 @@ class Place(Reporter):
         terms = Terms(self.root / inbox, self.root / "out", after)
         for one in pair(self.root / inbox, files, {}).complete:
             held = self.claimer.take(one, files, terms, f"{inbox}-{one.name}")
+            assert held is not None
             self.state.ledger.enter([entry_of(held)])
             self.reception.receive(held, for_good=for_good)
         self.reception.ask(MOST)
@@ -91,6 +92,7 @@ def test_all_but_the_settings_is_looked_at_with_the_limit(place: Place) -> None:
     }  # fmt: skip
     assert (asked.max_pixels, asked.thumbs) == (MOST, place.state.thumbs)
     assert asked.roles == ("content", "style", "init", "content-mask")
+    assert asked.growing == asked.files
 
 
 def test_what_is_refused_is_ours_to_lay_out_with_the_reason(place: Place) -> None:
@@ -122,6 +124,7 @@ def test_what_is_cut_off_for_good_or_cancelled_is_given_back_to_nobody(place: Pl
     place.claim("in", "a", for_good=True)
     place.claim("in", "b")
     place.state.ledger.change("in-b", wish="cancel")
+    assert place.intake.asked[0].growing == ()
     place.reception.hear()
     assert place.states == {"in-a": "refusing", "in-b": "refusing"}
     assert place.awaited == []
@@ -143,8 +146,11 @@ def test_nobody_waits_for_the_rest_of_a_style_in_the_library(place: Place) -> No
     files = scan(place.root / "in").files
     (one,) = pair(place.root / "in", files, {"wave": place.root / "styles/wave.jpg"}).complete
     terms = Terms(place.root / "in", place.root / "out", "archive")
-    place.reception.receive(place.claimer.take(one, files, terms, "1"))
+    journal = place.claimer.take(one, files, terms, "1")
+    assert journal is not None
+    place.reception.receive(journal)
     place.reception.ask(MOST)
+    assert [path.name for path in place.intake.asked[0].growing] == ["photo.jpg"]
     place.reception.hear()
     assert (place.states, place.awaited) == ({"1": "refusing"}, [])
     assert tree(place.root / "styles") == {"wave.jpg": "styles/wave.jpg"}
@@ -170,7 +176,7 @@ def test_what_cannot_be_given_back_now_is_later_and_stops_no_other(
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as faulty:
-        faulty.setattr(durable, "move", unplugged)
+        faulty.setattr(carry, "put_back", unplugged)
         place.reception.hear()
         assert place.states == {"in-a": "held", "in-b": "queued"}
         assert place.told == ["a"]

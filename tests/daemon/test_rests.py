@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.rests import Rests
+from stylewatch_daemon.rests import Lack, Rests
 from stylewatch_daemon.scan import Look
 
 PHOTO, OTHER = Path("in/a\n.jpg"), Path("in/b.jpg")
 LOOK = Look(1, 2, 3)
+
+
+def never(path: Path) -> bool:
+    return False
 
 
 class Waiting(Rests):
@@ -51,9 +55,9 @@ def test_several_are_named_together(rests: Waiting) -> None:
 )
 def test_one_that_changes_or_goes_is_new(now: Look | None, rests: Waiting) -> None:
     rests.begin(PHOTO, LOOK)
-    rests.compare({PHOTO: LOOK, OTHER: LOOK})
+    rests.compare({PHOTO: LOOK, OTHER: LOOK}, never)
     assert rests.awaited
-    rests.compare({} if now is None else {PHOTO: now})
+    rests.compare({} if now is None else {PHOTO: now}, never)
     assert not rests.awaited
     rests.now += 100
     assert not rests.is_over([PHOTO])
@@ -67,3 +71,16 @@ def test_who_is_told_twice_waits_no_longer_unless_it_has_grown(rests: Waiting) -
     assert rests.is_over([PHOTO])
     rests.begin(PHOTO, Look(1, 5, 6))
     assert rests.awaited
+
+
+def test_one_that_is_open_for_writing_is_waited_for_until_it_is_closed(rests: Waiting) -> None:
+    rests.begin(PHOTO, LOOK, Lack.WRITER_DONE)
+    rests.begin(OTHER, LOOK)
+    rests.compare({PHOTO: LOOK, OTHER: LOOK}, lambda path: True)
+    assert rests.missing([PHOTO]) == ("a?.jpg, which is still being written: a program has it open")
+    assert "; " in rests.missing([PHOTO, OTHER])
+    rests.compare({PHOTO: LOOK, OTHER: LOOK}, never)
+    assert (rests.missing([PHOTO]), rests.missing([OTHER])[:8]) == ("", "the rest")
+    rests.begin(PHOTO, LOOK, Lack.WRITER_DONE)
+    rests.now += 60
+    assert rests.is_over([PHOTO])

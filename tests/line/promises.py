@@ -61,14 +61,18 @@ class Place:
         return made
 
     def drop_slowly(self, job: str, between: Callable[[], object]) -> None:
-        """Write a pair there, half of its photograph, then the rest; between them do that."""
+        """Write a pair there, half of its photograph, then the rest; between them do that.
+
+        The file is closed meanwhile: while it is open nothing is taken.
+        """
         made, folder = self.make(job), self.inbox / job
         whole = (made / "content.jpg").read_bytes()
         folder.mkdir()
         shutil.copy(made / "style.jpg", folder)
         with (folder / "content.jpg").open("wb", buffering=0) as writer:
             writer.write(whole[: len(whole) // 2])
-            between()
+        between()
+        with (folder / "content.jpg").open("ab") as writer:
             writer.write(whole[len(whole) // 2 :])
         self.dropped[job] = hashlib.sha256(whole).hexdigest()
 

@@ -99,8 +99,8 @@ def test_a_folder_that_is_removed_while_its_pair_is_taken_costs_no_picture(
     fill(place.inbox, *JOB)
     rename = os.rename
 
-    def gone_after_the_first(source: Path, target: Path) -> None:
-        rename(source, target)
+    def gone_after_the_first(source: Path, target: Path, **more: int) -> None:
+        rename(source, target, **more)
         if Path(source).name == "content.jpg":
             shutil.rmtree(place.inbox / "trip")
 

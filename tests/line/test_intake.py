@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.disks import CAN_MOUNT, small_disk
-from tests.daemon.intake.files import endless_gif, made, png
+from tests.daemon.intake.files import endless_gif, made, photograph, png
 from tests.line.daemons import SLOW, Place, until
 
 from stylewatch_daemon.errors import OutputError
@@ -45,15 +45,41 @@ def test_half_a_photograph_waits_for_its_rest_and_is_painted_whole(place: Place)
     folder = place.root / "inbox/sea"
     folder.mkdir()
     copy(place.root / "wave.jpg", folder / "style.jpg")
-    with (folder / "content.jpg").open("wb") as writer:
-        writer.write(whole[: len(whole) // 2])
-        writer.flush()
-        until(lambda: any("the rest of content.jpg" in one for one in waits(place)))
-        assert place.published["counts"]["waiting"] == 0
+    (folder / "content.jpg").write_bytes(whole[: len(whole) // 2])
+    until(lambda: any("the rest of content.jpg" in one for one in waits(place)))
+    assert place.published["counts"]["waiting"] == 0
+    with (folder / "content.jpg").open("ab") as writer:
         writer.write(whole[len(whole) // 2 :])
     until(lambda: place.painted == ["sea"])
     assert (place.root / "outbox/sea/inputs/content.jpg").read_bytes() == whole
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "bmp", "tiff", "lossless"])
+@pytest.mark.usefixtures("layout")
+def test_a_photograph_whose_tail_is_still_zeros_is_painted_whole(kind: str, place: Place) -> None:
+    """A copier makes the file in its full length, writes half, and goes on a while later."""
+    whole, folder = photograph(kind), place.root / "inbox/sea"
+    half = len(whole) // 2
+    folder.mkdir()
+    copy(place.root / "wave.jpg", folder / "style.jpg")
+    (folder / "content.jpg").write_bytes(whole[:half].ljust(len(whole), b"\0"))
+    place.start("--set", "watch.rescan_s=0.2", *NO_MATTER)
+    until(lambda: any("the rest of content.jpg" in one for one in waits(place)))
+    with (folder / "content.jpg").open("r+b") as writer:
+        writer.seek(half)
+        writer.write(whole[half:])
+    until(lambda: place.painted == ["sea"])
+    assert (place.root / "outbox/sea/inputs/content.jpg").read_bytes() == whole
+
+
+def test_a_whole_photograph_that_ends_in_zeros_is_painted_after_a_time(place: Place) -> None:
+    folder = place.root / "inbox/night"
+    folder.mkdir()
+    copy(place.root / "wave.jpg", folder / "style.jpg")
+    (folder / "content.bmp").write_bytes(photograph("bmp", border=20))
+    place.start("--set", "watch.truncated_s=0.5", *NO_MATTER)
+    until(lambda: place.painted == ["night"])
 
 
 @pytest.mark.usefixtures("layout")

@@ -109,6 +109,10 @@ class Report(Reporter):
         self._end(what)
         self._log.error("waits: %s", reason, extra={"job": what})
 
+    def input_changed(self, job: str, what: str) -> None:
+        """An input of the job changed after it was taken."""
+        self._log.warning("%s", what, extra={"job": job})
+
     def stopped(self, job: str, step: int) -> None:
         """The job was interrupted; it goes on from `step` at the next start."""
         self._end(job)

@@ -13,7 +13,8 @@ class Question:
 
     At most `max_pixels` pixels are decoded; thumbnails, with `side` pixels at most, go to the
     folder `thumbs`. `roles` says what each file is for, where that is known: masks are held against
-    their pictures then.
+    their pictures then. A file in `growing` may still be written: where it seems to lack its end,
+    that is said even if it can be decoded.
     """
 
     job: str
@@ -22,6 +23,7 @@ class Question:
     thumbs: Path
     roles: tuple[str, ...] = ()
     side: int = SIDE
+    growing: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

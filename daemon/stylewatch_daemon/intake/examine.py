@@ -27,7 +27,7 @@ from stylewatch_daemon.intake.contract import (
     Verdict,
 )
 from stylewatch_daemon.intake.masks import check_masks
-from stylewatch_daemon.intake.whole import is_cut_off
+from stylewatch_daemon.intake.whole import is_cut_off, lacks_end
 from stylewatch_painter.alpha import over_white
 from stylewatch_painter.coarse import Enough, within
 from stylewatch_painter.convert import to_floats
@@ -42,6 +42,8 @@ comes with each of its jobs."""
 _OUR_LIMITS = (Image.DecompressionBombError, ImportError, MemoryError)
 """What keeps a picture from being decoded, however much of it is still to come."""
 
+_UNFINISHED = "{} lacks its end, as a file does that is still being written; copy it again"
+
 _known: OrderedDict[tuple[str, int], tuple[int, int]] = OrderedDict()
 
 
@@ -54,6 +56,9 @@ def examine(question: Question) -> Iterator[Begun | NotNow | Verdict]:
         try:
             data = file_bytes(path)
             pictures.append(_seen(path.name, data, question))
+            if path in question.growing and lacks_end(data):
+                yield CutOff(question.job, path.name, _UNFINISHED.format(path.name))
+                return
         except PictureError as error:
             if (shortage := environment.shortage(error)) is not None:
                 yield NotNow(question.job, str(shortage))

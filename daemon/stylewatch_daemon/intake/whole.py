@@ -1,7 +1,8 @@
 """Whether a file of pictures ends too early, by what its own structure says of its length.
 
-It is asked of files that cannot be decoded, to tell one that is still on its way from one that
-is damaged; so in doubt the answer may be either.
+`is_cut_off` is for files that cannot be decoded: it tells one that is still on its way from one
+that is damaged, so in doubt the answer may be either. `lacks_end` is for files that can be decoded:
+many decoders fill what is missing with gray or black and report no error.
 """
 
 import re
@@ -10,6 +11,15 @@ from typing import Literal
 
 _ZEROS = bytes(4096)
 """Some programs make a file in its full length first, and then fill it."""
+
+_RUN = 32
+"""Zero bytes at the end of a file that count as not written yet.
+
+Compressed data has no such run but over plain areas, and the longest that the end of a directory
+of TIFF has is 23. What is missing of a file that ends in fewer is at most ten pixels, and
+programs stall at the borders of blocks of 512 bytes or more. A whole picture that ends so, as an
+uncompressed one with a black lower edge does, only waits for `watch.truncated_s`.
+"""
 
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 """A marker of JPEG that is neither in the midst of a scan nor without a length."""
@@ -31,18 +41,38 @@ def is_cut_off(data: bytes) -> bool:
     for magic, at, lacks in _KINDS:
         head = data[at : at + len(magic)]
         if head == magic:
-            return data.endswith(_ZEROS) or lacks(data)
+            return data.endswith(bytes(_RUN)) or lacks(data)
         if len(data) < at + len(magic) and magic.startswith(head) and (head or data[:2] == b"\0\0"):
             return True
     return False
 
 
+def lacks_end(data: bytes) -> bool:
+    """Whether the picture in `data`, which can be decoded, may still lack its last bytes.
+
+    JPEG, PNG and GIF mark their end; what comes behind that mark is no part of the picture. Of the
+    others a picture that ends in a run of zeros may be a file that is not filled yet.
+    """
+    for magic, at, lacks in _KINDS:
+        if data[at : at + len(magic)] == magic:
+            if lacks in _MARKED:
+                return lacks(data)
+            end = _ENDS[lacks](data) if lacks in _ENDS else len(data)
+            return lacks(data) or not (data[max(0, end - _RUN) : end] + data[end:]).strip(b"\0")
+    return data.endswith(bytes(_RUN))
+
+
 def _jpeg(data: bytes) -> bool:
-    """There is no end of the image: segments are skipped, as thumbnails in them have ends."""
+    """There is no end of the image: segments are skipped, as thumbnails in them have ends.
+
+    Where the file should have a second picture (MPF), there must be more than zeros behind it.
+    """
     at = 2
     while found := _MARKER.search(data, at):
         if found[0] == b"\xff\xd9":
-            return False
+            rest = data[found.end() :]
+            several = data.find(b"MPF\0", 0, found.end()) >= 0
+            return several and len(rest) >= _RUN and not rest.strip(b"\0")
         at = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
     return True
 
@@ -50,14 +80,21 @@ def _jpeg(data: bytes) -> bool:
 def _png(data: bytes) -> bool:
     at = 8
     while at + 8 <= len(data):
-        kind, at = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4])
-        if kind == b"IEND" or not kind.isalpha():
-            return kind == b"IEND" and at > len(data)
+        start, kind = at, data[at + 4 : at + 8]
+        at += 12 + int.from_bytes(data[at : at + 4])
+        if kind == b"IEND":
+            return at > len(data)
+        if not kind.isalpha():
+            return not data[start:].strip(b"\0")
     return True
 
 
 def _riff(data: bytes) -> bool:
-    return 8 + int.from_bytes(data[4:8], "little") > len(data)
+    return _riff_end(data) > len(data)
+
+
+def _riff_end(data: bytes) -> int:
+    return 8 + int.from_bytes(data[4:8], "little")
 
 
 def _bmp(data: bytes) -> bool:
@@ -75,8 +112,8 @@ def _gif(data: bytes) -> bool:
             at += 11 + _table(data, at + 9)
         elif kind == b"!":
             at += 2
-        else:
-            return False  # the end of the file, or nothing that may be there
+        else:  # the end of the file, zeros in its place, or nothing that may be there
+            return kind == b"\0" and not data[at:].strip(b"\0")
         while at < len(data) and data[at]:
             at += 1 + data[at]
         at += 1
@@ -104,7 +141,11 @@ def _boxes(data: bytes) -> bool:
 
 
 def _tiff(data: bytes) -> bool:
-    """It ends before its first directory does, or before what that points at."""
+    return _tiff_end(data) > len(data)
+
+
+def _tiff_end(data: bytes) -> int:
+    """Where its first directory ends, and all that it points at; beyond it if that is missing."""
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
 
     def number(at: int, size: int) -> int:
@@ -116,7 +157,8 @@ def _tiff(data: bytes) -> bool:
     entry, start = 4 + 2 * wide, first + counts
     end = start + entry * number(first, start - first)
     if first == 0 or end > len(data):
-        return True
+        return len(data) + 1
+    last = end
     values: dict[str, list[int]] = {}
     for at in range(start, end, entry):
         kind, many = number(at + 2, 2), number(at + 4, wide)
@@ -124,11 +166,12 @@ def _tiff(data: bytes) -> bool:
         held = at + 4 + wide
         where = held if size * many <= wide else number(held, wide)
         if where + size * many > len(data):
-            return True
+            return len(data) + 1
+        last = max(last, where + size * many)
         if what := _STRIPS.get(number(at, 2)):
             values[what] = [number(where + size * one, size) for one in range(many)]
     strips = zip(values.get("at", []), values.get("bytes", []), strict=False)
-    return any(at + many > len(data) for at, many in strips)
+    return max(last, *(at + many for at, many in strips), 0)
 
 
 def _plain(data: bytes) -> bool:
@@ -164,3 +207,9 @@ _KINDS: tuple[tuple[bytes, int, Callable[[bytes], bool]], ...] = (
     *((b"P%d" % number, 0, _plain) for number in range(1, 7)),
 )
 """How a file of each kind begins, from which byte on, and what tells that it lacks something."""
+
+_MARKED = (_jpeg, _png, _gif)
+"""The kinds that have a mark at their end."""
+
+_ENDS: dict[Callable[[bytes], bool], Callable[[bytes], int]] = {_riff: _riff_end, _tiff: _tiff_end}
+"""Where a picture of a kind ends, by its own word: what lies behind is padding."""

@@ -3,6 +3,8 @@
 import io
 import struct
 import zlib
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -26,10 +28,41 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+CAMERAS: dict[str, dict[str, Any]] = {
+    **KINDS,
+    "jpeg": {"format": "JPEG", "quality": 95},
+    "progressive": {"format": "JPEG", "quality": 95, "progressive": True},
+    "icc": {"format": "WEBP", "lossless": True, "icc_profile": b"profile" * 99},
+    "deflated": {"format": "TIFF", "compression": "tiff_adobe_deflate"},
+    **({"heic": {"format": "HEIF", "quality": 90}} if find_spec("pillow_heif") else {}),
+}
+"""As KINDS, in the quality that cameras and scanners write."""
+
+
 def made(kind: str) -> bytes:
     """A picture of this kind, 13x9 pixels."""
+    return saved(Image.fromarray(_NOISE), KINDS[kind])
+
+
+def photograph(kind: str, *, border: int = 0) -> bytes:
+    """A picture of a kind in CAMERAS, 160x120 pixels, with a black border of so many pixels."""
+    rows, columns = np.mgrid[0:120, 0:160]
+    waves = [128 + 90 * np.sin((a * rows + b * columns) / 9) for a, b in ((1, 2), (2, 1), (3, 1))]
+    grain = np.random.default_rng(3).normal(0, 6, (120, 160, 3))
+    pixels = (np.stack(waves, axis=-1) + grain).clip(1, 255).astype(np.uint8)
+    if border:
+        framed = np.zeros_like(pixels)
+        framed[border:-border, border:-border] = pixels[border:-border, border:-border]
+        pixels = framed
+    if kind == "heic":
+        import_module("pillow_heif").register_heif_opener()
+    return saved(Image.fromarray(pixels), CAMERAS[kind])
+
+
+def saved(image: Image.Image, options: dict[str, Any]) -> bytes:
+    """The file of a picture, by Pillow's `options`."""
     file = io.BytesIO()
-    Image.fromarray(_NOISE).save(file, **KINDS[kind])
+    image.save(file, **options)
     return file.getvalue()
 
 

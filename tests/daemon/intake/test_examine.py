@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.daemon.intake.files import KINDS, chunk, endless_gif, made, png
+from tests.daemon.intake.files import KINDS, chunk, endless_gif, made, photograph, png
 
 from stylewatch_daemon.intake import thumbs
 from stylewatch_daemon.intake.contract import Begun, CutOff, Fine, NotNow, Question, Refused, Seen
@@ -84,6 +84,20 @@ def test_what_is_cut_off_is_told_as_that(kind: str, file: Path) -> None:
     with pytest.raises(PictureError) as error:
         read(file)
     assert said.reason == str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "tiff", "bmp", "lossless"])
+def test_half_a_photograph_that_can_be_decoded_waits_while_it_may_grow(
+    kind: str, file: Path
+) -> None:
+    whole = photograph(kind)
+    file.write_bytes(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
+    *_, said = examine(Question("1", (file,), MOST, file.parent / "thumbs", growing=(file,)))
+    assert isinstance(said, CutOff)
+    assert said.reason == (
+        "content.jpg lacks its end, as a file does that is still being written; copy it again"
+    )
+    assert isinstance(verdict(file), Fine)
 
 
 def test_an_empty_file_is_cut_off_and_one_that_is_not_there_is_not(file: Path) -> None:

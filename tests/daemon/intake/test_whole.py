@@ -1,9 +1,9 @@
 """What ends too early is told from what is damaged, for every kind of picture."""
 
 import pytest
-from tests.daemon.intake.files import KINDS, made, png
+from tests.daemon.intake.files import CAMERAS, KINDS, made, photograph, png
 
-from stylewatch_daemon.intake.whole import is_cut_off
+from stylewatch_daemon.intake.whole import is_cut_off, lacks_end
 from stylewatch_painter.decode import decoded, decoding
 from stylewatch_painter.errors import PictureError
 
@@ -11,7 +11,7 @@ from stylewatch_painter.errors import PictureError
 def can_be_read(data: bytes) -> bool:
     try:
         with decoding("it", data):
-            decoded(data, 1000)
+            decoded(data, 20_000)
     except PictureError:
         return False
     return True
@@ -63,3 +63,58 @@ def test_plain_pictures_end_where_there_are_values_enough(text: bytes) -> None:
 def test_what_is_damaged_or_something_else_is_not_cut_off(data: bytes) -> None:
     assert not is_cut_off(data)
     assert not can_be_read(data)
+
+
+MARKED = ("jpeg", "progressive", "png", "gif")
+RAW = ("bmp", "ppm", "tiff", "big tiff")
+"""Kinds whose black lower edge is a run of zeros at the end of the file."""
+
+
+def may_grow(data: bytes) -> bool:
+    return lacks_end(data) if can_be_read(data) else is_cut_off(data)
+
+
+@pytest.mark.parametrize("kind", CAMERAS)
+def test_a_photograph_whose_tail_is_not_written_yet_may_grow_wherever_that_begins(
+    kind: str,
+) -> None:
+    whole = photograph(kind)
+    cuts = sorted({len(whole) * part // 23 for part in range(23)} | {len(whole) - 40, 4096, 8192})
+    cuts = [cut for cut in cuts if cut <= len(whole) - 40]
+    filled = {cut: whole[:cut].ljust(len(whole), b"\0") for cut in cuts}
+    assert [cut for cut, data in filled.items() if not may_grow(data)] == []
+    assert [cut for cut in cuts if not may_grow(whole[:cut])] == []
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "tiff", "bmp", "lossless"])
+def test_decoders_fill_what_is_missing_and_report_no_error(kind: str) -> None:
+    whole = photograph(kind)
+    assert can_be_read(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
+
+
+@pytest.mark.parametrize("kind", CAMERAS)
+def test_a_whole_photograph_lacks_nothing(kind: str) -> None:
+    assert not lacks_end(photograph(kind))
+
+
+@pytest.mark.parametrize("kind", sorted(CAMERAS.keys() - set(RAW)))
+def test_a_black_border_is_no_lack(kind: str) -> None:
+    assert not lacks_end(photograph(kind, border=20))
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_a_black_lower_edge_in_an_uncompressed_file_may_still_be_filled(kind: str) -> None:
+    assert lacks_end(photograph(kind, border=20))
+
+
+@pytest.mark.parametrize("kind", [*MARKED, "webp", "lossless", "tiff", "lzw"])
+def test_padding_behind_the_end_is_no_lack(kind: str) -> None:
+    assert not lacks_end(photograph(kind) + bytes(5000))
+
+
+def test_a_photograph_that_should_have_a_second_picture_behind_it_waits_for_it() -> None:
+    several = photograph("jpeg")
+    several = several[:2] + b"\xff\xe2\0\x08MPF\0II" + several[2:]
+    assert lacks_end(several + bytes(5000))
+    assert not lacks_end(several)
+    assert not lacks_end(several + photograph("jpeg"))

@@ -1,0 +1,13 @@
+"""Whoever swaps folders for links while we work has nothing outside read or written."""
+
+from pathlib import Path
+
+import pytest
+from tests.line import swaps
+
+
+@pytest.mark.parametrize("act", swaps.ACTS)
+def test_nothing_outside_is_read_or_written_whatever_is_swapped_meanwhile(
+    act: str, tmp_path: Path
+) -> None:
+    assert swaps.wrong_with(tmp_path, act, rounds=20) == []
