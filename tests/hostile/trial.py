@@ -158,8 +158,8 @@ def _try(cases: Sequence[Case], options: Options, examples: Sequence[Any] | None
 def tried(here: World, cases: Sequence[Case]) -> _Batch:
     """Try the cases in this world, and start its daemon again at the end."""
     batch = _Batch()
-    if here.start() is not None:
-        raise RuntimeError(f"no daemon starts here: {_last_line(here.log.read_text())}")
+    if wrong := here.start():
+        raise RuntimeError(wrong)
     if here.good(STARTED_WITHIN) is None:
         raise RuntimeError("a good pair with nothing hostile beside it is not painted")
     for case in cases:
@@ -217,25 +217,18 @@ def _beyond(here: World, size: int, grown: int) -> Iterator[str]:
 
 def _painted(here: World, case: Case) -> tuple[float | None, list[str]]:
     """Drop a good pair; the seconds until it is painted, and what is wrong with the daemon."""
-    code = here.start() if case.is_stopped else None
-    if code is not None and code in case.how.get("exits", ()):
-        return None, []
-    if code is not None:
-        return None, [f"the daemon does not start: {_end(here)}"]
+    if case.is_stopped and (trouble := here.start()):
+        code = None if here.process is None else here.process.poll()
+        return None, [] if code in case.how.get("exits", ()) else [trouble]
     within = case.how.get("within", here.options.within)
     seconds = here.good(within)
     if here.is_dead:
-        return seconds, [f"the daemon ended: {_end(here)}"]
+        return seconds, [f"the daemon ended: {here.last_words()}"]
     wrong = [] if seconds is not None else [f"the good pair was not painted within {within:.0f} s"]
     wrong += here.unmet()
     if here.is_dead:
-        wrong.append(f"the daemon ended: {_end(here)}")
+        wrong.append(f"the daemon ended: {here.last_words()}")
     return seconds, wrong
-
-
-def _end(here: World) -> str:
-    assert here.process is not None
-    return f"exit code {here.process.returncode}, {_last_line(_text(here, 0))}"
 
 
 def _wrong_in_log(here: World, spoken: int) -> Iterator[str]:
@@ -252,8 +245,8 @@ def _wrong_after(here: World) -> Iterator[str]:
     if not here.is_dead and (code := here.end()):
         yield f"it ended with {code} when it was asked to"
     spoken = here.log.stat().st_size
-    if here.start() is not None:
-        yield f"the next start fails: {_end(here)}"
+    if wrong := here.start():
+        yield f"at the next start {wrong}"
     elif here.good(here.options.within) is None:
         yield "after the next start no good pair is painted"
     elif code := here.end():
@@ -266,10 +259,6 @@ def _text(here: World, start: int) -> str:
     with here.log.open("rb") as log:
         log.seek(max(start, here.log.stat().st_size - MOST_READ))
         return log.read().decode(errors="replace")
-
-
-def _last_line(text: str) -> str:
-    return next((line for line in reversed(text.splitlines()) if line.strip()), "")[:SHOWN]
 
 
 def _last_of_trace(text: str) -> str:

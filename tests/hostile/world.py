@@ -36,8 +36,10 @@ MOST_LOG = 2 * MB
 ENDS_WITHIN = 20.0
 """Seconds in which a hostile job comes to its end, once the good pair beside it is painted."""
 
-STARTS_WITHIN = 30.0
-STOPS_WITHIN = 30.0
+STARTS_WITHIN = STOPS_WITHIN = 20.0
+MOST_SHOWN = 160
+"""Characters of a line of the log."""
+
 STATE_DISK_KIB = 512 * 1024
 
 QUIET_S, TRUNCATED_S = 0.5, 5.0
@@ -179,7 +181,8 @@ class World(Place):
         """Return the folder of a job that is taken and waits; the daemon is not running then."""
         self.end()
         (self.state / "paused").touch()
-        self.start()
+        if wrong := self.start():
+            raise RuntimeError(wrong)
         before = set(self.state.glob("jobs/*"))
         self.drop("waiting")
         self.await_true(lambda: self.counts().get("waiting"), STARTS_WITHIN)
@@ -211,18 +214,28 @@ class World(Place):
 
     # What tries a case.
 
-    def start(self) -> int | None:
-        """Start a daemon and wait until it is at work; its exit code if it ends instead."""
+    def start(self) -> str:
+        """Start a daemon and wait until it is at work; in words what keeps it from that."""
         environment = {**os.environ, "HOME": str(self.root / "home"), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-c", PROGRAM, "run", "--config", str(self.root / "config.yaml"),
                    "--inbox", str(self.inbox), "--outbox", str(self.outbox), "--state",
                    str(self.state), "--set", "job.backend=sketch"]  # fmt: skip
         with self.log.open("ab") as log:
-            self.process = process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 command, cwd=self.root, env=environment, stdout=log, stderr=log
             )
-        self.await_true(lambda: process.poll() is not None or self._at_work(), STARTS_WITHIN)
-        return process.poll()
+        is_there = self.await_true(lambda: self.is_dead or self._at_work(), STARTS_WITHIN)
+        if not is_there:
+            return f"the daemon is not at work after {STARTS_WITHIN:.0f} s"
+        return f"the daemon does not start: {self.last_words()}" if self.is_dead else ""
+
+    def last_words(self) -> str:
+        """Return how the daemon ended by itself, with the last line of its log."""
+        code = "none" if self.process is None else self.process.poll()
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - MOST_SHOWN))
+            lines = log.read().decode(errors="replace").strip().splitlines()
+        return f"exit code {code}, {lines[-1][:MOST_SHOWN] if lines else 'not a word'}"
 
     def end(self) -> int:
         """End the daemon by SIGTERM; its exit code, -9 if it had to be killed."""
