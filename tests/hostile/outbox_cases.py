@@ -31,10 +31,6 @@ def _refused(world: World) -> Path:
     return _cleared(world.outbox / "_refused")
 
 
-def _staging(world: World) -> Path:
-    return _cleared(world.outbox / ".staging")
-
-
 def _good(world: World) -> Path:
     return _cleared(world.outbox / world.next_good)
 
@@ -53,7 +49,6 @@ THERE: dict[str, Callable[[World], object]] = {
     "_refused is a link outside": lambda world: _refused(world).symlink_to(world.elsewhere),
     "_refused is a file": lambda world: _refused(world).write_bytes(b"x"),
     "_refused is a link to itself": lambda world: _refused(world).symlink_to("_refused"),
-    ".staging is a link outside": lambda world: _staging(world).symlink_to(world.elsewhere),
     "the job's folder is there, as a file": lambda world: _good(world).write_bytes(b"x"),
     "the job's folder is there, as a link outside": lambda world: _good(world).symlink_to(
         world.elsewhere
@@ -96,6 +91,13 @@ def read_only(world: World) -> None:
     world.undo(lambda: subprocess.run(["umount", "--lazy", str(world.outbox)], check=False))
     subprocess.run(["mount", "-o", "remount,ro,bind", str(world.outbox)], check=True)
     world.later(READ_ONLY_S, lambda: remount(world.outbox, "rw,bind"))
+
+
+@case("outbox", ".staging is a link outside for a while", alone=True, within=60.0)
+def staging(world: World) -> None:
+    link = _cleared(world.outbox / ".staging")
+    link.symlink_to(world.elsewhere)
+    world.later(READ_ONLY_S, lambda: link.unlink() if link.is_symlink() else None)
 
 
 def _expect_no_repetition(world: World) -> None:

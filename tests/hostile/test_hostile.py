@@ -83,6 +83,18 @@ def test_a_daemon_that_ends_is_seen(tmp_path: Path) -> None:
     assert [one.partition(",")[0] for one in result.wrong] == ["the daemon ended: exit code -9"]
 
 
+def test_what_is_changed_outside_or_gets_in_from_there_is_seen(tmp_path: Path) -> None:
+    world = World(tmp_path, PATIENT)
+    world.close()
+    assert list(world.wrong_outside()) == []
+    (world.outbox / "copy").write_bytes((world.elsewhere / "content.jpg").read_bytes())
+    (world.elsewhere / "new").touch()
+    assert list(world.wrong_outside()) == [
+        "something outside was changed",
+        "out/copy holds what lies outside",
+    ]
+
+
 def test_a_disk_that_fills_is_seen(tmp_path: Path) -> None:
     (tmp_path / "sparse").touch()
     os.truncate(tmp_path / "sparse", 10**12)
