@@ -379,4 +379,4 @@ def crowded_job(world: World) -> None:
     folder = world.make("crowded")
     for number in range(AT_ONCE):
         (folder / f"other-{number}.txt").write_bytes(b"x")
-    world.expect_end(folder.rename(world.inbox / "crowded"))
+    world.expect_end(folder.rename(world.inbox / "crowded") / "content.jpg")

@@ -243,7 +243,7 @@ REQUESTS: dict[str, Any] = {
     "a job with a NUL": {"verb": "finish", "arguments": {"job": "a\0"}},
     "settings that are none": {
         "verb": "retry",
-        "arguments": {"job": "good-0", "settings": {"x": 1}},
+        "arguments": {"job": "z-good-0", "settings": {"x": 1}},
     },
     "no end": {"verb": "pause", "arguments": {"x": {"y": {"z": None}}}},
 }

@@ -195,8 +195,8 @@ class World(Place):
 
     @property
     def next_good(self) -> str:
-        """The name of the good pair that is dropped next."""
-        return f"good-{self._goods}"
+        """The name of the good pair that is dropped next; it sorts behind what is hostile."""
+        return f"z-good-{self._goods}"
 
     @property
     def is_idle(self) -> bool:
