@@ -85,7 +85,9 @@ def swapped(world: World) -> None:
     world.meanwhile(swap, 0.001)
 
 
-@case("outbox", "the outbox cannot be written for a while", alone=True, within=60.0, needs="mounts")
+@case(
+    "outbox", "the outbox cannot be written for a while", alone=True, within=120.0, needs="mounts"
+)
 def read_only(world: World) -> None:
     subprocess.run(["mount", "--bind", str(world.outbox), str(world.outbox)], check=True)
     world.undo(lambda: subprocess.run(["umount", "--lazy", str(world.outbox)], check=False))
@@ -93,7 +95,7 @@ def read_only(world: World) -> None:
     world.later(READ_ONLY_S, lambda: remount(world.outbox, "rw,bind"))
 
 
-@case("outbox", ".staging is a link outside for a while", alone=True, within=60.0)
+@case("outbox", ".staging is a link outside for a while", alone=True, within=120.0)
 def staging(world: World) -> None:
     link = _cleared(world.outbox / ".staging")
     link.symlink_to(world.elsewhere)

@@ -364,9 +364,8 @@ def _rows(value: str, world: World) -> None:
     template = world.settled_job()
     with closing(sqlite3.connect(world.state / LEDGER)) as ledger, ledger:
         there = [row[1] for row in ledger.execute("PRAGMA table_info(jobs)")]
-        columns = [one for one in COLUMNS if one in there]
         others = ", ".join(one for one in there if one not in ("id", "rowid", "seq"))
-        for column in columns:
+        for column in world.each([one for one in COLUMNS if one in there]):
             copy = world.state / "jobs" / _id()
             shutil.copytree(template, copy)
             plain = json.loads((copy / "job.json").read_bytes())
