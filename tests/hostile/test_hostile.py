@@ -26,23 +26,23 @@ SHORT = (
     "PNG: 10 gigapixels that are claimed only",
     "JPEG: an EXIF that loops",
     "requests of garbage, while the daemon runs",
-)
-"""Names of the cases that every run of the tests tries."""
-
-AWAITED = (
     "job.yaml: an empty bool with a tag",
     "job.yaml: a name with a surrogate",
     "job.yaml: a device with a NUL",
     "a JPEG of full length, half of it zeros, that is filled after a stall",
     "jobs/: records of garbage, 11 kinds",
 )
-"""Names of cases that move to SHORT once they hold; until then `make hostile` alone tries them."""
+"""Names of the cases that every run of the tests tries."""
 
-KINDS = ("odd text", "odd documents")
+KINDS = (
+    "odd text",
+    "odd documents",
+    "tags",
+    "huge numbers",
+    "surrogates and escapes",
+    "deep nesting and anchors",
+)
 """Kinds of job.yaml that are generated in every run of the tests."""
-
-AWAITED_KINDS = ("tags", "huge numbers", "surrogates and escapes", "deep nesting and anchors")
-"""Kinds that move to KINDS once they hold, or, for the last, are read in less than a second."""
 
 PATIENT = Options(examples=5, within=60.0)
 """No test measures time: a busy machine may be slow."""
@@ -109,8 +109,8 @@ def test_a_disk_that_fills_is_seen(tmp_path: Path) -> None:
 def test_cases_have_names_of_their_own() -> None:
     names = [one.name for one in all_cases()]
     assert len(set(names)) == len(names)
-    assert {*SHORT, *AWAITED} <= {*names}
-    assert {*KINDS, *AWAITED_KINDS} == strategies.JOB_YAML.keys()
+    assert {*SHORT} <= {*names}
+    assert {*KINDS} == strategies.JOB_YAML.keys()
 
 
 @pytest.mark.parametrize("kind", KINDS)
