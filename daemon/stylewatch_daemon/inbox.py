@@ -4,6 +4,7 @@ Complete pairs are entered in the ledger all at once, and then claimed one after
 takes its time, and nobody's jobs have to wait for it.
 """
 
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -56,8 +57,6 @@ class Inbox:
         self._listing = Listing()
         self._settled: frozenset[Path] = frozenset()
         self._seen = self._listing
-        self._blocked = ""
-        """Why the last look could not be made."""
         self._put_off: dict[Path, float] = {}
         self._ids: dict[str, str] = {}
         self._took_over = False
@@ -66,6 +65,8 @@ class Inbox:
         self._pending: deque[tuple[str, Pair]] = deque()
         self.path, self.outbox = own.path, own.outbox
         self.incomplete: list[Incomplete] = []
+        self._blocked = self._fault = ""
+        """Why nothing can be taken now, and the last unforeseen error."""
         self.trouble: dict[str, str] = {}
         """What could not be taken, by name, and why."""
         self.polled = ""
@@ -74,12 +75,17 @@ class Inbox:
     def look(self) -> bool:
         """Look at all that lies there; whether it has settled, and nothing lacks its end."""
         self._blocked = ""
-        before = self._listing
         try:
-            self._listing = scan(self.path, self._settings.ignore, self._settings.apart(self._own))
+            return self._look()
         except ShortageError as error:
             self._blocked = str(error)
-            return False
+        except Exception as error:
+            self._blocked = self._unforeseen(error)
+        return False
+
+    def _look(self) -> bool:
+        before = self._listing
+        self._listing = scan(self.path, self._settings.ignore, self._settings.apart(self._own))
         self._settled = self._settler.settled(self._listing.files)
         self._rests.compare(self._listing.files, self._is_being_written)
         new = [path for path in self._listing.left if path not in before.left]
@@ -88,6 +94,14 @@ class Inbox:
         if len(new) > NOTED:
             self._reporter.left_alone(self.path, f"{len(new) - NOTED:,} more of what is in it")
         return len(self._settled) == len(self._listing.files) and not self._rests.awaited
+
+    def _unforeseen(self, error: Exception) -> str:
+        """Log an error that nobody foresaw, once, with its trace; what is in this inbox's way."""
+        fault = f"a fault of stylewatch stops this inbox ({type(error).__name__}: {shown(error)})"
+        if fault != self._fault:
+            self._fault = fault
+            logging.getLogger(__name__).error("%s: %s", shown(self.path), fault, exc_info=error)
+        return fault
 
     @property
     def folders(self) -> Mapping[Path, Identity]:
@@ -127,15 +141,20 @@ class Inbox:
         """Enter the complete pairs that the last look showed, to be claimed."""
         self._pending.clear()
         before, self.trouble = self.trouble, {}
-        try:
-            found, self._seen = self._paired(), self._listing
-        except OSError as error:
-            self._blocked = self._blocked or in_words(error)
+        if not self._blocked:
+            try:
+                self._enter()
+            except OSError as error:
+                self._blocked = in_words(error)
+            except Exception as error:
+                self._blocked = self._unforeseen(error)
         if self._blocked:
             self.trouble[shown(self.path)] = self._blocked
             if self.trouble != before:
                 self._reporter.paused(shown(self.path), self._blocked)
-            return
+
+    def _enter(self) -> None:
+        found, self._seen = self._paired(), self._listing
         pairing = self._ready(found)
         self.incomplete = list(pairing.incomplete)
         if self.path in self._listing.left:
@@ -297,8 +316,17 @@ class Inbox:
         """The one side that a job with this job.yaml is for; it is read anew once it changes."""
         look = None if job_file is None else self._listing.files.get(job_file)
         if job_file not in self._sides or self._sides[job_file][0] != look:
-            self._sides[job_file] = look, only_side(self._settings, job_file)
+            self._sides[job_file] = look, self._read_side(job_file)
         return self._sides[job_file][1]
+
+    def _read_side(self, job_file: Path | None) -> Side | None:
+        if job_file is None:
+            return only_side(self._settings, None)
+        try:
+            with carry.folder_of(self.path, job_file) as folder:
+                return only_side(self._settings, job_file, folder)
+        except OutputError:  # a link came in the place of a folder
+            return None
 
     def _ready(self, found: Pairing) -> Pairing:
         """What of `found` has settled; pairs that lack the end of a picture go on waiting."""

@@ -101,17 +101,24 @@ def wishes(
     return {"priority": merged.priority, "needs": json.dumps(needs), "shape": shape}
 
 
-def only_side(settings: ServiceSettings, job_file: Path | None) -> Side | None:
-    """The one side that a job with this `job_file` is for, as far as that can be told."""
-    return _merged(settings, job_file).only
+def only_side(
+    settings: ServiceSettings, job_file: Path | None, folder: int | None = None
+) -> Side | None:
+    """The one side that a job with this `job_file` is for, as far as that can be told.
+
+    The file is opened in `folder`, where a handle of that is given.
+    """
+    return _merged(settings, job_file, folder).only
 
 
-def _merged(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
+def _merged(
+    settings: ServiceSettings, job_file: Path | None, folder: int | None = None
+) -> JobSettings:
     """What holds for a job; where its job.yaml has a mistake, what holds for all."""
     merged = settings.job
     try:
         with refusing(SettingsError, "the settings", ValidationError):
-            for plain in (_read(job_file) if job_file else {}, settings.overrides):
+            for plain in (_read(job_file, folder) if job_file else {}, settings.overrides):
                 merged = JobSettings.model_validate(job_over(merged, plain))
     except (OSError, SettingsError, ValidationError) as error:
         if (shortage := environment.shortage(error)) is not None:
@@ -120,17 +127,18 @@ def _merged(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
     return merged
 
 
-def _start(job_file: Path) -> bytes:
+def _start(job_file: Path, folder: int | None = None) -> bytes:
     """The first bytes of a job.yaml; no link is followed and no pipe waited for."""
     try:
-        with durable.open_regular(job_file) as file:
+        place = job_file if folder is None else job_file.name
+        with durable.open_regular(place, folder) as file:
             return file.read(LONGEST + 1)
     except InputError as error:
         raise SettingsError(str(error)) from error
 
 
-def _read(job_file: Path) -> Mapping[str, Any]:
-    document = yaml_lines.parse_bytes(_start(job_file), job_file.name, LONGEST)
+def _read(job_file: Path, folder: int | None = None) -> Mapping[str, Any]:
+    document = yaml_lines.parse_bytes(_start(job_file, folder), job_file.name, LONGEST)
     asked = yaml_lines.check(JobSettings, document)
     for where, recipe in (
         (("recipe",), asked.recipe),

@@ -369,3 +369,23 @@ def test_an_inbox_that_cannot_be_listed_for_want_of_descriptors_keeps_what_was_e
     assert place.told.trouble == [str(place.path)]
     assert [one.id for one in place.state.ledger.claimed(str(place.path))] == [entered.id]
     assert place.settle() == ["trip"]
+
+
+def test_an_inbox_that_fails_in_an_unforeseen_way_is_named_and_logged_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise KeyError("no such part")
+
+    inbox = place.inbox
+    monkeypatch.setattr("stylewatch_daemon.inbox.pair", fail)
+    for _ in range(3):
+        inbox.look()
+        inbox.enter()
+    (trouble,) = inbox.trouble.values()
+    assert trouble == "a fault of stylewatch stops this inbox (KeyError: 'no such part')"
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    monkeypatch.undo()
+    inbox.look()
+    inbox.enter()
+    assert inbox.trouble == {}
