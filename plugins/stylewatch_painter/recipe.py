@@ -29,7 +29,7 @@ LAYERS: tuple[LayerName, ...] = get_args(LayerName)
 MOST_STEPS = 10_000_000
 """Steps at one size."""
 
-_LARGEST = 1e30
+_LARGEST = 1e300
 """Of weights and rates; the painter reckons in float32, which ends at 3.4e38."""
 
 Weight = Annotated[float, Field(ge=0, le=_LARGEST)]

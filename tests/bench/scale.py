@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
@@ -37,6 +38,7 @@ from stylewatch_daemon.published import FILE_NAME as STATUS
 from stylewatch_daemon.queue import Queue
 from stylewatch_daemon.reporter import Reporter
 from stylewatch_daemon.rounds import Rounds
+from stylewatch_daemon.scan import Identity
 from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
 from stylewatch_daemon.settings import JobSettings
 from stylewatch_daemon.systemd import Manager
@@ -86,8 +88,12 @@ class Still:
     """In the place of a watcher: nothing happens in the inboxes."""
 
     sound = True
+    polled: Mapping[Path, str] = MappingProxyType({})
 
     def check(self) -> bool:
+        return False
+
+    def follow(self, folders: Mapping[Path, Mapping[Path, Identity]]) -> bool:
         return False
 
     def interval(self, rescan_s: float) -> float:

@@ -28,6 +28,9 @@ AT_ONCE = 10_000
 ROLES = {"content": "content.jpg", "style": "style.jpg", "job": "job.yaml"}
 PIXELS = (640, 480)
 
+LATER = ("state", "attempts", "changed")
+"""Fields of a journal that the ledger knows, not the record of the claim."""
+
 
 class Stock(State):
     """The state folder of `settings`, whose jobs get their files when they are loaded."""
@@ -60,7 +63,7 @@ class Stock(State):
         for name in ROLES.values():
             (folder / "files" / name).hardlink_to(self._kind(number) / name)
         plain = asdict(self._journal(number))
-        told = {key: value for key, value in plain.items() if key not in ("state", "attempts")}
+        told = {key: value for key, value in plain.items() if key not in LATER}
         (folder / journal.FILE_NAME).write_text(json.dumps(told, default=str), "ascii")
 
     def enter_strays(self) -> None:

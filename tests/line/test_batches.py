@@ -84,7 +84,7 @@ def test_jobs_that_ask_for_another_device_by_now_go_to_another_worker(
     """What they ask for may have changed, with the settings, since their shapes were noted."""
     place.settings = replace(place.settings, batch=8)
     album(place, *"abc")
-    settled = iter(["cpu", "cpu", "gpu"])
+    settled = iter(["cpu"] * 3 + ["cpu", "cpu", "gpu"])  # when they are taken, then begun
     monkeypatch.setattr(
         job_settings.Settler, "settle", lambda *_: JobSettings(device=next(settled))
     )

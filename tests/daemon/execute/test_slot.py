@@ -76,12 +76,12 @@ def test_silence_is_borne_for_as_long_as_the_order_says(slot: Slot) -> None:
 def test_a_worker_that_ends_before_it_begins_says_nothing_about_its_order(
     slot: Slot, tmp_path: Path
 ) -> None:
-    (tmp_path / "lock").mkdir()  # which no worker can hold
+    (tmp_path / "lock").symlink_to("lock")  # which no worker can hold
     (end,) = events(slot, "paint")
     assert isinstance(end, Failed)
     assert end.exit_code == 75
     assert "before it could begin" in end.reason
-    (tmp_path / "lock").rmdir()
+    (tmp_path / "lock").unlink()
     assert isinstance(events(slot, "paint")[-1], Done)
 
 
