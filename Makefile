@@ -8,7 +8,7 @@ READY := .venv/.ready
 DRIVEN := .venv/.driven
 AT_ONCE := --numprocesses 2 --dist loadfile
 
-.PHONY: run test test-browser test-cluster test-gpu test-systemd faults soak fmt bench bench-gpu \
+.PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile soak fmt bench bench-gpu \
 	bench-cluster bench-scale bench-web parity clean
 
 run: $(READY)
@@ -29,6 +29,10 @@ test: $(READY)
 
 faults: $(READY)
 	$(BIN)/python -m tests.line.faults
+
+# `make hostile HOSTILE="pictures --examples 100 --seed 7"`: docs/development.md
+hostile: $(READY)
+	$(BIN)/python -m tests.hostile $(HOSTILE)
 
 soak: $(READY)
 	$(BIN)/python -m tests.line.soak

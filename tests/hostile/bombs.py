@@ -1,0 +1,238 @@
+"""Pictures that mean harm, as bytes: small files that claim, or unfold to, far too much.
+
+Nothing is ever unfolded here: compressed data is written as blocks that repeat.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+
+from tests.daemon.intake.files import chunk, made
+
+MIB = 1 << 20
+ADLER = 65521
+
+
+def deflated_zeros(count: int) -> bytes:
+    """Return `count` zero bytes, compressed by zlib."""
+    compressor = zlib.compressobj(9)
+    first = compressor.compress(bytes(MIB)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    block = compressor.compress(bytes(MIB)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    blocks, rest = divmod(max(count, MIB), MIB)
+    tail = zlib.compressobj(9, zlib.DEFLATED, -15)
+    ending = tail.compress(bytes(rest)) + tail.flush()
+    checksum = (max(count, MIB) % ADLER) << 16 | 1
+    return first + block * (blocks - 1) + ending + struct.pack(">I", checksum)
+
+
+def png(
+    width: int, height: int, kind: tuple[int, int, int], data: bytes, extra: bytes = b""
+) -> bytes:
+    """Return a PNG; `kind` is bits, color type and interlace, `extra` further chunks."""
+    bits, color, interlace = kind
+    head = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, interlace)
+    chunks = chunk(b"IHDR", head) + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+RGB, GRAY, BITMAP, DEEP, LACED = (8, 2, 0), (8, 0, 0), (1, 0, 0), (16, 6, 0), (8, 2, 1)
+BYTES = {RGB: 3, GRAY: 1, DEEP: 8, LACED: 3}
+"""Bytes of a pixel."""
+
+
+def flat_png(
+    width: int, height: int, kind: tuple[int, int, int] = RGB, extra: bytes = b""
+) -> bytes:
+    """Return a whole PNG of one color, however large."""
+    row = 1 + ((width + 7) // 8 if kind == BITMAP else width * BYTES[kind])
+    return png(width, height, kind, deflated_zeros(row * height), extra)
+
+
+def png_with(extra: bytes) -> bytes:
+    """Return a small PNG with further chunks."""
+    return png(16, 12, RGB, zlib.compress((b"\0" + bytes(48)) * 12), extra)
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    """Return a segment of a JPEG."""
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+
+def _frame(marker: int, width: int, height: int) -> bytes:
+    tables = segment(0xDB, b"\0" + b"\1" * 64)
+    frame = segment(marker, struct.pack(">BHHB3B", 8, height, width, 1, 1, 0x11, 0))
+    return b"\xff\xd8" + tables + frame
+
+
+def _codes(table: int, symbol: int) -> bytes:
+    """Return a Huffman table whose one code, a zero bit, means `symbol`."""
+    return segment(0xC4, bytes([table, 1]) + bytes(15) + bytes([symbol]))
+
+
+def _scan(first: int, last: int, data: bytes) -> bytes:
+    return segment(0xDA, bytes([1, 1, 0, first, last, 0])) + data
+
+
+def flat_jpeg(width: int, height: int) -> bytes:
+    """Return a whole gray JPEG of one shade: two bits for a block of 8x8 pixels."""
+    blocks = -(-width // 8) * -(-height // 8)
+    body = _codes(0x00, 0) + _codes(0x10, 0) + _scan(0, 63, bytes(-(-blocks // 4)))
+    return _frame(0xC0, width, height) + body + b"\xff\xd9"
+
+
+def progressive_jpeg(width: int, height: int, scans: int) -> bytes:
+    """Return a gray JPEG of so many scans, each of which goes over the whole picture."""
+    blocks = -(-width // 8) * -(-height // 8)
+    start = _codes(0x00, 0) + _codes(0x10, 0xE0) + _scan(0, 0, bytes(-(-blocks // 8)))
+    runs = -(-blocks // (1 << 14))  # one code and 14 bits say that so many blocks are empty
+    again = _scan(1, 63, bytes(-(-15 * runs // 8)))
+    return _frame(0xC2, width, height) + start + again * scans + b"\xff\xd9"
+
+
+def jpeg_with(*segments: bytes) -> bytes:
+    """Return a small JPEG with further segments at its beginning."""
+    whole = made("jpeg")
+    return whole[:2] + b"".join(segments) + whole[2:]
+
+
+def exif(entries: Iterable[tuple[int, int, int, int]], following: int = 0) -> bytes:
+    """Return an EXIF block with these entries (tag, type, count, value) and a next directory."""
+    return b"Exif\0\0" + tiff(entries, following=following)
+
+
+Entry = tuple[int, int, int, int]
+SHORT, LONG = 3, 4
+
+
+def tiff(entries: Iterable[Entry], data: bytes = b"", following: int = 0) -> bytes:
+    """Return a TIFF whose one directory follows its `data`, which begins at byte 8."""
+    listed = sorted(entries)
+    at = 8 + len(data)
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in listed)
+    head = b"II*\0" + struct.pack("<I", at) + data
+    return head + struct.pack("<H", len(listed)) + directory + struct.pack("<I", following)
+
+
+def tiff_of(width: int, height: int, compression: int, data: bytes, **more: int) -> bytes:
+    """Return a gray TIFF of one strip; `more` sets `rows`, `size` or `following`."""
+    return tiff(
+        [(256, LONG, 1, width), (257, LONG, 1, height), (258, SHORT, 1, 8),
+         (259, SHORT, 1, compression), (262, SHORT, 1, 1), (273, LONG, 1, 8), (277, SHORT, 1, 1),
+         (278, LONG, 1, more.get("rows", height)), (279, LONG, 1, more.get("size", len(data)))],
+        data, more.get("following", 0),
+    )  # fmt: skip
+
+
+def many_directories(count: int) -> bytes:
+    """Return a TIFF with so many pages."""
+    one = tiff_of(1, 1, 1, b"\0")
+    begin, length = 9, len(one) - 9
+    pages = [
+        one[begin:-4]
+        + struct.pack("<I", begin + (number + 1) * length if number + 1 < count else 0)
+        for number in range(count)
+    ]
+    return one[:begin] + b"".join(pages)
+
+
+def bits(text: str, times: int = 1) -> bytes:
+    """Return a text of 0 and 1, so many times, as bytes whose lowest bits come first."""
+    filled = text * times
+    filled += "0" * (-len(filled) % 8)
+    return bytes(int(filled[at : at + 8][::-1], 2) for at in range(0, len(filled), 8))
+
+
+def number(value: int, width: int) -> str:
+    """Return `value` in `width` bits, the lowest first."""
+    return f"{value:0{width}b}"[::-1]
+
+
+def flat_gif(width: int, height: int) -> bytes:
+    """Return a GIF of one color, in runs that grow until the table of LZW is full."""
+    codes = [0, *range(6, 4095)]  # each but the first means a run that is one longer
+    pixels = len(codes) * (len(codes) + 1) // 2
+    clear = number(4, 12)
+    cycle = bits(
+        "".join(number(code, max(3, code.bit_length())) for code in codes) + clear, times=8
+    )
+    data = cycle * -(-width * height // (pixels * 8))
+    blocks = b"".join(
+        bytes([len(data[at : at + 255])]) + data[at : at + 255] for at in range(0, len(data), 255)
+    )
+    screen = struct.pack("<HHBBB", width, height, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    image = b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\2"
+    return b"GIF89a" + screen + image + blocks + b"\0;"
+
+
+def riff(*chunks: tuple[bytes, bytes]) -> bytes:
+    """Return a WebP of these chunks."""
+    body = b"".join(
+        kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+        for kind, data in chunks
+    )
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def flat_vp8l(width: int, height: int) -> bytes:
+    """Return the data of a lossless picture of one color: no bits at all for a pixel."""
+    one_symbol = "1" + "0" + "0" + "0"  # a simple code, of one symbol, in one bit: 0
+    head = number(width - 1, 14) + number(height - 1, 14) + "0" + "000"
+    return b"\x2f" + bits(head + "0" + "0" + "0" + one_symbol * 5) + bytes(8)
+
+
+def canvas(width: int, height: int, flags: int = 0) -> bytes:
+    """Return the data of the chunk that says how large a WebP is."""
+    return struct.pack("<B3x", flags) + (width - 1).to_bytes(3, "little") + (
+        (height - 1).to_bytes(3, "little")
+    )  # fmt: skip
+
+
+def animated_webp(width: int, height: int, frames: int) -> bytes:
+    """Return an animation of frames of one pixel on a canvas of this size."""
+    still = flat_vp8l(1, 1)
+    still += b"\0" * (len(still) % 2)
+    inner = b"VP8L" + struct.pack("<I", len(still)) + still
+    frame = (b"ANMF", bytes(6) + bytes(6) + b"\x0a\0\0" + b"\0" + inner)
+    head = [(b"VP8X", canvas(width, height, 2)), (b"ANIM", bytes(6))]
+    return riff(*head, *[frame] * frames)
+
+
+def resized(data: bytes, width: int, height: int) -> bytes:
+    """Return an AVIF or HEIC that says it has another size, wherever it says so."""
+    at, found = 0, bytearray(data)
+    while (at := data.find(b"ispe", at) + 4) > 3:
+        found[at + 4 : at + 12] = struct.pack(">II", width, height)
+    return bytes(found)
+
+
+def heic() -> bytes:
+    """Return a small HEIC."""
+    import pillow_heif
+    from PIL import Image
+
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64), "red")).save(file, quality=50)
+    return file.getvalue()
+
+
+def bmp(width: int, height: int, bits_a_pixel: int, compression: int, data: bytes) -> bytes:
+    """Return a BMP with a palette of 256 shades of nothing."""
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits_a_pixel, compression, len(data),
+                       0, 0, 256, 0)  # fmt: skip
+    start = 14 + len(head) + 1024
+    return b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, start) + head + bytes(1024) + data
+
+
+def flat_bmp(width: int, height: int) -> bytes:
+    """Return a BMP of one color, in runs."""
+    line = b"\xff\0" * -(-width // 255) + b"\0\0"
+    return bmp(width, height, 8, 1, line * height)
+
+
+def damaged(data: bytes, places: Sequence[tuple[float, int]], cut: float) -> bytes:
+    """Return `data` cut off at a share of its length, with other bytes at shares of that."""
+    found = bytearray(data[: max(1, round(len(data) * cut))])
+    for share, byte in places:
+        found[min(len(found) - 1, int(share * len(found)))] = byte
+    return bytes(found)

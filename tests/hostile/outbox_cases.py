@@ -1,0 +1,159 @@
+"""A hostile outbox: links, pipes and folders where files belong, and disks that are not its own."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from tests.hostile.cases import case
+from tests.hostile.world import World
+from tests.line.plan import remount
+
+READ_ONLY_S = 4.0
+WAITS = 120.0
+"""Seconds; a pair that could not be taken is tried again after `watch.rescan_s`."""
+
+
+def _cleared(path: Path) -> Path:
+    """Return `path` with nothing there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    return path
+
+
+def _status(world: World) -> Path:
+    return _cleared(world.outbox / "_status.txt")
+
+
+def _refused(world: World) -> Path:
+    return _cleared(world.outbox / "_refused")
+
+
+def _good(world: World) -> Path:
+    return _cleared(world.outbox / world.next_good)
+
+
+def _finished(job: Path) -> None:
+    job.mkdir()
+    (job / "receipt.json").write_bytes(b"\xff")
+
+
+THERE: dict[str, Callable[[World], object]] = {
+    "_status.txt is a link outside": lambda world: _status(world).symlink_to(
+        world.elsewhere / "secret.txt"
+    ),
+    "_status.txt is a folder": lambda world: _status(world).mkdir(),
+    "_status.txt is a pipe": lambda world: os.mkfifo(_status(world)),
+    "_refused is a link outside": lambda world: _refused(world).symlink_to(world.elsewhere),
+    "_refused is a file": lambda world: _refused(world).write_bytes(b"x"),
+    "_refused is a link to itself": lambda world: _refused(world).symlink_to("_refused"),
+    "the job's folder is there, as a file": lambda world: _good(world).write_bytes(b"x"),
+    "the job's folder is there, as a link outside": lambda world: _good(world).symlink_to(
+        world.elsewhere
+    ),
+    "the job's folder is there, as a link to nowhere": lambda world: _good(world).symlink_to(
+        "gone"
+    ),
+    "the job's folder is there, as a pipe": lambda world: os.mkfifo(_good(world)),
+    "the job's folder is there, with a receipt of garbage": lambda world: _finished(_good(world)),
+}
+
+
+def _placed(place: Callable[[World], object], world: World) -> None:
+    place(world)
+    world.drop_hostile({"content.jpg": b"no picture"}, ends_within=0)
+
+
+for said, place in THERE.items():
+    for stopped in (False, True):
+        when = "before it starts" if stopped else "while the daemon runs"
+        case("outbox", f"{said}, {when}", stopped=stopped, alone=True)(partial(_placed, place))
+
+
+@case("outbox", "links outside in the place of each file of a running job")
+def swapped(world: World) -> None:
+    job = world.outbox / world.next_good
+
+    def swap() -> None:
+        for name in ("receipt.json", "final.png", "losses.csv", "stages", "inputs"):
+            if not os.path.lexists(job / name) and job.is_dir():
+                (job / name).symlink_to(world.elsewhere / "secret.txt")
+                (job / name).unlink()
+
+    world.meanwhile(swap, 0.001)
+
+
+@case(
+    "outbox", "the outbox cannot be written for a while", alone=True, within=120.0, needs="mounts"
+)
+def read_only(world: World) -> None:
+    subprocess.run(["mount", "--bind", str(world.outbox), str(world.outbox)], check=True)
+    world.undo(lambda: subprocess.run(["umount", "--lazy", str(world.outbox)], check=False))
+    subprocess.run(["mount", "-o", "remount,ro,bind", str(world.outbox)], check=True)
+    world.later(READ_ONLY_S, lambda: remount(world.outbox, "rw,bind"))
+
+
+@case("outbox", ".staging is a link outside for a while", alone=True, within=WAITS)
+def staging(world: World) -> None:
+    link = _cleared(world.outbox / ".staging")
+    link.symlink_to(world.elsewhere)
+    world.later(READ_ONLY_S, lambda: link.unlink() if link.is_symlink() else None)
+
+
+def _expect_no_repetition(world: World) -> None:
+    """Expect no more paintings than pairs, for as long as it takes to see."""
+    name = world.next_good
+
+    def is_still() -> bool:
+        world.stay(10 * 0.5)
+        receipts = [path for path in world.root.rglob("receipt.json") if name in path.parts[-2]]
+        return len(receipts) <= 1
+
+    world.expect("its own paintings were painted again", is_still)
+
+
+@case(
+    "outbox",
+    "the outbox is the inbox, by a bind mount",
+    stopped=True,
+    alone=True,
+    exits=(78,),
+    needs="mounts",
+)
+def bind_mount(world: World) -> None:
+    subprocess.run(["mount", "--bind", str(world.inbox), str(world.outbox)], check=True)
+    world.undo(lambda: subprocess.run(["umount", "--lazy", str(world.outbox)], check=False))
+    _expect_no_repetition(world)
+
+
+@case(
+    "outbox",
+    "the outbox lies in the inbox, by a bind mount",
+    stopped=True,
+    alone=True,
+    exits=(78,),
+    needs="mounts",
+)
+def bind_mount_inside(world: World) -> None:
+    inside = world.inbox / "painted"
+    inside.mkdir()
+    subprocess.run(["mount", "--bind", str(inside), str(world.outbox)], check=True)
+    world.undo(lambda: subprocess.run(["umount", "--lazy", str(world.outbox)], check=False))
+    _expect_no_repetition(world)
+
+
+@case("outbox", "the outbox is the inbox, by a link", stopped=True, alone=True, exits=(78,))
+def linked(world: World) -> None:
+    shutil.rmtree(world.outbox)
+    world.outbox.symlink_to(world.inbox)
+
+    def unlink() -> None:
+        world.outbox.unlink()
+        world.outbox.mkdir()
+
+    world.undo(unlink)
+    _expect_no_repetition(world)

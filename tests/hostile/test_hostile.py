@@ -1,0 +1,175 @@
+"""A short form of `make hostile`: one real daemon, and what is generated, in this process."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tests.hostile import bombs, strategies
+from tests.hostile.cases import Case
+from tests.hostile.meter import Meter, allocated
+from tests.hostile.strategies import Leaf
+from tests.hostile.trial import all_cases, tried
+from tests.hostile.world import MB, Options, World
+
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.job_settings import settle
+from stylewatch_daemon.pair import pair
+from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+
+SHORT = (
+    "job.yaml: anchors that unfold to 9 to the 40th",
+    "a pipe for each file of a pair",
+    "PNG: 10 gigapixels that are claimed only",
+    "JPEG: an EXIF that loops",
+    "requests of garbage, while the daemon runs",
+)
+"""Names of the cases that every run of the tests tries."""
+
+AWAITED = (
+    "job.yaml: an empty bool with a tag",
+    "job.yaml: a name with a surrogate",
+    "job.yaml: a device with a NUL",
+    "a JPEG of full length, half of it zeros, that is filled after a stall",
+    "jobs/: records of garbage, 11 kinds",
+)
+"""Names of cases that move to SHORT once they hold; until then `make hostile` alone tries them."""
+
+KINDS = ("odd text", "odd documents")
+"""Kinds of job.yaml that are generated in every run of the tests."""
+
+AWAITED_KINDS = ("tags", "huge numbers", "surrogates and escapes", "deep nesting and anchors")
+"""Kinds that move to KINDS once they hold, or, for the last, are read in less than a second."""
+
+PATIENT = Options(examples=5, within=60.0)
+"""No test measures time: a busy machine may be slow."""
+
+few = settings(
+    max_examples=40, database=None, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
+                           HealthCheck.data_too_large],
+)  # fmt: skip
+
+
+def test_beside_hostile_things_good_pairs_are_painted_and_the_daemon_starts_again(
+    tmp_path: Path,
+) -> None:
+    cases = {one.name: one for one in all_cases()}
+    world = World(tmp_path, PATIENT)
+    try:
+        batch = tried(world, [cases[name] for name in SHORT])
+    finally:
+        world.close()
+    assert {one.case.name: one.wrong for one in batch.results} == dict.fromkeys(SHORT, ())
+    assert batch.after == []
+
+
+def test_a_daemon_that_ends_is_seen(tmp_path: Path) -> None:
+    def kill(world: World) -> None:
+        assert world.process is not None
+        world.process.kill()
+        world.process.wait()
+
+    world = World(tmp_path, PATIENT)
+    try:
+        batch = tried(world, [Case("test", "a kill", kill), Case("test", "not tried", kill)])
+    finally:
+        world.close()
+    (result,) = batch.results
+    assert result.seconds is None
+    assert [one.partition(",")[0] for one in result.wrong] == ["the daemon ended: exit code -9"]
+
+
+def test_what_is_changed_outside_or_gets_in_from_there_is_seen(tmp_path: Path) -> None:
+    world = World(tmp_path, PATIENT)
+    world.close()
+    assert list(world.wrong_outside()) == []
+    (world.outbox / "copy").write_bytes((world.elsewhere / "content.jpg").read_bytes())
+    (world.elsewhere / "new").touch()
+    assert list(world.wrong_outside()) == [
+        "something outside was changed",
+        "out/copy holds what lies outside",
+    ]
+
+
+def test_a_disk_that_fills_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 10**12)
+    assert allocated(tmp_path) < MB
+    (tmp_path / "full").write_bytes(b"x" * 3 * MB)
+    meter = Meter(lambda: None, (tmp_path,))
+    meter.begin()
+    meter.close()
+    assert 3 * MB <= meter.disk < 4 * MB
+
+
+def test_cases_have_names_of_their_own() -> None:
+    names = [one.name for one in all_cases()]
+    assert len(set(names)) == len(names)
+    assert {*SHORT, *AWAITED} <= {*names}
+    assert {*KINDS, *AWAITED_KINDS} == strategies.JOB_YAML.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@few
+@given(data=st.data())
+def test_any_job_yaml_means_something_or_is_refused_in_a_sentence(
+    kind: str, tmp_path: Path, data: st.DataObject
+) -> None:
+    job_file = tmp_path / "job.yaml"
+    job_file.write_bytes(data.draw(strategies.JOB_YAML[kind]))
+    inbox = InboxSettings(tmp_path / "in", tmp_path / "out")
+    try:
+        settled = settle(ServiceSettings((inbox,), tmp_path / "state"), job_file)
+    except SettingsError as error:
+        assert "job.yaml" in str(error)
+    else:
+        assert settled.model_dump_json()
+
+
+@few
+@given(strategies.trees())
+def test_pairs_of_any_names_stay_inside(tree: list[Leaf]) -> None:
+    inbox = Path("/inbox")
+    files = [inbox.joinpath(*(name.decode("utf-8", "surrogateescape") for name in leaf.way))
+             for leaf in tree]  # fmt: skip
+    found = pair(inbox, files, {})
+    for name in [*(one.name for one in found.complete), *(one.name for one in found.incomplete)]:
+        assert not Path(name).is_absolute()
+        assert not {"", ".", ".."} & set(name.split("/"))
+        assert name.encode()
+
+
+SMALL = {
+    "png": (bombs.flat_png(70, 50), (70, 50), 1),
+    "png, one bit": (bombs.flat_png(70, 50, bombs.BITMAP), (70, 50), 1),
+    "png, 64 bits": (bombs.flat_png(70, 50, bombs.DEEP), (70, 50), 1),
+    "png, a megabyte more than is wanted": (bombs.flat_png(2_000, 900), (2_000, 900), 1),
+    "jpeg": (bombs.flat_jpeg(70, 50), (70, 50), 1),
+    "jpeg, progressive": (bombs.progressive_jpeg(700, 500, 9), (700, 500), 1),
+    "tiff, deflate": (bombs.tiff_of(700, 500, 8, bombs.deflated_zeros(350_000)), (700, 500), 1),
+    "tiff, PackBits": (bombs.tiff_of(128, 50, 32773, b"\x81\0" * 50), (128, 50), 1),
+    "tiff, pages": (bombs.many_directories(9), (1, 1), 9),
+    "gif": (bombs.flat_gif(5_000, 4_000), (5_000, 4_000), 1),
+    "webp": (bombs.riff((b"VP8L", bombs.flat_vp8l(700, 500))), (700, 500), 1),
+    "webp, pictures": (bombs.animated_webp(70, 50, 9), (70, 50), 9),
+    "bmp": (bombs.flat_bmp(700, 50), (700, 50), 1),
+    "no damage": (bombs.damaged(bombs.flat_png(70, 50), [], 1.0), (70, 50), 1),
+}
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_what_is_written_by_hand_unfolds_to_what_it_says(kind: str) -> None:
+    data, size, pictures = SMALL[kind]
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.load()
+        assert picture.size == size
+        assert getattr(picture, "n_frames", 1) == pictures
+        assert len(picture.convert("RGB").getcolors() or ()) == 1
+
+
+def test_a_heic_says_what_size_it_is_told_to_say() -> None:
+    assert bombs.resized(bombs.heic(), 9_000, 7) != bombs.heic()
