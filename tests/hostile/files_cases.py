@@ -12,7 +12,7 @@ from PIL import Image
 from tests.hostile import strategies
 from tests.hostile.cases import case
 from tests.hostile.strategies import Leaf
-from tests.hostile.world import QUIET_S, World
+from tests.hostile.world import QUIET_S, World, dig
 
 DEEP, EMPTY_FOLDERS, AT_ONCE = 1_500, 20_000, 5_000
 MOST_GROWN = 20_000_000
@@ -320,12 +320,7 @@ def _plant(world: World, top: Path, leaf: Leaf) -> None:
 
 def _deep(world: World, name: bytes, levels: int) -> None:
     """Make a tree that may be deeper than a path can be long, with a pair at its bottom."""
-    here = os.open(world.inbox, os.O_RDONLY)
-    for _ in range(levels):
-        os.mkdir(name, dir_fd=here)
-        below = os.open(name, os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
+    here = dig(world.inbox, name, levels)
     for part in ("content.jpg", "style.jpg"):
         file = os.open(part, os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=here)
         os.write(file, (world.spare / part).read_bytes())
@@ -344,17 +339,7 @@ for stopped, when in ((False, "while the daemon runs"), (True, "before it starts
 
 @case("trees", "folders 1,500 levels deep below a job's own folder", alone=True)
 def deep_in_a_job(world: World) -> None:
-    path = world.drop_open("deep")
-    for _ in range(100):
-        path /= "d"
-    path.mkdir(parents=True)
-    here = os.open(path, os.O_RDONLY)
-    for _ in range(DEEP - 100):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
+    os.close(dig(world.drop_open("deep"), b"d", DEEP))
 
 
 for stopped, when in ((False, "while the daemon runs"), (True, "before it starts")):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hostile.cases import case
-from tests.hostile.world import World
+from tests.hostile.world import World, dig
 
 GARBAGE: dict[str, bytes] = {
     "nothing": b"",
@@ -119,7 +119,7 @@ def _as_pipe(path: Path) -> None:
 
 
 def _as_folder(path: Path) -> None:
-    path.unlink()
+    path.unlink(missing_ok=True)
     path.mkdir()
 
 
@@ -195,9 +195,7 @@ PLACES: dict[str, Callable[[World], object]] = {
     "trash holds links outside": lambda world: (world.state / "trash/x").symlink_to(
         world.elsewhere
     ),
-    "trash holds a deep tree": lambda world: (world.state / "trash" / "/".join("d" * 1900)).mkdir(
-        parents=True
-    ),
+    "trash holds a deep tree": lambda world: os.close(dig(world.state / "trash", b"d", 1_500)),
     "damaged is a file": lambda world: (world.state / "damaged").write_bytes(b"x"),
     "uploads holds garbage": lambda world: _fill_uploads(world.state / "uploads"),
     "trash is a link outside": lambda world: _as_link(world.state / "trash", world.elsewhere),
@@ -216,7 +214,7 @@ def _fill_uploads(folder: Path) -> None:
     (folder / "y").mkdir()
 
 
-def _placed(place: Callable[[World], object], *, fatal: bool, world: World) -> None:
+def _placed(place: Callable[[World], object], world: World, *, fatal: bool) -> None:
     world.end()
     if fatal:
         world.undo(lambda: shutil.rmtree(world.state))

@@ -186,7 +186,8 @@ class World(Place):
         before = set(self.state.glob("jobs/*"))
         self.drop("waiting")
         self.await_true(lambda: self.counts().get("waiting"), STARTS_WITHIN)
-        self.end()
+        if code := self.end():
+            raise RuntimeError(f"the daemon ended with {code} when it was asked to")
         (self.state / "paused").unlink()
         found = set(self.state.glob("jobs/*")) - before
         if len(found) != 1:
@@ -233,7 +234,7 @@ class World(Place):
         """Return how the daemon ended by itself, with the last line of its log."""
         code = "none" if self.process is None else self.process.poll()
         with self.log.open("rb") as log:
-            log.seek(max(0, self.log.stat().st_size - MOST_SHOWN))
+            log.seek(max(0, self.log.stat().st_size - 20 * MOST_SHOWN))
             lines = log.read().decode(errors="replace").strip().splitlines()
         return f"exit code {code}, {lines[-1][:MOST_SHOWN] if lines else 'not a word'}"
 
@@ -349,6 +350,17 @@ class World(Place):
             for path in self.elsewhere.rglob("*")
             if path.is_file()
         }
+
+
+def dig(top: Path, name: bytes, levels: int) -> int:
+    """Make folders of that name in one another, deeper than a path can be; the last, open."""
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    return here
 
 
 def _is_receipt(folder: Path) -> bool:
