@@ -16,6 +16,9 @@ from stylewatch_daemon.settings import JobSettings
 Example = TypeVar("Example")
 
 KEYS = sorted(JobSettings.model_fields)
+TEXTS = ("name", "final", "backend", "recipe")
+"""Keys whose values may be any text, so that odd text gets further than to a type error."""
+
 TAGS = (
     "bool",
     "int",
@@ -167,7 +170,8 @@ def anchors(levels: int) -> str:
 
 def lines_of(values: SearchStrategy[str]) -> SearchStrategy[bytes]:
     """Return a strategy for documents in which keys have such values."""
-    line = st.builds("{}: {}".format, st.sampled_from(KEYS), values)
+    key = st.one_of(st.sampled_from(TEXTS), st.sampled_from(KEYS))
+    line = st.builds("{}: {}".format, key, values)
     document = st.lists(line, min_size=1, max_size=3, unique_by=lambda text: text.partition(":")[0])
     return document.map(lambda found: "\n".join(found).encode("utf-8", "surrogatepass") + b"\n")
 
