@@ -19,7 +19,7 @@ from stylewatch_daemon.execute.cluster.executor import Cluster
 from stylewatch_daemon.execute.contract import Executor
 from stylewatch_daemon.execute.local import Local
 from stylewatch_daemon.inbox import library
-from stylewatch_daemon.intake.process import Intake
+from stylewatch_daemon.intake.process import QUICK, Intake
 from stylewatch_daemon.job import Incomplete
 from stylewatch_daemon.line import TELL_EVERY, Line
 from stylewatch_daemon.meters import Meters
@@ -214,7 +214,7 @@ def _started(
     with _alone(state), stops_on_signals(bell):
         for inbox in settings.inboxes:
             submission.clear(inbox.path)
-        intake = Intake(bell.wake, settings.idle_s)
+        intake = Intake(bell.wake, settings.idle_s, quick=QUICK)
         with closing(state), closing(executor), closing(intake):
             state.tidy()
             line = Line(settings, state, executor, told, bell, intake)

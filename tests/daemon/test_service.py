@@ -105,7 +105,7 @@ def test_what_grows_for_ever_and_is_always_cut_off_is_named_in_the_end(
 
     grown: list[str] = []
     monkeypatch.setattr(service, "PATIENCE", 2.0)
-    monkeypatch.setattr(service, "Intake", lambda *_: Nodding({"a/content": "cut off"}))
+    monkeypatch.setattr(service, "Intake", lambda *_, **__: Nodding({"a/content": "cut off"}))
     fill(tmp_path / "in", *PAIR)
     summary = once(settings(tmp_path), Grows(), Painter())
     assert summary.exit_code == 75

@@ -1,8 +1,9 @@
 """The supervisor's side of intake: a child process that lives while there is something to look at.
 
 A thread of its own asks the child one question at a time, so that a child that dies or hangs is
-laid to the charge of one picture. Such a question is asked once more, behind all others. Workers
-look at pictures too, so nothing has to wait where no child can be had.
+laid to the charge of one picture. Such a question is asked once more, behind all others. A picture
+that takes long is handed over to a second child, so that others need not wait for it. Workers look
+at pictures too, so nothing has to wait where no child can be had.
 """
 
 from collections import Counter
@@ -31,6 +32,9 @@ TRIES = 2
 SECONDS = 30.0
 """How long a picture may be looked at; the largest take a few."""
 
+QUICK = 4.0
+"""Seconds after which a picture is handed over to the child for slow ones."""
+
 AGAIN_AFTER = 1.0
 """Seconds after which a child is started that could not be."""
 
@@ -38,8 +42,9 @@ AGAIN_AFTER = 1.0
 class Intake:
     """Answers questions with `look` (`module:function`), which runs in the child.
 
-    `wake` is called, from the thread, when there is a verdict. A picture may take `seconds`.
-    After `idle_s` without a question the child is let go.
+    `wake` is called, from the thread, when there is a verdict. A picture may take `seconds`; with
+    `quick` seconds given, one that takes longer than these is asked about anew in a second child.
+    After `idle_s` without a question a child is let go.
     """
 
     def __init__(
@@ -48,16 +53,23 @@ class Intake:
         idle_s: float = 60.0,
         look: str = LOOK,
         seconds: float = SECONDS,
+        quick: float | None = None,
     ) -> None:
-        self._wake, self._idle_s, self._look, self._seconds = wake, idle_s, look, seconds
+        self._wake, self._idle_s, self._look = wake, idle_s, look
+        self._seconds = seconds if quick is None else quick
+        self._slow = None if quick is None else Intake(wake, idle_s, look, seconds)
         self._questions: SimpleQueue[Question | None] = SimpleQueue()
         self._answers: SimpleQueue[Verdict] = SimpleQueue()
         self._tried: Counter[str] = Counter()
         self._closing, self._close = Pipe(duplex=False)
         self._thread: Thread | None = None
         self._child: Child | None = None
-        self.trouble = ""
+        self._trouble = ""
+
+    @property
+    def trouble(self) -> str:
         """What keeps questions from being answered now."""
+        return self._trouble or (self._slow.trouble if self._slow else "")
 
     def ask(self, question: Question) -> None:
         """Have the question answered, behind those that were asked before."""
@@ -70,10 +82,12 @@ class Intake:
         found = []
         while not self._answers.empty():  # we alone take from it
             found.append(self._answers.get())
-        return found
+        return found + (self._slow.verdicts() if self._slow else [])
 
     def close(self) -> None:
-        """Let the child go at once; what was not answered never is."""
+        """Let the children go at once; what was not answered never is."""
+        if self._slow is not None:
+            self._slow.close()
         self._close.close()
         self._questions.put(None)
         if self._thread is not None:
@@ -87,7 +101,7 @@ class Intake:
         try:
             thread.start()
         except RuntimeError as error:
-            self.trouble = str(environment.no_process(error))
+            self._trouble = str(environment.no_process(error))
         else:
             self._thread = thread
 
@@ -121,8 +135,17 @@ class Intake:
             self._answer(said)
             return True
         self._kill()
-        if opened or child is not before:  # else it died while it was idle
-            self._tried[question.job] += 1
+        if self._slow is not None and said == self._too_long:
+            self._slow._questions.put(question)
+            self._wake()  # whoever asks for verdicts has it begin
+        else:
+            is_to_blame = opened or child is not before  # else it died while it was idle
+            self._try_again(question, opened, said, count=bool(is_to_blame))
+        return True
+
+    def _try_again(self, question: Question, opened: str, said: str, *, count: bool) -> None:
+        """Put a question behind the others that ended the child, or answer it; `count` the try."""
+        self._tried[question.job] += count
         if self._tried[question.job] < TRIES:
             self._questions.put(question)
         elif opened:
@@ -130,13 +153,12 @@ class Intake:
             self._answer(Refused(question.job, f"{opened} {said}, {TRIES} times: {again}"))
         else:  # no child gets as far as to open a file: the worker is to see what it is
             self._answer(Fine(question.job, ()))
-        return True
 
     def _is_put_off(self, question: Question, why: str) -> bool:
         """Put a question behind the others, for a moment; False where we were closed meanwhile."""
         self._questions.put(question)
-        if why != self.trouble:
-            self.trouble = why
+        if why != self._trouble:
+            self._trouble = why
             self._wake()
         return not wait([self._closing], AGAIN_AFTER)
 
@@ -161,11 +183,15 @@ class Intake:
             let_end(child.process)
             why = cause(child.process) or "it closed its files"
             return opened, f"ended the process that decodes pictures ({why})"
-        return opened, f"took longer than {self._seconds:.0f} s to decode"
+        return opened, self._too_long
+
+    @property
+    def _too_long(self) -> str:
+        return f"took longer than {self._seconds:.0f} s to decode"
 
     def _answer(self, verdict: Verdict) -> None:
         del self._tried[verdict.job]
-        self.trouble = ""
+        self._trouble = ""
         self._answers.put(verdict)
         self._wake()
 

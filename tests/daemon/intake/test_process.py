@@ -23,8 +23,14 @@ class Asking:
     def __init__(self, root: Path) -> None:
         self.root, self.woken, self.intakes = root, Semaphore(0), list[Intake]()
 
-    def start(self, idle_s: float = 60.0, seconds: float = 60.0, look: str = LOOK) -> Intake:
-        self.intakes.append(Intake(self.woken.release, idle_s, look, seconds))
+    def start(
+        self,
+        idle_s: float = 60.0,
+        seconds: float = 60.0,
+        look: str = LOOK,
+        quick: float | None = None,
+    ) -> Intake:
+        self.intakes.append(Intake(self.woken.release, idle_s, look, seconds, quick))
         return self.intakes[-1]
 
     def ask(self, *names: str) -> None:
@@ -77,6 +83,27 @@ def test_a_child_that_dies_or_hangs_is_replaced_and_the_picture_comes_last(
     asking.start(seconds=5.0 if fault == "endless once" else 60.0)
     asking.ask("a", fault, "b")
     assert [one.job for one in asking.hear(3)] == ["a", "b", fault]
+
+
+def test_others_do_not_wait_for_a_picture_that_takes_long(asking: Asking) -> None:
+    """The second child would wait for it for much longer than this test may take."""
+    asking.start(seconds=1000.0, quick=3.0)
+    asking.ask("endless", "a")
+    asking.hear(1)  # that the slow one was handed over
+    found: list[Verdict] = []
+    while not found:
+        found = asking.hear(1)
+    assert [one.job for one in found] == ["a"]
+    assert len(children()) == 2
+
+
+def test_a_picture_that_takes_long_is_answered_by_the_child_for_slow_ones(asking: Asking) -> None:
+    asking.start(quick=3.0)
+    asking.ask("endless once", "a")
+    found: list[Verdict] = []
+    while len(found) < 2:
+        found += asking.hear(1)
+    assert sorted(found, key=lambda one: one.job) == [Fine("a", ()), Fine("endless once", ())]
 
 
 @pytest.mark.parametrize(
