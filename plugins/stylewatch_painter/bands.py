@@ -55,6 +55,18 @@ class Split:
     about: bytes | None = None
 
 
+def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Strips of a loaded picture, from the top down, each with the rows that it has.
+
+    NumPy takes a whole picture from Pillow by way of two more copies.
+    """
+    width, height = image.size
+    count = max(1, _BAND // width)
+    for top in range(0, height, count):
+        rows = slice(top, min(height, top + count))
+        yield rows, image.crop((0, rows.start, width, rows.stop))
+
+
 def split(image: Image.Image, data: bytes) -> Split | None:
     """The bands of a picture that was opened from `data`; None where it has to be decoded whole.
 

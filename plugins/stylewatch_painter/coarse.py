@@ -41,7 +41,6 @@ _WANTED_WHOLE = 28  # floats, and what they are made from
 _OF_OTHERS, _OF_PLANE = 4, 1
 _PLANES = ("1", "L", "P")
 
-_PIECE = 1 << 20  # pixels that are reduced at a time
 _TURNED_BY_PILLOW = ("TIFF", "HEIF")
 _SWAPPED = range(5, 9)  # EXIF orientations with width and height exchanged
 _MARKER = re.compile(rb"\xff+([^\x00\xff])")
@@ -201,7 +200,7 @@ class _Source:
             width, height = self._stored
             self.image.draft(None, (width // self.draft, height // self.draft))
         self.image.load()
-        return _cut(self.image)
+        return ((strip, None) for _, strip in bands.strips(self.image))
 
     @property
     def _stored(self) -> Size:
@@ -268,14 +267,6 @@ def check_whole(image: Image.Image) -> None:
             f"{needed / 1e9:.2g} GB of memory; there are {there / 1e9:.2g} GB: ask for a smaller "
             "size, or make the picture smaller (limits.max_pixels refuses such ones at once)"
         )
-
-
-def _cut(image: Image.Image) -> Iterator[_Piece]:
-    """A loaded picture, some rows at a time."""
-    width, height = image.size
-    rows = max(1, _PIECE // width)
-    for top in range(0, height, rows):
-        yield image.crop((0, top, width, min(height, top + rows))), None
 
 
 def _piece(data: bytes, opened: _Open, *, fine: bool) -> _Piece:

@@ -94,8 +94,14 @@ def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) ->
     """What `make` makes of arrays of one height, float32, some rows after the other."""
     height, width = planes[0].shape[:2]
     rows = max(1, _BAND // width)
-    bands = ([one[top : top + rows] for one in planes] for top in range(0, height, rows))
-    return np.concatenate([make(*band).astype(np.float32) for band in bands])
+    made: Pixels | None = None
+    for top in range(0, height, rows):
+        band = make(*(one[top : top + rows] for one in planes))
+        if made is None:
+            made = np.empty((height, *band.shape[1:]), dtype=np.float32)
+        made[top : top + rows] = band
+    assert made is not None
+    return made
 
 
 def _light(colours: Floats, space: Space) -> Floats:

@@ -1,11 +1,14 @@
 """Brings a decoded picture of any mode to floats: sRGB 0..255, alpha beside."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from stylewatch_painter import icc, icc_exact
 from stylewatch_painter.alpha import filled
+from stylewatch_painter.bands import strips
 from stylewatch_painter.decode import Raster
 from stylewatch_painter.grey import GREY, WIDE, from_grey
 from stylewatch_painter.stage import Pixels, Plane
@@ -19,11 +22,26 @@ _PILLOW_BITS = 8
 
 _WHOLE_WHITE = 65535
 
-_FILLED = "transparent parts filled with the visible colours nearby, alpha kept beside"
+FILLED = "transparent parts filled with the visible colours nearby, alpha kept beside"
+"""What is said of a picture whose hidden colors were filled."""
 
 
 def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
     """The picture, its alpha (None where all is opaque) and all that was converted.
+
+    Raises:
+        PictureError: it holds values that are no numbers.
+    """
+    pixels, alpha, said = unfilled(raster)
+    if alpha is None:
+        return pixels, None, said
+    return filled(pixels, alpha), alpha, (*said, FILLED)
+
+
+def unfilled(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
+    """Do the same as `to_floats`, but leave hidden colors as they are in the file.
+
+    Filling takes much memory, so that who fills a large picture frees the raster first.
 
     Raises:
         PictureError: it holds values that are no numbers.
@@ -33,10 +51,7 @@ def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
         pixels, said = from_grey(image, raster)
     else:
         pixels, said = _from_colour(image, raster)
-    alpha = _alpha(image, raster)
-    if alpha is None:
-        return pixels, None, raster.said + said
-    return filled(pixels, alpha), alpha, (*raster.said, *said, _FILLED)
+    return pixels, _alpha(image, raster), raster.said + said
 
 
 def _alpha(image: Image.Image, raster: Raster) -> Plane | None:
@@ -46,10 +61,12 @@ def _alpha(image: Image.Image, raster: Raster) -> Plane | None:
     if image.mode.startswith("I;16") and key is not None:
         alpha = (np.asarray(image) != key).astype(np.float32)
     elif whole is not None and whole.shape[-1] == len("RGBA"):
-        alpha = whole[..., 3].astype(np.float32) / np.float32(_WHOLE_WHITE)
+        alpha = whole[..., 3].astype(np.float32)
+        alpha /= np.float32(_WHOLE_WHITE)
     elif image.has_transparency_data and image.mode not in WIDE:
-        plane = image.convert("RGBA").getchannel("A")
-        alpha = np.asarray(plane, dtype=np.float32) / np.float32(255)
+        clear = image if image.mode == "RGBA" else image.convert("RGBA")
+        alpha = _floats(clear.getchannel("A"))
+        alpha /= np.float32(255)
     else:
         return None
     return None if alpha.min() >= 1 else alpha
@@ -76,15 +93,18 @@ def _from_colour(image: Image.Image, raster: Raster) -> tuple[Pixels, Said]:
 def _uncut(values: NDArray[np.uint16], profile: bytes | None) -> tuple[Pixels, Said] | None:
     """Colours of 16 bits in sRGB; None where their profile can only be followed in 8."""
     if profile is None or icc.is_srgb(profile):
-        return values.astype(np.float32) * np.float32(255 / _WHOLE_WHITE), ()
+        pixels = values.astype(np.float32)
+        pixels *= np.float32(255 / _WHOLE_WHITE)
+        return pixels, ()
     converted = icc_exact.to_srgb(values, profile)
     return None if converted is None else (converted, (icc.phrase(profile),))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     """Colours as they are under the alpha, whatever the alpha is."""
-    straight = image.convert("RGBA") if image.has_transparency_data else image
-    return straight.convert("RGB")
+    if image.has_transparency_data and image.mode != "RGBA":
+        image = image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_rgb(image: Image.Image) -> tuple[Pixels, Said]:
@@ -106,9 +126,23 @@ def _from_cmyk(image: Image.Image) -> tuple[Pixels, Said]:
             return _floats(icc.to_srgb(image, profile)), ("CMYK to RGB", icc.phrase(profile))
         except icc.ProfileError:
             about = (icc.left_out("plain CMYK"),)
-    inks = 1 - _floats(image) / np.float32(255)
-    return 255 * inks[..., :3] * inks[..., 3:], (*about, "CMYK to RGB without a profile")
+    return _floats(image, _without_inks), (*about, "CMYK to RGB without a profile")
 
 
-def _floats(image: Image.Image) -> NDArray[np.float32]:
-    return np.asarray(image).astype(np.float32)
+def _floats(
+    image: Image.Image, of: Callable[[NDArray[np.float32]], NDArray[np.float32]] = np.asarray
+) -> NDArray[np.float32]:
+    """What `of` makes of the values of some rows, for all rows; with shape (height, width, 3).
+
+    A plane gives (height, width).
+    """
+    shape = (image.height, image.width)
+    found = np.empty(shape if len(image.getbands()) == 1 else (*shape, 3), dtype=np.float32)
+    for rows, strip in strips(image):
+        found[rows] = of(np.asarray(strip, dtype=np.float32))
+    return found
+
+
+def _without_inks(cmyk: NDArray[np.float32]) -> NDArray[np.float32]:
+    left = 1 - cmyk / np.float32(255)
+    return 255 * left[..., :3] * left[..., 3:]

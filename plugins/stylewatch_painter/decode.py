@@ -25,6 +25,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
 
 READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, AVIF, HEIC"
 
+MAX_SIDE = 100_000
+"""Pixels of the longest side of a picture; no photograph comes near, and strips of a few rows
+cost far more than their pixels."""
+
+HEAD = 4096
+"""Bytes at the start of a file by which `decoding` says what it is."""
+
 _MEGA = 1_000_000
 
 # Pillow reads the head of a PPM byte by byte, with all blanks and comments that there are.
@@ -64,6 +71,7 @@ class Raster:
 def decoding(name: str, data: bytes) -> Iterator[None]:
     """Turns whatever decoding `data` runs into to a sentence about the file `name`.
 
+    Of `data` the first `HEAD` bytes are enough, so that the rest can be freed inside.
     Inside, a PictureError is raised without its subject: the name is put before it here.
     """
     try:
@@ -114,11 +122,12 @@ def decoded(
         said = _of_several(image) + _turned(image)
         depth = depth_of(image, data)
         image.load()
-        upright = ImageOps.exif_transpose(image)
+        tags, upright = tags_of(image), ImageOps.exif_transpose(image)
+        del image
         whole = None
         if uncut and depth.bits == sixteen.BITS:
             whole = sixteen.whole(upright, _opened(data, max_pixels))
-        return Raster(upright, depth, said, whole, tags_of(image))
+        return Raster(upright, depth, said, whole, tags)
 
 
 @contextmanager
@@ -149,6 +158,11 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
         image = _heif(data)
     if math.prod(image.size) > max_pixels:
         raise PictureError(_too_large(math.prod(image.size), max_pixels))
+    if max(image.size) > MAX_SIDE:
+        width, height = image.size
+        raise PictureError(
+            f"is {width}x{height} pixels; the limit for a side is {MAX_SIDE:,} pixels: crop it"
+        )
     return image
 
 
@@ -183,11 +197,11 @@ def _heif(data: bytes) -> Image.Image:
 
 def _unknown(data: bytes) -> str:
     try:
-        data[:4096].decode()
+        data[:HEAD].decode()
     except UnicodeDecodeError:
         text = False
     else:
-        text = b"\0" not in data[:4096]
+        text = b"\0" not in data[:HEAD]
     if text:
         return f"holds text, not a picture; pictures can be {READABLE}"
     return f"is in none of the formats {READABLE}, or its head is damaged; save it as JPEG or PNG"

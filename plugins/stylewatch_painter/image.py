@@ -7,9 +7,10 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylewatch_painter.alpha import filled
 from stylewatch_painter.coarse import Enough, Size
-from stylewatch_painter.convert import to_floats
-from stylewatch_painter.decode import decoded, decoding
+from stylewatch_painter.convert import FILLED, unfilled
+from stylewatch_painter.decode import HEAD, decoded, decoding
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.stage import Pixels, Plane
 from stylewatch_painter.tags import UNTOLD, Tags
@@ -61,11 +62,16 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS, enough: Enough | None = No
     """
     name = path.name or str(path)
     data = file_bytes(path)
-    with decoding(name, data):
+    digest, length = hashlib.sha256(data).hexdigest(), len(data)
+    with decoding(name, data[:HEAD]):
         raster = decoded(data, max_pixels, uncut=True, enough=enough)
-        pixels, alpha, converted = to_floats(raster)
-    digest = hashlib.sha256(data).hexdigest()
-    return Picture(pixels, alpha, converted, digest, len(data), raster.tags, raster.size_of_file)
+        del data  # each of these takes hundreds of megabytes: none is held longer than needed
+        tags, size_of_file = raster.tags, raster.size_of_file
+        pixels, alpha, converted = unfilled(raster)
+        del raster
+        if alpha is not None:
+            pixels, converted = filled(pixels, alpha), (*converted, FILLED)
+    return Picture(pixels, alpha, converted, digest, length, tags, size_of_file)
 
 
 def file_bytes(path: Path) -> bytes:

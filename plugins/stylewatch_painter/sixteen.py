@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from stylewatch_painter.bands import strips
+
 BITS = 16
 """A channel of the pictures that this is about."""
 
@@ -27,16 +29,22 @@ def whole(high: Image.Image, again: Image.Image) -> NDArray[np.uint16] | None:
     raw = _raw_mode(again)
     order = raw[-1].replace("N", _NATIVE)
     if raw == _GREY_AND_ALPHA:
-        four = _low(again, "RGBA").astype(np.uint16)  # all its bytes, one after the other
-        grey, alpha = (four[..., at] << 8 | four[..., at + 1] for at in (0, 2))
-        return np.stack([grey, grey, grey, alpha], axis=-1)
+        values = np.empty((high.height, high.width, 4), dtype=np.uint16)
+        for rows, strip in strips(_read_as("RGBA", again)):
+            four = np.asarray(strip).astype(np.uint16)  # all its bytes, one after the other
+            values[rows, :, :3] = (four[..., 0] << 8 | four[..., 1])[..., None]
+            values[rows, :, 3] = four[..., 2] << 8 | four[..., 3]
+        return values
     if raw[:-1] not in ("RGB;16", "RGBA;16") or again.mode != high.mode:
         return None
     if getattr(again, "tag_v2", {}).get(_PLANAR, 1) != 1:  # each channel for itself
         return None
-    values = np.asarray(high).astype(np.uint16)
+    values = np.empty((high.height, high.width, len(high.getbands())), dtype=np.uint16)
+    for rows, strip in strips(high):
+        values[rows] = np.asarray(strip)
     values <<= 8
-    values |= _low(again, raw[:-1] + _OTHER[order])
+    for rows, strip in strips(_read_as(raw[:-1] + _OTHER[order], again)):
+        values[rows] |= np.asarray(strip)
     return values
 
 
@@ -47,11 +55,12 @@ def _raw_mode(image: Image.Image) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
-def _low(image: Image.Image, raw: str) -> NDArray[np.uint8]:
+def _read_as(raw: str, image: Image.Image) -> Image.Image:
     """What a decoder makes of the picture with the bytes arranged as `raw` has it; upright."""
     tiles = getattr(image, "tile", [])
     for at, tile in enumerate(tiles):
         arguments = (raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw
         tiles[at] = tile._replace(args=arguments)
     image.load()
-    return np.asarray(ImageOps.exif_transpose(image))
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
