@@ -18,6 +18,7 @@ from stylewatch_painter.stage import Losses, Pixels, Term
 Colours = NDArray[np.float64]
 """(M, 3), RGB, white is 1."""
 
+_BAND = 1 << 16  # positions worked on at a time
 _COVARIANCE = 10.0  # its weight: covariances are small numbers beside means
 
 
@@ -33,7 +34,7 @@ class Look:
     @classmethod
     def of(cls, name: str, share: float, picture: Pixels) -> "Look":
         """The look of a picture (height, width, 3); all shares together are 1."""
-        return cls(name, share, *_statistics(colours(picture)))
+        return cls(name, share, *_statistics(picture))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class Wanted:
     def losses(self, picture: Pixels) -> Losses:
         """The losses of a picture (height, width, 3) with M pixels."""
         x = colours(picture)
-        mean, covariance = _statistics(x)
+        mean, covariance = _statistics(picture)
         content, style = {}, {}
         if self.content is not None:
             value = float(np.square(x - self.content).sum()) / len(x)
@@ -65,7 +66,7 @@ class Wanted:
     def slope(self, picture: Pixels) -> Colours:
         """M times the slope of the total at each colour, (M, 3)."""
         x = colours(picture)
-        mean, covariance = _statistics(x)
+        mean, covariance = _statistics(picture)
         slope = np.zeros_like(x)
         if self.content is not None:
             slope += 2 * self.content_weight * (x - self.content)
@@ -77,7 +78,7 @@ class Wanted:
     def nearer(self, picture: Pixels) -> Pixels:
         """The picture after one step downhill, so short that no colour can overshoot."""
         x = colours(picture)
-        spread = np.trace(_statistics(x)[1])
+        spread = np.trace(_statistics(picture)[1])
         for look in self.looks:
             spread += look.share * np.trace(look.covariance)
         rate = 1 / (2 + 2 * self.content_weight + 4 * _COVARIANCE * spread)
@@ -90,11 +91,25 @@ def colours(picture: Pixels) -> Colours:
     return picture.reshape(-1, 3).astype(np.float64) / 255
 
 
-def _statistics(x: Colours) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    mean = x.mean(axis=0)
-    centred = x - mean
-    # einsum adds up in one order on every machine; a matrix product may share the sum out
-    return mean, np.einsum("mi,mj->ij", centred, centred) / len(x)
+def _statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (3,) and covariance (3, 3), some positions at a time: float64 takes much memory.
+
+    Each sum begins with what was added up before, so that it is to the bit the one over all.
+    """
+    flat = picture.reshape(-1, 3)
+    bands = [flat[start : start + _BAND] for start in range(0, len(flat), _BAND)]
+    total = np.zeros(3)
+    for band in bands:
+        total = np.concatenate([total[None], colours(band)]).sum(axis=0)
+    mean = total / len(flat)
+    products, unit = np.zeros((3, 3)), np.eye(3)
+    for band in bands:
+        centred = colours(band) - mean
+        # einsum adds up in one order on every machine; a matrix product may share the sum out
+        products = np.einsum(
+            "mi,mj->ij", np.concatenate([unit, centred]), np.concatenate([products, centred])
+        )
+    return mean, products / len(flat)
 
 
 def _times(x: Colours, matrix: NDArray[np.float64]) -> Colours:
