@@ -91,17 +91,21 @@ def with_luminance(pixels: Pixels, light: Plane, space: Space) -> Pixels:
 
 
 def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) -> Pixels:
-    """What `make` makes of arrays of one height, float32, some rows after the other."""
+    """What `make` makes of arrays of one height, float32, some rows after the other.
+
+    It makes at most as many rows as it is given.
+    """
     height, width = planes[0].shape[:2]
     rows = max(1, _BAND // width)
-    made: Pixels | None = None
+    found: Pixels = np.empty(0, dtype=np.float32)
+    end = 0
     for top in range(0, height, rows):
         band = make(*(one[top : top + rows] for one in planes))
-        if made is None:
-            made = np.empty((height, *band.shape[1:]), dtype=np.float32)
-        made[top : top + rows] = band
-    assert made is not None
-    return made
+        if top == 0:
+            found = np.empty((height, *band.shape[1:]), dtype=np.float32)
+        found[end : end + len(band)] = band
+        end += len(band)
+    return found[:end]
 
 
 def _light(colours: Floats, space: Space) -> Floats:

@@ -314,6 +314,26 @@ def test_a_large_png_is_decoded_in_less_memory_than_its_pixels_take(tmp_path: Pa
     assert found.stdout.startswith("(10000, 7000) [0.0, 200.0, 0.0] decoded at 1/7 of 10000x7000")
 
 
+def deep_png(width: int, height: int) -> bytes:
+    """A picture half transparent, with 16 bits a channel."""
+    row, packer = b"\0" + b"\x12\x34\x56\x78\x9a\xbc\x80\x00" * width, zlib.compressobj(1)
+    packed = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0)
+    return png((b"IHDR", head), (b"IDAT", packed), (b"IEND", b""))
+
+
+def test_16_bits_are_brought_to_floats_without_two_copies_of_all_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    path.write_bytes(deep_png(3000, 3000))  # 108 MB as floats, 72 as they are
+    found = subprocess.run(
+        [sys.executable, "-c", LIMITED.replace("200_000_000", "290_000_000"), str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.startswith("(3000, 3000) [18.1")
+
+
 def test_what_takes_too_much_memory_is_refused_before_it_is_decoded() -> None:
     options: dict[str, Any] = {"progressive": True, "subsampling": 0}
     data = bytearray(saved(Image.fromarray(shades()), "JPEG", **options))

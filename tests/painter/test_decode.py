@@ -102,6 +102,18 @@ def test_a_bomb_is_refused_by_its_head_without_a_warning(side: int) -> None:
     assert sentence == f"photo is {shown} MP; the limit is 40 MP (limits.max_pixels)"
 
 
+@pytest.mark.parametrize("size", [(1, 100_001), (100_001, 1), (2, 3_000_000)])
+def test_a_side_that_no_photograph_has_is_refused_by_the_head(size: tuple[int, int]) -> None:
+    width, height = size
+    assert refusal(forged_png(width, height)) == (
+        f"photo is {width}x{height} pixels; the limit for a side is 100,000 pixels: crop it"
+    )
+
+
+def test_a_side_of_100_000_pixels_is_let_in() -> None:
+    assert raster(saved(Image.new("L", (100_000, 1)), "PNG")).size == (100_000, 1)
+
+
 def test_a_larger_limit_lets_more_in_without_a_warning() -> None:
     sentence = refusal(forged_png(9_600, 9_600), max_pixels=100_000_000)
     assert "is cut off or damaged" in sentence, "past the check of its size"

@@ -1,5 +1,6 @@
 """Statistics of colours, their losses and slopes, against numbers worked out by hand."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -83,3 +84,17 @@ def test_a_single_pixel_has_no_spread() -> None:
     assert Look.of("s", 1.0, one).covariance.tolist() == [[0.0] * 3] * 3
     wanted = Wanted(None, 1.0, [Look.of("s", 1.0, GREYS)])
     assert np.isfinite(wanted.nearer(one)).all()
+
+
+def test_a_look_is_to_the_bit_the_one_of_all_positions_at_once_in_less_memory() -> None:
+    picture = np.random.default_rng(4).uniform(-9, 300, (700, 1001, 3)).astype(np.float32)
+    whole = picture.reshape(-1, 3).astype(np.float64) / 255
+    centered = whole - whole.mean(axis=0)
+    covariance = np.einsum("mi,mj->ij", centered, centered) / len(whole)
+    tracemalloc.start()
+    look = Look.of("s", 1.0, picture)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(look.mean, whole.mean(axis=0))
+    assert np.array_equal(look.covariance, covariance)
+    assert peak < picture.nbytes
