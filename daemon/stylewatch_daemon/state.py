@@ -101,7 +101,8 @@ class State:
         _restrict(self.root)
         for name in (*_FOLDERS, *_FILES):
             path = self.root / name
-            fits = path.is_dir() if name in _FOLDERS else durable.is_regular(path)
+            is_folder = path.is_dir() and not path.is_symlink()
+            fits = is_folder if name in _FOLDERS else durable.is_regular(path)
             if lexists(path) and not fits:
                 self._move_away(path)
         for folder in (self.claims, self.jobs, self.trash):

@@ -211,3 +211,22 @@ def test_the_state_folder_is_for_its_owner_alone_and_so_is_one_from_before(tmp_p
         assert modes()["ledger.sqlite3"] == 0o600
     finally:
         os.umask(mask)
+
+
+@pytest.mark.parametrize("name", ["trash", "jobs", "thumbs"])
+def test_a_link_in_the_place_of_a_folder_is_moved_away_and_not_followed(
+    tmp_path: Path, name: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "album").mkdir(parents=True)
+    elsewhere.chmod(0o755)
+    state = State(tmp_path / "state")
+    state.make()
+    if (state.root / name).exists():
+        (state.root / name).rmdir()
+    (state.root / name).symlink_to(elsewhere)
+    state.make()
+    state.tidy()
+    assert (elsewhere / "album").is_dir()
+    assert elsewhere.stat().st_mode & 0o777 == 0o755
+    assert not (state.root / name).is_symlink()

@@ -380,6 +380,6 @@ def _rows(value: str, world: World) -> None:
 
 
 for said, value in VALUES.items():
-    case("ledger", f"jobs whose columns hold {said}", stopped=True, alone=True)(
+    case("ledger", f"jobs whose columns hold {said}", stopped=True, alone=True, exits=(78,))(
         partial(_rows, value)
     )
