@@ -118,12 +118,13 @@ def _finish(line: Line, bell: Bell) -> None:
     while not bell.stopping:
         line.control.act()
         line.hear()
+        # Asked before `fill`, which may come a moment too early for a job that is about to go on.
+        crashed = None if line.control.holds else line.queue.crashed_for()
         more = line.fill(again=False)
         more = line.finish() or more
         more = line.claim() or more
         line.tell_news(resting=not more)
         if not more:
-            crashed = None if line.control.holds else line.queue.crashed_for()
             now = time.monotonic()
             short_since = (short_since or now) if line.front.trouble else None
             is_looking = line.front.is_looking and now - (short_since or now) < SHORT_FOR

@@ -48,7 +48,8 @@ def test_good_pictures_wait_for_file_descriptors_and_cost_no_attempt(
     until(lambda: "out of file descriptors (the limit is" in log.read_text())
     if spare >= 3:  # else the report itself lacks one
         until(lambda: "out of file descriptors" in str(place.published["health"]["trouble"]))
-        until(lambda: "out of file desc" in (place.root / "outbox/_status.txt").read_text())
+        board = place.root / "outbox/_status.txt"
+        until(lambda: board.exists() and "out of file desc" in board.read_text())
     limit(place, 1000)
     until(lambda: place.painted == ["a", "b"])
     assert place.end() == 0
