@@ -58,7 +58,7 @@ def asked(root: Path) -> int:
     """The number of the process that answers."""
     with socket.socket(socket.AF_UNIX) as visiting:
         visiting.settimeout(60)
-        visiting.connect(str(root / "web.sock"))
+        until(lambda: visiting.connect_ex(str(root / "web.sock")) == 0)  # it is there, then listens
         return int(visiting.recv(99))
 
 
