@@ -137,7 +137,7 @@ def _fill(path: Path, whole: bytes, *, keep_open: bool, world: World) -> None:
 def _preallocated(kind: str, world: World) -> None:
     whole = _photograph(kind)
     for keep_open in (True, False):
-        job = "kept-open" if keep_open else "opened-again"
+        job = f"{kind}-{'kept-open' if keep_open else 'opened-again'}"
         folder = world.drop_open(job, "content.jpg")
         name = f"content.{kind.lower()}"
         _fill(folder / name, whole, keep_open=keep_open, world=world)
