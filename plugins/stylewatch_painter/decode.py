@@ -29,10 +29,19 @@ MAX_SIDE = 100_000
 """Pixels of the longest side of a picture; no photograph comes near, and strips of a few rows
 cost far more than their pixels."""
 
+MAX_METADATA = 16 << 20
+"""Bytes of metadata before the pixels of a JPEG; Pillow's time for it grows with its square."""
+
 HEAD = 4096
 """Bytes at the start of a file by which `decoding` says what it is."""
 
 _MEGA = 1_000_000
+
+_SEGMENT = re.compile(rb"\xff([^\xda])(..)", re.DOTALL)
+"""The head of a segment of a JPEG, but for that of a scan."""
+
+_METADATA = frozenset(bytes([marker]) for marker in (*range(0xE0, 0xF0), 0xFE))
+"""Markers of application segments and comments."""
 
 # Pillow reads the head of a PPM byte by byte, with all blanks and comments that there are.
 _LONGEST_HEAD = 1 << 16
@@ -146,6 +155,10 @@ def _limited(max_pixels: int) -> Iterator[None]:
 def _opened(data: bytes, max_pixels: int) -> Image.Image:
     if len(data) > _LONGEST_HEAD and _PLAIN.match(data) and not _HEAD.match(data[:_LONGEST_HEAD]):
         raise PictureError("has a damaged head; save it as PNG")
+    if data[:2] == b"\xff\xd8" and _metadata(data) > MAX_METADATA:
+        raise PictureError(
+            f"has more than {MAX_METADATA >> 20} MiB of metadata; save it again without that"
+        )
     image: Image.Image
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -174,6 +187,16 @@ def _too_large(pixels: int, max_pixels: int) -> str:
     if shown == limit or max_pixels < _MEGA:
         shown, limit = (f"{number:,} pixels" for number in (pixels, max_pixels))
     return f"is {shown}; the limit is {limit} (limits.max_pixels)"
+
+
+def _metadata(data: bytes) -> int:
+    """Return how many bytes the application segments and comments at the head of a JPEG take."""
+    at, found = 2, 0
+    while (segment := _SEGMENT.match(data, at)) and found <= MAX_METADATA:
+        length = int.from_bytes(segment[2])
+        found += length if segment[1] in _METADATA else 0
+        at += 2 + length
+    return found
 
 
 def _is_heif(data: bytes) -> bool:

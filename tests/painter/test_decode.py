@@ -208,3 +208,17 @@ def test_whatever_a_decoder_raises_becomes_one_line(error: Exception, reason: st
     with pytest.raises(PictureError) as refused, decoding("photo", b""):
         raise error
     assert str(refused.value).startswith(f"photo is cut off or damaged ({reason}); ")
+
+
+def test_a_jpeg_of_endless_metadata_is_refused_before_it_is_opened() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(file, "JPEG")
+    segment = b"\xff\xe1\xff\xffExif\0\0" + bytes(0xFFFF - 8)
+    head, rest = file.getvalue()[:2], file.getvalue()[2:]
+    with decoding("photo.jpg", head):
+        decoded(head + segment * 3 + rest, 100)
+    with (
+        pytest.raises(PictureError, match=r"photo.jpg has more than 16 MiB of metadata"),
+        decoding("photo.jpg", head),
+    ):
+        decoded(head + segment * 300 + rest, 100)
