@@ -161,13 +161,16 @@ class Ledger(Turns):
         found = [_entry(row) for one in states for row in self._rows(query, one, *key, limit)]
         return sorted(found, key=lambda one: (one.finished or "", one.id), reverse=True)[:limit]
 
-    def undismissed(self, limit: int) -> list[Entry]:
-        """The refused and failed jobs that nobody dismissed, the latest first."""
+    def undismissed(self, limit: int, outbox: str | None = None) -> list[Entry]:
+        """List the refused and failed jobs that nobody dismissed, of one outbox or of all.
+
+        The latest come first.
+        """
         query = (
             f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {UNDISMISSED} "
-            "ORDER BY finished DESC, id DESC LIMIT ?"
+            "AND outbox = coalesce(?, outbox) ORDER BY finished DESC, id DESC LIMIT ?"
         )
-        return [_entry(row) for row in self._rows(query, limit)]
+        return [_entry(row) for row in self._rows(query, outbox, limit)]
 
     def members(self, series: str) -> list[Entry]:
         """The jobs of a series, in the order they were made."""

@@ -114,9 +114,8 @@ class Teller:
         return names, count - len(named)
 
     def _refused(self, outbox: Path) -> list[Refusal]:
-        bad = self._state.ledger.undismissed(REFUSALS)
-        ours = [one for one in reversed(bad) if one.outbox == str(outbox)]
-        return [Refusal(flat.called(one.place or one.name), one.reason) for one in ours]
+        bad = self._state.ledger.undismissed(REFUSALS, str(outbox))
+        return [Refusal(flat.called(job.place or job.name), job.reason) for job in reversed(bad)]
 
 
 def _trouble(now: Standing, inboxes: Iterable[Inbox]) -> list[tuple[str, str]]:

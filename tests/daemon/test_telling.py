@@ -81,6 +81,13 @@ def test_what_is_in_the_way_and_what_was_refused_is_told(place: Place) -> None:
     assert "worse: so it is" in said
 
 
+def test_refusals_of_another_outbox_leave_room_for_ours(place: Place) -> None:
+    place.enter("bad", state="refused")
+    place.enter(*(f"z{number}" for number in range(30)), outbox=place.theirs, state="refused")
+    place.tell()
+    assert "bad: so it is" in place.said(place.ours)
+
+
 def test_what_was_dismissed_is_told_no_longer_and_counted_all_the_same(place: Place) -> None:
     place.enter("bad", state="refused")
     place.enter("worse", state="failed")

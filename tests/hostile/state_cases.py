@@ -360,6 +360,7 @@ VALUES = {"bytes": "x'ff00fe'", "a text": "'{\u202e'", "nothing": "NULL", "a num
 def _rows(value: str, world: World) -> None:
     """Write a value that does not belong there into each column of a job of its own."""
     template = world.settled_job()
+    world.undo(lambda: _remove_ledger(world.state))
     with closing(sqlite3.connect(world.state / LEDGER)) as ledger, ledger:
         there = [row[1] for row in ledger.execute("PRAGMA table_info(jobs)")]
         others = ", ".join(one for one in there if one not in ("id", "rowid", "seq"))

@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -185,7 +186,7 @@ class World(Place):
             raise RuntimeError(wrong)
         before = set(self.state.glob("jobs/*"))
         self.drop("waiting")
-        self.await_true(lambda: self.counts().get("waiting"), STARTS_WITHIN)
+        self.await_true(lambda: self._waits(set(self.state.glob("jobs/*")) - before), STARTS_WITHIN)
         if code := self.end():
             raise RuntimeError(f"the daemon ended with {code} when it was asked to")
         (self.state / "paused").unlink()
@@ -193,6 +194,12 @@ class World(Place):
         if len(found) != 1:
             raise RuntimeError("no job was taken that waits")
         return found.pop()
+
+    def _waits(self, jobs: set[Path]) -> bool:
+        """Whether the ledger has all of `jobs`, and they wait to run."""
+        with closing(sqlite3.connect(self.state / "ledger.sqlite3")) as ledger:
+            rows = ledger.execute("SELECT id FROM jobs WHERE state = 'queued'").fetchall()
+        return bool(jobs) and {job.name for job in jobs} <= {name for (name,) in rows}
 
     @property
     def next_good(self) -> str:
