@@ -38,7 +38,7 @@ soak: $(READY)
 	$(BIN)/python -m tests.line.soak
 
 test-cluster: $(READY)
-	$(BIN)/pytest $(AT_ONCE) tests/daemon/execute/cluster tests/daemon/execute/test_contract.py \
+	$(BIN)/pytest $(AT_ONCE) tests/daemon/execute/cluster tests/daemon/worker/test_contract.py \
 	tests/daemon/doctor/test_cluster.py tests/line/test_cluster.py
 
 # `make test-browser BROWSER="-k gallery"`: a part of it

@@ -13,11 +13,11 @@ from tests.daemon.lookers import nodding
 
 pytest.register_assert_rewrite(
     "stylewatch_plugins.testing",
-    "stylewatch_plugins.testing_controls",
-    "stylewatch_plugins.testing_many",
-    "stylewatch_plugins.testing_masks",
-    "stylewatch_plugins.testing_stops",
-    "stylewatch_plugins.testing_tasks",
+    "stylewatch_plugins.testing.controls",
+    "stylewatch_plugins.testing.batches",
+    "stylewatch_plugins.testing.masks",
+    "stylewatch_plugins.testing.stops",
+    "stylewatch_plugins.testing.tasks",
 )
 
 # before torch is there to read it; tests are small, and threads would only wait on one another
@@ -91,7 +91,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def any_file_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """For executors that paint nothing: what comes is not decoded."""
-    monkeypatch.setattr("stylewatch_daemon.service.Intake", nodding)
+    monkeypatch.setattr("stylewatch_daemon.service.service.Intake", nodding)
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ import typer
 import yaml
 from pydantic import BaseModel
 
-from stylewatch_daemon import config
 from stylewatch_daemon.cli.main import app
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_export.cli import app as export
-from stylewatch_painter import recipe_book
+from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
 
 ROOT = Path(__file__).parents[1]
@@ -152,7 +152,7 @@ def job_is_valid(block: Block, folder: Path) -> None:
 
 def recipe_is_valid(block: Block, folder: Path) -> None:
     (folder / "shown.yaml").write_text(block.body, encoding="utf-8")
-    recipe_book.find(str(folder / "shown.yaml"))
+    book.find(str(folder / "shown.yaml"))
 
 
 def json_is_valid(block: Block, folder: Path) -> None:
@@ -215,7 +215,7 @@ def commands(command: Any, name: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     "name",
     [*commands(COMMAND, "stylewatch"), *commands(EXPORT, "stylewatch-export"),
-     *recipe_book.names(), *registry.names(), *sorted(set(keys(config.Config)))],
+     *book.names(), *registry.names(), *sorted(set(keys(config.Config)))],
 )  # fmt: skip
 def test_everything_that_can_be_named_is_in_the_docs(name: str) -> None:
     assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", WORDS)
@@ -233,16 +233,16 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from leaves(inner, f"{name}.{key}" if name else key)
 
 
-@pytest.mark.parametrize("name", recipe_book.names())
+@pytest.mark.parametrize("name", book.names())
 def test_the_page_on_recipes_gives_every_field_and_says_which_are_ours(name: str) -> None:
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
     section = page.partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
     rows = ROW.findall(section)
     shown = {leaf: v for field, text, _ in rows for leaf, v in leaves(yaml.safe_load(text), field)}
-    recipe = recipe_book.find(name)
+    recipe = book.find(name)
     real = dict(leaves(recipe.model_dump(mode="json")))
     assert not {leaf: v for leaf, v in shown.items() if v != real[leaf] and str(v) != real[leaf]}
-    file = yaml.safe_load((recipe_book.SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"))
+    file = yaml.safe_load((book.SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"))
     fields = {side: file[side] for side in ("objective", "schedule")}
     assert not {leaf for leaf, _ in leaves(fields)} - shown.keys()
     ours = {leaf for field, text, whence in rows if re.match(r"ours\b", whence)

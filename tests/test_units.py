@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from stylewatch_daemon.cli.exits import BY_SIGNAL
+from stylewatch_daemon.cli.exit_codes import BY_SIGNAL
 from stylewatch_daemon.cli.main import app
 from stylewatch_daemon.errors import SettingsError, UsageError
 

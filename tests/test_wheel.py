@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stylewatch_painter import recipe_book
+from stylewatch_painter.recipes import book
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ["stylewatch_daemon", "stylewatch_export", "stylewatch_painter", "stylewatch_plugins"]
@@ -74,7 +74,7 @@ def test_the_packages_come_from_the_wheel_and_not_from_the_checkout(
 
 def test_the_settings_and_the_units_ship(programs: Path, tmp_path: Path) -> None:
     ask = (
-        "import sys; from stylewatch_daemon.config import shipped; "
+        "import sys; from stylewatch_daemon.settings.config import shipped; "
         "[print(shipped(name)) for name in sys.argv[1:]]"
     )
     found = run(programs / "python", "-c", ask, "config.yaml", "systemd", folder=tmp_path)
@@ -98,7 +98,7 @@ def test_the_page_ships_with_its_templates_and_what_browsers_load(wheel: Path) -
 
 def test_the_recipes_and_the_backends_can_be_named(programs: Path, tmp_path: Path) -> None:
     recipes = json.loads(run(programs / "stylewatch", "recipes", "--json", folder=tmp_path))
-    assert [recipe["name"] for recipe in recipes] == recipe_book.names()
+    assert [recipe["name"] for recipe in recipes] == book.names()
     backends = json.loads(run(programs / "stylewatch", "backends", "--json", folder=tmp_path))
     assert {"onnx", "sketch", "torch"} <= {backend["name"] for backend in backends}
 

@@ -12,7 +12,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Self
 
-from stylewatch_daemon import environment, wire
+from stylewatch_daemon import messages
+from stylewatch_daemon.files import shortages
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -41,7 +42,7 @@ def received(pipe: Connection) -> Any:
 def send(pipe: Connection, record: "DataclassInstance", head: bytes = b"") -> None:
     """In a child: tell the supervisor, as plain data; raises TypeError where it is not plain."""
     try:
-        pipe.send_bytes(head + wire.pack(record))
+        pipe.send_bytes(head + messages.pack(record))
     except ConnectionError:
         raise SystemExit(1) from None  # there is nobody to work for
 
@@ -68,7 +69,7 @@ class Child:
                 process.start()
                 on_failure.pop_all()
         except OSError as error:
-            raise environment.no_process(error) from error
+            raise shortages.no_process(error) from error
         return cls(process, ours)
 
     @property

@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 import typer
 
 from stylewatch_export.errors import AskedError, ExportError, UnequalError
-from stylewatch_painter import recipe_book
 from stylewatch_painter.errors import PainterError, RecipeError, WeightsError
-from stylewatch_painter.recipe import LAYERS, LayerName
-from stylewatch_painter.weights import locate
-from stylewatch_painter.weights_catalogue import BUNDLED
+from stylewatch_painter.network.catalogue import BUNDLED
+from stylewatch_painter.network.weights import locate
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 from stylewatch_plugins.errors import BackendError, GraphError
 from stylewatch_plugins.graph_file import Pair, Plan, Precision
 
@@ -62,7 +62,7 @@ def build(
     """Build the feature graph and the gradient graph for some layers."""
     from stylewatch_export import graph
 
-    objective = recipe_book.find(recipe).objective
+    objective = book.find(recipe).objective
     file = locate(weights)
     plan = Plan(
         weights=file.sha256,

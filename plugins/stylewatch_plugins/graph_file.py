@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stylewatch_painter.recipe import LAYERS, LayerName, Objective, Strict
-from stylewatch_painter.weights import WeightsFile
+from stylewatch_painter.network.weights import WeightsFile
+from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Objective, Strict
 from stylewatch_plugins.errors import GraphError
 
 FORM = "stylewatch-graph/1"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import torch
 from pydantic import BeforeValidator, Field, ValidationError
 
-from stylewatch_painter import weights
-from stylewatch_painter.forecast import forecast
-from stylewatch_painter.mistakes import mistakes
-from stylewatch_painter.paint import measure, paint
-from stylewatch_painter.stage import Losses, Step, Wish
-from stylewatch_painter.task import Task
+from stylewatch_painter.algorithm.forecast import forecast
+from stylewatch_painter.algorithm.paint import measure, paint
+from stylewatch_painter.algorithm.stage import Losses, Step, Wish
+from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.network import weights
+from stylewatch_painter.validation import mistakes
 from stylewatch_plugins import graphs
 from stylewatch_plugins.contract import (
     BackendMissingError,
@@ -23,12 +23,12 @@ from stylewatch_plugins.contract import (
     Estimate,
     Provenance,
 )
-from stylewatch_plugins.fitted import Fitted, MemoryOptions
 from stylewatch_plugins.graph_file import Plan, Precision
+from stylewatch_plugins.memory_options import Fitted, MemoryOptions
 from stylewatch_plugins.runtime import runtime
 
 if TYPE_CHECKING:
-    from stylewatch_plugins.opened import Opened
+    from stylewatch_plugins.session_cache import Opened
 
 ProviderName = Literal[
     "tensorrt", "cuda", "migraphx", "openvino", "coreml", "dnnl", "xnnpack", "cpu"
@@ -147,7 +147,7 @@ class OnnxVgg:
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint by the painter's own loop."""
-        from stylewatch_plugins.opened import forget
+        from stylewatch_plugins.session_cache import forget
 
         room, ready = self._fitted.room(task), self._opened(task, self._options.precision)
         try:
@@ -198,7 +198,7 @@ class OnnxVgg:
 
     def _opened(self, task: Task, precision: Precision) -> "Opened":
         """VGG19 for the layers and pools that `task` looks at."""
-        from stylewatch_plugins.opened import opened
+        from stylewatch_plugins.session_cache import opened
 
         device = self._device
         file = weights.locate(self._options.weights)

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylewatch_painter.feature_maps import Mean
-from stylewatch_painter.pyramid import pools_before
-from stylewatch_painter.recipe import LAYERS, LayerName, Network
+from stylewatch_painter.algorithm.feature_maps import Mean
+from stylewatch_painter.algorithm.scales import pools_before
+from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import MANIFEST, Pair, Part, Plan
-from stylewatch_plugins.heap import give_back_large_blocks
+from stylewatch_plugins.malloc import give_back_large_blocks
 from stylewatch_plugins.runtime import runtime
 
 _TYPES = {

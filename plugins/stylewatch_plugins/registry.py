@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stylewatch_plugins.capabilities import misfit
 from stylewatch_plugins.errors import BackendError, BackendMissingError
-from stylewatch_plugins.heap import ask_for_large_pages
+from stylewatch_plugins.malloc import ask_for_large_pages
 
 if TYPE_CHECKING:  # the contract speaks of arrays: importing it would bring NumPy in
     from stylewatch_plugins.contract import Backend

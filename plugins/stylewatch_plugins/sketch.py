@@ -12,22 +12,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, ValidationError
 
-from stylewatch_painter import pyramid
+from stylewatch_painter.algorithm import scales
+from stylewatch_painter.algorithm.stage import Losses, Pixels, Step, Wish
+from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.mistakes import mistakes
-from stylewatch_painter.recipe import Strict
-from stylewatch_painter.resize import resize
-from stylewatch_painter.stage import Losses, Pixels, Step, Wish
-from stylewatch_painter.task import Task
-from stylewatch_plugins import easel
-from stylewatch_plugins.colours import Look, Wanted, colours
-from stylewatch_plugins.contract import (
-    CONTRACT,
-    BackendOptionError,
-    Device,
-    Estimate,
-    Provenance,
-)
+from stylewatch_painter.images.resize import resize
+from stylewatch_painter.recipes.recipe import Strict
+from stylewatch_painter.validation import mistakes
+from stylewatch_plugins import numpy_loop
+from stylewatch_plugins.color_statistics import Look, Wanted, colours
+from stylewatch_plugins.contract import CONTRACT, BackendOptionError, Device, Estimate, Provenance
 
 _CONTENT = 0.05  # weight of the content at strength 0.5
 
@@ -83,17 +77,19 @@ class Sketch:
     def measure(self, task: Task) -> Losses:
         """The losses of the picture that `task` starts from, at its final size."""
         size = task.levels()[-1].size
-        return _wanted(task, size).losses(easel.start(task, size))
+        return _wanted(task, size).losses(numpy_loop.start(task, size))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint; raises what the easel raises."""
-        return easel.paint(task, wish, lambda size: partial(self._one_step, _wanted(task, size)))
+        return numpy_loop.paint(
+            task, wish, lambda size: partial(self._one_step, _wanted(task, size))
+        )
 
     def paint_many(
         self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
     ) -> Iterator[tuple[int, Step | Exception]]:
         """A step of each in turn, which is no quicker, but shows what comes of several at once."""
-        return easel.by_turns(list(map(self.paint, tasks, wishes)))
+        return numpy_loop.by_turns(list(map(self.paint, tasks, wishes)))
 
     def _one_step(self, wanted: Wanted, picture: Pixels, step: int) -> tuple[Losses, Pixels]:
         """The losses before, and the picture after."""
@@ -106,7 +102,7 @@ class Sketch:
         return wanted.losses(picture), wanted.nearer(picture)
 
 
-def _wanted(task: Task, size: pyramid.Size) -> Wanted:
+def _wanted(task: Task, size: scales.Size) -> Wanted:
     """What a picture of that size is held to; raises PictureError where it is nothing."""
     objective = task.recipe.objective
     content = None if task.content is None or objective.content is None else task.content

@@ -7,15 +7,15 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, ValidationError
 
-from stylewatch_painter import weights
-from stylewatch_painter.forecast import forecast
-from stylewatch_painter.mistakes import mistakes
-from stylewatch_painter.paint import measure, paint
-from stylewatch_painter.precision import Precision, quickest
-from stylewatch_painter.stage import Losses, Step, Wish
-from stylewatch_painter.task import Task
-from stylewatch_painter.together import paint_many
-from stylewatch_painter.trained import Trained, trained
+from stylewatch_painter.algorithm.batching import paint_many
+from stylewatch_painter.algorithm.forecast import forecast
+from stylewatch_painter.algorithm.paint import measure, paint
+from stylewatch_painter.algorithm.precision import Precision, quickest
+from stylewatch_painter.algorithm.stage import Losses, Step, Wish
+from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.network import weights
+from stylewatch_painter.network.model_cache import Trained, trained
+from stylewatch_painter.validation import mistakes
 from stylewatch_plugins.contract import (
     BackendMissingError,
     BackendOptionError,
@@ -24,7 +24,7 @@ from stylewatch_plugins.contract import (
     Estimate,
     Provenance,
 )
-from stylewatch_plugins.fitted import Fitted, MemoryOptions, by_turns
+from stylewatch_plugins.memory_options import Fitted, MemoryOptions, by_turns
 
 
 class Options(MemoryOptions):

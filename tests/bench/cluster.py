@@ -11,12 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 from tests import nodes
-from tests.daemon.execute.listening import Listener
+from tests.daemon.worker.listening import Listener
 
-from stylewatch_daemon.execute.cluster.demand import Demand
-from stylewatch_daemon.execute.cluster.executor import Cluster
-from stylewatch_daemon.execute.contract import Done, Event, Executor, Order
-from stylewatch_daemon.execute.local import Local
+from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.executors.ray.executor import Cluster
+from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.worker.contract import Done, Event, Executor, Order
 from stylewatch_plugins.contract import Wish
 
 NAP = "tests.bench.cluster:nap"

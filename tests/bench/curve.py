@@ -81,15 +81,15 @@ def _upright(picture: Any) -> Floats:
 
 def ours(content: Path, style: Path, pixels: int, steps: int, changes: dict[str, Any]) -> Seen:
     """Paint with our default backend."""
-    from stylewatch_painter import recipe_book
-    from stylewatch_painter.image import read
-    from stylewatch_painter.stage import Stage, go_on
-    from stylewatch_painter.task import Style, Task
+    from stylewatch_painter.algorithm.stage import Stage, go_on
+    from stylewatch_painter.algorithm.task import Style, Task
+    from stylewatch_painter.images.read import read
+    from stylewatch_painter.recipes import book
     from stylewatch_plugins import registry
 
-    recipe = recipe_book.fast(recipe_book.find("pastiche"))
+    recipe = book.fast(book.find("pastiche"))
     asked = {**changes, "size": area(pixels), "steps": steps, "save_every": 1}
-    recipe = recipe_book.change(recipe, asked)
+    recipe = book.change(recipe, asked)
     task = Task(recipe, read(content).pixels, (Style(read(style).pixels),))
     before = sum(level.steps for level in task.levels()[:-1])
     for step in registry.load("torch", {"device": "cpu"}).paint(task, go_on):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from stylewatch_daemon.execute.contract import (
+from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.worker.contract import (
     Done,
     End,
     Event,
@@ -26,7 +27,6 @@ from stylewatch_daemon.execute.contract import (
     Started,
     Wanted,
 )
-from stylewatch_daemon.outbox import RECEIPT
 
 MEASURED = (0.88, 1.15, 1.24, 1.64, 2.08, 2.16, 2.79, 10.4, 10.9)
 """Seconds of paintings on an NVIDIA H200, as docs/benchmark.md has them."""

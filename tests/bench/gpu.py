@@ -17,7 +17,7 @@ from tests.bench.gpu_rows import MEASURES, Setting, backend, devos_fast, paint, 
 from tests.bench.rows import in_turn, measures_with
 
 from stylewatch_painter import sample
-from stylewatch_painter.image import read
+from stylewatch_painter.images.read import read
 
 NO_DEVICE, FAILED = 69, 70  # as in sysexits: a service that is not there; a fault of our own
 

@@ -18,10 +18,10 @@ from tests.bench.child import area, whole
 from tests.bench.limit import work
 from tests.bench.rows import Measure, Reading, Row
 
-from stylewatch_painter import recipe_book
-from stylewatch_painter.recipe import Recipe
-from stylewatch_painter.stage import Pixels, Stage, go_on
-from stylewatch_painter.task import Style, Task
+from stylewatch_painter.algorithm.stage import Pixels, Stage, go_on
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 PRECISIONS = ("auto", "fp32", "tf32")
@@ -82,9 +82,9 @@ def tasks(setting: Setting, recipe: Recipe, count: int) -> list[Task]:
 
 def devos_fast(setting: Setting, **changes: object) -> Recipe:
     """Objective `devos` on our own way."""
-    fast = recipe_book.fast(recipe_book.find("devos"))
+    fast = book.fast(book.find("devos"))
     always = {"size": setting.box, "fit": "stretch", "enlarge": True, "steps": setting.steps}
-    return recipe_book.change(fast, {**always, **changes})
+    return book.change(fast, {**always, **changes})
 
 
 def paint(painter: Any, wanted: Sequence[Task]) -> tuple[float, int]:
@@ -110,7 +110,7 @@ def paint(painter: Any, wanted: Sequence[Task]) -> tuple[float, int]:
 def per_step(setting: Setting, precision: str, recipe: Recipe, count: int) -> float:
     """Seconds a step of `count` paintings at once: start and targets cancel out."""
     painter = backend(setting, precision)
-    given = [tasks(setting, recipe_book.change(recipe, {"steps": steps}), count)
+    given = [tasks(setting, book.change(recipe, {"steps": steps}), count)
              for steps in (setting.short, setting.long)]  # fmt: skip
     paint(painter, given[0])
     (short, few), (long, many) = (paint(painter, one) for one in given)
@@ -143,7 +143,7 @@ def fraction(setting: Setting) -> Iterator[Reading]:
     ceiling = matmul(setting)
     step_alone = {"passes": [], "save_every": setting.long, "size": setting.box, "fit": "stretch",
                   "enlarge": True}  # fmt: skip
-    recipe = recipe_book.change(recipe_book.find("best"), step_alone)
+    recipe = book.change(book.find("best"), step_alone)
     (one,) = tasks(setting, recipe, 1)
     flop = work(*one.final)
     batch = setting.batch * flop / per_step(setting, "auto", recipe, setting.batch) / 1e12
@@ -156,7 +156,7 @@ def fraction(setting: Setting) -> Iterator[Reading]:
 def hourly(setting: Setting) -> Iterator[Reading]:
     """Paintings of recipe `best` in batches; the first batch warms up."""
     changes = {"size": area(setting.large), "enlarge": True}
-    given = tasks(setting, recipe_book.change(recipe_book.find("best"), changes), setting.batch)
+    given = tasks(setting, book.change(book.find("best"), changes), setting.batch)
     painter = backend(setting)
     paint(painter, given)
     if setting.device.startswith("cuda"):
@@ -170,7 +170,7 @@ def hourly(setting: Setting) -> Iterator[Reading]:
 def beside_pastiche(setting: Setting) -> Iterator[Reading]:
     """Our step of its objective, and its own."""
     wanted = {"size": area(setting.small), "save_every": setting.long}
-    recipe = recipe_book.change(recipe_book.find("pastiche"), wanted)
+    recipe = book.change(book.find("pastiche"), wanted)
     content, style = map(str, setting.files)
     peer = report.per_step(theirs.paint(content, style, setting.small, setting.short,
                                         setting.device))  # fmt: skip

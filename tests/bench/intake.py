@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stylewatch_daemon.bell import Bell
-from stylewatch_daemon.execute.local import Local
-from stylewatch_daemon.intake.process import NAME, Intake
-from stylewatch_daemon.line import Line
-from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.service import watch
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
-from stylewatch_daemon.state import State
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.ingest.inspection.process import NAME, Intake
+from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.service import watch
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.store.state import State
+from stylewatch_daemon.wakeup import Bell
 
 IDLE_FOR = 20.0
 """Seconds for which an idle daemon is watched."""

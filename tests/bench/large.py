@@ -14,14 +14,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stylewatch_daemon.config_sections import Limits
+from stylewatch_daemon.settings.sections import Limits
 from stylewatch_painter import landscape
-from stylewatch_painter.forecast import evaluations
-from stylewatch_painter.pyramid import Size
-from stylewatch_painter.recipe_book import change, find
-from stylewatch_painter.resize import resize
-from stylewatch_painter.stage import Pixels, Step, go_on
-from stylewatch_painter.task import Style, Task
+from stylewatch_painter.algorithm.forecast import evaluations
+from stylewatch_painter.algorithm.scales import Size
+from stylewatch_painter.algorithm.stage import Pixels, Step, go_on
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.images.resize import resize
+from stylewatch_painter.recipes.book import change, find
 from stylewatch_plugins import registry
 
 

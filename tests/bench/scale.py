@@ -26,23 +26,24 @@ from tests.bench.meter import REST, Meter
 from tests.bench.stock import Stock
 from tests.daemon.lookers import Nodding
 
-from stylewatch_daemon import durable, journal, ledger_writer, space
-from stylewatch_daemon.bell import Bell
-from stylewatch_daemon.dispatch import Dispatcher
-from stylewatch_daemon.job_settings import Settler
-from stylewatch_daemon.ledger import FILE_NAME
-from stylewatch_daemon.ledger_writer import LedgerWriter
-from stylewatch_daemon.line import Line
-from stylewatch_daemon.outbox import Outbox
-from stylewatch_daemon.published import FILE_NAME as STATUS
-from stylewatch_daemon.queue import Queue
-from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.rounds import Rounds
-from stylewatch_daemon.scan import Identity
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
-from stylewatch_daemon.settings import JobSettings
-from stylewatch_daemon.systemd import Manager
-from stylewatch_daemon.watch import Watcher
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.files import atomic, disk_space
+from stylewatch_daemon.ingest.scan import Identity
+from stylewatch_daemon.ingest.watcher import Watcher
+from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.queue.dispatcher import Dispatcher
+from stylewatch_daemon.queue.job_queue import Queue
+from stylewatch_daemon.service.main_loop import Rounds
+from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.systemd import Manager
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.resolve import Settler
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.store import journal, ledger_writer
+from stylewatch_daemon.store.ledger import FILE_NAME
+from stylewatch_daemon.store.ledger_writer import LedgerWriter
+from stylewatch_daemon.store.status_json import FILE_NAME as STATUS
+from stylewatch_daemon.wakeup import Bell
 
 INBOXES = 4
 SIMULATION, COMMITS, SYNCS = "simulation", "commits, and syncs in them", "other syncs"
@@ -59,13 +60,13 @@ WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
     "choosing": ((Queue, ("next", "along", "begun", "ended")),),
     "ordering": ((Dispatcher, ("begin",)),),
     "settings": ((Settler, ("settle",)), (JobSettings, ("resolve",))),
-    "room on the disks": ((space, ("check_job",)),),
+    "room on the disks": ((disk_space, ("check_job",)),),
     "events": ((Dispatcher, ("ask", "hear")),),
     "ends": ((Dispatcher, ("close",)),),
     "ledger": ((LedgerWriter, ("_rows", "_write")),),
     "telling": ((Line, ("tell", "publish", "tell_news", "in_words")),),
     FILES[0]: ((Outbox, OUTBOX),),
-    FILES[1]: ((durable, ("discard",)), (journal, ("load",))),
+    FILES[1]: ((atomic, ("discard",)), (journal, ("load",))),
     COMMITS: ((ledger_writer, ("commit",)),),
     SYNCS: ((os, ("fsync",)),),
 }

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from tests.bench.fleet import DIGEST
 
-from stylewatch_daemon import journal
-from stylewatch_daemon.intake.contract import Seen
-from stylewatch_daemon.job_settings import wishes
-from stylewatch_daemon.journal import File, Journal
-from stylewatch_daemon.ledger import Entry
-from stylewatch_daemon.scan import Look
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
-from stylewatch_daemon.state import State, entry_of, with_seen
+from stylewatch_daemon.ingest.inspection.contract import Seen
+from stylewatch_daemon.ingest.scan import Look
+from stylewatch_daemon.settings.resolve import wishes
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.store import journal
+from stylewatch_daemon.store.journal import File, Journal
+from stylewatch_daemon.store.ledger import Entry
+from stylewatch_daemon.store.state import State, entry_of, with_seen
 
 KINDS = 8
 """How many job.yaml there are; many jobs have the same."""

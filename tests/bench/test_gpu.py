@@ -13,11 +13,11 @@ from tests.bench import gpu, gpu_rows
 from tests.bench.gpu_rows import Setting
 from tests.bench.limit import work
 
-from stylewatch_painter import recipe_book
+from stylewatch_painter.algorithm.stage import Losses, Stage, Step
+from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import DivergedError
-from stylewatch_painter.recipe import Recipe
-from stylewatch_painter.stage import Losses, Stage, Step
-from stylewatch_painter.task import Task
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import Recipe
 
 SECONDS_A_STEP = 0.5
 
@@ -121,7 +121,7 @@ def test_pictures_an_hour_are_those_of_a_batch_that_is_not_the_first(
 
 
 def best() -> Recipe:
-    return recipe_book.find("best")
+    return book.find("best")
 
 
 def test_pictures_of_a_batch_differ(setting: Setting) -> None:

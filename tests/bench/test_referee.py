@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from tests.bench.referee import Referee, as_written, read, sized, to_network
 
-from stylewatch_painter import recipe_book
-from stylewatch_painter.task import Style, Task
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.recipes import book
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 
@@ -32,7 +32,7 @@ def test_its_relative_loss_is_that_of_recipe_best(tmp_path: Path) -> None:
     for file in files:
         Image.fromarray(chance.integers(0, 256, (48, 64, 3), np.uint8)).save(file)
     content, style = map(read, files)
-    task = Task(recipe_book.find("best"), content, (Style(style),))
+    task = Task(book.find("best"), content, (Style(style),))
     measured = TorchAutograd({"device": "cpu"}).measure(task).total
     found = Referee(*files, 48 * 64, strength_c=0.4).loss(content)
     assert found == pytest.approx(measured, rel=1e-4)

@@ -11,9 +11,9 @@ from tests.bench.fleet import MEASURED, SLICE, Fleet, Told
 from tests.bench.meter import REST, Meter
 from tests.bench.scale import FILES, SIMULATION, Found, Plan, measure, table
 
-from stylewatch_daemon.execute.contract import Done, Order
-from stylewatch_daemon.ledger import FILE_NAME, reading
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.store.ledger import FILE_NAME, reading
+from stylewatch_daemon.worker.contract import Done, Order
 
 
 class Work:

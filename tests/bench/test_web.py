@@ -9,8 +9,8 @@ from tests.bench.many_done import repeat
 from tests.bench.viewers import watching
 from tests.daemon.finished import finish
 
-from stylewatch_daemon.ledger import FILE_NAME, Entry, reading
-from stylewatch_daemon.ledger_writer import LedgerWriter
+from stylewatch_daemon.store.ledger import FILE_NAME, Entry, reading
+from stylewatch_daemon.store.ledger_writer import LedgerWriter
 
 EVENT = (
     rb'data: {"part": "running", "html": "<img src=\"/jobs/1/pictures/stage-50?d=aa\" alt=\"\">"}'

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from tests.daemon.faults import mounts, take, tree
 
-from stylewatch_daemon.claim import Claimer, Terms
-from stylewatch_daemon.job import Pair
-from stylewatch_daemon.journal import Journal
-from stylewatch_daemon.pair import pair
-from stylewatch_daemon.scan import scan
-from stylewatch_daemon.state import State
+from stylewatch_daemon.ingest.claim import Claimer, Terms
+from stylewatch_daemon.ingest.pairing import pair
+from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.model import Pair
+from stylewatch_daemon.store.journal import Journal
+from stylewatch_daemon.store.state import State
 
 JOB = ("trip/content.jpg", "trip/style.jpg", "trip/job.yaml")
 

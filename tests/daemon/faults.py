@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-import stylewatch_daemon.ledger_writer as ledger
-from stylewatch_daemon.claim import Claimer, Terms
-from stylewatch_daemon.execute.contract import Staged
-from stylewatch_daemon.job import Pair
-from stylewatch_daemon.journal import Journal
-from stylewatch_daemon.scan import Look
-from stylewatch_daemon.state import State
+import stylewatch_daemon.store.ledger_writer as ledger
+from stylewatch_daemon.ingest.claim import Claimer, Terms
+from stylewatch_daemon.ingest.scan import Look
+from stylewatch_daemon.model import Pair
+from stylewatch_daemon.store.journal import Journal
+from stylewatch_daemon.store.state import State
+from stylewatch_daemon.worker.contract import Staged
 
 CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings.job import JobSettings
 
 TAGS = ("", "!!bool ", "!!int ", "!!float ", "!!timestamp ", "!!binary ", "!!set ", "!!omap ",
         "!!pairs ", "!!null ", "!!str ", "!x ", "! ", "!!python/name:os.system ")  # fmt: skip

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from stylewatch_daemon.intake.contract import CutOff, Fine, Question, Refused, Seen, Verdict
+from stylewatch_daemon.ingest.inspection.contract import (
+    CutOff,
+    Fine,
+    Question,
+    Refused,
+    Seen,
+    Verdict,
+)
 
 
 @dataclass

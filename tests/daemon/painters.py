@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import get_args
 
-from stylewatch_daemon import durable
-from stylewatch_daemon.execute.contract import (
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.worker.contract import (
     Done,
     End,
     Event,
@@ -22,7 +23,6 @@ from stylewatch_daemon.execute.contract import (
     Stopped,
     Wanted,
 )
-from stylewatch_daemon.line import Line
 
 Ending = Refused | Failed | Lost | None
 
@@ -102,7 +102,7 @@ class Painter:
                 break
             yield Progress(step, 2, (4, 4), loss=1 / step, seconds=step)
             yield self.leave(order, f"stages/{step}.png", step)
-            durable.write(order.checkpoint, b"after step 1")
+            atomic.write(order.checkpoint, b"after step 1")
             ending = self.endings.pop(0) if self.endings else None
             if ending is not None:
                 yield ending
@@ -113,8 +113,8 @@ class Painter:
         yield Done({"job": order.name, "inputs": [content]})
 
     def leave(self, order: Order, name: str, step: int) -> Staged:
-        durable.make_folder((order.staging / name).parent)
-        durable.write(order.staging / name, made(order, name))
+        atomic.make_folder((order.staging / name).parent)
+        atomic.write(order.staging / name, made(order, name))
         return announced(order, name, step)
 
 

@@ -10,15 +10,16 @@ from tests.daemon.faults import fill, tree
 from tests.daemon.lines import Place
 from tests.daemon.painters import go_on
 
-from stylewatch_daemon import carry, job_settings
-from stylewatch_daemon.attempt import Try
-from stylewatch_daemon.claim import Claimer
-from stylewatch_daemon.closing import Closing
-from stylewatch_daemon.division import Division
 from stylewatch_daemon.errors import OutputError, QuarantinedError
-from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.starting import Starting
-from stylewatch_daemon.state import IN_A_ROW, State
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.ingest import transfer
+from stylewatch_daemon.ingest.claim import Claimer
+from stylewatch_daemon.queue.attempt import Try
+from stylewatch_daemon.queue.finalize import Closing
+from stylewatch_daemon.queue.series import Division
+from stylewatch_daemon.queue.starting import Starting
+from stylewatch_daemon.settings import resolve
+from stylewatch_daemon.store.state import IN_A_ROW, State
 
 PAIRS = [f"{name}/{side}.jpg" for name in ("bad", "good", "more") for side in ("content", "style")]
 
@@ -51,7 +52,7 @@ def fails_for_bad(
 
 ODD = KeyError("planted")
 STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "taking": fails_for_bad(carry, "bring", ODD),
+    "taking": fails_for_bad(transfer, "bring", ODD),
     "taking, when it is ours already": fails_for_bad(Claimer, "_commit", ODD, afterwards=True),
     "accepting": fails_for_bad(Claimer, "accept", ODD),
     "accepting, when the ledger knows": fails_for_bad(Claimer, "accept", ODD, afterwards=True),
@@ -119,7 +120,7 @@ def test_a_series_that_cannot_be_divided_is_set_aside(
 def test_settings_that_cannot_be_read_set_aside_none_but_their_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, real = Place(tmp_path), job_settings.settle
+    place, real = Place(tmp_path), resolve.settle
     fill(place.inbox, *PAIRS)
     (place.inbox / "bad/job.yaml").write_text("seed: 7")
 
@@ -129,7 +130,7 @@ def test_settings_that_cannot_be_read_set_aside_none_but_their_job(
         return real(settings, job_file)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job_settings, "settle", settle)
+        patch.setattr(resolve, "settle", settle)
         place.run()
     assert len(place.state.set_aside()) == 1
     assert (place.outbox / "good/receipt.json").exists()

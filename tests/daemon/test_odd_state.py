@@ -13,10 +13,11 @@ import pytest
 from tests.daemon.faults import fill
 from tests.daemon.painters import Painter
 
-from stylewatch_daemon import durable, published
-from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.service import InboxSettings, ServiceSettings, Summary, once
-from stylewatch_daemon.state import State
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once
+from stylewatch_daemon.store import status_json
+from stylewatch_daemon.store.state import State
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 
@@ -342,10 +343,10 @@ def test_odd_things_in_the_state_folder_keep_no_pair_from_being_painted(
     damages: Sequence[Callable[[Path], None]], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     place = Place(tmp_path, "waiting")
-    request.addfinalizer(partial(durable.remove, place.state))  # pytest fails at deep folders
+    request.addfinalizer(partial(atomic.remove, place.state))  # pytest fails at deep folders
     for damage in damages:
         damage(place.state)
     summary = place.run_with_good_pair()
     assert not summary.paused
-    assert published.read(place.state) is not None
+    assert status_json.read(place.state) is not None
     assert place.run() == Summary()  # a new start works, and all is done

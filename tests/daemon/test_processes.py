@@ -9,8 +9,8 @@ from multiprocessing.process import BaseProcess
 
 import pytest
 
-from stylewatch_daemon import processes, wire
-from stylewatch_daemon.execute.contract import Staged
+from stylewatch_daemon import messages, processes
+from stylewatch_daemon.worker.contract import Staged
 
 
 def stay(pipe: Connection) -> None:
@@ -22,7 +22,7 @@ def stay(pipe: Connection) -> None:
 
 def started(target: Callable[[Connection], None] = stay) -> tuple[BaseProcess, Connection]:
     child = processes.Child.start(target)
-    assert wire.unpack(child.line.recv_bytes(), Staged) == Staged("here", "12ab")
+    assert messages.unpack(child.line.recv_bytes(), Staged) == Staged("here", "12ab")
     return child.process, child.line
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from stylewatch_plugins.contract import Backend, BackendOptionError, Stage
 from stylewatch_plugins.testing import BackendConformance
-from stylewatch_plugins.testing_tasks import painted, picture, sample
+from stylewatch_plugins.testing.tasks import painted, picture, sample
 from stylewatch_tones.backend import Tones
 
 

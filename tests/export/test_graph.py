@@ -13,8 +13,8 @@ from tests.painter.plain_vgg19 import Array, Net
 
 from stylewatch_export import graph
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.recipe import LAYERS
-from stylewatch_painter.weights import locate
+from stylewatch_painter.network.weights import locate
+from stylewatch_painter.recipes.recipe import LAYERS
 from stylewatch_plugins.graph_file import Pair, Plan, check_seal
 
 POOLS = list(product(("max", "average"), ("floor", "ceil")))

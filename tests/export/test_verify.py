@@ -10,7 +10,7 @@ from tests.export import little
 
 from stylewatch_export import graph, manifest, verify
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.weights import locate
+from stylewatch_painter.network.weights import locate
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import Pair, Plan
 

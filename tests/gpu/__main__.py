@@ -10,16 +10,17 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from stylewatch_painter import recipe_book, recorded
-from stylewatch_painter.paint import paint
-from stylewatch_painter.precision import Precision
-from stylewatch_painter.stage import Pixels, Stage, Step, Wish, go_on
-from stylewatch_painter.task import Style, Task
-from stylewatch_painter.together import paint_many
-from stylewatch_painter.trained import trained
-from stylewatch_painter.vgg19 import Vgg19
-from stylewatch_painter.weights import locate
-from stylewatch_plugins.testing_tasks import picture
+from stylewatch_painter.algorithm import cuda_graph
+from stylewatch_painter.algorithm.batching import paint_many
+from stylewatch_painter.algorithm.paint import paint
+from stylewatch_painter.algorithm.precision import Precision
+from stylewatch_painter.algorithm.stage import Pixels, Stage, Step, Wish, go_on
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.network.model_cache import trained
+from stylewatch_painter.network.vgg19 import Vgg19
+from stylewatch_painter.network.weights import locate
+from stylewatch_painter.recipes import book
+from stylewatch_plugins.testing.tasks import picture
 
 Check = tuple[str, bool]
 
@@ -27,7 +28,7 @@ Check = tuple[str, bool]
 def task(name: str, seed: int = 0, **changes: object) -> Task:
     """A task of odd sides, its pictures by chance."""
     small = {"size": "147x110", "fit": "stretch", "enlarge": True, "steps": 24, "save_every": 24}
-    recipe = recipe_book.change(recipe_book.find(name), {**small, **changes})
+    recipe = book.change(book.find(name), {**small, **changes})
     return Task(recipe, picture(147, 110, seed), (Style(picture(120, 130, seed + 50)),), seed=seed)
 
 
@@ -69,9 +70,9 @@ def recorded_as_made() -> Iterator[Check]:
         one = task(name, passes=[])
         vgg = network(one, "cuda", "bf16")
         quick = last(list(paint(one, vgg)))
-        worth, recorded._WORTH = recorded._WORTH, sys.maxsize
+        worth, cuda_graph._WORTH = cuda_graph._WORTH, sys.maxsize
         slow = last(list(paint(one, vgg)))
-        recorded._WORTH = worth
+        cuda_graph._WORTH = worth
         yield f"{name}: a recorded painting has the same bytes", np.array_equal(quick, slow)
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings.job import JobSettings
 
 Example = TypeVar("Example")
 

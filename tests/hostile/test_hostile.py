@@ -16,9 +16,9 @@ from tests.hostile.trial import all_cases, tried
 from tests.hostile.world import MB, Options, World
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.job_settings import settle
-from stylewatch_daemon.pair import pair
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.ingest.pairing import pair
+from stylewatch_daemon.settings.resolve import settle
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 
 SHORT = (
     "job.yaml: anchors that unfold to 9 to the 40th",

@@ -22,7 +22,7 @@ from tests.hostile.strategies import drawn
 from tests.line.daemons import PROGRAM
 from tests.line.promises import Place
 
-from stylewatch_daemon.names import shown
+from stylewatch_daemon.files.names import shown
 
 Example = TypeVar("Example")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon.ledger import reading
+from stylewatch_daemon.store.ledger import reading
 
 PROGRAM = "from stylewatch_daemon.cli.main import main; main()"
 FAST = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "watch.rescan_s=1000",

@@ -17,7 +17,7 @@ from tests.line import clustered, hostile
 from tests.line.plan import Plan, remount
 from tests.line.strike import KEPT, Row, strike
 
-from stylewatch_daemon.keepsakes.names import Keepsake
+from stylewatch_daemon.settings.artifacts import Keepsake
 
 BEFORE_A_WORKER = ("settled", "entered", "claimed", "judged", "let go")
 STEPS = {  # and which time it is that one comes to it: in the midst of things

@@ -20,12 +20,12 @@ from typing import Literal, Self
 
 from tests.daemon.disks import fill_up
 
-from stylewatch_daemon.execute.cluster.demand import Demand
-from stylewatch_daemon.execute.contract import Order
-from stylewatch_daemon.intake.process import NAME as INTAKE
-from stylewatch_daemon.keepsakes.names import Keepsake
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.ingest.inspection.process import NAME as INTAKE
+from stylewatch_daemon.settings.artifacts import Keepsake
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.worker.contract import Order
 
 VARIABLE, FILE = "STRICKEN", "plan.json"
 LITTLE = 500

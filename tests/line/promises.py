@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stylewatch_daemon.ledger import reading
-from stylewatch_daemon.sweep import members
-from stylewatch_daemon.written import NOTE
+from stylewatch_daemon.outbox.manifest import NOTE
+from stylewatch_daemon.settings.sweep import members
+from stylewatch_daemon.store.ledger import reading
 
 SWEEP = {"strength": (0.2, 0.8)}
 """What a series goes through."""

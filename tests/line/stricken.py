@@ -14,24 +14,27 @@ from typing import Any
 
 from tests.line.plan import Plan
 
-from stylewatch_daemon import again, durable, outbox, service
-from stylewatch_daemon.again import Again
-from stylewatch_daemon.attempt import Try
-from stylewatch_daemon.claim import Claimer
-from stylewatch_daemon.division import Division
 from stylewatch_daemon.errors import DaemonError
-from stylewatch_daemon.execute import batch, memo
-from stylewatch_daemon.execute.cluster.executor import Cluster
-from stylewatch_daemon.execute.contract import Event, Executor, Order, Started
-from stylewatch_daemon.execute.local import Local
-from stylewatch_daemon.inbox import Inbox
-from stylewatch_daemon.intake.contract import Begun, NotNow, Question, Verdict
-from stylewatch_daemon.intake.process import Intake
-from stylewatch_daemon.ledger_writer import LedgerWriter
-from stylewatch_daemon.line import Line
-from stylewatch_daemon.outbox import RECEIPT, Outbox
-from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.state import State
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.executors.ray.executor import Cluster
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.ingest.claim import Claimer
+from stylewatch_daemon.ingest.inbox import Inbox
+from stylewatch_daemon.ingest.inspection.contract import Begun, NotNow, Question, Verdict
+from stylewatch_daemon.ingest.inspection.process import Intake
+from stylewatch_daemon.outbox import publish
+from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
+from stylewatch_daemon.queue import retry
+from stylewatch_daemon.queue.attempt import Try
+from stylewatch_daemon.queue.retry import Again
+from stylewatch_daemon.queue.series import Division
+from stylewatch_daemon.service import service
+from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.store.ledger_writer import LedgerWriter
+from stylewatch_daemon.store.state import State
+from stylewatch_daemon.worker import batch, checkpoint
+from stylewatch_daemon.worker.contract import Event, Executor, Order, Started
 from stylewatch_plugins.contract import Wish
 
 KINDS = {"stages": "stage", "final.png": "final", "sheet.png": "sheet", RECEIPT: "receipt",
@@ -108,14 +111,14 @@ def _wrap_supervisor(plan: Plan) -> None:
     _after(Outbox, "publish", published)
     _after(Outbox, "archive", lambda *_: plan.reach("archived"))
     _after(LedgerWriter, "change", changed)
-    _before(durable, "discard", about_to_go)
+    _before(atomic, "discard", about_to_go)
     _after(State, "finish", lambda *_: plan.reach("job folder removed"))
     _after(Claimer, "_commit", lambda *_: plan.reach("claimed"))
     _before(Claimer, "_let_go", lambda *_: plan.reach("judged"))
     _after(Claimer, "_let_go", lambda *_: plan.reach("let go"))
-    _after(again, "_copy", lambda *_: plan.reach("retry copied"))
-    _after(again, "save", lambda *_: plan.reach("retry whole"))
-    _before(again, "wishes", lambda *_: plan.reach("retry taken"))
+    _after(retry, "_copy", lambda *_: plan.reach("retry copied"))
+    _after(retry, "save", lambda *_: plan.reach("retry whole"))
+    _before(retry, "wishes", lambda *_: plan.reach("retry taken"))
     _after(Again, "retry", lambda *_, **__: plan.reach("retried"))
 
 
@@ -124,13 +127,16 @@ def _wrap_worker(plan: Plan) -> None:
         if kind := KINDS.get(name.partition("/")[0]):
             plan.reach(f"{kind} staged", "worker")
 
-    from stylewatch_daemon.execute import contact, keepsakes  # heavy, and for that process alone
+    from stylewatch_daemon.worker import (  # heavy, and for that process alone
+        artifacts,
+        contact_sheet,
+    )
 
-    _before(keepsakes, "asked", lambda *_: plan.reach("keepsakes begun", "worker"))
-    _before(contact, "draw", lambda *_: plan.reach("sheet begun", "worker"))
-    _after(outbox, "stage", staged)
-    _before(memo, "save", lambda *_: plan.reach("checkpoint begun", "worker"))
-    _after(memo, "save", lambda *_: plan.reach("checkpoint kept", "worker"))
+    _before(artifacts, "asked", lambda *_: plan.reach("keepsakes begun", "worker"))
+    _before(contact_sheet, "draw", lambda *_: plan.reach("sheet begun", "worker"))
+    _after(publish, "stage", staged)
+    _before(checkpoint, "save", lambda *_: plan.reach("checkpoint begun", "worker"))
+    _after(checkpoint, "save", lambda *_: plan.reach("checkpoint kept", "worker"))
 
 
 def work(
@@ -140,14 +146,16 @@ def work(
     plan = Plan.of(orders)
     if DEADLY in [order.name for order in orders]:
         os.kill(os.getpid(), signal.SIGKILL)
-    if not hasattr(outbox.stage, "__wrapped__"):
+    if not hasattr(publish.stage, "__wrapped__"):
         _wrap_worker(plan)
     yield from batch.work(orders, wishes)
 
 
 def look(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     """What intake does: as ever, but that it may be struck."""
-    from stylewatch_daemon.intake.examine import examine  # heavy, and for that process alone
+    from stylewatch_daemon.ingest.inspection.inspect import (
+        examine,  # heavy, and for that process alone
+    )
 
     plan = Plan.ours()
     plan.reach("asked", "intake")

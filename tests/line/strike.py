@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.line.plan import Plan
 from tests.line.promises import Bytes, Place
 
-from stylewatch_daemon.keepsakes.names import Keepsake
+from stylewatch_daemon.settings.artifacts import Keepsake
 
 KEPT = "nothing lost, twice or half; same bytes"
 

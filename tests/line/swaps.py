@@ -21,14 +21,14 @@ from threading import Event, Thread
 
 from tests.daemon.disks import CAN_MOUNT, small_disk
 
-from stylewatch_daemon import retention
-from stylewatch_daemon.claim import Claimer, Terms
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.outbox import Outbox, RefusedAs, stage
-from stylewatch_daemon.pair import pair
-from stylewatch_daemon.retention import Retention
-from stylewatch_daemon.scan import scan
-from stylewatch_daemon.state import State
+from stylewatch_daemon.ingest.claim import Claimer, Terms
+from stylewatch_daemon.ingest.pairing import pair
+from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.outbox import retention
+from stylewatch_daemon.outbox.publish import Outbox, RefusedAs, stage
+from stylewatch_daemon.outbox.retention import Retention
+from stylewatch_daemon.store.state import State
 
 PAUSES = (0.0, 0.0005, 0.002)
 """Seconds between two swaps, in turn: some of what is tried goes through."""

@@ -12,10 +12,10 @@ from tests.daemon.posts import posted
 from tests.line.daemons import PAIR, Place, until
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.execute.contract import Failed
-from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.service import once
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.service.service import once
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.worker.contract import Failed
 
 
 @pytest.mark.usefixtures("hears_hangups")
@@ -51,7 +51,7 @@ def test_without_apprise_nothing_starts_and_it_is_said_what_to_install(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("config.yaml").write_text("alerts: {urls: ['json://ann:hushhush@a']}\n")
-    monkeypatch.setattr("stylewatch_daemon.alerts.settings.find_spec", lambda name: None)
+    monkeypatch.setattr("stylewatch_daemon.settings.alerts.find_spec", lambda name: None)
     assert call([*command, "config.yaml"]) == 78
     (line,) = capsys.readouterr().err.splitlines()
     assert "pip install 'stylewatch[notify]'" in line and "hush" not in line

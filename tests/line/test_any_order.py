@@ -12,9 +12,9 @@ from tests.daemon.faults import killed_at, tree
 from tests.daemon.lookers import nodding
 from tests.daemon.painters import Painter
 
-from stylewatch_daemon import service
-from stylewatch_daemon.ledger import reading
-from stylewatch_daemon.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.service import service
+from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.store.ledger import reading
 
 NEVER = 1 << 30
 HALVES = ("content", "style")

@@ -6,25 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.execute.orders import order, receipt
 from tests.daemon.faults import fill
 from tests.daemon.lines import Place
 from tests.daemon.painters import Painter
+from tests.daemon.worker.orders import order, receipt
 from tests.line import promises
 
-from stylewatch_daemon import job_settings, queue, service
-from stylewatch_daemon.alike import Batch
-from stylewatch_daemon.execute import batch
-from stylewatch_daemon.execute.contract import Done, Lost, Progress
-from stylewatch_daemon.execute.prepare import prepare
-from stylewatch_daemon.ledger import reading
-from stylewatch_daemon.line import Line
-from stylewatch_daemon.pauses import Backoff
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
-from stylewatch_daemon.settings import JobSettings
-from stylewatch_painter import memory
-from stylewatch_painter.forecast import needed
-from stylewatch_painter.room import AMPLE
+from stylewatch_daemon.queue import job_queue
+from stylewatch_daemon.queue.backoff import Backoff
+from stylewatch_daemon.queue.batching import Batch
+from stylewatch_daemon.service import service
+from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.settings import resolve
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.store.ledger import reading
+from stylewatch_daemon.worker import batch
+from stylewatch_daemon.worker.contract import Done, Lost, Progress
+from stylewatch_daemon.worker.prepare import prepare
+from stylewatch_painter.algorithm import memory
+from stylewatch_painter.algorithm.forecast import needed
+from stylewatch_painter.algorithm.memory_budget import AMPLE
 from stylewatch_plugins.contract import Wish
 
 
@@ -69,7 +71,7 @@ def test_on_the_processor_jobs_are_painted_at_once_only_where_it_is_said(
 def test_what_went_wrong_at_once_is_tried_again_alone_and_counts_for_nobody(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue, "RETRY", Backoff(first=0.0, most=0.0))
+    monkeypatch.setattr(job_queue, "RETRY", Backoff(first=0.0, most=0.0))
     place.settings = replace(place.settings, batch=8, attempts=1)
     album(place, *"abcd")
     place.painter.endings = [None, None, *[Lost("the worker died")] * 3]
@@ -85,9 +87,7 @@ def test_jobs_that_ask_for_another_device_by_now_go_to_another_worker(
     place.settings = replace(place.settings, batch=8)
     album(place, *"abc")
     settled = iter(["cpu"] * 3 + ["cpu", "cpu", "gpu"])  # when they are taken, then begun
-    monkeypatch.setattr(
-        job_settings.Settler, "settle", lambda *_: JobSettings(device=next(settled))
-    )
+    monkeypatch.setattr(resolve.Settler, "settle", lambda *_: JobSettings(device=next(settled)))
     place.run()
     assert [len(one) for one in place.painter.submitted] == [1, 1, 1]
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from tests.daemon.execute.orders import files, order, painted
+from tests.daemon.worker.orders import files, order, painted
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.execute.contract import Done, Order, Stopped
-from stylewatch_daemon.service import InboxSettings, ServiceSettings, once
-from stylewatch_painter.image import read
-from stylewatch_painter.resize import resize
+from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.worker.contract import Done, Order, Stopped
+from stylewatch_painter.images.read import read
+from stylewatch_painter.images.resize import resize
 from stylewatch_plugins.contract import Wish
 
 JOB: Mapping[str, Any] = {

@@ -7,7 +7,7 @@ from tests.daemon.faults import fill, killed_at, tree
 from tests.daemon.lines import Place
 from tests.daemon.painters import go_on
 
-from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.events import Reporter
 
 KINDS = ("receipt.json", "stages/1.png", "stages/2.png")
 

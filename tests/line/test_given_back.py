@@ -9,9 +9,9 @@ import pytest
 from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place
 from tests.daemon.faults import fill, killed_at, tree
 
-from stylewatch_daemon.claim import Claimer
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.scan import scan
+from stylewatch_daemon.ingest.claim import Claimer
+from stylewatch_daemon.ingest.scan import scan
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from tests.daemon.disks import CAN_MOUNT, small_disk
-from tests.daemon.intake.files import endless_gif, made, photograph, png
+from tests.daemon.ingest.inspection.files import endless_gif, made, photograph, png
 from tests.line.daemons import SLOW, Place, until
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.intake.process import NAME
-from stylewatch_daemon.service import InboxSettings, ServiceSettings, once
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.ingest.inspection.process import NAME
+from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.settings.job import JobSettings
 
 NO_MATTER = ("--set", "limits.free_bytes=0", "--set", "job.recipe=gatys", "--set", "job.size=24")
 
@@ -171,7 +171,7 @@ def test_what_means_harm_is_refused_and_the_rest_is_painted(line: Line) -> None:
 def test_an_intake_that_is_killed_between_two_pictures_is_replaced(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stylewatch_daemon.reception import Reception
+    from stylewatch_daemon.ingest.inspection_queue import Reception
 
     hear: Callable[[Reception], list[str]] = Reception.hear
     killed: list[int] = []
@@ -195,7 +195,7 @@ def test_an_intake_that_is_killed_between_two_pictures_is_replaced(
 def test_a_ledger_that_cannot_be_told_ends_the_run_and_the_next_one_goes_on(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stylewatch_daemon.reception import Reception
+    from stylewatch_daemon.ingest.inspection_queue import Reception
 
     def full(self: Reception) -> bool:
         self._asked.clear()

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.retention import Retention, prune
-from stylewatch_daemon.service import InboxSettings, ServiceSettings, once
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.outbox.retention import Retention, prune
+from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.settings.job import JobSettings
 
 ALL = {"losses.png", "progress.webp", "progress.gif", "sheet.png"}
 
@@ -126,7 +126,7 @@ def test_who_paints_loads_nothing_to_draw_them(tmp_path: Path, pictures: Path) -
     """So a worker that paints one job after the other does not grow by them."""
     program = (
         "import sys\nfrom pathlib import Path\n"
-        "from tests.daemon.execute.orders import order, painted\n"
+        "from tests.daemon.worker.orders import order, painted\n"
         "given = order(Path(sys.argv[1]), Path(sys.argv[2]), keep=['losses', 'gif', 'sheet'])\n"
         "painted(given)\n"
         "print([one for one in sys.modules if one == 'matplotlib' or one.endswith('.film')])"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.faults import fill, tree
 
-from stylewatch_daemon.ledger import reading
+from stylewatch_daemon.store.ledger import reading
 
 PROGRAM = """
 import os, signal, sys
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.daemon.lookers import nodding
 from tests.daemon.painters import Painter
 from stylewatch_daemon import ledger_writer, service
-from stylewatch_daemon.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
 
 root, after, deadly = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 real, made = ledger_writer.commit, 0

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.line.daemons import SLOW, Place, until
 
-from stylewatch_daemon.journal import Attempt
-from stylewatch_daemon.ledger import reading
+from stylewatch_daemon.store.journal import Attempt
+from stylewatch_daemon.store.ledger import reading
 
 LONG = ("--set", "job.steps=200", "--set", "job.save_every=200", "--set", "job.size=24")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from tests.daemon.disks import CAN_MOUNT, small_disk
-from tests.daemon.intake.files import photograph
+from tests.daemon.ingest.inspection.files import photograph
 from tests.line.daemons import SLOW, Place, until
 
-from stylewatch_daemon.durable import digest
+from stylewatch_daemon.files.atomic import digest
 
 LITTLE = ("--set", "limits.free_bytes=0", "--set", "job.recipe=gatys", "--set", "job.size=24",
           "--set", "watch.rescan_s=0.2", "--set", "limits.max_pixels=100000")  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.faults import fill
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.outbox import Outbox, RefusedAs, keep_staged, stage
+from stylewatch_daemon.outbox.publish import Outbox, RefusedAs, keep_staged, stage
 
 
 @pytest.fixture

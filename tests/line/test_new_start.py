@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill
-from tests.daemon.test_inbox import Place
+from tests.daemon.ingest.test_inbox import Place
 
 
 @pytest.fixture

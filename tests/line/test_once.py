@@ -16,16 +16,16 @@ import pytest
 from PIL import Image
 from tests.daemon.faults import mounts
 
-from stylewatch_daemon.execute.contract import Progress, Started
-from stylewatch_daemon.mask_settings import MaskSettings
-from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.service import InboxSettings, ServiceSettings, Summary, once
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.masks import MaskSettings
+from stylewatch_daemon.worker.contract import Progress, Started
 
 PROGRAM = """
 import pickle, sys
-from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.service import once
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.service.service import once
 
 class Told(Reporter):
     def progress(self, job, progress):

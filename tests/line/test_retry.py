@@ -12,10 +12,10 @@ from tests.line.plan import Plan
 from tests.line.promises import Place as Promised
 from tests.line.strike import ended
 
-from stylewatch_daemon import requests
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.inbox import new_id
-from stylewatch_daemon.ledger import reading
+from stylewatch_daemon.ingest.inbox import new_id
+from stylewatch_daemon.store import requests
+from stylewatch_daemon.store.ledger import reading
 
 
 def receipt(place: Place, job: str) -> dict[str, Any]:

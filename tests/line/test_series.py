@@ -13,9 +13,9 @@ from tests.daemon.painters import go_on
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.errors import DaemonError
-from stylewatch_daemon.execute.contract import Order
-from stylewatch_daemon.service import InboxSettings, ServiceSettings, once
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.worker.contract import Order
 
 MEMBERS = ["a/seed=1", "a/seed=2"]
 KINDS = ["final.png", "inputs/job.yaml", "receipt.json", "stages/1.png", "stages/2.png"]

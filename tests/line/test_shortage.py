@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.line.daemons import FAST, PROGRAM, Place, until
 
-from stylewatch_daemon.environment import MINIMUM
+from stylewatch_daemon.files.shortages import MINIMUM
 
 SOON = ("--set", "watch.rescan_s=1")
 

@@ -6,9 +6,9 @@ from shutil import copy
 import pytest
 from tests.plugins.strangers import install
 
-from stylewatch_daemon.ledger import FILE_NAME, reading
-from stylewatch_daemon.service import InboxSettings, ServiceSettings, once
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.store.ledger import FILE_NAME, reading
 
 FAILED = {
     "exits": "the worker process died (exit code 3)",

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill, tree
-from tests.daemon.test_dispatch import ARCHIVED, BROKEN, PAINTED, Place
+from tests.daemon.queue.test_dispatcher import ARCHIVED, BROKEN, PAINTED, Place
 
-from stylewatch_daemon.dispatch import Outcome
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.outbox import Outbox
-from stylewatch_daemon.retention import Retention, outlived
+from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.outbox.retention import Retention, outlived
+from stylewatch_daemon.queue.dispatcher import Outcome
 
 
 @pytest.fixture

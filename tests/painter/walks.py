@@ -5,9 +5,9 @@ import torch
 from tests.painter import small, valley
 from tests.painter.plain_vgg19 import Array
 
-from stylewatch_painter import recipe
-from stylewatch_painter.evaluation import Evaluate
-from stylewatch_painter.optimise import Optimiser, optimiser
+from stylewatch_painter.algorithm.evaluation import Evaluate
+from stylewatch_painter.algorithm.optimize import Optimiser, optimiser
+from stylewatch_painter.recipes import recipe
 
 Settings = recipe.Adam | recipe.Sgd | recipe.Lbfgs
 

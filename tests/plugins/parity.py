@@ -17,20 +17,21 @@ import torch
 from torch import Tensor
 
 from stylewatch_export.verify import distance, network, opened, torch_back
-from stylewatch_painter import recipe_book, weights, weights_read
-from stylewatch_painter.canvas import Canvas
-from stylewatch_painter.feature_maps import Mean
-from stylewatch_painter.optimise import optimiser
-from stylewatch_painter.recipe import LayerName, Network
-from stylewatch_painter.resize import resize
-from stylewatch_painter.stage import Pixels
-from stylewatch_painter.target import Target
-from stylewatch_painter.task import Style, Task
-from stylewatch_painter.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.feature_maps import Mean
+from stylewatch_painter.algorithm.objective import Target
+from stylewatch_painter.algorithm.optimize import optimiser
+from stylewatch_painter.algorithm.stage import Pixels
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.images.resize import resize
+from stylewatch_painter.network import read, weights
+from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_plugins import graphs
 from stylewatch_plugins.graph_file import Plan
 from stylewatch_plugins.ort_bridge import OrtVgg19
-from stylewatch_plugins.testing_tasks import picture, terms
+from stylewatch_plugins.testing.tasks import picture, terms
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,14 @@ class _Decided(torch.autograd.Function):
 def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Difference]:
     """At the pictures of the first `steps` steps of recipe `name`, at `size` (width, height)."""
     width, height = size
-    recipe = recipe_book.change(
-        recipe_book.find(name),
+    recipe = book.change(
+        book.find(name),
         {"size": f"{width}x{height}", "fit": "stretch", "enlarge": True, "passes": []},
     )
     task = Task(recipe, _grained(width, height, 0), (Style(_grained(height, width, 1)),))
     file = weights.locate()
     plan = Plan.of(recipe.objective, file)
-    _, arrays = weights_read.load(file, layers_up_to(plan.layers))
+    _, arrays = read.load(file, layers_up_to(plan.layers))
     vgg = Vgg19({name: torch.from_numpy(one) for name, one in arrays.items()}, file.mean)
     with graphs.ready(plan, "bundled") as pair:
         graph = opened(pair, plan)
@@ -123,7 +124,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="321x240", help="width x height in pixels")
     parser.add_argument("--steps", type=int, default=20, help="pictures of each recipe")
-    parser.add_argument("recipes", nargs="*", default=recipe_book.names(), help="all, if not said")
+    parser.add_argument("recipes", nargs="*", default=book.names(), help="all, if not said")
     asked = parser.parse_args()
     width, height = (int(side) for side in asked.size.split("x"))
     print(f"{asked.steps} pictures of {width}x{height}; greatest difference of all")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_painter.weights import locate
+from stylewatch_painter.network.weights import locate
 from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import BackendMissingError
 from stylewatch_plugins.graph_cache import lock, make_room

@@ -11,15 +11,15 @@ import onnxruntime
 import pytest
 import torch
 
-from stylewatch_painter import weights
-from stylewatch_painter.recipe_book import change, find, names
-from stylewatch_painter.stage import Stage, Wish
-from stylewatch_painter.task import Style, Task
-from stylewatch_plugins import opened
+from stylewatch_painter.algorithm.stage import Stage, Wish
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.network import weights
+from stylewatch_painter.recipes.book import change, find, names
+from stylewatch_plugins import session_cache
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
-from stylewatch_plugins.testing_tasks import after, kept, painted, picture, sample, stages
+from stylewatch_plugins.testing.tasks import after, kept, painted, picture, sample, stages
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 CPU = {"device": "cpu"}
@@ -153,7 +153,7 @@ def test_once_the_graphs_are_there_neither_onnx_nor_the_export_is_imported() -> 
     script = (
         "import sys\n"
         "from stylewatch_plugins.onnx_vgg import OnnxVgg\n"
-        "from stylewatch_plugins.testing_tasks import painted, sample\n"
+        "from stylewatch_plugins.testing.tasks import painted, sample\n"
         "painted(OnnxVgg({'device': 'cpu'}), sample())\n"
         "loaded = {name.partition('.')[0] for name in sys.modules}\n"
         "assert 'onnxruntime' in loaded\n"
@@ -171,7 +171,7 @@ def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
     sizes = [(48, 32), (32, 48), (40, 30)]
     tasks = [Task(recipe, picture(*size, seed=i), (style,)) for i, size in enumerate(sizes)]
     seen = [stages(painted(OnnxVgg(CPU), task)) for task in tasks]
-    (kept_,) = opened._last.values()
+    (kept_,) = session_cache._last.values()
     assert (kept_.looks.worked_out, kept_.looks.used_again) == (2, 1)
     for task, pictures in zip(tasks, seen, strict=True):
         plain = replace(task, styles=(replace(style, digest=None),))
@@ -181,21 +181,23 @@ def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
 def test_a_painting_that_fails_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the runtime took of a GPU for it is there for the next try."""
     painted(OnnxVgg(CPU), sample())
-    assert opened._last
-    monkeypatch.setattr("stylewatch_painter.paint._at_one_size", Mock(side_effect=MemoryError))
+    assert session_cache._last
+    monkeypatch.setattr(
+        "stylewatch_painter.algorithm.paint._at_one_size", Mock(side_effect=MemoryError)
+    )
     with pytest.raises(MemoryError):
         painted(OnnxVgg(CPU), sample())
-    assert not opened._last
+    assert not session_cache._last
 
 
 def test_the_same_command_gives_the_same_bytes_in_every_process() -> None:
     """Deep layers and all, at two sizes and on two threads."""
     script = (
         "import hashlib\n"
-        "from stylewatch_painter.recipe_book import change, find\n"
-        "from stylewatch_painter.task import Style, Task\n"
+        "from stylewatch_painter.recipes.book import change, find\n"
+        "from stylewatch_painter.algorithm.task import Style, Task\n"
         "from stylewatch_plugins.onnx_vgg import OnnxVgg\n"
-        "from stylewatch_plugins.testing_tasks import painted, picture, stages\n"
+        "from stylewatch_plugins.testing.tasks import painted, picture, stages\n"
         "small = {'size': 40, 'passes': [{'scale': 0.5, 'steps': 2}], 'steps': 2}\n"
         "small |= {'smallest': 1, 'save_every': 1}\n"
         "recipe = change(find('best'), small)\n"

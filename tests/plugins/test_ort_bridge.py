@@ -10,9 +10,9 @@ from tests.plugins.parity import differences
 
 from stylewatch_export import graph, manifest
 from stylewatch_export.verify import distance, opened
-from stylewatch_painter import recipe_book
-from stylewatch_painter.recipe import LayerName, Network
-from stylewatch_painter.vgg19 import Vgg19
+from stylewatch_painter.network.vgg19 import Vgg19
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import Pair, Plan, sealed
 from stylewatch_plugins.ort_bridge import OrtVgg19
@@ -48,7 +48,7 @@ def x(seed: int = 0) -> torch.Tensor:
     return small.tensor(small.plain(small.picture(seed)) - 110)
 
 
-@pytest.mark.parametrize("name", recipe_book.names())
+@pytest.mark.parametrize("name", book.names())
 def test_every_recipe_sees_what_torch_sees(name: str) -> None:
     """Odd sizes, both edges, both pools: at the pictures of torch's first steps."""
     for found in differences(name, (53, 37), 3):

@@ -10,19 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from stylewatch_painter import recipe_book, weights
-from stylewatch_painter.image import read
-from stylewatch_painter.stage import Stage, Step, go_on
-from stylewatch_painter.task import Style, Task
-from stylewatch_painter.trained import trained
-from stylewatch_plugins.contract import (
-    Backend,
-    BackendMissingError,
-    BackendOptionError,
-    PaintsMany,
-)
+from stylewatch_painter.algorithm.stage import Stage, Step, go_on
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.images.read import read
+from stylewatch_painter.network import weights
+from stylewatch_painter.network.model_cache import trained
+from stylewatch_painter.recipes import book
+from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError, PaintsMany
 from stylewatch_plugins.testing import BackendConformance
-from stylewatch_plugins.testing_tasks import painted, picture, sample, stages
+from stylewatch_plugins.testing.tasks import painted, picture, sample, stages
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 
@@ -175,9 +171,9 @@ def test_the_same_command_gives_the_same_bytes_in_every_process(name: str) -> No
     """Deep layers and all, at two sizes and on two threads."""
     script = (
         "import hashlib\n"
-        "from stylewatch_painter.recipe_book import change, find\n"
-        "from stylewatch_painter.task import Style, Task\n"
-        "from stylewatch_plugins.testing_tasks import painted, picture, stages\n"
+        "from stylewatch_painter.recipes.book import change, find\n"
+        "from stylewatch_painter.algorithm.task import Style, Task\n"
+        "from stylewatch_plugins.testing.tasks import painted, picture, stages\n"
         "from stylewatch_plugins.torch_autograd import TorchAutograd\n"
         "small = {'size': 40, 'passes': [{'scale': 0.5, 'steps': 2}], 'steps': 2}\n"
         "small |= {'smallest': 1, 'save_every': 1}\n"
@@ -218,9 +214,7 @@ def test_in_best_the_content_gives_way_as_the_strength_grows(pictures: Path) -> 
     content, style = (read(pictures / name).pixels for name in ("content.jpg", "style.jpg"))
     ends = []
     for strength in (0.0, 0.5, 1.0):
-        recipe = recipe_book.change(
-            recipe_book.find("best"), {"strength": strength, "passes": [], "steps": 12}
-        )
+        recipe = book.change(book.find("best"), {"strength": strength, "passes": [], "steps": 12})
         *_, last = painted(TorchAutograd({}), Task(recipe, content, (Style(style),)))
         ends.append(last.losses.content["conv4_2"].value)
     assert ends[0] < ends[1] < ends[2]
@@ -234,7 +228,7 @@ def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
     """Five photographs at two sizes are ten looks; the four of one camera share two."""
     small = {"size": 24, "passes": [{"scale": 0.5, "steps": 1}], "steps": 1, "save_every": 1}
     small |= {"smallest": 1, "objective.network.pool_edge": "ceil"}
-    recipe = recipe_book.change(recipe_book.find("best"), small)
+    recipe = book.change(book.find("best"), small)
     style = Style(picture(44, 36, seed=9), digest="the style of an album")
     tasks = [Task(recipe, picture(*size, seed=i), (style,)) for i, size in enumerate(ALBUM)]
     looks = trained(weights.locate(), recipe.objective.layers, torch.device("cpu")).looks
@@ -250,5 +244,5 @@ def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
 
 def test_the_network_stays_for_the_next_painting(monkeypatch: pytest.MonkeyPatch) -> None:
     painted(TorchAutograd({"device": "cpu"}), sample())
-    monkeypatch.setattr("stylewatch_painter.weights_read.load", None)
+    monkeypatch.setattr("stylewatch_painter.network.read.load", None)
     painted(TorchAutograd({"device": "cpu"}), sample())

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from stylewatch_daemon.alerts.settings import Kind
-from stylewatch_daemon.names import shown
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.settings.alerts import Kind
 
 NAMED = 10
 """How many jobs of a kind a message names; the others are counted."""

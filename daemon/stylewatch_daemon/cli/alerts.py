@@ -4,14 +4,14 @@ import socket
 
 import typer
 
-from stylewatch_daemon import config
 from stylewatch_daemon.alerts.collect import Message
 from stylewatch_daemon.alerts.send import IN_WORDS, place, send
-from stylewatch_daemon.alerts.settings import addressed
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.say import say
+from stylewatch_daemon.cli.console import say
 from stylewatch_daemon.errors import SettingsError, UnavailableError
-from stylewatch_daemon.names import shown
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.alerts import addressed
 
 app = typer.Typer(no_args_is_help=True, help="Try the URLs that alerts go to.")
 

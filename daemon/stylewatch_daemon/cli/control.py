@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.reach import Daemon, StateFolder, daemon
-from stylewatch_daemon.cli.say import say
+from stylewatch_daemon.cli.client import Daemon, StateFolder, daemon
+from stylewatch_daemon.cli.console import say
 
 ANSWERS_WITHIN = 5.0
 """Seconds that a daemon gets to act; one that paints looks for requests at every step."""

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon import config, durable
-from stylewatch_daemon.cli import options, out
-from stylewatch_daemon.cli.plan import check_pictures
-from stylewatch_daemon.cli.say import note, say
+from stylewatch_daemon.cli import options, output_target
+from stylewatch_daemon.cli.build_order import check_pictures
+from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.errors import OutputError, UsageError
-from stylewatch_daemon.execute.contract import Order
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.worker.contract import Order
 
 STEPS, SIZE = 100, "256"
 """What is enough to see what a layer keeps."""
@@ -39,7 +40,7 @@ def figure(
 ) -> None:
     """Draw what each layer keeps of CONTENT, and of the manner of STYLE, from noise, labelled."""
     check_pictures("figure", (content, style), None)
-    place = out.named(output)
+    place = output_target.named(output)
     if place.format is None:
         raise UsageError(f"figure draws a picture: name one, as layers.png, not {output}")
     if place.path.exists() and not force:
@@ -65,9 +66,9 @@ def figure(
         say(str(place.path))
 
 
-def _draw(order: Order, place: out.Place, *, quiet: bool) -> None:
-    from stylewatch_daemon.execute.figure import panels, sheet_of
-    from stylewatch_painter.encode import encode
+def _draw(order: Order, place: output_target.Place, *, quiet: bool) -> None:
+    from stylewatch_daemon.worker.figure import panels, sheet_of
+    from stylewatch_painter.images.encode import encode
 
     found = []
     for panel in panels(order):
@@ -77,6 +78,6 @@ def _draw(order: Order, place: out.Place, *, quiet: bool) -> None:
     height, width, _ = found[-1].picture.shape
     content = encode(sheet_of(found, max(width, height)), format=str(place.format))
     try:
-        durable.write(place.path, content)
+        atomic.write(place.path, content)
     except OSError as error:
         raise OutputError(f"{place.path} cannot be written: {error.strerror}") from error

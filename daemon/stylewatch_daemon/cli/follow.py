@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stylewatch_daemon.cli.client import Daemon
+from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.cli.progress import EVERY_S, standing
-from stylewatch_daemon.cli.reach import Daemon
-from stylewatch_daemon.cli.say import note, say
-from stylewatch_daemon.execute.contract import Progress
-from stylewatch_daemon.journal import JobState
-from stylewatch_daemon.ledger import Entry
+from stylewatch_daemon.store.journal import JobState
+from stylewatch_daemon.store.ledger import Entry
+from stylewatch_daemon.worker.contract import Progress
 
 LOOK_EVERY = 0.25
 """Seconds between two looks at how the job stands."""

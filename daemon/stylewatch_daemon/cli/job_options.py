@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from stylewatch_daemon.cli import options, series
+from stylewatch_daemon.cli.build_order import Asked
 from stylewatch_daemon.cli.masks import Masks
-from stylewatch_daemon.cli.plan import Asked
 
 _GIVEN = ("recipe", "schedule", "backend", "device", "size", "steps", "save_every", "seed",
           "strength", "only")  # fmt: skip

@@ -5,16 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon.asked import nothing_to
 from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli.client import Daemon, StateFolder, daemon
+from stylewatch_daemon.cli.console import say
 from stylewatch_daemon.cli.control import LATER, is_gone
-from stylewatch_daemon.cli.reach import Daemon, StateFolder, daemon
-from stylewatch_daemon.cli.say import say
 from stylewatch_daemon.cli.show import Job, entry_of
 from stylewatch_daemon.errors import InputError, UsageError
-from stylewatch_daemon.ledger import DISMISSIBLE, Entry
-from stylewatch_daemon.ledger_writer import LAST, now
-from stylewatch_daemon.names import shown
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.queue.job_actions import nothing_to
+from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
+from stylewatch_daemon.store.ledger_writer import LAST, now
 
 Jobs = Annotated[
     list[str] | None,

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from stylewatch_daemon import config
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.say import say, say_json
-from stylewatch_daemon.cli.words import columns, memory
+from stylewatch_daemon.cli.console import say, say_json
+from stylewatch_daemon.cli.formatting import columns, memory
 from stylewatch_daemon.doctor.backends import ask_all
-from stylewatch_painter import recipe_book
+from stylewatch_daemon.settings import config
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.recipes import book
 
 ANSWER_WITHIN = 60.0
 """Seconds that a backend gets to be loaded and to answer."""
@@ -28,10 +28,10 @@ def recipes(
     """List the recipes that a job can name, or print one."""
     folders = config.load(config_file).recipes
     if name is not None:
-        plain = recipe_book.find(name, *folders).model_dump(mode="json")
+        plain = book.find(name, *folders).model_dump(mode="json")
         _say(plain, _yaml(plain), json)
         return
-    found = [_recipe(one, folders) for one in recipe_book.names(*folders)]
+    found = [_recipe(one, folders) for one in book.names(*folders)]
     _say(found, columns((one["name"], one["about"]) for one in found), json)
 
 
@@ -44,7 +44,7 @@ def _say(plain: object, text: str, json: bool) -> None:
 
 def _recipe(name: str, folders: tuple[Any, ...]) -> dict[str, str]:
     try:
-        recipe = recipe_book.find(name, *folders)
+        recipe = book.find(name, *folders)
     except RecipeError as error:  # one broken file of the user's hides no other recipe
         return {"name": name, "about": f"broken: {error}"}
     return {"name": name, "about": recipe.about, "source": recipe.source}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from stylewatch_daemon.config_sections import Log
+from stylewatch_daemon.settings.sections import Log
 
 OURS = "stylewatch_daemon"
 """The logger that all of the daemon's stand below."""

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from stylewatch_daemon.cli import alerts, control, jobs, lists, service, settings, weights
+from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.cli.doctor import doctor
-from stylewatch_daemon.cli.exits import BY_SIGNAL, INTERRUPTED, USAGE, code_of, sentence_of
+from stylewatch_daemon.cli.exit_codes import BY_SIGNAL, INTERRUPTED, USAGE, code_of, sentence_of
 from stylewatch_daemon.cli.figure import figure
 from stylewatch_daemon.cli.html.command import report
 from stylewatch_daemon.cli.leave import leave
@@ -21,7 +22,6 @@ from stylewatch_daemon.cli.prune import prune
 from stylewatch_daemon.cli.render import render
 from stylewatch_daemon.cli.retry import retry
 from stylewatch_daemon.cli.run import run
-from stylewatch_daemon.cli.say import note, say
 from stylewatch_daemon.cli.show import show
 from stylewatch_daemon.cli.status import status
 from stylewatch_daemon.cli.submit import submit

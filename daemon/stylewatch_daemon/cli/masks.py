@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylewatch_daemon.errors import InputError, UsageError
-from stylewatch_daemon.journal import MASK
+from stylewatch_daemon.store.journal import MASK
 
 NONE = "none"
 """Stands for a style without a mask."""

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from stylewatch_daemon import yaml_lines
-from stylewatch_daemon.config import Config as Settings
 from stylewatch_daemon.errors import SettingsError, UsageError
-from stylewatch_daemon.settings import JobSettings
-from stylewatch_painter import recipe_book
-from stylewatch_painter.mistakes import nearest
-from stylewatch_painter.recipe import Schedule
+from stylewatch_daemon.settings import yaml_lines
+from stylewatch_daemon.settings.config import Config as Settings
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_painter.recipes import book
+from stylewatch_painter.recipes.recipe import Schedule
+from stylewatch_painter.validation import nearest
 from stylewatch_plugins import registry
 
 _JOB = "Job"
@@ -39,7 +39,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell nothing but err
 
 
 def _recipes(incomplete: str) -> list[str]:
-    return [name for name in recipe_book.names() if name.startswith(incomplete)]
+    return [name for name in book.names() if name.startswith(incomplete)]
 
 
 def _backends(incomplete: str) -> list[str]:
@@ -193,6 +193,6 @@ def full_key(key: str) -> str:
     if key in Schedule.model_fields or (dot and head in {*Schedule.model_fields, *_SIDES}):
         return f"job.set.{key}"
     plain = Settings().model_dump(exclude={"job", "inboxes"})
-    known = {*Settings.model_fields, *recipe_book.dotted(plain), *JobSettings.model_fields,
+    known = {*Settings.model_fields, *book.dotted(plain), *JobSettings.model_fields,
              *Schedule.model_fields, *_SIDES}  # fmt: skip
     raise UsageError(f"--set: {nearest(head, known)}")

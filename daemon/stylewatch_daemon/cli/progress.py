@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from stylewatch_daemon.cli.say import note
-from stylewatch_daemon.cli.words import duration, size
-from stylewatch_daemon.execute.contract import Event, Progress, Staged, Started
-from stylewatch_daemon.pace import Clock
+from stylewatch_daemon.cli.console import note
+from stylewatch_daemon.cli.formatting import duration, size
+from stylewatch_daemon.queue.eta import Clock
+from stylewatch_daemon.worker.contract import Event, Progress, Staged, Started
 
 if TYPE_CHECKING:  # rich takes its time, and only a terminal needs it
     import rich.progress

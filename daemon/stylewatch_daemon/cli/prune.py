@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon import config, retention
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.reach import reach
+from stylewatch_daemon.cli.client import reach
+from stylewatch_daemon.cli.console import say
 from stylewatch_daemon.cli.run import service_settings
-from stylewatch_daemon.cli.say import say
-from stylewatch_daemon.config import Config
-from stylewatch_daemon.names import shown
-from stylewatch_daemon.space import amount
+from stylewatch_daemon.files.disk_space import amount
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.outbox import retention
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.config import Config
 
 
 def prune(

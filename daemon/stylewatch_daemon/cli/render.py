@@ -8,16 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon.cli import options, out, series
+from stylewatch_daemon.cli import options, output_target, series
+from stylewatch_daemon.cli.build_order import Plan, make_plan
+from stylewatch_daemon.cli.console import note, say, say_json
+from stylewatch_daemon.cli.formatting import duration, losses, memory
+from stylewatch_daemon.cli.formatting import size as in_pixels
 from stylewatch_daemon.cli.job_options import JobOptions, with_job_options
-from stylewatch_daemon.cli.plan import Plan, make_plan
 from stylewatch_daemon.cli.progress import telling
-from stylewatch_daemon.cli.say import note, say, say_json
-from stylewatch_daemon.cli.words import duration, losses, memory
-from stylewatch_daemon.cli.words import size as in_pixels
 from stylewatch_daemon.errors import WorkerError
-from stylewatch_daemon.execute.contract import Done, Event, Order, Staged, Started
-from stylewatch_daemon.sweep import Member
+from stylewatch_daemon.settings.sweep import Member
+from stylewatch_daemon.worker.contract import Done, Event, Order, Staged, Started
 
 Pictures = Annotated[
     list[Path] | None,
@@ -118,7 +118,10 @@ def _carry_out(plan: Plan, how: _How) -> None:
 def _paint(plan: Plan, how: _How) -> Done:
     inputs: tuple[str, ...] = ()
     place = None if plan.place.format else plan.place.path
-    with out.opened(plan.place, force=how.force) as opened, telling(quiet=how.quiet) as begin:
+    with (
+        output_target.opened(plan.place, force=how.force) as opened,
+        telling(quiet=how.quiet) as begin,
+    ):
         tell = begin("")
         for event in _work(replace(plan.order, staging=opened.staging, place=place)):
             tell(event)
@@ -134,14 +137,14 @@ def _paint(plan: Plan, how: _How) -> Done:
 
 
 def _work(order: Order) -> Iterator[Event]:
-    from stylewatch_daemon.execute.worker import work
-    from stylewatch_painter.stage import go_on
+    from stylewatch_daemon.worker.run_job import work
+    from stylewatch_painter.algorithm.stage import go_on
 
     yield from work(order, go_on)
 
 
 def _measure(order: Order, json: bool) -> None:
-    from stylewatch_daemon.execute.worker import measure
+    from stylewatch_daemon.worker.run_job import measure
 
     measured = measure(order)
     if json:
@@ -151,7 +154,7 @@ def _measure(order: Order, json: bool) -> None:
 
 
 def _estimate(order: Order, json: bool) -> None:
-    from stylewatch_daemon.execute.worker import estimate
+    from stylewatch_daemon.worker.run_job import estimate
 
     found = estimate(order)
     if json:

@@ -4,14 +4,16 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon import again, again_settings, config
 from stylewatch_daemon.cli import jobs, options
-from stylewatch_daemon.cli.plan import job_part
-from stylewatch_daemon.cli.reach import StateFolder, reach
-from stylewatch_daemon.cli.say import note, say
+from stylewatch_daemon.cli.build_order import job_part
+from stylewatch_daemon.cli.client import StateFolder, reach
+from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.cli.show import Job
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.inbox import new_id
+from stylewatch_daemon.ingest.inbox import new_id
+from stylewatch_daemon.queue import retry as again
+from stylewatch_daemon.queue import retry_settings
+from stylewatch_daemon.settings import config
 
 FromStage = Annotated[
     int | None,
@@ -35,10 +37,10 @@ def retry(
     settings = config.load(config_file)
     here = reach(settings, state)
     entry = jobs.entered(here, job)
-    again_settings.check_at_end(entry)
+    retry_settings.check_at_end(entry)
     overrides = options.parse_sets(sets)
     job_part(overrides)  # tells what a job may not say
-    wanted = again_settings.wanted(entry, settings, overrides, from_stage)
+    wanted = retry_settings.wanted(entry, settings, overrides, from_stage)
     for one in again.needed(entry, from_stage):
         one.find()
     new = new_id()

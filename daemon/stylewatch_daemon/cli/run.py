@@ -8,23 +8,23 @@ from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon import config
-from stylewatch_daemon.alerts.settings import addressed
-from stylewatch_daemon.alerts.teller import Teller, telling
+from stylewatch_daemon.alerts.notifier import Teller, telling
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.config import Config
-from stylewatch_daemon.config_sections import Executor
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.execute.cluster.demand import Demand
-from stylewatch_daemon.reporter import Both, Reporter
-from stylewatch_daemon.retention import Retention
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
-from stylewatch_daemon.sharing import sharing
-from stylewatch_daemon.systemd import Manager
-from stylewatch_daemon.web.keeper import Keeper, kept
-from stylewatch_daemon.web.settings import served
+from stylewatch_daemon.events import Both, Reporter
+from stylewatch_daemon.files.permissions import sharing
+from stylewatch_daemon.outbox.retention import Retention
+from stylewatch_daemon.service.systemd import Manager
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.alerts import addressed
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.sections import Executor
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.web import served
 from stylewatch_daemon.web.sockets import handed
-from stylewatch_painter.mistakes import refusing
+from stylewatch_daemon.web.supervisor import Keeper, kept
+from stylewatch_painter.validation import refusing
 
 
 def run(
@@ -50,8 +50,8 @@ def run(
     settings = load()
     context.obj.debug |= settings.log.level == "debug"
     ready, to = service_settings(settings, overrides), addressed(settings.alerts)
-    from stylewatch_daemon import service
     from stylewatch_daemon.cli.report import reporting
+    from stylewatch_daemon.service import service
 
     with (
         reporting(settings.log, quiet=quiet) as log,

@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from stylewatch_daemon import durable, yaml_lines
-from stylewatch_daemon.cli import options, out
-from stylewatch_daemon.cli.plan import Asked, Plan, make_plan
+from stylewatch_daemon.cli import options, output_target
+from stylewatch_daemon.cli.build_order import Asked, Plan, make_plan
 from stylewatch_daemon.errors import OutputError, SettingsError, UsageError
-from stylewatch_daemon.settings import is_of_job
-from stylewatch_daemon.sweep import Member, Sweep, columns, members
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.settings import yaml_lines
+from stylewatch_daemon.settings.job import is_of_job
+from stylewatch_daemon.settings.sweep import Member, Sweep, columns, members
 
 SHEET = "sheet.png"
 
@@ -49,7 +50,7 @@ def overrides_of(member: Member) -> dict[str, Any]:
 
 def plan_series(asked: Asked, sweep: Mapping[str, Sequence[Any]], scratch: Path) -> Series:
     """A plan for each member, before anything is painted; raises as `make_plan` does."""
-    place = out.named(asked.output) if asked.output else None
+    place = output_target.named(asked.output) if asked.output else None
     if place is not None and place.format is not None:
         raise UsageError(f"--sweep paints several pictures: name a folder, not {place.path.name}")
     plans = []
@@ -58,7 +59,9 @@ def plan_series(asked: Asked, sweep: Mapping[str, Sequence[Any]], scratch: Path)
         own.mkdir()
         one = replace(asked, output=None, swept=overrides_of(member))
         plans.append((member, make_plan(one, own)))
-    folder = place.path if place else out.unnamed(*_called(plans[0][1])).path.with_suffix("")
+    folder = (
+        place.path if place else output_target.unnamed(*_called(plans[0][1])).path.with_suffix("")
+    )
     return Series(sweep, folder, tuple(_placed(folder, plans)))
 
 
@@ -71,10 +74,10 @@ def paint_series(series: Series, paint: Callable[[Member, Plan], None], *, force
     if sheet.exists() and not force:
         raise OutputError(f"{sheet} is already there; --force replaces it")
     try:
-        durable.make_folder(series.folder)
+        atomic.make_folder(series.folder)
         for member, plan in series.plans:
             paint(member, plan)
-        durable.write(sheet, _drawn(series))
+        atomic.write(sheet, _drawn(series))
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -83,10 +86,10 @@ def paint_series(series: Series, paint: Callable[[Member, Plan], None], *, force
 
 
 def _drawn(series: Series) -> bytes:
-    from stylewatch_painter import sheet
-    from stylewatch_painter.coarse import Enough, within
-    from stylewatch_painter.encode import encode
-    from stylewatch_painter.image import read
+    from stylewatch_painter.images import sheet
+    from stylewatch_painter.images.encode import encode
+    from stylewatch_painter.images.read import read
+    from stylewatch_painter.images.reduced import Enough, within
 
     enough = Enough(within(sheet.SIDE))
     cells = [
@@ -128,4 +131,4 @@ def _placed(folder: Path, plans: Sequence[tuple[Member, Plan]]) -> Iterator[tupl
     for member, plan in plans:
         format_ = plan.order.settings.format
         path = folder / f"{member.name}.{format_}"
-        yield member, replace(plan, place=out.Place(path, format_))
+        yield member, replace(plan, place=output_target.Place(path, format_))

@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon import config, units
-from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli import options, systemd_units
+from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.cli.run import service_settings
-from stylewatch_daemon.cli.say import note, say
-from stylewatch_daemon.config import Config
 from stylewatch_daemon.errors import OutputError, UnavailableError
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.config import Config
 
 app = typer.Typer(no_args_is_help=True, help="Run stylewatch as a service of systemd.")
 
@@ -83,12 +83,16 @@ def _files(config_file: Path | None, *, user: bool) -> dict[Path, str]:
     if config_file is not None or path.exists():
         settings = config.load(path)
     else:
-        settings = units.settings_below(Path.home() / "stylewatch" if user else SRV)
-        files[path] = units.as_yaml(settings)
+        settings = systemd_units.settings_below(Path.home() / "stylewatch" if user else SRV)
+        files[path] = systemd_units.as_yaml(settings)
     service_settings(settings, {})
-    machine = units.Machine(_command(), path, _program(), _nvidia(settings))
+    machine = systemd_units.Machine(_command(), path, _program(), _nvidia(settings))
     named: Mapping[str, str]
-    named = units.for_user(machine, settings) if user else units.for_system(machine, settings)
+    named = (
+        systemd_units.for_user(machine, settings)
+        if user
+        else systemd_units.for_system(machine, settings)
+    )
     return files | {root / name: text for name, text in named.items()}
 
 
@@ -113,7 +117,7 @@ def _written(path: Path, text: str, *, force: bool) -> bool:
 
 def _needless(files: Mapping[Path, str]) -> list[Path]:
     """Drop-ins of ours that are there, and that the settings do not ask for any more."""
-    (unit,) = (path for path in files if path.name == units.UNIT)
+    (unit,) = (path for path in files if path.name == systemd_units.UNIT)
     folder = unit.with_name(f"{unit.name}.d")
     ours = sorted(one.name for one in (config.shipped("systemd") / folder.name).iterdir())
     there = [folder / name for name in ours if (folder / name).exists()]

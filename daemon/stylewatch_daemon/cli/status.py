@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon import published
 from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli.client import Daemon, StateFolder, daemon
+from stylewatch_daemon.cli.console import say, say_json
 from stylewatch_daemon.cli.follow import painting
-from stylewatch_daemon.cli.reach import Daemon, StateFolder, daemon
-from stylewatch_daemon.cli.say import say, say_json
-from stylewatch_daemon.cli.words import columns
-from stylewatch_daemon.control import PAUSED
-from stylewatch_daemon.status import ASIDE
+from stylewatch_daemon.cli.formatting import columns
+from stylewatch_daemon.outbox.status_txt import ASIDE
+from stylewatch_daemon.store import status_json
+from stylewatch_daemon.store.control import PAUSED
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on telling, until Ctrl-C.")]
 
@@ -49,7 +49,7 @@ def status(
 def standing(here: Daemon) -> Standing:
     """How things stand: what the daemon said last, and if it is gone, what its ledger knows."""
     at_work = here.is_at_work()
-    said = {**published.nothing(), **(here.published() or {})}
+    said = {**status_json.nothing(), **(here.published() or {})}
     paused = (here.state / PAUSED).exists()
     said["health"] = {**said["health"], "at_work": at_work, "paused": paused}
     if at_work:

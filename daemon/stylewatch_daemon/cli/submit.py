@@ -7,11 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon import config, submission
 from stylewatch_daemon.cli import options, series
-from stylewatch_daemon.cli.follow import follow
-from stylewatch_daemon.cli.job_options import JobOptions, with_job_options
-from stylewatch_daemon.cli.plan import (
+from stylewatch_daemon.cli.build_order import (
     Asked,
     check_pictures,
     init_of,
@@ -20,11 +17,15 @@ from stylewatch_daemon.cli.plan import (
     overrides_of,
     sides_of,
 )
-from stylewatch_daemon.cli.reach import Daemon, StateFolder, reach
-from stylewatch_daemon.cli.say import note, say
-from stylewatch_daemon.config import Config
-from stylewatch_daemon.names import safe
-from stylewatch_daemon.sweep import members
+from stylewatch_daemon.cli.client import Daemon, StateFolder, reach
+from stylewatch_daemon.cli.console import note, say
+from stylewatch_daemon.cli.follow import follow
+from stylewatch_daemon.cli.job_options import JobOptions, with_job_options
+from stylewatch_daemon.files.names import safe
+from stylewatch_daemon.ingest import submit as submission
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.sweep import members
 
 Pictures = Annotated[
     list[Path],

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stylewatch_daemon.cli.console import note, say, say_json
+from stylewatch_daemon.cli.formatting import columns, memory
 from stylewatch_daemon.cli.options import AsJson
-from stylewatch_daemon.cli.say import note, say, say_json
-from stylewatch_daemon.cli.words import columns, memory
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.weights import WeightsFile, available, locate, own_files
-from stylewatch_painter.weights_catalogue import BUNDLED, CATALOGUE, NORMALISATIONS
+from stylewatch_painter.network.catalogue import BUNDLED, CATALOGUE, NORMALISATIONS
+from stylewatch_painter.network.weights import WeightsFile, available, locate, own_files
 
 if TYPE_CHECKING:
-    from stylewatch_painter.weights_fetch import Progress
+    from stylewatch_painter.network.download import Progress
 
 app = typer.Typer(
     no_args_is_help=True, help="The trained VGG19 files: bundled, official, one's own."
@@ -63,7 +63,7 @@ def fetch(
 
     A download that broke off goes on where it was.
     """
-    from stylewatch_painter.weights_fetch import fetch as fetching
+    from stylewatch_painter.network.download import fetch as fetching
 
     _tell(fetching(name))
     _say_file(locate(name))
@@ -106,7 +106,7 @@ def import_(
     ] = None,
 ) -> None:
     """Take a file of weights over, converted, under a name; the file itself is left alone."""
-    from stylewatch_painter.weights_import import import_file
+    from stylewatch_painter.network.importer import import_file
 
     _say_file(import_file(file, name=name, normalisation=normalisation))
 
@@ -143,7 +143,7 @@ def _tell(steps: Iterable["Progress"]) -> None:
 
 
 def _is_right(name: str) -> bool:
-    from stylewatch_painter.weights_read import verify as verifying
+    from stylewatch_painter.network.read import verify as verifying
 
     try:
         file = locate(name)

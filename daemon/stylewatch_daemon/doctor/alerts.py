@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from stylewatch_daemon.alerts.send import unusable
-from stylewatch_daemon.alerts.settings import Alerts, addressed
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.settings.alerts import Alerts, addressed
 
 
 def look(alerts: Alerts) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
-from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_plugins import registry
 
 ANSWER_WITHIN = 120.0

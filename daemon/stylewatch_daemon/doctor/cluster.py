@@ -6,13 +6,13 @@ from tempfile import TemporaryDirectory
 
 from stylewatch_daemon.doctor.finding import Finding, mend, ok
 from stylewatch_daemon.errors import SettingsError, UnavailableError
-from stylewatch_daemon.execute.cluster.demand import Demand
-from stylewatch_daemon.execute.cluster.frames import Away, Room, Word, heard
-from stylewatch_daemon.execute.cluster.office import enter
-from stylewatch_daemon.execute.cluster.yard import Manner
-from stylewatch_daemon.execute.local import WORK
+from stylewatch_daemon.executors.local import WORK
+from stylewatch_daemon.executors.ray.driver_client import enter
+from stylewatch_daemon.executors.ray.messages import Away, Room, Word, heard
+from stylewatch_daemon.executors.ray.scheduler import Manner
+from stylewatch_daemon.messages import LONGEST
 from stylewatch_daemon.processes import Child
-from stylewatch_daemon.wire import LONGEST
+from stylewatch_daemon.settings.resources import Demand
 
 ANSWER_WITHIN = 90.0
 """Seconds that the cluster gets to answer."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stylewatch_daemon.doctor import backends, cluster, machine, places
 from stylewatch_daemon.doctor.finding import Finding
-from stylewatch_daemon.service_settings import ServiceSettings
+from stylewatch_daemon.settings.service import ServiceSettings
 
 
 def diagnose(settings: ServiceSettings) -> Iterator[Finding]:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from stylewatch_daemon import environment
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
-from stylewatch_daemon.scan import scan
+from stylewatch_daemon.files import shortages
+from stylewatch_daemon.ingest.scan import scan
 
 _WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 _FEW = 1024
@@ -40,10 +40,10 @@ def watches(inboxes: list[Path]) -> Finding:
 
 def descriptors() -> Finding:
     """Whether the daemon may have as many file descriptors as it needs."""
-    limit, what = environment.highest(), "file descriptors"
+    limit, what = shortages.highest(), "file descriptors"
     helps = "raise the limit with LimitNOFILE= in the unit or with ulimit -Hn"
-    if limit < environment.MINIMUM:
-        words = f"the limit is {limit} and the daemon needs {environment.MINIMUM}: {helps}"
+    if limit < shortages.MINIMUM:
+        words = f"the limit is {limit} and the daemon needs {shortages.MINIMUM}: {helps}"
         return mend(what, words, 78)
     if limit < _FEW:
         words = f"the limit is {limit}, which is low for a page or for several devices: {helps}"

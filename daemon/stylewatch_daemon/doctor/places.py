@@ -8,14 +8,16 @@ from functools import partial
 from os.path import lexists
 from pathlib import Path
 
-from stylewatch_daemon import durable, ledger, mounts, published, space, watch
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.names import shortened, shown
-from stylewatch_daemon.outbox import Outbox
-from stylewatch_daemon.scan import scan
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
-from stylewatch_daemon.state import REASON, State
+from stylewatch_daemon.files import atomic, disk_space, mounts
+from stylewatch_daemon.files.names import shortened, shown
+from stylewatch_daemon.ingest import watcher
+from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.store import ledger, status_json
+from stylewatch_daemon.store.state import REASON, State
 
 NAMED = 20
 """How many of the jobs that were set aside the doctor names."""
@@ -57,11 +59,11 @@ def daemon(lock: Path) -> Finding:
 
 def _said(state: Path) -> Iterator[Finding]:
     """What the daemon last said of the file events that it gets."""
-    health = (published.read(state) or published.nothing())["health"]
+    health = (status_json.read(state) or status_json.nothing())["health"]
     if health["observer"] is False:
         yield note(
             "file events",
-            f"the daemon gets none in an inbox, scans it every {watch.POLL_S:g} s, and tries "
+            f"the daemon gets none in an inbox, scans it every {watcher.POLL_S:g} s, and tries "
             "events again every few minutes; `stylewatch status` says where and why",
         )
 
@@ -91,7 +93,7 @@ def _left(inbox: InboxSettings, settings: ServiceSettings) -> Iterator[Finding]:
 def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
     """How we would hear of what is dropped."""
     what = f"events of {folder}"
-    looked = f"it is looked through every {min(settings.rescan_s, watch.POLL_S):g} s"
+    looked = f"it is looked through every {min(settings.rescan_s, watcher.POLL_S):g} s"
     if settings.polling == "yes":
         return ok(what, f"none are asked for (watch.polling: yes); {looked}")
     if mounts.tells_events(folder, mounts.table()):
@@ -105,7 +107,7 @@ def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
 def _heard(folder: Path, what: str, looked: str) -> Finding:
     """Whether events come where they should."""
     try:
-        heard = watch.hears(folder)
+        heard = watcher.hears(folder)
     except OSError as error:
         return note(
             what,
@@ -142,7 +144,7 @@ def _state(folder: Path, table: str) -> Finding:
         return trouble(what)
     mark = folder / f".doctor-{secrets.token_hex(8)}"
     try:
-        durable.write(mark, b"can this be written?")
+        atomic.write(mark, b"can this be written?")
         mark.unlink()
     except OSError as error:
         return mend(what, f"it cannot be written: {error.strerror}", _CANNOT_WRITE)
@@ -191,10 +193,10 @@ def _whose(state: Path) -> Iterator[Finding]:
 
 def _room(settings: ServiceSettings) -> Finding:
     """Whether a job with the settings of all would be begun."""
-    needed = space.need(settings.job.resolve(*settings.recipe_folders), settings.max_pixels)
+    needed = disk_space.need(settings.job.resolve(*settings.recipe_folders), settings.max_pixels)
     needs = [(settings.state, needed.state), *((one, needed.outbox) for one in settings.outboxes)]
     try:
-        space.check(needs, settings.free_bytes)
+        disk_space.check(needs, settings.free_bytes)
     except OutputError as error:
         return mend("room on the disks", str(error), _CANNOT_WRITE)
     return ok("room on the disks", "a job would be begun")

@@ -21,16 +21,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stylewatch_daemon import again, again_settings, requests
-from stylewatch_daemon.asked import nothing_to
 from stylewatch_daemon.errors import UsageError
-from stylewatch_daemon.inbox import new_id
-from stylewatch_daemon.ledger import DISMISSIBLE, Entry
-from stylewatch_daemon.ledger_writer import LAST, now
-from stylewatch_daemon.names import shown
-from stylewatch_daemon.web.answers import done
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.ingest.inbox import new_id
+from stylewatch_daemon.queue import retry as again
+from stylewatch_daemon.queue import retry_settings
+from stylewatch_daemon.queue.job_actions import nothing_to
+from stylewatch_daemon.store import requests
+from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
+from stylewatch_daemon.store.ledger_writer import LAST, now
 from stylewatch_daemon.web.context import Context, context
 from stylewatch_daemon.web.forms import form
+from stylewatch_daemon.web.responses import done
 
 ANSWERS_WITHIN = 2.0
 """Seconds that the daemon gets to act before people see the page again."""
@@ -147,8 +149,8 @@ def _is_begun(here: Context, entry: Entry) -> bool:
 
 def _settings(here: Context, entry: Entry, stage: int | None) -> Any:
     """What a job is to be painted again by, once it is seen that it can be."""
-    again_settings.check_at_end(entry)
-    wanted = again_settings.wanted(entry, here.settings, {}, stage)
+    retry_settings.check_at_end(entry)
+    wanted = retry_settings.wanted(entry, here.settings, {}, stage)
     for one in again.needed(entry, stage):
         one.find()
     return wanted

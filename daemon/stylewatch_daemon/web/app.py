@@ -14,13 +14,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from stylewatch_daemon import errors
-from stylewatch_daemon.config import Config
+from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.web import actions, login, pages, probes, sessions, upload
-from stylewatch_daemon.web.answers import failed
-from stylewatch_daemon.web.checkup import Checkup
 from stylewatch_daemon.web.context import Context
-from stylewatch_daemon.web.gate import Gate
-from stylewatch_daemon.web.reader import Reader
+from stylewatch_daemon.web.doctor_runner import Checkup
+from stylewatch_daemon.web.middleware import Gate
+from stylewatch_daemon.web.queries import Reader
+from stylewatch_daemon.web.responses import failed
 from stylewatch_daemon.web.sessions import Sessions
 
 HERE = Path(__file__).parent

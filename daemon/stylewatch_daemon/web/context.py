@@ -6,9 +6,9 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.templating import Jinja2Templates
 
-from stylewatch_daemon.config import Config
-from stylewatch_daemon.web.checkup import Checkup
-from stylewatch_daemon.web.reader import Reader
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.web.doctor_runner import Checkup
+from stylewatch_daemon.web.queries import Reader
 
 
 @dataclass(frozen=True)

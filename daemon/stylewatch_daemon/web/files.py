@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
-from stylewatch_daemon.found import Spot
-from stylewatch_daemon.ledger import Entry
-from stylewatch_daemon.outbox import RECEIPT
+from stylewatch_daemon.outbox.job_files import Spot
+from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.store.ledger import Entry
 
 LOSSES = "losses.csv"
 

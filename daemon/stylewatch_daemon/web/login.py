@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.web.answers import failed
 from stylewatch_daemon.web.context import context
 from stylewatch_daemon.web.forms import form
+from stylewatch_daemon.web.responses import failed
 from stylewatch_daemon.web.sessions import COOKIE, LASTS_S, Sessions
 
 PAUSE_S = 0.5

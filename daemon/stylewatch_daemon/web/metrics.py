@@ -16,8 +16,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from stylewatch_daemon.config import Config
-from stylewatch_daemon.web.checkup import Device
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.web.doctor_runner import Device
 
 KIND = CONTENT_TYPE_PLAIN_0_0_4
 

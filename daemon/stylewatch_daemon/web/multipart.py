@@ -8,7 +8,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.parts import PICTURES
+from stylewatch_daemon.ingest.filenames import PICTURES
 
 FILES = 17
 """Files of one form: a content, and more styles than anybody mixes."""

@@ -12,13 +12,13 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.responses import StreamingResponse as Streaming
 from starlette.routing import Route
 
-from stylewatch_daemon.journal import JobState
-from stylewatch_daemon.ledger import Entry
+from stylewatch_daemon.store.journal import JobState
+from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.web import files, pictures, stream, thumbs
+from stylewatch_daemon.web.app_state import NOW, studio, told_of
 from stylewatch_daemon.web.context import context
-from stylewatch_daemon.web.studio import NOW, studio, told_of
 from stylewatch_daemon.web.views import ENDED, Card
-from stylewatch_painter import recipe_book
+from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
 
 PAGE = 24
@@ -64,7 +64,7 @@ def now(request: Request) -> Response:
     values = {
         "now": standing,
         "events": f"/events?page={NOW}",
-        "recipes": recipe_book.names(*settings.recipes),
+        "recipes": book.names(*settings.recipes),
         "backends": registry.names(),
         "sizes": SIZES,
         "usual": settings.job,

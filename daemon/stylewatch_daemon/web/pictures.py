@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from stylewatch_daemon import flat
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.found import Spot, stages
-from stylewatch_daemon.ledger import Entry
+from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.outbox.job_files import Spot, stages
+from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.web import files
 
 KINDS = {
@@ -121,7 +121,7 @@ def is_shown(name: str) -> bool:
 def _final(entry: Entry, place: str, root: Path) -> Iterator[Spot]:
     told = files.receipt(entry).get("final")
     if isinstance(told, str) and files.is_name(PurePosixPath(told).name):
-        where = PurePosixPath(flat.painting(place, told))
+        where = PurePosixPath(flat_layout.painting(place, told))
         yield Spot(root, str(where.parent), where.name)
 
 

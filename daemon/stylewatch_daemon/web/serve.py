@@ -13,9 +13,9 @@ import uvicorn
 
 from stylewatch_daemon.cli.log import logging_as
 from stylewatch_daemon.processes import received, settle_in
+from stylewatch_daemon.settings.web import Served
 from stylewatch_daemon.web.app import application
-from stylewatch_daemon.web.patience import Patient
-from stylewatch_daemon.web.settings import Served
+from stylewatch_daemon.web.timeouts import Patient
 
 HUNG_S = 30
 """Seconds after which a process that does nothing any more is ended, by the kernel."""

@@ -13,7 +13,7 @@ from threading import Lock
 
 from pydantic import SecretStr
 
-from stylewatch_daemon import durable
+from stylewatch_daemon.files import atomic
 
 COOKIE = "stylewatch"
 
@@ -89,7 +89,7 @@ class Sessions:
         current = [(one, end) for one, end in ends.items() if end > now]
         self._ends = dict(current[-MOST:])
         try:
-            durable.write(self._path, json.dumps(self._ends).encode("ascii"))
+            atomic.write(self._path, json.dumps(self._ends).encode("ascii"))
         except OSError as error:
             # A file that still has a session which was ended would bring it back at a restart.
             with suppress(OSError):

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.web.settings import NO_TOKEN, SYSTEMD, Served
+from stylewatch_daemon.settings.web import NO_TOKEN, SYSTEMD, Served
 
 QUEUE = 128
 """Connections that wait to be accepted."""

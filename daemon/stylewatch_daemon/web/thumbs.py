@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from stylewatch_daemon.intake import thumbs
-from stylewatch_daemon.intake.contract import Fine, Looker, Question
-from stylewatch_daemon.intake.process import Intake
+from stylewatch_daemon.ingest.inspection import thumbs
+from stylewatch_daemon.ingest.inspection.contract import Fine, Looker, Question
+from stylewatch_daemon.ingest.inspection.process import Intake
 from stylewatch_daemon.web.files import Memory
 
-SHRINK = "stylewatch_daemon.intake.small:shrink"
+SHRINK = "stylewatch_daemon.ingest.inspection.thumbnailer:shrink"
 
 FOLDER = "previews"
 """In the state folder."""

@@ -20,13 +20,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from stylewatch_daemon import config, submission
 from stylewatch_daemon.errors import InputError, UsageError
-from stylewatch_daemon.names import safe, shown
-from stylewatch_daemon.web.answers import done
+from stylewatch_daemon.files.names import safe, shown
+from stylewatch_daemon.ingest import submit
+from stylewatch_daemon.settings import config
 from stylewatch_daemon.web.context import Context, context
 from stylewatch_daemon.web.multipart import File, Form
-from stylewatch_painter import recipe_book
+from stylewatch_daemon.web.responses import done
+from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
 
 FOLDER = "uploads"
@@ -141,12 +142,12 @@ def _put(here: Context, form: Form) -> str:
     _check(here, said)
     inbox = here.settings.inboxes[0]
     name = form.fields.get("name") or safe(f"{_stem(content)}-{_stem(styles[0])}")
-    submission.check_name(name, here.settings.watch.ignore)
-    files = submission.files_of(content.path, tuple(one.path for one in styles))
+    submit.check_name(name, here.settings.watch.ignore)
+    files = submit.files_of(content.path, tuple(one.path for one in styles))
     with here.reader.ledger() as ledger:
-        free = submission.free(name, inbox.path, inbox.outbox)
+        free = submit.free(name, inbox.path, inbox.outbox)
         new = (one for one in free if not (ledger and ledger.find(one)))
-        return submission.put(inbox.path, new, files, said)
+        return submit.put(inbox.path, new, files, said)
 
 
 def _pictures(form: Form) -> tuple[File, list[File]]:
@@ -165,7 +166,7 @@ def _pictures(form: Form) -> tuple[File, list[File]]:
 def _check(here: Context, said: Mapping[str, str]) -> None:
     """Raise UsageError for what a job cannot be told; a recipe by its name alone, no path."""
     known = {
-        "recipe": recipe_book.names(*here.settings.recipes),
+        "recipe": book.names(*here.settings.recipes),
         "backend": registry.names(),
     }
     for key, names in known.items():

@@ -6,17 +6,17 @@ from datetime import UTC, datetime, timedelta
 from shutil import disk_usage
 from typing import Any
 
-from stylewatch_daemon.cli.words import duration, memory
-from stylewatch_daemon.cli.words import size as pixels
-from stylewatch_daemon.config import Config
-from stylewatch_daemon.found import stages
-from stylewatch_daemon.journal import JobState
-from stylewatch_daemon.ledger import Entry, Ledger
+from stylewatch_daemon.cli.formatting import duration, memory
+from stylewatch_daemon.cli.formatting import size as pixels
+from stylewatch_daemon.outbox.job_files import stages
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.store.journal import JobState
+from stylewatch_daemon.store.ledger import Entry, Ledger
 from stylewatch_daemon.web import files
-from stylewatch_daemon.web.curve import Curve, Trails, curve, points
 from stylewatch_daemon.web.files import Memory
-from stylewatch_daemon.web.reader import Reader
-from stylewatch_daemon.web.shown import CARD, Image, Shower, name_of, parents
+from stylewatch_daemon.web.loss_svg import Curve, Trails, curve, points
+from stylewatch_daemon.web.picture_urls import CARD, Image, Shower, name_of, parents
+from stylewatch_daemon.web.queries import Reader
 
 ENDED: tuple[JobState, ...] = ("done", "failed", "refused", "cancelled")
 """The states that a gallery can show."""

@@ -3,7 +3,7 @@
 import pytest
 
 from stylewatch_daemon.alerts.collect import AGAIN, LONGEST, Collector
-from stylewatch_daemon.alerts.settings import Kind
+from stylewatch_daemon.settings.alerts import Kind
 
 
 class Clock:

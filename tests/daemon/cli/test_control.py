@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon import lock
 from stylewatch_daemon.cli import control
 from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.files import lock
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from tests.daemon.cli.states import enter, entry, publish
 
-from stylewatch_daemon import lock
 from stylewatch_daemon.cli import follow
+from stylewatch_daemon.cli.client import Daemon
 from stylewatch_daemon.cli.follow import ENDS, painting
-from stylewatch_daemon.cli.reach import Daemon
-from stylewatch_daemon.status import Running, Status
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.outbox.status_txt import Running, Status
 
 RUNNING = {"step": 3, "steps": 50, "loss": 0.25, "size": [48, 36], "seconds_left": 190.0}
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from stylewatch_daemon.cli.build_order import Asked
 from stylewatch_daemon.cli.job_options import JobOptions, with_job_options
 from stylewatch_daemon.cli.masks import Masks
-from stylewatch_daemon.cli.plan import Asked
 from stylewatch_daemon.cli.render import render
 from stylewatch_daemon.cli.submit import submit
 from stylewatch_daemon.errors import UsageError

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from tests.daemon.cli.states import publish
 
-from stylewatch_daemon import lock
 from stylewatch_daemon.cli import control, jobs
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.job import Incomplete
-from stylewatch_daemon.journal import Attempt, JobState
-from stylewatch_daemon.ledger import FILE_NAME, Entry
-from stylewatch_daemon.ledger_writer import LedgerWriter
-from stylewatch_daemon.status import Status
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.outbox.status_txt import Status
+from stylewatch_daemon.store.journal import Attempt, JobState
+from stylewatch_daemon.store.ledger import FILE_NAME, Entry
+from stylewatch_daemon.store.ledger_writer import LedgerWriter
 
 VERBS = pytest.mark.parametrize("verb", ["cancel", "finish"])
 

@@ -10,7 +10,7 @@ import yaml
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.doctor import backends
-from stylewatch_painter import recipe_book
+from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
 
 
@@ -29,7 +29,7 @@ def test_recipes_have_a_line_each_the_users_own_too(
 ) -> None:
     assert call(["recipes", "--config", str(settings)]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert set(lines) == {*recipe_book.names(), "mine", "broken"}
+    assert set(lines) == {*book.names(), "mine", "broken"}
     assert lines["mine"] == "Mine."
     assert lines["broken"].startswith("broken: recipe broken: unknown key 'stepps'")
 
@@ -40,7 +40,7 @@ def test_a_recipe_is_printed_complete_to_start_ones_own_from(
     assert call(["recipes", "devos"]) == 0
     own = tmp_path / "own.yaml"
     own.write_text(capsys.readouterr().out)
-    assert recipe_book.find(str(own)) == recipe_book.find("devos")
+    assert book.find(str(own)) == book.find("devos")
     assert yaml.safe_load(own.read_text())["schedule"]["save_every"] == 50
 
 
@@ -49,7 +49,7 @@ def test_recipes_are_told_as_json_too(capsys: pytest.CaptureFixture[str]) -> Non
     found = json.loads(capsys.readouterr().out)
     assert {"name", "about", "source"} == set(found[0])
     assert call(["recipes", "best", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == recipe_book.find("best").model_dump(mode="json")
+    assert json.loads(capsys.readouterr().out) == book.find("best").model_dump(mode="json")
 
 
 def test_a_recipe_that_there_is_not_is_told_with_the_nearest(

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from stylewatch_daemon.cli.main import app, call
-from stylewatch_painter import recipe_book
+from stylewatch_painter.recipes import book
 
 ROOT = Path(__file__).parents[3]
 STYLEWATCH = (sys.executable, "-c", "from stylewatch_daemon.cli.main import main; main()")
@@ -73,7 +73,7 @@ def _broken_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     def names(*_: Path) -> list[str]:
         raise ZeroDivisionError("what nobody foresaw")
 
-    monkeypatch.setattr(recipe_book, "names", names)
+    monkeypatch.setattr(book, "names", names)
 
 
 @pytest.mark.usefixtures("_broken_recipes")

@@ -7,9 +7,9 @@ from tests.daemon.faults import tree
 from tests.daemon.finished import finish
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.journal import JobState
-from stylewatch_daemon.ledger import FILE_NAME, Entry
-from stylewatch_daemon.ledger_writer import LedgerWriter, now
+from stylewatch_daemon.store.journal import JobState
+from stylewatch_daemon.store.ledger import FILE_NAME, Entry
+from stylewatch_daemon.store.ledger_writer import LedgerWriter, now
 
 
 @pytest.fixture

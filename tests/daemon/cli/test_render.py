@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.execute import worker
-from stylewatch_daemon.execute.contract import Event, Order
+from stylewatch_daemon.worker import run_job
+from stylewatch_daemon.worker.contract import Event, Order
 from stylewatch_painter.errors import DivergedError, PictureError, WeightsError
 
 SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")
@@ -208,7 +208,7 @@ def test_a_picture_to_start_from_is_an_input_too(receipt: Callable[..., dict[str
 
 def fails_with(error: BaseException) -> Callable[..., Iterator[Event]]:
     """A worker that publishes a stage and then meets `error`."""
-    work = worker.work
+    work = run_job.work
 
     def broken(order: Order, wish: Any) -> Iterator[Event]:
         for event in work(order, wish):
@@ -238,7 +238,7 @@ def test_whatever_goes_wrong_nothing_is_half_written(
     error: BaseException,
     code: int,
 ) -> None:
-    monkeypatch.setattr(worker, "work", fails_with(error))
+    monkeypatch.setattr(run_job, "work", fails_with(error))
     assert call(["render", *PAIR, *SKETCH, "-o", "painted.png", "--quiet"]) == code
     assert files(here) == set()
     assert call(["render", *PAIR, *SKETCH, "-o", "painted", "--quiet"]) == code

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.cli.report import reporting
-from stylewatch_daemon.config_sections import Log
-from stylewatch_daemon.execute.contract import Progress, Started
-from stylewatch_daemon.job import Incomplete
-from stylewatch_daemon.reporter import Reporter
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.settings.sections import Log
+from stylewatch_daemon.worker.contract import Progress, Started
 
 STARTED = Started("sketch", "cpu", ((4, 3),), (9,))
 OUT = Path("out")

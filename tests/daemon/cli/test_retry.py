@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from tests.daemon.faults import fill
 
-from stylewatch_daemon import lock
 from stylewatch_daemon.cli import control
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.journal import JobState
-from stylewatch_daemon.ledger import FILE_NAME, Entry
-from stylewatch_daemon.ledger_writer import LedgerWriter
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.store.journal import JobState
+from stylewatch_daemon.store.ledger import FILE_NAME, Entry
+from stylewatch_daemon.store.ledger_writer import LedgerWriter
 
 HAD = JobSettings(backend="sketch", recipe="gatys", steps=30, set={"start": "style"})
 ROLES = {"content": "sea.jpg", "style": "wave.jpg"}

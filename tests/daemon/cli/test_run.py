@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon import config
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.settings import config
 
 SKETCH = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "steps=3")
 Drop = Callable[..., Path]
@@ -165,7 +165,7 @@ def test_folders_in_one_another_are_refused_before_anything_is_made(here: Path) 
 def test_a_page_that_cannot_be_served_is_a_mistake_told_before_anything_is_touched(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("stylewatch_daemon.web.settings.find_spec", lambda name: None)
+    monkeypatch.setattr("stylewatch_daemon.settings.web.find_spec", lambda name: None)
     assert call(["run", *SKETCH, "--set", "web.listen=127.0.0.1:0"]) == 78
     assert "pip install 'stylewatch[web]'" in capsys.readouterr().err
     assert not (here / "state").exists()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon import config
 from stylewatch_daemon.cli import service
 from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.settings import config
 
 UNIT = "systemd/system/stylewatch.service"
 

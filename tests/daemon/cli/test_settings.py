@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stylewatch_daemon import config
 from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.settings import config
 
 
 @pytest.fixture
@@ -118,6 +118,6 @@ def test_check_tells_that_the_page_cannot_be_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "config.yaml").write_text("web: {listen: 127.0.0.1:8787}\n")
-    monkeypatch.setattr("stylewatch_daemon.web.settings.find_spec", lambda name: None)
+    monkeypatch.setattr("stylewatch_daemon.settings.web.find_spec", lambda name: None)
     assert call(["config", "check", str(tmp_path / "config.yaml")]) == 78
     assert "stylewatch[web]" in capsys.readouterr().err

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tests.daemon.cli.states import enter, entry, publish
 
-from stylewatch_daemon import lock
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.journal import Attempt
-from stylewatch_daemon.status import Running, Status
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.outbox.status_txt import Running, Status
+from stylewatch_daemon.store.journal import Attempt
 
 NOON = "2026-01-02T12:00:00+00:00"
 ATTEMPTS = (

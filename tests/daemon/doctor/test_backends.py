@@ -12,8 +12,8 @@ import pytest
 from tests.plugins.strangers import install
 
 from stylewatch_daemon.doctor import backends
-from stylewatch_daemon.service_settings import ServiceSettings
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_plugins import registry
 
 

@@ -7,9 +7,9 @@ import pytest
 from tests import nodes
 
 from stylewatch_daemon.doctor import cluster
-from stylewatch_daemon.execute.cluster import demand
-from stylewatch_daemon.execute.cluster.demand import Demand
-from stylewatch_daemon.execute.cluster.frames import Room
+from stylewatch_daemon.executors.ray.messages import Room
+from stylewatch_daemon.settings import resources
+from stylewatch_daemon.settings.resources import Demand
 
 pytestmark = nodes.TIME_ENOUGH
 
@@ -66,7 +66,7 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     def version(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(demand, "version", version)
+    monkeypatch.setattr(resources, "version", version)
     verdict, said, exit_code = words(Demand())
     assert (verdict, exit_code) == ("mend", 78)
     assert "stylewatch[ray]" in said

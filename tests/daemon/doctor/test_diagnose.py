@@ -8,8 +8,8 @@ import pytest
 
 from stylewatch_daemon.doctor import backends
 from stylewatch_daemon.doctor.diagnose import diagnose
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
-from stylewatch_daemon.settings import JobSettings
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 
 
 def test_all_is_looked_at_and_nothing_is_made(

@@ -11,14 +11,15 @@ import pytest
 from tests.daemon.disks import CAN_MOUNT, fill_up, small_disk
 from tests.daemon.faults import fill
 
-from stylewatch_daemon import lock, mounts, watch
 from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding
-from stylewatch_daemon.published import Publisher
-from stylewatch_daemon.service_settings import InboxSettings, ServiceSettings
-from stylewatch_daemon.settings import JobSettings
-from stylewatch_daemon.state import State
-from stylewatch_daemon.status import Status
+from stylewatch_daemon.files import lock, mounts
+from stylewatch_daemon.ingest import watcher
+from stylewatch_daemon.outbox.status_txt import Status
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.status_json import Publisher
 
 
 class Place:
@@ -126,7 +127,7 @@ def test_an_inbox_of_which_nothing_is_heard_is_polled(
     heard: bool | None, words: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.make()
-    monkeypatch.setattr(watch, "hears", lambda folder: heard)
+    monkeypatch.setattr(watcher, "hears", lambda folder: heard)
     found = place.found()["events"]
     assert found.verdict == "note"
     assert words in found.words
@@ -140,7 +141,7 @@ def test_limits_of_the_kernel_are_told_by_name(
     def none_left(folder: Path) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(watch, "hears", none_left)
+    monkeypatch.setattr(watcher, "hears", none_left)
     found = place.found()["events"]
     assert found.verdict == "note"
     assert "max_user_instances" in found.words

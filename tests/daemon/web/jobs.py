@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 from tests.daemon.web.visitors import entry
 
-from stylewatch_daemon.ledger import Entry
+from stylewatch_daemon.store.ledger import Entry
 
 STEPS = (5, 10, 15)
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from tests.daemon.web.visitors import PEOPLE, asked, enter, entry, visitor
 
-from stylewatch_daemon.journal import Attempt
-from stylewatch_daemon.reporter import Reporter
-from stylewatch_daemon.requests import FOLDER, Requests
-from stylewatch_daemon.web import actions, checkup
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.store.journal import Attempt
+from stylewatch_daemon.store.requests import FOLDER, Requests
+from stylewatch_daemon.web import actions, doctor_runner
 
 TRIED = Attempt(started="2026-01-02T12:00:00+00:00", boot="", pid=1, backend="sketch")
 
@@ -164,8 +164,10 @@ def test_the_doctor_looks_again_when_somebody_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = '{"findings": [{"verdict": "ok", "what": "x", "words": "y"}], "devices": []}'
-    monkeypatch.setattr(checkup, "_CHILD", ("-c", f"import sys; sys.stdin.read(); print({told!r})"))
-    monkeypatch.setattr(checkup, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(
+        doctor_runner, "_CHILD", ("-c", f"import sys; sys.stdin.read(); print({told!r})")
+    )
+    monkeypatch.setattr(doctor_runner, "PATIENCE_S", 60.0)
     with visitor(tmp_path) as page:
         (found,) = page.post("/health/look").json()["findings"]
         assert found["words"] == "y"

@@ -14,7 +14,7 @@ from starlette.types import Message
 from tests.daemon.web.jobs import painted
 from tests.daemon.web.visitors import HERE, TOKEN, enter, entry, settings, standing
 
-from stylewatch_daemon.web import actions, checkup
+from stylewatch_daemon.web import actions, doctor_runner
 from stylewatch_daemon.web.app import application
 
 PARAMETERS = {"job": "id-sea", "side": "320", "what": "final"}
@@ -99,7 +99,7 @@ def faults(
 def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "ANSWERS_WITHIN", 0.0)
     told = '{"findings": [], "devices": []}'
-    monkeypatch.setattr(checkup, "_CHILD", ("-c", f"print({told!r})"))
+    monkeypatch.setattr(doctor_runner, "_CHILD", ("-c", f"print({told!r})"))
 
 
 PLAIN: Headers = {"Host": b"127.0.0.1:8787", "Origin": HERE.encode()}

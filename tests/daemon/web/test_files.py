@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.web.jobs import lay, painted, sha256
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.found import Spot
+from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.web import files
 from stylewatch_daemon.web.files import Memory
 

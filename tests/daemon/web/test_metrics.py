@@ -7,11 +7,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.daemon.web.visitors import settings
 
-from stylewatch_daemon import published
-from stylewatch_daemon.execute.contract import Progress, Started
-from stylewatch_daemon.meters import Meters
-from stylewatch_daemon.web.checkup import Device
+from stylewatch_daemon.service.metrics import Meters
+from stylewatch_daemon.store import status_json
+from stylewatch_daemon.web.doctor_runner import Device
 from stylewatch_daemon.web.metrics import exposed
+from stylewatch_daemon.worker.contract import Progress, Started
 
 
 def numbers(root: Path, now: dict[str, Any], *devices: Device) -> dict[str, float]:
@@ -26,7 +26,7 @@ def numbers(root: Path, now: dict[str, Any], *devices: Device) -> dict[str, floa
 
 def test_how_things_stand_is_told(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    now = published.nothing()
+    now = status_json.nothing()
     now |= {"counts": {**now["counts"], "waiting": 7, "failed": 2}, "incomplete": [1, 2, 3]}
     now["health"] |= {"at_work": True, "trouble": ["a disk"]}
     found = numbers(tmp_path, now)
@@ -48,7 +48,7 @@ def test_what_was_counted_is_told(tmp_path: Path) -> None:
     meters.done("sea", tmp_path)
     meters.refused("b", "content.jpg is cut off or damaged (x)", tmp_path)
     meters.failed("c", "the worker hung: x", "", for_good=True)
-    now = {**published.nothing(), "meters": meters.plain()}
+    now = {**status_json.nothing(), "meters": meters.plain()}
     found = numbers(tmp_path, now)
     assert found["stylewatch_scan_seconds_count"] == 2
     assert found["stylewatch_scan_seconds_sum"] == pytest.approx(0.75)
@@ -61,9 +61,9 @@ def test_what_was_counted_is_told(tmp_path: Path) -> None:
 
 
 def test_a_daemon_that_told_nothing_has_no_such_numbers(tmp_path: Path) -> None:
-    assert "stylewatch_scan_seconds_count" not in numbers(tmp_path, published.nothing())
+    assert "stylewatch_scan_seconds_count" not in numbers(tmp_path, status_json.nothing())
 
 
 def test_the_memory_of_devices_is_told_once_it_is_known(tmp_path: Path) -> None:
-    found = numbers(tmp_path, published.nothing(), Device("cuda:0", 80_000))
+    found = numbers(tmp_path, status_json.nothing(), Device("cuda:0", 80_000))
     assert found["stylewatch_device_memory_bytes cuda:0"] == 80_000

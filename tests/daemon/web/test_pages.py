@@ -8,7 +8,7 @@ import pytest
 from tests.daemon.web.jobs import painted
 from tests.daemon.web.visitors import PEOPLE, enter, entry, publish, visitor
 
-from stylewatch_daemon.status import Status
+from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.web.pages import PAGE
 
 

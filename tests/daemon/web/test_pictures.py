@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from tests.daemon.web.jobs import lay, painted, picture, sha256
 from tests.daemon.web.visitors import enter, visitor
 
-from stylewatch_daemon.ledger import Entry
+from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.web import pictures
 
 

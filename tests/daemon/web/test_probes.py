@@ -7,7 +7,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.daemon.web.visitors import standing, visitor
 
-from stylewatch_daemon import lock, published
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.store import status_json
 from stylewatch_daemon.web.probes import unready
 
 
@@ -21,7 +22,7 @@ def test_the_process_lives_though_no_daemon_does(tmp_path: Path) -> None:
 def test_a_daemon_at_work_is_ready(tmp_path: Path) -> None:
     standing(tmp_path)
     with ExitStack() as stack:
-        stack.enter_context(lock.held(tmp_path / "state" / published.LOCK_NAME))
+        stack.enter_context(lock.held(tmp_path / "state" / status_json.LOCK_NAME))
         answer = visitor(tmp_path).get("/readyz")
     assert (answer.status_code, answer.text) == (200, "ok\n")
 
@@ -38,7 +39,7 @@ def test_a_daemon_at_work_is_ready(tmp_path: Path) -> None:
 def test_what_keeps_it_from_painting_is_said_without_names(
     health: dict[str, object], why: str
 ) -> None:
-    now = published.nothing()
+    now = status_json.nothing()
     now["health"] |= health
     assert why in unready(now) and "secret" not in unready(now)
     assert bool(unready(now)) is bool(why)

@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 from tests.daemon.web.visitors import TOKEN, settings, standing
 
+from stylewatch_daemon.settings.web import Served, address
 from stylewatch_daemon.web import serve
-from stylewatch_daemon.web.keeper import _enter
-from stylewatch_daemon.web.settings import Served, address
+from stylewatch_daemon.web.supervisor import _enter
 
 HANGS = "tests.daemon.web.test_serve:hang"
 

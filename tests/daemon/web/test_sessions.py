@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from stylewatch_daemon import durable
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.web.sessions import LASTS_S, Sessions
 
 TOKEN = "a-token-of-twenty-four-l"
@@ -105,7 +105,7 @@ def test_a_session_ends_for_good_though_the_disk_is_full(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     cookie = sessions.begin()
-    monkeypatch.setattr(durable, "write", full)
+    monkeypatch.setattr(atomic, "write", full)
     sessions.end(cookie)
     assert not sessions.holds(cookie)
     assert not Sessions(SecretStr(TOKEN), path, clock).holds(cookie)

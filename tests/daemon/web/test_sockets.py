@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from tests.daemon.web.visitors import settings
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.web.settings import Served, address
+from stylewatch_daemon.settings.web import Served, address
 from stylewatch_daemon.web.sockets import FIRST, bound, check, handed, told
 
 

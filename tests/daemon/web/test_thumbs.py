@@ -10,8 +10,8 @@ from PIL import Image
 from tests.daemon.web.jobs import lay, painted, picture, sha256
 from tests.daemon.web.visitors import enter, visitor
 
-from stylewatch_daemon.intake import thumbs as kept
-from stylewatch_daemon.intake.contract import Fine, Question, Refused, Seen, Verdict
+from stylewatch_daemon.ingest.inspection import thumbs as kept
+from stylewatch_daemon.ingest.inspection.contract import Fine, Question, Refused, Seen, Verdict
 from stylewatch_daemon.web.pictures import EVER
 from stylewatch_daemon.web.thumbs import FOLDER, SIDES, Thumbs, sweep
 

@@ -8,9 +8,9 @@ from typing import Any
 from tests.daemon.web.jobs import lay, painted
 from tests.daemon.web.visitors import enter, entry, publish, settings
 
-from stylewatch_daemon.job import Incomplete
-from stylewatch_daemon.status import Running, Status
-from stylewatch_daemon.web.reader import Reader
+from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.outbox.status_txt import Running, Status
+from stylewatch_daemon.web.queries import Reader
 from stylewatch_daemon.web.views import RECENT, Views
 
 

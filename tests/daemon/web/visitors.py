@@ -10,9 +10,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from tests.daemon.cli.states import enter, entry, publish
 
-from stylewatch_daemon.config import Config
-from stylewatch_daemon.requests import FOLDER
-from stylewatch_daemon.status import Status
+from stylewatch_daemon.outbox.status_txt import Status
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.store.requests import FOLDER
 from stylewatch_daemon.web.app import application
 
 TOKEN = "a-token-of-twenty-four-l"

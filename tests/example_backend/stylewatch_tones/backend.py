@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from stylewatch_painter.mistakes import mistakes
-from stylewatch_painter.recipe import Strict
-from stylewatch_plugins import easel
+from stylewatch_painter.recipes.recipe import Strict
+from stylewatch_painter.validation import mistakes
+from stylewatch_plugins import numpy_loop
 from stylewatch_plugins.contract import (
     CONTRACT,
     BackendOptionError,
@@ -71,16 +71,16 @@ class Tones:
 
     def measure(self, task: Task) -> Losses:
         """The losses of the picture that `task` starts from, at its final size."""
-        return Motif.of(task, task.final).losses(easel.start(task, task.final))
+        return Motif.of(task, task.final).losses(numpy_loop.start(task, task.final))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint; of its own it only says what a step at a size does to a picture."""
 
-        def at(size: tuple[int, int]) -> easel.Move:
+        def at(size: tuple[int, int]) -> numpy_loop.Move:
             motif = Motif.of(task, size)
             return lambda picture, step: (
                 motif.losses(picture),
                 motif.nearer(picture, self._options.pace),
             )
 
-        return easel.paint(task, wish, at)
+        return numpy_loop.paint(task, wish, at)

@@ -5,16 +5,16 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon import durable
 from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli.client import StateFolder, daemon
+from stylewatch_daemon.cli.console import say
 from stylewatch_daemon.cli.html.gallery import gallery
 from stylewatch_daemon.cli.html.page import page
 from stylewatch_daemon.cli.html.painted import Painted, in_folder, of_job
-from stylewatch_daemon.cli.reach import StateFolder, daemon
-from stylewatch_daemon.cli.say import say
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.names import candidates, safe
-from stylewatch_daemon.outbox import RECEIPT
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.names import candidates, safe
+from stylewatch_daemon.outbox.publish import RECEIPT
 
 Job = Annotated[
     str,
@@ -50,7 +50,7 @@ def report(
         )
     content = page(painted, gallery(painted)).encode()
     try:
-        durable.write(path, content)
+        atomic.write(path, content)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
     if not quiet:

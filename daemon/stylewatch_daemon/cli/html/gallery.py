@@ -4,12 +4,12 @@ import base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from stylewatch_daemon.artifacts.contract import Drawn, Keepsakes, Small
+from stylewatch_daemon.artifacts.process import drawn
+from stylewatch_daemon.artifacts.sampling import evenly
+from stylewatch_daemon.artifacts.terms import read
 from stylewatch_daemon.cli.html.painted import Painted
-from stylewatch_daemon.keepsakes.chosen import evenly
-from stylewatch_daemon.keepsakes.contract import Drawn, Keepsakes, Small
-from stylewatch_daemon.keepsakes.process import drawn
-from stylewatch_daemon.keepsakes.terms import read
-from stylewatch_daemon.names import shown
+from stylewatch_daemon.files.names import shown
 
 LARGE, MIDDLE = 1200, 480
 """Pixels of the long side of the painting, and of all other pictures, at most."""

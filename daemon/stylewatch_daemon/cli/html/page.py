@@ -13,7 +13,7 @@ from string import Template
 from stylewatch_daemon.cli.html.facts import Table, subtitle, tables
 from stylewatch_daemon.cli.html.gallery import GONE, Gallery, Shown
 from stylewatch_daemon.cli.html.painted import Painted
-from stylewatch_daemon.names import shown
+from stylewatch_daemon.files.names import shown
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 

@@ -9,15 +9,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stylewatch_daemon import durable, flat, found, written
-from stylewatch_daemon.cli.reach import Daemon
+from stylewatch_daemon.artifacts.contract import Seen
+from stylewatch_daemon.cli.client import Daemon
 from stylewatch_daemon.cli.show import Story, entry_of, story_of
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.intake import thumbs
-from stylewatch_daemon.keepsakes.contract import Seen
-from stylewatch_daemon.names import shown
-from stylewatch_daemon.outbox import RECEIPT
-from stylewatch_daemon.receipt import Receipt
+from stylewatch_daemon.files import atomic, flat_layout
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.ingest.inspection import thumbs
+from stylewatch_daemon.outbox import job_files, manifest
+from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.outbox.receipt import Receipt
 
 _THUMBS = "thumbs"
 """In the state folder."""
@@ -43,12 +44,12 @@ class Painted:
 
     def input(self, sha256: str, name: str) -> Seen | None:
         """An input where it lies now, or its thumbnail; None where there is neither."""
-        around = (self.folder, self.folder.parent, flat.around(self.folder))
+        around = (self.folder, self.folder.parent, flat_layout.around(self.folder))
         named = [folder / "inputs" / PurePosixPath(name).name for folder in around]
         others = [path for folder in dict.fromkeys(around) for path in _in(folder / "inputs")]
         for path in dict.fromkeys((*named, *(self.spots or {}).get(sha256, ()), *others)):
             with suppress(OSError):
-                if path.is_file() and durable.digest(path.resolve()) == sha256:
+                if path.is_file() and atomic.digest(path.resolve()) == sha256:
                     return Seen((str(path),), sha256)
         small = thumbs.path_of(self.thumbs, sha256) if self.thumbs else None
         return Seen((str(small),)) if small is not None and small.is_file() else None
@@ -72,7 +73,9 @@ def in_folder(path: Path) -> Painted:
     """The painting whose receipt lies in the folder `path`; raises InputError."""
     receipt = _receipt(path / RECEIPT)
     name = PurePosixPath(receipt.final).name
-    final = next((one / name for one in (path, flat.around(path)) if (one / name).is_file()), None)
+    final = next(
+        (one / name for one in (path, flat_layout.around(path)) if (one / name).is_file()), None
+    )
     return Painted(shown(receipt.job), receipt, path, final or path / name)
 
 
@@ -91,9 +94,9 @@ def of_job(here: Daemon, job: str) -> Painted:
         entry = entry_of(ledger, story["id"])
     spots: dict[str, tuple[Path, ...]] = {}
     with suppress(InputError):
-        for one in found.inputs(entry):
+        for one in job_files.inputs(entry):
             spots[one.sha256] = tuple(spot.path for spot in one.spots)
-    final = Path(story["outbox"], flat.painting(story["place"], receipt.final))
+    final = Path(story["outbox"], flat_layout.painting(story["place"], receipt.final))
     small = here.state / _THUMBS
     return Painted(name, receipt, folder, final, story, spots, small)
 
@@ -135,7 +138,7 @@ def _first(plain: Mapping[str, Any]) -> str:
 
 def _is_stage(file: str) -> bool:
     path = PurePosixPath(file)
-    return path.parts == ("stages", path.name) and bool(written.STAGE.fullmatch(path.name))
+    return path.parts == ("stages", path.name) and bool(manifest.STAGE.fullmatch(path.name))
 
 
 def _in(folder: Path) -> Iterator[Path]:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from tests.daemon.test_receipt import plain
+from tests.daemon.outbox.test_receipt import plain
 
 from stylewatch_daemon.cli.html.painted import Painted
-from stylewatch_daemon.receipt import Receipt
+from stylewatch_daemon.outbox.receipt import Receipt
 
 
 def reported(folder: Path, **changed: Any) -> Painted:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.daemon.execute.orders import order, painted
+from tests.daemon.worker.orders import order, painted
 
 from stylewatch_daemon.cli.html.gallery import Shown, gallery
 from stylewatch_daemon.cli.html.painted import Painted, in_folder

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.daemon.cli.states import enter, entry
-from tests.daemon.execute.orders import order, painted, receipt
+from tests.daemon.worker.orders import order, painted, receipt
 
+from stylewatch_daemon.artifacts.pictures import small
+from stylewatch_daemon.cli.client import Daemon
 from stylewatch_daemon.cli.html.painted import in_folder, of_job
-from stylewatch_daemon.cli.reach import Daemon
 from stylewatch_daemon.errors import InputError, UsageError
-from stylewatch_daemon.keepsakes.pictures import small
 
 
 @pytest.fixture

@@ -1,1 +1,0 @@
-"""Where jobs are painted: what an executor is, and the worker that it runs."""

@@ -1,0 +1,208 @@
+"""Folders below a root, entered part by part, so that a link in the place of one leads nowhere.
+
+Others may write in an outbox too: between a look at a path and its use, a folder there can become
+a link. A handle of a folder stays with the folder that it was opened for.
+"""
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedWriter
+from pathlib import Path
+
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.files import atomic
+
+OnEntered = Callable[[int], object]
+"""Told the handle of every folder on the way."""
+
+_HERE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+_RANDOM = 8
+_HALF = re.compile(rf"\.[0-9a-f]{{{2 * _RANDOM}}}\.tmp")
+"""What is not whole yet is called so."""
+
+
+@contextmanager
+def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iterator[int]:
+    """A handle of the folder `root / path`; with `entered`, what is missing of `path` is made.
+
+    No part of `path` may be a link; `root` may. Raises OutputError where one is, or where `path`
+    leads upwards; OSError where a folder is not there, or cannot be made.
+    """
+    handle = os.open(root, _HERE)
+    try:
+        for part in _parts(path):
+            deeper = _enter(handle, part, (root, path), make=entered is not None)
+            os.close(handle)
+            handle = deeper
+            if entered is not None:
+                entered(handle)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _parts(path: str) -> Iterator[str]:
+    """The names in a path, as PurePosixPath has them, which takes its time for it."""
+    if path.startswith("/"):
+        yield "/"
+    yield from (part for part in path.split("/") if part not in ("", "."))
+
+
+def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> int:
+    if name in ("..", "/"):
+        raise OutputError(f"{where[0] / where[1]} leads out of its folder")
+    try:
+        return os.open(name, _HERE | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError as error:
+        if make and error.errno == errno.ENOENT:
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=folder)
+                sync(folder)
+            return _enter(folder, name, where, make=False)
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and is_link(folder, name):
+            raise OutputError(
+                f"{where[0] / where[1]} leads out of the outbox by the link {name!r}; "
+                "remove the link there"
+            ) from error
+        raise OSError(error.errno, error.strerror, where[0] / where[1]) from error
+
+
+def sync(folder: int) -> None:
+    """Make the names in an opened folder last; a network file system that cannot is let off."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
+def is_link(folder: int, name: str) -> bool:
+    """Whether `name` in an opened folder is a link."""
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def move(source: int, name: str, target: int, to: str = "") -> None:
+    """Rename `name` from one opened folder into another, as `to` if that is said, to last there.
+
+    The old folder is not synced: a rename is there as a whole or not at all after a power cut.
+    """
+    os.rename(name, to or name, src_dir_fd=source, dst_dir_fd=target)
+    sync(target)
+
+
+def write(folder: int, name: str, content: bytes, *, lasting: bool = True) -> None:
+    """Put `content` into an opened folder as `name`, replacing what is there in one go.
+
+    It lasts, if it is to be `lasting`, once the folder is synced.
+    """
+    with beside(folder, name, lasting=lasting) as file:
+        file.write(content)
+
+
+def copy(source: Path, folder: int, name: str, step: atomic.Step = lambda: None) -> str:
+    """Copy the regular file `source`, its holes and its time, into an opened folder.
+
+    That folder is to be synced. The SHA-256 of what was read is returned. Raises InputError where
+    `source` is no regular file.
+    """
+    with atomic.open_regular(source) as reading, beside(folder, name) as writing:
+        return atomic.fill(reading, writing, step)
+
+
+def link(source: Path, folder: int, name: str) -> bool:
+    """Make `name` in an opened folder another name of the file `source`; whether that was possible.
+
+    It has the permissions of a file that is made there, and its bytes last; the folder is to be
+    synced. It is not possible over mounts, nor for a file that belongs to somebody else, that has
+    more names (whose permissions would change as well), or that would lack an attribute, such as
+    an access control list, that files get in this folder.
+    """
+    status = os.lstat(source)
+    is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    if not is_ours or status.st_nlink > 1:
+        return False
+    try:
+        os.link(source, name, dst_dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    try:
+        with atomic.open_regular(name, folder) as file:
+            _settle_as_new(file.fileno(), folder)
+            os.fsync(file.fileno())
+    except OSError:
+        os.unlink(name, dir_fd=folder)
+        return False
+    return True
+
+
+def _settle_as_new(handle: int, folder: int) -> None:
+    """Give an opened file the permissions of one that is made in an opened folder.
+
+    Raises OSError where that is not possible.
+    """
+    temporary = f".{secrets.token_hex(_RANDOM)}.tmp"
+    new = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+    try:
+        os.unlink(temporary, dir_fd=folder)
+        if any(os.getxattr(new, one) != os.getxattr(handle, one) for one in os.listxattr(new)):
+            raise PermissionError("attributes differ")
+        wanted, now = os.fstat(new), os.fstat(handle)
+        if wanted.st_gid != now.st_gid:
+            os.fchown(handle, -1, wanted.st_gid)
+        if stat.S_IMODE(wanted.st_mode) != stat.S_IMODE(now.st_mode):
+            os.fchmod(handle, stat.S_IMODE(wanted.st_mode))
+    finally:
+        os.close(new)
+
+
+@contextmanager
+def beside(folder: int, name: str, *, lasting: bool = True) -> Iterator[BufferedWriter]:
+    """A file to write that becomes `name` in an opened folder if nothing goes wrong.
+
+    The bytes of a `lasting` one are synced before; its name is once the folder is.
+    """
+    temporary = f".{secrets.token_hex(_RANDOM)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
+            yield file
+            file.flush()
+            if lasting:
+                os.fsync(file.fileno())
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+
+
+def sweep(folder: int) -> None:
+    """Remove what was cut off while it was written into an opened folder.
+
+    Someone else who writes there this very moment fails, and has to try again.
+    """
+    with os.scandir(folder) as files:
+        halves = [one.name for one in files if _HALF.fullmatch(one.name)]
+    for name in halves:
+        with suppress(OSError):  # gone, or a folder
+            os.unlink(name, dir_fd=folder)
+
+
+def discard(folder: int, name: str, trash: int) -> None:
+    """Remove the folder `name`: gone as a whole at once, its space soon after.
+
+    Nothing is synced: no harm comes of it where a power cut brings it back.
+    """
+    doomed = secrets.token_hex(8)
+    os.rename(name, doomed, src_dir_fd=folder, dst_dir_fd=trash)
+    shutil.rmtree(doomed, ignore_errors=True, dir_fd=trash)

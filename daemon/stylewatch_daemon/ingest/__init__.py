@@ -1,0 +1,1 @@
+"""From files in an inbox to claimed and inspected jobs."""

@@ -1,0 +1,1 @@
+"""Inspection of untrusted files: a child process decodes, hashes and makes thumbnails."""

@@ -1,0 +1,177 @@
+"""What lies in an inbox: one walk, which looks at names and sizes and opens nothing."""
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import translate
+from pathlib import Path
+
+from stylewatch_daemon.files import mounts, shortages
+from stylewatch_daemon.outbox.publish import RECEIPT
+
+DEPTH = 32
+"""Levels of folders below an inbox that are scanned and watched."""
+
+Identity = tuple[int, int]
+"""Device and inode: a folder keeps it under every path and through bind mounts."""
+
+IGNORED = (
+    ".*", "*~", "~$*", "~syncthing~*", "*.part", "*.partial", "*.filepart", "*.crdownload",
+    "*.download", "*.tmp", "*.temp", "*.swp", "*.!ut", "thumbs.db", "desktop.ini",
+    "@eadir", "__macosx", "lost+found", "_refused",
+)  # fmt: skip
+"""Names, of files and folders, that browsers, editors, sync tools and systems make for themselves;
+`.*` takes in rsync's and Syncthing's."""
+
+_ODD = (
+    (stat.S_ISLNK, "a link, and links are not followed"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What tells that a file is still the same: `size` in bytes, `mtime_ns` in nanoseconds.
+
+    `inode` is 0 where a file may get another number while it is the same.
+    """
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The regular files of an inbox, its `folders`, and what was left alone, with the reason.
+
+    `folders` are those below the inbox that were scanned, without the inbox itself.
+    """
+
+    files: Mapping[Path, Look] = field(default_factory=dict)
+    left: Mapping[Path, str] = field(default_factory=dict)
+    folders: Mapping[Path, Identity] = field(default_factory=dict)
+
+
+def scan(
+    inbox: Path, ignore: Iterable[str] = (), apart: Mapping[Identity, str] | None = None
+) -> Listing:
+    """List all files under `inbox`; names that match IGNORED or `ignore`, in any case, are skipped.
+
+    Links are not followed. Left alone are folders that cannot be read, folders nested deeper than
+    DEPTH, folders with a receipt.json, and those whose identity is in `apart`, for the reason that
+    `apart` gives. Raises ShortageError where the machine keeps any from being read.
+    """
+    ignored = re.compile("|".join(translate(one.casefold()) for one in (*IGNORED, *ignore)))
+    walk = _Walk(ignored, apart or {})
+    try:
+        walk.enter(inbox, identity(inbox.stat()), 0)
+    except OSError as error:
+        walk.left[inbox] = _unreadable(error)
+    while walk.waiting:
+        walk.list_next()
+    return Listing(walk.files, walk.left, walk.folders)
+
+
+class _Walk:
+    """A walk over an inbox without recursion."""
+
+    def __init__(self, ignored: re.Pattern[str], apart: Mapping[Identity, str]) -> None:
+        self.files: dict[Path, Look] = {}
+        self.left: dict[Path, str] = {}
+        self.folders: dict[Path, Identity] = {}
+        self.waiting: list[tuple[Path, Identity, int]] = []
+        self._ignored, self._apart, self._numbers = ignored, apart, _Numbers()
+
+    def enter(self, folder: Path, own: Identity, depth: int) -> None:
+        """Have `folder` listed later, unless it is to be left alone."""
+        if why := self._apart.get(own):
+            self.left[folder] = why
+        elif depth > DEPTH:
+            self.left[folder] = f"it is nested deeper than {DEPTH} folders"
+        else:
+            self.waiting.append((folder, own, depth))
+
+    def list_next(self) -> None:
+        """List a folder that was entered."""
+        folder, own, depth = self.waiting.pop()
+        try:
+            entries = list(self._entries(folder))
+        except OSError as error:
+            self.left[folder] = _unreadable(error)
+            return
+        if depth:
+            self.folders[folder] = own
+        if depth and any(path.name.casefold() == RECEIPT for path, _ in entries):
+            self.left[folder] = f"it has a {RECEIPT}, as the output of a finished job has"
+            return
+        for path, status in entries:
+            if stat.S_ISDIR(status.st_mode):
+                self.enter(path, identity(status), depth + 1)
+            elif stat.S_ISREG(status.st_mode):
+                self.files[path] = _look(status, self._numbers)
+            else:
+                self.left[path] = _odd(status.st_mode)
+
+    def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if self._ignored.match(entry.name.casefold()):
+                    continue
+                try:
+                    yield Path(entry.path), entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # gone since it was listed
+                    continue
+                except OSError as error:  # a path that is too long, a dead mount
+                    self.left[Path(entry.path)] = _unreadable(error)
+
+
+def identity(status: os.stat_result) -> Identity:
+    """The identity of the folder with that `status`."""
+    return status.st_dev, status.st_ino
+
+
+def look(path: Path | str, folder: int | None = None) -> Look | None:
+    """The look of the regular file `path`, in an opened `folder`; None where there is none."""
+    try:
+        if folder is None:
+            status = Path(path).lstat()
+        else:
+            status = os.stat(path, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return None
+    return _look(status, _Numbers()) if stat.S_ISREG(status.st_mode) else None
+
+
+class _Numbers:
+    """The numbers of files, for a while in which nothing is mounted."""
+
+    def __init__(self) -> None:
+        self._lasting: dict[int, bool] = {}
+
+    def of(self, status: os.stat_result) -> int:
+        """The file's number, if it has one that stays."""
+        device = status.st_dev
+        if os.major(device):  # a disk; network file systems have none that is real
+            return status.st_ino
+        if device not in self._lasting:
+            self._lasting[device] = mounts.keeps_inodes(device, mounts.table())
+        return status.st_ino if self._lasting[device] else 0
+
+
+def _look(status: os.stat_result, numbers: _Numbers) -> Look:
+    return Look(numbers.of(status), status.st_size, status.st_mtime_ns)
+
+
+def _odd(mode: int) -> str:
+    return next((what for is_a, what in _ODD if is_a(mode)), "not a regular file")
+
+
+def _unreadable(error: OSError) -> str:
+    """Return why a folder or file is left alone; what a shortage hides is not gone, and raises."""
+    if (shortage := shortages.shortage(error)) is not None:
+        raise shortage from error
+    return f"not readable: {error.strerror}"

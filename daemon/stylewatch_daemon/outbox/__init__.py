@@ -1,0 +1,1 @@
+"""The outbox: publishing, layout, receipts, retention, status files."""

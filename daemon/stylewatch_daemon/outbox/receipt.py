@@ -1,0 +1,205 @@
+"""The receipt: what was done, with what, and the digests of it all; its form only ever grows."""
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from stylewatch_painter.images.read import Picture
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class TermRecord(_Record):
+    """A loss term: its value by the recipe's own formula, its weight in the total."""
+
+    value: float
+    weight: float
+    gradient_weight: float | None = None
+
+
+class LossesRecord(_Record):
+    """`total` is the sum of value x weight; with several styles `style` has an entry for each."""
+
+    total: float
+    content: dict[str, TermRecord]
+    style: dict[str, TermRecord | dict[str, TermRecord]]
+    tv: TermRecord | None = None
+
+
+class BackendRecord(_Record):
+    """What painted."""
+
+    name: str
+    version: str
+    device: str
+    precision: str
+
+
+class WeightsRecord(_Record):
+    """The trained network."""
+
+    name: str
+    sha256: str
+    bits: int
+
+
+class ColorRecord(_Record):
+    """Whose colours the painting has, by the setting `color`, and the space it was done in."""
+
+    mode: Literal["content", "luminance", "match"]
+    space: Literal["linear", "srgb", "oklab"]
+
+
+class StagesRecord(_Record):
+    """How stages were written; `size`: pixels of the long side at most, None: as the painting."""
+
+    size: int | None = None
+
+
+class OutputRecord(_Record):
+    """How the files were written, by the settings of the same names."""
+
+    format: Literal["png", "jpg", "webp", "tiff"]
+    quality: int
+    depth: Literal[8, 16]
+    metadata: Literal["none", "safe", "all"]
+    stages: StagesRecord
+    keep: tuple[str, ...] = ()
+
+
+class ChangedRecord(_Record):
+    """What a file holds that a program wrote into while the job ran."""
+
+    sha256: str
+
+
+class InputRecord(_Record):
+    """A picture that came in; `converted` is what was done on reading.
+
+    Of a style: `weight` is its share, `seen` the size that it was looked at beside the finished
+    painting, and `style_size` what was asked for it alone. `changed`: the file that was archived
+    has other bytes, written while the job ran.
+    """
+
+    role: str
+    name: str
+    sha256: str
+    size: Size
+    converted: tuple[str, ...]
+    weight: float | None = None
+    style_size: str | None = None
+    seen: Size | None = None
+    changed: ChangedRecord | None = None
+
+    @classmethod
+    def of(cls, role: str, name: str, read: "Picture", weight: float | None = None) -> Self:
+        """The record of a picture that was read from a file of that name."""
+        return cls(
+            role=role,
+            name=name,
+            sha256=read.sha256,
+            size=read.size,
+            converted=read.converted,
+            weight=weight,
+        )
+
+
+class MaskRecord(_Record):
+    """How masks were taken: how soft their edges, and what stands outside of all regions."""
+
+    feather: str
+    outside: str
+
+
+class StageRecord(_Record):
+    """A stage as written; its losses belong to the float picture before the step."""
+
+    file: str
+    sha256: str
+    step: int
+    seconds: float
+    losses: LossesRecord
+
+
+class FileRecord(_Record):
+    """Another file of the painting, as written."""
+
+    file: str
+    sha256: str
+
+
+class AttemptRecord(_Record):
+    """One attempt: where, what `auto` decided, and how it ended."""
+
+    backend: str
+    device: str | None = None
+    decided: dict[str, Any] = {}
+    ended: str
+
+
+class PartRecord(_Record):
+    """A job of a series: its name there, how it stands, its final picture in the outbox."""
+
+    name: str
+    state: str
+    final: str | None = None
+
+
+class SeriesReceipt(_Record):
+    """The receipt of a series; what each of its jobs did is told by their own ones."""
+
+    job: str
+    retry_of: str | None = None
+    state: Literal["done"]
+    sweep: dict[str, list[Any]]
+    jobs: tuple[PartRecord, ...]
+    inputs: tuple[InputRecord, ...]
+    stages: tuple[StageRecord, ...]
+    final: str
+    files: tuple[FileRecord, ...]
+    started: AwareDatetime
+    finished: AwareDatetime
+    seconds: float
+    version: str
+
+    def as_json(self) -> str:
+        """The receipt as it is written."""
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
+
+
+class Receipt(_Record):
+    """The whole receipt; times are UTC, durations in seconds."""
+
+    job: str
+    retry_of: str | None = None
+    only: Literal["content", "style"] | None = None
+    state: Literal["done", "finished", "cancelled"]
+    recipe: dict[str, Any]
+    color: ColorRecord | None = None
+    output: OutputRecord | None = None
+    backend: BackendRecord
+    weights: WeightsRecord | None = None
+    size: Size
+    seed: int
+    inputs: tuple[InputRecord, ...]
+    mask: MaskRecord | None = None
+    stages: tuple[StageRecord, ...]
+    final: str
+    files: tuple[FileRecord, ...]
+    losses: LossesRecord
+    attempts: tuple[AttemptRecord, ...]
+    warnings: tuple[str, ...]
+    started: AwareDatetime
+    finished: AwareDatetime
+    seconds: float
+    version: str
+
+    def as_json(self) -> str:
+        """The receipt as it is written."""
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"

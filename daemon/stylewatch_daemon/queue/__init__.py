@@ -1,0 +1,1 @@
+"""The job queue: order, batching, attempts, retries, series, finalization."""

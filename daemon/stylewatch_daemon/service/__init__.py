@@ -1,0 +1,1 @@
+"""The daemon process: wiring, main loop, status updates."""

@@ -1,0 +1,1 @@
+"""Neural style transfer by optimization: losses, optimizers, scales, tiles, regions."""

@@ -1,0 +1,170 @@
+"""Canvas: the pictures of a task, brought to the size and the units that a network works in."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylewatch_painter.algorithm import scales
+from stylewatch_painter.algorithm.feature_maps import Mean
+from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
+from stylewatch_painter.algorithm.optimize import Optimiser, optimiser
+from stylewatch_painter.algorithm.regions import check_masks
+from stylewatch_painter.algorithm.scales import Level, Size
+from stylewatch_painter.algorithm.stage import Pixels
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.errors import PictureError, RecipeError
+from stylewatch_painter.images.resize import resize
+
+_KEPT = 2
+"""Sizes that the content is kept at: every stage asks for this one and the final one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """The pictures of a task in network units: RGB x range / 255 - mean, (1, 3, height, width).
+
+    Tensors are float32 on `device`; pictures that come in and go out are float32 arrays
+    (height, width, 3), RGB, 0..255.
+    """
+
+    task: Task
+    mean: Mean
+    device: torch.device
+    room: Room = AMPLE
+    _contents: dict[Size, Tensor] = field(init=False, default_factory=dict)
+
+    @property
+    def final(self) -> Size:
+        """The size, (width, height) in pixels, that the task is painted at."""
+        return self.task.final
+
+    def levels(self) -> tuple[Level, ...]:
+        """The sizes on the way."""
+        return self.task.levels()
+
+    def content(self, size: Size) -> Tensor | None:
+        """The content picture at `size`; not to be written to, it is kept for the next time."""
+        if self.task.content is None:
+            return None
+        if size not in self._contents:
+            while len(self._contents) >= _KEPT:
+                self._contents.pop(next(iter(self._contents)))
+            self._contents[size] = self.units(self._resized(self.task.content, size))
+        return self._contents[size]
+
+    def style(self, style: Style, level: Level) -> Tensor:
+        """A style picture as seen at `level`; raises PictureError where that leaves nothing."""
+        size = self.task.style_size(style, level.scale)
+        scales.check_side(self.task.recipe, size, f"the style picture {style.name}")
+        return self.units(self._resized(style.picture, size))
+
+    def let_go(self) -> None:
+        """Nobody is going to ask for the content any more."""
+        self._contents.clear()
+
+    def fresh_optimiser(self, size: Size) -> Optimiser:
+        """An optimiser for pictures of `size` that knows nothing yet.
+
+        It is kept to what can be written, where that is asked.
+        """
+        schedule = self.task.recipe.schedule
+        larger = self.final[0] * self.final[1] / (size[0] * size[1])
+        settings = self.room.optimiser(schedule.optimiser, larger)
+        ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
+        return optimiser(settings, (ends[0], ends[1]) if schedule.keep_range else None)
+
+    def start(self, size: Size) -> Tensor:
+        """The picture that the painting starts from, at `size`."""
+        schedule = self.task.recipe.schedule
+        match schedule.start:
+            case "noise":
+                return self._noise(size) * schedule.noise_scale
+            case "mixed":
+                ratio, noise = schedule.noise_ratio, self._noise(size) * schedule.noise_scale
+                return ratio * noise + (1 - ratio) * self._content_to_start_from(size)
+            case "content":
+                return self._content_to_start_from(size)
+            case "style":
+                if not self.task.styles:
+                    raise RecipeError("start: style needs a style picture, and there is none")
+                return self.units(self._resized(self.task.styles[0].picture, size))
+            case "picture":
+                if self.task.init is None:
+                    raise RecipeError("start: picture needs a picture to start from (init)")
+                return self.units(self._resized(self.task.init, size))
+
+    def enlarged(self, u: Tensor, size: Size) -> Tensor:
+        """The painting u so far, enlarged to `size`.
+
+        `keep_detail` is the share of the content's own detail, which the small picture cannot
+        hold, that comes back: with 1 the change so far is enlarged, and added to the content.
+        """
+        small = (u.shape[-1], u.shape[-2])
+        if small == size:
+            return u
+        share = self.task.recipe.schedule.keep_detail
+        if share:
+            here, there = self.content(small), self.content(size)
+            if here is not None and there is not None:
+                return share * there + self._scaled_up(u - share * here, size)
+        return self._scaled_up(u, size)
+
+    def units(self, pixels: Pixels) -> Tensor:
+        """A picture as the network takes it."""
+        x = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).to(self.device)
+        return x.unsqueeze(0) * self._range - self._mean
+
+    def pixels(self, u: Tensor) -> Pixels:
+        """A picture as people take it: neither clipped nor rounded."""
+        x = ((u + self._mean) / self._range).squeeze(0)
+        found: Pixels = x.permute(1, 2, 0).contiguous().cpu().numpy()
+        return found
+
+    @property
+    def _mean(self) -> Tensor:
+        return torch.tensor(self.mean, device=self.device).view(1, 3, 1, 1)
+
+    @property
+    def _range(self) -> float:
+        return self.task.recipe.objective.network.pixel_range / 255.0
+
+    def _content_to_start_from(self, size: Size) -> Tensor:
+        content = self.content(size)
+        if content is None:
+            start = self.task.recipe.schedule.start
+            raise RecipeError(f"start: {start} needs a content picture, and there is none")
+        return content.clone()
+
+    def _resized(self, pixels: Pixels, size: Size) -> Pixels:
+        schedule = self.task.recipe.schedule
+        return resize(pixels, size, schedule.resample, eight_bit=schedule.eight_bit)
+
+    def _scaled_up(self, u: Tensor, size: Size) -> Tensor:
+        """Enlarge u as it is: differences and values out of range are neither moved nor cut."""
+        planes = np.ascontiguousarray(u.squeeze(0).cpu().numpy().transpose(1, 2, 0))
+        larger = resize(planes, size, "bicubic").transpose(2, 0, 1)
+        return torch.from_numpy(np.ascontiguousarray(larger)).to(self.device).unsqueeze(0)
+
+    def _noise(self, size: Size) -> Tensor:
+        """Standard normal noise, drawn on the CPU: a seed gives the same on every device."""
+        generator = np.random.Generator(np.random.PCG64(self.task.seed))
+        noise = generator.standard_normal((size[1], size[0], 3)).astype(np.float32)
+        x = torch.from_numpy(np.ascontiguousarray(noise.transpose(2, 0, 1))).to(self.device)
+        return x.unsqueeze(0)
+
+
+def check_pictures(task: Task) -> None:
+    """Raise PictureError where a side of the objective has no picture, or the painting no size.
+
+    Masks that do not go together raise it too.
+    """
+    check_masks(task)
+    scales.check_side(task.recipe, task.final, "the painting")
+    scales.check_side(task.recipe, task.first, "what it begins with, by preview and stroke,")
+    objective = task.recipe.objective
+    if task.content is None and (objective.style is None or not objective.style.layers):
+        raise PictureError(f"recipe {task.recipe.name} paints content only, and there is none")
+    if not task.styles and (objective.content is None or not objective.content.layers):
+        raise PictureError(f"recipe {task.recipe.name} paints style only, and there is none")

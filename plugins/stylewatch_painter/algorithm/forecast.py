@@ -1,0 +1,213 @@
+"""What a task would take in time and memory, judged by a small part of it."""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
+from stylewatch_painter.algorithm.feature_maps import FeatureMaps
+from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
+from stylewatch_painter.algorithm.objective import Target
+from stylewatch_painter.algorithm.padded import border
+from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
+from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.algorithm.tiles import halo, tiles
+from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.recipes.recipe import LayerName
+
+_TRIAL_SIDE = 192  # pixels: large enough for the cores to be busy, small enough to take no time
+_TRIALS = 3  # the quickest counts: the others were disturbed
+_PER_SEARCH = 1.03  # evaluations of a step that searches along its line, by those of 300 steps
+_FIRST_SEARCH = 20  # more of them at each size, where nothing says how far the first step goes
+_FLOAT = 4  # bytes
+_FLAG = 1  # byte: whether a value is above zero
+_AVERAGED = 3 * 3 * _FLOAT  # bytes for each pixel: an average of pictures, and that made ready
+_INDEX = 8  # bytes: where a max pool found its value
+_PICTURE = 3 * _FLOAT  # bytes of a pixel, in a vector of the picture's size
+_BEFORE = 1  # vectors: the picture before the step
+_WORKING = 4  # vectors that a step works with, or that a picture to be shown passes through
+_SMOOTH = 5  # vectors: what smoothness is worked out of
+_PASSES = 1.4  # tiles are looked at twice, once without a way back
+_CONTENT_ANEW = 0.8  # a way there in float32
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The sizes on the way, seconds from the first step to the last, bytes at the peak.
+
+    `tile`: pixels of the tiles at the final size; None: it is painted in one piece.
+    """
+
+    levels: tuple[Level, ...]
+    seconds: float
+    memory: int
+    tile: int | None = None
+
+
+def forecast(
+    task: Task,
+    network: FeatureMaps,
+    clock: Callable[[], float] = time.perf_counter,
+    room: Room = AMPLE,
+) -> Forecast:
+    """Time an evaluation at a small size and count pixels; nothing is painted."""
+    check_pictures(task)
+    canvas = Canvas(task, network.mean, network.device)
+    levels = canvas.levels()
+    trial = _trial(task, levels[-1])
+    target = Target([canvas], network, trial)
+    u = canvas.start(trial.size)
+    target(u)  # the first one also sets up the machinery
+    network_settings = task.recipe.objective.network
+    seen = _seen(trial.size, network_settings)
+    per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / seen
+    optimiser = task.recipe.schedule.optimiser
+    work = sum(
+        _looked_at(level, task, room) * (evaluations(optimiser, level.steps) + 1)
+        for level in levels
+    )
+    memory = _held() + needed(task, room, value_bytes(network))
+    tile = room.tile if room.tile is not None and room.tile < max(levels[-1].size) else None
+    return Forecast(levels, per_pixel * work, memory, tile)
+
+
+def evaluations(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> float:
+    """How many evaluations so many steps at one size take, about."""
+    if not isinstance(settings, recipe.Lbfgs) or settings.line_search == "none" or not steps:
+        return steps
+    return steps * _PER_SEARCH + (_FIRST_SEARCH if settings.first_step is None else 0)
+
+
+def _seconds(target: Target, u: Tensor, clock: Callable[[], float]) -> float:
+    """How long one evaluation takes, to the number that the device has worked out."""
+    began = clock()
+    float(target(u).objective)
+    return clock() - began
+
+
+def _trial(task: Task, final: Level) -> Level:
+    """The final level, shrunk to a small size that every feature map survives."""
+    objective = task.recipe.objective
+    least = least_side(objective.network, objective.layers)
+    scale = max(_TRIAL_SIDE / max(final.size), least / min(final.size))
+    if scale >= 1:
+        return final
+    width, height = final.size
+    size = max(least, round(width * scale)), max(least, round(height * scale))
+    return replace(final, size=size, scale=scale * final.scale)
+
+
+def _area(level: Level) -> int:
+    return level.size[0] * level.size[1]
+
+
+def _seen(size: tuple[int, int], network: recipe.Network) -> int:
+    """Pixels that the network sees of a `size`: those of the picture, and of its border."""
+    width, height = size
+    return (width + 2 * border(network)) * (height + 2 * border(network))
+
+
+def value_bytes(network: FeatureMaps) -> int:
+    """Bytes of a value in a feature map."""
+    return 2 if isinstance(network, Vgg19) and network.precision == "bf16" else _FLOAT
+
+
+def _looked_at(level: Level, task: Task, room: Room) -> float:
+    """Pixels that one evaluation looks at, those of halos and of a first pass with them."""
+    parts = tiles(level.size, room.tile, task.recipe.objective.layers)
+    if len(parts) == 1:
+        return _seen(level.size, task.recipe.objective.network)
+    passes = _PASSES if room.keeps_content else _PASSES + _CONTENT_ANEW
+    return passes * sum(part.pixels(level.size) for part in parts)
+
+
+def needed(task: Task, room: Room, value: int) -> int:
+    """Bytes that a painting takes at its peak beyond the pictures it is made from.
+
+    They are the maps of what is looked at at once, of `value` bytes each value, and the optimiser's
+    vectors. In tiles also what is kept of the content, and what a step works with while there are
+    no maps.
+    """
+    schedule, objective = task.recipe.schedule, task.recipe.objective
+    width, height = task.final
+    pixels = width * height
+    averaged = _AVERAGED if schedule.average else 0
+    vectors = _remembered(task, room) + pixels * averaged
+    if room.tile is None or room.tile >= max(width, height):
+        return _seen(task.final, objective.network) * map_bytes(objective, value) + vectors
+    side = room.tile + 2 * (halo(objective.layers) + border(objective.network))
+    maps = min(side, width) * min(side, height) * map_bytes(objective, value)
+    content = content_bytes(objective) if room.keeps_content else _PICTURE
+    planes = 0 if task.content_mask is None else np.atleast_3d(task.content_mask).shape[-1]
+    smooth = 0 if objective.tv is None else _SMOOTH * _PICTURE
+    kept = pixels * (content + _BEFORE * _PICTURE + planes * 2 * _FLOAT)
+    return vectors + kept + max(maps, pixels * (_WORKING * _PICTURE + smooth))
+
+
+def _remembered(task: Task, room: Room) -> int:
+    """Bytes that the optimiser remembers at the size where these are the most.
+
+    A print makes few steps at its last sizes, and so knows few moves there.
+    """
+    optimiser, final = task.recipe.schedule.optimiser, math.prod(task.final)
+    each = ((math.prod(level.size), level.steps) for level in task.levels())
+    return max(
+        pixels * optimiser_bytes(room.optimiser(optimiser, final / pixels), steps)
+        for pixels, steps in each
+    )
+
+
+def content_bytes(objective: recipe.Objective) -> int:
+    """Bytes for each pixel of the picture that the content's maps take, in float32."""
+    layers = () if objective.content is None else objective.content.layers
+    values = sum(_channels(layer) / (1 << 2 * pools_before(layer)) for layer in layers)
+    return round(values * _FLOAT)
+
+
+def map_bytes(objective: recipe.Objective, value: int = _FLOAT) -> int:
+    """Bytes for each pixel of the picture that one evaluation holds at its peak.
+
+    Of the maps that a loss looks at, the map and its gradient; of the others, where they are
+    above zero, or the map itself where a `value` takes two bytes; of a max pool, the places of
+    its maxima. At the first block, three more maps of its size live at once: what goes into a
+    convolution and comes out of it, and a Gram's.
+    """
+    chain = layers_up_to(objective.layers)
+    sign = _FLAG if value == _FLOAT else value
+    total = 3.0 * _channels("conv1_1") * value
+    for layer, after in zip(chain, (*chain[1:], chain[-1]), strict=True):
+        values = _channels(layer) / 4 ** pools_before(layer)
+        total += values * (2 * value if layer in objective.layers else sign)
+        if objective.network.pool == "max" and pools_before(after) > pools_before(layer):
+            total += values / 4 * _INDEX
+    return round(total)
+
+
+def optimiser_bytes(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> int:
+    """Bytes for each pixel that an optimiser remembers after `steps`: vectors of three floats."""
+    match settings:
+        case recipe.Adam():
+            vectors = 4
+        case recipe.Sgd():
+            vectors = 2
+        case recipe.Lbfgs():
+            to_go_back = 0 if settings.step_back is None else 3
+            vectors = 2 * min(settings.history, steps) + 5 + to_go_back
+    return vectors * 3 * _FLOAT
+
+
+def _channels(layer: LayerName) -> int:
+    return min(512, 64 << pools_before(layer))
+
+
+def _held() -> int:
+    """The most that this process has held so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

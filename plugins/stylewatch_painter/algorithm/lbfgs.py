@@ -1,0 +1,285 @@
+"""L-BFGS with a bounded history, in pixels or in coordinates that make the valley rounder.
+
+Nocedal and Wright, "Numerical Optimization", 2nd edition: algorithm 7.4 (two loops) and 7.5.
+
+Pictures that are painted together each have a history of their own. Whatever has to be decided
+for one of them is decided where the pictures are: nobody waits for a GPU to tell.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from stylewatch_painter.algorithm.evaluation import Bounds, Evaluate, Evaluation
+from stylewatch_painter.algorithm.fourier import Scaling
+from stylewatch_painter.algorithm.line_search import strong_wolfe
+from stylewatch_painter.recipes import recipe
+
+_LEAST_CURVATURE = 1e-10  # a pair below it says nothing, or that the valley bends the wrong way
+_LEAST_GRADIENT = 1e-7
+_LEAST_SLOPE = 1e-9
+_SHORTER = 0.25  # so much of a step is made in place of one that was taken back
+_SHORT = 16  # pairs: so many are moved up by a place at each step in next to no time
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """A move s, the change y of the gradient along it, (B, 3, height, width), and 1 / (s y), (B,).
+
+    That is 0 where the pair says nothing, and then it has no part in anything.
+    """
+
+    s: Tensor
+    y: Tensor
+    inverse: Tensor
+
+    def take_over(self, other: "_Pair") -> None:
+        """Become the same as another one, in place."""
+        for mine, theirs in ((self.s, other.s), (self.y, other.y), (self.inverse, other.inverse)):
+            mine.copy_(theirs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stand:
+    """Where pictures stood before the last step, x, and what was known there.
+
+    `taken_back` (B,) counts the steps that led so far uphill that they were taken back to it.
+    """
+
+    x: Tensor
+    seen: Evaluation
+    taken_back: Tensor
+
+
+class Lbfgs:
+    """L-BFGS as torch and Torch7 have it: without a line search, a step is one evaluation.
+
+    `coordinates` p > 0 makes it the L-BFGS on Fourier coefficients scaled by 1 / f^p. That is
+    the same as starting the two loops from that scaling, squared, in place of the identity.
+    A line search is for one picture at a time. With `bounds` no step leads out of them.
+    """
+
+    def __init__(self, settings: recipe.Lbfgs, bounds: Bounds | None = None) -> None:
+        self._settings = settings
+        self._bounds = bounds
+        self._stand: _Stand | None = None
+        self._begun = False
+        self._pairs: list[_Pair] = []
+        self._size: Tensor | None = None  # of the inverse Hessian, by the newest pair that counts
+        self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
+        self._ahead: Evaluation | None = None  # a line search ends where the next step begins
+        self._scaling: Scaling | None = None
+
+    def stays_in_place(self, device: torch.device) -> bool:
+        """Whether every step does the same to the same tensors, so that it can be recorded."""
+        s = self._settings
+        return device.type == "cuda" and s.line_search == "none" and s.history <= _SHORT
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """One step; x changes in place. Nothing moves where the slope is gone."""
+        seen = self._ahead or evaluate(x)
+        self._ahead = None
+        seen, uphill, back = self._stepped_back(x, seen)
+        g = seen.gradient
+        if self.stays_in_place(x.device):
+            self._make_room(x)
+        self._remember(g)
+        direction = self._direction(g)
+        length = torch.where(self._falls(g, direction), self._length(g, direction), 0.0)
+        if self._settings.line_search == "strong_wolfe":
+            length = self._searched(evaluate, x, direction, seen, length)
+        move = direction.mul_(_column(length))
+        if uphill is not None:
+            move = torch.where(_column(uphill), back, move)
+        del direction, back  # as large as the picture
+        self._keep(self._moved(x, move), g)
+        self._begun = True
+        return seen
+
+    def _stepped_back(
+        self, x: Tensor, seen: Evaluation
+    ) -> tuple[Evaluation, Tensor | None, Tensor]:
+        """Take the last step back where it led far uphill, or to what is no number.
+
+        Those pictures are put back to where they stood. Returned are what is known there, which
+        they are, (B,), None where nothing is ever taken back, and the shorter step to make.
+        """
+        limit = self._settings.step_back
+        if limit is None:
+            return seen, None, x
+        if self._stand is None:  # of what was before the first step nothing is known
+            endless = torch.full_like(seen.objective, torch.inf)
+            known = Evaluation(seen.terms.clone(), endless, torch.zeros_like(x))
+            self._stand = _Stand(x.clone(), known, torch.zeros_like(endless, dtype=torch.int64))
+        stand, there = self._stand, self._stand.seen
+        sound = torch.isfinite(seen.gradient).flatten(1).all(1)
+        downhill = sound & (seen.objective <= limit * there.objective)
+        uphill = there.objective.isfinite() & ~downhill
+        shorter = _SHORTER * (x - stand.x)
+        for mine, theirs, which in (
+            (x, stand.x, _column(uphill)),
+            (seen.terms, there.terms, uphill.unsqueeze(1)),
+            (seen.objective, there.objective, uphill),
+            (seen.gradient, there.gradient, _column(uphill)),
+        ):
+            theirs.copy_(torch.where(which, theirs, mine))
+        x.copy_(stand.x)
+        stand.taken_back.add_(uphill)
+        return _copied(there), uphill, shorter
+
+    def _moved(self, x: Tensor, move: Tensor) -> Tensor:
+        """Move x in place, no further than the bounds; the move that was made."""
+        if self._bounds is None:
+            x.add_(move)
+            return move
+        before = x.clone()
+        x.add_(move).clamp_(*self._bounds)
+        self._ahead = None  # what a line search saw was not yet cut
+        return before.neg_().add_(x)
+
+    def _make_room(self, x: Tensor) -> None:
+        """Have all pairs there, those to come as pairs that say nothing."""
+        while len(self._pairs) < self._settings.history:
+            nothing = (torch.zeros_like(like) for like in (x, x, x[:, 0, 0, 0]))
+            self._pairs.insert(0, _Pair(*nothing))
+        if self._size is None:
+            self._size = torch.zeros_like(x[:, 0, 0, 0])
+        if self._last is None:
+            self._last = torch.zeros_like(x), torch.zeros_like(x)
+
+    def _keep(self, move: Tensor, g: Tensor) -> None:
+        """What `_remember` asks for at the next step."""
+        if self._last is None or not self.stays_in_place(g.device):
+            self._last = (move, g)
+        else:
+            self._last[0].copy_(move)
+            self._last[1].copy_(g)
+
+    def _searched(
+        self, evaluate: Evaluate, x: Tensor, direction: Tensor, seen: Evaluation, length: Tensor
+    ) -> Tensor:
+        if not length:
+            return length
+        found, self._ahead = strong_wolfe(evaluate, x, direction, seen, float(length))
+        return torch.full_like(length, found)
+
+    def _falls(self, g: Tensor, direction: Tensor) -> Tensor:
+        """Whether there is anywhere to go: by torch's own limits where its bytes are wanted.
+
+        They are absolute, and large pictures, of whose loss each pixel is a small part, have
+        slopes below them from the start.
+        """
+        slope = _dot(g, direction)
+        if self._settings.first_step is not None:
+            return slope < 0
+        return (g.abs().amax((1, 2, 3)) > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
+
+    def _remember(self, g: Tensor) -> None:
+        """Take in the last move, now that the gradient after it is known."""
+        if self._last is None:
+            return
+        s, before = self._last
+        y = g - before
+        curvature = _dot(s, y)
+        counts = curvature > _LEAST_CURVATURE
+        newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
+        size = torch.zeros_like(curvature) if self._size is None else self._size
+        newer = torch.where(counts, curvature / _dot(y, self._scaled(y)), size)
+        if self.stays_in_place(g.device):
+            for pair, after in pairwise([*self._pairs, newest]):
+                pair.take_over(after)
+            size.copy_(newer)
+        else:
+            self._pairs.append(newest)
+            del self._pairs[: -self._settings.history]
+            self._size = newer
+
+    def _direction(self, g: Tensor) -> Tensor:
+        """- H g by the two loops of algorithm 7.4."""
+        q = g.clone()
+        shares = []
+        for pair in reversed(self._pairs):
+            share = _dot(pair.s, q) * pair.inverse
+            q.addcmul_(pair.y, _column(share), value=-1)
+            shares.append(share)
+        r = self._scaled(q)
+        del q  # of a large picture it takes hundreds of megabytes
+        if self._size is not None:
+            r.mul_(_column(torch.where(self._size > 0, self._size, 1.0)))
+        for pair, share in zip(self._pairs, reversed(shares), strict=True):
+            r.addcmul_(pair.s, _column(share - _dot(pair.y, r) * pair.inverse))
+        return r.neg_()
+
+    def _scaled(self, q: Tensor) -> Tensor:
+        """Bring q into rounder coordinates; in pixels it stays as it is."""
+        power = self._settings.coordinates
+        if not power:
+            return q
+        if self._scaling is None:
+            self._scaling = Scaling(q.shape[-2:], power, q.device)
+        return self._scaling(q)
+
+    def _length(self, g: Tensor, direction: Tensor) -> Tensor:
+        """How far to go along the direction, (B,): all the way, but for the first step.
+
+        With a `first_step` that also holds while no pair is known. Without one it does not:
+        then torch and Torch7, whose bytes a recipe may want, go all the way from the second on.
+        """
+        s = self._settings
+        whole = torch.full_like(g[:, 0, 0, 0], s.rate)
+        if s.first_step is None:
+            return whole if self._begun else whole * (1 / g.abs().sum((1, 2, 3))).clamp(max=1)
+        first = whole * s.first_step / direction.square().mean((1, 2, 3)).sqrt()
+        return first if self._size is None else torch.where(self._size > 0, whole, first)
+
+    def taken_back(self) -> Tensor | None:
+        """How many steps of each picture were taken back, (B,); None where none ever is."""
+        return None if self._stand is None else self._stand.taken_back
+
+    def state(self) -> dict[str, Tensor]:
+        """The pairs, the move that waits for its gradient, and where it may be taken back to."""
+        kept = {"begun": torch.tensor(self._begun)}
+        for i, pair in enumerate(self._pairs):
+            kept |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
+        if self._size is not None:
+            kept["size"] = self._size
+        if self._last is not None:
+            kept["move"], kept["gradient"] = self._last
+        if self._stand is not None:
+            known = _copied(self._stand.seen)
+            kept |= {"stand": self._stand.x.clone(), "stand.terms": known.terms}
+            kept |= {"stand.objective": known.objective, "stand.gradient": known.gradient}
+            kept["taken_back"] = self._stand.taken_back.clone()
+        return kept
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self._begun = bool(state["begun"])
+        count = sum(1 for name in state if name.endswith(".s"))
+        self._pairs = [
+            _Pair(state[f"{i}.s"], state[f"{i}.y"], state[f"{i}.inverse"]) for i in range(count)
+        ]
+        self._size = state.get("size")
+        self._last = (state["move"], state["gradient"]) if "move" in state else None
+        if "stand" in state:
+            terms, objective = state["stand.terms"], state["stand.objective"]
+            known = Evaluation(terms, objective, state["stand.gradient"])
+            self._stand = _Stand(state["stand"], known, state["taken_back"])
+
+
+def _copied(seen: Evaluation) -> Evaluation:
+    return Evaluation(seen.terms.clone(), seen.objective.clone(), seen.gradient.clone())
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """The products of pictures with their counterparts, (B,)."""
+    found: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return found
+
+
+def _column(share: Tensor) -> Tensor:
+    """One number for each picture, (B,), so that it multiplies pictures (B, 3, height, width)."""
+    return share.view(-1, 1, 1, 1)

@@ -1,0 +1,170 @@
+"""The optimisers: each moves a picture in place, one step at a time, and can be laid down.
+
+Adam and gradient descent are here, L-BFGS is in `lbfgs`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from stylewatch_painter.algorithm.evaluation import Bounds, Evaluate, Evaluation
+from stylewatch_painter.algorithm.lbfgs import Lbfgs
+from stylewatch_painter.recipes import recipe
+
+
+class Optimiser(Protocol):
+    """Moves pictures towards smaller objectives, each its own."""
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """Move x (B, 3, height, width) in place; what was known at x before the step."""
+        ...
+
+    def stays_in_place(self, device: torch.device) -> bool:
+        """Whether every step does the same to the same tensors, so that it can be recorded."""
+        ...
+
+    def taken_back(self) -> Tensor | None:
+        """How many steps of each picture were taken back, (B,); None where none ever is."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is needed to go on in the same bytes; later steps leave it as it is.
+
+        A number, without a dimension, holds for all pictures; else each has a row.
+        """
+        ...
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        ...
+
+
+class Adam:
+    """Kingma and Ba 2014 (arXiv 1412.6980), in the form of the last lines of its section 2.
+
+    There, and in TensorFlow, epsilon stands outside the bias correction:
+    x -= rate sqrt(1 - beta2^t) / (1 - beta1^t)  m / (sqrt(v) + epsilon).
+    """
+
+    def __init__(self, settings: recipe.Adam, bounds: Bounds | None = None) -> None:
+        self._settings = settings
+        self._bounds = bounds
+        self._t = 0
+        self._m: Tensor | None = None
+        self._v: Tensor | None = None
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """One step; x and the moments change in place."""
+        s = self._settings
+        seen = evaluate(x)
+        m = torch.zeros_like(x) if self._m is None else self._m
+        v = torch.zeros_like(x) if self._v is None else self._v
+        self._t += 1
+        m.mul_(s.beta1).add_(seen.gradient, alpha=1 - s.beta1)
+        v.mul_(s.beta2).addcmul_(seen.gradient, seen.gradient, value=1 - s.beta2)
+        rate = s.rate * math.sqrt(1 - s.beta2**self._t) / (1 - s.beta1**self._t)
+        spread = v.sqrt().add_(s.epsilon)
+        if seen.free is None:
+            x.addcdiv_(m, spread, value=-rate)
+        else:  # each pixel goes at a pace of its own, and together they would move what is held
+            x.sub_(seen.free(m / spread), alpha=rate)
+        _within(x, self._bounds)
+        self._m, self._v = m, v
+        return seen
+
+    def stays_in_place(self, device: torch.device) -> bool:
+        """It does not: its rate is another one at every step, by a number of Python's."""
+        return False
+
+    def taken_back(self) -> Tensor | None:
+        """None ever is."""
+        return None
+
+    def state(self) -> dict[str, Tensor]:
+        """The step count and both moments."""
+        moments = {"m": self._m, "v": self._v}
+        kept = {name: moment.clone() for name, moment in moments.items() if moment is not None}
+        return {"t": torch.tensor(self._t), **kept}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self._t = int(state["t"])
+        self._m, self._v = state.get("m"), state.get("v")
+
+
+class Sgd:
+    """Gradient descent; the rate at step i (from 0) is rate x decay^(i / decay_steps)."""
+
+    def __init__(self, settings: recipe.Sgd, bounds: Bounds | None = None) -> None:
+        self._settings = settings
+        self._bounds = bounds
+        self._i = 0
+
+    def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
+        """One step; x changes in place."""
+        s = self._settings
+        seen = evaluate(x)
+        rate = s.rate * s.decay ** (self._i / s.decay_steps)
+        _within(x.sub_(seen.gradient * rate), self._bounds)
+        self._i += 1
+        return seen
+
+    def stays_in_place(self, device: torch.device) -> bool:
+        """It does not: its rate is another one at every step, by a number of Python's."""
+        return False
+
+    def taken_back(self) -> Tensor | None:
+        """None ever is."""
+        return None
+
+    def state(self) -> dict[str, Tensor]:
+        """The step count."""
+        return {"i": torch.tensor(self._i)}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self._i = int(state["i"])
+
+
+def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
+    """What the `state` of an optimiser says of some of its pictures."""
+    return {name: one[rows] if one.ndim else one for name, one in state.items()}
+
+
+def enlarged(state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
+    """The `state` of Adam for pictures of another `size`, (width, height) in pixels.
+
+    The first moments by a bicubic filter; the second, which no filter may take below 0, by a
+    bilinear one. On the CPU, so that every device goes on from the same.
+    """
+    other = (size[1], size[0])
+    filters = {"m": "bicubic", "v": "bilinear"}
+    return {
+        name: functional.interpolate(one.cpu(), other, mode=filters[name]).to(one.device)
+        if name in filters
+        else one
+        for name, one in state.items()
+    }
+
+
+def optimiser(
+    settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, bounds: Bounds | None = None
+) -> Optimiser:
+    """A fresh optimiser as a recipe describes it; with `bounds` it keeps pictures within them."""
+    match settings:
+        case recipe.Adam():
+            return Adam(settings, bounds)
+        case recipe.Sgd():
+            return Sgd(settings, bounds)
+        case recipe.Lbfgs():
+            return Lbfgs(settings, bounds)
+
+
+def _within(x: Tensor, bounds: Bounds | None) -> None:
+    """Cut x off at the bounds, in place."""
+    if bounds is not None:
+        x.clamp_(*bounds)

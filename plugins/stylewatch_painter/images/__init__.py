@@ -1,0 +1,1 @@
+"""Reading and writing pictures: decoding, encoding, color management, alpha, masks."""

@@ -1,0 +1,170 @@
+"""Colours in a space of choice: their luminance, and the same colours in another light.
+
+A picture is float32 (height, width, 3), sRGB 0..255. In a space it is (height, width, 3), float64,
+and luminance is 0 for black and 1 for white:
+
+    linear  amounts of light: the curve of IEC 61966-2-1 undone. Luminance is that of physics,
+            Y = 0.2126 R + 0.7152 G + 0.0722 B; chroma is chromaticity, (RGB - Y) / Y
+    srgb    the values of the file: luma Y' by the same weights (as ITU-R BT.709 has it), chroma is
+            RGB' - Y', which is what YUV and YIQ hold
+    oklab   lightness L, and a and b as chroma, by which equal steps look equal (Ottosson,
+            "A perceptual color space for image processing", 2020)
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylewatch_painter.algorithm.stage import Pixels, Plane
+
+Space = Literal["linear", "srgb", "oklab"]
+Floats = NDArray[np.float64]
+
+_WEIGHTS = np.array([0.2126, 0.7152, 0.0722])
+
+# Linear sRGB to the cones' answers, and their cube roots to L, a, b: Ottosson's two matrices.
+_TO_CONES = np.array([
+    [0.4122214708, 0.5363325363, 0.0514459929],
+    [0.2119034982, 0.6806995451, 0.1073969566],
+    [0.0883024619, 0.2817188376, 0.6299787005],
+])  # fmt: skip
+_TO_LAB = np.array([
+    [0.2104542553, 0.7936177850, -0.0040720468],
+    [1.9779984951, -2.4285922050, 0.4505937099],
+    [0.0259040371, 0.7827717662, -0.8086757660],
+])  # fmt: skip
+_FROM_CONES, _FROM_LAB = np.linalg.inv(_TO_CONES), np.linalg.inv(_TO_LAB)
+
+_KNEE = 0.0031308
+"""The amount of light up to which sRGB's curve is a straight line."""
+
+_DARK = 1e-3
+"""Luminance below which a colour's chromaticity is mostly noise, and fades as it is lit."""
+
+_HALVINGS = 16  # until chroma is known to 1 / 65536
+
+_HAIR = 1e-9  # of light: its cube root is what it may cost in lightness where all is black
+
+_BAND = 1 << 18  # pixels worked on at a time: float64 of a large picture would take gigabytes
+
+
+def to_space(pixels: Pixels, space: Space) -> Floats:
+    """The colours of a picture in `space`; values outside 0..255 are taken as they come."""
+    coded = pixels.astype(np.float64) / 255
+    if space == "srgb":
+        return coded
+    linear = _linear(coded)
+    if space == "linear":
+        return linear
+    lab: Floats = np.cbrt(linear @ _TO_CONES.T) @ _TO_LAB.T
+    return lab
+
+
+def from_space(colours: Floats, space: Space) -> Pixels:
+    """The picture of colours in `space`, float32, neither rounded nor clipped."""
+    if space == "oklab":
+        colours = (colours @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
+    coded = colours if space == "srgb" else _coded(colours)
+    return (255 * coded).astype(np.float32)
+
+
+def luminance(pixels: Pixels, space: Space) -> Plane:
+    """The luminance, float32 (height, width), of a picture; what is out of 0..255 is clipped."""
+    return by_rows(lambda one: _light(to_space(np.clip(one, 0, 255), space), space), pixels)
+
+
+def grey(light: Plane, space: Space) -> Pixels:
+    """The grey picture of that luminance (height, width), clipped to 0..1."""
+    return by_rows(partial(_grey, space), light)
+
+
+def with_luminance(pixels: Pixels, light: Plane, space: Space) -> Pixels:
+    """The colours of a picture at the luminance `light` (height, width), within 0..255.
+
+    Luminance becomes exactly that, clipped to 0..1, and hue stays. Where a colour of that hue
+    cannot be so bright or dark, its chroma is brought down until it can.
+    """
+    return by_rows(partial(_relit, space), pixels, light)
+
+
+def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) -> Pixels:
+    """What `make` makes of arrays of one height, float32, some rows after the other.
+
+    It makes at most as many rows as it is given.
+    """
+    height, width = planes[0].shape[:2]
+    rows = max(1, _BAND // width)
+    found: Pixels = np.empty(0, dtype=np.float32)
+    end = 0
+    for top in range(0, height, rows):
+        band = make(*(one[top : top + rows] for one in planes))
+        if top == 0:
+            found = np.empty((height, *band.shape[1:]), dtype=np.float32)
+        found[end : end + len(band)] = band
+        end += len(band)
+    return found[:end]
+
+
+def _light(colours: Floats, space: Space) -> Floats:
+    light: Floats = colours[..., 0] if space == "oklab" else colours @ _WEIGHTS
+    return light
+
+
+def _grey(space: Space, light: Plane) -> Pixels:
+    level = np.clip(light.astype(np.float64), 0, 1)[..., None]
+    if space == "oklab":
+        level = level**3
+    return np.repeat(255 * (level if space == "srgb" else _coded(level)), 3, axis=-1)
+
+
+def _relit(space: Space, pixels: Pixels, light: Plane) -> Pixels:
+    level = np.clip(light.astype(np.float64), 0, 1)[..., None]
+    colours = to_space(np.clip(pixels, 0, 255), space)
+    if space == "oklab":
+        return from_space(_relit_lab(level, colours[..., 1:]), space)
+    before = _light(colours, space)[..., None]
+    chroma = colours - before
+    if space == "linear":
+        chroma *= level / np.maximum(before, _DARK)
+    # Along the line to the grey of that luminance nothing but chroma changes.
+    room = np.where(chroma > 0, 1 - level, level)
+    share = np.minimum(1, room / np.maximum(np.abs(chroma), 1e-12)).min(axis=-1, keepdims=True)
+    return from_space(level + share * chroma, space)
+
+
+def _relit_lab(level: Floats, chroma: Floats) -> Floats:
+    """Lightness and chroma as one, with as much of the chroma as sRGB has at that lightness."""
+    lab = np.concatenate([level, chroma], axis=-1)
+    outside = ~_is_shown(lab)
+    if outside.any():
+        wanted = lab[outside]
+        low, high = np.zeros((len(wanted), 1)), np.ones((len(wanted), 1))
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            fits = _is_shown(wanted * np.concatenate([middle**0, middle, middle], 1))[:, None]
+            low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+        lab[outside] = wanted * np.concatenate([low**0, low, low], 1)
+    return lab
+
+
+def _is_shown(lab: Floats) -> NDArray[np.bool_]:
+    """Whether sRGB has such colours, to a hair."""
+    linear = (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
+    away: Floats = np.abs(linear - 0.5).max(axis=-1)
+    return away <= 0.5 + _HAIR
+
+
+def _linear(coded: Floats) -> Floats:
+    """The curve of IEC 61966-2-1 undone; what is negative is mirrored."""
+    size = np.abs(coded)
+    light = np.where(size <= 12.92 * _KNEE, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
+    return np.copysign(light, coded)
+
+
+def _coded(linear: Floats) -> Floats:
+    size = np.abs(linear)
+    coded = np.where(size <= _KNEE, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
+    return np.copysign(coded, linear)

@@ -1,0 +1,51 @@
+"""Resizes float pictures and planes with Pillow's filters."""
+
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from stylewatch_painter.algorithm.stage import Pixels, Plane
+
+Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def resize(
+    pixels: Pixels,
+    size: tuple[int, int],
+    resample: Resample = "lanczos",
+    *,
+    eight_bit: bool = False,
+) -> Pixels:
+    """The picture, float32 (height, width, 3), at `size` (width, height) in pixels.
+
+    Floats are neither rounded nor clipped: a filter may overshoot 0..255. With `eight_bit`
+    the picture is first clipped and rounded to 8 bits, and Pillow's own resizing of 8-bit
+    pictures does the rest. A picture of that size already is returned as it is.
+    """
+    if size == (pixels.shape[1], pixels.shape[0]):
+        return pixels
+    if eight_bit:
+        rounded = np.rint(np.clip(pixels, 0, 255)).astype(np.uint8)
+        resized = Image.fromarray(rounded).resize(size, _FILTERS[resample])
+        return np.asarray(resized).astype(np.float32)
+    return np.stack([_resized(pixels[..., c], size, resample) for c in range(3)], axis=2)
+
+
+def resize_plane(plane: Plane, size: tuple[int, int], resample: Resample = "lanczos") -> Plane:
+    """The alpha channel or mask, float32 (height, width), at `size` (width, height), in 0..1."""
+    if size == (plane.shape[1], plane.shape[0]):
+        return plane
+    return np.clip(_resized(plane, size, resample), 0, 1)
+
+
+def _resized(plane: Plane, size: tuple[int, int], resample: Resample) -> Plane:
+    image = Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    return np.asarray(image.resize(size, _FILTERS[resample]))

@@ -1,0 +1,125 @@
+"""Draws a sheet: pictures side by side in rows, each with its label."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from stylewatch_painter.algorithm.stage import Pixels
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+SIDE = 320
+"""Pixels of the longer side of a picture on a sheet."""
+
+_PAPER, _INK, _NOTHING = "#ffffff", "#202020", "#e8e8e8"
+_LETTERS = 16  # so many letters' heights in a picture's side
+_LEAST = 13  # pixels: smaller letters are not read
+_LINE = 1.35  # of a letter's height
+_LATIN = "\u017f"  # the last of the letters that Pillow's own font has
+_MORE_LETTERS = Path("mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A place on a sheet: a picture, float32 (height, width, 3), 0..255, or none; and its label.
+
+    A label may have several lines.
+    """
+
+    label: str = ""
+    picture: Pixels | None = None
+
+
+def draw(rows: Sequence[Sequence[Cell]], side: int = SIDE) -> Pixels:
+    """The sheet of `rows`, float32 (height, width, 3), 0..255.
+
+    Pictures are shrunk to fit a square of `side` pixels, never enlarged or stretched; labels stand
+    below them. Where there should be a picture and is none, a grey field stands for it.
+    """
+    pen = _Pen(side, max(_LEAST, side // _LETTERS))
+    strips = [pen.strips(row) for row in rows]
+    everything = [strip for row in strips for strip in row]
+    wide, gap = max(strip.width for strip in everything), pen.letter
+    heights = [max(strip.height for strip in row) + gap for row in strips]
+    size = gap + max(len(row) for row in rows) * (wide + gap), gap + sum(heights)
+    sheet = Image.new("RGB", size, _PAPER)
+    for row, top in zip(strips, accumulate(heights, initial=gap), strict=False):
+        for column, strip in enumerate(row):
+            left = gap + column * (wide + gap) + (wide - strip.width) // 2
+            sheet.paste(strip, (left, top))
+    return np.asarray(sheet, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class _Pen:
+    """Writes labels in letters of that height below pictures of that side, both in pixels."""
+
+    side: int
+    letter: int
+
+    def strips(self, row: Sequence[Cell]) -> list[Image.Image]:
+        """The pictures of a row, standing on one line, with their labels below."""
+        pictures = [_small(cell, self.side) for cell in row]
+        tall = max(picture.height for picture in pictures)
+        return [
+            self._strip(picture, cell.label, tall)
+            for picture, cell in zip(pictures, row, strict=True)
+        ]
+
+    def _strip(self, picture: Image.Image, label: str, tall: int) -> Image.Image:
+        font, step = _font(label, self.letter), round(_LINE * self.letter)
+        lines = [_fitting(line, font, self.side) for line in label.splitlines()]
+        width = max(picture.width, *(math.ceil(font.getlength(line)) for line in lines), 0)
+        strip = Image.new("RGB", (width, tall + step // 3 + step * len(lines)), _PAPER)
+        strip.paste(picture, ((width - picture.width) // 2, tall - picture.height))
+        ink = ImageDraw.Draw(strip)
+        for number, line in enumerate(lines):
+            at = (width / 2, tall + step // 3 + number * step)
+            ink.text(at, line, _INK, font, anchor="ma")
+        return strip
+
+
+def _font(label: str, letter: int) -> Font:
+    """Pillow's own, or where that has no such letters the one that Matplotlib brings along."""
+    package = None if label.isascii() or max(label) <= _LATIN else find_spec("matplotlib")
+    for folder in (package and package.submodule_search_locations) or ():
+        if (path := Path(folder, _MORE_LETTERS)).is_file():
+            return ImageFont.truetype(path, letter)
+    return ImageFont.load_default(letter)
+
+
+def in_rows(cells: Sequence[Cell], columns: int) -> list[Sequence[Cell]]:
+    """The cells in rows of so many."""
+    return [cells[at : at + columns] for at in range(0, len(cells), columns)]
+
+
+def shrunk(picture: Pixels, side: int = SIDE) -> Pixels:
+    """A picture, float32 (height, width, 3), as it stands on a sheet: so that many can be held."""
+    return np.asarray(_image(picture, side), dtype=np.float32)
+
+
+def _image(picture: Pixels, side: int) -> Image.Image:
+    image = Image.fromarray(np.rint(picture.clip(0, 255)).astype(np.uint8))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return image
+
+
+def _small(cell: Cell, side: int) -> Image.Image:
+    if cell.picture is not None:
+        return _image(cell.picture, side)
+    return Image.new("RGB", (side * 3 // 4, side * 3 // 4), _NOTHING)
+
+
+def _fitting(line: str, font: Font, width: int) -> str:
+    """`line`, cut so that it is no wider than `width` pixels."""
+    if font.getlength(line) <= width:
+        return line
+    while line and font.getlength(f"{line}...") > width:
+        line = line[:-1]
+    return f"{line}..."

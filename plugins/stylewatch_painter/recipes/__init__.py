@@ -1,0 +1,1 @@
+"""The recipe model and the recipes that ship."""

@@ -1,0 +1,160 @@
+"""File systems are known by the kernel's table of mounts, and what they can be trusted with."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.daemon.disks import SAME, same_folder
+
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.files.mounts import (
+    Moorings,
+    is_remote,
+    keeps_inodes,
+    kind_of,
+    lies_in,
+    root_of,
+    table,
+    tells_events,
+)
+
+TABLE = r"""
+27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+40 27 0:40 / /net/nas rw - nfs4 server:/export rw
+41 40 0:41 / /net/nas/local rw - ext4 /dev/vdb rw
+42 27 0:42 / /net/with\040space rw - cifs //server/share rw
+43 27 0:43 / /net/ssh rw - fuse.sshfs host: rw
+45 27 0:45 / /net/layers rw - fuse.fuse-overlayfs fuse-overlayfs rw
+46 27 0:46 / /net/smb rw - fuse.smbnetfs smbnetfs rw
+44 27 0:44 / /net/usb rw - vfat /dev/sda1 rw
+""".strip()
+
+
+@pytest.mark.parametrize(
+    ("folder", "tells"),
+    [
+        ("/srv/inbox", True),
+        ("/net/nas/inbox", False),
+        ("/net/nasty", True),
+        ("/net/nas/local/inbox", True),
+        ("/net/with space/inbox", False),
+        ("/net/ssh", False),
+        ("/net/usb/inbox", True),
+    ],
+)
+def test_only_file_systems_of_this_machine_tell_all_events(folder: str, tells: bool) -> None:
+    assert tells_events(Path(folder), TABLE) is tells
+
+
+def test_without_a_table_of_mounts_events_are_trusted() -> None:
+    assert tells_events(Path("/srv"), "")
+
+
+@pytest.mark.parametrize(
+    ("folder", "remote"),
+    [
+        ("/net/nas/state", True),
+        ("/net/nas/local", False),
+        ("/net/ssh", True),
+        ("/net/layers", False),
+        ("/net/smb/server/share", True),
+    ],
+)
+def test_what_other_machines_may_write_is_remote(folder: str, remote: bool) -> None:
+    assert is_remote(Path(folder), TABLE) is remote
+
+
+def test_the_deepest_mount_counts(tmp_path: Path) -> None:
+    assert kind_of(Path("/net/nas/local/inbox"), TABLE) == "ext4"
+    assert kind_of(Path("/srv"), "") == ""
+    assert bool(kind_of(tmp_path, table())) is bool(table())
+
+
+@pytest.mark.parametrize(
+    ("device", "keeps"),
+    [((254, 0), True), ((0, 40), True), ((0, 42), False), ((0, 43), False), ((0, 99), True)],
+    ids=["ext4", "nfs4", "cifs", "sshfs", "unknown"],
+)
+def test_where_files_are_numbered_as_they_are_met_their_numbers_do_not_last(
+    device: tuple[int, int], keeps: bool
+) -> None:
+    assert keeps_inodes(os.makedev(*device), TABLE) is keeps
+
+
+Put = Callable[[str, int], None]
+
+
+@pytest.fixture
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
+    """Puts what lies at and below a folder on a disk of its own, of this number."""
+    disks = {tmp_path: 1}
+
+    def stat(self: Path, **options: bool) -> os.stat_result:
+        seen = list(real(self, **options))
+        seen[2] = next((disks[one] for one in (self, *self.parents) if one in disks), 0)
+        return os.stat_result(seen)
+
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", stat)
+    return lambda name, device: disks.update({tmp_path / name: device})
+
+
+def test_a_disk_begins_where_it_is_mounted(tmp_path: Path, put: Put) -> None:
+    put("nas", 7)
+    (tmp_path / "nas/out").mkdir(parents=True)
+    assert root_of(tmp_path / "nas/out/not/there/yet") == tmp_path / "nas"
+    assert root_of(tmp_path / "other") == tmp_path
+
+
+def test_a_folder_whose_disk_is_gone_is_not_written_until_it_is_back(
+    tmp_path: Path, put: Put
+) -> None:
+    (tmp_path / "nas/out").mkdir(parents=True)
+    moorings = Moorings()
+    moorings.check(tmp_path / "nas/out")
+    put("nas", 7)
+    moorings.check(tmp_path / "nas/out")  # it came later, which is well
+    put("nas", 1)
+    for _ in range(2):
+        with pytest.raises(OutputError, match="nas, and is not now: mount it again"):
+            moorings.check(tmp_path / "nas/out")
+    moorings.check(tmp_path / "other")
+    put("nas", 8)
+    moorings.check(tmp_path / "nas/out")
+
+
+BOUND = r"""
+27 1 254:0 / / rw - ext4 /dev/vda rw
+50 27 254:0 /srv/in /shown rw - ext4 /dev/vda rw
+51 27 254:0 /srv/in/some\040job /job rw - ext4 /dev/vda rw
+52 27 254:0 /srv /around rw - ext4 /dev/vda rw
+53 27 0:40 /srv/in /net rw - nfs4 server:/ rw
+""".strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "lies"),
+    [
+        ("/srv/in", True), ("/srv/in/a", True), ("/srv", False), ("/srv/inner", False),
+        ("/shown", True), ("/shown/a", True), ("/job/out", True), ("/around/in/out", True),
+        ("/around", False), ("/around/out", False), ("/net/a", False),
+    ],
+)  # fmt: skip
+def test_what_lies_in_a_folder_is_found_through_bind_mounts(path: str, lies: bool) -> None:
+    assert lies_in(Path(path), Path("/srv/in"), BOUND) is lies
+
+
+def test_without_a_table_of_mounts_paths_have_to_do() -> None:
+    assert lies_in(Path("/srv/in/a"), Path("/srv/in"), "")
+    assert not lies_in(Path("/shown"), Path("/srv/in"), "")
+
+
+@pytest.mark.parametrize("how", [SAME])
+def test_without_a_table_a_bind_mount_is_known_by_device_and_inode(
+    how: str, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    with same_folder(tmp_path / "in", tmp_path / "shown"):
+        assert lies_in(tmp_path / "shown/a/b", tmp_path / "in", "")
+        assert not lies_in(tmp_path / "a", tmp_path / "in", "")

@@ -1,0 +1,157 @@
+"""Files go out of an inbox and back into it, and none is lost or replaced."""
+
+from pathlib import Path
+
+import pytest
+from tests.daemon.faults import fill, mounts, tree
+
+from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.files.transfers import Transfers
+from stylewatch_daemon.ingest import transfer
+from stylewatch_daemon.ingest.scan import Look, look
+from stylewatch_daemon.ingest.transfer import Left
+from stylewatch_daemon.store.journal import File, Journal
+
+NAME = "trip/content.jpg"
+
+
+class Place:
+    """An inbox with a file, and a folder that it is brought to."""
+
+    def __init__(self, root: Path) -> None:
+        self.inbox, self.held = root / "in", root / "state/files"
+        self.source = self.inbox / NAME
+        fill(self.inbox, NAME)
+        self.held.mkdir(parents=True)
+        seen = look(self.source)
+        assert seen is not None
+        self.file = File("content", "content.jpg", self.source, seen, own=True)
+
+    def journal(self, after: str = "archive", device: int | None = None) -> Journal:
+        out = self.inbox.parent / "out"
+        return Journal("1", "trip", self.inbox, out, after, (self.file,), device=device)
+
+    def bring(self, *, copied: bool = False) -> None:
+        with mounts(*([self.inbox, self.held] if copied else [])):
+            transfer.bring(self.journal(), self.file, self.held / "content.jpg", Transfers())
+
+    def back(self) -> dict[str, str]:
+        """What lies in the inbox once it was put back."""
+        transfer.put_back(self.journal(), self.held)
+        return tree(self.inbox)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_it_comes_back_as_it_was(copied: bool, place: Place) -> None:
+    place.bring(copied=copied)
+    assert place.source.exists() == copied
+    assert place.back() == {NAME: NAME}
+    assert look(place.source) == place.file.look
+
+
+def test_one_who_has_it_open_goes_on_writing_into_it(place: Place) -> None:
+    with place.source.open("a") as writer:
+        place.bring()
+        writer.write(" and")
+        writer.flush()
+        assert place.back() == {NAME: f"{NAME} and"}
+        writer.write(" more")
+    assert tree(place.inbox) == {NAME: f"{NAME} and more"}
+
+
+def test_a_copy_of_what_has_grown_since_is_dropped(place: Place) -> None:
+    place.bring(copied=True)
+    place.source.write_text("longer than it was before")
+    assert place.back() == {NAME: "longer than it was before"}
+
+
+def test_a_copy_of_what_is_gone_is_put_back(place: Place) -> None:
+    place.bring(copied=True)
+    place.source.unlink()
+    assert place.back() == {NAME: NAME}
+
+
+def test_what_came_in_its_place_stays(place: Place) -> None:
+    place.bring()
+    place.source.write_text("another")
+    assert place.back() == {NAME: "another", "trip/content-2.jpg": NAME}
+
+
+def test_a_link_that_was_taken_by_mistake_comes_back(place: Place) -> None:
+    place.source.unlink()
+    place.source.symlink_to("/etc/passwd")
+    with pytest.raises(InputError):
+        place.bring()
+    transfer.put_back(place.journal(), place.held)
+    assert place.source.is_symlink()
+
+
+def test_only_originals_that_we_hold_are_removed(place: Place) -> None:
+    assert transfer.remove_originals(place.journal(), place.held).gone
+    assert place.source.exists()
+    place.bring(copied=True)
+    assert transfer.remove_originals(place.journal("keep"), place.held).gone
+    assert place.source.exists()
+    assert transfer.remove_originals(place.journal(), place.held).gone
+    assert not place.source.exists()
+
+
+def test_an_original_that_has_changed_is_not_removed(place: Place) -> None:
+    place.bring(copied=True)
+    place.file = File("content", "content.jpg", place.source, Look(0, 0, 0), own=True)
+    assert transfer.remove_originals(place.journal(), place.held) == Left((place.file,), gone=False)
+    assert place.source.exists()
+
+
+def outside(place: Place) -> Path:
+    """Have a link to another folder, with a file of the same name, come in a folder's place."""
+    elsewhere = place.inbox.parent / "elsewhere"
+    fill(elsewhere, "content.jpg")
+    place.source.parent.rename(place.inbox.parent / "moved away")
+    place.source.parent.symlink_to(elsewhere)
+    return elsewhere
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_nothing_is_taken_through_a_link_that_came_in_a_folders_place(
+    copied: bool, place: Place
+) -> None:
+    elsewhere = outside(place)
+    theirs = look(elsewhere / "content.jpg")
+    assert theirs is not None
+    place.file = File("content", "content.jpg", place.source, theirs, own=True)
+    with pytest.raises(InputError, match="changed while it was being taken"):
+        place.bring(copied=copied)
+    assert tree(elsewhere) == {"content.jpg": "content.jpg"}
+    assert list(place.held.iterdir()) == []
+
+
+def test_nothing_is_removed_or_put_back_through_such_a_link(place: Place) -> None:
+    place.bring()
+    elsewhere = outside(place)
+    (elsewhere / "content.jpg").unlink()
+    with pytest.raises(OSError, match="link"):
+        transfer.put_back(place.journal(), place.held)
+    assert list(elsewhere.iterdir()) == []
+    assert transfer.has_no_way_back(place.journal(), place.held)
+    fill(elsewhere, "content.jpg")
+    assert transfer.remove_originals(place.journal(), place.held) == Left(gone=False)
+    assert tree(elsewhere) == {"content.jpg": "content.jpg"}
+
+
+def test_there_is_no_way_back_where_the_folder_went_and_the_inbox_did_not(place: Place) -> None:
+    device = place.inbox.stat().st_dev
+    place.bring()
+    assert not transfer.has_no_way_back(place.journal(device=device), place.held)
+    place.source.parent.rmdir()
+    assert transfer.has_no_way_back(place.journal(device=device), place.held)
+    assert transfer.has_no_way_back(place.journal(), place.held)  # by the state folder's disk
+    assert not transfer.has_no_way_back(place.journal("keep", device), place.held)
+    assert not transfer.has_no_way_back(place.journal(device=device + 1), place.held)  # a mount
+    place.inbox.rmdir()
+    assert not transfer.has_no_way_back(place.journal(device=device), place.held)

@@ -1,0 +1,105 @@
+"""`_status.txt` tells someone with only the share what concerns them."""
+
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.daemon.faults import told_of_syncs
+
+from stylewatch_daemon.files.permissions import Sharing
+from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.outbox.status_txt import (
+    FAREWELL,
+    HELD,
+    Board,
+    Refusal,
+    Running,
+    Status,
+    together,
+)
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+BUSY = Status(
+    running=(Running("trip", 3, 50, 0.25),),
+    waiting=["next"],
+    incomplete=[Incomplete("half", "a style picture (style.jpg)")],
+    trouble=["the outbox is full"],
+    refused=[Refusal("bad", "bad.jpg is no picture")],
+)
+
+
+def test_everything_that_happens_is_in_it() -> None:
+    assert str(BUSY).split("\n\n") == [
+        "Painting:\n  trip: step 3 of 50, loss 0.25",
+        "Waiting their turn:\n  next",
+        "Waiting for another half:\n  half: a style picture (style.jpg)",
+        "In the way:\n  the outbox is full",
+        "Refused (see _refused):\n  bad: bad.jpg is no picture",
+    ]
+
+
+def test_when_there_is_nothing_it_says_what_to_do() -> None:
+    assert "drop a pair into the inbox" in str(Status())
+    assert str(Running("trip")) == "trip: being prepared"
+
+
+def test_more_wait_than_are_named() -> None:
+    assert str(Status(waiting=["next"], more=3)).splitlines() == [
+        "Waiting their turn:", "  next", "  ... and 3 more",
+    ]  # fmt: skip
+
+
+def test_a_pause_is_told_before_all_else() -> None:
+    assert str(Status(paused=True, waiting=["next"])).startswith(HELD)
+    assert str(Status(paused=True)) == HELD
+
+
+def test_what_holds_for_several_outboxes_is_said_once() -> None:
+    other = Status(waiting=["far"], more=2, trouble=["the outbox is full", "no network"])
+    both = together([BUSY, other])
+    assert both.running == list(BUSY.running)
+    assert both.waiting == ["next", "far"]
+    assert both.more == 2
+    assert both.trouble == ["the outbox is full", "no network"]
+    assert both.refused == [Refusal("bad", "bad.jpg is no picture")]
+
+
+def test_a_daemon_that_leaves_says_so(tmp_path: Path) -> None:
+    Board(tmp_path).show(Status(leaving=True, waiting=["next"]), NOON)
+    text = (tmp_path / "_status.txt").read_text()
+    assert FAREWELL in text
+    assert "2026-01-02 12:00:00 UTC" in text
+    assert "next" in text
+
+
+def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    board.show(BUSY, NOON)
+    first = (tmp_path / "_status.txt").stat()
+    board.show(BUSY, NOON)
+    assert (tmp_path / "_status.txt").stat().st_ino == first.st_ino
+    board.show(Status(), NOON)
+    assert (tmp_path / "_status.txt").stat().st_ino != first.st_ino
+
+
+def test_an_outbox_that_is_not_there_is_borne(tmp_path: Path) -> None:
+    Board(tmp_path / "gone").show(BUSY, NOON)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_status_has_the_mode_of_all_that_is_published(tmp_path: Path) -> None:
+    Board(tmp_path, Sharing(mode=0o664)).show(BUSY, NOON)
+    assert stat.S_IMODE((tmp_path / "_status.txt").stat().st_mode) == 0o664
+
+
+def test_the_status_is_whole_but_never_waits_for_the_disk(tmp_path: Path) -> None:
+    with told_of_syncs() as told:
+        Board(tmp_path).show(BUSY, NOON)
+    assert told == [("rename", str(tmp_path / "_status.txt"))]
+
+
+def test_a_new_start_sweeps_what_the_last_one_did_not_finish(tmp_path: Path) -> None:
+    half = tmp_path / ".0123456789abcdef.tmp"
+    half.touch()
+    Board(tmp_path).show(Status(), datetime(2026, 1, 2, tzinfo=UTC))
+    assert not half.exists()

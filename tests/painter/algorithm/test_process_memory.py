@@ -1,0 +1,20 @@
+"""What this process holds of memory, of this machine and of one that says nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from stylewatch_painter.algorithm.process_memory import available, resident
+
+
+def test_this_process_and_this_machine_tell_their_bytes() -> None:
+    assert 50 * 2**20 < resident() < 2**40
+    assert available() > 2**20
+
+
+def test_where_the_system_says_nothing_there_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: object, **__: object) -> str:
+        raise OSError
+
+    monkeypatch.setattr(Path, "read_text", nothing)
+    assert (resident(), available()) == (0, float("inf"))

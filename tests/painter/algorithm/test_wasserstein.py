@@ -1,0 +1,103 @@
+"""The distance of two Gaussians, against NumPy, by finite differences, and of any rank."""
+
+import numpy as np
+import pytest
+import torch
+from tests.painter import plain_wasserstein
+from torch import Tensor
+
+from stylewatch_painter.algorithm.wasserstein import moments, squared_distance, target
+
+
+def features(seed: int, positions: int, maps: int = 5, spread: float = 3.0) -> Tensor:
+    """Features by chance, (1, maps, positions) float64, around 2."""
+    draw = torch.Generator().manual_seed(seed)
+    return 2 + spread * torch.rand(1, maps, positions, generator=draw, dtype=torch.float64)
+
+
+def of(f: Tensor) -> Tensor:
+    """The moments of features (B, n, m)."""
+    return moments(f @ f.mT / f.shape[-1], f.mean(-1))
+
+
+def distance(f: Tensor, g: Tensor) -> Tensor:
+    return squared_distance(of(f), target(of(g)))
+
+
+@pytest.mark.parametrize("positions", [40, 5, 3, 1])
+@pytest.mark.parametrize("others", [40, 3, 1])
+def test_it_is_that_of_the_textbook(positions: int, others: int) -> None:
+    """Of any rank: so few positions make no more directions than that."""
+    f, g = features(1, positions), features(2, others)
+    products = (g @ g.mT / others)[0].numpy()
+    value, _ = plain_wasserstein.of_features(f[0].numpy(), g.mean(-1)[0].numpy(), products)
+    assert distance(f, g).item() == pytest.approx(value, rel=1e-6)
+
+
+def test_of_independent_features_it_is_the_sum_over_each() -> None:
+    """By hand: (mean - mean')^2 + (deviation - deviation')^2."""
+    spread, means = np.diag([4.0, 9.0]), np.array([1.0, 2.0])
+    other, there = np.diag([1.0, 25.0]), np.array([4.0, 2.0])
+    one, two = (
+        moments(torch.tensor(c + np.outer(m, m))[None], torch.tensor(m)[None])
+        for c, m in ((spread, means), (other, there))
+    )
+    found = squared_distance(one, target(two)).item()
+    assert found == pytest.approx(9 + (2 - 1) ** 2 + (3 - 5) ** 2, rel=1e-3)
+
+
+@pytest.mark.parametrize(("positions", "others"), [(12, 12), (5, 3), (12, 1)])
+def test_its_slope_is_that_of_its_value(positions: int, others: int) -> None:
+    """By central differences, where that is smooth: with a flat target, too."""
+    g = features(2, others)
+    f = features(1, positions).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: distance(x, g), f, atol=1e-4, rtol=1e-3)
+
+
+def test_its_slope_is_that_of_the_textbook() -> None:
+    f, g = features(1, 40).requires_grad_(), features(2, 40)
+    (found,) = torch.autograd.grad(distance(f, g), f)
+    products = (g @ g.mT / 40)[0].numpy()
+    plain = f.detach()[0].numpy()
+    _, wanted = plain_wasserstein.of_features(plain, g.mean(-1)[0].numpy(), products)
+    np.testing.assert_allclose(found[0].numpy(), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("positions", [40, 1])
+def test_there_is_none_to_itself(positions: int) -> None:
+    f = features(1, positions)
+    assert abs(distance(f, f).item()) < 1e-6
+
+
+@pytest.mark.parametrize("blank", [0.0, 7.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_blank_pictures_leave_value_and_slope_finite(blank: float, dtype: torch.dtype) -> None:
+    """A black one or one of a single colour, as painting, as style, and as both."""
+    flat, rich = torch.full((1, 5, 40), blank, dtype=dtype), features(1, 40).to(dtype)
+    for f, g in ((flat, rich), (rich, flat), (flat, flat)):
+        u = f.clone().requires_grad_()
+        value = distance(u, g)
+        (slope,) = torch.autograd.grad(value, u)
+        assert value.dtype == dtype
+        assert value.isfinite().all()
+        assert slope.isfinite().all()
+
+
+def test_of_several_pictures_one_that_is_no_number_leaves_the_others() -> None:
+    f, g = features(1, 40), features(2, 40)
+    broken = torch.cat([f, f * torch.nan, f * torch.inf])
+    found = squared_distance(of(broken), target(of(g)).expand(3, -1, -1))
+    assert found[0].item() == pytest.approx(distance(f, g).item())
+    assert found[1:].isnan().all()
+
+
+def test_moments_of_halves_add_up_to_those_of_the_whole() -> None:
+    f = features(1, 40)
+    torch.testing.assert_close((of(f[..., :10]) * 10 + of(f[..., 10:]) * 30) / 40, of(f))
+
+
+def test_what_was_rounded_to_less_than_no_variance_counts_as_none() -> None:
+    mean = torch.tensor([[1000.0, 2000.0]])
+    one = moments((mean.mT @ mean * (1 - 1e-6))[None], mean)
+    rounded = 1e-6 * mean.square().sum().item()
+    assert squared_distance(one, target(one)).item() == pytest.approx(0, abs=2 * rounded)

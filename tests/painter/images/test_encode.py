@@ -1,0 +1,138 @@
+"""Files of pictures: rounded once, tagged as sRGB, the same on every run."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, JpegImagePlugin
+
+from stylewatch_painter.algorithm.stage import Pixels
+from stylewatch_painter.errors import SaveError
+from stylewatch_painter.images import encode as encode_module
+from stylewatch_painter.images.encode import Beside, Depth, encode, format_of, suffix
+from stylewatch_painter.images.metadata import Tags
+
+FORMATS = ["png", "jpg", "webp", "tiff"]
+
+
+def shades(height: int = 12, width: int = 20) -> Pixels:
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    return np.stack([10 * columns, 15 * rows, 255 - 10 * columns], axis=-1)
+
+
+def opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content))
+
+
+@pytest.mark.parametrize("format", ["png", "tiff"])
+def test_lossless_formats_hold_the_picture_clipped_and_rounded(format: str) -> None:
+    values = [-3.0, 0.4, 0.6, 100.49, 254.6, 300.0]
+    pixels = np.array(values, dtype=np.float32).reshape(1, 2, 3)
+    assert np.asarray(opened(encode(pixels, format=format))).ravel().tolist() == [
+        0, 0, 1, 100, 255, 255,
+    ]  # fmt: skip
+
+
+def test_truncating_cuts_the_fraction_off() -> None:
+    pixels = np.array([-3.0, 0.99, 254.99], dtype=np.float32).reshape(1, 1, 3)
+    assert np.asarray(opened(encode(pixels, rounding="truncate"))).ravel().tolist() == [0, 0, 254]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_holds_the_picture_and_says_it_is_srgb(format: str) -> None:
+    picture = opened(encode(shades(), format=format))
+    assert picture.size == (20, 12)
+    assert np.abs(np.asarray(picture.convert("RGB")).astype(int) - shades()).mean() < 12
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_nothing_in_a_file_tells_when_it_was_made(
+    format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = encode(shades(), format=format)
+    fresh = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    later = fresh[:24] + b"\x08\x00" + fresh[26:]  # made in the year 2048
+
+    class Later:
+        def __init__(self, _: object) -> None: ...
+        def tobytes(self) -> bytes:
+            return later
+
+    encode_module._srgb.cache_clear()
+    monkeypatch.setattr(ImageCms, "ImageCmsProfile", Later)
+    assert encode(shades(), format=format) == before
+
+
+def test_jpeg_keeps_the_colour_of_every_pixel() -> None:
+    picture = opened(encode(shades(), format="jpg"))
+    assert isinstance(picture, JpegImagePlugin.JpegImageFile)
+    assert JpegImagePlugin.get_sampling(picture) == 0
+
+
+@pytest.mark.parametrize("format", ["jpg", "webp"])
+def test_quality_costs_bytes(format: str) -> None:
+    noise = np.random.default_rng(1).uniform(0, 255, (40, 40, 3)).astype(np.float32)
+    small, large = (encode(noise, format=format, quality=quality) for quality in (20, 95))
+    assert len(large) > 1.5 * len(small)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers_are_not_written(value: float) -> None:
+    pixels = shades()
+    pixels[3, 4, 1] = value
+    with pytest.raises(SaveError, match="no numbers; paint again"):
+        encode(pixels)
+
+
+@pytest.mark.parametrize(("format", "width"), [("jpg", 65501), ("webp", 16384)])
+def test_a_side_too_long_for_the_format_is_said(format: str, width: int) -> None:
+    with pytest.raises(SaveError, match=rf"{format} holds at most .* {width}x1; choose png"):
+        encode(np.zeros((1, width, 3), dtype=np.float32), format=format)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (5000, 1, 3), (1, 5000, 3)])
+@pytest.mark.parametrize("format", FORMATS)
+def test_extreme_shapes_can_be_written(shape: tuple[int, int, int], format: str) -> None:
+    content = encode(np.zeros(shape, dtype=np.float32), format=format)
+    assert opened(content).size == (shape[1], shape[0])
+
+
+def test_each_format_has_its_suffix_and_each_suffix_its_format() -> None:
+    assert [suffix(format) for format in FORMATS] == [".png", ".jpg", ".webp", ".tiff"]
+    names = ["a.png", "b.JPG", "c.jpeg", "d.webp", "e.tif", "f.tiff"]
+    assert [format_of(Path(name)) for name in names] == [
+        "png", "jpg", "jpg", "webp", "tiff", "tiff",
+    ]  # fmt: skip
+
+
+def test_an_unknown_format_is_refused_with_those_there_are() -> None:
+    for ask in (lambda: suffix("bmp"), lambda: encode(shades(), format="bmp")):
+        with pytest.raises(SaveError, match=r"'bmp' is of no format.*png, jpg, webp, tiff"):
+            ask()
+    with pytest.raises(SaveError, match=r"out\.xyz: suffix '\.xyz'"):
+        format_of(Path("somewhere/out.xyz"))
+
+
+@pytest.mark.parametrize("format", ["jpg", "webp"])
+def test_16_bits_go_only_where_there_is_room_for_them(format: str) -> None:
+    with pytest.raises(SaveError) as caught:
+        encode(shades(), format=format, depth=16)
+    assert str(caught.value) == f"{format} holds 8 bits a channel, 16 go into png and tiff"
+
+
+def test_a_webp_of_the_best_quality_is_without_loss() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.float32)
+    files = {quality: encode(noise, format="webp", quality=quality) for quality in (99, 100)}
+    away = {one: np.abs(np.asarray(opened(data)) - noise).max() for one, data in files.items()}
+    assert away[100] == 0 and away[99] > 0
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("format", ["png", "tiff"])
+def test_with_alpha_and_depth_the_same_picture_is_the_same_file(format: str, depth: Depth) -> None:
+    beside = Beside(np.full((12, 20), 0.5, dtype=np.float32), Tags((300, 300), {271: "Lumen"}))
+    once, again = (encode(shades(), format=format, depth=depth, beside=beside) for _ in range(2))
+    assert once == again and opened(once).mode == "RGBA"

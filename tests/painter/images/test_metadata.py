@@ -1,0 +1,97 @@
+"""What a file tells beside its pixels is read with care, and only what may go on goes on."""
+
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.ExifTags import GPS, IFD, Base
+
+from stylewatch_painter.images.metadata import MOST, UNTOLD, Tags, tags_of
+
+
+def through(exif: Image.Exif, format: str = "JPEG", **more: Any) -> Tags:
+    content = io.BytesIO()
+    Image.new("RGB", (4, 3)).save(content, format, exif=exif, **more)
+    image = Image.open(io.BytesIO(content.getvalue()))
+    image.load()
+    return tags_of(image)
+
+
+def camera() -> Image.Exif:
+    exif = Image.Exif()
+    exif[Base.Make], exif[Base.Copyright], exif[Base.ImageDescription] = "Lumen", "Ada", "home"
+    exif[Base.Orientation], exif[Base.XResolution], exif[Base.ResolutionUnit] = 6, 72.0, 2
+    shot = exif.get_ifd(IFD.Exif)
+    shot[Base.DateTimeOriginal], shot[Base.BodySerialNumber] = "2020:01:02 03:04:05", "77"
+    shot[Base.MakerNote], shot[Base.ExifImageWidth] = b"secret", 4000
+    exif.get_ifd(IFD.GPSInfo)[GPS.GPSLatitudeRef] = "N"
+    return exif
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_what_describes_the_shot_is_read_and_what_describes_the_file_is_not(format: str) -> None:
+    told = through(camera(), format)
+    assert told.main == {Base.Make: "Lumen", Base.Copyright: "Ada", Base.ImageDescription: "home"}
+    assert set(told.shot) == {Base.DateTimeOriginal, Base.BodySerialNumber, Base.MakerNote}
+    assert told.place == {GPS.GPSLatitudeRef: "N"} and not told.damaged
+
+
+def test_safe_is_camera_date_and_author_without_place_and_numbers() -> None:
+    told = through(camera(), dpi=(300, 300))
+    safe = told.kept("safe")
+    assert set(safe.main) == {Base.Make, Base.Copyright}
+    assert set(safe.shot) == {Base.DateTimeOriginal} and not safe.place and safe.dpi == (300, 300)
+    assert told.kept("all") == told and told.kept("none") == UNTOLD
+
+
+def test_as_exif_it_is_upright_and_srgb() -> None:
+    exif = Image.Exif()
+    exif.load(through(camera()).exif())
+    assert exif[Base.Orientation] == 1 and exif.get_ifd(IFD.Exif)[Base.ColorSpace] == 1
+    assert Base.XResolution not in exif
+    assert UNTOLD.exif() == UNTOLD.exif(with_dpi=True) == b""
+    assert Tags((300, 300)).exif() == b"" and Tags((300, 300)).exif(with_dpi=True)
+
+
+@pytest.mark.parametrize("dpi", [None, (0, 72), (float("nan"), 1), (1e9, 1e9), (72,), "72", 72])
+def test_a_resolution_that_makes_no_sense_is_none(dpi: object) -> None:
+    image = Image.new("RGB", (1, 1))
+    image.info["dpi"] = dpi
+    assert tags_of(image).dpi is None
+
+
+def test_dots_per_inch_that_only_exif_tells_are_told() -> None:
+    exif = camera()
+    exif[Base.XResolution] = exif[Base.YResolution] = 240.0
+    assert through(exif, "WEBP").dpi == (240, 240)
+    exif[Base.ResolutionUnit] = 3  # centimetres, which nobody uses
+    assert through(exif, "WEBP").dpi is None
+
+
+def test_names_keep_their_letters_whatever_their_code() -> None:
+    exif = Image.Exif()
+    exif[Base.Artist] = "Käthe".encode()
+    again = Image.Exif()
+    again.load(through(exif).exif())
+    assert again[Base.Artist].encode("latin-1").decode() == "Käthe"
+
+
+def test_damaged_exif_costs_no_picture() -> None:
+    image = Image.new("RGB", (1, 1))
+    image.info["exif"] = b"Exif\0\0II*\0\x08\0\0\0\xff\xff"
+    assert tags_of(image) in (UNTOLD, Tags(damaged=True))
+
+    class Broken(Image.Image):
+        def getexif(self) -> Image.Exif:
+            raise SyntaxError("not a TIFF file")
+
+    assert tags_of(Broken()) == Tags(damaged=True)
+
+
+def test_what_is_too_long_for_a_file_is_left_out() -> None:
+    exif = camera()
+    exif.get_ifd(IFD.Exif)[Base.MakerNote] = bytes(MOST)
+    told = through(exif, "PNG")
+    assert Base.MakerNote not in told.shot and Base.DateTimeOriginal in told.shot
+    assert len(told.exif()) < MOST + 5_000

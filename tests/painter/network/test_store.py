@@ -1,0 +1,94 @@
+"""Our own form of a trained network, written and read."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.painter.networks import narrow, network, same
+
+from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.network import store, weights
+from stylewatch_painter.network.catalogue import LAYERS
+from stylewatch_painter.network.weights import WeightsFile
+
+ABOUT = WeightsFile("x", Path("x"), "ab" * 32, 32, (1.0, 2.0, 3.0), "a test", "none").metadata()
+
+
+@pytest.fixture(autouse=True)
+def little(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow(monkeypatch)
+
+
+def test_what_was_written_is_read_to_the_last_bit(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "x.safetensors"
+    arrays = network()
+    store.write(path, arrays, ABOUT)
+    assert same(store.read(path, list(LAYERS)), arrays)
+    assert weights.described(path).mean == (1.0, 2.0, 3.0)
+
+
+def test_only_the_layers_asked_for_are_read_in_the_networks_order(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    store.write(path, network(), ABOUT)
+    met = store.read(path, {"conv3_1", "conv1_2"})
+    assert list(met) == ["conv1_2.weight", "conv1_2.bias", "conv3_1.weight", "conv3_1.bias"]
+
+
+def test_an_array_that_lies_backwards_in_memory_is_written_as_it_reads(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    arrays = network()
+    arrays["conv1_1.weight"] = arrays["conv1_1.weight"][:, ::-1]
+    store.write(path, arrays, ABOUT)
+    met = store.read(path, ["conv1_1"])
+    assert np.array_equal(met["conv1_1.weight"], arrays["conv1_1.weight"])
+
+
+def test_a_layer_that_vgg19_does_not_have_is_refused_with_those_it_has() -> None:
+    with pytest.raises(WeightsError, match="no convolution 'conv6_1'; it has conv1_1, conv1_2"):
+        store.keys(["conv1_1", "conv6_1"])
+
+
+def test_one_flipped_bit_in_an_array_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    store.write(path, network(), ABOUT)
+    whole = bytearray(path.read_bytes())
+    whole[-5] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(WeightsError, match="is not what was written"):
+        store.read(path, list(LAYERS))
+
+
+@pytest.mark.parametrize("length", [0, 7, 100, 3000, -1])
+def test_a_file_that_is_cut_off_anywhere_is_found(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "x.safetensors"
+    store.write(path, network(), ABOUT)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(WeightsError, match="damaged"):
+        store.read(path, ["conv1_1"])
+
+
+def test_whoever_reads_while_it_is_written_again_reads_the_old_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    store.write(path, network(), ABOUT)
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        store.write(path, network(1), ABOUT)
+        assert reader.read() == before
+    assert path.read_bytes() != before
+
+
+def test_a_write_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.safetensors"
+    store.write(path, network(), ABOUT)
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        store.write(path, network(1), ABOUT)
+    assert path.read_bytes() == before

@@ -1,0 +1,106 @@
+"""VGG19 in torch, held against the same network in plain NumPy."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from tests.painter import small
+from tests.painter.plain_vgg19 import Net, filters
+
+from stylewatch_painter.algorithm.precision import Precision
+from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.recipes.recipe import LAYERS, LayerName
+
+PRECISIONS: tuple[Precision, Precision] = ("bf16", "fp32")
+POOLS = list(product(("max", "average"), ("floor", "ceil")))
+
+
+@pytest.mark.parametrize(("kind", "edge"), POOLS)
+def test_every_layer_has_the_features_worked_out_in_numpy(kind: str, edge: str) -> None:
+    x = small.plain(small.picture(0)) - 110
+    wanted = Net(filters(0), kind, edge).features(x)
+    found = small.network()(small.tensor(x), LAYERS, small.pools(kind, edge))
+    assert list(found) == list(LAYERS)
+    for layer in LAYERS:
+        assert found[layer].shape == (1, *wanted[layer].shape)
+        np.testing.assert_allclose(small.array(found[layer]), wanted[layer], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("kind", "edge"), POOLS)
+@pytest.mark.parametrize(
+    "layers",
+    [["conv1_1"], ["conv3_2"], ["conv5_4"], ["conv1_2", "conv2_1", "conv4_4", "conv5_1"], LAYERS],
+    ids=["first", "middle", "last", "some", "all"],
+)
+def test_the_slope_of_features_is_the_one_worked_out_in_numpy(
+    kind: str, edge: str, layers: list[LayerName]
+) -> None:
+    """The slope of half the sum of squares: that of the features is the features."""
+    x = small.plain(small.picture(0)) - 110
+    net = Net(filters(0), kind, edge)
+    found = net.features(x)
+    wanted = net.slope(found, {layer: found[layer] for layer in layers})
+    u = small.tensor(x).requires_grad_()
+    features = small.network()(u, layers, small.pools(kind, edge))
+    squares = torch.stack([features[layer].square().sum() for layer in layers])
+    (slope,) = torch.autograd.grad(squares.sum() / 2, u)
+    size = np.abs(wanted).max()
+    np.testing.assert_allclose(small.array(slope) / size, wanted / size, atol=1e-5)
+
+
+def test_a_layer_that_no_loss_looks_at_leaves_the_slope_alone() -> None:
+    """It was asked for, and has no gradient of its own."""
+    u = small.tensor(small.plain(small.picture(0))).requires_grad_()
+    pools = small.pools("max", "floor")
+    (alone,) = torch.autograd.grad(small.network()(u, ["conv2_1"], pools)["conv2_1"].sum(), u)
+    both = small.network()(u, ["conv1_1", "conv2_1", "conv3_1"], pools)
+    assert torch.allclose(torch.autograd.grad(both["conv2_1"].sum(), u)[0], alone)
+
+
+def test_nothing_past_the_deepest_layer_is_computed() -> None:
+    """The weights of deeper layers need not even be there."""
+    assert layers_up_to(["conv2_1", "conv1_1"]) == ("conv1_1", "conv1_2", "conv2_1")
+    shallow = {name: w for name, w in filters(0).items() if name.startswith(("conv1", "conv2_1"))}
+    weights = {name: torch.from_numpy(w).float() for name, w in shallow.items()}
+    network = Vgg19(weights, (0.0, 0.0, 0.0))
+    x = torch.zeros(1, 3, 8, 8)
+    assert network(x, ["conv2_1", "conv1_1"], small.pools("max", "floor")).keys() == {
+        "conv1_1",
+        "conv2_1",
+    }
+
+
+def test_a_layer_is_the_same_whether_others_are_asked_for_or_not() -> None:
+    """A later layer does not work on in the place of an earlier one."""
+    x, pools = small.tensor(small.plain(small.picture(0))), small.pools("max", "floor")
+    network = small.network()
+    together = network(x, LAYERS, pools)
+    for layer in LAYERS:
+        assert torch.equal(network(x, [layer], pools)[layer], together[layer])
+
+
+def test_the_picture_is_left_as_it_was() -> None:
+    x = small.tensor(small.plain(small.picture(0)))
+    before = x.clone()
+    small.network()(x, LAYERS, small.pools("max", "floor"))
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(("kind", "edge"), POOLS)
+def test_in_bfloat16_features_and_slope_are_the_same_but_for_some_bits(
+    kind: str, edge: str
+) -> None:
+    weights = {name: torch.from_numpy(w).float() for name, w in filters(0).items()}
+    coarse, exact = (Vgg19(weights, (0.0, 0.0, 0.0), bits) for bits in PRECISIONS)
+    layers: list[LayerName] = ["conv1_2", "conv3_1", "conv5_1"]
+    slopes = []
+    for network in (coarse, exact):
+        u = small.tensor(small.plain(small.picture(0)) - 110).requires_grad_()
+        found = network(u, layers, small.pools(kind, edge))
+        loss = torch.stack([found[layer].float().square().mean().log() for layer in layers]).sum()
+        slopes.append((loss, *torch.autograd.grad(loss, u)))
+        assert slopes[-1][1].dtype == torch.float32
+    assert slopes[0][0].item() == pytest.approx(slopes[1][0].item(), abs=0.05)
+    size = slopes[1][1].norm()
+    assert 0 < (slopes[0][1] - slopes[1][1]).norm() / size < 0.2

@@ -1,0 +1,168 @@
+"""Mistakes in settings are told in sentences: where, what was met, what was likely meant."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import Field, SecretStr, ValidationError, model_validator
+
+from stylewatch_painter.recipes.recipe import Strict
+from stylewatch_painter.validation import LONGEST, MOST, Mistake, mistakes, nearest, refusing
+
+
+class Brush(Strict):
+    """A member of a union."""
+
+    kind: Literal["brush"]
+    width: Annotated[int, Field(gt=0)] = 3
+
+
+class Knife(Strict):
+    """Another one, of two kinds."""
+
+    kind: Literal["knife", "spatula"]
+    angle: float
+
+
+class Colour(Strict):
+    """A model with a rule of its own."""
+
+    name: str
+    strength: float = 1.0
+
+    @model_validator(mode="after")
+    def _no_strong_grey(self) -> "Colour":
+        if self.name == "grey" and self.strength > 1:
+            raise ValueError("grey is never strong")
+        return self
+
+
+class Safe(Strict):
+    """Holds what nobody is to see."""
+
+    codes: tuple[SecretStr, ...] = ()
+
+
+class Canvas(Strict):
+    """What settings are checked against here."""
+
+    tool: Annotated[Brush | Knife, Field(discriminator="kind")] = Brush(kind="brush")
+    colours: tuple[Colour, ...] = ()
+    shares: dict[Literal["oil", "water"], float] = Field(default_factory=dict)
+    words: dict[str, int] = Field(default_factory=dict)
+    ground: Colour | None = None
+    sides: int = 4
+    coats: Literal["auto"] | Annotated[int, Field(le=64)] | None = None
+    safe: Safe = Safe()
+
+
+def told(plain: Mapping[Any, Any]) -> list[str]:
+    """What is told of a mapping that is no Canvas."""
+    with pytest.raises(ValidationError) as caught:
+        Canvas.model_validate(plain)
+    return [str(mistake) for mistake in mistakes(caught.value, Canvas)]
+
+
+@pytest.mark.parametrize(
+    ("plain", "sentence"),
+    [
+        ({"side": 3}, "unknown key 'side'; did you mean 'sides'?"),
+        ({"x": 3}, "unknown key 'x'; there are coats, colours, ground, safe, shares, sides, tool,"
+                   " words"),
+        ({"ground": {"nam": 3, "name": "red"}}, "ground: unknown key 'nam'; did you mean 'name'?"),
+        ({"ground": {}}, "ground: name is missing"),
+        ({"ground": 3}, "ground: should be keys with their values, got 3"),
+        ({"colours": [{"name": "red"}, {}]}, "colours.1: name is missing"),
+        ({"colours": [{"name": "red", "z": 1}]},
+         "colours.0: unknown key 'z'; there are name, strength"),
+        ({"shares": {"oyl": 1}}, "shares: unknown key 'oyl'; did you mean 'oil'?"),
+        ({"shares": [1]}, "shares: should be keys with their values, got [1]"),
+        ({"tool": {"kind": "brsh"}}, "tool: unknown kind 'brsh'; did you mean 'brush'?"),
+        ({"tool": {"kind": "x"}}, "tool: unknown kind 'x'; there are brush, knife, spatula"),
+        ({"tool": {"width": 3}}, "tool: kind is missing"),
+        ({"tool": 3}, "tool: should be keys with their values, got 3"),
+        ({"tool": {"kind": "brush", "width": 0}},
+         "tool.width: input should be greater than 0, got 0"),
+        ({"tool": {"kind": "knife", "angl": 1, "angle": 1}},
+         "tool: unknown key 'angl'; did you mean 'angle'?"),
+        ({"tool": {"kind": "spatula"}}, "tool: angle is missing"),
+        ({"ground": {"name": "grey", "strength": 2}}, "ground: grey is never strong"),
+        ({"sides": "many"}, "sides: input should be a valid integer, unable to parse string as an"
+                            " integer, got 'many'"),
+        ({"coats": 99}, "coats: input should be 'auto' or less than or equal to 64, got 99"),
+        ({"coats": "fife"}, "coats: input should be 'auto' or a valid integer, got 'fife'"),
+        ({"words": {5: 1}}, "words.5: input should be a valid string, got 5"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_place_and_what_helps(
+    plain: Mapping[Any, Any], sentence: str
+) -> None:
+    assert told(plain) == [sentence]
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    found = told({"sides": None, "side": 3, "tool": {"kind": "brush", "width": -1}, "ground": {}})
+    assert [sentence.partition(":")[0] for sentence in found] == [
+        "tool.width", "ground", "sides", "unknown key 'side'; did you mean 'sides'?",
+    ]  # fmt: skip
+
+
+def test_a_key_of_another_member_of_a_union_is_not_offered() -> None:
+    """`width` belongs to a brush."""
+    (sentence,) = told({"tool": {"kind": "knife", "angle": 1, "widht": 2}})
+    assert sentence == "tool: unknown key 'widht'; there are angle, kind"
+
+
+def test_the_nearest_name_is_offered_or_else_all_of_them() -> None:
+    assert nearest("stepps", ["steps", "size"]) == "unknown key 'stepps'; did you mean 'steps'?"
+    assert nearest("q", ["b", "a"], "recipe") == "unknown recipe 'q'; there are a, b"
+
+
+def test_a_mistake_about_the_whole_has_no_place() -> None:
+    assert str(Mistake((), "there is nothing")) == "there is nothing"
+    assert str(Mistake(("a", 0, "b"), "is wrong")) == "a.0.b: is wrong"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"codes": "hush"}, "safe.codes: input should be a valid tuple, got {hidden}"),
+        ({"codes": [["hush"]]}, "safe.codes.0: input should be a valid string, got {hidden}"),
+        ("hush", "safe: should be keys with their values, got {hidden}"),
+        ({"code://hush": 1}, "safe: unknown key '...'; there are codes"),
+    ],
+)
+def test_what_is_met_where_secrets_are_is_not_shown(wrong: object, sentence: str) -> None:
+    (only,) = told({"safe": wrong})
+    assert only == sentence.format(hidden="something that is not shown here")
+
+
+def test_of_many_mistakes_the_first_are_told_and_the_rest_counted() -> None:
+    *first, last = told({f"key{number:03}": 1 for number in range(300)})
+    assert len(first) == MOST
+    assert last == f"there are {300 - MOST} more mistakes"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["x" * 50_000, ["x" * 1000] * 1000, {"x" * 50_000: 1}, 10**5000, [[[[["x"] * 99]]]]],
+    ids=["text", "list", "key", "number", "depth"],
+)
+def test_what_was_met_is_told_in_short(wrong: object) -> None:
+    for key in ("tool", "ground", "x" * 50_000):
+        assert max(map(len, told({key: wrong}))) < LONGEST + 10
+
+
+def test_an_unforeseen_error_becomes_one_with_a_sentence() -> None:
+    with (
+        pytest.raises(LookupError, match=r"^job\.yaml cannot be used: ZeroDiv") as caught,
+        refusing(LookupError, "job.yaml"),
+    ):
+        divmod(1, 0)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("kind", [KeyError, ArithmeticError, OSError, MemoryError])
+def test_errors_that_somebody_handles_pass(kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=r"^'?as it was'?$"), refusing(KeyError, "it", ArithmeticError):
+        raise kind("as it was")
