@@ -6,8 +6,7 @@ from inspect import getmembers, isfunction
 from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.model import Incomplete
-from stylewatch_daemon.worker.contract import Progress, Started
+from stylewatch_daemon.model import Incomplete, Progress, Started
 
 
 class Reporter:

@@ -77,3 +77,50 @@ class Job:
     def main(self) -> Path:
         """The picture that it is known by: the content, or its style where it has no other."""
         return self.styles[0] if self.content is None else self.content
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that can be painted; `size` is (width, height) in pixels, as its file has it."""
+
+    name: str
+    sha256: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Started:
+    """The pictures are read and the backend is ready. Sizes are (width, height) in pixels."""
+
+    backend: str
+    device: str
+    sizes: tuple[tuple[int, int], ...]
+    steps_at: tuple[int, ...]
+    """The steps at each of the sizes."""
+    step: int = 0
+    """The step that a checkpoint brought us to."""
+    warnings: tuple[str, ...] = ()
+    accelerators: tuple[str, ...] = ()
+    """All devices but the CPU that the backend could paint on there, best first."""
+    paints_many: bool = False
+    """Whether the backend can paint several at once there."""
+    together: int = 1
+    """How many are painted at once, this one with them."""
+    too_many: int = 0
+    """So many at once there was no memory for: therefore this one is painted alone."""
+
+    @property
+    def steps(self) -> int:
+        """All steps, over all sizes."""
+        return sum(self.steps_at)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step was made; `loss` is the total before it, `seconds` count from the job's start."""
+
+    step: int
+    steps: int
+    size: tuple[int, int]
+    loss: float
+    seconds: float

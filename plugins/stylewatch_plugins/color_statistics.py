@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stylewatch_painter.algorithm.stage import Losses, Pixels, Term
+from stylewatch_painter.stage import Losses, Pixels, Term
 
 Colours = NDArray[np.float64]
 """(M, 3), RGB, white is 1."""

@@ -4,17 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from stylewatch_painter.algorithm.stage import (
-    Checkpoint,
-    Losses,
-    Pixels,
-    Plane,
-    Stage,
-    Step,
-    Term,
-    Wish,
-)
 from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Plane, Stage, Step, Term, Wish
 from stylewatch_plugins.capabilities import CONTRACT, Capabilities
 from stylewatch_plugins.errors import (
     BackendError,

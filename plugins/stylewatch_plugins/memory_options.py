@@ -10,10 +10,10 @@ from pydantic import Field
 
 from stylewatch_painter.algorithm import memory as fitting
 from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.stage import Step, Wish
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.recipes.recipe import Strict
+from stylewatch_painter.stage import Step, Wish
 from stylewatch_plugins.malloc import give_back_freed, give_back_large_blocks
 
 Paint = Callable[[Task, Callable[[], Wish]], Iterator[Step]]

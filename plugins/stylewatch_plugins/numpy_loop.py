@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.algorithm.scales import Size
-from stylewatch_painter.algorithm.stage import Checkpoint, Losses, Pixels, Stage, Step, Wish
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeError
 from stylewatch_painter.images.resize import resize
+from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Wish
 
 Move = Callable[[Pixels, int], tuple[Losses, Pixels]]
 """One step: from a picture (height, width, 3) and the number of the step, counted from 1, to the

@@ -10,9 +10,9 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from stylewatch_painter.algorithm.forecast import forecast
 from stylewatch_painter.algorithm.paint import measure, paint
-from stylewatch_painter.algorithm.stage import Losses, Step, Wish
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.network import weights
+from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.validation import mistakes
 from stylewatch_plugins import graphs
 from stylewatch_plugins.contract import (

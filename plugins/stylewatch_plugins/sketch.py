@@ -13,11 +13,11 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, ValidationError
 
 from stylewatch_painter.algorithm import scales
-from stylewatch_painter.algorithm.stage import Losses, Pixels, Step, Wish
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.recipe import Strict
+from stylewatch_painter.stage import Losses, Pixels, Step, Wish
 from stylewatch_painter.validation import mistakes
 from stylewatch_plugins import numpy_loop
 from stylewatch_plugins.color_statistics import Look, Wanted, colours

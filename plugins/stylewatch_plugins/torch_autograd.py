@@ -9,12 +9,12 @@ from pydantic import Field, ValidationError
 
 from stylewatch_painter.algorithm.batching import paint_many
 from stylewatch_painter.algorithm.forecast import forecast
+from stylewatch_painter.algorithm.model_cache import Trained, trained
 from stylewatch_painter.algorithm.paint import measure, paint
-from stylewatch_painter.algorithm.precision import Precision, quickest
-from stylewatch_painter.algorithm.stage import Losses, Step, Wish
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.model_cache import Trained, trained
+from stylewatch_painter.network.precision import Precision, quickest
+from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.validation import mistakes
 from stylewatch_plugins.contract import (
     BackendMissingError,

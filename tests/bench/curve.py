@@ -81,10 +81,10 @@ def _upright(picture: Any) -> Floats:
 
 def ours(content: Path, style: Path, pixels: int, steps: int, changes: dict[str, Any]) -> Seen:
     """Paint with our default backend."""
-    from stylewatch_painter.algorithm.stage import Stage, go_on
     from stylewatch_painter.algorithm.task import Style, Task
     from stylewatch_painter.images.read import read
     from stylewatch_painter.recipes import book
+    from stylewatch_painter.stage import Stage, go_on
     from stylewatch_plugins import registry
 
     recipe = book.fast(book.find("pastiche"))

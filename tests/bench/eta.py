@@ -9,12 +9,13 @@ import time
 from argparse import ArgumentParser
 from pathlib import Path
 
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.queue.eta import Clock
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.contract import Order, Progress, Started
+from stylewatch_daemon.worker.contract import Order
 from stylewatch_daemon.worker.run_job import work
 from stylewatch_painter import sample
-from stylewatch_painter.algorithm.stage import go_on
+from stylewatch_painter.stage import go_on
 
 SHARES = (0.1, 0.25, 0.5)
 """Of the whole time, where what was said is looked at."""

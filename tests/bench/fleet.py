@@ -14,19 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox.publish import RECEIPT
-from stylewatch_daemon.worker.contract import (
-    Done,
-    End,
-    Event,
-    Heard,
-    Lost,
-    Order,
-    Progress,
-    Staged,
-    Started,
-    Wanted,
-)
+from stylewatch_daemon.worker.contract import Done, End, Event, Heard, Lost, Order, Staged, Wanted
 
 MEASURED = (0.88, 1.15, 1.24, 1.64, 2.08, 2.16, 2.79, 10.4, 10.9)
 """Seconds of paintings on an NVIDIA H200, as docs/benchmark.md has them."""

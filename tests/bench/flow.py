@@ -23,13 +23,14 @@ from PIL import Image
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.model import Started
 from stylewatch_daemon.service.service import watch
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.store.ledger import FILE_NAME, reading
 from stylewatch_daemon.worker import batch
-from stylewatch_daemon.worker.contract import Event, Order, Started
+from stylewatch_daemon.worker.contract import Event, Order
 from stylewatch_plugins.contract import Wish
 
 SMALL, LARGE = 24, 1000

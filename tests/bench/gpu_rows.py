@@ -18,10 +18,10 @@ from tests.bench.child import area, whole
 from tests.bench.limit import work
 from tests.bench.rows import Measure, Reading, Row
 
-from stylewatch_painter.algorithm.stage import Pixels, Stage, go_on
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.stage import Pixels, Stage, go_on
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 PRECISIONS = ("auto", "fp32", "tf32")

@@ -23,11 +23,11 @@ from PIL import Image
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.ingest.inspection.process import NAME, Intake
+from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.service.service import watch
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.wakeup import Bell
 
 IDLE_FOR = 20.0
 """Seconds for which an idle daemon is watched."""

@@ -18,10 +18,10 @@ from stylewatch_daemon.settings.sections import Limits
 from stylewatch_painter import landscape
 from stylewatch_painter.algorithm.forecast import evaluations
 from stylewatch_painter.algorithm.scales import Size
-from stylewatch_painter.algorithm.stage import Pixels, Step, go_on
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change, find
+from stylewatch_painter.stage import Pixels, Step, go_on
 from stylewatch_plugins import registry
 
 

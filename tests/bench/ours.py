@@ -11,10 +11,10 @@ from pathlib import Path
 from tests.bench.child import area
 from tests.bench.report import report
 
-from stylewatch_painter.algorithm.stage import go_on
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.recipes import book
+from stylewatch_painter.stage import go_on
 from stylewatch_plugins import registry
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylewatch_painter.algorithm.stage import Pixels, Stage, go_on
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.recipes import book
+from stylewatch_painter.stage import Pixels, Stage, go_on
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 Floats = NDArray[np.float32]

@@ -25,9 +25,9 @@ from tests.bench.patches import distance, structure
 from tests.bench.publish import into_page
 from tests.bench.sheets import blinded
 
-from stylewatch_painter.algorithm.stage import Pixels, Stage, go_on
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes import book
+from stylewatch_painter.stage import Pixels, Stage, go_on
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 PEER = "pastiche"

@@ -28,9 +28,11 @@ from tests.daemon.lookers import Nodding
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic, disk_space
-from stylewatch_daemon.ingest.scan import Identity
+from stylewatch_daemon.files.identity import Identity
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.outbox.status_json import FILE_NAME as STATUS
+from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_queue import Queue
 from stylewatch_daemon.service.main_loop import Rounds
@@ -42,8 +44,6 @@ from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store import journal, ledger_writer
 from stylewatch_daemon.store.ledger import FILE_NAME
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
-from stylewatch_daemon.store.status_json import FILE_NAME as STATUS
-from stylewatch_daemon.wakeup import Bell
 
 INBOXES = 4
 SIMULATION, COMMITS, SYNCS = "simulation", "commits, and syncs in them", "other syncs"

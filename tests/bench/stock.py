@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tests.bench.fleet import DIGEST
 
-from stylewatch_daemon.ingest.inspection.contract import Seen
-from stylewatch_daemon.ingest.scan import Look
+from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.model import Picture
 from stylewatch_daemon.settings.resolve import wishes
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store import journal
@@ -121,5 +121,5 @@ class Stock(State):
     def _entry(self, number: int) -> Entry:
         """As intake enters it."""
         told = wishes(self._settings, self._kind(number) / ROLES["job"], [PIXELS, PIXELS])
-        pictures = [Seen(name, DIGEST, PIXELS) for role, name in ROLES.items() if role != "job"]
+        pictures = [Picture(name, DIGEST, PIXELS) for role, name in ROLES.items() if role != "job"]
         return with_seen(entry_of(self._journal(number), **told), pictures)

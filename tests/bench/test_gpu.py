@@ -13,11 +13,11 @@ from tests.bench import gpu, gpu_rows
 from tests.bench.gpu_rows import Setting
 from tests.bench.limit import work
 
-from stylewatch_painter.algorithm.stage import Losses, Stage, Step
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import DivergedError
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.stage import Losses, Stage, Step
 
 SECONDS_A_STEP = 0.5
 

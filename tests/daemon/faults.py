@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import stylewatch_daemon.store.ledger_writer as ledger
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ingest.claim import Claimer, Terms
-from stylewatch_daemon.ingest.scan import Look
 from stylewatch_daemon.model import Pair
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State

@@ -6,10 +6,10 @@ from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter, go_on
 
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.wakeup import Bell
 
 
 class Place:

@@ -5,14 +5,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from stylewatch_daemon.ingest.inspection.contract import (
-    CutOff,
-    Fine,
-    Question,
-    Refused,
-    Seen,
-    Verdict,
-)
+from stylewatch_daemon.ingest.inspection.contract import CutOff, Fine, Question, Refused, Verdict
+from stylewatch_daemon.model import Picture
 
 
 @dataclass
@@ -56,7 +50,7 @@ class Nodding:
         return Fine(
             question.job,
             tuple(
-                Seen(path.name, sha256(path.read_bytes()).hexdigest(), (4, 4))
+                Picture(path.name, sha256(path.read_bytes()).hexdigest(), (4, 4))
                 for path in question.files
             ),
         )

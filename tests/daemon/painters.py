@@ -7,6 +7,7 @@ from functools import partial
 from typing import get_args
 
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.worker.contract import (
     Done,
@@ -16,10 +17,8 @@ from stylewatch_daemon.worker.contract import (
     Heard,
     Lost,
     Order,
-    Progress,
     Refused,
     Staged,
-    Started,
     Stopped,
     Wanted,
 )

@@ -12,13 +12,13 @@ from tests.daemon.painters import go_on
 
 from stylewatch_daemon.errors import OutputError, QuarantinedError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.ingest import transfer
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.queue.attempt import Try
 from stylewatch_daemon.queue.finalize import Closing
 from stylewatch_daemon.queue.series import Division
 from stylewatch_daemon.queue.starting import Starting
 from stylewatch_daemon.settings import resolve
+from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.state import IN_A_ROW, State
 
 PAIRS = [f"{name}/{side}.jpg" for name in ("bad", "good", "more") for side in ("content", "style")]

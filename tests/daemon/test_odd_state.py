@@ -15,8 +15,8 @@ from tests.daemon.painters import Painter
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once
-from stylewatch_daemon.store import status_json
 from stylewatch_daemon.store.state import State
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")

@@ -12,14 +12,14 @@ import torch
 
 from stylewatch_painter.algorithm import cuda_graph
 from stylewatch_painter.algorithm.batching import paint_many
+from stylewatch_painter.algorithm.model_cache import trained
 from stylewatch_painter.algorithm.paint import paint
-from stylewatch_painter.algorithm.precision import Precision
-from stylewatch_painter.algorithm.stage import Pixels, Stage, Step, Wish, go_on
 from stylewatch_painter.algorithm.task import Style, Task
-from stylewatch_painter.network.model_cache import trained
+from stylewatch_painter.network.precision import Precision
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.network.weights import locate
 from stylewatch_painter.recipes import book
+from stylewatch_painter.stage import Pixels, Stage, Step, Wish, go_on
 from stylewatch_plugins.testing.tasks import picture
 
 Check = tuple[str, bool]

@@ -23,6 +23,7 @@ from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.ingest.inspection.contract import Begun, NotNow, Question, Verdict
 from stylewatch_daemon.ingest.inspection.process import Intake
+from stylewatch_daemon.model import Started
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.queue import retry
@@ -34,7 +35,7 @@ from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker import batch, checkpoint
-from stylewatch_daemon.worker.contract import Event, Executor, Order, Started
+from stylewatch_daemon.worker.contract import Event, Executor, Order
 from stylewatch_plugins.contract import Wish
 
 KINDS = {"stages": "stage", "final.png": "final", "sheet.png": "sheet", RECEIPT: "receipt",
@@ -127,10 +128,7 @@ def _wrap_worker(plan: Plan) -> None:
         if kind := KINDS.get(name.partition("/")[0]):
             plan.reach(f"{kind} staged", "worker")
 
-    from stylewatch_daemon.worker import (  # heavy, and for that process alone
-        artifacts,
-        contact_sheet,
-    )
+    from stylewatch_daemon.worker import artifacts, contact_sheet
 
     _before(artifacts, "asked", lambda *_: plan.reach("keepsakes begun", "worker"))
     _before(contact_sheet, "draw", lambda *_: plan.reach("sheet begun", "worker"))
@@ -153,9 +151,7 @@ def work(
 
 def look(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     """What intake does: as ever, but that it may be struck."""
-    from stylewatch_daemon.ingest.inspection.inspect import (
-        examine,  # heavy, and for that process alone
-    )
+    from stylewatch_daemon.ingest.inspection.inspect import examine
 
     plan = Plan.ours()
     plan.reach("asked", "intake")

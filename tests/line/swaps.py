@@ -27,7 +27,7 @@ from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox import retention
 from stylewatch_daemon.outbox.publish import Outbox, RefusedAs, stage
-from stylewatch_daemon.outbox.retention import Retention
+from stylewatch_daemon.settings.retention import Retention
 from stylewatch_daemon.store.state import State
 
 PAUSES = (0.0, 0.0005, 0.002)

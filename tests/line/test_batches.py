@@ -12,17 +12,18 @@ from tests.daemon.painters import Painter
 from tests.daemon.worker.orders import order, receipt
 from tests.line import promises
 
+from stylewatch_daemon.model import Progress
+from stylewatch_daemon.processes.backoff import Backoff
 from stylewatch_daemon.queue import job_queue
-from stylewatch_daemon.queue.backoff import Backoff
-from stylewatch_daemon.queue.batching import Batch
 from stylewatch_daemon.service import service
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.settings import resolve
+from stylewatch_daemon.settings.batching import Batch
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.ledger import reading
 from stylewatch_daemon.worker import batch
-from stylewatch_daemon.worker.contract import Done, Lost, Progress
+from stylewatch_daemon.worker.contract import Done, Lost
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.algorithm import memory
 from stylewatch_painter.algorithm.forecast import needed

@@ -8,13 +8,12 @@ from tests.daemon.faults import tree
 from tests.daemon.finished import finish
 from tests.daemon.painters import Painter
 
-from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.service import once, watch
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.service import ServiceSettings, service_settings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.wakeup import Bell
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 

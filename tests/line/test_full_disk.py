@@ -10,9 +10,9 @@ from tests.daemon.disks import CAN_MOUNT, fill_up, let_children_write, small_dis
 from tests.daemon.faults import fill, tree
 
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.model import Started
 from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.contract import Started
 
 DISK_KIB = 600
 FULL = ["tmpfs"] if CAN_MOUNT else ["RLIMIT_FSIZE"]

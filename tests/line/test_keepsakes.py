@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.outbox.retention import Retention, prune
+from stylewatch_daemon.outbox.retention import prune
 from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.retention import Retention
 
 ALL = {"losses.png", "progress.webp", "progress.gif", "sheet.png"}
 

@@ -17,10 +17,10 @@ from PIL import Image
 from tests.daemon.faults import mounts
 
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.masks import MaskSettings
-from stylewatch_daemon.worker.contract import Progress, Started
 
 PROGRAM = """
 import pickle, sys

@@ -10,8 +10,9 @@ from tests.daemon.queue.test_dispatcher import ARCHIVED, BROKEN, PAINTED, Place
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.outbox.retention import Retention, outlived
+from stylewatch_daemon.outbox.retention import outlived
 from stylewatch_daemon.queue.dispatcher import Outcome
+from stylewatch_daemon.settings.retention import Retention
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 from tests.painter import small
 
 from stylewatch_painter.algorithm.paint import paint
-from stylewatch_painter.algorithm.stage import Stage, Step, Wish
 from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.stage import Stage, Step, Wish
 
 AT_ONCE: Mapping[str, Any] = {"passes": ()}
 """Without a smaller size on the way."""

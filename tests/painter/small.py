@@ -8,11 +8,11 @@ import torch
 from tests.painter.plain_recipes import MEAN, Objective, in_network_units
 from tests.painter.plain_vgg19 import Array, filters
 
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.stage import Pixels
 
 WIDTH, HEIGHT = 21, 18  # neither is a multiple of 16, and one is odd
 

@@ -18,16 +18,16 @@ from torch import Tensor
 
 from stylewatch_export.verify import distance, network, opened, torch_back
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.feature_maps import Mean
 from stylewatch_painter.algorithm.objective import Target
 from stylewatch_painter.algorithm.optimize import optimiser
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.network import read, weights
+from stylewatch_painter.network.feature_maps import Mean
 from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LayerName, Network
+from stylewatch_painter.stage import Pixels
 from stylewatch_plugins import graphs
 from stylewatch_plugins.graph_file import Plan
 from stylewatch_plugins.ort_bridge import OrtVgg19

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Pixels
+from stylewatch_painter.stage import Pixels
 from stylewatch_plugins.color_statistics import Look, Wanted, colours
 
 

@@ -12,9 +12,9 @@ import torch
 from stylewatch_painter.algorithm import memory
 from stylewatch_painter.algorithm.forecast import needed
 from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.stage import Stage, Step, Wish, go_on
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.stage import Stage, Step, Wish, go_on
 from stylewatch_plugins.contract import Backend, BackendOptionError
 from stylewatch_plugins.memory_options import Fitted, MemoryOptions, by_turns
 from stylewatch_plugins.onnx_vgg import OnnxVgg

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from stylewatch_painter.algorithm.scales import Size
-from stylewatch_painter.algorithm.stage import Losses, Pixels, Stage, Step, Wish
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeError
+from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish
 from stylewatch_plugins import numpy_loop
 from stylewatch_plugins.testing.tasks import SMALL_FIRST, picture, sample
 

@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 import torch
 
-from stylewatch_painter.algorithm.stage import Stage, Wish
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.network import weights
 from stylewatch_painter.recipes.book import change, find, names
+from stylewatch_painter.stage import Stage, Wish
 from stylewatch_plugins import session_cache
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.onnx_vgg import OnnxVgg

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Stage, Wish, go_on
 from stylewatch_painter.algorithm.task import Style
 from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeError
 from stylewatch_painter.recipes.book import find, names
+from stylewatch_painter.stage import Stage, Wish, go_on
 from stylewatch_plugins.contract import Backend, BackendOptionError, PaintsMany
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing import BackendConformance
@@ -136,7 +136,7 @@ def test_after_a_failure_it_goes_on_from_the_checkpoint_before() -> None:
 def test_it_can_be_told_to_end_its_process_at_a_step() -> None:
     """Nothing runs after it: neither `finally` nor what is left to be printed."""
     script = (
-        "from stylewatch_painter.algorithm.stage import go_on\n"
+        "from stylewatch_painter.stage import go_on\n"
         "from stylewatch_plugins.sketch import Sketch\n"
         "from stylewatch_plugins.testing.tasks import sample\n"
         "for step in Sketch({'exit_at_step': 3}).paint(sample(), go_on):\n"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from stylewatch_painter.algorithm.stage import Stage, Step, go_on
+from stylewatch_painter.algorithm.model_cache import trained
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.model_cache import trained
 from stylewatch_painter.recipes import book
+from stylewatch_painter.stage import Stage, Step, go_on
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError, PaintsMany
 from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing.tasks import painted, picture, sample, stages

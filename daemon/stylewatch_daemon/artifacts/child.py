@@ -15,10 +15,10 @@ from typing import cast
 
 from platformdirs import user_cache_path
 
-from stylewatch_daemon import messages
 from stylewatch_daemon.artifacts import animation, sheet
 from stylewatch_daemon.artifacts.contract import Asked, Drawn, Keepsakes, Small
 from stylewatch_daemon.artifacts.pictures import small
+from stylewatch_daemon.processes import messages
 from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images.encode import encode
 

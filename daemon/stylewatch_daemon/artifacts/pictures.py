@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from stylewatch_daemon.artifacts.contract import Seen
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.alpha import over_white
@@ -16,6 +15,7 @@ from stylewatch_painter.images.convert import to_floats
 from stylewatch_painter.images.decode import Raster, decoded, decoding
 from stylewatch_painter.images.read import file_bytes
 from stylewatch_painter.images.reduced import Enough, within
+from stylewatch_painter.stage import Pixels
 
 _PLAIN = ("L", "RGB", "RGBA")
 _FINER = 2

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Generator, Iterator
 from typing import IO
 
-from stylewatch_daemon import messages
 from stylewatch_daemon.artifacts.contract import Asked, Drawn
-from stylewatch_daemon.processes import fate
+from stylewatch_daemon.processes import messages
+from stylewatch_daemon.processes.child import fate
 
 CHILD = "stylewatch_daemon.artifacts.child"
 

@@ -8,6 +8,7 @@ from typing import Any
 from stylewatch_daemon.cli import options, output_target, replay
 from stylewatch_daemon.cli.masks import Masks, check_there
 from stylewatch_daemon.errors import UsageError
+from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.settings import config, patterns
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings, Side
@@ -122,7 +123,7 @@ def _placed(
     """Where it goes, and what the last picture is called on its way: in a folder, for good."""
     name = name_of(pictures, settings.only)
     if place is None or place.format:
-        return place or output_target.unnamed(name, settings.format), patterns.FINAL
+        return place or output_target.unnamed(name, settings.format), FINAL
     _, styles = sides_of(pictures, settings.only)
     places = patterns.values(name, pictures[0], styles, recipe=settings.recipe, seed=settings.seed)
     final = patterns.file(settings.final, places)

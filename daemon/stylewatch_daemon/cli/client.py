@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from stylewatch_daemon.outbox import status_json as published
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.store import requests
-from stylewatch_daemon.store import status_json as published
 from stylewatch_daemon.store.ledger import FILE_NAME, Ledger, reading
 
 StateFolder = Annotated[

@@ -8,11 +8,11 @@ import typer
 
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.console import say, say_json
-from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.doctor.finding import Finding, exit_code, mend, ok
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.service import service_settings
 
 
 def doctor(

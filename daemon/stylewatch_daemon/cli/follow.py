@@ -10,9 +10,9 @@ from typing import Any
 from stylewatch_daemon.cli.client import Daemon
 from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.cli.progress import EVERY_S, standing
+from stylewatch_daemon.model import Progress
 from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.worker.contract import Progress
 
 LOOK_EVERY = 0.25
 """Seconds between two looks at how the job stands."""

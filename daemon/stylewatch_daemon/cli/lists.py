@@ -8,9 +8,9 @@ import yaml
 
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.console import say, say_json
-from stylewatch_daemon.cli.formatting import columns, memory
 from stylewatch_daemon.doctor.backends import ask_all
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.views.formatting import columns, memory
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 

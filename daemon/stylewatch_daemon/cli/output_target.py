@@ -10,10 +10,9 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import OutputError, UsageError
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.files.names import candidates
+from stylewatch_daemon.files.names import FINAL, candidates
 from stylewatch_daemon.outbox import manifest
 from stylewatch_daemon.outbox.publish import RECEIPT
-from stylewatch_daemon.settings.patterns import FINAL
 
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
            ".tiff": "tiff"}  # fmt: skip

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from stylewatch_daemon.cli.console import note
-from stylewatch_daemon.cli.formatting import duration, size
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.queue.eta import Clock
-from stylewatch_daemon.worker.contract import Event, Progress, Staged, Started
+from stylewatch_daemon.views.formatting import duration, size
+from stylewatch_daemon.worker.contract import Event, Staged
 
 if TYPE_CHECKING:  # rich takes its time, and only a terminal needs it
     import rich.progress

@@ -8,12 +8,13 @@ import typer
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.client import reach
 from stylewatch_daemon.cli.console import say
-from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox import retention
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.retention import FOREVER, Keep
+from stylewatch_daemon.settings.service import service_settings
 
 
 def prune(
@@ -28,7 +29,7 @@ def prune(
     overrides = options.parse_sets(sets)
     read = config.load(config_file, overrides)
     settings = service_settings(read, overrides)
-    if settings.retention == retention.FOREVER:
+    if settings.retention == FOREVER:
         say("nothing: by `retention` all stages, inputs and jobs are kept; see docs/settings.md")
         return
     count = bytes_ = 0
@@ -43,7 +44,7 @@ def prune(
     _tell_of_ledger(read, settings.retention.ledger)
 
 
-def _tell_of_ledger(settings: Config, kept: retention.Keep) -> None:
+def _tell_of_ledger(settings: Config, kept: Keep) -> None:
     """Tell what the daemon will forget: it alone writes the ledger."""
     if kept == "keep":
         return

@@ -11,13 +11,14 @@ import typer
 from stylewatch_daemon.cli import options, output_target, series
 from stylewatch_daemon.cli.build_order import Plan, make_plan
 from stylewatch_daemon.cli.console import note, say, say_json
-from stylewatch_daemon.cli.formatting import duration, losses, memory
-from stylewatch_daemon.cli.formatting import size as in_pixels
 from stylewatch_daemon.cli.job_options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import telling
 from stylewatch_daemon.errors import WorkerError
+from stylewatch_daemon.model import Started
 from stylewatch_daemon.settings.sweep import Member
-from stylewatch_daemon.worker.contract import Done, Event, Order, Staged, Started
+from stylewatch_daemon.views.formatting import duration, losses, memory
+from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.worker.contract import Done, Event, Order, Staged
 
 Pictures = Annotated[
     list[Path] | None,
@@ -138,7 +139,7 @@ def _paint(plan: Plan, how: _How) -> Done:
 
 def _work(order: Order) -> Iterator[Event]:
     from stylewatch_daemon.worker.run_job import work
-    from stylewatch_painter.algorithm.stage import go_on
+    from stylewatch_painter.stage import go_on
 
     yield from work(order, go_on)
 

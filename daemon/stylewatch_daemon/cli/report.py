@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from stylewatch_daemon.cli.log import logging_as
 from stylewatch_daemon.cli.progress import Begin, Lines, Tell, moving
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shortened
-from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.model import Incomplete, Progress, Started
+from stylewatch_daemon.service.log import logging_as
 from stylewatch_daemon.settings.sections import Log
-from stylewatch_daemon.worker.contract import Done, Progress, Staged, Started
+from stylewatch_daemon.worker.contract import Done, Staged
 
 
 @contextmanager

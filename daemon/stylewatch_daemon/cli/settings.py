@@ -10,11 +10,11 @@ import yaml
 from stylewatch_daemon.alerts.send import unusable
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.console import say, say_json
-from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.doctor.backends import ask
 from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.alerts import addressed
+from stylewatch_daemon.settings.service import service_settings
 from stylewatch_daemon.settings.web import served
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")

@@ -12,14 +12,14 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.client import Daemon, StateFolder, daemon
 from stylewatch_daemon.cli.console import say, say_json
 from stylewatch_daemon.cli.follow import painting
-from stylewatch_daemon.cli.formatting import columns, losses
-from stylewatch_daemon.cli.formatting import size as in_pixels
 from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import Entry, Ledger
+from stylewatch_daemon.views.formatting import columns, losses
+from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_painter.validation import nearest
 
 Job = Annotated[

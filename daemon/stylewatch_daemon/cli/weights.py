@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylewatch_daemon.cli.console import note, say, say_json
-from stylewatch_daemon.cli.formatting import columns, memory
 from stylewatch_daemon.cli.options import AsJson
+from stylewatch_daemon.views.formatting import columns, memory
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network.catalogue import BUNDLED, CATALOGUE, NORMALISATIONS
 from stylewatch_painter.network.weights import WeightsFile, available, locate, own_files

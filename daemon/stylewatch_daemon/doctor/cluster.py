@@ -10,8 +10,8 @@ from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.driver_client import enter
 from stylewatch_daemon.executors.ray.messages import Away, Room, Word, heard
 from stylewatch_daemon.executors.ray.scheduler import Manner
-from stylewatch_daemon.messages import LONGEST
-from stylewatch_daemon.processes import Child
+from stylewatch_daemon.processes.child import Child
+from stylewatch_daemon.processes.messages import LONGEST
 from stylewatch_daemon.settings.resources import Demand
 
 ANSWER_WITHIN = 90.0

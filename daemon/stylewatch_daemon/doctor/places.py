@@ -14,9 +14,11 @@ from stylewatch_daemon.files import atomic, disk_space, mounts
 from stylewatch_daemon.files.names import shortened, shown
 from stylewatch_daemon.ingest import watcher
 from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.outbox import status_json
+from stylewatch_daemon.outbox.disk_need import need
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
-from stylewatch_daemon.store import ledger, status_json
+from stylewatch_daemon.store import ledger
 from stylewatch_daemon.store.state import REASON, State
 
 NAMED = 20
@@ -193,7 +195,7 @@ def _whose(state: Path) -> Iterator[Finding]:
 
 def _room(settings: ServiceSettings) -> Finding:
     """Whether a job with the settings of all would be begun."""
-    needed = disk_space.need(settings.job.resolve(*settings.recipe_folders), settings.max_pixels)
+    needed = need(settings.job.resolve(*settings.recipe_folders), settings.max_pixels)
     needs = [(settings.state, needed.state), *((one, needed.outbox) for one in settings.outboxes)]
     try:
         disk_space.check(needs, settings.free_bytes)

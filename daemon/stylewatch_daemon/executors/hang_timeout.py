@@ -4,7 +4,8 @@ from collections import deque
 from itertools import accumulate
 from statistics import median
 
-from stylewatch_daemon.worker.contract import Event, Progress, Saving, Started, Wanted
+from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.worker.contract import Event, Saving, Wanted
 
 AT_LEAST = 60.0
 """Seconds that any step may take, where no other number is set."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from stylewatch_daemon.executors.base import Desk
 from stylewatch_daemon.executors.worker_pool import Crew
 from stylewatch_daemon.executors.worker_process import Slot
-from stylewatch_daemon.worker.contract import Heard, Started
+from stylewatch_daemon.model import Started
+from stylewatch_daemon.worker.contract import Heard
 
 WORK = "stylewatch_daemon.worker.batch:work"
 

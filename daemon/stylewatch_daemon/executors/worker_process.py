@@ -10,12 +10,13 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import get_args
 
-from stylewatch_daemon import messages
 from stylewatch_daemon.errors import ShortageError
 from stylewatch_daemon.executors.hang_timeout import Patience
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.processes import Child, cause, let_end
+from stylewatch_daemon.processes import messages
+from stylewatch_daemon.processes.child import Child, cause, let_end
 from stylewatch_daemon.worker.contract import (
+    READY,
     Done,
     Event,
     Failed,
@@ -28,9 +29,6 @@ from stylewatch_daemon.worker.contract import (
 )
 
 _SERVE = "stylewatch_daemon.worker.child:serve"
-
-READY = b""
-"""The message with which a worker begins; one that ends before it never saw its order."""
 
 
 class Slot:

@@ -7,8 +7,7 @@ one job can make, reserves the name of the painting too; all else of a job is wh
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from stylewatch_daemon.files.names import JOBS
-from stylewatch_daemon.settings.patterns import FINAL
+from stylewatch_daemon.files.names import FINAL, JOBS
 
 _ENDINGS = (".png", ".jpg", ".webp", ".tiff")
 

@@ -61,3 +61,7 @@ def candidates(name: str) -> Iterator[str]:
     """`name`, then `name-2`, `name-3` ... for one that is still free."""
     yield name
     yield from (f"{name}-{number}" for number in count(2))
+
+
+FINAL = "final"
+"""What the last picture of a job is called where nothing else is said, without its ending."""

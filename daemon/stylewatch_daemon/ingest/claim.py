@@ -22,14 +22,13 @@ from stylewatch_daemon.errors import (
     QuarantinedError,
 )
 from stylewatch_daemon.files import atomic, disk_space, shortages
+from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.files.transfers import SMALL, Transfers
-from stylewatch_daemon.ingest import transfer
-from stylewatch_daemon.ingest.inspection.contract import Seen
-from stylewatch_daemon.ingest.scan import Look, look
 from stylewatch_daemon.ingest.seen_inputs import Kept
-from stylewatch_daemon.model import Pair
+from stylewatch_daemon.model import Pair, Picture
 from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.journal import FILE_NAME, MASK, File, Journal, Role, load, save
 from stylewatch_daemon.store.state import State, entry_of, with_changed, with_seen
 
@@ -150,7 +149,7 @@ class Claimer:
         self._enter_if_new(journal)
         return None
 
-    def accept(self, journal: Journal, pictures: Iterable[Seen]) -> tuple[File, ...]:
+    def accept(self, journal: Journal, pictures: Iterable[Picture]) -> tuple[File, ...]:
         """Let a held job queue, which can be painted; those of its files that have changed since.
 
         Its originals go, unless one of them has changed: then they stay. Raises OSError.
@@ -278,7 +277,7 @@ class Claimer:
             if (self.state.jobs / journal.id).exists():  # whatever came after: it is ours
                 self.held[journal.id] = journal
 
-    def _let_go(self, job: Journal, pictures: Iterable[Seen]) -> tuple[File, ...]:
+    def _let_go(self, job: Journal, pictures: Iterable[Picture]) -> tuple[File, ...]:
         """Remove from the inbox what is ours now, or remember that it stays; the ledger's turn."""
         content = _main(job)
         held = self.state.jobs / job.id / "files"
@@ -297,7 +296,7 @@ class Claimer:
             self.state.ledger.enter([with_changed(entry, left.changed)])
         return left.changed
 
-    def _remember(self, journal: Journal, content: File, pictures: Iterable[Seen]) -> None:
+    def _remember(self, journal: Journal, content: File, pictures: Iterable[Picture]) -> None:
         held = self.state.jobs / journal.id / "files"
         seen = {one.name: one.sha256 for one in pictures}
         digests = {

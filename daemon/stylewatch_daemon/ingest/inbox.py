@@ -14,13 +14,13 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import InputError, OutputError, QuarantinedError, ShortageError
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.files.identity import Identity, Look
 from stylewatch_daemon.files.names import safe_path, shortened, shown
 from stylewatch_daemon.files.shortages import in_words
-from stylewatch_daemon.ingest import transfer
 from stylewatch_daemon.ingest.claim import Claimer, Terms, key_of
 from stylewatch_daemon.ingest.filenames import PICTURES
 from stylewatch_daemon.ingest.pairing import Pairing, only_settled, pair
-from stylewatch_daemon.ingest.scan import Identity, Listing, Look, scan
+from stylewatch_daemon.ingest.scan import Listing, scan
 from stylewatch_daemon.ingest.settle import Settler
 from stylewatch_daemon.ingest.truncated import Lack, Rests
 from stylewatch_daemon.ingest.watcher import POLL_S
@@ -29,7 +29,7 @@ from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.resolve import only_side
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
-from stylewatch_daemon.store import ledger_writer
+from stylewatch_daemon.store import ledger_writer, transfer
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger import Entry
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.files.identity import Identity
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.ingest.inspection.contract import Looker
 from stylewatch_daemon.ingest.inspection_queue import Reception
-from stylewatch_daemon.ingest.scan import Identity
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import Settler, wishes

@@ -8,14 +8,9 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
 
-from stylewatch_daemon.files import mounts, shortages
+from stylewatch_daemon.files import shortages
+from stylewatch_daemon.files.identity import DEPTH, Identity, Look, _look, _Numbers, identity
 from stylewatch_daemon.outbox.publish import RECEIPT
-
-DEPTH = 32
-"""Levels of folders below an inbox that are scanned and watched."""
-
-Identity = tuple[int, int]
-"""Device and inode: a folder keeps it under every path and through bind mounts."""
 
 IGNORED = (
     ".*", "*~", "~$*", "~syncthing~*", "*.part", "*.partial", "*.filepart", "*.crdownload",
@@ -30,18 +25,6 @@ _ODD = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
 )
-
-
-@dataclass(frozen=True)
-class Look:
-    """What tells that a file is still the same: `size` in bytes, `mtime_ns` in nanoseconds.
-
-    `inode` is 0 where a file may get another number while it is the same.
-    """
-
-    inode: int
-    size: int
-    mtime_ns: int
 
 
 @dataclass(frozen=True)
@@ -127,43 +110,6 @@ class _Walk:
                     continue
                 except OSError as error:  # a path that is too long, a dead mount
                     self.left[Path(entry.path)] = _unreadable(error)
-
-
-def identity(status: os.stat_result) -> Identity:
-    """The identity of the folder with that `status`."""
-    return status.st_dev, status.st_ino
-
-
-def look(path: Path | str, folder: int | None = None) -> Look | None:
-    """The look of the regular file `path`, in an opened `folder`; None where there is none."""
-    try:
-        if folder is None:
-            status = Path(path).lstat()
-        else:
-            status = os.stat(path, dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return None
-    return _look(status, _Numbers()) if stat.S_ISREG(status.st_mode) else None
-
-
-class _Numbers:
-    """The numbers of files, for a while in which nothing is mounted."""
-
-    def __init__(self) -> None:
-        self._lasting: dict[int, bool] = {}
-
-    def of(self, status: os.stat_result) -> int:
-        """The file's number, if it has one that stays."""
-        device = status.st_dev
-        if os.major(device):  # a disk; network file systems have none that is real
-            return status.st_ino
-        if device not in self._lasting:
-            self._lasting[device] = mounts.keeps_inodes(device, mounts.table())
-        return status.st_ino if self._lasting[device] else 0
-
-
-def _look(status: os.stat_result, numbers: _Numbers) -> Look:
-    return Look(numbers.of(status), status.st_size, status.st_mtime_ns)
 
 
 def _odd(mode: int) -> str:

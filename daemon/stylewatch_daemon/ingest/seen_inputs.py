@@ -8,8 +8,8 @@ from typing import Any
 
 from stylewatch_daemon.errors import InProgressError, InputError
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.ingest.scan import Look, look
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 
 LONGEST = 1 << 30

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylewatch_daemon.ingest.scan import Look
+from stylewatch_daemon.files.identity import Look
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ingest.scan import Look
 
 
 class Lack(Enum):

@@ -19,7 +19,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 from stylewatch_daemon.files import mounts
-from stylewatch_daemon.ingest.scan import Identity, identity
+from stylewatch_daemon.files.identity import Identity, identity
 
 if TYPE_CHECKING:
     from watchdog.observers.inotify_c import CallbackId, InotifyEvent, WatchDescriptor

@@ -13,42 +13,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files import safe_dirs
-from stylewatch_daemon.ingest import scan
-from stylewatch_daemon.ingest.inspection import thumbs
+from stylewatch_daemon.files import identity, safe_dirs
 from stylewatch_daemon.outbox import manifest
 from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED
+from stylewatch_daemon.settings.retention import Keep, Retention
+from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
-
-Keep = Literal["keep"] | int
-"""Days, or for ever."""
 
 DAY = 86400.0
 """Seconds."""
 
-DEPTH = scan.DEPTH + 8
+DEPTH = identity.DEPTH + 8
 """Levels of folders in an outbox that are looked through; jobs are named as in the inbox."""
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How many days after the end of a job its stages, its inputs and its entry are kept."""
-
-    stages: Keep = "keep"
-    inputs: Keep = "keep"
-    ledger: Keep = "keep"
-
-    @property
-    def of_files(self) -> bool:
-        """Whether any file is not kept for ever."""
-        return (self.stages, self.inputs) != ("keep", "keep")
-
-
-FOREVER = Retention()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files import disk_space, flat_layout
+from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.files.permissions import OPEN, Sharing
-from stylewatch_daemon.model import CHECKPOINT, Job
+from stylewatch_daemon.model import CHECKPOINT, Job, Progress, Started
+from stylewatch_daemon.outbox.disk_need import check_job
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue import attempt_dir
@@ -31,10 +33,8 @@ from stylewatch_daemon.worker.contract import (
     Lost,
     Order,
     Part,
-    Progress,
     Saving,
     Staged,
-    Started,
     Stopped,
     Wanted,
 )
@@ -131,7 +131,7 @@ class Try:
         """
         self._job = job = self._state.job(self.journal)
         self._names = _Names(job, settings)
-        disk_space.check_job(job, self.journal.place, settings, service)
+        check_job(job, self.journal.place, settings, service)
         place = self.journal.place or self._outbox.choose(self._names.folder)
         earlier = _without_repetition(self.journal.attempts)
         self.alone = verdict(earlier, service.attempts) is Verdict.ALONE
@@ -167,7 +167,7 @@ class Try:
             init=job.init,
             masks=job.masks,
             # by its folder, as settings may change meanwhile
-            final=patterns.FINAL if flat_layout.is_flat(self.name) else self._names.final,
+            final=FINAL if flat_layout.is_flat(self.name) else self._names.final,
             staging=self._outbox.staging(self._announced.place),
             place=self._folder,
             checkpoint=checkpoint,

@@ -13,6 +13,7 @@ from stylewatch_daemon.errors import OutputError, QuarantinedError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.files.transfers import Transfers
+from stylewatch_daemon.model import Started
 from stylewatch_daemon.queue.attempt import Try, crashes
 from stylewatch_daemon.queue.finalize import CANCELLED, OUR_FAULT, Closing, Outcome, quarantined
 from stylewatch_daemon.queue.starting import Came, Starting
@@ -28,7 +29,6 @@ from stylewatch_daemon.worker.contract import (
     Heard,
     Lost,
     Refused,
-    Started,
     Stopped,
     Wanted,
 )

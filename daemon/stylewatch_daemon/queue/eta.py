@@ -2,8 +2,9 @@
 
 from collections import deque
 
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox.status_txt import Running
-from stylewatch_daemon.worker.contract import Event, Progress, Started
+from stylewatch_daemon.worker.contract import Event
 
 RECENT = 200
 """Steps that are remembered. The later half of them counts: first steps are slow, since a line

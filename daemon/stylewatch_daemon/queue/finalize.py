@@ -25,10 +25,10 @@ from stylewatch_daemon.files.atomic import Step
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.files.permissions import OPEN, Sharing
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.ingest import transfer
 from stylewatch_daemon.outbox import manifest
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGING, Outbox, RefusedAs, stage
 from stylewatch_daemon.queue import attempt_dir, late_changes
+from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.journal import CUT_OFF_ALONE, JobState, Journal
 from stylewatch_daemon.store.state import State
 

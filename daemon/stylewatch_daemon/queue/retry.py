@@ -12,13 +12,13 @@ import yaml
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic, disk_space
+from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
-from stylewatch_daemon.ingest import transfer
-from stylewatch_daemon.ingest.scan import look
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.settings.resolve import wishes
 from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.journal import File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST

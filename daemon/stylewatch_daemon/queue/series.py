@@ -16,9 +16,9 @@ import yaml
 
 from stylewatch_daemon.errors import InputError, SettingsError
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ingest.inspection.contract import Seen
-from stylewatch_daemon.ingest.scan import look
+from stylewatch_daemon.model import Picture
 from stylewatch_daemon.queue.attempt import Try
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings, is_of_job
@@ -137,12 +137,12 @@ class Division:
         atomic.rename_folder(claim, made)
         return job
 
-    def _seen(self, series: Journal) -> Sequence[Seen]:
+    def _seen(self, series: Journal) -> Sequence[Picture]:
         """Its pictures, the content first, as intake saw them."""
         entry = self.state.ledger.find(series.id)
         inputs = () if entry is None else entry.inputs
         return [
-            Seen(one["name"], one["sha256"], (one["pixels"][0], one["pixels"][1]))
+            Picture(one["name"], one["sha256"], (one["pixels"][0], one["pixels"][1]))
             for one in inputs
             if "pixels" in one
         ]

@@ -5,11 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from stylewatch_daemon.ingest.watcher import Watcher
+from stylewatch_daemon.outbox.status_json import AT_MOST_EVERY
+from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.service import ServiceSettings
-from stylewatch_daemon.store.status_json import AT_MOST_EVERY
-from stylewatch_daemon.wakeup import Bell
 
 AT_LEAST = 0.2
 """Seconds between two looks at an inbox, however much goes on in it."""

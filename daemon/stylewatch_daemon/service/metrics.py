@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.worker.contract import Progress, Started
+from stylewatch_daemon.model import Progress, Started
 
 _WHY = (
     ("settings", r"\.ya?ml\b|recipe"),

@@ -11,7 +11,9 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.ingest import STRETCH, Front
 from stylewatch_daemon.ingest.inspection.contract import Looker
+from stylewatch_daemon.model import Started
 from stylewatch_daemon.outbox.retention import Expiry
+from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.batching import Company
 from stylewatch_daemon.queue.dispatcher import Dispatcher, Outcome
 from stylewatch_daemon.queue.job_actions import Asked
@@ -22,8 +24,7 @@ from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.control import Control
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.wakeup import Bell
-from stylewatch_daemon.worker.contract import Executor, Heard, Started
+from stylewatch_daemon.worker.contract import Executor, Heard
 
 TELL_EVERY = 5.0
 """Seconds between two rewrites of `_status.txt` while steps are made."""

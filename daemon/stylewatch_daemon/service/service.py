@@ -22,6 +22,7 @@ from stylewatch_daemon.ingest.inspection.process import QUICK, Intake
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.retention import daily, sweep
+from stylewatch_daemon.processes.wakeup import Bell, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.queue.finalize import OUR_FAULT, Outcome
 from stylewatch_daemon.service.main_loop import AT_LEAST, Rounds
 from stylewatch_daemon.service.metrics import Meters
@@ -29,7 +30,6 @@ from stylewatch_daemon.service.pipeline import TELL_EVERY, Line
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.wakeup import Bell, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.worker.contract import Executor
 
 __all__ = ["InboxSettings", "Reporter", "ServiceSettings", "Summary", "once", "watch"]

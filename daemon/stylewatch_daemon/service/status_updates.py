@@ -9,11 +9,11 @@ from pathlib import Path
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.ingest.inbox import Inbox
+from stylewatch_daemon.outbox.status_json import SHARE, Publisher
 from stylewatch_daemon.outbox.status_txt import Board, Refusal, Running, Status, together
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.store.status_json import SHARE, Publisher
 
 REFUSALS = 20
 """How many refusals `_status.txt` goes on naming."""

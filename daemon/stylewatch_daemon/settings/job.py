@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.files.names import FINAL, shown
 from stylewatch_daemon.settings import artifacts, patterns, style_sizes
 from stylewatch_daemon.settings.masks import MaskSettings
 from stylewatch_daemon.settings.sweep import Sweep
@@ -106,7 +106,7 @@ class JobSettings(Strict):
     color_space: Space = "oklab"
     name: patterns.Folder = "{name}"
     """The outbox folder: {name} the pair's own, {folder}, {content}, {style}, {recipe}, {seed}."""
-    final: patterns.File = patterns.FINAL
+    final: patterns.File = FINAL
     """The last picture in it, without its ending; places as in `name`."""
     flat: bool = False
     """The last picture is called as `name` says, and the folder lies elsewhere."""
@@ -130,10 +130,10 @@ class JobSettings(Strict):
     def _called_by_one(self) -> "JobSettings":
         if self.flat:
             patterns.check_ending(self.name)
-        if self.flat and self.final != patterns.FINAL:
+        if self.flat and self.final != FINAL:
             raise ValueError(
                 f"flat: a painting is called as `name` has it, and final is {self.final!r}: "
-                f"leave one of them out, or say final: {patterns.FINAL}"
+                f"leave one of them out, or say final: {FINAL}"
             )
         return self
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.files.names import safe, safe_path
+from stylewatch_daemon.files.names import FINAL, safe, safe_path
 
 LONGEST = 500
 """Characters of a pattern."""
@@ -19,8 +19,6 @@ DEEPEST = 16
 LONGEST_PATH = 2000
 """Bytes of a folder's path in the outbox; systems allow about 4,000 from the root on."""
 
-FINAL = "final"
-"""What the last picture of a job is called where nothing else is said, without its ending."""
 
 PLACES = ("name", "folder", "content", "stem", "style", "recipe", "seed")
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from stylewatch_daemon.errors import InputError, SettingsError
 from stylewatch_daemon.files import atomic, shortages
-from stylewatch_daemon.queue.batching import shape_of
 from stylewatch_daemon.settings import yaml_lines
+from stylewatch_daemon.settings.batching import shape_of
 from stylewatch_daemon.settings.config import job_over
 from stylewatch_daemon.settings.job import JobSettings, Side
 from stylewatch_daemon.settings.service import ServiceSettings

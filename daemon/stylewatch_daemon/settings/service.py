@@ -8,12 +8,16 @@ from typing import Any, Literal
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import mounts
-from stylewatch_daemon.files.permissions import OPEN, Sharing
-from stylewatch_daemon.ingest.scan import Identity, identity
-from stylewatch_daemon.outbox.retention import FOREVER, Retention
-from stylewatch_daemon.queue.batching import Batch
+from stylewatch_daemon.files.identity import Identity, identity
+from stylewatch_daemon.files.permissions import OPEN, Sharing, sharing
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.batching import Batch
+from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.retention import FOREVER, Retention
+from stylewatch_daemon.settings.sections import Executor
+from stylewatch_painter.validation import refusing
 
 
 @dataclass(frozen=True)
@@ -103,3 +107,49 @@ class ServiceSettings:
             ("state folder", self.state),
             *(("inbox", other.path) for other in self.inboxes if other is not inbox),
         ]
+
+
+def service_settings(settings: Config, overrides: Mapping[str, Any]) -> ServiceSettings:
+    """What the service must know of `settings`; SettingsError where folders lie in one another.
+
+    What `overrides`, by the dotted keys of config.yaml, say of jobs beats every job.yaml.
+    """
+    ready = ServiceSettings(
+        inboxes=tuple(
+            InboxSettings(one.path, one.outbox, one.after, one.weight) for one in settings.inboxes
+        ),
+        state=settings.state.path,
+        quiet_s=settings.watch.quiet_s,
+        rescan_s=settings.watch.rescan_s,
+        truncated_s=settings.watch.truncated_s,
+        polling=settings.watch.polling,
+        ignore=settings.watch.ignore,
+        default_style=settings.pairing.default_style,
+        styles=settings.pairing.styles,
+        job=settings.job,
+        overrides=config.job_part(overrides),
+        recipe_folders=settings.recipes,
+        backends=settings.backends,
+        devices=() if settings.executor.devices == "auto" else settings.executor.devices,
+        idle_s=settings.executor.idle_s,
+        batch=settings.executor.batch,
+        cluster=_demand(settings.executor),
+        max_pixels=settings.limits.max_pixels,
+        attempts=settings.limits.attempts,
+        free_bytes=settings.limits.free_bytes,
+        sharing=sharing(settings.outbox.mode, settings.outbox.group),
+        retention=Retention(**settings.retention.model_dump()),
+        step_timeout_s=settings.limits.step_timeout_s,
+        memory=settings.limits.memory,
+        out_of_memory=settings.limits.out_of_memory,
+    )
+    with refusing(SettingsError, "the settings"):
+        ready.check()
+    return ready
+
+
+def _demand(executor: Executor) -> Demand | None:
+    """What jobs take of a cluster; None where they are painted on this machine."""
+    if executor.kind == "local":
+        return None
+    return Demand(executor.address, executor.gpus_per_job, executor.labels, executor.resources)

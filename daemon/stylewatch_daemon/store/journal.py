@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.ingest.scan import Look
+from stylewatch_daemon.files.identity import Look
 
 FILE_NAME = "job.json"
 FILES = "files"

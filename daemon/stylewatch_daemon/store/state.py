@@ -34,11 +34,10 @@ from typing import Any
 from stylewatch_daemon.errors import InProgressError, OutputError, QuarantinedError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.mounts import Moorings
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ingest.inspection.contract import Seen
-from stylewatch_daemon.ingest.scan import look
-from stylewatch_daemon.model import CHECKPOINT, Job
+from stylewatch_daemon.model import CHECKPOINT, Job, Picture
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import FILES, MASK, Attempt, File, JobState, Journal
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
@@ -535,7 +534,7 @@ def with_changed(entry: Entry, files: Iterable[File]) -> Entry:
     return replace(entry, inputs=inputs)
 
 
-def with_seen(entry: Entry, pictures: Iterable[Seen]) -> Entry:
+def with_seen(entry: Entry, pictures: Iterable[Picture]) -> Entry:
     """`entry`, its inputs with the digests and the sizes (pixels) that their `pictures` have."""
     seen = {one.name: {"sha256": one.sha256, "pixels": list(one.size)} for one in pictures}
     inputs = tuple({**one, **seen.get(one["name"], {})} for one in entry.inputs)

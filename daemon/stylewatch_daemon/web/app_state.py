@@ -9,9 +9,9 @@ from typing import Any
 
 from starlette.requests import Request
 
-from stylewatch_daemon.cli.formatting import memory
 from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.store.ledger import FILE_NAME
+from stylewatch_daemon.views.formatting import memory
 from stylewatch_daemon.web.context import Context, context
 from stylewatch_daemon.web.job_view import Story, story
 from stylewatch_daemon.web.stream import Hub, Parts

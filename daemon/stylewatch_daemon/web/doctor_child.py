@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.doctor.backends import ask
 from stylewatch_daemon.doctor.diagnose import diagnose
 from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.service import service_settings
 
 
 def main() -> None:

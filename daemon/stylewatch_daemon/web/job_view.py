@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stylewatch_daemon.cli.formatting import duration, size
-from stylewatch_daemon.ingest.inspection.thumbs import SIDE
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import COUNTED_AS, DISMISSIBLE, Entry
+from stylewatch_daemon.store.thumbs import SIDE
+from stylewatch_daemon.views.formatting import duration, size
 from stylewatch_daemon.web import files
 from stylewatch_daemon.web.loss_svg import Curve
 from stylewatch_daemon.web.picture_urls import Image, Shower, name_of, number_of

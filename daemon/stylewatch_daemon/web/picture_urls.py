@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ingest.inspection.thumbs import SIDE
 from stylewatch_daemon.store.ledger import Entry
+from stylewatch_daemon.store.thumbs import SIDE
 from stylewatch_daemon.web import files, pictures
 
 CARD, LARGE = 512, 1600

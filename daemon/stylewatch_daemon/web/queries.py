@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.store import status_json as published
+from stylewatch_daemon.outbox import status_json as published
 from stylewatch_daemon.store.control import PAUSED
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, opened
 

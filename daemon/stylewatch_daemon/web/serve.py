@@ -11,8 +11,8 @@ from threading import Thread
 
 import uvicorn
 
-from stylewatch_daemon.cli.log import logging_as
-from stylewatch_daemon.processes import received, settle_in
+from stylewatch_daemon.processes.child import received, settle_in
+from stylewatch_daemon.service.log import logging_as
 from stylewatch_daemon.settings.web import Served
 from stylewatch_daemon.web.app import application
 from stylewatch_daemon.web.timeouts import Patient

@@ -19,8 +19,8 @@ from pkgutil import resolve_name
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.processes import cause, let_end
-from stylewatch_daemon.queue.backoff import Backoff
+from stylewatch_daemon.processes.backoff import Backoff
+from stylewatch_daemon.processes.child import cause, let_end
 from stylewatch_daemon.settings.web import Served
 from stylewatch_daemon.web import sockets
 

@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from stylewatch_daemon.ingest.inspection import thumbs
 from stylewatch_daemon.ingest.inspection.contract import Fine, Looker, Question
 from stylewatch_daemon.ingest.inspection.process import Intake
+from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.web.files import Memory
 
 SHRINK = "stylewatch_daemon.ingest.inspection.thumbnailer:shrink"

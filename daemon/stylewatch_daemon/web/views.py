@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from shutil import disk_usage
 from typing import Any
 
-from stylewatch_daemon.cli.formatting import duration, memory
-from stylewatch_daemon.cli.formatting import size as pixels
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import Entry, Ledger
+from stylewatch_daemon.views.formatting import duration, memory
+from stylewatch_daemon.views.formatting import size as pixels
 from stylewatch_daemon.web import files
 from stylewatch_daemon.web.files import Memory
 from stylewatch_daemon.web.loss_svg import Curve, Trails, curve, points

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol
 
+from stylewatch_daemon.model import Started
 from stylewatch_daemon.worker import checkpoint, run_job
-from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Started, Stopped
+from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Stopped
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_daemon.worker.job_run import Painting
 from stylewatch_daemon.worker.prepare import Prepared, backend_of, prepare

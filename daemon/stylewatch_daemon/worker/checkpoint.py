@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.files.atomic import beside, open_regular
-from stylewatch_painter.algorithm.stage import Checkpoint
+from stylewatch_painter.stage import Checkpoint
 
 
 @dataclass(frozen=True, eq=False)

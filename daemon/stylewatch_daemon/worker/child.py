@@ -10,10 +10,18 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
 
-from stylewatch_daemon.executors.worker_process import READY
 from stylewatch_daemon.files.lock import shared
-from stylewatch_daemon.processes import received, send, settle_in
-from stylewatch_daemon.worker.contract import Done, Event, Failed, Order, Refused, Stopped, Wanted
+from stylewatch_daemon.processes.child import received, send, settle_in
+from stylewatch_daemon.worker.contract import (
+    READY,
+    Done,
+    Event,
+    Failed,
+    Order,
+    Refused,
+    Stopped,
+    Wanted,
+)
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_plugins.contract import Wish
 

@@ -6,10 +6,10 @@ from functools import cached_property
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.images.color import grey, luminance
 from stylewatch_painter.images.read import Picture
 from stylewatch_painter.images.recolor import Spread, lit_like, recoloured
+from stylewatch_painter.stage import Pixels
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from stylewatch_daemon.files.names import FINAL
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.patterns import FINAL
 
 Wanted = Literal["", "stop", "finish", "cancel"]
 """What is asked of an attempt on its way: nothing; to keep a checkpoint and stop; to make of the
@@ -68,44 +69,6 @@ class Order:
     def main(self) -> Path:
         """The content, or the first style where there is none."""
         return self.styles[0] if self.content is None else self.content
-
-
-@dataclass(frozen=True)
-class Started:
-    """The pictures are read and the backend is ready. Sizes are (width, height) in pixels."""
-
-    backend: str
-    device: str
-    sizes: tuple[tuple[int, int], ...]
-    steps_at: tuple[int, ...]
-    """The steps at each of the sizes."""
-    step: int = 0
-    """The step that a checkpoint brought us to."""
-    warnings: tuple[str, ...] = ()
-    accelerators: tuple[str, ...] = ()
-    """All devices but the CPU that the backend could paint on there, best first."""
-    paints_many: bool = False
-    """Whether the backend can paint several at once there."""
-    together: int = 1
-    """How many are painted at once, this one with them."""
-    too_many: int = 0
-    """So many at once there was no memory for: therefore this one is painted alone."""
-
-    @property
-    def steps(self) -> int:
-        """All steps, over all sizes."""
-        return sum(self.steps_at)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A step was made; `loss` is the total before it, `seconds` count from the job's start."""
-
-    step: int
-    steps: int
-    size: tuple[int, int]
-    loss: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -225,3 +188,7 @@ class Executor(Protocol):
     def close(self) -> None:
         """End whatever goes on, and give back all that is held. Nothing can be submitted after."""
         ...
+
+
+READY = b""
+"""The message with which a worker begins; one that ends before it never saw its order."""

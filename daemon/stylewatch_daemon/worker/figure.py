@@ -13,7 +13,6 @@ from stylewatch_daemon.errors import InputError, WorkerError
 from stylewatch_daemon.worker.contract import Order
 from stylewatch_daemon.worker.prepare import backend_of
 from stylewatch_painter.algorithm import scales
-from stylewatch_painter.algorithm.stage import Pixels, Stage, go_on
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.alpha import over_white
@@ -21,6 +20,7 @@ from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import Enough
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LayerName, Recipe, Schedule
+from stylewatch_painter.stage import Pixels, Stage, go_on
 from stylewatch_plugins.contract import Backend
 
 CONTENT: tuple[LayerName, ...] = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")

@@ -7,10 +7,11 @@ from concurrent import futures
 from pathlib import Path
 
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint as memo
-from stylewatch_daemon.worker.contract import Done, Event, Order, Progress, Saving, Started, Stopped
+from stylewatch_daemon.worker.contract import Done, Event, Order, Saving, Stopped
 from stylewatch_daemon.worker.recorder import Story
-from stylewatch_painter.algorithm.stage import Checkpoint
+from stylewatch_painter.stage import Checkpoint
 from stylewatch_plugins.contract import PaintsMany, Stage, Step, Wish
 
 CHECKPOINT_EVERY = 60.0

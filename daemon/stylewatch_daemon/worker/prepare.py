@@ -18,12 +18,12 @@ from stylewatch_daemon.worker.contract import Order
 from stylewatch_daemon.worker.output_image import Dress
 from stylewatch_daemon.worker.regions import Masked, masked
 from stylewatch_daemon.worker.resume import onward
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import Enough, Size
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
+from stylewatch_painter.stage import Pixels
 from stylewatch_plugins import registry
 from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend, BackendMissingError, Checkpoint, Style, Task

@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from stylewatch_painter.algorithm.canvas import check_pictures
-from stylewatch_painter.algorithm.feature_maps import FeatureMaps
 from stylewatch_painter.algorithm.paint import paint_batch
-from stylewatch_painter.algorithm.stage import Step, Wish
 from stylewatch_painter.algorithm.style_cache import Looks
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import PainterError
+from stylewatch_painter.network.feature_maps import FeatureMaps
 from stylewatch_painter.recipes import recipe
+from stylewatch_painter.stage import Step, Wish
 
 
 def paint_many(

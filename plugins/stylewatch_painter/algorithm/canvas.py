@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm import scales
-from stylewatch_painter.algorithm.feature_maps import Mean
 from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
 from stylewatch_painter.algorithm.optimize import Optimiser, optimiser
 from stylewatch_painter.algorithm.regions import check_masks
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.resize import resize
+from stylewatch_painter.network.feature_maps import Mean
+from stylewatch_painter.stage import Pixels
 
 _KEPT = 2
 """Sizes that the content is kept at: every stage asks for this one and the final one."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm.stage import Checkpoint
+from stylewatch_painter.stage import Checkpoint
 
 APART = 10
 """Steps between two looks: at each, a device has to come to a halt."""

@@ -11,13 +11,13 @@ import numpy as np
 from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
-from stylewatch_painter.algorithm.feature_maps import FeatureMaps
 from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
 from stylewatch_painter.algorithm.objective import Target
 from stylewatch_painter.algorithm.padded import border
 from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.algorithm.tiles import halo, tiles
+from stylewatch_painter.network.feature_maps import FeatureMaps
 from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from stylewatch_painter.algorithm.stage import Losses, Term
 from stylewatch_painter.recipes.recipe import LayerName, Objective
+from stylewatch_painter.stage import Losses, Term
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import torch
 
 from stylewatch_painter.algorithm.forecast import needed
 from stylewatch_painter.algorithm.memory_budget import AMPLE, LEAST_PAIRS, Room
-from stylewatch_painter.algorithm.process_memory import available, resident
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.process_memory import available, resident
 from stylewatch_painter.recipes import recipe
 
 SIDES = (2048, 1536, 1024, 768, 512)

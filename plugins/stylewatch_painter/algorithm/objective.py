@@ -11,7 +11,6 @@ from torch import Tensor
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.content_targets import Contents, together
 from stylewatch_painter.algorithm.evaluation import Evaluation
-from stylewatch_painter.algorithm.feature_maps import FeatureMaps
 from stylewatch_painter.algorithm.fourier import QuickWaves
 from stylewatch_painter.algorithm.loss_terms import Label, as_losses, label_terms
 from stylewatch_painter.algorithm.losses import Extent, content_value, gram, style_value, tv_value
@@ -19,13 +18,14 @@ from stylewatch_painter.algorithm.observation import Seen
 from stylewatch_painter.algorithm.padded import padded
 from stylewatch_painter.algorithm.region_weights import Guides
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.stage import Losses
 from stylewatch_painter.algorithm.statistics import Sums
 from stylewatch_painter.algorithm.style_cache import Looks
 from stylewatch_painter.algorithm.targets import Grams, held_to
 from stylewatch_painter.algorithm.tiled_network import View, added
 from stylewatch_painter.algorithm.tiles import Tile, tiles
+from stylewatch_painter.network.feature_maps import FeatureMaps
 from stylewatch_painter.recipes.recipe import LayerName, Style
+from stylewatch_painter.stage import Losses
 
 _SUMS = frozenset({"half_sum", "sum", "power", "squared"})  # values that grow with the picture
 

@@ -13,8 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm.feature_maps import FeatureMaps, Mean
 from stylewatch_painter.algorithm.scales import pools_before
+from stylewatch_painter.network.feature_maps import FeatureMaps, Mean
 from stylewatch_painter.recipes.recipe import LayerName, Network
 
 BORDER = 32

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
 from stylewatch_painter.algorithm.cuda_graph import recorded
-from stylewatch_painter.algorithm.feature_maps import FeatureMaps
 from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
 from stylewatch_painter.algorithm.objective import Target
 from stylewatch_painter.algorithm.reporting import Made, Teller
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.stage import Losses, Step, Wish, go_on
 from stylewatch_painter.algorithm.state import Place
 from stylewatch_painter.algorithm.style_cache import Looks
 from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.network.feature_maps import FeatureMaps
+from stylewatch_painter.stage import Losses, Step, Wish, go_on
 
 Clock = Callable[[], float]
 Ask = Callable[[], Wish]

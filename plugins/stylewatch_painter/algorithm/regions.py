@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from stylewatch_painter.algorithm.stage import Regions
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.stage import Regions
 
 
 def planes(mask: Regions) -> Tensor:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm.objective import Target
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.stage import Losses, Stage, Step, Wish
 from stylewatch_painter.algorithm.state import Place
 from stylewatch_painter.errors import DivergedError
+from stylewatch_painter.stage import Losses, Stage, Step, Wish
 
 Made = Step | DivergedError
 """A step, or the end of a painting whose loss is no longer a number."""

@@ -15,9 +15,9 @@ from stylewatch_painter.algorithm.convergence import Rest
 from stylewatch_painter.algorithm.ema import Average
 from stylewatch_painter.algorithm.optimize import Optimiser, enlarged, of_rows
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.stage import Checkpoint
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
+from stylewatch_painter.stage import Checkpoint
 
 
 @dataclass(eq=False)

@@ -3,8 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
+from stylewatch_painter.algorithm.disk_cache import Shelf
 from stylewatch_painter.algorithm.statistics import Look
-from stylewatch_painter.network.disk_cache import Shelf
 
 MOST = 128 * 2**20
 """Bytes that are kept: at five layers a style at one size takes 2.4 MB."""

@@ -10,18 +10,18 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.content_targets import NOTHING, Contents, contents
-from stylewatch_painter.algorithm.feature_maps import FeatureMaps
 from stylewatch_painter.algorithm.losses import gram, style_target
 from stylewatch_painter.algorithm.regions import shares
 from stylewatch_painter.algorithm.scales import Level, pools_before
-from stylewatch_painter.algorithm.stage import Regions
 from stylewatch_painter.algorithm.statistics import Look
 from stylewatch_painter.algorithm.style_cache import Looks
 from stylewatch_painter.algorithm.task import Style
 from stylewatch_painter.algorithm.tiled_network import View
 from stylewatch_painter.algorithm.tiles import tiles
+from stylewatch_painter.network.feature_maps import FeatureMaps
 from stylewatch_painter.recipes.recipe import LayerName
 from stylewatch_painter.recipes.recipe import Style as StyleLosses
+from stylewatch_painter.stage import Regions
 
 Grams = Mapping[LayerName, Tensor]
 """A of each layer and region, (R, N, N) float32; R is 1 where there are no regions."""

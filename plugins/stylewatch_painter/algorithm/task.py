@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from stylewatch_painter.algorithm import scales, upscale
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.stage import Checkpoint, Pixels, Plane, Regions
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Recipe, Schedule
+from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm import statistics
-from stylewatch_painter.algorithm.feature_maps import FeatureMaps
 from stylewatch_painter.algorithm.losses import maps
 from stylewatch_painter.algorithm.regions import at_layer, planes
 from stylewatch_painter.algorithm.scales import Size
-from stylewatch_painter.algorithm.stage import Regions
 from stylewatch_painter.algorithm.statistics import Sums
 from stylewatch_painter.algorithm.tiles import Tile, map_size, tiles
+from stylewatch_painter.network.feature_maps import FeatureMaps
 from stylewatch_painter.recipes.recipe import LayerName, Network
+from stylewatch_painter.stage import Regions
 
 Weights = Mapping[LayerName, Tensor]
 """How much each position counts for each region, (R, height, width); empty: there are none."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
+from stylewatch_painter.stage import Pixels, Plane
 
 WHITE = np.float32(255)
 _ROWS = 512  # that are worked on at a time; even

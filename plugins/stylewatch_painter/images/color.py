@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
+from stylewatch_painter.stage import Pixels, Plane
 
 Space = Literal["linear", "srgb", "oklab"]
 Floats = NDArray[np.float64]

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
 from stylewatch_painter.images import icc, icc_exact
 from stylewatch_painter.images.alpha import filled
 from stylewatch_painter.images.bands import strips
 from stylewatch_painter.images.decode import Raster
 from stylewatch_painter.images.gray import GREY, WIDE, from_grey
+from stylewatch_painter.stage import Pixels, Plane
 
 Said = tuple[str, ...]
 

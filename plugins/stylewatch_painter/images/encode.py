@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
 from stylewatch_painter.errors import SaveError
 from stylewatch_painter.images.alpha import over_white
 from stylewatch_painter.images.metadata import UNTOLD, Tags
 from stylewatch_painter.images.png import png_of
 from stylewatch_painter.images.tiff import tiff_of
+from stylewatch_painter.stage import Pixels, Plane
 
 Rounding = Literal["round", "truncate"]
 Depth = Literal[8, 16]

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane, Regions
 from stylewatch_painter.images.resize import resize_plane
+from stylewatch_painter.stage import Pixels, Plane, Regions
 
 
 def feathered(regions: Regions, reach: float) -> Regions:

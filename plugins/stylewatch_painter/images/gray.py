@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import icc
 from stylewatch_painter.images.decode import Raster
 from stylewatch_painter.images.depth import likely_white
+from stylewatch_painter.stage import Pixels, Plane
 
 WIDE = ("I", "F")
 """Modes of 32 bits a pixel."""

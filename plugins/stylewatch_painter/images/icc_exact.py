@@ -10,8 +10,8 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.images.color import Floats, by_rows, from_space
+from stylewatch_painter.stage import Pixels
 
 # Linear sRGB to XYZ, adapted to the profiles' white D50, as sRGB's own profile has it.
 _SRGB = np.array([

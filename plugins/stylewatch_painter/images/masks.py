@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane, Regions
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.mask_colors import BLACK, MOST, WHITE, Colour, away, near, regions_of
 from stylewatch_painter.images.resize import resize_plane
+from stylewatch_painter.stage import Pixels, Plane, Regions
 
 Size = tuple[int, int]
 """(width, height) in pixels."""

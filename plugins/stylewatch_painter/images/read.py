@@ -7,13 +7,13 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.alpha import filled
 from stylewatch_painter.images.convert import FILLED, unfilled
 from stylewatch_painter.images.decode import HEAD, decoded, decoding
 from stylewatch_painter.images.metadata import UNTOLD, Tags
 from stylewatch_painter.images.reduced import Enough, Size
+from stylewatch_painter.stage import Pixels, Plane
 
 MAX_PIXELS = 40_000_000
 """Pixels (width x height) that `read` lets in by default."""

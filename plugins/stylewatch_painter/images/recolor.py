@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
 from stylewatch_painter.images.color import (
     Floats,
     Space,
@@ -14,6 +13,7 @@ from stylewatch_painter.images.color import (
     luminance,
     to_space,
 )
+from stylewatch_painter.stage import Pixels, Plane
 
 _FLAT = 1e-9
 """Variances up to this, with white as 1, are those of a picture that does not vary there."""

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.ExifTags import Base
 
-from stylewatch_painter.algorithm.process_memory import installed
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import bands, decode16
 from stylewatch_painter.images.depth import Depth, depth_of, likely_white
 from stylewatch_painter.images.metadata import orientation_of
+from stylewatch_painter.process_memory import installed
 
 Size = tuple[int, int]
 """(width, height) in pixels."""

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
+from stylewatch_painter.stage import Pixels, Plane
 
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 

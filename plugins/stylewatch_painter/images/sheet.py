@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stylewatch_painter.algorithm.stage import Pixels
+from stylewatch_painter.stage import Pixels
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

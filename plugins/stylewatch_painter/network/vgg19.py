@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.algorithm.feature_maps import Mean
-from stylewatch_painter.algorithm.precision import Precision, cut
+from stylewatch_painter.network.feature_maps import Mean
 from stylewatch_painter.network.pools import Pool
+from stylewatch_painter.network.precision import Precision, cut
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 
 _SAME = (1, 1), (1, 1), (1, 1), 1  # stride, padding, dilation, groups

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from stylewatch_painter.algorithm import scales
-from stylewatch_painter.algorithm.stage import Stage
 from stylewatch_painter.algorithm.task import Style
 from stylewatch_painter.errors import DivergedError, PictureError
+from stylewatch_painter.stage import Stage
 from stylewatch_plugins.capabilities import capabilities, misfit
 from stylewatch_plugins.contract import Backend, BackendOptionError, Device, Provenance
 from stylewatch_plugins.testing.batches import Many

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Step, Wish, go_on
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import PainterError
+from stylewatch_painter.stage import Step, Wish, go_on
 from stylewatch_plugins.contract import Backend, PaintsMany
 from stylewatch_plugins.testing.tasks import (
     SMALL_FIRST,

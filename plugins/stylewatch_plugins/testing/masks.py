@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Losses, Pixels, Plane, Wish
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import CheckpointError
+from stylewatch_painter.stage import Losses, Pixels, Plane, Wish
 from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.testing.tasks import Suite, after, kept, painted, picture, sample, terms

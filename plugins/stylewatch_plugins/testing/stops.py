@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Checkpoint, Stage, Step, Wish, go_on
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
+from stylewatch_painter.stage import Checkpoint, Stage, Step, Wish, go_on
 from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.testing.tasks import (

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Checkpoint, Losses, Pixels, Stage, Step, Term, Wish
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes.book import change, check
+from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Term, Wish
 from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend
 

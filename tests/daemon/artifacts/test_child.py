@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from tests.daemon.artifacts.paintings import gone, painting, seen
 
-from stylewatch_daemon import messages
 from stylewatch_daemon.artifacts import animation, child
 from stylewatch_daemon.artifacts.child import answered
 from stylewatch_daemon.artifacts.contract import Small
+from stylewatch_daemon.processes import messages
 from stylewatch_daemon.settings.artifacts import FILES
 
 KINDS = {"losses.png": "PNG", "progress.webp": "WEBP", "progress.gif": "GIF", "sheet.png": "PNG"}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from tests.daemon.artifacts.paintings import painting
 
-from stylewatch_daemon import messages
 from stylewatch_daemon.artifacts.contract import Keepsakes, Seen, Small
+from stylewatch_daemon.processes import messages
 
 
 @pytest.mark.parametrize("with_content", [True, False])

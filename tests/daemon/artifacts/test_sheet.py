@@ -11,9 +11,9 @@ from tests.daemon.artifacts.paintings import BLUE, GREEN, RED, gone, painting
 
 from stylewatch_daemon.artifacts import sheet
 from stylewatch_daemon.artifacts.contract import Keepsakes
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.images import sheet as painter_sheet
 from stylewatch_painter.images.sheet import Cell
+from stylewatch_painter.stage import Pixels
 
 
 @pytest.fixture

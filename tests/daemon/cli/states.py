@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from stylewatch_daemon.outbox.status_json import Publisher
 from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
-from stylewatch_daemon.store.status_json import Publisher
 
 
 def enter(state: Path, *entries: Entry, attempts: tuple[Attempt, ...] = ()) -> None:

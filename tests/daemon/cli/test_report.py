@@ -8,9 +8,8 @@ import pytest
 
 from stylewatch_daemon.cli.report import reporting
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.model import Incomplete, Progress, Started
 from stylewatch_daemon.settings.sections import Log
-from stylewatch_daemon.worker.contract import Progress, Started
 
 STARTED = Started("sketch", "cpu", ((4, 3),), (9,))
 OUT = Path("out")

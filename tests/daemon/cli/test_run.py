@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.service import service_settings
 
 SKETCH = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "steps=3")
 Drop = Callable[..., Path]

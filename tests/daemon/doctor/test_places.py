@@ -15,11 +15,11 @@ from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding
 from stylewatch_daemon.files import lock, mounts
 from stylewatch_daemon.ingest import watcher
+from stylewatch_daemon.outbox.status_json import Publisher
 from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.store.status_json import Publisher
 
 
 class Place:

@@ -3,7 +3,8 @@
 import pytest
 
 from stylewatch_daemon.executors.hang_timeout import Patience
-from stylewatch_daemon.worker.contract import Event, Progress, Saving, Staged, Started
+from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.worker.contract import Event, Saving, Staged
 
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))
 

@@ -10,7 +10,8 @@ from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.worker_pool import Crew
 from stylewatch_daemon.executors.worker_process import Slot
-from stylewatch_daemon.worker.contract import Done, Event, Heard, Lost, Progress, Started
+from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.worker.contract import Done, Event, Heard, Lost
 
 Told = SimpleQueue[Heard]
 

@@ -11,7 +11,8 @@ from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.worker_process import Slot
-from stylewatch_daemon.worker.contract import Done, Event, Failed, Heard, Lost, Progress, Stopped
+from stylewatch_daemon.model import Progress
+from stylewatch_daemon.worker.contract import Done, Event, Failed, Heard, Lost, Stopped
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from tests.daemon.disks import CAN_MOUNT, deep_tree, small_disk
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import disk_space
 from stylewatch_daemon.model import Job
+from stylewatch_daemon.outbox.disk_need import SLACK, Need, check_job, most_pixels, need
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.worker import checkpoint
@@ -31,17 +32,17 @@ def recipe(**changes: object) -> Recipe:
      ("300x", 4 * 300**2)],
 )  # fmt: skip
 def test_the_rule_for_the_size_bounds_the_pixels(size: str, pixels: float) -> None:
-    assert disk_space.most_pixels(recipe(size=size).schedule) == pixels
+    assert most_pixels(recipe(size=size).schedule) == pixels
 
 
 def test_no_painting_is_reckoned_larger_than_any_may_be() -> None:
-    wanted = [disk_space.need(recipe(size=size), 1000) for size in ("640", "6400")]
+    wanted = [need(recipe(size=size), 1000) for size in ("640", "6400")]
     assert wanted[0] == wanted[1]
 
 
 def test_an_average_is_kept_in_the_checkpoint_and_reckoned_with() -> None:
     """As many floats as the picture has, in each of the two that may lie there."""
-    plain, averaged = (disk_space.need(recipe(size="64x64", average=a), MOST) for a in (0.0, 0.9))
+    plain, averaged = (need(recipe(size="64x64", average=a), MOST) for a in (0.0, 0.9))
     assert averaged.state - plain.state == 2 * 64 * 64 * 3 * 4
     assert averaged.outbox == plain.outbox
 
@@ -63,53 +64,47 @@ def test_a_checkpoint_takes_what_was_reckoned_and_not_much_less(
         assert step.checkpoint is not None
         checkpoint.save(tmp_path / "checkpoint.npz", checkpoint.Memo(step.checkpoint, {}))
     written = (tmp_path / "checkpoint.npz").stat().st_size
-    reckoned = disk_space.need(wanted, MOST).state / 2
-    assert reckoned / 4 - disk_space.SLACK < written <= reckoned
+    reckoned = need(wanted, MOST).state / 2
+    assert reckoned / 4 - SLACK < written <= reckoned
 
 
 def test_stages_and_inputs_are_reckoned_as_if_nothing_made_them_smaller() -> None:
-    few, many = (
-        disk_space.need(recipe(size="100", steps=40, save_every=n), MOST) for n in (40, 10)
+    few, many = (need(recipe(size="100", steps=40, save_every=n), MOST) for n in (40, 10))
+    assert many.outbox - few.outbox == 3 * (100 * 100 * 3 + SLACK)
+    assert need(recipe(size="100", steps=40, save_every=40), MOST, 500) == Need(
+        few.outbox + 500, few.state
     )
-    assert many.outbox - few.outbox == 3 * (100 * 100 * 3 + disk_space.SLACK)
-    assert disk_space.need(
-        recipe(size="100", steps=40, save_every=40), MOST, 500
-    ) == disk_space.Need(few.outbox + 500, few.state)
 
 
 def test_a_content_of_known_size_is_reckoned_with_as_it_is() -> None:
     wanted = recipe(size="100", steps=40, save_every=40)
-    small, large = (disk_space.need(wanted, MOST, content=size) for size in ((50, 20), (900, 400)))
+    small, large = (need(wanted, MOST, content=size) for size in ((50, 20), (900, 400)))
     assert large.outbox - small.outbox == 3 * 3 * (100 * 44 - 100 * 40)
-    assert small.state < large.state < disk_space.need(wanted, MOST).state
+    assert small.state < large.state < need(wanted, MOST).state
 
 
 def test_the_steps_of_a_print_are_reckoned_with() -> None:
     """After those of its preview: five at each of two sizes, where the content's size is known."""
     plain = {"size": "400", "steps": 20, "save_every": 5, "print_steps": 5}
-    for_all = [disk_space.need(recipe(**plain), MOST, content=(800, 800)).outbox]
+    for_all = [need(recipe(**plain), MOST, content=(800, 800)).outbox]
     for told in ({"preview": "100"}, {"stroke": 4}):
-        for_all.append(disk_space.need(recipe(**plain, **told), MOST, content=(800, 800)).outbox)
-    stages = 2 * (400 * 400 * 3 + disk_space.SLACK)
+        for_all.append(need(recipe(**plain, **told), MOST, content=(800, 800)).outbox)
+    stages = 2 * (400 * 400 * 3 + SLACK)
     assert for_all[1] - for_all[0] == for_all[2] - for_all[0] == stages + 10 * 1024
-    unknown = [disk_space.need(recipe(**plain, preview=one), MOST).outbox for one in (None, "100")]
+    unknown = [need(recipe(**plain, preview=one), MOST).outbox for one in (None, "100")]
     assert unknown[1] - unknown[0] > stages
 
 
 def test_a_preview_of_another_shape_is_for_whoever_paints_it_to_tell() -> None:
     odd = recipe(size="400x400", preview="100x50", fit="stretch", steps=20)
     plain = recipe(size="400x400", fit="stretch", steps=20)
-    assert disk_space.need(odd, MOST, content=(800, 800)) == disk_space.need(
-        plain, MOST, content=(800, 800)
-    )
+    assert need(odd, MOST, content=(800, 800)) == need(plain, MOST, content=(800, 800))
 
 
 def test_a_texture_is_as_large_as_is_asked_whatever_the_picture() -> None:
     wanted = recipe(size="640x480", steps=4, fit="within", enlarge=False)
     alone = JobSettings(only="style")
-    assert disk_space.need(wanted, MOST, content=(20, 20), settings=alone) == disk_space.need(
-        wanted, MOST
-    )
+    assert need(wanted, MOST, content=(20, 20), settings=alone) == need(wanted, MOST)
 
 
 def free_bytes(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
@@ -142,19 +137,19 @@ def test_what_a_job_has_written_already_need_not_be_free(
     service = ServiceSettings((), tmp_path, free_bytes=0)
     job = Job("1", "job", tmp_path / "job", tmp_path / "out", tmp_path / "content.jpg", (),
               archived=10_000)  # fmt: skip
-    wanted = disk_space.need(settings.resolve(), MOST, 10_000)
+    wanted = need(settings.resolve(), MOST, 10_000)
     free_bytes(monkeypatch, wanted.outbox + wanted.state - 1)
     with pytest.raises(OutputError, match="once 1 bytes more are free"):
-        disk_space.check_job(job, "job", settings, service)
+        check_job(job, "job", settings, service)
     (tmp_path / "out" / "job" / "stages").mkdir(parents=True)
     (tmp_path / "out" / "job" / "stages" / "1.png").write_bytes(b"x")
-    disk_space.check_job(job, "job", settings, service)
+    check_job(job, "job", settings, service)
     with pytest.raises(OutputError):
-        disk_space.check_job(job, None, settings, service)
+        check_job(job, None, settings, service)
     (tmp_path / "job" / "checkpoint.npz").write_bytes(b"x")
-    disk_space.check_job(job, None, settings, service)
+    check_job(job, None, settings, service)
     with deep_tree(tmp_path / "out/job/mine"):  # which others can make there
-        disk_space.check_job(job, "job", settings, service)
+        check_job(job, "job", settings, service)
 
 
 @pytest.mark.parametrize("disk", ["tmpfs" if CAN_MOUNT else "the test's own"])
@@ -189,17 +184,17 @@ def test_a_disk_that_does_not_tell_its_size_has_room(
 def test_stages_count_as_large_as_they_may_be_and_deep_pictures_twice() -> None:
     wanted = recipe(size="4000", steps=100, save_every=10)
     whole, small, deep = (
-        disk_space.need(wanted, MOST, settings=JobSettings.model_validate(said)).outbox
+        need(wanted, MOST, settings=JobSettings.model_validate(said)).outbox
         for said in ({"stages": {"size": None}}, {"stages": {"size": 400}}, {"depth": 16})
     )
     assert small < whole / 5
-    assert deep > 1.9 * disk_space.need(wanted, MOST).outbox
+    assert deep > 1.9 * need(wanted, MOST).outbox
 
 
 def test_each_keepsake_is_reckoned_with() -> None:
     wanted = recipe(size="400", steps=10)
     none, two = (
-        disk_space.need(wanted, MOST, settings=JobSettings.model_validate({"keep": said})).outbox
+        need(wanted, MOST, settings=JobSettings.model_validate({"keep": said})).outbox
         for said in ([], ["losses", "gif"])
     )
     assert two - none == 2 * (16 << 20)

@@ -15,9 +15,9 @@ from tests.daemon.faults import fill, killed_at, place_of, tree
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files.transfers import SMALL, Transfers
 from stylewatch_daemon.ingest.claim import Claimer, too_large
-from stylewatch_daemon.ingest.inspection.contract import Seen
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.model import Picture
 from stylewatch_daemon.outbox.publish import Outbox
 
 
@@ -61,7 +61,7 @@ def test_one_with_masks_is_like_no_other(
     (one,), claimer = place.pairs(), Claimer(place.state, wishes)
     journal = claimer.take(one, scan(place.inbox).files, place.terms(), "1")
     assert journal is not None
-    seen = [Seen(file.name, "0", (4, 4)) for file in journal.files]
+    seen = [Picture(file.name, "0", (4, 4)) for file in journal.files]
     claimer.accept(journal, seen)
     assert said == [heard]
 

@@ -14,9 +14,9 @@ from tests.daemon.faults import fill, tree, waiting
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
+from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.inbox import NOTED, Inbox, library, new_id
-from stylewatch_daemon.ingest.scan import look
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State

@@ -11,13 +11,12 @@ from tests.daemon.lookers import Nodding
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.ingest import transfer
 from stylewatch_daemon.ingest.claim import Claimer, Terms
 from stylewatch_daemon.ingest.inspection.contract import CutOff
 from stylewatch_daemon.ingest.inspection_queue import AHEAD, Reception
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
-from stylewatch_daemon.store import ledger_writer
+from stylewatch_daemon.store import ledger_writer, transfer
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state import State, entry_of
 

@@ -12,7 +12,8 @@ from tests.daemon.disks import deep_tree
 from tests.daemon.faults import fill
 
 from stylewatch_daemon.files import mounts
-from stylewatch_daemon.ingest.scan import DEPTH, Listing, identity, look, scan
+from stylewatch_daemon.files.identity import DEPTH, identity, look
+from stylewatch_daemon.ingest.scan import Listing, scan
 
 
 def names(listing: Listing, inbox: Path) -> set[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.ingest.scan import Look, look
+from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.ingest.seen_inputs import Kept
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylewatch_daemon.ingest.scan import Look
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ingest.settle import Settler
 
 ONE, TWO = Path("one"), Path("two")

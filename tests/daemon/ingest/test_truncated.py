@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.ingest.scan import Look
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ingest.truncated import Lack, Rests
 
 PHOTO, OTHER = Path("in/a\n.jpg"), Path("in/b.jpg")

@@ -16,18 +16,10 @@ from tests.daemon.store.test_ledger import entry
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.ingest.inspection import thumbs
 from stylewatch_daemon.outbox import manifest, retention
-from stylewatch_daemon.outbox.retention import (
-    FOREVER,
-    Expiry,
-    Retention,
-    daily,
-    outlived,
-    prune,
-    remove,
-    sweep,
-)
+from stylewatch_daemon.outbox.retention import Expiry, daily, outlived, prune, remove, sweep
+from stylewatch_daemon.settings.retention import FOREVER, Retention
+from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 

@@ -9,8 +9,8 @@ import pytest
 from tests.daemon.faults import announced, fill, tree, waiting
 
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.ingest.scan import Look
-from stylewatch_daemon.model import CHECKPOINT
+from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.model import CHECKPOINT, Progress, Started
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.queue.attempt import Try, Verdict, crashes, verdict
 from stylewatch_daemon.settings.job import JobSettings
@@ -19,7 +19,7 @@ from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.store.state import State, entry_of
-from stylewatch_daemon.worker.contract import Done, Lost, Order, Progress, Saving, Started, Stopped
+from stylewatch_daemon.worker.contract import Done, Lost, Order, Saving, Stopped
 
 CUT, ALONE, FAILED, STOPPED = "cut off", "cut off alone", "failed", "stopped"
 STARTED = Started("sketch", "cpu", ((4, 4),), (2,))

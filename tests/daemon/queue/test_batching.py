@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon.queue.batching import MANY, Company, shape_of
+from stylewatch_daemon.model import Started
+from stylewatch_daemon.queue.batching import MANY, Company
+from stylewatch_daemon.settings.batching import shape_of
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.contract import Started
 
 SIZES = ((640, 480), (500, 500))
 

@@ -12,12 +12,12 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.claim import Terms
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.job_actions import Asked
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import Attempt, JobState
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.wakeup import Bell
 
 
 class Place:

@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.faults import fill
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.ingest.scan import Look
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.queue.job_queue import PAUSE, PROBE_EVERY, PUT_OFF, RETRY, Queue
 from stylewatch_daemon.store import journal

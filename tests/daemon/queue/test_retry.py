@@ -17,12 +17,12 @@ from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox.job_files import Input, Spot
+from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.wakeup import Bell
 from stylewatch_daemon.worker.contract import Done, Event, Order, Wanted
 
 NEW = "20990101T000000.000000-abcdef"

@@ -12,12 +12,12 @@ from tests.daemon.painters import Painter
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.watcher import Watcher
+from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.main_loop import Rounds
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.wakeup import Bell
 from stylewatch_daemon.worker.contract import Event, Order, Wanted
 
 PAIR = ("a/content.jpg", "a/style.jpg")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.service.metrics import Meters, why
-from stylewatch_daemon.worker.contract import Progress, Started
 
 STARTED = Started("sketch", "cpu", ((8, 8),), (9,))
 

@@ -16,15 +16,16 @@ from tests.daemon.painters import go_on
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import HELD
+from stylewatch_daemon.processes.backoff import Backoff
 from stylewatch_daemon.queue import job_queue
-from stylewatch_daemon.queue.backoff import Backoff
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.service import InboxSettings
-from stylewatch_daemon.store import ledger_writer, status_json
+from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.store.ledger import reading
 from stylewatch_daemon.worker.contract import Failed, Refused
 

@@ -19,13 +19,13 @@ from tests.daemon.painters import Painter
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.service import service
 from stylewatch_daemon.service.main_loop import AT_LEAST
 from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once, watch
 from stylewatch_daemon.settings import resources
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.wakeup import Bell
 from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Wanted
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")

@@ -9,14 +9,14 @@ from tests.daemon.cli.states import entry
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.permissions import sharing
+from stylewatch_daemon.outbox import status_json
+from stylewatch_daemon.outbox.status_json import SHARE
 from stylewatch_daemon.outbox.status_txt import Board, Running
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.service import status_updates
 from stylewatch_daemon.service.status_updates import Standing, Teller
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
-from stylewatch_daemon.store import status_json
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.store.status_json import SHARE
 
 
 class Place:

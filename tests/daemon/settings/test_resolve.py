@@ -14,6 +14,7 @@ from tests.daemon.job_texts import JOB_TEXTS, plain_values
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import disk_space
+from stylewatch_daemon.outbox.disk_need import need
 from stylewatch_daemon.settings import patterns, resolve
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import Settler
@@ -182,7 +183,7 @@ def check_usable(found: JobSettings) -> None:
     assert JobSettings.model_validate_json(found.text.encode()) == found
     recipe = found.resolve()
     for content in ((640, 480), (65500, 1), None):
-        needed = disk_space.need(recipe, 40_000_000, 0, content, found)
+        needed = need(recipe, 40_000_000, 0, content, found)
         disk_space.amount(needed.outbox + needed.state)
     sqlite3.connect(":memory:").execute("SELECT ?, ?", (found.text, needed.outbox))
     places = patterns.values("a/b", Path("c.jpg"), (), recipe=found.recipe, seed=found.seed)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.cli.run import service_settings
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.service import service_settings
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.ingest.scan import Look
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.store.journal import File, Journal, load, save
 
 ODD = Path("/inbox") / os.fsdecode(b"latin\xe9\n.jpg")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.daemon.faults import fill, tree, waiting
 
-from stylewatch_daemon.ingest.inspection.contract import Seen
-from stylewatch_daemon.ingest.scan import Look
+from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.model import Picture
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.store.state import State, entry_of, with_seen
@@ -72,7 +72,7 @@ def test_a_job_of_which_only_half_was_taken_has_that_half(state: State) -> None:
 def test_the_size_of_the_content_is_known_once_the_ledger_knows_it(state: State) -> None:
     made = job(state, "1")
     assert state.job(state.load("1")).size is None
-    seen = [Seen("a.jpg", "12ab", (40, 30)), Seen("style.jpg", "34cd", (9, 9))]
+    seen = [Picture("a.jpg", "12ab", (40, 30)), Picture("style.jpg", "34cd", (9, 9))]
     entry = with_seen(entry_of(made), seen)
     assert [one["sha256"] for one in entry.inputs if "sha256" in one] == ["12ab", "34cd"]
     state.ledger.enter([entry])

@@ -7,11 +7,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.daemon.web.visitors import settings
 
+from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.service.metrics import Meters
-from stylewatch_daemon.store import status_json
 from stylewatch_daemon.web.doctor_runner import Device
 from stylewatch_daemon.web.metrics import exposed
-from stylewatch_daemon.worker.contract import Progress, Started
 
 
 def numbers(root: Path, now: dict[str, Any], *devices: Device) -> dict[str, float]:

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.daemon.web.visitors import standing, visitor
 
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.store import status_json
+from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.web.probes import unready
 
 

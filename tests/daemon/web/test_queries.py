@@ -9,7 +9,7 @@ from tests.daemon.web.visitors import enter, entry, standing
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.store import status_json
+from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.store.control import PAUSED
 from stylewatch_daemon.web.queries import LOOK_EVERY, Reader
 

@@ -19,7 +19,7 @@ import pytest
 from pydantic import SecretStr
 from tests.daemon.web.visitors import TOKEN, settings
 
-from stylewatch_daemon.queue.backoff import Backoff
+from stylewatch_daemon.processes.backoff import Backoff
 from stylewatch_daemon.settings.web import Served, address
 from stylewatch_daemon.web.supervisor import NAME, Keeper, kept
 

@@ -10,8 +10,9 @@ from PIL import Image
 from tests.daemon.web.jobs import lay, painted, picture, sha256
 from tests.daemon.web.visitors import enter, visitor
 
-from stylewatch_daemon.ingest.inspection import thumbs as kept
-from stylewatch_daemon.ingest.inspection.contract import Fine, Question, Refused, Seen, Verdict
+from stylewatch_daemon.ingest.inspection.contract import Fine, Question, Refused, Verdict
+from stylewatch_daemon.model import Picture
+from stylewatch_daemon.store import thumbs as kept
 from stylewatch_daemon.web.pictures import EVER
 from stylewatch_daemon.web.thumbs import FOLDER, SIDES, Thumbs, sweep
 
@@ -34,7 +35,7 @@ class Maker:
         if self._refuses:
             self._said.append(Refused(question.job, "no picture"))
         elif self._reads:
-            self._said.append(Fine(question.job, (Seen("a", self._reads.pop(0), (1, 1)),)))
+            self._said.append(Fine(question.job, (Picture("a", self._reads.pop(0), (1, 1)),)))
         self._wake()
 
     def verdicts(self) -> list[Verdict]:

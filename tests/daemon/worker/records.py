@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.contract import (
     Done,
@@ -9,11 +10,9 @@ from stylewatch_daemon.worker.contract import (
     Lost,
     Order,
     Part,
-    Progress,
     Refused,
     Saving,
     Staged,
-    Started,
     Stopped,
 )
 

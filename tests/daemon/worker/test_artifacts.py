@@ -19,7 +19,7 @@ from stylewatch_daemon.worker import recorder
 from stylewatch_daemon.worker.artifacts import Told, asked, files
 from stylewatch_daemon.worker.contract import Order, Staged
 from stylewatch_daemon.worker.prepare import prepare
-from stylewatch_painter.algorithm.stage import Losses
+from stylewatch_painter.stage import Losses
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.testing.tasks import after
 

@@ -10,18 +10,9 @@ import pytest
 from tests.daemon.worker.batches import Ask, Yielded, alone, in_bunches, left_by, runs_out, together
 from tests.daemon.worker.orders import order, receipt
 
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import batch, checkpoint, job_run, prepare, run_job
-from stylewatch_daemon.worker.contract import (
-    Done,
-    Event,
-    Failed,
-    Order,
-    Progress,
-    Refused,
-    Staged,
-    Started,
-    Stopped,
-)
+from stylewatch_daemon.worker.contract import Done, Event, Failed, Order, Refused, Staged, Stopped
 from stylewatch_daemon.worker.recorder import Story
 from stylewatch_painter.errors import DivergedError
 from stylewatch_painter.images import read as image

@@ -9,7 +9,7 @@ from tests.daemon.faults import killed_at
 
 from stylewatch_daemon.worker import checkpoint as memo
 from stylewatch_daemon.worker.checkpoint import Memo
-from stylewatch_painter.algorithm.stage import Checkpoint
+from stylewatch_painter.stage import Checkpoint
 
 
 def some(step: int = 3, side: int = 4) -> Memo:

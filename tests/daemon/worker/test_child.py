@@ -12,11 +12,12 @@ from typing import get_args
 import pytest
 from tests.daemon.worker.works import WORK
 
-from stylewatch_daemon import messages, processes
-from stylewatch_daemon.executors.worker_process import READY
+from stylewatch_daemon.model import Progress
+from stylewatch_daemon.processes import child as processes
+from stylewatch_daemon.processes import messages
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import child
-from stylewatch_daemon.worker.contract import Done, End, Event, Order, Progress, Stopped
+from stylewatch_daemon.worker.contract import READY, Done, End, Event, Order, Stopped
 
 
 @pytest.fixture(autouse=True)

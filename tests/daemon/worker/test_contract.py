@@ -14,19 +14,10 @@ from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.executor import Cluster
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.resources import Demand
 from stylewatch_daemon.worker import contract
-from stylewatch_daemon.worker.contract import (
-    Done,
-    Executor,
-    Failed,
-    Heard,
-    Lost,
-    Progress,
-    Refused,
-    Started,
-    Stopped,
-)
+from stylewatch_daemon.worker.contract import Done, Executor, Failed, Heard, Lost, Refused, Stopped
 
 pytestmark = nodes.TIME_ENOUGH
 EACH = pytest.mark.parametrize("record", [ORDER, PART, *EVENTS], ids=lambda one: type(one).__name__)

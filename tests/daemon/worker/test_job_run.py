@@ -6,8 +6,9 @@ import pytest
 from tests.daemon.worker.orders import order
 
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.model import Started
 from stylewatch_daemon.worker import checkpoint, job_run
-from stylewatch_daemon.worker.contract import Done, Order, Started, Stopped
+from stylewatch_daemon.worker.contract import Done, Order, Stopped
 from stylewatch_daemon.worker.job_run import Painting
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Story

@@ -17,8 +17,9 @@ from tests.daemon.worker.orders import files, order, painted, receipt
 from tests.daemon.worker.works import CONFINED
 
 from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import oom_fallback as module
-from stylewatch_daemon.worker.contract import Done, Failed, Order, Progress, Started, Stopped
+from stylewatch_daemon.worker.contract import Done, Failed, Order, Stopped
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, Relief
 from stylewatch_daemon.worker.run_job import work
 from stylewatch_plugins.contract import Wish

@@ -13,11 +13,11 @@ from tests.painter.deep import png
 
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.output_image import Dress
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.images.color import Space, luminance, to_space
 from stylewatch_painter.images.metadata import Tags
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.resize import resize
+from stylewatch_painter.stage import Pixels
 
 
 def shades(height: int = 36, width: int = 48) -> Pixels:

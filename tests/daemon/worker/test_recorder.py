@@ -17,8 +17,8 @@ from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.worker.contract import Order
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Story
-from stylewatch_painter.algorithm.stage import Losses, Stage, Term
 from stylewatch_painter.images.read import read
+from stylewatch_painter.stage import Losses, Stage, Term
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.testing.tasks import after
 

@@ -12,8 +12,9 @@ from tests.daemon.faults import told_of_syncs
 from tests.daemon.worker.orders import files, order, painted, receipt, table
 
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, job_run, run_job
-from stylewatch_daemon.worker.contract import Done, Order, Progress, Staged, Started, Stopped
+from stylewatch_daemon.worker.contract import Done, Order, Staged, Stopped
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_plugins.contract import Provenance, Wish
 from stylewatch_plugins.errors import BackendMissingError

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stylewatch_painter.algorithm.stage import Losses, Pixels, Regions, Term
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.resize import resize, resize_plane
+from stylewatch_painter.stage import Losses, Pixels, Regions, Term
 
 Tones = NDArray[np.float64]
 """(pixels, 3), RGB, white is 1."""

@@ -11,10 +11,10 @@ from tests.painter.plain_recipes import MEAN, in_network_units
 from tests.painter.plain_vgg19 import Array
 
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.algorithm.task import Style, Task, size_of
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.recipes.book import change, find
+from stylewatch_painter.stage import Pixels
 
 SIZE = (small.WIDTH, small.HEIGHT)
 

@@ -9,7 +9,7 @@ from tests.painter import small
 from tests.painter.paintings import painted, painting
 
 from stylewatch_painter.algorithm.convergence import Rest
-from stylewatch_painter.algorithm.stage import Wish
+from stylewatch_painter.stage import Wish
 from stylewatch_plugins.testing.tasks import after, kept, stages
 
 WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)

@@ -15,9 +15,9 @@ from tests.painter.plain_vgg19 import Array
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Target
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.stage import Losses, Term
 from stylewatch_painter.algorithm.style_cache import Looks
 from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.stage import Losses, Term
 
 RECIPES = sorted(POOLS)
 CROWSON = 0.102

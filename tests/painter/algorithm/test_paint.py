@@ -11,7 +11,6 @@ from tests.painter import small
 from tests.painter.paintings import AT_ONCE, NOISE, final, painted, painting
 
 from stylewatch_painter.algorithm.paint import measure, paint
-from stylewatch_painter.algorithm.stage import Stage, Step, Wish
 from stylewatch_painter.algorithm.style_cache import Looks
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import (
@@ -21,6 +20,7 @@ from stylewatch_painter.errors import (
     PictureError,
     RecipeError,
 )
+from stylewatch_painter.stage import Stage, Step, Wish
 from stylewatch_plugins.testing.tasks import OPTIMISERS, after, kept, stages, terms
 
 WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)

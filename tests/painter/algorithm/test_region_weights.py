@@ -8,11 +8,11 @@ import torch
 from tests.painter import small
 
 from stylewatch_painter.algorithm.region_weights import Guides
-from stylewatch_painter.algorithm.stage import Regions
 from stylewatch_painter.algorithm.statistics import sums
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.algorithm.tiled_network import View
 from stylewatch_painter.recipes.recipe import Network
+from stylewatch_painter.stage import Regions
 
 SIZE = (8, 8)
 VIEW = View(small.network(), Network(), ["conv1_1"])

@@ -7,10 +7,10 @@ from tests.painter import small
 from tests.painter.paintings import final, painting
 
 from stylewatch_painter.algorithm.regions import at_layer, check_masks, planes, shares
-from stylewatch_painter.algorithm.stage import Regions
 from stylewatch_painter.algorithm.state import fingerprint
 from stylewatch_painter.algorithm.task import Style
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.stage import Regions
 
 
 def halves(width: int = small.WIDTH, height: int = small.HEIGHT) -> Regions:

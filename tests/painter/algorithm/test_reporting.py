@@ -10,9 +10,9 @@ from tests.painter.paintings import AT_ONCE, painting
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Target
 from stylewatch_painter.algorithm.reporting import Made, Teller, at_once
-from stylewatch_painter.algorithm.stage import Stage, Step, Wish
 from stylewatch_painter.algorithm.state import Place
 from stylewatch_painter.errors import DivergedError
+from stylewatch_painter.stage import Stage, Step, Wish
 
 STEPS = 6
 

@@ -8,9 +8,9 @@ from tests.painter.paintings import painted, painting
 
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.stage import Stage, Wish
 from stylewatch_painter.algorithm.state import Place, fingerprint
 from stylewatch_painter.errors import CheckpointError
+from stylewatch_painter.stage import Stage, Wish
 from stylewatch_plugins.testing.tasks import after, kept
 
 

@@ -9,13 +9,13 @@ from tests.painter import small
 from tests.painter.paintings import final, painted, painting
 
 from stylewatch_painter.algorithm.scales import Size
-from stylewatch_painter.algorithm.stage import Pixels, Wish
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.algorithm.upscale import first_size, grain, preview_size, upward
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Schedule
+from stylewatch_painter.stage import Pixels, Wish
 from stylewatch_plugins.testing.tasks import OPTIMISERS, after
 
 LARGE = (12000, 9000)

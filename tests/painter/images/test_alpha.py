@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
 from stylewatch_painter.images.alpha import filled, over_white
+from stylewatch_painter.stage import Pixels, Plane
 
 
 def disc(side: int = 41) -> tuple[Pixels, Plane]:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
 from stylewatch_painter.images.color import (
     Space,
     by_rows,
@@ -13,6 +12,7 @@ from stylewatch_painter.images.color import (
     to_space,
     with_luminance,
 )
+from stylewatch_painter.stage import Pixels, Plane
 
 SPACES: tuple[Space, ...] = ("linear", "srgb", "oklab")
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image, ImageCms
 from tests.painter import deep, profiles
 
-from stylewatch_painter.algorithm.stage import Pixels, Plane
 from stylewatch_painter.images.convert import to_floats
 from stylewatch_painter.images.decode import Raster, decoded, decoding
 from stylewatch_painter.images.depth import Depth
+from stylewatch_painter.stage import Pixels, Plane
 
 FILLED = "transparent parts filled with the visible colours nearby, alpha kept beside"
 

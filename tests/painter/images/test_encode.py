@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.errors import SaveError
 from stylewatch_painter.images import encode as encode_module
 from stylewatch_painter.images.encode import Beside, Depth, encode, format_of, suffix
 from stylewatch_painter.images.metadata import Tags
+from stylewatch_painter.stage import Pixels
 
 FORMATS = ["png", "jpg", "webp", "tiff"]
 

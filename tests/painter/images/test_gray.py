@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 from tests.painter import profiles
 
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import Raster
 from stylewatch_painter.images.depth import Depth
 from stylewatch_painter.images.gray import from_grey
+from stylewatch_painter.stage import Pixels
 
 
 def grey(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tests.painter.images.test_color import SPACES, noise
 
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.images.color import Space, luminance
 from stylewatch_painter.images.recolor import Spread, lit_like, recoloured
+from stylewatch_painter.stage import Pixels
 
 
 def narrow() -> Pixels:

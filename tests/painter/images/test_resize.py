@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.images.resize import Resample, resize, resize_plane
+from stylewatch_painter.stage import Pixels
 
 FILTERS: tuple[Resample, ...] = get_args(Resample)
 SIDES = st.integers(1, 40)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Pixels
 from stylewatch_painter.images.sheet import Cell, draw, in_rows, shrunk
+from stylewatch_painter.stage import Pixels
 
 
 def flat(width: int, height: int, level: float) -> Pixels:

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 from tests.plugins.promises import keeps
 
-from stylewatch_painter.algorithm.stage import Stage, Step, Wish
 from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.stage import Stage, Step, Wish
 from stylewatch_plugins.sketch import Sketch
 
 Wishes = Sequence[Callable[[], Wish]]

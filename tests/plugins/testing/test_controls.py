@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from tests.plugins.promises import keeps
 
-from stylewatch_painter.algorithm.stage import Losses, Pixels, Stage, Step, Wish
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change
+from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing.controls import Controls, everything
 from stylewatch_plugins.testing.tasks import SMOOTHED, pictures

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tests.plugins.promises import keeps
 
-from stylewatch_painter.algorithm.stage import Losses, Regions, Step, Wish
 from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.stage import Losses, Regions, Step, Wish
 from stylewatch_plugins.contract import Capabilities
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing.masks import Masks, half, two_halves

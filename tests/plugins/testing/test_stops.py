@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tests.plugins.promises import keeps, promises
 
-from stylewatch_painter.algorithm.stage import Checkpoint, Stage, Step, Wish, go_on
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
+from stylewatch_painter.stage import Checkpoint, Stage, Step, Wish, go_on
 from stylewatch_plugins.contract import Capabilities
 from stylewatch_plugins.sketch import Sketch
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tests.plugins.promises import keeps, promises
 
-from stylewatch_painter.algorithm.stage import Losses, Pixels, Stage, Step, Wish
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes.book import change
+from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish
 from stylewatch_plugins.contract import Capabilities, Device, Estimate, Provenance
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing.tasks import picture, terms

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Losses, Stage, Step, Term, Wish
 from stylewatch_painter.recipes.book import check
+from stylewatch_painter.stage import Losses, Stage, Step, Term, Wish
 from stylewatch_plugins.testing.tasks import (
     OPTIMISERS,
     SMALL_FIRST,

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from stylewatch_daemon.cli.formatting import duration, terms
-from stylewatch_daemon.cli.formatting import size as in_pixels
 from stylewatch_daemon.cli.html.painted import Painted
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.views.formatting import duration, terms
+from stylewatch_daemon.views.formatting import size as in_pixels
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from stylewatch_daemon.cli.show import Story, entry_of, story_of
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.ingest.inspection import thumbs
 from stylewatch_daemon.outbox import job_files, manifest
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import Receipt
+from stylewatch_daemon.store import thumbs
 
 _THUMBS = "thumbs"
 """In the state folder."""

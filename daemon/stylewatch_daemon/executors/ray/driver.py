@@ -22,7 +22,7 @@ from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray.messages import Away, Room, Word, said
 from stylewatch_daemon.executors.ray.scheduler import Manner, Yard
 from stylewatch_daemon.files.lock import shared
-from stylewatch_daemon.processes import received, settle_in
+from stylewatch_daemon.processes.child import received, settle_in
 from stylewatch_daemon.settings.resources import Demand
 
 CONNECT_WITHIN = 60.0

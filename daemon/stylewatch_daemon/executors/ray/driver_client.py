@@ -17,8 +17,8 @@ from typing import get_args
 
 from stylewatch_daemon.executors.ray.messages import Away, Room, Word, heard
 from stylewatch_daemon.executors.ray.scheduler import Manner
-from stylewatch_daemon.messages import LONGEST
-from stylewatch_daemon.processes import Child, cause, let_end
+from stylewatch_daemon.processes.child import Child, cause, let_end
+from stylewatch_daemon.processes.messages import LONGEST
 from stylewatch_daemon.settings.resources import Demand
 from stylewatch_daemon.worker.contract import End, Failed, Heard, Lost, Order, Wanted
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-from stylewatch_daemon import messages
+from stylewatch_daemon.processes import messages
 from stylewatch_daemon.worker.contract import Event
 
 PIECE = 64 << 10

@@ -12,7 +12,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from stylewatch_daemon.ingest.inspection.contract import Begun, NotNow, Question, Verdict
-from stylewatch_daemon.processes import received, send, settle_in
+from stylewatch_daemon.processes.child import received, send, settle_in
 from stylewatch_painter.images import reduced
 
 BESIDE = 1 << 26

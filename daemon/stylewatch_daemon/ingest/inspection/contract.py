@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from stylewatch_daemon.ingest.inspection.thumbs import SIDE
+from stylewatch_daemon.model import Picture
+from stylewatch_daemon.store.thumbs import SIDE
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,6 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A picture that can be painted; `size` is (width, height) in pixels, as its file has it."""
-
-    name: str
-    sha256: str
-    size: tuple[int, int]
-
-
-@dataclass(frozen=True)
 class Begun:
     """The file `name` is looked at now."""
 
@@ -48,7 +40,7 @@ class Fine:
     """All pictures of the job can be painted."""
 
     job: str
-    pictures: tuple[Seen, ...]
+    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.ingest.inspection import thumbs
 from stylewatch_daemon.ingest.inspection.contract import (
     Begun,
     CutOff,
@@ -23,11 +22,12 @@ from stylewatch_daemon.ingest.inspection.contract import (
     NotNow,
     Question,
     Refused,
-    Seen,
     Verdict,
 )
 from stylewatch_daemon.ingest.inspection.masks import check_masks
 from stylewatch_daemon.ingest.inspection.truncation import is_cut_off, lacks_end
+from stylewatch_daemon.model import Picture
+from stylewatch_daemon.store import thumbs
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.alpha import over_white
 from stylewatch_painter.images.convert import to_floats
@@ -75,14 +75,14 @@ def examine(question: Question) -> Iterator[Begun | NotNow | Verdict]:
         yield Fine(question.job, tuple(pictures))
 
 
-def _seen(name: str, data: bytes, question: Question) -> Seen:
+def _seen(name: str, data: bytes, question: Question) -> Picture:
     """What the picture in `data` is; raises PictureError where it cannot be painted."""
     digest = hashlib.sha256(data).hexdigest()
     key = (digest, question.max_pixels)
     thumb = thumbs.path_of(question.thumbs, digest, question.side)
     if key in _known and thumb.exists():
         _known.move_to_end(key)
-        return Seen(name, digest, _known[key])
+        return Picture(name, digest, _known[key])
     with decoding(name, data):
         enough = Enough(within(question.side))
         raster = decoded(data, question.max_pixels, enough=enough)
@@ -96,7 +96,7 @@ def _seen(name: str, data: bytes, question: Question) -> Seen:
     _known[key] = size
     if len(_known) > REMEMBERED:
         _known.popitem(last=False)
-    return Seen(name, digest, size)
+    return Picture(name, digest, size)
 
 
 def _small(raster: Raster, side: int) -> Raster:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from PIL import Image
 
-from stylewatch_daemon.ingest.inspection.contract import Question, Seen
+from stylewatch_daemon.ingest.inspection.contract import Question
+from stylewatch_daemon.model import Picture
 from stylewatch_daemon.store.journal import MASK
 from stylewatch_painter.images.convert import to_floats
 from stylewatch_painter.images.decode import decoded, decoding
@@ -16,7 +17,7 @@ _SIDE = 1024
 """Pixels of the long side at which colours are looked for."""
 
 
-def check_masks(question: Question, pictures: tuple[Seen, ...]) -> None:
+def check_masks(question: Question, pictures: tuple[Picture, ...]) -> None:
     """Raise PictureError where masks among the files of `question` cannot be painted by.
 
     `pictures` are all of them, as they were seen.

@@ -15,7 +15,6 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import get_args
 
-from stylewatch_daemon import messages
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.ingest.inspection.contract import (
     Begun,
@@ -25,7 +24,8 @@ from stylewatch_daemon.ingest.inspection.contract import (
     Refused,
     Verdict,
 )
-from stylewatch_daemon.processes import Child, cause, let_end
+from stylewatch_daemon.processes import messages
+from stylewatch_daemon.processes.child import Child, cause, let_end
 
 LOOK = "stylewatch_daemon.ingest.inspection.inspect:examine"
 _SERVE = "stylewatch_daemon.ingest.inspection.child:serve"

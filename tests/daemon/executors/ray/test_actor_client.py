@@ -16,7 +16,8 @@ from stylewatch_daemon.executors.ray import actor_client as module
 from stylewatch_daemon.executors.ray.actor import Program
 from stylewatch_daemon.executors.ray.actor_client import Doors, Post
 from stylewatch_daemon.executors.ray.messages import PIECE
-from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Progress, Refused, Stopped
+from stylewatch_daemon.model import Progress
+from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Refused, Stopped
 
 
 def manned(root: Path, what: Callable[[Post, Here, Told], Awaitable[Any]]) -> None:

@@ -15,7 +15,8 @@ from tests.daemon.executors.ray.made import Make, closing, parent, worker
 from tests.daemon.worker import orders
 from tests.daemon.worker.listening import Listener
 
-from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Progress, Stopped
+from stylewatch_daemon.model import Progress
+from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Stopped
 
 pytestmark = nodes.TIME_ENOUGH
 

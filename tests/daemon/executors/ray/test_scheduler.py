@@ -9,8 +9,9 @@ from tests.daemon.executors.ray.actors import Here, Told
 from tests.daemon.worker.listening import order
 
 from stylewatch_daemon.executors.ray.scheduler import Manner, Yard
+from stylewatch_daemon.model import Progress
 from stylewatch_daemon.settings.resources import Demand, Machine
-from stylewatch_daemon.worker.contract import Done, Failed, Lost, Progress, Stopped
+from stylewatch_daemon.worker.contract import Done, Failed, Lost, Stopped
 
 ONE = Machine("1", {"GPU": 1.0}, {})
 A_GPU = Demand()

@@ -5,14 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_daemon.ingest.inspection.contract import (
-    Begun,
-    CutOff,
-    Fine,
-    Question,
-    Refused,
-    Seen,
-)
+from stylewatch_daemon.ingest.inspection.contract import Begun, CutOff, Fine, Question, Refused
+from stylewatch_daemon.model import Picture
 
 
 @pytest.mark.parametrize(
@@ -20,7 +14,7 @@ from stylewatch_daemon.ingest.inspection.contract import (
     [
         Question("1", (Path("a.jpg"),), 100, Path("thumbs")),
         Begun("1", "a.jpg"),
-        Fine("1", (Seen("a.jpg", "12ab", (4, 3)),)),
+        Fine("1", (Picture("a.jpg", "12ab", (4, 3)),)),
         Refused("1", "no picture"),
         CutOff("1", "a.jpg", "a.jpg is cut off"),
     ],

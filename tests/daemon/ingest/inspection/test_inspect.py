@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from tests.daemon.ingest.inspection.files import KINDS, chunk, endless_gif, made, photograph, png
 
-from stylewatch_daemon.ingest.inspection import thumbs
 from stylewatch_daemon.ingest.inspection.contract import (
     Begun,
     CutOff,
@@ -19,9 +18,10 @@ from stylewatch_daemon.ingest.inspection.contract import (
     NotNow,
     Question,
     Refused,
-    Seen,
 )
 from stylewatch_daemon.ingest.inspection.inspect import examine
+from stylewatch_daemon.model import Picture
+from stylewatch_daemon.store import thumbs
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.read import read
 
@@ -51,7 +51,7 @@ def file(tmp_path: Path) -> Path:
 def test_a_picture_has_a_digest_a_size_and_a_thumbnail(kind: str, file: Path) -> None:
     file.write_bytes(made(kind))
     digest = hashlib.sha256(made(kind)).hexdigest()
-    assert verdict(file) == Fine("1", (Seen("content.jpg", digest, (13, 9)),))
+    assert verdict(file) == Fine("1", (Picture("content.jpg", digest, (13, 9)),))
     with Image.open(thumbs.path_of(file.parent / "thumbs", digest)) as small:
         assert (small.size, small.format) == ((13, 9), "JPEG")
 

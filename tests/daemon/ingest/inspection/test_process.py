@@ -195,7 +195,7 @@ def test_where_no_process_can_be_started_it_is_tried_again(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr("stylewatch_daemon.ingest.inspection.process.AGAIN_AFTER", 0.01)
-    monkeypatch.setattr("stylewatch_daemon.processes.get_context", too_many)
+    monkeypatch.setattr("stylewatch_daemon.processes.child.get_context", too_many)
     intake = asking.start()
     asking.ask("a")
     assert asking.hear(1) == []

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from tests.daemon.ingest.inspection.files import KINDS, made
 
-from stylewatch_daemon.ingest.inspection import thumbs
 from stylewatch_daemon.ingest.inspection.contract import Begun, Fine, Question
 from stylewatch_daemon.ingest.inspection.thumbnailer import LAST, shrink
+from stylewatch_daemon.store import thumbs
 
 
 def test_a_picture_is_made_as_small_as_is_asked(

@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Self
 
-from stylewatch_daemon import messages
 from stylewatch_daemon.files import shortages
+from stylewatch_daemon.processes import messages
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stylewatch_daemon.queue.backoff import Backoff, Pauses
+from stylewatch_daemon.processes.backoff import Backoff, Pauses
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stylewatch_painter.algorithm.precision import named
 from stylewatch_painter.algorithm.statistics import Look, Sums
+from stylewatch_painter.network.precision import named
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 
 MOST = 256 * 2**20

@@ -6,11 +6,11 @@ import pytest
 from tests.daemon.faults import fill, mounts, tree
 
 from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.ingest import transfer
-from stylewatch_daemon.ingest.scan import Look, look
-from stylewatch_daemon.ingest.transfer import Left
+from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.journal import File, Journal
+from stylewatch_daemon.store.transfer import Left
 
 NAME = "trip/content.jpg"
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.painter import small
 
-from stylewatch_painter.algorithm.feature_maps import FeatureMaps
+from stylewatch_painter.network.feature_maps import FeatureMaps
 from stylewatch_painter.network.vgg19 import Vgg19
 
 

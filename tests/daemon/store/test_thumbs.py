@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stylewatch_daemon.ingest.inspection import thumbs
+from stylewatch_daemon.store import thumbs
 
 
 def test_all_but_the_wanted_go(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ import pytest
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.model import Incomplete
-from stylewatch_daemon.outbox.status_txt import Refusal, Running, Status
-from stylewatch_daemon.store.status_json import (
+from stylewatch_daemon.outbox.status_json import (
     AT_LEAST_EVERY,
     AT_MOST_EVERY,
     FILE_NAME,
@@ -21,6 +20,7 @@ from stylewatch_daemon.store.status_json import (
     nothing,
     read,
 )
+from stylewatch_daemon.outbox.status_txt import Refusal, Running, Status
 
 BUSY = Status(
     running=(Running("trip", 3, 50, 0.25, (48, 36), 9.5, "cpu"),),

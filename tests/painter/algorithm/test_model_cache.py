@@ -8,9 +8,9 @@ import pytest
 import torch
 from tests.painter.networks import narrow, network
 
-from stylewatch_painter.network import model_cache as module
+from stylewatch_painter.algorithm import model_cache as module
+from stylewatch_painter.algorithm.model_cache import trained
 from stylewatch_painter.network import read
-from stylewatch_painter.network.model_cache import trained
 from stylewatch_painter.network.weights import WeightsFile, locate
 
 CPU = torch.device("cpu")

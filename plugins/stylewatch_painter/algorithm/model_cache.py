@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from stylewatch_painter.algorithm.precision import Precision
+from stylewatch_painter.algorithm.disk_cache import Shelf
 from stylewatch_painter.algorithm.style_cache import Looks
 from stylewatch_painter.network import read
-from stylewatch_painter.network.disk_cache import Shelf
+from stylewatch_painter.network.precision import Precision
 from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
 from stylewatch_painter.network.weights import WeightsFile
 from stylewatch_painter.recipes.recipe import LayerName

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from stylewatch_daemon.cli.log import OURS, logging_as
+from stylewatch_daemon.service.log import OURS, logging_as
 from stylewatch_daemon.settings.sections import Log
 
 FAULT = {"job": "sea", "trace": "Traceback ...\nKeyError: 'x'"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stylewatch_painter.algorithm.process_memory import available, resident
+from stylewatch_painter.process_memory import available, resident
 
 
 def test_this_process_and_this_machine_tell_their_bytes() -> None:

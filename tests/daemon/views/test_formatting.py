@@ -2,7 +2,7 @@
 
 import pytest
 
-from stylewatch_daemon.cli.formatting import columns, duration, losses, memory, size
+from stylewatch_daemon.views.formatting import columns, duration, losses, memory, size
 
 
 @pytest.mark.parametrize(

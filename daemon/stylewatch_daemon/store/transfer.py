@@ -15,9 +15,9 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic, leases, safe_dirs
+from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.ingest.scan import look
 from stylewatch_daemon.store.journal import File, Journal
 
 LARGEST = 512 << 20

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from stylewatch_painter.algorithm.stage import Losses, Stage, Step, Term, Wish, go_on
+from stylewatch_painter.stage import Losses, Stage, Step, Term, Wish, go_on
 
 LAYERS = {"conv1_1": Term(2.0, 0.5), "conv2_1": Term(3.0, 0.25)}
 

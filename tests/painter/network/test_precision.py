@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 import torch
 
-from stylewatch_painter.algorithm import precision
-from stylewatch_painter.algorithm.precision import Precision, cut, measured, quickest
+from stylewatch_painter.network import precision
+from stylewatch_painter.network.precision import Precision, cut, measured, quickest
 
 CPU = torch.device("cpu")
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from tests.daemon.worker.records import EVENTS
 
-from stylewatch_daemon import messages
-from stylewatch_daemon.ingest.inspection.contract import Begun, CutOff, Fine, Refused, Seen, Verdict
-from stylewatch_daemon.worker.contract import Done, Event, Progress
+from stylewatch_daemon.ingest.inspection.contract import Begun, CutOff, Fine, Refused, Verdict
+from stylewatch_daemon.model import Picture, Progress
+from stylewatch_daemon.processes import messages
+from stylewatch_daemon.worker.contract import Done, Event
 
 VERDICTS = (
     Begun("1", "a.jpg"),
-    Fine("1", (Seen("a.jpg", "12ab", (4, 3)), Seen("no utf \udcff.jpg", "34cd", (1, 1)))),
+    Fine("1", (Picture("a.jpg", "12ab", (4, 3)), Picture("no utf \udcff.jpg", "34cd", (1, 1)))),
     Refused("1", "it is no picture"),
     CutOff("1", "a.jpg", "it ends too early"),
 )

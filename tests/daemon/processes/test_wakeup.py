@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from stylewatch_daemon.wakeup import Bell, reloads_on_signal, stops_on_signals
+from stylewatch_daemon.processes.wakeup import Bell, reloads_on_signal, stops_on_signals
 
 
 def test_many_rings_before_a_wait_count_as_one() -> None:

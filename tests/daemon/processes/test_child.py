@@ -9,7 +9,8 @@ from multiprocessing.process import BaseProcess
 
 import pytest
 
-from stylewatch_daemon import messages, processes
+from stylewatch_daemon.processes import child as processes
+from stylewatch_daemon.processes import messages
 from stylewatch_daemon.worker.contract import Staged
 
 

@@ -1,0 +1,1 @@
+"""Child processes: starting, messages, wake-ups, waiting times between retries."""

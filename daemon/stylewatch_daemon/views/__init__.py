@@ -1,0 +1,1 @@
+"""What the page, the report and the commands show alike."""
