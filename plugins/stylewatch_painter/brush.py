@@ -21,7 +21,7 @@ POINTS = 9  # along each stroke
 
 
 class Scene(Protocol):
-    """What is painted. Arrays hold one number for each stroke: (n,); colours are (n, 3), 0..255."""
+    """What is painted. Arrays hold one number for each stroke: (n,); colors are (n, 3), 0..255."""
 
     def place(self, x: Floats, y: Floats) -> Places:
         """What lies there, as a number that the other methods understand."""
@@ -35,8 +35,8 @@ class Scene(Protocol):
         """How broad strokes are there; 1 is the layer's own breadth."""
         ...
 
-    def colour(self, place: Places, x: Floats, y: Floats, rng: Generator) -> Floats:
-        """The colour a brush takes up for a stroke that starts there."""
+    def color(self, place: Places, x: Floats, y: Floats, rng: Generator) -> Floats:
+        """The color a brush takes up for a stroke that starts there."""
         ...
 
 
@@ -59,7 +59,7 @@ class Stroke:
 
     spine: Floats
     side: Floats
-    colour: Floats
+    color: Floats
     bristles: int
 
 
@@ -70,10 +70,10 @@ def paint(
     large = (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING)
     canvas = _ground(scene, large, rng)
     relief = Image.new("L", large, 110)
-    colours, heights = ImageDraw.Draw(canvas), ImageDraw.Draw(relief)
+    colors, heights = ImageDraw.Draw(canvas), ImageDraw.Draw(relief)
     for layer in layers:
         for stroke in _strokes(scene, layer, large, rng):
-            _draw(stroke, colours, heights, rng)
+            _draw(stroke, colors, heights, rng)
     return _lit(canvas, relief).resize(size, Image.Resampling.LANCZOS)
 
 
@@ -82,7 +82,7 @@ def _ground(scene: Scene, size: tuple[int, int], rng: Generator) -> Image.Image:
     columns, rows = max(2, size[0] // 32), max(2, size[1] // 32)
     x = np.tile(np.linspace(0, size[0] / size[1], columns), rows)
     y = np.repeat(np.linspace(0, 1, rows), columns)
-    coat = scene.colour(scene.place(x, y), x, y, rng).reshape(rows, columns, 3)
+    coat = scene.color(scene.place(x, y), x, y, rng).reshape(rows, columns, 3)
     return Image.fromarray(coat.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
 
 
@@ -92,7 +92,7 @@ def _strokes(scene: Scene, layer: Layer, size: tuple[int, int], rng: Generator) 
     x = rng.uniform(-0.02, size[0] / size[1] + 0.02, n)
     y = rng.uniform(-0.02, 1.02, n)
     place = scene.place(x, y)
-    colour = scene.colour(place, x, y, rng)
+    color = scene.color(place, x, y, rng)
     scale = scene.breadth(place) * rng.uniform(0.6, 1.35, n)
     width = layer.width * scale
     pace = layer.length * scale * rng.uniform(0.6, 1.2, n) / POINTS
@@ -107,19 +107,19 @@ def _strokes(scene: Scene, layer: Layer, size: tuple[int, int], rng: Generator) 
         x, y = x + pace * step[:, 0], y + pace * step[:, 1]
     bristles = np.maximum(3, layer.bristles * scale).astype(int).tolist()
     for i in range(n):
-        yield Stroke(spine[i] * size[1], side[i] * size[1], colour[i], bristles[i])
+        yield Stroke(spine[i] * size[1], side[i] * size[1], color[i], bristles[i])
 
 
 def _draw(
-    stroke: Stroke, colours: ImageDraw.ImageDraw, heights: ImageDraw.ImageDraw, rng: Generator
+    stroke: Stroke, colors: ImageDraw.ImageDraw, heights: ImageDraw.ImageDraw, rng: Generator
 ) -> None:
-    """Draw each bristle: streaks in colour, and the ridges of paint that it leaves in height."""
+    """Draw each bristle: streaks in color, and the ridges of paint that it leaves in height."""
     n = stroke.bristles
     across = np.linspace(-0.5, 0.5, n) + rng.normal(0, 0.03, n)
     lines = stroke.spine + stroke.side * across[:, None, None] + rng.normal(0, 0.6, (n, 1, 2))
     phase, finer = rng.uniform(0, 6, 2)
     streak = 14 * np.sin(6 * across + phase) + 6 * np.sign(np.sin(19 * across + finer))
-    tint = stroke.colour + (streak + rng.normal(0, 9, n))[:, None] + rng.normal(0, 5, (n, 3))
+    tint = stroke.color + (streak + rng.normal(0, 9, n))[:, None] + rng.normal(0, 5, (n, 3))
     height = 120 + 90 * (2 * np.abs(across)) ** 3 + rng.normal(0, 26, n)
     inks = np.clip(tint, 0, 255).astype(int).tolist()
     ridges = np.clip(height, 0, 255).astype(int).tolist()
@@ -127,14 +127,14 @@ def _draw(
     starts, ends = rng.integers(0, 3, n), POINTS - rng.integers(0, 3, n)  # ragged ends
     for i in range(n):
         path = lines[i, starts[i] : ends[i]].ravel().tolist()
-        colours.line(path, fill=tuple(inks[i]), width=thick)
+        colors.line(path, fill=tuple(inks[i]), width=thick)
         heights.line(path, fill=ridges[i], width=thick)
 
 
 def _lit(canvas: Image.Image, relief: Image.Image) -> Image.Image:
     """The canvas with light from the upper left upon the ridges of its paint."""
-    colour = np.asarray(canvas, dtype=np.float64)
+    color = np.asarray(canvas, dtype=np.float64)
     down, right = np.gradient(np.asarray(relief, dtype=np.float64))
     light = np.clip(-0.006 * (down + 0.7 * right), -0.28, 0.28)[..., None]
-    lit = np.where(light > 0, colour + 0.8 * light * (255 - colour), colour * (1 + light))
+    lit = np.where(light > 0, color + 0.8 * light * (255 - color), color * (1 + light))
     return Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))

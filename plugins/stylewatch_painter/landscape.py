@@ -1,7 +1,7 @@
 """A low sun and a whirling sky over a field with poppies: the scene of the sample painting.
 
-The sky's strokes follow the level lines of one function, the `stream`, and its bands of colour
-are slices of the same function: so the colours whirl with the strokes.
+The sky's strokes follow the level lines of one function, the `stream`, and its bands of color
+are slices of the same function: so the colors whirl with the strokes.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ LAYERS = (
 )
 
 
-def _palette(*colours: int) -> Floats:
-    return np.array([[c >> 16, c >> 8 & 255, c & 255] for c in colours], dtype=np.float64)
+def _palette(*colors: int) -> Floats:
+    return np.array([[c >> 16, c >> 8 & 255, c & 255] for c in colors], dtype=np.float64)
 
 
 SKY = _palette(
@@ -69,8 +69,8 @@ class Landscape:
         """Broad in the sky, finer below it."""
         return np.array([1.0, 0.8, 0.65])[place]
 
-    def colour(self, place: Places, x: Floats, y: Floats, rng: Generator) -> Floats:
-        """The place's colour, never twice the same, now and then its complement instead."""
+    def color(self, place: Places, x: Floats, y: Floats, rng: Generator) -> Floats:
+        """The place's color, never twice the same, now and then its complement instead."""
         n = len(x)
         picked = _choose(place, (_sky(x, y, rng), _hills(x, y, rng), _field(x, y, rng)))
         picked = np.where(_strewn(np.full(n, 0.02), rng), ACCENTS[place], picked)
@@ -129,7 +129,7 @@ def _choose(place: Places, choices: Sequence[Floats]) -> Floats:
 
 
 def _mix(palette: Floats, share: Floats) -> Floats:
-    """Colours between the palette's neighbours, `share` from 0 (its first) to 1 (its last)."""
+    """Colors between the palette's neighbors, `share` from 0 (its first) to 1 (its last)."""
     where = np.clip(share, 0, 1) * (len(palette) - 1)
     below = np.minimum(where.astype(np.int64), len(palette) - 2)
     part = (where - below)[:, None]

@@ -111,7 +111,7 @@ class Pair:
 
 
 def sealed(model: bytes) -> bytes:
-    """A serialised model with its seal."""
+    """A serialized model with its seal."""
     return model + _SEAL + hashlib.sha256(model).hexdigest().encode()
 
 

@@ -24,7 +24,7 @@ Move = Callable[[Pixels, int], tuple[Losses, Pixels]]
 """One step: from a picture (height, width, 3) and the number of the step, counted from 1, to the
 losses of that picture and a new one of the same size."""
 
-_GREY = 127.5  # what noise lies around
+_GRAY = 127.5  # what noise lies around
 
 
 def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> Iterator[Step]:
@@ -108,10 +108,10 @@ class _Place:
 
 
 def _noise(task: Task, size: Size) -> Pixels:
-    """Normal noise around grey."""
+    """Normal noise around gray."""
     width, height = size
     noise = np.random.Generator(np.random.PCG64(task.seed)).standard_normal((height, width, 3))
-    picture: Pixels = (_GREY + task.recipe.schedule.noise_scale * noise).astype(np.float32)
+    picture: Pixels = (_GRAY + task.recipe.schedule.noise_scale * noise).astype(np.float32)
     return picture
 
 

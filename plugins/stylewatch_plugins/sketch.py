@@ -1,7 +1,7 @@
-"""Backend `sketch`: moves colours, in NumPy, quickly and exactly; for tests and for trying out.
+"""Backend `sketch`: moves colors, in NumPy, quickly and exactly; for tests and for trying out.
 
-By gradient descent it brings mean and covariance of the painting's colours to those of the style,
-while the content's colours hold against it. It is the sample to read for who writes a backend.
+By gradient descent it brings mean and covariance of the painting's colors to those of the style,
+while the content's colors hold against it. It is the sample to read for who writes a backend.
 """
 
 import os
@@ -20,7 +20,7 @@ from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_painter.stage import Losses, Pixels, Step, Wish
 from stylewatch_painter.validation import mistakes
 from stylewatch_plugins import numpy_loop
-from stylewatch_plugins.color_statistics import Look, Wanted, colours
+from stylewatch_plugins.color_statistics import Look, Wanted, colors
 from stylewatch_plugins.contract import CONTRACT, BackendOptionError, Device, Estimate, Provenance
 
 _CONTENT = 0.05  # weight of the content at strength 0.5
@@ -62,7 +62,7 @@ class Sketch:
 
     def provenance(self, task: Task) -> Provenance:
         """No network; the warnings say what a sketch does not do."""
-        warnings = ["a sketch moves colours only, there is no network behind it"]
+        warnings = ["a sketch moves colors only, there is no network behind it"]
         if task.content_mask is not None or any(style.mask is not None for style in task.styles):
             warnings.append("a sketch does not look at masks")
         return Provenance(self.name, self.version, "cpu", "fp32", warnings=tuple(warnings))
@@ -111,7 +111,7 @@ def _wanted(task: Task, size: scales.Size) -> Wanted:
         raise PictureError(f"recipe {task.recipe.name} has no use for the pictures that are given")
     whole = sum(style.weight for style in styles)
     return Wanted(
-        content=None if content is None else colours(resize(content, size)),
+        content=None if content is None else colors(resize(content, size)),
         content_weight=_CONTENT * 16 ** (0.5 - objective.strength),
         looks=[Look.of(style.name, style.weight / whole, style.picture) for style in styles],
     )

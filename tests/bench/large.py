@@ -41,7 +41,7 @@ def whole_run(size: Size, per_step: float) -> float:
     """Seconds of all that `best` does on the way to `size`, by those of a step there."""
     recipe = change(find("best"), {"size": f"{size[0]}x{size[1]}", "fit": "stretch"})
     levels = Task(recipe, np.zeros((size[1], size[0], 3), np.float32), ()).levels()
-    settings = recipe.schedule.optimiser
+    settings = recipe.schedule.optimizer
     return per_step * sum(level.scale**2 * evaluations(settings, level.steps) for level in levels)
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.optimize import optimiser
+from stylewatch_painter.algorithm.optimize import optimizer
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.network import read as weights_read
@@ -95,7 +95,7 @@ def in_turn(made: Task, threads: int) -> dict[str, list[float]]:
     for name, network in networks(made, threads).items():
         canvas = Canvas(made, network.mean, network.device)
         level = canvas.levels()[-1]
-        moves = optimiser(made.recipe.schedule.optimiser)
+        moves = optimizer(made.recipe.schedule.optimizer)
         pictures[name] = (Target([canvas], network, level), canvas.start(level.size), moves)
         seconds[name] = []
     for _ in range(made.recipe.schedule.steps + 1):

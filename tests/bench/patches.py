@@ -1,12 +1,12 @@
-"""Two numbers on a painting that nobody optimised: how near it is to its style, and its content.
+"""Two numbers on a painting that nobody optimized: how near it is to its style, and its content.
 
 `distance`, the one that decides: the sliced Wasserstein distance between small patches of the
 painting and of the style, size by size, after T. Karras, T. Aila, S. Laine, J. Lehtinen,
 "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (ICLR 2018), section 5.
-Each picture becomes a Laplacian pyramid; of each level come patches of 7x7 pixels in three colours,
+Each picture becomes a Laplacian pyramid; of each level come patches of 7x7 pixels in three colors,
 which are projected on random directions, sorted, and compared. It knows no network. Two things
 differ from the paper, which compares many pictures: patches are those of one picture, and both
-sides are scaled by the style's mean and deviation of each colour, so that wrong colours count.
+sides are scaled by the style's mean and deviation of each color, so that wrong colors count.
 
 `structure`, to look at beside it: the structural similarity of the lightness of painting and
 content, 1 where they are the same, after Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli,
@@ -33,7 +33,7 @@ def distance(painting: Floats, style: Floats) -> float:
     """How far the patches of a painting are from those of a style, 0 for the same picture.
 
     Both are (height, width, 3), RGB 0..255. The unit is the standard deviation of the style's
-    colours; levels count alike.
+    colors; levels count alike.
     """
     seen, wanted = (list(pyramid(_batch(one))) for one in (painting, style))
     chance = Generator().manual_seed(SEED)

@@ -16,10 +16,10 @@ def draw(curves: Path, out: Path) -> None:
     with mpl.rc_context({"svg.hashsalt": "bench", "font.size": 10}):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.subplots()
-        for whose, (name, colour) in LOOKS.items():
+        for whose, (name, color) in LOOKS.items():
             for kind, (dash, words) in KINDS.items():
                 curve, label = plain[whose][kind], f"{name}, {words}"
-                axes.plot(curve["seconds"], curve["losses"], dash, color=colour, label=label)
+                axes.plot(curve["seconds"], curve["losses"], dash, color=color, label=label)
         axes.set(xscale="log", yscale="log", xlabel="seconds from the start of the command",
                  ylabel="loss of objective pastiche, by the referee")  # fmt: skip
         axes.grid(visible=True, which="both", alpha=0.25)

@@ -4,7 +4,7 @@
 CONTENT+STYLE-PIXELS-STEPS.png, SAMPLES the pictures themselves, content-CONTENT.jpg and
 style-STYLE.jpg. Of each pair, its paintings of most steps are taken; the same pair is painted at
 the same size by `best`, and by other recipes on the fast schedule. The referee gives the relative
-objective of each picture as it was written, `patches.py` what nobody optimised. OUT gets the
+objective of each picture as it was written, `patches.py` what nobody optimized. OUT gets the
 paintings, quality.md and quality.json, and sheets to judge by eye, with their key in key.json.
 Paintings that OUT has already are not painted again.
 """

@@ -32,8 +32,8 @@ KINDS = {True: "png", False: "float"}
 SMALL = {"passes": [{"scale": 0.25, "steps": 60}, {"scale": 0.5, "steps": 40}], "smallest": 1,
          "save_every": 1000}  # fmt: skip
 WAYS: dict[bool, dict[str, Any]] = {
-    True: {**SMALL, "schedule.optimiser.history": 30},
-    False: {**SMALL, "schedule.optimiser.history": 60, "keep_range": False},
+    True: {**SMALL, "schedule.optimizer.history": 30},
+    False: {**SMALL, "schedule.optimizer.history": 60, "keep_range": False},
 }
 """By whether a PNG is wanted: more early steps, a longer memory than so few steps as `best` has
 can fill, no pictures on the way, and for pictures that nobody cuts off, no thought of the range."""

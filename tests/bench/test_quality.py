@@ -27,7 +27,7 @@ def test_another_picture_of_one_manner_is_nearer_than_one_of_another() -> None:
     assert alike < flatter / 2
 
 
-def test_wrong_colours_count() -> None:
+def test_wrong_colors_count() -> None:
     tinted = noise(1) + np.array([40, 0, 0], np.float32)
     assert patches.distance(tinted, noise(1)) > patches.distance(noise(1), noise(1)) + 0.05
 
@@ -49,13 +49,13 @@ def test_structure_is_that_of_the_formula() -> None:
     assert patches.structure(noise(2), picture) < 0.2
 
 
-def grey(level: int) -> Image.Image:
+def gray(level: int) -> Image.Image:
     return Image.new("RGB", (20, 10), (level, level, level))
 
 
 def test_the_key_of_a_sheet_says_whose_painting_is_where() -> None:
-    hidden = {name: grey(level) for level, name in enumerate(("a", "b", "c"), start=1)}
-    sheet, key = blinded([grey(9)], hidden, random.Random(3))
+    hidden = {name: gray(level) for level, name in enumerate(("a", "b", "c"), start=1)}
+    sheet, key = blinded([gray(9)], hidden, random.Random(3))
     assert sorted(key.values()) == ["a", "b", "c"] and list(key) == ["A", "B", "C"]
     lower = GAP + 10 + 22 + GAP
     for place, name in enumerate(key.values()):
@@ -64,7 +64,7 @@ def test_the_key_of_a_sheet_says_whose_painting_is_where() -> None:
 
 
 def test_the_order_on_a_sheet_is_by_chance() -> None:
-    hidden = {name: grey(1) for name in "abcd"}
+    hidden = {name: gray(1) for name in "abcd"}
     orders = {tuple(blinded([], hidden, random.Random(seed))[1].values()) for seed in range(20)}
     assert len(orders) > 5
 

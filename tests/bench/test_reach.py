@@ -22,7 +22,7 @@ class Brightness(Referee):
 
 
 def falling(*steps: int) -> Curve:
-    """A painting whose picture after step n is a grey of 255.4 - n."""
+    """A painting whose picture after step n is a gray of 255.4 - n."""
     pictures = [np.full((1, 2, 3), 255.4 - step, np.float32) for step in steps]
     return Curve(list(steps), [step / 10 for step in steps], pictures)
 
@@ -37,8 +37,8 @@ def faked(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
 
     def render(content: Path, style: Path, out: Path, *options: object) -> float:
         steps = int(str(options[options.index("--steps") + 1]))
-        grey = as_written(falling(steps).pictures[0]).astype(np.uint8)
-        Image.fromarray(grey).save(out)
+        gray = as_written(falling(steps).pictures[0]).astype(np.uint8)
+        Image.fromarray(gray).save(out)
         return steps / 10
 
     monkeypatch.setattr(reach, "Referee", Brightness)
@@ -132,5 +132,5 @@ def test_what_is_changed_on_the_way_is_said_to_the_command(
 
     monkeypatch.setattr(child, "render", render)
     reach.time_of(faked, Brightness(), reach.Goal(after=300, written=False, loss=9, steps=50))
-    assert "--set=schedule.optimiser.history=60" in said
+    assert "--set=schedule.optimizer.history=60" in said
     assert "--set=keep_range=false" in said

@@ -102,8 +102,8 @@ class Dropper:
     def _picture(self) -> bytes:
         """24x18 pixels that no other picture has."""
         number, file = next(self._count), io.BytesIO()
-        colour = (number % 256, number // 256 % 256, number // 65536 % 256)
+        color = (number % 256, number // 256 % 256, number // 65536 % 256)
         picture = Image.new("RGB", (24, 18), (90, 120, 60))
-        picture.paste(colour, (0, 0, 12, 18))
+        picture.paste(color, (0, 0, 12, 18))
         picture.save(file, "JPEG", quality=95)
         return file.getvalue()

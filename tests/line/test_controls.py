@@ -1,7 +1,7 @@
 """All controls in one job, as someone would who tries how they get on: files, breaks, repetitions.
 
 A print of a picture with transparency, in two regions, of which one is a style's with transparency
-too, in the photograph's colours, kept outside, smoothed, bordered, averaged, in tiles, in 16 bits.
+too, in the photograph's colors, kept outside, smoothed, bordered, averaged, in tiles, in 16 bits.
 """
 
 import json

@@ -135,7 +135,7 @@ def test_what_cannot_be_painted_is_refused_and_the_rest_is_painted(place: Place)
     assert place.painted() == ["good"]
     reasons = {path.parent.name: path.read_text() for path in place.outbox.rglob("reason.txt")}
     assert "content.jpg" in reasons["text"]
-    assert "content.mask.png has more than 16 colours" in reasons["mask"]
+    assert "content.mask.png has more than 16 colors" in reasons["mask"]
     assert "line 2" in reasons["typo"]
     assert (place.outbox / "_refused/text/content.jpg").read_text() == "this is no picture"
     assert place.left() == []

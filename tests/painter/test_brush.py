@@ -1,4 +1,4 @@
-"""Strokes follow the scene's directions and take its colours; chance comes from outside."""
+"""Strokes follow the scene's directions and take its colors; chance comes from outside."""
 
 import numpy as np
 from numpy.random import Generator, default_rng
@@ -10,7 +10,7 @@ LAYERS = (Layer(60, 0.2, 0.5, 12), Layer(80, 0.1, 0.4, 6))
 
 
 class Meadow:
-    """One colour everywhere, and one direction."""
+    """One color everywhere, and one direction."""
 
     def __init__(self, radians: float) -> None:
         self.radians = radians
@@ -24,7 +24,7 @@ class Meadow:
     def breadth(self, place: Places) -> Floats:
         return np.ones(len(place))
 
-    def colour(self, place: Places, x: Floats, y: Floats, rng: Generator) -> Floats:
+    def color(self, place: Places, x: Floats, y: Floats, rng: Generator) -> Floats:
         return np.tile([40.0, 160.0, 80.0], (len(x), 1))
 
 
@@ -56,7 +56,7 @@ def test_strokes_run_where_the_scene_heads() -> None:
     assert across > 1.5 * down, "upright strokes change most from column to column"
 
 
-def test_the_scene_gives_the_colour_and_bristles_vary_it() -> None:
+def test_the_scene_gives_the_color_and_bristles_vary_it() -> None:
     picture = painted(0.7)
     assert np.abs(np.median(picture, axis=(0, 1)) - [40, 160, 80]).max() < 20
     assert picture.std(axis=(0, 1)).min() > 5

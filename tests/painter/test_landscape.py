@@ -1,4 +1,4 @@
-"""The scene of the sample painting has its places, its colours and its whirling sky."""
+"""The scene of the sample painting has its places, its colors and its whirling sky."""
 
 import numpy as np
 from numpy.random import default_rng
@@ -13,11 +13,11 @@ def at(*points: tuple[float, float]) -> tuple[Floats, Floats]:
     return x, y
 
 
-def colours(x: float, y: float) -> Floats:
-    """The colours of 200 strokes that start at one point, as (200, 3)."""
+def colors(x: float, y: float) -> Floats:
+    """The colors of 200 strokes that start at one point, as (200, 3)."""
     many = np.full(200, x), np.full(200, y)
     scene = landscape.Landscape()
-    return scene.colour(scene.place(*many), *many, default_rng(0))
+    return scene.color(scene.place(*many), *many, default_rng(0))
 
 
 def test_the_sky_is_above_the_hills_and_the_field_below() -> None:
@@ -34,22 +34,22 @@ def test_the_wind_goes_round_the_sun() -> None:
 
 
 def test_the_sky_is_blue_the_sun_yellow_and_the_field_golden() -> None:
-    red, _, blue = np.median(colours(0.34, 0.22), axis=0)
+    red, _, blue = np.median(colors(0.34, 0.22), axis=0)
     assert blue > red + 60
     x, y, _ = landscape.SUN
-    red, green, blue = np.median(colours(x, y), axis=0)
+    red, green, blue = np.median(colors(x, y), axis=0)
     assert red > 220 and green > 220
-    red, _, blue = np.median(colours(0.1, 0.75), axis=0)
+    red, _, blue = np.median(colors(0.1, 0.75), axis=0)
     assert red > blue + 60
 
 
-def test_colours_stay_in_range_and_are_never_twice_the_same() -> None:
-    many = colours(0.98, 0.33)
+def test_colors_stay_in_range_and_are_never_twice_the_same() -> None:
+    many = colors(0.98, 0.33)
     assert many.min() >= 0 and many.max() <= 255
     assert len(np.unique(many.round(3), axis=0)) > 190
 
 
-def test_the_whole_painting_is_full_of_colour_and_repeatable() -> None:
+def test_the_whole_painting_is_full_of_color_and_repeatable() -> None:
     picture = landscape.draw(seed=7)
     assert picture.size == landscape.SIZE and picture.mode == "RGB"
     saturation = np.asarray(picture.convert("HSV"))[..., 1]

@@ -24,16 +24,16 @@ class Knife(Strict):
     angle: float
 
 
-class Colour(Strict):
+class Color(Strict):
     """A model with a rule of its own."""
 
     name: str
     strength: float = 1.0
 
     @model_validator(mode="after")
-    def _no_strong_grey(self) -> "Colour":
-        if self.name == "grey" and self.strength > 1:
-            raise ValueError("grey is never strong")
+    def _no_strong_gray(self) -> "Color":
+        if self.name == "gray" and self.strength > 1:
+            raise ValueError("gray is never strong")
         return self
 
 
@@ -47,10 +47,10 @@ class Canvas(Strict):
     """What settings are checked against here."""
 
     tool: Annotated[Brush | Knife, Field(discriminator="kind")] = Brush(kind="brush")
-    colours: tuple[Colour, ...] = ()
+    colors: tuple[Color, ...] = ()
     shares: dict[Literal["oil", "water"], float] = Field(default_factory=dict)
     words: dict[str, int] = Field(default_factory=dict)
-    ground: Colour | None = None
+    ground: Color | None = None
     sides: int = 4
     coats: Literal["auto"] | Annotated[int, Field(le=64)] | None = None
     safe: Safe = Safe()
@@ -67,14 +67,14 @@ def told(plain: Mapping[Any, Any]) -> list[str]:
     ("plain", "sentence"),
     [
         ({"side": 3}, "unknown key 'side'; did you mean 'sides'?"),
-        ({"x": 3}, "unknown key 'x'; there are coats, colours, ground, safe, shares, sides, tool,"
+        ({"x": 3}, "unknown key 'x'; there are coats, colors, ground, safe, shares, sides, tool,"
                    " words"),
         ({"ground": {"nam": 3, "name": "red"}}, "ground: unknown key 'nam'; did you mean 'name'?"),
         ({"ground": {}}, "ground: name is missing"),
         ({"ground": 3}, "ground: should be keys with their values, got 3"),
-        ({"colours": [{"name": "red"}, {}]}, "colours.1: name is missing"),
-        ({"colours": [{"name": "red", "z": 1}]},
-         "colours.0: unknown key 'z'; there are name, strength"),
+        ({"colors": [{"name": "red"}, {}]}, "colors.1: name is missing"),
+        ({"colors": [{"name": "red", "z": 1}]},
+         "colors.0: unknown key 'z'; there are name, strength"),
         ({"shares": {"oyl": 1}}, "shares: unknown key 'oyl'; did you mean 'oil'?"),
         ({"shares": [1]}, "shares: should be keys with their values, got [1]"),
         ({"tool": {"kind": "brsh"}}, "tool: unknown kind 'brsh'; did you mean 'brush'?"),
@@ -86,7 +86,7 @@ def told(plain: Mapping[Any, Any]) -> list[str]:
         ({"tool": {"kind": "knife", "angl": 1, "angle": 1}},
          "tool: unknown key 'angl'; did you mean 'angle'?"),
         ({"tool": {"kind": "spatula"}}, "tool: angle is missing"),
-        ({"ground": {"name": "grey", "strength": 2}}, "ground: grey is never strong"),
+        ({"ground": {"name": "gray", "strength": 2}}, "ground: gray is never strong"),
         ({"sides": "many"}, "sides: input should be a valid integer, unable to parse string as an"
                             " integer, got 'many'"),
         ({"coats": 99}, "coats: input should be 'auto' or less than or equal to 64, got 99"),

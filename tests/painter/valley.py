@@ -1,4 +1,4 @@
-"""A valley to walk down: a bent, stretched bowl, known in closed form, for tests of optimisers."""
+"""A valley to walk down: a bent, stretched bowl, known in closed form, for tests of optimizers."""
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ def start() -> Array:
 
 
 def height(x: Array) -> float:
-    """Sum of k x^2 / 2, of (x / 10)^4, and of 0.1 x times its neighbour."""
+    """Sum of k x^2 / 2, of (x / 10)^4, and of 0.1 x times its neighbor."""
     bowl = (STEEPNESS * x**2).sum() / 2 + ((x / 10) ** 4).sum()
     return float(bowl + 0.1 * (x * np.roll(x, 1, axis=-1)).sum())
 

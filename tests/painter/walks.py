@@ -1,4 +1,4 @@
-"""Walks with the painter's optimisers: where they lead, and whether they can be broken off."""
+"""Walks with the painter's optimizers: where they lead, and whether they can be broken off."""
 
 import numpy as np
 import torch
@@ -6,13 +6,13 @@ from tests.painter import small, valley
 from tests.painter.plain_vgg19 import Array
 
 from stylewatch_painter.algorithm.evaluation import Evaluate
-from stylewatch_painter.algorithm.optimize import Optimiser, optimiser
+from stylewatch_painter.algorithm.optimize import Optimizer, optimizer
 from stylewatch_painter.recipes import recipe
 
 Settings = recipe.Adam | recipe.Sgd | recipe.Lbfgs
 
 
-def walk(made: Optimiser, steps: int, evaluate: Evaluate = valley.evaluate) -> list[Array]:
+def walk(made: Optimizer, steps: int, evaluate: Evaluate = valley.evaluate) -> list[Array]:
     """Where each step from the start of the valley leads, in float64."""
     x = torch.from_numpy(valley.start()).unsqueeze(0)
     path = []
@@ -29,14 +29,14 @@ def same_way(path: list[Array], wanted: list[Array]) -> None:
 
 
 def broken_off(settings: Settings, after: int, steps: int) -> list[Array]:
-    """The steps after a break, by an optimiser that got the state of the one before."""
+    """The steps after a break, by an optimizer that got the state of the one before."""
     x = torch.from_numpy(valley.start()).unsqueeze(0)
-    before = optimiser(settings)
+    before = optimizer(settings)
     for _ in range(after):
         before.step(x, valley.evaluate)
     # through plain arrays, as a checkpoint goes
     state = {name: torch.from_numpy(t.numpy().copy()) for name, t in before.state().items()}
-    again = optimiser(settings)
+    again = optimizer(settings)
     again.load(state)
     path = []
     for _ in range(after, steps):

@@ -1,4 +1,4 @@
-"""Statistics of colours, their losses and slopes, against numbers worked out by hand."""
+"""Statistics of colors, their losses and slopes, against numbers worked out by hand."""
 
 import tracemalloc
 from itertools import pairwise
@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from stylewatch_painter.stage import Pixels
-from stylewatch_plugins.color_statistics import Look, Wanted, colours
+from stylewatch_plugins.color_statistics import Look, Wanted, colors
 
 
 def two_pixels(first: tuple[float, ...], second: tuple[float, ...]) -> Pixels:
-    """A picture of 1x2, its colours given with white as 1."""
+    """A picture of 1x2, its colors given with white as 1."""
     return np.array([[first, second]], dtype=np.float32) * 255
 
 
 BLACK_AND_RED = two_pixels((0, 0, 0), (1, 0, 0))
-GREYS = two_pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+GRAYS = two_pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 def test_a_look_is_the_mean_and_the_covariance() -> None:
@@ -26,7 +26,7 @@ def test_a_look_is_the_mean_and_the_covariance() -> None:
     assert look.covariance == pytest.approx(np.diag([0.25, 0, 0]))
 
 
-def test_colours_that_move_together_have_a_covariance() -> None:
+def test_colors_that_move_together_have_a_covariance() -> None:
     look = Look.of("style-1", 1.0, two_pixels((0, 1, 0), (1, 0, 0)))
     assert look.covariance == pytest.approx(
         np.array([[0.25, -0.25, 0], [-0.25, 0.25, 0], [0, 0, 0]])
@@ -34,23 +34,23 @@ def test_colours_that_move_together_have_a_covariance() -> None:
 
 
 def test_losses_are_those_worked_out_by_hand() -> None:
-    """Of grey beside black and red, which is content and, by a quarter, style."""
-    wanted = Wanted(colours(BLACK_AND_RED), 2.0, [Look.of("s", 0.25, BLACK_AND_RED)])
-    losses = wanted.losses(GREYS)
-    assert losses.content["colours"].value == pytest.approx(0.75)  # each colour is 3/4 away
+    """Of gray beside black and red, which is content and, by a quarter, style."""
+    wanted = Wanted(colors(BLACK_AND_RED), 2.0, [Look.of("s", 0.25, BLACK_AND_RED)])
+    losses = wanted.losses(GRAYS)
+    assert losses.content["colors"].value == pytest.approx(0.75)  # each color is 3/4 away
     assert losses.style["s"]["mean"].value == pytest.approx(0.5)  # (0, 1/2, 1/2) squared
     assert losses.style["s"]["covariance"].value == pytest.approx(1 / 16)
     assert losses.total == pytest.approx(2 * 0.75 + 0.25 * 0.5 + 0.25 * 10 / 16)
 
 
 def test_a_picture_that_is_what_is_wanted_has_no_loss_and_stays() -> None:
-    wanted = Wanted(colours(BLACK_AND_RED), 1.0, [Look.of("s", 1.0, BLACK_AND_RED)])
+    wanted = Wanted(colors(BLACK_AND_RED), 1.0, [Look.of("s", 1.0, BLACK_AND_RED)])
     assert wanted.losses(BLACK_AND_RED).total == 0
     assert np.array_equal(wanted.nearer(BLACK_AND_RED), BLACK_AND_RED)
 
 
 def drawn(seed: int, spread: float = 60) -> Pixels:
-    """A picture of 4x3, its levels whole numbers around grey."""
+    """A picture of 4x3, its levels whole numbers around gray."""
     draw = np.random.Generator(np.random.PCG64(seed))
     return np.rint(draw.normal(127, spread, (3, 4, 3))).astype(np.float32)
 
@@ -58,7 +58,7 @@ def drawn(seed: int, spread: float = 60) -> Pixels:
 def test_the_slope_is_that_of_the_total() -> None:
     """Against central differences over two levels, which float32 holds exactly."""
     x, y, z = drawn(0), drawn(1), drawn(2)
-    wanted = Wanted(colours(y), 0.4, [Look.of("s", 0.3, y), Look.of("t", 0.7, z)])
+    wanted = Wanted(colors(y), 0.4, [Look.of("s", 0.3, y), Look.of("t", 0.7, z)])
     slope = wanted.slope(x)
     for position in range(len(slope)):
         step = np.zeros_like(slope, dtype=np.float32)
@@ -70,7 +70,7 @@ def test_the_slope_is_that_of_the_total() -> None:
 
 @pytest.mark.parametrize("spread", [1, 60, 5000])
 def test_every_step_makes_the_total_smaller(spread: float) -> None:
-    """However far the colours lie from those wanted."""
+    """However far the colors lie from those wanted."""
     x, wanted = drawn(0, spread), Wanted(None, 1.0, [Look.of("s", 1.0, drawn(1))])
     totals = []
     for _ in range(20):
@@ -82,7 +82,7 @@ def test_every_step_makes_the_total_smaller(spread: float) -> None:
 def test_a_single_pixel_has_no_spread() -> None:
     one = np.full((1, 1, 3), 51, dtype=np.float32)
     assert Look.of("s", 1.0, one).covariance.tolist() == [[0.0] * 3] * 3
-    wanted = Wanted(None, 1.0, [Look.of("s", 1.0, GREYS)])
+    wanted = Wanted(None, 1.0, [Look.of("s", 1.0, GRAYS)])
     assert np.isfinite(wanted.nearer(one)).all()
 
 

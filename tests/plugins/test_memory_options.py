@@ -19,7 +19,7 @@ from stylewatch_plugins.contract import Backend, BackendOptionError
 from stylewatch_plugins.memory_options import Fitted, MemoryOptions, by_turns
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
-from stylewatch_plugins.testing.tasks import OPTIMISERS, kept, painted, picture, sample, stages
+from stylewatch_plugins.testing.tasks import OPTIMIZERS, kept, painted, picture, sample, stages
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ def test_a_painting_in_tiles_is_the_painting(make: type[TorchAutograd | OnnxVgg]
     assert np.abs(last[0] - last[1]).max() < 0.05
 
 
-def controlled(optimiser: str, **recipe: object) -> Task:
+def controlled(optimizer: str, **recipe: object) -> Task:
     """Two regions of two styles, a print with borders and held waves, smoothness, an average.
 
     Painted by 48x36 pixels to 96x72, which are four tiles of 48.
@@ -63,7 +63,7 @@ def controlled(optimiser: str, **recipe: object) -> Task:
         "objective.network": {"padding": "reflect", "pool_edge": "ceil"},
         "objective.style": {"gram": "moments", "loss": "wasserstein", "several": "grams"},
         "objective.tv": {"loss": "nine_point", "weight": 0.1},
-        "optimiser": OPTIMISERS[optimiser], "carry": optimiser == "adam", "save_every": 1,
+        "optimizer": OPTIMIZERS[optimizer], "carry": optimizer == "adam", "save_every": 1,
     }  # fmt: skip
     mask = np.random.default_rng(4).random((9, 12, 2)).astype(np.float32)
     mask[:4, :, 0] = mask[5:, :, 1] = 0
@@ -73,7 +73,7 @@ def controlled(optimiser: str, **recipe: object) -> Task:
 
 
 BACKENDS = pytest.mark.parametrize("make", [TorchAutograd, OnnxVgg])
-CONTROLLED = pytest.mark.parametrize("optimiser", ["adam", "lbfgs-fourier"])
+CONTROLLED = pytest.mark.parametrize("optimizer", ["adam", "lbfgs-fourier"])
 
 
 def made_by(make: type[TorchAutograd | OnnxVgg], **more: object) -> Backend:
@@ -83,9 +83,9 @@ def made_by(make: type[TorchAutograd | OnnxVgg], **more: object) -> Backend:
 @BACKENDS
 @CONTROLLED
 def test_in_tiles_all_controls_at_once_give_the_painting(
-    make: type[TorchAutograd | OnnxVgg], optimiser: str
+    make: type[TorchAutograd | OnnxVgg], optimizer: str
 ) -> None:
-    task = controlled(optimiser)
+    task = controlled(optimizer)
     whole, parts = (painted(made_by(make, **more), task) for more in ({}, {"tile": 48}))
     for one, other in zip(whole, parts, strict=True):
         assert other.losses.total == pytest.approx(one.losses.total, rel=1e-4)
@@ -97,9 +97,9 @@ def test_in_tiles_all_controls_at_once_give_the_painting(
 @CONTROLLED
 @pytest.mark.parametrize("tile", ["none", 48])
 def test_with_all_controls_at_once_it_goes_on_from_every_step_in_the_same_bytes(
-    make: type[TorchAutograd | OnnxVgg], optimiser: str, tile: str | int
+    make: type[TorchAutograd | OnnxVgg], optimizer: str, tile: str | int
 ) -> None:
-    task = controlled(optimiser, print_steps=2, steps=2)
+    task = controlled(optimizer, print_steps=2, steps=2)
     backend = made_by(make, tile=tile)
     whole = painted(backend, task, *[Wish.CHECKPOINT] * 4)
     assert len(set(stages(whole).values())) == len(whole) == 4
@@ -138,7 +138,7 @@ def test_an_impossible_limit_is_told_before_anything_is_painted() -> None:
 
 
 def test_what_memory_does_not_suffice_for_is_a_warning() -> None:
-    task = sample({"optimiser": {"kind": "lbfgs", "history": 8}})
+    task = sample({"optimizer": {"kind": "lbfgs", "history": 8}})
     (told,) = TorchAutograd({**EXACT, "history": 5}).provenance(task).warnings
     assert "there it remembers 5" in told
 

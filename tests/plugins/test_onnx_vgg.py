@@ -51,7 +51,7 @@ def test_a_wrong_option_is_told_with_its_name(options: Mapping[str, object], tol
 
 def test_a_painting_begun_on_one_backend_can_be_finished_on_the_other() -> None:
     """Whichever begins; the last picture is as good as the same."""
-    small = {"optimiser": {"kind": "adam", "rate": 2.0}}
+    small = {"optimizer": {"kind": "adam", "rate": 2.0}}
     torch_, onnx = TorchAutograd({**CPU, "precision": "fp32"}), OnnxVgg(CPU)
     *_, whole = painted(torch_, sample(small))
     for first, second in ((torch_, onnx), (onnx, torch_)):
@@ -229,9 +229,9 @@ def test_half_precision_paints_and_measures_in_full() -> None:
 def test_forty_steps_of_adam_end_in_the_same_picture(name: str) -> None:
     """For every recipe's losses and pools: above 40 dB of one another, on odd sides.
 
-    From the content: of a start in plain grey, as `neural-style` has it, the last bit decides.
+    From the content: of a start in plain gray, as `neural-style` has it, the last bit decides.
     """
-    moves = {"start": "content", "optimiser": {"kind": "adam", "rate": 2.0}, "average": 0}
+    moves = {"start": "content", "optimizer": {"kind": "adam", "rate": 2.0}, "average": 0}
     small = {"size": "19x17", "fit": "stretch", "enlarge": True, "smallest": 1, "passes": []}
     recipe = change(find(name), {**small, **moves, "steps": 40, "save_every": 40})
     task = Task(recipe, picture(19, 17), (Style(picture(33, 31, seed=1)),))

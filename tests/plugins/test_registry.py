@@ -202,11 +202,11 @@ def test_two_distributions_with_one_name_are_both_named(install: Install) -> Non
 
 def test_an_option_it_does_not_have_is_told_as_the_backend_tells_it(install: Install) -> None:
     refuses = "from stylewatch_plugins.errors import BackendOptionError\n" + WHOLE.replace(
-        "self.options = dict(options)", "raise BackendOptionError('no option named colour')"
+        "self.options = dict(options)", "raise BackendOptionError('no option named color')"
     )
     install("made", refuses)
-    with pytest.raises(BackendOptionError, match="no option named colour"):
-        registry.load("made", {"colour": "red"})
+    with pytest.raises(BackendOptionError, match="no option named color"):
+        registry.load("made", {"color": "red"})
 
 
 def test_naming_the_backends_imports_no_numpy() -> None:

@@ -24,20 +24,20 @@ class TestSketch(BackendConformance):
         return Sketch(options)
 
 
-def test_the_painting_takes_on_the_mean_and_spread_of_the_styles_colours() -> None:
+def test_the_painting_takes_on_the_mean_and_spread_of_the_styles_colors() -> None:
     """With the style alone, until they are the same."""
     style = picture(20, 22, seed=1)
     alone = sample({"start": "picture", "steps": 300}, content=None, init=picture(24, 18))
     last = painted(Sketch({}), alone)[-1]
     assert isinstance(last, Stage)
-    colours, wanted = last.picture.reshape(-1, 3), style.reshape(-1, 3)
-    assert colours.mean(axis=0) == pytest.approx(wanted.mean(axis=0), abs=0.5)
-    assert np.cov(colours.T) == pytest.approx(np.cov(wanted.T), abs=0.02 * np.cov(wanted.T).max())
+    colors, wanted = last.picture.reshape(-1, 3), style.reshape(-1, 3)
+    assert colors.mean(axis=0) == pytest.approx(wanted.mean(axis=0), abs=0.5)
+    assert np.cov(colors.T) == pytest.approx(np.cov(wanted.T), abs=0.02 * np.cov(wanted.T).max())
 
 
 def test_strength_takes_the_content_further_from_itself() -> None:
     light, bold = (painted(Sketch({}), sample({"strength": s, "steps": 50}))[-1] for s in (0, 1))
-    assert light.losses.content["colours"].value < bold.losses.content["colours"].value
+    assert light.losses.content["colors"].value < bold.losses.content["colors"].value
 
 
 @pytest.mark.parametrize("name", names())
@@ -50,14 +50,14 @@ def test_every_recipe_that_ships_can_be_sketched(name: str) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_noise_lies_around_grey_and_mixes_by_its_ratio() -> None:
+def test_noise_lies_around_gray_and_mixes_by_its_ratio() -> None:
     """A ratio of 0 is the content itself, 1 is noise alone."""
     backend, noise = Sketch({}), {"start": "noise", "noise_scale": 4}
     mixed = {**noise, "start": "mixed"}
     alone = backend.measure(sample(noise)).as_json()
     assert backend.measure(sample({**mixed, "noise_ratio": 1.0})).as_json() == alone
     content = backend.measure(sample({**mixed, "noise_ratio": 0.0}))
-    assert content.content["colours"].value == 0
+    assert content.content["colors"].value == 0
     assert backend.measure(sample()).as_json() == content.as_json()
 
 

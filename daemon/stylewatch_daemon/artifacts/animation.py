@@ -23,7 +23,7 @@ WHOLE_MS, SLOWEST_MS, FASTEST_MS = 6000, 400, 80
 """How long all stages together are shown, and one of them at most and at least."""
 
 QUALITY = 84
-COLOURS = 256
+COLORS = 256
 
 
 def draw(asked: Keepsakes, format: str) -> bytes:
@@ -33,7 +33,7 @@ def draw(asked: Keepsakes, format: str) -> bytes:
         raise PictureError("none of its pictures is there any more")
     times = _times(len(frames), has_content=asked.content is not None)
     if format == "gif":
-        frames = [_in_few_colours(frame) for frame in frames]
+        frames = [_in_few_colors(frame) for frame in frames]
     content = io.BytesIO()
     first, *others = frames
     how = {"quality": QUALITY, "method": 4} if format == "webp" else {"optimize": False}
@@ -66,7 +66,7 @@ def _times(count: int, *, has_content: bool) -> list[int]:
     return [*head, *[each] * between, LAST_MS]
 
 
-def _in_few_colours(frame: Image.Image) -> Image.Image:
-    """In the colours that suit this frame best; what lies between them is dithered."""
-    best = frame.quantize(COLOURS, Image.Quantize.MEDIANCUT)
+def _in_few_colors(frame: Image.Image) -> Image.Image:
+    """In the colors that suit this frame best; what lies between them is dithered."""
+    best = frame.quantize(COLORS, Image.Quantize.MEDIANCUT)
     return frame.quantize(palette=best, dither=Image.Dither.FLOYDSTEINBERG)

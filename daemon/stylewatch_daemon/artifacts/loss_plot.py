@@ -16,7 +16,7 @@ from stylewatch_painter.errors import PictureError
 SIZE, DPI = (8.0, 6.0), 135
 """Inches, and pixels in each: with these letters it can be read on a telephone."""
 
-_INK, _GREY, _LETTERS = "#202020", "#8a8a8a", 15
+_INK, _GRAY, _LETTERS = "#202020", "#8a8a8a", 15
 _HEAD = 3
 """Of a row: the step, the width and the height."""
 
@@ -24,7 +24,7 @@ _SHADES = {"content": "Blues", "style": "Oranges", "tv": "Greens"}
 _MORE_STYLES = ("Oranges", "Purples", "RdPu", "YlOrBr")
 _WORDS = {"tv": "smoothness"}
 _LIGHTEST, _DARKEST = 0.3, 0.95
-"""Of the shades of a colour, those that are used."""
+"""Of the shades of a color, those that are used."""
 
 _MANY = 24
 """More stages than this are marked by smaller rings."""
@@ -50,14 +50,14 @@ def draw(curves: Curves) -> bytes:
 
 
 def _draw_terms(axes: Axes, curves: Curves, table: np.ndarray) -> None:
-    """The terms, those of one side in shades of one colour, from light to dark as layers go."""
+    """The terms, those of one side in shades of one color, from light to dark as layers go."""
     styles = 0
     for side, found in groupby(_terms(curves), lambda one: one[1].partition(".")[0]):
         columns = list(found)
         shades = _SHADES.get(side)
         if side not in ("content", "tv"):
             shades, styles = _MORE_STYLES[styles % len(_MORE_STYLES)], styles + 1
-        tones = colormaps[shades or "Greys"](np.linspace(_LIGHTEST, _DARKEST, len(columns) + 1))
+        tones = colormaps[shades or "Grays"](np.linspace(_LIGHTEST, _DARKEST, len(columns) + 1))
         for (column, name), tone in zip(columns, tones[1:], strict=True):
             values = table[:, column] * curves.weights.get(name, 1.0)
             label = _label(side, columns) if (column, name) == columns[-1] else None
@@ -106,7 +106,7 @@ def _draw_sizes(axes: Axes, table: np.ndarray) -> None:
     ends = [*(steps[start] for start in starts[1:]), last]
     for start, end in zip(starts, ends, strict=True):
         if start:
-            axes.axvline(steps[start] - 0.5, color=_GREY, linewidth=1.2, linestyle=(0, (4, 3)))
+            axes.axvline(steps[start] - 0.5, color=_GRAY, linewidth=1.2, linestyle=(0, (4, 3)))
         if (end - steps[start]) / (last - first) >= _CROWD:
             width, height = sizes[start].astype(int)
             axes.text(

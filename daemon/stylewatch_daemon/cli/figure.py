@@ -38,7 +38,7 @@ def figure(
     force: Force = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Draw what each layer keeps of CONTENT, and of the manner of STYLE, from noise, labelled."""
+    """Draw what each layer keeps of CONTENT, and of the manner of STYLE, from noise, labeled."""
     check_pictures("figure", (content, style), None)
     place = output_target.named(output)
     if place.format is None:

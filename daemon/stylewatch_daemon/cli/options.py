@@ -138,7 +138,7 @@ Mask = Annotated[
     typer.Option(
         "--mask",
         metavar="FILE",
-        help="Where the photograph is painted: white, or colours that styles' masks have too.",
+        help="Where the photograph is painted: white, or colors that styles' masks have too.",
         rich_help_panel=_JOB,
     ),
 ]

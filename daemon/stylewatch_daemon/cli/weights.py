@@ -10,7 +10,7 @@ from stylewatch_daemon.cli.console import note, say, say_json
 from stylewatch_daemon.cli.options import AsJson
 from stylewatch_daemon.views.formatting import columns, memory
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.catalogue import BUNDLED, CATALOGUE, NORMALISATIONS
+from stylewatch_painter.network.catalogue import BUNDLED, CATALOGUE, NORMALIZATIONS
 from stylewatch_painter.network.weights import WeightsFile, available, locate, own_files
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def list_(json: AsJson = False) -> None:
             entry.algorithm: entry.digest,
             "here": False,
             "origin": entry.origin,
-            "licence": entry.licence,
+            "license": entry.license,
         }
         for entry in CATALOGUE
         if entry.url and entry.name not in here
@@ -47,9 +47,9 @@ def list_(json: AsJson = False) -> None:
     head = ("name", "bits", "digest", "here", "what it is")
     say(columns([head, *(_cells(row) for row in rows)]))
     say("")
-    for licence in dict.fromkeys(str(row["licence"]) for row in rows):
-        names = ", ".join(str(row["name"]) for row in rows if row["licence"] == licence)
-        say(f"{names}: {licence}")
+    for license in dict.fromkeys(str(row["license"]) for row in rows):
+        names = ", ".join(str(row["name"]) for row in rows if row["license"] == license)
+        say(f"{names}: {license}")
 
 
 @app.command()
@@ -96,10 +96,10 @@ def import_(
     name: Annotated[
         str | None, typer.Option(help="What to call it in a job; else as the file is called.")
     ] = None,
-    normalisation: Annotated[
+    normalization: Annotated[
         str | None,
         typer.Option(
-            metavar="|".join(NORMALISATIONS),
+            metavar="|".join(NORMALIZATIONS),
             help="Which pictures it was trained on, where its digest and its form do not tell:"
             " caffe is BGR 0..255 less a mean, torchvision RGB 0..1 less a mean by a deviation.",
         ),
@@ -108,7 +108,7 @@ def import_(
     """Take a file of weights over, converted, under a name; the file itself is left alone."""
     from stylewatch_painter.network.importer import import_file
 
-    _say_file(import_file(file, name=name, normalisation=normalisation))
+    _say_file(import_file(file, name=name, normalization=normalization))
 
 
 def _row(file: WeightsFile) -> dict[str, object]:
@@ -119,7 +119,7 @@ def _row(file: WeightsFile) -> dict[str, object]:
         "here": True,
         "path": str(file.path),
         "origin": file.origin,
-        "licence": file.licence,
+        "license": file.license,
     }
 
 
@@ -156,5 +156,5 @@ def _is_right(name: str) -> bool:
 
 
 def _say_file(file: WeightsFile) -> None:
-    say(f"{file.name}: {file.path}\nsha256 {file.sha256}, {file.bits} bits; {file.licence}")
+    say(f"{file.name}: {file.path}\nsha256 {file.sha256}, {file.bits} bits; {file.license}")
     note(f"`--set backends.torch.weights={file.name}` paints with it")

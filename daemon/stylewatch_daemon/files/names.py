@@ -1,4 +1,4 @@
-"""Names of folders in the outbox: safe on every file system, and still to be recognised."""
+"""Names of folders in the outbox: safe on every file system, and still to be recognized."""
 
 import re
 import unicodedata

@@ -14,7 +14,7 @@ from stylewatch_painter.algorithm import scales, upscale
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Lbfgs, Recipe, Schedule, Sgd
 
-_COLOURS = 3
+_COLORS = 3
 
 
 _FLOAT = 4  # bytes
@@ -70,10 +70,10 @@ def need(
     steps = _most_steps(schedule, content)
     each = pixels if settings.stages.size is None else min(pixels, settings.stages.size**2)
     stages = steps // schedule.save_every + 1
-    bytes_ = _COLOURS * settings.depth // 8
+    bytes_ = _COLORS * settings.depth // 8
     painted = stages * (each * bytes_ + SLACK) + pixels * bytes_ + SLACK + steps * _ROW
     painted += len(settings.keep) * _KEEPSAKE
-    checkpoint = pixels * _COLOURS * _FLOAT * _vectors(schedule) + steps * _ROW + SLACK
+    checkpoint = pixels * _COLORS * _FLOAT * _vectors(schedule) + steps * _ROW + SLACK
     return Need(painted + inputs, 2 * checkpoint)
 
 
@@ -99,9 +99,9 @@ def _most_steps(schedule: Schedule, content: scales.Size | None) -> int:
 
 
 def _vectors(schedule: Schedule) -> int:
-    """Arrays of the picture's size in a checkpoint: the picture, and what the optimiser knows."""
+    """Arrays of the picture's size in a checkpoint: the picture, and what the optimizer knows."""
     averaged = 1 if schedule.average else 0
-    match schedule.optimiser:
+    match schedule.optimizer:
         case Lbfgs(history=history):
             return 2 * min(history, schedule.most_steps) + 3 + averaged
         case Sgd():

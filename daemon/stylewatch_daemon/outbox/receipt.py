@@ -50,7 +50,7 @@ class WeightsRecord(_Record):
 
 
 class ColorRecord(_Record):
-    """Whose colours the painting has, by the setting `color`, and the space it was done in."""
+    """Whose colors the painting has, by the setting `color`, and the space it was done in."""
 
     mode: Literal["content", "luminance", "match"]
     space: Literal["linear", "srgb", "oklab"]

@@ -20,8 +20,8 @@ def shape_of(settings: JobSettings, recipe: Recipe, sizes: Sequence[tuple[int, i
     strength, seed and the pictures themselves may differ. It is a guess: a backend sees for
     itself what goes together.
     """
-    optimiser = recipe.schedule.optimiser
-    searches = isinstance(optimiser, Lbfgs) and optimiser.line_search != "none"
+    optimizer = recipe.schedule.optimizer
+    searches = isinstance(optimizer, Lbfgs) and optimizer.line_search != "none"
     if not sizes or settings.from_step or searches:  # each would search as long as the slowest
         return ""
     if settings.only is not None:  # of the pictures that are known one side may not count

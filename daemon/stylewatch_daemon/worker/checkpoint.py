@@ -31,7 +31,7 @@ NOTHING = Memo({}, {})
 def save(path: Path, memo: Memo) -> None:
     """Write `memo` to `path`, whole or not at all; NumPy's .npz carries a checksum for each array.
 
-    Array by array, since an optimiser may remember hundreds of megabytes.
+    Array by array, since an optimizer may remember hundreds of megabytes.
     """
     story = np.frombuffer(json.dumps(memo.story).encode(), dtype=np.uint8)
     with beside(path) as file:

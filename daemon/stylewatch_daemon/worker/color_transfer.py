@@ -6,22 +6,22 @@ from functools import cached_property
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_painter.images.color import grey, luminance
+from stylewatch_painter.images.color import gray, luminance
 from stylewatch_painter.images.read import Picture
-from stylewatch_painter.images.recolor import Spread, lit_like, recoloured
+from stylewatch_painter.images.recolor import Spread, lit_like, recolored
 from stylewatch_painter.stage import Pixels
 
 
 @dataclass(frozen=True, eq=False)
-class Colouring:
-    """The colours that are asked for, and the photograph whose colours they go by."""
+class Coloring:
+    """The colors that are asked for, and the photograph whose colors they go by."""
 
     settings: JobSettings
     content: Picture | None
 
     @classmethod
-    def of(cls, settings: JobSettings, content: Picture | None, styles: int) -> "Colouring":
-        """The colouring of a job with so many styles.
+    def of(cls, settings: JobSettings, content: Picture | None, styles: int) -> "Coloring":
+        """The coloring of a job with so many styles.
 
         Raises SettingsError where pictures are missing that it is about.
         """
@@ -29,7 +29,7 @@ class Colouring:
         if wanted != "style" and content is None:
             raise SettingsError(f"color: {wanted} goes by a photograph, and there is none")
         if wanted == "match" and not styles:
-            raise SettingsError("color: match recolours the styles, and there are none")
+            raise SettingsError("color: match recolors the styles, and there are none")
         return cls(settings, content)
 
     def painted(self, pixels: Pixels) -> Pixels:
@@ -37,7 +37,7 @@ class Colouring:
         if self.settings.color != "luminance":
             return pixels
         space = self.settings.color_space
-        return grey(luminance(pixels, space), space)
+        return gray(luminance(pixels, space), space)
 
     def style(self, style: Picture) -> Picture:
         """The style as it is painted after, with what was done to it told."""
@@ -49,8 +49,8 @@ class Colouring:
             said = f"reduced to its luminance, like the content's in mean and deviation ({space})"
         else:
             own = Spread.of(style.pixels, space, style.alpha)
-            pixels = recoloured(style.pixels, own, self._spread, space)
-            said = f"recoloured by mean and covariance of the content's colours ({space})"
+            pixels = recolored(style.pixels, own, self._spread, space)
+            said = f"recolored by mean and covariance of the content's colors ({space})"
         return replace(style, pixels=pixels, converted=(*style.converted, said))
 
     def digest(self, style: Picture) -> str:

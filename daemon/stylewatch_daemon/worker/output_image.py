@@ -1,4 +1,4 @@
-"""From what was painted to a file: with all that is to be the photograph's, as its colours."""
+"""From what was painted to a file: with all that is to be the photograph's, as its colors."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Dress:
         """The file of a painting (height, width, 3), whole. Raises SaveError."""
         size = (painted.shape[1], painted.shape[0])
         return encode(
-            self._kept(self._coloured(painted, size), size),
+            self._kept(self._colored(painted, size), size),
             format=self.settings.format,
             quality=self.settings.quality,
             rounding=self.rounding,
@@ -62,16 +62,16 @@ class Dress:
         scale = most / max(width, height)
         return max(1, round(width * scale)), max(1, round(height * scale))
 
-    def _coloured(self, painted: Pixels, size: tuple[int, int]) -> Pixels:
+    def _colored(self, painted: Pixels, size: tuple[int, int]) -> Pixels:
         color, space = self.settings.color, self.settings.color_space
         if color not in ("content", "luminance") or self.content is None:
             return painted
         return with_luminance(resize(self.content.pixels, size), luminance(painted, space), space)
 
-    def _kept(self, coloured: Pixels, size: tuple[int, int]) -> Pixels:
+    def _kept(self, colored: Pixels, size: tuple[int, int]) -> Pixels:
         if self.regions is None or self.content is None:
-            return coloured
-        return kept_outside(coloured, resize(self.content.pixels, size), self.regions)
+            return colored
+        return kept_outside(colored, resize(self.content.pixels, size), self.regions)
 
     def _alpha(self, size: tuple[int, int]) -> Plane | None:
         if self.content is None or self.content.alpha is None:

@@ -13,7 +13,7 @@ from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings import style_sizes
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import inputs as sides
-from stylewatch_daemon.worker.color_transfer import Colouring
+from stylewatch_daemon.worker.color_transfer import Coloring
 from stylewatch_daemon.worker.contract import Order
 from stylewatch_daemon.worker.output_image import Dress
 from stylewatch_daemon.worker.regions import Masked, masked
@@ -57,13 +57,13 @@ def prepare(
     if order.init is not None and not _says_where_to_start(order.settings):
         recipe = book.change(recipe, {"start": "picture"})
     content, init, style_pictures = _read(order, recipe, _looked_at(order))
-    colouring = Colouring.of(order.settings, content, len(order.styles))
-    styles = [colouring.style(picture) for picture in style_pictures]
+    coloring = Coloring.of(order.settings, content, len(order.styles))
+    styles = [coloring.style(picture) for picture in style_pictures]
     task = Task(
         recipe=recipe,
-        content=None if content is None else colouring.painted(content.pixels),
-        styles=tuple(_styles(styles, looked_at, colouring)),
-        init=None if init is None else colouring.painted(init.pixels),
+        content=None if content is None else coloring.painted(content.pixels),
+        styles=tuple(_styles(styles, looked_at, coloring)),
+        init=None if init is None else coloring.painted(init.pixels),
         alpha=None if content is None else content.alpha,
         seed=order.settings.seed,
         resume=resume,
@@ -142,7 +142,7 @@ def _blank(size: Size) -> Pixels:
 def _styles(
     pictures: Sequence[Picture],
     looked_at: Sequence[tuple[float, style_sizes.LookedAt]],
-    colouring: Colouring,
+    coloring: Coloring,
 ) -> Iterator[Style]:
     """The styles of a task, with the share of each and how it is looked at.
 
@@ -157,7 +157,7 @@ def _styles(
             scale=looks.scale,
             size=looks.rule,
             mask=picture.alpha,
-            digest=colouring.digest(picture),
+            digest=coloring.digest(picture),
             size_of_file=picture.size_of_file,
         )
 

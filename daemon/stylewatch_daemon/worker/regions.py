@@ -12,7 +12,7 @@ from stylewatch_daemon.store.journal import MASK
 from stylewatch_daemon.worker.contract import Order
 from stylewatch_painter.algorithm.task import Style, Task, size_of
 from stylewatch_painter.images.feather import feathered
-from stylewatch_painter.images.mask_colors import Colour
+from stylewatch_painter.images.mask_colors import Color
 from stylewatch_painter.images.masks import Mask, Size, check_shape, matched, unused
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import Enough
@@ -56,7 +56,7 @@ def masked(order: Order, task: Task, backend: Backend) -> Masked:
         styles=tuple(
             _of_all(style, len(regions))
             if mask is None
-            else _with_mask(task, style, mask, regions if content is not None else mask.colours)
+            else _with_mask(task, style, mask, regions if content is not None else mask.colors)
             for style, mask in each
         ),
     )
@@ -110,7 +110,7 @@ def _of_all(style: Style, regions: int) -> Style:
     return replace(style, mask=np.repeat(np.atleast_3d(style.mask), regions, axis=2))
 
 
-def _with_mask(task: Task, style: Style, mask: Mask, regions: tuple[Colour, ...]) -> Style:
+def _with_mask(task: Task, style: Style, mask: Mask, regions: tuple[Color, ...]) -> Style:
     """`style` with its mask, and with a digest that tells both; what is clear in it counts less."""
     weights = mask.weights(regions, task.style_size(style, task.levels()[-1].scale))
     if style.mask is not None:

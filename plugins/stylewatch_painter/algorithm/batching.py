@@ -97,7 +97,7 @@ def groups(tasks: Sequence[Task]) -> list[list[int]]:
     """The numbers of `tasks` that are painted together, in the order they came.
 
     One that goes on from a checkpoint is painted by itself, and so is one with masks, one whose
-    optimiser searches along a line, or that ends once nothing moves: every picture would search,
+    optimizer searches along a line, or that ends once nothing moves: every picture would search,
     and go on, for as long as the slowest. Raises PictureError.
     """
     found: dict[Hashable, list[int]] = {}
@@ -109,7 +109,7 @@ def groups(tasks: Sequence[Task]) -> list[list[int]]:
 
 def _is_by_itself(task: Task) -> bool:
     schedule = task.recipe.schedule
-    settings = schedule.optimiser
+    settings = schedule.optimizer
     searches = isinstance(settings, recipe.Lbfgs) and settings.line_search != "none"
     masked = any(mask is not None for mask in (task.content_mask, *(s.mask for s in task.styles)))
     return task.resume is not None or masked or searches or schedule.until != "steps"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.optimize import Optimiser, optimiser
+from stylewatch_painter.algorithm.optimize import Optimizer, optimizer
 from stylewatch_painter.algorithm.regions import check_masks
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.algorithm.task import Style, Task
@@ -64,16 +64,16 @@ class Canvas:
         """Nobody is going to ask for the content any more."""
         self._contents.clear()
 
-    def fresh_optimiser(self, size: Size) -> Optimiser:
-        """An optimiser for pictures of `size` that knows nothing yet.
+    def fresh_optimizer(self, size: Size) -> Optimizer:
+        """An optimizer for pictures of `size` that knows nothing yet.
 
         It is kept to what can be written, where that is asked.
         """
         schedule = self.task.recipe.schedule
         larger = self.final[0] * self.final[1] / (size[0] * size[1])
-        settings = self.room.optimiser(schedule.optimiser, larger)
+        settings = self.room.optimizer(schedule.optimizer, larger)
         ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
-        return optimiser(settings, (ends[0], ends[1]) if schedule.keep_range else None)
+        return optimizer(settings, (ends[0], ends[1]) if schedule.keep_range else None)
 
     def start(self, size: Size) -> Tensor:
         """The picture that the painting starts from, at `size`."""

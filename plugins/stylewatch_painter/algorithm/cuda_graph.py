@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm.evaluation import Evaluation
 from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.optimize import Optimiser
+from stylewatch_painter.algorithm.optimize import Optimizer
 
 _WORTH = 12
 """Steps that recording pays for: it takes as long as two or three."""
@@ -17,7 +17,7 @@ _WARM = 3
 
 
 def recorded(
-    optimiser: Optimiser, u: Tensor, target: Target, times: int
+    optimizer: Optimizer, u: Tensor, target: Target, times: int
 ) -> Callable[[], Evaluation]:
     """What makes a step, moving u (B, 3, height, width) in place, `times` times.
 
@@ -25,27 +25,27 @@ def recorded(
     painted in tiles are not small.
     """
     if u.is_cuda and times >= _WORTH and target.can_be_recorded:
-        return _Recording(optimiser, u, target)
-    return lambda: optimiser.step(u, target)
+        return _Recording(optimizer, u, target)
+    return lambda: optimizer.step(u, target)
 
 
 class _Recording:
     """The first steps as they are; then the evaluation, or all of the step, from a CUDA graph."""
 
-    def __init__(self, optimiser: Optimiser, u: Tensor, target: Target) -> None:
-        self._optimiser, self._u, self._target = optimiser, u, target
+    def __init__(self, optimizer: Optimizer, u: Tensor, target: Target) -> None:
+        self._optimizer, self._u, self._target = optimizer, u, target
         self._asked = u.clone()
-        self._whole = optimiser.stays_in_place(u.device)
+        self._whole = optimizer.stays_in_place(u.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._made = 0
 
     def __call__(self) -> Evaluation:
         self._made += 1
         if self._made <= _WARM:
-            return self._optimiser.step(self._u, self._target)
+            return self._optimizer.step(self._u, self._target)
         if self._graph is None:
             self._record()
-        return self._replay() if self._whole else self._optimiser.step(self._u, self._evaluate)
+        return self._replay() if self._whole else self._optimizer.step(self._u, self._evaluate)
 
     def _record(self) -> None:
         """Nothing moves meanwhile: what is asked of the GPU is written down only."""
@@ -53,7 +53,7 @@ class _Recording:
         torch.cuda.synchronize(self._u.device)
         with torch.cuda.graph(self._graph):
             if self._whole:
-                self._seen = self._optimiser.step(self._u, self._target)
+                self._seen = self._optimizer.step(self._u, self._target)
             else:
                 self._seen = self._target(self._asked)
 

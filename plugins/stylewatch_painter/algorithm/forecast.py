@@ -68,9 +68,9 @@ def forecast(
     network_settings = task.recipe.objective.network
     seen = _seen(trial.size, network_settings)
     per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / seen
-    optimiser = task.recipe.schedule.optimiser
+    optimizer = task.recipe.schedule.optimizer
     work = sum(
-        _looked_at(level, task, room) * (evaluations(optimiser, level.steps) + 1)
+        _looked_at(level, task, room) * (evaluations(optimizer, level.steps) + 1)
         for level in levels
     )
     memory = _held() + needed(task, room, value_bytes(network))
@@ -131,7 +131,7 @@ def _looked_at(level: Level, task: Task, room: Room) -> float:
 def needed(task: Task, room: Room, value: int) -> int:
     """Bytes that a painting takes at its peak beyond the pictures it is made from.
 
-    They are the maps of what is looked at at once, of `value` bytes each value, and the optimiser's
+    They are the maps of what is looked at at once, of `value` bytes each value, and the optimizer's
     vectors. In tiles also what is kept of the content, and what a step works with while there are
     no maps.
     """
@@ -152,14 +152,14 @@ def needed(task: Task, room: Room, value: int) -> int:
 
 
 def _remembered(task: Task, room: Room) -> int:
-    """Bytes that the optimiser remembers at the size where these are the most.
+    """Bytes that the optimizer remembers at the size where these are the most.
 
     A print makes few steps at its last sizes, and so knows few moves there.
     """
-    optimiser, final = task.recipe.schedule.optimiser, math.prod(task.final)
+    optimizer, final = task.recipe.schedule.optimizer, math.prod(task.final)
     each = ((math.prod(level.size), level.steps) for level in task.levels())
     return max(
-        pixels * optimiser_bytes(room.optimiser(optimiser, final / pixels), steps)
+        pixels * optimizer_bytes(room.optimizer(optimizer, final / pixels), steps)
         for pixels, steps in each
     )
 
@@ -190,8 +190,8 @@ def map_bytes(objective: recipe.Objective, value: int = _FLOAT) -> int:
     return round(total)
 
 
-def optimiser_bytes(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> int:
-    """Bytes for each pixel that an optimiser remembers after `steps`: vectors of three floats."""
+def optimizer_bytes(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> int:
+    """Bytes for each pixel that an optimizer remembers after `steps`: vectors of three floats."""
     match settings:
         case recipe.Adam():
             vectors = 4

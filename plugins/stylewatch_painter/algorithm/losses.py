@@ -129,7 +129,7 @@ def tv_value(x: Tensor, tv: TotalVariation) -> Tensor:
     `power`: sum (a^2 + b^2)^1.25, over all but the last row and column. `absolute`: half of
     mean |a| + mean |b|, the anisotropic form. `isotropic`: mean (a^2 + b^2)^1/2, over all but the
     last row and column (Rudin, Osher, Fatemi 1992). `squared`: 1/2 sum (a^2 + b^2), over the same.
-    `nine_point`: the mean squared slope by eight neighbours, as crowsonkb's program has it.
+    `nine_point`: the mean squared slope by eight neighbors, as crowsonkb's program has it.
     """
     if tv.loss == "nine_point":
         return _nine_point(x)

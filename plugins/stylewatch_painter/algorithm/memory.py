@@ -77,8 +77,8 @@ def at_once(task: Task, wanted: Wanted, device: torch.device, value: int) -> int
 
 def warnings(task: Task, found: Room) -> Iterator[str]:
     """Where a painting in this room departs from its recipe, in sentences."""
-    asked = task.recipe.schedule.optimiser
-    given = found.optimiser(asked)
+    asked = task.recipe.schedule.optimizer
+    given = found.optimizer(asked)
     if given is asked or not isinstance(asked, recipe.Lbfgs):
         return
     at = "memory does not suffice for {} pairs of L-BFGS at {}x{} pixels: ".format(
@@ -97,7 +97,7 @@ def _rooms(task: Task, wanted: Wanted) -> Iterator[Room]:
     To work out the content's maps at each step takes half as long again, and Adam more steps.
     """
     whole = [None] if wanted.tile in ("auto", "none") else []
-    settings = task.recipe.schedule.optimiser
+    settings = task.recipe.schedule.optimizer
     pairs: list[int | None] = [wanted.history if isinstance(wanted.history, int) else None]
     most = settings.history if isinstance(settings, recipe.Lbfgs) else 0
     may_be_less = wanted.history == "auto" and most > 0

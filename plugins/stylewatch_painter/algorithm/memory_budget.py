@@ -28,7 +28,7 @@ class Room:
     history: int | None = None
     keeps_content: bool = True
 
-    def optimiser(self, settings: Settings, larger: float = 1.0) -> Settings:
+    def optimizer(self, settings: Settings, larger: float = 1.0) -> Settings:
         """What there is room for in place of `settings`, where the final size is `larger`.
 
         It is so many times the area of this one. At smaller sizes there is room for more pairs.

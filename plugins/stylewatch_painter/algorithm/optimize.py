@@ -1,4 +1,4 @@
-"""The optimisers: each moves a picture in place, one step at a time, and can be laid down.
+"""The optimizers: each moves a picture in place, one step at a time, and can be laid down.
 
 Adam and gradient descent are here, L-BFGS is in `lbfgs`.
 """
@@ -16,7 +16,7 @@ from stylewatch_painter.algorithm.lbfgs import Lbfgs
 from stylewatch_painter.recipes import recipe
 
 
-class Optimiser(Protocol):
+class Optimizer(Protocol):
     """Moves pictures towards smaller objectives, each its own."""
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
@@ -131,7 +131,7 @@ class Sgd:
 
 
 def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
-    """What the `state` of an optimiser says of some of its pictures."""
+    """What the `state` of an optimizer says of some of its pictures."""
     return {name: one[rows] if one.ndim else one for name, one in state.items()}
 
 
@@ -151,10 +151,10 @@ def enlarged(state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Te
     }
 
 
-def optimiser(
+def optimizer(
     settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, bounds: Bounds | None = None
-) -> Optimiser:
-    """A fresh optimiser as a recipe describes it; with `bounds` it keeps pictures within them."""
+) -> Optimizer:
+    """A fresh optimizer as a recipe describes it; with `bounds` it keeps pictures within them."""
     match settings:
         case recipe.Adam():
             return Adam(settings, bounds)

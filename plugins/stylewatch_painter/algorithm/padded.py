@@ -1,7 +1,7 @@
 """Padded: a network that sees more than zeros beyond a picture's rims.
 
 VGG19 pads every convolution with zeros, which no picture has around it: what it makes of them is
-painted as a coloured rim. Here the picture goes on beyond its rims, reflected or repeated; the
+painted as a colored rim. Here the picture goes on beyond its rims, reflected or repeated; the
 features of what lies outside are cut off, and their share of the gradient comes back to the
 pixels that were reflected.
 """

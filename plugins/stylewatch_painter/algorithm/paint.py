@@ -96,7 +96,7 @@ def _at_one_size(
     if place.level + 1 == len(levels):
         for canvas in place.canvases:
             canvas.let_go()
-    step = recorded(place.optimiser, place.u, target, place.left(levels))
+    step = recorded(place.optimizer, place.u, target, place.left(levels))
     while place.left(levels):
         before = place.shown().clone()
         seen = step()

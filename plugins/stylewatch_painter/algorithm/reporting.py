@@ -16,8 +16,8 @@ Made = Step | DivergedError
 """A step, or the end of a painting whose loss is no longer a number."""
 
 _DIVERGED = (
-    "the loss was no longer a number at step {step}: a smaller rate, or another optimiser "
-    "(schedule.optimiser.kind=lbfgs), keeps the painting from running away"
+    "the loss was no longer a number at step {step}: a smaller rate, or another optimizer "
+    "(schedule.optimizer.kind=lbfgs), keeps the painting from running away"
 )
 _MOST = 10
 """Steps that a device may be left alone with: to ask how far it came, it has to come to a halt."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.convergence import Rest
 from stylewatch_painter.algorithm.ema import Average
-from stylewatch_painter.algorithm.optimize import Optimiser, enlarged, of_rows
+from stylewatch_painter.algorithm.optimize import Optimizer, enlarged, of_rows
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
@@ -32,7 +32,7 @@ class Place:
     canvases: list[Canvas]
     members: list[int]
     u: Tensor
-    optimiser: Optimiser
+    optimizer: Optimizer
     rest: Rest
     level: int = 0
     step: int = 0
@@ -62,7 +62,7 @@ class Place:
         u = torch.cat([canvas.start(levels[0].size) for canvas in canvases])
         members = list(range(len(canvases)))
         first, none = canvases[0], [0] * len(canvases)
-        fresh = first.fresh_optimiser(levels[0].size)
+        fresh = first.fresh_optimizer(levels[0].size)
         return cls(list(canvases), members, u, fresh, _rest(first), taken_back=none)
 
     def planned(self, levels: Sequence[Level]) -> int:
@@ -75,7 +75,7 @@ class Place:
 
     def all_taken_back(self) -> list[int]:
         """How many steps of each painting were taken back, at all sizes."""
-        here = self.optimiser.taken_back()
+        here = self.optimizer.taken_back()
         counts = [0] * len(self.members) if here is None else here.tolist()
         return [sum(one) for one in zip(self.taken_back, counts, strict=True)]
 
@@ -91,7 +91,7 @@ class Place:
     def climb(self, levels: Sequence[Level]) -> None:
         """Go on at the next size from what is shown of this one.
 
-        The optimiser knows nothing of this size, unless the schedule wants that carried along.
+        The optimizer knows nothing of this size, unless the schedule wants that carried along.
         """
         self.level += 1
         self.taken_back = self.all_taken_back()
@@ -99,10 +99,10 @@ class Place:
         each = zip(self.canvases, torch.split(self.shown(), 1), strict=True)
         self.u = torch.cat([canvas.enlarged(u, size) for canvas, u in each])
         self.average = self._fresh_average()
-        known = self.optimiser.state()
-        self.optimiser = self.canvases[0].fresh_optimiser(size)
+        known = self.optimizer.state()
+        self.optimizer = self.canvases[0].fresh_optimizer(size)
         if self.canvases[0].task.recipe.schedule.carry:
-            self.optimiser.load(enlarged(known, size))
+            self.optimizer.load(enlarged(known, size))
         self.rest = _rest(self.canvases[0])
 
     def keep(self, rows: list[int]) -> None:
@@ -114,9 +114,9 @@ class Place:
         if self.average is not None:
             self.average.keep(rows)
         if rows:
-            state = of_rows(self.optimiser.state(), rows)
-            self.optimiser = self.canvases[0].fresh_optimiser(_size(self.u))
-            self.optimiser.load(state)
+            state = of_rows(self.optimizer.state(), rows)
+            self.optimizer = self.canvases[0].fresh_optimizer(_size(self.u))
+            self.optimizer.load(state)
 
     def save(self, row: int) -> Checkpoint:
         """All of one painting as plain arrays, as if it had been painted alone."""
@@ -134,10 +134,10 @@ class Place:
             parts = self.average.state(row).items()
             arrays |= {f"average.{name}": part.cpu().numpy() for name, part in parts}
         alone = len(self.members) == 1
-        state = self.optimiser.state()
+        state = self.optimizer.state()
         for name, tensor in (state if alone else of_rows(state, [row])).items():
-            arrays[f"optimiser.{name}"] = array = tensor.cpu().numpy()
-            array.flags.writeable = False  # no copy: it may be what the optimiser still works with
+            arrays[f"optimizer.{name}"] = array = tensor.cpu().numpy()
+            array.flags.writeable = False  # no copy: it may be what the optimizer still works with
         return arrays
 
     def _fresh_average(self) -> Average | None:
@@ -165,14 +165,14 @@ class Place:
         tensors = {
             name: torch.from_numpy(saved[name].copy()).to(canvas.device)
             for name in saved
-            if name == "u" or name.startswith(("optimiser.", "average."))
+            if name == "u" or name.startswith(("optimizer.", "average."))
         }
         u = tensors.pop("u")
         place = cls(
             [canvas],
             [0],
             u,
-            canvas.fresh_optimiser(_size(u)),
+            canvas.fresh_optimizer(_size(u)),
             _rest(canvas),
             level=int(saved["level"]),
             step=int(saved["step"]),
@@ -180,7 +180,7 @@ class Place:
             seconds=float(saved["seconds"]),
             taken_back=[int(saved["taken_back"])],
         )
-        place.optimiser.load(_part("optimiser", tensors))
+        place.optimizer.load(_part("optimizer", tensors))
         if place.average is not None:
             place.average.load(_part("average", tensors))
         place.rest.load(

@@ -75,7 +75,7 @@ class _Looking:
         for style in styles:
             grams = self._grams(style, wanted)
             if wanted.gram == "sum":
-                # an unnormalised Gram grows with the picture: one looked at in another scale
+                # an unnormalized Gram grows with the picture: one looked at in another scale
                 # than the painting's would ask for a brighter painting, not for larger strokes
                 asked = self.canvas.task.style_scale(style)
                 grams = {layer: one / asked**2 for layer, one in grams.items()}

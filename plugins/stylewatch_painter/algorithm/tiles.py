@@ -99,7 +99,7 @@ def tiles(size: Size, side: int | None, layers: Collection[LayerName]) -> tuple[
 def halo(layers: Collection[LayerName]) -> int:
     """How many pixels around a tile the deepest of `layers` depends on, in steps of `grain`.
 
-    A convolution reaches to its neighbours, which are twice as far apart after each pool; what a
+    A convolution reaches to its neighbors, which are twice as far apart after each pool; what a
     pool takes together lies within the tile's own grid.
     """
     deepest = max(LAYERS.index(layer) for layer in layers)

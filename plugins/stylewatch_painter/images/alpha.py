@@ -1,4 +1,4 @@
-"""What is transparent: filled with the colours around it for painting, or laid over white."""
+"""What is transparent: filled with the colors around it for painting, or laid over white."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,9 @@ _ROWS = 512  # that are worked on at a time; even
 
 
 def filled(pixels: Pixels, alpha: Plane) -> Pixels:
-    """A picture (height, width, 3) in which hidden colours give way to visible ones nearby.
+    """A picture (height, width, 3) in which hidden colors give way to visible ones nearby.
 
-    A colour counts as far as it is seen (`alpha`, 0..1); the rest comes from a coarser picture
+    A color counts as far as it is seen (`alpha`, 0..1); the rest comes from a coarser picture
     of what is seen, and where that sees nothing from one coarser still (push and pull, Gortler
     and others, "The Lumigraph", 1996, section 3.4). White where nothing is seen at all.
 
@@ -47,7 +47,7 @@ def over_white(pixels: Pixels, alpha: Plane) -> Pixels:
 
 
 def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
-    """Half as large: the mean colour of what is seen of four pixels, and how much that is."""
+    """Half as large: the mean color of what is seen of four pixels, and how much that is."""
     height, width = alpha.shape
     four: NDArray[np.float32] = np.empty(((height + 1) // 2, (width + 1) // 2, 4), dtype=np.float32)
     for top in range(0, height, _ROWS):
@@ -55,8 +55,8 @@ def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
         four[top // 2 : (top + _ROWS) // 2] = _fours(seen[rows], alpha[rows])
     whole = four[..., 3]
     visible: Plane = np.maximum(whole, 1e-6, dtype=np.float32)
-    colours: Pixels = np.divide(four[..., :3], visible[..., None], dtype=np.float32)
-    return colours, np.minimum(whole, 1)
+    colors: Pixels = np.divide(four[..., :3], visible[..., None], dtype=np.float32)
+    return colors, np.minimum(whole, 1)
 
 
 def _fours(seen: Pixels, alpha: Plane) -> NDArray[np.float32]:

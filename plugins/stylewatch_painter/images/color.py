@@ -1,4 +1,4 @@
-"""Colours in a space of choice: their luminance, and the same colours in another light.
+"""Colors in a space of choice: their luminance, and the same colors in another light.
 
 A picture is float32 (height, width, 3), sRGB 0..255. In a space it is (height, width, 3), float64,
 and luminance is 0 for black and 1 for white:
@@ -42,7 +42,7 @@ _KNEE = 0.0031308
 """The amount of light up to which sRGB's curve is a straight line."""
 
 _DARK = 1e-3
-"""Luminance below which a colour's chromaticity is mostly noise, and fades as it is lit."""
+"""Luminance below which a color's chromaticity is mostly noise, and fades as it is lit."""
 
 _HALVINGS = 16  # until chroma is known to 1 / 65536
 
@@ -52,7 +52,7 @@ _BAND = 1 << 18  # pixels worked on at a time: float64 of a large picture would 
 
 
 def to_space(pixels: Pixels, space: Space) -> Floats:
-    """The colours of a picture in `space`; values outside 0..255 are taken as they come."""
+    """The colors of a picture in `space`; values outside 0..255 are taken as they come."""
     coded = pixels.astype(np.float64) / 255
     if space == "srgb":
         return coded
@@ -63,11 +63,11 @@ def to_space(pixels: Pixels, space: Space) -> Floats:
     return lab
 
 
-def from_space(colours: Floats, space: Space) -> Pixels:
-    """The picture of colours in `space`, float32, neither rounded nor clipped."""
+def from_space(colors: Floats, space: Space) -> Pixels:
+    """The picture of colors in `space`, float32, neither rounded nor clipped."""
     if space == "oklab":
-        colours = (colours @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
-    coded = colours if space == "srgb" else _coded(colours)
+        colors = (colors @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
+    coded = colors if space == "srgb" else _coded(colors)
     return (255 * coded).astype(np.float32)
 
 
@@ -76,15 +76,15 @@ def luminance(pixels: Pixels, space: Space) -> Plane:
     return by_rows(lambda one: _light(to_space(np.clip(one, 0, 255), space), space), pixels)
 
 
-def grey(light: Plane, space: Space) -> Pixels:
-    """The grey picture of that luminance (height, width), clipped to 0..1."""
-    return by_rows(partial(_grey, space), light)
+def gray(light: Plane, space: Space) -> Pixels:
+    """The gray picture of that luminance (height, width), clipped to 0..1."""
+    return by_rows(partial(_gray, space), light)
 
 
 def with_luminance(pixels: Pixels, light: Plane, space: Space) -> Pixels:
-    """The colours of a picture at the luminance `light` (height, width), within 0..255.
+    """The colors of a picture at the luminance `light` (height, width), within 0..255.
 
-    Luminance becomes exactly that, clipped to 0..1, and hue stays. Where a colour of that hue
+    Luminance becomes exactly that, clipped to 0..1, and hue stays. Where a color of that hue
     cannot be so bright or dark, its chroma is brought down until it can.
     """
     return by_rows(partial(_relit, space), pixels, light)
@@ -108,12 +108,12 @@ def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) ->
     return found[:end]
 
 
-def _light(colours: Floats, space: Space) -> Floats:
-    light: Floats = colours[..., 0] if space == "oklab" else colours @ _WEIGHTS
+def _light(colors: Floats, space: Space) -> Floats:
+    light: Floats = colors[..., 0] if space == "oklab" else colors @ _WEIGHTS
     return light
 
 
-def _grey(space: Space, light: Plane) -> Pixels:
+def _gray(space: Space, light: Plane) -> Pixels:
     level = np.clip(light.astype(np.float64), 0, 1)[..., None]
     if space == "oklab":
         level = level**3
@@ -122,14 +122,14 @@ def _grey(space: Space, light: Plane) -> Pixels:
 
 def _relit(space: Space, pixels: Pixels, light: Plane) -> Pixels:
     level = np.clip(light.astype(np.float64), 0, 1)[..., None]
-    colours = to_space(np.clip(pixels, 0, 255), space)
+    colors = to_space(np.clip(pixels, 0, 255), space)
     if space == "oklab":
-        return from_space(_relit_lab(level, colours[..., 1:]), space)
-    before = _light(colours, space)[..., None]
-    chroma = colours - before
+        return from_space(_relit_lab(level, colors[..., 1:]), space)
+    before = _light(colors, space)[..., None]
+    chroma = colors - before
     if space == "linear":
         chroma *= level / np.maximum(before, _DARK)
-    # Along the line to the grey of that luminance nothing but chroma changes.
+    # Along the line to the gray of that luminance nothing but chroma changes.
     room = np.where(chroma > 0, 1 - level, level)
     share = np.minimum(1, room / np.maximum(np.abs(chroma), 1e-12)).min(axis=-1, keepdims=True)
     return from_space(level + share * chroma, space)
@@ -151,7 +151,7 @@ def _relit_lab(level: Floats, chroma: Floats) -> Floats:
 
 
 def _is_shown(lab: Floats) -> NDArray[np.bool_]:
-    """Whether sRGB has such colours, to a hair."""
+    """Whether sRGB has such colors, to a hair."""
     linear = (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
     away: Floats = np.abs(linear - 0.5).max(axis=-1)
     return away <= 0.5 + _HAIR

@@ -10,7 +10,7 @@ from stylewatch_painter.images import icc, icc_exact
 from stylewatch_painter.images.alpha import filled
 from stylewatch_painter.images.bands import strips
 from stylewatch_painter.images.decode import Raster
-from stylewatch_painter.images.gray import GREY, WIDE, from_grey
+from stylewatch_painter.images.gray import GRAY, WIDE, from_gray
 from stylewatch_painter.stage import Pixels, Plane
 
 Said = tuple[str, ...]
@@ -18,11 +18,11 @@ Said = tuple[str, ...]
 _PLAIN = ("RGB", "RGBA", "RGBX")
 _NAMES = {"P": "palette", "PA": "palette"}
 _PILLOW_BITS = 8
-"""What Pillow has for a channel of a colour picture."""
+"""What Pillow has for a channel of a color picture."""
 
 _WHOLE_WHITE = 65535
 
-FILLED = "transparent parts filled with the visible colours nearby, alpha kept beside"
+FILLED = "transparent parts filled with the visible colors nearby, alpha kept beside"
 """What is said of a picture whose hidden colors were filled."""
 
 
@@ -47,10 +47,10 @@ def unfilled(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
         PictureError: it holds values that are no numbers.
     """
     image = raster.image.convert("LA") if raster.image.mode == "La" else raster.image
-    if image.mode in GREY:
-        pixels, said = from_grey(image, raster)
+    if image.mode in GRAY:
+        pixels, said = from_gray(image, raster)
     else:
-        pixels, said = _from_colour(image, raster)
+        pixels, said = _from_color(image, raster)
     return pixels, _alpha(image, raster), raster.said + said
 
 
@@ -72,7 +72,7 @@ def _alpha(image: Image.Image, raster: Raster) -> Plane | None:
     return None if alpha.min() >= 1 else alpha
 
 
-def _from_colour(image: Image.Image, raster: Raster) -> tuple[Pixels, Said]:
+def _from_color(image: Image.Image, raster: Raster) -> tuple[Pixels, Said]:
     if raster.whole is not None:
         found = _uncut(raster.whole[..., :3], image.info.get("icc_profile"))
         if found is not None:
@@ -91,7 +91,7 @@ def _from_colour(image: Image.Image, raster: Raster) -> tuple[Pixels, Said]:
 
 
 def _uncut(values: NDArray[np.uint16], profile: bytes | None) -> tuple[Pixels, Said] | None:
-    """Colours of 16 bits in sRGB; None where their profile can only be followed in 8."""
+    """Colors of 16 bits in sRGB; None where their profile can only be followed in 8."""
     if profile is None or icc.is_srgb(profile):
         pixels = values.astype(np.float32)
         pixels *= np.float32(255 / _WHOLE_WHITE)
@@ -101,7 +101,7 @@ def _uncut(values: NDArray[np.uint16], profile: bytes | None) -> tuple[Pixels, S
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Colours as they are under the alpha, whatever the alpha is."""
+    """Colors as they are under the alpha, whatever the alpha is."""
     if image.has_transparency_data and image.mode != "RGBA":
         image = image.convert("RGBA")
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -56,9 +56,9 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """A decoded picture, upright, still in the colours of its file; `said` is what was done.
+    """A decoded picture, upright, still in the colors of its file; `said` is what was done.
 
-    `whole` has colours of 16 bits a channel uncut, uint16 (height, width, 3), or 4 with alpha,
+    `whole` has colors of 16 bits a channel uncut, uint16 (height, width, 3), or 4 with alpha,
     where they were asked for. `tags` are what the file tells beside its pixels. `size_of_file` is
     (width, height) of the picture in the file, upright, where it was decoded with fewer pixels.
     """
@@ -106,7 +106,7 @@ def decoded(
 ) -> Raster:
     """The picture in `data`, of several the main one; to be called inside `decoding`.
 
-    `uncut`: colours of 16 bits a channel are wanted as they are, which takes decoding it twice.
+    `uncut`: colors of 16 bits a channel are wanted as they are, which takes decoding it twice.
     `enough` lets a large picture be decoded with fewer pixels; without it, all are wanted.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Reads colours of 16 bits a channel whole, of which Pillow hands out the high bytes only.
+"""Reads colors of 16 bits a channel whole, of which Pillow hands out the high bytes only.
 
-Pillow has no mode for such colours, but decoders for both orders of bytes: asked for the order
+Pillow has no mode for such colors, but decoders for both orders of bytes: asked for the order
 that the file does not have, they hand out the low bytes. All of Pillow's checks hold as ever.
 """
 
@@ -17,7 +17,7 @@ BITS = 16
 
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 _OTHER = {"L": "B", "B": "L"}
-_GREY_AND_ALPHA = "LA;16B"
+_GRAY_AND_ALPHA = "LA;16B"
 _PLANAR = 284
 
 
@@ -28,7 +28,7 @@ def whole(high: Image.Image, again: Image.Image) -> NDArray[np.uint16] | None:
     """
     raw = _raw_mode(again)
     order = raw[-1].replace("N", _NATIVE)
-    if raw == _GREY_AND_ALPHA:
+    if raw == _GRAY_AND_ALPHA:
         values = np.empty((high.height, high.width, 4), dtype=np.uint16)
         for rows, strip in strips(_read_as("RGBA", again)):
             four = np.asarray(strip).astype(np.uint16)  # all its bytes, one after the other

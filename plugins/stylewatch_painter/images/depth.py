@@ -15,7 +15,7 @@ _WHITES = (1, 255, 65535, 2**31 - 1)
 class Depth:
     """The values of a file.
 
-    `bits` a channel has in the file. `white` is the value of white in a grey plane of more
+    `bits` a channel has in the file. `white` is the value of white in a gray plane of more
     than 8 bits as Pillow hands it out, None where the file does not say. With `inverted`
     such a plane counts the other way round: 0 is white.
     """

@@ -40,7 +40,7 @@ LOSSLESS = 100
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """What a file holds beside its colours: `alpha` is float32 (height, width), 0..1."""
+    """What a file holds beside its colors: `alpha` is float32 (height, width), 0..1."""
 
     alpha: Plane | None = None
     tags: Tags = UNTOLD
@@ -62,7 +62,7 @@ def encode(
 
     Values are clipped to 0..255 and rounded to 8 bits, or cut off with `truncate`; with a
     `depth` of 16 to 65535ths. `format` is png, jpg, webp or tiff; `quality`, 1..100, counts for
-    jpg (without subsampling of colour) and webp (100 is without loss). With alpha, jpg is laid
+    jpg (without subsampling of color) and webp (100 is without loss). With alpha, jpg is laid
     over white.
 
     Raises:
@@ -156,11 +156,11 @@ def _values(
         )
     most = (1 << depth) - 1
     scaled = np.clip(pixels, 0, 255) * np.float32(most / 255)
-    colours = np.rint(scaled) if rounding == "round" else scaled
+    colors = np.rint(scaled) if rounding == "round" else scaled
     if alpha is not None:
         opaque = np.rint(np.clip(alpha, 0, 1) * most)[..., None]
-        colours = np.concatenate([colours, opaque], axis=-1)
-    return colours.astype(np.uint8) if depth == EIGHT else colours.astype(np.uint16)
+        colors = np.concatenate([colors, opaque], axis=-1)
+    return colors.astype(np.uint8) if depth == EIGHT else colors.astype(np.uint16)
 
 
 @cache

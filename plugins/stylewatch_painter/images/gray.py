@@ -1,4 +1,4 @@
-"""Brings grey pictures, of 1 bit to 32 bits and floats, to RGB floats without rounding."""
+"""Brings gray pictures, of 1 bit to 32 bits and floats, to RGB floats without rounding."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,12 @@ from stylewatch_painter.stage import Pixels, Plane
 WIDE = ("I", "F")
 """Modes of 32 bits a pixel."""
 
-GREY = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", *WIDE)
-"""Pillow's modes that hold one plane of grey."""
+GRAY = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", *WIDE)
+"""Pillow's modes that hold one plane of gray."""
 
 
-def from_grey(image: Image.Image, raster: Raster) -> tuple[Pixels, tuple[str, ...]]:
-    """A picture in one of the modes `GREY` in sRGB, and what was done to it.
+def from_gray(image: Image.Image, raster: Raster) -> tuple[Pixels, tuple[str, ...]]:
+    """A picture in one of the modes `GRAY` in sRGB, and what was done to it.
 
     Raises:
         PictureError: it holds values that are no numbers.
@@ -42,7 +42,7 @@ def _plane(image: Image.Image, raster: Raster) -> tuple[Plane, tuple[str, ...]]:
     if image.mode == "1":
         return np.asarray(image.convert("L")).astype(np.float32), ("black and white to RGB",)
     if image.mode in ("L", "LA"):
-        return np.asarray(image.getchannel(0)).astype(np.float32), ("grey to RGB",)
+        return np.asarray(image.getchannel(0)).astype(np.float32), ("gray to RGB",)
     values = np.asarray(image, dtype=np.float64)
     if not np.isfinite(values).all():
         raise PictureError("holds values that are no numbers; export it again with 8 or 16 bits")
@@ -51,12 +51,12 @@ def _plane(image: Image.Image, raster: Raster) -> tuple[Plane, tuple[str, ...]]:
         values = white - values
     plane = np.clip(values * (255 / white), 0, 255).astype(np.float32)
     bits = "float" if image.mode == "F" else f"{raster.depth.bits}-bit"
-    return plane, (f"{bits} grey to RGB, unrounded, white at {white}",)
+    return plane, (f"{bits} gray to RGB, unrounded, white at {white}",)
 
 
 def _curve(profile: bytes) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
     try:
-        curve = icc.grey_curve(profile)
+        curve = icc.gray_curve(profile)
         return curve, () if curve is None else (icc.phrase(profile),)
     except icc.ProfileError:
-        return None, (icc.left_out("sRGB grey"),)
+        return None, (icc.left_out("sRGB gray"),)

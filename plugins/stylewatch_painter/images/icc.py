@@ -1,4 +1,4 @@
-"""Brings colours to sRGB by the profile that a picture carries."""
+"""Brings colors to sRGB by the profile that a picture carries."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-# Black-point compensation keeps a print's black from becoming grey; between the profiles of
+# Black-point compensation keeps a print's black from becoming gray; between the profiles of
 # cameras and screens it changes nothing.
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
@@ -19,18 +19,18 @@ ProfileError = (OSError, ImageCms.PyCMSError)
 
 
 def phrase(profile: bytes) -> str:
-    """What the receipt says where colours were converted, with the profile's own name.
+    """What the receipt says where colors were converted, with the profile's own name.
 
     Raises:
         ProfileError: the profile is damaged.
     """
     text = " ".join(ImageCms.getProfileDescription(_opened(profile)).split())
-    return f"colours from profile '{text[:60] or 'unnamed'}' to sRGB"
+    return f"colors from profile '{text[:60] or 'unnamed'}' to sRGB"
 
 
 def left_out(taken_as: str) -> str:
     """What the receipt says where the profile could not be used."""
-    return f"colour profile left out, it is damaged or does not fit: taken as {taken_as}"
+    return f"color profile left out, it is damaged or does not fit: taken as {taken_as}"
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
@@ -46,7 +46,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Whether colours of a picture with this profile are those of sRGB already."""
+    """Whether colors of a picture with this profile are those of sRGB already."""
     try:
         return _changes_nothing(_transform(_opened(profile), "RGB"), _cube())
     except ProfileError:
@@ -59,10 +59,10 @@ def lab_to_srgb(image: Image.Image) -> Image.Image:
     return _applied(_transform(lab, "LAB"), image)
 
 
-def grey_curve(profile: bytes) -> NDArray[np.uint8] | None:
-    """What each grey 0..255 is in sRGB, as (256, 3); None where it stays as it is.
+def gray_curve(profile: bytes) -> NDArray[np.uint8] | None:
+    """What each gray 0..255 is in sRGB, as (256, 3); None where it stays as it is.
 
-    Takes profiles of grey, and profiles of RGB with red, green and blue alike.
+    Takes profiles of gray, and profiles of RGB with red, green and blue alike.
 
     Raises:
         ProfileError: the profile is damaged, or of neither kind.
@@ -100,7 +100,7 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, sample: Image.Image)
 
 
 def _cube() -> Image.Image:
-    """Colours from everywhere in RGB, 9 levels of each."""
+    """Colors from everywhere in RGB, 9 levels of each."""
     levels = np.linspace(0, 255, 9).astype(np.uint8)
-    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
-    return Image.fromarray(colours.reshape(9, 81, 3))
+    colors = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
+    return Image.fromarray(colors.reshape(9, 81, 3))

@@ -1,7 +1,7 @@
-"""Reads mask pictures into regions: black and white, or colours that are matched between masks.
+"""Reads mask pictures into regions: black and white, or colors that are matched between masks.
 
-In a mask of greys white is the region, black is none, and what lies between belongs to it in part.
-In a mask of colours each colour is a region, and black is none. Colours count where they are flat:
+In a mask of grays white is the region, black is none, and what lies between belongs to it in part.
+In a mask of colors each color is a region, and black is none. Colors count where they are flat:
 what JPEG or a soft brush makes of their edges belongs to the nearest of them.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.mask_colors import BLACK, MOST, WHITE, Colour, away, near, regions_of
+from stylewatch_painter.images.mask_colors import BLACK, MOST, WHITE, Color, away, near, regions_of
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.stage import Pixels, Plane, Regions
 
@@ -23,21 +23,21 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """A mask: uint8 `pixels` (height, width, 3), and the `colours` of its regions.
+    """A mask: uint8 `pixels` (height, width, 3), and the `colors` of its regions.
 
-    A mask of greys has the one region white. `name` is that of its file.
+    A mask of grays has the one region white. `name` is that of its file.
     """
 
     name: str
     pixels: NDArray[np.uint8]
-    colours: tuple[Colour, ...]
+    colors: tuple[Color, ...]
 
     @classmethod
     def of(cls, name: str, pixels: Pixels, alpha: Plane | None = None) -> "Mask":
         """The mask in a picture float32 (height, width, 3).
 
         Where it is transparent it is as good as black, in part where in part. Raises PictureError:
-        it is black all over, or has more than MOST colours.
+        it is black all over, or has more than MOST colors.
         """
         if alpha is not None:
             pixels = pixels * alpha[..., None]
@@ -47,7 +47,7 @@ class Mask:
             raise PictureError(f"{name} is black all over: what is to be a region must be white")
         if len(found) > MOST:
             raise PictureError(
-                f"{name} has more than {MOST} colours: paint each region in one flat colour, "
+                f"{name} has more than {MOST} colors: paint each region in one flat color, "
                 "with hard edges (mask.feather makes them soft)"
             )
         return cls(name, rounded, found)
@@ -57,68 +57,68 @@ class Mask:
         """(width, height) in pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
-    def weights(self, regions: Sequence[Colour], most: Size) -> Regions:
+    def weights(self, regions: Sequence[Color], most: Size) -> Regions:
         """How much each pixel belongs to each of the `regions`, float32 (height, width, R), 0..1.
 
         In the mask's own size, or in the size `most` where that is smaller.
         """
         size = self.size if self.size[0] <= most[0] else most
-        own = [next((one for one in self.colours if near(one, wanted)), None) for wanted in regions]
+        own = [next((one for one in self.colors if near(one, wanted)), None) for wanted in regions]
         planes = [self._plane(one) for one in own]
         return np.stack([resize_plane(plane, size, "bilinear") for plane in planes], axis=2)
 
-    def _plane(self, colour: Colour | None) -> Plane:
-        """How much each pixel belongs to the region of that colour, float32 (height, width)."""
-        if colour is None:
+    def _plane(self, color: Color | None) -> Plane:
+        """How much each pixel belongs to the region of that color, float32 (height, width)."""
+        if color is None:
             return np.zeros(self.pixels.shape[:2], dtype=np.float32)
-        if self.colours == (WHITE,):
+        if self.colors == (WHITE,):
             return np.asarray(self.pixels.mean(axis=2, dtype=np.float32) / np.float32(255))
-        return np.asarray(self._nearest == self.colours.index(colour) + 1, dtype=np.float32)
+        return np.asarray(self._nearest == self.colors.index(color) + 1, dtype=np.float32)
 
     @cached_property
     def _nearest(self) -> NDArray[np.uint8]:
-        """The number of the nearest colour of each pixel, counted from 1; 0 is black."""
+        """The number of the nearest color of each pixel, counted from 1; 0 is black."""
         nearest = np.zeros(self.pixels.shape[:2], dtype=np.uint8)
         least = away(self.pixels, BLACK)
-        for number, colour in enumerate(self.colours, start=1):
-            here = away(self.pixels, colour)
+        for number, color in enumerate(self.colors, start=1):
+            here = away(self.pixels, color)
             nearest[here < least] = number
             least = np.minimum(least, here)
         return nearest
 
 
-def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Colour, ...]:
-    """The regions that the masks of one painting have in common, by the content's colours.
+def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Color, ...]:
+    """The regions that the masks of one painting have in common, by the content's colors.
 
-    Without a mask of the content those of styles have a region each, whatever its colour. Raises
-    PictureError where a colour lacks its counterpart: each region of the content must be shown by
+    Without a mask of the content those of styles have a region each, whatever its color. Raises
+    PictureError where a color lacks its counterpart: each region of the content must be shown by
     some style, and one without a mask shows all.
     """
     masks = [mask for mask in styles if mask is not None]
     if content is None:
         for mask in masks:
-            if len(mask.colours) > 1:
+            if len(mask.colors) > 1:
                 raise PictureError(
-                    f"{mask.name} has {len(mask.colours)} colours, and the content has no mask to "
+                    f"{mask.name} has {len(mask.colors)} colors, and the content has no mask to "
                     "match them with: give it one, or make this one black and white"
                 )
         return (WHITE,)
     if masks and len(masks) == len(styles):
-        for colour in content.colours:
-            if not any(near(colour, other) for mask in masks for other in mask.colours):
+        for color in content.colors:
+            if not any(near(color, other) for mask in masks for other in mask.colors):
                 told = ", ".join(mask.name for mask in masks)
                 raise PictureError(
-                    f"{content.name} has the colour {_hex(colour)}, and {told} has not: paint it "
+                    f"{content.name} has the color {_hex(color)}, and {told} has not: paint it "
                     "there as well, or black where no style is wanted"
                 )
-    return content.colours
+    return content.colors
 
 
 def unused(content: Mask, styles: Sequence[Mask | None]) -> Iterator[str]:
-    """A sentence for each mask of a style with colours that the content's mask does not have."""
+    """A sentence for each mask of a style with colors that the content's mask does not have."""
     for mask in styles:
-        colours = () if mask is None else mask.colours
-        lost = [one for one in colours if not any(near(one, other) for other in content.colours)]
+        colors = () if mask is None else mask.colors
+        lost = [one for one in colors if not any(near(one, other) for other in content.colors)]
         if mask is not None and lost:
             told = ", ".join(_hex(one) for one in lost)
             yield f"{mask.name}: {content.name} has no {told}, so that nothing is taken from there"
@@ -137,5 +137,5 @@ def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
         )
 
 
-def _hex(colour: Colour) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def _hex(color: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)

@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from stylewatch_painter.images.metadata import Tags
 
 MARK = b"\x89PNG\r\n\x1a\n"
-_COLOUR, _WITH_ALPHA, _DEPTH = 2, 6, 16
+_COLOR, _WITH_ALPHA, _DEPTH = 2, 6, 16
 _FILTERS = 5  # none, left, above, mean of both, Paeth's guess: section 9.2
-_METRE = 0.0254  # an inch of it
+_METER = 0.0254  # an inch of it
 _BAND = 1 << 20  # values that are filtered at a time
 
 
 def png_of(values: NDArray[np.uint16], profile: bytes, tags: Tags) -> bytes:
-    """The file of `values` (height, width, 3 or 4), 0..65535, whose colours `profile` describes."""
+    """The file of `values` (height, width, 3 or 4), 0..65535, whose colors `profile` describes."""
     height, width, channels = values.shape
-    kind = _WITH_ALPHA if channels == len("RGBA") else _COLOUR
+    kind = _WITH_ALPHA if channels == len("RGBA") else _COLOR
     chunks = [
         chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, _DEPTH, kind, 0, 0, 0)),
         chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)),
     ]
     if tags.dpi is not None:
-        across, down = (round(one / _METRE) for one in tags.dpi)
+        across, down = (round(one / _METER) for one in tags.dpi)
         chunks.append(chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
     if exif := tags.exif():
         chunks.append(chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))

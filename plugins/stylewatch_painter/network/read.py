@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store
-from stylewatch_painter.network.catalogue import LAYERS, NORMALISATIONS, Triple
+from stylewatch_painter.network.catalogue import LAYERS, NORMALIZATIONS, Triple
 from stylewatch_painter.network.formats import canonical, read_foreign
 from stylewatch_painter.network.store import Tensors
 from stylewatch_painter.network.weights import WeightsFile, cache_folder, digests
@@ -74,9 +74,9 @@ def _copied(file: WeightsFile, copy: Path) -> Tensors:
 def _unpacked(file: WeightsFile) -> Tensors:
     _check_digest(file)
     foreign = read_foreign(file.path)
-    if foreign.normalisation is None:
+    if foreign.normalization is None:
         raise WeightsError(f"{file.path} must be imported first: `stylewatch weights import`")
-    return canonical(foreign, NORMALISATIONS[foreign.normalisation])
+    return canonical(foreign, NORMALIZATIONS[foreign.normalization])
 
 
 def _check_digest(file: WeightsFile) -> None:

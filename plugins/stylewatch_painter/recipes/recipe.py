@@ -197,7 +197,7 @@ class Pass(Strict):
 
 
 class Schedule(Strict):
-    """How to get there: the picture's size, its start, the sizes on the way and the optimiser."""
+    """How to get there: the picture's size, its start, the sizes on the way and the optimizer."""
 
     size: Size = "640"
     fit: Literal["within", "stretch"] = "within"
@@ -222,7 +222,7 @@ class Schedule(Strict):
     first_steps: SomeSteps | None = None
     """Steps at the smallest of the passes that are painted, in place of its own."""
     carry: bool = False
-    """On enlarging, the optimiser goes on with what it knows, enlarged; for Adam only."""
+    """On enlarging, the optimizer goes on with what it knows, enlarged; for Adam only."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """What is shown is the average of the pictures so far at this size, each older one counting
     this much of the next; 0: the last alone."""
@@ -233,8 +233,8 @@ class Schedule(Strict):
     print_steps: SomeSteps = 8
     """Steps at each size after the preview's."""
     keep_range: bool = False
-    """Keep colours within 0..255 on the way: what is written is then what was painted."""
-    optimiser: Annotated[Adam | Sgd | Lbfgs, Field(discriminator="kind")]
+    """Keep colors within 0..255 on the way: what is written is then what was painted."""
+    optimizer: Annotated[Adam | Sgd | Lbfgs, Field(discriminator="kind")]
     steps: Steps
     until: Literal["steps", "converged"] = "steps"
     """`converged`: a size ends before its steps are made, once nothing moves."""
@@ -249,10 +249,10 @@ class Schedule(Strict):
 
     @model_validator(mode="after")
     def _what_can_be_carried(self) -> Self:
-        if self.carry and self.optimiser.kind != "adam":
+        if self.carry and self.optimizer.kind != "adam":
             raise ValueError(
-                f"carry takes Adam's moments to the next size, and {self.optimiser.kind} has "
-                "nothing that fits another size: say carry=false, or optimiser.kind=adam"
+                f"carry takes Adam's moments to the next size, and {self.optimizer.kind} has "
+                "nothing that fits another size: say carry=false, or optimizer.kind=adam"
             )
         return self
 

@@ -233,7 +233,7 @@ class BackendConformance(Controls, Interruptions, Many, Masks):
         self, backend: Backend
     ) -> None:
         """It raises DivergedError; a backend that cannot run away goes on."""
-        wild = {"optimiser": {"kind": "sgd", "rate": 1e30}, "save_every": 1}
+        wild = {"optimizer": {"kind": "sgd", "rate": 1e30}, "save_every": 1}
         try:
             steps = painted(backend, sample(wild))
         except DivergedError:

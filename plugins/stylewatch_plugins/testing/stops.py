@@ -13,7 +13,7 @@ from stylewatch_painter.stage import Checkpoint, Stage, Step, Wish, go_on
 from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend
 from stylewatch_plugins.testing.tasks import (
-    OPTIMISERS,
+    OPTIMIZERS,
     PRINT,
     SMALL_FIRST,
     Suite,
@@ -75,13 +75,13 @@ class Interruptions(Suite):
         ]
         assert self.same(backend, steps, painted(backend, sample()))
 
-    @pytest.mark.parametrize("optimiser", OPTIMISERS)
+    @pytest.mark.parametrize("optimizer", OPTIMIZERS)
     @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
     def test_it_goes_on_from_any_step_in_the_same_bytes(
-        self, backend: Backend, recipe: Mapping[str, Any], optimiser: str
+        self, backend: Backend, recipe: Mapping[str, Any], optimizer: str
     ) -> None:
         """A painting that was stopped, by another process too, ends in the same picture."""
-        changes = {**recipe, "optimiser": OPTIMISERS[optimiser], "save_every": 1}
+        changes = {**recipe, "optimizer": OPTIMIZERS[optimizer], "save_every": 1}
         self.check_going_on(backend, sample(changes))
 
     def test_a_checkpoint_of_another_painting_is_refused(self, backend: Backend) -> None:

@@ -15,7 +15,7 @@ from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Te
 from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.contract import Backend
 
-OPTIMISERS: Mapping[str, Mapping[str, object]] = {
+OPTIMIZERS: Mapping[str, Mapping[str, object]] = {
     "adam": {"kind": "adam", "rate": 2.0},
     "sgd": {"kind": "sgd", "rate": 100.0, "decay": 0.96, "decay_steps": 3},
     "lbfgs": {"kind": "lbfgs", "history": 3},
@@ -31,7 +31,7 @@ RECIPE = check(
             "content": {"loss": "relative", "layers": {"conv2_2": 0.5}},
             "style": {"gram": "mean", "loss": "relative", "layers": {"conv1_1": 1, "conv2_1": 2}},
         },
-        "schedule": {"size": 24, "optimiser": OPTIMISERS["adam"], "steps": 5, "save_every": 2},
+        "schedule": {"size": 24, "optimizer": OPTIMIZERS["adam"], "steps": 5, "save_every": 2},
     }
 )
 
@@ -50,11 +50,11 @@ PRINT = {"preview": "12", "print_steps": 3}
 
 
 def picture(width: int, height: int, seed: int = 0) -> Pixels:
-    """A picture of colours drawn by chance, another palette for each seed."""
+    """A picture of colors drawn by chance, another palette for each seed."""
     draw = np.random.Generator(np.random.PCG64(seed))
     darkest = draw.uniform(0, 128, 3)
-    colours: Pixels = draw.uniform(darkest, darkest + 127, (height, width, 3)).astype(np.float32)
-    return colours
+    colors: Pixels = draw.uniform(darkest, darkest + 127, (height, width, 3)).astype(np.float32)
+    return colors
 
 
 def sample(recipe: Mapping[str, Any] | None = None, **task: Any) -> Task:

@@ -10,18 +10,16 @@ from PIL import Image
 
 from stylewatch_daemon.artifacts.contract import Curves, Keepsakes, Seen
 
-Colour = tuple[int, int, int]
-RED: Colour = (200, 40, 40)
-GREEN: Colour = (40, 160, 60)
-BLUE: Colour = (30, 60, 200)
+Color = tuple[int, int, int]
+RED: Color = (200, 40, 40)
+GREEN: Color = (40, 160, 60)
+BLUE: Color = (30, 60, 200)
 
 
-def seen(
-    path: Path, colour: Colour = RED, size: tuple[int, int] = (48, 36), label: str = ""
-) -> Seen:
-    """A picture of one colour, written to `path`."""
+def seen(path: Path, color: Color = RED, size: tuple[int, int] = (48, 36), label: str = "") -> Seen:
+    """A picture of one color, written to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
+    Image.new("RGB", size, color).save(path)
     return Seen((str(path),), hashlib.sha256(path.read_bytes()).hexdigest(), label)
 
 
@@ -62,6 +60,6 @@ def gone(one: Seen) -> Seen:
     return replace(one, paths=(f"{one.paths[0]}.gone",))
 
 
-def is_near(pixel: object, colour: Colour) -> bool:
-    """Whether a pixel has about that colour."""
-    return bool(np.abs(np.subtract(np.asarray(pixel)[:3], colour)).max() < 24)
+def is_near(pixel: object, color: Color) -> bool:
+    """Whether a pixel has about that color."""
+    return bool(np.abs(np.subtract(np.asarray(pixel)[:3], color)).max() < 24)

@@ -77,7 +77,7 @@ def test_a_single_picture_is_an_animation_too(tmp_path: Path) -> None:
     assert image.size == (48, 36)
 
 
-def test_colours_of_a_gif_are_those_that_suit_each_frame(tmp_path: Path) -> None:
+def test_colors_of_a_gif_are_those_that_suit_each_frame(tmp_path: Path) -> None:
     """A palette for all of them would have none of the many reds, or none of the many blues."""
     asked = painting(tmp_path, stages=0)
     reds = Image.linear_gradient("L").resize((48, 36))

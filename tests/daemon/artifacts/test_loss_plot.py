@@ -67,7 +67,7 @@ def test_stages_are_marked_and_so_is_where_the_picture_becomes_larger(
     assert len(borders) == 1
 
 
-def test_layers_of_several_styles_are_told_apart_by_colour(figures: list[Figure]) -> None:
+def test_layers_of_several_styles_are_told_apart_by_color(figures: list[Figure]) -> None:
     columns = ("total", *(f"style-{style}.conv{layer}_1" for style in (1, 2) for layer in (1, 2)))
     module.draw(Curves(columns, ((1, 9, 9, 5, 1, 2, 3, 4), (2, 9, 9, 4, 1, 2, 2, 3))))
     drawn = lines(figures[0])

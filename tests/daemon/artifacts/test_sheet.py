@@ -36,8 +36,8 @@ def drawn(asked: Keepsakes) -> Image.Image:
 
 def test_all_its_pictures_are_on_it(tmp_path: Path) -> None:
     pixels = np.asarray(drawn(painting(tmp_path)), dtype=int)
-    for colour in (RED, GREEN, BLUE, (37, 91, 60)):
-        assert (np.abs(pixels - colour).max(axis=-1) < 3).sum() > 300
+    for color in (RED, GREEN, BLUE, (37, 91, 60)):
+        assert (np.abs(pixels - color).max(axis=-1) < 3).sum() > 300
 
 
 def test_the_first_row_is_what_it_came_from_and_became(

@@ -108,7 +108,7 @@ def test_devices_are_told_with_their_backends(capsys: pytest.CaptureFixture[str]
 def test_a_backend_with_options_it_does_not_have_says_so_in_its_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], _one_is_missing: None
 ) -> None:
-    (tmp_path / "config.yaml").write_text("backends: {sketch: {colour: red}}\n")
+    (tmp_path / "config.yaml").write_text("backends: {sketch: {color: red}}\n")
     assert call(["backends", "--config", str(tmp_path / "config.yaml")]) == 0
     sketch = next(s for s in capsys.readouterr().out.splitlines() if s.startswith("sketch"))
-    assert "colour" in sketch
+    assert "color" in sketch

@@ -17,7 +17,7 @@ from stylewatch_daemon.errors import UsageError
         ("schedule=fast", "job.schedule", "fast"),
         ("schedule.steps=3", "job.set.schedule.steps", 3),
         ("keep_detail=no", "job.set.keep_detail", False),
-        ("optimiser.rate=1", "job.set.optimiser.rate", 1),
+        ("optimizer.rate=1", "job.set.optimizer.rate", 1),
         ("objective.tv.weight=0.1", "job.set.objective.tv.weight", 0.1),
         ("objective.content=null", "job.set.objective.content", None),
         ("objective.content=", "job.set.objective.content", None),

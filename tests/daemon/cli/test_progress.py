@@ -11,7 +11,7 @@ from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker.contract import Done, Event, Staged
 
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
-STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5), warnings=("only colours",))
+STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5), warnings=("only colors",))
 
 
 def step(number: int, seconds: float) -> Progress:
@@ -42,7 +42,7 @@ def test_plain_lines_come_at_the_start_and_at_stages(capsys: pytest.CaptureFixtu
     assert told.out == ""
     assert told.err.splitlines() == [
         "stylewatch: painting 16x16 by way of 8x8 on sketch (cpu)",
-        "stylewatch: only colours",
+        "stylewatch: only colors",
         "stylewatch: step 2 of 15 at 8x8, loss 0.5, 32 s left",
     ]
 
@@ -87,6 +87,6 @@ def test_on_a_terminal_one_line_moves(monkeypatch: pytest.MonkeyPatch) -> None:
             tell(event)
     told = terminal.getvalue()
     assert "sea: painting 16x16 by way of 8x8 on sketch (cpu)" in told
-    assert "only colours" in told
+    assert "only colors" in told
     assert "step 2/15" in told
     assert "32 s left" in told

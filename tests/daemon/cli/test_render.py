@@ -261,4 +261,4 @@ def test_a_backend_that_there_is_not_is_told(capsys: pytest.CaptureFixture[str])
 
 
 def test_an_option_that_the_backend_does_not_have_is_a_mistake_in_the_settings() -> None:
-    assert call(["render", *PAIR, *SKETCH, "--set", "backends.sketch.colour=red"]) == 78
+    assert call(["render", *PAIR, *SKETCH, "--set", "backends.sketch.color=red"]) == 78

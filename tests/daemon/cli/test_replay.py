@@ -190,7 +190,7 @@ def test_settings_that_no_job_can_have_are_told(
         replay.read(tmp_path).settings(tmp_path, 3, JobSettings())
 
 
-def test_colours_are_as_the_receipt_has_them(tmp_path: Path, plain: dict[str, Any]) -> None:
+def test_colors_are_as_the_receipt_has_them(tmp_path: Path, plain: dict[str, Any]) -> None:
     told = {"color": {"mode": "match", "space": "linear"}}
     for more, wanted in ((told, ("match", "linear")), ({}, ("style", "oklab"))):
         (tmp_path / "receipt.json").write_text(json.dumps(plain | more))

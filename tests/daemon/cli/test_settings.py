@@ -36,7 +36,7 @@ def test_check_tells_every_mistake_on_a_line_of_its_own(
 def test_check_asks_backends_about_their_options(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file.write_text("backends:\n  sketch: {colour: red}\n  skech: {}\n")
+    file.write_text("backends:\n  sketch: {color: red}\n  skech: {}\n")
     assert call(["config", "check", str(file)]) == 78
     first, second = capsys.readouterr().err.splitlines()
     assert "backends.sketch: " in first

@@ -30,7 +30,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def bundled(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A little file in place of the bundled one."""
     path = home / "bundled.bin"
-    networks.save_quantised(path)
+    networks.save_quantized(path)
     digest = weights.digests(path, ["sha256"])["sha256"]
     file = weights.WeightsFile("bundled", path, digest, 8, (1.0, 2.0, 3.0), "a test", "none")
     monkeypatch.setattr(weights, "_bundled", lambda: file)
@@ -69,7 +69,7 @@ def test_the_list_as_json_has_whole_digests() -> None:
 
 
 def test_imported_weights_are_listed_by_their_name(trained: Path) -> None:
-    done = run("import", trained, "--normalisation", "torchvision", "--name", "mine")
+    done = run("import", trained, "--normalization", "torchvision", "--name", "mine")
     assert done.exit_code == 0
     assert done.stdout.startswith("mine: ")
     assert weights.locate("mine").sha256 in done.stdout
@@ -81,13 +81,13 @@ def test_imported_weights_are_listed_by_their_name(trained: Path) -> None:
 def test_an_import_that_needs_a_word_more_ends_as_the_painters_error(trained: Path) -> None:
     done = run("import", trained)
     assert isinstance(done.exception, WeightsError)
-    assert "--normalisation" in str(done.exception)
+    assert "--normalization" in str(done.exception)
 
 
 def test_verify_holds_everything_that_is_here_against_its_digest(
     bundled: Path, trained: Path
 ) -> None:
-    run("import", trained, "--normalisation", "caffe")
+    run("import", trained, "--normalization", "caffe")
     done = run("verify")
     assert done.exit_code == 0
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["bundled", "trained"]
@@ -95,7 +95,7 @@ def test_verify_holds_everything_that_is_here_against_its_digest(
 
 
 def test_verify_tells_what_is_wrong_and_goes_on_to_the_rest(bundled: Path, trained: Path) -> None:
-    run("import", trained, "--normalisation", "caffe")
+    run("import", trained, "--normalization", "caffe")
     bundled.write_bytes(b"something else")
     done = run("verify")
     assert isinstance(done.exception, WeightsError)
@@ -105,7 +105,7 @@ def test_verify_tells_what_is_wrong_and_goes_on_to_the_rest(bundled: Path, train
 
 
 def test_verify_finds_a_file_that_no_longer_says_what_it_is(bundled: Path, trained: Path) -> None:
-    run("import", trained, "--normalisation", "caffe")
+    run("import", trained, "--normalization", "caffe")
     weights.own_path("trained").write_bytes(b"garbage")
     assert "trained" not in {row["name"] for row in json.loads(run("list", "--json").stdout)}
     done = run("verify", "trained")
@@ -119,7 +119,7 @@ def test_fetch_tells_how_far_it_is_and_where_the_weights_are(
     def fetch(name: str) -> Iterator[Progress]:
         for received in range(0, 1001, 5):
             yield Progress(name, received * 1_000_000, 1_000_000_000)
-        import_file(trained, name=name, normalisation="caffe")
+        import_file(trained, name=name, normalization="caffe")
 
     monkeypatch.setattr(download, "fetch", fetch)
     done = run("fetch", "torchvision")

@@ -147,8 +147,8 @@ def test_one_that_leaves_things_behind_answers_and_they_go_with_it(
 def test_all_are_asked_and_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "exits", "well")
     monkeypatch.setattr(registry, "names", lambda: ["exits", "sketch", "well"])
-    answers = dict(backends.ask_all({"sketch": {"colour": "red"}}))
+    answers = dict(backends.ask_all({"sketch": {"color": "red"}}))
     assert list(answers) == ["exits", "sketch", "well"]
     assert "ended with 3" in answers["exits"]["problem"]
-    assert "colour" in answers["sketch"]["problem"]
+    assert "color" in answers["sketch"]["problem"]
     assert answers["well"]["version"] == "1.0"

@@ -27,7 +27,7 @@ def test_a_backend_that_works_tells_its_version_and_devices() -> None:
 @pytest.mark.parametrize(
     ("backend", "options", "code", "words"),
     [
-        ("sketch", {"colour": "red"}, 78, "colour"),
+        ("sketch", {"color": "red"}, 78, "color"),
         ("no-such-backend", {}, 69, "no backend 'no-such-backend' is installed"),
     ],
 )

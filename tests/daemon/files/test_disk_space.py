@@ -48,15 +48,15 @@ def test_an_average_is_kept_in_the_checkpoint_and_reckoned_with() -> None:
 
 
 @pytest.mark.parametrize(
-    ("optimiser", "steps"),
+    ("optimizer", "steps"),
     [({"kind": "adam"}, 3), ({"kind": "sgd", "rate": 1e-9}, 3),
      ({"kind": "lbfgs", "history": 4}, 3), ({"kind": "lbfgs", "history": 2}, 5)],
     ids=str,
 )  # fmt: skip
 def test_a_checkpoint_takes_what_was_reckoned_and_not_much_less(
-    optimiser: dict[str, object], steps: int, tmp_path: Path
+    optimizer: dict[str, object], steps: int, tmp_path: Path
 ) -> None:
-    wanted = recipe(size="64", steps=steps, **{"schedule.optimiser": optimiser, "passes": ()})
+    wanted = recipe(size="64", steps=steps, **{"schedule.optimizer": optimizer, "passes": ()})
     picture = np.random.default_rng(7).uniform(0, 255, (64, 64, 3)).astype(np.float32)
     task = Task(wanted, picture, (Style(picture[::-1].copy(), name="style-1"),))
     torch = registry.load("torch", {"threads": 1})

@@ -1,4 +1,4 @@
-"""Names in the outbox are safe, and still to be recognised."""
+"""Names in the outbox are safe, and still to be recognized."""
 
 import os
 from itertools import islice
@@ -33,7 +33,7 @@ from stylewatch_daemon.files.names import LONGEST, candidates, safe, safe_path, 
         ("console", "console"),
     ],
 )
-def test_a_name_is_made_safe_and_stays_recognisable(dropped: str, kept: str) -> None:
+def test_a_name_is_made_safe_and_stays_recognizable(dropped: str, kept: str) -> None:
     assert safe(dropped) == kept
 
 

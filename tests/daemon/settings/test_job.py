@@ -71,7 +71,7 @@ def test_the_fast_schedule_keeps_what_is_painted() -> None:
     best, devos = book.find("best"), book.find("devos")
     found = JobSettings(recipe="devos", schedule="fast").resolve()
     assert found.objective == devos.objective
-    assert found.schedule.optimiser == best.schedule.optimiser
+    assert found.schedule.optimizer == best.schedule.optimizer
     assert found.schedule.resample == devos.schedule.resample
     assert JobSettings(recipe="devos", schedule="fast", steps=5).resolve().schedule.steps == 5
 
@@ -81,8 +81,8 @@ def test_the_fast_schedule_keeps_what_is_painted() -> None:
     [
         ("objective.content.layers.conv4_2", 2.5, "objective content layers conv4_2"),
         ("objective.network.pool", "average", "objective network pool"),
-        ("schedule.optimiser.history", 9, "schedule optimiser history"),
-        ("optimiser.history", 9, "schedule optimiser history"),
+        ("schedule.optimizer.history", 9, "schedule optimizer history"),
+        ("optimizer.history", 9, "schedule optimizer history"),
         ("smallest", 16, "schedule smallest"),
         ("strength", 0.25, "objective strength"),
     ],
@@ -94,11 +94,11 @@ def test_set_reaches_any_field_of_the_recipe(key: str, value: object, field: str
     assert found == value
 
 
-def test_set_may_bring_another_optimiser_of_which_nothing_is_taken_over() -> None:
-    said = {"optimiser.kind": "adam", "optimiser.rate": 5}
+def test_set_may_bring_another_optimizer_of_which_nothing_is_taken_over() -> None:
+    said = {"optimizer.kind": "adam", "optimizer.rate": 5}
     for order in (said, dict(reversed(said.items()))):
         found = JobSettings(set=order).resolve()
-        assert found.schedule.optimiser == Adam(kind="adam", rate=5)
+        assert found.schedule.optimizer == Adam(kind="adam", rate=5)
 
 
 def test_set_takes_a_layer_or_a_side_away() -> None:
@@ -138,7 +138,7 @@ def test_what_the_recipe_cannot_take_is_told_when_it_is_settled(
         {"size": "big"}, {"quality": 0}, {"quality": 101}, {"format": "gif"}, {"init": "here"},
         {"schedule": "slow"}, {"style_weights": [1, -1]}, {"style_weights": [0, 0]},
         {"style_size": "50 %"}, {"only": "both"}, {"style_weights": [float("inf")]},
-        {"priority": 1001}, {"set": [1]}, {"colour": "red"}, {"color": "red"}, {"depth": 12},
+        {"priority": 1001}, {"set": [1]}, {"color": "red"}, {"colour": "keep"}, {"depth": 12},
         {"color_space": "xyz"}, {"metadata": "some"}, {"stages": {"size": 0}}, {"stages": 100},
     ],
     ids=str,

@@ -143,7 +143,7 @@ HOSTILE = {
     "stages": f"save_every: 1{'0' * 30}",
     "size of stages": f"stages: {{size: 1{'0' * 30}}}",
     "weights": "style_weights: [1.0e+300, 1.0e+308]",
-    "history": "set: {optimiser.history: 100000000000}",
+    "history": "set: {optimizer.history: 100000000000}",
     "dots": f"set: {{{'a.' * 30_000}b: 1}}",
     "folders": f"name: {'a/' * 10_000}b",
     "many sizes": f"style_size: [{'50%, ' * 2000}]",

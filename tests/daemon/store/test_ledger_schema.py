@@ -10,7 +10,7 @@ from stylewatch_daemon.store.ledger_schema import MIGRATIONS, OPEN, migrate
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state import OURS
 
-NEXT = ("ALTER TABLE jobs ADD COLUMN colour TEXT", "CREATE INDEX by_colour ON jobs (colour)")
+NEXT = ("ALTER TABLE jobs ADD COLUMN color TEXT", "CREATE INDEX by_color ON jobs (color)")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_before_a_step_the_older_version_is_copied(path: Path) -> None:
     (backup,) = path.parent.glob("*.bak")
     assert backup.name == f"ledger.sqlite3.v{newest}.bak"
     assert (version(path), version(backup)) == (newest + 1, newest)
-    assert columns(path) - columns(backup) == {"colour"}
+    assert columns(path) - columns(backup) == {"color"}
 
 
 def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
     with pytest.raises(DamagedError, match="nonsense"):
         migrate(connection, path, [*MIGRATIONS, (NEXT[0], "CREATE nonsense")])
     assert version(path) == len(MIGRATIONS)
-    assert "colour" not in columns(path)
+    assert "color" not in columns(path)
 
 
 def test_the_first_ledger_there_was_is_brought_to_the_newest_version(tmp_path: Path) -> None:

@@ -70,5 +70,5 @@ def receipt(name: str, final: str, digest: str) -> Mapping[str, Any]:
         "size": [8, 6], "seed": 0, "losses": losses, "seconds": 61.0, "version": "0.1.0",
         "stages": [{"file": "stages/0005.png", "sha256": "", "step": 5}],
         "final": final, "files": [{"file": final, "sha256": digest}],
-        "warnings": ["the filters are not normalised"],
+        "warnings": ["the filters are not normalized"],
     }  # fmt: skip

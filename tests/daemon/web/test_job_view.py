@@ -49,7 +49,7 @@ def test_the_receipt_is_told_at_a_glance_and_whole(tmp_path: Path) -> None:
     assert [(term.name, term.part) for term in one.terms] == [("content conv4_2", "1")]
     assert ("objective.start", "noise") in one.settings
     assert '"seed": 0' in one.receipt
-    assert one.warnings == ("the filters are not normalised",)
+    assert one.warnings == ("the filters are not normalized",)
 
 
 def test_a_receipt_that_is_too_long_is_left_to_be_fetched(

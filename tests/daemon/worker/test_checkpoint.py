@@ -19,7 +19,7 @@ def some(step: int = 3, side: int = 4) -> Memo:
         "task": draw.integers(0, 256, 32, dtype=np.uint8),
         "u": draw.standard_normal((1, 3, side, side)).astype(np.float32),
         "step": np.array(step),
-        "optimiser.0.s": np.zeros((0, 3), dtype=np.float64),
+        "optimizer.0.s": np.zeros((0, 3), dtype=np.float64),
     }
     return Memo(checkpoint, {"step": step, "rows": [[1, 0.1 + step]], "started": "2015-08-26"})
 

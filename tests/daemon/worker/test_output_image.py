@@ -1,4 +1,4 @@
-"""The file of a painting has what was asked for: colours, transparency, depth, tags, size."""
+"""The file of a painting has what was asked for: colors, transparency, depth, tags, size."""
 
 import io
 from dataclasses import replace
@@ -65,7 +65,7 @@ def test_light_is_the_paintings_and_hue_the_photographs(
     assert along.min() > -0.02 and (space != "oklab" or np.abs(across).max() < 1e-3)
 
 
-def test_colours_come_in_the_size_of_the_painting() -> None:
+def test_colors_come_in_the_size_of_the_painting() -> None:
     found = seen(dress(color="content", color_space="srgb").final(painted(18, 24)))
     assert found.shape == (18, 24, 3)
     assert found[:, 0, 0].mean() > found[:, -1, 0].mean() + 40
@@ -78,7 +78,7 @@ def soft_disc() -> Any:
 
 @pytest.mark.parametrize("format", ["png", "webp", "tiff"])
 def test_transparency_is_kept_and_over_black_no_rim_is_to_be_seen(format: str) -> None:
-    """At the edge of a disc that is painted in one colour, nothing is brighter than that colour."""
+    """At the edge of a disc that is painted in one color, nothing is brighter than that color."""
     even = np.full((72, 96, 3), 90, dtype=np.float32)
     found = seen(dress(photo(soft_disc()), format=format, quality=100).final(even), "RGBA")
     alpha = found[..., 3:] / 255
@@ -169,7 +169,7 @@ def test_stages_are_as_large_as_they_may_be_and_the_final_picture_is_whole() -> 
 def test_outside_of_the_regions_the_photograph_itself_stands(
     color: str, depth: int, tmp_path: Path
 ) -> None:
-    """In its own colours, to the last bit, and as transparent; in stages that are made smaller."""
+    """In its own colors, to the last bit, and as transparent; in stages that are made smaller."""
     alpha = np.full((36, 48), 1, dtype=np.float32)
     alpha[:9] = 0.2
     regions = np.zeros((18, 24, 2), dtype=np.float32)
@@ -186,7 +186,7 @@ def test_outside_of_the_regions_the_photograph_itself_stands(
     assert np.abs(stage - resize(shades(), (24, 18)))[5:, 14:].max() < 1
 
 
-def test_a_painting_without_a_photograph_has_its_own_colours() -> None:
+def test_a_painting_without_a_photograph_has_its_own_colors() -> None:
     one = Dress(JobSettings(), None)
     assert np.array_equal(seen(one.final(painted())), np.rint(painted()))
     assert not list(one.warnings)

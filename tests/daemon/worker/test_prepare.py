@@ -130,17 +130,17 @@ def test_of_a_style_only_what_is_seen_counts(given: Order, pictures: Path) -> No
     assert prepare(given).task.styles[0].mask is None
 
 
-def test_colours_reach_what_is_painted_and_are_told(given: Order) -> None:
+def test_colors_reach_what_is_painted_and_are_told(given: Order) -> None:
     plain = prepare(given)
-    match, grey = (prepare(said(given, color=color)) for color in ("match", "luminance"))
-    (style,), (recoloured,) = plain.task.styles, match.task.styles
-    assert recoloured.digest != style.digest
-    assert not np.allclose(recoloured.picture, style.picture, atol=5)
-    assert match.inputs[1].converted[-1].startswith("recoloured by mean and covariance")
+    match, gray = (prepare(said(given, color=color)) for color in ("match", "luminance"))
+    (style,), (recolored,) = plain.task.styles, match.task.styles
+    assert recolored.digest != style.digest
+    assert not np.allclose(recolored.picture, style.picture, atol=5)
+    assert match.inputs[1].converted[-1].startswith("recolored by mean and covariance")
     assert match.inputs[1].sha256 == plain.inputs[1].sha256
     assert match.task.content is not None and plain.task.content is not None
     assert np.array_equal(match.task.content, plain.task.content)
-    assert grey.task.content is not None and np.ptp(grey.task.content, axis=2).max() == 0
+    assert gray.task.content is not None and np.ptp(gray.task.content, axis=2).max() == 0
     start = prepare(replace(said(given, color="luminance"), init=given.styles[0])).task.init
     assert start is not None and np.ptp(start, axis=2).max() == 0
 
@@ -316,4 +316,4 @@ def test_a_large_mask_lies_over_its_large_picture(given: Order, tmp_path: Path) 
     assert regions.shape == (104, 160, 1)
     assert (regions[:51] == 0).all() and (regions[53:] == 1).all()
     assert found.inputs[-1].size == (8000, 5200)
-    assert found.inputs[-1].converted == ("decoded at 1/25 of 8000x5200 pixels", "grey to RGB")
+    assert found.inputs[-1].converted == ("decoded at 1/25 of 8000x5200 pixels", "gray to RGB")

@@ -151,7 +151,7 @@ def test_stages_may_be_smaller_and_the_final_picture_is_whole(
 
 
 @pytest.mark.parametrize("color", ["content", "luminance", "match"])
-def test_colours_are_those_asked_for_and_the_receipt_says_which(
+def test_colors_are_those_asked_for_and_the_receipt_says_which(
     color: str, tmp_path: Path, pictures: Path
 ) -> None:
     plain, given = (

@@ -21,10 +21,10 @@ TORCH: dict[str, Any] = {"backend": "torch", "size": 48, "steps": 6, "save_every
 AT_ONCE: dict[str, Any] = {"passes": ()}
 
 
-def half(folder: Path, name: str, size: tuple[int, int], *colours: str) -> Path:
-    """A mask of two halves in these colours."""
-    mask = Image.new("RGB", size, colours[0])
-    mask.paste(colours[1], (size[0] // 2, 0, *size))
+def half(folder: Path, name: str, size: tuple[int, int], *colors: str) -> Path:
+    """A mask of two halves in these colors."""
+    mask = Image.new("RGB", size, colors[0])
+    mask.paste(colors[1], (size[0] // 2, 0, *size))
     mask.save(folder / name)
     return folder / name
 
@@ -68,7 +68,7 @@ def test_outside_of_the_mask_the_photograph_is_kept_to_the_level(left: Order) ->
 def test_a_final_picture_that_is_larger_than_its_stages_keeps_the_photograph_too(
     left: Order,
 ) -> None:
-    """Also where its colours are the photograph's, which was painted in grey."""
+    """Also where its colors are the photograph's, which was painted in gray."""
     photograph = np.asarray(Image.open(picture_of(left))).astype(np.float64)
     more = {"stages": {"size": 24}, "color": "luminance", "depth": 16}
     settings = left.settings.model_dump() | more | {"mask": {"outside": "keep"}}
@@ -98,16 +98,16 @@ def test_a_painting_that_was_stopped_goes_on_to_the_same_picture(left: Order) ->
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_each_half_takes_the_colours_of_its_own_region(
+def test_each_half_takes_the_colors_of_its_own_region(
     given: Order, tmp_path: Path, *, swapped: bool
 ) -> None:
-    """Of a grey photograph, by a style that is red in one half and blue in the other."""
-    Image.new("RGB", (48, 36), "grey").save(tmp_path / "content.png")
+    """Of a gray photograph, by a style that is red in one half and blue in the other."""
+    Image.new("RGB", (48, 36), "gray").save(tmp_path / "content.png")
     style = np.random.default_rng(0).integers(0, 40, (40, 40, 3)) + np.array([90, 10, 10])
     style[:, 20:] += np.array([-60, 110, 200])
     Image.fromarray(style.clip(0, 255).astype(np.uint8)).save(tmp_path / "style.png")
-    colours = ("red", "blue")
-    fields = {**AT_ONCE, "objective.content": None, "optimiser": {"kind": "adam", "rate": 8}}
+    colors = ("red", "blue")
+    fields = {**AT_ONCE, "objective.content": None, "optimizer": {"kind": "adam", "rate": 8}}
     made = order(
         tmp_path / "regions", picture_of(given).parent, fields=fields, **TORCH | {"steps": 15}
     )
@@ -116,8 +116,8 @@ def test_each_half_takes_the_colours_of_its_own_region(
         content=tmp_path / "content.png",
         styles=(tmp_path / "style.png",),
         masks={
-            "content-mask": half(tmp_path, "c.png", (48, 36), *colours),
-            "style-1-mask": half(tmp_path, "s.png", (40, 40), *colours[:: -1 if swapped else 1]),
+            "content-mask": half(tmp_path, "c.png", (48, 36), *colors),
+            "style-1-mask": half(tmp_path, "s.png", (40, 40), *colors[:: -1 if swapped else 1]),
         },
     )
     end = painted(regions)[-1]
@@ -194,7 +194,7 @@ def test_without_masks_the_receipt_says_nothing_of_them(given: Order) -> None:
     assert "mask" not in receipt(given)
 
 
-def test_colours_that_are_not_used_are_told_in_a_warning(left: Order, tmp_path: Path) -> None:
+def test_colors_that_are_not_used_are_told_in_a_warning(left: Order, tmp_path: Path) -> None:
     both = half(tmp_path, "style.mask.png", (40, 32), "white", "red")
     masks = {**left.masks, "style-1-mask": both}
     painted(replace(left, masks=masks))

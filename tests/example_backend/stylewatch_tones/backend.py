@@ -1,4 +1,4 @@
-"""Backend `tones`: of each colour, as many pixels as light and as dark as in the style.
+"""Backend `tones`: of each color, as many pixels as light and as dark as in the style.
 
 Step by step each pixel goes to the tone that has its rank in the style, while the content holds
 against it. With masks, each region goes to the tones of the same region of the style.

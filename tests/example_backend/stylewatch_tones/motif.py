@@ -1,4 +1,4 @@
-"""What a picture is held to: the content's colours where they are, the tones of the styles.
+"""What a picture is held to: the content's colors where they are, the tones of the styles.
 
 Each region is held to the tones of the same region of a style; without masks there is one region.
 """
@@ -59,7 +59,7 @@ class Motif:
         """Squares of the distances, on average: to the content, to the tones of each style."""
         x, content = _tones(picture), {}
         if self.content is not None:
-            content["colours"] = Term(float(np.square(x - self.content).mean()), self.weight)
+            content["colors"] = Term(float(np.square(x - self.content).mean()), self.weight)
         style = {}
         for name, (share, regions) in self.styles.items():
             away = sum(np.square(np.sort(x[at], axis=0) - tones).sum(axis=0)

@@ -15,7 +15,7 @@ from stylewatch_painter.algorithm.batching import groups, paint_many
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import DivergedError, PictureError
 from stylewatch_painter.stage import Stage, Step, Wish, go_on
-from stylewatch_plugins.testing.tasks import OPTIMISERS, after
+from stylewatch_plugins.testing.tasks import OPTIMIZERS, after
 
 Stories = dict[int, list[Step | Exception]]
 
@@ -48,10 +48,10 @@ def alike(told: list[Step | Exception], alone: list[Step]) -> None:
             np.testing.assert_allclose(one.picture, other.picture, atol=0.05)
 
 
-@pytest.mark.parametrize("kind", OPTIMISERS)
+@pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_each_is_painted_as_if_it_were_alone(kind: str) -> None:
     changes = [
-        {"optimiser": OPTIMISERS[kind], **other}
+        {"optimizer": OPTIMIZERS[kind], **other}
         for other in ({}, {"strength": 0.9}, {"objective.style.layers.conv2_1": 7})
     ]
     tasks = [
@@ -93,7 +93,7 @@ def test_no_more_are_painted_together_than_there_may_be_at_once(
         {"objective.content.loss": "mean"},
         {"objective.style.layers.conv2_1": None},
         {"objective.tv": {"loss": "squared", "weight": 1}},
-        {"optimiser.history": 3},
+        {"optimizer.history": 3},
     ],
 )
 def test_what_is_of_another_shape_is_painted_by_itself(other: Mapping[str, Any]) -> None:
@@ -122,7 +122,7 @@ def test_one_with_masks_is_painted_by_itself() -> None:
 def test_one_that_goes_on_or_searches_along_a_line_is_painted_by_itself() -> None:
     (*_, last) = painted(painting(), *after(3, Wish.STOP))
     going_on = painting(resume=last.checkpoint)
-    searching = {"optimiser": {"kind": "lbfgs", "line_search": "strong_wolfe"}}
+    searching = {"optimizer": {"kind": "lbfgs", "line_search": "strong_wolfe"}}
     tasks = [painting(), going_on, painting(searching), painting(searching), painting()]
     assert groups(tasks) == [[0, 4], [1], [2], [3]]
     assert [step.step for step in together(tasks)[1] if isinstance(step, Step)] == [4, 5, 6, 7]

@@ -52,7 +52,7 @@ def test_looking_can_be_broken_off(after: int) -> None:
 
 
 STILL = {
-    "optimiser": {"kind": "sgd", "rate": 1e-9},
+    "optimizer": {"kind": "sgd", "rate": 1e-9},
     "passes": [{"scale": 0.5, "steps": 35}],
     "steps": 50,
     "save_every": 8,
@@ -69,7 +69,7 @@ def test_a_size_ends_once_nothing_moves() -> None:
 
 
 def test_what_still_moves_makes_all_its_steps() -> None:
-    assert len(painted(painting({**STILL, "tolerance": 1e-30, "optimiser.rate": 1e-3}))) == 85
+    assert len(painted(painting({**STILL, "tolerance": 1e-30, "optimizer.rate": 1e-3}))) == 85
 
 
 @pytest.mark.parametrize("broken", [5, 20, 33])

@@ -7,7 +7,7 @@ from tests.painter import small
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.cuda_graph import recorded
 from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.optimize import optimiser
+from stylewatch_painter.algorithm.optimize import optimizer
 
 
 @pytest.mark.parametrize("times", [1, 1000])
@@ -17,9 +17,9 @@ def test_on_the_cpu_each_step_is_made_as_it_is(times: int) -> None:
     canvas = Canvas(small.task("best"), network.mean, network.device)
     level = canvas.levels()[-1]
     target = Target([canvas], network, level)
-    settings = canvas.task.recipe.schedule.optimiser
+    settings = canvas.task.recipe.schedule.optimizer
     u, other = canvas.start(level.size), canvas.start(level.size)
-    made, plain = optimiser(settings), optimiser(settings)
+    made, plain = optimizer(settings), optimizer(settings)
     step = recorded(made, u, target, times)
     for _ in range(4):
         assert torch.equal(step().terms, plain.step(other, target).terms)

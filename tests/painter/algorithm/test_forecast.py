@@ -20,7 +20,7 @@ from stylewatch_painter.algorithm.forecast import (
     forecast,
     map_bytes,
     needed,
-    optimiser_bytes,
+    optimizer_bytes,
 )
 from stylewatch_painter.algorithm.memory_budget import Room
 from stylewatch_painter.algorithm.objective import Target
@@ -90,12 +90,12 @@ def test_deeper_maps_are_more_and_smaller() -> None:
      ({"kind": "lbfgs", "history": 100}, 2 * 30 + 8),
      ({"kind": "lbfgs", "history": 100, "step_back": None}, 2 * 30 + 5)],
 )  # fmt: skip
-def test_an_optimiser_counts_by_the_vectors_it_remembers(
+def test_an_optimizer_counts_by_the_vectors_it_remembers(
     plain: dict[str, Any], vectors: int
 ) -> None:
     """Three floats for each pixel; after 30 steps L-BFGS knows 30 moves at the most."""
-    settings = painting({"optimiser": plain}).recipe.schedule.optimiser
-    assert optimiser_bytes(settings, 30) == vectors * 3 * 4
+    settings = painting({"optimizer": plain}).recipe.schedule.optimizer
+    assert optimizer_bytes(settings, 30) == vectors * 3 * 4
 
 
 def test_memory_is_what_the_process_holds_and_the_bytes_of_every_pixel(
@@ -104,7 +104,7 @@ def test_memory_is_what_the_process_holds_and_the_bytes_of_every_pixel(
     monkeypatch.setattr(module, "_held", lambda: 1000)
     task = painting()
     each = map_bytes(task.recipe.objective)
-    each += optimiser_bytes(task.recipe.schedule.optimiser, task.recipe.schedule.steps)
+    each += optimizer_bytes(task.recipe.schedule.optimizer, task.recipe.schedule.steps)
     assert forecast(task, small.network()).memory == 1000 + 21 * 18 * each
 
 
@@ -139,7 +139,7 @@ def test_seconds_are_those_of_an_evaluation_for_each_pixel_step_and_target() -> 
 
 
 def test_a_line_search_is_reckoned_with() -> None:
-    told = {"optimiser": SEARCHING, **AT_ONCE}
+    told = {"optimizer": SEARCHING, **AT_ONCE}
     found = forecast(painting(told), small.network(), clock=every(2.0))
     assert found.seconds == pytest.approx(2.0 * (4 * 1.03 + 20 + 1))
 
@@ -155,7 +155,7 @@ def test_a_line_search_is_reckoned_with() -> None:
     ],
 )
 def test_a_step_is_an_evaluation_but_for_line_searches(said: dict[str, Any], wanted: float) -> None:
-    settings = change(find("best"), {"optimiser": said}).schedule.optimiser
+    settings = change(find("best"), {"optimizer": said}).schedule.optimizer
     assert evaluations(settings, 300) == pytest.approx(wanted)
 
 
@@ -173,7 +173,7 @@ def test_recipes_that_search_take_about_as_many_evaluations_as_reckoned(
     monkeypatch.setattr(Target, "__call__", counted)
     task = small.task(name, {"objective.network.pool_edge": "ceil", "steps": 40})
     list(paint(task, small.network()))
-    wanted = evaluations(task.recipe.schedule.optimiser, 40)
+    wanted = evaluations(task.recipe.schedule.optimizer, 40)
     assert len(seen) == pytest.approx(wanted, rel=0.25)
 
 
@@ -216,9 +216,9 @@ def test_what_cannot_be_painted_is_refused_before_it_is_tried() -> None:
 
 def test_in_tiles_maps_are_those_of_a_tile_and_its_halo() -> None:
     """Beside them vectors, what is kept of the content, and what a step works with if more."""
-    task = painting({"size": "2100x1800", "enlarge": True, "optimiser.history": 3, **AT_ONCE})
+    task = painting({"size": "2100x1800", "enlarge": True, "optimizer.history": 3, **AT_ONCE})
     pixels, objective = 2100 * 1800, task.recipe.objective
-    vectors = optimiser_bytes(task.recipe.schedule.optimiser, task.recipe.schedule.steps)
+    vectors = optimizer_bytes(task.recipe.schedule.optimizer, task.recipe.schedule.steps)
     kept = pixels * (vectors + content_bytes(objective) + 3 * 4)
     maps = (1024 + 160) ** 2 * map_bytes(objective)
     assert maps > pixels * 4 * 12
@@ -229,21 +229,21 @@ def test_in_tiles_maps_are_those_of_a_tile_and_its_halo() -> None:
 
 
 def test_a_shorter_history_takes_less() -> None:
-    task = painting({"optimiser": {"kind": "lbfgs", "history": 20}, "steps": 30, **AT_ONCE})
+    task = painting({"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, **AT_ONCE})
     less = needed(task, Room(), 4) - needed(task, Room(history=15), 4)
     assert less == 21 * 18 * 2 * 5 * 3 * 4
 
 
 def test_a_print_remembers_as_many_moves_as_it_makes_steps_at_its_last_size() -> None:
     """Three there, while its preview, of a hundredth of the pixels, makes thirty."""
-    told = {"optimiser": {"kind": "lbfgs", "history": 20}, "steps": 30, "print_steps": 3,
+    told = {"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, "print_steps": 3,
             "size": "210x180", "enlarge": True, "preview": "21", **AT_ONCE}  # fmt: skip
     task = painting(told)
-    settings = task.recipe.schedule.optimiser
+    settings = task.recipe.schedule.optimizer
     maps = 210 * 180 * map_bytes(task.recipe.objective)
-    assert needed(task, Room(), 4) == maps + 210 * 180 * optimiser_bytes(settings, 3)
+    assert needed(task, Room(), 4) == maps + 210 * 180 * optimizer_bytes(settings, 3)
     many = painting({**told, "print_steps": 20})
-    assert needed(many, Room(), 4) == maps + 210 * 180 * optimiser_bytes(settings, 20)
+    assert needed(many, Room(), 4) == maps + 210 * 180 * optimizer_bytes(settings, 20)
 
 
 def test_halos_and_a_second_look_take_their_time() -> None:

@@ -48,7 +48,7 @@ def test_power_nought_changes_nothing(shape: tuple[int, int]) -> None:
 
 
 @SHAPES
-def test_a_plain_colour_counts_as_the_slowest_wave(shape: tuple[int, int]) -> None:
+def test_a_plain_color_counts_as_the_slowest_wave(shape: tuple[int, int]) -> None:
     """One cycle per long side: scaled by its length to the power 2p, here p = 1/2."""
     plain = np.full((3, *shape), 2.5)
     np.testing.assert_allclose(scaled(plain, 0.5), max(shape) * plain, rtol=1e-5)

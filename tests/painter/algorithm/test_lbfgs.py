@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.painter import plain_optimisers, small, valley
+from tests.painter import plain_optimizers, small, valley
 from tests.painter.plain_vgg19 import Array
 from tests.painter.walks import broken_off, same_way, walk
 
@@ -44,7 +44,7 @@ def test_it_goes_the_way_of_torch(history: int) -> None:
 
 @pytest.mark.parametrize("history", [2, 100])
 def test_it_goes_the_way_worked_out_in_numpy(history: int) -> None:
-    wanted = plain_optimisers.lbfgs(valley.start(), valley.slope, STEPS, history)
+    wanted = plain_optimizers.lbfgs(valley.start(), valley.slope, STEPS, history)
     same_way(walk(Lbfgs(settings(history=history)), STEPS), wanted)
 
 
@@ -109,7 +109,7 @@ def test_rounder_coordinates_are_those_of_scaled_waves(power: float) -> None:
     def as_long_as_asked(_: Array, direction: Array) -> float:
         return 2 / levels(scaled(direction, power))
 
-    path = plain_optimisers.lbfgs(
+    path = plain_optimizers.lbfgs(
         scaled(valley.start(), -power),
         lambda z: scaled(valley.slope(scaled(z, power)), power),
         STEPS,

@@ -177,7 +177,7 @@ def test_smoothness_adds_up_over_channels() -> None:
 
 
 def test_the_slope_of_smoothness_is_that_of_neural_style() -> None:
-    """Differences to the right and down are taken from a pixel and given to its neighbours."""
+    """Differences to the right and down are taken from a pixel and given to its neighbors."""
     u = X.clone().requires_grad_()
     wanted = [[-3.0, -3.0, 3.0], [2.0, 1.0 - 4.0, 2.0], [0.0, 2.0, 0.0]]
     assert slope(tv_value(u, smoothness("squared")), u) == wanted

@@ -108,8 +108,8 @@ def test_without_a_limit_what_is_free_counts_and_nothing_is_refused(
     assert room(large(), Wanted(), CPU, 4) == Room(256, 0, False)
 
 
-def test_other_optimisers_have_no_history_to_shorten() -> None:
-    task = large(optimiser={"kind": "adam"})
+def test_other_optimizers_have_no_history_to_shorten() -> None:
+    task = large(optimizer={"kind": "adam"})
     found = room(task, Wanted(limit=taking(task, Room(256, None, False))), CPU, 4)
     assert found.history is None
     assert not list(warnings(task, found))

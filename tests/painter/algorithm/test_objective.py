@@ -159,7 +159,7 @@ def test_a_black_style_picture_leaves_the_losses_finite(name: str) -> None:
 
 
 def smaller(task: Task, size: tuple[int, int]) -> dict[str, float]:
-    """The values of the terms of `task` at a smaller size, at a picture of grey."""
+    """The values of the terms of `task` at a smaller size, at a picture of gray."""
     network = small.network()
     canvas = Canvas(task, network.mean, network.device)
     held = Target([canvas], network, Level(size, size[0] / small.WIDTH, 1))
@@ -185,7 +185,7 @@ def test_what_is_summed_over_a_picture_counts_at_smaller_sizes_as_at_the_end(
 
 
 @pytest.mark.parametrize(("name", "left"), [("devos", 9 / 16), ("best", 0.0)])
-def test_an_unnormalised_gram_is_divided_by_the_square_of_the_scale_asked_for(
+def test_an_unnormalized_gram_is_divided_by_the_square_of_the_scale_asked_for(
     name: str, left: float
 ) -> None:
     """At the style picture itself, which is never enlarged here, only the division is seen.
@@ -242,7 +242,7 @@ def test_what_changes_the_look_of_a_style_is_looked_at_anew(changes: Mapping[str
     assert look(looks, small.task("best", changes), "a").worked_out == 2
 
 
-@pytest.mark.parametrize("changes", [{"strength": 0.9}, {"steps": 3}, {"optimiser.history": 3}])
+@pytest.mark.parametrize("changes", [{"strength": 0.9}, {"steps": 3}, {"optimizer.history": 3}])
 def test_what_does_not_change_the_look_of_a_style_leaves_it_known(
     changes: Mapping[str, Any],
 ) -> None:

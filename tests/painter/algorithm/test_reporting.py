@@ -22,7 +22,7 @@ class Painting:
 
     def __init__(self) -> None:
         network = small.network()
-        forward = {**AT_ONCE, "optimiser.step_back": None}
+        forward = {**AT_ONCE, "optimizer.step_back": None}
         task = painting({**forward, "steps": STEPS, "save_every": 99})
         canvas = Canvas(task, network.mean, network.device)
         levels = canvas.levels()
@@ -34,7 +34,7 @@ class Painting:
     def step(self, wish: Wish = Wish.GO_ON) -> list[Made] | None:
         """Make a step; what is told after it, if anything is."""
         before = self.place.u.clone()
-        seen = self.place.optimiser.step(self.place.u, self.target)
+        seen = self.place.optimizer.step(self.place.u, self.target)
         self.place.step += 1
         self.teller.note(seen.terms)
         if not self.teller.is_due([wish]):

@@ -33,8 +33,8 @@ def test_a_picture_with_its_sides_changed_is_another_one() -> None:
 def test_a_checkpoint_of_one_of_many_is_that_of_one_alone() -> None:
     (many, together), (single, alone) = begun(3), begun(1)
     for _ in range(3):
-        many.optimiser.step(many.u, together)
-        single.optimiser.step(single.u, alone)
+        many.optimizer.step(many.u, together)
+        single.optimizer.step(single.u, alone)
     ours, theirs = many.save(0), single.save(0)
     assert ours.keys() == theirs.keys()
     assert all(ours[name].shape == theirs[name].shape for name in ours)
@@ -44,20 +44,20 @@ def test_a_checkpoint_of_one_of_many_is_that_of_one_alone() -> None:
 def test_those_that_are_kept_go_on_as_they_would_have() -> None:
     (place, target), (whole, _) = begun(3), begun(3)
     for _ in range(3):
-        place.optimiser.step(place.u, target)
-        whole.optimiser.step(whole.u, target)
+        place.optimizer.step(place.u, target)
+        whole.optimizer.step(whole.u, target)
     place.keep([2, 0])
     assert place.members == [2, 0]
     fewer = Target(place.canvases, target.network, target.level)
     for _ in range(2):
-        place.optimiser.step(place.u, fewer)
-        whole.optimiser.step(whole.u, target)
+        place.optimizer.step(place.u, fewer)
+        whole.optimizer.step(whole.u, target)
     torch.testing.assert_close(place.u, whole.u[[2, 0]], rtol=1e-4, atol=1e-3)
 
 
 def test_steps_that_are_taken_back_are_counted_over_all_sizes_and_breaks() -> None:
     """With first steps so long that they lead uphill."""
-    wild = {"optimiser": {"kind": "lbfgs", "first_step": 90, "step_back": 1.01}}
+    wild = {"optimizer": {"kind": "lbfgs", "first_step": 90, "step_back": 1.01}}
     steps = painted(painting(wild))
     counts = [step.taken_back for step in steps]
     assert sorted(counts) == counts
@@ -112,7 +112,7 @@ def test_averages_are_those_of_stages_and_the_losses_told_are_theirs() -> None:
 @pytest.mark.parametrize("at", [2, 5])
 def test_averages_and_carried_moments_go_on_in_the_same_bytes(at: int) -> None:
     """Broken off at the small size, and at the large one."""
-    changes = {**AVERAGED, "carry": True, "optimiser": {"kind": "adam", "rate": 2.0}}
+    changes = {**AVERAGED, "carry": True, "optimizer": {"kind": "adam", "rate": 2.0}}
     whole = painted(painting(changes))
     *_, stopped = painted(painting(changes), *after(at, Wish.STOP))
     rest = painted(painting(changes, resume=kept(stopped.checkpoint)))
@@ -123,8 +123,8 @@ def test_averages_and_carried_moments_go_on_in_the_same_bytes(at: int) -> None:
 
 
 def test_moments_are_carried_to_the_next_size_where_that_is_asked() -> None:
-    """The steps there differ from those of an optimiser that knows nothing."""
-    adam = {"optimiser": {"kind": "adam", "rate": 2.0}, "save_every": 1}
+    """The steps there differ from those of an optimizer that knows nothing."""
+    adam = {"optimizer": {"kind": "adam", "rate": 2.0}, "save_every": 1}
     carried, fresh = (painted(painting({**adam, "carry": carry})) for carry in (True, False))
     for one, other in zip(carried, fresh, strict=True):
         assert isinstance(one, Stage) and isinstance(other, Stage)
@@ -150,7 +150,7 @@ def test_a_checkpoint_that_lacks_something_is_refused() -> None:
     assert checkpoint is not None
     with pytest.raises(CheckpointError, match="belongs to another painting"):
         painted(painting(resume={}))
-    for name in ("u", "level", "step", "seconds", "optimiser.begun"):
+    for name in ("u", "level", "step", "seconds", "optimizer.begun"):
         rest = {key: array for key, array in checkpoint.items() if key != name}
         with pytest.raises(CheckpointError, match=f"lacks '{name.rpartition('.')[2]}'"):
             painted(painting(resume=rest))

@@ -16,7 +16,7 @@ from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.stage import Pixels, Wish
-from stylewatch_plugins.testing.tasks import OPTIMISERS, after
+from stylewatch_plugins.testing.tasks import OPTIMIZERS, after
 
 LARGE = (12000, 9000)
 SLOW_SUMS: Mapping[str, Any] = {
@@ -153,10 +153,10 @@ def test_a_print_is_nearer_to_its_preview_than_a_painting_that_knows_of_none() -
     assert far(print_, preview) < 0.5 * far(final(pair(noise, 84)).picture, preview)
 
 
-@pytest.mark.parametrize("kind", OPTIMISERS)
+@pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_what_the_preview_shows_is_held_while_the_print_is_painted(kind: str) -> None:
     """Waves longer than four of its pixels do not move, and others do."""
-    task = pair({"preview": "21", "keep_range": False, "optimiser": OPTIMISERS[kind]}, 42)
+    task = pair({"preview": "21", "keep_range": False, "optimizer": OPTIMIZERS[kind]}, 42)
     first, last = (stood(task, step)[0].astype(np.float64) for step in (8, 10))
     moved = np.abs(np.fft.fft2(last - first))
     down, right = np.meshgrid(np.fft.fftfreq(36), np.fft.fftfreq(42), indexing="ij")

@@ -72,7 +72,7 @@ def test_there_is_none_to_itself(positions: int) -> None:
 @pytest.mark.parametrize("blank", [0.0, 7.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_blank_pictures_leave_value_and_slope_finite(blank: float, dtype: torch.dtype) -> None:
-    """A black one or one of a single colour, as painting, as style, and as both."""
+    """A black one or one of a single color, as painting, as style, and as both."""
     flat, rich = torch.full((1, 5, 40), blank, dtype=dtype), features(1, 40).to(dtype)
     for f, g in ((flat, rich), (rich, flat), (flat, flat)):
         u = f.clone().requires_grad_()

@@ -1,4 +1,4 @@
-"""Hidden colours give way to those that are seen nearby."""
+"""Hidden colors give way to those that are seen nearby."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_what_is_hidden_becomes_what_is_seen_nearby() -> None:
     assert np.allclose(filled(pixels, alpha), (200, 40, 30), atol=0.01)
 
 
-def test_of_two_colours_the_nearer_one_is_taken() -> None:
+def test_of_two_colors_the_nearer_one_is_taken() -> None:
     pixels = np.full((9, 64, 3), 128, dtype=np.float32)
     alpha = np.zeros((9, 64), dtype=np.float32)
     pixels[:, :8], pixels[:, -8:] = (250, 0, 0), (0, 0, 250)
@@ -31,7 +31,7 @@ def test_of_two_colours_the_nearer_one_is_taken() -> None:
     assert np.array_equal(found[:, :8], pixels[:, :8])
 
 
-def test_what_is_seen_wholly_stays_and_half_seen_colours_lean_on_their_neighbours() -> None:
+def test_what_is_seen_wholly_stays_and_half_seen_colors_lean_on_their_neighbors() -> None:
     pixels = np.array([[[10, 20, 30], [90, 90, 90]]], dtype=np.float32)
     found = filled(pixels, np.array([[1, 0.5]], dtype=np.float32))
     assert np.array_equal(found[0, 0], [10, 20, 30])

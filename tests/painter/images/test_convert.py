@@ -1,4 +1,4 @@
-"""Pictures of every mode become the colours they were meant to be, and it is said how."""
+"""Pictures of every mode become the colors they were meant to be, and it is said how."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ from stylewatch_painter.images.decode import Raster, decoded, decoding
 from stylewatch_painter.images.depth import Depth
 from stylewatch_painter.stage import Pixels, Plane
 
-FILLED = "transparent parts filled with the visible colours nearby, alpha kept beside"
+FILLED = "transparent parts filled with the visible colors nearby, alpha kept beside"
 
 
 def read(data: bytes) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
@@ -31,12 +31,12 @@ def through(
     return read(content.getvalue())
 
 
-def one(mode: str, colour: tuple[int, ...], size: tuple[int, int] = (2, 2)) -> Image.Image:
-    return Image.frombytes(mode, size, bytes(colour) * (size[0] * size[1]))
+def one(mode: str, color: tuple[int, ...], size: tuple[int, int] = (2, 2)) -> Image.Image:
+    return Image.frombytes(mode, size, bytes(color) * (size[0] * size[1]))
 
 
-def near(pixels: Pixels, colour: tuple[float, ...], tolerance: float = 0.01) -> bool:
-    return bool(np.abs(pixels - np.array(colour)).max() <= tolerance)
+def near(pixels: Pixels, color: tuple[float, ...], tolerance: float = 0.01) -> bool:
+    return bool(np.abs(pixels - np.array(color)).max() <= tolerance)
 
 
 def test_plain_rgb_is_taken_as_it_is() -> None:
@@ -45,7 +45,7 @@ def test_plain_rgb_is_taken_as_it_is() -> None:
     assert alpha is None and said == ()
 
 
-def test_alpha_is_kept_and_hidden_colours_do_not_show() -> None:
+def test_alpha_is_kept_and_hidden_colors_do_not_show() -> None:
     image = Image.new("RGBA", (3, 1), (255, 0, 0, 0))  # red that nobody sees
     image.putpixel((1, 0), (100, 50, 0, 51))
     image.putpixel((2, 0), (9, 8, 7, 255))
@@ -63,13 +63,13 @@ def test_alpha_that_is_opaque_everywhere_is_no_alpha(mode: str) -> None:
     assert alpha is None and FILLED not in said
 
 
-def test_grey_with_alpha_is_as_bright_as_it_is_where_it_is_seen() -> None:
+def test_gray_with_alpha_is_as_bright_as_it_is_where_it_is_seen() -> None:
     pixels, alpha, said = through(Image.new("LA", (2, 2), (30, 51)))
     assert near(pixels, (30, 30, 30)) and alpha is not None
-    assert said == ("grey to RGB", FILLED)
+    assert said == ("gray to RGB", FILLED)
 
 
-def test_a_palette_gives_its_colours_and_its_transparency() -> None:
+def test_a_palette_gives_its_colors_and_its_transparency() -> None:
     image = Image.new("P", (3, 1))
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     image.putdata([0, 1, 2])
@@ -88,7 +88,7 @@ def test_a_palette_gives_its_colours_and_its_transparency() -> None:
 @pytest.mark.parametrize(
     ("mode", "other", "key"), [("RGB", (1, 2, 4), (1, 2, 3)), ("L", 4, 3), ("I;16", 700, 701)]
 )
-def test_one_transparent_colour_becomes_alpha(
+def test_one_transparent_color_becomes_alpha(
     mode: str, other: int | tuple[int, ...], key: int | tuple[int, ...]
 ) -> None:
     image = Image.new(mode, (2, 1), key)
@@ -114,18 +114,18 @@ def test_cmyk_goes_by_its_profile_where_it_has_one(format: str) -> None:
         one("CMYK", (255, 0, 0, 0), (8, 8)), format, icc_profile=profiles.cmyk()
     )
     assert near(pixels, (119, 119, 119), 3)
-    assert said == ("CMYK to RGB", "colours from profile 'hand made' to sRGB")
+    assert said == ("CMYK to RGB", "colors from profile 'hand made' to sRGB")
 
 
 def test_cmyk_with_a_profile_that_does_not_fit_says_both() -> None:
     image = one("CMYK", (0, 0, 0, 51))
     pixels, _, said = through(image, "TIFF", icc_profile=profiles.rgb())
     assert near(pixels, (204, 204, 204))
-    assert said[0].startswith("colour profile left out") and said[1].endswith("without a profile")
+    assert said[0].startswith("color profile left out") and said[1].endswith("without a profile")
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-def test_colours_of_another_profile_are_converted(mode: str) -> None:
+def test_colors_of_another_profile_are_converted(mode: str) -> None:
     image = Image.new("RGB", (2, 2), (200, 120, 60)).convert(mode, palette=Image.Palette.ADAPTIVE)
     pixels, alpha, said = through(image, icc_profile=profiles.rgb())
     expected = ImageCms.profileToProfile(
@@ -135,10 +135,10 @@ def test_colours_of_another_profile_are_converted(mode: str) -> None:
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
     )
     assert expected is not None
-    colour = np.asarray(expected)[0, 0]
-    assert np.abs(colour.astype(int) - (200, 120, 60)).max() > 9
-    assert near(pixels, tuple(colour), 1) and alpha is None
-    assert said[-1] == "colours from profile 'hand made' to sRGB"
+    color = np.asarray(expected)[0, 0]
+    assert np.abs(color.astype(int) - (200, 120, 60)).max() > 9
+    assert near(pixels, tuple(color), 1) and alpha is None
+    assert said[-1] == "colors from profile 'hand made' to sRGB"
 
 
 def test_a_profile_that_is_srgb_is_not_worth_a_word() -> None:
@@ -147,11 +147,11 @@ def test_a_profile_that_is_srgb_is_not_worth_a_word() -> None:
     assert near(pixels, (200, 120, 60)) and said == ()
 
 
-@pytest.mark.parametrize("profile", [b"nonsense", profiles.cmyk(), profiles.grey(2.2)])
+@pytest.mark.parametrize("profile", [b"nonsense", profiles.cmyk(), profiles.gray(2.2)])
 def test_a_profile_that_is_damaged_or_does_not_fit_is_said_and_left_out(profile: bytes) -> None:
     pixels, _, said = through(Image.new("RGB", (2, 2), (200, 120, 60)), icc_profile=profile)
     assert near(pixels, (200, 120, 60))
-    assert said == ("colour profile left out, it is damaged or does not fit: taken as sRGB",)
+    assert said == ("color profile left out, it is damaged or does not fit: taken as sRGB",)
 
 
 def test_lab_and_ycbcr_become_srgb() -> None:
@@ -161,21 +161,21 @@ def test_lab_and_ycbcr_become_srgb() -> None:
     assert near(ycbcr, (255, 0, 0), 2) and said == ("YCbCr to RGB",)
 
 
-def test_grey_of_16_bits_stays_finer_than_8() -> None:
+def test_gray_of_16_bits_stays_finer_than_8() -> None:
     image = Image.fromarray(np.array([[25_700, 25_750]], dtype=np.uint16))
     for format in ("PNG", "TIFF", "PPM"):
         pixels, _, said = through(image, format)
         assert np.allclose(pixels[0, :, 2], [100, 25_750 / 257])
-        assert said == ("16-bit grey to RGB, unrounded, white at 65535",)
+        assert said == ("16-bit gray to RGB, unrounded, white at 65535",)
 
 
-def test_colours_of_16_bits_are_said_to_be_cut() -> None:
+def test_colors_of_16_bits_are_said_to_be_cut() -> None:
     pixels, _, said = read(b"P6 1 1 65535\n" + bytes([100, 200, 50, 0, 7, 7]))
     assert near(pixels, (100, 50, 7), 1)
     assert said == ("16 bits a channel cut to 8",)
 
 
-def test_colour_pngs_of_16_bits_are_whole_or_cut_as_was_asked() -> None:
+def test_color_pngs_of_16_bits_are_whole_or_cut_as_was_asked() -> None:
     head = struct.pack(">IIBBBBB", 1, 1, 16, 6, 0, 0, 0)
     values = struct.pack(">B4H", 0, 25_600, 51_300, 2_560, 13_107)
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -191,16 +191,16 @@ def test_colour_pngs_of_16_bits_are_whole_or_cut_as_was_asked() -> None:
     assert near(pixels, (25_600 / 257, 51_300 / 257, 2_560 / 257), 1e-4) and said == (FILLED,)
 
 
-@pytest.mark.parametrize(("mode", "colour"), [("La", (40, 51)), ("RGBa", (40, 40, 40, 51))])
-def test_colours_already_multiplied_by_their_alpha_are_not_multiplied_twice(
-    mode: str, colour: tuple[int, ...]
+@pytest.mark.parametrize(("mode", "color"), [("La", (40, 51)), ("RGBa", (40, 40, 40, 51))])
+def test_colors_already_multiplied_by_their_alpha_are_not_multiplied_twice(
+    mode: str, color: tuple[int, ...]
 ) -> None:
-    pixels, alpha, _ = to_floats(Raster(one(mode, colour), Depth(), ()))
+    pixels, alpha, _ = to_floats(Raster(one(mode, color), Depth(), ()))
     assert alpha is not None and np.allclose(alpha, 0.2)
     assert near(pixels, (200, 200, 200), 0.5)
 
 
-def test_a_palette_with_an_alpha_plane_has_its_colours_and_its_alpha() -> None:
+def test_a_palette_with_an_alpha_plane_has_its_colors_and_its_alpha() -> None:
     image = Image.new("P", (2, 2), 1)
     image.putpalette([0, 0, 0, 100, 50, 0])
     with_alpha = image.convert("PA")
@@ -210,12 +210,12 @@ def test_a_palette_with_an_alpha_plane_has_its_colours_and_its_alpha() -> None:
     assert said == ("palette to RGB", FILLED)
 
 
-def test_colours_of_16_bits_follow_their_profile_without_being_cut() -> None:
+def test_colors_of_16_bits_follow_their_profile_without_being_cut() -> None:
     data = deep.tiff(deep.values())
     with decoding("photo", data):
         raster = decoded(data, 1_000_000, uncut=True)
     raster.image.info["icc_profile"] = profiles.rgb()
     pixels, _, said = to_floats(raster)
-    assert said == ("colours from profile 'hand made' to sRGB",) and len(np.unique(pixels)) > 300
+    assert said == ("colors from profile 'hand made' to sRGB",) and len(np.unique(pixels)) > 300
     raster.image.info["icc_profile"] = b"damaged"
     assert "16 bits a channel cut to 8" in to_floats(raster)[2]

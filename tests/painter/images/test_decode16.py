@@ -1,4 +1,4 @@
-"""Colours of 16 bits are read to the last bit, from whatever order of bytes."""
+"""Colors of 16 bits are read to the last bit, from whatever order of bytes."""
 
 import io
 from typing import Any
@@ -28,7 +28,7 @@ def test_every_bit_of_a_png_is_there(channels: int) -> None:
     assert np.array_equal(read(png(values(channels))), values(channels))
 
 
-def test_grey_with_alpha_becomes_three_channels_and_alpha() -> None:
+def test_gray_with_alpha_becomes_three_channels_and_alpha() -> None:
     found = read(png(values(2)))
     assert np.array_equal(found[..., ::3], values(2))
     assert np.array_equal(found[..., 0], found[..., 1]) and found.shape[-1] == 4

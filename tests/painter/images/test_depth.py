@@ -47,7 +47,7 @@ def test_usual_pictures_have_at_most_8_bits_and_a_known_white(mode: str) -> None
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
-def test_grey_of_16_bits_has_its_white_at_the_top(format: str) -> None:
+def test_gray_of_16_bits_has_its_white_at_the_top(format: str) -> None:
     image = Image.fromarray(np.zeros((2, 2), dtype=np.uint16))
     assert found(saved(image, format)) == Depth(16, 65535)
 
@@ -60,7 +60,7 @@ def test_a_tiff_that_counts_from_white_to_black_is_inverted() -> None:
     assert found(tiff([16], 0, bytes(4))) == Depth(16, 65535, inverted=True)
 
 
-def test_colours_of_more_than_8_bits_are_noticed() -> None:
+def test_colors_of_more_than_8_bits_are_noticed() -> None:
     assert found(tiff([16, 16, 16], 2, bytes(12))).bits == 16
     assert found(b"P6 1 1 1023\n" + bytes(6)).bits == 10
     assert found(b"P6 1 1 255\n" + bytes(3)).bits == 8

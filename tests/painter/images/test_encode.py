@@ -66,7 +66,7 @@ def test_nothing_in_a_file_tells_when_it_was_made(
     assert encode(shades(), format=format) == before
 
 
-def test_jpeg_keeps_the_colour_of_every_pixel() -> None:
+def test_jpeg_keeps_the_color_of_every_pixel() -> None:
     picture = opened(encode(shades(), format="jpg"))
     assert isinstance(picture, JpegImagePlugin.JpegImageFile)
     assert JpegImagePlugin.get_sampling(picture) == 0

@@ -1,4 +1,4 @@
-"""Grey of every depth becomes RGB without being rounded to 8 bits."""
+"""Gray of every depth becomes RGB without being rounded to 8 bits."""
 
 import numpy as np
 import pytest
@@ -8,48 +8,48 @@ from tests.painter import profiles
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import Raster
 from stylewatch_painter.images.depth import Depth
-from stylewatch_painter.images.gray import from_grey
+from stylewatch_painter.images.gray import from_gray
 from stylewatch_painter.stage import Pixels
 
 
-def grey(
+def gray(
     image: Image.Image, depth: Depth | None = None, profile: bytes = b""
 ) -> tuple[Pixels, tuple[str, ...]]:
     if profile:
         image.info["icc_profile"] = profile
-    return from_grey(image, Raster(image, depth or Depth(), ()))
+    return from_gray(image, Raster(image, depth or Depth(), ()))
 
 
 def plane(*values: float, kind: type[np.generic]) -> Image.Image:
     return Image.fromarray(np.array([values], dtype=kind))
 
 
-def test_grey_is_repeated_in_red_green_and_blue() -> None:
-    pixels, said = grey(plane(0, 77, 255, kind=np.uint8))
+def test_gray_is_repeated_in_red_green_and_blue() -> None:
+    pixels, said = gray(plane(0, 77, 255, kind=np.uint8))
     assert pixels.dtype == np.float32
     assert pixels.tolist() == [[[0] * 3, [77] * 3, [255] * 3]]
-    assert said == ("grey to RGB",)
+    assert said == ("gray to RGB",)
 
 
 def test_black_and_white_becomes_0_and_255() -> None:
     image = Image.new("1", (2, 1))
     image.putpixel((1, 0), 1)
-    pixels, said = grey(image)
+    pixels, said = gray(image)
     assert pixels[..., 0].tolist() == [[0, 255]] and said == ("black and white to RGB",)
 
 
 def test_16_bits_keep_steps_finer_than_those_of_8() -> None:
     values = (0, 1, 25700, 25701, 65535)
-    pixels, said = grey(plane(*values, kind=np.uint16), Depth(16, 65535))
+    pixels, said = gray(plane(*values, kind=np.uint16), Depth(16, 65535))
     assert np.allclose(pixels[0, :, 1], np.array(values) / 257, rtol=1e-6)
     assert pixels[0, 2, 0] != pixels[0, 3, 0]
-    assert said == ("16-bit grey to RGB, unrounded, white at 65535",)
+    assert said == ("16-bit gray to RGB, unrounded, white at 65535",)
 
 
 def test_12_bits_go_up_to_4095_and_inverted_planes_down_to_0() -> None:
-    twelve, _ = grey(plane(0, 4095, kind=np.uint16), Depth(12, 4095))
+    twelve, _ = gray(plane(0, 4095, kind=np.uint16), Depth(12, 4095))
     assert twelve[0, :, 0].tolist() == [0, 255]
-    inverted, _ = grey(plane(0, 257, 65535, kind=np.uint16), Depth(16, 65535, inverted=True))
+    inverted, _ = gray(plane(0, 257, 65535, kind=np.uint16), Depth(16, 65535, inverted=True))
     assert np.allclose(inverted[0, :, 0], [255, 254, 0])
 
 
@@ -59,9 +59,9 @@ def test_12_bits_go_up_to_4095_and_inverted_planes_down_to_0() -> None:
 def test_32_bits_are_scaled_by_the_smallest_white_that_holds_them(
     values: tuple[int, int], white: int
 ) -> None:
-    pixels, said = grey(plane(*values, kind=np.int32), Depth(32))
+    pixels, said = gray(plane(*values, kind=np.int32), Depth(32))
     assert np.allclose(pixels[0, :, 0], [0, values[1] * 255 / white])
-    assert said == (f"32-bit grey to RGB, unrounded, white at {white}",)
+    assert said == (f"32-bit gray to RGB, unrounded, white at {white}",)
 
 
 @pytest.mark.parametrize(
@@ -69,35 +69,35 @@ def test_32_bits_are_scaled_by_the_smallest_white_that_holds_them(
     [((0, 0.25, 1), 1), ((0, 1.5, 200.25), 255), ((0, 2.0**31 - 128), 2**31 - 1)],
 )
 def test_floats_are_scaled_likewise_and_may_end_at_1(values: tuple[float, ...], white: int) -> None:
-    pixels, said = grey(plane(*values, kind=np.float32), Depth(32))
+    pixels, said = gray(plane(*values, kind=np.float32), Depth(32))
     assert np.allclose(pixels[0, :, 0], np.array(values) * 255 / white)
-    assert said == (f"float grey to RGB, unrounded, white at {white}",)
+    assert said == (f"float gray to RGB, unrounded, white at {white}",)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_values_that_are_no_numbers_are_an_error(value: float) -> None:
     with pytest.raises(PictureError, match="no numbers; export it again"):
-        grey(plane(0, value, kind=np.float32))
+        gray(plane(0, value, kind=np.float32))
 
 
 def test_a_profile_is_applied_between_the_levels_of_8_bits_too() -> None:
     values = np.arange(25_700, 26_215, 8)
-    pixels, said = grey(
-        plane(*values, kind=np.uint16), Depth(16, 65535), profile=profiles.grey(gamma=1.0)
+    pixels, said = gray(
+        plane(*values, kind=np.uint16), Depth(16, 65535), profile=profiles.gray(gamma=1.0)
     )
     light = values / 65535
     srgb = 255 * (1.055 * light ** (1 / 2.4) - 0.055)
     assert np.abs(pixels[0, :, 0] - srgb).max() < 1
     assert len(np.unique(pixels[0, :, 0])) == len(values)
-    assert said[1:] == ("colours from profile 'hand made' to sRGB",)
+    assert said[1:] == ("colors from profile 'hand made' to sRGB",)
 
 
 def test_a_damaged_profile_is_said_and_left_out() -> None:
-    pixels, said = grey(plane(7, kind=np.uint8), profile=b"nonsense")
+    pixels, said = gray(plane(7, kind=np.uint8), profile=b"nonsense")
     assert pixels.ravel().tolist() == [7, 7, 7]
-    assert said[1].startswith("colour profile left out")
+    assert said[1].startswith("color profile left out")
 
 
 def test_floats_beyond_every_usual_white_are_cut_off_there() -> None:
-    pixels, _ = grey(plane(2.0**30, 2.0**40, kind=np.float32), Depth(32))
+    pixels, _ = gray(plane(2.0**30, 2.0**40, kind=np.float32), Depth(32))
     assert np.allclose(pixels[0, :, 0], [127.5, 255])

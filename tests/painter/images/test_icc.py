@@ -1,4 +1,4 @@
-"""Colours come to sRGB by the profile that belongs to them."""
+"""Colors come to sRGB by the profile that belongs to them."""
 
 import io
 
@@ -11,11 +11,11 @@ from tests.painter import profiles
 from stylewatch_painter.images import icc
 
 
-def swatch(*colour: int, mode: str = "RGB") -> Image.Image:
-    return Image.new(mode, (2, 1), colour)
+def swatch(*color: int, mode: str = "RGB") -> Image.Image:
+    return Image.new(mode, (2, 1), color)
 
 
-def srgb_of_adobe_like(colour: tuple[int, int, int], gamma: float) -> NDArray[np.float64]:
+def srgb_of_adobe_like(color: tuple[int, int, int], gamma: float) -> NDArray[np.float64]:
     """By hand: linear light, through both sets of primaries at D50, sRGB's curve."""
     wide = np.array(
         [[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]]
@@ -23,17 +23,17 @@ def srgb_of_adobe_like(colour: tuple[int, int, int], gamma: float) -> NDArray[np
     srgb = np.array(
         [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
     )
-    light = np.linalg.solve(srgb, wide @ (np.array(colour) / 255) ** gamma)
+    light = np.linalg.solve(srgb, wide @ (np.array(color) / 255) ** gamma)
     light = np.clip(light, 0, 1)
     return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-@pytest.mark.parametrize("colour", [(128, 128, 128), (200, 120, 60), (60, 90, 130), (0, 0, 0)])
-def test_colours_of_a_wide_profile_are_those_worked_out_by_hand(
-    colour: tuple[int, int, int],
+@pytest.mark.parametrize("color", [(128, 128, 128), (200, 120, 60), (60, 90, 130), (0, 0, 0)])
+def test_colors_of_a_wide_profile_are_those_worked_out_by_hand(
+    color: tuple[int, int, int],
 ) -> None:
-    converted = icc.to_srgb(swatch(*colour), profiles.rgb(gamma=1.8))
-    assert np.abs(np.asarray(converted)[0, 0] - srgb_of_adobe_like(colour, 1.8)).max() <= 1.5
+    converted = icc.to_srgb(swatch(*color), profiles.rgb(gamma=1.8))
+    assert np.abs(np.asarray(converted)[0, 0] - srgb_of_adobe_like(color, 1.8)).max() <= 1.5
 
 
 def test_a_picture_that_is_srgb_already_is_left_alone() -> None:
@@ -42,32 +42,32 @@ def test_a_picture_that_is_srgb_already_is_left_alone() -> None:
     assert icc.to_srgb(picture, srgb) is picture
 
 
-def test_a_grey_profile_gives_a_curve() -> None:
-    curve = icc.grey_curve(profiles.grey(gamma=1.0))
+def test_a_gray_profile_gives_a_curve() -> None:
+    curve = icc.gray_curve(profiles.gray(gamma=1.0))
     assert curve is not None and curve.shape == (256, 3)
     assert (curve[[0, 255]] == [[0] * 3, [255] * 3]).all()
     assert abs(int(curve[55, 0]) - 128) <= 1  # 55/255 of the light is sRGB 128
 
 
-def test_an_rgb_profile_serves_for_grey_too() -> None:
-    curve = icc.grey_curve(profiles.rgb(gamma=1.0))
+def test_an_rgb_profile_serves_for_gray_too() -> None:
+    curve = icc.gray_curve(profiles.rgb(gamma=1.0))
     assert curve is not None
     assert np.abs(curve[55].astype(int) - 128).max() <= 1
 
 
-def test_grey_by_srgbs_own_curve_needs_none() -> None:
+def test_gray_by_srgbs_own_curve_needs_none() -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert icc.grey_curve(srgb) is None
+    assert icc.gray_curve(srgb) is None
 
 
 def test_inks_come_out_as_their_profile_says() -> None:
     inks = {(0, 0, 0, 0): 255, (255, 0, 0, 0): 119, (0, 255, 255, 0): 119, (0, 0, 0, 255): 0}
-    for ink, grey in inks.items():
+    for ink, gray in inks.items():
         converted = icc.to_srgb(swatch(*ink, mode="CMYK"), profiles.cmyk())
-        assert np.abs(np.asarray(converted).astype(int) - grey).max() <= 2
+        assert np.abs(np.asarray(converted).astype(int) - gray).max() <= 2
 
 
-def test_the_black_of_a_print_that_is_a_dark_grey_becomes_black() -> None:
+def test_the_black_of_a_print_that_is_a_dark_gray_becomes_black() -> None:
     converted = icc.to_srgb(swatch(0, 0, 0, 255, mode="CMYK"), profiles.cmyk(darkest=40))
     assert np.asarray(converted).max() <= 3
 
@@ -87,15 +87,15 @@ def test_a_profile_of_another_kind_of_picture_is_an_error() -> None:
     with pytest.raises(icc.ProfileError):
         icc.to_srgb(swatch(1, 2, 3), profiles.cmyk())
     with pytest.raises(icc.ProfileError):
-        icc.grey_curve(profiles.cmyk())
+        icc.gray_curve(profiles.cmyk())
 
 
 def test_the_phrase_names_the_profile_and_what_was_left_out() -> None:
-    assert icc.phrase(profiles.rgb()) == "colours from profile 'hand made' to sRGB"
+    assert icc.phrase(profiles.rgb()) == "colors from profile 'hand made' to sRGB"
     assert icc.left_out("sRGB").endswith("taken as sRGB")
 
 
 def test_the_helpers_profiles_are_ones_that_others_can_read() -> None:
-    for profile in (profiles.rgb(), profiles.grey(2.2), profiles.cmyk()):
+    for profile in (profiles.rgb(), profiles.gray(2.2), profiles.cmyk()):
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         assert ImageCms.getProfileDescription(opened).strip() == "hand made"

@@ -1,4 +1,4 @@
-"""Profiles of curves and a matrix give the colours that Pillow gives, between its levels too."""
+"""Profiles of curves and a matrix give the colors that Pillow gives, between its levels too."""
 
 import struct
 
@@ -12,9 +12,9 @@ from stylewatch_painter.images import icc, icc_exact
 
 
 def eight(profile: bytes) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], bytes]:
-    """What Pillow makes of colours of 8 bits, and these colours."""
-    colours = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
-    return np.asarray(icc.to_srgb(Image.fromarray(colours), profile)), colours.tobytes()
+    """What Pillow makes of colors of 8 bits, and these colors."""
+    colors = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    return np.asarray(icc.to_srgb(Image.fromarray(colors), profile)), colors.tobytes()
 
 
 def formula(kind: int, *numbers: float) -> bytes:
@@ -51,8 +51,8 @@ CURVES = {
 @pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
 def test_where_pillow_has_a_level_it_is_the_same(curve: bytes) -> None:
     profile = with_curve(curve)
-    wanted, colours = eight(profile)
-    high = np.frombuffer(colours, dtype=np.uint8).reshape(wanted.shape).astype(np.uint16)
+    wanted, colors = eight(profile)
+    high = np.frombuffer(colors, dtype=np.uint8).reshape(wanted.shape).astype(np.uint16)
     found = icc_exact.to_srgb(high * 257, profile)
     assert found is not None and found.dtype == np.float32
     assert np.abs(found - wanted.astype(float)).max() < 2
@@ -74,8 +74,8 @@ def test_between_the_levels_there_is_more() -> None:
 
 @pytest.mark.parametrize(
     "profile",
-    [b"", b"no profile at all", profiles.rgb()[:150], profiles.grey(1.8), profiles.cmyk()],
-    ids=["empty", "text", "cut off", "grey", "inks"],
+    [b"", b"no profile at all", profiles.rgb()[:150], profiles.gray(1.8), profiles.cmyk()],
+    ids=["empty", "text", "cut off", "gray", "inks"],
 )
 def test_other_profiles_are_left_to_pillow(profile: bytes) -> None:
     assert icc_exact.to_srgb(values(), profile) is None

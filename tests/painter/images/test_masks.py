@@ -9,18 +9,18 @@ from stylewatch_painter.images.mask_colors import BLACK, WHITE
 from stylewatch_painter.images.masks import Mask, check_shape, matched, unused
 
 
-def mask(*colours: tuple[int, int, int], name: str = "content.mask.png") -> Mask:
-    return Mask.of(name, painted(*colours).astype(np.float32))
+def mask(*colors: tuple[int, int, int], name: str = "content.mask.png") -> Mask:
+    return Mask.of(name, painted(*colors).astype(np.float32))
 
 
-def test_of_greys_the_lighter_belongs_the_more() -> None:
+def test_of_grays_the_lighter_belongs_the_more() -> None:
     weights = mask(BLACK, (51, 51, 51), WHITE).weights((WHITE,), (120, 120))
     assert weights.shape == (120, 120, 1)
     assert weights.dtype == np.float32
     assert weights[0, [10, 60, 110], 0].tolist() == pytest.approx([0, 0.2, 1])
 
 
-def test_each_colour_is_a_region_in_the_order_asked_for() -> None:
+def test_each_color_is_a_region_in_the_order_asked_for() -> None:
     found = mask(RED, BLACK, BLUE)
     assert found.weights((BLUE, RED), (120, 120))[0, [10, 60, 110]].tolist() == [
         [0, 1], [0, 0], [1, 0]
@@ -28,7 +28,7 @@ def test_each_colour_is_a_region_in_the_order_asked_for() -> None:
     assert found.weights((GREEN, RED), (120, 120))[..., 0].max() == 0
 
 
-def test_what_lies_between_colours_belongs_to_the_nearest() -> None:
+def test_what_lies_between_colors_belongs_to_the_nearest() -> None:
     noisy = Mask.of("m.jpg", through(painted(RED, BLUE), quality=70).astype(np.float32))
     weights = noisy.weights((RED, BLUE), (120, 120))
     assert np.array_equal(weights.sum(axis=2), np.ones((120, 120)))
@@ -53,38 +53,38 @@ def test_what_is_transparent_is_in_no_region() -> None:
 
 
 def test_what_is_half_transparent_belongs_half() -> None:
-    """Hidden colours are those nearby, and a grey that is half seen is half of that grey."""
+    """Hidden colors are those nearby, and a gray that is half seen is half of that gray."""
     alpha = np.full((120, 120), 0.5, dtype=np.float32)
     for level, wanted in ((255.0, 0.5), (102.0, 0.2)):
-        grey = np.full((120, 120, 3), level, dtype=np.float32)
-        weights = Mask.of("m.png", grey, alpha).weights((WHITE,), (120, 120))
+        gray = np.full((120, 120, 3), level, dtype=np.float32)
+        weights = Mask.of("m.png", gray, alpha).weights((WHITE,), (120, 120))
         assert weights.mean() == pytest.approx(wanted, abs=0.01)
 
 
-def test_a_mask_that_is_black_or_has_too_many_colours_is_refused() -> None:
+def test_a_mask_that_is_black_or_has_too_many_colors_is_refused() -> None:
     with pytest.raises(PictureError, match=r"content\.mask\.png is black all over"):
         mask(BLACK)
     many = [(85 * (n % 4), 85 * (n // 4 % 4), 85 * (n // 16)) for n in range(64)]
-    with pytest.raises(PictureError, match="more than 16 colours: paint each region in one flat"):
+    with pytest.raises(PictureError, match="more than 16 colors: paint each region in one flat"):
         Mask.of("m.png", painted(*many, side=640).astype(np.float32))
 
 
-def test_regions_are_the_colours_of_the_contents_mask() -> None:
+def test_regions_are_the_colors_of_the_contents_mask() -> None:
     content = mask(RED, BLUE)
-    assert matched(content, [mask((237, 28, 36), (10, 0, 250))]) == content.colours
-    assert matched(content, [mask(RED), mask(BLUE)]) == content.colours
-    assert matched(content, [mask(RED), None]) == content.colours
-    assert matched(content, []) == content.colours
+    assert matched(content, [mask((237, 28, 36), (10, 0, 250))]) == content.colors
+    assert matched(content, [mask(RED), mask(BLUE)]) == content.colors
+    assert matched(content, [mask(RED), None]) == content.colors
+    assert matched(content, []) == content.colors
     assert matched(None, [None]) == matched(None, [mask(RED), mask(WHITE)]) == (WHITE,)
 
 
-def test_a_region_without_any_style_is_refused_with_its_colour() -> None:
-    with pytest.raises(PictureError, match=r"t\.mask\.png has the colour #ff0000, and s\.png"):
+def test_a_region_without_any_style_is_refused_with_its_color() -> None:
+    with pytest.raises(PictureError, match=r"t\.mask\.png has the color #ff0000, and s\.png"):
         matched(mask(RED, BLUE), [mask(BLUE, name="s.png")])
 
 
-def test_colours_of_a_style_need_a_mask_of_the_content() -> None:
-    with pytest.raises(PictureError, match=r"s\.png has 2 colours, and the content has no mask"):
+def test_colors_of_a_style_need_a_mask_of_the_content() -> None:
+    with pytest.raises(PictureError, match=r"s\.png has 2 colors, and the content has no mask"):
         matched(None, [None, mask(RED, BLUE, name="s.png")])
 
 

@@ -65,7 +65,7 @@ def test_dots_per_inch_that_only_exif_tells_are_told() -> None:
     exif = camera()
     exif[Base.XResolution] = exif[Base.YResolution] = 240.0
     assert through(exif, "WEBP").dpi == (240, 240)
-    exif[Base.ResolutionUnit] = 3  # centimetres, which nobody uses
+    exif[Base.ResolutionUnit] = 3  # centimeters, which nobody uses
     assert through(exif, "WEBP").dpi is None
 
 

@@ -51,8 +51,8 @@ def test_conversions_are_listed_in_the_order_they_were_made(tmp_path: Path) -> N
     picture = read(path)
     assert picture.converted == (
         "turned upright (EXIF orientation 3)",
-        "grey to RGB",
-        "transparent parts filled with the visible colours nearby, alpha kept beside",
+        "gray to RGB",
+        "transparent parts filled with the visible colors nearby, alpha kept beside",
     )
     assert np.allclose(picture.pixels, 40) and picture.alpha is not None
 

@@ -1,11 +1,11 @@
-"""One picture takes over the statistics of another's colours, exactly, whatever they are."""
+"""One picture takes over the statistics of another's colors, exactly, whatever they are."""
 
 import numpy as np
 import pytest
 from tests.painter.images.test_color import SPACES, noise
 
 from stylewatch_painter.images.color import Space, luminance
-from stylewatch_painter.images.recolor import Spread, lit_like, recoloured
+from stylewatch_painter.images.recolor import Spread, lit_like, recolored
 from stylewatch_painter.stage import Pixels
 
 
@@ -17,12 +17,12 @@ def narrow() -> Pixels:
     return picture
 
 
-def flat(*colour: float) -> Pixels:
-    return np.full((6, 7, 3), colour, dtype=np.float32)
+def flat(*color: float) -> Pixels:
+    return np.full((6, 7, 3), color, dtype=np.float32)
 
 
 def like(style: Pixels, content: Pixels, space: Space) -> Pixels:
-    return recoloured(style, Spread.of(style, space), Spread.of(content, space), space)
+    return recolored(style, Spread.of(style, space), Spread.of(content, space), space)
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -39,15 +39,15 @@ def test_a_picture_with_those_statistics_already_is_left_as_it_is(space: Space) 
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_grey_style_becomes_one_hue_as_bright_as_the_content_varies(space: Space) -> None:
-    grey = np.repeat(noise(2)[..., :1], 3, axis=2)
-    found = like(grey, narrow(), space)
+def test_a_gray_style_becomes_one_hue_as_bright_as_the_content_varies(space: Space) -> None:
+    gray = np.repeat(noise(2)[..., :1], 3, axis=2)
+    found = like(gray, narrow(), space)
     assert np.isfinite(found).all() and found.std() > 10
     assert np.allclose(Spread.of(found, space).mean, Spread.of(narrow(), space).mean, atol=1e-6)
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_one_colour_becomes_the_mean_and_takes_all_to_itself(space: Space) -> None:
+def test_one_color_becomes_the_mean_and_takes_all_to_itself(space: Space) -> None:
     from_flat, to_flat = (
         like(flat(9, 99, 200), noise(), space),
         like(noise(), flat(9, 99, 200), space),

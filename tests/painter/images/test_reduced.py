@@ -112,8 +112,8 @@ def test_each_pixel_of_a_reduced_picture_is_the_mean_of_a_box(kind: str) -> None
 def test_every_mode_is_reduced(mode: str, format: str) -> None:
     image = Image.fromarray(shades(4))
     if mode == "I;16":
-        grey = shades(1)[..., 0].astype(np.uint16) * 250
-        image = Image.fromarray(grey)
+        gray = shades(1)[..., 0].astype(np.uint16) * 250
+        image = Image.fromarray(gray)
     elif mode == "P":
         image = image.convert("RGB").quantize(100)
     else:

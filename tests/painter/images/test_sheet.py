@@ -41,7 +41,7 @@ def test_a_label_never_makes_a_place_wider_than_a_picture_may_be() -> None:
     assert draw([[Cell("long " * 50, flat(40, 30, 10))]], side=40).shape[1] < 40 * 2
 
 
-def test_what_was_not_painted_is_a_grey_field() -> None:
+def test_what_was_not_painted_is_a_gray_field() -> None:
     sheet = draw([[Cell("seed 1", flat(40, 30, 10)), Cell("seed 2\n(failed)")]], side=40)
     assert 30 * 30 <= (sheet == 232).all(-1).sum() < 31 * 31  # and a few edges of letters
 

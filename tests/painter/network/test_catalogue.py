@@ -6,7 +6,7 @@ from stylewatch_painter.network.catalogue import (
     BUNDLED,
     CATALOGUE,
     LAYERS,
-    NORMALISATIONS,
+    NORMALIZATIONS,
     Known,
     known,
 )
@@ -21,12 +21,12 @@ def test_the_network_has_the_sixteen_convolutions_of_vgg19() -> None:
 
 
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
-def test_every_known_file_has_a_digest_a_source_and_a_licence(entry: Known) -> None:
+def test_every_known_file_has_a_digest_a_source_and_a_license(entry: Known) -> None:
     assert len(entry.digest) >= 8
     assert set(entry.digest) <= set("0123456789abcdef")
     assert entry.vouched
-    assert entry.licence
-    assert entry.normalisation in NORMALISATIONS
+    assert entry.license
+    assert entry.normalization in NORMALIZATIONS
     assert entry.url is None or entry.url.startswith("https://")
 
 
@@ -46,8 +46,8 @@ def test_the_original_network_is_credited_to_its_makers() -> None:
     for name in (BUNDLED, "caffe", "keras"):
         entry = known(name)
         assert entry is not None
-        assert "CC BY 4.0" in entry.licence
-        assert "University of Oxford" in entry.licence
+        assert "CC BY 4.0" in entry.license
+        assert "University of Oxford" in entry.license
 
 
 def test_an_unknown_name_is_nothing() -> None:

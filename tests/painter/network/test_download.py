@@ -229,7 +229,7 @@ def test_fetched_weights_are_imported_by_name_and_the_download_is_gone(
     steps = list(fetch("little", home=home, catalogue=[entry], opener=opener))
     assert steps[-1].received == len(server.body)
     file = weights.locate("little", home=home)
-    assert (file.sha256, file.licence) == (entry.digest, "l")
+    assert (file.sha256, file.license) == (entry.digest, "l")
     assert not (home / "downloads" / "file.bin").exists()
     assert list(fetch("little", home=home, catalogue=[entry], opener=opener)) == []
     assert len(server.asked) == 1

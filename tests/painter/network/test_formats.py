@@ -11,7 +11,7 @@ from tests.painter import networks
 from tests.painter.networks import Network, network, numbered, same
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.catalogue import LAYERS, NORMALISATIONS
+from stylewatch_painter.network.catalogue import LAYERS, NORMALIZATIONS
 from stylewatch_painter.network.formats import canonical, read_foreign
 
 
@@ -25,14 +25,14 @@ def test_a_torch_state_dict_with_numbered_layers_is_read(tmp_path: Path, old: bo
     arrays = network()
     met = read_foreign(networks.save_torch(tmp_path / "x.pth", numbered(arrays), old=old))
     assert same(dict(met.arrays), arrays)
-    assert (met.bits, met.normalisation) == (32, None)
+    assert (met.bits, met.normalization) == (32, None)
 
 
 def test_a_torch_state_dict_with_named_layers_is_of_the_caffe_kind(tmp_path: Path) -> None:
     arrays = network()
     met = read_foreign(networks.save_torch(tmp_path / "x.pt", arrays))
     assert same(dict(met.arrays), arrays)
-    assert met.normalisation == "caffe"
+    assert met.normalization == "caffe"
 
 
 @pytest.mark.parametrize(("name", "kind"), [(dict, "caffe"), (numbered, None)])
@@ -42,21 +42,21 @@ def test_a_safetensors_file_is_read_by_either_kind_of_name(
     arrays = network()
     met = read_foreign(networks.save_safetensors(tmp_path / "x.safetensors", name(arrays)))
     assert same(dict(met.arrays), arrays)
-    assert met.normalisation == kind
+    assert met.normalization == kind
 
 
 def test_a_keras_file_is_read_with_its_kernels_turned(tmp_path: Path) -> None:
     arrays = network()
     met = read_foreign(networks.save_keras(tmp_path / "x.h5", arrays))
     assert same(dict(met.arrays), arrays)
-    assert (met.bits, met.normalisation) == (32, "caffe")
+    assert (met.bits, met.normalization) == (32, "caffe")
 
 
 def test_eight_bit_indices_are_looked_up_in_their_tables(tmp_path: Path) -> None:
-    arrays = networks.save_quantised(tmp_path / "x.bin")
+    arrays = networks.save_quantized(tmp_path / "x.bin")
     met = read_foreign(tmp_path / "x.bin")
     assert same(dict(met.arrays), arrays)
-    assert (met.bits, met.normalisation) == (8, "caffe")
+    assert (met.bits, met.normalization) == (8, "caffe")
 
 
 def test_half_precision_becomes_single_and_is_said(tmp_path: Path) -> None:
@@ -69,17 +69,17 @@ def test_half_precision_becomes_single_and_is_said(tmp_path: Path) -> None:
 def test_caffe_weights_take_red_first_once_they_are_ours(tmp_path: Path) -> None:
     arrays = network()
     met = read_foreign(networks.save_torch(tmp_path / "x.pth", arrays))
-    ours = canonical(met, NORMALISATIONS["caffe"])
+    ours = canonical(met, NORMALIZATIONS["caffe"])
     assert np.array_equal(ours["conv1_1.weight"], arrays["conv1_1.weight"][:, ::-1])
     assert np.array_equal(ours["conv1_2.weight"], arrays["conv1_2.weight"])
 
 
-def test_torchvision_weights_answer_to_a_picture_as_they_do_to_a_normalised_one(
+def test_torchvision_weights_answer_to_a_picture_as_they_do_to_a_normalized_one(
     tmp_path: Path,
 ) -> None:
     arrays = network()
     met = read_foreign(networks.save_torch(tmp_path / "x.pth", numbered(arrays)))
-    kind = NORMALISATIONS["torchvision"]
+    kind = NORMALIZATIONS["torchvision"]
     ours = canonical(met, kind)
     picture = torch.from_numpy(np.random.default_rng(1).uniform(0, 255, size=(1, 3, 6, 5)))
 
@@ -105,9 +105,9 @@ def test_vgg16_is_refused_by_its_name(tmp_path: Path) -> None:
         read_foreign(networks.save_torch(tmp_path / "x.pth", arrays))
 
 
-def test_the_variant_with_batch_normalisation_is_refused(tmp_path: Path) -> None:
+def test_the_variant_with_batch_normalization_is_refused(tmp_path: Path) -> None:
     arrays = {**numbered(network()), "features.1.running_mean": np.zeros(3, dtype=np.float32)}
-    with pytest.raises(WeightsError, match="batch normalisation"):
+    with pytest.raises(WeightsError, match="batch normalization"):
         read_foreign(networks.save_torch(tmp_path / "x.pth", arrays))
 
 
@@ -140,7 +140,7 @@ def test_values_that_are_no_number_are_refused(tmp_path: Path, value: float) -> 
 
 
 def test_a_packed_file_that_lacks_a_table_is_refused(tmp_path: Path) -> None:
-    networks.save_quantised(tmp_path / "x.bin")
+    networks.save_quantized(tmp_path / "x.bin")
     packed = torch.load(tmp_path / "x.bin", weights_only=True)
     del packed["block4_conv2_W_table"]
     torch.save(packed, tmp_path / "x.bin")

@@ -25,16 +25,16 @@ def numbered(tmp_path: Path) -> Path:
     return networks.save_torch(tmp_path / "My VGG.pth", networks.numbered(networks.network()))
 
 
-def _known(path: Path, normalisation: str, *, algorithm: str = "sha256", digits: int = 8) -> Known:
+def _known(path: Path, normalization: str, *, algorithm: str = "sha256", digits: int = 8) -> Known:
     digest = {"sha256": sha256, "md5": md5}[algorithm](path.read_bytes()).hexdigest()[:digits]
-    return Known("official", path.name, algorithm, digest, "a test", normalisation, "o", "l")
+    return Known("official", path.name, algorithm, digest, "a test", normalization, "o", "l")
 
 
 def test_an_imported_file_is_listed_with_its_digest_and_leaves_the_original_alone(
     tmp_path: Path, numbered: Path
 ) -> None:
     before = numbered.read_bytes()
-    file = import_file(numbered, home=tmp_path / "home", normalisation="caffe")
+    file = import_file(numbered, home=tmp_path / "home", normalization="caffe")
     assert file.name == "my-vgg"
     assert file.sha256 == sha256(before).hexdigest()
     assert file.mean == (123.68, 116.779, 103.939)
@@ -42,10 +42,10 @@ def test_an_imported_file_is_listed_with_its_digest_and_leaves_the_original_alon
     assert numbered.read_bytes() == before
 
 
-def test_a_file_whose_names_do_not_tell_needs_the_normalisation(
+def test_a_file_whose_names_do_not_tell_needs_the_normalization(
     tmp_path: Path, numbered: Path
 ) -> None:
-    with pytest.raises(WeightsError, match=r"say `--normalisation torchvision` .* or `--norm"):
+    with pytest.raises(WeightsError, match=r"say `--normalization torchvision` .* or `--norm"):
         import_file(numbered, home=tmp_path / "home")
     assert not (tmp_path / "home").exists()
 
@@ -56,14 +56,14 @@ def test_a_file_with_a_known_digest_needs_none_and_gets_its_known_name(
 ) -> None:
     entry = _known(numbered, "torchvision", algorithm=algorithm, digits=digits)
     file = import_file(numbered, home=tmp_path / "home", catalogue=[entry])
-    assert (file.name, file.origin, file.licence) == ("official", "o", "l")
+    assert (file.name, file.origin, file.license) == ("official", "o", "l")
     assert file.mean == pytest.approx((123.675, 116.28, 103.53))
 
 
 def test_a_known_file_is_not_taken_for_another_kind(tmp_path: Path, numbered: Path) -> None:
     entry = _known(numbered, "torchvision")
-    with pytest.raises(WeightsError, match="whose normalisation is torchvision, not caffe"):
-        import_file(numbered, home=tmp_path, normalisation="caffe", catalogue=[entry])
+    with pytest.raises(WeightsError, match="whose normalization is torchvision, not caffe"):
+        import_file(numbered, home=tmp_path, normalization="caffe", catalogue=[entry])
 
 
 def test_a_known_name_without_its_digest_proves_nothing(tmp_path: Path, numbered: Path) -> None:
@@ -72,26 +72,26 @@ def test_a_known_name_without_its_digest_proves_nothing(tmp_path: Path, numbered
         import_file(path, home=tmp_path / "home")
 
 
-def test_an_unknown_normalisation_is_answered_with_those_there_are(
+def test_an_unknown_normalization_is_answered_with_those_there_are(
     tmp_path: Path, numbered: Path
 ) -> None:
     with pytest.raises(WeightsError, match="there are caffe, torchvision"):
-        import_file(numbered, home=tmp_path, normalisation="tensorflow")
+        import_file(numbered, home=tmp_path, normalization="tensorflow")
 
 
 def test_the_user_may_overrule_what_a_files_form_suggests(tmp_path: Path) -> None:
     path = networks.save_torch(tmp_path / "x.pth", networks.network())
-    file = import_file(path, home=tmp_path / "home", normalisation="torchvision")
+    file = import_file(path, home=tmp_path / "home", normalization="torchvision")
     assert file.mean[0] == pytest.approx(123.675)
 
 
 def test_importing_the_same_file_again_is_no_mistake(tmp_path: Path, numbered: Path) -> None:
-    once = import_file(numbered, home=tmp_path / "home", normalisation="caffe")
-    assert import_file(numbered, home=tmp_path / "home", normalisation="caffe") == once
+    once = import_file(numbered, home=tmp_path / "home", normalization="caffe")
+    assert import_file(numbered, home=tmp_path / "home", normalization="caffe") == once
 
 
 def test_a_name_that_is_taken_is_not_overwritten(tmp_path: Path, numbered: Path) -> None:
-    import_file(numbered, home=tmp_path / "home", normalisation="caffe", name="mine")
+    import_file(numbered, home=tmp_path / "home", normalization="caffe", name="mine")
     other = networks.save_torch(tmp_path / "mine.pth", networks.network(1))
     with pytest.raises(WeightsError, match="'mine' already names other weights"):
         import_file(other, home=tmp_path / "home")
@@ -100,14 +100,14 @@ def test_a_name_that_is_taken_is_not_overwritten(tmp_path: Path, numbered: Path)
 @pytest.mark.parametrize("name", ["bundled", "../out", "Mine", "a b", ".hidden"])
 def test_names_that_would_mislead_are_refused(tmp_path: Path, numbered: Path, name: str) -> None:
     with pytest.raises(WeightsError, match=r"--name|cannot name weights"):
-        import_file(numbered, home=tmp_path / "home", normalisation="caffe", name=name)
+        import_file(numbered, home=tmp_path / "home", normalization="caffe", name=name)
     assert not (tmp_path / "home").exists()
 
 
 def test_a_file_of_our_own_form_moves_between_machines_with_all_it_says(
     tmp_path: Path, numbered: Path
 ) -> None:
-    here = import_file(numbered, home=tmp_path / "here", normalisation="torchvision")
+    here = import_file(numbered, home=tmp_path / "here", normalization="torchvision")
     there = import_file(here.path, home=tmp_path / "there")
     assert there.sha256 == here.sha256
     assert there.mean == here.mean
@@ -116,17 +116,17 @@ def test_a_file_of_our_own_form_moves_between_machines_with_all_it_says(
 
 
 def test_a_damaged_file_of_our_own_form_is_refused(tmp_path: Path, numbered: Path) -> None:
-    here = import_file(numbered, home=tmp_path / "here", normalisation="torchvision")
+    here = import_file(numbered, home=tmp_path / "here", normalization="torchvision")
     whole = here.path.read_bytes()
     here.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(WeightsError, match="is not what was written"):
         import_file(here.path, home=tmp_path / "there")
 
 
-def test_a_file_of_our_own_form_takes_no_normalisation(tmp_path: Path, numbered: Path) -> None:
-    here = import_file(numbered, home=tmp_path / "here", normalisation="torchvision")
-    with pytest.raises(WeightsError, match="leave the normalisation out"):
-        import_file(here.path, home=tmp_path / "there", normalisation="caffe")
+def test_a_file_of_our_own_form_takes_no_normalization(tmp_path: Path, numbered: Path) -> None:
+    here = import_file(numbered, home=tmp_path / "here", normalization="torchvision")
+    with pytest.raises(WeightsError, match="leave the normalization out"):
+        import_file(here.path, home=tmp_path / "there", normalization="caffe")
 
 
 def test_what_is_not_vgg19_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_what_is_not_vgg19_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, numbered: Path) -> None:
     (tmp_path / "home").write_text("a file where the folder should be")
     with pytest.raises(SaveError, match="the weights cannot be kept as"):
-        import_file(numbered, home=tmp_path / "home", normalisation="caffe")
+        import_file(numbered, home=tmp_path / "home", normalization="caffe")
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

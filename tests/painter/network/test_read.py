@@ -29,7 +29,7 @@ def packed(
     """A little file in 8 bits as the package has the large one, and what it stands for."""
     networks.narrow(monkeypatch)
     path = tmp_path / "x.bin"
-    arrays = networks.save_quantised(path)
+    arrays = networks.save_quantized(path)
     arrays["conv1_1.weight"] = arrays["conv1_1.weight"][:, ::-1]
     digest = sha256(path.read_bytes()).hexdigest()
     yield WeightsFile("bundled", path, digest, 8, RGB_MEAN, "a test", "none"), arrays
@@ -134,7 +134,7 @@ def test_imported_weights_are_read_where_they_lie(
 ) -> None:
     arrays = networks.numbered(networks.network())
     path = networks.save_torch(tmp_path / "x.pth", arrays)
-    file = import_file(path, home=tmp_path / "home", normalisation="torchvision")
+    file = import_file(path, home=tmp_path / "home", normalization="torchvision")
     mean, met = read.load(file, ["conv3_2"], cache=tmp_path / "cache")
     assert mean == pytest.approx((123.675, 116.28, 103.53))
     assert np.array_equal(met["conv3_2.weight"], arrays["features.12.weight"])

@@ -134,7 +134,7 @@ def leaf(recipe: Recipe, path: str) -> Any:
     [
         ("schedule.steps", 3, "schedule.steps"),
         ("steps", 3, "schedule.steps"),
-        ("optimiser.history", 3, "schedule.optimiser.history"),
+        ("optimizer.history", 3, "schedule.optimizer.history"),
         ("strength", 0.25, "objective.strength"),
         ("objective.content.layers.conv3_1", 0.5, "objective.content.layers.conv3_1"),
         ("objective.network.pool", "average", "objective.network.pool"),
@@ -163,9 +163,9 @@ def test_none_takes_a_layer_away_in_a_file_too(tmp_path: Path) -> None:
     assert "conv5_1" not in recipe_book.find("mine", book(tmp_path, mine=text)).objective.layers
 
 
-def test_another_kind_of_optimiser_takes_nothing_over() -> None:
-    changed = recipe_book.change(recipe_book.find("best"), {"schedule.optimiser.kind": "adam"})
-    assert changed.schedule.optimiser == Adam(kind="adam")
+def test_another_kind_of_optimizer_takes_nothing_over() -> None:
+    changed = recipe_book.change(recipe_book.find("best"), {"schedule.optimizer.kind": "adam"})
+    assert changed.schedule.optimizer == Adam(kind="adam")
 
 
 def test_a_share_of_noise_means_to_start_from_both() -> None:
@@ -183,7 +183,7 @@ def test_a_share_of_noise_means_to_start_from_both() -> None:
         ("stepps", 3, "did you mean 'steps'"),
         ("objective.style.layers.conv9_1", 1, "did you mean 'conv"),
         ("objective.contnt", None, "did you mean 'content'"),
-        ("optimiser.histroy", 3, "did you mean 'history'"),
+        ("optimizer.histroy", 3, "did you mean 'history'"),
         ("steps", -1, "greater than or equal to 0"),
         ("steps.more", 3, "steps"),
         ("objective.content.loss", "meen", "'mean'"),

@@ -16,7 +16,7 @@ SMALLEST: Mapping[str, Any] = {
     "name": "smallest",
     "about": "No more than must be said.",
     "objective": {"content": {"loss": "mean", "layers": {"conv1_1": 1}}},
-    "schedule": {"optimiser": {"kind": "adam"}, "steps": 1},
+    "schedule": {"optimizer": {"kind": "adam"}, "steps": 1},
 }
 
 
@@ -97,15 +97,15 @@ def test_editors_learn_the_form_of_a_size() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"optimiser.kind": "adm"}, "schedule.optimiser: unknown kind 'adm'; did you mean 'adam'?"),
-        ({"optimiser.kind": "newton"},
-         "schedule.optimiser: unknown kind 'newton'; there are adam, lbfgs, sgd"),
-        ({"optimiser.rate": 0}, "schedule.optimiser.rate: input should be greater than 0, got 0"),
-        ({"optimiser.histroy": 3},
-         "schedule.optimiser: unknown key 'histroy'; did you mean 'history'?"),
-        ({"optimiser": {"kind": "sgd", "momentum": 0.9}},
-         "schedule.optimiser: unknown key 'momentum'; there are decay, decay_steps, kind, rate"),
-        ({"optimiser": 3}, "schedule.optimiser: should be keys with their values, got 3"),
+        ({"optimizer.kind": "adm"}, "schedule.optimizer: unknown kind 'adm'; did you mean 'adam'?"),
+        ({"optimizer.kind": "newton"},
+         "schedule.optimizer: unknown kind 'newton'; there are adam, lbfgs, sgd"),
+        ({"optimizer.rate": 0}, "schedule.optimizer.rate: input should be greater than 0, got 0"),
+        ({"optimizer.histroy": 3},
+         "schedule.optimizer: unknown key 'histroy'; did you mean 'history'?"),
+        ({"optimizer": {"kind": "sgd", "momentum": 0.9}},
+         "schedule.optimizer: unknown key 'momentum'; there are decay, decay_steps, kind, rate"),
+        ({"optimizer": 3}, "schedule.optimizer: should be keys with their values, got 3"),
         ({"objective.content.layers": {"conv4_22": 1}},
          "objective.content.layers: unknown key 'conv4_22'; did you mean 'conv4_2'?"),
         ({"objective.content.layers.conv4_2": -1},
@@ -135,7 +135,7 @@ def test_editors_learn_the_form_of_a_size() -> None:
          " got 'mirror'"),
         ({"carry": True},
          "schedule: carry takes Adam's moments to the next size, and lbfgs has nothing that fits"
-         " another size: say carry=false, or optimiser.kind=adam"),
+         " another size: say carry=false, or optimizer.kind=adam"),
         ({"average": 1}, "schedule.average: input should be less than 1, got 1"),
         ({"strength": 1.5},
          "objective.strength: input should be less than or equal to 1, got 1.5"),
@@ -160,8 +160,8 @@ def test_a_mistake_is_told_with_its_place_and_what_helps(
 @pytest.mark.parametrize(
     "field",
     ["objective.style.layers.conv1_1", "objective.network.pixel_range", "style_scale",
-     "noise_scale", "keep_detail", "tolerance", "optimiser.rate",
-     "optimiser.first_step", "optimiser.coordinates"],
+     "noise_scale", "keep_detail", "tolerance", "optimizer.rate",
+     "optimizer.first_step", "optimizer.coordinates"],
 )  # fmt: skip
 def test_a_number_that_makes_no_painting_is_refused(field: str, number: float) -> None:
     assert field.rpartition(".")[2] in refusal({field: number})
@@ -202,4 +202,4 @@ def test_all_mistakes_are_told_at_once() -> None:
 def test_what_is_painted_and_how_to_get_there_are_told_apart() -> None:
     """`--schedule fast` keeps the one and takes the other from `best`."""
     assert set(Schedule.model_fields) > GEOMETRY
-    assert {"start", "passes", "optimiser", "steps"} <= set(Schedule.model_fields) - GEOMETRY
+    assert {"start", "passes", "optimizer", "steps"} <= set(Schedule.model_fields) - GEOMETRY

@@ -70,7 +70,7 @@ class _KnowsNoneOfItsDevices(Sketch):
 
 class _MumblesAWarning(Sketch):
     def provenance(self, task: Task) -> Provenance:
-        return replace(super().provenance(task), warnings=("colours",))
+        return replace(super().provenance(task), warnings=("colors",))
 
 
 class _HidesThatItCannotResume(Sketch):

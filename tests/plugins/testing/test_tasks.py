@@ -6,7 +6,7 @@ import pytest
 from stylewatch_painter.recipes.book import check
 from stylewatch_painter.stage import Losses, Stage, Step, Term, Wish
 from stylewatch_plugins.testing.tasks import (
-    OPTIMISERS,
+    OPTIMIZERS,
     SMALL_FIRST,
     after,
     kept,
@@ -18,13 +18,13 @@ from stylewatch_plugins.testing.tasks import (
 )
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
-def test_every_optimiser_makes_a_recipe_that_checks(optimiser: str) -> None:
-    recipe = sample({"optimiser": OPTIMISERS[optimiser], **SMALL_FIRST}).recipe
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_makes_a_recipe_that_checks(optimizer: str) -> None:
+    recipe = sample({"optimizer": OPTIMIZERS[optimizer], **SMALL_FIRST}).recipe
     assert check(recipe.model_dump()) == recipe
 
 
-def test_a_picture_is_the_same_for_a_seed_and_has_other_colours_for_another() -> None:
+def test_a_picture_is_the_same_for_a_seed_and_has_other_colors_for_another() -> None:
     assert np.array_equal(picture(7, 5, seed=3), picture(7, 5, seed=3))
     assert abs(picture(7, 5, seed=3).mean() - picture(7, 5, seed=4).mean()) > 1
     assert picture(7, 5).shape == (5, 7, 3)

@@ -85,7 +85,7 @@ def _made_with(painted: Painted) -> Iterator[tuple[str, str]]:
         yield "weights", f"{weights.name}, {weights.bits} bits, {weights.sha256}"
     yield "seed", str(receipt.seed)
     if receipt.color:
-        yield "colours", f"{receipt.color.mode}, in {receipt.color.space}"
+        yield "colors", f"{receipt.color.mode}, in {receipt.color.space}"
     if receipt.retry_of:
         yield "paints again", shown(receipt.retry_of)
     yield "started", _when(receipt.started)

@@ -89,7 +89,7 @@ def _seen(name: str, data: bytes, question: Question) -> Picture:
         size = raster.size
         pixels, alpha, _ = to_floats(
             _small(raster, question.side)
-        )  # in its right colours, and on white
+        )  # in its right colors, and on white
     if alpha is not None:
         pixels = over_white(pixels, alpha)
     _leave(Image.fromarray(np.rint(pixels).clip(0, 255).astype(np.uint8)), thumb)

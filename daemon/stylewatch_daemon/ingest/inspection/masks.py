@@ -14,7 +14,7 @@ from stylewatch_painter.images.read import file_bytes
 from stylewatch_painter.images.reduced import Enough, within
 
 _SIDE = 1024
-"""Pixels of the long side at which colours are looked for."""
+"""Pixels of the long side at which colors are looked for."""
 
 
 def check_masks(question: Question, pictures: tuple[Picture, ...]) -> None:
@@ -50,6 +50,6 @@ def _mask(name: str, data: bytes, max_pixels: int) -> Mask:
         enough = Enough(within(_SIDE), reduce="nearest")
         raster = decoded(data, max_pixels, enough=enough)
         small = raster.image.copy()
-        small.thumbnail((_SIDE, _SIDE), Image.Resampling.NEAREST)  # which mixes no colours
+        small.thumbnail((_SIDE, _SIDE), Image.Resampling.NEAREST)  # which mixes no colors
         pixels, alpha, _ = to_floats(replace(raster, image=small))
     return Mask.of(name, pixels, alpha)

@@ -121,7 +121,7 @@ def _gif(data: bytes) -> bool:
 
 
 def _table(data: bytes, at: int) -> int:
-    """Bytes of a table of colours by the flags in the byte `at`."""
+    """Bytes of a table of colors by the flags in the byte `at`."""
     flags = data[at] if at < len(data) else 0
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 

@@ -36,7 +36,7 @@ def test_all_that_the_receipt_tells_has_its_table(tmp_path: Path) -> None:
     ]  # fmt: skip
     made = {row[0]: row[1] for row in found["Made with"]}
     assert made["weights"] == f"mine, 32 bits, {'d' * 64}"
-    assert (made["colours"], made["paints again"]) == ("luminance, in oklab", "lake")
+    assert (made["colors"], made["paints again"]) == ("luminance, in oklab", "lake")
     (one,) = found["Inputs"]
     assert one == ("content", "sea?.jpg", "48x36", "turned upright; CMYK to RGB", "a" * 64)
     assert found["Losses"] == [

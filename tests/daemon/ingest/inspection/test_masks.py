@@ -11,9 +11,9 @@ from stylewatch_daemon.ingest.inspection.inspect import examine
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    Image.new("RGB", (60, 40), "grey").save(tmp_path / "content.jpg")
-    Image.new("RGB", (30, 40), "grey").save(tmp_path / "style-1.jpg")
-    Image.new("RGB", (50, 40), "grey").save(tmp_path / "style-2.jpg")
+    Image.new("RGB", (60, 40), "gray").save(tmp_path / "content.jpg")
+    Image.new("RGB", (30, 40), "gray").save(tmp_path / "style-1.jpg")
+    Image.new("RGB", (50, 40), "gray").save(tmp_path / "style-2.jpg")
     return tmp_path
 
 
@@ -47,10 +47,10 @@ def test_a_mask_is_held_against_its_own_picture(place: Path) -> None:
 def test_what_a_mask_lacks_is_told(place: Path) -> None:
     black = Image.new("L", (60, 40), 0)
     assert "content-mask.png is black all over" in reason(place, content=black)
-    red, blue = (Image.new("RGB", size, colour) for size, colour in
+    red, blue = (Image.new("RGB", size, color) for size, color in
                  (((60, 40), "red"), ((30, 40), "blue")))  # fmt: skip
     green = Image.new("RGB", (50, 40), "green")
-    assert "has the colour #ff0000" in reason(place, content=red, style_1=blue, style_2=green)
+    assert "has the color #ff0000" in reason(place, content=red, style_1=blue, style_2=green)
 
 
 def test_masks_are_pictures_with_the_limits_of_pictures(place: Path) -> None:

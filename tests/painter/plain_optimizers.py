@@ -1,4 +1,4 @@
-"""The optimisers once more, in plain NumPy: each gives the path of x, step by step."""
+"""The optimizers once more, in plain NumPy: each gives the path of x, step by step."""
 
 from collections.abc import Callable
 
