@@ -38,7 +38,7 @@ soak: $(READY)
 	$(BIN)/python -m tests.line.soak
 
 test-cluster: $(READY)
-	$(BIN)/pytest $(AT_ONCE) tests/daemon/execute/cluster tests/daemon/worker/test_contract.py \
+	$(BIN)/pytest $(AT_ONCE) tests/daemon/executors/ray tests/daemon/worker/test_contract.py \
 	tests/daemon/doctor/test_cluster.py tests/line/test_cluster.py
 
 # `make test-browser BROWSER="-k gallery"`: a part of it
@@ -57,18 +57,18 @@ fmt: $(READY)
 
 # `make bench BENCH="--only best_s --runs 3"`: docs/benchmark.md has the options
 bench: $(READY)
-	$(BIN)/python -m tests.bench $(BENCH)
+	$(BIN)/python -m bench $(BENCH)
 
 # with no .venv, where torch and the packages that stylewatch needs are to be found otherwise
 bench-gpu:
 	PYTHONPATH=$(CURDIR)/daemon:$(CURDIR)/plugins:$(CURDIR)/export:$(CURDIR):$$PYTHONPATH \
-	$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m tests.bench.gpu $(BENCH)
+	$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m bench.gpu $(BENCH)
 
 bench-cluster: $(READY)
-	$(BIN)/python -m tests.bench.cluster
+	$(BIN)/python -m bench.cluster
 
 bench-web: $(DRIVEN)
-	$(BIN)/python -m tests.bench.web
+	$(BIN)/python -m bench.web
 
 # what the page does under attack: four minutes; `make hostile-web LOAD="--seconds 5"`
 hostile-web: $(READY)
@@ -76,7 +76,7 @@ hostile-web: $(READY)
 
 # `make bench-scale SCALE="--queued 10000 --at /dev/shm"`: docs/scale.md
 bench-scale: $(READY)
-	$(BIN)/python -m tests.bench.scale $(SCALE)
+	$(BIN)/python -m bench.scale $(SCALE)
 
 parity: $(READY)
 	$(BIN)/python -m tests.plugins.parity

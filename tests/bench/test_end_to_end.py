@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.bench import __main__ as bench
-from tests.bench import child
+from bench import __main__ as bench
+from bench import child
 
 
 def test_a_row_is_measured_and_told(
@@ -37,7 +37,7 @@ def test_the_pair_is_the_samples_where_none_is_named(tmp_path: Path) -> None:
 
 
 def test_a_probe_that_fails_is_told_with_what_it_said() -> None:
-    with pytest.raises(RuntimeError, match=r"tests\.bench\.limit wide ended with 1: (?s:.*)'wide'"):
+    with pytest.raises(RuntimeError, match=r"bench\.limit wide ended with 1: (?s:.*)'wide'"):
         child.told("limit", "wide")
 
 

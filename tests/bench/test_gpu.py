@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.bench import gpu, gpu_rows
-from tests.bench.gpu_rows import Setting
-from tests.bench.limit import work
+from bench import gpu, gpu_rows
+from bench.gpu_rows import Setting
+from bench.limit import work
 
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import DivergedError

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.bench import publish, table
-from tests.bench.reach import CURVES
-from tests.bench.rows import Figures, Row
+from bench import publish, table
+from bench.reach import CURVES
+from bench.rows import Figures, Row
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 GOOD = Figures(Row("good_s", "what is quick", "s", must=2, aim=1), [1.5, 1.0, 1.75])

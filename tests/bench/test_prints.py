@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.bench.prints import distance, lab, linear, reduced
+from bench.prints import distance, lab, linear, reduced
 
 
 def gray(level: float, side: int = 4) -> np.ndarray:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bench import patches, quality
+from bench.referee import Floats, read
+from bench.sheets import GAP, blinded
 from PIL import Image
-from tests.bench import patches, quality
-from tests.bench.referee import Floats, read
-from tests.bench.sheets import GAP, blinded
 
 
 def noise(seed: int, spread: float = 40) -> Floats:

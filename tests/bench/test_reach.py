@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench import child, reach
+from bench.curve import Curve, ours, theirs
+from bench.referee import Floats, Referee, as_written, read
+from bench.rows import Setting
 from PIL import Image
-from tests.bench import child, reach
-from tests.bench.curve import Curve, ours, theirs
-from tests.bench.referee import Floats, Referee, as_written, read
-from tests.bench.rows import Setting
 
 
 class Brightness(Referee):

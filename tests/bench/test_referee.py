@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench.referee import Referee, as_written, read, sized, to_network
 from PIL import Image
-from tests.bench.referee import Referee, as_written, read, sized, to_network
 
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes import book

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.bench import album, child, gpu_rows, limit, report, scaling, steps, whole
-from tests.bench.__main__ import MEASURES
-from tests.bench.rows import Figures, Measure, Reading, Row, Setting, in_turn, measures_with
+from bench import album, child, gpu_rows, limit, report, scaling, steps, whole
+from bench.__main__ import MEASURES
+from bench.rows import Figures, Measure, Reading, Row, Setting, in_turn, measures_with
 
 GOALS = {  # what the table of goals asks for: key, must, aim
     "step_ratio": (0.40, 0.30),

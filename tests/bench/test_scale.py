@@ -7,9 +7,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.bench.fleet import MEASURED, SLICE, Fleet, Told
-from tests.bench.meter import REST, Meter
-from tests.bench.scale import FILES, SIMULATION, Found, Plan, measure, table
+from bench.fleet import MEASURED, SLICE, Fleet, Told
+from bench.meter import REST, Meter
+from bench.scale import FILES, SIMULATION, Found, Plan, measure, table
 
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.ledger import FILE_NAME, reading

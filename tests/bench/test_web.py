@@ -5,8 +5,8 @@ import threading
 import time
 from pathlib import Path
 
-from tests.bench.many_done import repeat
-from tests.bench.viewers import watching
+from bench.many_done import repeat
+from bench.viewers import watching
 from tests.daemon.finished import finish
 
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry, reading

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from bench.many_done import repeat
 from playwright.sync_api import Page, expect
-from tests.bench.many_done import repeat
 from tests.browser.hands import easel, finished, give, not_painted, see
 from tests.browser.site import Site, until
 

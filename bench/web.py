@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench import many_done, table
+from bench.rows import Figures, Reading, Row
+from bench.viewers import watching
 from playwright.sync_api import Browser, Page
-from tests.bench import many_done, table
-from tests.bench.rows import Figures, Reading, Row
-from tests.bench.viewers import watching
 from tests.browser import chromium
 from tests.browser.hands import easel, give, see
 from tests.browser.site import Site

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 
-from tests.bench.child import told
-from tests.bench.rows import Measure, Reading, Row, Setting
+from bench.child import told
+from bench.rows import Measure, Reading, Row, Setting
 
 STEP = Row("step_ratio", "a step of objective `pastiche`, precision `auto`, ours / pastiche's",
            must=0.40, aim=0.30)  # fmt: skip

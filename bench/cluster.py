@@ -1,4 +1,4 @@
-"""What a cluster costs, and what it gives: `python -m tests.bench.cluster`, jobs that sleep.
+"""What a cluster costs, and what it gives: `python -m bench.cluster`, jobs that sleep.
 
 Two machines of a cluster are two processes of this one, so nothing here is the network's.
 """
@@ -19,7 +19,7 @@ from stylewatch_daemon.settings.resources import Demand
 from stylewatch_daemon.worker.contract import Done, Event, Executor, Order
 from stylewatch_plugins.contract import Wish
 
-NAP = "tests.bench.cluster:nap"
+NAP = "bench.cluster:nap"
 ONE_BY_ONE = 200
 MANY, LONG = 40, "0.25"
 """Jobs, and the seconds that each sleeps."""

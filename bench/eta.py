@@ -1,6 +1,6 @@
 """How right the time left is: paints one job, as a worker does, and holds what was said against it.
 
-`python -m tests.bench.eta best --size 320`; the errors are of the time that was really left.
+`python -m bench.eta best --size 320`; the errors are of the time that was really left.
 """
 
 import json

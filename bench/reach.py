@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from tests.bench import child
-from tests.bench.curve import Curve, painted
-from tests.bench.referee import Floats, Referee, as_written, read
-from tests.bench.rows import Measure, Reading, Row, Setting
+from bench import child
+from bench.curve import Curve, painted
+from bench.referee import Floats, Referee, as_written, read
+from bench.rows import Measure, Reading, Row, Setting
 
 GOALS = (50, 100, 300)
 """Steps of pastiche."""

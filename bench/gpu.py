@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from tests.bench import table
-from tests.bench.child import ROOT
-from tests.bench.gpu_rows import MEASURES, Setting, backend, devos_fast, paint, tasks
-from tests.bench.rows import in_turn, measures_with
+from bench import table
+from bench.child import ROOT
+from bench.gpu_rows import MEASURES, Setting, backend, devos_fast, paint, tasks
+from bench.rows import in_turn, measures_with
 
 from stylewatch_painter import sample
 from stylewatch_painter.images.read import read
@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
 
 def arguments(words: list[str]) -> Namespace:
     """The command line."""
-    parser = ArgumentParser(prog="python -m tests.bench.gpu", description=__doc__)
+    parser = ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="how often each row is measured")
     parser.add_argument("--only", nargs="*", default=[], metavar="ROW", help="only these rows")
     parser.add_argument("--content", type=Path, help="a photograph, not that of the sample pair")

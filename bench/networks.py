@@ -37,7 +37,7 @@ from stylewatch_plugins import graphs, registry
 from stylewatch_plugins.graph_file import Plan
 from stylewatch_plugins.ort_bridge import OrtVgg19
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 
 
@@ -132,7 +132,7 @@ def main() -> None:
         # before this process grows: a child's peak counts what it was forked from
         for backend in ("torch", "onnx"):
             words = ["--alone", backend, "--folder", name, "--size", asked.size]
-            command = [sys.executable, "-m", "tests.bench.networks", *words]
+            command = [sys.executable, "-m", "bench.networks", *words]
             done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
             print(f"{backend:6} peak of {float(done.stdout.splitlines()[-1]):.0f} MB")
         seconds = in_turn(task(Path(name), asked.size, asked.steps), asked.threads)

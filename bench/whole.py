@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from tests.bench import child
-from tests.bench.rows import Measure, Reading, Row, Setting
+from bench import child
+from bench.rows import Measure, Reading, Row, Setting
 
 FIRST = Row("first_step_s", "start to the end of step 1 (and its PNG), 256^2 pixels", "s",
             must=2.5, aim=1.5)  # fmt: skip

@@ -1,6 +1,6 @@
 """Probe: a whole painting, with its pictures on the way and when each of them was there.
 
-`python -m tests.bench.curve WHOSE CONTENT STYLE PIXELS STEPS OUT CHANGES` writes OUT, an .npz of
+`python -m bench.curve WHOSE CONTENT STYLE PIXELS STEPS OUT CHANGES` writes OUT, an .npz of
 `steps`, `moments` (seconds on the monotonic clock) and float `pictures` (count, height, width, 3),
 RGB. Steps count at the full size; before it they are zero or less. WHOSE is `theirs`: the program
 pastiche itself, by its own `main`, which writes OUT with the ending .png. Or `ours`: objective
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench.child import area, told
+from bench.referee import Floats
 from numpy.typing import NDArray
-from tests.bench.child import area, told
-from tests.bench.referee import Floats
 
 LOOKED_AT = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 250)
 """Steps of theirs after which the picture is kept, the last one beside."""
@@ -72,7 +72,7 @@ def theirs(content: Path, style: Path, pixels: int, steps: int, out: Path) -> Se
 
 def _upright(picture: Any) -> Floats:
     """What pastiche holds, (1, 3, height, width) in BGR less the mean, as a picture in RGB."""
-    from tests.bench.referee import BLUE_GREEN_RED
+    from bench.referee import BLUE_GREEN_RED
 
     plain = picture.detach().cpu().numpy()[0].transpose(1, 2, 0)
     upright: Floats = (plain + np.array(BLUE_GREEN_RED, np.float32))[..., ::-1].copy()

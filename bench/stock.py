@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tests.bench.fleet import DIGEST
+from bench.fleet import DIGEST
 
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import Picture

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import plot
-from tests.bench.reach import CURVES
-from tests.bench.table import CPU, GPU, Results, markdown
+from bench import plot
+from bench.reach import CURVES
+from bench.table import CPU, GPU, Results, markdown
 
 PLOT = Path("docs", "images", "bench.png")
 README, PAGE = Path("README.md"), Path("docs", "benchmark.md")

@@ -3,7 +3,7 @@
 What most programs for the paper do: channel after channel, fp32, autograd through VGG19, torch's
 own L-BFGS on the pixels. The loss is the referee's, which is written that way.
 
-`python -m tests.bench.eager CONTENT STYLE PIXELS STEPS`
+`python -m bench.eager CONTENT STYLE PIXELS STEPS`
 """
 
 import sys
@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tests.bench.referee import Referee
-from tests.bench.report import report
+from bench.referee import Referee
+from bench.report import report
 from torch import Tensor
 
 

@@ -1,6 +1,6 @@
 """Probe: paints some steps of recipe `pastiche` with our painter; prints seconds and megabytes.
 
-`python -m tests.bench.ours CONTENT STYLE PIXELS STEPS BACKEND OPTIONS`, the options as JSON.
+`python -m bench.ours CONTENT STYLE PIXELS STEPS BACKEND OPTIONS`, the options as JSON.
 """
 
 import json
@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bench.child import area
-from tests.bench.report import report
+from bench.child import area
+from bench.report import report
 
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read

@@ -1,4 +1,4 @@
-"""How many jobs a second flow through the whole line: `python -m tests.bench.flow [JOBS] [FOLDER]`.
+"""How many jobs a second flow through the whole line: `python -m bench.flow [JOBS] [FOLDER]`.
 
 A daemon with the backend `sketch` gets as many small pairs as asked, every sync in place. Beside
 its jobs a second stand the syncs that a job takes, and those that the disk does in a second: a
@@ -42,7 +42,7 @@ SINGLES = 9
 SYNCS = 1000
 """Files that are synced, and their folder after each, to learn what the disk does."""
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[1]
 COUNTS = "STYLEWATCH_BENCH_COUNTS"  # names the folder whose files grow by a byte a sync
 
 

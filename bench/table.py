@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.bench.rows import Figures
+from bench.rows import Figures
 
 CPU, GPU = "bench.json", "bench-gpu.json"
 """The files of results: of the processor, and of a GPU."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tests.bench import steps
-from tests.bench.rows import Measure, Reading, Row, Setting
+from bench import steps
+from bench.rows import Measure, Reading, Row, Setting
 
 SIZES = {"0.06mp": 62_500, "0.25mp": 250_000, "1mp": 1_000_000, "4mp": 4_000_000}
 PEERS = ("0.06mp", "0.25mp", "1mp")

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import child
-from tests.bench.rows import Measure, Reading, Row, Setting
+from bench import child
+from bench.rows import Measure, Reading, Row, Setting
 
 PARTS = 5
 """So many stretches of the album count by themselves: its spread."""

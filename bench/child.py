@@ -8,14 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[1]
 STYLEWATCH = Path(sysconfig.get_path("scripts")) / "stylewatch"
 PASTICHE = STYLEWATCH.with_name("pastiche")
 
 
 def told(probe: str, *words: object) -> dict[str, Any]:
-    """What the module `tests.bench.<probe>` printed as its last line, in JSON."""
-    command = [sys.executable, "-m", f"tests.bench.{probe}", *map(str, words)]
+    """What the module `bench.<probe>` printed as its last line, in JSON."""
+    command = [sys.executable, "-m", f"bench.{probe}", *map(str, words)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")

@@ -11,9 +11,9 @@ import tempfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from tests.bench import album, limit, publish, reach, scaling, steps, table, whole
-from tests.bench.child import ROOT
-from tests.bench.rows import Measure, Setting, in_turn, measures_with
+from bench import album, limit, publish, reach, scaling, steps, table, whole
+from bench.child import ROOT
+from bench.rows import Measure, Setting, in_turn, measures_with
 
 FAILED = 70  # as in sysexits: a fault of our own
 MEASURES: tuple[Measure[Setting], ...] = (
@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
 
 def arguments(words: list[str]) -> Namespace:
     """The command line."""
-    parser = ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser = ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="how often each row is measured")
     parser.add_argument("--only", nargs="*", default=[], metavar="ROW", help="only these rows")
     parser.add_argument("--content", type=Path, help="a photograph, not that of the sample pair")

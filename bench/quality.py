@@ -1,6 +1,6 @@
 """Whether faster is worse: our paintings beside those that pastiche made in its 1000 steps.
 
-`python -m tests.bench.quality PEERS SAMPLES OUT`: PEERS has pictures as pastiche wrote them, called
+`python -m bench.quality PEERS SAMPLES OUT`: PEERS has pictures as pastiche wrote them, called
 CONTENT+STYLE-PIXELS-STEPS.png, SAMPLES the pictures themselves, content-CONTENT.jpg and
 style-STYLE.jpg. Of each pair, its paintings of most steps are taken; the same pair is painted at
 the same size by `best`, and by other recipes on the fast schedule. The referee gives the relative
@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from bench import referee
+from bench.patches import distance, structure
+from bench.publish import into_page
+from bench.sheets import blinded
 from PIL import Image
-from tests.bench import referee
-from tests.bench.patches import distance, structure
-from tests.bench.publish import into_page
-from tests.bench.sheets import blinded
 
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes import book
@@ -167,7 +167,7 @@ def main(words: list[str]) -> int:
 
 def arguments(words: list[str]) -> Namespace:
     """The command line."""
-    parser = ArgumentParser(prog="python -m tests.bench.quality", description=__doc__)
+    parser = ArgumentParser(prog="python -m bench.quality", description=__doc__)
     parser.add_argument("peers", type=Path)
     parser.add_argument("samples", type=Path)
     parser.add_argument("out", type=Path)

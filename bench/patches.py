@@ -16,7 +16,7 @@ content, 1 where they are the same, after Z. Wang, A. C. Bovik, H. R. Sheikh, E.
 from collections.abc import Iterator
 
 import torch
-from tests.bench.referee import Floats
+from bench.referee import Floats
 from torch import Generator, Tensor
 from torch.nn import functional
 

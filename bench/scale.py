@@ -1,4 +1,4 @@
-"""What a job costs the dispatcher, of a million: `python -m tests.bench.scale --help`.
+"""What a job costs the dispatcher, of a million: `python -m bench.scale --help`.
 
 The line of a daemon, as it is, with a fleet of devices that paint nothing (fleet.py) and a queue
 that was entered in bulk (stock.py). Of each part of the way of a job it says how long a core was
@@ -20,10 +20,10 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import pytest
-from tests.bench.fleet import Fleet, Told
-from tests.bench.flow import disk
-from tests.bench.meter import REST, Meter
-from tests.bench.stock import Stock
+from bench.fleet import Fleet, Told
+from bench.flow import disk
+from bench.meter import REST, Meter
+from bench.stock import Stock
 from tests.daemon.lookers import Nodding
 
 from stylewatch_daemon.events import Reporter

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.bench import report, theirs
-from tests.bench.child import area, whole
-from tests.bench.limit import work
-from tests.bench.rows import Measure, Reading, Row
+from bench import report, theirs
+from bench.child import area, whole
+from bench.limit import work
+from bench.rows import Measure, Reading, Row
 
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes import book
@@ -135,7 +135,7 @@ def devos(setting: Setting) -> Iterator[Reading]:
 def from_start(setting: Setting) -> Iterator[Reading]:
     """The same painting by a process of its own."""
     files = ("--content", setting.files[0], "--style", setting.files[1])
-    yield FROM_START.key, whole(sys.executable, "-m", "tests.bench.gpu", "--devos", *files)
+    yield FROM_START.key, whole(sys.executable, "-m", "bench.gpu", "--devos", *files)
 
 
 def fraction(setting: Setting) -> Iterator[Reading]:

@@ -1,4 +1,4 @@
-"""What a large painting takes: `python -m tests.bench.large WIDTHxHEIGHT STEPS [LIMIT ...]`.
+"""What a large painting takes: `python -m bench.large WIDTHxHEIGHT STEPS [LIMIT ...]`.
 
 A landscape of our own is painted in the manner of another by recipe `best`, at that one size, for
 so many steps. Printed are what was decided, the most memory that the process held (resident, in

@@ -4,7 +4,7 @@ A step is at least its convolutions, forward and back to the picture; back is a 
 the same size, with the channels the other way round. They are timed here alone, on random
 numbers, in each data type and layout: the quickest of these is the limit.
 
-`python -m tests.bench.limit WIDTH HEIGHT` prints it.
+`python -m bench.limit WIDTH HEIGHT` prints it.
 """
 
 import json
@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from itertools import product
 
 import torch
-from tests.bench.child import told
-from tests.bench.referee import CHAIN, Referee
-from tests.bench.rows import Measure, Reading, Row, Setting
-from tests.bench.steps import ours
+from bench.child import told
+from bench.referee import CHAIN, Referee
+from bench.rows import Measure, Reading, Row, Setting
+from bench.steps import ours
 from torch.nn import functional
 
 LIMIT = Row("limit_s", "the convolutions of a step alone, best data type and layout", "s")

@@ -1,4 +1,4 @@
-"""Many pairs at once, and many that are done: `python -m tests.bench.intake [PAIRS] [FOLDER]`.
+"""Many pairs at once, and many that are done: `python -m bench.intake [PAIRS] [FOLDER]`.
 
 Says how long it takes until all pairs are in the ledger, and until all were claimed and looked at,
 both with every sync in place; how long a pair of one megapixel takes from settled to queued; and
@@ -118,7 +118,7 @@ def finish(root: Path) -> None:
 
 def idle(root: Path) -> tuple[float, float]:
     """Megabytes that an idle daemon holds, and the per cent of a core that it takes."""
-    daemon = subprocess.Popen([sys.executable, "-m", "tests.bench.intake", "--idle", str(root)])
+    daemon = subprocess.Popen([sys.executable, "-m", "bench.intake", "--idle", str(root)])
     try:
         time.sleep(IDLE_FOR / 4)  # it starts
         before, began = _seconds(daemon.pid), time.monotonic()

