@@ -27,9 +27,10 @@ from bench.stock import Stock
 from tests.daemon.lookers import Nodding
 
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files import atomic, disk_space
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Identity
 from stylewatch_daemon.ingest.watcher import Watcher
+from stylewatch_daemon.outbox import disk_need
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.status_json import FILE_NAME as STATUS
 from stylewatch_daemon.processes.wakeup import Bell
@@ -60,7 +61,7 @@ WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
     "choosing": ((Queue, ("next", "along", "begun", "ended")),),
     "ordering": ((Dispatcher, ("begin",)),),
     "settings": ((Settler, ("settle",)), (JobSettings, ("resolve",))),
-    "room on the disks": ((disk_space, ("check_job",)),),
+    "room on the disks": ((disk_need, ("check_job",)),),
     "events": ((Dispatcher, ("ask", "hear")),),
     "ends": ((Dispatcher, ("close",)),),
     "ledger": ((LedgerWriter, ("_rows", "_write")),),
