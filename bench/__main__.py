@@ -29,7 +29,7 @@ MEASURES: tuple[Measure[Setting], ...] = (
 def main(words: list[str]) -> int:
     """Measure and print a table, or put what was measured on the pages."""
     asked = arguments(words)
-    if asked.readme:
+    if asked.publish:
         publish.publish(asked.results, ROOT)
         return 0
     results = asked.results / table.CPU
@@ -55,8 +55,8 @@ def arguments(words: list[str]) -> Namespace:
     parser.add_argument("--pixels", type=int, default=250_000, help="of steps and of `best`")
     parser.add_argument("--steps", type=int, default=8, help="steps that are timed in a row")
     parser.add_argument("--results", type=Path, default=ROOT / "build", help="where JSON goes")
-    words_on_pages = "measure nothing: put the last results on the pages, and draw the plot"
-    parser.add_argument("--readme", action="store_true", help=words_on_pages)
+    publish_help = "measure nothing: put the last results into docs/benchmark.md"
+    parser.add_argument("--publish", action="store_true", help=publish_help)
     asked = parser.parse_args(words)
     known = {row.key for measure in MEASURES for row in measure.rows}
     if strange := {*asked.only} - known:

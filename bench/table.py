@@ -66,16 +66,15 @@ def lines(results: Results) -> Iterator[str]:
         yield f"{key:24} {cells[0]:>9}  {cells[1]:24} {cells[2]:>7} {cells[3]:>7}  {row['title']}"
 
 
-def markdown(results: Results, *, beside: bool) -> Iterator[str]:
-    """The table for a page; with `beside`, the rows without a goal too."""
+def markdown(results: Results) -> Iterator[str]:
+    """Yield the lines of the table for a page."""
     yield "| | what | median (spread, runs) | must | aim |"
     yield "| --- | --- | --- | --- | --- |"
     for key, row in rows(results):
-        if beside or "must" in row:
-            unit = f" {row['unit']}" if row["unit"] else ""
-            measured = f"{number(row['median'])}{unit} ({spread(row)})"
-            goals = " | ".join(goal(row, name) for name in ("must", "aim"))
-            yield f"| `{key}` | {row['title']} | {measured} | {goals} |"
+        unit = f" {row['unit']}" if row["unit"] else ""
+        measured = f"{number(row['median'])}{unit} ({spread(row)})"
+        goals = " | ".join(goal(row, name) for name in ("must", "aim"))
+        yield f"| `{key}` | {row['title']} | {measured} | {goals} |"
 
 
 def spread(row: Results) -> str:

@@ -145,7 +145,7 @@ def main() -> int:
     told = {key: one.as_json() for key, one in figures.items() if one.row.must is not None}
     beside = {key: one.as_json() for key, one in figures.items() if one.row.must is None}
     print(f"{about['machine']}, {about['browser']}\n")
-    print("\n".join(table.markdown({**told, "beside": beside}, beside=True)))
+    print("\n".join(table.markdown({**told, "beside": beside})))
     return 0
 
 
