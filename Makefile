@@ -8,7 +8,7 @@ READY := .venv/.ready
 DRIVEN := .venv/.driven
 AT_ONCE := --numprocesses 2 --dist loadfile
 
-.PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile hostile-web soak \
+.PHONY: run test test-browser test-cluster test-gpu test-systemd faults hostile hostile-web mutants soak \
 	fmt bench bench-gpu bench-cluster bench-scale bench-web parity clean
 
 run: $(READY)
@@ -33,6 +33,10 @@ faults: $(READY)
 # `make hostile HOSTILE="pictures --examples 100 --seed 7"`: docs/development.md
 hostile: $(READY)
 	$(BIN)/python -m tests.hostile $(HOSTILE)
+
+# small faults in the code, each of which the tests must catch: docs/development.md
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 soak: $(READY)
 	$(BIN)/python -m tests.line.soak

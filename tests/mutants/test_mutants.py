@@ -1,0 +1,42 @@
+"""The list of small faults fits the code, and a fault is caught, by `python -m tests.mutants`."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.mutants.__main__ import Mutant, Trial, misplaced, mutants
+
+MUTANTS = mutants()
+
+
+def test_every_fault_can_be_applied() -> None:
+    assert [f"{mutant.name}: {misplaced(mutant)}" for mutant in MUTANTS if misplaced(mutant)] == []
+
+
+def test_there_are_faults_in_every_package_and_their_names_are_unique() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 60
+    assert {mutant.file.split("/")[1] for mutant in MUTANTS} >= {
+        "stylewatch_daemon", "stylewatch_export", "stylewatch_painter", "stylewatch_plugins",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("replace", "expected"),
+    [
+        ("return a - b", (True, "test_sum.py::test_sum")),
+        ("return b + a", (False, "not caught")),
+        ("return c", (True, "test_sum.py::test_sum")),
+    ],
+)
+def test_a_fault_is_caught_exactly_if_its_tests_fail(
+    replace: str, expected: tuple[bool, str], tmp_path: Path
+) -> None:
+    (tmp_path / "total.py").write_text("def total(a: int, b: int) -> int:\n    return a + b\n")
+    (tmp_path / "test_sum.py").write_text(
+        "from total import total\n\ndef test_sum():\n    assert total(2, 1) == 3\n"
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    mutant = Mutant("sum", "total.py", "return a + b", replace, ("test_sum.py",))
+    assert Trial(tmp_path).result(mutant) == expected
+    assert "a + b" in (tmp_path / "total.py").read_text()
