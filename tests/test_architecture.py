@@ -1,0 +1,58 @@
+"""docs/architecture.md names functions that exist, and files that are there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/architecture.md").read_text("utf-8")
+DAEMON = ROOT / "daemon/stylewatch_daemon"
+REFERENCES = sorted(set(re.findall(r"`([\w/]+\.py)(?::([\w.]+))?`", PAGE)))
+MOST_FILES = 15
+"""Files that a job passes through from the inbox to the receipt, at most."""
+
+
+def path_of(file: str) -> Path:
+    """The file that the page means: below the daemon's package, or below plugins/."""
+    return next(
+        (path for base in (DAEMON, ROOT / "plugins") if (path := base / file).is_file()),
+        DAEMON / file,
+    )
+
+
+def definitions(path: Path) -> set[str]:
+    """The functions and classes of a module, methods as `Class.method`."""
+    names = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{part.name}" for part in node.body
+                      if isinstance(part, ast.FunctionDef)}  # fmt: skip
+    return names
+
+
+@pytest.mark.parametrize(("file", "name"), [reference for reference in REFERENCES if reference[1]])
+def test_a_function_that_the_page_names_exists(file: str, name: str) -> None:
+    assert name in definitions(path_of(file))
+
+
+@pytest.mark.parametrize("file", sorted({file for file, _ in REFERENCES if "/" in file}))
+def test_a_file_that_the_page_names_exists(file: str) -> None:
+    assert path_of(file).is_file()
+
+
+def test_a_job_passes_few_files() -> None:
+    way = PAGE.partition("<!-- way:begin -->")[2].partition("<!-- way:end -->")[0]
+    files = set(re.findall(r"`([\w/]+\.py):", way))
+    assert 0 < len(files) <= MOST_FILES
+
+
+def test_the_layers_of_the_page_are_those_that_are_enforced() -> None:
+    listed = PAGE.partition("from top to bottom:\n\n```text\n")[2].partition("```")[0]
+    names = [line.split()[0] for line in listed.splitlines()]
+    contract = (ROOT / "pyproject.toml").read_text("utf-8").partition("Layers of the daemon")[2]
+    layers = re.findall(r'"([\w |]+)",', contract.partition("layers = [")[2].partition("\n]")[0])
+    assert names == layers
