@@ -1,17 +1,31 @@
-"""What an executor is: Orders in, Events out, of each order exactly one End, as its last event."""
+"""Messages between the daemon and its workers: orders in, events out; one End for each order."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
 
-Wanted = Literal["", "stop", "finish", "cancel"]
-"""What is asked of an attempt on its way: nothing; to keep a checkpoint and stop; to make of the
-picture as it stands the final one; to stop, since nobody wants it any more."""
+
+class Wanted(StrEnum):
+    """A request to an attempt that waits or runs."""
+
+    GO_ON = ""
+    STOP = "stop"
+    """Keep a checkpoint and stop: the job goes on later."""
+    FINISH = "finish"
+    """Make the current picture the final one."""
+    CANCEL = "cancel"
+    """Stop: the job is not wanted any more."""
+
+    @property
+    def ends_waiting(self) -> bool:
+        """True where an attempt that has not begun ends at once."""
+        return self in (Wanted.STOP, Wanted.CANCEL)
 
 
 @dataclass(frozen=True)
@@ -142,52 +156,6 @@ class Heard:
 
     ticket: str
     event: Event
-
-
-class Executor(Protocol):
-    """Where attempts are painted: by processes of this machine, or by others.
-
-    Each attempt has a ticket, a name that is used once. Whatever dies, of each that was submitted
-    exactly one End is heard, and nothing after it. It is never tried again: that is for the one
-    who submits to decide. Of an attempt the events come in their order, those of several mixed.
-
-    No method but `close` waits for anything. All are called by one thread.
-    """
-
-    wake: Callable[[], object]
-    """Set by who listens; called, by any thread, once there is something new to be heard."""
-
-    def submit(self, orders: Mapping[str, Order]) -> None:
-        """Have attempts made, by ticket, at once or as soon as there is a device for them.
-
-        Several, which are for one backend and one device, go to one worker: it paints them at
-        once where the backend can, else one after the other. Each has its own events and its own
-        End, and how one ends is nothing to the others, unless it takes the worker with it.
-        """
-        ...
-
-    def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Pass on what is wanted of an attempt; it ends soon. One that has ended hears nothing."""
-        ...
-
-    def drop(self, ticket: str) -> None:
-        """Have an attempt ended now, whatever is lost by it; its End may be Lost.
-
-        One that shares its worker with others is ended as soon as these do not suffer by it.
-        """
-        ...
-
-    def heard(self) -> Iterator[Heard]:
-        """The events that came since this was last asked."""
-        ...
-
-    def free(self) -> int:
-        """How many workers have nothing to do, each for an attempt or several; it may grow."""
-        ...
-
-    def close(self) -> None:
-        """End whatever goes on, and give back all that is held. Nothing can be submitted after."""
-        ...
 
 
 READY = b""
