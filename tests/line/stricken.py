@@ -129,9 +129,9 @@ def _wrap_worker(plan: Plan) -> None:
         if kind := KINDS.get(name.partition("/")[0]):
             plan.reach(f"{kind} staged", "worker")
 
-    from stylewatch_daemon.worker import artifacts, contact_sheet
+    from stylewatch_daemon.worker import contact_sheet, recorder
 
-    _before(artifacts, "asked", lambda *_: plan.reach("keepsakes begun", "worker"))
+    _before(recorder, "artifact_request", lambda *_: plan.reach("keepsakes begun", "worker"))
     _before(contact_sheet, "draw", lambda *_: plan.reach("sheet begun", "worker"))
     _after(publish, "stage", staged)
     _before(checkpoint, "save", lambda *_: plan.reach("checkpoint begun", "worker"))

@@ -11,9 +11,9 @@ from tests.daemon.worker.batches import Ask, Yielded, alone, in_bunches, left_by
 from tests.daemon.worker.orders import order, receipt
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker import batch, checkpoint, job_run, prepare, run_job
+from stylewatch_daemon.worker import batch, checkpoint, prepare, run_job
 from stylewatch_daemon.worker.contract import Done, Event, Failed, Order, Refused, Staged, Stopped
-from stylewatch_daemon.worker.recorder import Story
+from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_painter.errors import DivergedError
 from stylewatch_painter.images import read as image
 from stylewatch_painter.images.read import Picture
@@ -109,7 +109,7 @@ def test_one_whose_steps_are_told_several_at_a_time_is_stopped_after_the_last_of
     monkeypatch.setattr(Sketch, "paint_many", in_bunches)
     said = together(orders[::-1], after(5, Wish.STOP))  # after a stage at step 3
     assert said[0][-1] == Stopped(5)
-    assert run_job.left(orders[2]).story["step"] == 5
+    assert run_job.load_snapshot(orders[2]).record["step"] == 5
     assert all(isinstance(events[-1], Done) for events in said[1:])
 
 
@@ -197,7 +197,7 @@ def test_one_that_waits_to_be_painted_alone_and_is_to_stop_is_not_begun(
     orders: list[Order], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Sketch, "paint_many", runs_out(of_all=True))
-    monkeypatch.setattr(job_run, "CHEAP", 0.0)
+    monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0.0)
     said = together(orders, [], after(3, Wish.STOP))
     assert [type(event) for event in said[1]].count(Started) == 1
     assert said[1][-1] == Stopped(2)  # where its checkpoint stands
@@ -239,7 +239,7 @@ def test_without_a_backend_each_is_told_so(orders: list[Order]) -> None:
 def test_what_is_a_checkpoint_of_another_painting_is_no_hindrance(orders: list[Order]) -> None:
     given = orders[0]
     assert given.checkpoint is not None
-    checkpoint.save(given.checkpoint, checkpoint.Memo({}, {"step": 3}))
+    checkpoint.save(given.checkpoint, checkpoint.Snapshot({}, {"step": 3}))
     (_, *_, first), (started, *_), _ = together(orders)
     assert isinstance(first, Done)
     assert isinstance(started, Started)
@@ -250,13 +250,13 @@ def test_files_are_made_of_pictures_while_others_are_painted(
     orders: list[Order], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None is made before all of them are at their fourth step."""
-    further, waited, encoded = threading.Event(), list[bool](), Story.encoded
+    further, waited, encoded = threading.Event(), list[bool](), Recorder.encoded
 
-    def slow(self: Story, stage: Stage) -> bytes:
+    def slow(self: Recorder, stage: Stage) -> bytes:
         waited.append(further.wait(timeout=60.0))
         return encoded(self, stage)
 
-    monkeypatch.setattr(Story, "encoded", slow)
+    monkeypatch.setattr(Recorder, "encoded", slow)
     without = [replace(one, checkpoint=None) for one in orders]
     said = list[tuple[int, Event]]()
     for index, event in batch.work(without, [lambda: Wish.GO_ON] * 3):

@@ -8,11 +8,11 @@ import pytest
 from tests.daemon.faults import killed_at
 
 from stylewatch_daemon.worker import checkpoint as memo
-from stylewatch_daemon.worker.checkpoint import Memo
+from stylewatch_daemon.worker.checkpoint import Snapshot
 from stylewatch_painter.stage import Checkpoint
 
 
-def some(step: int = 3, side: int = 4) -> Memo:
+def some(step: int = 3, side: int = 4) -> Snapshot:
     """A memo as painters leave them: floats, counts, bytes, a number by itself, nothing."""
     draw = np.random.Generator(np.random.PCG64(step))
     checkpoint: Checkpoint = {
@@ -21,14 +21,14 @@ def some(step: int = 3, side: int = 4) -> Memo:
         "step": np.array(step),
         "optimizer.0.s": np.zeros((0, 3), dtype=np.float64),
     }
-    return Memo(checkpoint, {"step": step, "rows": [[1, 0.1 + step]], "started": "2015-08-26"})
+    return Snapshot(checkpoint, {"step": step, "rows": [[1, 0.1 + step]], "started": "2015-08-26"})
 
 
-def same(one: Memo | None, other: Memo) -> bool:
+def same(one: Snapshot | None, other: Snapshot) -> bool:
     """Whether both hold the same, to the last bit."""
     return (
         one is not None
-        and one.story == other.story
+        and one.record == other.record
         and list(one.checkpoint) == list(other.checkpoint)
         and all(
             array.dtype == other.checkpoint[name].dtype
@@ -128,7 +128,7 @@ def test_arrays_are_read_when_they_are_asked_for_even_if_another_took_their_plac
     memo.save(path, some())
     found = memo.load(path)
     assert found is not None
-    memo.save(path, memo.Memo({"u": np.zeros(1)}, {}))
+    memo.save(path, memo.Snapshot({"u": np.zeros(1)}, {}))
     assert same(found, some())
     name = next(iter(found.checkpoint))
     assert found.checkpoint[name] is not found.checkpoint[name]

@@ -7,7 +7,7 @@ import pytest
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.color_transfer import Coloring
+from stylewatch_daemon.worker.prepare import ColorTransfer
 from stylewatch_painter.images.color import luminance
 from stylewatch_painter.images.read import Picture
 from stylewatch_painter.images.recolor import Spread
@@ -21,15 +21,15 @@ def picture(seed: int, scale: float, alpha: Any = None) -> Picture:
 CONTENT, STYLE = picture(1, 0.5), picture(2, 1.0)
 
 
-def coloring(content: Picture = CONTENT, **settings: Any) -> Coloring:
-    return Coloring.of(JobSettings.model_validate(settings), content, 1)
+def coloring(content: Picture = CONTENT, **settings: Any) -> ColorTransfer:
+    return ColorTransfer(JobSettings.model_validate(settings), content)
 
 
 @pytest.mark.parametrize("color", ["style", "content"])
 def test_where_the_painting_is_as_ever_nothing_is_done(color: str) -> None:
     one = coloring(color=color)
     assert one.style(STYLE) is STYLE and one.digest(STYLE) == STYLE.sha256
-    assert one.painted(CONTENT.pixels) is CONTENT.pixels
+    assert one.content_pixels(CONTENT.pixels) is CONTENT.pixels
 
 
 def test_match_gives_the_style_the_contents_colors_and_says_so() -> None:
@@ -41,12 +41,12 @@ def test_match_gives_the_style_the_contents_colors_and_says_so() -> None:
         "turned upright",
         "recolored by mean and covariance of the content's colors (linear)",
     )
-    assert coloring(color="match").painted(CONTENT.pixels) is CONTENT.pixels
+    assert coloring(color="match").content_pixels(CONTENT.pixels) is CONTENT.pixels
 
 
 def test_luminance_takes_color_from_everything_that_is_painted() -> None:
     one = coloring(color="luminance")
-    style, content = one.style(STYLE), one.painted(CONTENT.pixels)
+    style, content = one.style(STYLE), one.content_pixels(CONTENT.pixels)
     for gray in (style.pixels, content):
         assert np.array_equal(gray[..., 0], gray[..., 1])
     light = luminance(CONTENT.pixels, "oklab")
@@ -87,5 +87,5 @@ def test_colors_of_pictures_that_are_not_there_are_refused(
     color: str, content: Picture | None, styles: int, told: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        Coloring.of(JobSettings.model_validate({"color": color}), content, styles)
+        ColorTransfer(JobSettings.model_validate({"color": color}), content).check(styles)
     assert str(caught.value) == told

@@ -22,13 +22,13 @@ def given(tmp_path: Path, pictures: Path) -> Order:
 @pytest.fixture
 def tasks(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     """What is painted, as it is asked for."""
-    real, asked = figure._painted, []
+    real, asked = figure._run, []
 
     def painted(backend: Backend, task: Task) -> Pixels:
         asked.append(task)
         return real(backend, task)
 
-    monkeypatch.setattr(figure, "_painted", painted)
+    monkeypatch.setattr(figure, "_run", painted)
     return asked
 
 

@@ -20,7 +20,7 @@ from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import oom_fallback as module
 from stylewatch_daemon.worker.contract import Done, Failed, Order, Stopped
-from stylewatch_daemon.worker.oom_fallback import AS_ASKED, Relief
+from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
 from stylewatch_daemon.worker.run_job import work
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.testing.tasks import after
@@ -29,8 +29,8 @@ from stylewatch_plugins.testing.tasks import after
 @pytest.fixture(autouse=True)
 def small_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures of these tests are small from the start, and their tiles are."""
-    monkeypatch.setattr(module, "SMALLEST", 8)
-    monkeypatch.setattr(module, "SMALLEST_TILE", 4)
+    monkeypatch.setattr(module, "MIN_SIDE", 8)
+    monkeypatch.setattr(module, "MIN_TILE", 4)
 
 
 def given(
@@ -89,7 +89,7 @@ def test_no_smaller_than_is_worth_it(
 ) -> None:
     room = Room(pixels=0)
     furnish(monkeypatch, room)
-    monkeypatch.setattr(module, "SMALLEST", 20)
+    monkeypatch.setattr(module, "MIN_SIDE", 20)
     with pytest.raises(torch.OutOfMemoryError):
         painted(given(tmp_path / "job", pictures, "smaller"))
     assert [size for _, size in room.tried] == [(32, 24), (23, 17)]
@@ -163,8 +163,8 @@ def test_on_the_processor_it_goes_on_from_its_checkpoint(
     room = Room(pixels=500, at_step=6)
     furnish(monkeypatch, room)
     one = given(tmp_path / "job", pictures, "cpu")
-    monkeypatch.setattr("stylewatch_daemon.worker.job_run.CHECKPOINT_EVERY", 0.0)
-    monkeypatch.setattr("stylewatch_daemon.worker.job_run.CHEAP", 0.0)
+    monkeypatch.setattr("stylewatch_daemon.worker.run_job.CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr("stylewatch_daemon.worker.run_job.CHECKPOINT_COST", 0.0)
     events = painted(one)
     assert room.tried == [("gpu", (32, 24)), ("cpu", (32, 24))]
     assert [e.step for e in events if isinstance(e, Started)] == [0, 5]
@@ -236,7 +236,7 @@ def test_without_a_place_for_checkpoints_it_is_done_without_all_the_same(
 
 def test_what_is_remembered_comes_back_as_it_was(tmp_path: Path, pictures: Path) -> None:
     one = order(tmp_path / "job", pictures)
-    assert Relief.of(one, {}) == AS_ASKED
+    assert OomFallback.of(one, {}) == AS_ASKED
     assert AS_ASKED.applied(one) == one
 
 

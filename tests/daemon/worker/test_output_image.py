@@ -12,7 +12,7 @@ from PIL.ExifTags import GPS, IFD, Base
 from tests.painter.deep import png
 
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.output_image import Dress
+from stylewatch_daemon.worker.output_image import OutputImage
 from stylewatch_painter.images.color import Space, luminance, to_space
 from stylewatch_painter.images.metadata import Tags
 from stylewatch_painter.images.read import Picture, read
@@ -33,8 +33,8 @@ def photo(alpha: Any = None, tags: Tags | None = None) -> Picture:
     return Picture(shades(), alpha, (), "0" * 64, 1, tags or Tags())
 
 
-def dress(content: Picture | None = None, **settings: Any) -> Dress:
-    return Dress(JobSettings.model_validate(settings), content or photo())
+def dress(content: Picture | None = None, **settings: Any) -> OutputImage:
+    return OutputImage(JobSettings.model_validate(settings), content or photo())
 
 
 def seen(data: bytes, mode: str = "RGB") -> Pixels:
@@ -156,11 +156,11 @@ def test_damaged_metadata_is_told_where_some_was_wanted() -> None:
     assert not list(dress(hurt, metadata="none").warnings)
 
 
-def test_stages_are_as_large_as_they_may_be_and_the_final_picture_is_whole() -> None:
+def test_stages_are_as_large_as_they_may_be_and_the_final_picture_is_full_size() -> None:
     one = dress(photo(soft_disc()), stages={"size": 24})
     assert seen(one.stage(painted()), "RGBA").shape == (18, 24, 4)
     assert seen(one.final(painted()), "RGBA").shape == (36, 48, 4)
-    assert not one.is_whole(painted()) and one.is_whole(painted(10, 24))
+    assert not one.is_full_size(painted()) and one.is_full_size(painted(10, 24))
     assert dress(stages={"size": None}).stage(painted()) == dress().final(painted())
 
 
@@ -187,7 +187,7 @@ def test_outside_of_the_regions_the_photograph_itself_stands(
 
 
 def test_a_painting_without_a_photograph_has_its_own_colors() -> None:
-    one = Dress(JobSettings(), None)
+    one = OutputImage(JobSettings(), None)
     assert np.array_equal(seen(one.final(painted())), np.rint(painted()))
     assert not list(one.warnings)
 

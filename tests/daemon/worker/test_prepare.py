@@ -107,7 +107,7 @@ def test_a_start_that_was_said_stands_beside_a_picture_to_start_from(given: Orde
         ),
     ],
 )
-def test_what_would_become_too_large_is_told_before_it_is_made(
+def test_what_would_become_too_large_is_told_before_it_can_close(
     settings: dict[str, Any], told: str, given: Order
 ) -> None:
     large = replace(said(given, enlarge=True, **settings), max_pixels=7_000_000)

@@ -202,11 +202,11 @@ def test_attempts_of_a_batch_have_their_own_events_requests_and_ends(tmp_path: P
         batch = {"a": "until stopped", "b": "bad picture", "c": "until stopped", "d": "paint"}
         pool.submit({"e": gone, **{ticket: order(what) for ticket, what in batch.items()}})
         await recorder.until("c", Progress)
+        pool.drop("c")
+        assert await recorder.until("c", Stopped) == Stopped(1)
         pool.ask("a", Wanted.FINISH)
         assert await recorder.until("a", Done) == Done({"state": "finished"})
         assert isinstance(await recorder.until("b", Refused), Refused)
-        pool.drop("c")
-        assert await recorder.until("c", Stopped) == Stopped(1)
         (end,) = recorder.of("e")
         assert isinstance(end, Failed)
         assert end.exit_code == 73
