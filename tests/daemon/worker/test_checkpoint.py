@@ -89,7 +89,7 @@ def test_other_arrays_are_none_and_objects_are_never_loaded(path: Path) -> None:
             "u": np.array([{}], dtype=object),
         },
     ):
-        np.savez(path, **arrays)  # type: ignore[arg-type]
+        np.savez(path, **arrays)
         assert load(path) is None
     single = io.BytesIO()
     np.save(single, np.zeros(3))
