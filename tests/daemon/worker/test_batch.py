@@ -93,15 +93,6 @@ def test_each_leaves_the_same_files_as_alone(orders: list[Order], tmp_path: Path
     assert "batch" not in receipt(fresh)["attempts"][-1]["decided"]
 
 
-def test_their_steps_are_interleaved(orders: list[Order]) -> None:
-    steps = [
-        (event.step, index)
-        for index, event in batch.work(orders, [lambda: Wish.GO_ON] * 3)
-        if isinstance(event, Progress)
-    ]
-    assert steps == sorted(steps)
-
-
 def test_bad_inputs_and_settings_are_refused_and_the_others_run(
     orders: list[Order], pictures: Path
 ) -> None:

@@ -99,26 +99,12 @@ def test_a_jpeg_is_laid_over_white_with_a_warning() -> None:
     assert image.warnings == ("jpg holds no transparency: the painting is laid over white",)
 
 
-@pytest.mark.parametrize("format", ["png", "tiff"])
-def test_16_bits_have_all_levels(format: str, tmp_path: Path) -> None:
-    ramp = np.repeat(np.linspace(0, 255, 3000, dtype=np.float32)[None, :, None], 3, axis=2)
-    for depth, levels in ((8, 256), (16, 3000)):
-        picture = written(output(format=format, depth=depth).final(ramp), tmp_path / f"r.{format}")
-        assert len(np.unique(picture.pixels)) == levels
-        assert picture.converted == ()
-
-
 def test_16_bit_transparency_has_all_levels(tmp_path: Path) -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (36, 48, 4)).astype(np.uint16)
     content = written(png(deep), tmp_path / "content.png")
     picture = written(output(content, depth=16).final(result()), tmp_path / "final.png")
     assert picture.alpha is not None
     assert np.allclose(picture.alpha, deep[..., 3] / 65535, atol=1e-6)
-
-
-def test_quality_makes_files_smaller() -> None:
-    low, high = (output(format="jpg", quality=quality).final(result()) for quality in (10, 95))
-    assert len(low) < len(high)
 
 
 TAGS = Tags(

@@ -26,7 +26,6 @@ from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.color import luminance
 from stylewatch_painter.images.read import Picture
-from stylewatch_painter.images.recolor import Spread
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_plugins.errors import BackendMissingError, BackendOptionError
@@ -188,12 +187,6 @@ def test_the_memory_limit_reaches_a_backend_that_has_one(given: Order) -> None:
     assert prepared.backend.provenance(prepared.task).decided["tile"] == "none"
 
 
-def test_own_recipes_are_found(given: Order, tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("extends: best\nabout: Mine.\n")
-    found = prepare(replace(with_settings(given, recipe="mine"), recipe_folders=(tmp_path,)))
-    assert found.task.recipe.about == "Mine."
-
-
 def test_only_selects_a_side_and_the_other_is_not_read(given: Order) -> None:
     assert selected(given) == given
     gone = given.styles[0].with_name("gone.jpg")
@@ -279,17 +272,6 @@ def test_by_default_colors_are_not_changed(color: str) -> None:
     colors = transfer(color=color)
     assert colors.style(STYLE) is STYLE and colors.digest(STYLE) == STYLE.sha256
     assert colors.content_pixels(CONTENT.pixels) is CONTENT.pixels
-
-
-def test_match_gives_the_style_the_colors_of_the_content() -> None:
-    style = transfer(color="match", color_space="linear").style(STYLE)
-    own, expected = (Spread.of(each.pixels, "linear") for each in (style, CONTENT))
-    assert np.allclose(own.mean, expected.mean, atol=1e-6)
-    assert np.allclose(own.covariance, expected.covariance, atol=1e-6)
-    assert style.converted == (
-        "turned upright",
-        "recolored by mean and covariance of the content's colors (linear)",
-    )
 
 
 def test_luminance_makes_all_pictures_gray(given: Order) -> None:

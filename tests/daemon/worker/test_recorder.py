@@ -73,13 +73,6 @@ def test_the_table_has_a_row_for_each_step_and_a_column_for_each_term(given: Ord
     assert [row["step"] for row in rows] == ["1", "2", "3"]
 
 
-def test_each_of_several_styles_has_columns(given: Order) -> None:
-    layers = {"conv1_1": TERM}
-    losses = Losses(1.0, {}, {"style-1": layers, "style-2": layers}, tv=TERM)
-    recorded(given, stage(1, 1, losses))
-    assert list(table(given)[0])[4:] == ["total", "style-1.conv1_1", "style-2.conv1_1", "tv"]
-
-
 def test_a_record_continues(given: Order) -> None:
     before = recorded(given, replace(stage(1, 4), taken_back=2))
     uphill = "steps that led far uphill, and were taken back: 2"

@@ -104,18 +104,6 @@ def test_a_stopped_job_continues_to_the_same_files(
     assert files(parts) == files(whole)
 
 
-def test_a_job_that_is_stopped_at_each_step_gets_done(
-    given: Order, tmp_path: Path, pictures: Path
-) -> None:
-    whole = order(tmp_path / "whole", pictures)
-    painted(whole)
-    for step in range(1, 8):
-        assert painted(given, Wish.STOP)[-1] == Stopped(step)
-    assert isinstance(painted(given)[-1], Done)
-    assert files(given) == files(whole)
-    assert receipt(given)["seconds"] >= receipt(given)["stages"][-1]["seconds"]
-
-
 @pytest.mark.parametrize("changed", [{"strength": 0.9}, {"seed": 7}, {"size": 30}, {"steps": 6}])
 def test_with_other_settings_a_job_begins_again(
     changed: dict[str, Any], given: Order, tmp_path: Path
