@@ -1,4 +1,4 @@
-"""How long a worker may be silent before it counts as hung."""
+"""The limit of silence after which a worker counts as hung."""
 
 from collections import deque
 from itertools import accumulate

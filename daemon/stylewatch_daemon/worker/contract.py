@@ -73,7 +73,7 @@ class Order:
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
     """Where memory does not suffice: fail and be retried, or use a smaller size, or the CPU."""
     attempts: tuple[Mapping[str, Any], ...] = ()
-    """How earlier attempts ended, for the receipt."""
+    """The ends of earlier attempts, for the receipt."""
     retry_of: str | None = None
     """The name of the job that this one repeats, for the receipt."""
     parts: tuple[Part, ...] = ()
