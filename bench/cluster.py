@@ -13,10 +13,11 @@ from pathlib import Path
 from tests import nodes
 from tests.daemon.worker.listening import Listener
 
+from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.worker.contract import Done, Event, Executor, Order
+from stylewatch_daemon.worker.contract import Done, Event, Order
 from stylewatch_plugins.contract import Wish
 
 NAP = "bench.cluster:nap"
@@ -71,14 +72,14 @@ def main() -> None:
         one, two = (Demand(address, labels=labels) for labels in ({"zone": "b"}, dict[str, str]()))
         for name, made in (
             ("local", Local(root / "lock", NAP, devices=("one",))),
-            ("ray", Cluster(root / "lock", one, NAP, cache=folder)),
+            ("ray", Cluster(root / "lock", one, NAP)),
         ):
             with closing(made):
                 took = sorted(1000 * seconds for seconds in overheads(made))
                 median, late = statistics.median(took), took[int(0.95 * len(took))]
                 print(f"{name}: {median:.1f} ms a job on a warm worker, 95 % within {late:.1f} ms")
         for count, demand in enumerate((one, two), start=1):
-            with closing(Cluster(root / "lock", demand, NAP, cache=folder)) as made:
+            with closing(Cluster(root / "lock", demand, NAP)) as made:
                 print(f"{count} machines: {throughput(made):.2f} jobs/s that sleep {LONG} s")
 
 

@@ -79,7 +79,7 @@ class Painter:
         self.closed += 1
 
     def _wanted(self, ticket: str) -> Wanted:
-        return self.wanted.get(ticket, "")
+        return self.wanted.get(ticket, Wanted.GO_ON)
 
     def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
         self.orders.append(order)
@@ -94,10 +94,10 @@ class Painter:
         if first:  # which an earlier attempt left, and perhaps nobody heard of
             yield announced(order, "stages/1.png", 1)
         for step in range(first + 1, 3):
-            if (asked := wanted()) in ("stop", "cancel"):
+            if (asked := wanted()) in (Wanted.STOP, Wanted.CANCEL):
                 yield Stopped(step - 1)
                 return
-            if asked == "finish":
+            if asked is Wanted.FINISH:
                 break
             yield Progress(step, 2, (4, 4), loss=1 / step, seconds=step)
             yield self.leave(order, f"stages/{step}.png", step)

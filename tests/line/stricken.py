@@ -16,6 +16,7 @@ from tests.line.plan import Plan
 
 from stylewatch_daemon.errors import DaemonError
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.files import atomic
@@ -35,7 +36,7 @@ from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker import batch, checkpoint
-from stylewatch_daemon.worker.contract import Event, Executor, Order
+from stylewatch_daemon.worker.contract import Event, Order
 from stylewatch_plugins.contract import Wish
 
 KINDS = {"stages": "stage", "final.png": "final", "sheet.png": "sheet", RECEIPT: "receipt",
@@ -128,9 +129,9 @@ def _wrap_worker(plan: Plan) -> None:
         if kind := KINDS.get(name.partition("/")[0]):
             plan.reach(f"{kind} staged", "worker")
 
-    from stylewatch_daemon.worker import artifacts, contact_sheet
+    from stylewatch_daemon.worker import contact_sheet, recorder
 
-    _before(artifacts, "asked", lambda *_: plan.reach("keepsakes begun", "worker"))
+    _before(recorder, "artifact_request", lambda *_: plan.reach("keepsakes begun", "worker"))
     _before(contact_sheet, "draw", lambda *_: plan.reach("sheet begun", "worker"))
     _after(publish, "stage", staged)
     _before(checkpoint, "save", lambda *_: plan.reach("checkpoint begun", "worker"))
@@ -168,7 +169,7 @@ def executor(plan: Plan) -> Executor:
     lock = settings.state / "worker.lock"
     if settings.cluster is None:
         return Local(lock, WORK)
-    return Cluster(lock, settings.cluster, WORK, silent_s=plan.silent_s, cache=plan.root)
+    return Cluster(lock, settings.cluster, WORK, silent_s=plan.silent_s)
 
 
 def main() -> int:

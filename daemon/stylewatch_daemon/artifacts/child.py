@@ -15,9 +15,8 @@ from typing import cast
 
 from platformdirs import user_cache_path
 
-from stylewatch_daemon.artifacts import animation, sheet
+from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.artifacts.contract import Asked, Drawn, Keepsakes, Small
-from stylewatch_daemon.artifacts.pictures import small
 from stylewatch_daemon.processes import messages
 from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images.encode import encode
@@ -66,12 +65,12 @@ def _draws(asked: Asked, name: str) -> Callable[[], bytes]:
 
         return lambda: loss_plot.draw(asked.curves)
     if name == "sheet.png":
-        return lambda: sheet.draw(asked)
-    return lambda: animation.draw(asked, Path(name).suffix[1:])
+        return lambda: drawing.job_sheet(asked)
+    return lambda: drawing.animation(asked, Path(name).suffix[1:])
 
 
 def _jpeg(asked: Small, number: int) -> bytes:
-    pixels = small(asked.pictures[number], asked.side, asked.max_pixels)
+    pixels = drawing.small(asked.pictures[number], asked.side, asked.max_pixels)
     if pixels is None:
         raise PictureError("it is not there any more")
     return encode(pixels, format="jpg", quality=QUALITY)

@@ -1,4 +1,4 @@
-"""Draws losses.png: how much each term counts at each step, over all sizes, by Matplotlib."""
+"""Draws losses.png: the weighted value of each term at each step, over all sizes."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -14,23 +14,23 @@ from stylewatch_daemon.artifacts.contract import Curves
 from stylewatch_painter.errors import PictureError
 
 SIZE, DPI = (8.0, 6.0), 135
-"""Inches, and pixels in each: with these letters it can be read on a telephone."""
+"""Inches, and pixels per inch: legible on a telephone with these letters."""
 
 _INK, _GRAY, _LETTERS = "#202020", "#8a8a8a", 15
 _HEAD = 3
-"""Of a row: the step, the width and the height."""
+"""Columns of a row before the losses: step, width, height."""
 
 _SHADES = {"content": "Blues", "style": "Oranges", "tv": "Greens"}
 _MORE_STYLES = ("Oranges", "Purples", "RdPu", "YlOrBr")
 _WORDS = {"tv": "smoothness"}
 _LIGHTEST, _DARKEST = 0.3, 0.95
-"""Of the shades of a color, those that are used."""
+"""The range of shades of a color map that is used."""
 
 _MANY = 24
-"""More stages than this are marked by smaller rings."""
+"""With more stages, their rings are smaller."""
 
-_CROWD = 0.09
-"""Of the width: as much does the name of a size take, at least."""
+_MIN_SHARE = 0.09
+"""Share of the width that the name of a size needs."""
 
 
 def draw(curves: Curves) -> bytes:
@@ -43,17 +43,17 @@ def draw(curves: Curves) -> bytes:
     _draw_terms(axes, curves, table)
     _draw_total(axes, curves, table)
     _draw_sizes(axes, table)
-    _dress(axes, table[:, 0])
+    _style(axes, table[:, 0])
     content = io.BytesIO()
     figure.savefig(content, format="png", metadata={"Software": "stylewatch"})
     return content.getvalue()
 
 
 def _draw_terms(axes: Axes, curves: Curves, table: np.ndarray) -> None:
-    """The terms, those of one side in shades of one color, from light to dark as layers go."""
+    """Draw the terms, those of one side in shades of one color, first layers lightest."""
     styles = 0
-    for side, found in groupby(_terms(curves), lambda one: one[1].partition(".")[0]):
-        columns = list(found)
+    for side, group in groupby(_terms(curves), lambda term: term[1].partition(".")[0]):
+        columns = list(group)
         shades = _SHADES.get(side)
         if side not in ("content", "tv"):
             shades, styles = _MORE_STYLES[styles % len(_MORE_STYLES)], styles + 1
@@ -65,7 +65,7 @@ def _draw_terms(axes: Axes, curves: Curves, table: np.ndarray) -> None:
 
 
 def _terms(curves: Curves) -> Iterator[tuple[int, str]]:
-    """The terms that count, with their columns in the table."""
+    """The terms with a weight, with their columns in the table."""
     for number, name in enumerate(curves.columns):
         if name != "total" and curves.weights.get(name, 1.0) > 0:
             yield _HEAD + number, name
@@ -93,12 +93,12 @@ def _draw_total(axes: Axes, curves: Curves, table: np.ndarray) -> None:
 
 
 def _above_zero(values: np.ndarray) -> np.ndarray:
-    """On a scale of powers there is no zero."""
+    """The values without those that a logarithmic scale cannot show."""
     return np.where(np.isfinite(values) & (values > 0), values, np.nan)
 
 
 def _draw_sizes(axes: Axes, table: np.ndarray) -> None:
-    """A line where the picture becomes larger, and above the axes what sizes there were."""
+    """Draw a line where the picture becomes larger, and the sizes above the axes."""
     sizes = table[:, 1:_HEAD]
     starts = [0, *(np.flatnonzero(np.any(np.diff(sizes, axis=0), axis=1)) + 1)]
     steps = table[:, 0]
@@ -107,7 +107,7 @@ def _draw_sizes(axes: Axes, table: np.ndarray) -> None:
     for start, end in zip(starts, ends, strict=True):
         if start:
             axes.axvline(steps[start] - 0.5, color=_GRAY, linewidth=1.2, linestyle=(0, (4, 3)))
-        if (end - steps[start]) / (last - first) >= _CROWD:
+        if (end - steps[start]) / (last - first) >= _MIN_SHARE:
             width, height = sizes[start].astype(int)
             axes.text(
                 (steps[start] + end) / 2, 1.015, f"{width}x{height}", color=_INK,
@@ -116,8 +116,8 @@ def _draw_sizes(axes: Axes, table: np.ndarray) -> None:
             )  # fmt: skip
 
 
-def _dress(axes: Axes, steps: np.ndarray) -> None:
-    """Scales, letters, and a legend below, where it hides nothing."""
+def _style(axes: Axes, steps: np.ndarray) -> None:
+    """Set scales and letters, and put the legend below, where it hides nothing."""
     axes.set_yscale("log")
     axes.set_xlim(steps[0] - 0.5, max(steps[-1], steps[0] + 1) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -131,8 +131,8 @@ def _dress(axes: Axes, steps: np.ndarray) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     lines, labels = axes.get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda one: labels[one] != "total")
+    order = sorted(range(len(labels)), key=lambda index: labels[index] != "total")
     axes.figure.legend(
-        [lines[one] for one in order], [labels[one] for one in order], loc="outside lower center",
-        ncols=2, fontsize=_LETTERS - 2, frameon=False, labelcolor=_INK,
+        [lines[index] for index in order], [labels[index] for index in order],
+        loc="outside lower center", ncols=2, fontsize=_LETTERS - 2, frameon=False, labelcolor=_INK,
     )  # fmt: skip

@@ -8,8 +8,7 @@ from stylewatch_daemon.doctor.finding import Finding, mend, ok
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.driver_client import enter
-from stylewatch_daemon.executors.ray.messages import Away, Room, Word, heard
-from stylewatch_daemon.executors.ray.scheduler import Manner
+from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, Word, heard
 from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.processes.messages import LONGEST
 from stylewatch_daemon.settings.resources import Demand

@@ -1,7 +1,4 @@
-"""What the executors have in common: tickets that are out, and events that come by a queue.
-
-What does the work lives in a thread of its own, and is there from the first order on.
-"""
+"""Executors: where attempts run, in processes of this machine or on a cluster."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -13,96 +10,131 @@ from stylewatch_daemon.files import shortages
 from stylewatch_daemon.worker.contract import End, Heard, Order, Wanted
 
 
-class Hands(Protocol):
-    """Who does the work, in a thread of its own; nothing waits for it but `close`."""
-
-    def start(self) -> None:
-        """Begin to listen to what follows."""
-        ...
-
+class _TakesOrders(Protocol):
     def submit(self, orders: Mapping[str, Order]) -> None:
-        """Have attempts made, by ticket."""
+        """Run attempts, by ticket, as soon as a worker for them is free.
+
+        Several orders, all for one backend and one device, go to one worker, which runs them at
+        once where the backend can, else one after the other. Each has its own events and End, and
+        is independent of the others unless it takes the worker with it.
+
+        Raises ShortageError where no worker can be had.
+        """
         ...
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Pass on what is wanted of an attempt."""
+        """Pass a request on to an attempt, unless that has ended."""
         ...
 
     def drop(self, ticket: str) -> None:
-        """End an attempt now."""
+        """End an attempt now, whatever is lost by it; its End may be Lost.
+
+        An attempt that shares its worker is ended as soon as the others do not suffer by it.
+        """
         ...
 
     def close(self) -> None:
-        """End everything, and the thread."""
+        """End all attempts and release all resources. Nothing can be submitted afterwards."""
         ...
 
 
-class Desk(ABC):
-    """An Executor, but for who does the work, and how many places there are for it."""
+class Executor(_TakesOrders, Protocol):
+    """Runs attempts, each under a ticket: a name that is used once.
+
+    Each submitted attempt gets exactly one End, as its last event, whatever dies meanwhile. An
+    executor never retries: the caller decides. The events of one attempt come in their order,
+    those of several interleaved.
+
+    All methods are called by one thread; only `close` blocks.
+    """
+
+    wake: Callable[[], object]
+    """Set by the listener; called, by any thread, when there are new events."""
+
+    def heard(self) -> Iterator[Heard]:
+        """The events since the last call."""
+        ...
+
+    def free(self) -> int:
+        """Number of workers without work, each for an attempt or several; it may grow."""
+        ...
+
+
+class Runner(_TakesOrders, Protocol):
+    """The part of an executor that does the work, in a thread of its own."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        ...
+
+
+class ThreadedExecutor(ABC):
+    """An Executor whose runner is started for the first order, and reports through a queue."""
 
     def __init__(self) -> None:
         self.wake: Callable[[], object] = lambda: None
-        self._heard: SimpleQueue[Heard] = SimpleQueue()
-        self._going: dict[str, int] = {}
-        """For each attempt the number of those that it came with."""
+        self._events: SimpleQueue[Heard] = SimpleQueue()
+        self._batch_of: dict[str, int] = {}
+        """The batch of each running attempt, by ticket."""
         self._batches = count()
-        self._hands: Hands | None = None
+        self._runner: Runner | None = None
 
     def submit(self, orders: Mapping[str, Order]) -> None:
-        """Have attempts made by the first worker that is free.
-
-        Raises ShortageError where there is nobody for it, and none can be had.
-        """
-        if self._hands is None:  # until there is work, there is not even a thread
+        """Run attempts; raises ShortageError where no runner can be started."""
+        if self._runner is None:
             try:
-                hands = self._hire()
-                hands.start()
+                runner = self._make_runner()
+                runner.start()
             except (OSError, RuntimeError) as error:
                 raise shortages.no_process(error) from error
-            self._hands = hands
-        self._going |= dict.fromkeys(orders, next(self._batches))
-        self._hands.submit(orders)
+            self._runner = runner
+        self._batch_of |= dict.fromkeys(orders, next(self._batches))
+        self._runner.submit(orders)
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Pass on what is wanted of an attempt."""
-        if self._hands is not None:
-            self._hands.ask(ticket, wanted)
+        """Pass a request on to an attempt."""
+        if self._runner is not None:
+            self._runner.ask(ticket, wanted)
 
     def drop(self, ticket: str) -> None:
-        """Kill the worker that makes this attempt, or stop it there where others have a part."""
-        if self._hands is not None:
-            self._hands.drop(ticket)
+        """End an attempt now."""
+        if self._runner is not None:
+            self._runner.drop(ticket)
 
     def heard(self) -> Iterator[Heard]:
-        """The events that came since this was last asked."""
-        while True:
-            try:
-                one = self._heard.get_nowait()
-            except Empty:
-                return
-            if isinstance(one.event, get_args(End)):
-                self._going.pop(one.ticket, None)
-            yield one
+        """The events since the last call."""
+        return iter(self._received())
 
     def free(self) -> int:
-        """How many places have nothing to do."""
-        return max(0, self._places() - len(set(self._going.values())))
+        """Number of places without work."""
+        return max(0, self._places() - len(set(self._batch_of.values())))
 
     def close(self) -> None:
-        """End everything at once, but for idle workers, which may leave by themselves."""
-        if self._hands is not None:
-            self._hands.close()
-            self._hands = None
+        """End all attempts and the runner."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
 
     @abstractmethod
-    def _hire(self) -> Hands:
-        """Those who do the work, for the first order; they tell by `_tell`."""
+    def _make_runner(self) -> Runner:
+        """The runner; it reports through `_emit`."""
 
     @abstractmethod
     def _places(self) -> int:
-        """How many attempts, or batches, can be made at once."""
+        """Number of batches that can run at once."""
 
-    def _tell(self, heard: Heard) -> None:
-        """Called by the thread of those who do the work."""
-        self._heard.put(heard)
+    def _emit(self, event: Heard) -> None:
+        """Take an event; called by the runner's thread."""
+        self._events.put(event)
         self.wake()
+
+    def _received(self) -> list[Heard]:
+        received: list[Heard] = []
+        while True:
+            try:
+                event = self._events.get_nowait()
+            except Empty:
+                return received
+            if isinstance(event.event, get_args(End)):
+                self._batch_of.pop(event.ticket, None)
+            received.append(event)

@@ -104,7 +104,7 @@ class Try:
         self._folder = journal.outbox
         self._announced = Announced(self._outbox, journal.id, elsewhere=False)
         """What it tells of, and where below `.staging` it leaves that."""
-        self.asked: Wanted = ""
+        self.asked = Wanted.GO_ON
         """What the executor was asked of it."""
         self._pace = Pace()
         self.given_up: OSError | None = None

@@ -11,6 +11,7 @@ from typing import Any
 
 from stylewatch_daemon.errors import OutputError, QuarantinedError
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.model import Started
@@ -24,7 +25,6 @@ from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import (
     Done,
     End,
-    Executor,
     Failed,
     Heard,
     Lost,
@@ -254,10 +254,10 @@ class Dispatcher:
     def _wanted(self, wish: str) -> Wanted:
         """What is wanted of a job that this is wished of; where we leave, what can wait does."""
         if wish == "cancel":
-            return "cancel"
+            return Wanted.CANCEL
         if self.stopping():
-            return "stop"
-        return "finish" if wish == "finish" else ""
+            return Wanted.STOP
+        return Wanted.FINISH if wish == "finish" else Wanted.GO_ON
 
 
 def _with_digest(entered: Mapping[str, Any], known: Mapping[str, str]) -> Mapping[str, Any]:

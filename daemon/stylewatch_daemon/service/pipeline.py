@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from stylewatch_daemon.errors import QuarantinedError
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.ingest import STRETCH, Front
 from stylewatch_daemon.ingest.inspection.contract import Looker
@@ -24,7 +25,7 @@ from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.control import Control
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Executor, Heard
+from stylewatch_daemon.worker.contract import Heard
 
 TELL_EVERY = 5.0
 """Seconds between two rewrites of `_status.txt` while steps are made."""

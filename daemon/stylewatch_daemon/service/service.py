@@ -13,6 +13,7 @@ from functools import partial
 
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.events import Both, Reporter
+from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.files import atomic, lock, shortages
@@ -30,7 +31,6 @@ from stylewatch_daemon.service.pipeline import TELL_EVERY, Line
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Executor
 
 __all__ = ["InboxSettings", "Reporter", "ServiceSettings", "Summary", "once", "watch"]
 

@@ -1,1 +1,1 @@
-"""What runs in a worker process: prepare inputs, run a job, record its story."""
+"""The inside of a worker process: prepare inputs, run a job, record it."""

@@ -1,4 +1,4 @@
-"""Paints orders that came together: at once where the backend can, else one after the other."""
+"""Run orders that came together: at once where the backend can, else one after the other."""
 
 import gc
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -10,152 +10,154 @@ from stylewatch_daemon.model import Started
 from stylewatch_daemon.worker import checkpoint, run_job
 from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Stopped
 from stylewatch_daemon.worker.failures import as_end
-from stylewatch_daemon.worker.job_run import Painting
-from stylewatch_daemon.worker.prepare import Prepared, backend_of, prepare
-from stylewatch_daemon.worker.recorder import Story
+from stylewatch_daemon.worker.prepare import Prepared, load_backend, prepare
+from stylewatch_daemon.worker.recorder import Recorder
+from stylewatch_daemon.worker.run_job import JobRun
 from stylewatch_plugins.contract import Backend, PaintsMany, Pixels, Step, Wish
 from stylewatch_plugins.error_kind import trouble
 from stylewatch_plugins.errors import BackendError
 
-Said = tuple[int, Event]
-"""An event, and the index of the order that it is of."""
+IndexedEvent = tuple[int, Event]
+"""An event, after the index of its order."""
 
-Wishes = Sequence[Callable[[], Wish]]
+Ask = Callable[[], Wish]
+"""Returns the current request to an order."""
 
 
-def work(orders: Sequence[Order], wishes: Wishes) -> Iterator[Said]:
-    """Paint `orders`, which are for one backend and one device: events of each, an End last.
+def work(orders: Sequence[Order], asks: Sequence[Ask]) -> Iterator[IndexedEvent]:
+    """Run `orders`, all for one backend and one device: events of each, an End last.
 
-    Those that an earlier attempt left something of go on by themselves, and those that memory
-    did not suffice for at once are tried by themselves.
+    Orders with a snapshot of an earlier attempt run alone, and so do those for which memory did
+    not suffice at once.
     """
     alone, too_many = list(range(len(orders))), 0
-    fresh = [index for index in alone if run_job.left(orders[index]) is checkpoint.NOTHING]
-    backend = _able(orders[fresh[0]]) if len(fresh) > 1 else None
+    fresh = [i for i in alone if run_job.load_snapshot(orders[i]) is checkpoint.EMPTY]
+    backend = _batch_backend(orders[fresh[0]]) if len(fresh) > 1 else None
     if backend is not None:
-        batch = _Batch(backend, {index: (orders[index], wishes[index]) for index in fresh})
-        yield from batch.paint()
+        batch = _Batch(backend, {index: (orders[index], asks[index]) for index in fresh})
+        yield from batch.run()
         alone = sorted({*alone} - {*fresh} | {*batch.left})
         too_many = batch.too_many
         del batch
-        gc.collect()  # the memory of the others is gone before the next begins
+        gc.collect()  # the memory of the others is free before the next begins
     for index in alone:
-        yield from _alone(index, orders[index], wishes[index], too_many)
+        yield from _run_alone(index, orders[index], asks[index], too_many)
 
 
-class _Able(Backend, PaintsMany, Protocol):
-    """A backend that paints many."""
+class _BatchBackend(Backend, PaintsMany, Protocol):
+    """A backend that runs several jobs at once."""
 
 
-def _able(order: Order) -> _Able | None:
-    """Its backend, if that paints many; where there is none, each order finds it out, and says."""
+def _batch_backend(order: Order) -> _BatchBackend | None:
+    """The backend of `order`, if it runs several; a missing one is reported by each order."""
     try:
-        backend = backend_of(order, {})
+        backend = load_backend(order, {})
     except BackendError:
         return None
     return backend if isinstance(backend, PaintsMany) else None
 
 
-def _alone(index: int, order: Order, wish: Callable[[], Wish], too_many: int) -> Iterator[Said]:
-    """Paint one by itself; if it is to stop by now, it is not begun."""
+def _run_alone(index: int, order: Order, ask: Ask, too_many: int) -> Iterator[IndexedEvent]:
+    """Run one order by itself, unless it is to stop by now."""
     try:
-        if wish() is Wish.STOP:
-            yield index, Stopped(run_job.left(order).story.get("step", 0))
+        if ask() is Wish.STOP:
+            yield index, Stopped(run_job.load_snapshot(order).record.get("step", 0))
             return
-        for event in run_job.work(order, wish):
-            told = replace(event, too_many=too_many) if isinstance(event, Started) else event
-            yield index, told
+        for event in run_job.work(order, ask):
+            if isinstance(event, Started):
+                yield index, replace(event, too_many=too_many)
+            else:
+                yield index, event
     except Exception as error:
         yield index, as_end(error)
 
 
 class _Batch:
-    """Orders, by index, that `backend` paints at once; in the end those are `left` that it cannot.
+    """Orders, by index, that `backend` runs at once.
 
-    `too_many` is how many there was no memory for; 0 where there was.
+    After `run`, `left` are the orders that it could not run, and `too_many` is the number for which
+    memory did not suffice, or 0.
     """
 
-    def __init__(self, backend: _Able, orders: dict[int, tuple[Order, Callable[[], Wish]]]) -> None:
+    def __init__(self, backend: _BatchBackend, orders: dict[int, tuple[Order, Ask]]) -> None:
         self.left: list[int] = []
         self.too_many = 0
         self._backend, self._orders = backend, orders
-        self._paintings: dict[int, Painting] = {}
-        self._looks: dict[str, Pixels] = {}
+        self._runs: dict[int, JobRun] = {}
+        self._styles: dict[str, Pixels] = {}
 
-    def paint(self) -> Iterator[Said]:
-        """Paint them; the events of each, and an End of all but those that are left."""
-        yield from self._prepare()
-        if len(self._paintings) <= 1:
-            self.left += self._paintings
-            return
-        with ThreadPoolExecutor(len(self._paintings)) as aside:
-            for index, painting in self._paintings.items():
-                painting.story.together, painting.aside = len(self._paintings), aside
-                yield index, painting.started()
-            end = yield from self._go_through()
-        going = [index for index, painting in self._paintings.items() if not painting.ended]
-        if self.too_many:
-            self.left += going
-            return
-        for index in going:
-            yield index, end or self._paintings[index].stopped()
-
-    def _prepare(self) -> Iterator[Said]:
-        """Make ready what can be painted; the End of what cannot."""
-        for index, (order, wish) in self._orders.items():
+    def run(self) -> Iterator[IndexedEvent]:
+        """Run the orders; the events of each, and an End of all that are not left."""
+        for index, (order, ask) in self._orders.items():
             try:
-                story = Story.begin(order, self._prepared(order), {})
-                self._paintings[index] = Painting(order, wish, story)
+                recorder = Recorder.begin(order, self._prepared(order), {})
+                self._runs[index] = JobRun(order, ask, recorder)
             except Exception as error:
-                yield from self._fault(index, error)
+                yield from self._failed(index, error)
+        if len(self._runs) <= 1:
+            self.left += self._runs
+            return
+        with ThreadPoolExecutor(len(self._runs)) as encoder:
+            for index, run in self._runs.items():
+                run.recorder.together, run.encoder = len(self._runs), encoder
+                yield index, run.started()
+            end = yield from self._paint()
+        running = [index for index, run in self._runs.items() if not run.ended]
+        if self.too_many:
+            self.left += running
+            return
+        for index in running:
+            yield index, end or self._runs[index].stopped()
 
     def _prepared(self, order: Order) -> Prepared:
-        """What `order` needs, with one array for a style, however many bring it.
+        """The prepared order, with one array for a style, however many orders have it.
 
-        The backend is the one that paints them all: it decides on each beside the others.
+        The backend is the one that runs them all: it decides on each in view of the others.
         """
         prepared = prepare(order)
         styles = tuple(
-            replace(one, picture=self._looks.setdefault(one.digest or one.name, one.picture))
-            for one in prepared.task.styles
+            replace(
+                style, picture=self._styles.setdefault(style.digest or style.name, style.picture)
+            )
+            for style in prepared.task.styles
         )
         task = replace(prepared.task, styles=styles)
         return replace(prepared, backend=self._backend, task=task)
 
-    def _go_through(self) -> Generator[Said, None, Refused | Failed | None]:
-        """Paint what is ready; what ended all that were not at their end, if that came."""
-        indices, paintings = list(self._paintings), list(self._paintings.values())
-        tasks = [one.story.prepared.task for one in paintings]
+    def _paint(self) -> Generator[IndexedEvent, None, Refused | Failed | None]:
+        """Run what is prepared; returns the End of all that still run, if there was an error."""
+        indices, runs = list(self._runs), list(self._runs.values())
+        tasks = [run.recorder.prepared.task for run in runs]
         end: Refused | Failed | None = None
         try:
-            for which, said in self._backend.paint_many(tasks, [one.wish for one in paintings]):
-                yield from self._guarded(indices[which], _heard(paintings[which], said))
-                yield from self._close(lambda one: one.is_made)
+            for number, step in self._backend.paint_many(tasks, [run.wish for run in runs]):
+                yield from self._guarded(indices[number], _take(runs[number], step))
+                yield from self._close(lambda run: run.can_close)
         except Exception as error:
             if trouble(error) == "memory":
                 self.too_many = len(self._orders)
             else:
                 end = as_end(error)
-        yield from self._close(lambda one: one.last is not None)
+        yield from self._close(lambda run: run.last is not None)
         return end
 
-    def _close(self, which: Callable[[Painting], bool]) -> Iterator[Said]:
-        """Bring those to their ends that have their last stage."""
-        for index, painting in self._paintings.items():
-            if which(painting) and not painting.ended:
-                yield from self._guarded(index, painting.close())
+    def _close(self, is_ready: Callable[[JobRun], bool]) -> Iterator[IndexedEvent]:
+        """Close those runs that are ready."""
+        for index, run in self._runs.items():
+            if is_ready(run) and not run.ended:
+                yield from self._guarded(index, run.close())
 
-    def _guarded(self, index: int, events: Iterator[Event]) -> Iterator[Said]:
-        """The `events` of one; where something goes wrong in them, that is its end alone."""
+    def _guarded(self, index: int, events: Iterator[Event]) -> Iterator[IndexedEvent]:
+        """The `events` of one order; an error in them ends that order alone."""
         try:
             for event in events:
                 yield index, event
         except Exception as error:
-            self._paintings[index].ended = True
-            yield from self._fault(index, error)
+            self._runs[index].ended = True
+            yield from self._failed(index, error)
 
-    def _fault(self, index: int, error: Exception) -> Iterator[Said]:
-        """What comes of one's `error`: its End, or a try by itself where memory did not suffice."""
+    def _failed(self, index: int, error: Exception) -> Iterator[IndexedEvent]:
+        """The End by an `error`; where memory did not suffice, none, and the order is left."""
         if trouble(error) == "memory":
             self.too_many = len(self._orders)
             self.left.append(index)
@@ -163,12 +165,12 @@ class _Batch:
             yield index, as_end(error)
 
 
-def _heard(painting: Painting, said: Step | Exception) -> Iterator[Event]:
-    """What comes of a step; raises what went wrong in place of one."""
-    if painting.ended:  # by something else, and it hears of that at its next step
+def _take(run: JobRun, step: Step | Exception) -> Iterator[Event]:
+    """The events of a step; raises the error that came in place of one."""
+    if run.ended:  # it is asked to stop at its next step
         return
-    if isinstance(said, Exception):
-        raise said
-    yield from painting.take(said)
-    if painting.is_to_stop and painting.last is None:  # which is soon, whoever goes on
-        yield painting.stopped()
+    if isinstance(step, Exception):
+        raise step
+    yield from run.take(step)
+    if run.is_to_stop and run.last is None:  # at once, whoever else runs on
+        yield run.stopped()

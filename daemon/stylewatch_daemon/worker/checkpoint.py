@@ -1,4 +1,4 @@
-"""What an interrupted attempt leaves for the next one: the checkpoint and what was reported."""
+"""Snapshots: what an interrupted attempt leaves for the next one."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,62 +17,62 @@ from stylewatch_painter.stage import Checkpoint
 
 
 @dataclass(frozen=True, eq=False)
-class Memo:
-    """A checkpoint, and what the worker itself must remember (`story`, plain JSON values)."""
+class Snapshot:
+    """The checkpoint of a backend, and the `record` of the worker: plain JSON values."""
 
     checkpoint: Checkpoint
-    story: Mapping[str, Any]
+    record: Mapping[str, Any]
 
 
-NOTHING = Memo({}, {})
-"""What an attempt leaves that was never begun."""
+EMPTY = Snapshot({}, {})
+"""The snapshot of a job that was never begun."""
 
 
-def save(path: Path, memo: Memo) -> None:
-    """Write `memo` to `path`, whole or not at all; NumPy's .npz carries a checksum for each array.
+def save(path: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot, completely or not at all; .npz carries a checksum for each array.
 
-    Array by array, since an optimizer may remember hundreds of megabytes.
+    It is written array by array, since an optimizer may remember hundreds of megabytes.
     """
-    story = np.frombuffer(json.dumps(memo.story).encode(), dtype=np.uint8)
+    record = np.frombuffer(json.dumps(snapshot.record).encode(), dtype=np.uint8)
     with beside(path) as file:
-        np.savez(file, allow_pickle=False, **{"story": story, **memo.checkpoint})
+        np.savez(file, allow_pickle=False, **{"story": record, **snapshot.checkpoint})
 
 
-def load(path: Path) -> Memo | None:
-    """The memo at `path`; None where there is none, or none that is whole.
+def load(path: Path) -> Snapshot | None:
+    """The snapshot at `path`; None where there is none, or a damaged one.
 
-    Raises ShortageError where the machine keeps it from being read. Its arrays are read to the
-    end once, and again when they are asked for.
+    Raises ShortageError where the machine keeps it from being read. Each array is read once as a
+    check, and again whenever it is used.
     """
     with ExitStack() as opened:
         try:
-            found = np.load(opened.enter_context(open_regular(path)), allow_pickle=False)
-            for name in found.files:
-                found[name]
-            story = json.loads(found["story"].tobytes())
+            archive = np.load(opened.enter_context(open_regular(path)), allow_pickle=False)
+            for name in archive.files:
+                archive[name]
+            record = json.loads(archive["story"].tobytes())
         except Exception as error:  # a damaged archive fails in more ways than can be named
             if (shortage := shortages.shortage(error)) is not None:
                 raise shortage from error
             return None
-        return Memo(_Arrays(found, opened.pop_all()), story)
+        return Snapshot(_Arrays(archive, opened.pop_all()), record)
 
 
 class _Arrays(Mapping[str, NDArray[np.generic]]):
-    """The arrays of a checkpoint, none of which is held: they may be larger than the picture.
+    """The arrays of a checkpoint, read when used: they may be larger than the picture.
 
-    The file stays open, and what it holds is there even when another has taken its place.
+    The file stays open, so they can be read even when another file has taken its place.
     """
 
-    def __init__(self, file: Any, opened: ExitStack) -> None:
-        self._file = file
+    def __init__(self, archive: Any, opened: ExitStack) -> None:
+        self._archive = archive
         finalize(self, opened.close)
-        self._names = [name for name in file.files if name != "story"]
+        self._names = [name for name in archive.files if name != "story"]
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         if name not in self._names:
             raise KeyError(name)
-        found: NDArray[np.generic] = self._file[name]
-        return found
+        array: NDArray[np.generic] = self._archive[name]
+        return array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

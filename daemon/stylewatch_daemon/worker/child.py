@@ -25,7 +25,7 @@ from stylewatch_daemon.worker.contract import (
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_plugins.contract import Wish
 
-_ENDS: Mapping[Wanted, Wish] = {"stop": Wish.STOP, "finish": Wish.FINISH, "cancel": Wish.STOP}
+_ENDS: Mapping[Wanted, Wish] = {Wanted.STOP: Wish.STOP, Wanted.FINISH: Wish.FINISH}
 """What the supervisor says to end an order at its next step, as a backend hears of it."""
 
 Work = Callable[[Sequence[Order], Sequence[Callable[[], Wish]]], Iterator[tuple[int, Event]]]

@@ -1,9 +1,9 @@
-"""The contact sheet of a series, and its receipt, once all its jobs are at their ends."""
+"""The contact sheet of a series and its receipt, once all its jobs have ended."""
 
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,72 +28,71 @@ from stylewatch_painter.stage import Pixels
 FILE_NAME = "sheet.png"
 
 
-def draw(order: Order) -> Iterator[Event]:
-    """Leave the sheet of the parts of `order`, and the receipt last, under `order.staging`.
+def draw(order: Order) -> list[Event]:
+    """Write the sheet of the parts of `order`, and the receipt last, under `order.staging`.
 
-    Raises InputError where none of them was painted; PictureError, SaveError, OSError.
+    Raises InputError where no part has a picture; PictureError, SaveError, OSError.
     """
     began, started = time.monotonic(), datetime.now(UTC)
-    finals = [_final(one, order.max_pixels) for one in order.parts]
+    finals = [_final(part, order.max_pixels) for part in order.parts]
     if not any(finals):
-        told = ", ".join(f"{one.name} {one.state}" for one in order.parts)
-        raise InputError(f"no job of this series was painted: {told}")
+        states = ", ".join(f"{part.name} {part.state}" for part in order.parts)
+        raise InputError(f"no job of this series was painted: {states}")
     cells = [
-        sheet.Cell(one.label, final[1]) if final else sheet.Cell(f"{one.label}\n({one.state})")
-        for one, final in zip(order.parts, finals, strict=True)
+        sheet.Cell(part.label, final[1]) if final else sheet.Cell(f"{part.label}\n({part.state})")
+        for part, final in zip(order.parts, finals, strict=True)
     ]
     content = encode(sheet.draw(sheet.in_rows(cells, sweep.columns(order.settings.sweep))))
-    left = _staged(order, FILE_NAME, content)
-    yield left
+    staged_sheet = _write(order, FILE_NAME, content)
     receipt = SeriesReceipt(
         job=order.name,
         retry_of=order.retry_of,
         state="done",
         sweep={key: list(values) for key, values in order.settings.sweep.items()},
         jobs=tuple(
-            PartRecord(name=one.name, state=one.state, final=final and final[0])
-            for one, final in zip(order.parts, finals, strict=True)
+            PartRecord(name=part.name, state=part.state, final=final and final[0])
+            for part, final in zip(order.parts, finals, strict=True)
         ),
-        inputs=tuple(_inputs(order)),
+        inputs=_inputs(order),
         stages=(),
         final=FILE_NAME,
-        files=(FileRecord(file=FILE_NAME, sha256=left.sha256),),
+        files=(FileRecord(file=FILE_NAME, sha256=staged_sheet.sha256),),
         started=started,
         finished=datetime.now(UTC),
         seconds=round(time.monotonic() - began, 3),
         version=version("stylewatch"),
     )
-    last = _staged(order, RECEIPT, receipt.as_json().encode())
+    staged_receipt = _write(order, RECEIPT, receipt.as_json().encode())
     publish.keep_staged(order.staging, [FILE_NAME, RECEIPT])
-    yield last
-    yield Done(receipt.model_dump(mode="json", exclude_none=True))
+    done = Done(receipt.model_dump(mode="json", exclude_none=True))
+    return [staged_sheet, staged_receipt, done]
 
 
-def _staged(order: Order, name: str, content: bytes) -> Staged:
+def _write(order: Order, name: str, content: bytes) -> Staged:
     publish.stage(order.staging, name, content)
     return Staged(name, hashlib.sha256(content).hexdigest())
 
 
 def _final(part: Part, max_pixels: int) -> tuple[str, Pixels] | None:
-    """The path of its final picture in the outbox, and the picture, small; None: there is none.
+    """The path of a final picture in the outbox, and the picture, small; None: there is none.
 
     Others may write in the outbox too: no link is followed there.
     """
     if part.state != "done":
         return None
     with suppress(OSError, ValueError, KeyError, TypeError, PictureError):
-        told = json.loads(_read(part, PurePosixPath(part.place, RECEIPT)))
-        path = PurePosixPath(flat_layout.painting(part.place, told["final"]))
+        receipt = json.loads(_read(part, PurePosixPath(part.place, RECEIPT)))
+        path = PurePosixPath(flat_layout.painting(part.place, receipt["final"]))
         data = _read(part, path)
         with decoding(path.name, data):
-            enough = Enough(within(sheet.SIDE))
-            pixels, _, _ = to_floats(decoded(data, max_pixels, enough=enough))
+            raster = decoded(data, max_pixels, enough=Enough(within(sheet.SIDE)))
+            pixels, _, _ = to_floats(raster)
         return str(path), sheet.shrunk(pixels)
     return None
 
 
 def _read(part: Part, path: PurePosixPath) -> bytes:
-    """A file by its path in the outbox; raises OSError."""
+    """The content of a file by its path in the outbox; raises OSError."""
     with (
         safe_dirs.opened(Path(part.outbox), str(path.parent)) as folder,
         manifest.regular(folder, path.name) as file,
@@ -101,7 +100,7 @@ def _read(part: Part, path: PurePosixPath) -> bytes:
         return file.read()
 
 
-def _inputs(order: Order) -> Iterator[InputRecord]:
+def _inputs(order: Order) -> tuple[InputRecord, ...]:
     """The pictures and masks that all jobs of the series have in common."""
     roles: Sequence[tuple[str, Path | None]] = [
         ("content", order.content),
@@ -109,8 +108,9 @@ def _inputs(order: Order) -> Iterator[InputRecord]:
         ("init", order.init),
         *order.masks.items(),
     ]
-    for role, path in roles:
-        if path is not None:
-            enough = Enough(within(sheet.SIDE))
-            picture = read(path, max_pixels=order.max_pixels, enough=enough)
-            yield InputRecord.of(role, path.name, picture)
+    enough = Enough(within(sheet.SIDE))
+    return tuple(
+        InputRecord.of(role, path.name, read(path, max_pixels=order.max_pixels, enough=enough))
+        for role, path in roles
+        if path is not None
+    )

@@ -1,22 +1,36 @@
-"""What an executor is: Orders in, Events out, of each order exactly one End, as its last event."""
+"""Messages between the daemon and its workers: orders in, events out; one End for each order."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
 
-Wanted = Literal["", "stop", "finish", "cancel"]
-"""What is asked of an attempt on its way: nothing; to keep a checkpoint and stop; to make of the
-picture as it stands the final one; to stop, since nobody wants it any more."""
+
+class Wanted(StrEnum):
+    """A request to an attempt that waits or runs."""
+
+    GO_ON = ""
+    STOP = "stop"
+    """Keep a checkpoint and stop: the job goes on later."""
+    FINISH = "finish"
+    """Make the current picture the final one."""
+    CANCEL = "cancel"
+    """Stop: the job is not wanted any more."""
+
+    @property
+    def ends_waiting(self) -> bool:
+        """True where an attempt that has not begun ends at once."""
+        return self in (Wanted.STOP, Wanted.CANCEL)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A job of a series: what it is called there, and on the sheet; how it stands, and where."""
+    """A job of a series: its name there, its label on the sheet, its state, and its place."""
 
     name: str
     label: str
@@ -29,9 +43,9 @@ class Part:
 class Order:
     """One attempt at one job; plain values, so that it can go to another process.
 
-    The files named here are the daemon's own copies: nobody else writes them. Finished files
-    are left under `staging` (on the outbox's own file system) for the one who gave the order
-    to publish. `checkpoint` is where the attempt keeps what it needs to go on.
+    The inputs are the daemon's own copies, which nobody else writes. Complete files are left under
+    `staging` (on the outbox's file system), and the daemon publishes them. `checkpoint` is where
+    the attempt keeps its snapshot.
     """
 
     name: str
@@ -40,30 +54,30 @@ class Order:
     styles: tuple[Path, ...]
     staging: Path
     place: Path | None = None
-    """Where staged files are published, and those of earlier attempts lie; None: nowhere."""
+    """The folder where staged files are published, with those of earlier attempts; None: none."""
     init: Path | None = None
     masks: Mapping[str, Path] = field(default_factory=dict)
-    """By whose they are: `content-mask`, `style-1-mask`."""
+    """By their roles: `content-mask`, `style-1-mask`."""
     final: str = FINAL
-    """What the last picture is called, without its ending."""
+    """The name of the last picture, without its suffix."""
     checkpoint: Path | None = None
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
-    """Where to paint if nobody said, and if the backend knows such a device."""
+    """The device where the settings name none, if the backend has it."""
     recipe_folders: tuple[Path, ...] = ()
     max_pixels: int = 250_000_000
     step_timeout_s: float | None = None
-    """Seconds that a step may take before the worker counts as hung; None: as Patience has it."""
+    """Seconds that a step may take before the worker counts as hung; None: a default."""
     memory: int | None = None
-    """Bytes that a painting may take, where the backend keeps to that; None: what is free."""
+    """Bytes that the job may use, where the backend can limit that; None: what is free."""
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
-    """Where memory does not suffice: fail and be tried again, or paint smaller, or on the CPU."""
+    """Where memory does not suffice: fail and be retried, or use a smaller size, or the CPU."""
     attempts: tuple[Mapping[str, Any], ...] = ()
-    """How earlier attempts ended, for the receipt."""
+    """The ends of earlier attempts, for the receipt."""
     retry_of: str | None = None
-    """The name of the job that this one paints again, for the receipt."""
+    """The name of the job that this one repeats, for the receipt."""
     parts: tuple[Part, ...] = ()
-    """The jobs of a series: all that is wanted is the sheet of their pictures."""
+    """The jobs of a series; this order is for the sheet of their pictures only."""
 
     @property
     def main(self) -> Path:
@@ -78,11 +92,11 @@ class Saving:
 
 @dataclass(frozen=True)
 class Staged:
-    """A file stands whole and synced at `staging / path`; publish it, replacing an older one.
+    """A complete, synced file is at `staging / path`, to be published in place of an older one.
 
-    What lies there counts where its bytes have that SHA-256, and otherwise only if there is another
-    word of it. `step` is the last step that it shows, 0 where it shows none. What an attempt goes
-    on after it tells of once more: perhaps nobody heard of it.
+    It is the announced file only if its bytes have that SHA-256. `step` is the last step that it
+    shows, 0 where it shows none. An attempt that continues announces the earlier stages again:
+    perhaps they were never published.
     """
 
     path: str
@@ -99,24 +113,24 @@ class Done:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The end: told to stop; the checkpoint stands at `step`."""
+    """The end: stopped on request; the checkpoint is at `step`."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The end: this input, or its settings, cannot be painted; `reason` is for the user."""
+    """The end: the inputs or settings cannot be used; `reason` is for the user."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The end: something that another try may mend, or a fault of ours.
+    """The end: a failure that a retry may get past, or a fault of ours.
 
     `exit_code` is as in sysexits: 69 backend or device not there, 73 cannot write, 70 ours.
-    With `recycle` the process that says so is of no more use: the next order is for a fresh one.
+    With `recycle` the worker process is unusable: the next order needs a new one.
     """
 
     reason: str
@@ -127,7 +141,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Lost:
-    """The end: whoever painted is gone, or gave no sign of life; nobody knows how far it came."""
+    """The end: the worker is gone or hung; its progress is unknown."""
 
     reason: str
 
@@ -144,51 +158,5 @@ class Heard:
     event: Event
 
 
-class Executor(Protocol):
-    """Where attempts are painted: by processes of this machine, or by others.
-
-    Each attempt has a ticket, a name that is used once. Whatever dies, of each that was submitted
-    exactly one End is heard, and nothing after it. It is never tried again: that is for the one
-    who submits to decide. Of an attempt the events come in their order, those of several mixed.
-
-    No method but `close` waits for anything. All are called by one thread.
-    """
-
-    wake: Callable[[], object]
-    """Set by who listens; called, by any thread, once there is something new to be heard."""
-
-    def submit(self, orders: Mapping[str, Order]) -> None:
-        """Have attempts made, by ticket, at once or as soon as there is a device for them.
-
-        Several, which are for one backend and one device, go to one worker: it paints them at
-        once where the backend can, else one after the other. Each has its own events and its own
-        End, and how one ends is nothing to the others, unless it takes the worker with it.
-        """
-        ...
-
-    def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Pass on what is wanted of an attempt; it ends soon. One that has ended hears nothing."""
-        ...
-
-    def drop(self, ticket: str) -> None:
-        """Have an attempt ended now, whatever is lost by it; its End may be Lost.
-
-        One that shares its worker with others is ended as soon as these do not suffer by it.
-        """
-        ...
-
-    def heard(self) -> Iterator[Heard]:
-        """The events that came since this was last asked."""
-        ...
-
-    def free(self) -> int:
-        """How many workers have nothing to do, each for an attempt or several; it may grow."""
-        ...
-
-    def close(self) -> None:
-        """End whatever goes on, and give back all that is held. Nothing can be submitted after."""
-        ...
-
-
 READY = b""
-"""The message with which a worker begins; one that ends before it never saw its order."""
+"""The first message of a worker; one that ends before it never saw its order."""

@@ -1,7 +1,7 @@
-"""The figure of the paper: what each layer keeps of a photograph, and of a painting's manner.
+"""The figure of the paper: what each layer keeps of a content picture and of a style.
 
 Gatys, Ecker, Bethge 2015, figure 1: the content is reconstructed from one layer at a time, the
-style from one layer more each time; all from noise.
+style from one more layer each time; all from noise.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import InputError, WorkerError
 from stylewatch_daemon.worker.contract import Order
-from stylewatch_daemon.worker.prepare import backend_of
+from stylewatch_daemon.worker.prepare import load_backend
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images import sheet
@@ -39,75 +39,69 @@ class Panel:
 def panels(order: Order) -> Iterator[Panel]:
     """The pictures of the figure, each row from left to right; the style's row is the first.
 
-    `order` has one content and one style; of its recipe the ways of the losses and the schedule
-    count. Raises as `prepare` does.
+    `order` has one content and one style; the loss formulas and the schedule of its recipe are
+    used. Raises as `prepare` does.
     """
-    photograph, painting = _pictures(order)
-    content, style = _tasks(order, photograph, painting)
-    backend = backend_of(order, {})
+    if order.content is None or len(order.styles) != 1:
+        raise InputError("a figure is of one photograph and one painting: CONTENT STYLE")
+    recipe = order.settings.resolve(*order.recipe_folders)
+    texture = scales.of_texture(recipe.schedule)
+    style_picture = _read(order.styles[0], texture, order.max_pixels)
+    content_picture = _read(order.content, recipe.schedule, order.max_pixels)
+    fresh = book.change(recipe, {"start": "noise", "keep_detail": 0.0})
+    seed = order.settings.seed
+    style = Style(
+        style_picture.pixels,
+        mask=style_picture.alpha,  # transparent pixels do not count
+        digest=style_picture.sha256,
+        size_of_file=style_picture.size_of_file,
+    )
+    size_of_file = content_picture.size_of_file
+    content = Task(fresh, content_picture.pixels, (), seed=seed, content_size=size_of_file)
+    texture_task = Task(fresh, None, (style,), seed=seed)
+    backend = load_backend(order, {})
     width, height = content.final
-    for row, shown, task, layers, subsets in (
-        (0, painting, style, STYLE, [STYLE[: end + 1] for end in range(len(STYLE))]),
-        (1, photograph, content, CONTENT, [(layer,) for layer in CONTENT]),
-    ):
-        yield Panel(row, ("the painting", "the photograph")[row], _seen(shown))
-        side = ("style", "content")[row]
-        for layer, subset in zip(layers, subsets, strict=True):
-            recipe = book.change(_from(task.recipe, side, subset), {"size": f"{width}x{height}"})
-            label = layer if row or len(subset) == 1 else f"+ {layer}"
-            yield Panel(row, label, _painted(backend, replace(task, recipe=recipe)))
+
+    def reconstructed(task: Task, side: str, layers: Sequence[LayerName]) -> Pixels:
+        changed = _with_layers(task.recipe, side, layers)
+        changed = book.change(changed, {"size": f"{width}x{height}"})
+        return _run(backend, replace(task, recipe=changed))
+
+    yield Panel(0, "the painting", _on_white(style_picture))
+    for number, layer in enumerate(STYLE, start=1):
+        label = layer if number == 1 else f"+ {layer}"
+        yield Panel(0, label, reconstructed(texture_task, "style", STYLE[:number]))
+    yield Panel(1, "the photograph", _on_white(content_picture))
+    for layer in CONTENT:
+        yield Panel(1, layer, reconstructed(content, "content", (layer,)))
 
 
-def sheet_of(found: Sequence[Panel], side: int) -> Pixels:
+def sheet_of(panels: Sequence[Panel], side: int) -> Pixels:
     """The figure, float32 (height, width, 3): its rows below each other, with labels."""
     rows = [
-        [sheet.Cell(one.label, one.picture) for one in found if one.row == row] for row in (0, 1)
+        [sheet.Cell(panel.label, panel.picture) for panel in panels if panel.row == row]
+        for row in (0, 1)
     ]
     return sheet.draw(rows, side)
 
 
-def _pictures(order: Order) -> tuple[Picture, Picture]:
-    """The photograph and the painting."""
-    if order.content is None or len(order.styles) != 1:
-        raise InputError("a figure is of one photograph and one painting: CONTENT STYLE")
-    schedule = order.settings.resolve(*order.recipe_folders).schedule
-
-    def picture(path: Path, schedule: Schedule) -> Picture:
-        enough = Enough(partial(scales.final_size, schedule))
-        return read(path, max_pixels=order.max_pixels, enough=enough)
-
-    painting = picture(order.styles[0], scales.of_texture(schedule))
-    return picture(order.content, schedule), painting
+def _read(path: Path, schedule: Schedule, max_pixels: int) -> Picture:
+    enough = Enough(partial(scales.final_size, schedule))
+    return read(path, max_pixels=max_pixels, enough=enough)
 
 
-def _seen(picture: Picture) -> Pixels:
-    """The picture as it is on the sheet, which is white."""
+def _on_white(picture: Picture) -> Pixels:
     alpha = picture.alpha
     return picture.pixels if alpha is None else over_white(picture.pixels, alpha)
 
 
-def _tasks(order: Order, content: Picture, painting: Picture) -> tuple[Task, Task]:
-    """The content by itself, and the style, in which what is transparent does not count."""
-    whole = order.settings.resolve(*order.recipe_folders)
-    fresh = book.change(whole, {"start": "noise", "keep_detail": 0.0})
-    seed = order.settings.seed
-    style = Style(
-        painting.pixels,
-        mask=painting.alpha,
-        digest=painting.sha256,
-        size_of_file=painting.size_of_file,
-    )
-    photograph = Task(fresh, content.pixels, (), seed=seed, content_size=content.size_of_file)
-    return photograph, Task(fresh, None, (style,), seed=seed)
-
-
-def _from(recipe: Recipe, side: str, layers: Sequence[LayerName]) -> Recipe:
-    """`recipe` with nothing wanted but the `layers` of one side, all alike."""
-    wanted = getattr(recipe.objective, side)
-    if wanted is None:
+def _with_layers(recipe: Recipe, side: str, layers: Sequence[LayerName]) -> Recipe:
+    """`recipe` with no loss but that of the `layers` of one side, all with weight 1."""
+    loss = getattr(recipe.objective, side)
+    if loss is None:
         raise InputError(f"recipe {recipe.name} has no {side}: name another with --recipe")
     weights: Mapping[LayerName, float | None] = {
-        **dict.fromkeys(wanted.layers, None),
+        **dict.fromkeys(loss.layers, None),
         **dict.fromkeys(layers, 1.0),
     }
     other = "content" if side == "style" else "style"
@@ -115,7 +109,7 @@ def _from(recipe: Recipe, side: str, layers: Sequence[LayerName]) -> Recipe:
     return book.change(recipe, changes)
 
 
-def _painted(backend: Backend, task: Task) -> Pixels:
+def _run(backend: Backend, task: Task) -> Pixels:
     last = None
     for step in backend.paint(task, go_on):
         if isinstance(step, Stage):

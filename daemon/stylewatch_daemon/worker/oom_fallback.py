@@ -1,7 +1,6 @@
-"""What a painting does without where memory does not suffice: large tiles, pixels, its device.
+"""Fallbacks where memory does not suffice: smaller tiles, fewer pixels, the CPU.
 
-What was chosen is kept beside the checkpoint, and holds again when the painting goes on. It ends
-where other settings are asked for.
+The choice is kept with the snapshot, and holds when the job continues with the same settings.
 """
 
 import hashlib
@@ -15,22 +14,22 @@ from stylewatch_daemon.worker.prepare import Prepared
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.recipes import book
 
-SMALLEST = 256
-"""Pixels of the long side under which no painting is made smaller by itself."""
+MIN_SIDE = 256
+"""Pixels of the long side below which no job is made smaller by itself."""
 
-SMALLEST_TILE = 256
-"""The same of tiles."""
+MIN_TILE = 256
+"""Pixels of the side below which no tile is made smaller."""
 
 _TILES = "memory did not suffice: this is painted in tiles of "
 _PIXELS = "memory did not suffice for "
 
 
 @dataclass(frozen=True)
-class Relief:
-    """How a painting departs from what was asked.
+class OomFallback:
+    """Differences between the settings of a job and how it runs.
 
-    `size` (as settings have it), `device` and `tile` (pixels) are None where they are as asked;
-    `asked` is the digest of that, `notes` say what was departed from in sentences.
+    `size` (as in the settings), `device` and `tile` (pixels) are None where they are as asked;
+    `asked` is a digest of the settings, `notes` describe the differences in sentences.
     """
 
     asked: str = ""
@@ -40,15 +39,15 @@ class Relief:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, order: Order, story: Mapping[str, Any]) -> "Relief":
-        """What the `story` of an earlier attempt at `order` tells, if the same is asked; or none.
+    def of(cls, order: Order, record: Mapping[str, Any]) -> "OomFallback":
+        """The fallback in the `record` of an earlier attempt, if the same was asked; or none.
 
         Raises RecipeError.
         """
-        told = story.get("relief")
-        if not told or told["asked"] != _digest(order):
+        values = record.get("relief")
+        if not values or values["asked"] != _digest(order):
             return cls()
-        return cls(**{**told, "notes": tuple(told["notes"])})
+        return cls(**{**values, "notes": tuple(values["notes"])})
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `of` takes them."""
@@ -56,83 +55,83 @@ class Relief:
 
     @property
     def decided(self) -> dict[str, str | int]:
-        """What was chosen, as the receipt has it."""
-        chosen = {"size": self.size, **self.options}
-        return {key: value for key, value in chosen.items() if value is not None}
+        """The differences, for the receipt."""
+        return ({} if self.size is None else {"size": self.size}) | self.options
 
     @property
     def options(self) -> dict[str, str | int]:
-        """What was chosen of a backend's options."""
-        chosen = {"device": self.device, "tile": self.tile}
-        return {key: value for key, value in chosen.items() if value is not None}
+        """The differences in options of the backend."""
+        values = {"device": self.device, "tile": self.tile}
+        return {key: value for key, value in values.items() if value is not None}
 
     def applied(self, order: Order) -> Order:
-        """`order` as it is to be painted."""
+        """`order` with the differences."""
         settings = order.settings
-        changes: dict[str, Any] = {key: one for key, one in self.decided.items() if key != "tile"}
+        changes: dict[str, Any] = {k: value for k, value in self.decided.items() if k != "tile"}
         if self.size is not None:
-            beaten = {"size", "schedule.size"}
-            changes["set"] = {key: one for key, one in settings.set.items() if key not in beaten}
+            changes["set"] = {
+                key: value
+                for key, value in settings.set.items()
+                if key not in ("size", "schedule.size")
+            }
         return replace(order, settings=settings.model_copy(update=changes))
 
-    def further(self, order: Order, prepared: Prepared) -> "Relief | None":
-        """What to do without now that there was no memory for `prepared`; None: nothing is left."""
-        said = order.backend_options.get("tile", "auto") != "auto"
-        less = None if said else self._in_smaller_tiles(prepared)
-        if less is not None:
-            return replace(less, asked=_digest(order))
-        if order.out_of_memory == "smaller":
-            less = self._smaller(order, prepared)
-        elif order.out_of_memory == "cpu":
-            less = self._on_the_processor(prepared)
-        return less and replace(less, asked=_digest(order))
+    def further(self, order: Order, prepared: Prepared) -> "OomFallback | None":
+        """The next fallback, after there was no memory for `prepared`; None: there is none."""
+        fallback: OomFallback | None = None
+        if order.backend_options.get("tile", "auto") == "auto":
+            fallback = self._smaller_tiles(prepared)
+        if fallback is None and order.out_of_memory == "smaller":
+            fallback = self._smaller_picture(order, prepared)
+        elif fallback is None and order.out_of_memory == "cpu":
+            fallback = self._on_cpu(prepared)
+        return fallback and replace(fallback, asked=_digest(order))
 
-    def _in_smaller_tiles(self, prepared: Prepared) -> "Relief | None":
-        """Tiles half as long, where the backend has any: the painting stays the same."""
+    def _smaller_tiles(self, prepared: Prepared) -> "OomFallback | None":
+        """Tiles half as long, where the backend has any: the result stays the same."""
         task = prepared.task
-        now = prepared.backend.provenance(task).decided.get("tile")
-        if now is None:
+        tile = prepared.backend.provenance(task).decided.get("tile")
+        if tile is None:
             return None
-        side = max(task.final) if now == "none" else min(int(now), max(task.final))
-        if side // 2 < SMALLEST_TILE:
+        longest = max(task.final)
+        half = (longest if tile == "none" else min(int(tile), longest)) // 2
+        if half < MIN_TILE:
             return None
-        return replace(self, tile=side // 2, notes=self._noted(_TILES, f"{side // 2} pixels"))
+        return replace(self, tile=half, notes=self._notes(_TILES, f"{_TILES}{half} pixels"))
 
-    def _noted(self, about: str, rest: str) -> tuple[str, ...]:
-        """The notes, with a new one in place of what was noted `about` the same."""
-        return (*(note for note in self.notes if not note.startswith(about)), about + rest)
-
-    def _smaller(self, order: Order, prepared: Prepared) -> "Relief | None":
-        """Half the area; as often as it takes."""
+    def _smaller_picture(self, order: Order, prepared: Prepared) -> "OomFallback | None":
+        """Half the area."""
         task = prepared.task
-        asked = "x".join(str(side) for side in scales.times(task.final, math.sqrt(0.5)))
-        half = replace(task, recipe=book.change(task.recipe, {"size": asked}))
+        size = "x".join(str(side) for side in scales.times(task.final, math.sqrt(0.5)))
+        half = replace(task, recipe=book.change(task.recipe, {"size": size}))
         objective = task.recipe.objective
-        least = scales.least_side(objective.network, objective.layers)
-        if max(half.final) < SMALLEST or min(half.final) < least:
+        minimum = scales.least_side(objective.network, objective.layers)
+        if max(half.final) < MIN_SIDE or min(half.final) < minimum:
             return None
-        whole = replace(task, recipe=order.settings.resolve(*order.recipe_folders))
-        wanted, here = ("x".join(str(side) for side in one.final) for one in (whole, half))
-        notes = self._noted(_PIXELS, f"{wanted} pixels: this is painted at {here}")
-        notes = tuple(note for note in notes if not note.startswith(_TILES))
-        return replace(self, size=asked, tile=None, notes=notes)
+        full = replace(task, recipe=order.settings.resolve(*order.recipe_folders))
+        asked, actual = ("x".join(map(str, sized.final)) for sized in (full, half))
+        note = f"{_PIXELS}{asked} pixels: this is painted at {actual}"
+        return replace(self, size=size, tile=None, notes=self._notes((_PIXELS, _TILES), note))
 
-    def _on_the_processor(self, prepared: Prepared) -> "Relief | None":
+    def _on_cpu(self, prepared: Prepared) -> "OomFallback | None":
         device = prepared.backend.provenance(prepared.task).device
-        devices = {one.name for one in prepared.backend.devices()}
+        devices = {device.name for device in prepared.backend.devices()}
         if self.device or device == "cpu" or "cpu" not in devices:
             return None
         note = f"memory of {device} did not suffice: this is painted on the processor"
-        kept = tuple(one for one in self.notes if not one.startswith(_TILES))
-        return replace(self, device="cpu", tile=None, notes=(*kept, note))
+        return replace(self, device="cpu", tile=None, notes=self._notes(_TILES, note))
+
+    def _notes(self, replaced: str | tuple[str, ...], note: str) -> tuple[str, ...]:
+        """The notes with another one, in place of those that begin with `replaced`."""
+        return (*(old for old in self.notes if not old.startswith(replaced)), note)
 
 
-AS_ASKED = Relief()
-"""Nothing is done without."""
+AS_ASKED = OomFallback()
+"""No difference."""
 
 
 def _digest(order: Order) -> str:
-    """What tells whether the same painting is asked for."""
+    """A digest of the settings that matter here."""
     recipe = order.settings.resolve(*order.recipe_folders)
-    told = f"{order.settings.backend} {order.settings.device} {recipe.model_dump_json()}"
-    return hashlib.sha256(told.encode()).hexdigest()
+    text = f"{order.settings.backend} {order.settings.device} {recipe.model_dump_json()}"
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,6 +1,5 @@
-"""From what was painted to a file: with all that is to be the photograph's, as its colors."""
+"""The output files of a job: its picture with what is kept of the content, as its colors."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stylewatch_daemon.settings.job import JobSettings
@@ -9,16 +8,16 @@ from stylewatch_painter.images.encode import CLEAR, Beside, Rounding, encode
 from stylewatch_painter.images.feather import kept_outside
 from stylewatch_painter.images.metadata import UNTOLD, Tags
 from stylewatch_painter.images.read import Picture
+from stylewatch_painter.images.reduced import Size
 from stylewatch_painter.images.resize import resize, resize_plane
 from stylewatch_painter.stage import Pixels, Plane, Regions
 
 
 @dataclass(frozen=True, eq=False)
-class Dress:
-    """What the files of one painting have in common; `content` is the photograph, if any.
+class OutputImage:
+    """Encodes the pictures of one job; `content` is the photograph, if any.
 
-    Where there are `regions`, (height, width, R) 0..1 in any size, it is itself to be seen outside
-    of them.
+    Outside of `regions`, (height, width, R) 0..1 in any size, the photograph itself is shown.
     """
 
     settings: JobSettings
@@ -26,67 +25,59 @@ class Dress:
     rounding: Rounding = "round"
     regions: Regions | None = None
 
-    def final(self, painted: Pixels) -> bytes:
-        """The file of a painting (height, width, 3), whole. Raises SaveError."""
-        size = (painted.shape[1], painted.shape[0])
+    def final(self, picture: Pixels) -> bytes:
+        """The file of a picture (height, width, 3), in full size. Raises SaveError."""
+        size = (picture.shape[1], picture.shape[0])
+        color, space = self.settings.color, self.settings.color_space
+        if self.content is not None:
+            photograph = self.content.pixels
+            if color in ("content", "luminance"):
+                light = luminance(picture, space)
+                picture = with_luminance(resize(photograph, size), light, space)
+            if self.regions is not None:
+                picture = kept_outside(picture, resize(photograph, size), self.regions)
         return encode(
-            self._kept(self._colored(painted, size), size),
+            picture,
             format=self.settings.format,
             quality=self.settings.quality,
             rounding=self.rounding,
             depth=self.settings.depth,
-            beside=Beside(self._alpha(size), self._tags),
+            beside=Beside(self._alpha(size), self._tags.kept(self.settings.metadata)),
         )
 
-    def stage(self, painted: Pixels) -> bytes:
-        """The file of a stage, as large as stages may be. Raises SaveError."""
-        return self.final(resize(painted, self._size_of_stage(painted)))
+    def stage(self, picture: Pixels) -> bytes:
+        """The file of a stage, no larger than stages may be. Raises SaveError."""
+        return self.final(resize(picture, self._stage_size(picture)))
 
-    def is_whole(self, painted: Pixels) -> bool:
-        """Whether a stage is as large as the painting."""
-        return self._size_of_stage(painted) == (painted.shape[1], painted.shape[0])
+    def is_full_size(self, picture: Pixels) -> bool:
+        """True where a stage is as large as the final picture."""
+        return self._stage_size(picture) == (picture.shape[1], picture.shape[0])
 
     @property
-    def warnings(self) -> Iterator[str]:
-        """Sentences on what the files do not have that one might expect."""
-        if self._has_alpha and self.settings.format not in CLEAR:
-            yield f"{self.settings.format} holds no transparency: the painting is laid over white"
-        if self._told.damaged and self.settings.metadata != "none":
-            yield "the photograph's EXIF is damaged: nothing of it is in the files"
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on properties of the content that the files do not have."""
+        warnings: list[str] = []
+        format = self.settings.format
+        if self.content is not None and self.content.alpha is not None and format not in CLEAR:
+            warnings.append(f"{format} holds no transparency: the painting is laid over white")
+        if self._tags.damaged and self.settings.metadata != "none":
+            warnings.append("the photograph's EXIF is damaged: nothing of it is in the files")
+        return tuple(warnings)
 
-    def _size_of_stage(self, painted: Pixels) -> tuple[int, int]:
-        height, width, _ = painted.shape
-        most = self.settings.stages.size
-        if most is None or max(width, height) <= most:
+    def _stage_size(self, picture: Pixels) -> Size:
+        height, width, _ = picture.shape
+        limit = self.settings.stages.size
+        if limit is None or max(width, height) <= limit:
             return width, height
-        scale = most / max(width, height)
+        scale = limit / max(width, height)
         return max(1, round(width * scale)), max(1, round(height * scale))
 
-    def _colored(self, painted: Pixels, size: tuple[int, int]) -> Pixels:
-        color, space = self.settings.color, self.settings.color_space
-        if color not in ("content", "luminance") or self.content is None:
-            return painted
-        return with_luminance(resize(self.content.pixels, size), luminance(painted, space), space)
-
-    def _kept(self, colored: Pixels, size: tuple[int, int]) -> Pixels:
-        if self.regions is None or self.content is None:
-            return colored
-        return kept_outside(colored, resize(self.content.pixels, size), self.regions)
-
-    def _alpha(self, size: tuple[int, int]) -> Plane | None:
+    def _alpha(self, size: Size) -> Plane | None:
         if self.content is None or self.content.alpha is None:
             return None
-        # By a filter that does not overshoot: nothing becomes visible beside a hard edge.
+        # a filter that does not overshoot: nothing becomes visible beside a hard edge
         return resize_plane(self.content.alpha, size, "bilinear")
 
     @property
-    def _has_alpha(self) -> bool:
-        return self.content is not None and self.content.alpha is not None
-
-    @property
-    def _told(self) -> Tags:
-        return UNTOLD if self.content is None else self.content.tags
-
-    @property
     def _tags(self) -> Tags:
-        return self._told.kept(self.settings.metadata)
+        return UNTOLD if self.content is None else self.content.tags

@@ -1,8 +1,9 @@
-"""From an order to a task: the recipe settled, the pictures read, the backend ready."""
+"""Prepare a job: settle its recipe, read its pictures, load its backend."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings import style_sizes
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker import inputs as sides
-from stylewatch_daemon.worker.color_transfer import Coloring
 from stylewatch_daemon.worker.contract import Order
-from stylewatch_daemon.worker.output_image import Dress
-from stylewatch_daemon.worker.regions import Masked, masked
-from stylewatch_daemon.worker.resume import onward
+from stylewatch_daemon.worker.output_image import OutputImage
+from stylewatch_daemon.worker.regions import MaskedTask, masked
+from stylewatch_painter.algorithm.scales import Level
+from stylewatch_painter.algorithm.task import size_of
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images.color import gray, luminance
 from stylewatch_painter.images.read import Picture, read
+from stylewatch_painter.images.recolor import Spread, lit_like, recolored
 from stylewatch_painter.images.reduced import Enough, Size
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
@@ -31,58 +33,222 @@ from stylewatch_plugins.contract import Backend, BackendMissingError, Checkpoint
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What a worker needs at hand to paint."""
+    """All that a job needs to run; `inputs` are for the receipt."""
 
     backend: Backend
     task: Task
     inputs: tuple[InputRecord, ...]
-    dress: Dress
-    regions: Masked
+    output: OutputImage
+    regions: MaskedTask
 
 
 def prepare(
     order: Order, resume: Checkpoint | None = None, decided: Mapping[str, Any] | None = None
 ) -> Prepared:
-    """Read and check all that `order` names, in the order in which mistakes are cheapest.
+    """Read and check all that `order` names, cheapest checks first.
 
-    `decided` is what `auto` came to in the attempt that left `resume`, and holds again: another
-    number of threads, say, gives another last bit.
+    `decided` are the options that `auto` chose in the attempt that left `resume`. They hold again:
+    another number of threads, say, changes the last bit.
 
     Raises RecipeError, SettingsError, BackendError, PictureError.
     """
-    recipe = order.settings.resolve(*order.recipe_folders)
-    order = sides.wanted(order)
-    looked_at = list(zip(_shares(order), _looked_at(order), strict=True))
-    backend = backend_of(order, decided or {})
-    if order.init is not None and not _says_where_to_start(order.settings):
+    # Settings and backend, before any picture is decoded
+    settings = order.settings
+    recipe = settings.resolve(*order.recipe_folders)
+    order = selected(order)
+    shares = _style_weights(order)
+    style_size = style_sizes.of_each(settings.style_size, len(order.styles))
+    backend = load_backend(order, decided or {})
+    names_start = settings.init is not None or bool(
+        {"start", "schedule.start"} & settings.set.keys()
+    )
+    if order.init is not None and not names_start:
         recipe = book.change(recipe, {"start": "picture"})
-    content, init, style_pictures = _read(order, recipe, _looked_at(order))
-    coloring = Coloring.of(order.settings, content, len(order.styles))
-    styles = [coloring.style(picture) for picture in style_pictures]
+
+    # Pictures
+    content, init, styles = _read(order, recipe, style_size)
+    colors = ColorTransfer(settings, content)
+    colors.check(len(order.styles))
+    styles = [colors.style(picture) for picture in styles]
     task = Task(
         recipe=recipe,
-        content=None if content is None else coloring.painted(content.pixels),
-        styles=tuple(_styles(styles, looked_at, coloring)),
-        init=None if init is None else coloring.painted(init.pixels),
+        content=None if content is None else colors.content_pixels(content.pixels),
+        styles=tuple(
+            Style(
+                picture.pixels,
+                name=f"style-{number}",
+                weight=weight,
+                scale=size.scale,
+                size=size.rule,
+                mask=picture.alpha,  # transparent pixels of a style do not count
+                digest=colors.digest(picture),
+                size_of_file=picture.size_of_file,
+            )
+            for number, (picture, weight, size) in enumerate(
+                zip(styles, shares, style_size, strict=True), start=1
+            )
+        ),
+        init=None if init is None else colors.content_pixels(init.pixels),
         alpha=None if content is None else content.alpha,
-        seed=order.settings.seed,
+        seed=settings.seed,
         resume=resume,
         content_size=None if content is None else content.size_of_file,
         init_size=None if init is None else init.size_of_file,
     )
-    if order.settings.from_step:
-        task = replace(task, recipe=onward(recipe, task.levels(), order.settings.from_step))
+    if settings.from_step:
+        remaining = remaining_recipe(recipe, task.levels(), settings.from_step)
+        task = replace(task, recipe=remaining)
     _check_size(task, order.max_pixels)
-    inputs = tuple(_inputs(order, task, content, styles, init))
+
+    # Records for the receipt, masks, and the form of the output
+    inputs: list[InputRecord] = []
+    if content is not None and order.content is not None:
+        inputs.append(InputRecord.of("content", order.content.name, content))
+    for style, size, path, picture in zip(
+        task.styles, style_size, order.styles, styles, strict=True
+    ):
+        record = InputRecord.of(style.name, path.name, picture, style.weight)
+        sizes = {"style_size": size.asked, "seen": task.style_size(style)}
+        inputs.append(record.model_copy(update=sizes))
+    if init is not None and order.init is not None:
+        inputs.append(InputRecord.of("init", order.init.name, init))
     regions = masked(order, task, backend)
-    kept = regions.task.content_mask if order.settings.mask.outside == "keep" else None
-    dress = Dress(order.settings, content, recipe.schedule.rounding, kept)
-    return Prepared(backend, regions.task, (*inputs, *regions.inputs), dress, regions)
+    kept = regions.task.content_mask if settings.mask.outside == "keep" else None
+    output = OutputImage(settings, content, recipe.schedule.rounding, kept)
+    return Prepared(backend, regions.task, (*inputs, *regions.inputs), output, regions)
+
+
+def load_backend(order: Order, decided: Mapping[str, Any]) -> Backend:
+    """The backend of `order`, ready to run; `decided` as in `prepare`. Raises BackendError."""
+    name, settings = order.settings.backend, order.settings
+    options = dict(order.backend_options)
+    if settings.device is not None:
+        options["device"] = settings.device
+    options.update(decided)
+    backend = registry.load(name, options)
+    if order.memory is not None and capabilities(backend).memory:
+        options = {"memory": order.memory, **options}
+        backend = registry.load(name, options)
+    if settings.device is None and _may_use(order.device, backend, options):
+        backend = registry.load(name, {**options, "device": order.device})
+    if problem := backend.problem():
+        raise BackendMissingError(problem)
+    return backend
+
+
+def _may_use(name: str | None, backend: Backend, options: Mapping[str, Any]) -> bool:
+    """True where the backend has that device, and its `options` name no other kind."""
+    if name is None or name not in [device.name for device in backend.devices()]:
+        return False
+    kind = str(options.get("device", "auto")).partition(":")[0]
+    return kind in ("auto", name.partition(":")[0])
+
+
+def selected(order: Order) -> Order:
+    """`order` with the pictures that `only` selects; SettingsError where one is missing."""
+    only = order.settings.only
+    if only == "style":
+        order = replace(order, content=None)
+    elif only == "content":
+        order = replace(order, styles=())
+    has = {"content": order.content is not None, "style": bool(order.styles)}
+    for side in ("content", "style") if only is None else (only,):
+        if not has[side]:
+            other = "style" if side == "content" else "content"
+            hint = f"say only: {other}" if has[other] else f"leave out only: {side}"
+            raise SettingsError(f"there is no {side} picture: add one, or {hint}")
+    return order
+
+
+def remaining_recipe(recipe: Recipe, levels: Sequence[Level], step: int) -> Recipe:
+    """`recipe`, which has these `levels`, without its first `step` steps.
+
+    Raises SettingsError where it starts from no picture, or where no step is left.
+    """
+    if recipe.schedule.start != "picture":
+        raise SettingsError(
+            f"from_step: {step} is for a picture that has these steps behind it: drop it as "
+            "init.png, or leave from_step out"
+        )
+    total = sum(level.steps for level in levels)
+    if step >= total:
+        raise SettingsError(
+            f"from_step: {step} leaves nothing to do, there are {total} steps: ask for more steps"
+        )
+    return book.change(recipe, {"done": step})
+
+
+def enlarged_start(task: Task, step: int) -> tuple[str, ...]:
+    """A warning where `task` continues after `step` steps from a picture that was made smaller."""
+    if not step or task.init is None:
+        return ()
+    (width, height), wanted = size_of(task.init), task.levels()[0].size
+    if width >= wanted[0] and height >= wanted[1]:
+        return ()
+    return (
+        f"it goes on from a stage of {width}x{height} pixels, enlarged to {wanted[0]}x{wanted[1]}: "
+        "stages.size made it smaller",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ColorTransfer:
+    """Changes that the setting `color` makes to pictures, by the colors of the content."""
+
+    settings: JobSettings
+    content: Picture | None
+
+    def check(self, styles: int) -> None:
+        """Raise SettingsError where the setting needs a picture that the job does not have."""
+        color = self.settings.color
+        if color != "style" and self.content is None:
+            raise SettingsError(f"color: {color} goes by a photograph, and there is none")
+        if color == "match" and not styles:
+            raise SettingsError("color: match recolors the styles, and there are none")
+
+    def content_pixels(self, pixels: Pixels) -> Pixels:
+        """The content, or a picture to start from, as the backend gets it."""
+        if self.settings.color != "luminance":
+            return pixels
+        space = self.settings.color_space
+        return gray(luminance(pixels, space), space)
+
+    def style(self, style: Picture) -> Picture:
+        """The style as the backend gets it, with a note on what was changed."""
+        space, content = self.settings.color_space, self.content
+        if not self._changes_styles or content is None:
+            return style
+        if self.settings.color == "luminance":
+            pixels = lit_like(style.pixels, content.pixels, space, (style.alpha, content.alpha))
+            note = f"reduced to its luminance, like the content's in mean and deviation ({space})"
+        else:
+            own = Spread.of(style.pixels, space, style.alpha)
+            pixels = recolored(style.pixels, own, self._spread, space)
+            note = f"recolored by mean and covariance of the content's colors ({space})"
+        return replace(style, pixels=pixels, converted=(*style.converted, note))
+
+    def digest(self, style: Picture) -> str:
+        """A digest of the style as the backend gets it."""
+        if not self._changes_styles or self.content is None:
+            return style.sha256
+        settings = f"{self.settings.color} {self.settings.color_space}"
+        text = f"{style.sha256} {settings} {self.content.sha256}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def _changes_styles(self) -> bool:
+        return self.settings.color in ("match", "luminance")
+
+    @cached_property
+    def _spread(self) -> Spread:
+        if self.content is None:
+            raise ValueError("there is no content picture")
+        return Spread.of(self.content.pixels, self.settings.color_space, self.content.alpha)
 
 
 @dataclass
 class _Reader:
-    """Reads the pictures of a job, large ones with as many pixels as their sizes in it need.
+    """Reads the pictures of a job, large ones with as many pixels as the job needs.
 
     The pictures of `task` are blank: it is there for the sizes, as far as they are known.
     """
@@ -90,22 +256,22 @@ class _Reader:
     max_pixels: int
     task: Task
 
-    def read(self, path: Path, added: Callable[[Task, Size], Task]) -> Picture:
-        """The picture in a file; `added` puts one of its size into the task."""
+    def read(self, path: Path, add: Callable[[Task, Size], Task]) -> Picture:
+        """Read a picture; `add` puts one of its size into the task."""
 
-        def shown(own: Size) -> Size:
+        def needed(own: Size) -> Size:
             try:
-                return _largest(added(self.task, own))
-            except PictureError:  # the task itself cannot be painted, which is said later
+                return _largest(add(self.task, own))
+            except PictureError:  # an impossible task is reported later
                 return 1, 1
 
-        picture = read(path, max_pixels=self.max_pixels, enough=Enough(shown))
-        self.task = added(self.task, picture.size)
+        picture = read(path, max_pixels=self.max_pixels, enough=Enough(needed))
+        self.task = add(self.task, picture.size)
         return picture
 
 
 def _read(
-    order: Order, recipe: Recipe, looked_at: Sequence[style_sizes.LookedAt]
+    order: Order, recipe: Recipe, style_size: Sequence[style_sizes.LookedAt]
 ) -> tuple[Picture | None, Picture | None, list[Picture]]:
     """The content, the picture to start from, the styles."""
     reader = _Reader(order.max_pixels, Task(recipe, None, ()))
@@ -115,130 +281,54 @@ def _read(
     if order.init is not None:
         init = reader.read(order.init, lambda task, own: replace(task, init=_blank(own)))
     styles = [
-        reader.read(path, partial(_with_style, looks))
-        for path, looks in zip(order.styles, looked_at, strict=True)
+        reader.read(path, partial(_with_style, size))
+        for path, size in zip(order.styles, style_size, strict=True)
     ]
     return content, init, styles
 
 
-def _with_style(looks: style_sizes.LookedAt, task: Task, own: Size) -> Task:
-    style = Style(_blank(own), scale=looks.scale, size=looks.rule)
+def _with_style(size: style_sizes.LookedAt, task: Task, own: Size) -> Task:
+    style = Style(_blank(own), scale=size.scale, size=size.rule)
     return replace(task, styles=(*task.styles, style))
 
 
 def _largest(task: Task) -> Size:
-    """The largest width and height that any picture of `task` is brought to."""
-    end = task.levels()[-1].scale
-    sizes = [task.final, *(task.style_size(style, end) for style in task.styles)]
+    """The largest width and height to which any picture of `task` is scaled."""
+    sizes = [size for _, size in _sizes(task)]
     return max(width for width, _ in sizes), max(height for _, height in sizes)
 
 
+def _sizes(task: Task) -> list[tuple[str, Size]]:
+    """The final size (width, height) of the output and of each style, with its name."""
+    scale = task.levels()[-1].scale
+    styles = ((style.name, task.style_size(style, scale)) for style in task.styles)
+    return [("the painting", task.final), *styles]
+
+
 def _blank(size: Size) -> Pixels:
-    """A black picture of that size, (width, height), that takes no memory."""
+    """A black picture (height, width, 3) of that size (width, height) that takes no memory."""
     width, height = size
     return np.broadcast_to(np.float32(0), (height, width, 3))
 
 
-def _styles(
-    pictures: Sequence[Picture],
-    looked_at: Sequence[tuple[float, style_sizes.LookedAt]],
-    coloring: Coloring,
-) -> Iterator[Style]:
-    """The styles of a task, with the share of each and how it is looked at.
-
-    What is transparent in a style does not count.
-    """
-    for number, picture in enumerate(pictures, start=1):
-        share, looks = looked_at[number - 1]
-        yield Style(
-            picture.pixels,
-            name=f"style-{number}",
-            weight=share,
-            scale=looks.scale,
-            size=looks.rule,
-            mask=picture.alpha,
-            digest=coloring.digest(picture),
-            size_of_file=picture.size_of_file,
-        )
-
-
-def _inputs(
-    order: Order,
-    task: Task,
-    content: Picture | None,
-    styles: Sequence[Picture],
-    init: Picture | None,
-) -> Iterator[InputRecord]:
-    """What came in, for the receipt."""
-    if content is not None and order.content is not None:
-        yield InputRecord.of("content", order.content.name, content)
-    looked_at = _looked_at(order)
-    for style, looks, path, picture in zip(
-        task.styles, looked_at, order.styles, styles, strict=True
-    ):
-        seen = InputRecord.of(style.name, path.name, picture, style.weight)
-        told = {"style_size": looks.asked, "seen": task.style_size(style)}
-        yield seen.model_copy(update=told)
-    if init is not None and order.init is not None:
-        yield InputRecord.of("init", order.init.name, init)
-
-
-def _says_where_to_start(settings: JobSettings) -> bool:
-    """Whether a start was asked for; else a picture to start from is meant to be started from."""
-    return settings.init is not None or bool({"start", "schedule.start"} & settings.set.keys())
-
-
 def _check_size(task: Task, max_pixels: int) -> None:
-    """Raise SettingsError where a picture would be brought to more than `max_pixels` pixels."""
-    sizes = {"the painting": task.final}
-    end = task.levels()[-1].scale
-    sizes |= {style.name: task.style_size(style, end) for style in task.styles}
-    for what, (width, height) in sizes.items():
+    """Raise SettingsError where a picture would have more than `max_pixels` pixels."""
+    for name, (width, height) in _sizes(task):
         if width * height > max_pixels:
             raise SettingsError(
-                f"{what} would be {width}x{height} pixels, and limits.max_pixels allows "
+                f"{name} would be {width}x{height} pixels, and limits.max_pixels allows "
                 f"{max_pixels}: ask for a smaller size, or raise that limit"
             )
 
 
-def _shares(order: Order) -> tuple[float, ...]:
-    """The weight of each style; alike where nothing is said."""
-    given = order.settings.style_weights
-    if given is None or not order.styles:
+def _style_weights(order: Order) -> tuple[float, ...]:
+    """The weight of each style; 1 each where none is set."""
+    weights = order.settings.style_weights
+    if weights is None or not order.styles:
         return (1.0,) * len(order.styles)
-    if len(given) != len(order.styles):
+    if len(weights) != len(order.styles):
         raise SettingsError(
-            f"style_weights has {len(given)} numbers for {len(order.styles)} style pictures: "
+            f"style_weights has {len(weights)} numbers for {len(order.styles)} style pictures: "
             "give one for each"
         )
-    return given
-
-
-def _looked_at(order: Order) -> tuple[style_sizes.LookedAt, ...]:
-    """The size that each style is looked at, where it has one of its own."""
-    return style_sizes.of_each(order.settings.style_size, len(order.styles))
-
-
-def backend_of(order: Order, decided: Mapping[str, Any]) -> Backend:
-    """What paints `order`, ready to; `decided` as in `prepare`. Raises BackendError."""
-    options = dict(order.backend_options)
-    if order.settings.device is not None:
-        options["device"] = order.settings.device
-    options.update(decided)
-    backend = registry.load(order.settings.backend, options)
-    if order.memory is not None and capabilities(backend).memory:
-        options = {"memory": order.memory, **options}
-        backend = registry.load(order.settings.backend, options)
-    if order.settings.device is None and _may_paint_on(order.device, backend, options):
-        backend = registry.load(order.settings.backend, {**options, "device": order.device})
-    if problem := backend.problem():
-        raise BackendMissingError(problem)
-    return backend
-
-
-def _may_paint_on(device: str | None, backend: Backend, options: Mapping[str, Any]) -> bool:
-    """Whether `device` is one of the backend's, and what the `options` say is no other kind."""
-    if device is None or device not in [one.name for one in backend.devices()]:
-        return False
-    said = str(options.get("device", "auto")).partition(":")[0]
-    return said in ("auto", device.partition(":")[0])
+    return weights

@@ -1,4 +1,4 @@
-"""The story of one painting: its files as they are staged, its losses, at the end the receipt."""
+"""The record of one job: its files as they are staged, its losses, and at the end the receipt."""
 
 import csv
 import hashlib
@@ -9,32 +9,34 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from stylewatch_daemon.artifacts.contract import Curves, Keepsakes, Seen
 from stylewatch_daemon.artifacts.process import drawn
 from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.receipt import OutputRecord, Receipt
-from stylewatch_daemon.worker import artifacts
 from stylewatch_daemon.worker.contract import Order, Saving, Staged
-from stylewatch_daemon.worker.oom_fallback import AS_ASKED, Relief
-from stylewatch_daemon.worker.prepare import Prepared
-from stylewatch_daemon.worker.resume import coarse
+from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
+from stylewatch_daemon.worker.prepare import Prepared, enlarged_start, selected
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.images.encode import suffix
 from stylewatch_plugins.contract import Losses, Provenance, Stage, Step
 
-_LEAST_DIGITS = 4  # of a stage's number
-_UPHILL = "steps that led far uphill, and were taken back: {count}"
+_MIN_DIGITS = 4  # of a stage's number
+_WITH_DIGIT = 10  # seconds below which a time has a digit after the point
+_TAKEN_BACK = "steps that led far uphill, and were taken back: {count}"
 
 
 @dataclass(eq=False)
-class Story:
-    """All that is reported of one painting, over all its attempts."""
+class Recorder:
+    """All that is reported of one job, over all its attempts."""
 
     order: Order
     prepared: Prepared
-    seen: Provenance
+    provenance: Provenance
     started: str
     weights: dict[str, Any]
     seconds_before: float = 0.0
@@ -44,18 +46,18 @@ class Story:
     step: int = 0
     taken_back: int = 0
     decided: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What `auto` came to, by the backend that had to decide."""
-    relief: Relief = AS_ASKED
+    """The choices of `auto`, by the backend that made them."""
+    fallback: OomFallback = AS_ASKED
     together: int = 1
-    """How many are painted at once, this one with them."""
+    """Number of jobs that run at once, this one with them."""
     began: float = field(default_factory=time.monotonic)
-    picture: bytes = b""
-    digests: dict[str, str] = field(default_factory=dict)
     receipt: Mapping[str, Any] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    """Which keepsakes there are not, and why, in sentences."""
-    fresh: set[str] = field(default_factory=set)
-    """What was left since the last `keep_staged`."""
+    _picture: bytes = b""
+    """The file of the last stage."""
+    _digests: dict[str, str] = field(default_factory=dict)
+    _missing: list[str] = field(default_factory=list)
+    """Sentences on artifacts that could not be drawn."""
+    _unsynced: set[str] = field(default_factory=set)
 
     @classmethod
     def begin(
@@ -63,24 +65,24 @@ class Story:
         order: Order,
         prepared: Prepared,
         remembered: Mapping[str, Any],
-        relief: Relief = AS_ASKED,
-    ) -> "Story":
-        """A fresh story, or what an earlier attempt remembered of it.
+        fallback: OomFallback = AS_ASKED,
+    ) -> "Recorder":
+        """A new record, or the one that an earlier attempt remembered.
 
-        Raises CheckpointError: that one was painted with another trained network.
+        Raises CheckpointError where that attempt ran with another trained network.
         """
-        seen = prepared.backend.provenance(prepared.task)
-        weights = dict(seen.weights)
+        provenance = prepared.backend.provenance(prepared.task)
+        weights = dict(provenance.weights)
         if remembered.get("weights", weights) != weights:
             raise CheckpointError("this checkpoint was painted with other weights")
-        now = datetime.now(UTC).isoformat()
-        known = {"started": now, "weights": weights, **remembered, "relief": relief}
-        story = cls(order, prepared, seen, **known)
-        story.decided.setdefault(seen.name, dict(seen.decided))
-        return story
+        known = {"started": datetime.now(UTC).isoformat(), "weights": weights, **remembered}
+        known.pop("relief", None)
+        recorder = cls(order, prepared, provenance, **known, fallback=fallback)
+        recorder.decided.setdefault(provenance.name, dict(provenance.decided))
+        return recorder
 
     def remember(self) -> dict[str, Any]:
-        """What the next attempt must know, as plain JSON values."""
+        """Plain JSON values that the next attempt needs."""
         return {
             "started": self.started,
             "weights": self.weights,
@@ -91,162 +93,139 @@ class Story:
             "step": self.step,
             "taken_back": self.taken_back,
             "decided": self.decided,
-            "relief": self.relief.as_json(),
+            "relief": self.fallback.as_json(),
         }
 
     @property
     def seconds(self) -> float:
-        """How long the painting took so far, all attempts together."""
+        """Seconds that the job took so far, all attempts together."""
         return self.seconds_before + time.monotonic() - self.began
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Where the painting departs from what was asked, in sentences."""
-        notes = (
+        """Sentences on differences between the result and what was asked for."""
+        warnings = (
             *self.prepared.task.recipe.notes,
-            *self.seen.warnings,
+            *self.provenance.warnings,
             *self.prepared.regions.warnings,
-            *self.relief.notes,
-            *self.prepared.dress.warnings,
-            *coarse(self.prepared.task, self.order.settings.from_step),
-            *self.missing,
+            *self.fallback.notes,
+            *self.prepared.output.warnings,
+            *enlarged_start(self.prepared.task, self.order.settings.from_step),
+            *self._missing,
         )
-        return (*notes, _UPHILL.format(count=self.taken_back)) if self.taken_back else notes
+        if self.taken_back:
+            return (*warnings, _TAKEN_BACK.format(count=self.taken_back))
+        return warnings
 
     def add(self, step: Step) -> None:
-        """Take in a step and its losses."""
-        named = dict(_flat(step.losses))
-        self.columns = list(named)
+        """Record a step and its losses."""
+        values = _columns(step.losses)
+        self.columns = list(values)
         self.step, self.taken_back = step.step, step.taken_back
-        self.rows.append([step.step, *step.size, round(step.seconds, 3), *named.values()])
+        self.rows.append([step.step, *step.size, round(step.seconds, 3), *values.values()])
 
-    def stage(self, stage: Stage, picture: bytes | None = None) -> Iterator[Staged]:
-        """Leave the picture of a stage, `encoded` already if it is given, and the losses so far."""
-        digits = max(_LEAST_DIGITS, len(str(stage.steps)))
+    def stage(self, stage: Stage, picture: bytes | None = None) -> list[Staged]:
+        """Write the picture of a stage, `encoded` already if it is given, and the losses so far."""
+        digits = max(_MIN_DIGITS, len(str(stage.steps)))
         name = f"stages/{stage.step:0{digits}}{suffix(self.order.settings.format)}"
-        self.picture = self.encoded(stage) if picture is None else picture
-        yield self._staged(name, self.picture, stage.step)
+        self._picture = self.encoded(stage) if picture is None else picture
+        written = self._write(name, self._picture, stage.step)
         self.stages.append(
             {
                 "file": name,
-                "sha256": self.digests.pop(name),
+                "sha256": self._digests.pop(name),
                 "step": stage.step,
                 "seconds": round(stage.seconds, 3),
                 "losses": stage.losses.as_json(),
             }
         )
-        yield self._staged("losses.csv", self._table(), stage.step)
-
-    def stages_again(self) -> Iterator[Staged]:
-        """Those that earlier attempts left, and perhaps nobody heard of."""
-        for one in self.stages:
-            yield Staged(one["file"], one["sha256"], one["step"])
-
-    def end(self, stage: Stage) -> Iterator[Staged | Saving]:
-        """Leave the last picture once more, whole, then keepsakes, and last of all the receipt."""
-        name = f"{self.order.final}{suffix(self.order.settings.format)}"
-        dress = self.prepared.dress
-        whole = self.picture if dress.is_whole(stage.picture) else dress.final(stage.picture)
-        yield self._staged(name, whole, stage.step)
-        yield from self._keepsakes(name, stage)
-        final = flat_layout.as_seen(self.order.name, name)
-        self.digests[final] = self.digests.pop(name)
-        state = "done" if stage.step == stage.steps else "finished"
-        receipt = self._receipt(state, final, stage)
-        self.receipt = receipt.model_dump(mode="json", exclude_none=True)
-        yield self._staged("receipt.json", receipt.as_json().encode(), stage.step)
-
-    def _keepsakes(self, final: str, stage: Stage) -> Iterator[Staged | Saving]:
-        """Leave what is to be kept beside; the painting does not suffer where that goes wrong."""
-        files = artifacts.files(self.order, final)
-        if not files:
-            return
-        height, width, _ = stage.picture.shape
-        told = artifacts.Told(
-            columns=self.columns,
-            rows=self.rows,
-            stages=self.stages,
-            losses=stage.losses,
-            final=final,
-            digest=self.digests[final],
-            size=(width, height),
-            seconds=self.seconds,
-        )
-        yield Saving()
-        for one in drawn(artifacts.asked(self.order, self.prepared, told)):
-            problem = one.problem
-            if not problem:
-                try:
-                    staged = self._staged(files[one.name], one.content, stage.step)
-                except OSError as error:
-                    problem = f"it cannot be written: {error.strerror or error}"
-                else:
-                    yield staged
-            if problem:
-                self.missing.append(f"{files[one.name]} was not drawn: {problem}")
-            yield Saving()
-
-    def keep_staged(self) -> None:
-        """Make what was left so far last, whatever becomes of the machine."""
-        publish.keep_staged(self.order.staging, self.fresh)
-        self.fresh.clear()
-
-    def encoded(self, stage: Stage) -> bytes:
-        """The file of a stage's picture; any thread may make it. Raises SaveError."""
-        return self.prepared.dress.stage(stage.picture)
-
-    def _staged(self, name: str, content: bytes, step: int) -> Staged:
-        publish.stage(self.order.staging, name, content)
-        self.fresh.add(name)
-        self.digests[name] = digest = hashlib.sha256(content).hexdigest()
-        return Staged(name, digest, step)
-
-    def _table(self) -> bytes:
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["step", "width", "height", "seconds", *self.columns])
         table.writerows(self.rows)
-        return text.getvalue().encode()
+        return [written, self._write("losses.csv", text.getvalue().encode(), stage.step)]
 
-    @property
-    def _batch(self) -> dict[str, int]:
-        return {"batch": self.together} if self.together > 1 else {}
+    def earlier_stages(self) -> list[Staged]:
+        """The stages of earlier attempts, which perhaps were never published."""
+        return [Staged(stage["file"], stage["sha256"], stage["step"]) for stage in self.stages]
 
-    @property
-    def _color(self) -> dict[str, str] | None:
-        settings = self.order.settings
-        if settings.color == "style":
-            return None
-        return {"mode": settings.color, "space": settings.color_space}
+    def finish(self, stage: Stage) -> Iterator[Staged | Saving]:
+        """Write the last picture in full size, then the artifacts, and last the receipt."""
+        name = f"{self.order.final}{suffix(self.order.settings.format)}"
+        output = self.prepared.output
+        full_size = output.is_full_size(stage.picture)
+        content = self._picture if full_size else output.final(stage.picture)
+        yield self._write(name, content, stage.step)
+        yield from self._draw_artifacts(name, stage)
+        final = flat_layout.as_seen(self.order.name, name)
+        self._digests[final] = self._digests.pop(name)
+        receipt = self._receipt(final, stage)
+        self.receipt = receipt.model_dump(mode="json", exclude_none=True)
+        yield self._write("receipt.json", receipt.as_json().encode(), stage.step)
 
-    def _receipt(self, state: str, final: str, stage: Stage) -> Receipt:
-        task, seen = self.prepared.task, self.seen
+    def sync(self) -> None:
+        """Make the names of staged files durable."""
+        publish.keep_staged(self.order.staging, self._unsynced)
+        self._unsynced.clear()
+
+    def encoded(self, stage: Stage) -> bytes:
+        """The file of a stage's picture; any thread may call this. Raises SaveError."""
+        return self.prepared.output.stage(stage.picture)
+
+    def _draw_artifacts(self, final: str, stage: Stage) -> Iterator[Staged | Saving]:
+        """Write the artifacts that are asked for; an error becomes a warning."""
+        names = artifact_names(self.order, final)
+        if not names:
+            return
+        request = artifact_request(self, stage, final, self._digests[final])
+        yield Saving()
+        for artifact in drawn(request):
+            name, problem = names[artifact.name], artifact.problem
+            if not problem:
+                try:
+                    yield self._write(name, artifact.content, stage.step)
+                except OSError as error:
+                    problem = f"it cannot be written: {error.strerror or error}"
+            if problem:
+                self._missing.append(f"{name} was not drawn: {problem}")
+            yield Saving()
+
+    def _write(self, name: str, content: bytes, step: int) -> Staged:
+        publish.stage(self.order.staging, name, content)
+        self._unsynced.add(name)
+        self._digests[name] = digest = hashlib.sha256(content).hexdigest()
+        return Staged(name, digest, step)
+
+    def _receipt(self, final: str, stage: Stage) -> Receipt:
+        task, provenance, settings = self.prepared.task, self.provenance, self.order.settings
         height, width, _ = stage.picture.shape
+        state = "done" if stage.step == stage.steps else "finished"
+        batch = {"batch": self.together} if self.together > 1 else {}
         attempt = {
-            "backend": seen.name,
-            "device": seen.device,
-            "decided": {**seen.decided, **self.relief.decided, **self._batch},
+            "backend": provenance.name,
+            "device": provenance.device,
+            "decided": {**provenance.decided, **self.fallback.decided, **batch},
             "ended": state,
         }
+        color = {"mode": settings.color, "space": settings.color_space}
+        backend = ("name", "version", "device", "precision")
         plain = {
             "job": self.order.name,
             "retry_of": self.order.retry_of,
-            "only": self.order.settings.only,
+            "only": settings.only,
             "state": state,
             "recipe": task.recipe.model_dump(mode="json"),
-            "color": self._color,
-            "output": self.order.settings.model_dump(include={*OutputRecord.model_fields}),
-            "backend": {
-                key: getattr(seen, key) for key in ("name", "version", "device", "precision")
-            },
+            "color": None if settings.color == "style" else color,
+            "output": settings.model_dump(include={*OutputRecord.model_fields}),
+            "backend": {key: getattr(provenance, key) for key in backend},
             "weights": self.weights or None,
             "size": (width, height),
             "seed": task.seed,
             "inputs": self.prepared.inputs,
-            "mask": self.order.settings.mask.model_dump() if self.prepared.regions.inputs else None,
+            "mask": settings.mask.model_dump() if self.prepared.regions.inputs else None,
             "stages": self.stages,
             "final": final,
-            "files": [{"file": file, "sha256": digest} for file, digest in self.digests.items()],
+            "files": [{"file": name, "sha256": digest} for name, digest in self._digests.items()],
             "losses": stage.losses.as_json(),
             "attempts": (*self.order.attempts, attempt),
             "warnings": self.warnings,
@@ -258,19 +237,85 @@ class Story:
         return Receipt.model_validate(plain)
 
 
+def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) -> Keepsakes:
+    """The artifacts to draw of a job that ends with `stage`; `final` is staged with that digest."""
+    order, settings = selected(recorder.order), recorder.order.settings
+    folders = [order.staging, *([] if order.place is None else [order.place])]
+
+    def staged(name: str, sha256: str, label: str) -> Seen:
+        """A staged file, which may be published by now."""
+        return Seen(tuple(str(folder / name) for folder in folders), sha256, label)
+
+    *earlier, last = recorder.stages
+    height, width, _ = stage.picture.shape
+    count = len(order.styles)
+    roles = ["style"] if count == 1 else [f"style {number}" for number in range(1, count + 1)]
+    return Keepsakes(
+        wanted=settings.keep,
+        curves=Curves.of(
+            recorder.columns,
+            recorder.rows,
+            stage.losses.as_json(),
+            [stage["step"] for stage in recorder.stages],
+        ),
+        content=None if order.content is None else _input("content", order.content),
+        styles=tuple(map(_input, roles, order.styles)),
+        stages=tuple(
+            staged(
+                stage["file"],
+                stage["sha256"],
+                f"step {stage['step']}, {_duration(stage['seconds'])}",
+            )
+            for stage in earlier
+        ),
+        final=staged(
+            final,
+            digest,
+            f"final: step {last['step']}, {_duration(recorder.seconds)}\n"
+            f"{recorder.prepared.task.recipe.name}, {width}x{height}, {settings.backend}",
+        ),
+        max_pixels=max(order.max_pixels, width * height),
+    )
+
+
+def artifact_names(order: Order, final: str) -> dict[str, str]:
+    """The file name of each artifact; the name of the `final` picture is taken."""
+    names: dict[str, str] = {}
+    for artifact in order.settings.keep:
+        path = PurePosixPath(artifact)
+        choices = (f"{stem}{path.suffix}" for stem in candidates(path.stem))
+        names[artifact] = next(name for name in choices if name != final)
+    return names
+
+
+def _input(role: str, path: Path) -> Seen:
+    named_by_role = path.stem == role.replace(" ", "-")
+    return Seen((str(path),), label=role if named_by_role else f"{role}\n{path.name}")
+
+
+def _duration(seconds: float) -> str:
+    """A short time: `4.2 s`, `42 s`, `3:10 min`, `2:05 h`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, part = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{part:02} h"
+    if minutes:
+        return f"{minutes}:{rest:02} min"
+    return f"{seconds:.1f} s" if seconds < _WITH_DIGIT else f"{rest} s"
+
+
 @cache
 def _version() -> str:
-    return version("stylewatch")  # which reads a file, and does not change while we run
+    return version("stylewatch")  # this reads a file
 
 
-def _flat(losses: Losses) -> Iterator[tuple[str, float]]:
-    """The columns of the table: the total, then every term's own value."""
-    yield "total", losses.total
-    for layer, term in losses.content.items():
-        yield f"content.{layer}", term.value
+def _columns(losses: Losses) -> dict[str, float]:
+    """The columns of losses.csv: the total, then the value of each term."""
+    columns = {"total": losses.total}
+    columns |= {f"content.{layer}": term.value for layer, term in losses.content.items()}
     for style, layers in losses.style.items():
         name = "style" if len(losses.style) == 1 else style
-        for layer, term in layers.items():
-            yield f"{name}.{layer}", term.value
+        columns |= {f"{name}.{layer}": term.value for layer, term in layers.items()}
     if losses.tv is not None:
-        yield "tv", losses.tv.value
+        columns["tv"] = losses.tv.value
+    return columns

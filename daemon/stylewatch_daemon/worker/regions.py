@@ -1,7 +1,7 @@
-"""The masks of an order, read, matched and laid over the pictures of its task."""
+"""The masks of a job: read, matched by their colors, and laid over the pictures of its task."""
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,54 +24,55 @@ _CONTENT = f"content{MASK}"
 
 
 @dataclass(frozen=True, eq=False)
-class Masked:
-    """A `task` with its masks; what the receipt is told of them."""
+class MaskedTask:
+    """A `task` with its masks; the records and warnings for the receipt."""
 
     task: Task
     inputs: tuple[InputRecord, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def masked(order: Order, task: Task, backend: Backend) -> Masked:
-    """`task` with the masks of `order`, of those pictures that it has.
+def masked(order: Order, task: Task, backend: Backend) -> MaskedTask:
+    """`task` with the masks of `order`, for those pictures that it has.
 
-    Raises SettingsError where nobody would look at them, PictureError where they cannot be painted
-    by.
+    Raises SettingsError where a mask would have no effect, PictureError where one cannot be used.
     """
-    read_in = dict(_read(order, task))
-    if not read_in:
-        return Masked(task)
-    _check_looked_at(order, read_in, backend)
-    masks = {role: mask for role, (mask, _) in read_in.items()}
+    pictures = _read(order, task)
+    if not pictures:
+        return MaskedTask(task)
+    _check_effect(order, pictures, backend)
+    masks = {
+        role: Mask.of(order.masks[role].name, picture.pixels, picture.alpha)
+        for role, picture in pictures.items()
+    }
     content = masks.get(_CONTENT)
     styles = [masks.get(f"{style.name}{MASK}") for style in task.styles]
     regions = matched(content, styles)
-    reach = order.settings.mask.reach(max(task.final))
     if content is not None:
         plain = content.weights(regions, task.final)
+        reach = order.settings.mask.reach(max(task.final))
         task = replace(task, content_mask=feathered(plain, reach * max(plain.shape[:2])))
-    each = zip(task.styles, styles, strict=True)
     task = replace(
         task,
         styles=tuple(
-            _of_all(style, len(regions))
+            _for_all_regions(style, len(regions))
             if mask is None
             else _with_mask(task, style, mask, regions if content is not None else mask.colors)
-            for style, mask in each
+            for style, mask in zip(task.styles, styles, strict=True)
         ),
     )
-    return Masked(
+    return MaskedTask(
         task,
         tuple(
             InputRecord.of(role, order.masks[role].name, picture)
-            for role, (_, picture) in read_in.items()
+            for role, picture in pictures.items()
         ),
         () if content is None else tuple(unused(content, styles)),
     )
 
 
-def _check_looked_at(order: Order, roles: Collection[str], backend: Backend) -> None:
-    """Raise SettingsError where the masks with these `roles` would not say anything."""
+def _check_effect(order: Order, roles: Collection[str], backend: Backend) -> None:
+    """Raise SettingsError where the masks with these `roles` would have no effect."""
     if not capabilities(backend).masks:
         names = ", ".join(order.masks[role].name for role in roles)
         raise SettingsError(
@@ -85,36 +86,39 @@ def _check_looked_at(order: Order, roles: Collection[str], backend: Backend) -> 
         )
 
 
-def _read(order: Order, task: Task) -> Iterator[tuple[str, tuple[Mask, Picture]]]:
+def _read(order: Order, task: Task) -> dict[str, Picture]:
     """The masks of those pictures that the task has, by their roles."""
+    scale = task.levels()[-1].scale
+    # the file name, the own size and the final size of each picture
     pictures: dict[str, tuple[str, Size, Size]] = {
-        style.name: (path.name, style.own, task.style_size(style, task.levels()[-1].scale))
+        style.name: (path.name, style.own, task.style_size(style, scale))
         for style, path in zip(task.styles, order.styles, strict=True)
     }
     if task.content is not None and order.content is not None:
         own = task.content_size or size_of(task.content)
         pictures["content"] = (order.content.name, own, task.final)
+    masks: dict[str, Picture] = {}
     for role, path in order.masks.items():
         if (of := pictures.get(role.removesuffix(MASK))) is not None:
-            name, size, shown = of
-            enough = Enough(shown, reduce="nearest")
-            found = read(path, max_pixels=order.max_pixels, enough=enough)
-            check_shape(path.name, found.size, name, size)
-            yield role, (Mask.of(path.name, found.pixels, found.alpha), found)
+            name, size, final = of
+            enough = Enough(final, reduce="nearest")
+            masks[role] = read(path, max_pixels=order.max_pixels, enough=enough)
+            check_shape(path.name, masks[role].size, name, size)
+    return masks
 
 
-def _of_all(style: Style, regions: int) -> Style:
-    """`style` for so many regions, each of which it serves with all that is not clear in it."""
+def _for_all_regions(style: Style, regions: int) -> Style:
+    """`style` for so many regions; its opaque pixels serve each of them."""
     if style.mask is None:
         return style
     return replace(style, mask=np.repeat(np.atleast_3d(style.mask), regions, axis=2))
 
 
 def _with_mask(task: Task, style: Style, mask: Mask, regions: tuple[Color, ...]) -> Style:
-    """`style` with its mask, and with a digest that tells both; what is clear in it counts less."""
+    """`style` with its mask and a digest of both; its transparent pixels count less."""
     weights = mask.weights(regions, task.style_size(style, task.levels()[-1].scale))
     if style.mask is not None:
         height, width, _ = weights.shape
         weights = weights * resize_plane(style.mask, (width, height), "bilinear")[..., None]
-    told = hashlib.sha256(f"{style.digest} {weights.shape}".encode() + weights.tobytes())
-    return replace(style, mask=weights, digest=told.hexdigest())
+    digest = hashlib.sha256(f"{style.digest} {weights.shape}".encode() + weights.tobytes())
+    return replace(style, mask=weights, digest=digest.hexdigest())

@@ -1,44 +1,61 @@
-"""Paints one job: pictures in, stages and a receipt out; runs wherever an executor puts it."""
+"""Run one job: pictures in, stages and a receipt out; wherever an executor puts it."""
 
 import gc
+import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from concurrent import futures
+from pathlib import Path
 
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, contact_sheet
-from stylewatch_daemon.worker.contract import Event, Order
-from stylewatch_daemon.worker.job_run import Painting
-from stylewatch_daemon.worker.oom_fallback import Relief
+from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
+from stylewatch_daemon.worker.contract import Done, Event, Order, Saving, Stopped
+from stylewatch_daemon.worker.oom_fallback import OomFallback
 from stylewatch_daemon.worker.prepare import prepare
-from stylewatch_daemon.worker.recorder import Story
+from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_painter.errors import CheckpointError
-from stylewatch_plugins.contract import Estimate, Wish
+from stylewatch_painter.stage import Checkpoint
+from stylewatch_plugins.contract import Estimate, PaintsMany, Stage, Step, Wish
 from stylewatch_plugins.error_kind import trouble
+
+CHECKPOINT_EVERY = 60.0
+"""Seconds between two checkpoints; there is one with every stage, too."""
+
+CHECKPOINT_COST = 20.0
+"""The job runs at least so many times as long as the last checkpoint took, before the next."""
+
+MAX_ENCODING = 2
+"""Number of stages that may wait for their files; each holds a picture."""
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
-    """Paint `order`: events as they come, Done or Stopped last.
+    """Run `order`: events as they occur, Done or Stopped last.
 
-    Files are left whole under `order.staging`, each told by a Staged, the receipt last. With a
-    memo at `order.checkpoint` it goes on from there. Where memory does not suffice it begins
-    again, with a Started, as `order.out_of_memory` has it. Raises what `prepare` and the backend
-    raise; OSError where a file cannot be written. Of a series the sheet is drawn.
+    Complete files are left under `order.staging`, each announced by a Staged, the receipt last. A
+    snapshot at `order.checkpoint` is continued. Where memory does not suffice the job begins
+    again, with a Started, as `order.out_of_memory` says. For a series, the sheet is drawn.
+
+    Raises as `prepare` and the backend do; OSError where a file cannot be written.
     """
     if order.parts:
         yield from contact_sheet.draw(order)
         return
-    found = left(order)
-    relief = Relief.of(order, found.story)
+    snapshot = load_snapshot(order)
+    fallback = OomFallback.of(order, snapshot.record)
     while True:
         try:
-            less = yield from _try(order, wish, found, relief)
-        except CheckpointError:  # pictures or settings changed since: it is of another painting
-            if order.checkpoint is None or not found.checkpoint:
+            further = yield from _attempt(order, wish, snapshot, fallback)
+        except CheckpointError:  # pictures or settings changed: it belongs to another job
+            if order.checkpoint is None or not snapshot.checkpoint:
                 raise
             order.checkpoint.unlink(missing_ok=True)
-            found = checkpoint.NOTHING
+            snapshot = EMPTY
         else:
-            if less is None:
+            if further is None:
                 return
-            relief, found = less, left(order)
+            fallback, snapshot = further, load_snapshot(order)
 
 
 def measure(order: Order) -> dict[str, object]:
@@ -48,36 +65,175 @@ def measure(order: Order) -> dict[str, object]:
 
 
 def estimate(order: Order) -> Estimate:
-    """What `order` would take."""
+    """Time and memory that `order` would take."""
     prepared = prepare(order)
     return prepared.backend.estimate(prepared.task)
 
 
-def left(order: Order) -> checkpoint.Memo:
-    """What an earlier attempt at `order` left."""
-    found = None if order.checkpoint is None else checkpoint.load(order.checkpoint)
-    return found or checkpoint.NOTHING
+def load_snapshot(order: Order) -> Snapshot:
+    """The snapshot that an earlier attempt at `order` left; EMPTY where there is none."""
+    snapshot = None if order.checkpoint is None else checkpoint.load(order.checkpoint)
+    return snapshot or EMPTY
 
 
-def _try(
-    order: Order, wish: Callable[[], Wish], found: checkpoint.Memo, relief: Relief
-) -> Generator[Event, None, Relief | None]:
-    """Paint as `relief` has it; what to do without next time, where memory did not suffice."""
-    lighter = relief.applied(order)
-    decided = found.story.get("decided", {}).get(order.settings.backend, {})
-    decided = {**decided, **relief.options}
-    prepared = prepare(lighter, found.checkpoint or None, decided)
+def _attempt(
+    order: Order, wish: Callable[[], Wish], snapshot: Snapshot, fallback: OomFallback
+) -> Generator[Event, None, OomFallback | None]:
+    """Run the job with `fallback`; the next fallback where memory did not suffice."""
+    lighter = fallback.applied(order)
+    decided = snapshot.record.get("decided", {}).get(order.settings.backend, {})
+    prepared = prepare(lighter, snapshot.checkpoint or None, {**decided, **fallback.options})
     try:
-        begun = Story.begin(lighter, prepared, found.story, relief)
-        yield from Painting(lighter, wish, begun).whole()
+        recorder = Recorder.begin(lighter, prepared, snapshot.record, fallback)
+        yield from JobRun(lighter, wish, recorder).run()
         return None
     except Exception as error:
-        if trouble(error) != "memory" or (less := relief.further(order, prepared)) is None:
+        further = fallback.further(order, prepared) if trouble(error) == "memory" else None
+        if further is None:
             raise
-    # out here the error is gone, and with it the frames that held the memory
+    # here the error is gone, and with it the frames that held the memory
     gc.collect()
     if order.checkpoint is not None:
-        kept = left(order) if less.size == relief.size else checkpoint.NOTHING
-        told = {**kept.story, "relief": less.as_json()}
-        checkpoint.save(order.checkpoint, checkpoint.Memo(kept.checkpoint, told))
-    return less
+        kept = load_snapshot(order) if further.size == fallback.size else EMPTY
+        record = {**kept.record, "relief": further.as_json()}
+        checkpoint.save(order.checkpoint, Snapshot(kept.checkpoint, record))
+    return further
+
+
+class JobRun:
+    """One run of a job: what its backend yields becomes files, events, checkpoints and an end.
+
+    `ask` returns the current request from outside. Raises SettingsError where there is no step.
+    """
+
+    def __init__(self, order: Order, ask: Callable[[], Wish], recorder: Recorder) -> None:
+        self._schedule = recorder.prepared.task.recipe.schedule
+        if self._schedule.steps == 0:
+            raise SettingsError(
+                "steps: 0 only measures, and is for `stylewatch render`: ask for some"
+            )
+        self.order, self.recorder, self.ended = order, recorder, False
+        self.encoder: futures.Executor | None = None
+        """Encodes stages while other jobs run; without it nothing else runs meanwhile."""
+        self.last: Stage | None = None
+        """The last stage, once there is one."""
+        self._encoding: deque[tuple[Stage, futures.Future[bytes]]] = deque()
+        self._ask, self._wish, self._step = ask, Wish.GO_ON, recorder.step
+        self._saved_at, self._save_took = time.monotonic(), 0.0
+
+    def run(self) -> Iterator[Event]:
+        """Run the job by itself, from first to last; raises as the backend does."""
+        yield self.started()
+        yield from self.recorder.earlier_stages()
+        prepared = self.recorder.prepared
+        for step in prepared.backend.paint(prepared.task, self.wish):
+            yield from self.take(step)
+            if self.ended:
+                return
+        yield self.stopped()
+
+    def started(self) -> Started:
+        """The event before the first step."""
+        recorder = self.recorder
+        backend, levels = recorder.prepared.backend, recorder.prepared.task.levels()
+        return Started(
+            backend=recorder.provenance.name,
+            device=recorder.provenance.device,
+            sizes=tuple(level.size for level in levels),
+            steps_at=tuple(level.steps for level in levels),
+            step=recorder.step,
+            warnings=recorder.warnings,
+            accelerators=tuple(device.name for device in backend.devices() if device.name != "cpu"),
+            paints_many=isinstance(backend, PaintsMany),
+            together=recorder.together,
+        )
+
+    def wish(self) -> Wish:
+        """The request after a step, asked once for each; a checkpoint where one is due.
+
+        A run that has ended is to stop.
+        """
+        self._wish = Wish.STOP if self.ended else self._ask()
+        self._step += 1
+        if self._wish is Wish.GO_ON and self.order.checkpoint is not None and self._is_due():
+            self._wish = Wish.CHECKPOINT
+        return self._wish
+
+    @property
+    def is_to_stop(self) -> bool:
+        """True where the request after the latest step was to stop."""
+        return self._was_asked(Wish.STOP)
+
+    def take(self, step: Step) -> Iterator[Event]:
+        """Handle a step; with the last one the run is closed, or is to be closed.
+
+        Raises OSError where a file cannot be written.
+        """
+        self.recorder.add(step)
+        yield Progress(step.step, step.steps, step.size, step.losses.total, step.seconds)
+        yield from self._stage_encoded()
+        if isinstance(step, Stage):
+            yield from self._stage(step)
+            if step.step == step.steps or self._was_asked(Wish.FINISH):
+                self.last = step
+                if self.encoder is None:
+                    yield from self.close()
+                return
+        if step.checkpoint is not None and self.order.checkpoint is not None:
+            yield from self._stage_encoded(wait=True)
+            yield Saving()
+            self.recorder.sync()
+            self._save(self.order.checkpoint, step.checkpoint)
+
+    def close(self) -> Iterator[Event]:
+        """Finish the run after its last stage: final files, receipt, Done."""
+        yield from self._stage_encoded(wait=True)
+        if self.last is not None:
+            yield from self.recorder.finish(self.last)
+            self.recorder.sync()
+            self.ended = True
+            yield Done(self.recorder.receipt)
+
+    @property
+    def can_close(self) -> bool:
+        """True where there was the last stage, and all stages are encoded."""
+        return (
+            self.last is not None
+            and not self.ended
+            and all(content.done() for _, content in self._encoding)
+        )
+
+    def stopped(self) -> Stopped:
+        """End the run without its last stage."""
+        self.ended = True
+        return Stopped(self.recorder.step)
+
+    def _stage(self, stage: Stage) -> Iterator[Event]:
+        """Stage the files of a stage, or have its picture encoded first."""
+        if self.encoder is None:
+            yield from self.recorder.stage(stage)
+            return
+        yield from self._stage_encoded(wait=len(self._encoding) >= MAX_ENCODING)
+        self._encoding.append((stage, self.encoder.submit(self.recorder.encoded, stage)))
+
+    def _stage_encoded(self, *, wait: bool = False) -> Iterator[Event]:
+        """Stage the files of stages that are encoded, in their order; with `wait` of all."""
+        while self._encoding and (wait or self._encoding[0][1].done()):
+            stage, content = self._encoding.popleft()
+            yield from self.recorder.stage(stage, content.result())
+
+    def _was_asked(self, wish: Wish) -> bool:
+        """True where that was the request after the latest step; it may have been asked ahead."""
+        return self._wish is wish and self.recorder.step >= self._step
+
+    def _is_due(self) -> bool:
+        waited = time.monotonic() - self._saved_at
+        due = self._step % self._schedule.save_every == 0 or waited >= CHECKPOINT_EVERY
+        # jobs that run together wait for each other's checkpoints
+        return due and waited >= CHECKPOINT_COST * self._save_took * self.recorder.together
+
+    def _save(self, path: Path, state: Checkpoint) -> None:
+        began = time.monotonic()
+        checkpoint.save(path, Snapshot(state, self.recorder.remember()))
+        self._saved_at = time.monotonic()
+        self._save_took = self._saved_at - began

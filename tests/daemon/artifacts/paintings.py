@@ -27,7 +27,13 @@ def curves(steps: int = 12) -> Curves:
     """Losses that fall, over two sizes, with a stage every fourth step."""
     coarse, fine = (24.0, 18.0), (48.0, 36.0)
     rows = tuple(
-        (float(step), *(coarse if step <= steps // 2 else fine), 9 / step, 2 / step, 1 / step)
+        (
+            float(step),
+            *(coarse if step <= steps // 2 else fine),
+            9 / step,
+            2 / step,
+            1 / step,
+        )
         for step in range(1, steps + 1)
     )
     columns = ("total", "content.conv4_2", "style.conv1_1")

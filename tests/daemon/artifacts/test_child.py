@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tests.daemon.artifacts.paintings import gone, painting, seen
 
-from stylewatch_daemon.artifacts import animation, child
+from stylewatch_daemon.artifacts import child, drawing
 from stylewatch_daemon.artifacts.child import answered
 from stylewatch_daemon.artifacts.contract import Small
 from stylewatch_daemon.processes import messages
@@ -46,7 +46,7 @@ def test_what_goes_wrong_with_one_is_told_and_the_next_is_drawn(
     def draw(*_: object) -> bytes:
         raise error
 
-    monkeypatch.setattr(animation, "draw", draw)
+    monkeypatch.setattr(drawing, "animation", draw)
     first, second = answered(painting(tmp_path, wanted=["progress.webp", "sheet.png"]))
     assert first.problem.startswith(told) and not first.content
     assert second.content and not second.problem

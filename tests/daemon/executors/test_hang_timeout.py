@@ -1,10 +1,10 @@
-"""A worker may be silent as long as its own steps let one expect, and no longer."""
+"""Limits of a worker's silence."""
 
 import pytest
 
 from stylewatch_daemon.executors.hang_timeout import Patience
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker.contract import Event, Saving, Staged
+from stylewatch_daemon.worker.contract import Event, Saving, Staged, Wanted
 
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))
 
@@ -14,66 +14,51 @@ def step(number: int, seconds: float) -> Progress:
     return Progress(number, 8, size, loss=1.0, seconds=seconds)
 
 
-def after(*events: Event, step_timeout_s: float | None = None) -> Patience:
-    patience = Patience(step_timeout_s)
-    for event in events:
-        patience.heard(event)
-    return patience
-
-
-def test_a_step_gets_a_minute() -> None:
-    assert after(STARTED, step(1, 0.5), step(2, 1.0)).limit == 60
-
-
-def test_slow_steps_get_ten_times_the_median() -> None:
-    steps = (step(1, 50), step(2, 60), step(3, 70), step(4, 100), step(5, 120), step(6, 140))
-    assert after(STARTED, *steps[:2]).limit == 100
-    assert after(STARTED, *steps, step(7, 1000)).limit == 200
+FAST = (STARTED, step(1, 0.5), step(2, 1.0))
+SLOW = (STARTED, step(1, 50), step(2, 100))
+SECOND_SIZE = (step(3, 70), step(4, 100), step(5, 120), step(6, 140), step(7, 1000))
+NEXT_SIZE = (*FAST, step(3, 1.5))
+AT_END = (STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png", "12ab"))
 
 
 @pytest.mark.parametrize(
-    "events",
+    ("events", "timeout", "wanted", "limit"),
     [
-        (),
-        (STARTED,),
-        (STARTED, step(1, 0.1), step(2, 0.2), step(3, 0.3)),  # another size follows
-        (STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png", "12ab")),  # the end
-        (STARTED, step(1, 0.1), step(2, 0.2), Saving()),
+        (FAST, None, Wanted.GO_ON, 60),
+        ((STARTED, step(1, 50), step(2, 60)), None, Wanted.GO_ON, 100),
+        ((*SLOW, *SECOND_SIZE), None, Wanted.GO_ON, 200),
+        (SLOW, 7, Wanted.GO_ON, 7),
+        # loading, another size, the final files and a checkpoint take ten times as long
+        ((), None, Wanted.GO_ON, 600),
+        ((STARTED,), None, Wanted.GO_ON, 600),
+        ((STARTED,), 3, Wanted.GO_ON, 30),
+        (NEXT_SIZE, None, Wanted.GO_ON, 600),
+        (AT_END, None, Wanted.GO_ON, 600),
+        ((*FAST, Saving()), 3, Wanted.GO_ON, 30),
+        # an attempt that began again loads again, and its earlier steps do not count
+        ((*SLOW, STARTED), None, Wanted.GO_ON, 600),
+        ((*SLOW, *FAST), None, Wanted.GO_ON, 60),
+        # a request to stop leaves nothing to wait for but a checkpoint
+        ((STARTED,), None, Wanted.STOP, 60),
+        ((STARTED, Saving()), None, Wanted.STOP, 600),
+        (FAST, None, Wanted.FINISH, 600),
     ],
 )
-def test_loading_a_new_size_the_end_and_a_checkpoint_get_ten_times_as_long(
-    events: tuple[Event, ...],
+def test_limit(
+    events: tuple[Event, ...], timeout: float | None, wanted: Wanted, limit: float
 ) -> None:
-    assert after(*events).limit == 600
-    assert after(*events, step_timeout_s=3).limit == 30
+    patience = Patience(timeout)
+    for event in events:
+        patience.heard(event)
+    patience.asked = wanted
+    assert patience.limit == limit
 
 
-def test_a_limit_of_ones_own_holds_for_every_step() -> None:
-    assert after(STARTED, step(1, 50), step(2, 100), step_timeout_s=7).limit == 7
-
-
-def test_told_to_stop_nothing_but_a_checkpoint_is_waited_for_longer_than_a_step() -> None:
-    loading, saving = after(STARTED), after(STARTED, Saving())
-    loading.asked = saving.asked = "stop"
-    assert loading.limit == 60
-    assert saving.limit == 600
-
-
-def test_told_to_finish_the_final_files_are_waited_for_longer_than_a_step() -> None:
-    finishing = after(STARTED, step(1, 0.5), step(2, 1.0))
-    finishing.asked = "finish"
-    assert finishing.limit == 600
-
-
-def test_silence_adds_up_until_something_is_heard() -> None:
-    patience = after(STARTED, step(1, 0.5), step_timeout_s=1)
+def test_silence_adds_up_until_the_next_event() -> None:
+    patience = Patience(1)
+    for event in FAST:
+        patience.heard(event)
     assert not patience.waited(0.6)
     assert patience.waited(0.6)
-    patience.heard(step(2, 1.0))
+    patience.heard(step(3, 1.5))
     assert not patience.waited(0.6)
-
-
-def test_begun_anew_a_painting_loads_again_and_its_steps_are_others() -> None:
-    before = (STARTED, step(1, 50), step(2, 100))
-    assert after(*before, STARTED).limit == 600
-    assert after(*before, STARTED, step(1, 0.5), step(2, 1.0)).limit == 60

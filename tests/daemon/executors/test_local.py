@@ -1,33 +1,36 @@
-"""Worker processes: long-lived, one for each device, replaced when they are no good."""
+"""Worker processes on this machine: long-lived, one for each device, replaced when unusable."""
 
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import active_children
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.worker.contract import Done, Failed, Lost
+from stylewatch_daemon.executors.worker_process import Slot
+from stylewatch_daemon.worker.contract import Done, Failed, Heard, Lost, Wanted
+
+Make = Callable[..., Listener]
 
 
 @pytest.fixture
-def made() -> Iterator[list[Local]]:
-    """Executors that are closed at the end."""
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Makes executors that are closed at the end of the test."""
     made: list[Local] = []
-    yield made
+
+    def make(work: str = WORK, **options: Any) -> Listener:
+        made.append(Local(tmp_path / "worker.lock", work, **options))
+        return Listener(made[-1])
+
+    yield make
     for local in made:
         local.close()
-
-
-@pytest.fixture
-def shared(tmp_path: Path, made: list[Local]) -> Listener:
-    made.append(Local(tmp_path / "worker.lock", WORK))
-    return Listener(made[0])
 
 
 def receipt(listener: Listener, ticket: str) -> dict[str, object]:
@@ -40,97 +43,94 @@ def pid(listener: Listener, ticket: str) -> int:
     return int(str(receipt(listener, ticket)["pid"]))
 
 
-def test_the_same_process_paints_one_after_the_other_until_it_dies(shared: Listener) -> None:
-    first = pid(shared, "1")
+def test_there_is_no_process_before_the_first_order_nor_after_close(make: Make) -> None:
+    listener = make()
+    listener.executor.ask("1", Wanted.STOP)
+    listener.executor.drop("1")
+    assert active_children() == []
+    pid(listener, "1")
+    listener.executor.close()
+    listener.executor.close()
+    assert active_children() == []
+
+
+def test_one_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
+    listener = make()
+    first = pid(listener, "1")
     assert first != os.getpid()
-    shared.run("2", "bug")
-    for number in (signal.SIGINT, signal.SIGTERM):  # for the supervisor alone to hear
+    listener.run("2", "bug")
+    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the supervisor alone
         os.kill(first, number)
-    assert pid(shared, "3") == first
-    lost = shared.run("4", "die")[-1]
-    assert isinstance(lost, Lost)
-    assert "signal 9" in lost.reason
-    assert pid(shared, "5") != first
-    lost = shared.run("6", "leave")[-1]
+    assert pid(listener, "3") == first
+    lost = listener.run("4", "leave")[-1]
     assert isinstance(lost, Lost)
     assert "exit code 3" in lost.reason
-
-
-def test_a_worker_that_dies_idle_is_no_trouble(shared: Listener) -> None:
-    first = pid(shared, "1")
-    os.kill(first, signal.SIGKILL)
+    second = pid(listener, "5")
+    assert second != first
+    os.kill(second, signal.SIGKILL)  # while it is idle
     while active_children():
         time.sleep(0.01)
-    assert pid(shared, "2") != first
-
-
-def test_after_a_lost_device_the_next_order_has_a_new_process(shared: Listener) -> None:
-    before = pid(shared, "1")
-    end = shared.run("2", "lost device")[-1]
-    assert isinstance(end, Failed)
-    assert (end.exit_code, end.recycle) == (69, True)
+    third = pid(listener, "6")
+    failed = listener.run("7", "lost device")[-1]
+    assert isinstance(failed, Failed)
+    assert (failed.exit_code, failed.recycle) == (69, True)
     assert active_children() == []
-    assert pid(shared, "3") != before
+    assert pid(listener, "8") != third
 
 
-def test_one_that_hangs_is_told_apart(shared: Listener) -> None:
-    lost = shared.run("1", "hang")[-1]
-    assert isinstance(lost, Lost)
-    assert "hung" in lost.reason
-
-
-def test_a_closed_executor_has_no_process(shared: Listener) -> None:
-    pid(shared, "1")
-    shared.executor.close()
-    assert active_children() == []
-
-
-def test_work_that_cannot_be_found_is_a_failure_in_words(tmp_path: Path, made: list[Local]) -> None:
-    made.append(Local(tmp_path / "lock", "nowhere.at_all:work"))
-    (end,) = Listener(made[0]).run("1", "paint")
+def test_missing_work_is_a_failure_with_a_reason(make: Make) -> None:
+    (end,) = make("nowhere.at_all:work").run("1", "paint")
     assert isinstance(end, Failed)
     assert "nowhere" in end.reason
 
 
-def test_a_worker_that_has_grown_is_replaced_between_two_orders(
-    tmp_path: Path, made: list[Local]
+@pytest.mark.parametrize("options", [{"most_memory": 1}, {"idle_s": 0.01}])
+def test_a_large_worker_is_replaced_and_an_idle_one_ended(
+    options: dict[str, Any], make: Make
 ) -> None:
-    made.append(Local(tmp_path / "lock", WORK, most_memory=1))
-    listener = Listener(made[0])
-    assert pid(listener, "1") != pid(listener, "2")
-
-
-def test_an_idle_worker_is_let_go_and_comes_back(tmp_path: Path, made: list[Local]) -> None:
-    made.append(Local(tmp_path / "lock", WORK, idle_s=0.01))
-    listener = Listener(made[0])
+    listener = make(**options)
     first = pid(listener, "1")
-    while active_children():
+    while "idle_s" in options and active_children():
         time.sleep(0.01)
     assert pid(listener, "2") != first
 
 
-def test_each_device_has_a_worker_of_its_own(tmp_path: Path, made: list[Local]) -> None:
-    made.append(Local(tmp_path / "lock", WORK, devices=("gpu:0", "gpu:1")))
-    listener = Listener(made[0])
+def test_each_device_has_its_own_worker(make: Make) -> None:
+    listener = make(devices=("gpu:0", "gpu:1"))
     listener.submit("1", "until stopped")
     listener.until_begun("1")
     assert receipt(listener, "2")["device"] == "gpu:1"
-    listener.submit("3", "paint", device="gpu:0")  # which has its hands full
+    listener.submit("3", "paint", device="gpu:0")  # which is busy
     listener.submit("4", "paint", device="gpu:1")
     listener.until_ended("4")
     assert not listener.events["3"]
-    listener.executor.ask("1", "stop")
+    listener.executor.ask("1", Wanted.STOP)
     listener.until_ended("3")
 
 
-def test_without_a_word_on_devices_there_is_a_worker_for_each_that_is_found(
-    tmp_path: Path, made: list[Local]
-) -> None:
-    made.append(Local(tmp_path / "lock", WORK))
-    listener = Listener(made[0])
-    assert made[0].free() == 1
+def test_by_default_there_is_a_worker_for_each_device_that_the_first_finds(make: Make) -> None:
+    listener = make()
+    assert listener.executor.free() == 1
     listener.run("1", "find gpus")
-    assert made[0].free() == 3
+    assert listener.executor.free() == 3
     for ticket in "234":
         listener.submit(ticket, "until stopped")
     listener.until_begun(*"234")
+
+
+def test_a_fault_of_ours_loses_what_runs_and_no_more(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear, faults = Slot.hear, [ZeroDivisionError("by zero")]
+
+    def broken(slot: Slot) -> Iterator[Heard]:
+        if faults:
+            raise faults.pop()
+        return hear(slot)
+
+    monkeypatch.setattr(Slot, "hear", broken)
+    listener = make()
+    lost = listener.run("1", "until stopped")[-1]
+    assert isinstance(lost, Lost)
+    assert "ZeroDivisionError" in lost.reason
+    assert isinstance(listener.run("2", "paint")[-1], Done)

@@ -62,7 +62,7 @@ def test_a_checkpoint_takes_what_was_reckoned_and_not_much_less(
     torch = registry.load("torch", {"threads": 1})
     for step in torch.paint(task, lambda: Wish.CHECKPOINT):
         assert step.checkpoint is not None
-        checkpoint.save(tmp_path / "checkpoint.npz", checkpoint.Memo(step.checkpoint, {}))
+        checkpoint.save(tmp_path / "checkpoint.npz", checkpoint.Snapshot(step.checkpoint, {}))
     written = (tmp_path / "checkpoint.npz").stat().st_size
     reckoned = need(wanted, MOST).state / 2
     assert reckoned / 4 - SLACK < written <= reckoned

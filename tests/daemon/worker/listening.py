@@ -5,8 +5,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import get_args
 
+from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.contract import End, Event, Executor, Order
+from stylewatch_daemon.worker.contract import End, Event, Order
 
 PATIENCE = 300.0
 """Seconds, for a machine that is busy."""

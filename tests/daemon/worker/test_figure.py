@@ -1,4 +1,4 @@
-"""The figure of the paper: which pictures it has, and of which layers each is made."""
+"""The figure of the paper: its pictures, and the layers that each is made from."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,71 +21,60 @@ def given(tmp_path: Path, pictures: Path) -> Order:
 
 @pytest.fixture
 def tasks(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
-    """What is painted, as it is asked for."""
-    real, asked = figure._painted, []
+    """The tasks that are run."""
+    run, tasks = figure._run, []
 
-    def painted(backend: Backend, task: Task) -> Pixels:
-        asked.append(task)
-        return real(backend, task)
+    def record(backend: Backend, task: Task) -> Pixels:
+        tasks.append(task)
+        return run(backend, task)
 
-    monkeypatch.setattr(figure, "_painted", painted)
-    return asked
-
-
-def test_each_row_begins_with_its_picture_and_goes_through_the_layers(given: Order) -> None:
-    found = list(figure.panels(given))
-    assert [one.label for one in found if one.row == 0] == [
-        "the painting", "conv1_1", "+ conv2_1", "+ conv3_1", "+ conv4_1", "+ conv5_1",
-    ]  # fmt: skip
-    assert [one.label for one in found if one.row == 1] == [
-        "the photograph", "conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2",
-    ]  # fmt: skip
+    monkeypatch.setattr(figure, "_run", record)
+    return tasks
 
 
-def test_the_content_is_asked_of_one_layer_and_the_style_of_one_more_each_time(
+def test_rows_begin_with_their_picture_and_have_the_layers_of_the_paper(
     given: Order, tasks: list[Task]
 ) -> None:
-    list(figure.panels(given))
-    styles, contents = tasks[:5], tasks[5:]
-    for count, task in enumerate(styles, start=1):
+    panels = list(figure.panels(given))
+    assert [(panel.row, panel.label) for panel in panels] == [
+        *((0, label) for label in (
+            "the painting", "conv1_1", "+ conv2_1", "+ conv3_1", "+ conv4_1", "+ conv5_1",
+        )),
+        *((1, label) for label in (
+            "the photograph", "conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2",
+        )),
+    ]  # fmt: skip
+    for count, task in enumerate(tasks[:5], start=1):
         objective = task.recipe.objective
         assert objective.content is None is task.content
         assert objective.style and tuple(objective.style.layers) == figure.STYLE[:count]
-    for layer, task in zip(figure.CONTENT, contents, strict=True):
+    for layer, task in zip(figure.CONTENT, tasks[5:], strict=True):
         objective = task.recipe.objective
         assert objective.style is None and task.styles == ()
         assert objective.content and tuple(objective.content.layers) == (layer,)
     assert {task.recipe.schedule.start for task in tasks} == {"noise"}
     assert {task.final for task in tasks} == {(32, 24)}
+    height, width, _ = figure.sheet_of(panels, 32).shape
+    assert width > 6 * 32 and 2 * 24 < height < width
 
 
-def test_what_is_transparent_in_the_style_does_not_count_and_is_white_in_the_figure(
+def test_transparent_pixels_of_the_style_do_not_count_and_are_white(
     given: Order, tasks: list[Task], tmp_path: Path
 ) -> None:
     style = np.full((24, 32, 4), 255, dtype=np.uint8)
     style[:, :16] = (250, 0, 0, 0)
     style[:, 16:, :3] = (0, 0, 90)
     Image.fromarray(style).save(tmp_path / "style.png")
-    shown, *_ = figure.panels(replace(given, styles=(tmp_path / "style.png",)))
-    assert np.array_equal(shown.picture[0, [0, -1]], [[255, 255, 255], [0, 0, 90]])
+    first, *_ = figure.panels(replace(given, styles=(tmp_path / "style.png",)))
+    assert np.array_equal(first.picture[0, [0, -1]], [[255, 255, 255], [0, 0, 90]])
     for task in tasks[:5]:
-        (used,) = task.styles
-        assert used.mask is not None
-        assert np.array_equal(used.mask[0, [0, -1]], [0, 1])
-        assert np.array_equal(used.picture[0, -1], [0, 0, 90])
+        mask = task.styles[0].mask
+        assert mask is not None and np.array_equal(mask[0, [0, -1]], [0, 1])
 
 
-def test_the_sheet_has_two_rows(given: Order) -> None:
-    height, width, _ = figure.sheet_of(list(figure.panels(given)), 32).shape
-    assert width > 6 * 32 and 2 * 24 < height < width
-
-
-def test_it_takes_one_photograph_and_one_painting(given: Order) -> None:
+def test_other_inputs_and_recipes_are_errors(given: Order) -> None:
     with pytest.raises(InputError, match="one photograph and one painting"):
         list(figure.panels(replace(given, styles=given.styles * 2)))
-
-
-def test_a_recipe_without_a_side_is_told(given: Order) -> None:
     settings = given.settings.model_copy(update={"set": {"objective.style": None}})
     with pytest.raises(InputError, match="has no style"):
         list(figure.panels(replace(given, settings=settings)))

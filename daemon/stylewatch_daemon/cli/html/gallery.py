@@ -4,10 +4,8 @@ import base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from stylewatch_daemon.artifacts.contract import Drawn, Keepsakes, Small
+from stylewatch_daemon.artifacts.contract import Curves, Drawn, Keepsakes, Small, evenly
 from stylewatch_daemon.artifacts.process import drawn
-from stylewatch_daemon.artifacts.sampling import evenly
-from stylewatch_daemon.artifacts.terms import read
 from stylewatch_daemon.cli.html.painted import Painted
 from stylewatch_daemon.files.names import shown
 
@@ -71,7 +69,7 @@ def _losses(painted: Painted) -> Shown:
     caption = "How much each term counted, step by step."
     try:
         steps = [one.step for one in painted.receipt.stages]
-        curves = read(painted.folder / "losses.csv", told, steps)
+        curves = Curves.read(painted.folder / "losses.csv", told, steps)
     except (OSError, ValueError):
         return Shown(caption)
     asked = Keepsakes(("losses.png",), curves, (), (), painted.painting)

@@ -1,8 +1,7 @@
-"""An actor on a machine of the cluster: a worker process there, as `local` has them here.
+"""An actor on a machine of the cluster: it manages a worker process there, as `local` does here.
 
-It paints nothing itself. So a worker that dies, hangs, or is of no more use is replaced on the
-spot, by what does so here too, and Ray's process, which could do anything in the cluster, decodes
-no picture of a stranger's.
+The actor runs no job itself. So a worker that dies, hangs or is of no more use is replaced on the
+spot, and Ray's process, which could do anything in the cluster, decodes no untrusted picture.
 """
 
 import asyncio
@@ -10,129 +9,122 @@ import os
 import pickle
 import platform
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from stylewatch_daemon.executors.local import much_memory
-from stylewatch_daemon.executors.ray.input_cache import Larder, Parcel
+from stylewatch_daemon.executors.local import WorkerPool, max_idle_memory
+from stylewatch_daemon.executors.ray import inputs
 from stylewatch_daemon.executors.ray.messages import PIECE, framed, said
-from stylewatch_daemon.executors.worker_pool import Crew
 from stylewatch_daemon.executors.worker_process import Slot
-from stylewatch_daemon.worker.contract import Heard, Order, Wanted
+from stylewatch_daemon.worker.contract import Failed, Heard, Order, Wanted
 
-PULSE = 2.0
-"""Seconds after which it says something, if only that it is there."""
+HEARTBEAT = 2.0
+"""Seconds after which an actor answers, if only that it is alive."""
 
 _NEVER = 1e6
-"""Seconds after which an idle worker would be let go; it goes with its actor."""
+"""Seconds after which an idle worker would be ended; it ends with its actor."""
+
+_CANNOT_WRITE = 73
 
 
 @dataclass(frozen=True)
 class Program:
-    """Which program this is: what crosses from one to another must mean the same in both."""
+    """Versions that must be the same on both sides for messages to mean the same."""
 
     stylewatch: str
     python: str
 
     @classmethod
     def ours(cls) -> "Program":
-        """The one that runs."""
+        """The versions of this process."""
         return cls(version("stylewatch"), ".".join(platform.python_version_tuple()[:2]))
 
 
 @dataclass(frozen=True)
 class Hello:
-    """Which program an actor is, on which machine, and where that keeps what it is sent."""
+    """The program that an actor runs, and its machine."""
 
     program: Program
     machine: str
-    pid: int
-    root: Path
 
 
-class Painter:
-    """Paints with `work` (`module:function`) what it is sent, in a worker process of its own.
+class WorkerActor:
+    """Runs `work` (`module:function`) in a worker process of its own.
 
-    What comes is kept below `cache` (empty: the user's own). The worker may use `all_cores`, or as
-    many as Ray says.
+    The worker may use `all_cores`, or as many as Ray says.
     """
 
-    def __init__(self, work: str, cache: str, *, all_cores: bool) -> None:
-        _be_no_script()
-        if all_cores:  # where no CPU is asked for Ray allows one thread
+    def __init__(self, work: str, *, all_cores: bool) -> None:
+        _forget_script()
+        if all_cores:  # where no CPU is requested, Ray allows one thread
             os.environ.pop("OMP_NUM_THREADS", None)
-        root = Path(cache) if cache else user_cache_path("stylewatch") / "cluster"
-        root.mkdir(parents=True, exist_ok=True)
-        self._larder = Larder(root / "inputs")
-        self._larder.root.mkdir(exist_ok=True)
-        self._coming, self._said = bytearray(), bytearray()
-        self._news = asyncio.Event()
+        folder = user_cache_path("stylewatch") / "cluster"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._incoming, self._outgoing = bytearray(), bytearray()
+        self._has_news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        slot = Slot(None, root / "worker.lock", work, much_memory())
-        self._crew = Crew([slot], _NEVER, self._tell)
-        self._crew.start()
+        slot = Slot(None, folder / "worker.lock", work, max_idle_memory())
+        self._pool = WorkerPool([slot], _NEVER, self._emit)
+        self._pool.start()
 
     async def hello(self) -> Hello:
-        """Who is here."""
+        """The program and the machine of this actor."""
         self._loop = asyncio.get_running_loop()
-        return Hello(Program.ours(), platform.node(), os.getpid(), self._larder.root)
-
-    async def lacks(self, parcels: Sequence[Parcel]) -> list[Parcel]:
-        """Which of them are not on this machine."""
-        return self._larder.lacks(parcels)
-
-    async def take(self, parcel: Parcel, piece: bytes, last: bool) -> None:
-        """Take a piece of a file; raises as Larder.take does."""
-        self._larder.take(parcel, piece, last=last)
+        return Hello(Program.ours(), platform.node())
 
     async def begin(self, piece: bytes, last: bool) -> None:
-        """Take the next piece of orders by ticket, pickled; with the `last` they are begun."""
-        self._coming += piece
-        if last:
-            orders: Mapping[str, Order] = pickle.loads(self._coming)
-            self._coming.clear()
-            self._crew.submit(orders)
+        """Take the next piece of pickled orders by ticket; the `last` piece begins them."""
+        self._incoming += piece
+        if not last:
+            return
+        orders: dict[str, Order] = pickle.loads(self._incoming)
+        self._incoming.clear()
+        for ticket, order in list(orders.items()):
+            if (path := inputs.missing(order)) is not None:
+                reason = f"{path} is not there on {platform.node()}; is the outbox mounted?"
+                self._add(Heard(ticket, Failed(reason, _CANNOT_WRITE)))
+                del orders[ticket]
+        if orders:
+            self._pool.submit(orders)
 
     async def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Tell the worker what is wanted of an attempt."""
-        self._crew.ask(ticket, wanted)
+        """Pass a request on to an attempt."""
+        self._pool.ask(ticket, wanted)
 
     async def drop(self, ticket: str) -> None:
         """End an attempt now."""
-        self._crew.drop(ticket)
+        self._pool.drop(ticket)
 
     async def heard(self) -> bytes:
         """The next piece of the stream of events; an empty one where nothing came for a while."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), PULSE)
-        piece = bytes(self._said[:PIECE])
-        del self._said[:PIECE]
-        if not self._said:
-            self._news.clear()
+            await asyncio.wait_for(self._has_news.wait(), HEARTBEAT)
+        piece = bytes(self._outgoing[:PIECE])
+        del self._outgoing[:PIECE]
+        if not self._outgoing:
+            self._has_news.clear()
         return piece
 
     def close(self) -> None:
-        """End the worker; an actor that is ended takes it along by itself."""
+        """End the worker; where Ray ends the actor, the worker ends by itself."""
         self._loop = None
-        self._crew.close()
+        self._pool.close()
 
-    def _tell(self, heard: Heard) -> None:
-        """Called by the thread that the worker is waited for in."""
+    def _emit(self, event: Heard) -> None:
+        """Take an event; called by the thread of the worker pool."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._note, framed(said(heard.event, heard.ticket)))
+            self._loop.call_soon_threadsafe(self._add, event)
 
-    def _note(self, message: bytes) -> None:
-        self._said += message
-        self._news.set()
+    def _add(self, event: Heard) -> None:
+        self._outgoing += framed(said(event.event, event.ticket))
+        self._has_news.set()
 
 
-def _be_no_script() -> None:
-    """Let a new process of ours not begin with Ray's script, which it does not need."""
+def _forget_script() -> None:
+    """Keep a new process from importing Ray's script, which it does not need."""
     main = sys.modules["__main__"]
     main.__spec__ = None
     main.__dict__.pop("__file__", None)

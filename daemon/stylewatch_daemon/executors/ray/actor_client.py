@@ -1,41 +1,43 @@
-"""A place in the cluster: an actor, what it has to paint, and how long it may be silent."""
+"""A slot of the cluster: an actor, the batch that it runs, and how long it may be silent."""
 
 import asyncio
 import pickle
-from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from io import BytesIO
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol, get_args
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, Protocol, get_args
 
 from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.executors.ray import inputs
 from stylewatch_daemon.executors.ray.actor import Hello, Program
-from stylewatch_daemon.executors.ray.input_cache import Parcel
-from stylewatch_daemon.executors.ray.job_inputs import Luggage
-from stylewatch_daemon.executors.ray.messages import PIECE, Stream, heard
-from stylewatch_daemon.worker.contract import End, Event, Failed, Lost, Order, Refused, Wanted
+from stylewatch_daemon.executors.ray.messages import NOT_THERE, PIECE, Stream, heard
+from stylewatch_daemon.executors.scheduler import Emit
+from stylewatch_daemon.worker.contract import (
+    End,
+    Event,
+    Failed,
+    Heard,
+    Lost,
+    Order,
+    Refused,
+    Wanted,
+)
+from stylewatch_daemon.worker.failures import as_end
 
-NOT_THERE = 69
-
-MOST = 16 << 20
-"""Bytes of an order without its files, which it takes as many names for; the usual has two kB."""
+MAX_ORDER = 16 << 20
+"""Bytes of an order without its files; the usual has two kB."""
 
 _TOO_LARGE = (
-    "what this job says of itself has {:.0f} MB, and {:.0f} MB can be sent to a machine of the "
-    "cluster: say less in its settings"
+    "the settings and names of this job have {:.0f} MB, and {:.0f} MB can be sent to a machine of "
+    "the cluster: make its settings shorter"
 )
-
-Tell = Callable[[str, Event], object]
-"""Hears of every event, with its ticket."""
 
 
 class Remote(Protocol):
-    """A Painter, wherever it is."""
+    """A WorkerActor, wherever it is."""
 
     def call(
         self, name: str, *args: Any, within: float | None = None, **more: Any
     ) -> Coroutine[Any, Any, Any]:
-        """What its method says; raises UnavailableError."""
+        """The answer of one of its methods; raises UnavailableError."""
         ...
 
     def end(self) -> None:
@@ -43,38 +45,59 @@ class Remote(Protocol):
         ...
 
 
-class Doors:
-    """Lets nobody send the same file to the same machine while another does."""
+class ActorSlot:
+    """A Slot whose worker is managed by `actor`; all calls are made in one event loop.
 
-    def __init__(self) -> None:
-        self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
-
-    def at(self, machine: str, parcel: Parcel) -> asyncio.Lock:
-        """To be held while the file is sent."""
-        return self._locks[machine, parcel.key]
-
-
-class Post:
-    """Paints in `actor` what comes together; `tell` hears the events, of each one End last.
-
-    An actor that says nothing for `silent_s` seconds is given up; it would say that it lives.
+    An actor that does not answer for `silent_s` seconds is given up.
     """
 
-    def __init__(self, actor: Remote, tell: Tell, doors: Doors, silent_s: float) -> None:
-        self._actor, self._tell, self._doors, self._silent_s = actor, tell, doors, silent_s
-        self._hello: Hello | None = None
-        self._wishes: dict[str, Wanted] = {}
-        """What is wanted of those that the actor does not know yet."""
-        self._begun = False
-        self._sending = asyncio.Lock()
-        self.going: set[str] = set()
+    device: str | None = None
 
-    async def come(self) -> None:
+    def __init__(self, actor: Remote, emit: Emit, silent_s: float) -> None:
+        self.tickets: set[str] = set()
+        self._actor, self._emit, self._silent_s = actor, emit, silent_s
+        self._batch: Mapping[str, Order] = {}
+        self._has_batch = asyncio.Event()
+        self._requests: dict[str, Wanted] = {}
+        """Requests to attempts that the actor does not have yet."""
+        self._begun = False
+        self._in_order = asyncio.Lock()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def begin(self, orders: Mapping[str, Order]) -> Iterable[Heard]:
+        """Leave a batch to `run`."""
+        self.tickets, self._batch = set(orders), orders
+        self._has_batch.set()
+        return ()
+
+    def ask(self, ticket: str, wanted: Wanted) -> None:
+        """Pass a request on; the last one holds."""
+        if ticket not in self.tickets:
+            return
+        if self._begun:
+            self._send("ask", ticket, wanted)
+        else:
+            self._requests[ticket] = wanted
+
+    def drop(self, ticket: str, why: str) -> Iterable[Heard]:
+        """End an attempt; its End follows."""
+        if self._begun:
+            self._send("drop", ticket)
+        else:
+            self._requests[ticket] = Wanted.CANCEL
+        return ()
+
+    def end(self, why: str) -> Iterable[Heard]:
+        """End the actor, and all that it runs."""
+        self._actor.end()
+        return self._all_ended(Lost(why))
+
+    async def connect(self) -> None:
         """Wait until the actor is there, however long the cluster is busy.
 
-        Raises UnavailableError: it cannot come, or another program runs there.
+        Raises UnavailableError: it cannot start, or runs another version.
         """
-        self._hello = hello = await self._actor.call("hello")
+        hello: Hello = await self._actor.call("hello")
         if hello.program != (ours := Program.ours()):
             raise UnavailableError(
                 f"the machine {hello.machine} of the cluster has stylewatch "
@@ -82,31 +105,36 @@ class Post:
                 f"{ours.stylewatch} with {ours.python}: install the same on all"
             )
 
-    async def paint(self, orders: Mapping[str, Order]) -> None:
-        """Have attempts made, by ticket; raises UnavailableError once the actor is lost.
+    async def has_work(self, idle_s: float) -> bool:
+        """Wait for a batch; False where none comes within `idle_s` seconds."""
+        try:
+            await asyncio.wait_for(self._has_batch.wait(), idle_s)
+        except TimeoutError:
+            return self._has_batch.is_set()
+        return True
 
-        Each then has its End, too. One that is too large to be sent is refused.
+    async def run(self) -> None:
+        """Run the batch; raises UnavailableError once the actor is lost.
+
+        By then each attempt has its End.
         """
-        self.going = set(orders)
-        for ticket, order in orders.items():
-            if (size := len(pickle.dumps(order))) > MOST:
-                self.going.remove(ticket)
-                self._tell(ticket, Refused(_TOO_LARGE.format(size / 1e6, MOST / 1e6)))
-        if not self.going:
+        self._has_batch.clear()
+        orders = await self._shared(self._batch)
+        if not orders:
             return
         try:
-            fit = [ticket for ticket in orders if ticket in self.going]
-            sent = {ticket: await self._send(orders[ticket]) for ticket in fit}
-            for piece, is_last in _in_pieces(pickle.dumps(sent)):
-                await self._call("begin", piece, is_last)
+            content = pickle.dumps(orders)
+            for start in range(0, len(content), PIECE):
+                is_last = start + PIECE >= len(content)
+                await self._call("begin", content[start : start + PIECE], is_last)
         except UnavailableError as error:
             self._end_all(Failed(str(error), NOT_THERE))
             raise
         self._begun = True
-        wishes, self._wishes = self._wishes, {}
+        requests, self._requests = self._requests, {}
+        for ticket, wanted in requests.items():
+            self.ask(ticket, wanted)
         try:
-            for ticket, wanted in wishes.items():
-                await self.ask(ticket, wanted)
             await self._listen()
         except (UnavailableError, ValueError) as error:
             self._end_all(Lost(str(error)))
@@ -114,77 +142,57 @@ class Post:
         finally:
             self._begun = False
 
-    async def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Tell the worker what is wanted of an attempt; what was said last holds."""
-        if not self._begun:
-            self._wishes[ticket] = wanted
-            return
-        async with self._sending:  # so that the last is not the first to come
-            await self._try("ask", ticket, wanted)
-
-    async def drop(self, ticket: str) -> None:
-        """End an attempt now."""
-        if self._begun:
-            await self._try("drop", ticket)
-        else:
-            self._wishes[ticket] = "cancel"
-
-    def leave(self, why: str) -> None:
-        """End the actor, and whatever it paints."""
-        self._actor.end()
-        self._end_all(Lost(why))
+    async def _shared(self, orders: Mapping[str, Order]) -> dict[str, Order]:
+        """Orders whose inputs other machines can read; the attempts at others are ended."""
+        shared: dict[str, Order] = {}
+        for ticket, order in orders.items():
+            if (size := len(pickle.dumps(order))) > MAX_ORDER:
+                self._finish(ticket, Refused(_TOO_LARGE.format(size / 1e6, MAX_ORDER / 1e6)))
+                continue
+            try:
+                shared[ticket] = await asyncio.to_thread(inputs.share, order)
+            except Exception as error:
+                self._finish(ticket, as_end(error))
+        return shared
 
     async def _listen(self) -> None:
+        """Emit the events of all attempts until each has its End."""
         stream = Stream()
-        while self.going:
+        while self.tickets:
             for message in stream.feed(await self._call("heard")):
                 ticket, event = heard(message)
-                if ticket not in self.going or not isinstance(event, get_args(Event)):
+                if ticket not in self.tickets or not isinstance(event, get_args(Event)):
                     raise ValueError(f"the machine of the cluster sent {message[:80]!r}")
                 if isinstance(event, get_args(End)):
-                    self.going.remove(ticket)
-                self._tell(ticket, event)
-
-    async def _send(self, order: Order) -> Order:
-        """The order as it is there, once its files are."""
-        luggage = await asyncio.to_thread(Luggage.of, order)
-        assert self._hello is not None
-        for path, parcel in luggage.parcels.items():
-            async with self._doors.at(self._hello.machine, parcel):
-                if await self._call("lacks", [parcel]):
-                    await self._carry(path, parcel)
-        return luggage.unpacked(self._hello.root)
-
-    async def _carry(self, path: Path, parcel: Parcel) -> None:
-        """Send a file in pieces; raises UnavailableError where it cannot be read, or kept there."""
-        try:
-            with path.open("rb") as file:
-                for piece, is_last in _in_pieces(file):
-                    await self._call("take", parcel, piece, is_last)
-        except OSError as error:
-            raise UnavailableError(f"{path} cannot be read: {error.strerror}") from error
+                    self.tickets.discard(ticket)
+                self._emit(Heard(ticket, event))
 
     async def _call(self, name: str, *args: Any) -> Any:
         return await self._actor.call(name, *args, within=self._silent_s)
 
-    async def _try(self, name: str, *args: Any) -> None:
-        try:
-            await self._call(name, *args)
-        except UnavailableError:
-            return  # it is gone, which is heard by who listens
+    def _send(self, name: str, *args: Any) -> None:
+        """Call the actor later, after earlier calls; where it is lost, `run` notices."""
+
+        async def call() -> None:
+            async with self._in_order:
+                try:
+                    await self._call(name, *args)
+                except UnavailableError:
+                    return
+
+        task = asyncio.ensure_future(call())
+        self._sending.add(task)  # a task without a reference may be collected before it is done
+        task.add_done_callback(self._sending.discard)
+
+    def _finish(self, ticket: str, end: End) -> None:
+        if ticket in self.tickets:
+            self.tickets.discard(ticket)
+            self._emit(Heard(ticket, end))
 
     def _end_all(self, end: Failed | Lost) -> None:
-        going, self.going = self.going, set()
-        for ticket in going:
-            self._tell(ticket, end)
+        for event in self._all_ended(end):
+            self._emit(event)
 
-
-def _in_pieces(content: bytes | BinaryIO) -> Iterator[tuple[bytes, bool]]:
-    """So that Ray sends each along with a call; whether it is the last. Nothing is one piece."""
-    file = BytesIO(content) if isinstance(content, bytes) else content
-    piece, is_last = file.read(PIECE), False
-    while not is_last:
-        following = file.read(PIECE)
-        is_last = not following
-        yield piece, is_last
-        piece = following
+    def _all_ended(self, end: Failed | Lost) -> list[Heard]:
+        tickets, self.tickets = self.tickets, set()
+        return [Heard(ticket, end) for ticket in tickets]

@@ -1,14 +1,12 @@
-"""The inside of the driver: the process that has Ray in it, and nobody's pictures.
+"""The driver: the process that has Ray in it, and decodes no picture.
 
-Ray brings threads, gRPC and a hundred megabytes, and ends the process that it is in where its own
-daemon on the machine is gone. All that is to the cost of this process, which the supervisor can do
-without: it says why, and starts another. What the cluster sends is unpacked here and nowhere else;
-the supervisor gets plain data.
+Ray brings threads, gRPC and a hundred megabytes, and ends its process where its own daemon on the
+machine is gone. The supervisor survives that: the driver reports why, and another one is started.
+What the cluster sends is unpickled here only; the supervisor gets plain data.
 
-When the supervisor is gone this process leaves at once, and with it, since no actor is detached,
-all that it had started in the cluster: jobs then go on from their checkpoints, as after any other
-crash, and nobody has to find out who still works for whom. What a machine that is cut off from the
-others goes on painting harms nobody: each attempt has a folder of its own.
+When the supervisor is gone this process exits at once. No actor is detached, so with it ends all
+that it had started in the cluster; the jobs continue from their checkpoints. A machine that is cut
+off from the others may work on: each attempt has a folder of its own, so that harms nothing.
 """
 
 import asyncio
@@ -19,93 +17,96 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from stylewatch_daemon.errors import UnavailableError
-from stylewatch_daemon.executors.ray.messages import Away, Room, Word, said
-from stylewatch_daemon.executors.ray.scheduler import Manner, Yard
+from stylewatch_daemon.executors.ray.actor_pool import ActorPool
+from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, Word, said
 from stylewatch_daemon.files.lock import shared
 from stylewatch_daemon.processes.child import received, settle_in
 from stylewatch_daemon.settings.resources import Demand
 
 CONNECT_WITHIN = 60.0
-"""Seconds that the cluster gets to take us in."""
+"""Seconds that the cluster gets to accept the driver."""
 
 LOOK_EVERY = 2.0
-"""Seconds between two looks at which machines there are; each is a sign of life, too."""
+"""Seconds between two looks at which machines there are; each is a heartbeat, too."""
 
 
 def serve(pipe: Connection, lock: Path, demand: Demand, manner: Manner) -> None:
-    """Have painted in the cluster what comes through `pipe` until that closes.
-
-    It shares `lock` meanwhile, as a worker does.
-    """
+    """Run on the cluster what comes through `pipe`, until that closes; hold `lock` meanwhile."""
     settle_in()
-    _be_silent()
-    # the supervisor tries again by itself; three tries of Ray's own take five seconds
+    _discard_output()
+    # the supervisor retries by itself; three tries of Ray's own take five seconds
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")
     with shared(lock):
-        asyncio.run(_Driver(pipe, demand, manner).go())
+        asyncio.run(_Driver(pipe, demand, manner).run())
 
 
 class _Driver:
     """The pipe to the supervisor on one side, the cluster on the other."""
 
-    def __init__(self, pipe: Connection, demand: Demand, manner: Manner) -> None:
-        from stylewatch_daemon.executors.ray import ray_api as bridge
+    def __init__(self, pipe: Connection, demand: Demand, options: Manner) -> None:
+        from stylewatch_daemon.executors.ray import ray_api
 
-        self._bridge, self._pipe = bridge, pipe
-        self._demand, self._silent_s = demand, manner.silent_s
-        hire = partial(bridge.Actor, demand, manner.work, manner.cache)
-        self._yard = Yard(demand, manner, hire, lambda ticket, event: self._say(event, ticket))
-        self._told_to_leave = asyncio.Event()
+        self._ray, self._pipe, self._demand = ray_api, pipe, demand
+        self._silent_s = options.silent_s
+        start_actor = partial(ray_api.ActorHandle, demand, options.work)
+        self._pool = ActorPool(
+            demand, options, start_actor, lambda event: self._send(event.event, event.ticket)
+        )
+        self._closed = asyncio.Event()
 
-    async def go(self) -> None:
-        """Connect, and go on until told to leave; ends the process."""
+    async def run(self) -> None:
+        """Connect, and work until the pipe closes; ends the process."""
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._obey)
-        tending = asyncio.ensure_future(self._tend())
-        await self._told_to_leave.wait()
-        tending.cancel()
-        self._yard.close()
-        self._bridge.leave()
-        os._exit(0)  # a call to a cluster that does not answer may go on in a thread
+        watching = asyncio.ensure_future(self._watch())
+        await self._closed.wait()
+        watching.cancel()
+        self._pool.close()
+        self._ray.leave()
+        os._exit(0)  # a call to a cluster that does not answer may still run in a thread
 
-    async def _tend(self) -> None:
-        """Tell how many places there are, again and again; say so where the cluster is away."""
-        address, bridge = self._demand.address, self._bridge
+    async def _watch(self) -> None:
+        """Report the number of places again and again, or that the cluster is away."""
+        address = self._demand.address
         try:
-            await asyncio.wait_for(asyncio.to_thread(bridge.connect, address), CONNECT_WITHIN)
+            connect = asyncio.to_thread(self._ray.connect, address)
+            await asyncio.wait_for(connect, CONNECT_WITHIN)
             while True:
-                look = asyncio.to_thread(bridge.machines)
-                self._yard.look(await asyncio.wait_for(look, self._silent_s))
-                self._say(Room(self._yard.places))
+                look = asyncio.to_thread(self._ray.machines)
+                self._pool.look(await asyncio.wait_for(look, self._silent_s))
+                self._send(Room(self._pool.places))
                 await asyncio.sleep(LOOK_EVERY)
         except TimeoutError:
-            self._say(Away(f"the Ray cluster at {address} does not answer any more: see whether "
-                           "its head node runs, and executor.address is right"))  # fmt: skip
+            reason = (
+                f"the Ray cluster at {address} does not answer any more: check that its head node "
+                "runs, and that executor.address is right"
+            )
         except UnavailableError as error:
-            self._say(Away(str(error)))
-        except Exception as error:  # whatever it is, nobody must wait for ever
-            self._say(Away(f"the Ray cluster at {address} cannot be used: {bridge.told(error)}"))
+            reason = str(error)
+        except Exception as error:  # whatever it is, no caller may wait forever
+            reason = f"the Ray cluster at {address} cannot be used: {self._ray.explain(error)}"
+        self._send(Away(reason))
         os._exit(1)
 
     def _obey(self) -> None:
-        """Do what the supervisor says; leave where it says no more."""
+        """Do what the supervisor asks; leave where it has closed the pipe."""
         while self._pipe.poll():
             command = received(self._pipe)
             if command is None:
                 asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-                self._told_to_leave.set()
+                self._closed.set()
                 return
             name, *values = command
-            getattr(self._yard, name)(*values)
+            getattr(self._pool, name)(*values)
 
-    def _say(self, word: Word, ticket: str = "") -> None:
+    def _send(self, word: Word, ticket: str = "") -> None:
         try:
             self._pipe.send_bytes(said(word, ticket))
         except OSError:
-            os._exit(1)  # there is nobody to work for
+            os._exit(1)  # the supervisor is gone
 
 
-def _be_silent() -> None:
-    """Keep what Ray prints from the daemon's log; its own logs hold that, and it is told here."""
+def _discard_output() -> None:
+    """Keep what Ray prints out of the daemon's log; Ray's own logs have it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its maker
     sys.stdout.flush()
     nothing = os.open(os.devnull, os.O_WRONLY)

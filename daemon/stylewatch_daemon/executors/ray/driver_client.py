@@ -15,8 +15,14 @@ from pkgutil import resolve_name
 from queue import Empty, SimpleQueue
 from typing import get_args
 
-from stylewatch_daemon.executors.ray.messages import Away, Room, Word, heard
-from stylewatch_daemon.executors.ray.scheduler import Manner
+from stylewatch_daemon.executors.ray.messages import (
+    NOT_THERE,
+    Away,
+    Manner,
+    Room,
+    Word,
+    heard,
+)
 from stylewatch_daemon.processes.child import Child, cause, let_end
 from stylewatch_daemon.processes.messages import LONGEST
 from stylewatch_daemon.settings.resources import Demand
@@ -29,8 +35,6 @@ ASK_EVERY = 1.0
 
 COMES_WITHIN = 120.0
 """Seconds that a driver gets to load Ray, and to connect; that it gives up by itself before."""
-
-NOT_THERE = 69
 
 Tell = Callable[[Heard | Room], object]
 """Hears of every event, and of how many places there are; 0: it is not known any more."""

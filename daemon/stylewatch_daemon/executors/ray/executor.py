@@ -1,25 +1,21 @@
-"""The executor `ray`: what is painted on a Ray cluster, as seen from the supervisor.
-
-All that has to do with Ray is in a process of its own, the driver. Here is a queue, and a thread.
-"""
+"""The executor `ray`, as seen from the supervisor: all of Ray is in another process, the driver."""
 
 from pathlib import Path
 
-from stylewatch_daemon.executors.base import Desk
+from stylewatch_daemon.executors.base import ThreadedExecutor
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.driver_client import Office
-from stylewatch_daemon.executors.ray.messages import Room
-from stylewatch_daemon.executors.ray.scheduler import Manner
+from stylewatch_daemon.executors.ray.messages import Manner, Room
 from stylewatch_daemon.settings.resources import Demand
 from stylewatch_daemon.worker.contract import Heard
 
 
-class Cluster(Desk):
+class Cluster(ThreadedExecutor):
     """Places on the machines of a cluster, each of which takes what `demand` says.
 
-    How many there are the cluster says once there was work; until then, and where it does not
-    answer, one attempt at a time finds out. `lock` is a file that the driver holds while it lives.
-    The rest is as Manner has it.
+    The cluster reports their number once there was work; until then, and where it does not answer,
+    there is one place. `lock` is a file that the driver holds while it lives. The rest is as
+    Manner has it.
     """
 
     def __init__(
@@ -30,21 +26,22 @@ class Cluster(Desk):
         *,
         idle_s: float = 60.0,
         silent_s: float = 60.0,
-        cache: str = "",
     ) -> None:
         super().__init__()
-        self._given = (lock, demand, Manner(work, idle_s, silent_s, cache))
+        self._lock, self._demand = lock, demand
+        self._options = Manner(work, idle_s, silent_s)
         self._room = 1
 
-    def _hire(self) -> Office:
-        return Office(*self._given, self._tell_all)
+    def _make_runner(self) -> Office:
+        return Office(self._lock, self._demand, self._options, self._take)
 
     def _places(self) -> int:
         return self._room
 
-    def _tell_all(self, word: Heard | Room) -> None:
-        if isinstance(word, Room):
-            self._room = max(1, word.places)
+    def _take(self, message: Heard | Room) -> None:
+        """Take a message; called by the runner's thread."""
+        if isinstance(message, Room):
+            self._room = max(1, message.places)
             self.wake()
         else:
-            self._tell(word)
+            self._emit(message)

@@ -1,11 +1,10 @@
-"""Words of an attempt on their way: the ticket and the event, as plain data, and a stream of them.
+"""Messages of a cluster: between the supervisor and the driver, and the actors' streams of events.
 
-A stream can be cut into pieces anywhere: so none is larger than what Ray sends along with a
-message, and nothing of ours is ever in its object store.
+A stream can be cut into pieces anywhere: so none is larger than what Ray sends along with a call,
+and nothing of ours is ever in its object store.
 """
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
@@ -13,9 +12,24 @@ from stylewatch_daemon.processes import messages
 from stylewatch_daemon.worker.contract import Event
 
 PIECE = 64 << 10
-"""Bytes of a stream, or of a picture, that are sent at once; Ray stores what is over 100 kB."""
+"""Bytes that are sent at once; Ray stores what is over 100 kB."""
+
+NOT_THERE = 69
+"""Exit code of an attempt that failed since the cluster cannot be used."""
 
 _LENGTH = struct.Struct("!I")
+
+
+@dataclass(frozen=True)
+class Manner:
+    """The code that actors run, as `module:function`, and their time limits in seconds.
+
+    An actor without work is ended after `idle_s`; one that is silent for `silent_s` is given up.
+    """
+
+    work: str
+    idle_s: float = 60.0
+    silent_s: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +41,7 @@ class Room:
 
 @dataclass(frozen=True)
 class Away:
-    """From the driver: the cluster cannot be used, and why; nothing else comes after it."""
+    """From the driver, as its last message: the cluster cannot be used, and why."""
 
     reason: str
 
@@ -36,12 +50,12 @@ Word = Event | Room | Away
 
 
 def said(word: Word, ticket: str = "") -> bytes:
-    """A word, of the attempt with that ticket where it is an event."""
+    """A message, with the ticket of its attempt where it is an event."""
     return ticket.encode() + b"\n" + messages.pack(word)
 
 
 def heard(raw: bytes) -> tuple[str, Word]:
-    """The ticket and the word; raises ValueError where it is nonsense."""
+    """The ticket and the message; raises ValueError where `raw` is neither."""
     ticket, _, packed = raw.partition(b"\n")
     word: Word = messages.unpack(packed, *get_args(Event), Room, Away)
     return ticket.decode(), word
@@ -56,18 +70,19 @@ class Stream:
     """Puts the pieces of a stream together."""
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self._buffer = bytearray()
 
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """The messages that are whole with this piece; raises ValueError for one too long."""
-        self._held += piece
-        while len(self._held) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._held)
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The messages that are complete with this piece; raises ValueError for one too long."""
+        self._buffer += piece
+        complete: list[bytes] = []
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
             if length > messages.LONGEST:
                 raise ValueError(f"a message of {length} bytes, which makes no sense")
             end = _LENGTH.size + length
-            if len(self._held) < end:
-                return
-            message = bytes(self._held[_LENGTH.size : end])
-            del self._held[:end]
-            yield message
+            if len(self._buffer) < end:
+                break
+            complete.append(bytes(self._buffer[_LENGTH.size : end]))
+            del self._buffer[:end]
+        return complete

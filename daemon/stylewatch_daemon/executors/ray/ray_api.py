@@ -1,4 +1,4 @@
-"""The one module that knows Ray: the cluster, its machines, and actors there, with plain errors."""
+"""The only module that imports Ray: the cluster, its machines and actors, with plain errors."""
 
 import asyncio
 import logging
@@ -10,31 +10,31 @@ from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stylewatch_daemon.errors import UnavailableError
-from stylewatch_daemon.executors.ray.actor import Painter
+from stylewatch_daemon.executors.ray.actor import WorkerActor
 from stylewatch_daemon.settings.resources import Demand, Machine
 
 NAMESPACE = "stylewatch"
 
-KNOCK_FOR = 5.0
+TRY_PORT_FOR = 5.0
 """Seconds that the cluster's port is tried; Ray itself would do so for minutes."""
 
-_HELPS = {
+_HINTS = {
     "Version mismatch": "install the same Ray and the same minor version of Python on all machines",
     "No module named 'stylewatch": "install stylewatch on every machine, the same version",
-    "any running Ray": "start it with `ray start`, or say executor.address",
+    "any running Ray": "start it with `ray start`, or set executor.address",
 }
-_SHUT_OUT = ("uthentication", "Failed to connect to Ray cluster")
-"""What Ray says where there is no token, and where the other side takes none of ours."""
+_NO_ACCESS = ("uthentication", "Failed to connect to Ray cluster")
+"""Parts of Ray's messages where there is no token, and where the cluster refuses ours."""
 
 _WHY = "The actor is dead because "
-"""What stands before it, of ids and addresses, helps nobody."""
+"""The text before it has ids and addresses that help nobody."""
 
-_LONGEST = 300  # characters of what Ray says
+_MAX_CHARACTERS = 300
 
 
 def connect(address: str) -> None:
-    """Join the cluster at `address`; raises UnavailableError where that cannot be."""
-    _knock(address)
+    """Join the cluster at `address`; raises UnavailableError where that is not possible."""
+    _check_port(address)
     try:
         ray.init(
             address=address,
@@ -43,16 +43,13 @@ def connect(address: str) -> None:
             logging_level=logging.ERROR,
         )
     except (Exception, SystemExit) as error:
-        raise UnavailableError(f"the Ray cluster at {address} {_why_not(error)}") from error
-
-
-def _why_not(error: BaseException) -> str:
-    if any(sign in str(error) for sign in _SHUT_OUT):
-        return (
-            "does not let us in: give this machine its token (RAY_AUTH_MODE=token, and "
-            "RAY_AUTH_TOKEN_PATH, its file), or correct executor.address"
-        )
-    return f"cannot be used: {told(error)}"
+        why = f"cannot be used: {explain(error)}"
+        if any(sign in str(error) for sign in _NO_ACCESS):
+            why = (
+                "does not let us in: give this machine its token (RAY_AUTH_MODE=token, and "
+                "RAY_AUTH_TOKEN_PATH, its file), or correct executor.address"
+            )
+        raise UnavailableError(f"the Ray cluster at {address} {why}") from error
 
 
 def leave() -> None:
@@ -61,67 +58,66 @@ def leave() -> None:
 
 
 def machines() -> list[Machine]:
-    """The machines that are there, as far as the cluster knows; raises as Ray does."""
+    """The machines that the cluster has, as far as it knows; raises as Ray does."""
     return [
-        Machine(one["NodeID"], one["Resources"], one["Labels"])
-        for one in ray.nodes()
-        if one["Alive"]
+        Machine(node["NodeID"], node["Resources"], node["Labels"])
+        for node in ray.nodes()
+        if node["Alive"]
     ]
 
 
-class Actor:
-    """A Painter somewhere in the cluster, perhaps still to come; on `machine` where one is named.
+class ActorHandle:
+    """A WorkerActor in the cluster, perhaps still to start; on `machine` where one is named.
 
-    It is never started again by itself, nor is anything that it is asked asked twice.
+    It is never restarted by itself, and no call is repeated.
     """
 
-    def __init__(self, demand: Demand, work: str, cache: str = "", machine: str = "") -> None:
+    def __init__(self, demand: Demand, work: str, machine: str = "") -> None:
         options = {**demand.options(), "max_restarts": 0, "max_task_retries": 0}
         if machine:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(machine, soft=False)
-        made: Any = ray.remote(Painter)
+        actor_class: Any = ray.remote(WorkerActor)
         all_cores = "CPU" not in demand.taken
-        self._handle = made.options(**options).remote(work, cache, all_cores=all_cores)
+        self._handle = actor_class.options(**options).remote(work, all_cores=all_cores)
 
     async def call(self, name: str, *args: Any, within: float | None = None, **more: Any) -> Any:
-        """What its method says; raises UnavailableError where it says nothing `within` seconds."""
+        """The answer of its method; raises UnavailableError where none comes `within` seconds."""
         try:
-            asked = getattr(self._handle, name).remote(*args, **more)
-            return await asyncio.wait_for(_answer(asked), within)
+            answer = getattr(self._handle, name).remote(*args, **more)
+            return await asyncio.wait_for(_wait(answer), within)
         except TimeoutError:
             reason = f"gave no sign of life for {within:.0f} s"
             raise UnavailableError(f"the machine of the cluster {reason}") from None
         except exceptions.RayError as error:
-            raise UnavailableError(f"the machine of the cluster is lost: {told(error)}") from error
+            raise UnavailableError(
+                f"the machine of the cluster is lost: {explain(error)}"
+            ) from error
 
     def end(self) -> None:
         """End it, and what it does, at once."""
         ray.kill(self._handle, no_restart=True)
 
 
-async def _answer(asked: Any) -> Any:
-    return await asked
+async def _wait(answer: Any) -> Any:
+    return await answer
 
 
-def told(error: BaseException) -> str:
-    """What Ray says, in a sentence, with what helps."""
+def explain(error: BaseException) -> str:
+    """Ray's message in a sentence, with a hint where there is one."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = text[text.find(_WHY) + len(_WHY) :] if _WHY in text else text
-    helps = [help_ for sign, help_ in _HELPS.items() if sign in text]
-    return "; ".join([_cut(text), *helps[:1]])
+    hints = [hint for sign, hint in _HINTS.items() if sign in text]
+    short = text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
+    return "; ".join([short, *hints[:1]])
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def _knock(address: str) -> None:
-    """Raise UnavailableError where nobody listens at `address`."""
+def _check_port(address: str) -> None:
+    """Raise UnavailableError where nothing listens at `address`."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return
     try:
-        socket.create_connection((host, int(port)), KNOCK_FOR).close()
+        socket.create_connection((host, int(port)), TRY_PORT_FOR).close()
     except OSError as error:
         raise UnavailableError(
             f"the Ray cluster at {address} does not answer: {error.strerror or error}; start it "

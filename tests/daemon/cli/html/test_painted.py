@@ -8,7 +8,7 @@ from PIL import Image
 from tests.daemon.cli.states import enter, entry
 from tests.daemon.worker.orders import order, painted, receipt
 
-from stylewatch_daemon.artifacts.pictures import small
+from stylewatch_daemon.artifacts.drawing import small
 from stylewatch_daemon.cli.client import Daemon
 from stylewatch_daemon.cli.html.painted import in_folder, of_job
 from stylewatch_daemon.errors import InputError, UsageError

@@ -24,7 +24,7 @@ def closing(root: Path) -> Iterator[Make]:
     def make(*, idle_s: float = 1.0, silent_s: float = 60.0, **demand: Any) -> Listener:
         wanted = Demand(**{"address": nodes.shared().address, **demand})
         lock = root / "worker.lock"
-        made.append(Cluster(lock, wanted, WORK, idle_s=idle_s, silent_s=silent_s, cache=str(root)))
+        made.append(Cluster(lock, wanted, WORK, idle_s=idle_s, silent_s=silent_s))
         return Listener(made[-1])
 
     try:

@@ -11,8 +11,7 @@ from tests import nodes
 from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.ray.driver import serve
-from stylewatch_daemon.executors.ray.messages import Away, Room, heard
-from stylewatch_daemon.executors.ray.scheduler import Manner
+from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, heard
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.settings.resources import Demand
 

@@ -1,0 +1,142 @@
+"""Draws the animation and the sheet of a job, from its pictures; one is held in full at a time."""
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stylewatch_daemon.artifacts.contract import Keepsakes, Seen, evenly
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import sheet
+from stylewatch_painter.images.alpha import over_white
+from stylewatch_painter.images.convert import to_floats
+from stylewatch_painter.images.decode import Raster, decoded, decoding
+from stylewatch_painter.images.encode import encode
+from stylewatch_painter.images.read import file_bytes
+from stylewatch_painter.images.reduced import Enough, within
+from stylewatch_painter.stage import Pixels
+
+FRAME_SIDE = {"webp": 800, "gif": 480}
+"""Largest long side of a frame in pixels; a GIF is many times as large as the same WebP."""
+
+MAX_FRAMES = {"webp": 40, "gif": 24}
+
+FIRST_MS, LAST_MS = 1000, 2500
+"""Milliseconds that the content and the final picture are shown."""
+
+STAGES_MS, SLOWEST_MS, FASTEST_MS = 6000, 400, 80
+"""Milliseconds that all stages together are shown, and each of them at most and at least."""
+
+QUALITY = 84
+COLORS = 256
+
+MIN_SIDE = 200
+"""Smallest side of a cell of the sheet in pixels: labels need it."""
+
+MAX_STAGES = 9
+MAX_COLUMNS = 5
+MIN_COLUMNS = 3
+
+_PLAIN_MODES = ("L", "RGB", "RGBA")
+_OVERSAMPLING = 2
+"""The final and best way of shrinking gets so many times the pixels of the result, per side."""
+
+
+def animation(request: Keepsakes, format: str) -> bytes:
+    """The animation, in `format` webp or gif: content, stages, final picture.
+
+    Raises PictureError where no picture is left.
+    """
+    frames = _frames(request, FRAME_SIDE[format], MAX_FRAMES[format])
+    if not frames:
+        raise PictureError("none of its pictures is there any more")
+    first_ms = [FIRST_MS] if request.content is not None and len(frames) > 1 else []
+    stages = len(frames) - len(first_ms) - 1
+    stage_ms = min(SLOWEST_MS, max(FASTEST_MS, STAGES_MS // max(1, stages)))
+    times = [*first_ms, *[stage_ms] * stages, LAST_MS]
+    if format == "gif":
+        frames = [_quantized(frame) for frame in frames]
+    content = io.BytesIO()
+    first, *others = frames
+    options = {"quality": QUALITY, "method": 4} if format == "webp" else {"optimize": False}
+    first.save(
+        content, format.upper(), save_all=True, append_images=others, duration=times, loop=0,
+        **options,
+    )  # fmt: skip
+    return content.getvalue()
+
+
+def job_sheet(request: Keepsakes) -> bytes:
+    """The sheet, as PNG: content, styles and final picture, then evenly chosen stages in rows.
+
+    Raises PictureError, SaveError.
+    """
+    # a small final picture is not enlarged: the others are shown as small
+    final = small(request.final, sheet.SIDE, request.max_pixels)
+    side = sheet.SIDE if final is None else max(MIN_SIDE, *final.shape[:2])
+    head = [*([request.content] if request.content else []), *request.styles, request.final]
+    columns = min(MAX_COLUMNS, max(MIN_COLUMNS, len(head)))
+    # as many stages as fill whole rows, where there are enough for one
+    count = min(len(request.stages), MAX_STAGES)
+    count -= count % columns if count > columns else 0
+    chosen = [request.stages[number] for number in evenly(len(request.stages), count)]
+
+    def cell(source: Seen) -> sheet.Cell:
+        return sheet.Cell(source.label, small(source, side, request.max_pixels))
+
+    stages = [stage for stage in map(cell, chosen) if stage.picture is not None]
+    rows = [*sheet.in_rows([*map(cell, head)], columns), *sheet.in_rows(stages, columns)]
+    return encode(sheet.draw(rows, side))
+
+
+def small(source: Seen, side: int, max_pixels: int) -> Pixels | None:
+    """The picture on white, float32 (height, width, 3), 0..255, no side longer than `side`.
+
+    None where its file is missing or has changed. Raises PictureError where it cannot be decoded.
+    """
+    for path in map(Path, source.paths):
+        try:
+            data = file_bytes(path)
+        except PictureError:
+            continue
+        if source.sha256 in ("", hashlib.sha256(data).hexdigest()):
+            with decoding(path.name, data):
+                raster = decoded(data, max_pixels, enough=Enough(within(side)))
+                pixels, alpha, _ = to_floats(_reduced(raster, side))
+            return sheet.shrunk(pixels if alpha is None else over_white(pixels, alpha), side)
+    return None
+
+
+def _reduced(raster: Raster, side: int) -> Raster:
+    """A much larger picture brought near that side, while its pixels are still bytes."""
+    factor = max(raster.image.size) // (_OVERSAMPLING * side)
+    if factor < _OVERSAMPLING or raster.image.mode not in _PLAIN_MODES:
+        return raster
+    return replace(raster, image=raster.image.reduce(factor))
+
+
+def _frames(request: Keepsakes, side: int, count: int) -> list[Image.Image]:
+    """At most `count` frames, all in the size of the final picture."""
+    final = small(request.final, side, request.max_pixels)
+    chosen = [request.stages[number] for number in evenly(len(request.stages), count - 2)]
+    frames: list[Image.Image] = []
+    size = None if final is None else (final.shape[1], final.shape[0])
+    for source in [*([request.content] if request.content else []), *chosen]:
+        pixels = small(source, side, request.max_pixels)
+        if pixels is not None:
+            size = size or (pixels.shape[1], pixels.shape[0])
+            frames.append(_image(pixels).resize(size, Image.Resampling.LANCZOS))
+    return frames if final is None else [*frames, _image(final)]
+
+
+def _image(pixels: Pixels) -> Image.Image:
+    return Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8))
+
+
+def _quantized(frame: Image.Image) -> Image.Image:
+    """The frame in the palette that suits it best, dithered."""
+    palette = frame.quantize(COLORS, Image.Quantize.MEDIANCUT)
+    return frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
