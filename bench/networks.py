@@ -21,15 +21,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.canvas import Canvas, optimizer
 from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.optimize import optimizer
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
-from stylewatch_painter.network import read as weights_read
+from stylewatch_painter.network import store as weights_read
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.feature_maps import FeatureMaps, Mean
-from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.network.vgg19 import FeatureMaps, Mean, Vgg19, layers_up_to
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_painter.stage import go_on

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from stylewatch_painter.algorithm.disk_cache import Shelf
-from stylewatch_painter.algorithm.style_cache import Looks
+from stylewatch_painter.algorithm.caches import Looks, Shelf
 from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import Plan

@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, ValidationError
 
-from stylewatch_painter.algorithm.batching import paint_many
+from stylewatch_painter.algorithm.caches import Trained, trained
 from stylewatch_painter.algorithm.forecast import forecast
-from stylewatch_painter.algorithm.model_cache import Trained, trained
-from stylewatch_painter.algorithm.paint import measure, paint
+from stylewatch_painter.algorithm.paint import measure, paint, paint_many
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.precision import Precision, quickest
+from stylewatch_painter.network.vgg19 import Precision, quickest
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.validation import mistakes
 from stylewatch_plugins.contract import (

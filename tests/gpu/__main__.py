@@ -10,13 +10,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from stylewatch_painter.algorithm import cuda_graph
-from stylewatch_painter.algorithm.batching import paint_many
-from stylewatch_painter.algorithm.model_cache import trained
-from stylewatch_painter.algorithm.paint import paint
+from stylewatch_painter.algorithm import paint as painting
+from stylewatch_painter.algorithm.caches import trained
+from stylewatch_painter.algorithm.paint import paint, paint_many
 from stylewatch_painter.algorithm.task import Style, Task
-from stylewatch_painter.network.precision import Precision
-from stylewatch_painter.network.vgg19 import Vgg19
+from stylewatch_painter.network.vgg19 import Precision, Vgg19
 from stylewatch_painter.network.weights import locate
 from stylewatch_painter.recipes import book
 from stylewatch_painter.stage import Pixels, Stage, Step, Wish, go_on
@@ -70,9 +68,9 @@ def recorded_as_made() -> Iterator[Check]:
         one = task(name, passes=[])
         vgg = network(one, "cuda", "bf16")
         quick = last(list(paint(one, vgg)))
-        worth, cuda_graph._WORTH = cuda_graph._WORTH, sys.maxsize
+        worth, painting._WORTH = painting._WORTH, sys.maxsize
         slow = last(list(paint(one, vgg)))
-        cuda_graph._WORTH = worth
+        painting._WORTH = worth
         yield f"{name}: a recorded painting has the same bytes", np.array_equal(quick, slow)
 
 

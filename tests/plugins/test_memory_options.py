@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from stylewatch_painter.algorithm import memory
+from stylewatch_painter.algorithm import forecast
 from stylewatch_painter.algorithm.forecast import needed
-from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.stage import Stage, Step, Wish, go_on
 from stylewatch_plugins.contract import Backend, BackendOptionError
@@ -124,7 +123,7 @@ def test_a_task_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(asked)
         return AMPLE
 
-    monkeypatch.setattr(memory, "room", room)
+    monkeypatch.setattr(forecast, "room", room)
     fitted, task = Fitted(MemoryOptions(), CPU, 4), sample()
     assert fitted.room(task) is fitted.room(task)
     assert len(seen) == 1
@@ -159,9 +158,9 @@ def test_together_they_take_no_more_than_the_limit(
     many: int, turns: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it suffices for two, one of three is painted by itself."""
-    monkeypatch.setattr(memory, "resident", lambda: 0)
+    monkeypatch.setattr(forecast, "resident", lambda: 0)
     tasks = [sample({"steps": 2, "passes": []}, seed=seed) for seed in range(3)]
-    limit = memory._PROCESS + many * needed(tasks[0], AMPLE, 4)
+    limit = forecast._PROCESS + many * needed(tasks[0], AMPLE, 4)
     backend = TorchAutograd({**EXACT, "memory": limit})
     told = [number for number, _ in backend.paint_many(tasks, [go_on] * 3)]
     assert told == turns
@@ -171,7 +170,7 @@ def test_what_earlier_paintings_left_is_told_apart_where_there_is_a_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each backend looks for it when it is made: before the pictures of its task are read."""
-    monkeypatch.setattr(memory, "left", lambda: 123)
+    monkeypatch.setattr(forecast, "left", lambda: 123)
     for make in (TorchAutograd, OnnxVgg):
         for said, left in (({"memory": 10**10}, 123), ({}, 0)):
             assert make({"device": "cpu", **said})._fitted._wanted.left == left
@@ -179,18 +178,18 @@ def test_what_earlier_paintings_left_is_told_apart_where_there_is_a_limit(
 
 PROGRAM = """
 import sys
-from stylewatch_painter import memory
+from stylewatch_painter.algorithm import forecast
 from stylewatch_plugins.testing.tasks import painted, picture, sample
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 for side in sys.argv[1:]:
     free = []
-    tell = memory._free
-    memory._free = lambda *asked: free.append(tell(*asked)) or free[-1]
+    tell = forecast._free
+    forecast._free = lambda *asked: free.append(tell(*asked)) or free[-1]
     backend = TorchAutograd({"device": "cpu", "precision": "fp32", "memory": 4_000_000_000})
     content = picture(int(side), int(side))
     painted(backend, sample({"size": side, "steps": 1, "passes": []}, content=content))
-    memory._free = tell
+    forecast._free = tell
 print(int(free[0]))
 """
 

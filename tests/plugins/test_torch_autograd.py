@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylewatch_painter.algorithm.model_cache import trained
+from stylewatch_painter.algorithm.caches import trained
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.network import weights
@@ -244,5 +244,5 @@ def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
 
 def test_the_network_stays_for_the_next_painting(monkeypatch: pytest.MonkeyPatch) -> None:
     painted(TorchAutograd({"device": "cpu"}), sample())
-    monkeypatch.setattr("stylewatch_painter.network.read.load", None)
+    monkeypatch.setattr("stylewatch_painter.network.store.load", None)
     painted(TorchAutograd({"device": "cpu"}), sample())

@@ -6,9 +6,8 @@ from functools import cached_property
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_painter.images.color import gray, luminance
+from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
 from stylewatch_painter.images.read import Picture
-from stylewatch_painter.images.recolor import Spread, lit_like, recolored
 from stylewatch_painter.stage import Pixels
 
 

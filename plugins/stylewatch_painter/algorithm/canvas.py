@@ -7,14 +7,19 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm import scales
-from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.optimize import Optimizer, optimizer
-from stylewatch_painter.algorithm.regions import check_masks
+from stylewatch_painter.algorithm.lbfgs import Lbfgs
+from stylewatch_painter.algorithm.optimizers import (
+    Adam,
+    Bounds,
+    Optimizer,
+    Sgd,
+)
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task, check_masks
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.resize import resize
-from stylewatch_painter.network.feature_maps import Mean
+from stylewatch_painter.network.vgg19 import Mean
+from stylewatch_painter.recipes import recipe
 from stylewatch_painter.stage import Pixels
 
 _KEPT = 2
@@ -168,3 +173,16 @@ def check_pictures(task: Task) -> None:
         raise PictureError(f"recipe {task.recipe.name} paints content only, and there is none")
     if not task.styles and (objective.content is None or not objective.content.layers):
         raise PictureError(f"recipe {task.recipe.name} paints style only, and there is none")
+
+
+def optimizer(
+    settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, bounds: Bounds | None = None
+) -> Optimizer:
+    """A fresh optimizer as a recipe describes it; with `bounds` it keeps pictures within them."""
+    match settings:
+        case recipe.Adam():
+            return Adam(settings, bounds)
+        case recipe.Sgd():
+            return Sgd(settings, bounds)
+        case recipe.Lbfgs():
+            return Lbfgs(settings, bounds)

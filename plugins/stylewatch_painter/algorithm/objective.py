@@ -1,6 +1,6 @@
 """Target: what paintings are held to at one size, and how far their pictures are from it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
@@ -8,24 +8,116 @@ from operator import add
 import torch
 from torch import Tensor
 
+from stylewatch_painter.algorithm.caches import Looks
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.content_targets import Contents, together
-from stylewatch_painter.algorithm.evaluation import Evaluation
-from stylewatch_painter.algorithm.fourier import QuickWaves
-from stylewatch_painter.algorithm.loss_terms import Label, as_losses, label_terms
-from stylewatch_painter.algorithm.losses import Extent, content_value, gram, style_value, tv_value
-from stylewatch_painter.algorithm.observation import Seen
+from stylewatch_painter.algorithm.losses import (
+    Extent,
+    Sums,
+    content_value,
+    gram,
+    style_value,
+    tv_value,
+)
+from stylewatch_painter.algorithm.optimizers import Evaluation, QuickWaves
 from stylewatch_painter.algorithm.padded import padded
-from stylewatch_painter.algorithm.region_weights import Guides
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.statistics import Sums
-from stylewatch_painter.algorithm.style_cache import Looks
-from stylewatch_painter.algorithm.targets import Grams, held_to
-from stylewatch_painter.algorithm.tiled_network import View, added
-from stylewatch_painter.algorithm.tiles import Tile, tiles
-from stylewatch_painter.network.feature_maps import FeatureMaps
-from stylewatch_painter.recipes.recipe import LayerName, Style
-from stylewatch_painter.stage import Losses
+from stylewatch_painter.algorithm.targets import Contents, Grams, held_to, together
+from stylewatch_painter.algorithm.tiles import Guides, Tile, View, added, tiles
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.recipes.recipe import LayerName, Objective, Style
+from stylewatch_painter.stage import Losses, Term
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a term is called, and how much it counts in the total (weight) and the gradient (pull).
+
+    `style` is the name of the style picture that a term of side `style` is about.
+    """
+
+    side: str
+    layer: str
+    weight: float
+    pull: float
+    style: str = ""
+
+
+def label_terms(
+    objective: Objective,
+    contents: Collection[LayerName],
+    styles: Sequence[tuple[str, float, Collection[LayerName]]],
+) -> Iterator[Label]:
+    """The labels of all terms: content layers, then the layers of each style, then smoothness.
+
+    `styles` gives (name, share, layers) of each style.
+    """
+    if objective.content is not None:
+        for layer in contents:
+            weight = objective.content.layers[layer] * 16 ** (0.5 - objective.strength)
+            yield Label("content", layer, weight, weight)
+    if objective.style is not None:
+        for name, share, layers in styles:
+            for layer in layers:
+                weight = objective.style.layers[layer] * share
+                yield Label("style", layer, weight, weight, name)
+    if objective.tv is not None:
+        pull = objective.tv.gradient_weight
+        weight = objective.tv.weight
+        yield Label("tv", "", weight, weight if pull is None else pull)
+
+
+def as_losses(labels: Sequence[Label], values: Sequence[float]) -> Losses:
+    """The values of terms as a record: what each is of, and their weighted sum."""
+    total = 0.0
+    content: dict[str, Term] = {}
+    style: dict[str, dict[str, Term]] = {}
+    tv = None
+    for label, value in zip(labels, values, strict=True):
+        aside = label.pull if label.pull != label.weight else None
+        term = Term(value, label.weight, aside)
+        total += value * label.weight
+        if label.side == "content":
+            content[label.layer] = term
+        elif label.side == "style":
+            style.setdefault(label.style, {})[label.layer] = term
+        else:
+            tv = term
+    return Losses(total, content, style, tv)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Of pictures (B, 3, height, width), or of a tile of them.
+
+    `contents`: the value (B,) of each content layer. `styles`: the sums of each region, by layer.
+    """
+
+    contents: Sequence[Tensor] = ()
+    styles: Mapping[LayerName, tuple[Sums, ...]] = field(default_factory=dict)
+
+    def __add__(self, other: "Seen") -> "Seen":
+        """What is seen of both."""
+        contents = [a + b for a, b in zip(self.contents, other.contents, strict=True)]
+        styles = {layer: added(one, other.styles[layer]) for layer, one in self.styles.items()}
+        return Seen(contents, styles)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that can be differentiated."""
+        sums = (one for regions in self.styles.values() for one in regions)
+        return [*self.contents, *(tensor for one in sums for tensor in one.tensors)]
+
+    def apart(self) -> "Seen":
+        """The same, but as if it had not been seen of anything: its own slope can be asked for."""
+        styles = {
+            layer: tuple(
+                one.made_of([tensor.detach().requires_grad_() for tensor in one.tensors])
+                for one in regions
+            )
+            for layer, regions in self.styles.items()
+        }
+        return Seen([one.detach().requires_grad_() for one in self.contents], styles)
+
 
 _SUMS = frozenset({"half_sum", "sum", "power", "squared"})  # values that grow with the picture
 

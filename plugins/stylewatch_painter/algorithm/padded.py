@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm.scales import pools_before
-from stylewatch_painter.network.feature_maps import FeatureMaps, Mean
+from stylewatch_painter.network.vgg19 import FeatureMaps, Mean
 from stylewatch_painter.recipes.recipe import LayerName, Network
 
 BORDER = 32

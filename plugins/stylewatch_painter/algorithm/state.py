@@ -11,13 +11,98 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.convergence import Rest
-from stylewatch_painter.algorithm.ema import Average
-from stylewatch_painter.algorithm.optimize import Optimizer, enlarged, of_rows
+from stylewatch_painter.algorithm.optimizers import Optimizer, enlarged, of_rows
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.stage import Checkpoint
+
+APART = 10
+"""Steps between two looks: at each, a device has to come to a halt."""
+
+
+@dataclass(eq=False)
+class Rest:
+    """Looks at the objective of a painting at one size, at every tenth step.
+
+    `tolerance` is the share of it that ten steps have to take away; `steps` were made at this
+    size; `before` is the objective, (1,), at the last look.
+    """
+
+    tolerance: float
+    steps: int = 0
+    before: Tensor | None = None
+
+    def has_come(self, objective: Tensor) -> bool:
+        """Note the `objective` before one more step; whether that step was the last of use."""
+        self.steps += 1
+        if self.steps % APART:
+            return False
+        before, self.before = self.before, objective.clone()
+        return before is not None and bool(before - objective <= self.tolerance * before.abs())
+
+    def state(self) -> Checkpoint:
+        """All that changes."""
+        kept = {"steps": np.array(self.steps)}
+        return kept if self.before is None else {**kept, "before": self.before.cpu().numpy()}
+
+    def load(self, state: Checkpoint, device: torch.device) -> None:
+        """Go on from what `state` gave."""
+        self.steps = int(state["steps"])
+        if "before" in state:
+            self.before = torch.from_numpy(np.array(state["before"])).to(device)
+
+
+@dataclass(eq=False)
+class Average:
+    """Pictures averaged with weights that fall off exponentially, each row by itself.
+
+    Kingma and Ba 2014 (arXiv 1412.6980), section 7.2: value <- decay value + (1 - decay) picture,
+    and what is read is value over the sum of all weights so far. `value` is
+    (B, 3, height, width), `weight` (B,) that sum. A picture that holds what is no number, before
+    it is taken back, has no part in it.
+    """
+
+    decay: float
+    value: Tensor
+    weight: Tensor
+
+    @classmethod
+    def of(cls, u: Tensor, decay: float) -> "Average":
+        """That of pictures u (B, 3, height, width) alone."""
+        fresh = cls(decay, torch.zeros_like(u), torch.zeros_like(u[:, 0, 0, 0]))
+        fresh.note(u)
+        return fresh
+
+    def note(self, u: Tensor) -> None:
+        """Take in the next pictures; all of it where they are, nobody waits for a GPU to tell."""
+        share = (1 - self.decay) * u.isfinite().flatten(1).all(1)
+        sound = share.view(-1, 1, 1, 1) > 0
+        self.value.copy_(torch.where(sound, self.value.lerp(u, 1 - self.decay), self.value))
+        self.weight.copy_(
+            torch.where(
+                share > 0, self.weight.lerp(torch.ones_like(share), 1 - self.decay), self.weight
+            )
+        )
+
+    def picture(self) -> Tensor:
+        """The averages (B, 3, height, width)."""
+        return self.value / self.weight.view(-1, 1, 1, 1)
+
+    def keep(self, rows: list[int]) -> None:
+        """Go on with some of the pictures only."""
+        self.value, self.weight = self.value[rows], self.weight[rows]
+
+    def state(self, row: int) -> dict[str, Tensor]:
+        """All that changes, of one picture."""
+        return {
+            "value": self.value[row : row + 1].clone(),
+            "weight": self.weight[row : row + 1].clone(),
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self.value, self.weight = state["value"], state["weight"]
 
 
 @dataclass(eq=False)

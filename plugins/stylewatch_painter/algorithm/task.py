@@ -3,11 +3,57 @@
 import math
 from dataclasses import dataclass
 
-from stylewatch_painter.algorithm import scales, upscale
+import numpy as np
+from numpy.typing import NDArray
+
+from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import Recipe, Schedule
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
+
+LEAST_PAIRS = 3
+"""Under so many pairs of vectors L-BFGS is no better than Adam, which needs none."""
+_BESIDE = 10  # vectors of the picture's size that L-BFGS works with beside its pairs
+
+_ADAM = recipe.Adam(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
+"""For the few steps at a final size. In large pictures the slope by one value is far below 1e-8,
+Adam's usual epsilon, beside which it would hardly move."""
+
+Settings = recipe.Adam | recipe.Sgd | recipe.Lbfgs
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a painting has room for.
+
+    `tile`: the picture is looked at in tiles of so many pixels a side; None: in one piece.
+    `history`: at the final size L-BFGS remembers so many pairs of vectors; None: as many as the
+    recipe says. `keeps_content`: the maps of the content are kept, not worked out at each step.
+    """
+
+    tile: int | None = None
+    history: int | None = None
+    keeps_content: bool = True
+
+    def optimizer(self, settings: Settings, larger: float = 1.0) -> Settings:
+        """What there is room for in place of `settings`, where the final size is `larger`.
+
+        It is so many times the area of this one. At smaller sizes there is room for more pairs.
+        """
+        if self.history is None or not isinstance(settings, recipe.Lbfgs):
+            return settings
+        pairs = int(((2 * self.history + _BESIDE) * larger - _BESIDE) // 2)
+        if pairs >= settings.history:
+            return settings
+        if pairs < LEAST_PAIRS:
+            return _ADAM
+        return settings.model_copy(update={"history": pairs})
+
+
+AMPLE = Room()
+"""Room for all of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +128,7 @@ class Task:
 
         It is the final one, or what a print begins with (see `prints`). Raises PictureError.
         """
-        return upscale.first_size(*self._shape)
+        return scales.first_size(*self._shape)
 
     def style_size(self, style: Style, level_scale: float = 1.0) -> Size:
         """The size that `style` is looked at, beside a painting `level_scale` times `first`."""
@@ -97,7 +143,7 @@ class Task:
 
         It is the same, but where a print is so large that `style` would have to be enlarged.
         """
-        return upscale.grain(style.own, self.style_size(style), level_scale)
+        return scales.grain(style.own, self.style_size(style), level_scale)
 
     def style_scale(self, style: Style) -> float:
         """How many times as large as the painting, by its sides, `style` is to be looked at.
@@ -114,7 +160,7 @@ class Task:
         """The sizes on the way, the final one last."""
         styles = [self.style_size(style) for style in self.styles]
         way = scales.levels(self.recipe, self.first, styles)
-        return scales.after((*way, *upscale.upward(*self._shape)), self.recipe.schedule.done)
+        return scales.after((*way, *scales.upward(*self._shape)), self.recipe.schedule.done)
 
     @property
     def _shape(self) -> tuple[Schedule, Size]:
@@ -132,3 +178,50 @@ class Task:
 def size_of(pixels: Pixels) -> Size:
     """(width, height) of a picture (height, width, 3)."""
     return pixels.shape[1], pixels.shape[0]
+
+
+def shares(task: Task) -> NDArray[np.float64]:
+    """How much each region of the painting is held to each style, (styles, R).
+
+    Over the styles that show something of a region their weights add up to one; a style that
+    shows nothing of it has no share in it.
+    """
+    weights = [style.weight * _shown(style.mask, _count(task)) for style in task.styles]
+    given = np.array(weights, dtype=np.float64).reshape(len(task.styles), _count(task))
+    whole = given.sum(axis=0)
+    return np.asarray(given / np.where(whole > 0, whole, 1))
+
+
+def check_masks(task: Task) -> None:
+    """Raise PictureError where masks have other regions, or one of the painting has no style."""
+    named = [(f"the mask of {style.name}", style.mask) for style in task.styles]
+    if task.content_mask is not None and not task.content_mask.any():
+        raise PictureError("the mask of the content is black all over: make some of it white")
+    for name, mask in named:
+        if mask is not None and _regions(mask) != _count(task):
+            raise PictureError(
+                f"{name} has {_regions(mask)} regions and the painting {_count(task)}: "
+                "give all masks of a painting the same ones"
+            )
+    wanted = _shown(task.content_mask, _count(task))
+    lacking = np.flatnonzero(wanted & (shares(task).sum(axis=0) == 0))
+    if task.styles and lacking.size:
+        raise PictureError(
+            f"no style shows anything for region {lacking[0] + 1} of {_count(task)}: "
+            "give one a mask with that region, or no mask"
+        )
+
+
+def _count(task: Task) -> int:
+    return 1 if task.content_mask is None else _regions(task.content_mask)
+
+
+def _regions(mask: Regions) -> int:
+    return int(np.atleast_3d(mask).shape[2])
+
+
+def _shown(mask: Regions | None, count: int) -> NDArray[np.bool_]:
+    """Which regions there is something of, (R,); without a mask, of all."""
+    if mask is None:
+        return np.ones(count, dtype=np.bool_)
+    return np.asarray(np.atleast_3d(mask).any(axis=(0, 1)))

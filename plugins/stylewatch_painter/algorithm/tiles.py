@@ -6,16 +6,22 @@ network saw an edge that is none, is cut off.
 """
 
 import math
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
+from stylewatch_painter.algorithm.losses import Sums, maps, of_regions
 from stylewatch_painter.algorithm.scales import Size, pools_before
+from stylewatch_painter.algorithm.task import Task, shares
+from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
+from stylewatch_painter.stage import Regions
 
 
 @dataclass(frozen=True)
@@ -149,3 +155,118 @@ class _Cut(torch.autograd.Function):
         back = torch.empty_strided(shape, strides, dtype=gradient.dtype, device=gradient.device)
         back.zero_()[..., rows, columns] = gradient
         return back, None, None
+
+
+Weights = Mapping[LayerName, Tensor]
+"""How much each position counts for each region, (R, height, width); empty: there are none."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What `network` sees at some layers; of each map by itself, too, where `values` are wanted."""
+
+    network: FeatureMaps
+    settings: Network
+    layers: Collection[LayerName]
+    values: bool = False
+
+    def at(self, tile: Tile, x: Tensor) -> dict[LayerName, Tensor]:
+        """The maps (B, N, M) of a tile, seen with its halo in x (B, 3, height, width)."""
+        found = self.network(x, self.layers, self.settings)
+        return {layer: maps(tile.cut(f, layer)) for layer, f in found.items()}
+
+    @torch.no_grad()
+    def sums(
+        self, x: Tensor, side: int | None, mask: Regions | None
+    ) -> dict[LayerName, tuple[Sums, ...]]:
+        """Those of each layer and region of x, seen in tiles of a `side`.
+
+        Those of a region are as if it were all of the picture.
+        """
+        size = x.shape[-1], x.shape[-2]
+        weights = self.weights(mask, size)
+        found: dict[LayerName, tuple[Sums, ...]] = {}
+        for tile in tiles(size, side, self.layers):
+            for layer, seen in self.at(tile, tile.of(x)).items():
+                here = self.of_regions(tile, layer, seen, weights)
+                found[layer] = added(found[layer], here) if layer in found else here
+        return {layer: as_whole(one, weights.get(layer)) for layer, one in found.items()}
+
+    def weights(self, mask: Regions | None, size: Size) -> Weights:
+        """Those of a mask in the maps of a picture of `size` (width, height)."""
+        if mask is None:
+            return {}
+        regions = planes(mask).to(self.network.device)
+        return {
+            layer: at_layer(regions, map_size(size, layer, self.settings)) for layer in self.layers
+        }
+
+    def of_regions(
+        self, tile: Tile, layer: LayerName, seen: Tensor, weights: Weights
+    ) -> tuple[Sums, ...]:
+        """The sums over a tile's maps (B, N, M) at a layer, of each region."""
+        here = tile.part(weights[layer], layer) if layer in weights else None
+        return of_regions(seen, here, values=self.values)
+
+
+def added(some: tuple[Sums, ...], others: tuple[Sums, ...]) -> tuple[Sums, ...]:
+    """The sums of each region over the positions of both."""
+    return tuple(one + other for one, other in zip(some, others, strict=True))
+
+
+def as_whole(regions: tuple[Sums, ...], weights: Tensor | None) -> tuple[Sums, ...]:
+    """Those of each region, as if it were all of its picture, whose `weights` (R, h, w) are."""
+    if weights is None:
+        return regions
+    return tuple(one.as_of(float(weights[0].numel())) for one in regions)
+
+
+@dataclass(frozen=True, eq=False)
+class Guides:
+    """The regions of a painting; without any all of it is held to all of each style.
+
+    `weights` are those of its mask at one size. `parts` (S, R): what the terms of each of S styles
+    count in each region, beside the style's own weight: the region's part of the picture, so that
+    each pixel is pulled as much as if there were no regions.
+    """
+
+    weights: Weights = field(default_factory=dict)
+    parts: Tensor | None = None
+
+    @classmethod
+    def of(cls, task: Task, view: View, size: Size, styles: int) -> "Guides":
+        """The guides of `task` painted at `size`, which is held to so many `styles`."""
+        if task.content_mask is None:
+            return cls()
+        area = planes(task.content_mask).mean((1, 2))
+        each = torch.ones(styles, len(area))
+        if styles == len(task.styles):
+            weights = torch.tensor([style.weight for style in task.styles])
+            each = torch.from_numpy(shares(task)).float() / (weights / weights.sum()).view(-1, 1)
+        return cls(view.weights(task.content_mask, size), (each * area).to(view.network.device))
+
+    def sums(self, layer: LayerName, found: tuple[Sums, ...]) -> tuple[Sums, ...]:
+        """Those of each region at a layer, as if the region were all of the picture."""
+        return as_whole(found, self.weights.get(layer))
+
+    def value(self, style: int, regions: Sequence[Tensor]) -> Tensor:
+        """The term (B,) of a style, from its values in each region."""
+        if self.parts is None:
+            return regions[0]
+        return (torch.stack(list(regions), dim=1) * self.parts[style]).sum(1)
+
+
+def planes(mask: Regions) -> Tensor:
+    """A mask, float32 (height, width, R) or (height, width), as (R, height, width) on the CPU."""
+    stacked = np.atleast_3d(mask).transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
+
+
+def at_layer(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """How much each position of a feature map counts for each region: (R, H, W) to (R, *size).
+
+    `size` is (height, width) of the map. These are averages over areas: a region that is there
+    stays, however small the map, and has the same share of the map as of the mask.
+    """
+    # on the processor, since not every device averages over areas of unequal size
+    return adaptive_avg_pool2d(mask.cpu(), size).to(mask.device)

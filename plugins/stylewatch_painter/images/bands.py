@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from stylewatch_painter.images.png import MARK, chunk
+from stylewatch_painter.images.encode import MARK, chunk
 
 Size = tuple[int, int]
 """(width, height) in pixels."""

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import decode16, reduced
+from stylewatch_painter.images import depth as bit_depth
+from stylewatch_painter.images import reduced
 from stylewatch_painter.images.depth import Depth, depth_of
 from stylewatch_painter.images.metadata import UNTOLD, Tags, orientation_of, tags_of
 from stylewatch_painter.images.reduced import Enough, Size
@@ -134,8 +135,8 @@ def decoded(
         tags, upright = tags_of(image), ImageOps.exif_transpose(image)
         del image
         whole = None
-        if uncut and depth.bits == decode16.BITS:
-            whole = decode16.whole(upright, _opened(data, max_pixels))
+        if uncut and depth.bits == bit_depth.BITS:
+            whole = bit_depth.whole(upright, _opened(data, max_pixels))
         return Raster(upright, depth, said, whole, tags)
 
 

@@ -13,9 +13,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.mask_colors import BLACK, MOST, WHITE, Color, away, near, regions_of
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.stage import Pixels, Plane, Regions
+
+MOST = 16
+"""Regions of a mask."""
+
+NEAR = 48
+"""Colors are one that differ by no more of 255 in red, green and blue."""
+
+_FLAT = 24  # from one pixel to the next; at an edge it is more
+_LEAST = 1 / 2000  # of the mask: a color that covers less is a speck
+_LOOKED_AT = 1024  # pixels of the long side: enough to find colors in
+Color = tuple[int, int, int]
+"""Red, green, blue, 0..255."""
+
+BLACK: Color = (0, 0, 0)
+WHITE: Color = (255, 255, 255)
+
+
+def near(one: Color, other: Color) -> bool:
+    """Whether two colors are meant to be one."""
+    return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= NEAR
+
+
+def is_gray(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a mask, uint8 (height, width, 3), is one of grays, but for specks."""
+    spread = pixels.max(axis=2).astype(np.int16) - pixels.min(axis=2)
+    return bool((spread > NEAR).mean() < _LEAST)
+
+
+def regions_of(pixels: NDArray[np.uint8]) -> tuple[Color, ...]:
+    """The colors of the regions of a mask, uint8 (height, width, 3), in an order of their own.
+
+    White is the only one of a mask of grays. There is none where all is black, and one more than
+    MOST where there are too many.
+    """
+    step = max(1, max(pixels.shape) // _LOOKED_AT)
+    small = pixels[::step, ::step]
+    if is_gray(small):
+        return (WHITE,) if small.max() > NEAR else ()
+    return tuple(sorted(_colors(small)))
+
+
+def away(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
+    """The squares of how far pixels (height, width, 3) are from a color, (height, width)."""
+    found = np.zeros(pixels.shape[:2], dtype=np.int32)
+    for channel in range(3):
+        found += np.square(pixels[..., channel].astype(np.int32) - color[channel])
+    return found
+
+
+def _colors(small: NDArray[np.uint8]) -> Iterator[Color]:
+    """The colors of flat areas, but black, the largest first; one more than MOST at most."""
+    flat = small[_is_flat(small)].astype(np.int64)
+    codes, counts = np.unique(flat @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
+    colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
+    found = 0
+    while counts.size and found <= MOST:
+        center = colors[counts.argmax()]
+        group = np.abs(colors - center).max(axis=1) <= NEAR
+        if counts[group].sum() < _LEAST * small.shape[0] * small.shape[1]:
+            return
+        if center.max() > NEAR:
+            found += 1
+            red, green, blue = center.tolist()
+            yield red, green, blue
+        colors, counts = colors[~group], counts[~group]
+
+
+def _is_flat(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where a pixel is like those to its right and below it, (height, width)."""
+    flat = np.ones(small.shape[:2], dtype=np.bool_)
+    wide = small.astype(np.int16)
+    flat[:, :-1] &= np.abs(np.diff(wide, axis=1)).max(axis=2) <= _FLAT
+    flat[:-1] &= np.abs(np.diff(wide, axis=0)).max(axis=2) <= _FLAT
+    return flat
+
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
@@ -139,3 +213,43 @@ def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
 
 def _hex(color: Color) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def feathered(regions: Regions, reach: float) -> Regions:
+    """`regions` with soft edges: from one to none over `reach` pixels to either side of an edge.
+
+    Two box filters, each as wide as `reach`; beyond the rim lies what lies at the rim.
+    """
+    if reach <= 0:
+        return regions
+    return np.stack([_soft(regions[..., one], reach) for one in range(regions.shape[2])], axis=2)
+
+
+def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixels:
+    """The painting where there are regions, the photograph of the same size where there is none."""
+    size = (painting.shape[1], painting.shape[0])
+    cover = resize_plane(regions.sum(axis=2).clip(0, 1), size, "bilinear")[..., None]
+    return cover * painting + (1 - cover) * photograph
+
+
+def _soft(plane: Plane, reach: float) -> Plane:
+    soft = plane.astype(np.float64)
+    for _ in range(2):
+        soft = _box_down(_box_down(soft, reach).T, reach).T
+    return soft.clip(0, 1).astype(np.float32)
+
+
+def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Means over `width` pixels downwards, of which the outermost two count in part."""
+    count, beyond = plane.shape[0], int(np.ceil(width / 2)) + 1
+    padded = np.pad(plane, [(beyond + 1, beyond), (0, 0)], "edge")
+    sums = np.cumsum(padded, axis=0)
+
+    def up_to(shift: float) -> NDArray[np.float64]:
+        """The sum of all that lies above the middle of each pixel, and `shift` pixels below it."""
+        at = beyond + 0.5 + shift
+        below = int(at)
+        lower, upper = sums[below : below + count], sums[below + 1 : below + 1 + count]
+        return lower + (at - below) * (upper - lower)
+
+    return (up_to(width / 2) - up_to(-width / 2)) / width

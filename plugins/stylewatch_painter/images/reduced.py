@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 from PIL.ExifTags import Base
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import bands, decode16
+from stylewatch_painter.images import bands
+from stylewatch_painter.images import depth as bit_depth
 from stylewatch_painter.images.depth import Depth, depth_of, likely_white
 from stylewatch_painter.images.metadata import orientation_of
 from stylewatch_painter.process_memory import installed
@@ -130,7 +131,7 @@ def reduced(
     if source.factor == 1:
         return None
     depth = depth_of(image, data)
-    fine = uncut and enough.reduce == "box" and depth.bits == decode16.BITS
+    fine = uncut and enough.reduce == "box" and depth.bits == bit_depth.BITS
     small, whole, largest = _collected(
         source.pieces(opened, fine=fine),
         source.factor // source.draft,
@@ -273,7 +274,7 @@ def _piece(data: bytes, opened: _Open, *, fine: bool) -> _Piece:
     """The rows in a band, with 16 bits where they are wanted as `fine` as that."""
     band = opened(data)
     band.load()
-    return band, decode16.whole(band, opened(data)) if fine else None
+    return band, bit_depth.whole(band, opened(data)) if fine else None
 
 
 def _collected(

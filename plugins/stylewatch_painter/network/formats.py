@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.catalogue import LAYERS, Normalization
+from stylewatch_painter.network.weights import LAYERS, Normalization
 
 Arrays = dict[str, NDArray[Any]]
 

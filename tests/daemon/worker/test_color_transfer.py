@@ -8,9 +8,8 @@ import pytest
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.color_transfer import Coloring
-from stylewatch_painter.images.color import luminance
+from stylewatch_painter.images.color import Spread, luminance
 from stylewatch_painter.images.read import Picture
-from stylewatch_painter.images.recolor import Spread
 
 
 def picture(seed: int, scale: float, alpha: Any = None) -> Picture:

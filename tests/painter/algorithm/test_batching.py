@@ -11,7 +11,7 @@ import pytest
 from tests.painter import small
 from tests.painter.paintings import AT_ONCE, painted, painting
 
-from stylewatch_painter.algorithm.batching import groups, paint_many
+from stylewatch_painter.algorithm.paint import groups, paint_many
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import DivergedError, PictureError
 from stylewatch_painter.stage import Stage, Step, Wish, go_on

@@ -3,9 +3,8 @@
 import torch
 from tests.painter import small
 
-from stylewatch_painter.algorithm.content_targets import NOTHING, contents, together
-from stylewatch_painter.algorithm.tiled_network import View
-from stylewatch_painter.algorithm.tiles import tiles
+from stylewatch_painter.algorithm.targets import NOTHING, contents, together
+from stylewatch_painter.algorithm.tiles import View, tiles
 from stylewatch_painter.recipes.recipe import LayerName, Network
 
 LAYERS: tuple[LayerName, ...] = ("conv1_1", "conv4_2")

@@ -8,7 +8,7 @@ import torch
 from tests.painter import small
 from tests.painter.paintings import painted, painting
 
-from stylewatch_painter.algorithm.convergence import Rest
+from stylewatch_painter.algorithm.state import Rest
 from stylewatch_painter.stage import Wish
 from stylewatch_plugins.testing.tasks import after, kept, stages
 

@@ -4,10 +4,9 @@ import pytest
 import torch
 from tests.painter import small
 
-from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.cuda_graph import recorded
+from stylewatch_painter.algorithm.canvas import Canvas, optimizer
 from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.optimize import optimizer
+from stylewatch_painter.algorithm.paint import recorded
 
 
 @pytest.mark.parametrize("times", [1, 1000])

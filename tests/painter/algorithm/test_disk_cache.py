@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylewatch_painter.algorithm import disk_cache as module
-from stylewatch_painter.algorithm.disk_cache import Shelf, cache_folder
-from stylewatch_painter.algorithm.statistics import Look, Sums
-from stylewatch_painter.algorithm.style_cache import Looks
+from stylewatch_painter.algorithm import caches as module
+from stylewatch_painter.algorithm.caches import Looks, Shelf, cache_folder
+from stylewatch_painter.algorithm.losses import Look, Sums
 from stylewatch_painter.recipes.recipe import LayerName
 
 CPU = torch.device("cpu")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm.ema import Average
+from stylewatch_painter.algorithm.state import Average
 
 
 def pictures(count: int, rows: int = 2) -> list[Tensor]:

@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 import pytest
 import torch
 
-from stylewatch_painter.algorithm.evaluation import Evaluation
+from stylewatch_painter.algorithm.optimizers import Evaluation
 
 SEEN = Evaluation(torch.zeros(2), torch.zeros(()), torch.zeros(1, 3, 4, 5))
 

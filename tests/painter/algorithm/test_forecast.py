@@ -13,7 +13,6 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm import forecast as module
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.evaluation import Evaluation
 from stylewatch_painter.algorithm.forecast import (
     content_bytes,
     evaluations,
@@ -22,10 +21,11 @@ from stylewatch_painter.algorithm.forecast import (
     needed,
     optimizer_bytes,
 )
-from stylewatch_painter.algorithm.memory_budget import Room
 from stylewatch_painter.algorithm.objective import Target
+from stylewatch_painter.algorithm.optimizers import Evaluation
 from stylewatch_painter.algorithm.paint import paint
 from stylewatch_painter.algorithm.scales import Level
+from stylewatch_painter.algorithm.task import Room
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes.book import change, find

@@ -6,8 +6,8 @@ import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import Array
 
-from stylewatch_painter.algorithm import fourier
-from stylewatch_painter.algorithm.fourier import QuickWaves, Scaling
+from stylewatch_painter.algorithm import optimizers
+from stylewatch_painter.algorithm.optimizers import QuickWaves, Scaling
 
 SHAPES = pytest.mark.parametrize(
     "shape", [(8, 8), (5, 7), (6, 9), (9, 6), (1, 6), (7, 1), (1, 2), (1, 1)]
@@ -89,5 +89,5 @@ def test_planes_of_large_pictures_are_scaled_one_by_one_to_the_same(
 ) -> None:
     x = some((6, 9))
     wanted = scaled(x, 0.5)
-    monkeypatch.setattr(fourier, "_LARGE", 1)
+    monkeypatch.setattr(optimizers, "_LARGE", 1)
     np.testing.assert_allclose(scaled(x, 0.5), wanted, rtol=1e-5, atol=1e-6)

@@ -9,8 +9,8 @@ from tests.painter import plain_optimizers, small, valley
 from tests.painter.plain_vgg19 import Array
 from tests.painter.walks import broken_off, same_way, walk
 
-from stylewatch_painter.algorithm.evaluation import Evaluate, Evaluation
 from stylewatch_painter.algorithm.lbfgs import Lbfgs
+from stylewatch_painter.algorithm.optimizers import Evaluate, Evaluation
 from stylewatch_painter.recipes import recipe
 
 STEPS = 8

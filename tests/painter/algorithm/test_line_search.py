@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm.evaluation import Evaluate, Evaluation
-from stylewatch_painter.algorithm.line_search import strong_wolfe
+from stylewatch_painter.algorithm.lbfgs import strong_wolfe
+from stylewatch_painter.algorithm.optimizers import Evaluate, Evaluation
 
 Line = Callable[[float], tuple[float, float]]
 """Value and slope at some length along the line; at 0 the slope is negative."""

@@ -3,7 +3,7 @@
 import pytest
 from tests.painter import small
 
-from stylewatch_painter.algorithm.loss_terms import as_losses, label_terms
+from stylewatch_painter.algorithm.objective import as_losses, label_terms
 from stylewatch_painter.recipes.recipe import LayerName, Objective
 
 

@@ -16,10 +16,10 @@ from stylewatch_painter.algorithm.losses import (
     maps,
     style_target,
     style_value,
+    sums,
     tv_value,
     whole,
 )
-from stylewatch_painter.algorithm.statistics import sums
 from stylewatch_painter.recipes.recipe import Content, Style, TotalVariation
 
 # two maps of three positions; 1 x 4 - 2 x 1 + 3 x 3 = 11, so that F F^T = [[14, 11], [11, 26]]

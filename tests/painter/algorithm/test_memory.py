@@ -7,11 +7,17 @@ import pytest
 import torch
 from tests.painter import small
 
-from stylewatch_painter.algorithm import memory as module
-from stylewatch_painter.algorithm.forecast import needed
-from stylewatch_painter.algorithm.memory import SIDES, Wanted, at_once, left, room, warnings
-from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.algorithm import forecast as module
+from stylewatch_painter.algorithm.forecast import (
+    SIDES,
+    Wanted,
+    at_once,
+    left,
+    needed,
+    room,
+    warnings,
+)
+from stylewatch_painter.algorithm.task import AMPLE, Room, Task
 from stylewatch_painter.errors import PictureError
 
 CPU = torch.device("cpu")

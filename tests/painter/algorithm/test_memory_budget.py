@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from stylewatch_painter.algorithm.evaluation import Evaluation
-from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.optimize import optimizer
+from stylewatch_painter.algorithm.canvas import optimizer
+from stylewatch_painter.algorithm.optimizers import Evaluation
+from stylewatch_painter.algorithm.task import AMPLE, Room
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 

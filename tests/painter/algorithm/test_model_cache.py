@@ -8,9 +8,9 @@ import pytest
 import torch
 from tests.painter.networks import narrow, network
 
-from stylewatch_painter.algorithm import model_cache as module
-from stylewatch_painter.algorithm.model_cache import trained
-from stylewatch_painter.network import read
+from stylewatch_painter.algorithm import caches as module
+from stylewatch_painter.algorithm.caches import trained
+from stylewatch_painter.network import store
 from stylewatch_painter.network.weights import WeightsFile, locate
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loaded]:
         found.append(layers)
         return (1.0, 2.0, 3.0), network()
 
-    monkeypatch.setattr(read, "load", load)
+    monkeypatch.setattr(store, "load", load)
     monkeypatch.setattr(module, "_last", {})
     yield found
 

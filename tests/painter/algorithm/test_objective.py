@@ -12,10 +12,10 @@ from tests.painter import small
 from tests.painter.plain_recipes import BLENDS, POOLS, Result, in_network_units
 from tests.painter.plain_vgg19 import Array
 
+from stylewatch_painter.algorithm.caches import Looks
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Target
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.style_cache import Looks
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.stage import Losses, Term
 
@@ -266,7 +266,7 @@ def test_an_evaluation_that_fails_on_its_way_back_leaves_no_maps(
     u = held.canvases[0].start(held.level.size)
     held(u)
     before = maps()
-    monkeypatch.setattr("stylewatch_painter.algorithm.statistics._Products.backward", fail)
+    monkeypatch.setattr("stylewatch_painter.algorithm.losses._Products.backward", fail)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="out of memory"):
             held(u)

@@ -2,8 +2,8 @@
 
 import torch
 
-from stylewatch_painter.algorithm.observation import Seen
-from stylewatch_painter.algorithm.statistics import sums
+from stylewatch_painter.algorithm.losses import sums
+from stylewatch_painter.algorithm.objective import Seen
 
 MAPS = torch.tensor([[[1.0, 2.0, 3.0], [4.0, -1.0, 3.0]]])
 

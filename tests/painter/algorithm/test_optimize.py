@@ -9,9 +9,9 @@ from tests.painter import plain_optimizers, small, valley
 from tests.painter.walks import Settings, broken_off, same_way, walk
 from torch import Tensor
 
-from stylewatch_painter.algorithm.evaluation import Evaluation
+from stylewatch_painter.algorithm.canvas import optimizer
 from stylewatch_painter.algorithm.lbfgs import Lbfgs
-from stylewatch_painter.algorithm.optimize import Adam, Sgd, enlarged, optimizer
+from stylewatch_painter.algorithm.optimizers import Adam, Evaluation, Sgd, enlarged
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 

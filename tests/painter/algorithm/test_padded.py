@@ -10,8 +10,7 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm.padded import BORDER, Padded, border, bordered, padded
 from stylewatch_painter.algorithm.scales import pools_before
-from stylewatch_painter.network.feature_maps import FeatureMaps
-from stylewatch_painter.network.vgg19 import Vgg19
+from stylewatch_painter.network.vgg19 import FeatureMaps, Vgg19
 from stylewatch_painter.recipes.recipe import LAYERS, Network
 
 PADDINGS: tuple[Literal["reflect", "replicate"], ...] = ("reflect", "replicate")

@@ -10,8 +10,8 @@ import pytest
 from tests.painter import small
 from tests.painter.paintings import AT_ONCE, NOISE, final, painted, painting
 
+from stylewatch_painter.algorithm.caches import Looks
 from stylewatch_painter.algorithm.paint import measure, paint
-from stylewatch_painter.algorithm.style_cache import Looks
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import (
     CheckpointError,

@@ -7,10 +7,9 @@ import pytest
 import torch
 from tests.painter import small
 
-from stylewatch_painter.algorithm.region_weights import Guides
-from stylewatch_painter.algorithm.statistics import sums
+from stylewatch_painter.algorithm.losses import sums
 from stylewatch_painter.algorithm.task import Task
-from stylewatch_painter.algorithm.tiled_network import View
+from stylewatch_painter.algorithm.tiles import Guides, View
 from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.stage import Regions
 

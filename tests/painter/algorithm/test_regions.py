@@ -6,9 +6,9 @@ import torch
 from tests.painter import small
 from tests.painter.paintings import final, painting
 
-from stylewatch_painter.algorithm.regions import at_layer, check_masks, planes, shares
 from stylewatch_painter.algorithm.state import fingerprint
-from stylewatch_painter.algorithm.task import Style
+from stylewatch_painter.algorithm.task import Style, check_masks, shares
+from stylewatch_painter.algorithm.tiles import at_layer, planes
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.stage import Regions
 

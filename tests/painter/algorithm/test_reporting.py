@@ -9,7 +9,7 @@ from tests.painter.paintings import AT_ONCE, painting
 
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.reporting import Made, Teller, at_once
+from stylewatch_painter.algorithm.paint import Made, Teller, at_once
 from stylewatch_painter.algorithm.state import Place
 from stylewatch_painter.errors import DivergedError
 from stylewatch_painter.stage import Stage, Step, Wish
@@ -55,7 +55,7 @@ def test_a_device_is_left_alone_for_ten_steps_or_half_a_second(
 
 def test_several_steps_are_told_of_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second told says when it was made as well as can be known."""
-    monkeypatch.setattr("stylewatch_painter.algorithm.reporting.at_once", lambda *_: 3)
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.at_once", lambda *_: 3)
     made = Painting()
     first = made.step()
     assert first is not None and len(first) == 1  # how long a step takes is not known before
@@ -70,7 +70,7 @@ def test_several_steps_are_told_of_together(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("wish", [Wish.CHECKPOINT, Wish.STOP, Wish.FINISH])
 def test_a_wish_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch, wish: Wish) -> None:
-    monkeypatch.setattr("stylewatch_painter.algorithm.reporting.at_once", lambda *_: 99)
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.at_once", lambda *_: 99)
     made = Painting()
     made.step()
     assert made.step() is None
@@ -83,7 +83,7 @@ def test_a_wish_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch, wish: Wish)
 
 
 def test_the_end_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylewatch_painter.algorithm.reporting.at_once", lambda *_: 99)
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.at_once", lambda *_: 99)
     made = Painting()
     told = [made.step() for _ in range(STEPS)]
     assert [one is None for one in told] == [False, True, True, True, True, False]
@@ -94,7 +94,7 @@ def test_of_a_painting_that_runs_away_the_steps_before_are_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is noticed late, and dated to where it happened."""
-    monkeypatch.setattr("stylewatch_painter.algorithm.reporting.at_once", lambda *_: 4)
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.at_once", lambda *_: 4)
     made = Painting()
     made.step()
     made.step()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm.statistics import Sums, sums
+from stylewatch_painter.algorithm.losses import Sums, sums
 
 # two maps of three positions; 1 x 4 - 2 x 1 + 3 x 3 = 11
 MAPS = torch.tensor([[[1.0, 2.0, 3.0], [4.0, -1.0, 3.0]]])

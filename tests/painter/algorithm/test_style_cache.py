@@ -2,8 +2,8 @@
 
 import torch
 
-from stylewatch_painter.algorithm.statistics import Look, Sums
-from stylewatch_painter.algorithm.style_cache import Looks
+from stylewatch_painter.algorithm.caches import Looks
+from stylewatch_painter.algorithm.losses import Look, Sums
 
 
 def grams() -> Look:

@@ -5,11 +5,10 @@ from dataclasses import replace
 import torch
 from tests.painter import small
 
+from stylewatch_painter.algorithm.caches import Looks
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.losses import gram, maps
+from stylewatch_painter.algorithm.losses import gram, maps, sums
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.statistics import sums
-from stylewatch_painter.algorithm.style_cache import Looks
 from stylewatch_painter.algorithm.targets import Held, held_to
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.recipes.book import change

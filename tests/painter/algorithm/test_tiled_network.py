@@ -8,14 +8,12 @@ import torch
 from tests.painter import small
 from torch import Tensor
 
+from stylewatch_painter.algorithm.caches import Looks
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.memory_budget import Room
+from stylewatch_painter.algorithm.losses import sums
 from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.statistics import sums
-from stylewatch_painter.algorithm.style_cache import Looks
-from stylewatch_painter.algorithm.task import Task
-from stylewatch_painter.algorithm.tiled_network import View, as_whole
-from stylewatch_painter.algorithm.tiles import tiles
+from stylewatch_painter.algorithm.task import Room, Task
+from stylewatch_painter.algorithm.tiles import View, as_whole, tiles
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.recipes.recipe import LayerName, Network
 

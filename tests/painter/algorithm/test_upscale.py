@@ -8,9 +8,8 @@ import pytest
 from tests.painter import small
 from tests.painter.paintings import final, painted, painting
 
-from stylewatch_painter.algorithm.scales import Size
+from stylewatch_painter.algorithm.scales import Size, first_size, grain, preview_size, upward
 from stylewatch_painter.algorithm.task import Style, Task
-from stylewatch_painter.algorithm.upscale import first_size, grain, preview_size, upward
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change, find

@@ -6,7 +6,11 @@ import torch
 from tests.painter import plain_wasserstein
 from torch import Tensor
 
-from stylewatch_painter.algorithm.wasserstein import moments, squared_distance, target
+from stylewatch_painter.algorithm.losses import (
+    moment_matrix,
+    wasserstein_squared,
+    wasserstein_target,
+)
 
 
 def features(seed: int, positions: int, maps: int = 5, spread: float = 3.0) -> Tensor:
@@ -17,11 +21,11 @@ def features(seed: int, positions: int, maps: int = 5, spread: float = 3.0) -> T
 
 def of(f: Tensor) -> Tensor:
     """The moments of features (B, n, m)."""
-    return moments(f @ f.mT / f.shape[-1], f.mean(-1))
+    return moment_matrix(f @ f.mT / f.shape[-1], f.mean(-1))
 
 
 def distance(f: Tensor, g: Tensor) -> Tensor:
-    return squared_distance(of(f), target(of(g)))
+    return wasserstein_squared(of(f), wasserstein_target(of(g)))
 
 
 @pytest.mark.parametrize("positions", [40, 5, 3, 1])
@@ -39,10 +43,10 @@ def test_of_independent_features_it_is_the_sum_over_each() -> None:
     spread, means = np.diag([4.0, 9.0]), np.array([1.0, 2.0])
     other, there = np.diag([1.0, 25.0]), np.array([4.0, 2.0])
     one, two = (
-        moments(torch.tensor(c + np.outer(m, m))[None], torch.tensor(m)[None])
+        moment_matrix(torch.tensor(c + np.outer(m, m))[None], torch.tensor(m)[None])
         for c, m in ((spread, means), (other, there))
     )
-    found = squared_distance(one, target(two)).item()
+    found = wasserstein_squared(one, wasserstein_target(two)).item()
     assert found == pytest.approx(9 + (2 - 1) ** 2 + (3 - 5) ** 2, rel=1e-3)
 
 
@@ -86,7 +90,7 @@ def test_blank_pictures_leave_value_and_slope_finite(blank: float, dtype: torch.
 def test_of_several_pictures_one_that_is_no_number_leaves_the_others() -> None:
     f, g = features(1, 40), features(2, 40)
     broken = torch.cat([f, f * torch.nan, f * torch.inf])
-    found = squared_distance(of(broken), target(of(g)).expand(3, -1, -1))
+    found = wasserstein_squared(of(broken), wasserstein_target(of(g)).expand(3, -1, -1))
     assert found[0].item() == pytest.approx(distance(f, g).item())
     assert found[1:].isnan().all()
 
@@ -98,6 +102,8 @@ def test_moments_of_halves_add_up_to_those_of_the_whole() -> None:
 
 def test_what_was_rounded_to_less_than_no_variance_counts_as_none() -> None:
     mean = torch.tensor([[1000.0, 2000.0]])
-    one = moments((mean.mT @ mean * (1 - 1e-6))[None], mean)
+    one = moment_matrix((mean.mT @ mean * (1 - 1e-6))[None], mean)
     rounded = 1e-6 * mean.square().sum().item()
-    assert squared_distance(one, target(one)).item() == pytest.approx(0, abs=2 * rounded)
+    assert wasserstein_squared(one, wasserstein_target(one)).item() == pytest.approx(
+        0, abs=2 * rounded
+    )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from stylewatch_painter.images.alpha import filled, over_white
+from stylewatch_painter.images.encode import over_white
+from stylewatch_painter.images.read import filled
 from stylewatch_painter.stage import Pixels, Plane
 
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageCms
 from tests.painter import deep, profiles
 
-from stylewatch_painter.images.convert import to_floats
 from stylewatch_painter.images.decode import Raster, decoded, decoding
 from stylewatch_painter.images.depth import Depth
+from stylewatch_painter.images.read import to_floats
 from stylewatch_painter.stage import Pixels, Plane
 
 FILLED = "transparent parts filled with the visible colors nearby, alpha kept beside"

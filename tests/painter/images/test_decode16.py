@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tests.painter.deep import Deep, png, tiff, values
 
-from stylewatch_painter.images.decode16 import whole
+from stylewatch_painter.images.depth import whole
 
 
 def looked_at(data: bytes) -> Deep | None:

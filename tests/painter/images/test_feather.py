@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stylewatch_painter.images.feather import feathered, kept_outside
+from stylewatch_painter.images.masks import feathered, kept_outside
 
 
 def left(

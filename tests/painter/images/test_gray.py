@@ -8,7 +8,7 @@ from tests.painter import profiles
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import Raster
 from stylewatch_painter.images.depth import Depth
-from stylewatch_painter.images.gray import from_gray
+from stylewatch_painter.images.read import from_gray
 from stylewatch_painter.stage import Pixels
 
 

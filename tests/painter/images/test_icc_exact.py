@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 from tests.painter import profiles
 from tests.painter.deep import values
 
-from stylewatch_painter.images import icc, icc_exact
+from stylewatch_painter.images import icc
 
 
 def eight(profile: bytes) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], bytes]:
@@ -53,7 +53,7 @@ def test_where_pillow_has_a_level_it_is_the_same(curve: bytes) -> None:
     profile = with_curve(curve)
     wanted, colors = eight(profile)
     high = np.frombuffer(colors, dtype=np.uint8).reshape(wanted.shape).astype(np.uint16)
-    found = icc_exact.to_srgb(high * 257, profile)
+    found = icc.exact_to_srgb(high * 257, profile)
     assert found is not None and found.dtype == np.float32
     assert np.abs(found - wanted.astype(float)).max() < 2
     assert np.abs(found - wanted.astype(float)).mean() < 0.4
@@ -62,13 +62,13 @@ def test_where_pillow_has_a_level_it_is_the_same(curve: bytes) -> None:
 def test_black_that_is_not_dark_is_brought_to_black() -> None:
     profile = with_curve(formula(4, 1.0, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0))
     ends = np.array([0, 65535], dtype=np.uint16).repeat(3).reshape(1, 2, 3)
-    found = icc_exact.to_srgb(ends, profile)
+    found = icc.exact_to_srgb(ends, profile)
     assert found is not None and np.allclose(found[0], [[0] * 3, [255] * 3], atol=1)
 
 
 def test_between_the_levels_there_is_more() -> None:
     ramp = np.repeat(np.arange(30_000, 34_000, dtype=np.uint16), 3).reshape(1, -1, 3)
-    found = icc_exact.to_srgb(ramp, profiles.rgb(1.8))
+    found = icc.exact_to_srgb(ramp, profiles.rgb(1.8))
     assert found is not None and len(np.unique(found[..., 1])) > 3_900
 
 
@@ -78,11 +78,11 @@ def test_between_the_levels_there_is_more() -> None:
     ids=["empty", "text", "cut off", "gray", "inks"],
 )
 def test_other_profiles_are_left_to_pillow(profile: bytes) -> None:
-    assert icc_exact.to_srgb(values(), profile) is None
+    assert icc.exact_to_srgb(values(), profile) is None
 
 
 def test_pillows_own_srgb_changes_nothing() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert icc.is_srgb(profile) and not icc.is_srgb(profiles.rgb()) and not icc.is_srgb(b"?")
-    found = icc_exact.to_srgb(values(), profile)
+    found = icc.exact_to_srgb(values(), profile)
     assert found is not None and np.abs(found - values() / 257).mean() < 0.05

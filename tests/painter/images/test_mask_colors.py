@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from stylewatch_painter.images.mask_colors import BLACK, MOST, WHITE, away, near, regions_of
+from stylewatch_painter.images.masks import BLACK, MOST, WHITE, away, near, regions_of
 
 Pixels = NDArray[np.uint8]
 RED, GREEN, BLUE = (255, 0, 0), (0, 128, 0), (0, 0, 255)

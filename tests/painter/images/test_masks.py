@@ -5,8 +5,7 @@ import pytest
 from tests.painter.images.test_mask_colors import BLUE, GREEN, RED, painted, through
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.mask_colors import BLACK, WHITE
-from stylewatch_painter.images.masks import Mask, check_shape, matched, unused
+from stylewatch_painter.images.masks import BLACK, WHITE, Mask, check_shape, matched, unused
 
 
 def mask(*colors: tuple[int, int, int], name: str = "content.mask.png") -> Mask:

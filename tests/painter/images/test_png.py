@@ -8,8 +8,8 @@ from PIL import Image
 from tests.painter.deep import Deep, values
 from tests.painter.images.test_decode16 import read
 
+from stylewatch_painter.images.encode import png_of
 from stylewatch_painter.images.metadata import UNTOLD, Tags
-from stylewatch_painter.images.png import png_of
 
 
 def ramp() -> Deep:
@@ -28,7 +28,7 @@ def test_every_value_is_there_again(channels: int, shape: tuple[int, int]) -> No
 
 def test_band_after_band_is_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     before = png_of(ramp(), b"", UNTOLD)
-    monkeypatch.setattr("stylewatch_painter.images.png._BAND", 400)
+    monkeypatch.setattr("stylewatch_painter.images.encode._BAND", 400)
     assert np.array_equal(read(png_of(ramp(), b"", UNTOLD)), ramp())
     assert png_of(ramp(), b"", UNTOLD) == before
 

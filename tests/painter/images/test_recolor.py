@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from tests.painter.images.test_color import SPACES, noise
 
-from stylewatch_painter.images.color import Space, luminance
-from stylewatch_painter.images.recolor import Spread, lit_like, recolored
+from stylewatch_painter.images.color import Space, Spread, lit_like, luminance, recolored
 from stylewatch_painter.stage import Pixels
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 from tests.painter import deep
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.convert import to_floats
 from stylewatch_painter.images.decode import Raster, decoded, decoding
+from stylewatch_painter.images.read import to_floats
 from stylewatch_painter.images.reduced import WHOLE, Enough, memory, within
 
 MOST = 250_000_000

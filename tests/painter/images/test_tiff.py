@@ -9,8 +9,8 @@ from PIL.ExifTags import IFD
 from tests.painter.deep import values
 from tests.painter.images.test_decode16 import read
 
+from stylewatch_painter.images.encode import tiff_of
 from stylewatch_painter.images.metadata import UNTOLD, Tags
-from stylewatch_painter.images.tiff import tiff_of
 
 
 @pytest.mark.parametrize("channels", [3, 4])

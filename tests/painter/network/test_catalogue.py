@@ -2,7 +2,7 @@
 
 import pytest
 
-from stylewatch_painter.network.catalogue import (
+from stylewatch_painter.network.weights import (
     BUNDLED,
     CATALOGUE,
     LAYERS,

@@ -14,10 +14,10 @@ from tests.painter import networks
 from tests.painter.servers import Handler, Server
 
 from stylewatch_painter.errors import SaveError, WeightsError
-from stylewatch_painter.network import download as weights_fetch
+from stylewatch_painter.network import importer as weights_fetch
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.catalogue import Known
-from stylewatch_painter.network.download import Progress, download, fetch
+from stylewatch_painter.network.importer import Progress, download, fetch
+from stylewatch_painter.network.weights import Known
 
 BODY = bytes(range(256)) * 4000  # about 1 MB: several blocks
 

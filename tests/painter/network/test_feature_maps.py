@@ -4,8 +4,7 @@ import pytest
 import torch
 from tests.painter import small
 
-from stylewatch_painter.network.feature_maps import FeatureMaps
-from stylewatch_painter.network.vgg19 import Vgg19
+from stylewatch_painter.network.vgg19 import FeatureMaps, Vgg19
 
 
 def test_vgg19_gives_feature_maps_of_several_pictures_at_once() -> None:

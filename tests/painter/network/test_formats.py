@@ -11,8 +11,8 @@ from tests.painter import networks
 from tests.painter.networks import Network, network, numbered, same
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.catalogue import LAYERS, NORMALIZATIONS
 from stylewatch_painter.network.formats import canonical, read_foreign
+from stylewatch_painter.network.weights import LAYERS, NORMALIZATIONS
 
 
 @pytest.fixture(autouse=True)

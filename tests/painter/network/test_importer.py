@@ -9,9 +9,9 @@ from tests.painter import networks
 
 from stylewatch_painter.errors import SaveError, WeightsError
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.catalogue import LAYERS, Known
 from stylewatch_painter.network.importer import import_file
-from stylewatch_painter.network.read import load
+from stylewatch_painter.network.store import load
+from stylewatch_painter.network.weights import LAYERS, Known
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import pooled, unpooled
 
-from stylewatch_painter.network.pools import Pool
+from stylewatch_painter.network.vgg19 import Pool
 
 POOLS = list(product(("max", "average"), ("floor", "ceil")))
 

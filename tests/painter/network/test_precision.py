@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 import torch
 
-from stylewatch_painter.network import precision
-from stylewatch_painter.network.precision import Precision, cut, measured, quickest
+from stylewatch_painter.network import vgg19 as precision_module
+from stylewatch_painter.network.vgg19 import Precision, cut, measured, quickest
 
 CPU = torch.device("cpu")
 
@@ -44,9 +44,9 @@ def test_a_device_of_another_kind_computes_in_float32() -> None:
 
 def test_it_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "cache" / "precision.json"
-    monkeypatch.setattr(precision, "measured", lambda _: "bf16")
+    monkeypatch.setattr(precision_module, "measured", lambda _: "bf16")
     assert quickest(CPU, file) == "bf16"
-    monkeypatch.setattr(precision, "measured", lambda _: "fp32")
+    monkeypatch.setattr(precision_module, "measured", lambda _: "fp32")
     assert quickest(CPU, file) == "bf16"
     assert [path.name for path in file.parent.iterdir()] == ["precision.json"]
 
@@ -57,7 +57,7 @@ def test_a_note_that_says_nothing_is_written_anew(
 ) -> None:
     file = tmp_path / "precision.json"
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
-    monkeypatch.setattr(precision, "measured", lambda _: "fp32")
+    monkeypatch.setattr(precision_module, "measured", lambda _: "fp32")
     assert quickest(CPU, file) == "fp32"
     assert '"fp32"' in file.read_text(encoding="utf-8")
 
@@ -66,7 +66,7 @@ def test_where_nothing_can_be_noted_it_is_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cache").write_text("a file where a folder should be", encoding="utf-8")
-    monkeypatch.setattr(precision, "measured", lambda _: "bf16")
+    monkeypatch.setattr(precision_module, "measured", lambda _: "bf16")
     assert quickest(CPU, tmp_path / "cache" / "precision.json") == "bf16"
 
 

@@ -14,10 +14,9 @@ from tests.painter import networks
 from tests.painter.networks import Network
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import read, store, weights
-from stylewatch_painter.network.catalogue import LAYERS
+from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.importer import import_file
-from stylewatch_painter.network.weights import WeightsFile
+from stylewatch_painter.network.weights import LAYERS, WeightsFile
 
 RGB_MEAN = (123.68, 116.779, 103.939)
 
@@ -44,11 +43,11 @@ def test_the_first_use_unpacks_and_the_second_does_not_need_the_packed_file(
     packed: tuple[WeightsFile, Network], tmp_path: Path
 ) -> None:
     file, arrays = packed
-    mean, first = read.load(file, LAYERS, cache=tmp_path / "cache")
+    mean, first = store.load(file, LAYERS, cache=tmp_path / "cache")
     assert mean == RGB_MEAN
     assert networks.same(first, arrays)
     file.path.unlink()
-    _, second = read.load(file, LAYERS, cache=tmp_path / "cache")
+    _, second = store.load(file, LAYERS, cache=tmp_path / "cache")
     assert networks.same(second, arrays)
 
 
@@ -57,14 +56,14 @@ def test_only_the_layers_asked_for_come_back(
     packed: tuple[WeightsFile, Network], tmp_path: Path, times: int
 ) -> None:
     for _ in range(times):
-        _, met = read.load(packed[0], ["conv2_1", "conv1_1"], cache=tmp_path / "cache")
+        _, met = store.load(packed[0], ["conv2_1", "conv1_1"], cache=tmp_path / "cache")
     assert list(met) == ["conv1_1.weight", "conv1_1.bias", "conv2_1.weight", "conv2_1.bias"]
 
 
 def test_the_copy_says_what_it_was_made_from(
     packed: tuple[WeightsFile, Network], tmp_path: Path
 ) -> None:
-    read.load(packed[0], ["conv1_1"], cache=tmp_path / "cache")
+    store.load(packed[0], ["conv1_1"], cache=tmp_path / "cache")
     copy = weights.described(_copy(tmp_path / "cache"))
     assert (copy.sha256, copy.bits, copy.mean) == (packed[0].sha256, 8, RGB_MEAN)
 
@@ -74,13 +73,13 @@ def test_a_damaged_copy_is_made_again(
     packed: tuple[WeightsFile, Network], tmp_path: Path, damage: str
 ) -> None:
     file, arrays = packed
-    read.load(file, LAYERS, cache=tmp_path / "cache")
+    store.load(file, LAYERS, cache=tmp_path / "cache")
     copy = _copy(tmp_path / "cache")
     whole = copy.read_bytes()
     flipped = whole[:-1] + bytes([whole[-1] ^ 1])
     broken = {"cut": whole[:-9], "flip": flipped, "empty": b"", "garbage": b"?" * 999}[damage]
     copy.write_bytes(broken)
-    _, met = read.load(file, LAYERS, cache=tmp_path / "cache")
+    _, met = store.load(file, LAYERS, cache=tmp_path / "cache")
     assert networks.same(met, arrays)
     assert networks.same(store.read(copy, LAYERS), arrays)
 
@@ -92,7 +91,7 @@ def test_two_at_once_both_get_the_weights_and_leave_one_copy(
     got: list[Network] = []
 
     def load() -> None:
-        got.append(read.load(file, LAYERS, cache=tmp_path / "cache")[1])
+        got.append(store.load(file, LAYERS, cache=tmp_path / "cache")[1])
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
@@ -110,7 +109,7 @@ def test_where_no_copy_can_be_kept_the_weights_come_all_the_same(
 ) -> None:
     file, arrays = packed
     (tmp_path / "cache").write_text("a file where the folder should be")
-    _, met = read.load(file, LAYERS, cache=tmp_path / "cache")
+    _, met = store.load(file, LAYERS, cache=tmp_path / "cache")
     assert networks.same(met, arrays)
     assert "cannot be kept" in caplog.text
 
@@ -120,13 +119,13 @@ def test_a_packed_file_with_another_digest_is_refused_with_both(
 ) -> None:
     wrong = replace(packed[0], sha256="ab" * 32)
     with pytest.raises(WeightsError, match=f"expected sha256 {'ab' * 32}, met {packed[0].sha256}"):
-        read.load(wrong, ["conv1_1"], cache=tmp_path / "cache")
+        store.load(wrong, ["conv1_1"], cache=tmp_path / "cache")
 
 
 def test_a_layer_that_is_not_there_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     file = WeightsFile("x", tmp_path / "nothing.bin", "", 8, RGB_MEAN, "", "")
     with pytest.raises(WeightsError, match="no convolution 'relu1_1'"):
-        read.load(file, ["relu1_1"], cache=tmp_path)
+        store.load(file, ["relu1_1"], cache=tmp_path)
 
 
 def test_imported_weights_are_read_where_they_lie(
@@ -135,7 +134,7 @@ def test_imported_weights_are_read_where_they_lie(
     arrays = networks.numbered(networks.network())
     path = networks.save_torch(tmp_path / "x.pth", arrays)
     file = import_file(path, home=tmp_path / "home", normalization="torchvision")
-    mean, met = read.load(file, ["conv3_2"], cache=tmp_path / "cache")
+    mean, met = store.load(file, ["conv3_2"], cache=tmp_path / "cache")
     assert mean == pytest.approx((123.675, 116.28, 103.53))
     assert np.array_equal(met["conv3_2.weight"], arrays["features.12.weight"])
     assert not (tmp_path / "cache").exists()
@@ -144,7 +143,7 @@ def test_imported_weights_are_read_where_they_lie(
 def test_imported_weights_that_are_gone_are_told(tmp_path: Path) -> None:
     file = WeightsFile("x", tmp_path / "x.safetensors", "", 32, RGB_MEAN, "", "")
     with pytest.raises(WeightsError, match="'x' cannot be read"):
-        read.load(file, ["conv1_1"])
+        store.load(file, ["conv1_1"])
 
 
 def test_a_file_whose_kind_is_not_known_must_be_imported_first(
@@ -153,17 +152,17 @@ def test_a_file_whose_kind_is_not_known_must_be_imported_first(
     path = networks.save_torch(tmp_path / "x.pth", networks.numbered(networks.network()))
     digest = sha256(path.read_bytes()).hexdigest()
     with pytest.raises(WeightsError, match="must be imported first"):
-        read.load(replace(packed[0], path=path, sha256=digest), ["conv1_1"], cache=tmp_path)
+        store.load(replace(packed[0], path=path, sha256=digest), ["conv1_1"], cache=tmp_path)
 
 
 def test_verifying_finds_a_packed_file_that_changed_though_its_copy_is_sound(
     packed: tuple[WeightsFile, Network], tmp_path: Path
 ) -> None:
     file = packed[0]
-    read.verify(file, cache=tmp_path / "cache")
+    store.verify(file, cache=tmp_path / "cache")
     file.path.write_bytes(file.path.read_bytes() + b"!")
     with pytest.raises(WeightsError, match="is not the file that is known"):
-        read.verify(file, cache=tmp_path / "cache")
+        store.verify(file, cache=tmp_path / "cache")
 
 
 def test_verifying_finds_damage_in_any_layer_of_imported_weights(
@@ -171,24 +170,24 @@ def test_verifying_finds_damage_in_any_layer_of_imported_weights(
 ) -> None:
     path = networks.save_torch(tmp_path / "x.pth", networks.network())
     file = import_file(path, home=tmp_path / "home")
-    read.verify(file)
+    store.verify(file)
     whole = file.path.read_bytes()
     file.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 128]))
     with pytest.raises(WeightsError, match="is not what was written"):
-        read.verify(file)
+        store.verify(file)
 
 
 def test_the_bundled_weights_are_vgg19s_and_their_copy_is_read_without_torch(
     tmp_path: Path,
 ) -> None:
-    mean, met = read.load(weights.locate(), ["conv1_1", "conv5_1"], cache=tmp_path)
+    mean, met = store.load(weights.locate(), ["conv1_1", "conv5_1"], cache=tmp_path)
     assert mean == RGB_MEAN
     assert met["conv5_1.weight"].shape == (512, 512, 3, 3)
     assert met["conv1_1.weight"].dtype == np.float32
     code = (
         "import sys; from pathlib import Path;"
-        "from stylewatch_painter import weights, weights_read;"
-        "weights_read.load(weights.locate(), ['conv1_1'], cache=Path(sys.argv[1]));"
+        "from stylewatch_painter.network import store, weights;"
+        "store.load(weights.locate(), ['conv1_1'], cache=Path(sys.argv[1]));"
         "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)

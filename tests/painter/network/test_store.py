@@ -9,8 +9,7 @@ from tests.painter.networks import narrow, network, same
 
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
-from stylewatch_painter.network.catalogue import LAYERS
-from stylewatch_painter.network.weights import WeightsFile
+from stylewatch_painter.network.weights import LAYERS, WeightsFile
 
 ABOUT = WeightsFile("x", Path("x"), "ab" * 32, 32, (1.0, 2.0, 3.0), "a test", "none").metadata()
 

@@ -8,8 +8,7 @@ import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import Net, filters
 
-from stylewatch_painter.network.precision import Precision
-from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 
 PRECISIONS: tuple[Precision, Precision] = ("bf16", "fp32")

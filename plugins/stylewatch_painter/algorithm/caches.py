@@ -1,8 +1,10 @@
 """A folder of the cache where processes find what styles looked like to those before them."""
 
 import os
-from collections.abc import Hashable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,11 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stylewatch_painter.algorithm.statistics import Look, Sums
-from stylewatch_painter.network.precision import named
+from stylewatch_painter.algorithm.losses import Look, Sums
+from stylewatch_painter.network import store
+from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to, named
+from stylewatch_painter.network.weights import WeightsFile
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 
-MOST = 256 * 2**20
+MAX_DISK_BYTES = 256 * 2**20
 """Bytes that are kept: some fifteen styles at all sizes that recipe `best` passes through."""
 
 _DIGEST = 32  # bytes: a file begins with the SHA-256 of the rest
@@ -43,7 +47,7 @@ class Shelf:
         program = _program(), torch.__version__, named(device)
         return cls(str((*program, *network)), cache_folder())
 
-    def __init__(self, seer: str, folder: Path, most: int = MOST) -> None:
+    def __init__(self, seer: str, folder: Path, most: int = MAX_DISK_BYTES) -> None:
         self._seer = seer
         self._folder = folder
         self._most = most
@@ -113,3 +117,89 @@ def _look(named: Mapping[str, Tensor]) -> Look:
             sums = Sums(named[f"{start}.products"], values, count)
             found[layer] = (*found.get(layer, ()), sums)
     return found
+
+
+MAX_MEMORY_BYTES = 128 * 2**20
+"""Bytes that are kept: at five layers a style at one size takes 2.4 MB."""
+
+
+class Looks:
+    """Sums over the maps of styles in one network, by all that they depend on beside it.
+
+    What was asked for longest ago goes where more than `most` bytes would be kept; it may still
+    lie on a `shelf`, from where later processes have it, too. `worked_out` counts how often they
+    had to be worked out, `used_again` how often they were there.
+    """
+
+    def __init__(self, most: int = MAX_MEMORY_BYTES, shelf: Shelf | None = None) -> None:
+        self.worked_out = self.used_again = 0
+        self._shelf = shelf
+        self._most = most
+        self._kept: OrderedDict[Hashable, Look] = OrderedDict()
+
+    def find(self, key: Hashable, work_out: Callable[[], Look]) -> Look:
+        """What is kept under `key`, or else what `work_out` gives, which is then kept."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            self.used_again += 1
+            return self._kept[key]
+        found = self._shelf.take(key) if self._shelf else None
+        if found is None:
+            found = work_out()
+            self.worked_out += 1
+            if self._shelf:
+                self._shelf.put(key, found)
+        else:
+            self.used_again += 1
+        self._kept[key] = found
+        while self.bytes > self._most:
+            self._kept.popitem(last=False)
+        return found
+
+    @property
+    def bytes(self) -> int:
+        """What is kept takes so many bytes."""
+        return sum(
+            one.nbytes for look in self._kept.values() for each in look.values() for one in each
+        )
+
+
+_Key = tuple[str, str, int, Precision]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network on its device, and what styles look like to it."""
+
+    network: Vgg19
+    layers: tuple[LayerName, ...]
+    """The convolutions that it has."""
+    looks: Looks = field(default_factory=Looks)
+
+
+_last: dict[_Key, Trained] = {}
+"""One at most: a network takes as much memory as a painting."""
+
+
+def trained(
+    file: WeightsFile,
+    layers: Collection[LayerName],
+    device: torch.device,
+    precision: Precision = "fp32",
+) -> Trained:
+    """VGG19 by `file` on `device`, deep enough for `layers`; loaded if it is not the last one.
+
+    Another number of threads counts as another network: it gives another last bit. Raises
+    WeightsError.
+    """
+    key = (file.sha256, str(device), torch.get_num_threads(), precision)
+    wanted = layers_up_to(layers)
+    last = _last.get(key)
+    if last is not None and len(last.layers) >= len(wanted):
+        return last
+    looks = Looks(shelf=Shelf.of(device, key)) if last is None else last.looks
+    _last.clear()
+    mean, arrays = store.load(file, wanted)
+    on_device = {name: torch.from_numpy(a).to(device) for name, a in arrays.items()}
+    _last[key] = ready = Trained(Vgg19(on_device, mean, precision), wanted, looks)
+    return ready
