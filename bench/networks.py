@@ -68,7 +68,7 @@ class Eager:
 def task(folder: Path, size: str, steps: int) -> Task:
     """The sample pair, painted by `devos` at `size`."""
     changes = {"size": size, "fit": "stretch", "enlarge": True, "steps": steps}
-    recipe = book.change(book.find("devos"), {**changes, "passes": []})
+    recipe = book.change(book.find("devos"), {**changes, "scales": []})
     content, style = read(folder / "content.jpg"), read(folder / "style.jpg")
     return Task(recipe, content.pixels, (Style(style.pixels),))
 

@@ -51,7 +51,7 @@ def apart(one: Pixels, other: Pixels) -> float:
 
 def near_the_processor() -> Iterator[Check]:
     """After few steps of Adam, which does not let small differences grow."""
-    one = task("devos", passes=[], steps=10)
+    one = task("devos", scales=[], steps=10)
     wanted = last(list(paint(one, network(one, "cpu"))))
     bounds: dict[Precision, float] = {"fp32": 0.1, "tf32": 2.0, "bf16": 5.0}
     for precision, bound in bounds.items():
@@ -65,7 +65,7 @@ def near_the_processor() -> Iterator[Check]:
 def recorded_as_made() -> Iterator[Check]:
     """A recorded step does what one does that Python asks for, kernel by kernel."""
     for name in ("best", "devos", "pastiche"):
-        one = task(name, passes=[])
+        one = task(name, scales=[])
         vgg = network(one, "cuda", "bf16")
         quick = last(list(paint(one, vgg)))
         worth, painting._WORTH = painting._WORTH, sys.maxsize
@@ -76,7 +76,7 @@ def recorded_as_made() -> Iterator[Check]:
 
 def on_again() -> Iterator[Check]:
     """A painting that was broken off goes on in the same bytes."""
-    one = task("best", passes=[{"scale": 0.5, "steps": 20}], smallest=1)
+    one = task("best", scales=[{"scale": 0.5, "steps": 20}], smallest=1)
     vgg = network(one, "cuda", "bf16")
     whole = last(list(paint(one, vgg)))
     yield "painted twice it has the same bytes", np.array_equal(last(list(paint(one, vgg))), whole)
@@ -90,7 +90,7 @@ def on_again() -> Iterator[Check]:
 
 def together() -> Iterator[Check]:
     """Many at once are painted as each alone, as long as rounding has not grown."""
-    tasks = [task("best", seed, passes=[], steps=5, strength=0.3 + 0.1 * seed) for seed in range(3)]
+    tasks = [task("best", seed, scales=[], steps=5, strength=0.3 + 0.1 * seed) for seed in range(3)]
     vgg = network(tasks[0], "cuda")
     told: dict[int, list[Step]] = {}
     for number, made in paint_many(tasks, vgg, [go_on] * 3):

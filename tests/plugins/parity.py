@@ -82,7 +82,7 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
     width, height = size
     recipe = book.change(
         book.find(name),
-        {"size": f"{width}x{height}", "fit": "stretch", "enlarge": True, "passes": []},
+        {"size": f"{width}x{height}", "fit": "stretch", "enlarge": True, "scales": []},
     )
     task = Task(recipe, _grained(width, height, 0), (Style(_grained(height, width, 1)),))
     file = weights.locate()

@@ -175,7 +175,7 @@ def test_the_same_command_gives_the_same_bytes_in_every_process(name: str) -> No
         "from stylewatch_painter.algorithm.task import Style, Task\n"
         "from stylewatch_plugins.testing.tasks import painted, picture, stages\n"
         "from stylewatch_plugins.torch_autograd import TorchAutograd\n"
-        "small = {'size': 40, 'passes': [{'scale': 0.5, 'steps': 2}], 'steps': 2}\n"
+        "small = {'size': 40, 'scales': [{'scale': 0.5, 'steps': 2}], 'steps': 2}\n"
         "small |= {'smallest': 1, 'save_every': 1}\n"
         f"recipe = change(find({name!r}), small)\n"
         "task = Task(recipe, picture(40, 33), (Style(picture(44, 44, seed=1)),))\n"
@@ -214,7 +214,7 @@ def test_in_best_the_content_gives_way_as_the_strength_grows(pictures: Path) -> 
     content, style = (read(pictures / name).pixels for name in ("content.jpg", "style.jpg"))
     ends = []
     for strength in (0.0, 0.5, 1.0):
-        recipe = book.change(book.find("best"), {"strength": strength, "passes": [], "steps": 12})
+        recipe = book.change(book.find("best"), {"strength": strength, "scales": [], "steps": 12})
         *_, last = painted(TorchAutograd({}), Task(recipe, content, (Style(style),)))
         ends.append(last.losses.content["conv4_2"].value)
     assert ends[0] < ends[1] < ends[2]
@@ -226,7 +226,7 @@ ALBUM = [(48, 32), (32, 48), (48, 32), (32, 48), (40, 30)]
 
 def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
     """Five photographs at two sizes are ten looks; the four of one camera share two."""
-    small = {"size": 24, "passes": [{"scale": 0.5, "steps": 1}], "steps": 1, "save_every": 1}
+    small = {"size": 24, "scales": [{"scale": 0.5, "steps": 1}], "steps": 1, "save_every": 1}
     small |= {"smallest": 1, "objective.network.pool_edge": "ceil"}
     recipe = book.change(book.find("best"), small)
     style = Style(picture(44, 36, seed=9), digest="the style of an album")

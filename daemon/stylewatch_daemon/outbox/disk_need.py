@@ -100,7 +100,7 @@ def _most_steps(schedule: Schedule, content: scales.Size | None) -> int:
 
 def _vectors(schedule: Schedule) -> int:
     """Arrays of the picture's size in a checkpoint: the picture, and what the optimizer knows."""
-    averaged = 1 if schedule.average else 0
+    averaged = 1 if schedule.ema_decay else 0
     match schedule.optimizer:
         case Lbfgs(history=history):
             return 2 * min(history, schedule.most_steps) + 3 + averaged

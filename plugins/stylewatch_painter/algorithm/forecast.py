@@ -140,7 +140,7 @@ def needed(task: Task, room: Room, value: int) -> int:
     schedule, objective = task.recipe.schedule, task.recipe.objective
     width, height = task.final
     pixels = width * height
-    averaged = _AVERAGED if schedule.average else 0
+    averaged = _AVERAGED if schedule.ema_decay else 0
     vectors = _remembered(task, room) + pixels * averaged
     if room.tile is None or room.tile >= max(width, height):
         return _seen(task.final, objective.network) * map_bytes(objective, value) + vectors

@@ -307,7 +307,7 @@ class Lbfgs:
 
     def _scaled(self, q: Tensor) -> Tensor:
         """Bring q into rounder coordinates; in pixels it stays as it is."""
-        power = self._settings.coordinates
+        power = self._settings.fourier_power
         if not power:
             return q
         if self._scaling is None:

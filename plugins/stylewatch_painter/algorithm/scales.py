@@ -67,12 +67,12 @@ def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Le
     objective, schedule = recipe.objective, recipe.schedule
     shortest = least_side(objective.network, objective.layers)
     steps: dict[float, int] = {}
-    for one in schedule.passes:
+    for one in schedule.scales:
         scale = max(one.scale, schedule.smallest / max(final))
         if scale < 1 and round(narrowest * scale) >= shortest:
             steps[scale] = steps.get(scale, 0) + one.steps
-    if steps and schedule.first_steps is not None:
-        steps[next(iter(steps))] = schedule.first_steps
+    if steps and schedule.initial_steps is not None:
+        steps[next(iter(steps))] = schedule.initial_steps
     passes = (Level(times(final, scale), scale, count) for scale, count in steps.items())
     return (*passes, Level(final, 1.0, schedule.steps))
 
@@ -218,7 +218,7 @@ def most_steps(schedule: Schedule, content: Size | None = None) -> int:
     if content is not None:
         return schedule.most_steps + sum(level.steps for level in upward(schedule, content))
     grows = schedule.preview is not None or schedule.stroke > 1
-    return schedule.most_steps + (_MOST_SIZES * schedule.print_steps if grows else 0)
+    return schedule.most_steps + (_MOST_SIZES * schedule.upscale_steps if grows else 0)
 
 
 def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
@@ -235,4 +235,4 @@ def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
         for step in range(1, count + 1):
             size = there if step == count else times(here, factor ** (step / count))
             slowest = max(here) / max(size) / _HELD
-            yield Level(size, max(size) / max(first), schedule.print_steps, slowest)
+            yield Level(size, max(size) / max(first), schedule.upscale_steps, slowest)

@@ -186,7 +186,7 @@ class Place:
         self.average = self._fresh_average()
         known = self.optimizer.state()
         self.optimizer = self.canvases[0].fresh_optimizer(size)
-        if self.canvases[0].task.recipe.schedule.carry:
+        if self.canvases[0].task.recipe.schedule.carry_moments:
             self.optimizer.load(enlarged(known, size))
         self.rest = _rest(self.canvases[0])
 
@@ -226,7 +226,7 @@ class Place:
         return arrays
 
     def _fresh_average(self) -> Average | None:
-        decay = self.canvases[0].task.recipe.schedule.average
+        decay = self.canvases[0].task.recipe.schedule.ema_decay
         return Average.of(self.u, decay) if decay else None
 
     @classmethod

@@ -100,7 +100,7 @@ def test_no_smaller_than_its_feature_maps_allow(
 ) -> None:
     room = Room(pixels=0)
     furnish(monkeypatch, room)
-    fields = {"objective.network.pool_edge": "floor", "passes": []}
+    fields = {"objective.network.pool_edge": "floor", "scales": []}
     one = order(tmp_path / "job", pictures, fields=fields)
     with pytest.raises(torch.OutOfMemoryError):
         painted(replace(one, out_of_memory="smaller"))

@@ -179,7 +179,7 @@ def test_a_ramp_of_16_bits_comes_through_whole_where_that_is_asked_for(
     ramp = np.linspace(9_000, 50_000, 1200).astype(np.uint16)[None, :, None]
     (pictures / "ramp.png").write_bytes(png(np.tile(ramp, (4, 1, 3))))
     given = order(tmp_path / "job", pictures, format=format, depth=depth, size=1200, steps=1,
-                  fields={"passes": []})  # fmt: skip
+                  fields={"scales": []})  # fmt: skip
     both = pictures / "ramp.png"
     painted(replace(given, content=both, styles=(both,)))
     found = read(given.staging / f"final.{format}").pixels[0, :, 0]

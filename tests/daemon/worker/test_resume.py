@@ -21,7 +21,7 @@ def recipe() -> Recipe:
         {"scale": 0.25, "steps": 10},
         {"scale": 0.5, "steps": 20},
     ]
-    changes = {"start": "picture", "passes": passes, "steps": 30, "smallest": 16}
+    changes = {"start": "picture", "scales": passes, "steps": 30, "smallest": 16}
     return book.change(book.find("gatys"), changes)
 
 
@@ -42,7 +42,7 @@ def test_the_sizes_that_were_too_small_stay_left_out(recipe: Recipe) -> None:
 
 def test_the_first_of_what_is_left_has_no_more_steps_than_that(recipe: Recipe) -> None:
     """What the schedule has for the smallest size is behind it."""
-    begun = book.change(recipe, {"first_steps": 99})
+    begun = book.change(recipe, {"initial_steps": 99})
     levels = scales.levels(begun, (128, 96))
     assert [level.steps for level in levels] == [99, 20, 30]
     left = scales.after(levels, onward(begun, levels, 98).schedule.done)
@@ -63,7 +63,7 @@ def test_it_takes_a_picture_to_go_on_from(recipe: Recipe) -> None:
 
 def test_a_stage_that_was_made_smaller_is_told_of(recipe: Recipe) -> None:
     content = np.zeros((48, 64, 3), dtype=np.float32)
-    plain = book.change(recipe, {"size": "64", "passes": []})
+    plain = book.change(recipe, {"size": "64", "scales": []})
     task = Task(plain, content, (), init=content[::2, ::2])
     assert list(coarse(task, 35)) == [
         "it goes on from a stage of 32x24 pixels, enlarged to 64x48: stages.size made it smaller"

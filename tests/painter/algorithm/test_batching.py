@@ -89,7 +89,7 @@ def test_no_more_are_painted_together_than_there_may_be_at_once(
         {"steps": 5},
         {"objective.network.pool": "average"},
         {"objective.network.padding": "reflect"},
-        {"average": 0.5},
+        {"ema_decay": 0.5},
         {"objective.content.loss": "mean"},
         {"objective.style.layers.conv2_1": None},
         {"objective.tv": {"loss": "squared", "weight": 1}},

@@ -122,7 +122,7 @@ def test_without_a_content_picture_the_next_one_gives_the_size() -> None:
 def test_styles_shrink_with_the_painting() -> None:
     """At half the size, half of what the style has at the end."""
     task = Task(
-        change(find("best"), {"size": "64", "smallest": 1, "passes": [{"scale": 0.5, "steps": 1}]}),
+        change(find("best"), {"size": "64", "smallest": 1, "scales": [{"scale": 0.5, "steps": 1}]}),
         small.picture(0, 64, 64),
         (Style(small.picture(1, 200, 50)),),
     )

@@ -53,7 +53,7 @@ def test_looking_can_be_broken_off(after: int) -> None:
 
 STILL = {
     "optimizer": {"kind": "sgd", "rate": 1e-9},
-    "passes": [{"scale": 0.5, "steps": 35}],
+    "scales": [{"scale": 0.5, "steps": 35}],
     "steps": 50,
     "save_every": 8,
     "until": "converged",

@@ -114,7 +114,7 @@ def test_borders_and_averages_are_counted(monkeypatch: pytest.MonkeyPatch) -> No
     plain, bordered = painting(), painting({"objective.network.padding": "reflect"})
     more = forecast(bordered, small.network()).memory - forecast(plain, small.network()).memory
     assert more == (85 * 82 - 21 * 18) * map_bytes(plain.recipe.objective)
-    averaged = forecast(painting({"average": 0.9}), small.network()).memory
+    averaged = forecast(painting({"ema_decay": 0.9}), small.network()).memory
     assert averaged - forecast(plain, small.network()).memory == 21 * 18 * 3 * 3 * 4
     seen = forecast(bordered, small.network(), clock=every(2.0))
     per_pixel = 2.0 / (85 * 82)
@@ -236,13 +236,13 @@ def test_a_shorter_history_takes_less() -> None:
 
 def test_a_print_remembers_as_many_moves_as_it_makes_steps_at_its_last_size() -> None:
     """Three there, while its preview, of a hundredth of the pixels, makes thirty."""
-    told = {"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, "print_steps": 3,
+    told = {"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, "upscale_steps": 3,
             "size": "210x180", "enlarge": True, "preview": "21", **AT_ONCE}  # fmt: skip
     task = painting(told)
     settings = task.recipe.schedule.optimizer
     maps = 210 * 180 * map_bytes(task.recipe.objective)
     assert needed(task, Room(), 4) == maps + 210 * 180 * optimizer_bytes(settings, 3)
-    many = painting({**told, "print_steps": 20})
+    many = painting({**told, "upscale_steps": 20})
     assert needed(many, Room(), 4) == maps + 210 * 180 * optimizer_bytes(settings, 20)
 
 

@@ -88,9 +88,9 @@ def levels(move: Array) -> float:
     return float(np.sqrt(np.square(move).mean()))
 
 
-@pytest.mark.parametrize("coordinates", [0.0, 0.5])
+@pytest.mark.parametrize("fourier_power", [0.0, 0.5])
 def test_the_first_step_is_as_long_as_asked(coordinates: float) -> None:
-    made = Lbfgs(settings(first_step=3, coordinates=coordinates))
+    made = Lbfgs(settings(first_step=3, fourier_power=coordinates))
     assert levels(walk(made, 1)[0] - valley.start()) == pytest.approx(3, rel=1e-5)
 
 
@@ -115,7 +115,7 @@ def test_rounder_coordinates_are_those_of_scaled_waves(power: float) -> None:
         STEPS,
         first=as_long_as_asked,
     )
-    found = walk(Lbfgs(settings(first_step=2, coordinates=power)), STEPS)
+    found = walk(Lbfgs(settings(first_step=2, fourier_power=power)), STEPS)
     same_way(found, [scaled(z, power) for z in path])
 
 
@@ -124,7 +124,7 @@ def test_rounder_coordinates_are_those_of_scaled_waves(power: float) -> None:
     [
         {},
         {"history": 2},
-        {"first_step": 3, "coordinates": 0.5},
+        {"first_step": 3, "fourier_power": 0.5},
         {"line_search": "strong_wolfe"},
         {"first_step": 60, "step_back": 1.01},
     ],

@@ -195,7 +195,7 @@ def test_the_contents_detail_outlives_the_small_sizes_where_it_is_to_be_kept(wis
 
 def test_colors_that_are_kept_in_range_are_so_at_every_step() -> None:
     """The last picture is what is written, but for rounding; a wild start is cut at once."""
-    wild = {**NOISE, "noise_scale": 300, "save_every": 1, "passes": (), "keep_range": True}
+    wild = {**NOISE, "noise_scale": 300, "save_every": 1, "scales": (), "keep_range": True}
     for step in painted(painting(wild)):
         assert isinstance(step, Stage)
         assert step.picture.min() > -1e-4

@@ -170,7 +170,7 @@ def test_passes_that_are_too_small_are_painted_as_one() -> None:
 
 def test_steps_are_those_of_the_pass_and_of_the_schedule_at_the_end() -> None:
     passes = ({"scale": 0.5, "steps": 7}, {"scale": 0.75, "steps": 3})
-    recipe = change(find("best"), {"passes": passes, "steps": 4})
+    recipe = change(find("best"), {"scales": passes, "steps": 4})
     assert sizes(recipe, (400, 300)) == [((200, 150), 7), ((300, 225), 3), ((400, 300), 4)]
 
 

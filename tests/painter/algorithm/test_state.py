@@ -68,7 +68,7 @@ def test_steps_that_are_taken_back_are_counted_over_all_sizes_and_breaks() -> No
     assert [step.taken_back for step in rest] == counts[5:]
 
 
-AVERAGED = {"average": 0.8, "save_every": 1}
+AVERAGED = {"ema_decay": 0.8, "save_every": 1}
 
 
 def test_what_is_shown_is_the_average_of_the_pictures_at_this_size() -> None:
@@ -94,7 +94,7 @@ def test_what_is_shown_is_the_average_of_the_pictures_at_this_size() -> None:
 def test_averages_are_those_of_stages_and_the_losses_told_are_theirs() -> None:
     """At a decay that forgets at once they are the pictures themselves."""
     averaged, plain = painted(painting(AVERAGED)), painted(painting({"save_every": 1}))
-    forgetful = painted(painting({**AVERAGED, "average": 1e-9}))
+    forgetful = painted(painting({**AVERAGED, "ema_decay": 1e-9}))
     for one, other, same in zip(averaged, plain, forgetful, strict=True):
         assert isinstance(one, Stage) and isinstance(other, Stage) and isinstance(same, Stage)
         if one.size == averaged[0].size:
@@ -112,7 +112,7 @@ def test_averages_are_those_of_stages_and_the_losses_told_are_theirs() -> None:
 @pytest.mark.parametrize("at", [2, 5])
 def test_averages_and_carried_moments_go_on_in_the_same_bytes(at: int) -> None:
     """Broken off at the small size, and at the large one."""
-    changes = {**AVERAGED, "carry": True, "optimizer": {"kind": "adam", "rate": 2.0}}
+    changes = {**AVERAGED, "carry_moments": True, "optimizer": {"kind": "adam", "rate": 2.0}}
     whole = painted(painting(changes))
     *_, stopped = painted(painting(changes), *after(at, Wish.STOP))
     rest = painted(painting(changes, resume=kept(stopped.checkpoint)))
@@ -125,7 +125,9 @@ def test_averages_and_carried_moments_go_on_in_the_same_bytes(at: int) -> None:
 def test_moments_are_carried_to_the_next_size_where_that_is_asked() -> None:
     """The steps there differ from those of an optimizer that knows nothing."""
     adam = {"optimizer": {"kind": "adam", "rate": 2.0}, "save_every": 1}
-    carried, fresh = (painted(painting({**adam, "carry": carry})) for carry in (True, False))
+    carried, fresh = (
+        painted(painting({**adam, "carry_moments": carry})) for carry in (True, False)
+    )
     for one, other in zip(carried, fresh, strict=True):
         assert isinstance(one, Stage) and isinstance(other, Stage)
         small_yet = one.size == carried[0].size

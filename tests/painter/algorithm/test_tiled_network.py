@@ -80,7 +80,7 @@ def test_with_regions_too(name: str) -> None:
 
 
 CONTROLS = {
-    "preview": "25x34", "stroke": 2, "average": 0.9, "objective.tv": {"loss": "nine_point",
+    "preview": "25x34", "stroke": 2, "ema_decay": 0.9, "objective.tv": {"loss": "nine_point",
     "weight": 0.1}, "objective.network.padding": "reflect",
 }  # fmt: skip
 

@@ -34,7 +34,7 @@ def sizes(told: Schedule, content: Size = LARGE) -> list[Size]:
 
 def pair(changes: Mapping[str, Any], side: int) -> Task:
     """A photograph and a style of 84x72 pixels, painted `side` pixels wide."""
-    plain = {"size": str(side), "style_size": "area", "print_steps": 3, "save_every": 100}
+    plain = {"size": str(side), "style_size": "area", "upscale_steps": 3, "save_every": 100}
     style = Style(small.picture(1, 84, 72))
     content = small.picture(0, 84, 72)
     return painting({**plain, **changes}, content=content, styles=(style,))
@@ -64,7 +64,7 @@ def test_what_is_no_larger_than_its_preview_is_painted_as_ever(preview: str | No
     ],
 )
 def test_a_print_goes_up_from_its_preview_by_about_two(size: str, wanted: list[Size]) -> None:
-    told = schedule(size=size, preview="800", print_steps=5)
+    told = schedule(size=size, preview="800", upscale_steps=5)
     assert first_size(told, LARGE) == (800, 600)
     assert sizes(told) == wanted
     assert {level.steps for level in upward(told, LARGE)} == {5}
@@ -116,7 +116,7 @@ def test_grain_is_that_of_the_style_as_it_is(scale: float, wanted: float) -> Non
 
 
 def test_the_sizes_of_a_print_begin_with_those_of_its_preview() -> None:
-    passes = {"passes": [{"scale": 0.5, "steps": 3}, {"scale": 0.7, "steps": 2}]}
+    passes = {"scales": [{"scale": 0.5, "steps": 3}, {"scale": 0.7, "steps": 2}]}
     preview, print_ = pair(passes, 21), pair({"preview": "21", **passes}, 84)
     assert print_.levels()[:3] == preview.levels()
     assert [level.size for level in print_.levels()[3:]] == [(42, 36), (84, 72)]

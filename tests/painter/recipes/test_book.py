@@ -65,7 +65,7 @@ def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
         ('extends: best\nabout: "a\\ud800"', "recipe mine cannot be used"),
         ("extends: best\nschedule: {steps: 1.0e+400}", "steps"),
         (f"extends: best\nschedule: {{steps: 0x{'f' * 5000}}}", "steps"),
-        ("extends: best\nschedule: {passes: [{scale: 0.5, steps: 100000000}]}", "steps"),
+        ("extends: best\nschedule: {scales: [{scale: 0.5, steps: 100000000}]}", "steps"),
         ("x" * 1_000_001, "longer than 1000000 bytes"),
         ("extends: best\nschedule: {stepps: 3, size: 12y}", "size.*; .*mean 'steps'"),
         ("about: nothing\nobjective: {}\nschedule: {}", "names no layer"),

@@ -133,13 +133,18 @@ def test_editors_learn_the_form_of_a_size() -> None:
         ({"objective.network.padding": "mirror"},
          "objective.network.padding: input should be 'zeros', 'reflect' or 'replicate',"
          " got 'mirror'"),
-        ({"carry": True},
-         "schedule: carry takes Adam's moments to the next size, and lbfgs has nothing that fits"
-         " another size: say carry=false, or optimizer.kind=adam"),
-        ({"average": 1}, "schedule.average: input should be less than 1, got 1"),
+        ({"carry_moments": True},
+         "schedule: carry_moments keeps Adam's moments for the next scale, and lbfgs has none:"
+         " set carry_moments=false, or optimizer.kind=adam"),
+        ({"passes": []}, "unknown key 'passes'; it is now called 'scales'"),
+        ({"schedule.carry": True},
+         "schedule: unknown key 'carry'; it is now called 'carry_moments'"),
+        ({"optimizer.coordinates": 0.5},
+         "schedule.optimizer: unknown key 'coordinates'; it is now called 'fourier_power'"),
+        ({"ema_decay": 1}, "schedule.ema_decay: input should be less than 1, got 1"),
         ({"strength": 1.5},
          "objective.strength: input should be less than or equal to 1, got 1.5"),
-        ({"passes": [{"scale": 0.5}]}, "schedule.passes.0: steps is missing"),
+        ({"scales": [{"scale": 0.5}]}, "schedule.scales.0: steps is missing"),
         ({"steps": -1}, "schedule.steps: input should be greater than or equal to 0, got -1"),
         ({"save_every": 0}, "schedule.save_every: input should be greater than 0, got 0"),
         ({"until": "bored"}, "schedule.until: input should be 'steps' or 'converged',"
@@ -182,9 +187,9 @@ def test_smoothness_can_be_asked_of_every_recipe(name: str, loss: str) -> None:
 
 def test_the_most_steps_are_those_of_all_sizes() -> None:
     """The first size may have more than it says."""
-    best = change(find("best"), {"passes": [{"scale": 0.5, "steps": 7}], "steps": 4})
+    best = change(find("best"), {"scales": [{"scale": 0.5, "steps": 7}], "steps": 4})
     assert best.schedule.most_steps == 11
-    assert change(best, {"first_steps": 30}).schedule.most_steps == 41
+    assert change(best, {"initial_steps": 30}).schedule.most_steps == 41
 
 
 @pytest.mark.parametrize(("said", "share"), [(True, 1), (False, 0), (0.5, 0.5)])
@@ -202,4 +207,4 @@ def test_all_mistakes_are_told_at_once() -> None:
 def test_what_is_painted_and_how_to_get_there_are_told_apart() -> None:
     """`--schedule fast` keeps the one and takes the other from `best`."""
     assert set(Schedule.model_fields) > GEOMETRY
-    assert {"start", "passes", "optimizer", "steps"} <= set(Schedule.model_fields) - GEOMETRY
+    assert {"start", "scales", "optimizer", "steps"} <= set(Schedule.model_fields) - GEOMETRY
