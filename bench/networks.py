@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stylewatch_painter.algorithm.canvas import Canvas, optimizer
-from stylewatch_painter.algorithm.objective import Target
+from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.network import store as weights_read
@@ -94,7 +94,7 @@ def in_turn(made: Task, threads: int) -> dict[str, list[float]]:
         canvas = Canvas(made, network.mean, network.device)
         level = canvas.levels()[-1]
         moves = optimizer(made.recipe.schedule.optimizer)
-        pictures[name] = (Target([canvas], network, level), canvas.start(level.size), moves)
+        pictures[name] = (Objective([canvas], network, level), canvas.start(level.size), moves)
         seconds[name] = []
     for _ in range(made.recipe.schedule.steps + 1):
         for name, (target, u, moves) in pictures.items():

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from stylewatch_painter.algorithm import paint as painting
-from stylewatch_painter.algorithm.caches import trained
+from stylewatch_painter.algorithm.caches import load_network
 from stylewatch_painter.algorithm.paint import paint, paint_many
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.network.vgg19 import Precision, Vgg19
@@ -33,7 +33,7 @@ def task(name: str, seed: int = 0, **changes: object) -> Task:
 def network(one: Task, device: str, precision: Precision = "fp32") -> Vgg19:
     """The network for a task."""
     layers = one.recipe.objective.layers
-    return trained(locate(), layers, torch.device(device), precision).network
+    return load_network(locate(), layers, torch.device(device), precision).network
 
 
 def last(steps: list[Step]) -> Pixels:
@@ -68,9 +68,9 @@ def recorded_as_made() -> Iterator[Check]:
         one = task(name, scales=[])
         vgg = network(one, "cuda", "bf16")
         quick = last(list(paint(one, vgg)))
-        worth, painting._WORTH = painting._WORTH, sys.maxsize
+        worth, painting._MIN_GRAPH_STEPS = painting._MIN_GRAPH_STEPS, sys.maxsize
         slow = last(list(paint(one, vgg)))
-        painting._WORTH = worth
+        painting._MIN_GRAPH_STEPS = worth
         yield f"{name}: a recorded painting has the same bytes", np.array_equal(quick, slow)
 
 

@@ -22,11 +22,3 @@ def test_an_error_is_the_painters_and_of_the_kind_that_python_has_for_it(
     assert issubclass(error, errors.PainterError)
     assert issubclass(error, builtin)
     assert str(error("so and so")) == "so and so"
-
-
-def test_no_error_hides_another() -> None:
-    """But for the root, whoever catches one kind gets that kind alone."""
-    found = [error for name, error in vars(errors).items() if name.endswith("Error")]
-    kinds = [error for error in found if error is not errors.PainterError]
-    assert len(kinds) == 6
-    assert not any(issubclass(a, b) for a in kinds for b in kinds if a is not b)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from stylewatch_painter.recipes.recipe import Strict
-from stylewatch_painter.validation import LONGEST, MOST, Mistake, mistakes, nearest, refusing
+from stylewatch_painter.validation import LONGEST, MOST, mistakes, nearest, refusing
 
 
 class Brush(Strict):
@@ -118,11 +118,6 @@ def test_the_nearest_name_is_offered_or_else_all_of_them() -> None:
     assert nearest("q", ["b", "a"], "recipe") == "unknown recipe 'q'; there are a, b"
 
 
-def test_a_mistake_about_the_whole_has_no_place() -> None:
-    assert str(Mistake((), "there is nothing")) == "there is nothing"
-    assert str(Mistake(("a", 0, "b"), "is wrong")) == "a.0.b: is wrong"
-
-
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
@@ -160,9 +155,3 @@ def test_an_unforeseen_error_becomes_one_with_a_sentence() -> None:
     ):
         divmod(1, 0)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-
-
-@pytest.mark.parametrize("kind", [KeyError, ArithmeticError, OSError, MemoryError])
-def test_errors_that_somebody_handles_pass(kind: type[Exception]) -> None:
-    with pytest.raises(kind, match=r"^'?as it was'?$"), refusing(KeyError, "it", ArithmeticError):
-        raise kind("as it was")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from stylewatch_export.verify import distance, network, opened, torch_back
 from stylewatch_painter.algorithm.canvas import Canvas, optimizer
-from stylewatch_painter.algorithm.objective import Target
+from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.network import store, weights
@@ -93,7 +93,7 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
         graph = opened(pair, plan)
     canvas = Canvas(task, file.mean, vgg.device)
     level = canvas.levels()[-1]
-    targets = [Target([canvas], one, level) for one in (vgg, graph, Decided(vgg, graph, plan))]
+    targets = [Objective([canvas], one, level) for one in (vgg, graph, Decided(vgg, graph, plan))]
     u, moves = canvas.start(level.size), optimizer(recipe.schedule.optimizer)
     for _ in range(steps):
         ours, theirs, decided = (target(u) for target in targets)

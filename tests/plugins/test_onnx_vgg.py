@@ -172,7 +172,7 @@ def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
     tasks = [Task(recipe, picture(*size, seed=i), (style,)) for i, size in enumerate(sizes)]
     seen = [stages(painted(OnnxVgg(CPU), task)) for task in tasks]
     (kept_,) = session_cache._last.values()
-    assert (kept_.looks.worked_out, kept_.looks.used_again) == (2, 1)
+    assert (kept_.looks.computed, kept_.looks.reused) == (2, 1)
     for task, pictures in zip(tasks, seen, strict=True):
         plain = replace(task, styles=(replace(style, digest=None),))
         assert stages(painted(OnnxVgg(CPU), plain)) == pictures

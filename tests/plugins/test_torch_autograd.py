@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylewatch_painter.algorithm.caches import trained
+from stylewatch_painter.algorithm.caches import load_network
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.network import weights
@@ -200,8 +200,8 @@ def test_making_one_loads_no_network() -> None:
     """`backends` makes every one of them, to ask what it can do here."""
     script = (
         "import sys\n"
-        "from stylewatch_painter import weights_read\n"
-        "weights_read.load = lambda *given: sys.exit('loaded')\n"
+        "from stylewatch_painter.network import store\n"
+        "store.load = lambda *given: sys.exit('loaded')\n"
         "from stylewatch_plugins.torch_autograd import TorchAutograd\n"
         "made = TorchAutograd({'device': 'cpu'})\n"
         "made.devices(), made.problem()\n"
@@ -231,11 +231,11 @@ def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
     recipe = book.change(book.find("best"), small)
     style = Style(picture(44, 36, seed=9), digest="the style of an album")
     tasks = [Task(recipe, picture(*size, seed=i), (style,)) for i, size in enumerate(ALBUM)]
-    looks = trained(weights.locate(), recipe.objective.layers, torch.device("cpu")).looks
+    looks = load_network(weights.locate(), recipe.objective.layers, torch.device("cpu")).styles
     made = TorchAutograd({"device": "cpu", "precision": "fp32"})
-    before = looks.worked_out, looks.used_again
+    before = looks.computed, looks.reused
     seen = [stages(painted(made, task)) for task in tasks]
-    assert (looks.worked_out - before[0], looks.used_again - before[1]) == (4, 6)
+    assert (looks.computed - before[0], looks.reused - before[1]) == (4, 6)
     unknown = replace(style, digest=None)
     for task, pictures in zip(tasks, seen, strict=True):
         plain = replace(task, styles=(unknown,))

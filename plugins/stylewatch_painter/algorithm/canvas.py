@@ -65,8 +65,8 @@ class Canvas:
         scales.check_side(self.task.recipe, size, f"the style picture {style.name}")
         return self.units(self._resized(style.picture, size))
 
-    def let_go(self) -> None:
-        """Nobody is going to ask for the content any more."""
+    def free_content(self) -> None:
+        """Free the content pictures; they are computed again if they are needed."""
         self._contents.clear()
 
     def fresh_optimizer(self, size: Size) -> Optimizer:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
-from stylewatch_painter.algorithm.objective import Target
+from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.padded import border
 from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
 from stylewatch_painter.algorithm.task import AMPLE, LEAST_PAIRS, Room, Task
@@ -64,12 +64,12 @@ def forecast(
     canvas = Canvas(task, network.mean, network.device)
     levels = canvas.levels()
     trial = _trial(task, levels[-1])
-    target = Target([canvas], network, trial)
+    objective = Objective([canvas], network, trial)
     u = canvas.start(trial.size)
-    target(u)  # the first one also sets up the machinery
+    objective(u)  # the first evaluation also sets up the libraries
     network_settings = task.recipe.objective.network
     seen = _seen(trial.size, network_settings)
-    per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / seen
+    per_pixel = min(_seconds(objective, u, clock) for _ in range(_TRIALS)) / seen
     optimizer = task.recipe.schedule.optimizer
     work = sum(
         _looked_at(level, task, room) * (evaluations(optimizer, level.steps) + 1)
@@ -87,10 +87,10 @@ def evaluations(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -
     return steps * _PER_SEARCH + (_FIRST_SEARCH if settings.first_step is None else 0)
 
 
-def _seconds(target: Target, u: Tensor, clock: Callable[[], float]) -> float:
+def _seconds(objective: Objective, u: Tensor, clock: Callable[[], float]) -> float:
     """How long one evaluation takes, to the number that the device has worked out."""
     began = clock()
-    float(target(u).objective)
+    float(objective(u).objective)
     return clock() - began
 
 

@@ -18,14 +18,14 @@ class Evaluation:
 
     `terms` (B, K) float32 are the loss terms, each by its own formula; `objective` (B,) is what
     is to become small, all terms of a picture weighted; `gradient` is its slope, of the
-    pictures' shape. `free` leaves of a move what may move, where that is not all of it: the
-    gradient is as it leaves it, but not every optimizer moves along gradients only.
+    pictures' shape. `project` removes from a move what must not change; the gradient is already
+    projected, but not every optimizer moves along gradients only.
     """
 
     terms: Tensor
     objective: Tensor
     gradient: Tensor
-    free: Callable[[Tensor], Tensor] | None = None
+    project: Callable[[Tensor], Tensor] | None = None
 
 
 Bounds = tuple[Tensor, Tensor]
@@ -57,7 +57,7 @@ class Scaling:
         return _multiplied(q, self._scale)
 
 
-class QuickWaves:
+class HighPass:
     """Takes all waves of fewer than `slowest` cycles a pixel out of pictures of one shape.
 
     Of a gradient it leaves what does not move them: a projection, and so the slope along what
@@ -148,10 +148,10 @@ class Adam:
         v.mul_(s.beta2).addcmul_(seen.gradient, seen.gradient, value=1 - s.beta2)
         rate = s.rate * math.sqrt(1 - s.beta2**self._t) / (1 - s.beta1**self._t)
         spread = v.sqrt().add_(s.epsilon)
-        if seen.free is None:
+        if seen.project is None:
             x.addcdiv_(m, spread, value=-rate)
         else:  # each pixel goes at a pace of its own, and together they would move what is held
-            x.sub_(seen.free(m / spread), alpha=rate)
+            x.sub_(seen.project(m / spread), alpha=rate)
         _within(x, self._bounds)
         self._m, self._v = m, v
         return seen

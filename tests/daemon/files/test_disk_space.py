@@ -42,7 +42,7 @@ def test_no_painting_is_reckoned_larger_than_any_may_be() -> None:
 
 def test_an_average_is_kept_in_the_checkpoint_and_reckoned_with() -> None:
     """As many floats as the picture has, in each of the two that may lie there."""
-    plain, averaged = (need(recipe(size="64x64", average=a), MOST) for a in (0.0, 0.9))
+    plain, averaged = (need(recipe(size="64x64", ema_decay=a), MOST) for a in (0.0, 0.9))
     assert averaged.state - plain.state == 2 * 64 * 64 * 3 * 4
     assert averaged.outbox == plain.outbox
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -63,12 +61,6 @@ def test_each_is_painted_as_if_it_were_alone(kind: str) -> None:
         alike(told[number], painted(task))
 
 
-def test_steps_of_one_shape_are_made_in_turn() -> None:
-    tasks = [painting(seed=seed) for seed in range(2)]
-    order = [number for number, _ in paint_many(tasks, small.network(), [go_on, go_on])]
-    assert order == [0, 1] * 7
-
-
 @pytest.mark.parametrize(
     ("most", "parts"),
     [(1, [[0], [1], [2]]), (2, [[0], [1, 2]]), (3, [[0, 1, 2]]), (4, [[0, 1, 2]])],
@@ -78,7 +70,7 @@ def test_no_more_are_painted_together_than_there_may_be_at_once(
 ) -> None:
     tasks = [painting({**AT_ONCE, "steps": 2}, seed=seed) for seed in range(3)]
     wishes = [go_on] * len(tasks)
-    several = paint_many(tasks, small.network(), wishes, at_once=lambda _: most)
+    several = paint_many(tasks, small.network(), wishes, max_batch=lambda _: most)
     assert [number for number, _ in several] == [one for part in parts for one in 2 * part]
 
 
@@ -102,21 +94,6 @@ def test_what_is_of_another_shape_is_painted_by_itself(other: Mapping[str, Any])
     told = together(tasks)
     for number, task in enumerate(tasks):
         alike(told[number], painted(task))
-
-
-def test_those_that_end_once_nothing_moves_are_painted_by_themselves() -> None:
-    resting = painting({"until": "converged"})
-    assert groups([resting, painting(), resting, painting()]) == [[0], [1, 3], [2]]
-
-
-def test_one_with_masks_is_painted_by_itself() -> None:
-    shown = np.ones((small.HEIGHT, small.WIDTH), dtype=np.float32)
-    plain = painting()
-    masked = replace(plain, content_mask=shown)
-    styles = tuple(replace(style, mask=shown) for style in plain.styles)
-    assert groups([plain, masked, masked, plain, replace(plain, styles=styles)]) == [
-        [0, 3], [1], [2], [4]
-    ]  # fmt: skip
 
 
 def test_one_that_goes_on_or_searches_along_a_line_is_painted_by_itself() -> None:
@@ -161,43 +138,3 @@ def test_one_that_cannot_be_painted_leaves_the_others_as_they_were() -> None:
     assert isinstance(error, PictureError)
     for number in (0, 2):
         alike(told[number], painted(tasks[number]))
-
-
-def test_one_that_cannot_begin_leaves_those_of_its_shape_as_they_were() -> None:
-    """The picture that it would start from is missing."""
-    start = {"start": "picture"}
-    tasks = [painting(start, init=small.picture(9)), painting(start)]
-    assert groups(tasks) == [[0, 1]]
-    told = together(tasks)
-    (error,) = told[1]
-    assert "picture to start from" in str(error)
-    alike(told[0], painted(tasks[0]))
-
-
-def test_a_wish_is_asked_for_after_every_step_of_each() -> None:
-    asks = [count(), count()]
-
-    def asked(number: int) -> Wish:
-        next(asks[number])
-        return Wish.GO_ON
-
-    wishes = [partial(asked, 0), partial(asked, 1)]
-    list(paint_many([painting(), painting(seed=1)], small.network(), wishes))
-    assert [next(one) for one in asks] == [7, 7]
-
-
-def test_styles_of_other_sizes_are_each_looked_at_in_their_own() -> None:
-    """Though the paintings have one shape, and are made together."""
-    whole = painting(AT_ONCE)
-    (style,) = whole.styles
-    tasks = [
-        replace(whole, styles=(replace(style, digest="12ab", **own),))
-        for own in ({}, {"scale": 0.5}, {"size": "12"})
-    ]
-    assert groups(tasks) == [[0, 1, 2]]
-    told = together(tasks)
-    for number, task in enumerate(tasks):
-        alike(told[number], painted(task))
-    finals = [story[-1] for story in told.values()]
-    pictures = [one.picture.tobytes() for one in finals if isinstance(one, Stage)]
-    assert len(set(pictures)) == 3

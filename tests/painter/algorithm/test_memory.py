@@ -12,7 +12,6 @@ from stylewatch_painter.algorithm.forecast import (
     SIDES,
     Wanted,
     at_once,
-    left,
     needed,
     room,
     warnings,
@@ -65,7 +64,7 @@ def test_then_the_history_is_shortened() -> None:
     ]
 
 
-def test_then_the_content_is_worked_out_anew_at_each_step() -> None:
+def test_then_the_content_is_computed_anew_at_each_step() -> None:
     """Where it is by a layer whose maps are many times the picture."""
     task = large(**{"objective.content.layers": {"conv1_1": 1.0}})
     found = room(task, Wanted(limit=taking(task, Room(512, 3, False))), CPU, 4)
@@ -89,22 +88,6 @@ def test_an_impossible_limit_is_refused_and_the_least_is_told() -> None:
         room(task, Wanted(limit=least - 1), CPU, 4)
 
 
-def test_what_was_said_holds_whatever_else_would_fit() -> None:
-    task = large()
-    limit = taking(task, AMPLE)
-    assert room(task, Wanted(tile=512, limit=limit), CPU, 4).tile == 512
-    assert room(task, Wanted(tile="none", limit=limit), CPU, 4).tile is None
-    assert room(task, Wanted(history=4, limit=limit), CPU, 4).history == 4
-
-
-def test_the_history_stays_whole_where_that_is_said() -> None:
-    task = large()
-    limit = taking(task, Room(256, None, False))
-    assert room(task, Wanted(history="whole", limit=limit), CPU, 4).history is None
-    with pytest.raises(PictureError, match=r"limits\.memory allows"):
-        room(task, Wanted(history="whole", limit=limit - 1), CPU, 4)
-
-
 def test_without_a_limit_what_is_free_counts_and_nothing_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -112,17 +95,6 @@ def test_without_a_limit_what_is_free_counts_and_nothing_is_refused(
     assert room(large(), Wanted(), CPU, 4) == AMPLE
     monkeypatch.setattr(module, "available", lambda: 1.0)
     assert room(large(), Wanted(), CPU, 4) == Room(256, 0, False)
-
-
-def test_other_optimizers_have_no_history_to_shorten() -> None:
-    task = large(optimizer={"kind": "adam"})
-    found = room(task, Wanted(limit=taking(task, Room(256, None, False))), CPU, 4)
-    assert found.history is None
-    assert not list(warnings(task, found))
-
-
-def test_room_that_leaves_the_recipe_as_it_is_has_nothing_to_tell() -> None:
-    assert not list(warnings(large(), Room(512, 6)))
 
 
 def test_what_earlier_paintings_left_takes_nothing_from_the_next(
@@ -139,15 +111,6 @@ def test_what_earlier_paintings_left_takes_nothing_from_the_next(
         assert room(task, wanted, CPU, 4) != fresh
     more = 2 * module._PROCESS
     assert room(task, replace(wanted, left=more), CPU, 4) != fresh
-
-
-def test_what_is_left_is_what_was_not_there_when_the_painter_was_loaded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "_LOADED", 300)
-    for holds, wanted in ((500, 200), (200, 0)):
-        monkeypatch.setattr(module, "resident", lambda holds=holds: holds)
-        assert left() == wanted
 
 
 def test_so_many_are_painted_at_once_as_the_limit_suffices_for_together() -> None:

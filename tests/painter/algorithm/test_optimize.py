@@ -5,23 +5,16 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from tests.painter import plain_optimizers, small, valley
 from tests.painter.walks import Settings, broken_off, same_way, walk
 from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import optimizer
-from stylewatch_painter.algorithm.lbfgs import Lbfgs
 from stylewatch_painter.algorithm.optimizers import Adam, Evaluation, Sgd, enlarged
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.book import find
 
 ADAM = recipe.Adam(kind="adam")
 SGD = recipe.Sgd(kind="sgd", rate=0.05, decay=0.5, decay_steps=2)
-
-
-def test_adam_is_that_of_tensorflow() -> None:
-    wanted = plain_optimizers.adam(valley.start(), valley.slope, 5, rate=2.0)
-    same_way(walk(Adam(ADAM), 5), wanted)
 
 
 def test_adam_keeps_epsilon_out_of_the_bias_correction() -> None:
@@ -51,11 +44,6 @@ def test_adam_moves_nothing_but_what_is_free() -> None:
         made.step(x, partial(lambda seen, _: seen, seen))
         moved = (x - before).abs() > 0
         assert moved[..., :2].all() and moved[..., 2:].all() == (step == 0)
-
-
-def test_gradient_descent_slows_down_as_asked() -> None:
-    wanted = plain_optimizers.sgd(valley.start(), valley.slope, 5, 0.05, 0.5, 2)
-    same_way(walk(Sgd(SGD), 5), wanted)
 
 
 def test_the_rate_of_keras_falls_as_its_source_says() -> None:
@@ -91,13 +79,6 @@ def test_a_walk_can_be_broken_off_and_goes_on_in_the_same_bytes(
     assert all(np.array_equal(a, b) for a, b in zip(rest, whole[after:], strict=True))
 
 
-@pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
-def test_what_is_known_is_of_the_place_before_the_step(settings: Settings) -> None:
-    x = small.tensor(valley.start())
-    seen = optimizer(settings).step(x, valley.evaluate)
-    assert float(seen.objective) == pytest.approx(valley.height(valley.start()), rel=1e-6)
-
-
 def test_what_adam_knows_goes_along_to_another_size() -> None:
     """Flat moments stay what they are, steps are counted on, and no square falls below 0."""
     made, x = Adam(ADAM), torch.zeros(2, 3, 4, 6)
@@ -112,11 +93,3 @@ def test_what_adam_knows_goes_along_to_another_size() -> None:
     torch.testing.assert_close(larger["m"][..., -1], torch.full((2, 3, 6), 0.1 * 9))
     assert larger["v"].min() == 0
     assert larger["m"].min() < 0  # the bicubic filter overshoots
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("devos", Adam), ("keras", Sgd), ("pastiche", Lbfgs), ("best", Lbfgs)],
-)
-def test_a_recipe_gets_the_optimizer_that_it_names(name: str, kind: type) -> None:
-    assert isinstance(optimizer(find(name).schedule.optimizer), kind)

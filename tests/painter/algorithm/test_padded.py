@@ -8,10 +8,8 @@ import torch
 from tests.painter import small
 from torch import Tensor
 
-from stylewatch_painter.algorithm.padded import BORDER, Padded, border, bordered, padded
-from stylewatch_painter.algorithm.scales import pools_before
-from stylewatch_painter.network.vgg19 import FeatureMaps, Vgg19
-from stylewatch_painter.recipes.recipe import LAYERS, Network
+from stylewatch_painter.algorithm.padded import BORDER, bordered, padded
+from stylewatch_painter.recipes.recipe import Network
 
 PADDINGS: tuple[Literal["reflect", "replicate"], ...] = ("reflect", "replicate")
 
@@ -49,55 +47,6 @@ def test_the_gradient_of_the_border_comes_back_to_its_pixels(
     values, counts = np.unique(made.detach().numpy(), return_counts=True)
     assert values.tolist() == x.detach().flatten().tolist()
     assert slope.flatten().tolist() == counts.tolist()
-
-
-@pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("edge", ["floor", "ceil"])
-@pytest.mark.parametrize("shape", [(21, 18), (48, 33)])
-def test_as_many_features_come_out_as_without(
-    padding: str, edge: str, shape: tuple[int, int]
-) -> None:
-    """And they lie where they belong: far from the rims they are the same."""
-    inner, x = small.network(), picture(*shape)
-    seen = padded(inner)(x, LAYERS, network(padding, pool_edge=edge))
-    plain = inner(x, LAYERS, network("zeros", pool_edge=edge))
-    assert {layer: f.shape for layer, f in seen.items()} == {
-        layer: f.shape for layer, f in plain.items()
-    }
-    middle = [found["conv2_1"][..., 4:-4, 4:-4] for found in (seen, plain)]
-    torch.testing.assert_close(*middle, rtol=1e-4, atol=1e-3)
-    assert not torch.allclose(seen["conv2_1"], plain["conv2_1"], atol=1.0)
-
-
-def test_features_are_those_of_the_larger_picture() -> None:
-    inner, x = small.network(), picture(32, 48)
-    seen = padded(inner)(x, LAYERS, network("reflect"))
-    whole = inner(bordered(x, BORDER, "reflect"), LAYERS, network("zeros"))
-    for layer, f in seen.items():
-        cut = BORDER >> pools_before(layer)
-        assert torch.equal(f, whole[layer][..., cut:-cut, cut:-cut])
-
-
-def test_with_zeros_the_network_is_asked_as_it_is() -> None:
-    inner, x = small.network(), picture()
-    seen, plain = padded(inner)(x, ["conv4_1"], Network()), inner(x, ["conv4_1"], Network())
-    assert torch.equal(seen["conv4_1"], plain["conv4_1"])
-    assert (border(Network()), border(network("reflect"))) == (0, BORDER)
-
-
-def test_it_is_a_network_and_wraps_none_twice() -> None:
-    inner = small.network()
-    made = padded(inner)
-    assert isinstance(made, Padded)
-    assert padded(made) is made
-    asked: FeatureMaps = made
-    assert (asked.mean, asked.device) == (inner.mean, inner.device)
-    assert asked.exact is made
-    weights = {f"conv1_1.{part}": torch.zeros(shape) for part, shape in
-               (("weight", (2, 3, 3, 3)), ("bias", (2,)))}  # fmt: skip
-    coarse = Vgg19(weights, (0.0, 0.0, 0.0), "bf16")
-    exact = padded(coarse).exact
-    assert exact.inner is coarse.exact
 
 
 @pytest.mark.parametrize("padding", PADDINGS)

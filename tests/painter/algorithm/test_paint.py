@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.painter import small
-from tests.painter.paintings import AT_ONCE, NOISE, final, painted, painting
+from tests.painter.paintings import AT_ONCE, NOISE, painted, painting
 
-from stylewatch_painter.algorithm.caches import Looks
 from stylewatch_painter.algorithm.paint import measure, paint
-from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import (
     CheckpointError,
     DivergedError,
@@ -20,8 +19,8 @@ from stylewatch_painter.errors import (
     PictureError,
     RecipeError,
 )
-from stylewatch_painter.stage import Stage, Step, Wish
-from stylewatch_plugins.testing.tasks import OPTIMIZERS, after, kept, stages, terms
+from stylewatch_painter.stage import Stage, Wish
+from stylewatch_plugins.testing.tasks import OPTIMIZERS, after, kept, stages
 
 WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
 KINDS = pytest.mark.parametrize("kind", OPTIMIZERS)
@@ -36,19 +35,6 @@ def test_stages_come_after_every_save_every_steps_over_all_sizes_and_at_the_end(
     steps = painted(painting({"save_every": every}))
     assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6, 7]
     assert set(stages(steps)) == due
-
-
-def test_a_step_says_where_the_painting_stands_and_since_when() -> None:
-    """The clock is read once before the first step and once after each."""
-    ticks = count(100.0)
-    steps = list(paint(painting(), small.network(), clock=lambda: next(ticks)))
-    assert [step.size for step in steps] == [HALF] * 3 + [WHOLE] * 4
-    assert {step.steps for step in steps} == {7}
-    assert [step.seconds for step in steps] == [1, 2, 3, 4, 5, 6, 7]
-    assert all(step.checkpoint is None for step in steps)
-    for step in steps:
-        total = sum(term.value * term.weight for term in terms(step.losses))
-        assert step.losses.total == pytest.approx(total)
 
 
 def test_a_stage_is_a_float_picture_of_the_final_size_that_nobody_clipped() -> None:
@@ -88,11 +74,6 @@ def test_a_seed_gives_the_same_bytes_and_another_one_another_picture() -> None:
     assert all(other[step] != picture for step, picture in first.items())
 
 
-def test_the_painting_takes_on_what_is_wanted() -> None:
-    steps = painted(painting({**NOISE, **AT_ONCE, "steps": 20}))
-    assert steps[-1].losses.total < 0.2 * steps[0].losses.total
-
-
 def test_told_to_finish_it_ends_with_a_stage_of_the_final_size() -> None:
     (only,) = painted(painting(), Wish.FINISH)
     assert isinstance(only, Stage)
@@ -123,19 +104,6 @@ def test_it_goes_on_from_every_step_in_the_same_bytes(kind: str) -> None:
             (s.step, s.size, s.losses) for s in left
         ]
         assert all(step.seconds >= stopped.seconds for step in rest)
-
-
-@KINDS
-def test_whoever_writes_into_a_checkpoint_does_not_change_the_painting(kind: str) -> None:
-    task = painting({"optimizer": OPTIMIZERS[kind], "save_every": 1})
-    seen: list[Step] = []
-    for step in paint(task, small.network(), lambda: Wish.CHECKPOINT):
-        assert step.checkpoint is not None
-        for array in step.checkpoint.values():
-            if array.flags.writeable:
-                array.fill(0)
-        seen.append(step)
-    assert stages(seen) == stages(painted(task))
 
 
 @pytest.mark.parametrize(
@@ -202,13 +170,6 @@ def test_colors_that_are_kept_in_range_are_so_at_every_step() -> None:
         assert step.picture.max() < 255 + 1e-4
 
 
-def test_a_side_without_a_picture_is_left_out() -> None:
-    losses = final(painting(NOISE, content=None)).losses
-    assert losses.style and not losses.content
-    losses = final(painting(NOISE, styles=())).losses
-    assert losses.content and not losses.style
-
-
 @pytest.mark.parametrize(
     ("task", "error", "told"),
     [
@@ -228,66 +189,3 @@ def test_a_picture_that_is_missing_is_named(
         painted(task)
     with pytest.raises(error, match=told):
         measure(task, small.network())
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (3, 2), (17, 33)])
-@pytest.mark.parametrize("pool", ["max", "average"])
-@pytest.mark.parametrize("edge", ["ceil", "floor"])
-def test_odd_sizes_are_painted_or_refused_in_words(
-    size: tuple[int, int], pool: str, edge: str
-) -> None:
-    """Pools that drop what is left over at an edge leave nothing of a side under 16."""
-    told = {"objective.network": {"pool": pool, "pool_edge": edge}, "size": "5000", "steps": 2}
-    picture, style = small.picture(0, *size), Style(small.picture(1, *size))
-    task = painting(told, content=picture, styles=(style,))
-    if edge == "floor" and min(size) < 16:
-        with pytest.raises(PictureError, match=r"would be \d+x\d+ pixels, .* ask for a larger"):
-            painted(task)
-    else:
-        last = final(task)
-        assert last.picture.shape == picture.shape
-        assert np.isfinite(last.picture).all()
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (21, 18)])
-@pytest.mark.parametrize("start", ["content", "style", "picture"])
-def test_pictures_are_left_as_they_were_and_may_be_read_only(
-    size: tuple[int, int], start: str
-) -> None:
-    content, style, init = (small.picture(seed, *size) for seed in range(3))
-    before = [array.tobytes() for array in (content, style, init)]
-    for array in (content, style, init):
-        array.flags.writeable = False
-    told = {"start": start, "size": "21"}
-    final(painting(told, content=content, styles=(Style(style),), init=init))
-    assert [array.tobytes() for array in (content, style, init)] == before
-
-
-@pytest.mark.parametrize("several", [1, 2])
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"objective.style.gram": "sum", "style_scale": 0.9},
-        {"objective.style.several": "grams"},
-    ],
-)
-def test_with_styles_that_were_seen_before_it_paints_the_same_bytes(
-    changes: Mapping[str, Any], several: int
-) -> None:
-    """They are looked at once for each size; also when a painting goes on from a checkpoint."""
-    task = painting({"save_every": 1, **changes}, several)
-    styles = tuple(replace(style, digest=style.name) for style in task.styles)
-    network, looks = small.network(), Looks()
-    plain = stages(list(paint(task, network)))
-    known = replace(task, styles=styles)
-    assert stages(list(paint(known, network, looks=looks))) == plain
-    worked_out = looks.worked_out
-    assert worked_out == len(styles) * len(task.levels())
-    assert stages(list(paint(known, network, looks=looks))) == plain
-    wishes = iter(after(2, Wish.STOP))
-    *_, stopped = paint(known, network, lambda: next(wishes), looks=looks)
-    going_on = replace(known, resume=stopped.checkpoint)
-    rest = stages(list(paint(going_on, network, looks=looks)))
-    assert rest == {step: picture for step, picture in plain.items() if step > 2}
-    assert looks.worked_out == worked_out

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from tests.painter import small
 from tests.painter.paintings import final, painting
 
 from stylewatch_painter.algorithm.state import fingerprint
 from stylewatch_painter.algorithm.task import Style, check_masks, shares
-from stylewatch_painter.algorithm.tiles import at_layer, planes
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.stage import Regions
 
@@ -26,24 +24,6 @@ def styles(*masks: Regions | None) -> tuple[Style, ...]:
         Style(small.picture(1 + n), f"style-{n + 1}", weight=2 * n + 1, mask=mask)
         for n, mask in enumerate(masks)
     )
-
-
-def test_a_plane_is_one_region() -> None:
-    assert planes(halves()).shape == (2, small.HEIGHT, small.WIDTH)
-    assert torch.equal(planes(halves()[..., 0])[0], planes(halves())[0])
-
-
-def test_a_layer_sees_averages_over_areas() -> None:
-    mask = torch.zeros(1, 8, 12)
-    mask[0, 0, 0] = 1
-    assert at_layer(mask, (2, 3)).tolist() == [[[1 / 16, 0, 0], [0, 0, 0]]]
-    assert at_layer(planes(halves(24, 16)), (1, 3)).tolist() == [[[1, 0.5, 0]], [[0, 0.5, 1]]]
-
-
-def test_a_region_of_one_pixel_is_seen_by_the_smallest_map() -> None:
-    mask = torch.zeros(1, 33, 47)
-    mask[0, 20, 9] = 1
-    assert at_layer(mask, (2, 2)).max() > 0
 
 
 def test_styles_share_a_region_by_their_weights_where_they_show_something_of_it() -> None:

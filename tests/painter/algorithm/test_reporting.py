@@ -8,9 +8,9 @@ from tests.painter import small
 from tests.painter.paintings import AT_ONCE, painting
 
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.paint import Made, Teller, at_once
-from stylewatch_painter.algorithm.state import Place
+from stylewatch_painter.algorithm.objective import Objective
+from stylewatch_painter.algorithm.paint import Result, _Reporter, report_group
+from stylewatch_painter.algorithm.state import PaintState
 from stylewatch_painter.errors import DivergedError
 from stylewatch_painter.stage import Stage, Step, Wish
 
@@ -26,20 +26,21 @@ class Painting:
         task = painting({**forward, "steps": STEPS, "save_every": 99})
         canvas = Canvas(task, network.mean, network.device)
         levels = canvas.levels()
-        self.place = Place.start([canvas], levels)
-        self.target = Target([canvas], network, levels[0])
+        self.place = PaintState.start([canvas], levels)
+        self.target = Objective([canvas], network, levels[0])
         ticks = count(50.0, 3.0)
-        self.teller = Teller(self.place, levels, lambda: next(ticks))
+        self.reporter = _Reporter(self.place, levels, lambda: next(ticks))
 
-    def step(self, wish: Wish = Wish.GO_ON) -> list[Made] | None:
+    def step(self, wish: Wish = Wish.GO_ON) -> list[Result] | None:
         """Make a step; what is told after it, if anything is."""
         before = self.place.u.clone()
         seen = self.place.optimizer.step(self.place.u, self.target)
         self.place.step += 1
-        self.teller.note(seen.terms)
-        if not self.teller.is_due([wish]):
+        self.reporter.add(seen.terms)
+        if not self.reporter.is_due([wish]):
             return None
-        return [made for _, made in self.teller.tell(self.target, before, [wish])]
+        results, _ = self.reporter.report(self.target, before, [wish])
+        return [result for _, result in results]
 
 
 @pytest.mark.parametrize(
@@ -50,12 +51,12 @@ class Painting:
 def test_a_device_is_left_alone_for_ten_steps_or_half_a_second(
     device: str, seconds: float, steps: int
 ) -> None:
-    assert at_once(torch.device(device), seconds) == steps
+    assert report_group(torch.device(device), seconds) == steps
 
 
 def test_several_steps_are_told_of_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second told says when it was made as well as can be known."""
-    monkeypatch.setattr("stylewatch_painter.algorithm.paint.at_once", lambda *_: 3)
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.report_group", lambda *_: 3)
     made = Painting()
     first = made.step()
     assert first is not None and len(first) == 1  # how long a step takes is not known before
@@ -70,7 +71,7 @@ def test_several_steps_are_told_of_together(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("wish", [Wish.CHECKPOINT, Wish.STOP, Wish.FINISH])
 def test_a_wish_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch, wish: Wish) -> None:
-    monkeypatch.setattr("stylewatch_painter.algorithm.paint.at_once", lambda *_: 99)
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.report_group", lambda *_: 99)
     made = Painting()
     made.step()
     assert made.step() is None
@@ -82,19 +83,11 @@ def test_a_wish_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch, wish: Wish)
     assert (last.checkpoint is None) == (wish is Wish.FINISH)
 
 
-def test_the_end_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stylewatch_painter.algorithm.paint.at_once", lambda *_: 99)
-    made = Painting()
-    told = [made.step() for _ in range(STEPS)]
-    assert [one is None for one in told] == [False, True, True, True, True, False]
-    assert told[-1] is not None and isinstance(told[-1][-1], Stage)
-
-
 def test_of_a_painting_that_runs_away_the_steps_before_are_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is noticed late, and dated to where it happened."""
-    monkeypatch.setattr("stylewatch_painter.algorithm.paint.at_once", lambda *_: 4)
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.report_group", lambda *_: 4)
     made = Painting()
     made.step()
     made.step()

@@ -8,14 +8,12 @@ from stylewatch_painter.algorithm.scales import (
     after,
     check_side,
     final_size,
-    least_side,
     levels,
-    pools_before,
     style_size,
 )
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change, find
-from stylewatch_painter.recipes.recipe import Network, Recipe, Schedule
+from stylewatch_painter.recipes.recipe import Recipe, Schedule
 
 WIDE, TALL, LONG, SMALL = (1000, 750), (600, 900), (3000, 1000), (300, 200)
 
@@ -94,34 +92,12 @@ def test_every_form_of_a_size_is_a_bound(rule: str, wanted: Size) -> None:
     assert final_size(schedule(size=rule), WIDE) == wanted
 
 
-@pytest.mark.parametrize(
-    ("rule", "wanted"),
-    [
-        ("2000", (2000, 1500)),
-        ("2000x2000", (2000, 1500)),
-        ("x1500", (2000, 1500)),
-        ("2000x", (2000, 1500)),
-        ("3mp", (2000, 1500)),
-    ],
-)
-def test_with_enlarge_it_is_the_size_itself(rule: str, wanted: Size) -> None:
-    assert final_size(schedule(size=rule, enlarge=True), WIDE) == wanted
-
-
 def test_stretching_gives_up_the_ratio_but_enlarges_only_when_asked() -> None:
     """Without `enlarge`, the box shrinks until neither side is longer than the picture's."""
     stretched = {"size": "640x480", "fit": "stretch"}
     assert final_size(schedule(**stretched), (640, 2000)) == (640, 480)
     assert final_size(schedule(**stretched), (320, 2000)) == (320, 240)
     assert final_size(schedule(**stretched, enlarge=True), (320, 200)) == (640, 480)
-
-
-@pytest.mark.parametrize("content", [(1, 1), (1, 5000), (5000, 1), (3, 4000)])
-@pytest.mark.parametrize("name", SIZES)
-def test_no_side_ever_vanishes(name: str, content: Size) -> None:
-    width, height = final_size(find(name).schedule, content)
-    assert width >= 1
-    assert height >= 1
 
 
 @pytest.mark.parametrize(
@@ -168,22 +144,11 @@ def test_passes_that_are_too_small_are_painted_as_one() -> None:
     assert sizes(best, (160, 120)) == [((112, 84), 52), ((160, 120), 14)]
 
 
-def test_steps_are_those_of_the_pass_and_of_the_schedule_at_the_end() -> None:
-    passes = ({"scale": 0.5, "steps": 7}, {"scale": 0.75, "steps": 3})
-    recipe = change(find("best"), {"scales": passes, "steps": 4})
-    assert sizes(recipe, (400, 300)) == [((200, 150), 7), ((300, 225), 3), ((400, 300), 4)]
-
-
 def test_passes_at_which_a_feature_map_would_vanish_are_left_out() -> None:
     """conv5_1 lies behind four pools, and 15 pixels, halved four times, are none."""
     recipe = change(find("best"), {"smallest": 1})
     assert [size for size, _ in sizes(recipe, (1000, 30))] == [(1000, 30)]
     assert sizes(recipe, (1000, 32))[0][0] == (500, 16)
-
-
-@pytest.mark.parametrize("name", [name for name in SIZES if name not in ("best", "crowson")])
-def test_a_historic_recipe_has_one_size(name: str) -> None:
-    assert len(levels(find(name), (640, 480))) == 1
 
 
 def test_crowson_goes_up_by_the_root_of_two_from_128_pixels() -> None:
@@ -197,22 +162,6 @@ def test_crowson_goes_up_by_the_root_of_two_from_128_pixels() -> None:
     ]
     assert sizes(find("crowson"), (150, 100)) == [((128, 85), 1000), ((150, 100), 500)]
     assert [size[0] for size, _ in sizes(find("crowson"), (4096, 4096))][:2] == [128, 181]
-
-
-def test_pools_are_counted_before_each_block() -> None:
-    assert [pools_before(layer) for layer in ("conv1_2", "conv2_1", "conv3_4", "conv5_1")] == [
-        0,
-        1,
-        2,
-        4,
-    ]
-
-
-def test_the_least_side_leaves_the_deepest_layer_a_position() -> None:
-    floor, ceil = Network(pool_edge="floor"), Network(pool_edge="ceil")
-    assert least_side(floor, ["conv1_1", "conv5_1"]) == 16
-    assert least_side(floor, ["conv1_1", "conv3_4"]) == 4
-    assert least_side(ceil, ["conv5_1"]) == 1
 
 
 def test_a_picture_too_small_is_refused_with_both_sizes() -> None:

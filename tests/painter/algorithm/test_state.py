@@ -7,27 +7,20 @@ from tests.painter import small
 from tests.painter.paintings import painted, painting
 
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.state import Place, fingerprint
+from stylewatch_painter.algorithm.objective import Objective
+from stylewatch_painter.algorithm.state import PaintState
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.stage import Stage, Wish
 from stylewatch_plugins.testing.tasks import after, kept
 
 
-def begun(count: int) -> tuple[Place, Target]:
+def begun(count: int) -> tuple[PaintState, Objective]:
     """Some paintings that differ in their seeds, before their first step."""
     network = small.network()
     tasks = [painting({"start": "noise"}, seed=seed) for seed in range(count)]
     canvases = [Canvas(task, network.mean, network.device) for task in tasks]
     levels = canvases[0].levels()
-    return Place.start(canvases, levels), Target(canvases, network, levels[0])
-
-
-def test_a_picture_with_its_sides_changed_is_another_one() -> None:
-    """Its bytes alone would not tell."""
-    flat, upright = (np.zeros(shape, dtype=np.float32) for shape in ((2, 3, 3), (3, 2, 3)))
-    one, other = (fingerprint(painting(content=picture)) for picture in (flat, upright))
-    assert not np.array_equal(one, other)
+    return PaintState.start(canvases, levels), Objective(canvases, network, levels[0])
 
 
 def test_a_checkpoint_of_one_of_many_is_that_of_one_alone() -> None:
@@ -39,20 +32,6 @@ def test_a_checkpoint_of_one_of_many_is_that_of_one_alone() -> None:
     assert ours.keys() == theirs.keys()
     assert all(ours[name].shape == theirs[name].shape for name in ours)
     assert np.abs(ours["u"].astype(np.float64) - theirs["u"].astype(np.float64)).max() < 1e-2
-
-
-def test_those_that_are_kept_go_on_as_they_would_have() -> None:
-    (place, target), (whole, _) = begun(3), begun(3)
-    for _ in range(3):
-        place.optimizer.step(place.u, target)
-        whole.optimizer.step(whole.u, target)
-    place.keep([2, 0])
-    assert place.members == [2, 0]
-    fewer = Target(place.canvases, target.network, target.level)
-    for _ in range(2):
-        place.optimizer.step(place.u, fewer)
-        whole.optimizer.step(whole.u, target)
-    torch.testing.assert_close(place.u, whole.u[[2, 0]], rtol=1e-4, atol=1e-3)
 
 
 def test_steps_that_are_taken_back_are_counted_over_all_sizes_and_breaks() -> None:
@@ -75,38 +54,20 @@ def test_what_is_shown_is_the_average_of_the_pictures_at_this_size() -> None:
     """By hand from the pictures themselves, the start of each size included."""
     made, (place, _) = painting(AVERAGED), begun(1)
     canvas = Canvas(made, (0.0, 0.0, 0.0), place.u.device)
-    averaged = Place.start([canvas], canvas.levels())
+    averaged = PaintState.start([canvas], canvas.levels())
     seen = [averaged.u.clone()]
     for step in range(3):
         averaged.u.add_(step + 1.0)
-        averaged.count()
+        averaged.count_step()
         seen.append(averaged.u.clone())
     weights = [0.8 ** (3 - at) for at in range(4)]
     wanted = sum((w * u for w, u in zip(weights, seen, strict=True)), torch.zeros(1)) / sum(weights)
     torch.testing.assert_close(averaged.shown(), wanted)
-    averaged.climb(canvas.levels())
+    averaged.next_level(canvas.levels())
     torch.testing.assert_close(averaged.u, canvas.enlarged(wanted, (21, 18)))
     torch.testing.assert_close(averaged.shown(), averaged.u)
-    place.count()
+    place.count_step()
     assert place.shown() is place.u
-
-
-def test_averages_are_those_of_stages_and_the_losses_told_are_theirs() -> None:
-    """At a decay that forgets at once they are the pictures themselves."""
-    averaged, plain = painted(painting(AVERAGED)), painted(painting({"save_every": 1}))
-    forgetful = painted(painting({**AVERAGED, "ema_decay": 1e-9}))
-    for one, other, same in zip(averaged, plain, forgetful, strict=True):
-        assert isinstance(one, Stage) and isinstance(other, Stage) and isinstance(same, Stage)
-        if one.size == averaged[0].size:
-            assert not np.allclose(one.picture, other.picture, atol=0.1)
-        np.testing.assert_allclose(same.picture, other.picture, atol=0.5)
-    last = averaged[-1]
-    network = small.network()
-    *_, before = [step for step in averaged[:-1] if isinstance(step, Stage)]
-    canvas = Canvas(painting(AVERAGED), network.mean, network.device)
-    target = Target([canvas], network, canvas.levels()[-1])
-    wanted = target.losses(target.exactly(canvas.units(before.picture)))[0]
-    assert last.losses.total == pytest.approx(wanted.total, rel=1e-3)
 
 
 @pytest.mark.parametrize("at", [2, 5])
@@ -132,19 +93,6 @@ def test_moments_are_carried_to_the_next_size_where_that_is_asked() -> None:
         assert isinstance(one, Stage) and isinstance(other, Stage)
         small_yet = one.size == carried[0].size
         assert small_yet == (one.picture.tobytes() == other.picture.tobytes())
-
-
-def test_averages_of_those_that_are_kept_go_on() -> None:
-    network = small.network()
-    canvases = [Canvas(painting({**AVERAGED, "start": "noise"}, seed=seed), network.mean,
-                       network.device) for seed in range(3)]  # fmt: skip
-    place = Place.start(canvases, canvases[0].levels())
-    place.u.mul_(2)
-    place.count()
-    wanted = place.shown()[[2, 0]]
-    place.keep([2, 0])
-    torch.testing.assert_close(place.shown(), wanted)
-    assert np.array_equal(place.save(0)["average.weight"], place.save(1)["average.weight"])
 
 
 def test_a_checkpoint_that_lacks_something_is_refused() -> None:

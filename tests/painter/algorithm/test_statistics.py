@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm.losses import Sums, sums
+from stylewatch_painter.algorithm.losses import Sums, feature_sums
 
 # two maps of three positions; 1 x 4 - 2 x 1 + 3 x 3 = 11
 MAPS = torch.tensor([[[1.0, 2.0, 3.0], [4.0, -1.0, 3.0]]])
@@ -17,26 +17,21 @@ def alike(one: Sums, other: Sums) -> None:
 
 
 def test_they_are_products_and_values_over_all_positions() -> None:
-    found = sums(MAPS, values=True)
+    found = feature_sums(MAPS, values=True)
     assert found.products.tolist() == [[[14, 11], [11, 26]]]
     assert found.values is not None and found.values.tolist() == [[6, 6]]
     assert found.count == 3
 
 
-def test_each_map_by_itself_is_summed_only_where_that_is_asked() -> None:
-    assert sums(MAPS).values is None
-    assert len(sums(MAPS).tensors) == 1
-
-
 def test_of_parts_they_add_up_to_those_of_the_whole() -> None:
-    parts = sums(MAPS[..., :2], values=True) + sums(MAPS[..., 2:], values=True)
-    alike(parts, sums(MAPS, values=True))
-    assert (sums(MAPS) + sums(MAPS)).values is None
+    parts = feature_sums(MAPS[..., :2], values=True) + feature_sums(MAPS[..., 2:], values=True)
+    alike(parts, feature_sums(MAPS, values=True))
+    assert (feature_sums(MAPS) + feature_sums(MAPS)).values is None
 
 
 def test_a_position_counts_by_its_weight() -> None:
     """Weights of 1, 1/2 and 0: the first position, and half of the second."""
-    found = sums(MAPS, torch.tensor([1.0, 0.5, 0.0]), values=True)
+    found = feature_sums(MAPS, torch.tensor([1.0, 0.5, 0.0]), values=True)
     wanted = Sums(torch.tensor([[[3.0, 3.0], [3.0, 16.5]]]), torch.tensor([[2.0, 3.5]]), 1.5)
     alike(found, wanted)
 
@@ -47,24 +42,6 @@ def test_their_slope_is_that_of_autograd(weights: Tensor | None) -> None:
     pull = torch.tensor([[[1.0, 2.0], [-3.0, 4.0]]])
     u, v = MAPS.clone().requires_grad_(), MAPS.clone().requires_grad_()
     w = torch.ones(3) if weights is None else weights
-    (slope,) = torch.autograd.grad((sums(u, weights).products * pull).sum(), u)
+    (slope,) = torch.autograd.grad((feature_sums(u, weights).products * pull).sum(), u)
     (wanted,) = torch.autograd.grad(((v * w @ v.mT) * pull).sum(), v)
     torch.testing.assert_close(slope, wanted)
-
-
-def test_a_part_can_stand_for_a_whole_of_more_positions() -> None:
-    """Three positions, taken for twelve: all is four times as much."""
-    found = sums(MAPS, values=True).as_of(12)
-    alike(found, Sums(4 * sums(MAPS).products, torch.tensor([[24.0, 24.0]]), 12))
-
-
-def test_of_a_region_that_is_nowhere_all_is_nothing() -> None:
-    found = sums(MAPS, torch.zeros(3)).as_of(3)
-    assert found.products.count_nonzero() == 0
-
-
-def test_they_tell_their_bytes_and_can_be_made_of_other_tensors() -> None:
-    found = sums(MAPS, values=True)
-    assert found.nbytes == (4 + 2) * 4
-    twice = found.made_of([2 * one for one in found.tensors])
-    alike(twice, Sums(2 * found.products, torch.tensor([[12.0, 12.0]]), 3))

@@ -1,36 +1,12 @@
 """A painting to be made: frozen, and clear about its sizes before anything is painted."""
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 
 import pytest
 from tests.painter import small
 from tests.painter.paintings import NOISE, painting
 
-from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.task import Style, Task, size_of
-from stylewatch_painter.errors import PictureError
-
-
-def test_a_picture_and_a_recipe_are_enough() -> None:
-    task = Task(painting().recipe, small.picture(0), (Style(small.picture(1)),))
-    assert (task.init, task.alpha, task.content_mask, task.resume) == (None,) * 4
-    assert task.seed == 0
-    (style,) = task.styles
-    assert (style.name, style.weight, style.scale, style.mask) == ("style-1", 1.0, 1.0, None)
-
-
-@pytest.mark.parametrize("record", [painting(), painting().styles[0]])
-def test_tasks_and_styles_are_frozen_and_told_apart_by_which_they_are(
-    record: Task | Style,
-) -> None:
-    name = next(iter(vars(record)))
-    with pytest.raises(FrozenInstanceError):
-        setattr(record, name, None)
-    assert record != replace(record)
-
-
-def test_the_size_of_a_picture_is_its_width_and_height() -> None:
-    assert size_of(small.picture(0, 21, 18)) == (21, 18)
+from stylewatch_painter.algorithm.task import Style
 
 
 def test_the_content_gives_the_shape_and_without_it_the_next_best_picture() -> None:
@@ -44,15 +20,6 @@ def test_the_content_gives_the_shape_and_without_it_the_next_best_picture() -> N
     assert replace(task, content=None).final == (10, 10)
 
 
-def test_without_any_picture_there_is_no_size() -> None:
-    with pytest.raises(PictureError, match="neither a content nor a style picture"):
-        _ = painting(content=None, styles=()).final
-
-
-def test_its_levels_lead_from_coarse_to_fine() -> None:
-    assert painting().levels() == (Level((10, 9), 0.5, 3), Level((21, 18), 1.0, 4))
-
-
 def test_a_size_at_which_a_style_would_vanish_is_left_out() -> None:
     """Pools that drop the rest leave nothing of a side under 16: neither of a style's."""
     told = {"objective.network.pool_edge": "floor", "size": "64", "style_size": "64"}
@@ -60,15 +27,6 @@ def test_a_size_at_which_a_style_would_vanish_is_left_out() -> None:
     wide, narrow = Style(small.picture(1, 64, 40)), Style(small.picture(1, 64, 20))
     assert [level.size for level in replace(broad, styles=(wide,)).levels()] == [(32, 24), (64, 48)]
     assert [level.size for level in replace(broad, styles=(wide, narrow)).levels()] == [(64, 48)]
-
-
-def test_a_style_is_looked_at_beside_the_size_of_the_painting() -> None:
-    """As many pixels, its own shape, by its own scale, and smaller where the painting is."""
-    style = Style(small.picture(1, 84, 42))
-    task = painting({"style_size": "area"}, styles=(style,))
-    assert task.style_size(style) == (28, 14)  # 392 pixels of 378
-    assert task.style_size(style, 0.5) == (14, 7)
-    assert task.style_size(replace(style, scale=2.0)) == (54, 27)
 
 
 def test_a_style_may_have_a_rule_of_its_own_for_its_size() -> None:

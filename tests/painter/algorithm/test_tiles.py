@@ -4,7 +4,6 @@ import pytest
 import torch
 from tests.painter import small
 
-from stylewatch_painter.algorithm import tiles as module
 from stylewatch_painter.algorithm.scales import pools_before
 from stylewatch_painter.algorithm.tiles import grain, halo, map_size, tiles
 from stylewatch_painter.recipes.recipe import LayerName
@@ -60,18 +59,6 @@ def test_what_is_cut_from_a_tiles_maps_are_the_maps_of_the_whole(
         assert f.shape[-2:] == map_size(size, layer, settings)
 
 
-def test_a_halo_too_small_by_one_step_shows_at_the_rims(monkeypatch: pytest.MonkeyPatch) -> None:
-    """80 pixels are what conv5_1 needs: with 64, what lies beyond is missing."""
-    monkeypatch.setattr(module, "halo", lambda layers: halo(layers) - 16)
-    network, x = small.network(), torch.randn(1, 3, 208, 208) * 50
-    whole = network(x, ["conv5_1"], small.pools("max", "floor"))["conv5_1"]
-    tile = tiles((208, 208), 104, DEEP)[0]
-    found = network(tile.of(x), ["conv5_1"], small.pools("max", "floor"))["conv5_1"]
-    cut = tile.cut(found, "conv5_1")
-    off = (cut - tile.part(whole[0], "conv5_1")).abs().amax() / whole.abs().amax()
-    assert off > 1e-4
-
-
 def test_a_cut_and_its_gradient_lie_in_memory_as_the_maps_do() -> None:
     """Position by position, as convolutions have them; what is cut off gets no gradient."""
     x = torch.randn(1, 4, 32, 32).contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -82,9 +69,3 @@ def test_a_cut_and_its_gradient_lie_in_memory_as_the_maps_do() -> None:
     (slope,) = torch.autograd.grad(found[..., :2, :2].sum(), x)
     assert slope.is_contiguous(memory_format=torch.channels_last)
     assert slope.sum() == 4 * 2 * 2
-
-
-def test_a_tile_is_as_many_pixels_as_it_has_with_its_halo() -> None:
-    first, *_, last = tiles((200, 300), 100, DEEP)
-    assert first.pixels((200, 300)) == (112 + 80) * (112 + 80)
-    assert last.pixels((200, 300)) == (200 - 112 + 80) * (300 - 224 + 80)

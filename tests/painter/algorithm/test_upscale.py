@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.painter import small
-from tests.painter.paintings import final, painted, painting
+from tests.painter.paintings import painted, painting
 
 from stylewatch_painter.algorithm.scales import Size, first_size, grain, preview_size, upward
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Schedule
-from stylewatch_painter.stage import Pixels, Wish
+from stylewatch_painter.stage import Wish
 from stylewatch_plugins.testing.tasks import OPTIMIZERS, after
 
 LARGE = (12000, 9000)
@@ -70,13 +69,6 @@ def test_a_print_goes_up_from_its_preview_by_about_two(size: str, wanted: list[S
     assert {level.steps for level in upward(told, LARGE)} == {5}
 
 
-def test_it_says_how_large_each_size_is_and_which_waves_are_the_previews() -> None:
-    """Those longer than four of its pixels: than eight, and sixteen, of the print's."""
-    two, four = upward(schedule(size="3200", preview="800"), LARGE)
-    assert (two.scale, two.slowest) == (2, 1 / 8)
-    assert (four.scale, four.slowest) == (4, 1 / 16)
-
-
 def test_larger_strokes_begin_at_a_smaller_size_and_come_by_the_preview() -> None:
     told = schedule(size="3200", preview="800", stroke=2)
     assert first_size(told, LARGE) == (400, 300)
@@ -84,13 +76,6 @@ def test_larger_strokes_begin_at_a_smaller_size_and_come_by_the_preview() -> Non
     at_preview = schedule(size="800", preview="800", stroke=2)
     assert sizes(at_preview) == sizes(schedule(size="800", stroke=2)) == [(800, 600)]
     assert [level.slowest for level in upward(told, LARGE)] == [1 / 8, 1 / 8, 1 / 16]
-
-
-def test_smaller_strokes_begin_with_the_preview_and_a_smaller_style() -> None:
-    assert first_size(schedule(size="3200", preview="800", stroke=0.5), LARGE) == (800, 600)
-    whole, half = pair({}, 42), pair({"stroke": 0.5}, 42)
-    assert whole.style_size(whole.styles[0]) == (42, 36)
-    assert half.style_size(half.styles[0]) == (21, 18)
 
 
 def test_a_preview_of_another_shape_is_refused() -> None:
@@ -115,41 +100,11 @@ def test_grain_is_that_of_the_style_as_it_is(scale: float, wanted: float) -> Non
     assert grain((80, 60), (800, 600), scale) == min(1, scale)
 
 
-def test_the_sizes_of_a_print_begin_with_those_of_its_preview() -> None:
-    passes = {"scales": [{"scale": 0.5, "steps": 3}, {"scale": 0.7, "steps": 2}]}
-    preview, print_ = pair(passes, 21), pair({"preview": "21", **passes}, 84)
-    assert print_.levels()[:3] == preview.levels()
-    assert [level.size for level in print_.levels()[3:]] == [(42, 36), (84, 72)]
-    for here, there in zip(preview.levels(), print_.levels(), strict=False):
-        (style,) = print_.styles
-        assert preview.style_size(style, here.scale) == print_.style_size(style, there.scale)
-
-
 @pytest.mark.parametrize("objective", [{}, SLOW_SUMS], ids=["relative", "sums"])
 def test_on_its_way_a_print_is_its_preview_byte_for_byte(objective: Mapping[str, Any]) -> None:
     preview, print_ = pair(objective, 21), pair({"preview": "21", **objective}, 42)
     (end,) = {step.steps for step in painted(preview)}
     assert np.array_equal(stood(print_, end), stood(preview, end))
-
-
-@pytest.mark.parametrize("objective", [{}, SLOW_SUMS], ids=["relative", "sums"])
-def test_strokes_twice_as_large_are_those_of_half_the_size(objective: Mapping[str, Any]) -> None:
-    """Beside the same style."""
-    half, large = pair({"style_scale": 2, **objective}, 21), pair({"stroke": 2, **objective}, 42)
-    assert half.style_size(half.styles[0]) == large.style_size(large.styles[0]) == (42, 36)
-    (end,) = {step.steps for step in painted(half)}
-    assert np.array_equal(stood(large, end), stood(half, end))
-
-
-def far(one: Pixels, other: Pixels) -> float:
-    return float(np.abs(resize(one, (21, 18)) - resize(other, (21, 18))).mean())
-
-
-def test_a_print_is_nearer_to_its_preview_than_a_painting_that_knows_of_none() -> None:
-    noise = {"start": "noise", "noise_scale": 30}
-    preview = final(pair(noise, 21)).picture
-    print_ = final(pair({"preview": "21", **noise}, 84)).picture
-    assert far(print_, preview) < 0.5 * far(final(pair(noise, 84)).picture, preview)
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
@@ -161,8 +116,3 @@ def test_what_the_preview_shows_is_held_while_the_print_is_painted(kind: str) ->
     down, right = np.meshgrid(np.fft.fftfreq(36), np.fft.fftfreq(42), indexing="ij")
     slow = np.hypot(down, right) < 1 / 8
     assert moved[:, slow].max() < 1e-3 * moved[:, ~slow].max()
-
-
-def test_steps_that_are_done_are_left_out_at_the_sizes_of_a_print_too() -> None:
-    left = pair({"preview": "21", "done": 11, "start": "picture"}, 84).levels()
-    assert [(level.size, level.steps) for level in left] == [((84, 72), 2)]

@@ -39,12 +39,6 @@ def near(pixels: Pixels, color: tuple[float, ...], tolerance: float = 0.01) -> b
     return bool(np.abs(pixels - np.array(color)).max() <= tolerance)
 
 
-def test_plain_rgb_is_taken_as_it_is() -> None:
-    pixels, alpha, said = through(Image.new("RGB", (2, 2), (1, 2, 3)))
-    assert near(pixels, (1, 2, 3)) and pixels.dtype == np.float32
-    assert alpha is None and said == ()
-
-
 def test_alpha_is_kept_and_hidden_colors_do_not_show() -> None:
     image = Image.new("RGBA", (3, 1), (255, 0, 0, 0))  # red that nobody sees
     image.putpixel((1, 0), (100, 50, 0, 51))
@@ -55,18 +49,6 @@ def test_alpha_is_kept_and_hidden_colors_do_not_show() -> None:
     assert np.allclose(pixels[0, 2], [9, 8, 7])
     assert (pixels[0, :2, 0] < 101).all() and (pixels[0, 0] > [9, 8, 0]).any()
     assert pixels.dtype == np.float32 and said == (FILLED,)
-
-
-@pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_alpha_that_is_opaque_everywhere_is_no_alpha(mode: str) -> None:
-    _, alpha, said = through(Image.new(mode, (2, 2), (9,) * (len(mode) - 1) + (255,)))
-    assert alpha is None and FILLED not in said
-
-
-def test_gray_with_alpha_is_as_bright_as_it_is_where_it_is_seen() -> None:
-    pixels, alpha, said = through(Image.new("LA", (2, 2), (30, 51)))
-    assert near(pixels, (30, 30, 30)) and alpha is not None
-    assert said == ("gray to RGB", FILLED)
 
 
 def test_a_palette_gives_its_colors_and_its_transparency() -> None:
@@ -117,13 +99,6 @@ def test_cmyk_goes_by_its_profile_where_it_has_one(format: str) -> None:
     assert said == ("CMYK to RGB", "colors from profile 'hand made' to sRGB")
 
 
-def test_cmyk_with_a_profile_that_does_not_fit_says_both() -> None:
-    image = one("CMYK", (0, 0, 0, 51))
-    pixels, _, said = through(image, "TIFF", icc_profile=profiles.rgb())
-    assert near(pixels, (204, 204, 204))
-    assert said[0].startswith("color profile left out") and said[1].endswith("without a profile")
-
-
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_colors_of_another_profile_are_converted(mode: str) -> None:
     image = Image.new("RGB", (2, 2), (200, 120, 60)).convert(mode, palette=Image.Palette.ADAPTIVE)
@@ -141,12 +116,6 @@ def test_colors_of_another_profile_are_converted(mode: str) -> None:
     assert said[-1] == "colors from profile 'hand made' to sRGB"
 
 
-def test_a_profile_that_is_srgb_is_not_worth_a_word() -> None:
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    pixels, _, said = through(Image.new("RGB", (2, 2), (200, 120, 60)), icc_profile=srgb)
-    assert near(pixels, (200, 120, 60)) and said == ()
-
-
 @pytest.mark.parametrize("profile", [b"nonsense", profiles.cmyk(), profiles.gray(2.2)])
 def test_a_profile_that_is_damaged_or_does_not_fit_is_said_and_left_out(profile: bytes) -> None:
     pixels, _, said = through(Image.new("RGB", (2, 2), (200, 120, 60)), icc_profile=profile)
@@ -159,20 +128,6 @@ def test_lab_and_ycbcr_become_srgb() -> None:
     assert near(lab, (119, 119, 119), 2) and said == ("CIE Lab to sRGB",)
     ycbcr, _, said = through(one("YCbCr", (76, 85, 255)), "TIFF")
     assert near(ycbcr, (255, 0, 0), 2) and said == ("YCbCr to RGB",)
-
-
-def test_gray_of_16_bits_stays_finer_than_8() -> None:
-    image = Image.fromarray(np.array([[25_700, 25_750]], dtype=np.uint16))
-    for format in ("PNG", "TIFF", "PPM"):
-        pixels, _, said = through(image, format)
-        assert np.allclose(pixels[0, :, 2], [100, 25_750 / 257])
-        assert said == ("16-bit gray to RGB, unrounded, white at 65535",)
-
-
-def test_colors_of_16_bits_are_said_to_be_cut() -> None:
-    pixels, _, said = read(b"P6 1 1 65535\n" + bytes([100, 200, 50, 0, 7, 7]))
-    assert near(pixels, (100, 50, 7), 1)
-    assert said == ("16 bits a channel cut to 8",)
 
 
 def test_color_pngs_of_16_bits_are_whole_or_cut_as_was_asked() -> None:
@@ -198,16 +153,6 @@ def test_colors_already_multiplied_by_their_alpha_are_not_multiplied_twice(
     pixels, alpha, _ = to_floats(Raster(one(mode, color), Depth(), ()))
     assert alpha is not None and np.allclose(alpha, 0.2)
     assert near(pixels, (200, 200, 200), 0.5)
-
-
-def test_a_palette_with_an_alpha_plane_has_its_colors_and_its_alpha() -> None:
-    image = Image.new("P", (2, 2), 1)
-    image.putpalette([0, 0, 0, 100, 50, 0])
-    with_alpha = image.convert("PA")
-    with_alpha.putalpha(51)
-    pixels, alpha, said = to_floats(Raster(with_alpha, Depth(), ()))
-    assert alpha is not None and near(pixels, (100, 50, 0))
-    assert said == ("palette to RGB", FILLED)
 
 
 def test_colors_of_16_bits_follow_their_profile_without_being_cut() -> None:

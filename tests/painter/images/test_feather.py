@@ -26,29 +26,12 @@ def test_an_edge_reaches_as_far_as_was_said_to_either_side(reach: float) -> None
     assert row + row[::-1] == pytest.approx(np.ones(60), abs=1e-6)
 
 
-def test_it_is_as_soft_downwards_as_it_is_sideways() -> None:
-    mask = left(40, 40, 15)
-    turned = mask.transpose(1, 0, 2)
-    assert feathered(turned, 5) == pytest.approx(feathered(mask, 5).transpose(1, 0, 2), abs=1e-6)
-
-
 def test_regions_that_cover_everything_still_do_and_none_is_there_from_the_rim() -> None:
     mask = np.concatenate([left(30, 20, 12), 1 - left(30, 20, 12)], axis=2)
     soft = feathered(mask, 4)
     assert soft.sum(axis=2) == pytest.approx(np.ones((20, 30)), abs=1e-6)
     assert soft[:, 0, 0] == pytest.approx(np.ones(20))
     assert soft.dtype == np.float32
-
-
-def test_the_same_share_of_another_size_is_the_same_edge() -> None:
-    small, large = feathered(left(60, 40, 30), 6), feathered(left(240, 160, 120), 24)
-    means = large[..., 0].reshape(40, 4, 60, 4).mean(axis=(1, 3))
-    assert means == pytest.approx(small[..., 0], abs=0.02)
-
-
-def test_without_a_reach_nothing_changes() -> None:
-    mask = left(20, 20, 9)
-    assert feathered(mask, 0) is mask
 
 
 def test_outside_of_the_regions_is_the_photograph() -> None:

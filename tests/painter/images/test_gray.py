@@ -24,20 +24,6 @@ def plane(*values: float, kind: type[np.generic]) -> Image.Image:
     return Image.fromarray(np.array([values], dtype=kind))
 
 
-def test_gray_is_repeated_in_red_green_and_blue() -> None:
-    pixels, said = gray(plane(0, 77, 255, kind=np.uint8))
-    assert pixels.dtype == np.float32
-    assert pixels.tolist() == [[[0] * 3, [77] * 3, [255] * 3]]
-    assert said == ("gray to RGB",)
-
-
-def test_black_and_white_becomes_0_and_255() -> None:
-    image = Image.new("1", (2, 1))
-    image.putpixel((1, 0), 1)
-    pixels, said = gray(image)
-    assert pixels[..., 0].tolist() == [[0, 255]] and said == ("black and white to RGB",)
-
-
 def test_16_bits_keep_steps_finer_than_those_of_8() -> None:
     values = (0, 1, 25700, 25701, 65535)
     pixels, said = gray(plane(*values, kind=np.uint16), Depth(16, 65535))
@@ -90,14 +76,3 @@ def test_a_profile_is_applied_between_the_levels_of_8_bits_too() -> None:
     assert np.abs(pixels[0, :, 0] - srgb).max() < 1
     assert len(np.unique(pixels[0, :, 0])) == len(values)
     assert said[1:] == ("colors from profile 'hand made' to sRGB",)
-
-
-def test_a_damaged_profile_is_said_and_left_out() -> None:
-    pixels, said = gray(plane(7, kind=np.uint8), profile=b"nonsense")
-    assert pixels.ravel().tolist() == [7, 7, 7]
-    assert said[1].startswith("color profile left out")
-
-
-def test_floats_beyond_every_usual_white_are_cut_off_there() -> None:
-    pixels, _ = gray(plane(2.0**30, 2.0**40, kind=np.float32), Depth(32))
-    assert np.allclose(pixels[0, :, 0], [127.5, 255])

@@ -1,11 +1,9 @@
 """Colors come to sRGB by the profile that belongs to them."""
 
-import io
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 from tests.painter import profiles
 
 from stylewatch_painter.images import icc
@@ -36,28 +34,11 @@ def test_colors_of_a_wide_profile_are_those_worked_out_by_hand(
     assert np.abs(np.asarray(converted)[0, 0] - srgb_of_adobe_like(color, 1.8)).max() <= 1.5
 
 
-def test_a_picture_that_is_srgb_already_is_left_alone() -> None:
-    picture = swatch(10, 200, 30)
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert icc.to_srgb(picture, srgb) is picture
-
-
 def test_a_gray_profile_gives_a_curve() -> None:
     curve = icc.gray_curve(profiles.gray(gamma=1.0))
     assert curve is not None and curve.shape == (256, 3)
     assert (curve[[0, 255]] == [[0] * 3, [255] * 3]).all()
     assert abs(int(curve[55, 0]) - 128) <= 1  # 55/255 of the light is sRGB 128
-
-
-def test_an_rgb_profile_serves_for_gray_too() -> None:
-    curve = icc.gray_curve(profiles.rgb(gamma=1.0))
-    assert curve is not None
-    assert np.abs(curve[55].astype(int) - 128).max() <= 1
-
-
-def test_gray_by_srgbs_own_curve_needs_none() -> None:
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert icc.gray_curve(srgb) is None
 
 
 def test_inks_come_out_as_their_profile_says() -> None:
@@ -72,30 +53,7 @@ def test_the_black_of_a_print_that_is_a_dark_gray_becomes_black() -> None:
     assert np.asarray(converted).max() <= 3
 
 
-def test_lab_is_taken_as_cie_lab() -> None:
-    middle = Image.frombytes("LAB", (1, 1), bytes([128, 0, 0]))  # a and b have signs
-    assert np.abs(np.asarray(icc.lab_to_srgb(middle)).astype(int) - 119).max() <= 2
-
-
 @pytest.mark.parametrize("profile", [b"no profile at all", profiles.rgb()[:200]])
 def test_a_damaged_profile_is_an_error(profile: bytes) -> None:
     with pytest.raises(icc.ProfileError):
         icc.to_srgb(swatch(1, 2, 3), profile)
-
-
-def test_a_profile_of_another_kind_of_picture_is_an_error() -> None:
-    with pytest.raises(icc.ProfileError):
-        icc.to_srgb(swatch(1, 2, 3), profiles.cmyk())
-    with pytest.raises(icc.ProfileError):
-        icc.gray_curve(profiles.cmyk())
-
-
-def test_the_phrase_names_the_profile_and_what_was_left_out() -> None:
-    assert icc.phrase(profiles.rgb()) == "colors from profile 'hand made' to sRGB"
-    assert icc.left_out("sRGB").endswith("taken as sRGB")
-
-
-def test_the_helpers_profiles_are_ones_that_others_can_read() -> None:
-    for profile in (profiles.rgb(), profiles.gray(2.2), profiles.cmyk()):
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        assert ImageCms.getProfileDescription(opened).strip() == "hand made"

@@ -42,15 +42,6 @@ def test_a_mask_is_made_smaller_but_never_larger() -> None:
     assert found.weights((RED,), (500, 500)).shape == (120, 120, 1)
 
 
-def test_what_is_transparent_is_in_no_region() -> None:
-    alpha = np.zeros((120, 120), dtype=np.float32)
-    alpha[:, :60] = 1
-    weights = Mask.of("m.png", np.full((120, 120, 3), 255, np.float32), alpha).weights(
-        (WHITE,), (120, 120)
-    )
-    assert weights[0, [10, 110], 0].tolist() == [1, 0]
-
-
 def test_what_is_half_transparent_belongs_half() -> None:
     """Hidden colors are those nearby, and a gray that is half seen is half of that gray."""
     alpha = np.full((120, 120), 0.5, dtype=np.float32)
@@ -90,11 +81,6 @@ def test_colors_of_a_style_need_a_mask_of_the_content() -> None:
 def test_what_is_not_used_of_a_style_is_told() -> None:
     (told,) = unused(mask(RED), [None, mask(RED), mask(RED, BLUE, name="s.png")])
     assert told == ("s.png: content.mask.png has no #0000ff, so that nothing is taken from there")
-
-
-@pytest.mark.parametrize("size", [(400, 300), (401, 300), (200, 150), (133, 100), (800, 599)])
-def test_a_mask_may_have_another_size(size: tuple[int, int]) -> None:
-    check_shape("m.png", size, "content.jpg", (400, 300))
 
 
 @pytest.mark.parametrize("size", [(300, 400), (400, 310), (400, 400), (133, 103)])

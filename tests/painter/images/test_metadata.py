@@ -61,14 +61,6 @@ def test_a_resolution_that_makes_no_sense_is_none(dpi: object) -> None:
     assert tags_of(image).dpi is None
 
 
-def test_dots_per_inch_that_only_exif_tells_are_told() -> None:
-    exif = camera()
-    exif[Base.XResolution] = exif[Base.YResolution] = 240.0
-    assert through(exif, "WEBP").dpi == (240, 240)
-    exif[Base.ResolutionUnit] = 3  # centimeters, which nobody uses
-    assert through(exif, "WEBP").dpi is None
-
-
 def test_names_keep_their_letters_whatever_their_code() -> None:
     exif = Image.Exif()
     exif[Base.Artist] = "Käthe".encode()

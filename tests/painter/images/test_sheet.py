@@ -1,9 +1,8 @@
 """A sheet: pictures in rows, each whole and with its label."""
 
 import numpy as np
-import pytest
 
-from stylewatch_painter.images.sheet import Cell, draw, in_rows, shrunk
+from stylewatch_painter.images.sheet import Cell, draw, shrunk
 from stylewatch_painter.stage import Pixels
 
 
@@ -28,27 +27,8 @@ def test_a_large_picture_is_shrunk_and_a_small_one_is_not_enlarged() -> None:
     assert shrunk(flat(10, 20, 5), 40).shape == (20, 10, 3)
 
 
-def test_values_out_of_range_are_clipped() -> None:
-    assert shrunk(flat(2, 2, 300)).max() == 255
-
-
-def test_a_label_leaves_ink_below_its_picture() -> None:
-    with_, without = (draw([[Cell(text, flat(40, 30, 10))]], side=40) for text in ("seed", ""))
-    assert (with_ < 200).all(-1).sum() > (without < 200).all(-1).sum()
-
-
 def test_a_label_never_makes_a_place_wider_than_a_picture_may_be() -> None:
     assert draw([[Cell("long " * 50, flat(40, 30, 10))]], side=40).shape[1] < 40 * 2
-
-
-def test_what_was_not_painted_is_a_gray_field() -> None:
-    sheet = draw([[Cell("seed 1", flat(40, 30, 10)), Cell("seed 2\n(failed)")]], side=40)
-    assert 30 * 30 <= (sheet == 232).all(-1).sum() < 31 * 31  # and a few edges of letters
-
-
-@pytest.mark.parametrize(("count", "rows"), [(4, [4]), (5, [4, 1]), (8, [4, 4])])
-def test_rows_are_filled_one_after_the_other(count: int, rows: list[int]) -> None:
-    assert [len(row) for row in in_rows([Cell()] * count, 4)] == rows
 
 
 def test_labels_in_other_letters_are_written_and_told_apart() -> None:

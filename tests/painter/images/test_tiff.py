@@ -20,13 +20,6 @@ def test_every_value_of_16_bits_is_there_again(channels: int, shape: tuple[int, 
     assert np.array_equal(read(tiff_of(picture, b"profile", UNTOLD)), picture)
 
 
-@pytest.mark.parametrize(("channels", "mode"), [(3, "RGB"), (4, "RGBA")])
-def test_every_value_of_8_bits_is_there_again(channels: int, mode: str) -> None:
-    picture = (values(channels) >> 8).astype(np.uint8)
-    image = Image.open(io.BytesIO(tiff_of(picture, b"profile", UNTOLD)))
-    assert image.mode == mode and np.array_equal(np.asarray(image), picture)
-
-
 def test_profile_resolution_and_exif_are_in_it() -> None:
     told = Tags((300, 150), {271: "Lumen"}, {36867: "2020:01:02 03:04:05"}, {1: "N"})
     image = Image.open(io.BytesIO(tiff_of(values(), b"a profile", told)))
@@ -34,7 +27,3 @@ def test_profile_resolution_and_exif_are_in_it() -> None:
     exif = image.getexif()
     assert exif[271] == "Lumen" and exif.get_ifd(IFD.GPSInfo)[1] == "N"
     assert exif.get_ifd(IFD.Exif)[36867] == "2020:01:02 03:04:05"
-
-
-def test_the_same_picture_is_the_same_file() -> None:
-    assert tiff_of(values(), b"x", UNTOLD) == tiff_of(values(), b"x", UNTOLD)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.painter import networks
 
-from stylewatch_painter.errors import SaveError, WeightsError
+from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.importer import import_file
 from stylewatch_painter.network.store import load
@@ -60,34 +60,10 @@ def test_a_file_with_a_known_digest_needs_none_and_gets_its_known_name(
     assert file.mean == pytest.approx((123.675, 116.28, 103.53))
 
 
-def test_a_known_file_is_not_taken_for_another_kind(tmp_path: Path, numbered: Path) -> None:
-    entry = _known(numbered, "torchvision")
-    with pytest.raises(WeightsError, match="whose normalization is torchvision, not caffe"):
-        import_file(numbered, home=tmp_path, normalization="caffe", catalogue=[entry])
-
-
 def test_a_known_name_without_its_digest_proves_nothing(tmp_path: Path, numbered: Path) -> None:
     path = numbered.rename(tmp_path / "vgg19-dcbb9e9d.pth")
     with pytest.raises(WeightsError, match="its digest is not known"):
         import_file(path, home=tmp_path / "home")
-
-
-def test_an_unknown_normalization_is_answered_with_those_there_are(
-    tmp_path: Path, numbered: Path
-) -> None:
-    with pytest.raises(WeightsError, match="there are caffe, torchvision"):
-        import_file(numbered, home=tmp_path, normalization="tensorflow")
-
-
-def test_the_user_may_overrule_what_a_files_form_suggests(tmp_path: Path) -> None:
-    path = networks.save_torch(tmp_path / "x.pth", networks.network())
-    file = import_file(path, home=tmp_path / "home", normalization="torchvision")
-    assert file.mean[0] == pytest.approx(123.675)
-
-
-def test_importing_the_same_file_again_is_no_mistake(tmp_path: Path, numbered: Path) -> None:
-    once = import_file(numbered, home=tmp_path / "home", normalization="caffe")
-    assert import_file(numbered, home=tmp_path / "home", normalization="caffe") == once
 
 
 def test_a_name_that_is_taken_is_not_overwritten(tmp_path: Path, numbered: Path) -> None:
@@ -115,20 +91,6 @@ def test_a_file_of_our_own_form_moves_between_machines_with_all_it_says(
     assert networks.same(some, others)
 
 
-def test_a_damaged_file_of_our_own_form_is_refused(tmp_path: Path, numbered: Path) -> None:
-    here = import_file(numbered, home=tmp_path / "here", normalization="torchvision")
-    whole = here.path.read_bytes()
-    here.path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(WeightsError, match="is not what was written"):
-        import_file(here.path, home=tmp_path / "there")
-
-
-def test_a_file_of_our_own_form_takes_no_normalization(tmp_path: Path, numbered: Path) -> None:
-    here = import_file(numbered, home=tmp_path / "here", normalization="torchvision")
-    with pytest.raises(WeightsError, match="leave the normalization out"):
-        import_file(here.path, home=tmp_path / "there", normalization="caffe")
-
-
 def test_what_is_not_vgg19_leaves_nothing_behind(tmp_path: Path) -> None:
     arrays = networks.network()
     arrays["conv5_4.bias"] = np.zeros(1, dtype=np.float32)
@@ -136,14 +98,3 @@ def test_what_is_not_vgg19_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="is not VGG19"):
         import_file(path, home=tmp_path / "home")
     assert not (tmp_path / "home").exists()
-
-
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, numbered: Path) -> None:
-    (tmp_path / "home").write_text("a file where the folder should be")
-    with pytest.raises(SaveError, match="the weights cannot be kept as"):
-        import_file(numbered, home=tmp_path / "home", normalization="caffe")
-
-
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"x\.pth cannot be read: No such file"):
-        import_file(tmp_path / "x.pth", home=tmp_path)

@@ -32,12 +32,6 @@ def test_fewer_bits_are_taken_where_they_pay(other: float, found: str) -> None:
     assert measured(CPU, lambda: next(moments)) == found
 
 
-def test_who_is_much_slower_is_not_waited_for() -> None:
-    moments = clock(1.0, 9.0)
-    assert measured(CPU, lambda: next(moments)) == "fp32"
-    assert next(moments) == 100 + 5 + 900 + 9
-
-
 def test_a_device_of_another_kind_computes_in_float32() -> None:
     assert measured(torch.device("meta")) == "fp32"
 
@@ -49,25 +43,6 @@ def test_it_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(precision_module, "measured", lambda _: "fp32")
     assert quickest(CPU, file) == "bf16"
     assert [path.name for path in file.parent.iterdir()] == ["precision.json"]
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"x": "bf16"}', "\udcff"])
-def test_a_note_that_says_nothing_is_written_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    file = tmp_path / "precision.json"
-    file.write_bytes(text.encode("utf-8", "surrogateescape"))
-    monkeypatch.setattr(precision_module, "measured", lambda _: "fp32")
-    assert quickest(CPU, file) == "fp32"
-    assert '"fp32"' in file.read_text(encoding="utf-8")
-
-
-def test_where_nothing_can_be_noted_it_is_measured_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cache").write_text("a file where a folder should be", encoding="utf-8")
-    monkeypatch.setattr(precision_module, "measured", lambda _: "bf16")
-    assert quickest(CPU, tmp_path / "cache" / "precision.json") == "bf16"
 
 
 def test_float32_is_cut_only_where_that_is_the_precision() -> None:

@@ -51,23 +51,6 @@ def test_the_first_use_unpacks_and_the_second_does_not_need_the_packed_file(
     assert networks.same(second, arrays)
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_only_the_layers_asked_for_come_back(
-    packed: tuple[WeightsFile, Network], tmp_path: Path, times: int
-) -> None:
-    for _ in range(times):
-        _, met = store.load(packed[0], ["conv2_1", "conv1_1"], cache=tmp_path / "cache")
-    assert list(met) == ["conv1_1.weight", "conv1_1.bias", "conv2_1.weight", "conv2_1.bias"]
-
-
-def test_the_copy_says_what_it_was_made_from(
-    packed: tuple[WeightsFile, Network], tmp_path: Path
-) -> None:
-    store.load(packed[0], ["conv1_1"], cache=tmp_path / "cache")
-    copy = weights.described(_copy(tmp_path / "cache"))
-    assert (copy.sha256, copy.bits, copy.mean) == (packed[0].sha256, 8, RGB_MEAN)
-
-
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "garbage"])
 def test_a_damaged_copy_is_made_again(
     packed: tuple[WeightsFile, Network], tmp_path: Path, damage: str
@@ -120,49 +103,6 @@ def test_a_packed_file_with_another_digest_is_refused_with_both(
     wrong = replace(packed[0], sha256="ab" * 32)
     with pytest.raises(WeightsError, match=f"expected sha256 {'ab' * 32}, met {packed[0].sha256}"):
         store.load(wrong, ["conv1_1"], cache=tmp_path / "cache")
-
-
-def test_a_layer_that_is_not_there_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    file = WeightsFile("x", tmp_path / "nothing.bin", "", 8, RGB_MEAN, "", "")
-    with pytest.raises(WeightsError, match="no convolution 'relu1_1'"):
-        store.load(file, ["relu1_1"], cache=tmp_path)
-
-
-def test_imported_weights_are_read_where_they_lie(
-    packed: tuple[WeightsFile, Network], tmp_path: Path
-) -> None:
-    arrays = networks.numbered(networks.network())
-    path = networks.save_torch(tmp_path / "x.pth", arrays)
-    file = import_file(path, home=tmp_path / "home", normalization="torchvision")
-    mean, met = store.load(file, ["conv3_2"], cache=tmp_path / "cache")
-    assert mean == pytest.approx((123.675, 116.28, 103.53))
-    assert np.array_equal(met["conv3_2.weight"], arrays["features.12.weight"])
-    assert not (tmp_path / "cache").exists()
-
-
-def test_imported_weights_that_are_gone_are_told(tmp_path: Path) -> None:
-    file = WeightsFile("x", tmp_path / "x.safetensors", "", 32, RGB_MEAN, "", "")
-    with pytest.raises(WeightsError, match="'x' cannot be read"):
-        store.load(file, ["conv1_1"])
-
-
-def test_a_file_whose_kind_is_not_known_must_be_imported_first(
-    packed: tuple[WeightsFile, Network], tmp_path: Path
-) -> None:
-    path = networks.save_torch(tmp_path / "x.pth", networks.numbered(networks.network()))
-    digest = sha256(path.read_bytes()).hexdigest()
-    with pytest.raises(WeightsError, match="must be imported first"):
-        store.load(replace(packed[0], path=path, sha256=digest), ["conv1_1"], cache=tmp_path)
-
-
-def test_verifying_finds_a_packed_file_that_changed_though_its_copy_is_sound(
-    packed: tuple[WeightsFile, Network], tmp_path: Path
-) -> None:
-    file = packed[0]
-    store.verify(file, cache=tmp_path / "cache")
-    file.path.write_bytes(file.path.read_bytes() + b"!")
-    with pytest.raises(WeightsError, match="is not the file that is known"):
-        store.verify(file, cache=tmp_path / "cache")
 
 
 def test_verifying_finds_damage_in_any_layer_of_imported_weights(

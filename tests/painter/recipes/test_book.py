@@ -43,11 +43,6 @@ def test_a_recipe_of_ones_own_may_extend_the_shipped_one_of_its_name(tmp_path: P
     assert changed.objective == shipped.objective
 
 
-def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
-    path = book(tmp_path, mine="extends: devos\nabout: mine") / "mine.yaml"
-    assert recipe_book.find(str(path)).name == "mine"
-
-
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -106,12 +101,6 @@ def test_an_unknown_recipe_is_refused_with_the_nearest_name() -> None:
         recipe_book.find("gatis")
 
 
-@pytest.mark.parametrize("key", ["a.b", "." * 30_000, f"objective.{'a.' * 30_000}", "steps.x"])
-def test_a_field_that_there_is_not_cannot_be_changed(key: str) -> None:
-    with pytest.raises(RecipeError):
-        recipe_book.change(recipe_book.find("best"), {key: 1})
-
-
 @pytest.mark.parametrize("name", SHIPPED)
 def test_fast_keeps_objective_and_geometry_and_takes_the_way_of_best(name: str) -> None:
     source, best = recipe_book.find(name), recipe_book.find("best").schedule
@@ -145,22 +134,11 @@ def test_a_single_field_is_changed_by_its_name(key: str, value: object, path: st
     assert leaf(recipe_book.change(recipe_book.find("best"), {key: value}), path) == value
 
 
-def test_every_field_of_a_schedule_can_be_named_by_itself() -> None:
-    recipe = recipe_book.find("devos")
-    for field, value in recipe.schedule.model_dump().items():
-        assert recipe_book.change(recipe, {field: value}).schedule == recipe.schedule
-
-
 def test_none_takes_a_layer_or_a_side_away() -> None:
     best = recipe_book.find("best")
     without = recipe_book.change(best, {"objective.style.layers.conv5_1": None})
     assert "conv5_1" not in without.objective.layers
     assert recipe_book.change(best, {"objective.content": None}).objective.content is None
-
-
-def test_none_takes_a_layer_away_in_a_file_too(tmp_path: Path) -> None:
-    text = "extends: best\nobjective: {style: {layers: {conv5_1: null}}}"
-    assert "conv5_1" not in recipe_book.find("mine", book(tmp_path, mine=text)).objective.layers
 
 
 def test_another_kind_of_optimizer_takes_nothing_over() -> None:
@@ -192,15 +170,3 @@ def test_a_share_of_noise_means_to_start_from_both() -> None:
 def test_an_unknown_key_or_value_is_refused_in_words(key: str, value: object, told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         recipe_book.change(recipe_book.find("best"), {key: value})
-
-
-def test_laying_mappings_over_one_another_leaves_both_as_they_were() -> None:
-    below: dict[str, Any] = {"a": {"x": 1}, "b": 2}
-    above = {"a": {"y": 3}}
-    assert recipe_book.merge(below, above) == {"a": {"x": 1, "y": 3}, "b": 2}
-    assert below == {"a": {"x": 1}, "b": 2}
-    assert above == {"a": {"y": 3}}
-
-
-def test_leaves_are_named_with_dots() -> None:
-    assert list(recipe_book.dotted({"a": {"b": 1, "c": {}}, "d": 2})) == ["a.b", "a.c", "d"]
