@@ -1,4 +1,4 @@
-"""Says what is wrong with settings, in sentences: where, what was met, what was likely meant."""
+"""Describes mistakes in settings in sentences: where, which value, what was likely meant."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 Location = tuple[str | int, ...]
 
 MOST = 20
-"""Mistakes that are listed; the others are counted."""
+"""Number of mistakes that are listed; the others are counted."""
 
 LONGEST = 1000
 """Characters of one message."""
@@ -29,7 +29,7 @@ _repr.maxstring = _repr.maxlong = _repr.maxother = 100
 
 
 class _Hidden:
-    """Stands for a value that is met where secrets are."""
+    """Stands for a value that may be secret."""
 
     def __repr__(self) -> str:
         return "something that is not shown here"
@@ -39,7 +39,7 @@ class _Hidden:
 class Mistake:
     """One mistake: `where` is the path to the value through mappings and lists.
 
-    `loc` is pydantic's own, which leads on to a key that is not known.
+    `loc` is pydantic's own path, which includes an unknown key.
     """
 
     where: Location
@@ -52,7 +52,7 @@ class Mistake:
 
 
 def brief(text: str) -> str:
-    """`text`, its middle left out where it is longer than LONGEST."""
+    """Shorten `text` in the middle to LONGEST characters."""
     half = LONGEST // 2
     return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
 
@@ -67,9 +67,9 @@ def quoted(value: object) -> str:
 
 @contextmanager
 def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> Iterator[None]:
-    """Raise `kind` for an unforeseen error: `what` cannot be used.
+    """Turn an unforeseen error into `kind`: "`what` cannot be used".
 
-    Errors that the caller handles pass: `kind` itself, the `expected` ones, trouble of the system.
+    `kind` itself, the `expected` errors, OSError and MemoryError pass.
     """
     handled: tuple[type[Exception], ...] = (kind, *expected, OSError, MemoryError)
     try:
@@ -104,7 +104,7 @@ def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
 
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
-    """The mistakes that checking a mapping against `model` found; MOST of them, and a count."""
+    """Describe the errors of a mapping checked against `model`: MOST of them, and a count."""
     alike = groupby(error.errors(include_url=False), lambda one: _walk(model, one["loc"])[0])
     for _, (found, *others) in islice(alike, MOST):
         way, models = _walk(model, found["loc"])
@@ -120,7 +120,7 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake
 
 
 def _mistake(found: Any, way: Location, model: type[BaseModel]) -> Mistake:
-    """What pydantic found at `way`, in its own words or better ones."""
+    """Describe an error of pydantic at `way`."""
     *around, last = way or ("",)
     where, sentence = tuple(around) if last == "[key]" else way, _plainly(found)
     match found["type"]:
@@ -143,7 +143,7 @@ def _mistake(found: Any, way: Location, model: type[BaseModel]) -> Mistake:
 
 
 def _plainly(found: Any) -> str:
-    """Pydantic's finding, without its preface and with a small first letter, and what was met."""
+    """Pydantic's message without its prefix and capital, with the value."""
     text = str(found["msg"]).removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
     if found["type"] == "value_error" and isinstance(found["input"], Mapping):
@@ -157,16 +157,16 @@ def _names_in(found: Any, field: str) -> list[str]:
 
 
 def _fields_at(model: type[BaseModel], where: Location) -> set[str]:
-    """The keys that belong at `where`: of every model that the types allow there."""
+    """All keys that the types allow at `where`."""
     _, models = _walk(model, where)
     return {name for one in models for name in one.model_fields}
 
 
 def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[BaseModel]]]:
-    """`where` as the writer has it, and the models that the types allow there.
+    """`where` as the user wrote it, and the models that the types allow there.
 
-    A union's tag, which picks its member, is a step to pydantic and none in the file; so is the
-    member itself where there is no tag.
+    Pydantic adds a step for the tag of a union, or for the member of a union without a tag; the
+    file has no such step.
     """
     way: list[str | int] = []
     models, chooses = [model], False
@@ -186,13 +186,13 @@ def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[
 
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
-    """What the field `kind` of a union's member may say."""
+    """The values that the field `kind` of a union's member allows."""
     kind = model.model_fields.get("kind")
     return () if kind is None else get_args(kind.annotation)
 
 
 def _is_choice(annotation: object) -> bool:
-    """Whether it is one of several plain things, as a number or a word."""
+    """True for a union of plain types, such as a number or a string."""
     members = [one for one in get_args(annotation) if one is not NoneType]
     if get_origin(annotation) is Annotated or len(members) == 1:
         return _is_choice(members[0])
@@ -200,7 +200,7 @@ def _is_choice(annotation: object) -> bool:
 
 
 def _has_secrets(model: type[BaseModel]) -> bool:
-    """Whether a field of `model` is, or holds, what nobody is to see."""
+    """True if a field of `model` is or contains a secret."""
     fields = [field.annotation for field in model.model_fields.values()]
     return any(SecretStr in (one, *get_args(one)) for one in fields)
 

@@ -1,4 +1,4 @@
-"""Evaluation: what is known of the objectives at pictures that are painted together."""
+"""Optimizers: their interface, Adam and gradient descent; L-BFGS is in `lbfgs`."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -14,12 +14,11 @@ from stylewatch_painter.recipes import recipe
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What is known at pictures that are painted together, B of them.
+    """Evaluation of a batch of B pictures.
 
-    `terms` (B, K) float32 are the loss terms, each by its own formula; `objective` (B,) is what
-    is to become small, all terms of a picture weighted; `gradient` is its slope, of the
-    pictures' shape. `project` removes from a move what must not change; the gradient is already
-    projected, but not every optimizer moves along gradients only.
+    `terms` (B, K) float32 are the loss terms, `objective` (B,) their weighted sums, `gradient`
+    (B, 3, height, width) the gradient of the objective. `project` removes from a step what must not
+    change; the gradient is already projected, but not every optimizer steps along gradients only.
     """
 
     terms: Tensor
@@ -29,22 +28,22 @@ class Evaluation:
 
 
 Bounds = tuple[Tensor, Tensor]
-"""The darkest and the brightest that colors may be, in network units: (1, 3, 1, 1) each."""
+"""The lowest and highest colors in network units, (1, 3, 1, 1) each."""
 
 Evaluate = Callable[[Tensor], Evaluation]
 """Evaluates pictures (B, 3, height, width) in network units."""
 
 
 _LARGE = 2**20
-"""Coefficients of a plane: with more, planes are scaled one by one, which takes less memory."""
+"""Above this number of coefficients per plane, planes are scaled one by one to save memory."""
 
 
 class Scaling:
     """Multiplies the Fourier coefficients of pictures by 1 / f^(2p).
 
-    A gradient with respect to coefficients scaled by 1 / f^p, brought back to pixels, is the
-    gradient in pixels times the square of that scale. f is in cycles per pixel, never under one
-    cycle per long side: the mean of a picture counts as its slowest wave.
+    The gradient by coefficients scaled with 1 / f^p, transformed back to pixels, is the gradient by
+    pixels times the square of that scale. f is in cycles per pixel, at least one cycle per long
+    side, which also stands for the frequency 0.
     """
 
     def __init__(self, shape: tuple[int, ...], power: float, device: torch.device) -> None:
@@ -58,23 +57,22 @@ class Scaling:
 
 
 class HighPass:
-    """Takes all waves of fewer than `slowest` cycles a pixel out of pictures of one shape.
-
-    Of a gradient it leaves what does not move them: a projection, and so the slope along what
-    may still move.
-    """
+    """Removes all frequencies below `slowest` cycles per pixel; an orthogonal projection."""
 
     def __init__(self, shape: tuple[int, ...], slowest: float, device: torch.device) -> None:
         height, width = shape
         self._kept = _frequencies(height, width, device) >= slowest
 
     def __call__(self, q: Tensor) -> Tensor:
-        """The quick waves of q (B, 3, height, width), a new tensor."""
+        """The high frequencies of q (B, 3, height, width), a new tensor."""
         return _multiplied(q, self._kept)
 
 
 def _multiplied(q: Tensor, factors: Tensor) -> Tensor:
-    """Q (B, 3, height, width), its coefficients multiplied by (height, width // 2 + 1) factors."""
+    """Multiply the Fourier coefficients of q (B, 3, height, width) by `factors`.
+
+    `factors` are (height, width // 2 + 1).
+    """
     if factors.numel() <= _LARGE:
         return _at_once(q, factors)
     made = torch.empty_like(q)
@@ -89,7 +87,7 @@ def _at_once(q: Tensor, factors: Tensor) -> Tensor:
 
 
 def _frequencies(height: int, width: int, device: torch.device) -> Tensor:
-    """Of each coefficient of a real picture, in cycles per pixel: (height, width // 2 + 1)."""
+    """Frequencies of a real FFT in cycles per pixel, (height, width // 2 + 1)."""
     down = torch.fft.fftfreq(height, device=device).unsqueeze(1)
     right = torch.fft.rfftfreq(width, device=device)
     f: Tensor = (down.square() + right.square()).sqrt_()
@@ -97,36 +95,36 @@ def _frequencies(height: int, width: int, device: torch.device) -> Tensor:
 
 
 class Optimizer(Protocol):
-    """Moves pictures towards smaller objectives, each its own."""
+    """Moves pictures towards smaller objectives, each row of a batch by itself."""
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """Move x (B, 3, height, width) in place; what was known at x before the step."""
+        """Move x (B, 3, height, width) in place; return the evaluation before the step."""
         ...
 
     def stays_in_place(self, device: torch.device) -> bool:
-        """Whether every step does the same to the same tensors, so that it can be recorded."""
+        """True if every step runs the same kernels on the same tensors."""
         ...
 
     def taken_back(self) -> Tensor | None:
-        """How many steps of each picture were taken back, (B,); None where none ever is."""
+        """Number of steps taken back, (B,); None if the optimizer never does that."""
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """All that is needed to go on in the same bytes; later steps leave it as it is.
+        """All that is needed to continue in the same bytes; later steps do not change it.
 
-        A number, without a dimension, holds for all pictures; else each has a row.
+        A tensor without dimensions holds for the batch; others have one row per picture.
         """
         ...
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         ...
 
 
 class Adam:
-    """Kingma and Ba 2014 (arXiv 1412.6980), in the form of the last lines of its section 2.
+    """Adam, Kingma and Ba 2014 (arXiv 1412.6980), in the form of the end of section 2.
 
-    There, and in TensorFlow, epsilon stands outside the bias correction:
+    There, and in TensorFlow, epsilon is outside the bias correction:
     x -= rate sqrt(1 - beta2^t) / (1 - beta1^t)  m / (sqrt(v) + epsilon).
     """
 
@@ -138,7 +136,7 @@ class Adam:
         self._v: Tensor | None = None
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """One step; x and the moments change in place."""
+        """Make one step; x and the moments change in place."""
         s = self._settings
         seen = evaluate(x)
         m = torch.zeros_like(x) if self._m is None else self._m
@@ -157,11 +155,11 @@ class Adam:
         return seen
 
     def stays_in_place(self, device: torch.device) -> bool:
-        """It does not: its rate is another one at every step, by a number of Python's."""
+        """False: the rate changes at every step, as a number of Python's."""
         return False
 
     def taken_back(self) -> Tensor | None:
-        """None ever is."""
+        """None: no step is taken back."""
         return None
 
     def state(self) -> dict[str, Tensor]:
@@ -171,13 +169,13 @@ class Adam:
         return {"t": torch.tensor(self._t), **kept}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         self._t = int(state["t"])
         self._m, self._v = state.get("m"), state.get("v")
 
 
 class Sgd:
-    """Gradient descent; the rate at step i (from 0) is rate x decay^(i / decay_steps)."""
+    """Gradient descent. The rate at step i (from 0) is rate x decay^(i / decay_steps)."""
 
     def __init__(self, settings: recipe.Sgd, bounds: Bounds | None = None) -> None:
         self._settings = settings
@@ -185,7 +183,7 @@ class Sgd:
         self._i = 0
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """One step; x changes in place."""
+        """Make one step; x changes in place."""
         s = self._settings
         seen = evaluate(x)
         rate = s.rate * s.decay ** (self._i / s.decay_steps)
@@ -194,11 +192,11 @@ class Sgd:
         return seen
 
     def stays_in_place(self, device: torch.device) -> bool:
-        """It does not: its rate is another one at every step, by a number of Python's."""
+        """False: the rate changes at every step, as a number of Python's."""
         return False
 
     def taken_back(self) -> Tensor | None:
-        """None ever is."""
+        """None: no step is taken back."""
         return None
 
     def state(self) -> dict[str, Tensor]:
@@ -206,20 +204,20 @@ class Sgd:
         return {"i": torch.tensor(self._i)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         self._i = int(state["i"])
 
 
 def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
-    """What the `state` of an optimizer says of some of its pictures."""
+    """Select some rows of an optimizer's `state`."""
     return {name: one[rows] if one.ndim else one for name, one in state.items()}
 
 
 def enlarged(state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
-    """The `state` of Adam for pictures of another `size`, (width, height) in pixels.
+    """Resize the moments in a `state` of Adam to `size`, (width, height) in pixels.
 
-    The first moments by a bicubic filter; the second, which no filter may take below 0, by a
-    bilinear one. On the CPU, so that every device goes on from the same.
+    First moments by a bicubic filter; second moments, which must not become negative, by a bilinear
+    one. On the CPU, so that every device gets the same values.
     """
     other = (size[1], size[0])
     filters = {"m": "bicubic", "v": "bilinear"}
@@ -232,6 +230,6 @@ def enlarged(state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Te
 
 
 def _within(x: Tensor, bounds: Bounds | None) -> None:
-    """Cut x off at the bounds, in place."""
+    """Clamp x to the bounds, in place."""
     if bounds is not None:
         x.clamp_(*bounds)
