@@ -1,4 +1,8 @@
-"""How many bits a picture's file has for a channel, and which value is white there."""
+"""Bit depth: bits of a channel in the file, the value of white, and full 16-bit colors.
+
+Pillow has no mode for colors of 16 bits and returns their high bytes. It has decoders for both
+byte orders, though: asked for the other order than the file's, it returns the low bytes.
+"""
 
 import sys
 from dataclasses import dataclass
@@ -13,16 +17,15 @@ _PNG_BITS_AT = 24
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _TWELVE = 12
 _WHITES = (1, 255, 65535, 2**31 - 1)
-"""What white may be in 32-bit planes, which do not say it (1 only among floats)."""
+"""Usual values of white in 32-bit planes, which do not define it (1 only for floats)."""
 
 
 @dataclass(frozen=True)
 class Depth:
-    """The values of a file.
+    """How a file stores values.
 
-    `bits` a channel has in the file. `white` is the value of white in a gray plane of more
-    than 8 bits as Pillow hands it out, None where the file does not say. With `inverted`
-    such a plane counts the other way round: 0 is white.
+    `bits` of a channel in the file. `white` is the value of white in a gray plane of more than 8
+    bits as Pillow returns it, None if the file does not define it. With `inverted` 0 is white.
     """
 
     bits: int = 8
@@ -52,20 +55,20 @@ def _bits(image: Image.Image, data: bytes) -> int:
 
 
 def _bits_of_largest(image: Image.Image) -> int:
-    """A PPM names its largest value; Pillow keeps it for the decoder where it is not 255."""
+    """Bits of a PPM by its largest value, which Pillow keeps if it is not 255."""
     arguments = getattr(image, "tile", [])[0].args
     largest = arguments[-1] if isinstance(arguments, tuple) else 255
     return max(8, int(largest).bit_length()) if isinstance(largest, int) else 8
 
 
 def likely_white(largest: float, *, floats: bool) -> int:
-    """The smallest usual white of a plane of 32 bits whose `largest` value does not exceed it."""
+    """The smallest usual white of a 32-bit plane that `largest` does not exceed."""
     usual = _WHITES if floats else _WHITES[1:]
     return next((white for white in usual if largest <= white), usual[-1])
 
 
 BITS = 16
-"""A channel of the pictures that this is about."""
+"""Bits of a channel for which `whole` returns more than Pillow."""
 
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 _OTHER = {"L": "B", "B": "L"}
@@ -74,7 +77,7 @@ _PLANAR = 284
 
 
 def whole(high: Image.Image, again: Image.Image) -> NDArray[np.uint16] | None:
-    """The values (height, width, 3), or 4 with alpha, 0..65535; None where it is of another kind.
+    """The values (height, width, 3), or 4 with alpha, 0..65535; None for another kind of picture.
 
     `high` is the picture as Pillow reads it, upright; `again` the same, opened and not loaded.
     """
@@ -101,14 +104,14 @@ def whole(high: Image.Image, again: Image.Image) -> NDArray[np.uint16] | None:
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How a decoder calls the arrangement of the bytes in the file; of several tiles the first."""
+    """The decoder's name for the byte layout of the file's first tile."""
     tiles = getattr(image, "tile", [])
     arguments = tiles[0].args if tiles else ""
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
 def _read_as(raw: str, image: Image.Image) -> Image.Image:
-    """What a decoder makes of the picture with the bytes arranged as `raw` has it; upright."""
+    """Decode a picture with the byte layout `raw`; upright."""
     tiles = getattr(image, "tile", [])
     for at, tile in enumerate(tiles):
         arguments = (raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw

@@ -1,4 +1,7 @@
-"""Makes files of float pictures: rounded once, tagged as sRGB, the same bytes on every run."""
+"""Encodes float pictures: rounded once, tagged as sRGB, the same bytes on every run.
+
+PNG and TIFF of 16 bits are written here, since Pillow cannot: W3C PNG, third edition; TIFF 6.0.
+"""
 
 import io
 import struct
@@ -27,7 +30,7 @@ _BAND = 1 << 20  # values that are filtered at a time
 
 
 def png_of(values: NDArray[np.uint16], profile: bytes, tags: Tags) -> bytes:
-    """The file of `values` (height, width, 3 or 4), 0..65535, whose colors `profile` describes."""
+    """A PNG of `values` (height, width, 3 or 4), 0..65535, with an ICC `profile`."""
     height, width, channels = values.shape
     kind = _WITH_ALPHA if channels == len("RGBA") else _COLOR
     chunks = [
@@ -45,12 +48,12 @@ def png_of(values: NDArray[np.uint16], profile: bytes, tags: Tags) -> bytes:
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG, with its length and checksum."""
+    """A PNG chunk with its length and checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _filtered(values: NDArray[np.uint16]) -> Iterator[bytes]:
-    """Its rows, each by the filter that leaves the smallest numbers, as section 12.7 advises."""
+    """Filter the rows, each by the filter with the smallest sum, as section 12.7 advises."""
     height, width, channels = values.shape
     rows = max(1, _BAND // (width * channels))
     apart = 2 * channels  # bytes of a pixel
@@ -63,7 +66,7 @@ def _filtered(values: NDArray[np.uint16]) -> Iterator[bytes]:
 
 
 def _best(here: NDArray[np.uint8], above: NDArray[np.uint8], apart: int) -> NDArray[np.uint8]:
-    """Rows (n, 1 + bytes), the number of the filter first."""
+    """Rows (n, 1 + bytes), the filter number first."""
     left, corner = (np.pad(one, ((0, 0), (apart, 0)))[:, :-apart] for one in (here, above))
     a, b, c = (one.astype(np.int16) for one in (left, above, corner))
     guess = a + b - c
@@ -93,7 +96,7 @@ _PREDICTOR, _EXTRA, _PROFILE = 317, 338, 34675
 
 
 def tiff_of(values: Values, profile: bytes, tags: Tags) -> bytes:
-    """The file of `values` (height, width, 3 or 4), whose colors `profile` describes."""
+    """A TIFF of `values` (height, width, 3 or 4), with an ICC `profile`."""
     height, width, channels = values.shape
     rows = max(1, min(height, _STRIP // (width * channels * values.itemsize)))
     strips = [_packed(values[top : top + rows]) for top in range(0, height, rows)]
@@ -127,7 +130,7 @@ def tiff_of(values: Values, profile: bytes, tags: Tags) -> bytes:
 
 
 def _packed(rows: Values) -> bytes:
-    """Rows of the picture, each value as what it is more than its left neighbor's."""
+    """Compress rows as differences from the left neighbor."""
     more = rows.copy()
     more[:, 1:] -= rows[:, :-1]
     return zlib.compress(more.astype(more.dtype.newbyteorder("<")).tobytes())
@@ -136,7 +139,7 @@ def _packed(rows: Values) -> bytes:
 Rounding = Literal["round", "truncate"]
 Depth = Literal[8, 16]
 EIGHT: Depth = 8
-"""Bits a channel that every format holds."""
+"""Bits a channel that every format supports."""
 
 _SUFFIXES = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
 _ALSO = {".jpeg": "jpg", ".tif": "tiff"}
@@ -144,18 +147,18 @@ _LONGEST_SIDE = {"jpg": 65500, "webp": 16383}
 
 
 DEEP = ("png", "tiff")
-"""Formats that hold 16 bits a channel."""
+"""Formats with 16 bits a channel."""
 
 CLEAR = ("png", "webp", "tiff")
-"""Formats that hold transparency."""
+"""Formats with transparency."""
 
 LOSSLESS = 100
-"""The quality at which a WebP holds every pixel as it is."""
+"""The quality at which WebP is lossless."""
 
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """What a file holds beside its colors: `alpha` is float32 (height, width), 0..1."""
+    """Contents of a file other than colors: `alpha` is float32 (height, width), 0..1."""
 
     alpha: Plane | None = None
     tags: Tags = UNTOLD
@@ -173,16 +176,16 @@ def encode(
     depth: Depth = EIGHT,
     beside: Beside = _NOTHING,
 ) -> bytes:
-    """The content of a picture file of `pixels`, float32 (height, width, 3), sRGB 0..255.
+    """Encode `pixels`, float32 (height, width, 3), sRGB 0..255, as the bytes of a file.
 
-    Values are clipped to 0..255 and rounded to 8 bits, or cut off with `truncate`; with a
-    `depth` of 16 to 65535ths. `format` is png, jpg, webp or tiff; `quality`, 1..100, counts for
-    jpg (without subsampling of color) and webp (100 is without loss). With alpha, jpg is laid
-    over white.
+    Values are clipped to 0..255 and rounded to 8 bits, or truncated with `truncate`; with a `depth`
+    of 16 to 65535ths. `format` is png, jpg, webp or tiff; `quality`, 1..100, applies to jpg
+    (without chroma subsampling) and webp (100 is lossless). With alpha, jpg is composited over
+    white.
 
     Raises:
-        SaveError: no such format, one without that depth, a side longer than the format can
-            hold, or values that are no numbers.
+        SaveError: unknown format, one without that depth, a side longer than the format allows, or
+            values that are not finite.
     """
     suffix(format)
     _check_side(pixels, format)
@@ -199,12 +202,12 @@ def encode(
 
 
 def shallow(format: str) -> str:
-    """What is said where a format is to hold 16 bits a channel, and cannot."""
+    """The message for a format that cannot hold 16 bits a channel."""
     return f"{format} holds 8 bits a channel, 16 go into {' and '.join(DEEP)}"
 
 
 def _by_pillow(image: Image.Image, format: str, quality: int, tags: Tags) -> bytes:
-    """The file of an image of 8 bits, in one of the formats that Pillow writes as we want it."""
+    """Encode an image of 8 bits with Pillow."""
     content = io.BytesIO()
     beside: dict[str, object] = {"icc_profile": _srgb(), "exif": tags.exif()}
     if tags.dpi is not None:
@@ -223,7 +226,7 @@ def _by_pillow(image: Image.Image, format: str, quality: int, tags: Tags) -> byt
 
 
 def suffix(format: str) -> str:
-    """How names of files in `format` end: `.png`, `.jpg`, `.webp`, `.tiff`.
+    """The file suffix of `format`: `.png`, `.jpg`, `.webp`, `.tiff`.
 
     Raises:
         SaveError: no such format.
@@ -235,10 +238,10 @@ def suffix(format: str) -> str:
 
 
 def format_of(path: Path) -> str:
-    """The format that a file's name asks for, in small or capital letters.
+    """The format for the suffix of a path, in any case.
 
     Raises:
-        SaveError: its suffix is of no format that can be written.
+        SaveError: the suffix is of no format that can be written.
     """
     ending = path.suffix.lower()
     found = {suffix: format for format, suffix in _SUFFIXES.items()} | _ALSO
@@ -280,11 +283,11 @@ def _values(
 
 @cache
 def _srgb() -> bytes:
-    """An sRGB profile; the date of its making in its head is replaced by a fixed one."""
+    """An sRGB profile with a fixed creation date."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile[:24] + struct.pack(">6H", 2015, 8, 26, 0, 0, 0) + profile[36:]
 
 
 def over_white(pixels: Pixels, alpha: Plane) -> Pixels:
-    """The picture as it is seen on white."""
+    """Composite the picture over white."""
     return pixels * alpha[..., None] + np.float32(255) * (1 - alpha[..., None])

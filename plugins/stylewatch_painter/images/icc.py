@@ -1,4 +1,9 @@
-"""Brings colors to sRGB by the profile that a picture carries."""
+"""Converts colors to sRGB by ICC profiles.
+
+Pillow converts in 8 bits. Profiles of three curves and a matrix, as of cameras and screens
+(ICC.1:2022, section 8.3.3 and F.3), are also applied in floats, for pictures of 16 bits. Black is
+mapped to black in both.
+"""
 
 import io
 import struct
@@ -17,14 +22,14 @@ _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 _SAME = 1
-"""Levels (of 255) by which two ways of writing sRGB down may differ."""
+"""Levels of 255 by which two encodings of sRGB may differ."""
 
 ProfileError = (OSError, ImageCms.PyCMSError)
-"""What a damaged profile raises, or one that belongs to another kind of picture."""
+"""Errors for a damaged profile, or one for another kind of picture."""
 
 
 def phrase(profile: bytes) -> str:
-    """What the receipt says where colors were converted, with the profile's own name.
+    """The receipt's phrase for a conversion, with the name of the profile.
 
     Raises:
         ProfileError: the profile is damaged.
@@ -34,12 +39,12 @@ def phrase(profile: bytes) -> str:
 
 
 def left_out(taken_as: str) -> str:
-    """What the receipt says where the profile could not be used."""
+    """The receipt's phrase for a profile that could not be used."""
     return f"color profile left out, it is damaged or does not fit: taken as {taken_as}"
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """A picture in mode RGB or CMYK as sRGB of 8 bits; the very same object where it is that.
+    """Convert a picture in mode RGB or CMYK to sRGB of 8 bits; the same object if it is that.
 
     Raises:
         ProfileError: the profile is damaged or does not fit the mode.
@@ -51,7 +56,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Whether colors of a picture with this profile are those of sRGB already."""
+    """True if a profile means the colors of sRGB."""
     try:
         return _changes_nothing(_transform(_opened(profile), "RGB"), _cube())
     except ProfileError:
@@ -59,15 +64,15 @@ def is_srgb(profile: bytes) -> bool:
 
 
 def lab_to_srgb(image: Image.Image) -> Image.Image:
-    """A picture in mode LAB (CIE L*a*b*, D50) as sRGB of 8 bits."""
+    """Convert a picture in mode LAB (CIE L*a*b*, D50) to sRGB of 8 bits."""
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
     return _applied(_transform(lab, "LAB"), image)
 
 
 def gray_curve(profile: bytes) -> NDArray[np.uint8] | None:
-    """What each gray 0..255 is in sRGB, as (256, 3); None where it stays as it is.
+    """The sRGB color of each gray 0..255, (256, 3); None if grays do not change.
 
-    Takes profiles of gray, and profiles of RGB with red, green and blue alike.
+    Takes profiles of gray, and profiles of RGB for equal red, green and blue.
 
     Raises:
         ProfileError: the profile is damaged, or of neither kind.
@@ -105,7 +110,7 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, sample: Image.Image)
 
 
 def _cube() -> Image.Image:
-    """Colors from everywhere in RGB, 9 levels of each."""
+    """A grid of colors over RGB, 9 levels of each."""
     levels = np.linspace(0, 255, 9).astype(np.uint8)
     colors = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
     return Image.fromarray(colors.reshape(9, 81, 3))
@@ -129,7 +134,7 @@ _FORMULAS = (1, 3, 4, 5, 7)
 
 
 def exact_to_srgb(values: NDArray[np.uint16], profile: bytes) -> Pixels | None:
-    """A picture (height, width, 3) of 0..65535 as sRGB; None where the profile is no such one."""
+    """Convert a picture (height, width, 3) of 0..65535; None for another kind of profile."""
     with suppress(struct.error, ValueError, IndexError, KeyError, ArithmeticError):
         tags = _tags(profile)
         if (profile[16:20], profile[20:24]) != _KINDS or _TABLES in tags:
@@ -163,7 +168,7 @@ def _numbers(tag: bytes, start: int, count: int) -> Floats:
 
 
 def _curve(tag: bytes) -> Floats:
-    """The amount of light, 0..1, for each of the values."""
+    """Linear light, 0..1, for each of the values."""
     x = np.linspace(0, 1, _LEVELS)
     if tag[:4] == b"para":
         return _by_formula(x, tag)

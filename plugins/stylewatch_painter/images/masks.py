@@ -1,8 +1,8 @@
-"""Reads mask pictures into regions: black and white, or colors that are matched between masks.
+"""Reads mask pictures into regions: black and white, or one region for each color.
 
-In a mask of grays white is the region, black is none, and what lies between belongs to it in part.
-In a mask of colors each color is a region, and black is none. Colors count where they are flat:
-what JPEG or a soft brush makes of their edges belongs to the nearest of them.
+In a gray mask white is the region, black is none, and values between belong to it in part. In a
+colored mask each color is a region, and black is none. Only flat colors count: soft edges and
+JPEG noise belong to the nearest of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,10 @@ from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.stage import Pixels, Plane, Regions
 
 MOST = 16
-"""Regions of a mask."""
+"""Maximum number of regions of a mask."""
 
 NEAR = 48
-"""Colors are one that differ by no more of 255 in red, green and blue."""
+"""Colors count as equal if no channel differs by more of 255."""
 
 _FLAT = 24  # from one pixel to the next; at an edge it is more
 _LEAST = 1 / 2000  # of the mask: a color that covers less is a speck
@@ -33,21 +33,21 @@ WHITE: Color = (255, 255, 255)
 
 
 def near(one: Color, other: Color) -> bool:
-    """Whether two colors are meant to be one."""
+    """True if two colors count as equal."""
     return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= NEAR
 
 
 def is_gray(pixels: NDArray[np.uint8]) -> bool:
-    """Whether a mask, uint8 (height, width, 3), is one of grays, but for specks."""
+    """True if a mask, uint8 (height, width, 3), is gray except for specks."""
     spread = pixels.max(axis=2).astype(np.int16) - pixels.min(axis=2)
     return bool((spread > NEAR).mean() < _LEAST)
 
 
 def regions_of(pixels: NDArray[np.uint8]) -> tuple[Color, ...]:
-    """The colors of the regions of a mask, uint8 (height, width, 3), in an order of their own.
+    """The colors of the regions of a mask, uint8 (height, width, 3), sorted.
 
-    White is the only one of a mask of grays. There is none where all is black, and one more than
-    MOST where there are too many.
+    A gray mask has the one color white, a black mask none. A mask with too many colors gives one
+    more than MOST.
     """
     step = max(1, max(pixels.shape) // _LOOKED_AT)
     small = pixels[::step, ::step]
@@ -57,7 +57,7 @@ def regions_of(pixels: NDArray[np.uint8]) -> tuple[Color, ...]:
 
 
 def away(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
-    """The squares of how far pixels (height, width, 3) are from a color, (height, width)."""
+    """Squared distances of pixels (height, width, 3) from a color, (height, width)."""
     found = np.zeros(pixels.shape[:2], dtype=np.int32)
     for channel in range(3):
         found += np.square(pixels[..., channel].astype(np.int32) - color[channel])
@@ -65,7 +65,7 @@ def away(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
 
 
 def _colors(small: NDArray[np.uint8]) -> Iterator[Color]:
-    """The colors of flat areas, but black, the largest first; one more than MOST at most."""
+    """The colors of flat areas except black, largest area first; at most MOST + 1."""
     flat = small[_is_flat(small)].astype(np.int64)
     codes, counts = np.unique(flat @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
@@ -83,7 +83,7 @@ def _colors(small: NDArray[np.uint8]) -> Iterator[Color]:
 
 
 def _is_flat(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where a pixel is like those to its right and below it, (height, width)."""
+    """True where a pixel is like those to its right and below it, (height, width)."""
     flat = np.ones(small.shape[:2], dtype=np.bool_)
     wide = small.astype(np.int16)
     flat[:, :-1] &= np.abs(np.diff(wide, axis=1)).max(axis=2) <= _FLAT
@@ -99,7 +99,7 @@ Size = tuple[int, int]
 class Mask:
     """A mask: uint8 `pixels` (height, width, 3), and the `colors` of its regions.
 
-    A mask of grays has the one region white. `name` is that of its file.
+    A gray mask has the one region white. `name` is that of its file.
     """
 
     name: str
@@ -110,8 +110,8 @@ class Mask:
     def of(cls, name: str, pixels: Pixels, alpha: Plane | None = None) -> "Mask":
         """The mask in a picture float32 (height, width, 3).
 
-        Where it is transparent it is as good as black, in part where in part. Raises PictureError:
-        it is black all over, or has more than MOST colors.
+        Transparency counts as black, in part where it is partial. Raises PictureError: the mask is
+        black, or has more than MOST colors.
         """
         if alpha is not None:
             pixels = pixels * alpha[..., None]
@@ -132,9 +132,9 @@ class Mask:
         return self.pixels.shape[1], self.pixels.shape[0]
 
     def weights(self, regions: Sequence[Color], most: Size) -> Regions:
-        """How much each pixel belongs to each of the `regions`, float32 (height, width, R), 0..1.
+        """The weight of each pixel in each of `regions`, float32 (height, width, R), 0..1.
 
-        In the mask's own size, or in the size `most` where that is smaller.
+        In the mask's own size, or in the size `most` if that is smaller.
         """
         size = self.size if self.size[0] <= most[0] else most
         own = [next((one for one in self.colors if near(one, wanted)), None) for wanted in regions]
@@ -142,7 +142,7 @@ class Mask:
         return np.stack([resize_plane(plane, size, "bilinear") for plane in planes], axis=2)
 
     def _plane(self, color: Color | None) -> Plane:
-        """How much each pixel belongs to the region of that color, float32 (height, width)."""
+        """The weight of each pixel in the region of one color, float32 (height, width)."""
         if color is None:
             return np.zeros(self.pixels.shape[:2], dtype=np.float32)
         if self.colors == (WHITE,):
@@ -151,7 +151,7 @@ class Mask:
 
     @cached_property
     def _nearest(self) -> NDArray[np.uint8]:
-        """The number of the nearest color of each pixel, counted from 1; 0 is black."""
+        """The number of the nearest color of each pixel, from 1; 0 is black."""
         nearest = np.zeros(self.pixels.shape[:2], dtype=np.uint8)
         least = away(self.pixels, BLACK)
         for number, color in enumerate(self.colors, start=1):
@@ -162,11 +162,11 @@ class Mask:
 
 
 def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Color, ...]:
-    """The regions that the masks of one painting have in common, by the content's colors.
+    """The regions that the masks of one painting share, as the content's colors.
 
-    Without a mask of the content those of styles have a region each, whatever its color. Raises
-    PictureError where a color lacks its counterpart: each region of the content must be shown by
-    some style, and one without a mask shows all.
+    Without a mask of the content, masks of styles have one region each, of any color. Raises
+    PictureError if a color has no counterpart: each region of the content needs a style, and a
+    style without a mask serves all.
     """
     masks = [mask for mask in styles if mask is not None]
     if content is None:
@@ -189,7 +189,7 @@ def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Color,
 
 
 def unused(content: Mask, styles: Sequence[Mask | None]) -> Iterator[str]:
-    """A sentence for each mask of a style with colors that the content's mask does not have."""
+    """Describe each style mask with colors that the content's mask does not have."""
     for mask in styles:
         colors = () if mask is None else mask.colors
         lost = [one for one in colors if not any(near(one, other) for other in content.colors)]
@@ -199,9 +199,9 @@ def unused(content: Mask, styles: Sequence[Mask | None]) -> Iterator[str]:
 
 
 def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
-    """Raise PictureError where a mask, of another size perhaps, has not the shape of its picture.
+    """Raise PictureError if a mask has another aspect ratio than its picture.
 
-    A pixel of the smaller one, too many or too few, is let go.
+    One pixel of the smaller one more or less is accepted.
     """
     (wide, high), (width, height) = of_mask, size
     if abs(wide * height - high * width) > max(*of_mask, *size):
@@ -216,9 +216,9 @@ def _hex(color: Color) -> str:
 
 
 def feathered(regions: Regions, reach: float) -> Regions:
-    """`regions` with soft edges: from one to none over `reach` pixels to either side of an edge.
+    """Soften the edges of `regions`: from 1 to 0 over `reach` pixels on either side.
 
-    Two box filters, each as wide as `reach`; beyond the rim lies what lies at the rim.
+    Two box filters, each `reach` wide; the edge of the picture is extended.
     """
     if reach <= 0:
         return regions
@@ -226,7 +226,7 @@ def feathered(regions: Regions, reach: float) -> Regions:
 
 
 def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixels:
-    """The painting where there are regions, the photograph of the same size where there is none."""
+    """The painting inside of the regions, the photograph of the same size outside."""
     size = (painting.shape[1], painting.shape[0])
     cover = resize_plane(regions.sum(axis=2).clip(0, 1), size, "bilinear")[..., None]
     return cover * painting + (1 - cover) * photograph
@@ -240,7 +240,7 @@ def _soft(plane: Plane, reach: float) -> Plane:
 
 
 def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Means over `width` pixels downwards, of which the outermost two count in part."""
+    """Vertical means over `width` pixels; the outermost two count in part."""
     count, beyond = plane.shape[0], int(np.ceil(width / 2)) + 1
     padded = np.pad(plane, [(beyond + 1, beyond), (0, 0)], "edge")
     sums = np.cumsum(padded, axis=0)

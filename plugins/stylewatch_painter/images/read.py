@@ -1,4 +1,4 @@
-"""Reads a picture file into floats: sRGB, upright, with every conversion told."""
+"""Reads a picture file into floats: sRGB, upright, with a list of all conversions."""
 
 import hashlib
 import io
@@ -26,13 +26,12 @@ _ROWS = 512  # that are worked on at a time; even
 
 
 def filled(pixels: Pixels, alpha: Plane) -> Pixels:
-    """A picture (height, width, 3) in which hidden colors give way to visible ones nearby.
+    """Replace hidden colors of a picture (height, width, 3) by visible ones nearby.
 
-    A color counts as far as it is seen (`alpha`, 0..1); the rest comes from a coarser picture
-    of what is seen, and where that sees nothing from one coarser still (push and pull, Gortler
-    and others, "The Lumigraph", 1996, section 3.4). White where nothing is seen at all.
+    Each color counts by its `alpha`, 0..1; the rest comes from a coarser picture, recursively (push
+    and pull, Gortler and others, "The Lumigraph", 1996, section 3.4). White if nothing is visible.
 
-    `pixels` is overwritten: a copy of a large picture takes much memory.
+    `pixels` is overwritten, because a copy of a large picture takes much memory.
     """
     if not alpha.any():
         return np.full_like(pixels, WHITE)
@@ -46,7 +45,7 @@ def filled(pixels: Pixels, alpha: Plane) -> Pixels:
 
 
 def _lay_under(seen: Plane, alpha: Plane, around: Plane) -> None:
-    """Add to a channel, as far as it is hidden, one that is half as large."""
+    """Add to a channel, where it is hidden, a channel of half the size."""
     height, width = alpha.shape
     coarse = Image.fromarray(np.ascontiguousarray(around))
     near = coarse.resize((2 * coarse.width, 2 * coarse.height), Image.Resampling.BILINEAR)
@@ -57,7 +56,7 @@ def _lay_under(seen: Plane, alpha: Plane, around: Plane) -> None:
 
 
 def _coarser(seen: Pixels, alpha: Plane) -> tuple[Pixels, Plane]:
-    """Half as large: the mean color of what is seen of four pixels, and how much that is."""
+    """Half the size: the mean visible color of four pixels, and the sum of their alpha."""
     height, width = alpha.shape
     four: NDArray[np.float32] = np.empty(((height + 1) // 2, (width + 1) // 2, 4), dtype=np.float32)
     for top in range(0, height, _ROWS):
@@ -84,14 +83,14 @@ WIDE = ("I", "F")
 """Modes of 32 bits a pixel."""
 
 GRAY = ("1", "L", "LA", "I;16", "I;16L", "I;16B", "I;16N", *WIDE)
-"""Pillow's modes that hold one plane of gray."""
+"""Pillow's modes with one plane of gray."""
 
 
 def from_gray(image: Image.Image, raster: Raster) -> tuple[Pixels, tuple[str, ...]]:
-    """A picture in one of the modes `GRAY` in sRGB, and what was done to it.
+    """Convert a picture in one of the modes `GRAY` to sRGB, unrounded; list the conversions.
 
     Raises:
-        PictureError: it holds values that are no numbers.
+        PictureError: it holds values that are not finite.
     """
     plane, said = _plane(image, raster)
     profile = image.info.get("icc_profile")
@@ -137,19 +136,19 @@ Said = tuple[str, ...]
 _PLAIN = ("RGB", "RGBA", "RGBX")
 _NAMES = {"P": "palette", "PA": "palette"}
 _PILLOW_BITS = 8
-"""What Pillow has for a channel of a color picture."""
+"""Bits that Pillow has for a channel of a color picture."""
 
 _WHOLE_WHITE = 65535
 
 FILLED = "transparent parts filled with the visible colors nearby, alpha kept beside"
-"""What is said of a picture whose hidden colors were filled."""
+"""The phrase for a picture whose hidden colors were filled."""
 
 
 def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
-    """The picture, its alpha (None where all is opaque) and all that was converted.
+    """The picture, its alpha (None if all is opaque) and the list of conversions.
 
     Raises:
-        PictureError: it holds values that are no numbers.
+        PictureError: it holds values that are not finite.
     """
     pixels, alpha, said = unfilled(raster)
     if alpha is None:
@@ -158,12 +157,12 @@ def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
 
 
 def unfilled(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
-    """Do the same as `to_floats`, but leave hidden colors as they are in the file.
+    """The same as `to_floats`, with hidden colors as they are in the file.
 
-    Filling takes much memory, so that who fills a large picture frees the raster first.
+    Filling takes much memory, so the caller can free the raster of a large picture first.
 
     Raises:
-        PictureError: it holds values that are no numbers.
+        PictureError: it holds values that are not finite.
     """
     image = raster.image.convert("LA") if raster.image.mode == "La" else raster.image
     if image.mode in GRAY:
@@ -174,7 +173,7 @@ def unfilled(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
 
 
 def _alpha(image: Image.Image, raster: Raster) -> Plane | None:
-    """The alpha plane (height, width), 0..1; None where every pixel is opaque."""
+    """The alpha plane (height, width), 0..1; None if every pixel is opaque."""
     key = image.info.get("transparency")
     whole = raster.whole
     if image.mode.startswith("I;16") and key is not None:
@@ -210,7 +209,7 @@ def _from_color(image: Image.Image, raster: Raster) -> tuple[Pixels, Said]:
 
 
 def _uncut(values: NDArray[np.uint16], profile: bytes | None) -> tuple[Pixels, Said] | None:
-    """Colors of 16 bits in sRGB; None where their profile can only be followed in 8."""
+    """Convert colors of 16 bits to sRGB; None if their profile is only supported in 8 bits."""
     if profile is None or icc.is_srgb(profile):
         pixels = values.astype(np.float32)
         pixels *= np.float32(255 / _WHOLE_WHITE)
@@ -220,7 +219,7 @@ def _uncut(values: NDArray[np.uint16], profile: bytes | None) -> tuple[Pixels, S
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Colors as they are under the alpha, whatever the alpha is."""
+    """The colors in mode RGB, without regard to alpha."""
     if image.has_transparency_data and image.mode != "RGBA":
         image = image.convert("RGBA")
     return image if image.mode == "RGB" else image.convert("RGB")
@@ -251,10 +250,7 @@ def _from_cmyk(image: Image.Image) -> tuple[Pixels, Said]:
 def _floats(
     image: Image.Image, of: Callable[[NDArray[np.float32]], NDArray[np.float32]] = np.asarray
 ) -> NDArray[np.float32]:
-    """What `of` makes of the values of some rows, for all rows; with shape (height, width, 3).
-
-    A plane gives (height, width).
-    """
+    """Apply `of` to float32 values in blocks of rows: (height, width, 3), or (height, width)."""
     shape = (image.height, image.width)
     found = np.empty(shape if len(image.getbands()) == 1 else (*shape, 3), dtype=np.float32)
     for rows, strip in strips(image):
@@ -268,22 +264,21 @@ def _without_inks(cmyk: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 MAX_PIXELS = 40_000_000
-"""Pixels (width x height) that `read` lets in by default."""
+"""Default limit of pixels (width x height)."""
 
 MAX_BYTES = 512 * 2**20
-"""Bytes of the largest file that `read` takes."""
+"""Size of the largest file in bytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A picture as it was read.
 
-    `pixels` is float32 (height, width, 3), sRGB 0..255; where the file is transparent, filled
-    with the visible colors nearby. `alpha` is float32 (height, width), 0..1, or None where all
-    is opaque. `converted` has a phrase for each conversion, in the order they were made. `sha256`
-    (hex) and `bytes` (the count) belong to the file's content, exactly as it was decoded. `tags`
-    are what the file tells beside its pixels. `size_of_file` is (width, height) of the picture
-    in the file, upright, where it was decoded with fewer pixels.
+    `pixels` is float32 (height, width, 3), sRGB 0..255; transparent parts are filled with the
+    visible colors nearby. `alpha` is float32 (height, width), 0..1, or None if all is opaque.
+    `converted` has a phrase for each conversion, in order. `sha256` (hex) and `bytes` (the count)
+    are of the file's content, exactly as it was decoded. `tags` is the metadata. `size_of_file` is
+    (width, height) of the picture in the file, upright, if it was decoded smaller.
     """
 
     pixels: Pixels
@@ -302,15 +297,14 @@ class Picture:
 
 
 def read(path: Path, *, max_pixels: int = MAX_PIXELS, enough: Enough | None = None) -> Picture:
-    """The picture in the file at `path`.
+    """Read the picture at `path`.
 
-    The file is read once; its size in pixels is looked at before anything is decoded. One
-    picture at a time is decoded in a process, whatever the number of threads. All pixels are
-    decoded unless `enough` lets a large picture have fewer.
+    The file is read once; its size in pixels is checked before decoding. A process decodes one
+    picture at a time, in any number of threads. With `enough` a large picture may be decoded
+    smaller.
 
-    Raises:
-        PictureError: the file is not there, is no regular file, is empty, too large, cut off
-            or damaged, has more than `max_pixels`, or is in a format that cannot be read.
+    Raises: PictureError: the file is missing, not a regular file, empty, too large, truncated or
+    damaged, has more than `max_pixels`, or is in a format that cannot be read.
     """
     name = path.name or str(path)
     data = file_bytes(path)
@@ -327,10 +321,10 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS, enough: Enough | None = No
 
 
 def file_bytes(path: Path) -> bytes:
-    """All bytes of a picture's file; symbolic links are followed.
+    """Read a picture file; symbolic links are followed.
 
     Raises:
-        PictureError: the file is not there, is no regular file, is empty or too large.
+        PictureError: the file is missing, not a regular file, empty or too large.
     """
     name = path.name or str(path)
     try:
@@ -347,7 +341,7 @@ def file_bytes(path: Path) -> bytes:
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Opens without waiting: a pipe that nobody writes to would never open."""
+    """Open without blocking, as a pipe without a writer would."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

@@ -1,4 +1,4 @@
-"""Takes a file of trained weights over: recognizes it, converts it, keeps it by name."""
+"""Imports files of trained weights, and downloads the known ones."""
 
 import os
 import re
@@ -42,12 +42,11 @@ def import_file(
     normalization: str | None = None,
     catalogue: Sequence[Known] = CATALOGUE,
 ) -> WeightsFile:
-    """Convert the VGG19 in `path` and keep it in `home` as `name`; `path` itself is left alone.
+    """Convert the VGG19 in `path` and store it in `home` as `name`; `path` is not changed.
 
-    Without a `name` it gets the one it is known by, else that of the file. `normalization`
-    (`caffe`, `torchvision`) says what the network expects of a picture where neither the
-    file's digest nor its form does.
-    Raises WeightsError: not VGG19, unreadable, or its normalization is not known; SaveError.
+    Without a `name` it gets the name it is known by, else that of the file. `normalization`
+    (`caffe`, `torchvision`) defines the network's input where neither the file's digest nor its
+    form does. Raises WeightsError: not VGG19, unreadable, or of unknown normalization; SaveError.
     """
     if _is_ours(path):
         file, tensors = _ours(path, normalization)
@@ -74,7 +73,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
-    """A file that an import wrote, here or on another machine: it keeps its name and digest."""
+    """A file that an import wrote, on any machine: it keeps its name and digest."""
     if normalization is not None:
         raise WeightsError(f"{path.name} says itself what it expects; leave the normalization out")
     tensors = store.read(path, LAYERS)
@@ -101,7 +100,7 @@ def _foreign(
 
 
 def _normalization(path: Path, asked: str | None, entry: Known | None, foreign: Foreign) -> str:
-    """What `path` expects of a picture: by its digest, else as asked, else by its form."""
+    """The normalization of `path`: by its digest, else as asked, else by its form."""
     if asked is not None and asked not in NORMALIZATIONS:
         raise WeightsError(
             f"there is no normalization {asked!r}; there are {', '.join(NORMALIZATIONS)}"
@@ -137,7 +136,7 @@ def _check_free(file: WeightsFile) -> None:
 
 
 def _plain(stem: str) -> str:
-    """A file's stem as a name."""
+    """The name for a file's stem."""
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._") or "imported"
 
 
@@ -150,7 +149,7 @@ _PART, _NO_SUCH_RANGE = 206, 416  # HTTP
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a download is: bytes that are here, of those there are (None: not said)."""
+    """Progress of a download in bytes; `total` is None if the server does not send it."""
 
     name: str
     received: int
@@ -158,14 +157,14 @@ class Progress:
 
 
 class _BrokenOffError(Exception):
-    """The connection ended before the file did."""
+    """The connection ended before the file was complete."""
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirection: the catalogue alone says which hosts are asked."""
+    """Refuses redirections: only hosts in the catalogue are contacted."""
 
     def redirect_request(self, *_args: object, **_more: object) -> None:
-        """None makes the redirection an error."""
+        """Make the redirection an error."""
 
 
 def fetch(
@@ -175,10 +174,10 @@ def fetch(
     catalogue: Sequence[Known] = CATALOGUE,
     opener: urllib.request.OpenerDirector | None = None,
 ) -> Iterator[Progress]:
-    """Download the weights called `name`, hold them against their digest, import them to `home`.
+    """Download the weights called `name`, verify their digest, import them to `home`.
 
-    What is here already is left as it is. Raises WeightsError: unknown, not to be had, not the
-    right file, or broken off (then the next call goes on from there); SaveError.
+    Existing weights are left as they are. Raises WeightsError: unknown, unavailable, not the right
+    file, or interrupted (the next call continues there); SaveError.
     """
     entry = known(name, catalogue)
     if entry is None or entry.url is None:
@@ -196,7 +195,7 @@ def fetch(
 def download(
     entry: Known, folder: Path, *, opener: urllib.request.OpenerDirector | None = None
 ) -> Iterator[Progress]:
-    """Bring the file of `entry` into `folder`, under its own name only once it is right.
+    """Download the file of `entry` to `folder`; it gets its name once it is verified.
 
     Raises WeightsError and SaveError as fetch does.
     """
@@ -221,7 +220,7 @@ def download(
 def _connections(
     entry: Known, part: Path, opener: urllib.request.OpenerDirector
 ) -> Iterator[Progress]:
-    """One connection after the other, until the file is whole or one brings nothing."""
+    """Open connections until the file is complete or one brings nothing."""
     for _ in range(_CONNECTIONS):
         before = _size(part)
         try:
@@ -240,7 +239,7 @@ def _connections(
 def _connection(
     entry: Known, part: Path, opener: urllib.request.OpenerDirector
 ) -> Iterator[Progress]:
-    """Ask for what is missing and write it to `part`; from the start where the server wants so."""
+    """Request the missing part and write it to `part`; from the start if the server insists."""
     validator = part.with_suffix(".validator")
     response = _ask(entry, part, validator, opener)
     if response is None:  # nothing is missing: the digest will tell
@@ -268,7 +267,7 @@ def _connection(
 def _ask(
     entry: Known, part: Path, validator: Path, opener: urllib.request.OpenerDirector
 ) -> HTTPResponse | None:
-    """The answer to a request for the file from where `part` ends; None if it ends there."""
+    """The response to a request from the end of `part` on; None if nothing is missing."""
     assert entry.url is not None
     request = urllib.request.Request(entry.url, headers={"User-Agent": "stylewatch"})
     if _size(part):
@@ -295,7 +294,7 @@ def _ask(
 
 
 def _beginning(response: HTTPResponse, part: Path) -> int:
-    """The byte at which the answer begins: where `part` ends, or 0."""
+    """The byte at which the response begins: the end of `part`, or 0."""
     if response.status != _PART:
         return 0
     if not response.headers.get("Content-Range", "").startswith(f"bytes {_size(part)}-"):
@@ -310,7 +309,7 @@ def _block(response: HTTPResponse) -> bytes:
 
 
 def _validator(response: HTTPResponse) -> str:
-    """What tells this state of the file from later ones: a strong ETag, or its date."""
+    """A strong ETag or the date of the file, which identify its version."""
     etag: str = response.headers.get("ETag") or ""
     if etag and not etag.startswith("W/"):
         return etag
@@ -319,7 +318,7 @@ def _validator(response: HTTPResponse) -> str:
 
 @contextmanager
 def _network() -> Iterator[None]:
-    """Whatever goes wrong with a connection as _BrokenOffError, so that it is no disk error."""
+    """Turn errors of the connection into _BrokenOffError, as opposed to errors of the disk."""
     try:
         yield
     except urllib.error.HTTPError:
@@ -338,7 +337,7 @@ def _check_size(entry: Known, size: int) -> None:
 
 
 def _check(entry: Known, path: Path) -> None:
-    """Hold a whole file against its digest; a wrong one is removed."""
+    """Verify the digest of a complete file; remove a wrong one."""
     met = digests(path, [entry.algorithm])[entry.algorithm]
     if met.startswith(entry.digest):
         path.with_name(f"{entry.file_name}.validator").unlink(missing_ok=True)

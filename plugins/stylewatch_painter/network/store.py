@@ -1,8 +1,8 @@
-"""Writes and reads a trained network as a safetensors file in our own form.
+"""Stores and loads trained networks as safetensors files in our own form.
 
 A file holds `<layer>.weight`, float32 (out, in, 3, 3), red first in conv1_1, and `<layer>.bias`,
-float32 (out,), of all layers, to be applied to a picture in RGB 0..255 less the file's mean.
-Its metadata holds the SHA-256 of each array, so that reading some layers checks just these.
+float32 (out,), of all layers, for a picture in RGB 0..255 minus the file's mean. Its metadata
+holds the SHA-256 of each array, so that loading some layers verifies only these.
 """
 
 import json
@@ -47,9 +47,9 @@ def keys(layers: Collection[str]) -> list[str]:
 
 
 def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], about: Mapping[str, str]) -> None:
-    """Write `tensors` and what `about` says of them to `path`, whole or not at all.
+    """Write `tensors` and the metadata `about` to `path`, atomically.
 
-    Two writers at once must keep apart by a lock. Raises OSError where it cannot be written.
+    The caller must hold a lock against other writers. Raises OSError if it cannot be written.
     """
     solid = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     digests = {name: sha256(tensor.data).hexdigest() for name, tensor in solid.items()}
@@ -68,9 +68,9 @@ def write(path: Path, tensors: Mapping[str, NDArray[np.float32]], about: Mapping
 
 
 def read(path: Path, layers: Collection[str]) -> Tensors:
-    """The arrays of `layers` out of `path`, each held against its digest.
+    """Read the arrays of `layers` from `path` and verify their digests.
 
-    Raises WeightsError: damaged, or in another form; OSError where it cannot be read.
+    Raises WeightsError: damaged, or in another form; OSError if it cannot be read.
     """
     wanted = keys(layers)
     with _told_apart(path):
@@ -89,7 +89,7 @@ def read(path: Path, layers: Collection[str]) -> Tensors:
 
 @contextmanager
 def _told_apart(path: Path) -> Iterator[None]:
-    """All the ways in which a damaged file shows, as one error."""
+    """Turn all errors for a damaged file into one."""
     try:
         yield
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -104,11 +104,11 @@ _log = logging.getLogger(__name__)
 def load(
     file: WeightsFile, layers: Collection[str], *, cache: Path | None = None
 ) -> tuple[Triple, Tensors]:
-    """The mean (RGB, 0..255) and `<layer>.weight`, `<layer>.bias` of `layers`, float32.
+    """Load the mean (RGB, 0..255) and `<layer>.weight`, `<layer>.bias` of `layers`, float32.
 
-    Weights are (out, in, 3, 3), red first in conv1_1; they are for a picture in RGB 0..255 less
-    the mean. Packed weights are unpacked into `cache` the first time; where that cannot be
-    written, every time. Raises WeightsError: missing, damaged, or no such layer.
+    Weights are (out, in, 3, 3), red first in conv1_1, for a picture in RGB 0..255 minus the mean.
+    Packed weights are unpacked into `cache` once, or every time if that cannot be written. Raises
+    WeightsError: missing, damaged, or no such layer.
     """
     wanted = keys(layers)
     if _is_ours(file):
@@ -121,7 +121,7 @@ def load(
 
 
 def verify(file: WeightsFile, *, cache: Path | None = None) -> None:
-    """Hold `file` against its digest and load all of it; WeightsError if either fails."""
+    """Verify the digest of `file` and load all of it; raises WeightsError."""
     if not _is_ours(file):
         _check_digest(file)
     load(file, LAYERS, cache=cache)

@@ -1,7 +1,7 @@
-"""VGG19's feature maps as torch runs them, by the paper's names, never past the deepest asked for.
+"""VGG19's feature maps in torch, by the paper's names, and the precision they run in.
 
 Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition"
-(arXiv 1409.1556), configuration E; the fully connected layers are not used.
+(arXiv 1409.1556), configuration E, without the fully connected layers and only as deep as needed.
 """
 
 import json
@@ -22,25 +22,25 @@ from torch.nn import functional
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 
 Mean = tuple[float, float, float]
-"""What a network expects to be subtracted from a picture: RGB, 0..255."""
+"""The mean to subtract from a picture: RGB, 0..255."""
 
 
 class FeatureMaps(Protocol):
-    """A network: gives the feature maps of pictures, differentiable by torch."""
+    """A network: computes feature maps of pictures, differentiable by torch."""
 
     @property
     def mean(self) -> Mean:
-        """What is subtracted from a picture, RGB, 0..255."""
+        """The mean to subtract from a picture, RGB, 0..255."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device of the network."""
         ...
 
     @property
     def exact(self) -> "FeatureMaps":
-        """The same network in float32; itself, if it is."""
+        """The same network in float32; itself if it is that."""
         ...
 
     def __call__(
@@ -51,19 +51,19 @@ class FeatureMaps(Protocol):
 
 
 Precision = Literal["fp32", "tf32", "bf16"]
-"""`tf32` and `bf16` cut factors to ten and seven bits of mantissa; sums are always float32."""
+"""`tf32` and `bf16` round factors to 10 and 7 bits of mantissa; sums are float32."""
 
 _PAYS = 0.8
-"""Fewer bits are taken where they need no more than this share of the time."""
+"""A lower precision is used if it takes at most this share of the time."""
 _TRIALS = 5
 _SHAPE = (1, 128, 96, 96)
 
 
 def quickest(device: torch.device, file: Path | None = None) -> Precision:
-    """Which precision is the quickest on `device`: measured once, then known from `file`.
+    """The fastest precision on `device`: measured once, then read from `file`.
 
-    It has to stay what it was: a painting that was broken off goes on in the same precision, and
-    the same job gives the same picture tomorrow.
+    It must not change: an interrupted painting continues in the same precision, and a job gives the
+    same picture on another day.
     """
     file = user_cache_path("stylewatch") / "precision.json" if file is None else file
     known = _read(file)
@@ -78,7 +78,7 @@ def quickest(device: torch.device, file: Path | None = None) -> Precision:
 
 
 def measured(device: torch.device, clock: Callable[[], float] = time.perf_counter) -> Precision:
-    """Which precision convolves the quickest on `device`; fp32, unless another one pays."""
+    """Measure which precision convolves fastest on `device`; fp32 unless another one pays."""
     if device.type not in ("cpu", "cuda"):
         return "fp32"
     exact = _seconds(device, "fp32", clock)
@@ -94,7 +94,7 @@ def _seconds(
     clock: Callable[[], float],
     bored: float = float("inf"),
 ) -> float:
-    """How long a convolution takes; infinite where there is no such, or it takes `bored` long."""
+    """Seconds of a convolution; inf if unsupported; stops early above `bored`."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     x, weight = torch.rand(_SHAPE, device=device), torch.rand(128, 128, 3, 3, device=device)
     x, weight = (t.to(dtype, memory_format=torch.channels_last) for t in (x, weight))
@@ -113,19 +113,19 @@ def _seconds(
 
 
 def cut(precision: Precision) -> AbstractContextManager[None]:
-    """Within it, factors of float32 are cut to TF32 where that is the precision, and only there."""
+    """A context in which float32 factors are rounded to TF32 if that is the precision."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32")
 
 
 def named(device: torch.device) -> str:
-    """The model of a device, and of a CPU also what of it torch uses."""
+    """The model of a device; for a CPU also the instruction set that torch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {_model()}".strip()
 
 
 def _model() -> str:
-    """What the processor is called; empty where the system does not say."""
+    """The name of the processor; empty if the system does not tell."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -142,7 +142,7 @@ def _read(file: Path) -> dict[str, str]:
 
 
 def _write(file: Path, known: dict[str, str]) -> None:
-    """Keep it, whole or not at all; where that cannot be, it is measured again next time."""
+    """Write the file atomically; if that fails, the next process measures again."""
     beside = file.with_name(f"{file.name}.{os.getpid()}")
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ _SIDE = (2, 2)  # pixels: a pool looks at squares of so many, side by side
 
 @dataclass(frozen=True, eq=False)
 class Passed:
-    """What a pool must remember of maps: their shape and, of a max pool, where each maximum was."""
+    """What a pool keeps for its backward pass: shape and, for a max pool, indices of the maxima."""
 
     shape: tuple[int, ...]
     places: Tensor | None
@@ -163,16 +163,15 @@ class Passed:
 
 @dataclass(frozen=True)
 class Pool:
-    """2x2 pools with stride 2; at an odd edge `floor` drops the rest, `ceil` pools what is there.
+    """2x2 pools with stride 2; at an odd edge `floor` drops the rest, `ceil` pools what exists.
 
-    An average at the edge is over what is there: padding is not counted, as TensorFlow's SAME
-    has it.
+    An average at the edge does not count padding, as with TensorFlow's SAME.
     """
 
     network: Network
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Passed]:
-        """The pooled maps of x (B, N, height, width), and what the way back needs."""
+        """The pooled maps of x (B, N, height, width), and the data for `back`."""
         if self.network.pool == "max":
             pooled, places = functional.max_pool2d_with_indices(
                 x, _SIDE, _SIDE, ceil_mode=self._ceil, return_indices=True
@@ -186,8 +185,7 @@ class Pool:
     def back(self, gradient: Tensor, passed: Passed) -> Tensor:
         """The gradient before the pool, from that after it.
 
-        A maximum passes it on to the one place it came from (the first of equals), an average
-        spreads it evenly.
+        A maximum passes it to one position (the first of equals), an average spreads it evenly.
         """
         if passed.places is not None:
             return self._to_places(gradient, passed)
@@ -216,7 +214,7 @@ class Pool:
 
     @property
     def passes_on_to_one(self) -> bool:
-        """Whether of each square only one value goes on, and gets the gradient: the greatest."""
+        """True if only one value of each square, the maximum, gets the gradient."""
         return self.network.pool == "max"
 
     @property
@@ -228,16 +226,16 @@ _SAME = (1, 1), (1, 1), (1, 1), 1  # stride, padding, dilation, groups
 
 
 def layers_up_to(wanted: Collection[LayerName]) -> tuple[LayerName, ...]:
-    """The convolutions that must run for `wanted`: all up to the deepest of them."""
+    """The convolutions up to the deepest of `wanted`."""
     return LAYERS[: max(LAYERS.index(layer) for layer in wanted) + 1]
 
 
 class Vgg19:
     """The feature maps of pictures in network units (see `canvas.Canvas`).
 
-    `weights` maps `conv1_1.weight` (out, in, 3, 3) and `conv1_1.bias` (out,) to float32 tensors
-    on the device to run on, for every layer up to the deepest that will be asked for.
-    `precision` is what convolutions are computed in; `exact` is the same network in fp32.
+    `weights` maps `conv1_1.weight` (out, in, 3, 3) and `conv1_1.bias` (out,) to float32 tensors on
+    the device, for every layer up to the deepest one needed. `precision` is that of the
+    convolutions; `exact` is the same network in fp32.
     """
 
     def __init__(
@@ -260,7 +258,7 @@ class Vgg19:
 
     @property
     def device(self) -> torch.device:
-        """Where the network runs."""
+        """The device of the network."""
         return self._biases["conv1_1.bias"].device
 
     def __call__(
@@ -276,7 +274,7 @@ class Vgg19:
         return dict(zip(wanted, found, strict=True))
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:
-        """One convolution and its ReLU; in place, since nobody else holds what is between."""
+        """One convolution and its ReLU, in place."""
         weight, bias = self._weights[f"{layer}.weight"], self._biases[f"{layer}.bias"]
         x = x.to(self._dtype)
         with cut(self.precision):
@@ -294,11 +292,11 @@ class Vgg19:
 
 
 class _Chain(torch.autograd.Function):
-    """The whole chain of convolutions as one function, its gradient worked out by hand.
+    """The chain of convolutions as one autograd function with its own backward pass.
 
-    Autograd would keep every map until its gradient comes by. All that the way back needs of a
-    map that nobody asked for is where it is above zero: in float32, an eighth of the bytes. Of one
-    that goes into a max pool it is enough to know that of what comes out.
+    Autograd would keep every map until the backward pass. For a map that was not requested it is
+    enough to keep its signs: an eighth of the bytes in float32. In front of a max pool the signs of
+    the pool's output are enough.
     """
 
     @staticmethod
@@ -310,7 +308,7 @@ class _Chain(torch.autograd.Function):
         wanted: Sequence[LayerName],
         pool: Pool,
     ) -> tuple[Tensor, ...]:
-        """The features of `wanted`; what the way back needs, only if there will be one."""
+        """Compute the features of `wanted`; keep data for a backward pass only if needed."""
         on_the_way_back = ctx.needs_input_grad[0]
         found = []
         ctx.above, ctx.pooled = {}, {}
@@ -333,7 +331,7 @@ class _Chain(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """From the gradients of `wanted` to that of the picture."""
+        """The gradient of the picture, from the gradients of `wanted`."""
         vgg, chain, wanted, pool = ctx.plan
         asked = dict(zip(wanted, zip(ctx.saved_tensors, gradients, strict=True), strict=True))
         back = torch.zeros(())  # nothing comes from beyond the deepest layer
@@ -354,12 +352,12 @@ class _Chain(torch.autograd.Function):
 
 
 def _signs(x: Tensor) -> Tensor:
-    """What tells where x is above zero: x itself, where flags would save little."""
+    """A tensor that shows where x is positive: x itself, where flags would save little."""
     return x if x.dtype == torch.bfloat16 else x > 0
 
 
 def _where_above(gradient: Tensor, above: Tensor) -> Tensor:
-    """The gradient, in place, with zeros where a ReLU let nothing through."""
+    """Zero the gradient, in place, where a ReLU was inactive."""
     if above.dtype == torch.bool:
         return gradient.mul_(above)
     torch.ops.aten.threshold_backward.grad_input(gradient, above, 0, grad_input=gradient)

