@@ -105,61 +105,63 @@ def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
     """Describe the errors of a mapping checked against `model`: MOST of them, and a count."""
-    alike = groupby(error.errors(include_url=False), lambda one: _walk(model, one["loc"])[0])
-    for _, (found, *others) in islice(alike, MOST):
-        way, models = _walk(model, found["loc"])
+    groups = groupby(error.errors(include_url=False), lambda error_: _walk(model, error_["loc"])[0])
+    for _, (details, *others) in islice(groups, MOST):
+        way, models = _walk(model, details["loc"])
         if any(map(_has_secrets, models)):
-            found["input"] = _Hidden()
+            details["input"] = _Hidden()
             way = tuple("..." if "://" in str(part) else part for part in way)
-        for other in others:  # it is not the one that it may be, and not the other
-            found["msg"] += f" or {other['msg'].removeprefix('Input should be ').partition(',')[0]}"
-        yield _mistake(found, way, model)
-    rest = [next(found)["loc"] for _, found in alike]
+        for other in others:  # the members of a union that do not match
+            details["msg"] += (
+                f" or {other['msg'].removeprefix('Input should be ').partition(',')[0]}"
+            )
+        yield _mistake(details, way, model)
+    rest = [next(details)["loc"] for _, details in groups]
     if rest:
         yield Mistake((), f"there are {len(rest)} more mistakes", rest[0])
 
 
-def _mistake(found: Any, way: Location, model: type[BaseModel]) -> Mistake:
+def _mistake(details: Any, way: Location, model: type[BaseModel]) -> Mistake:
     """Describe an error of pydantic at `way`."""
     *around, last = way or ("",)
-    where, sentence = tuple(around) if last == "[key]" else way, _plainly(found)
-    match found["type"]:
+    where, sentence = tuple(around) if last == "[key]" else way, _plainly(details)
+    match details["type"]:
         case "missing":
             where, sentence = tuple(around), f"{last} is missing"
         case "extra_forbidden":
             where = tuple(around)
-            sentence = nearest(str(last), _fields_at(model, found["loc"][:-1]))
+            sentence = nearest(str(last), _fields_at(model, details["loc"][:-1]))
         case "literal_error" if last == "[key]":
             *around, key = around
-            where, sentence = tuple(around), nearest(str(key), _names_in(found, "expected"))
+            where, sentence = tuple(around), nearest(str(key), _names_in(details, "expected"))
         case "union_tag_invalid":
-            tags = _names_in(found, "expected_tags")
-            sentence = nearest(str(found["ctx"]["tag"]), tags, "kind")
+            tags = _names_in(details, "expected_tags")
+            sentence = nearest(str(details["ctx"]["tag"]), tags, "kind")
         case "union_tag_not_found":
             sentence = "kind is missing"
         case "model_type" | "dict_type" | "model_attributes_type":
-            sentence = f"should be keys with their values, got {quoted(found['input'])}"
-    return Mistake(where, sentence, found["loc"])
+            sentence = f"should be keys with their values, got {quoted(details['input'])}"
+    return Mistake(where, sentence, details["loc"])
 
 
-def _plainly(found: Any) -> str:
+def _plainly(details: Any) -> str:
     """Pydantic's message without its prefix and capital, with the value."""
-    text = str(found["msg"]).removeprefix("Value error, ")
+    text = str(details["msg"]).removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
-    if found["type"] == "value_error" and isinstance(found["input"], Mapping):
+    if details["type"] == "value_error" and isinstance(details["input"], Mapping):
         return text  # it is about how the keys go together
-    return f"{text}, got {quoted(found['input'])}"
+    return f"{text}, got {quoted(details['input'])}"
 
 
-def _names_in(found: Any, field: str) -> list[str]:
+def _names_in(details: Any, field: str) -> list[str]:
     """The names in a field that reads `'a', 'b' or 'c'`."""
-    return re.findall("'([^']*)'", found["ctx"][field])
+    return re.findall("'([^']*)'", details["ctx"][field])
 
 
 def _fields_at(model: type[BaseModel], where: Location) -> set[str]:
     """All keys that the types allow at `where`."""
     _, models = _walk(model, where)
-    return {name for one in models for name in one.model_fields}
+    return {name for candidate in models for name in candidate.model_fields}
 
 
 def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[BaseModel]]]:
@@ -171,16 +173,20 @@ def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[
     way: list[str | int] = []
     models, chooses = [model], False
     for part in where:
-        if tagged := [one for one in models if part in _tags(one)]:
+        if tagged := [candidate for candidate in models if part in _tags(candidate)]:
             models = tagged
             continue
         if chooses:
             chooses = False
             continue
         way.append(part)
-        fields = [one.model_fields[str(part)] for one in models if part in one.model_fields]
+        fields = [
+            candidate.model_fields[str(part)]
+            for candidate in models
+            if part in candidate.model_fields
+        ]
         chooses = any(_is_choice(field.annotation) for field in fields)
-        inner = [found for field in fields for found in _models_in(field.annotation)]
+        inner = [inner_model for field in fields for inner_model in _models_in(field.annotation)]
         models = inner or models
     return tuple(way), models
 
@@ -193,7 +199,7 @@ def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
 
 def _is_choice(annotation: object) -> bool:
     """True for a union of plain types, such as a number or a string."""
-    members = [one for one in get_args(annotation) if one is not NoneType]
+    members = [member for member in get_args(annotation) if member is not NoneType]
     if get_origin(annotation) is Annotated or len(members) == 1:
         return _is_choice(members[0])
     return get_origin(annotation) in (Union, UnionType) and not [*_models_in(annotation)]
@@ -202,7 +208,7 @@ def _is_choice(annotation: object) -> bool:
 def _has_secrets(model: type[BaseModel]) -> bool:
     """True if a field of `model` is or contains a secret."""
     fields = [field.annotation for field in model.model_fields.values()]
-    return any(SecretStr in (one, *get_args(one)) for one in fields)
+    return any(SecretStr in (kind, *get_args(kind)) for kind in fields)
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

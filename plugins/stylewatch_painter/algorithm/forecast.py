@@ -252,11 +252,11 @@ def room(task: Task, wanted: Wanted, device: torch.device, value: int) -> Room:
     Raises PictureError if no choice fits the limit.
     """
     free = _free(wanted, device)
-    found = Room()
-    for found in _rooms(task, wanted):
-        least = needed(task, found, value)
+    choice = Room()
+    for choice in _rooms(task, wanted):
+        least = needed(task, choice, value)
         if least <= free:
-            return found
+            return choice
     if wanted.limit is not None:
         width, height = task.final
         raise PictureError(
@@ -264,7 +264,7 @@ def room(task: Task, wanted: Wanted, device: torch.device, value: int) -> Room:
             f"the least, and limits.memory allows {wanted.limit / 1e9:.3g} GB: raise it, or ask "
             "for a smaller size"
         )
-    return found
+    return choice
 
 
 def at_once(task: Task, wanted: Wanted, device: torch.device, value: int) -> int:
@@ -274,10 +274,10 @@ def at_once(task: Task, wanted: Wanted, device: torch.device, value: int) -> int
     return max(1, int(_free(wanted, device) // needed(task, AMPLE, value)))
 
 
-def warnings(task: Task, found: Room) -> Iterator[str]:
+def warnings(task: Task, chosen: Room) -> Iterator[str]:
     """Describe where the limits of memory make a painting depart from its recipe."""
     asked = task.recipe.schedule.optimizer
-    given = found.optimizer(asked)
+    given = chosen.optimizer(asked)
     if given is asked or not isinstance(asked, recipe.Lbfgs):
         return
     at = "memory does not suffice for {} pairs of L-BFGS at {}x{} pixels: ".format(
@@ -305,8 +305,8 @@ def _rooms(task: Task, wanted: Wanted) -> Iterator[Room]:
         yield Room(tile, pairs[0])
     for keeps in (True, False):
         for sides in _sides(wanted.tile):
-            for one in (*pairs, *shorter):
-                yield from (Room(side, one, keeps) for side in sides)
+            for history in (*pairs, *shorter):
+                yield from (Room(side, history, keeps) for side in sides)
     for keeps in (True, False) if may_be_less else ():
         yield from (Room(side, 0, keeps) for sides in _sides(wanted.tile) for side in sides)
 

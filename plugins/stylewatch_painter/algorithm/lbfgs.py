@@ -47,17 +47,17 @@ def strong_wolfe(
         slope = float(torch.sum(there.gradient * direction))
         return _Point(length, float(there.objective), slope, there)
 
-    before, found = start, at(length)
+    before, point = start, at(length)
     for tries in range(_MOST):
-        if not _falls_enough(start, found) or (tries and found.value >= before.value):
-            low, high = before, found
+        if not _falls_enough(start, point) or (tries and point.value >= before.value):
+            low, high = before, point
             break
-        if _flat_enough(start, found):
-            return found.length, found.seen
-        if found.slope >= 0:
-            low, high = found, before
+        if _flat_enough(start, point):
+            return point.length, point.seen
+        if point.slope >= 0:
+            low, high = point, before
             break
-        before, found = found, at(2 * found.length)
+        before, point = point, at(2 * point.length)
     else:  # it falls and falls: no bottom is near
         return before.length, before.seen
     return _narrow(at, start, low, high)
@@ -70,26 +70,26 @@ def _narrow(
     for _ in range(_MOST):
         if abs(high.length - low.length) * abs(low.slope) < 1e-9 * max(1.0, abs(low.value)):
             break
-        found = at(_between(low, high))
-        if not _falls_enough(start, found) or found.value >= low.value:
-            high = found
+        point = at(_between(low, high))
+        if not _falls_enough(start, point) or point.value >= low.value:
+            high = point
             continue
-        if _flat_enough(start, found):
-            return found.length, found.seen
-        if found.slope * (high.length - low.length) >= 0:
+        if _flat_enough(start, point):
+            return point.length, point.seen
+        if point.slope * (high.length - low.length) >= 0:
             high = low
-        low = found
+        low = point
     return low.length, low.seen
 
 
-def _falls_enough(start: _Point, found: _Point) -> bool:
+def _falls_enough(start: _Point, point: _Point) -> bool:
     """Sufficient decrease, equation 3.6a; false for a value that is not finite."""
-    return found.value <= start.value + _DECREASE * found.length * start.slope
+    return point.value <= start.value + _DECREASE * point.length * start.slope
 
 
-def _flat_enough(start: _Point, found: _Point) -> bool:
+def _flat_enough(start: _Point, point: _Point) -> bool:
     """Strong curvature condition, equation 3.7b."""
-    return abs(found.slope) <= -_CURVATURE * start.slope
+    return abs(point.slope) <= -_CURVATURE * start.slope
 
 
 def _between(a: _Point, b: _Point) -> float:
@@ -256,8 +256,8 @@ class Lbfgs:
     ) -> Tensor:
         if not length:
             return length
-        found, self._ahead = strong_wolfe(evaluate, x, direction, seen, float(length))
-        return torch.full_like(length, found)
+        found_length, self._ahead = strong_wolfe(evaluate, x, direction, seen, float(length))
+        return torch.full_like(length, found_length)
 
     def _falls(self, g: Tensor, direction: Tensor) -> Tensor:
         """Decide (B,) if the direction leads down, by torch's limits where its bytes count.
@@ -334,19 +334,19 @@ class Lbfgs:
 
     def state(self) -> dict[str, Tensor]:
         """The pairs, the move that waits for its gradient, and the position to return to."""
-        kept = {"begun": torch.tensor(self._begun)}
+        state = {"begun": torch.tensor(self._begun)}
         for i, pair in enumerate(self._pairs):
-            kept |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
+            state |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
         if self._size is not None:
-            kept["size"] = self._size
+            state["size"] = self._size
         if self._last is not None:
-            kept["move"], kept["gradient"] = self._last
+            state["move"], state["gradient"] = self._last
         if self._stand is not None:
             known = _copied(self._stand.seen)
-            kept |= {"stand": self._stand.x.clone(), "stand.terms": known.terms}
-            kept |= {"stand.objective": known.objective, "stand.gradient": known.gradient}
-            kept["taken_back"] = self._stand.taken_back.clone()
-        return kept
+            state |= {"stand": self._stand.x.clone(), "stand.terms": known.terms}
+            state |= {"stand.objective": known.objective, "stand.gradient": known.gradient}
+            state["taken_back"] = self._stand.taken_back.clone()
+        return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned."""
@@ -369,8 +369,8 @@ def _copied(seen: Evaluation) -> Evaluation:
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Dot products of pictures, (B,)."""
-    found: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
-    return found
+    products: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return products
 
 
 def _column(share: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Padded:
 
     @property
     def mean(self) -> Mean:
-        """What is subtracted from a picture, RGB, 0..255."""
+        """The mean to subtract from a picture, RGB, 0..255."""
         return self.inner.mean
 
     @property

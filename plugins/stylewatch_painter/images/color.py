@@ -74,7 +74,7 @@ def from_space(colors: Floats, space: Space) -> Pixels:
 
 def luminance(pixels: Pixels, space: Space) -> Plane:
     """The luminance, float32 (height, width), of a picture clipped to 0..255."""
-    return by_rows(lambda one: _light(to_space(np.clip(one, 0, 255), space), space), pixels)
+    return by_rows(lambda rows: _light(to_space(np.clip(rows, 0, 255), space), space), pixels)
 
 
 def gray(light: Plane, space: Space) -> Pixels:
@@ -98,15 +98,15 @@ def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) ->
     """
     height, width = planes[0].shape[:2]
     rows = max(1, _BAND // width)
-    found: Pixels = np.empty(0, dtype=np.float32)
+    result: Pixels = np.empty(0, dtype=np.float32)
     end = 0
     for top in range(0, height, rows):
-        band = make(*(one[top : top + rows] for one in planes))
+        band = make(*(plane[top : top + rows] for plane in planes))
         if top == 0:
-            found = np.empty((height, *band.shape[1:]), dtype=np.float32)
-        found[end : end + len(band)] = band
+            result = np.empty((height, *band.shape[1:]), dtype=np.float32)
+        result[end : end + len(band)] = band
         end += len(band)
-    return found[:end]
+    return result[:end]
 
 
 def _light(colors: Floats, space: Space) -> Floats:
@@ -258,5 +258,5 @@ def _root(matrix: Floats, *, inverse: bool = False) -> Floats:
     if inverse:
         flat = values <= _FLAT
         roots = np.where(flat, 0, 1 / np.where(flat, 1, roots))
-    found: Floats = (vectors * roots) @ vectors.T
-    return found
+    root: Floats = (vectors * roots) @ vectors.T
+    return root

@@ -22,7 +22,7 @@ _WHITES = (1, 255, 65535, 2**31 - 1)
 
 @dataclass(frozen=True)
 class Depth:
-    """How a file stores values.
+    """Format of the values in a file.
 
     `bits` of a channel in the file. `white` is the value of white in a gray plane of more than 8
     bits as Pillow returns it, None if the file does not define it. With `inverted` 0 is white.

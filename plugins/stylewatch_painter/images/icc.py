@@ -177,8 +177,8 @@ def _curve(tag: bytes) -> Floats:
     if count == 0:
         return x
     if count == 1:
-        found: Floats = x ** (points[0] * (_LEVELS - 1) / _GAMMA)
-        return found
+        power: Floats = x ** (points[0] * (_LEVELS - 1) / _GAMMA)
+        return power
     between: Floats = np.interp(x, np.linspace(0, 1, count), points)
     return between
 
@@ -186,8 +186,8 @@ def _curve(tag: bytes) -> Floats:
 def _by_formula(x: Floats, tag: bytes) -> Floats:
     """(a x + b)^g + e from d on, c x + f below it: ICC.1:2022, table 68."""
     (kind,) = struct.unpack_from(">H", tag, 8)
-    told = _numbers(tag, 12, _FORMULAS[kind])
-    g, a, b, c, d, e, f = np.pad(told, (0, 7 - len(told))).tolist()
+    numbers = _numbers(tag, 12, _FORMULAS[kind])
+    g, a, b, c, d, e, f = np.pad(numbers, (0, 7 - len(numbers))).tolist()
     if kind == 0:
         a, d = 1.0, 0.0
     elif kind in (1, 2):  # where the power begins, and what is added everywhere

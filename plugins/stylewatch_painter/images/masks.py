@@ -32,9 +32,9 @@ BLACK: Color = (0, 0, 0)
 WHITE: Color = (255, 255, 255)
 
 
-def near(one: Color, other: Color) -> bool:
+def near(a: Color, b: Color) -> bool:
     """True if two colors count as equal."""
-    return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= NEAR
+    return max(abs(a - b) for a, b in zip(a, b, strict=True)) <= NEAR
 
 
 def is_gray(pixels: NDArray[np.uint8]) -> bool:
@@ -58,10 +58,10 @@ def regions_of(pixels: NDArray[np.uint8]) -> tuple[Color, ...]:
 
 def away(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
     """Squared distances of pixels (height, width, 3) from a color, (height, width)."""
-    found = np.zeros(pixels.shape[:2], dtype=np.int32)
+    squares = np.zeros(pixels.shape[:2], dtype=np.int32)
     for channel in range(3):
-        found += np.square(pixels[..., channel].astype(np.int32) - color[channel])
-    return found
+        squares += np.square(pixels[..., channel].astype(np.int32) - color[channel])
+    return squares
 
 
 def _colors(small: NDArray[np.uint8]) -> Iterator[Color]:
@@ -69,14 +69,14 @@ def _colors(small: NDArray[np.uint8]) -> Iterator[Color]:
     flat = small[_is_flat(small)].astype(np.int64)
     codes, counts = np.unique(flat @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
     colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
-    found = 0
-    while counts.size and found <= MOST:
+    count = 0
+    while counts.size and count <= MOST:
         center = colors[counts.argmax()]
         group = np.abs(colors - center).max(axis=1) <= NEAR
         if counts[group].sum() < _LEAST * small.shape[0] * small.shape[1]:
             return
         if center.max() > NEAR:
-            found += 1
+            count += 1
             red, green, blue = center.tolist()
             yield red, green, blue
         colors, counts = colors[~group], counts[~group]
@@ -116,15 +116,15 @@ class Mask:
         if alpha is not None:
             pixels = pixels * alpha[..., None]
         rounded = np.rint(pixels.clip(0, 255)).astype(np.uint8)
-        found = regions_of(rounded)
-        if not found:
+        colors = regions_of(rounded)
+        if not colors:
             raise PictureError(f"{name} is black all over: what is to be a region must be white")
-        if len(found) > MOST:
+        if len(colors) > MOST:
             raise PictureError(
                 f"{name} has more than {MOST} colors: paint each region in one flat color, "
                 "with hard edges (mask.feather makes them soft)"
             )
-        return cls(name, rounded, found)
+        return cls(name, rounded, colors)
 
     @property
     def size(self) -> Size:
@@ -137,8 +137,11 @@ class Mask:
         In the mask's own size, or in the size `most` if that is smaller.
         """
         size = self.size if self.size[0] <= most[0] else most
-        own = [next((one for one in self.colors if near(one, wanted)), None) for wanted in regions]
-        planes = [self._plane(one) for one in own]
+        own = [
+            next((color for color in self.colors if near(color, wanted)), None)
+            for wanted in regions
+        ]
+        planes = [self._plane(color) for color in own]
         return np.stack([resize_plane(plane, size, "bilinear") for plane in planes], axis=2)
 
     def _plane(self, color: Color | None) -> Plane:
@@ -180,9 +183,9 @@ def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Color,
     if masks and len(masks) == len(styles):
         for color in content.colors:
             if not any(near(color, other) for mask in masks for other in mask.colors):
-                told = ", ".join(mask.name for mask in masks)
+                names = ", ".join(mask.name for mask in masks)
                 raise PictureError(
-                    f"{content.name} has the color {_hex(color)}, and {told} has not: paint it "
+                    f"{content.name} has the color {_hex(color)}, and {names} has not: paint it "
                     "there as well, or black where no style is wanted"
                 )
     return content.colors
@@ -192,10 +195,12 @@ def unused(content: Mask, styles: Sequence[Mask | None]) -> Iterator[str]:
     """Describe each style mask with colors that the content's mask does not have."""
     for mask in styles:
         colors = () if mask is None else mask.colors
-        lost = [one for one in colors if not any(near(one, other) for other in content.colors)]
+        lost = [
+            color for color in colors if not any(near(color, other) for other in content.colors)
+        ]
         if mask is not None and lost:
-            told = ", ".join(_hex(one) for one in lost)
-            yield f"{mask.name}: {content.name} has no {told}, so that nothing is taken from there"
+            unmatched = ", ".join(_hex(color) for color in lost)
+            yield f"{mask.name}: {content.name} has no {unmatched}, so nothing is taken from there"
 
 
 def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
@@ -222,7 +227,9 @@ def feathered(regions: Regions, reach: float) -> Regions:
     """
     if reach <= 0:
         return regions
-    return np.stack([_soft(regions[..., one], reach) for one in range(regions.shape[2])], axis=2)
+    return np.stack(
+        [_soft(regions[..., region], reach) for region in range(regions.shape[2])], axis=2
+    )
 
 
 def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixels:

@@ -66,16 +66,16 @@ class Tags:
 
         `with_dpi` is for formats without another place for the resolution.
         """
-        found = Image.Exif()
-        found.update(self.texts())
+        exif = Image.Exif()
+        exif.update(self.texts())
         if with_dpi and self.dpi is not None:
-            found.update(self.resolution())
+            exif.update(self.resolution())
         for which, tags in self.below().items():
-            found.get_ifd(which).update(tags)
-        if not found and not self.below():
+            exif.get_ifd(which).update(tags)
+        if not exif and not self.below():
             return b""
-        found[Base.Orientation] = 1
-        return found.tobytes()
+        exif[Base.Orientation] = 1
+        return exif.tobytes()
 
     def texts(self) -> dict[int, Any]:
         """The main tags, with text in the bytes that it was read from, in any encoding."""
@@ -107,8 +107,8 @@ def orientation_of(image: Image.Image) -> int:
 
     Some of Pillow's readers rotate the picture themselves when it is loaded.
     """
-    found = image.getexif().get(Base.Orientation, 1)
-    orientation = image.info.get("original_orientation") or found
+    stored = image.getexif().get(Base.Orientation, 1)
+    orientation = image.info.get("original_orientation") or stored
     return orientation if orientation in range(2, 9) else 1
 
 
@@ -125,42 +125,42 @@ def tags_of(image: Image.Image) -> Tags:
         dpi = None  # where nothing is said there, Pillow says 1
     elif dpi is None and main.get(Base.ResolutionUnit) == _INCHES:
         dpi = _dpi((main.get(Base.XResolution), main.get(Base.YResolution)))
-    told = Tags(
+    tags = Tags(
         dpi,
         {tag: value for tag, value in main.items() if tag in _AUTHOR | _ALSO},
         {tag: value for tag, value in shot.items() if tag not in _OF_THE_FILE},
         {tag: value for tag, value in place.items() if tag in set(GPS)},
     )
-    return _writable(told)
+    return _writable(tags)
 
 
-def _writable(told: Tags) -> Tags:
+def _writable(tags_: Tags) -> Tags:
     """Leave out tags that cannot be written again, or exceed the maximum length."""
     left = MOST
 
     def fitting(as_tags: Callable[[Mapping[int, Any]], Tags], tags: Mapping[int, Any]) -> Any:
         nonlocal left
-        found = {}
+        kept = {}
         for tag, value in tags.items():
             with suppress(Exception):  # a value of a kind that its tag does not have
                 length = len(as_tags({tag: value}).exif())
                 if length <= left:
-                    found[tag] = value
+                    kept[tag] = value
                     left -= length
-        return found
+        return kept
 
-    main = fitting(lambda one: Tags(main=one), told.main)
-    shot = fitting(lambda one: Tags(shot=one), told.shot)
+    main = fitting(lambda one: Tags(main=one), tags_.main)
+    shot = fitting(lambda one: Tags(shot=one), tags_.shot)
     return replace(
-        told, main=main, shot=shot, place=fitting(lambda one: Tags(place=one), told.place)
+        tags_, main=main, shot=shot, place=fitting(lambda one: Tags(place=one), tags_.place)
     )
 
 
-def _dpi(said: object) -> tuple[float, float] | None:
-    if not isinstance(said, tuple) or len(said) != len(("across", "down")):
+def _dpi(dpi: object) -> tuple[float, float] | None:
+    if not isinstance(dpi, tuple) or len(dpi) != len(("across", "down")):
         return None
     with suppress(TypeError, ValueError, ZeroDivisionError, OverflowError):
-        across, down = (float(one) for one in said)
-        if all(0 < one <= _LARGEST_DPI for one in (across, down)):
+        across, down = (float(value) for value in dpi)
+        if all(0 < value <= _LARGEST_DPI for value in (across, down)):
             return across, down
     return None

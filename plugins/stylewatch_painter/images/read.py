@@ -73,10 +73,10 @@ def _fours(seen: Pixels, alpha: Plane) -> NDArray[np.float32]:
     planes = np.concatenate([seen, alpha[..., None]], axis=-1)
     height, width = alpha.shape
     planes = np.pad(planes, ((0, height % 2), (0, width % 2), (0, 0)))
-    found: NDArray[np.float32] = planes.reshape(
+    sums: NDArray[np.float32] = planes.reshape(
         planes.shape[0] // 2, 2, planes.shape[1] // 2, 2, 4
     ).sum(axis=(1, 3))
-    return found
+    return sums
 
 
 WIDE = ("I", "F")
@@ -92,18 +92,18 @@ def from_gray(image: Image.Image, raster: Raster) -> tuple[Pixels, tuple[str, ..
     Raises:
         PictureError: it holds values that are not finite.
     """
-    plane, said = _plane(image, raster)
+    plane, conversions = _plane(image, raster)
     profile = image.info.get("icc_profile")
     curve = None
     if profile:
         curve, about = _curve(profile)
-        said += about
+        conversions += about
     if curve is None:
-        return np.repeat(plane[..., None], 3, axis=2), said
+        return np.repeat(plane[..., None], 3, axis=2), conversions
     # A curve goes between its points too, so that what is finer than 8 bits stays so.
     levels = np.arange(256)
     channels = [np.interp(plane, levels, curve[:, c]).astype(np.float32) for c in range(3)]
-    return np.stack(channels, axis=2), said
+    return np.stack(channels, axis=2), conversions
 
 
 def _plane(image: Image.Image, raster: Raster) -> tuple[Plane, tuple[str, ...]]:
@@ -150,10 +150,10 @@ def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
     Raises:
         PictureError: it holds values that are not finite.
     """
-    pixels, alpha, said = unfilled(raster)
+    pixels, alpha, conversions = unfilled(raster)
     if alpha is None:
-        return pixels, None, said
-    return filled(pixels, alpha), alpha, (*said, FILLED)
+        return pixels, None, conversions
+    return filled(pixels, alpha), alpha, (*conversions, FILLED)
 
 
 def unfilled(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
@@ -166,10 +166,10 @@ def unfilled(raster: Raster) -> tuple[Pixels, Plane | None, Said]:
     """
     image = raster.image.convert("LA") if raster.image.mode == "La" else raster.image
     if image.mode in GRAY:
-        pixels, said = from_gray(image, raster)
+        pixels, conversions = from_gray(image, raster)
     else:
-        pixels, said = _from_color(image, raster)
-    return pixels, _alpha(image, raster), raster.said + said
+        pixels, conversions = _from_color(image, raster)
+    return pixels, _alpha(image, raster), raster.said + conversions
 
 
 def _alpha(image: Image.Image, raster: Raster) -> Plane | None:
@@ -192,20 +192,20 @@ def _alpha(image: Image.Image, raster: Raster) -> Plane | None:
 
 def _from_color(image: Image.Image, raster: Raster) -> tuple[Pixels, Said]:
     if raster.whole is not None:
-        found = _uncut(raster.whole[..., :3], image.info.get("icc_profile"))
-        if found is not None:
-            return found
+        exact = _uncut(raster.whole[..., :3], image.info.get("icc_profile"))
+        if exact is not None:
+            return exact
     bits = raster.depth.bits
-    said: Said = (f"{bits} bits a channel cut to 8",) if bits > _PILLOW_BITS else ()
+    conversions: Said = (f"{bits} bits a channel cut to 8",) if bits > _PILLOW_BITS else ()
     if image.mode == "LAB":
-        return _floats(icc.lab_to_srgb(image)), (*said, "CIE Lab to sRGB")
+        return _floats(icc.lab_to_srgb(image)), (*conversions, "CIE Lab to sRGB")
     if image.mode == "CMYK":
         pixels, about = _from_cmyk(image)
-        return pixels, said + about
+        return pixels, conversions + about
     if image.mode not in _PLAIN:
-        said += (f"{_NAMES.get(image.mode, image.mode)} to RGB",)
+        conversions += (f"{_NAMES.get(image.mode, image.mode)} to RGB",)
     pixels, about = _from_rgb(_rgb(image))
-    return pixels, said + about
+    return pixels, conversions + about
 
 
 def _uncut(values: NDArray[np.uint16], profile: bytes | None) -> tuple[Pixels, Said] | None:
@@ -252,10 +252,10 @@ def _floats(
 ) -> NDArray[np.float32]:
     """Apply `of` to float32 values in blocks of rows: (height, width, 3), or (height, width)."""
     shape = (image.height, image.width)
-    found = np.empty(shape if len(image.getbands()) == 1 else (*shape, 3), dtype=np.float32)
+    floats = np.empty(shape if len(image.getbands()) == 1 else (*shape, 3), dtype=np.float32)
     for rows, strip in strips(image):
-        found[rows] = of(np.asarray(strip, dtype=np.float32))
-    return found
+        floats[rows] = of(np.asarray(strip, dtype=np.float32))
+    return floats
 
 
 def _without_inks(cmyk: NDArray[np.float32]) -> NDArray[np.float32]:

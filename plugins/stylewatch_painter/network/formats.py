@@ -46,9 +46,9 @@ def read_foreign(path: Path) -> Foreign:
         raise WeightsError(f"{path.name} is of no form that can be read; there are {known}")
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
-    found = reader(path)
-    bits = [8 * array.itemsize for name, array in found.items() if _WEIGHT.search(name)]
-    named, normalization = _named(found, path)
+    arrays = reader(path)
+    bits = [8 * array.itemsize for name, array in arrays.items() if _WEIGHT.search(name)]
+    named, normalization = _named(arrays, path)
     return Foreign(checked(named, path), min(max(bits, default=32), 32), normalization)
 
 
@@ -135,49 +135,49 @@ _READERS: dict[str, Callable[[Path], Arrays]] = {
 }
 
 
-def _named(found: Arrays, path: Path) -> tuple[Arrays, str | None]:
+def _named(arrays: Arrays, path: Path) -> tuple[Arrays, str | None]:
     """The arrays by our names, and the normalization that their own names imply."""
-    if any(name.endswith(".running_mean") for name in found):
+    if any(name.endswith(".running_mean") for name in arrays):
         raise WeightsError(
             f"{path.name} is a variant with batch normalization; the plain VGG19 is needed"
         )
-    count = sum(1 for name in found if _WEIGHT.search(name) and found[name].ndim == _KERNEL)
+    count = sum(1 for name in arrays if _WEIGHT.search(name) and arrays[name].ndim == _KERNEL)
     if count != len(LAYERS):
         seems = "VGG16" if count == _VGG16 else "another network"
         raise WeightsError(
             f"{path.name} holds {count} convolutions with names that are known, as {seems} would; "
             f"VGG19 has {len(LAYERS)}"
         )
-    if any(name.endswith("_W_q") for name in found):
-        return _dequantized(found, path), "caffe"
-    if any(name.startswith("conv") for name in found):
-        return found, "caffe"
-    return _unnumbered(found), None
+    if any(name.endswith("_W_q") for name in arrays):
+        return _dequantized(arrays, path), "caffe"
+    if any(name.startswith("conv") for name in arrays):
+        return arrays, "caffe"
+    return _unnumbered(arrays), None
 
 
-def _dequantized(found: Arrays, path: Path) -> Arrays:
+def _dequantized(packed: Arrays, path: Path) -> Arrays:
     """Weights from 8-bit indices and a table of 256 values for each layer."""
     arrays: Arrays = {}
     for layer in LAYERS:
         theirs = layer.replace("conv", "block").replace("_", "_conv")
         try:
-            indices, table = found[f"{theirs}_W_q"], found[f"{theirs}_W_table"]
+            indices, table = packed[f"{theirs}_W_q"], packed[f"{theirs}_W_table"]
             arrays[f"{layer}.weight"] = table[indices]
-            arrays[f"{layer}.bias"] = found[f"{theirs}_b"]
+            arrays[f"{layer}.bias"] = packed[f"{theirs}_b"]
         except (KeyError, IndexError) as error:
             raise WeightsError(f"{path.name} lacks a part of {layer}: {error}") from error
     return arrays
 
 
-def _unnumbered(found: Arrays) -> Arrays:
+def _unnumbered(numbered: Arrays) -> Arrays:
     """Rename `features.0` and so on: a convolution, a ReLU, and a pool after each block."""
     arrays: Arrays = {}
     for place, layer in enumerate(LAYERS):
         block = int(layer[len("conv")])
         for part in ("weight", "bias"):
             theirs = f"features.{2 * place + block - 1}.{part}"
-            if theirs in found:
-                arrays[f"{layer}.{part}"] = found[theirs]
+            if theirs in numbered:
+                arrays[f"{layer}.{part}"] = numbered[theirs]
     return arrays
 
 

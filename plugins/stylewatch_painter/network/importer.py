@@ -181,7 +181,7 @@ def fetch(
     """
     entry = known(name, catalogue)
     if entry is None or entry.url is None:
-        names = ", ".join(one.name for one in catalogue if one.url)
+        names = ", ".join(other.name for other in catalogue if other.url)
         raise WeightsError(f"there are no weights {name!r} to fetch; there are {names}")
     target = own_path(name, home)
     if target.exists() and described(target):

@@ -72,9 +72,9 @@ def quickest(device: torch.device, file: Path | None = None) -> Precision:
         if known.get(key) == precision:
             known_precision: Precision = precision
             return known_precision
-    found = measured(device)
-    _write(file, {**known, key: found})
-    return found
+    fastest = measured(device)
+    _write(file, {**known, key: fastest})
+    return fastest
 
 
 def measured(device: torch.device, clock: Callable[[], float] = time.perf_counter) -> Precision:
@@ -102,8 +102,8 @@ def _seconds(
     with suppress(RuntimeError), cut(precision):  # no such convolution on this device
         for trial in range(1 + _TRIALS):
             began = clock()
-            found: Tensor = functional.conv2d(x, weight, padding=1)
-            float(found[0, 0, 0, 0])  # waits for it
+            convolved: Tensor = functional.conv2d(x, weight, padding=1)
+            float(convolved[0, 0, 0, 0])  # waits for it
             taken = clock() - began
             if trial:  # the first one also sets up the machinery, and tells nothing
                 quickest = min(quickest, taken)
@@ -155,7 +155,7 @@ _SIDE = (2, 2)  # pixels: a pool looks at squares of so many, side by side
 
 @dataclass(frozen=True, eq=False)
 class Passed:
-    """What a pool keeps for its backward pass: shape and, for a max pool, indices of the maxima."""
+    """Data for the backward pass of a pool: shape and, for a max pool, indices of the maxima."""
 
     shape: tuple[int, ...]
     places: Tensor | None
@@ -207,10 +207,10 @@ class Pool:
             device=gradient.device,
             memory_format=torch.channels_last,
         )
-        found: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+        result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
             gradient, like, _SIDE, _SIDE, (0, 0), (1, 1), self._ceil, passed.places
         )
-        return found
+        return result
 
     @property
     def passes_on_to_one(self) -> bool:
@@ -270,8 +270,8 @@ class Vgg19:
         """
         chain = layers_up_to(layers)
         wanted = [layer for layer in chain if layer in layers]
-        found: tuple[Tensor, ...] = _Chain.apply(x, self, chain, wanted, Pool(network))
-        return dict(zip(wanted, found, strict=True))
+        features: tuple[Tensor, ...] = _Chain.apply(x, self, chain, wanted, Pool(network))
+        return dict(zip(wanted, features, strict=True))
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:
         """One convolution and its ReLU, in place."""
@@ -310,13 +310,13 @@ class _Chain(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         """Compute the features of `wanted`; keep data for a backward pass only if needed."""
         on_the_way_back = ctx.needs_input_grad[0]
-        found = []
+        features = []
         ctx.above, ctx.pooled = {}, {}
         x = _channels_last(x)
         for layer, after in zip(chain, (*chain[1:], None), strict=True):
             x = vgg.convolve(layer, x)
             if layer in wanted:
-                found.append(x)
+                features.append(x)
             elif on_the_way_back:
                 ctx.above[layer] = _signs(x)
             if after is not None and after.endswith("_1"):
@@ -325,9 +325,9 @@ class _Chain(torch.autograd.Function):
                     ctx.above[layer] = _signs(x)
         if not on_the_way_back:
             ctx.pooled.clear()
-        ctx.save_for_backward(*found)
+        ctx.save_for_backward(*features)
         ctx.plan = (vgg, chain, wanted, pool)
-        return tuple(found)
+        return tuple(features)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -281,11 +281,11 @@ def digests(path: Path, algorithms: Sequence[str]) -> Mapping[str, str]:
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
-                for one in sums.values():
-                    one.update(block)
+                for checksum in sums.values():
+                    checksum.update(block)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
-    return {name: one.hexdigest() for name, one in sums.items()}
+    return {name: checksum.hexdigest() for name, checksum in sums.items()}
 
 
 def _bundled() -> WeightsFile:

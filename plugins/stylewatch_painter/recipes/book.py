@@ -37,7 +37,7 @@ def seen(name: str, *folders: Path) -> tuple[object, ...]:
     """A key that changes when the files that may define the recipe change."""
     own = Path(name)
     files = [own] if own.suffix in (".yaml", ".yml") else []
-    files += [path for folder in (*folders, *(one.parent for one in files))
+    files += [path for folder in (*folders, *(file.parent for file in files))
               for path in sorted(folder.glob("*.yaml"))]  # fmt: skip
     return tuple((str(path), *_as_seen(path)) for path in files if path.exists())
 
@@ -50,7 +50,7 @@ def _as_seen(path: Path) -> tuple[int, int, int]:
 def _locate(name: str, folders: tuple[Path, ...]) -> Path:
     for folder in (*folders, SHIPPED):
         path = folder / f"{name}.yaml"
-        if name in {found.stem for found in folder.glob("*.yaml")}:
+        if name in {candidate.stem for candidate in folder.glob("*.yaml")}:
             return path
     if name.endswith((".yaml", ".yml")) and Path(name).is_file():
         return Path(name)
@@ -105,9 +105,9 @@ def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
             below[key] = deepcopy(value)
 
 
-def _same_kind(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _same_kind(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """True unless both name a `kind` and they differ."""
-    return "kind" not in one or "kind" not in other or bool(one["kind"] == other["kind"])
+    return "kind" not in a or "kind" not in b or bool(a["kind"] == b["kind"])
 
 
 def check(plain: Mapping[str, Any]) -> Recipe:
@@ -117,8 +117,8 @@ def check(plain: Mapping[str, Any]) -> Recipe:
         try:
             recipe = Recipe.model_validate(plain)
         except ValidationError as error:
-            told = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
-            raise RecipeError(f"{name}: {told}") from error
+            sentences = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
+            raise RecipeError(f"{name}: {sentences}") from error
         recipe.model_dump_json()  # as receipts have it; it fails on text that is no Unicode
     return recipe
 

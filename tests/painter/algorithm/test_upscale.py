@@ -14,7 +14,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.stage import Wish
-from stylewatch_plugins.testing.tasks import OPTIMIZERS, after
+from stylewatch_plugins.testing.tasks import OPTIMIZERS, after as resumed_after
 
 LARGE = (12000, 9000)
 SLOW_SUMS: Mapping[str, Any] = {
@@ -41,7 +41,7 @@ def pair(changes: Mapping[str, Any], side: int) -> Task:
 
 def stood(task: Task, step: int) -> np.ndarray[Any, Any]:
     """The picture of a painting after a step, in network units."""
-    checkpoint = painted(task, *after(step, Wish.STOP))[-1].checkpoint
+    checkpoint = painted(task, *resumed_after(step, Wish.STOP))[-1].checkpoint
     assert checkpoint is not None
     return checkpoint["u"]
 

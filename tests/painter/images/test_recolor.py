@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.painter.images.test_color import SPACES, noise
 
 from stylewatch_painter.images.color import Space, Spread, lit_like, luminance, recolored
 from stylewatch_painter.stage import Pixels
