@@ -5,18 +5,25 @@ The letters are the paper's, as in `losses`: F and P (N, M), G and A (N, N).
 
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
+from tests.painter import plain_wasserstein
 from torch import Tensor
 
 from stylewatch_painter.algorithm.losses import (
     StyleNorm,
+    Sums,
     content_norm,
     content_value,
+    feature_sums,
     gram,
+    moment_matrix,
     style_target,
     style_value,
     tv_value,
+    wasserstein_squared,
+    wasserstein_target,
 )
 from stylewatch_painter.algorithm.losses import (
     feature_sums as sums,
@@ -198,3 +205,100 @@ def test_pictures_that_are_painted_together_are_valued_each_by_itself() -> None:
     values = style_value(gram(sums(both), kind), torch.stack([A, A]), extent, kind)
     alone = [style_value(gram(sums(one), kind), A, extent, kind).item() for one in both]
     assert values.tolist() == pytest.approx(alone)
+
+
+# two maps of three positions; 1 x 4 - 2 x 1 + 3 x 3 = 11
+MAPS = torch.tensor([[[1.0, 2.0, 3.0], [4.0, -1.0, 3.0]]])
+
+
+def alike(one: Sums, other: Sums) -> None:
+    torch.testing.assert_close(one.products, other.products)
+    torch.testing.assert_close(one.values, other.values)
+    assert one.count == pytest.approx(other.count)
+
+
+def test_they_are_products_and_values_over_all_positions() -> None:
+    found = feature_sums(MAPS, values=True)
+    assert found.products.tolist() == [[[14, 11], [11, 26]]]
+    assert found.values is not None and found.values.tolist() == [[6, 6]]
+    assert found.count == 3
+
+
+def test_of_parts_they_add_up_to_those_of_the_whole() -> None:
+    parts = feature_sums(MAPS[..., :2], values=True) + feature_sums(MAPS[..., 2:], values=True)
+    alike(parts, feature_sums(MAPS, values=True))
+    assert (feature_sums(MAPS) + feature_sums(MAPS)).values is None
+
+
+def test_a_position_counts_by_its_weight() -> None:
+    """Weights of 1, 1/2 and 0: the first position, and half of the second."""
+    found = feature_sums(MAPS, torch.tensor([1.0, 0.5, 0.0]), values=True)
+    wanted = Sums(torch.tensor([[[3.0, 3.0], [3.0, 16.5]]]), torch.tensor([[2.0, 3.5]]), 1.5)
+    alike(found, wanted)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 0.0])])
+def test_their_slope_is_that_of_autograd(weights: Tensor | None) -> None:
+    """Each pulled its own way, against the same sums by plain products."""
+    pull = torch.tensor([[[1.0, 2.0], [-3.0, 4.0]]])
+    u, v = MAPS.clone().requires_grad_(), MAPS.clone().requires_grad_()
+    w = torch.ones(3) if weights is None else weights
+    (slope,) = torch.autograd.grad((feature_sums(u, weights).products * pull).sum(), u)
+    (wanted,) = torch.autograd.grad(((v * w @ v.mT) * pull).sum(), v)
+    torch.testing.assert_close(slope, wanted)
+
+
+def features(seed: int, positions: int, maps: int = 5, spread: float = 3.0) -> Tensor:
+    """Features by chance, (1, maps, positions) float64, around 2."""
+    draw = torch.Generator().manual_seed(seed)
+    return 2 + spread * torch.rand(1, maps, positions, generator=draw, dtype=torch.float64)
+
+
+def of(f: Tensor) -> Tensor:
+    """The moments of features (B, n, m)."""
+    return moment_matrix(f @ f.mT / f.shape[-1], f.mean(-1))
+
+
+def distance(f: Tensor, g: Tensor) -> Tensor:
+    return wasserstein_squared(of(f), wasserstein_target(of(g)))
+
+
+@pytest.mark.parametrize("positions", [40, 5, 3, 1])
+@pytest.mark.parametrize("others", [40, 3, 1])
+def test_it_is_that_of_the_textbook(positions: int, others: int) -> None:
+    """Of any rank: so few positions make no more directions than that."""
+    f, g = features(1, positions), features(2, others)
+    products = (g @ g.mT / others)[0].numpy()
+    value, _ = plain_wasserstein.of_features(f[0].numpy(), g.mean(-1)[0].numpy(), products)
+    assert distance(f, g).item() == pytest.approx(value, rel=1e-6)
+
+
+def test_its_slope_is_that_of_the_textbook() -> None:
+    f, g = features(1, 40).requires_grad_(), features(2, 40)
+    (found,) = torch.autograd.grad(distance(f, g), f)
+    products = (g @ g.mT / 40)[0].numpy()
+    plain = f.detach()[0].numpy()
+    _, wanted = plain_wasserstein.of_features(plain, g.mean(-1)[0].numpy(), products)
+    np.testing.assert_allclose(found[0].numpy(), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("blank", [0.0, 7.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_blank_pictures_leave_value_and_slope_finite(blank: float, dtype: torch.dtype) -> None:
+    """A black one or one of a single color, as painting, as style, and as both."""
+    flat, rich = torch.full((1, 5, 40), blank, dtype=dtype), features(1, 40).to(dtype)
+    for f, g in ((flat, rich), (rich, flat), (flat, flat)):
+        u = f.clone().requires_grad_()
+        value = distance(u, g)
+        (slope,) = torch.autograd.grad(value, u)
+        assert value.dtype == dtype
+        assert value.isfinite().all()
+        assert slope.isfinite().all()
+
+
+def test_of_several_pictures_one_that_is_no_number_leaves_the_others() -> None:
+    f, g = features(1, 40), features(2, 40)
+    broken = torch.cat([f, f * torch.nan, f * torch.inf])
+    found = wasserstein_squared(of(broken), wasserstein_target(of(g)).expand(3, -1, -1))
+    assert found[0].item() == pytest.approx(distance(f, g).item())
+    assert found[1:].isnan().all()

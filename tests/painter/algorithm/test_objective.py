@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 import torch
 from tests.painter import small
+from tests.painter.paintings import final, painting
 from tests.painter.plain_recipes import POOLS, Result, in_network_units
 from tests.painter.plain_vgg19 import Array
+from torch import Tensor
 
 from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.losses import feature_sums, gram
 from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.task import Task
-from stylewatch_painter.stage import Losses, Term
+from stylewatch_painter.algorithm.state import fingerprint
+from stylewatch_painter.algorithm.targets import StyleTarget, Targets
+from stylewatch_painter.algorithm.task import Room, Style, Task, check_masks, shares
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.recipes.book import change
+from stylewatch_painter.stage import Losses, Regions, Term
 
 RECIPES = sorted(POOLS)
 CROWSON = 0.102
@@ -222,3 +229,210 @@ def test_an_evaluation_that_fails_on_its_way_back_leaves_no_maps(
         with pytest.raises(RuntimeError, match="out of memory"):
             held(u)
     assert maps() == before
+
+
+def styles(task: Task, level: Level | None = None) -> tuple[StyleTarget, ...]:
+    network = small.network()
+    canvas = Canvas(task, network.mean, network.device)
+    return Targets(canvas, network, level or canvas.levels()[-1], StyleCache()).styles()
+
+
+def test_blended_styles_are_one_that_lies_between() -> None:
+    task = small.task("neural-style", styles=2)
+    (blended,) = styles(task)
+    name, share, blend = blended.name, blended.share, blended.grams
+    apart = [styles(Task(task.recipe, task.content, (style,)))[0].grams for style in task.styles]
+    assert (name, share) == ("blend", 1)
+    for layer, one in blend.items():
+        torch.testing.assert_close(one, 0.25 * apart[0][layer] + 0.75 * apart[1][layer])
+
+
+def test_a_style_of_another_size_asks_for_no_other_brightness() -> None:
+    """Sums over positions are brought to as many as the painting has."""
+    task = small.task("devos", {"style_size": "area"})
+    (style,) = task.styles
+    small_one = replace(task, styles=(replace(style, size="16", digest=None),))
+    found = styles(small_one)[0].grams
+    network = small.network()
+    canvas = Canvas(small_one, network.mean, network.device)
+    wanted = small_one.recipe.objective.style
+    assert wanted is not None
+    seen = canvas.style(small_one.styles[0], canvas.levels()[-1])
+    seen_at = network(seen, ["conv1_1"], small_one.recipe.objective.network)["conv1_1"].flatten(2)
+    plain = gram(feature_sums(seen_at), wanted)
+    width, height = small_one.style_size(small_one.styles[0])
+    ratio = width * height / (task.final[0] * task.final[1])
+    torch.testing.assert_close(found["conv1_1"], plain / ratio)
+
+
+def test_where_a_style_has_no_grain_for_a_print_shallow_layers_see_it_as_it_is() -> None:
+    """And deep ones enlarged: a style of the first size, and a print three times as large."""
+    task = small.task("best")
+    size = (3 * small.WIDTH, 3 * small.HEIGHT)
+    found, as_it_is, enlarged = (
+        styles(one, Level(size, scale, 1))[0].grams
+        for one, scale in ((task, 3.0), (task, 1.0), (_enlarged(task), 1.0))
+    )
+    for layer, seen in found.items():
+        shallow = layer in ("conv1_1", "conv2_1", "conv3_1")
+        assert torch.equal(seen, as_it_is[layer] if shallow else enlarged[layer])
+
+
+def _enlarged(task: Task) -> Task:
+    """A painting of three times the size: its style is stretched to it."""
+    wanted = {"size": f"{3 * small.WIDTH}x{3 * small.HEIGHT}", "fit": "stretch", "enlarge": True}
+    return Task(change(task.recipe, wanted), task.content, task.styles)
+
+
+SIZE = (75, 101)
+
+
+def task(name: str, pool: str = "max", edge: str = "floor") -> Task:
+    """A painting of 75x101 pixels, the style picture as large."""
+    network = {"objective.network.pool": pool, "objective.network.pool_edge": edge}
+    return small.task(name, {"size": "75x101", "fit": "stretch", "enlarge": True, **network})
+
+
+def guided(whole: Task) -> Task:
+    """Two regions that overlap, in the painting and in the style."""
+    mask = np.random.Generator(np.random.PCG64(5)).random((10, 12, 2)).astype(np.float32)
+    styles = tuple(replace(style, mask=mask[::-1]) for style in whole.styles)
+    return replace(whole, content_mask=mask, styles=styles)
+
+
+def target_in_tiles(made: Task, room: Room) -> Objective:
+    network = small.network()
+    canvas = Canvas(made, network.mean, network.device, room)
+    return Objective([canvas], network, canvas.levels()[-1])
+
+
+def place_in_tiles() -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(1, 3, SIZE[1], SIZE[0], generator=generator) * 50
+
+
+def agree_in_tiles(made: Task, *rooms: Room) -> None:
+    """Within what float32 can hold: terms beside their sum, and the slope."""
+    u = place_in_tiles()
+    whole = target_in_tiles(made, Room())
+    wanted = whole(u)
+    for room in rooms:
+        in_tiles = target_in_tiles(made, room)
+        assert whole.is_whole and not in_tiles.is_whole
+        seen = in_tiles(u)
+        for terms in (seen.terms, in_tiles.exact_terms(u)):
+            torch.testing.assert_close(terms, wanted.terms, rtol=1e-4, atol=0)
+        torch.testing.assert_close(seen.objective, wanted.objective, rtol=1e-5, atol=0)
+        off = (seen.gradient - wanted.gradient).norm() / wanted.gradient.norm()
+        assert off < 1e-5
+
+
+@pytest.mark.parametrize("name", ["devos", "keras", "neural-style", "pastiche"])
+def test_by_every_formula(name: str) -> None:
+    """Sums, means, smoothness, and what pulls without being counted."""
+    agree_in_tiles(task(name), Room(48))
+
+
+@pytest.mark.parametrize("name", ["best", "keras"])
+def test_with_regions_too(name: str) -> None:
+    agree_in_tiles(guided(task(name)), Room(64, keeps_content=False))
+
+
+CONTROLS = {
+    "preview": "25x34", "stroke": 2, "ema_decay": 0.9, "objective.tv": {"loss": "nine_point",
+    "weight": 0.1}, "objective.network.padding": "reflect",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate"])
+@pytest.mark.parametrize("name", ["best", "devos", "crowson"])
+@pytest.mark.parametrize("edge", ["floor", "ceil"])
+def test_with_all_controls_at_once(name: str, padding: str, edge: str) -> None:
+    """The last size of a print, in regions, with borders, smoothness, waves that are held."""
+    made = task(name, edge=edge)
+    styles = (*made.styles, replace(made.styles[0], picture=small.picture(3, 60, 44), weight=2.0))
+    fields = {**CONTROLS, "objective.network.padding": padding, "style_size": "area"}
+    made = replace(made, styles=styles, recipe=change(made.recipe, fields))
+    assert made.levels()[-1].slowest > 0 and made.levels()[-1].scale > 1
+    agree_in_tiles(guided(made), Room(48), Room(64, keeps_content=False))
+
+
+def test_one_region_of_all_is_as_good_as_none() -> None:
+    plain, u = task("devos"), place_in_tiles()
+    full = np.ones((3, 4), dtype=np.float32)
+    styles = tuple(replace(style, mask=full) for style in plain.styles)
+    one = replace(plain, content_mask=full, styles=styles)
+    wanted, found = target_in_tiles(plain, Room())(u), target_in_tiles(one, Room())(u)
+    torch.testing.assert_close(found.terms, wanted.terms, rtol=1e-4, atol=0)
+    torch.testing.assert_close(found.gradient, wanted.gradient, rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_far_from_every_region_is_not_pulled() -> None:
+    """The top half is held to the style; the last rows are further from it than conv3_1 reaches."""
+    deep = ("conv4_1", "conv5_1")
+    fields = dict.fromkeys([f"objective.style.layers.{layer}" for layer in deep])
+    made = task("best")
+    made = replace(made, content=None, recipe=change(made.recipe, fields))
+    top = np.zeros((101, 75), dtype=np.float32)
+    top[:50] = 1
+    slope = target_in_tiles(replace(made, content_mask=top), Room())(place_in_tiles()).gradient
+    assert slope[:, :, :50].abs().amin(1).mean() > 0
+    assert slope[:, :, 80:].count_nonzero() == 0
+    assert target_in_tiles(made, Room())(place_in_tiles()).gradient[:, :, 80:].count_nonzero() > 0
+
+
+def test_a_style_is_looked_at_in_tiles_and_remembered_by_them() -> None:
+    made = task("best")
+    made = replace(made, styles=tuple(replace(one, digest="a") for one in made.styles))
+    network, looks = small.network(), StyleCache()
+    for room in (Room(), Room(48), Room(48)):
+        canvas = Canvas(made, network.mean, network.device, room)
+        Objective([canvas], network, canvas.levels()[-1], looks)
+    assert (looks.computed, looks.reused) == (2, 1)
+
+
+def halves(width: int = small.WIDTH, height: int = small.HEIGHT) -> Regions:
+    """The left half and the right half as two regions."""
+    mask = np.zeros((height, width, 2), dtype=np.float32)
+    mask[:, : width // 2, 0] = mask[:, width // 2 :, 1] = 1
+    return mask
+
+
+def styles_regions(*masks: Regions | None) -> tuple[Style, ...]:
+    """Styles of weights 1, 3 ... with these masks."""
+    return tuple(
+        Style(small.picture(1 + n), f"style-{n + 1}", weight=2 * n + 1, mask=mask)
+        for n, mask in enumerate(masks)
+    )
+
+
+def test_styles_share_a_region_by_their_weights_where_they_show_something_of_it() -> None:
+    left = halves() * [1, 0]
+    task = painting(content_mask=halves(), styles=styles_regions(left.astype(np.float32), None))
+    assert shares(task).tolist() == [[0.25, 0], [0.75, 1]]
+    assert shares(painting(several=2)).tolist() == [[0.25], [0.75]]
+    assert shares(painting(styles=())).shape == (0, 1)
+
+
+def test_masks_with_other_regions_than_the_painting_are_refused() -> None:
+    with pytest.raises(PictureError, match="the mask of style-1 has 2 regions and the painting 1"):
+        check_masks(painting(styles=styles_regions(halves())))
+    with pytest.raises(PictureError, match="no style shows anything for region 2 of 2"):
+        check_masks(
+            painting(
+                content_mask=halves(), styles=styles_regions((halves() * [1, 0]).astype(np.float32))
+            )
+        )
+    with pytest.raises(PictureError, match="the mask of the content is black all over"):
+        final(painting(content_mask=0 * halves()))
+
+
+def test_a_checkpoint_is_of_a_painting_with_these_masks() -> None:
+    plain = painting(content_mask=halves(), styles=styles_regions(None))
+    others = (
+        painting(styles=styles_regions(None)),
+        painting(content_mask=halves()[:, ::-1], styles=styles_regions(None)),
+        painting(content_mask=halves(), styles=styles_regions(halves())),
+    )
+    prints = {fingerprint(one).tobytes() for one in (plain, *others)}
+    assert len(prints) == 4

@@ -1,16 +1,29 @@
 """The painting loop: when stages come, what decides the bytes, stopping and going on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests.painter import small
 from tests.painter.paintings import AT_ONCE, NOISE, painted, painting
+from torch import Tensor
 
-from stylewatch_painter.algorithm.paint import measure, paint
+from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.objective import Objective
+from stylewatch_painter.algorithm.paint import (
+    Result,
+    _Reporter,
+    groups,
+    measure,
+    paint,
+    paint_many,
+    report_group,
+)
+from stylewatch_painter.algorithm.state import Convergence, MovingAverage, PaintState
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import (
     CheckpointError,
@@ -19,7 +32,7 @@ from stylewatch_painter.errors import (
     PictureError,
     RecipeError,
 )
-from stylewatch_painter.stage import Stage, Wish
+from stylewatch_painter.stage import Stage, Step, Wish, go_on
 from stylewatch_plugins.testing.tasks import OPTIMIZERS, after, kept, stages
 
 WHOLE, HALF = (small.WIDTH, small.HEIGHT), (10, 9)
@@ -189,3 +202,391 @@ def test_a_picture_that_is_missing_is_named(
         painted(task)
     with pytest.raises(error, match=told):
         measure(task, small.network())
+
+
+Stories = dict[int, list[Step | Exception]]
+
+
+def in_turn(*wishes: Wish) -> Callable[[], Wish]:
+    """These wishes, and to go on after that."""
+    left = iter(wishes)
+    return lambda: next(left, Wish.GO_ON)
+
+
+def together(tasks: list[Task], wishes: Mapping[int, tuple[Wish, ...]] | None = None) -> Stories:
+    """What is told of each task."""
+    asked = (wishes or {}).get
+    told: Stories = {number: [] for number in range(len(tasks))}
+    each = [in_turn(*asked(number, ())) for number in range(len(tasks))]
+    for number, made in paint_many(tasks, small.network(), each):
+        told[number].append(made)
+    return told
+
+
+def alike(told: list[Step | Exception], alone: list[Step]) -> None:
+    """Both stories tell the same, within what adding up in another order does."""
+    assert len(told) == len(alone)
+    for one, other in zip(told, alone, strict=True):
+        assert isinstance(one, Step)
+        assert (one.step, one.steps, one.size) == (other.step, other.steps, other.size)
+        assert one.losses.total == pytest.approx(other.losses.total, rel=1e-3)
+        assert isinstance(one, Stage) == isinstance(other, Stage)
+        if isinstance(one, Stage) and isinstance(other, Stage):
+            np.testing.assert_allclose(one.picture, other.picture, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_each_is_painted_as_if_it_were_alone(kind: str) -> None:
+    changes = [
+        {"optimizer": OPTIMIZERS[kind], **other}
+        for other in ({}, {"strength": 0.9}, {"objective.style.layers.conv2_1": 7})
+    ]
+    tasks = [
+        painting(one, content=small.picture(20 + seed), seed=seed)
+        for seed, one in enumerate(changes)
+    ]
+    told = together(tasks)
+    for number, task in enumerate(tasks):
+        alike(told[number], painted(task))
+
+
+@pytest.mark.parametrize(
+    ("most", "parts"),
+    [(1, [[0], [1], [2]]), (2, [[0], [1, 2]]), (3, [[0, 1, 2]]), (4, [[0, 1, 2]])],
+)
+def test_no_more_are_painted_together_than_there_may_be_at_once(
+    most: int, parts: list[list[int]]
+) -> None:
+    tasks = [painting({**AT_ONCE, "steps": 2}, seed=seed) for seed in range(3)]
+    wishes = [go_on] * len(tasks)
+    several = paint_many(tasks, small.network(), wishes, max_batch=lambda _: most)
+    assert [number for number, _ in several] == [one for part in parts for one in 2 * part]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"size": "17"},
+        {"steps": 5},
+        {"objective.network.pool": "average"},
+        {"objective.network.padding": "reflect"},
+        {"ema_decay": 0.5},
+        {"objective.content.loss": "mean"},
+        {"objective.style.layers.conv2_1": None},
+        {"objective.tv": {"loss": "squared", "weight": 1}},
+        {"optimizer.history": 3},
+    ],
+)
+def test_what_is_of_another_shape_is_painted_by_itself(other: Mapping[str, Any]) -> None:
+    tasks = [painting(), painting(other), painting({"strength": 0.1})]
+    assert groups(tasks) == [[0, 2], [1]]
+    told = together(tasks)
+    for number, task in enumerate(tasks):
+        alike(told[number], painted(task))
+
+
+def test_one_that_goes_on_or_searches_along_a_line_is_painted_by_itself() -> None:
+    (*_, last) = painted(painting(), *after(3, Wish.STOP))
+    going_on = painting(resume=last.checkpoint)
+    searching = {"optimizer": {"kind": "lbfgs", "line_search": "strong_wolfe"}}
+    tasks = [painting(), going_on, painting(searching), painting(searching), painting()]
+    assert groups(tasks) == [[0, 4], [1], [2], [3]]
+    assert [step.step for step in together(tasks)[1] if isinstance(step, Step)] == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("wish", [Wish.STOP, Wish.FINISH])
+def test_one_that_ends_early_leaves_the_others_as_they_were(wish: Wish) -> None:
+    tasks = [painting(seed=seed, content=small.picture(30 + seed)) for seed in range(3)]
+    told = together(tasks, {1: after(4, wish)})
+    alike(told[1], painted(tasks[1], *after(4, wish)))
+    for number in (0, 2):
+        alike(told[number], painted(tasks[number]))
+    last = told[1][-1]
+    assert isinstance(last, Step)
+    if wish is Wish.STOP:
+        alike([*told[1], *painted(replace(tasks[1], resume=last.checkpoint))], painted(tasks[1]))
+
+
+def test_one_that_runs_away_leaves_the_others_as_they_were() -> None:
+    """Weights may differ within a group: one so large that nothing is a number any more."""
+    wild = painting({"objective.style.layers.conv1_1": 1e300, **AT_ONCE})
+    tasks = [painting(AT_ONCE), wild, painting(AT_ONCE, seed=1)]
+    assert groups(tasks) == [[0, 1, 2]]
+    told = together(tasks)
+    assert isinstance(told[1][-1], DivergedError)
+    assert all(isinstance(step, Step) for step in told[1][:-1])
+    for number in (0, 2):
+        alike(told[number], painted(tasks[number]))
+
+
+def test_one_that_cannot_be_painted_leaves_the_others_as_they_were() -> None:
+    floor = {"objective.network.pool_edge": "floor"}
+    tasks = [painting(), painting(floor, content=small.picture(5, 1, 1)), painting(seed=1)]
+    told = together(tasks)
+    (error,) = told[1]
+    assert isinstance(error, PictureError)
+    for number in (0, 2):
+        alike(told[number], painted(tasks[number]))
+
+
+STEPS = 6
+
+
+class Painting:
+    """A painting of six steps, which ends in a stage, and what is told of it."""
+
+    def __init__(self) -> None:
+        network = small.network()
+        forward = {**AT_ONCE, "optimizer.step_back": None}
+        task = painting({**forward, "steps": STEPS, "save_every": 99})
+        canvas = Canvas(task, network.mean, network.device)
+        levels = canvas.levels()
+        self.place = PaintState.start([canvas], levels)
+        self.target = Objective([canvas], network, levels[0])
+        ticks = count(50.0, 3.0)
+        self.reporter = _Reporter(self.place, levels, lambda: next(ticks))
+
+    def step(self, wish: Wish = Wish.GO_ON) -> list[Result] | None:
+        """Make a step; what is told after it, if anything is."""
+        before = self.place.u.clone()
+        seen = self.place.optimizer.step(self.place.u, self.target)
+        self.place.step += 1
+        self.reporter.add(seen.terms)
+        if not self.reporter.is_due([wish]):
+            return None
+        results, _ = self.reporter.report(self.target, before, [wish])
+        return [result for _, result in results]
+
+
+@pytest.mark.parametrize(
+    ("device", "seconds", "steps"),
+    [("cpu", 1e-6, 1), ("cpu", 9, 1), ("meta", 1e-3, 10), ("meta", 0.1, 5), ("meta", 2.0, 1),
+     ("meta", 0.0, 10)],
+)  # fmt: skip
+def test_a_device_is_left_alone_for_ten_steps_or_half_a_second(
+    device: str, seconds: float, steps: int
+) -> None:
+    assert report_group(torch.device(device), seconds) == steps
+
+
+def test_several_steps_are_told_of_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second told says when it was made as well as can be known."""
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.report_group", lambda *_: 3)
+    made = Painting()
+    first = made.step()
+    assert first is not None and len(first) == 1  # how long a step takes is not known before
+    assert [made.step(), made.step()] == [None, None]
+    told = made.step()
+    assert told is not None
+    steps = [step for step in told if isinstance(step, Step)]
+    assert [step.step for step in steps] == [2, 3, 4]
+    assert [step.seconds for step in steps] == [4, 5, 6]
+    assert len({step.losses.total for step in steps}) == 3
+
+
+@pytest.mark.parametrize("wish", [Wish.CHECKPOINT, Wish.STOP, Wish.FINISH])
+def test_a_wish_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch, wish: Wish) -> None:
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.report_group", lambda *_: 99)
+    made = Painting()
+    made.step()
+    assert made.step() is None
+    told = made.step(wish)
+    assert told is not None
+    *_, last = told
+    assert isinstance(last, Step) and last.step == 3
+    assert isinstance(last, Stage) == (wish is Wish.FINISH)
+    assert (last.checkpoint is None) == (wish is Wish.FINISH)
+
+
+def test_of_a_painting_that_runs_away_the_steps_before_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is noticed late, and dated to where it happened."""
+    monkeypatch.setattr("stylewatch_painter.algorithm.paint.report_group", lambda *_: 4)
+    made = Painting()
+    made.step()
+    made.step()
+    made.place.u.fill_(float("nan"))
+    made.step()
+    made.step()
+    told = made.step()
+    assert told is not None
+    *steps, error = told
+    assert [step.step for step in steps if isinstance(step, Step)] == [2]
+    assert isinstance(error, DivergedError)
+    assert "no longer a number at step 3" in str(error)
+
+
+WHOLE_CONVERGENCE, HALF_CONVERGENCE = (small.WIDTH, small.HEIGHT), (10, 9)
+
+
+def ended(objectives: Iterable[float], rest: Convergence | None = None) -> int | None:
+    """The number of the first step that was the last of use, from 1; None: there is none."""
+    rest = rest or Convergence(0.01)
+    for number, objective in enumerate(objectives, start=1):
+        if rest.reached(torch.tensor([objective])):
+            return number
+    return None
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"), [(0.9, None), (0.9989, None), (0.9995, 20), (1.0, 20), (1.001, 20)]
+)
+def test_ten_steps_have_to_take_away_the_share_that_is_asked(
+    share: float, wanted: int | None
+) -> None:
+    """A hundredth in ten steps is about a thousandth in one."""
+    assert ended(7e6 * share**number for number in range(40)) == wanted
+
+
+def test_what_is_no_number_is_not_at_rest() -> None:
+    assert ended([float("nan")] * 40) is None
+
+
+STILL = {
+    "optimizer": {"kind": "sgd", "rate": 1e-9},
+    "scales": [{"scale": 0.5, "steps": 35}],
+    "steps": 50,
+    "save_every": 8,
+    "until": "converged",
+}
+
+
+def test_a_size_ends_once_nothing_moves() -> None:
+    """Two looks, ten steps apart, are enough to see that; the last step is a stage."""
+    steps = painted(painting(STILL))
+    assert [step.size for step in steps] == [HALF_CONVERGENCE] * 20 + [WHOLE_CONVERGENCE] * 20
+    assert [step.steps for step in steps] == [85] * 19 + [70] * 20 + [40]
+    assert set(stages(steps)) == {8, 16, 24, 32, 40}
+
+
+@pytest.mark.parametrize("broken", [5, 20, 33])
+def test_what_was_broken_off_comes_to_rest_at_the_same_step(broken: int) -> None:
+    task = painting(STILL)
+    (*_, stopped) = painted(task, *after(broken, Wish.STOP))
+    rest = painted(replace(task, resume=kept(stopped.checkpoint)))
+    assert [step.step for step in rest] == list(range(broken + 1, 41))
+    assert {rest[-1].step, rest[-1].steps} == {40}
+
+
+def pictures(count: int, rows: int = 2) -> list[Tensor]:
+    draw = torch.Generator().manual_seed(5)
+    return [torch.rand(rows, 3, 4, 5, generator=draw) for _ in range(count)]
+
+
+def averaged(seen: list[Tensor], decay: float = 0.9) -> MovingAverage:
+    made = MovingAverage.of(seen[0], decay)
+    for one in seen[1:]:
+        made.add(one)
+    return made
+
+
+def test_each_picture_weighs_less_the_older_it_is() -> None:
+    """Over the sum of all weights: the first counts no more than it should."""
+    seen = pictures(4)
+    weights = [0.9**3, 0.9**2, 0.9, 1.0]
+    wanted = sum((w * one for w, one in zip(weights, seen, strict=True)), torch.zeros(1))
+    torch.testing.assert_close(averaged(seen).picture(), wanted / sum(weights))
+
+
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_what_is_no_number_has_no_part_in_it(wrong: float) -> None:
+    """Such a step is taken back; the picture beside it counts as ever."""
+    one, two, three = pictures(3)
+    broken = two.clone()
+    broken[1, 0, 0, 0] = wrong
+    found = averaged([one, broken, three]).picture()
+    torch.testing.assert_close(found[0], averaged([one, two, three]).picture()[0])
+    torch.testing.assert_close(found[1], averaged([one, three]).picture()[1])
+
+
+def begun(count: int) -> tuple[PaintState, Objective]:
+    """Some paintings that differ in their seeds, before their first step."""
+    network = small.network()
+    tasks = [painting({"start": "noise"}, seed=seed) for seed in range(count)]
+    canvases = [Canvas(task, network.mean, network.device) for task in tasks]
+    levels = canvases[0].levels()
+    return PaintState.start(canvases, levels), Objective(canvases, network, levels[0])
+
+
+def test_a_checkpoint_of_one_of_many_is_that_of_one_alone() -> None:
+    (many, together), (single, alone) = begun(3), begun(1)
+    for _ in range(3):
+        many.optimizer.step(many.u, together)
+        single.optimizer.step(single.u, alone)
+    ours, theirs = many.save(0), single.save(0)
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name].shape == theirs[name].shape for name in ours)
+    assert np.abs(ours["u"].astype(np.float64) - theirs["u"].astype(np.float64)).max() < 1e-2
+
+
+def test_steps_that_are_taken_back_are_counted_over_all_sizes_and_breaks() -> None:
+    """With first steps so long that they lead uphill."""
+    wild = {"optimizer": {"kind": "lbfgs", "first_step": 90, "step_back": 1.01}}
+    steps = painted(painting(wild))
+    counts = [step.taken_back for step in steps]
+    assert sorted(counts) == counts
+    assert counts[2] > 0  # at the small size
+    assert counts[6] > counts[2]
+    *_, stopped = painted(painting(wild), *after(5, Wish.STOP))
+    rest = painted(painting(wild, resume=kept(stopped.checkpoint)))
+    assert [step.taken_back for step in rest] == counts[5:]
+
+
+AVERAGED = {"ema_decay": 0.8, "save_every": 1}
+
+
+def test_what_is_shown_is_the_average_of_the_pictures_at_this_size() -> None:
+    """By hand from the pictures themselves, the start of each size included."""
+    made, (place, _) = painting(AVERAGED), begun(1)
+    canvas = Canvas(made, (0.0, 0.0, 0.0), place.u.device)
+    averaged = PaintState.start([canvas], canvas.levels())
+    seen = [averaged.u.clone()]
+    for step in range(3):
+        averaged.u.add_(step + 1.0)
+        averaged.count_step()
+        seen.append(averaged.u.clone())
+    weights = [0.8 ** (3 - at) for at in range(4)]
+    wanted = sum((w * u for w, u in zip(weights, seen, strict=True)), torch.zeros(1)) / sum(weights)
+    torch.testing.assert_close(averaged.shown(), wanted)
+    averaged.next_level(canvas.levels())
+    torch.testing.assert_close(averaged.u, canvas.enlarged(wanted, (21, 18)))
+    torch.testing.assert_close(averaged.shown(), averaged.u)
+    place.count_step()
+    assert place.shown() is place.u
+
+
+@pytest.mark.parametrize("at", [2, 5])
+def test_averages_and_carried_moments_go_on_in_the_same_bytes(at: int) -> None:
+    """Broken off at the small size, and at the large one."""
+    changes = {**AVERAGED, "carry_moments": True, "optimizer": {"kind": "adam", "rate": 2.0}}
+    whole = painted(painting(changes))
+    *_, stopped = painted(painting(changes), *after(at, Wish.STOP))
+    rest = painted(painting(changes, resume=kept(stopped.checkpoint)))
+    for one, other in zip(rest, whole[at:], strict=True):
+        assert isinstance(one, Stage) and isinstance(other, Stage)
+        assert one.picture.tobytes() == other.picture.tobytes()
+        assert one.losses == other.losses
+
+
+def test_moments_are_carried_to_the_next_size_where_that_is_asked() -> None:
+    """The steps there differ from those of an optimizer that knows nothing."""
+    adam = {"optimizer": {"kind": "adam", "rate": 2.0}, "save_every": 1}
+    carried, fresh = (
+        painted(painting({**adam, "carry_moments": carry})) for carry in (True, False)
+    )
+    for one, other in zip(carried, fresh, strict=True):
+        assert isinstance(one, Stage) and isinstance(other, Stage)
+        small_yet = one.size == carried[0].size
+        assert small_yet == (one.picture.tobytes() == other.picture.tobytes())
+
+
+def test_a_checkpoint_that_lacks_something_is_refused() -> None:
+    checkpoint = painted(painting(), *after(2, Wish.STOP))[-1].checkpoint
+    assert checkpoint is not None
+    with pytest.raises(CheckpointError, match="belongs to another painting"):
+        painted(painting(resume={}))
+    for name in ("u", "level", "step", "seconds", "optimizer.begun"):
+        rest = {key: array for key, array in checkpoint.items() if key != name}
+        with pytest.raises(CheckpointError, match=f"lacks '{name.rpartition('.')[2]}'"):
+            painted(painting(resume=rest))

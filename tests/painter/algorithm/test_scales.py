@@ -1,6 +1,13 @@
 """The sizes of paintings and of style pictures, against numbers worked out by hand."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
+from tests.painter import small
+from tests.painter.paintings import NOISE, painted, painting
 
 from stylewatch_painter.algorithm.scales import (
     Level,
@@ -8,12 +15,20 @@ from stylewatch_painter.algorithm.scales import (
     after,
     check_side,
     final_size,
+    first_size,
+    grain,
     levels,
+    preview_size,
     style_size,
+    upward,
 )
+from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Recipe, Schedule
+from stylewatch_painter.stage import Wish
+from stylewatch_plugins.testing.tasks import OPTIMIZERS
+from stylewatch_plugins.testing.tasks import after as resumed_after
 
 WIDE, TALL, LONG, SMALL = (1000, 750), (600, 900), (3000, 1000), (300, 200)
 
@@ -190,3 +205,159 @@ def test_after_some_steps_the_rest_of_the_way_is_left(
     step: int, wanted: list[tuple[int, int]]
 ) -> None:
     assert [(level.size[0], level.steps) for level in after(WAY, step)] == wanted
+
+
+LARGE = (12000, 9000)
+SLOW_SUMS: Mapping[str, Any] = {
+    "objective.content": {"loss": "half_sum", "layers": {"conv4_2": 1e-3}},
+    "objective.style": {"gram": "sum", "loss": "paper"},
+}
+
+
+def upscaling(**changed: object) -> Schedule:
+    return change(find("best"), changed).schedule
+
+
+def upscaled(told: Schedule, content: Size = LARGE) -> list[Size]:
+    return [level.size for level in upward(told, content)]
+
+
+def pair(changes: Mapping[str, Any], side: int) -> Task:
+    """A photograph and a style of 84x72 pixels, painted `side` pixels wide."""
+    plain = {"size": str(side), "style_size": "area", "upscale_steps": 3, "save_every": 100}
+    style = Style(small.picture(1, 84, 72))
+    content = small.picture(0, 84, 72)
+    return painting({**plain, **changes}, content=content, styles=(style,))
+
+
+def stood(task: Task, step: int) -> np.ndarray[Any, Any]:
+    """The picture of a painting after a step, in network units."""
+    checkpoint = painted(task, *resumed_after(step, Wish.STOP))[-1].checkpoint
+    assert checkpoint is not None
+    return checkpoint["u"]
+
+
+@pytest.mark.parametrize("preview", [None, "800", "9000"])
+def test_what_is_no_larger_than_its_preview_is_painted_as_ever(preview: str | None) -> None:
+    told = upscaling(size="800", preview=preview)
+    assert preview_size(told, LARGE) == first_size(told, LARGE) == (800, 600)
+    assert upscaled(told) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ("1000", [(1000, 750)]),
+        ("1600", [(1600, 1200)]),
+        ("3200", [(1600, 1200), (3200, 2400)]),
+        ("8000", [(1724, 1293), (3713, 2785), (8000, 6000)]),  # 10^(1/3) = 2.154
+    ],
+)
+def test_a_print_goes_up_from_its_preview_by_about_two(size: str, wanted: list[Size]) -> None:
+    told = upscaling(size=size, preview="800", upscale_steps=5)
+    assert first_size(told, LARGE) == (800, 600)
+    assert upscaled(told) == wanted
+    assert {level.steps for level in upward(told, LARGE)} == {5}
+
+
+def test_larger_strokes_begin_at_a_smaller_size_and_come_by_the_preview() -> None:
+    told = upscaling(size="3200", preview="800", stroke=2)
+    assert first_size(told, LARGE) == (400, 300)
+    assert upscaled(told) == [(800, 600), (1600, 1200), (3200, 2400)]
+    at_preview = upscaling(size="800", preview="800", stroke=2)
+    assert upscaled(at_preview) == upscaled(upscaling(size="800", stroke=2)) == [(800, 600)]
+    assert [level.slowest for level in upward(told, LARGE)] == [1 / 8, 1 / 8, 1 / 16]
+
+
+def test_a_preview_of_another_shape_is_refused() -> None:
+    stretched = {"fit": "stretch", "size": "640x480"}
+    with pytest.raises(PictureError, match=r"the preview would be 320x160 pixels.* boxes"):
+        preview_size(upscaling(preview="320x160", **stretched), LARGE)
+    assert preview_size(upscaling(preview="320x240", **stretched), LARGE) == (320, 240)
+
+
+def test_what_it_begins_with_must_leave_every_layer_something() -> None:
+    task = pair({"objective.network.pool_edge": "floor", "stroke": 8}, 84)
+    with pytest.raises(PictureError, match="what it begins with, by preview and stroke, would be"):
+        painted(task)
+
+
+@pytest.mark.parametrize(
+    ("scale", "wanted"), [(0.5, 0.5), (1, 1), (1.25, 1.25), (1.5, 1.5), (2, 1.5), (8, 1.5)]
+)
+def test_grain_is_that_of_the_style_as_it_is(scale: float, wanted: float) -> None:
+    """A style of 1200x900 pixels, seen as 800x600 beside the preview; and one that was enlarged."""
+    assert grain((1200, 900), (800, 600), scale) == wanted
+    assert grain((80, 60), (800, 600), scale) == min(1, scale)
+
+
+@pytest.mark.parametrize("objective", [{}, SLOW_SUMS], ids=["relative", "sums"])
+def test_on_its_way_a_print_is_its_preview_byte_for_byte(objective: Mapping[str, Any]) -> None:
+    preview, print_ = pair(objective, 21), pair({"preview": "21", **objective}, 42)
+    (end,) = {step.steps for step in painted(preview)}
+    assert np.array_equal(stood(print_, end), stood(preview, end))
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_what_the_preview_shows_is_held_while_the_print_is_painted(kind: str) -> None:
+    """Waves longer than four of its pixels do not move, and others do."""
+    task = pair({"preview": "21", "keep_range": False, "optimizer": OPTIMIZERS[kind]}, 42)
+    first, last = (stood(task, step)[0].astype(np.float64) for step in (8, 10))
+    moved = np.abs(np.fft.fft2(last - first))
+    down, right = np.meshgrid(np.fft.fftfreq(36), np.fft.fftfreq(42), indexing="ij")
+    slow = np.hypot(down, right) < 1 / 8
+    assert moved[:, slow].max() < 1e-3 * moved[:, ~slow].max()
+
+
+def test_the_content_gives_the_shape_and_without_it_the_next_best_picture() -> None:
+    """What it starts from, then the first of the styles."""
+    content, init, style = (
+        small.picture(0, 20, 10), small.picture(1, 10, 20), small.picture(2, 20, 20)
+    )  # fmt: skip
+    task = painting({"size": "10", **NOISE}, styles=(Style(style),))
+    assert replace(task, content=content, init=init).final == (10, 5)
+    assert replace(task, content=None, init=init).final == (5, 10)
+    assert replace(task, content=None).final == (10, 10)
+
+
+def test_a_size_at_which_a_style_would_vanish_is_left_out() -> None:
+    """Pools that drop the rest leave nothing of a side under 16: neither of a style's."""
+    told = {"objective.network.pool_edge": "floor", "size": "64", "style_size": "64"}
+    broad = painting(told, content=small.picture(0, 64, 48))
+    wide, narrow = Style(small.picture(1, 64, 40)), Style(small.picture(1, 64, 20))
+    assert [level.size for level in replace(broad, styles=(wide,)).levels()] == [(32, 24), (64, 48)]
+    assert [level.size for level in replace(broad, styles=(wide, narrow)).levels()] == [(64, 48)]
+
+
+def test_a_style_may_have_a_rule_of_its_own_for_its_size() -> None:
+    """Beside another that goes by the recipe's; never stretched unless it says so."""
+    style = Style(small.picture(1, 84, 42))
+    task = painting({"style_size": "area"}, styles=(style,))
+    assert task.style_size(replace(style, size="side")) == (21, 10)
+    assert task.style_size(replace(style, size="42")) == (42, 21)
+    assert task.style_size(replace(style, size="42", scale=0.5)) == (21, 10)
+    assert task.style_size(replace(style, size="stretch")) == task.final
+
+
+def test_a_texture_is_as_large_as_is_asked_whatever_the_style_is() -> None:
+    """Its style is not enlarged for that, and gives the shape only where that is left open."""
+    style = Style(small.picture(1, 20, 10))
+    task = painting({"size": "64x48", "style_size": "area", **NOISE}, content=None, styles=(style,))
+    assert task.final == (64, 48)
+    assert task.style_size(style) == (20, 10)
+    by_side = painting({"size": "64", **NOISE}, content=None, styles=(style,))
+    assert by_side.final == (64, 32)
+
+
+def test_how_large_a_style_is_to_be_seen_beside_the_painting() -> None:
+    """By its scale; by the sizes that come of it where it or the texture has its own."""
+    style = Style(small.picture(1, 84, 42), scale=0.5)
+    task = painting({"style_size": "area", "style_scale": 3.0}, styles=(style,))
+    assert task.style_scale(style) == 1.5
+    own = replace(style, size="20", scale=1.0)
+    assert painting({"style_size": "area"}).style_scale(own) == pytest.approx(
+        (20 * 10 / (21 * 18)) ** 0.5
+    )
+    texture = painting({"size": "84x84", **NOISE}, content=None, styles=(style,))
+    seen = texture.style_size(style)
+    assert texture.style_scale(style) == pytest.approx((seen[0] * seen[1]) ** 0.5 / 84)

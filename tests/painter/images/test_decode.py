@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.painter.deep import Deep, png, tiff, values
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import Raster, decoded, decoding
+from stylewatch_painter.images.depth import Depth, depth_of, whole
 
 LIMIT = 40_000_000
 
@@ -195,3 +197,58 @@ def test_a_jpeg_of_endless_metadata_is_refused_before_it_is_opened() -> None:
         decoding("photo.jpg", head),
     ):
         decoded(head + segment * 300 + rest, 100)
+
+
+def looked_at(data: bytes) -> Deep | None:
+    high = Image.open(io.BytesIO(data))
+    high.load()
+    return whole(high, Image.open(io.BytesIO(data)))
+
+
+def read(data: bytes) -> Deep:
+    found = looked_at(data)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_every_bit_of_a_png_is_there(channels: int) -> None:
+    assert np.array_equal(read(png(values(channels))), values(channels))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("big", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+def test_every_bit_of_a_tiff_is_there(big: bool, packed: bool, channels: int) -> None:
+    assert np.array_equal(read(tiff(values(channels), big=big, packed=packed)), values(channels))
+
+
+def found(data: bytes) -> Depth:
+    return depth_of(Image.open(io.BytesIO(data)), data)
+
+
+def tiff_depth(bits: list[int], photometric: int, content: bytes) -> bytes:
+    """A little-endian TIFF of 2x1 pixels, written by hand."""
+    many = len(bits) > 1
+    after = 8 + 2 + 12 * 8 + 4
+    entries = [
+        (256, 4, 1, 2),
+        (257, 4, 1, 1),
+        (258, 3, len(bits), after if many else bits[0]),
+        (259, 3, 1, 1),
+        (262, 3, 1, photometric),
+        (273, 4, 1, after + 2 * len(bits)),
+        (277, 3, 1, len(bits)),
+        (279, 4, 1, len(content)),
+    ]
+    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    sizes = struct.pack(f"<{len(bits)}H", *bits)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", 8) + table + bytes(4) + sizes + content
+
+
+def test_a_tiff_of_12_bits_has_its_white_at_4095() -> None:
+    assert found(tiff_depth([12], 1, b"\xff\xf0\x00")) == Depth(12, 4095)
+
+
+def test_a_tiff_that_counts_from_white_to_black_is_inverted() -> None:
+    assert found(tiff_depth([16], 0, bytes(4))) == Depth(16, 65535, inverted=True)

@@ -6,11 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.ExifTags import IFD
+from tests.painter.deep import Deep, values
+from tests.painter.images.test_decode import read
 
 from stylewatch_painter.errors import SaveError
 from stylewatch_painter.images import encode as encode_module
-from stylewatch_painter.images.encode import Beside, Depth, encode, format_of, suffix
-from stylewatch_painter.images.metadata import Tags
+from stylewatch_painter.images.encode import (
+    Beside,
+    Depth,
+    encode,
+    format_of,
+    png_of,
+    suffix,
+    tiff_of,
+)
+from stylewatch_painter.images.metadata import UNTOLD, Tags
 from stylewatch_painter.stage import Pixels
 
 FORMATS = ["png", "jpg", "webp", "tiff"]
@@ -111,3 +122,48 @@ def test_with_alpha_and_depth_the_same_picture_is_the_same_file(format: str, dep
     beside = Beside(np.full((12, 20), 0.5, dtype=np.float32), Tags((300, 300), {271: "Lumen"}))
     once, again = (encode(shades(), format=format, depth=depth, beside=beside) for _ in range(2))
     assert once == again and opened(once).mode == "RGBA"
+
+
+def ramp() -> Deep:
+    """Each value a little more than the one before."""
+    return np.repeat(np.arange(0, 60_000, 20, dtype=np.uint16), 3).reshape(50, 60, 3)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("shape", [(9, 14), (1, 1), (300, 3)])
+def test_every_value_is_there_again(channels: int, shape: tuple[int, int]) -> None:
+    picture = values(channels, shape)
+    data = png_of(picture, b"profile", UNTOLD)
+    Image.open(io.BytesIO(data)).verify()
+    assert np.array_equal(read(data), picture)
+
+
+def test_band_after_band_is_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = png_of(ramp(), b"", UNTOLD)
+    monkeypatch.setattr("stylewatch_painter.images.encode._BAND", 400)
+    assert np.array_equal(read(png_of(ramp(), b"", UNTOLD)), ramp())
+    assert png_of(ramp(), b"", UNTOLD) == before
+
+
+def test_profile_resolution_and_exif_are_in_it() -> None:
+    image = Image.open(io.BytesIO(png_of(values(), b"a profile", Tags((300, 150), {271: "Lumen"}))))
+    assert image.info["icc_profile"] == b"a profile"
+    assert image.info["dpi"] == pytest.approx((300, 150), abs=0.02)
+    image.load()
+    assert image.getexif()[271] == "Lumen"
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("shape", [(9, 14), (1, 1), (700, 40)])
+def test_every_value_of_16_bits_is_there_again(channels: int, shape: tuple[int, int]) -> None:
+    picture = values(channels, shape)
+    assert np.array_equal(read(tiff_of(picture, b"profile", UNTOLD)), picture)
+
+
+def test_profile_resolution_and_exif_are_in_it_tiff() -> None:
+    told = Tags((300, 150), {271: "Lumen"}, {36867: "2020:01:02 03:04:05"}, {1: "N"})
+    image = Image.open(io.BytesIO(tiff_of(values(), b"a profile", told)))
+    assert image.info["icc_profile"] == b"a profile" and image.info["dpi"] == (300, 150)
+    exif = image.getexif()
+    assert exif[271] == "Lumen" and exif.get_ifd(IFD.GPSInfo)[1] == "N"
+    assert exif.get_ifd(IFD.Exif)[36867] == "2020:01:02 03:04:05"

@@ -1,11 +1,25 @@
 """Mask pictures become regions, in one order for all masks of a painting."""
 
+import io
+
 import numpy as np
 import pytest
-from tests.painter.images.test_mask_colors import BLUE, GREEN, RED, painted, through
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.masks import BLACK, WHITE, Mask, check_shape, matched, unused
+from stylewatch_painter.images.masks import (
+    BLACK,
+    WHITE,
+    Mask,
+    check_shape,
+    feathered,
+    kept_outside,
+    matched,
+    near,
+    regions_of,
+    unused,
+)
 
 
 def mask(*colors: tuple[int, int, int], name: str = "content.mask.png") -> Mask:
@@ -80,10 +94,94 @@ def test_colors_of_a_style_need_a_mask_of_the_content() -> None:
 
 def test_what_is_not_used_of_a_style_is_told() -> None:
     (told,) = unused(mask(RED), [None, mask(RED), mask(RED, BLUE, name="s.png")])
-    assert told == ("s.png: content.mask.png has no #0000ff, so that nothing is taken from there")
+    assert told == ("s.png: content.mask.png has no #0000ff, so nothing is taken from there")
 
 
 @pytest.mark.parametrize("size", [(300, 400), (400, 310), (400, 400), (133, 103)])
 def test_a_mask_of_another_shape_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(PictureError, match=r"m\.png has .* and content\.jpg 400x300, which is ano"):
         check_shape("m.png", size, "content.jpg", (400, 300))
+
+
+Pixels = NDArray[np.uint8]
+RED, GREEN, BLUE = (255, 0, 0), (0, 128, 0), (0, 0, 255)
+
+
+def painted(*colors: tuple[int, int, int], side: int = 120) -> Pixels:
+    """Upright bands of these colors."""
+    bands = np.zeros((side, side, 3), dtype=np.uint8)
+    for number, color in enumerate(colors):
+        bands[:, number * side // len(colors) :] = color
+    return bands
+
+
+def through(pixels: Pixels, **how: object) -> Pixels:
+    """As a JPEG that was read again."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", **how)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def test_each_flat_color_but_black_is_a_region() -> None:
+    assert regions_of(painted(RED, BLACK, BLUE)) == tuple(sorted((RED, BLUE)))
+    assert regions_of(painted(WHITE, RED)) == tuple(sorted((WHITE, RED)))
+
+
+@pytest.mark.parametrize("quality", [60, 90])
+def test_noise_of_jpeg_makes_no_colors(quality: int) -> None:
+    found = regions_of(
+        through(
+            painted(RED, GREEN, BLUE, BLACK),
+            quality=quality,
+        )
+    )
+    assert len(found) == 3
+    assert all(any(near(one, other) for other in found) for one in (RED, GREEN, BLUE))
+
+
+def test_soft_edges_make_no_colors() -> None:
+    soft = Image.fromarray(painted(RED, BLUE)).filter(ImageFilter.GaussianBlur(1.5))
+    assert regions_of(np.asarray(soft)) == tuple(sorted((RED, BLUE)))
+
+
+def test_a_speck_is_no_region() -> None:
+    speckled = painted(RED, BLUE)
+    speckled[60:62, 60:62] = GREEN
+    assert regions_of(speckled) == tuple(sorted((RED, BLUE)))
+
+
+def left(
+    width: int, height: int, edge: int
+) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+    """One region, on the left of the column `edge`."""
+    mask = np.zeros((height, width, 1), dtype=np.float32)
+    mask[:, :edge] = 1
+    return mask
+
+
+@pytest.mark.parametrize("reach", [3, 4, 6.5])
+def test_an_edge_reaches_as_far_as_was_said_to_either_side(reach: float) -> None:
+    row = feathered(left(60, 9, 30), reach)[4, :, 0]
+    middles = np.arange(60) + 0.5 - 30
+    assert (row[middles <= -reach - 0.5] == 1).all()
+    assert row[middles >= reach + 0.5] == pytest.approx(0, abs=1e-6)
+    within = row[np.abs(middles) < reach - 0.5]
+    assert (np.diff(within) < 0).all()
+    assert row + row[::-1] == pytest.approx(np.ones(60), abs=1e-6)
+
+
+def test_regions_that_cover_everything_still_do_and_none_is_there_from_the_rim() -> None:
+    mask = np.concatenate([left(30, 20, 12), 1 - left(30, 20, 12)], axis=2)
+    soft = feathered(mask, 4)
+    assert soft.sum(axis=2) == pytest.approx(np.ones((20, 30)), abs=1e-6)
+    assert soft[:, 0, 0] == pytest.approx(np.ones(20))
+    assert soft.dtype == np.float32
+
+
+def test_outside_of_the_regions_is_the_photograph() -> None:
+    painting, photograph = np.full((8, 10, 3), 9, np.float32), np.full((8, 10, 3), 200, np.float32)
+    found = kept_outside(painting, photograph, left(10, 8, 5))
+    assert (found[:, :5] == 9).all()
+    assert (found[:, 5:] == 200).all()
+    two = np.concatenate([left(10, 8, 5), 0.5 * (1 - left(10, 8, 5))], axis=2)
+    assert kept_outside(painting, photograph, two)[0, 9, 0] == pytest.approx(104.5)

@@ -1,15 +1,22 @@
 """Taking over a file of one's own."""
 
+import threading
+from collections.abc import Iterator
 from hashlib import md5, sha256
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from urllib.request import OpenerDirector, ProxyHandler, build_opener
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from tests.painter import networks
+from tests.painter.servers import Handler, Server
 
 from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.network import importer as weights_fetch
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.importer import import_file
+from stylewatch_painter.network.importer import Progress, download, fetch, import_file
 from stylewatch_painter.network.store import load
 from stylewatch_painter.network.weights import LAYERS, Known
 
@@ -98,3 +105,144 @@ def test_what_is_not_vgg19_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="is not VGG19"):
         import_file(path, home=tmp_path / "home")
     assert not (tmp_path / "home").exists()
+
+
+BODY = bytes(range(256)) * 4000  # about 1 MB: several blocks
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    plan = Server(BODY)
+    handler = type("Planned", (Handler,), {"plan": plan})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        plan.url = f"http://127.0.0.1:{running.server_port}/file.bin"
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield plan
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def opener() -> OpenerDirector:
+    """As the module's own, but past any proxy of whoever runs the tests."""
+    return build_opener(weights_fetch._Stay, ProxyHandler({}))
+
+
+def _entry(server: Server, body: bytes = BODY) -> Known:
+    digest = sha256(body).hexdigest()
+    return Known("little", "file.bin", "sha256", digest, "a test", "caffe", "o", "l", server.url)
+
+
+def test_a_download_arrives_whole_and_reports_on_its_way(
+    server: Server, opener: OpenerDirector, tmp_path: Path
+) -> None:
+    steps = list(download(_entry(server), tmp_path, opener=opener))
+    assert (tmp_path / "file.bin").read_bytes() == BODY
+    assert steps[-1] == Progress("little", len(BODY), len(BODY))
+    assert len(steps) > 1
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == ["file.bin"]
+
+
+def test_a_download_that_broke_off_for_good_goes_on_at_the_next_call(
+    server: Server, opener: OpenerDirector, tmp_path: Path
+) -> None:
+    server.breaks_after = [300_000, 0]
+    with pytest.raises(WeightsError, match=r"broke off at 300000 bytes .* goes on from there"):
+        list(download(_entry(server), tmp_path, opener=opener))
+    assert not (tmp_path / "file.bin").exists()
+    list(download(_entry(server), tmp_path, opener=opener))
+    assert server.asked[-1]["Range"] == "bytes=300000-"
+    assert (tmp_path / "file.bin").read_bytes() == BODY
+
+
+def test_a_server_that_knows_no_ranges_is_asked_for_all_of_it_again(
+    server: Server, opener: OpenerDirector, tmp_path: Path
+) -> None:
+    server.ranges, server.breaks_after = False, [300_000]
+    steps = list(download(_entry(server), tmp_path, opener=opener))
+    assert (tmp_path / "file.bin").read_bytes() == BODY
+    received = [step.received for step in steps]
+    assert received != sorted(received)
+
+
+def test_a_file_that_changed_on_the_server_is_not_mixed_with_the_old_one(
+    server: Server, opener: OpenerDirector, tmp_path: Path
+) -> None:
+    server.breaks_after = [300_000, 0]
+    with pytest.raises(WeightsError):
+        list(download(_entry(server), tmp_path, opener=opener))
+    shorter = BODY[100_000::-1]
+    server.body, server.etag = shorter, '"two"'
+    list(download(_entry(server, shorter), tmp_path, opener=opener))
+    assert (tmp_path / "file.bin").read_bytes() == shorter
+
+
+def test_a_wrong_file_is_refused_by_name_and_both_digests_and_not_kept(
+    server: Server, opener: OpenerDirector, tmp_path: Path
+) -> None:
+    server.body = BODY + b"!"
+    expected, met = sha256(BODY).hexdigest(), sha256(server.body).hexdigest()
+    with pytest.raises(WeightsError, match=rf"file\.bin: expected sha256 {expected}, met {met}"):
+        list(download(_entry(server), tmp_path, opener=opener))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("file.bin.p")] == []
+    assert not (tmp_path / "file.bin").exists()
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_server_that_refuses_is_told_with_its_answer(
+    server: Server, opener: OpenerDirector, tmp_path: Path, status: int
+) -> None:
+    server.status = status
+    with pytest.raises(WeightsError, match=f"the server answers {status}"):
+        list(download(_entry(server), tmp_path, opener=opener))
+
+
+def test_a_server_that_sends_elsewhere_is_not_followed(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server.status, server.location = 302, f"{server.url}?elsewhere"
+    with pytest.raises(WeightsError, match="the server answers 302"):
+        list(download(_entry(server), tmp_path))
+    assert len(server.asked) == 1
+
+
+def test_a_file_of_absurd_size_is_not_fetched(
+    server: Server, opener: OpenerDirector, tmp_path: Path
+) -> None:
+    server.declared = 1 << 40
+    with pytest.raises(WeightsError, match="larger than any file of weights"):
+        list(download(_entry(server), tmp_path, opener=opener))
+
+
+def test_two_do_not_fetch_the_same_file_at_once(
+    server: Server, opener: OpenerDirector, tmp_path: Path
+) -> None:
+    with (
+        FileLock(tmp_path / "file.bin.lock"),
+        pytest.raises(WeightsError, match="by another process"),
+    ):
+        list(download(_entry(server), tmp_path, opener=opener))
+
+
+def test_fetched_weights_are_imported_by_name_and_the_download_is_gone(
+    server: Server, opener: OpenerDirector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks.narrow(monkeypatch)
+    server.body = networks.save_torch(tmp_path / "x", networks.network()).read_bytes()
+    entry = _entry(server, server.body)
+    home = tmp_path / "home"
+    steps = list(fetch("little", home=home, catalogue=[entry], opener=opener))
+    assert steps[-1].received == len(server.body)
+    file = weights.locate("little", home=home)
+    assert (file.sha256, file.license) == (entry.digest, "l")
+    assert not (home / "downloads" / "file.bin").exists()
+    assert list(fetch("little", home=home, catalogue=[entry], opener=opener)) == []
+    assert len(server.asked) == 1
+
+
+def test_what_cannot_be_fetched_is_answered_with_what_can(tmp_path: Path) -> None:
+    for name in ("bundled", "vgg20"):
+        with pytest.raises(WeightsError, match=f"{name}.* there are caffe, keras, torchvision"):
+            list(fetch(name, home=tmp_path))

@@ -8,11 +8,19 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import weights
-from stylewatch_painter.network.weights import WeightsFile
+from stylewatch_painter.network import store, weights
+from stylewatch_painter.network.weights import (
+    BUNDLED,
+    CATALOGUE,
+    NORMALIZATIONS,
+    Known,
+    WeightsFile,
+    known,
+)
 
 
 def _described_file(path: Path, **changes: str) -> WeightsFile:
@@ -91,3 +99,36 @@ def test_what_a_file_says_of_itself_survives_writing_and_reading(tmp_path: Path)
     file = _described_file(tmp_path / "home" / "mine.safetensors")
     met = weights.described(file.path)
     assert met.metadata() == replace(file).metadata()
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+def test_every_known_file_has_a_digest_a_source_and_a_license(entry: Known) -> None:
+    assert len(entry.digest) >= 8
+    assert set(entry.digest) <= set("0123456789abcdef")
+    assert entry.vouched
+    assert entry.license
+    assert entry.normalization in NORMALIZATIONS
+    assert entry.url is None or entry.url.startswith("https://")
+
+
+def test_the_bundled_file_is_known_whole_and_is_nothing_to_fetch() -> None:
+    entry = known(BUNDLED)
+    assert entry is not None
+    assert (entry.algorithm, len(entry.digest), entry.url) == ("sha256", 64, None)
+
+
+def test_the_bundled_weights_are_vgg19s_and_their_copy_is_read_without_torch(
+    tmp_path: Path,
+) -> None:
+    mean, met = store.load(weights.locate(), ["conv1_1", "conv5_1"], cache=tmp_path)
+    assert mean == (123.68, 116.779, 103.939)
+    assert met["conv5_1.weight"].shape == (512, 512, 3, 3)
+    assert met["conv1_1.weight"].dtype == np.float32
+    code = (
+        "import sys; from pathlib import Path;"
+        "from stylewatch_painter.network import store, weights;"
+        "store.load(weights.locate(), ['conv1_1'], cache=Path(sys.argv[1]));"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert done.returncode == 0

@@ -1,14 +1,19 @@
 """What styles look like lies in files that later processes find, sound and not too many."""
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from tests.painter.networks import narrow, network
 
 from stylewatch_painter.algorithm import caches as module
-from stylewatch_painter.algorithm.caches import DiskCache, StyleCache
+from stylewatch_painter.algorithm.caches import DiskCache, StyleCache, load_network
 from stylewatch_painter.algorithm.losses import Look, Sums
+from stylewatch_painter.network import store
+from stylewatch_painter.network.weights import WeightsFile, locate
 from stylewatch_painter.recipes.recipe import LayerName
 
 CPU = torch.device("cpu")
@@ -96,3 +101,68 @@ def test_each_network_on_the_cpu_has_looks_of_its_own_and_a_gpu_none(
     again = DiskCache.of(CPU, "bf16", 2)
     assert again and again.get("a")
     assert DiskCache.of(torch.device("cuda"), "bf16", 2) is None
+
+
+def grams() -> Look:
+    """A hundred floats."""
+    return {"conv1_1": (Sums(torch.ones(10, 10), None, 1.0),)}
+
+
+def test_what_was_computed_is_there_the_next_time() -> None:
+    looks = StyleCache()
+    first = looks.get("a", grams)
+    assert looks.get("a", grams) is first
+    assert looks.get("b", grams) is not first
+    assert (looks.computed, looks.reused, looks.nbytes) == (2, 1, 800)
+
+
+def test_what_was_not_asked_for_longest_goes_first() -> None:
+    looks = StyleCache(max_bytes=800)
+    for key in ("a", "b", "a", "c", "a", "b"):
+        looks.get(key, grams)
+        assert looks.nbytes <= 800
+    assert (looks.computed, looks.reused) == (4, 2)
+
+
+CPU_MODEL_CACHE = torch.device("cpu")
+Loaded = list[Sequence[str]]
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loaded]:
+    """The layers that were read from a file, one time after the other."""
+    narrow(monkeypatch)
+    found: Loaded = []
+
+    def load(file: WeightsFile, layers: Sequence[str]) -> object:
+        found.append(layers)
+        return (1.0, 2.0, 3.0), network()
+
+    monkeypatch.setattr(store, "load", load)
+    monkeypatch.setattr(module, "_last", {})
+    yield found
+
+
+def test_the_same_network_is_read_once(loaded: Loaded) -> None:
+    first = load_network(locate(), ["conv2_1"], CPU_MODEL_CACHE)
+    assert load_network(locate(), ["conv2_1"], CPU_MODEL_CACHE) is first
+    assert load_network(locate(), ["conv1_1"], CPU_MODEL_CACHE) is first  # it is deep enough
+    assert loaded == [("conv1_1", "conv1_2", "conv2_1")]
+
+
+def test_a_deeper_one_knows_the_looks_of_the_one_before(loaded: Loaded) -> None:
+    shallow = load_network(locate(), ["conv1_1"], CPU_MODEL_CACHE)
+    deep = load_network(locate(), ["conv2_1"], CPU_MODEL_CACHE)
+    assert deep.network is not shallow.network
+    assert deep.styles is shallow.styles
+    assert [len(layers) for layers in loaded] == [1, 3]
+
+
+def test_another_number_of_threads_is_another_network(loaded: Loaded) -> None:
+    first, before = load_network(locate(), ["conv1_1"], CPU_MODEL_CACHE), torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)
+        assert load_network(locate(), ["conv1_1"], CPU_MODEL_CACHE).styles is not first.styles
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(loaded[0], loaded[1])
