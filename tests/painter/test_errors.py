@@ -16,7 +16,7 @@ from stylewatch_painter import errors
         (errors.DivergedError, ArithmeticError),
     ],
 )
-def test_an_error_is_the_painters_and_of_the_kind_that_python_has_for_it(
+def test_errors_have_painter_and_builtin_bases(
     error: type[Exception], builtin: type[Exception]
 ) -> None:
     assert issubclass(error, errors.PainterError)

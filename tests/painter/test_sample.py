@@ -10,7 +10,7 @@ from stylewatch_painter.images.read import read
 from stylewatch_painter.sample.__main__ import main
 
 
-def test_the_pair_is_written_under_the_names_that_an_inbox_expects(tmp_path: Path) -> None:
+def test_pair_is_written_with_the_names_of_an_inbox(tmp_path: Path) -> None:
     folder = tmp_path / "inbox" / "rocket"
     command = [sys.executable, "-m", "stylewatch_painter.sample", str(folder)]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
@@ -19,9 +19,7 @@ def test_the_pair_is_written_under_the_names_that_an_inbox_expects(tmp_path: Pat
     assert sum(path.stat().st_size for path in folder.iterdir()) < 250_000
 
 
-def test_a_folder_that_cannot_be_created_is_an_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unwritable_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert main([str(tmp_path / "file" / "pair")]) == 73
     assert "cannot be written" in capsys.readouterr().err

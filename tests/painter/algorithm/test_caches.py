@@ -43,20 +43,20 @@ def same(found: Look | None, kept: Look) -> bool:
     return all(all(map(torch.equal, a.tensors, b.tensors)) for a, b in pairs)
 
 
-def test_what_was_put_is_taken_to_the_last_bit(tmp_path: Path) -> None:
+def test_disk_cache_round_trip_is_exact(tmp_path: Path) -> None:
     kept = look()
     DiskCache("me", tmp_path).put(("a", 1), kept)
     assert same(DiskCache("me", tmp_path).get(("a", 1)), kept)
 
 
-def test_another_key_and_another_seer_find_nothing(tmp_path: Path) -> None:
+def test_disk_cache_misses_for_another_key_or_network(tmp_path: Path) -> None:
     DiskCache("me", tmp_path).put("a", look())
     assert DiskCache("me", tmp_path).get("b") is None
     assert DiskCache("you", tmp_path).get("a") is None
 
 
 @pytest.mark.parametrize("damage", [0, 40, -1])
-def test_what_is_damaged_counts_as_not_there(tmp_path: Path, damage: int) -> None:
+def test_damaged_file_is_a_miss(tmp_path: Path, damage: int) -> None:
     DiskCache("me", tmp_path).put("a", look())
     (file,) = tmp_path.iterdir()
     said = bytearray(file.read_bytes())
@@ -65,7 +65,7 @@ def test_what_is_damaged_counts_as_not_there(tmp_path: Path, damage: int) -> Non
     assert DiskCache("me", tmp_path).get("a") is None
 
 
-def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
+def test_least_recently_used_file_is_evicted(tmp_path: Path) -> None:
     kept = look()
     shelf = DiskCache("me", tmp_path / "looks")
     shelf.put("a", kept)
@@ -81,7 +81,7 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     assert [small.get(key) is not None for key in "abc"] == [True, False, True]
 
 
-def test_a_later_process_need_not_look_again(tmp_path: Path) -> None:
+def test_later_process_reuses_disk_cache(tmp_path: Path) -> None:
     kept = look()
     before = StyleCache(disk=DiskCache("me", tmp_path))
     before.get("a", lambda: kept)
@@ -90,7 +90,7 @@ def test_a_later_process_need_not_look_again(tmp_path: Path) -> None:
     assert (before.computed, later.computed, later.reused) == (1, 0, 1)
 
 
-def test_each_network_on_the_cpu_has_looks_of_its_own_and_a_gpu_none(
+def test_each_cpu_network_has_its_own_disk_cache_and_a_gpu_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(module, "cache_folder", lambda: tmp_path)
@@ -108,7 +108,7 @@ def grams() -> Look:
     return {"conv1_1": (Sums(torch.ones(10, 10), None, 1.0),)}
 
 
-def test_what_was_computed_is_there_the_next_time() -> None:
+def test_memory_cache_computes_once() -> None:
     looks = StyleCache()
     first = looks.get("a", grams)
     assert looks.get("a", grams) is first
@@ -116,7 +116,7 @@ def test_what_was_computed_is_there_the_next_time() -> None:
     assert (looks.computed, looks.reused, looks.nbytes) == (2, 1, 800)
 
 
-def test_what_was_not_asked_for_longest_goes_first() -> None:
+def test_least_recently_used_entry_is_evicted() -> None:
     looks = StyleCache(max_bytes=800)
     for key in ("a", "b", "a", "c", "a", "b"):
         looks.get(key, grams)
@@ -143,14 +143,14 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loaded]:
     yield found
 
 
-def test_the_same_network_is_read_once(loaded: Loaded) -> None:
+def test_network_is_loaded_once(loaded: Loaded) -> None:
     first = load_network(locate(), ["conv2_1"], CPU_MODEL_CACHE)
     assert load_network(locate(), ["conv2_1"], CPU_MODEL_CACHE) is first
     assert load_network(locate(), ["conv1_1"], CPU_MODEL_CACHE) is first  # it is deep enough
     assert loaded == [("conv1_1", "conv1_2", "conv2_1")]
 
 
-def test_a_deeper_one_knows_the_looks_of_the_one_before(loaded: Loaded) -> None:
+def test_deeper_network_keeps_style_cache(loaded: Loaded) -> None:
     shallow = load_network(locate(), ["conv1_1"], CPU_MODEL_CACHE)
     deep = load_network(locate(), ["conv2_1"], CPU_MODEL_CACHE)
     assert deep.network is not shallow.network
@@ -158,7 +158,7 @@ def test_a_deeper_one_knows_the_looks_of_the_one_before(loaded: Loaded) -> None:
     assert [len(layers) for layers in loaded] == [1, 3]
 
 
-def test_another_number_of_threads_is_another_network(loaded: Loaded) -> None:
+def test_number_of_threads_is_part_of_the_key(loaded: Loaded) -> None:
     first, before = load_network(locate(), ["conv1_1"], CPU_MODEL_CACHE), torch.get_num_threads()
     try:
         torch.set_num_threads(before + 1)

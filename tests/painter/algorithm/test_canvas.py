@@ -55,7 +55,7 @@ def content(name: str) -> Array:
         ("neural-style", {"start": "content"}, 3, lambda: content("neural-style")),
     ],
 )
-def test_a_recipe_starts_as_its_source_does(
+def test_recipe_starts_as_its_source(
     name: str, changes: dict[str, Any], seed: int, wanted: Any
 ) -> None:
     """In the units of the network, where noise is around the mean that is subtracted."""
@@ -63,13 +63,13 @@ def test_a_recipe_starts_as_its_source_does(
     np.testing.assert_allclose(found, wanted(), rtol=1e-5, atol=1e-4)
 
 
-def test_the_noise_of_a_seed_never_changes() -> None:
+def test_noise_of_a_seed_is_fixed() -> None:
     """PCG64 is the same everywhere; these are its first numbers."""
     found = start("gatys", {"noise_scale": 1}, seed=0)
     assert found[:, 0, 0].tolist() == pytest.approx([0.125730, -0.132105, 0.640423], abs=1e-6)
 
 
-def test_it_can_start_from_the_style_or_from_a_picture() -> None:
+def test_start_from_style_or_picture() -> None:
     """Brought to the size of the painting."""
     given = small.picture(9, 2 * small.WIDTH, 2 * small.HEIGHT)
     shown = start("best", {"start": "picture", "resample": "nearest"}, init=given)
@@ -87,12 +87,12 @@ def test_it_can_start_from_the_style_or_from_a_picture() -> None:
         ("picture", {}),
     ],
 )
-def test_a_start_without_its_picture_is_refused_by_name(how: str, given: dict[str, Any]) -> None:
+def test_missing_start_picture_is_named(how: str, given: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=f"start: {how} needs"):
         start("best", {"start": how}, **given)
 
 
-def test_enlarging_keeps_the_contents_own_detail() -> None:
+def test_enlarging_keeps_content_detail() -> None:
     """A painting that changed nothing is, after it, the content in full; without, a blur."""
     task = small.task("best", {"keep_detail": True})
     kept, made = canvas(task), canvas(small.task("best", {"keep_detail": False}))

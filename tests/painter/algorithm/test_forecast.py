@@ -45,11 +45,11 @@ def every(seconds: float) -> Callable[[], float]:
     return lambda: next(ticks) * seconds
 
 
-def test_a_map_that_a_loss_looks_at_counts_with_its_gradient() -> None:
+def test_map_with_a_loss_counts_with_its_gradient() -> None:
     assert map_bytes(objective("max", "conv1_1")) == FIRST_BLOCK + 64 * 2 * 4
 
 
-def test_of_other_maps_a_byte_a_value_counts_and_the_places_of_maxima() -> None:
+def test_other_maps_count_signs_and_pool_indices() -> None:
     """128 maps of a quarter of the pixels, after 2 x 64 maps and a pool of 64 quarters."""
     asked = FIRST_BLOCK + 128 // 4 * 2 * 4 + 2 * 64
     assert map_bytes(objective("average", "conv2_1")) == asked
@@ -62,15 +62,13 @@ def test_of_other_maps_a_byte_a_value_counts_and_the_places_of_maxima() -> None:
      ({"kind": "lbfgs", "history": 100}, 2 * 30 + 8),
      ({"kind": "lbfgs", "history": 100, "step_back": None}, 2 * 30 + 5)],
 )  # fmt: skip
-def test_an_optimizer_counts_by_the_vectors_it_remembers(
-    plain: dict[str, Any], vectors: int
-) -> None:
+def test_optimizer_counts_its_vectors(plain: dict[str, Any], vectors: int) -> None:
     """Three floats for each pixel; after 30 steps L-BFGS knows 30 moves at the most."""
     settings = painting({"optimizer": plain}).recipe.schedule.optimizer
     assert optimizer_bytes(settings, 30) == vectors * 3 * 4
 
 
-def test_memory_is_what_the_process_holds_and_the_bytes_of_every_pixel(
+def test_memory_is_process_memory_plus_bytes_per_pixel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_held", lambda: 1000)
@@ -80,7 +78,7 @@ def test_memory_is_what_the_process_holds_and_the_bytes_of_every_pixel(
     assert forecast(task, small.network()).memory == 1000 + 21 * 18 * each
 
 
-def test_seconds_are_those_of_an_evaluation_for_each_pixel_step_and_target() -> None:
+def test_seconds_scale_with_pixels_and_steps() -> None:
     """An evaluation of 21x18 takes 2 s by this clock; a size needs one more for its targets."""
     found = forecast(painting(), small.network(), clock=every(2.0))
     per_pixel = 2.0 / (21 * 18)
@@ -97,12 +95,12 @@ def test_seconds_are_those_of_an_evaluation_for_each_pixel_step_and_target() -> 
         ({"kind": "sgd"}, 300),
     ],
 )
-def test_a_step_is_an_evaluation_but_for_line_searches(said: dict[str, Any], wanted: float) -> None:
+def test_step_is_one_evaluation_without_line_search(said: dict[str, Any], wanted: float) -> None:
     settings = change(find("best"), {"optimizer": said}).schedule.optimizer
     assert evaluations(settings, 300) == pytest.approx(wanted)
 
 
-def test_in_tiles_maps_are_those_of_a_tile_and_its_halo() -> None:
+def test_tiled_maps_cover_tile_and_halo() -> None:
     """Beside them vectors, what is kept of the content, and what a step works with if more."""
     task = painting({"size": "2100x1800", "enlarge": True, "optimizer.history": 3, **AT_ONCE})
     pixels, objective = 2100 * 1800, task.recipe.objective
@@ -116,7 +114,7 @@ def test_in_tiles_maps_are_those_of_a_tile_and_its_halo() -> None:
     assert anew == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
 
 
-def test_a_print_remembers_as_many_moves_as_it_makes_steps_at_its_last_size() -> None:
+def test_history_is_bounded_by_steps_at_last_size() -> None:
     """Three there, while its preview, of a hundredth of the pixels, makes thirty."""
     told = {"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, "upscale_steps": 3,
             "size": "210x180", "enlarge": True, "preview": "21", **AT_ONCE}  # fmt: skip
@@ -152,19 +150,19 @@ def taking(task: Task, one: Room) -> int:
     return HELD + needed(task, one, 4)
 
 
-def test_what_fits_as_a_whole_is_painted_as_a_whole() -> None:
+def test_small_painting_is_not_tiled() -> None:
     task = large()
     assert room(task, Wanted(limit=taking(task, AMPLE)), CPU, 4) == AMPLE
 
 
-def test_else_it_is_painted_in_the_largest_tiles_that_fit() -> None:
+def test_largest_fitting_tiles_are_used() -> None:
     task = large()
     for side in SIDES:
         assert room(task, Wanted(limit=taking(task, Room(side))), CPU, 4).history is None
     assert room(task, Wanted(limit=taking(task, AMPLE) - 1), CPU, 4).tile == SIDES[0]
 
 
-def test_then_the_history_is_shortened() -> None:
+def test_history_is_shortened_next() -> None:
     task = large()
     found = room(task, Wanted(limit=taking(task, Room(512, 4))), CPU, 4)
     assert (found.history, found.keeps_content) == (4, True)
@@ -173,7 +171,7 @@ def test_then_the_history_is_shortened() -> None:
     ]
 
 
-def test_then_the_content_is_computed_anew_at_each_step() -> None:
+def test_content_is_recomputed_next() -> None:
     """Where it is by a layer whose maps are many times the picture."""
     task = large(**{"objective.content.layers": {"conv1_1": 1.0}})
     found = room(task, Wanted(limit=taking(task, Room(512, 3, False))), CPU, 4)
@@ -182,7 +180,7 @@ def test_then_the_content_is_computed_anew_at_each_step() -> None:
     assert found == Room(256, 3, False)
 
 
-def test_at_last_adam_paints() -> None:
+def test_adam_is_the_last_resort() -> None:
     task = large()
     found = room(task, Wanted(limit=taking(task, Room(256, 0, False))), CPU, 4)
     assert found.history == 0
@@ -190,14 +188,14 @@ def test_at_last_adam_paints() -> None:
     assert told.endswith("there Adam paints in its place")
 
 
-def test_an_impossible_limit_is_refused_and_the_least_is_told() -> None:
+def test_impossible_limit_is_refused_with_the_minimum() -> None:
     task = large()
     least = taking(task, Room(256, 0, False))
     with pytest.raises(PictureError, match=f"about {least / 1e9:.3g} GB at the least"):
         room(task, Wanted(limit=least - 1), CPU, 4)
 
 
-def test_without_a_limit_what_is_free_counts_and_nothing_is_refused(
+def test_without_limit_free_memory_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "available", lambda: float("inf"))
@@ -206,7 +204,7 @@ def test_without_a_limit_what_is_free_counts_and_nothing_is_refused(
     assert room(large(), Wanted(), CPU, 4) == Room(256, 0, False)
 
 
-def test_what_earlier_paintings_left_takes_nothing_from_the_next(
+def test_memory_left_by_earlier_paintings_is_not_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As long as it is what a process keeps anyway: the network, and what libraries set aside."""
@@ -222,7 +220,7 @@ def test_what_earlier_paintings_left_takes_nothing_from_the_next(
     assert room(task, replace(wanted, left=more), CPU, 4) != fresh
 
 
-def test_so_many_are_painted_at_once_as_the_limit_suffices_for_together() -> None:
+def test_batch_size_follows_from_the_limit() -> None:
     task = large()
     three = HELD + 3 * needed(task, AMPLE, 4)
     for limit, most in ((three, 3), (three - 1, 2), (taking(task, AMPLE) - 1, 1), (1, 1)):

@@ -41,12 +41,12 @@ def by_torch(steps: int, history: int) -> list[Array]:
 
 
 @pytest.mark.parametrize("history", [2, 100])
-def test_it_goes_the_way_of_torch(history: int) -> None:
+def test_matches_torch(history: int) -> None:
     same_way(walk(Lbfgs(settings(history=history)), STEPS), by_torch(STEPS, history))
 
 
 @pytest.mark.parametrize("history", [2, 100])
-def test_it_goes_the_way_computed_in_numpy(history: int) -> None:
+def test_matches_numpy(history: int) -> None:
     wanted = plain_optimizers.lbfgs(valley.start(), valley.slope, STEPS, history)
     same_way(walk(Lbfgs(settings(history=history)), STEPS), wanted)
 
@@ -55,7 +55,7 @@ BOUNDS = torch.full((1, 3, 1, 1), -9.0), torch.full((1, 3, 1, 1), 6.0)
 
 
 @pytest.mark.parametrize("line_search", ["none", "strong_wolfe"])
-def test_no_step_leads_out_of_bounds(line_search: str) -> None:
+def test_bounds_hold(line_search: str) -> None:
     free, held = (
         np.abs(walk(Lbfgs(settings(first_step=9, line_search=line_search), bounds), 1)[0] + 1.5)
         for bounds in (None, BOUNDS)
@@ -70,7 +70,7 @@ def levels(move: Array) -> float:
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5])
-def test_the_first_step_is_as_long_as_asked(power: float) -> None:
+def test_first_step_has_the_requested_length(power: float) -> None:
     made = Lbfgs(settings(first_step=3, fourier_power=power))
     assert levels(walk(made, 1)[0] - valley.start()) == pytest.approx(3, rel=1e-5)
 
@@ -84,7 +84,7 @@ def scaled(x: Array, power: float) -> Array:
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0])
-def test_rounder_coordinates_are_those_of_scaled_waves(power: float) -> None:
+def test_fourier_power_equals_scaled_coefficients(power: float) -> None:
     """The same as plain L-BFGS on z where x = scaled(z), whose slope is the slope scaled."""
 
     def as_long_as_asked(_: Array, direction: Array) -> float:
@@ -112,15 +112,13 @@ def test_rounder_coordinates_are_those_of_scaled_waves(power: float) -> None:
     ids=["plain", "short", "rounder", "wolfe", "back"],
 )
 @pytest.mark.parametrize("after", [0, 1, 2, 6])
-def test_a_walk_can_be_broken_off_and_goes_on_in_the_same_bytes(
-    changed: dict[str, object], after: int
-) -> None:
+def test_resumed_walk_is_byte_identical(changed: dict[str, object], after: int) -> None:
     whole = walk(Lbfgs(settings(**changed)), 9)
     rest = broken_off(settings(**changed), after, 9)
     assert all(np.array_equal(a, b) for a, b in zip(rest, whole[after:], strict=True))
 
 
-def test_a_valley_that_bends_the_wrong_way_is_left_by_its_slope() -> None:
+def test_negative_curvature_is_skipped() -> None:
     """On a dome no pair is taken in, and the way is that of the steepest descent."""
 
     def dome(x: torch.Tensor) -> Evaluation:
@@ -149,7 +147,7 @@ def with_a_cliff(beyond: float, what: float, seen: list[float]) -> Evaluate:
 
 
 @pytest.mark.parametrize("what", [1e6, float("nan"), float("inf")])
-def test_a_step_over_a_cliff_is_taken_back_and_a_shorter_one_made(what: float) -> None:
+def test_overshooting_step_is_taken_back_and_shortened(what: float) -> None:
     """From where the step began, and by a quarter of it; what is told belongs to that place."""
     made, seen = Lbfgs(settings(first_step=30, step_back=2)), list[float]()
     x = torch.from_numpy(valley.start()).unsqueeze(0)
@@ -197,7 +195,7 @@ def search(line: Line, first: float) -> tuple[float, Evaluation]:
 
 @pytest.mark.parametrize("first", [1e-3, 1.0, 50.0])
 @pytest.mark.parametrize("line", LINES)
-def test_the_wolfe_conditions_hold_where_it_ends(line: str, first: float) -> None:
+def test_line_search_ends_with_wolfe_conditions(line: str, first: float) -> None:
     """It falls by a share of what the slope promised (c1 = 1e-4), and is flatter (c2 = 0.9)."""
     length, _ = search(LINES[line], first)
     (before, steep), (after, slope) = LINES[line](0.0), LINES[line](length)
@@ -206,7 +204,7 @@ def test_the_wolfe_conditions_hold_where_it_ends(line: str, first: float) -> Non
     assert abs(slope) <= 0.9 * abs(steep)
 
 
-def test_between_two_places_it_looks_where_the_cubic_through_them_is_least() -> None:
+def test_zoom_uses_the_minimum_of_the_cubic() -> None:
     """Of a cubic that is its very bottom, here at 1."""
     looked = []
 
@@ -219,7 +217,7 @@ def test_between_two_places_it_looks_where_the_cubic_through_them_is_least() -> 
     assert len(looked) == 3
 
 
-def test_where_the_numbers_end_it_turns_back() -> None:
+def test_line_search_turns_back_from_values_that_are_not_finite() -> None:
     """A painting that overflowed has a value that is no number; that is no fall."""
     for nothing in (math.nan, math.inf):
 
@@ -231,7 +229,7 @@ def test_where_the_numbers_end_it_turns_back() -> None:
         assert float(there.objective) < 9
 
 
-def test_without_a_better_place_it_stays() -> None:
+def test_line_search_without_a_better_point_stays() -> None:
     """A slope that lies: it is told to fall, and only rises."""
     length, there = search(lambda t: (t, -1.0), 1.0)
     assert length == 0

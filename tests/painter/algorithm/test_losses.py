@@ -61,13 +61,13 @@ def slope(value: Tensor, x: Tensor) -> list[list[float]]:
     ("kind", "divided"),
     [("sum", 1), ("mean", 3), ("mean_maps", 6)],
 )
-def test_a_gram_matrix_is_divided_as_asked(kind: str, divided: int) -> None:
+def test_gram_is_normalized_as_requested(kind: str, divided: int) -> None:
     """By nothing, by M = 3, by N M = 6."""
     wanted = torch.tensor([[14.0, 11.0], [11.0, 26.0]]) / divided
     torch.testing.assert_close(gram(sums(F), style("paper", kind)), wanted)
 
 
-def test_moments_are_a_gram_matrix_with_the_means_beside_it() -> None:
+def test_moments_add_the_means_to_the_gram_matrix() -> None:
     """Over M = 3; the means are 6 / 3 and 6 / 3, that of a constant is 1."""
     wanted = torch.tensor([[14.0, 11.0, 6.0], [11.0, 26.0, 6.0], [6.0, 6.0, 3.0]]) / 3
     torch.testing.assert_close(
@@ -75,7 +75,7 @@ def test_moments_are_a_gram_matrix_with_the_means_beside_it() -> None:
     )
 
 
-def test_the_wasserstein_loss_of_one_map_is_that_of_two_bells() -> None:
+def test_wasserstein_of_one_map_matches_two_normal_distributions() -> None:
     """(mean - mean')^2 + (deviation - deviation')^2; 1, 2, 3 beside 2, 6, 10: sqrt(2/3) a unit."""
     kind = style("wasserstein", "moments")
     here, there = (
@@ -90,7 +90,7 @@ def test_the_wasserstein_loss_of_one_map_is_that_of_two_bells() -> None:
     ("loss", "wanted"),
     [("half_sum", 11), ("sum", 22), ("mean", 22 / 6), ("relative", 22 / 14)],
 )
-def test_content_is_valued_by_each_formula(loss: str, wanted: float) -> None:
+def test_content_formulas(loss: str, wanted: float) -> None:
     """The squares add up to 22, over 6 entries, beside an energy of 1 + 9 + 4."""
     assert content_value(F, P, content_norm(P), content(loss)).item() == pytest.approx(wanted)
 
@@ -104,19 +104,19 @@ def test_content_is_valued_by_each_formula(loss: str, wanted: float) -> None:
         ("relative", 52 / (100 + 121 + 121 + 400)),
     ],
 )
-def test_style_is_valued_by_each_formula(loss: str, wanted: float) -> None:
+def test_style_formulas(loss: str, wanted: float) -> None:
     """The squares add up to 52; N = 2, M = 3, and the picture has 12 pixels."""
     value = style_value(gram(sums(F), style(loss)), A, StyleNorm(N=2, M=3, pixels=12), style(loss))
     assert value.item() == pytest.approx(wanted)
 
 
-def test_the_slope_of_content_is_the_papers() -> None:
+def test_content_gradient_is_equation_2() -> None:
     """Equation 2: F - P, here for the formula with the half."""
     u = F.clone().requires_grad_()
     assert slope(content_value(u, P, content_norm(P), content("half_sum")), u) == (F - P).tolist()
 
 
-def test_the_slope_of_style_is_the_papers() -> None:
+def test_style_gradient_is_equation_6() -> None:
     """Equation 6: (G - A) F / (N^2 M^2)."""
     u = F.clone().requires_grad_()
     value = style_value(gram(sums(u), style("paper")), A, StyleNorm(2, 3, 12), style("paper"))
@@ -154,12 +154,12 @@ X = torch.tensor([[0.0, 1.0, 4.0], [2.0, 2.0, 4.0], [2.0, 4.0, 9.0]]).view(1, 1,
         ("nine_point", 2 / 3 * (34 + 43) / 9 + 1 / 6 * (134 + 73) / 16),
     ],
 )
-def test_smoothness_is_valued_by_each_formula(loss: str, wanted: float) -> None:
+def test_smoothness_formulas(loss: str, wanted: float) -> None:
     assert tv_value(X, smoothness(loss)).item() == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("loss", TV_LOSSES)
-def test_the_slope_of_smoothness_is_that_of_its_value(loss: str) -> None:
+def test_smoothness_gradients(loss: str) -> None:
     """By central differences, in float64."""
     draw = torch.Generator().manual_seed(3)
     x = 9 * torch.rand(2, 3, 4, 5, generator=draw, dtype=torch.float64)
@@ -170,7 +170,7 @@ def test_the_slope_of_smoothness_is_that_of_its_value(loss: str) -> None:
 
 @pytest.mark.parametrize("loss", TV_LOSSES)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1)])
-def test_a_picture_too_narrow_for_differences_is_smooth(loss: str, shape: tuple[int, int]) -> None:
+def test_picture_of_one_column_is_smooth(loss: str, shape: tuple[int, int]) -> None:
     """A flat one has no roughness, no slope, and nothing that is no number."""
     u = torch.zeros(1, 3, *shape, requires_grad=True)
     value = tv_value(u, smoothness(loss))
@@ -179,7 +179,7 @@ def test_a_picture_too_narrow_for_differences_is_smooth(loss: str, shape: tuple[
     assert torch.isfinite(found).all()
 
 
-def test_a_flat_picture_has_a_finite_slope_by_every_formula() -> None:
+def test_flat_picture_has_a_finite_gradient() -> None:
     """Powers and absolute values have corners there."""
     for loss in TV_LOSSES:
         u = torch.ones(1, 3, 4, 5, requires_grad=True)
@@ -188,7 +188,7 @@ def test_a_flat_picture_has_a_finite_slope_by_every_formula() -> None:
 
 
 @pytest.mark.parametrize("positions", [5, 512, 1025, 20001])
-def test_a_gram_matrix_of_maps_in_fewer_bits_is_in_float32(positions: int) -> None:
+def test_gram_of_bfloat16_maps_is_float32(positions: int) -> None:
     """Rounded to bfloat16 as a whole, it would be off by a few in a thousand."""
     F = torch.rand(2, 3, positions, generator=torch.Generator().manual_seed(1)).bfloat16()
     found = gram(sums(F), style("paper"))
@@ -197,7 +197,7 @@ def test_a_gram_matrix_of_maps_in_fewer_bits_is_in_float32(positions: int) -> No
     assert ((found - wanted).norm() / wanted.norm()).item() < 1.4e-3
 
 
-def test_pictures_that_are_painted_together_are_valued_each_by_itself() -> None:
+def test_batched_pictures_are_independent() -> None:
     both, wanted = torch.stack([F, 2 * F]), torch.stack([P, P])
     values = content_value(both, wanted, content_norm(wanted), content("sum"))
     assert values.tolist() == [22, (2 * F - P).square().sum()]
@@ -217,20 +217,20 @@ def alike(one: Sums, other: Sums) -> None:
     assert one.count == pytest.approx(other.count)
 
 
-def test_they_are_products_and_values_over_all_positions() -> None:
+def test_sums_are_products_and_values_over_positions() -> None:
     found = feature_sums(MAPS, values=True)
     assert found.products.tolist() == [[[14, 11], [11, 26]]]
     assert found.values is not None and found.values.tolist() == [[6, 6]]
     assert found.count == 3
 
 
-def test_of_parts_they_add_up_to_those_of_the_whole() -> None:
+def test_sums_of_parts_add_up() -> None:
     parts = feature_sums(MAPS[..., :2], values=True) + feature_sums(MAPS[..., 2:], values=True)
     alike(parts, feature_sums(MAPS, values=True))
     assert (feature_sums(MAPS) + feature_sums(MAPS)).values is None
 
 
-def test_a_position_counts_by_its_weight() -> None:
+def test_positions_count_by_weight() -> None:
     """Weights of 1, 1/2 and 0: the first position, and half of the second."""
     found = feature_sums(MAPS, torch.tensor([1.0, 0.5, 0.0]), values=True)
     wanted = Sums(torch.tensor([[[3.0, 3.0], [3.0, 16.5]]]), torch.tensor([[2.0, 3.5]]), 1.5)
@@ -238,7 +238,7 @@ def test_a_position_counts_by_its_weight() -> None:
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 0.0])])
-def test_their_slope_is_that_of_autograd(weights: Tensor | None) -> None:
+def test_gradient_matches_autograd(weights: Tensor | None) -> None:
     """Each pulled its own way, against the same sums by plain products."""
     pull = torch.tensor([[[1.0, 2.0], [-3.0, 4.0]]])
     u, v = MAPS.clone().requires_grad_(), MAPS.clone().requires_grad_()
@@ -265,7 +265,7 @@ def distance(f: Tensor, g: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("positions", [40, 5, 3, 1])
 @pytest.mark.parametrize("others", [40, 3, 1])
-def test_it_is_that_of_the_textbook(positions: int, others: int) -> None:
+def test_wasserstein_matches_textbook(positions: int, others: int) -> None:
     """Of any rank: so few positions make no more directions than that."""
     f, g = features(1, positions), features(2, others)
     products = (g @ g.mT / others)[0].numpy()
@@ -273,7 +273,7 @@ def test_it_is_that_of_the_textbook(positions: int, others: int) -> None:
     assert distance(f, g).item() == pytest.approx(value, rel=1e-6)
 
 
-def test_its_slope_is_that_of_the_textbook() -> None:
+def test_wasserstein_gradient_matches_textbook() -> None:
     f, g = features(1, 40).requires_grad_(), features(2, 40)
     (found,) = torch.autograd.grad(distance(f, g), f)
     products = (g @ g.mT / 40)[0].numpy()
@@ -284,7 +284,7 @@ def test_its_slope_is_that_of_the_textbook() -> None:
 
 @pytest.mark.parametrize("blank", [0.0, 7.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_blank_pictures_leave_value_and_slope_finite(blank: float, dtype: torch.dtype) -> None:
+def test_wasserstein_of_flat_pictures_is_finite(blank: float, dtype: torch.dtype) -> None:
     """A black one or one of a single color, as painting, as style, and as both."""
     flat, rich = torch.full((1, 5, 40), blank, dtype=dtype), features(1, 40).to(dtype)
     for f, g in ((flat, rich), (rich, flat), (flat, flat)):
@@ -296,7 +296,7 @@ def test_blank_pictures_leave_value_and_slope_finite(blank: float, dtype: torch.
         assert slope.isfinite().all()
 
 
-def test_of_several_pictures_one_that_is_no_number_leaves_the_others() -> None:
+def test_nan_in_one_picture_leaves_the_others() -> None:
     f, g = features(1, 40), features(2, 40)
     broken = torch.cat([f, f * torch.nan, f * torch.inf])
     found = wasserstein_squared(of(broken), wasserstein_target(of(g)).expand(3, -1, -1))

@@ -79,7 +79,7 @@ def agree(losses: Losses, slope: Array, wanted: Result) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_plain_slope_is_that_of_the_plain_total(name: str) -> None:
+def test_gradient_matches_finite_total(name: str) -> None:
     """What the painter is held against is itself right: by central differences."""
     objective, x = small.plain_objective(small.task(name, styles=2)), place(name)
     slope = objective(x).slope
@@ -97,12 +97,12 @@ def test_the_plain_slope_is_that_of_the_plain_total(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_losses_and_slope_are_those_of_the_source(name: str) -> None:
+def test_losses_and_gradient_match_the_source(name: str) -> None:
     agree(*measured(small.task(name)))
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_either_side_can_be_left_out(name: str) -> None:
+def test_either_side_can_be_missing(name: str) -> None:
     whole = small.task(name)
     style_only = Task(whole.recipe, None, whole.styles, init=whole.content)
     content_only = Task(whole.recipe, whole.content, ())
@@ -110,14 +110,14 @@ def test_either_side_can_be_left_out(name: str) -> None:
     agree(*measured(content_only))
 
 
-def test_eigenvalues_are_no_work_for_a_gpu_by_itself() -> None:
+def test_wasserstein_is_not_capturable() -> None:
     """Steps that need them are not recorded: they wait for the processor."""
     assert target(small.task("best")).is_capturable
     assert not target(small.task("crowson")).is_capturable
 
 
 @pytest.mark.parametrize(("strength", "factor"), [(0.0, 4.0), (0.5, 1.0), (1.0, 0.25)])
-def test_strength_multiplies_the_content_weight(strength: float, factor: float) -> None:
+def test_strength_scales_content_weights(strength: float, factor: float) -> None:
     """From 1.6 to 0.1 in `best`: 0.4 x 16^(0.5 - strength)."""
     losses, _, _ = measured(small.task("best", {"strength": strength}))
     assert losses.content["conv4_2"].weight == pytest.approx(0.4 * factor)
@@ -137,9 +137,7 @@ def smaller(task: Task, size: tuple[int, int]) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("name", "grows"), [("devos", True), ("keras", True), ("pastiche", False), ("best", False)]
 )
-def test_what_is_summed_over_a_picture_counts_at_smaller_sizes_as_at_the_end(
-    name: str, grows: bool
-) -> None:
+def test_sums_are_scaled_to_the_first_size(name: str, grows: bool) -> None:
     """A quarter of the positions make a quarter of the sum; so it is taken four times."""
     final, half = (small.WIDTH, small.HEIGHT), (10, 9)
     task = small.task(name, {"objective.network.pool_edge": "ceil"})
@@ -151,9 +149,7 @@ def test_what_is_summed_over_a_picture_counts_at_smaller_sizes_as_at_the_end(
 
 
 @pytest.mark.parametrize(("name", "left"), [("devos", 9 / 16), ("best", 0.0)])
-def test_an_unnormalized_gram_is_divided_by_the_square_of_the_scale_asked_for(
-    name: str, left: float
-) -> None:
+def test_unnormalized_gram_is_divided_by_squared_scale(name: str, left: float) -> None:
     """At the style picture itself, which is never enlarged here, only the division is seen.
 
     (A - A / 2^2)^2 is 9/16 of A^2; a mean over positions stays as it is.
@@ -179,7 +175,7 @@ def look(looks: StyleCache, task: Task, digest: str | None) -> StyleCache:
     return looks
 
 
-def test_a_style_is_looked_at_once_where_it_has_a_digest() -> None:
+def test_style_with_digest_is_computed_once() -> None:
     task, looks = small.task("best"), StyleCache()
     assert look(looks, task, "a").computed == 1
     assert look(looks, replace(task, content=small.picture(9), seed=5), "a").computed == 1
@@ -202,13 +198,13 @@ def test_a_style_is_looked_at_once_where_it_has_a_digest() -> None:
         {"objective.style.layers.conv3_1": None},
     ],
 )
-def test_what_changes_the_look_of_a_style_is_looked_at_anew(changes: Mapping[str, Any]) -> None:
+def test_changed_style_settings_are_computed_anew(changes: Mapping[str, Any]) -> None:
     before = {**changes, "resample": "lanczos"} if "resample" in changes else {}
     looks = look(StyleCache(), small.task("best", before), "a")
     assert look(looks, small.task("best", changes), "a").computed == 2
 
 
-def test_an_evaluation_that_fails_on_its_way_back_leaves_no_maps(
+def test_failed_backward_pass_frees_its_maps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Memory that did not suffice is free for a smaller painting."""
@@ -237,7 +233,7 @@ def styles(task: Task, level: Level | None = None) -> tuple[StyleTarget, ...]:
     return Targets(canvas, network, level or canvas.levels()[-1], StyleCache()).styles()
 
 
-def test_blended_styles_are_one_that_lies_between() -> None:
+def test_blended_styles_are_the_weighted_mean() -> None:
     task = small.task("neural-style", styles=2)
     (blended,) = styles(task)
     name, share, blend = blended.name, blended.share, blended.grams
@@ -247,7 +243,7 @@ def test_blended_styles_are_one_that_lies_between() -> None:
         torch.testing.assert_close(one, 0.25 * apart[0][layer] + 0.75 * apart[1][layer])
 
 
-def test_a_style_of_another_size_asks_for_no_other_brightness() -> None:
+def test_style_size_does_not_change_brightness() -> None:
     """Sums over positions are brought to as many as the painting has."""
     task = small.task("devos", {"style_size": "area"})
     (style,) = task.styles
@@ -265,7 +261,7 @@ def test_a_style_of_another_size_asks_for_no_other_brightness() -> None:
     torch.testing.assert_close(found["conv1_1"], plain / ratio)
 
 
-def test_where_a_style_has_no_grain_for_a_print_shallow_layers_see_it_as_it_is() -> None:
+def test_shallow_layers_see_the_style_unenlarged() -> None:
     """And deep ones enlarged: a style of the first size, and a print three times as large."""
     task = small.task("best")
     size = (3 * small.WIDTH, 3 * small.HEIGHT)
@@ -328,13 +324,13 @@ def agree_in_tiles(made: Task, *rooms: Room) -> None:
 
 
 @pytest.mark.parametrize("name", ["devos", "keras", "neural-style", "pastiche"])
-def test_by_every_formula(name: str) -> None:
+def test_tiles_match_whole_for_every_formula(name: str) -> None:
     """Sums, means, smoothness, and what pulls without being counted."""
     agree_in_tiles(task(name), Room(48))
 
 
 @pytest.mark.parametrize("name", ["best", "keras"])
-def test_with_regions_too(name: str) -> None:
+def test_tiles_match_whole_with_regions(name: str) -> None:
     agree_in_tiles(guided(task(name)), Room(64, keeps_content=False))
 
 
@@ -347,7 +343,7 @@ CONTROLS = {
 @pytest.mark.parametrize("padding", ["zeros", "reflect", "replicate"])
 @pytest.mark.parametrize("name", ["best", "devos", "crowson"])
 @pytest.mark.parametrize("edge", ["floor", "ceil"])
-def test_with_all_controls_at_once(name: str, padding: str, edge: str) -> None:
+def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str) -> None:
     """The last size of a print, in regions, with borders, smoothness, waves that are held."""
     made = task(name, edge=edge)
     styles = (*made.styles, replace(made.styles[0], picture=small.picture(3, 60, 44), weight=2.0))
@@ -357,7 +353,7 @@ def test_with_all_controls_at_once(name: str, padding: str, edge: str) -> None:
     agree_in_tiles(guided(made), Room(48), Room(64, keeps_content=False))
 
 
-def test_one_region_of_all_is_as_good_as_none() -> None:
+def test_one_region_equals_no_mask() -> None:
     plain, u = task("devos"), place_in_tiles()
     full = np.ones((3, 4), dtype=np.float32)
     styles = tuple(replace(style, mask=full) for style in plain.styles)
@@ -367,7 +363,7 @@ def test_one_region_of_all_is_as_good_as_none() -> None:
     torch.testing.assert_close(found.gradient, wanted.gradient, rtol=1e-3, atol=1e-3)
 
 
-def test_what_is_far_from_every_region_is_not_pulled() -> None:
+def test_pixels_far_from_regions_have_no_style_gradient() -> None:
     """The top half is held to the style; the last rows are further from it than conv3_1 reaches."""
     deep = ("conv4_1", "conv5_1")
     fields = dict.fromkeys([f"objective.style.layers.{layer}" for layer in deep])
@@ -381,7 +377,7 @@ def test_what_is_far_from_every_region_is_not_pulled() -> None:
     assert target_in_tiles(made, Room())(place_in_tiles()).gradient[:, :, 80:].count_nonzero() > 0
 
 
-def test_a_style_is_looked_at_in_tiles_and_remembered_by_them() -> None:
+def test_cached_style_depends_on_tile_size() -> None:
     made = task("best")
     made = replace(made, styles=tuple(replace(one, digest="a") for one in made.styles))
     network, looks = small.network(), StyleCache()
@@ -406,7 +402,7 @@ def styles_regions(*masks: Regions | None) -> tuple[Style, ...]:
     )
 
 
-def test_styles_share_a_region_by_their_weights_where_they_show_something_of_it() -> None:
+def test_styles_share_regions_by_weight() -> None:
     left = halves() * [1, 0]
     task = painting(content_mask=halves(), styles=styles_regions(left.astype(np.float32), None))
     assert shares(task).tolist() == [[0.25, 0], [0.75, 1]]
@@ -414,7 +410,7 @@ def test_styles_share_a_region_by_their_weights_where_they_show_something_of_it(
     assert shares(painting(styles=())).shape == (0, 1)
 
 
-def test_masks_with_other_regions_than_the_painting_are_refused() -> None:
+def test_masks_with_other_regions_are_refused() -> None:
     with pytest.raises(PictureError, match="the mask of style-1 has 2 regions and the painting 1"):
         check_masks(painting(styles=styles_regions(halves())))
     with pytest.raises(PictureError, match="no style shows anything for region 2 of 2"):
@@ -427,7 +423,7 @@ def test_masks_with_other_regions_than_the_painting_are_refused() -> None:
         final(painting(content_mask=0 * halves()))
 
 
-def test_a_checkpoint_is_of_a_painting_with_these_masks() -> None:
+def test_fingerprint_covers_masks() -> None:
     plain = painting(content_mask=halves(), styles=styles_regions(None))
     others = (
         painting(styles=styles_regions(None)),

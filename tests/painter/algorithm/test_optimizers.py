@@ -27,7 +27,7 @@ ADAM = recipe.Adam(kind="adam")
 SGD = recipe.Sgd(kind="sgd", rate=0.05, decay=0.5, decay_steps=2)
 
 
-def test_adam_keeps_epsilon_out_of_the_bias_correction() -> None:
+def test_adam_has_epsilon_outside_the_bias_correction() -> None:
     """Its size shows where the slope is as small: by hand, for one step from slope g.
 
     m = 0.1 g, v = 0.001 g^2: the step is rate sqrt(0.001) / 0.1 x 0.1 g / (sqrt(0.001) g + eps).
@@ -41,7 +41,7 @@ def test_adam_keeps_epsilon_out_of_the_bias_correction() -> None:
     assert x.flatten().tolist() == pytest.approx([wanted] * 3, rel=1e-5)
 
 
-def test_adam_moves_nothing_but_what_is_free() -> None:
+def test_adam_moves_only_what_the_projection_allows() -> None:
     """Whatever it remembers of the rest: here the right half is held from the second step on."""
 
     def left(move: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def test_adam_moves_nothing_but_what_is_free() -> None:
         assert moved[..., :2].all() and moved[..., 2:].all() == (step == 0)
 
 
-def test_the_rate_of_keras_falls_as_its_source_says() -> None:
+def test_sgd_rate_decays_as_in_keras() -> None:
     """100 at first, 96 after a hundred steps; in between the power, not stairs."""
     settings = find("keras").schedule.optimizer
     assert isinstance(settings, recipe.Sgd)
@@ -71,7 +71,7 @@ def test_the_rate_of_keras_falls_as_its_source_says() -> None:
 
 
 @pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
-def test_no_step_leads_out_of_bounds(settings: Settings) -> None:
+def test_bounds_hold(settings: Settings) -> None:
     low, high = torch.full((1, 3, 1, 1), -17.0), torch.full((1, 3, 1, 1), 16.5)
     free, held = walk(optimizer(settings), 2), walk(optimizer(settings, (low, high)), 2)
     same_way(held, [free[0].clip(-17, 16.5), held[1]])
@@ -81,15 +81,13 @@ def test_no_step_leads_out_of_bounds(settings: Settings) -> None:
 
 @pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
 @pytest.mark.parametrize("after", [0, 1, 4])
-def test_a_walk_can_be_broken_off_and_goes_on_in_the_same_bytes(
-    settings: Settings, after: int
-) -> None:
+def test_resumed_walk_is_byte_identical(settings: Settings, after: int) -> None:
     whole = walk(optimizer(settings), 6)
     rest = broken_off(settings, after, 6)
     assert all(np.array_equal(a, b) for a, b in zip(rest, whole[after:], strict=True))
 
 
-def test_what_adam_knows_goes_along_to_another_size() -> None:
+def test_adam_moments_are_resized() -> None:
     """Flat moments stay what they are, steps are counted on, and no square falls below 0."""
     made, x = Adam(ADAM), torch.zeros(2, 3, 4, 6)
     slope = torch.zeros_like(x)
@@ -130,9 +128,7 @@ def by_numpy(x: Array, power: float) -> Array:
 
 @SHAPES
 @pytest.mark.parametrize("power", [0.25, 0.5, 1.0, 2.0])
-def test_coefficients_are_scaled_by_a_power_of_their_frequency(
-    shape: tuple[int, int], power: float
-) -> None:
+def test_coefficients_scale_with_frequency(shape: tuple[int, int], power: float) -> None:
     x = some(shape)
     wanted = by_numpy(x, power)
     np.testing.assert_allclose(scaled(x, power), wanted, atol=1e-5 * np.abs(wanted).max())
@@ -140,9 +136,7 @@ def test_coefficients_are_scaled_by_a_power_of_their_frequency(
 
 @SHAPES
 @pytest.mark.parametrize("slowest", [0.1, 0.25, 0.4])
-def test_slow_waves_are_taken_out_and_quick_ones_left(
-    shape: tuple[int, int], slowest: float
-) -> None:
+def test_high_pass_removes_low_frequencies(shape: tuple[int, int], slowest: float) -> None:
     x = some(shape)
     down, right = np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij")
     wanted = np.fft.ifft2(np.fft.fft2(x) * (np.hypot(down, right) >= slowest)).real
@@ -152,7 +146,7 @@ def test_slow_waves_are_taken_out_and_quick_ones_left(
     np.testing.assert_allclose(small.array(quick(once)), small.array(once), atol=1e-5)
 
 
-def test_planes_of_large_pictures_are_scaled_one_by_one_to_the_same(
+def test_planes_of_large_pictures_give_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     x = some((6, 9))

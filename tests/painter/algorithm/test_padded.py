@@ -25,7 +25,7 @@ def network(padding: str, **other: str) -> Network:
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("shape", [(21, 18), (64, 48), (3, 2), (1, 1), (1, 9), (33, 32)])
 @pytest.mark.parametrize("wide", [1, BORDER])
-def test_a_picture_goes_on_as_numpy_has_it(
+def test_padding_matches_numpy(
     padding: Literal["reflect", "replicate"], shape: tuple[int, int], wide: int
 ) -> None:
     """However small: a reflection is reflected again."""
@@ -37,7 +37,7 @@ def test_a_picture_goes_on_as_numpy_has_it(
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_the_gradient_of_the_border_comes_back_to_its_pixels(
+def test_gradient_of_padding_returns_to_its_pixels(
     padding: Literal["reflect", "replicate"],
 ) -> None:
     """Each pixel gets as much as there are pixels like it, by a count of those."""
@@ -50,7 +50,7 @@ def test_the_gradient_of_the_border_comes_back_to_its_pixels(
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-def test_a_flat_picture_has_no_rim(padding: str) -> None:
+def test_flat_picture_has_no_border(padding: str) -> None:
     """With zeros around it a network sees an edge there, and paints it."""
     flat = torch.full((1, 3, 40, 40), 90.0)
 

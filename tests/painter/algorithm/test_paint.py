@@ -42,15 +42,13 @@ KINDS = pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize(
     ("every", "due"), [(1, {1, 2, 3, 4, 5, 6, 7}), (2, {2, 4, 6, 7}), (3, {3, 6, 7}), (99, {7})]
 )
-def test_stages_come_after_every_save_every_steps_over_all_sizes_and_at_the_end(
-    every: int, due: set[int]
-) -> None:
+def test_stages_follow_save_every_and_the_end(every: int, due: set[int]) -> None:
     steps = painted(painting({"save_every": every}))
     assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6, 7]
     assert set(stages(steps)) == due
 
 
-def test_a_stage_is_a_float_picture_of_the_final_size_that_nobody_clipped() -> None:
+def test_stage_is_a_float_picture_of_the_final_size() -> None:
     wild = {"start": "noise", "noise_scale": 300, "keep_range": False}
     for step in painted(painting({**wild, "save_every": 1})):
         assert isinstance(step, Stage)
@@ -74,20 +72,20 @@ def test_losses_belong_to_the_picture_before_the_step() -> None:
     "start",
     [{"start": "content"}, {"start": "style"}, NOISE, {"start": "mixed", "noise_ratio": 0.5}],
 )
-def test_measuring_gives_the_losses_of_the_first_step(start: Mapping[str, Any]) -> None:
+def test_measure_equals_the_first_step(start: Mapping[str, Any]) -> None:
     measured = measure(painting(start), small.network())
     assert measured == painted(painting({**start, **AT_ONCE}))[0].losses
     assert measured == measure(painting({**start, "steps": 0}), small.network())
 
 
-def test_a_seed_gives_the_same_bytes_and_another_one_another_picture() -> None:
+def test_seed_determines_the_bytes() -> None:
     first = stages(painted(painting(NOISE, seed=1)))
     assert stages(painted(painting(NOISE, seed=1))) == first
     other = stages(painted(painting(NOISE, seed=2)))
     assert all(other[step] != picture for step, picture in first.items())
 
 
-def test_told_to_finish_it_ends_with_a_stage_of_the_final_size() -> None:
+def test_finish_ends_with_a_stage() -> None:
     (only,) = painted(painting(), Wish.FINISH)
     assert isinstance(only, Stage)
     assert (only.step, only.steps, only.size) == (1, 7, HALF)
@@ -96,7 +94,7 @@ def test_told_to_finish_it_ends_with_a_stage_of_the_final_size() -> None:
 
 
 @pytest.mark.parametrize("at", [1, 2, 3, 7])
-def test_told_to_stop_it_ends_with_a_checkpoint(at: int) -> None:
+def test_stop_ends_with_a_checkpoint(at: int) -> None:
     """Also where a stage is due, and where the size changes."""
     steps = painted(painting(), *after(at, Wish.STOP))
     assert [step.step for step in steps] == list(range(1, at + 1))
@@ -105,7 +103,7 @@ def test_told_to_stop_it_ends_with_a_checkpoint(at: int) -> None:
 
 
 @KINDS
-def test_it_goes_on_from_every_step_in_the_same_bytes(kind: str) -> None:
+def test_resumed_painting_is_byte_identical(kind: str) -> None:
     task = painting({**NOISE, "optimizer": OPTIMIZERS[kind], "save_every": 1}, several=2, seed=3)
     whole = painted(task)
     assert len(set(stages(whole).values())) == len(whole), "every step moves the picture"
@@ -135,7 +133,7 @@ def test_it_goes_on_from_every_step_in_the_same_bytes(kind: str) -> None:
         lambda task: replace(task, styles=(replace(task.styles[0], size="8"), *task.styles[1:])),
     ],
 )
-def test_a_checkpoint_of_another_painting_is_refused(other: Callable[[Task], Task]) -> None:
+def test_foreign_checkpoint_is_refused(other: Callable[[Task], Task]) -> None:
     task = painting(several=2)
     checkpoint = painted(task, Wish.STOP)[-1].checkpoint
     with pytest.raises(CheckpointError, match="belongs to another painting"):
@@ -143,7 +141,7 @@ def test_a_checkpoint_of_another_painting_is_refused(other: Callable[[Task], Tas
 
 
 @pytest.mark.parametrize(("rate", "weight"), [(1e12, 1), (1e38, 1), (1e38, 1e9), (1e300, 1)])
-def test_a_painting_that_runs_away_is_told_in_words(rate: float, weight: float) -> None:
+def test_divergence_is_reported(rate: float, weight: float) -> None:
     """Before a picture of what is no number is shown, be it the very first."""
     wild = painting(
         {
@@ -161,7 +159,7 @@ def test_a_painting_that_runs_away_is_told_in_words(rate: float, weight: float) 
 
 
 @pytest.mark.parametrize("wish", [Wish.GO_ON, Wish.FINISH])
-def test_the_contents_detail_outlives_the_small_sizes_where_it_is_to_be_kept(wish: Wish) -> None:
+def test_content_detail_survives_small_scales(wish: Wish) -> None:
     """With steps so small that nothing is painted, only what the sizes do is left."""
     still = {"optimizer": {"kind": "sgd", "rate": 1e-9}}
     detailed, blurred = (painting({**still, "keep_detail": keep}) for keep in (True, False))
@@ -174,7 +172,7 @@ def test_the_contents_detail_outlives_the_small_sizes_where_it_is_to_be_kept(wis
     assert far[1] > 20
 
 
-def test_colors_that_are_kept_in_range_are_so_at_every_step() -> None:
+def test_keep_range_clamps_every_step() -> None:
     """The last picture is what is written, but for rounding; a wild start is cut at once."""
     wild = {**NOISE, "noise_scale": 300, "save_every": 1, "scales": (), "keep_range": True}
     for step in painted(painting(wild)):
@@ -195,9 +193,7 @@ def test_colors_that_are_kept_in_range_are_so_at_every_step() -> None:
         (painting({**NOISE, "objective.content": None}, styles=()), PictureError, "style only"),
     ],
 )
-def test_a_picture_that_is_missing_is_named(
-    task: Task, error: type[PainterError], told: str
-) -> None:
+def test_missing_picture_is_named(task: Task, error: type[PainterError], told: str) -> None:
     with pytest.raises(error, match=told):
         painted(task)
     with pytest.raises(error, match=told):
@@ -236,7 +232,7 @@ def alike(told: list[Step | Exception], alone: list[Step]) -> None:
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_each_is_painted_as_if_it_were_alone(kind: str) -> None:
+def test_batched_painting_equals_painting_alone(kind: str) -> None:
     changes = [
         {"optimizer": OPTIMIZERS[kind], **other}
         for other in ({}, {"strength": 0.9}, {"objective.style.layers.conv2_1": 7})
@@ -254,9 +250,7 @@ def test_each_is_painted_as_if_it_were_alone(kind: str) -> None:
     ("most", "parts"),
     [(1, [[0], [1], [2]]), (2, [[0], [1, 2]]), (3, [[0, 1, 2]]), (4, [[0, 1, 2]])],
 )
-def test_no_more_are_painted_together_than_there_may_be_at_once(
-    most: int, parts: list[list[int]]
-) -> None:
+def test_batch_size_is_limited(most: int, parts: list[list[int]]) -> None:
     tasks = [painting({**AT_ONCE, "steps": 2}, seed=seed) for seed in range(3)]
     wishes = [go_on] * len(tasks)
     several = paint_many(tasks, small.network(), wishes, max_batch=lambda _: most)
@@ -277,7 +271,7 @@ def test_no_more_are_painted_together_than_there_may_be_at_once(
         {"optimizer.history": 3},
     ],
 )
-def test_what_is_of_another_shape_is_painted_by_itself(other: Mapping[str, Any]) -> None:
+def test_other_shapes_run_in_other_batches(other: Mapping[str, Any]) -> None:
     tasks = [painting(), painting(other), painting({"strength": 0.1})]
     assert groups(tasks) == [[0, 2], [1]]
     told = together(tasks)
@@ -285,7 +279,7 @@ def test_what_is_of_another_shape_is_painted_by_itself(other: Mapping[str, Any])
         alike(told[number], painted(task))
 
 
-def test_one_that_goes_on_or_searches_along_a_line_is_painted_by_itself() -> None:
+def test_resumed_or_searching_task_runs_alone() -> None:
     (*_, last) = painted(painting(), *after(3, Wish.STOP))
     going_on = painting(resume=last.checkpoint)
     searching = {"optimizer": {"kind": "lbfgs", "line_search": "strong_wolfe"}}
@@ -295,7 +289,7 @@ def test_one_that_goes_on_or_searches_along_a_line_is_painted_by_itself() -> Non
 
 
 @pytest.mark.parametrize("wish", [Wish.STOP, Wish.FINISH])
-def test_one_that_ends_early_leaves_the_others_as_they_were(wish: Wish) -> None:
+def test_stopping_one_leaves_the_batch_unchanged(wish: Wish) -> None:
     tasks = [painting(seed=seed, content=small.picture(30 + seed)) for seed in range(3)]
     told = together(tasks, {1: after(4, wish)})
     alike(told[1], painted(tasks[1], *after(4, wish)))
@@ -307,7 +301,7 @@ def test_one_that_ends_early_leaves_the_others_as_they_were(wish: Wish) -> None:
         alike([*told[1], *painted(replace(tasks[1], resume=last.checkpoint))], painted(tasks[1]))
 
 
-def test_one_that_runs_away_leaves_the_others_as_they_were() -> None:
+def test_divergence_of_one_leaves_the_batch_unchanged() -> None:
     """Weights may differ within a group: one so large that nothing is a number any more."""
     wild = painting({"objective.style.layers.conv1_1": 1e300, **AT_ONCE})
     tasks = [painting(AT_ONCE), wild, painting(AT_ONCE, seed=1)]
@@ -319,7 +313,7 @@ def test_one_that_runs_away_leaves_the_others_as_they_were() -> None:
         alike(told[number], painted(tasks[number]))
 
 
-def test_one_that_cannot_be_painted_leaves_the_others_as_they_were() -> None:
+def test_invalid_task_leaves_the_batch_unchanged() -> None:
     floor = {"objective.network.pool_edge": "floor"}
     tasks = [painting(), painting(floor, content=small.picture(5, 1, 1)), painting(seed=1)]
     told = together(tasks)
@@ -363,13 +357,11 @@ class Painting:
     [("cpu", 1e-6, 1), ("cpu", 9, 1), ("meta", 1e-3, 10), ("meta", 0.1, 5), ("meta", 2.0, 1),
      ("meta", 0.0, 10)],
 )  # fmt: skip
-def test_a_device_is_left_alone_for_ten_steps_or_half_a_second(
-    device: str, seconds: float, steps: int
-) -> None:
+def test_report_interval_on_a_gpu(device: str, seconds: float, steps: int) -> None:
     assert report_group(torch.device(device), seconds) == steps
 
 
-def test_several_steps_are_told_of_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_are_reported_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second told says when it was made as well as can be known."""
     monkeypatch.setattr("stylewatch_painter.algorithm.paint.report_group", lambda *_: 3)
     made = Painting()
@@ -385,7 +377,7 @@ def test_several_steps_are_told_of_together(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("wish", [Wish.CHECKPOINT, Wish.STOP, Wish.FINISH])
-def test_a_wish_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch, wish: Wish) -> None:
+def test_wish_is_reported_at_once(monkeypatch: pytest.MonkeyPatch, wish: Wish) -> None:
     monkeypatch.setattr("stylewatch_painter.algorithm.paint.report_group", lambda *_: 99)
     made = Painting()
     made.step()
@@ -398,7 +390,7 @@ def test_a_wish_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch, wish: Wish)
     assert (last.checkpoint is None) == (wish is Wish.FINISH)
 
 
-def test_of_a_painting_that_runs_away_the_steps_before_are_told(
+def test_steps_before_divergence_are_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is noticed late, and dated to where it happened."""
@@ -432,14 +424,12 @@ def ended(objectives: Iterable[float], rest: Convergence | None = None) -> int |
 @pytest.mark.parametrize(
     ("share", "wanted"), [(0.9, None), (0.9989, None), (0.9995, 20), (1.0, 20), (1.001, 20)]
 )
-def test_ten_steps_have_to_take_away_the_share_that_is_asked(
-    share: float, wanted: int | None
-) -> None:
+def test_convergence_needs_the_relative_decrease(share: float, wanted: int | None) -> None:
     """A hundredth in ten steps is about a thousandth in one."""
     assert ended(7e6 * share**number for number in range(40)) == wanted
 
 
-def test_what_is_no_number_is_not_at_rest() -> None:
+def test_nan_is_not_converged() -> None:
     assert ended([float("nan")] * 40) is None
 
 
@@ -452,7 +442,7 @@ STILL = {
 }
 
 
-def test_a_size_ends_once_nothing_moves() -> None:
+def test_converged_size_ends_early() -> None:
     """Two looks, ten steps apart, are enough to see that; the last step is a stage."""
     steps = painted(painting(STILL))
     assert [step.size for step in steps] == [HALF_CONVERGENCE] * 20 + [WHOLE_CONVERGENCE] * 20
@@ -461,7 +451,7 @@ def test_a_size_ends_once_nothing_moves() -> None:
 
 
 @pytest.mark.parametrize("broken", [5, 20, 33])
-def test_what_was_broken_off_comes_to_rest_at_the_same_step(broken: int) -> None:
+def test_resumed_painting_converges_at_the_same_step(broken: int) -> None:
     task = painting(STILL)
     (*_, stopped) = painted(task, *after(broken, Wish.STOP))
     rest = painted(replace(task, resume=kept(stopped.checkpoint)))
@@ -481,7 +471,7 @@ def averaged(seen: list[Tensor], decay: float = 0.9) -> MovingAverage:
     return made
 
 
-def test_each_picture_weighs_less_the_older_it_is() -> None:
+def test_moving_average_weights_decay() -> None:
     """Over the sum of all weights: the first counts no more than it should."""
     seen = pictures(4)
     weights = [0.9**3, 0.9**2, 0.9, 1.0]
@@ -490,7 +480,7 @@ def test_each_picture_weighs_less_the_older_it_is() -> None:
 
 
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
-def test_what_is_no_number_has_no_part_in_it(wrong: float) -> None:
+def test_moving_average_skips_nan(wrong: float) -> None:
     """Such a step is taken back; the picture beside it counts as ever."""
     one, two, three = pictures(3)
     broken = two.clone()
@@ -509,7 +499,7 @@ def begun(count: int) -> tuple[PaintState, Objective]:
     return PaintState.start(canvases, levels), Objective(canvases, network, levels[0])
 
 
-def test_a_checkpoint_of_one_of_many_is_that_of_one_alone() -> None:
+def test_checkpoint_of_one_of_a_batch_equals_that_of_one_alone() -> None:
     (many, together), (single, alone) = begun(3), begun(1)
     for _ in range(3):
         many.optimizer.step(many.u, together)
@@ -520,7 +510,7 @@ def test_a_checkpoint_of_one_of_many_is_that_of_one_alone() -> None:
     assert np.abs(ours["u"].astype(np.float64) - theirs["u"].astype(np.float64)).max() < 1e-2
 
 
-def test_steps_that_are_taken_back_are_counted_over_all_sizes_and_breaks() -> None:
+def test_taken_back_steps_are_counted_over_sizes_and_resumes() -> None:
     """With first steps so long that they lead uphill."""
     wild = {"optimizer": {"kind": "lbfgs", "first_step": 90, "step_back": 1.01}}
     steps = painted(painting(wild))
@@ -536,7 +526,7 @@ def test_steps_that_are_taken_back_are_counted_over_all_sizes_and_breaks() -> No
 AVERAGED = {"ema_decay": 0.8, "save_every": 1}
 
 
-def test_what_is_shown_is_the_average_of_the_pictures_at_this_size() -> None:
+def test_shown_picture_is_the_moving_average() -> None:
     """By hand from the pictures themselves, the start of each size included."""
     made, (place, _) = painting(AVERAGED), begun(1)
     canvas = Canvas(made, (0.0, 0.0, 0.0), place.u.device)
@@ -557,7 +547,7 @@ def test_what_is_shown_is_the_average_of_the_pictures_at_this_size() -> None:
 
 
 @pytest.mark.parametrize("at", [2, 5])
-def test_averages_and_carried_moments_go_on_in_the_same_bytes(at: int) -> None:
+def test_averages_and_moments_resume_byte_identically(at: int) -> None:
     """Broken off at the small size, and at the large one."""
     changes = {**AVERAGED, "carry_moments": True, "optimizer": {"kind": "adam", "rate": 2.0}}
     whole = painted(painting(changes))
@@ -569,7 +559,7 @@ def test_averages_and_carried_moments_go_on_in_the_same_bytes(at: int) -> None:
         assert one.losses == other.losses
 
 
-def test_moments_are_carried_to_the_next_size_where_that_is_asked() -> None:
+def test_moments_are_carried_to_the_next_size() -> None:
     """The steps there differ from those of an optimizer that knows nothing."""
     adam = {"optimizer": {"kind": "adam", "rate": 2.0}, "save_every": 1}
     carried, fresh = (
@@ -581,7 +571,7 @@ def test_moments_are_carried_to_the_next_size_where_that_is_asked() -> None:
         assert small_yet == (one.picture.tobytes() == other.picture.tobytes())
 
 
-def test_a_checkpoint_that_lacks_something_is_refused() -> None:
+def test_incomplete_checkpoint_is_refused() -> None:
     checkpoint = painted(painting(), *after(2, Wish.STOP))[-1].checkpoint
     assert checkpoint is not None
     with pytest.raises(CheckpointError, match="belongs to another painting"):

@@ -73,14 +73,14 @@ def schedule(**changed: object) -> Schedule:
 @pytest.mark.parametrize(
     ("name", "content"), [(name, content) for name in SIZES for content in SIZES[name]]
 )
-def test_a_recipe_paints_at_the_size_of_its_source(name: str, content: Size) -> None:
+def test_recipe_sizes_match_the_source(name: str, content: Size) -> None:
     assert final_size(find(name).schedule, content) == SIZES[name][content]
 
 
 @pytest.mark.parametrize(
     ("name", "style"), [(name, style) for name in STYLES for style in STYLES[name]]
 )
-def test_a_recipe_looks_at_a_style_at_the_size_of_its_source(name: str, style: Size) -> None:
+def test_style_sizes_match_the_source(name: str, style: Size) -> None:
     painted = SIZES[name][WIDE]
     assert style_size(find(name).schedule, style, painted) == STYLES[name][style]
 
@@ -107,7 +107,7 @@ def test_every_form_of_a_size_is_a_bound(rule: str, wanted: Size) -> None:
     assert final_size(schedule(size=rule), WIDE) == wanted
 
 
-def test_stretching_gives_up_the_ratio_but_enlarges_only_when_asked() -> None:
+def test_stretching_changes_the_ratio() -> None:
     """Without `enlarge`, the box shrinks until neither side is longer than the picture's."""
     stretched = {"size": "640x480", "fit": "stretch"}
     assert final_size(schedule(**stretched), (640, 2000)) == (640, 480)
@@ -131,9 +131,7 @@ def test_stretching_gives_up_the_ratio_but_enlarges_only_when_asked() -> None:
         ("side", 9.0, (1000, 500)),
     ],
 )
-def test_styles_are_seen_by_any_rule_and_in_any_scale(
-    rule: str, scale: float, wanted: Size
-) -> None:
+def test_style_sizes_by_rule_and_scale(rule: str, scale: float, wanted: Size) -> None:
     """A style of 1000x500 beside a painting of 400x200; the style's own scale multiplies."""
     for own, whole in ((1.0, scale), (scale, 1.0)):
         told = schedule(style_size=rule, style_scale=whole)
@@ -144,7 +142,7 @@ def sizes(recipe: Recipe, final: Size) -> list[tuple[Size, int]]:
     return [(level.size, level.steps) for level in levels(recipe, final)]
 
 
-def test_best_goes_up_through_the_sizes_that_are_worth_it() -> None:
+def test_best_uses_the_expected_scales() -> None:
     """1/8, 1/4, 1/2 of the sides, but none with a long side under 112 pixels."""
     best = find("best")
     large = [((200, 150), 20), ((400, 300), 20), ((800, 600), 12), ((1600, 1200), 14)]
@@ -153,20 +151,20 @@ def test_best_goes_up_through_the_sizes_that_are_worth_it() -> None:
     assert sizes(best, (100, 75)) == [((100, 75), 14)]
 
 
-def test_passes_that_are_too_small_are_painted_as_one() -> None:
+def test_small_scales_are_joined() -> None:
     best = find("best")
     assert sizes(best, (296, 222)) == [((112, 84), 40), ((148, 111), 12), ((296, 222), 14)]
     assert sizes(best, (160, 120)) == [((112, 84), 52), ((160, 120), 14)]
 
 
-def test_passes_at_which_a_feature_map_would_vanish_are_left_out() -> None:
+def test_scales_without_feature_maps_are_left_out() -> None:
     """conv5_1 lies behind four pools, and 15 pixels, halved four times, are none."""
     recipe = change(find("best"), {"smallest": 1})
     assert [size for size, _ in sizes(recipe, (1000, 30))] == [(1000, 30)]
     assert sizes(recipe, (1000, 32))[0][0] == (500, 16)
 
 
-def test_crowson_goes_up_by_the_root_of_two_from_128_pixels() -> None:
+def test_crowson_scales_by_the_root_of_two() -> None:
     """1000 steps at the first size, wherever that is; 500 at each of the others."""
     assert sizes(find("crowson"), (512, 384)) == [
         ((128, 96), 1000),
@@ -179,7 +177,7 @@ def test_crowson_goes_up_by_the_root_of_two_from_128_pixels() -> None:
     assert [size[0] for size, _ in sizes(find("crowson"), (4096, 4096))][:2] == [128, 181]
 
 
-def test_a_picture_too_small_is_refused_with_both_sizes() -> None:
+def test_too_small_picture_is_refused() -> None:
     check_side(find("best"), (16, 16), "the painting")
     check_side(find("devos"), (1, 1), "the painting")  # its pools round up
     with pytest.raises(PictureError, match=r"the painting would be 15x99 pixels.* under 16"):
@@ -201,9 +199,7 @@ WAY = (Level((16, 12), 0.25, 10), Level((32, 24), 0.5, 20), Level((64, 48), 1.0,
         (60, [(64, 0)]),
     ],
 )
-def test_after_some_steps_the_rest_of_the_way_is_left(
-    step: int, wanted: list[tuple[int, int]]
-) -> None:
+def test_remaining_levels_after_some_steps(step: int, wanted: list[tuple[int, int]]) -> None:
     assert [(level.size[0], level.steps) for level in after(WAY, step)] == wanted
 
 
@@ -238,7 +234,7 @@ def stood(task: Task, step: int) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("preview", [None, "800", "9000"])
-def test_what_is_no_larger_than_its_preview_is_painted_as_ever(preview: str | None) -> None:
+def test_preview_that_is_not_smaller_has_no_effect(preview: str | None) -> None:
     told = upscaling(size="800", preview=preview)
     assert preview_size(told, LARGE) == first_size(told, LARGE) == (800, 600)
     assert upscaled(told) == []
@@ -253,14 +249,14 @@ def test_what_is_no_larger_than_its_preview_is_painted_as_ever(preview: str | No
         ("8000", [(1724, 1293), (3713, 2785), (8000, 6000)]),  # 10^(1/3) = 2.154
     ],
 )
-def test_a_print_goes_up_from_its_preview_by_about_two(size: str, wanted: list[Size]) -> None:
+def test_upscaling_doubles_sizes(size: str, wanted: list[Size]) -> None:
     told = upscaling(size=size, preview="800", upscale_steps=5)
     assert first_size(told, LARGE) == (800, 600)
     assert upscaled(told) == wanted
     assert {level.steps for level in upward(told, LARGE)} == {5}
 
 
-def test_larger_strokes_begin_at_a_smaller_size_and_come_by_the_preview() -> None:
+def test_larger_strokes_start_smaller_and_pass_the_preview() -> None:
     told = upscaling(size="3200", preview="800", stroke=2)
     assert first_size(told, LARGE) == (400, 300)
     assert upscaled(told) == [(800, 600), (1600, 1200), (3200, 2400)]
@@ -269,14 +265,14 @@ def test_larger_strokes_begin_at_a_smaller_size_and_come_by_the_preview() -> Non
     assert [level.slowest for level in upward(told, LARGE)] == [1 / 8, 1 / 8, 1 / 16]
 
 
-def test_a_preview_of_another_shape_is_refused() -> None:
+def test_preview_of_another_ratio_is_refused() -> None:
     stretched = {"fit": "stretch", "size": "640x480"}
     with pytest.raises(PictureError, match=r"the preview would be 320x160 pixels.* boxes"):
         preview_size(upscaling(preview="320x160", **stretched), LARGE)
     assert preview_size(upscaling(preview="320x240", **stretched), LARGE) == (320, 240)
 
 
-def test_what_it_begins_with_must_leave_every_layer_something() -> None:
+def test_preview_must_leave_feature_maps() -> None:
     task = pair({"objective.network.pool_edge": "floor", "stroke": 8}, 84)
     with pytest.raises(PictureError, match="what it begins with, by preview and stroke, would be"):
         painted(task)
@@ -285,21 +281,21 @@ def test_what_it_begins_with_must_leave_every_layer_something() -> None:
 @pytest.mark.parametrize(
     ("scale", "wanted"), [(0.5, 0.5), (1, 1), (1.25, 1.25), (1.5, 1.5), (2, 1.5), (8, 1.5)]
 )
-def test_grain_is_that_of_the_style_as_it_is(scale: float, wanted: float) -> None:
+def test_grain_is_that_of_the_unenlarged_style(scale: float, wanted: float) -> None:
     """A style of 1200x900 pixels, seen as 800x600 beside the preview; and one that was enlarged."""
     assert grain((1200, 900), (800, 600), scale) == wanted
     assert grain((80, 60), (800, 600), scale) == min(1, scale)
 
 
 @pytest.mark.parametrize("objective", [{}, SLOW_SUMS], ids=["relative", "sums"])
-def test_on_its_way_a_print_is_its_preview_byte_for_byte(objective: Mapping[str, Any]) -> None:
+def test_upscaled_painting_passes_its_preview_byte_for_byte(objective: Mapping[str, Any]) -> None:
     preview, print_ = pair(objective, 21), pair({"preview": "21", **objective}, 42)
     (end,) = {step.steps for step in painted(preview)}
     assert np.array_equal(stood(print_, end), stood(preview, end))
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_what_the_preview_shows_is_held_while_the_print_is_painted(kind: str) -> None:
+def test_low_frequencies_of_the_preview_are_kept(kind: str) -> None:
     """Waves longer than four of its pixels do not move, and others do."""
     task = pair({"preview": "21", "keep_range": False, "optimizer": OPTIMIZERS[kind]}, 42)
     first, last = (stood(task, step)[0].astype(np.float64) for step in (8, 10))
@@ -309,7 +305,7 @@ def test_what_the_preview_shows_is_held_while_the_print_is_painted(kind: str) ->
     assert moved[:, slow].max() < 1e-3 * moved[:, ~slow].max()
 
 
-def test_the_content_gives_the_shape_and_without_it_the_next_best_picture() -> None:
+def test_first_available_picture_gives_the_shape() -> None:
     """What it starts from, then the first of the styles."""
     content, init, style = (
         small.picture(0, 20, 10), small.picture(1, 10, 20), small.picture(2, 20, 20)
@@ -320,7 +316,7 @@ def test_the_content_gives_the_shape_and_without_it_the_next_best_picture() -> N
     assert replace(task, content=None).final == (10, 10)
 
 
-def test_a_size_at_which_a_style_would_vanish_is_left_out() -> None:
+def test_style_limits_the_scales() -> None:
     """Pools that drop the rest leave nothing of a side under 16: neither of a style's."""
     told = {"objective.network.pool_edge": "floor", "size": "64", "style_size": "64"}
     broad = painting(told, content=small.picture(0, 64, 48))
@@ -329,7 +325,7 @@ def test_a_size_at_which_a_style_would_vanish_is_left_out() -> None:
     assert [level.size for level in replace(broad, styles=(wide, narrow)).levels()] == [(64, 48)]
 
 
-def test_a_style_may_have_a_rule_of_its_own_for_its_size() -> None:
+def test_style_may_have_its_own_size_rule() -> None:
     """Beside another that goes by the recipe's; never stretched unless it says so."""
     style = Style(small.picture(1, 84, 42))
     task = painting({"style_size": "area"}, styles=(style,))
@@ -339,7 +335,7 @@ def test_a_style_may_have_a_rule_of_its_own_for_its_size() -> None:
     assert task.style_size(replace(style, size="stretch")) == task.final
 
 
-def test_a_texture_is_as_large_as_is_asked_whatever_the_style_is() -> None:
+def test_texture_has_the_requested_size() -> None:
     """Its style is not enlarged for that, and gives the shape only where that is left open."""
     style = Style(small.picture(1, 20, 10))
     task = painting({"size": "64x48", "style_size": "area", **NOISE}, content=None, styles=(style,))
@@ -349,7 +345,7 @@ def test_a_texture_is_as_large_as_is_asked_whatever_the_style_is() -> None:
     assert by_side.final == (64, 32)
 
 
-def test_how_large_a_style_is_to_be_seen_beside_the_painting() -> None:
+def test_style_scale_relative_to_the_painting() -> None:
     """By its scale; by the sizes that come of it where it or the texture has its own."""
     style = Style(small.picture(1, 84, 42), scale=0.5)
     task = painting({"style_size": "area", "style_scale": 3.0}, styles=(style,))

@@ -38,12 +38,12 @@ def colored(*color: float) -> Pixels:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_space_there_and_back_is_where_it_was(space: Space) -> None:
+def test_color_space_round_trip(space: Space) -> None:
     wide = 2 * noise() - 120  # beyond black and white, too
     assert np.allclose(from_space(to_space(wide, space), space), wide, atol=2e-3)
 
 
-def test_luminance_is_that_of_physics_of_video_or_of_the_eye() -> None:
+def test_luminance_by_space() -> None:
     red = colored(255, 0, 0)
     assert np.isclose(luminance(red, "linear").item(), 0.2126)
     assert np.isclose(luminance(red, "oklab").item(), 0.62796, atol=1e-4)  # Ottosson's own example
@@ -53,7 +53,7 @@ def test_luminance_is_that_of_physics_of_video_or_of_the_eye() -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_in_another_light_luminance_is_exactly_that_and_every_color_can_be_shown(
+def test_relit_colors_have_exact_luminance_in_gamut(
     space: Space,
 ) -> None:
     found = with_luminance(noise(), light(), space)
@@ -61,7 +61,7 @@ def test_in_another_light_luminance_is_exactly_that_and_every_color_can_be_shown
     assert found.min() > -0.01 and found.max() < 255.01
 
 
-def test_in_another_light_hue_stays() -> None:
+def test_relighting_keeps_hue() -> None:
     found = with_luminance(noise(), light(), "oklab")
     lab = to_space(found, "oklab")
     clear = np.hypot(lab[..., 1], lab[..., 2]) > 0.02  # near gray, hue is a matter of rounding
@@ -69,7 +69,7 @@ def test_in_another_light_hue_stays() -> None:
     assert clear.sum() > 500 and np.abs(turned[clear]).max() < 0.01
 
 
-def test_band_after_band_is_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = with_luminance(noise(), light(), "oklab")
     monkeypatch.setattr("stylewatch_painter.images.color._BAND", 90)
     assert np.array_equal(with_luminance(noise(), light(), "oklab"), whole)
@@ -93,7 +93,7 @@ def like(style: Pixels, content: Pixels, space: Space) -> Pixels:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_mean_and_covariance_become_those_of_the_other(space: Space) -> None:
+def test_statistics_are_transferred(space: Space) -> None:
     wanted = Spread.of(narrow(), space)
     found = Spread.of(like(noise(), narrow(), space), space)
     assert np.allclose(found.mean, wanted.mean, atol=1e-6)
@@ -101,7 +101,7 @@ def test_mean_and_covariance_become_those_of_the_other(space: Space) -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_one_color_becomes_the_mean_and_takes_all_to_itself(space: Space) -> None:
+def test_single_color_becomes_the_mean(space: Space) -> None:
     from_flat, to_flat = (
         like(flat(9, 99, 200), noise(), space),
         like(noise(), flat(9, 99, 200), space),
@@ -111,7 +111,7 @@ def test_one_color_becomes_the_mean_and_takes_all_to_itself(space: Space) -> Non
     assert np.allclose(to_flat, (9, 99, 200), atol=0.05)
 
 
-def test_what_is_hidden_does_not_count() -> None:
+def test_hidden_pixels_do_not_count() -> None:
     seen, hidden = noise(), noise() / 4
     both, alpha = np.concatenate([seen, hidden]), np.ones((60, 40), dtype=np.float32)
     alpha[30:] = 0
@@ -122,7 +122,7 @@ def test_what_is_hidden_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_luminance_gets_mean_and_deviation_of_the_contents(space: Space) -> None:
+def test_luminance_statistics_are_transferred(space: Space) -> None:
     soft = 0.3 * noise(3) + 90
     found = lit_like(noise(), soft, space, (None, None))
     assert np.array_equal(found[..., 0], found[..., 2])

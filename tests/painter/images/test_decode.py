@@ -59,7 +59,7 @@ READ = ["JPEG", "WEBP", "GIF", "AVIF", "MPO", *LOSSLESS]
 
 
 @pytest.mark.parametrize("format", READ)
-def test_every_format_that_is_promised_is_decoded(format: str) -> None:
+def test_promised_formats_are_decoded(format: str) -> None:
     result = raster(saved(noise(), format))
     assert result.image.size == (60, 40) and result.said == ()
     if format in LOSSLESS:
@@ -68,31 +68,31 @@ def test_every_format_that_is_promised_is_decoded(format: str) -> None:
 
 @pytest.mark.parametrize("format", READ)
 @pytest.mark.parametrize("kept", [0.02, 0.5, 0.9])
-def test_a_file_that_is_cut_off_is_never_a_picture(format: str, kept: float) -> None:
+def test_truncated_file_is_refused(format: str, kept: float) -> None:
     data = saved(noise(), format)
     sentence = refusal(data[: int(kept * len(data))])
     assert "damaged" in sentence and "; " in sentence
 
 
-def test_a_png_that_lacks_no_more_than_its_end_is_cut_off() -> None:
+def test_png_without_its_end_is_truncated() -> None:
     assert "is cut off or damaged" in refusal(saved(noise(), "PNG")[:-12])
 
 
-def test_a_flipped_bit_in_a_png_is_found() -> None:
+def test_flipped_bit_in_a_png_is_found() -> None:
     data = bytearray(saved(noise(), "PNG", compress_level=0))
     data[len(data) // 2] ^= 4
     assert "is cut off or damaged" in refusal(bytes(data))
 
 
 @pytest.mark.parametrize("format", ["ICO", "TGA", "PCX", "JPEG2000", "PDF"])
-def test_formats_that_are_not_promised_are_not_tried(format: str) -> None:
+def test_other_formats_are_not_tried(format: str) -> None:
     sentence = refusal(saved(noise(), format))
     assert "is in none of the formats JPEG, PNG" in sentence
     assert sentence.endswith("save it as JPEG or PNG")
 
 
 @pytest.mark.parametrize("side", [6_400, 9_600, 60_000])
-def test_a_bomb_is_refused_by_its_head_without_a_warning(side: int) -> None:
+def test_too_many_pixels_are_refused_by_the_header(side: int) -> None:
     # Pillow says nothing of the first, warns of the second and refuses the third by itself.
     sentence = refusal(forged_png(side, side))
     shown = {6_400: "41", 9_600: "92.2", 60_000: "3,600"}[side]
@@ -100,14 +100,14 @@ def test_a_bomb_is_refused_by_its_head_without_a_warning(side: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 100_001), (100_001, 1), (2, 3_000_000)])
-def test_a_side_that_no_photograph_has_is_refused_by_the_head(size: tuple[int, int]) -> None:
+def test_too_long_side_is_refused_by_the_header(size: tuple[int, int]) -> None:
     width, height = size
     assert refusal(forged_png(width, height)) == (
         f"photo is {width}x{height} pixels; the limit for a side is 100,000 pixels: crop it"
     )
 
 
-def test_the_first_of_several_pictures_is_taken_and_said() -> None:
+def test_first_of_several_pictures_is_used() -> None:
     first, *others = noise(), Image.new("RGB", (60, 40), "red"), Image.new("RGB", (60, 40), "blue")
     for format in ("TIFF", "PNG", "WEBP", "GIF", "MPO"):
         options = {"lossless": True} if format == "WEBP" else {}
@@ -135,7 +135,7 @@ LAID = {  # as the file has to have it, so that it is upright after the named tu
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", LAID)
-def test_every_exif_orientation_is_turned_upright(orientation: int, format: str) -> None:
+def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     laid = Image.fromarray(np.ascontiguousarray(LAID[orientation]))
@@ -153,7 +153,7 @@ def heic(image: Image.Image, folder: Path, **options: object) -> bytes:
     return path.read_bytes()
 
 
-def test_heic_is_read_where_the_extra_is_there(tmp_path: Path) -> None:
+def test_heic_is_read_with_the_extra(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     result = raster(heic(Image.new("RGB", (64, 48), (200, 30, 40)), tmp_path, exif=exif.tobytes()))
@@ -163,14 +163,14 @@ def test_heic_is_read_where_the_extra_is_there(tmp_path: Path) -> None:
     assert "HEIF" not in Image.OPEN, "what Pillow opens elsewhere in the process is left alone"
 
 
-def test_without_the_extra_a_heic_picture_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     brands = b"heic\0\0\0\0mif1heicmiaf"
     sentence = refusal(struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands + bytes(80))
     assert "is a HEIC picture" in sentence and "pip install 'stylewatch[heic]'" in sentence
 
 
-def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise MemoryError
 
@@ -179,13 +179,13 @@ def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("error", "reason"), [(OSError("a\nb "), "a b"), (KeyError(), "KeyError")])
-def test_whatever_a_decoder_raises_becomes_one_line(error: Exception, reason: str) -> None:
+def test_decoder_errors_become_one_line(error: Exception, reason: str) -> None:
     with pytest.raises(PictureError) as refused, decoding("photo", b""):
         raise error
     assert str(refused.value).startswith(f"photo is cut off or damaged ({reason}); ")
 
 
-def test_a_jpeg_of_endless_metadata_is_refused_before_it_is_opened() -> None:
+def test_jpeg_with_endless_metadata_is_refused() -> None:
     file = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(file, "JPEG")
     segment = b"\xff\xe1\xff\xffExif\0\0" + bytes(0xFFFF - 8)
@@ -212,14 +212,14 @@ def read(data: bytes) -> Deep:
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_every_bit_of_a_png_is_there(channels: int) -> None:
+def test_png_of_16_bits_is_exact(channels: int) -> None:
     assert np.array_equal(read(png(values(channels))), values(channels))
 
 
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("big", [True, False])
 @pytest.mark.parametrize("packed", [True, False])
-def test_every_bit_of_a_tiff_is_there(big: bool, packed: bool, channels: int) -> None:
+def test_tiff_of_16_bits_is_exact(big: bool, packed: bool, channels: int) -> None:
     assert np.array_equal(read(tiff(values(channels), big=big, packed=packed)), values(channels))
 
 
@@ -246,9 +246,9 @@ def tiff_depth(bits: list[int], photometric: int, content: bytes) -> bytes:
     return b"II*\0\x08\0\0\0" + struct.pack("<H", 8) + table + bytes(4) + sizes + content
 
 
-def test_a_tiff_of_12_bits_has_its_white_at_4095() -> None:
+def test_tiff_of_12_bits_has_white_at_4095() -> None:
     assert found(tiff_depth([12], 1, b"\xff\xf0\x00")) == Depth(12, 4095)
 
 
-def test_a_tiff_that_counts_from_white_to_black_is_inverted() -> None:
+def test_inverted_tiff_is_recognized() -> None:
     assert found(tiff_depth([16], 0, bytes(4))) == Depth(16, 65535, inverted=True)

@@ -30,34 +30,34 @@ def srgb_of_adobe_like(color: tuple[int, int, int], gamma: float) -> NDArray[np.
 
 
 @pytest.mark.parametrize("color", [(128, 128, 128), (200, 120, 60), (60, 90, 130), (0, 0, 0)])
-def test_colors_of_a_wide_profile_are_those_worked_out_by_hand(
+def test_wide_profile_matches_hand_computation(
     color: tuple[int, int, int],
 ) -> None:
     converted = icc.to_srgb(swatch(*color), profiles.rgb(gamma=1.8))
     assert np.abs(np.asarray(converted)[0, 0] - srgb_of_adobe_like(color, 1.8)).max() <= 1.5
 
 
-def test_a_gray_profile_gives_a_curve() -> None:
+def test_gray_profile_gives_a_curve() -> None:
     curve = icc.gray_curve(profiles.gray(gamma=1.0))
     assert curve is not None and curve.shape == (256, 3)
     assert (curve[[0, 255]] == [[0] * 3, [255] * 3]).all()
     assert abs(int(curve[55, 0]) - 128) <= 1  # 55/255 of the light is sRGB 128
 
 
-def test_inks_come_out_as_their_profile_says() -> None:
+def test_cmyk_follows_its_profile() -> None:
     inks = {(0, 0, 0, 0): 255, (255, 0, 0, 0): 119, (0, 255, 255, 0): 119, (0, 0, 0, 255): 0}
     for ink, gray in inks.items():
         converted = icc.to_srgb(swatch(*ink, mode="CMYK"), profiles.cmyk())
         assert np.abs(np.asarray(converted).astype(int) - gray).max() <= 2
 
 
-def test_the_black_of_a_print_that_is_a_dark_gray_becomes_black() -> None:
+def test_dark_gray_black_point_becomes_black() -> None:
     converted = icc.to_srgb(swatch(0, 0, 0, 255, mode="CMYK"), profiles.cmyk(darkest=40))
     assert np.asarray(converted).max() <= 3
 
 
 @pytest.mark.parametrize("profile", [b"no profile at all", profiles.rgb()[:200]])
-def test_a_damaged_profile_is_an_error(profile: bytes) -> None:
+def test_damaged_profile_is_an_error(profile: bytes) -> None:
     with pytest.raises(icc.ProfileError):
         icc.to_srgb(swatch(1, 2, 3), profile)
 
@@ -100,7 +100,7 @@ CURVES = {
 
 
 @pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
-def test_where_pillow_has_a_level_it_is_the_same(curve: bytes) -> None:
+def test_exact_conversion_matches_pillow(curve: bytes) -> None:
     profile = with_curve(curve)
     wanted, colors = eight(profile)
     high = np.frombuffer(colors, dtype=np.uint8).reshape(wanted.shape).astype(np.uint16)
@@ -110,7 +110,7 @@ def test_where_pillow_has_a_level_it_is_the_same(curve: bytes) -> None:
     assert np.abs(found - wanted.astype(float)).mean() < 0.4
 
 
-def test_black_that_is_not_dark_is_brought_to_black() -> None:
+def test_exact_conversion_maps_black_to_black() -> None:
     profile = with_curve(formula(4, 1.0, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0))
     ends = np.array([0, 65535], dtype=np.uint16).repeat(3).reshape(1, 2, 3)
     found = icc.exact_to_srgb(ends, profile)

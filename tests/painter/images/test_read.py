@@ -38,7 +38,7 @@ def refusal(path: Path, max_pixels: int = 40_000_000) -> str:
     return sentence
 
 
-def test_a_picture_comes_with_its_size_its_digest_and_its_bytes(tmp_path: Path) -> None:
+def test_picture_has_size_digest_and_bytes(tmp_path: Path) -> None:
     path = written(tmp_path / "photo.png")
     picture = read(path)
     assert picture.size == (7, 5)
@@ -49,7 +49,7 @@ def test_a_picture_comes_with_its_size_its_digest_and_its_bytes(tmp_path: Path) 
     assert picture.bytes == path.stat().st_size
 
 
-def test_conversions_are_listed_in_the_order_they_were_made(tmp_path: Path) -> None:
+def test_conversions_are_listed_in_order(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3
     path = tmp_path / "scan.png"
@@ -63,38 +63,38 @@ def test_conversions_are_listed_in_the_order_they_were_made(tmp_path: Path) -> N
     assert np.allclose(picture.pixels, 40) and picture.alpha is not None
 
 
-def test_a_link_to_a_picture_is_followed(tmp_path: Path) -> None:
+def test_symlink_is_followed(tmp_path: Path) -> None:
     link = tmp_path / "link.png"
     link.symlink_to(written(tmp_path / "photo.png"))
     assert read(link).size == (7, 5)
 
 
-def test_a_folder_is_told(tmp_path: Path) -> None:
+def test_folder_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "folder.jpg"
     folder.mkdir()
     assert "is a folder" in refusal(folder)
 
 
-def test_a_pipe_without_a_writer_is_told_at_once(tmp_path: Path) -> None:
+def test_pipe_is_refused_at_once(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.jpg"
     os.mkfifo(pipe)
     assert "is a pipe or a device" in refusal(pipe)
 
 
-def test_an_empty_file_is_told(tmp_path: Path) -> None:
+def test_empty_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "empty.jpg"
     path.touch()
     assert "is empty" in refusal(path)
 
 
-def test_a_file_of_too_many_bytes_is_not_even_read(tmp_path: Path) -> None:
+def test_too_large_file_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.tiff"
     with path.open("wb") as file:
         file.truncate(image_module.MAX_BYTES + 1)  # a hole: it takes no room on the disk
     assert "536,870,913 bytes and at most 536,870,912" in refusal(path)
 
 
-def test_text_and_broken_pictures_are_told_with_the_name(tmp_path: Path) -> None:
+def test_broken_file_is_named(tmp_path: Path) -> None:
     text = tmp_path / "notes.jpg"
     text.write_text("Dear diary,\n")
     assert "holds text, not a picture" in refusal(text)
@@ -104,7 +104,7 @@ def test_text_and_broken_pictures_are_told_with_the_name(tmp_path: Path) -> None
     assert "is cut off or damaged" in refusal(cut)
 
 
-def test_digest_and_pixels_belong_to_the_same_bytes(
+def test_digest_and_pixels_are_of_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path / "photo.png", (7, 5))
@@ -121,7 +121,7 @@ def test_digest_and_pixels_belong_to_the_same_bytes(
     assert picture.size == (7, 5) and picture.sha256 == hashlib.sha256(before).hexdigest()
 
 
-def test_threads_read_beside_one_another(tmp_path: Path) -> None:
+def test_threads_can_read_in_parallel(tmp_path: Path) -> None:
     paths = [written(tmp_path / f"{side}.png", (side, 3)) for side in range(1, 9)]
     sizes: dict[str, tuple[int, int]] = {}
 
@@ -161,7 +161,7 @@ def near(pixels: Pixels, color: tuple[float, ...], tolerance: float = 0.01) -> b
     return bool(np.abs(pixels - np.array(color)).max() <= tolerance)
 
 
-def test_alpha_is_kept_and_hidden_colors_do_not_show() -> None:
+def test_hidden_colors_are_filled() -> None:
     image = Image.new("RGBA", (3, 1), (255, 0, 0, 0))  # red that nobody sees
     image.putpixel((1, 0), (100, 50, 0, 51))
     image.putpixel((2, 0), (9, 8, 7, 255))
@@ -173,7 +173,7 @@ def test_alpha_is_kept_and_hidden_colors_do_not_show() -> None:
     assert pixels.dtype == np.float32 and said == (FILLED,)
 
 
-def test_a_palette_gives_its_colors_and_its_transparency() -> None:
+def test_palette_with_transparency() -> None:
     image = Image.new("P", (3, 1))
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     image.putdata([0, 1, 2])
@@ -192,7 +192,7 @@ def test_a_palette_gives_its_colors_and_its_transparency() -> None:
 @pytest.mark.parametrize(
     ("mode", "other", "key"), [("RGB", (1, 2, 4), (1, 2, 3)), ("L", 4, 3), ("I;16", 700, 701)]
 )
-def test_one_transparent_color_becomes_alpha(
+def test_single_transparent_color_becomes_alpha(
     mode: str, other: int | tuple[int, ...], key: int | tuple[int, ...]
 ) -> None:
     image = Image.new(mode, (2, 1), key)
@@ -204,7 +204,7 @@ def test_one_transparent_color_becomes_alpha(
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk_without_a_profile_goes_by_the_inks(format: str) -> None:
+def test_cmyk_without_a_profile(format: str) -> None:
     # In a JPEG the inks are stored upside down, as Adobe's programs do.
     options = {"quality": 100} if format == "JPEG" else {}
     pixels, _, said = through(one("CMYK", (51, 0, 255, 102), (8, 8)), format, **options)
@@ -213,7 +213,7 @@ def test_cmyk_without_a_profile_goes_by_the_inks(format: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_cmyk_goes_by_its_profile_where_it_has_one(format: str) -> None:
+def test_cmyk_with_a_profile(format: str) -> None:
     pixels, _, said = through(
         one("CMYK", (255, 0, 0, 0), (8, 8)), format, icc_profile=profiles.cmyk()
     )
@@ -222,7 +222,7 @@ def test_cmyk_goes_by_its_profile_where_it_has_one(format: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-def test_colors_of_another_profile_are_converted(mode: str) -> None:
+def test_colors_are_converted_by_profile(mode: str) -> None:
     image = Image.new("RGB", (2, 2), (200, 120, 60)).convert(mode, palette=Image.Palette.ADAPTIVE)
     pixels, alpha, said = through(image, icc_profile=profiles.rgb())
     expected = ImageCms.profileToProfile(
@@ -239,7 +239,7 @@ def test_colors_of_another_profile_are_converted(mode: str) -> None:
 
 
 @pytest.mark.parametrize("profile", [b"nonsense", profiles.cmyk(), profiles.gray(2.2)])
-def test_a_profile_that_is_damaged_or_does_not_fit_is_said_and_left_out(profile: bytes) -> None:
+def test_unusable_profile_is_reported(profile: bytes) -> None:
     pixels, _, said = through(Image.new("RGB", (2, 2), (200, 120, 60)), icc_profile=profile)
     assert near(pixels, (200, 120, 60))
     assert said == ("color profile left out, it is damaged or does not fit: taken as sRGB",)
@@ -252,7 +252,7 @@ def test_lab_and_ycbcr_become_srgb() -> None:
     assert near(ycbcr, (255, 0, 0), 2) and said == ("YCbCr to RGB",)
 
 
-def test_color_pngs_of_16_bits_are_whole_or_cut_as_was_asked() -> None:
+def test_png_of_16_bits_is_kept_or_reduced() -> None:
     head = struct.pack(">IIBBBBB", 1, 1, 16, 6, 0, 0, 0)
     values = struct.pack(">B4H", 0, 25_600, 51_300, 2_560, 13_107)
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -269,15 +269,13 @@ def test_color_pngs_of_16_bits_are_whole_or_cut_as_was_asked() -> None:
 
 
 @pytest.mark.parametrize(("mode", "color"), [("La", (40, 51)), ("RGBa", (40, 40, 40, 51))])
-def test_colors_already_multiplied_by_their_alpha_are_not_multiplied_twice(
-    mode: str, color: tuple[int, ...]
-) -> None:
+def test_premultiplied_alpha_is_not_applied_twice(mode: str, color: tuple[int, ...]) -> None:
     pixels, alpha, _ = to_floats(Raster(one(mode, color), Depth(), ()))
     assert alpha is not None and np.allclose(alpha, 0.2)
     assert near(pixels, (200, 200, 200), 0.5)
 
 
-def test_colors_of_16_bits_follow_their_profile_without_being_cut() -> None:
+def test_16_bits_follow_their_profile_exactly() -> None:
     data = deep.tiff(deep.values())
     with decoding("photo", data):
         raster = decoded(data, 1_000_000, uncut=True)
@@ -300,7 +298,7 @@ def plane(*values: float, kind: type[np.generic]) -> Image.Image:
     return Image.fromarray(np.array([values], dtype=kind))
 
 
-def test_16_bits_keep_steps_finer_than_those_of_8() -> None:
+def test_gray_of_16_bits_keeps_its_steps() -> None:
     values = (0, 1, 25700, 25701, 65535)
     pixels, said = gray(plane(*values, kind=np.uint16), Depth(16, 65535))
     assert np.allclose(pixels[0, :, 1], np.array(values) / 257, rtol=1e-6)
@@ -308,7 +306,7 @@ def test_16_bits_keep_steps_finer_than_those_of_8() -> None:
     assert said == ("16-bit gray to RGB, unrounded, white at 65535",)
 
 
-def test_12_bits_go_up_to_4095_and_inverted_planes_down_to_0() -> None:
+def test_12_bits_and_inverted_planes() -> None:
     twelve, _ = gray(plane(0, 4095, kind=np.uint16), Depth(12, 4095))
     assert twelve[0, :, 0].tolist() == [0, 255]
     inverted, _ = gray(plane(0, 257, 65535, kind=np.uint16), Depth(16, 65535, inverted=True))
@@ -318,9 +316,7 @@ def test_12_bits_go_up_to_4095_and_inverted_planes_down_to_0() -> None:
 @pytest.mark.parametrize(
     ("values", "white"), [((0, 200), 255), ((-9, 40_000), 65535), ((0, 2**30), 2**31 - 1)]
 )
-def test_32_bits_are_scaled_by_the_smallest_white_that_holds_them(
-    values: tuple[int, int], white: int
-) -> None:
+def test_32_bits_are_scaled_by_the_smallest_white(values: tuple[int, int], white: int) -> None:
     pixels, said = gray(plane(*values, kind=np.int32), Depth(32))
     assert np.allclose(pixels[0, :, 0], [0, values[1] * 255 / white])
     assert said == (f"32-bit gray to RGB, unrounded, white at {white}",)
@@ -330,19 +326,19 @@ def test_32_bits_are_scaled_by_the_smallest_white_that_holds_them(
     ("values", "white"),
     [((0, 0.25, 1), 1), ((0, 1.5, 200.25), 255), ((0, 2.0**31 - 128), 2**31 - 1)],
 )
-def test_floats_are_scaled_likewise_and_may_end_at_1(values: tuple[float, ...], white: int) -> None:
+def test_floats_are_scaled_by_the_smallest_white(values: tuple[float, ...], white: int) -> None:
     pixels, said = gray(plane(*values, kind=np.float32), Depth(32))
     assert np.allclose(pixels[0, :, 0], np.array(values) * 255 / white)
     assert said == (f"float gray to RGB, unrounded, white at {white}",)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_no_numbers_are_an_error(value: float) -> None:
+def test_gray_that_is_not_finite_is_refused(value: float) -> None:
     with pytest.raises(PictureError, match="no numbers; export it again"):
         gray(plane(0, value, kind=np.float32))
 
 
-def test_a_profile_is_applied_between_the_levels_of_8_bits_too() -> None:
+def test_gray_profile_is_applied_between_levels() -> None:
     values = np.arange(25_700, 26_215, 8)
     pixels, said = gray(
         plane(*values, kind=np.uint16), Depth(16, 65535), profile=profiles.gray(gamma=1.0)
@@ -363,7 +359,7 @@ def disc(side: int = 41) -> tuple[Pixels, Plane]:
     return pixels, alpha
 
 
-def test_of_two_colors_the_nearer_one_is_taken() -> None:
+def test_nearer_color_fills() -> None:
     pixels = np.full((9, 64, 3), 128, dtype=np.float32)
     alpha = np.zeros((9, 64), dtype=np.float32)
     pixels[:, :8], pixels[:, -8:] = (250, 0, 0), (0, 0, 250)
@@ -373,18 +369,18 @@ def test_of_two_colors_the_nearer_one_is_taken() -> None:
     assert np.array_equal(found[:, :8], pixels[:, :8])
 
 
-def test_what_is_seen_wholly_stays_and_half_seen_colors_lean_on_their_neighbors() -> None:
+def test_visible_colors_stay() -> None:
     pixels = np.array([[[10, 20, 30], [90, 90, 90]]], dtype=np.float32)
     found = filled(pixels, np.array([[1, 0.5]], dtype=np.float32))
     assert np.array_equal(found[0, 0], [10, 20, 30])
     assert 10 < found[0, 1, 0] < 90
 
 
-def test_where_nothing_is_seen_it_is_white() -> None:
+def test_invisible_picture_is_white() -> None:
     pixels, alpha = disc()
     assert (filled(pixels, 0 * alpha) == 255).all()
 
 
-def test_over_white_is_as_it_is_seen_on_white() -> None:
+def test_over_white_composites() -> None:
     pixels, alpha = np.full((1, 1, 3), 55, dtype=np.float32), np.full((1, 1), 0.5, dtype=np.float32)
     assert over_white(pixels, alpha).ravel().tolist() == [155, 155, 155]

@@ -117,19 +117,19 @@ def test_every_mode_is_reduced(mode: str, format: str) -> None:
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
-def test_png_of_16_bits_is_reduced_in_bands_without_rounding_to_8(channels: int) -> None:
+def test_png_of_16_bits_is_reduced_exactly(channels: int) -> None:
     values = shades(channels, LARGE).astype(np.uint16) * 257
     check_boxes(deep.png(values), 3, SHOWN, uncut=True)
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "RGB", "RGBA"])
-def test_bands_of_a_png_fit_together_whatever_its_filters_are(mode: str) -> None:
+def test_png_bands_join_for_every_filter(mode: str) -> None:
     image = Image.fromarray(shades(4, LARGE))
     image = image.convert("RGB").quantize(60) if mode == "P" else image.convert(mode)
     check_boxes(saved(image, "PNG", compress_level=1), 3, SHOWN)
 
 
-def test_bands_of_strips_of_a_tiff_fit_together() -> None:
+def test_tiff_strips_join() -> None:
     image = Image.fromarray(shades(3, LARGE))
     check_boxes(saved(image, "TIFF", compression="tiff_lzw"), 3, SHOWN)
 
@@ -158,11 +158,11 @@ def tiled(values: NDArray[np.uint8], side: int) -> bytes:
     return b"II*\0" + struct.pack("<L", 8) + table + places + counts + b"".join(tiles)
 
 
-def test_bands_of_tiles_of_a_tiff_fit_together() -> None:
+def test_tiff_tiles_join() -> None:
     check_boxes(tiled(shades(3, LARGE), 256), 3, SHOWN)
 
 
-def test_a_jpeg_is_decoded_at_the_part_of_its_size_that_it_offers() -> None:
+def test_jpeg_is_decoded_at_a_fraction() -> None:
     data = saved(Image.fromarray(shades(3, LARGE)), "JPEG", quality=95)
     found = raster(data, Enough((160, 100), whole=100))
     assert found.image.size == (326, 213) and found.size == (1303, 851)
@@ -171,7 +171,7 @@ def test_a_jpeg_is_decoded_at_the_part_of_its_size_that_it_offers() -> None:
     assert np.abs(boxes(whole, 4) - np.asarray(found.image))[:-1, :-1].mean() < 1
 
 
-def test_a_picture_stays_twice_as_wide_and_high_as_it_is_shown() -> None:
+def test_reduced_picture_is_twice_as_large_as_needed() -> None:
     for shown in ((100, 100), (331, 20), (20, 203), (82, 50), (400, 400)):
         enough = Enough(shown, whole=100)
         found = raster(saved(Image.fromarray(shades()), "PNG"), enough).image.size
@@ -181,7 +181,7 @@ def test_a_picture_stays_twice_as_wide_and_high_as_it_is_shown() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
-def test_a_reduced_picture_is_turned_upright(orientation: int, format: str) -> None:
+def test_reduced_picture_is_upright(orientation: int, format: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     values = np.zeros((160, 240, 3), dtype=np.uint8)
@@ -197,7 +197,7 @@ def test_a_reduced_picture_is_turned_upright(orientation: int, format: str) -> N
     assert np.abs(near - np.asarray(small.image))[height // 4, [width // 4, -width // 4]].max() < 12
 
 
-def test_what_the_file_says_of_the_picture_is_kept() -> None:
+def test_metadata_is_kept() -> None:
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -212,7 +212,7 @@ def test_what_the_file_says_of_the_picture_is_kept() -> None:
         assert found.image.info["icc_profile"] == profile
 
 
-def test_of_masks_pixels_are_picked_so_that_no_colors_are_mixed() -> None:
+def test_nearest_mixes_no_colors() -> None:
     values = np.zeros((800, 900, 3), dtype=np.uint8)
     values[:, 451:], values[333:] = (255, 0, 0), (0, 0, 255)
     for format in ("PNG", "BMP", "TIFF"):
@@ -227,14 +227,14 @@ def test_of_masks_pixels_are_picked_so_that_no_colors_are_mixed() -> None:
 
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
 @pytest.mark.parametrize("kind", ["JPEG", "progressive", "PNG", "lzw", "tiff", "WEBP", "MPO"])
-def test_a_large_file_that_is_cut_off_is_found_out(kind: str, kept: float) -> None:
+def test_truncated_large_file_is_refused(kind: str, kept: float) -> None:
     options = {"progressive": {"format": "JPEG", "progressive": True}, **KINDS}
     image = Image.fromarray(shades(3, (600, 800)))
     data = saved(image, **options.get(kind, {"format": kind}))
     assert "damaged" in refusal(data[: int(kept * len(data))], Enough((20, 20), 100))
 
 
-def test_a_wrong_byte_in_a_large_png_is_found_and_so_is_a_missing_end() -> None:
+def test_damaged_large_png_is_refused() -> None:
     data = saved(Image.fromarray(shades()), "PNG")
     wrong = bytearray(data)
     wrong[len(data) // 2] ^= 1
@@ -262,7 +262,7 @@ print(picture.size, picture.pixels[0, 0].tolist(), *picture.converted)
 """
 
 
-def test_a_large_png_is_decoded_in_less_memory_than_its_pixels_take(tmp_path: Path) -> None:
+def test_large_png_is_decoded_in_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     path.write_bytes(flat_png(10_000, 7_000))  # 210 MB as they are, 280 as Pillow has them
     found = subprocess.run(
@@ -271,7 +271,7 @@ def test_a_large_png_is_decoded_in_less_memory_than_its_pixels_take(tmp_path: Pa
     assert found.stdout.startswith("(10000, 7000) [0.0, 200.0, 0.0] decoded at 1/7 of 10000x7000")
 
 
-def test_what_takes_too_much_memory_is_refused_before_it_is_decoded() -> None:
+def test_too_much_memory_is_refused_before_decoding() -> None:
     options: dict[str, Any] = {"progressive": True, "subsampling": 0}
     data = bytearray(saved(Image.fromarray(shades()), "JPEG", **options))
     head = data.index(b"\xff\xc2") + 5

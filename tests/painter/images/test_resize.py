@@ -24,13 +24,13 @@ def test_floats_are_neither_rounded_nor_clipped() -> None:
     assert np.abs(resized - np.rint(resized)).max() > 0.1
 
 
-def test_bilinear_doubles_as_worked_out_by_hand() -> None:
+def test_bilinear_matches_hand_computation() -> None:
     picture = np.array([0, 100], dtype=np.float32).reshape(1, 2, 1).repeat(3, axis=2)
     assert np.allclose(resize(picture, (4, 1), "bilinear")[0, :, 0], [0, 25, 75, 100])
 
 
 @pytest.mark.parametrize("resample", FILTERS)
-def test_eight_bit_is_what_pillow_makes_of_the_rounded_picture(resample: Resample) -> None:
+def test_eight_bit_equals_pillow_on_rounded_pictures(resample: Resample) -> None:
     picture = noise(9, 13) * np.float32(1.2) - np.float32(20)  # some of it out of range
     rounded = Image.fromarray(np.rint(picture.clip(0, 255)).astype(np.uint8))
     expected = np.asarray(rounded.resize((20, 5), Image.Resampling[resample.upper()]))
@@ -39,7 +39,7 @@ def test_eight_bit_is_what_pillow_makes_of_the_rounded_picture(resample: Resampl
     assert np.array_equal(resized, expected)
 
 
-def test_a_plane_stays_between_0_and_1() -> None:
+def test_plane_stays_in_0_to_1() -> None:
     mask = np.zeros((6, 6), dtype=np.float32)
     mask[:, 3:] = 1
     resized = resize_plane(mask, (25, 11))

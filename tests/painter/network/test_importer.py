@@ -37,9 +37,7 @@ def _known(path: Path, normalization: str, *, algorithm: str = "sha256", digits:
     return Known("official", path.name, algorithm, digest, "a test", normalization, "o", "l")
 
 
-def test_an_imported_file_is_listed_with_its_digest_and_leaves_the_original_alone(
-    tmp_path: Path, numbered: Path
-) -> None:
+def test_imported_file_is_listed_and_the_original_kept(tmp_path: Path, numbered: Path) -> None:
     before = numbered.read_bytes()
     file = import_file(numbered, home=tmp_path / "home", normalization="caffe")
     assert file.name == "my-vgg"
@@ -49,16 +47,14 @@ def test_an_imported_file_is_listed_with_its_digest_and_leaves_the_original_alon
     assert numbered.read_bytes() == before
 
 
-def test_a_file_whose_names_do_not_tell_needs_the_normalization(
-    tmp_path: Path, numbered: Path
-) -> None:
+def test_unknown_normalization_must_be_given(tmp_path: Path, numbered: Path) -> None:
     with pytest.raises(WeightsError, match=r"say `--normalization torchvision` .* or `--norm"):
         import_file(numbered, home=tmp_path / "home")
     assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(("algorithm", "digits"), [("sha256", 8), ("sha256", 64), ("md5", 32)])
-def test_a_file_with_a_known_digest_needs_none_and_gets_its_known_name(
+def test_known_digest_gives_name_and_normalization(
     tmp_path: Path, numbered: Path, algorithm: str, digits: int
 ) -> None:
     entry = _known(numbered, "torchvision", algorithm=algorithm, digits=digits)
@@ -67,13 +63,13 @@ def test_a_file_with_a_known_digest_needs_none_and_gets_its_known_name(
     assert file.mean == pytest.approx((123.675, 116.28, 103.53))
 
 
-def test_a_known_name_without_its_digest_proves_nothing(tmp_path: Path, numbered: Path) -> None:
+def test_known_name_without_its_digest_proves_nothing(tmp_path: Path, numbered: Path) -> None:
     path = numbered.rename(tmp_path / "vgg19-dcbb9e9d.pth")
     with pytest.raises(WeightsError, match="its digest is not known"):
         import_file(path, home=tmp_path / "home")
 
 
-def test_a_name_that_is_taken_is_not_overwritten(tmp_path: Path, numbered: Path) -> None:
+def test_existing_name_is_not_overwritten(tmp_path: Path, numbered: Path) -> None:
     import_file(numbered, home=tmp_path / "home", normalization="caffe", name="mine")
     other = networks.save_torch(tmp_path / "mine.pth", networks.network(1))
     with pytest.raises(WeightsError, match="'mine' already names other weights"):
@@ -81,15 +77,13 @@ def test_a_name_that_is_taken_is_not_overwritten(tmp_path: Path, numbered: Path)
 
 
 @pytest.mark.parametrize("name", ["bundled", "../out", "Mine", "a b", ".hidden"])
-def test_names_that_would_mislead_are_refused(tmp_path: Path, numbered: Path, name: str) -> None:
+def test_misleading_names_are_refused(tmp_path: Path, numbered: Path, name: str) -> None:
     with pytest.raises(WeightsError, match=r"--name|cannot name weights"):
         import_file(numbered, home=tmp_path / "home", normalization="caffe", name=name)
     assert not (tmp_path / "home").exists()
 
 
-def test_a_file_of_our_own_form_moves_between_machines_with_all_it_says(
-    tmp_path: Path, numbered: Path
-) -> None:
+def test_own_files_move_between_machines(tmp_path: Path, numbered: Path) -> None:
     here = import_file(numbered, home=tmp_path / "here", normalization="torchvision")
     there = import_file(here.path, home=tmp_path / "there")
     assert there.sha256 == here.sha256
@@ -98,7 +92,7 @@ def test_a_file_of_our_own_form_moves_between_machines_with_all_it_says(
     assert networks.same(some, others)
 
 
-def test_what_is_not_vgg19_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_failed_import_leaves_nothing(tmp_path: Path) -> None:
     arrays = networks.network()
     arrays["conv5_4.bias"] = np.zeros(1, dtype=np.float32)
     path = networks.save_torch(tmp_path / "x.pth", arrays)
@@ -134,7 +128,7 @@ def _entry(server: Server, body: bytes = BODY) -> Known:
     return Known("little", "file.bin", "sha256", digest, "a test", "caffe", "o", "l", server.url)
 
 
-def test_a_download_arrives_whole_and_reports_on_its_way(
+def test_download_is_complete_and_reports_progress(
     server: Server, opener: OpenerDirector, tmp_path: Path
 ) -> None:
     steps = list(download(_entry(server), tmp_path, opener=opener))
@@ -144,7 +138,7 @@ def test_a_download_arrives_whole_and_reports_on_its_way(
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == ["file.bin"]
 
 
-def test_a_download_that_broke_off_for_good_goes_on_at_the_next_call(
+def test_interrupted_download_continues_at_the_next_call(
     server: Server, opener: OpenerDirector, tmp_path: Path
 ) -> None:
     server.breaks_after = [300_000, 0]
@@ -156,7 +150,7 @@ def test_a_download_that_broke_off_for_good_goes_on_at_the_next_call(
     assert (tmp_path / "file.bin").read_bytes() == BODY
 
 
-def test_a_server_that_knows_no_ranges_is_asked_for_all_of_it_again(
+def test_server_without_ranges_is_asked_for_the_whole(
     server: Server, opener: OpenerDirector, tmp_path: Path
 ) -> None:
     server.ranges, server.breaks_after = False, [300_000]
@@ -166,7 +160,7 @@ def test_a_server_that_knows_no_ranges_is_asked_for_all_of_it_again(
     assert received != sorted(received)
 
 
-def test_a_file_that_changed_on_the_server_is_not_mixed_with_the_old_one(
+def test_changed_file_is_not_mixed_with_the_old_one(
     server: Server, opener: OpenerDirector, tmp_path: Path
 ) -> None:
     server.breaks_after = [300_000, 0]
@@ -178,7 +172,7 @@ def test_a_file_that_changed_on_the_server_is_not_mixed_with_the_old_one(
     assert (tmp_path / "file.bin").read_bytes() == shorter
 
 
-def test_a_wrong_file_is_refused_by_name_and_both_digests_and_not_kept(
+def test_wrong_digest_is_refused_and_removed(
     server: Server, opener: OpenerDirector, tmp_path: Path
 ) -> None:
     server.body = BODY + b"!"
@@ -190,7 +184,7 @@ def test_a_wrong_file_is_refused_by_name_and_both_digests_and_not_kept(
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
-def test_a_server_that_refuses_is_told_with_its_answer(
+def test_server_error_is_reported(
     server: Server, opener: OpenerDirector, tmp_path: Path, status: int
 ) -> None:
     server.status = status
@@ -198,7 +192,7 @@ def test_a_server_that_refuses_is_told_with_its_answer(
         list(download(_entry(server), tmp_path, opener=opener))
 
 
-def test_a_server_that_sends_elsewhere_is_not_followed(
+def test_redirection_is_not_followed(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -208,15 +202,13 @@ def test_a_server_that_sends_elsewhere_is_not_followed(
     assert len(server.asked) == 1
 
 
-def test_a_file_of_absurd_size_is_not_fetched(
-    server: Server, opener: OpenerDirector, tmp_path: Path
-) -> None:
+def test_absurd_size_is_refused(server: Server, opener: OpenerDirector, tmp_path: Path) -> None:
     server.declared = 1 << 40
     with pytest.raises(WeightsError, match="larger than any file of weights"):
         list(download(_entry(server), tmp_path, opener=opener))
 
 
-def test_two_do_not_fetch_the_same_file_at_once(
+def test_concurrent_download_is_refused(
     server: Server, opener: OpenerDirector, tmp_path: Path
 ) -> None:
     with (
@@ -226,7 +218,7 @@ def test_two_do_not_fetch_the_same_file_at_once(
         list(download(_entry(server), tmp_path, opener=opener))
 
 
-def test_fetched_weights_are_imported_by_name_and_the_download_is_gone(
+def test_downloaded_weights_are_imported(
     server: Server, opener: OpenerDirector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     networks.narrow(monkeypatch)
@@ -242,7 +234,7 @@ def test_fetched_weights_are_imported_by_name_and_the_download_is_gone(
     assert len(server.asked) == 1
 
 
-def test_what_cannot_be_fetched_is_answered_with_what_can(tmp_path: Path) -> None:
+def test_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     for name in ("bundled", "vgg20"):
         with pytest.raises(WeightsError, match=f"{name}.* there are caffe, keras, torchvision"):
             list(fetch(name, home=tmp_path))

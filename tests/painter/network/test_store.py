@@ -25,7 +25,7 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow(monkeypatch)
 
 
-def test_what_was_written_is_read_to_the_last_bit(tmp_path: Path) -> None:
+def test_write_and_read_are_exact(tmp_path: Path) -> None:
     path = tmp_path / "new" / "x.safetensors"
     arrays = network()
     store.write(path, arrays, ABOUT)
@@ -33,7 +33,7 @@ def test_what_was_written_is_read_to_the_last_bit(tmp_path: Path) -> None:
     assert weights.described(path).mean == (1.0, 2.0, 3.0)
 
 
-def test_an_array_that_lies_backwards_in_memory_is_written_as_it_reads(tmp_path: Path) -> None:
+def test_non_contiguous_array_is_written_as_it_reads(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     arrays = network()
     arrays["conv1_1.weight"] = arrays["conv1_1.weight"][:, ::-1]
@@ -42,7 +42,7 @@ def test_an_array_that_lies_backwards_in_memory_is_written_as_it_reads(tmp_path:
     assert np.array_equal(met["conv1_1.weight"], arrays["conv1_1.weight"])
 
 
-def test_one_flipped_bit_in_an_array_is_found(tmp_path: Path) -> None:
+def test_flipped_bit_is_found(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     store.write(path, network(), ABOUT)
     whole = bytearray(path.read_bytes())
@@ -53,7 +53,7 @@ def test_one_flipped_bit_in_an_array_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, 3000, -1])
-def test_a_file_that_is_cut_off_anywhere_is_found(tmp_path: Path, length: int) -> None:
+def test_truncated_file_is_found(tmp_path: Path, length: int) -> None:
     path = tmp_path / "x.safetensors"
     store.write(path, network(), ABOUT)
     path.write_bytes(path.read_bytes()[:length])
@@ -61,9 +61,7 @@ def test_a_file_that_is_cut_off_anywhere_is_found(tmp_path: Path, length: int) -
         store.read(path, ["conv1_1"])
 
 
-def test_a_write_that_fails_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.safetensors"
     store.write(path, network(), ABOUT)
     before = path.read_bytes()
@@ -98,9 +96,7 @@ def _copy(cache: Path) -> Path:
     return found
 
 
-def test_the_first_use_unpacks_and_the_second_does_not_need_the_packed_file(
-    packed: tuple[WeightsFile, Network], tmp_path: Path
-) -> None:
+def test_packed_file_is_unpacked_once(packed: tuple[WeightsFile, Network], tmp_path: Path) -> None:
     file, arrays = packed
     mean, first = store.load(file, LAYERS, cache=tmp_path / "cache")
     assert mean == RGB_MEAN
@@ -111,7 +107,7 @@ def test_the_first_use_unpacks_and_the_second_does_not_need_the_packed_file(
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "garbage"])
-def test_a_damaged_copy_is_made_again(
+def test_damaged_copy_is_made_again(
     packed: tuple[WeightsFile, Network], tmp_path: Path, damage: str
 ) -> None:
     file, arrays = packed
@@ -126,7 +122,7 @@ def test_a_damaged_copy_is_made_again(
     assert networks.same(store.read(copy, LAYERS), arrays)
 
 
-def test_two_at_once_both_get_the_weights_and_leave_one_copy(
+def test_concurrent_loads_leave_one_copy(
     packed: tuple[WeightsFile, Network], tmp_path: Path
 ) -> None:
     file, arrays = packed
@@ -146,7 +142,7 @@ def test_two_at_once_both_get_the_weights_and_leave_one_copy(
     assert not list((tmp_path / "cache").glob("*.part"))
 
 
-def test_where_no_copy_can_be_kept_the_weights_come_all_the_same(
+def test_unwritable_cache_is_ignored(
     packed: tuple[WeightsFile, Network], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file, arrays = packed
@@ -156,7 +152,7 @@ def test_where_no_copy_can_be_kept_the_weights_come_all_the_same(
     assert "cannot be kept" in caplog.text
 
 
-def test_a_packed_file_with_another_digest_is_refused_with_both(
+def test_wrong_digest_of_packed_file_is_refused(
     packed: tuple[WeightsFile, Network], tmp_path: Path
 ) -> None:
     wrong = replace(packed[0], sha256="ab" * 32)
@@ -164,7 +160,7 @@ def test_a_packed_file_with_another_digest_is_refused_with_both(
         store.load(wrong, ["conv1_1"], cache=tmp_path / "cache")
 
 
-def test_verifying_finds_damage_in_any_layer_of_imported_weights(
+def test_verify_finds_damage_in_any_layer(
     packed: tuple[WeightsFile, Network], tmp_path: Path
 ) -> None:
     path = networks.save_torch(tmp_path / "x.pth", networks.network())

@@ -20,7 +20,7 @@ POOLS = list(product(("max", "average"), ("floor", "ceil")))
 
 
 @pytest.mark.parametrize(("kind", "edge"), POOLS)
-def test_every_layer_has_the_features_worked_out_in_numpy(kind: str, edge: str) -> None:
+def test_features_match_numpy(kind: str, edge: str) -> None:
     x = small.plain(small.picture(0)) - 110
     wanted = Net(filters(0), kind, edge).features(x)
     found = small.network()(small.tensor(x), LAYERS, small.pools(kind, edge))
@@ -36,9 +36,7 @@ def test_every_layer_has_the_features_worked_out_in_numpy(kind: str, edge: str) 
     [["conv1_1"], ["conv3_2"], ["conv5_4"], ["conv1_2", "conv2_1", "conv4_4", "conv5_1"], LAYERS],
     ids=["first", "middle", "last", "some", "all"],
 )
-def test_the_slope_of_features_is_the_one_worked_out_in_numpy(
-    kind: str, edge: str, layers: list[LayerName]
-) -> None:
+def test_gradient_matches_numpy(kind: str, edge: str, layers: list[LayerName]) -> None:
     """The slope of half the sum of squares: that of the features is the features."""
     x = small.plain(small.picture(0)) - 110
     net = Net(filters(0), kind, edge)
@@ -52,7 +50,7 @@ def test_the_slope_of_features_is_the_one_worked_out_in_numpy(
     np.testing.assert_allclose(small.array(slope) / size, wanted / size, atol=1e-5)
 
 
-def test_nothing_past_the_deepest_layer_is_computed() -> None:
+def test_deeper_layers_are_not_computed() -> None:
     """The weights of deeper layers need not even be there."""
     assert layers_up_to(["conv2_1", "conv1_1"]) == ("conv1_1", "conv1_2", "conv2_1")
     shallow = {name: w for name, w in filters(0).items() if name.startswith(("conv1", "conv2_1"))}
@@ -66,9 +64,7 @@ def test_nothing_past_the_deepest_layer_is_computed() -> None:
 
 
 @pytest.mark.parametrize(("kind", "edge"), POOLS)
-def test_in_bfloat16_features_and_slope_are_the_same_but_for_some_bits(
-    kind: str, edge: str
-) -> None:
+def test_bfloat16_is_close(kind: str, edge: str) -> None:
     weights = {name: torch.from_numpy(w).float() for name, w in filters(0).items()}
     coarse, exact = (Vgg19(weights, (0.0, 0.0, 0.0), bits) for bits in PRECISIONS)
     layers: list[LayerName] = ["conv1_2", "conv3_1", "conv5_1"]
@@ -100,17 +96,17 @@ def clock(exact: float, other: float) -> Iterator[float]:
 
 
 @pytest.mark.parametrize(("other", "found"), [(0.5, "bf16"), (0.79, "bf16"), (0.9, "fp32")])
-def test_fewer_bits_are_taken_where_they_pay(other: float, found: str) -> None:
+def test_lower_precision_is_used_where_it_pays(other: float, found: str) -> None:
     """Each trial reads the clock before and after, the first of six to no purpose."""
     moments = clock(1.0, other)
     assert measured(CPU, lambda: next(moments)) == found
 
 
-def test_a_device_of_another_kind_computes_in_float32() -> None:
+def test_other_devices_use_float32() -> None:
     assert measured(torch.device("meta")) == "fp32"
 
 
-def test_it_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "cache" / "precision.json"
     monkeypatch.setattr(precision_module, "measured", lambda _: "bf16")
     assert quickest(CPU, file) == "bf16"
@@ -119,7 +115,7 @@ def test_it_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert [path.name for path in file.parent.iterdir()] == ["precision.json"]
 
 
-def test_float32_is_cut_only_where_that_is_the_precision() -> None:
+def test_tf32_is_enabled_only_for_its_precision() -> None:
     for wanted in get_args(Precision):
         with cut(wanted):
             assert torch.backends.cudnn.enabled

@@ -21,7 +21,7 @@ def refusal(changes: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize(
     "size", [640, "640", "640x480", "x400", "400x", "0.25mp", ".25mp", "2mp", "10.5mp", "0.05mp"]
 )
-def test_a_size_is_a_side_a_box_rows_columns_or_an_area(size: object) -> None:
+def test_size_forms_are_accepted(size: object) -> None:
     changed = change(find("best"), {"size": size, "style_size": size}).schedule
     assert changed.size == changed.style_size == str(size)
 
@@ -31,14 +31,14 @@ def test_a_size_is_a_side_a_box_rows_columns_or_an_area(size: object) -> None:
     ["12y", "", "0", 0, -5, "0x480", "640x0", "x", "x0", "mp", "0mp", "0.0mp", "1.mp", "640 ",
      "640\n", "0640", "640X480", "640x480x3", "1e3", "area", "٦٤٠"],
 )  # fmt: skip
-def test_any_other_size_is_told_what_there_is(size: object) -> None:
+def test_other_sizes_list_the_forms(size: object) -> None:
     assert refusal({"size": size}) == (
         "schedule.size: should be 640 (long side), 640x480 (box), x400 (rows), 400x (columns) "
         f"or 0.25mp (area), got {size!r}"
     )
 
 
-def test_editors_learn_the_form_of_a_size() -> None:
+def test_schema_has_the_pattern_of_a_size() -> None:
     pattern = Schedule.model_json_schema()["properties"]["size"]["pattern"]
     assert re.search(pattern, "640x480")
     assert not re.search(pattern, "640x480x3")
@@ -105,9 +105,7 @@ def test_editors_learn_the_form_of_a_size() -> None:
                             " or 'picture', got 'nose'"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_place_and_what_helps(
-    changes: Mapping[str, Any], told: str
-) -> None:
+def test_mistake_names_place_and_remedy(changes: Mapping[str, Any], told: str) -> None:
     assert refusal(changes) == told
 
 
@@ -118,13 +116,13 @@ def test_a_mistake_is_told_with_its_place_and_what_helps(
      "noise_scale", "keep_detail", "tolerance", "optimizer.rate",
      "optimizer.first_step", "optimizer.coordinates"],
 )  # fmt: skip
-def test_a_number_that_makes_no_painting_is_refused(field: str, number: float) -> None:
+def test_number_out_of_range_is_refused(field: str, number: float) -> None:
     assert field.rpartition(".")[2] in refusal({field: number})
 
 
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("loss", ["absolute", "isotropic", "squared"])
-def test_smoothness_can_be_asked_of_every_recipe(name: str, loss: str) -> None:
+def test_smoothness_works_with_every_recipe(name: str, loss: str) -> None:
     """A weight is enough; of a recipe with a gradient_weight that goes."""
     keys = {"objective.tv.weight": 0.5, "objective.tv.gradient_weight": None}
     alone = change(find(name), keys).objective.tv
@@ -135,7 +133,7 @@ def test_smoothness_can_be_asked_of_every_recipe(name: str, loss: str) -> None:
     assert alone.loss == ("isotropic" if had is None else had.loss)
 
 
-def test_the_most_steps_are_those_of_all_sizes() -> None:
+def test_most_steps_sums_all_scales() -> None:
     """The first size may have more than it says."""
     best = change(find("best"), {"scales": [{"scale": 0.5, "steps": 7}], "steps": 4})
     assert best.schedule.most_steps == 11
@@ -143,11 +141,11 @@ def test_the_most_steps_are_those_of_all_sizes() -> None:
 
 
 @pytest.mark.parametrize(("said", "share"), [(True, 1), (False, 0), (0.5, 0.5)])
-def test_the_contents_detail_is_a_share_or_all_of_it_or_nothing(said: object, share: float) -> None:
+def test_keep_detail_is_a_share_or_a_boolean(said: object, share: float) -> None:
     assert change(find("best"), {"keep_detail": said}).schedule.keep_detail == share
 
 
-def test_what_is_painted_and_how_to_get_there_are_told_apart() -> None:
+def test_geometry_and_other_fields_are_disjoint() -> None:
     """`--schedule fast` keeps the one and takes the other from `best`."""
     assert set(Schedule.model_fields) > GEOMETRY
     assert {"start", "scales", "optimizer", "steps"} <= set(Schedule.model_fields) - GEOMETRY
