@@ -212,7 +212,7 @@ def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
     if abs(wide * height - high * width) > max(*of_mask, *size):
         raise PictureError(
             f"{mask} has {wide}x{high} pixels and {picture} {width}x{height}, which is another "
-            "shape: a mask lies over the whole of its picture"
+            "shape: a mask covers the whole of its picture"
         )
 
 

@@ -352,6 +352,6 @@ def _check(status: os.stat_result, name: str) -> None:
         raise PictureError(f"{name} is empty; copy the picture again")
     if status.st_size > MAX_BYTES:
         raise PictureError(
-            f"{name} has {status.st_size:,} bytes and at most {MAX_BYTES:,} are let in;"
-            " save it compressed or smaller"
+            f"{name} has {status.st_size:,} bytes; the limit is {MAX_BYTES:,}: "
+            "save it compressed or smaller"
         )

@@ -124,7 +124,7 @@ def _normalization(path: Path, asked: str | None, entry: Known | None, foreign: 
 
 def _check_free(file: WeightsFile) -> None:
     if file.name == BUNDLED:
-        raise WeightsError(f"{BUNDLED!r} names the weights that come along; choose another --name")
+        raise WeightsError(f"{BUNDLED!r} is the name of the bundled weights; choose another --name")
     if not _NAME.fullmatch(file.name):
         raise WeightsError(
             f"{file.name!r} cannot name weights: small letters, digits, '.', '_' and '-' can"
@@ -283,7 +283,7 @@ def _ask(
         if error.code == _NO_SUCH_RANGE:
             return None
         raise WeightsError(
-            f"{entry.url} is not to be had: the server answers {error.code} {error.reason}; "
+            f"{entry.url} cannot be downloaded: the server answers {error.code} {error.reason}; "
             f"a file from elsewhere can be taken over with `stylewatch weights import`"
         ) from error
     except _BrokenOffError as error:

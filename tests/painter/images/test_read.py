@@ -91,7 +91,7 @@ def test_too_large_file_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.tiff"
     with path.open("wb") as file:
         file.truncate(image_module.MAX_BYTES + 1)  # a hole: it takes no room on the disk
-    assert "536,870,913 bytes and at most 536,870,912" in refusal(path)
+    assert "536,870,913 bytes; the limit is 536,870,912" in refusal(path)
 
 
 def test_broken_file_is_named(tmp_path: Path) -> None:
