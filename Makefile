@@ -12,7 +12,7 @@ AT_ONCE := --numprocesses 2 --dist loadfile
 	fmt bench bench-gpu bench-cluster bench-scale bench-web parity clean
 
 run: $(READY)
-	$(BIN)/python -m stylewatch_painter.sample demo/inbox/portrait
+	$(BIN)/python -m stylewatch_painter.sample demo/inbox/rocket
 	$(BIN)/stylewatch run --once --inbox demo/inbox --outbox demo/outbox --state demo/state
 	@final=$$(ls -t demo/outbox/*/final.* | head -n 1) && echo && \
 	echo "The painting:       $$final" && \

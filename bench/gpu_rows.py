@@ -141,7 +141,7 @@ def from_start(setting: Setting) -> Iterator[Reading]:
 def fraction(setting: Setting) -> Iterator[Reading]:
     """The speed of steps of `best`, of a batch and of one alone, beside the ceiling."""
     ceiling = matmul(setting)
-    step_alone = {"passes": [], "save_every": setting.long, "size": setting.box, "fit": "stretch",
+    step_alone = {"scales": [], "save_every": setting.long, "size": setting.box, "fit": "stretch",
                   "enlarge": True}  # fmt: skip
     recipe = book.change(book.find("best"), step_alone)
     (one,) = tasks(setting, recipe, 1)

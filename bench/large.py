@@ -1,6 +1,6 @@
 """What a large painting takes: `python -m bench.large WIDTHxHEIGHT STEPS [LIMIT ...]`.
 
-A landscape of our own is painted in the manner of another by recipe `best`, at that one size, for
+The sample pair is painted by recipe `best`, at that one size, for
 so many steps. Printed are what was decided, the most memory that the process held (resident, in
 GB) and the seconds of a step. From these the time of the recipe's whole run is extrapolated, by
 the pixels of all sizes on its way. LIMIT is `limits.memory`, as 6GB; KEY=VALUE are options of the
@@ -11,30 +11,34 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from stylewatch_daemon.settings.sections import Limits
-from stylewatch_painter import landscape
+from stylewatch_painter import sample
 from stylewatch_painter.algorithm.forecast import evaluations
 from stylewatch_painter.algorithm.scales import Size
 from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.stage import Pixels, Step, go_on
 from stylewatch_plugins import registry
 
 
-def picture(size: Size, seed: int) -> Pixels:
-    """A landscape at `size` (width, height)."""
-    return resize(np.asarray(landscape.draw(seed), dtype=np.float32), size)
+def picture(size: Size, path: Path) -> Pixels:
+    """Read a picture and resize it to `size` (width, height)."""
+    return resize(read(path).pixels, size)
 
 
 def task(size: Size, steps: int) -> Task:
     """The painting; its style is as many pixels as it is looked at with."""
     plain = {"size": f"{size[0]}x{size[1]}", "fit": "stretch", "save_every": steps}
-    recipe = change(find("best"), {**plain, "passes": [], "steps": steps})
-    return Task(recipe, picture(size, 1), (Style(picture((1280, 1024), 2)),))
+    recipe = change(find("best"), {**plain, "scales": [], "steps": steps})
+    return Task(
+        recipe, picture(size, sample.CONTENT), (Style(picture((1280, 1024), sample.STYLE)),)
+    )
 
 
 def whole_run(size: Size, per_step: float) -> float:

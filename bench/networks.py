@@ -21,15 +21,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.optimize import optimizer
+from stylewatch_painter.algorithm.canvas import Canvas, optimizer
+from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
-from stylewatch_painter.network import read as weights_read
+from stylewatch_painter.network import store as weights_read
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.feature_maps import FeatureMaps, Mean
-from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.network.vgg19 import FeatureMaps, Mean, Vgg19, layers_up_to
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_painter.stage import go_on
@@ -70,7 +68,7 @@ class Eager:
 def task(folder: Path, size: str, steps: int) -> Task:
     """The sample pair, painted by `devos` at `size`."""
     changes = {"size": size, "fit": "stretch", "enlarge": True, "steps": steps}
-    recipe = book.change(book.find("devos"), {**changes, "passes": []})
+    recipe = book.change(book.find("devos"), {**changes, "scales": []})
     content, style = read(folder / "content.jpg"), read(folder / "style.jpg")
     return Task(recipe, content.pixels, (Style(style.pixels),))
 
@@ -96,7 +94,7 @@ def in_turn(made: Task, threads: int) -> dict[str, list[float]]:
         canvas = Canvas(made, network.mean, network.device)
         level = canvas.levels()[-1]
         moves = optimizer(made.recipe.schedule.optimizer)
-        pictures[name] = (Target([canvas], network, level), canvas.start(level.size), moves)
+        pictures[name] = (Objective([canvas], network, level), canvas.start(level.size), moves)
         seconds[name] = []
     for _ in range(made.recipe.schedule.steps + 1):
         for name, (target, u, moves) in pictures.items():

@@ -29,7 +29,7 @@ MOST = 300
 
 CURVES = "bench-curves.json"
 KINDS = {True: "png", False: "float"}
-SMALL = {"passes": [{"scale": 0.25, "steps": 60}, {"scale": 0.5, "steps": 40}], "smallest": 1,
+SMALL = {"scales": [{"scale": 0.25, "steps": 60}, {"scale": 0.5, "steps": 40}], "smallest": 1,
          "save_every": 1000}  # fmt: skip
 WAYS: dict[bool, dict[str, Any]] = {
     True: {**SMALL, "schedule.optimizer.history": 30},

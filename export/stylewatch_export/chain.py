@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from onnx import TensorProto
 
 from stylewatch_painter.algorithm.scales import pools_before
-from stylewatch_painter.network.catalogue import LAYERS
 from stylewatch_painter.network.vgg19 import layers_up_to
+from stylewatch_painter.network.weights import LAYERS
 from stylewatch_painter.recipes.recipe import LayerName
 from stylewatch_plugins.graph_file import Plan
 

@@ -10,8 +10,7 @@ import typer
 
 from stylewatch_export.errors import AskedError, ExportError, UnequalError
 from stylewatch_painter.errors import PainterError, RecipeError, WeightsError
-from stylewatch_painter.network.catalogue import BUNDLED
-from stylewatch_painter.network.weights import locate
+from stylewatch_painter.network.weights import BUNDLED, locate
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 from stylewatch_plugins.errors import BackendError, GraphError

@@ -21,7 +21,7 @@ from stylewatch_export.manifest import Manifest
 from stylewatch_export.nodes import OPSET, Nodes
 from stylewatch_export.pool_back import pool_back
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import read
+from stylewatch_painter.network import store
 from stylewatch_painter.network.vgg19 import layers_up_to
 from stylewatch_painter.network.weights import locate
 from stylewatch_plugins.graph_file import Pair, Part, Plan, sealed
@@ -44,7 +44,7 @@ def build(plan: Plan, weights: str, pair: Pair) -> None:
             f"the weights {weights!r} are {file.sha256[:12]}..., and graphs for "
             f"{plan.weights[:12]}... are asked for; `stylewatch weights list` tells which are which"
         )
-    _, arrays = read.load(file, layers_up_to(plan.layers))
+    _, arrays = store.load(file, layers_up_to(plan.layers))
     write(pair.features, features(plan, arrays))
     write(pair.gradient, gradient(plan, arrays))
 

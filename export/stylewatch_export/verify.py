@@ -16,9 +16,8 @@ from torch import Tensor
 
 from stylewatch_export import manifest
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import read, weights
-from stylewatch_painter.network.pools import Passed, Pool
-from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.network import store, weights
+from stylewatch_painter.network.vgg19 import Passed, Pool, Vgg19, layers_up_to
 from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import Pair, Plan
@@ -147,7 +146,7 @@ def torch_back(
 def _torch(plan: Plan) -> Vgg19:
     for file in weights.available():
         if file.sha256 == plan.weights:
-            _, arrays = read.load(file, layers_up_to(plan.layers))
+            _, arrays = store.load(file, layers_up_to(plan.layers))
             return Vgg19({name: torch.from_numpy(one) for name, one in arrays.items()}, plan.mean)
     raise WeightsError(
         f"the weights {plan.weights[:12]}... that the graphs were made from are not here; "

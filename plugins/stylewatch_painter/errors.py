@@ -1,19 +1,19 @@
-"""Every error the painter raises on purpose, as one tree.
+"""Errors that the painter raises on purpose, as one tree.
 
     PainterError
     ├── PictureError       a picture cannot be read, or cannot be painted as it is
     ├── SaveError          a picture cannot be written where it should go
-    ├── RecipeError        a recipe, or a change to one, does not make sense
-    ├── WeightsError       the trained network is missing, damaged or of another kind
+    ├── RecipeError        a recipe, or a change to one, is invalid
+    ├── WeightsError       the network's weights are missing, damaged or of another kind
     ├── CheckpointError    a checkpoint belongs to another job or is damaged
-    └── DivergedError      the painting ran away: its loss is no longer a number
+    └── DivergedError      the loss is no longer finite
 
-Each message says in one sentence what was met and what helps.
+Each message says in one sentence what happened and what helps.
 """
 
 
 class PainterError(Exception):
-    """Root of everything the painter raises on purpose."""
+    """Base class of all errors that the painter raises on purpose."""
 
 
 class PictureError(PainterError, ValueError):
@@ -25,11 +25,11 @@ class SaveError(PainterError, OSError):
 
 
 class RecipeError(PainterError, ValueError):
-    """A recipe, or a change to one, does not make sense."""
+    """A recipe, or a change to one, is invalid."""
 
 
 class WeightsError(PainterError):
-    """The trained network is missing, damaged or of another kind."""
+    """The network's weights are missing, damaged or of another kind."""
 
 
 class CheckpointError(PainterError, ValueError):
@@ -37,4 +37,4 @@ class CheckpointError(PainterError, ValueError):
 
 
 class DivergedError(PainterError, ArithmeticError):
-    """The painting ran away: its loss is no longer a number."""
+    """The loss is no longer finite."""

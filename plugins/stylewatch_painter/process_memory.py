@@ -1,4 +1,4 @@
-"""What this process holds of the machine's memory, and what is left there."""
+"""Memory of this process and of the machine."""
 
 import re
 from contextlib import suppress
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def resident() -> int:
-    """Bytes of this process that lie in memory; 0 where the system does not say."""
+    """Resident memory of this process in bytes; 0 where the system does not tell."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -15,7 +15,7 @@ def resident() -> int:
 
 
 def available() -> float:
-    """Bytes that programs may still take, of the machine or of our part of it; else endless."""
+    """Bytes that can still be allocated, by machine and control group; inf if unknown."""
     group = Path("/sys/fs/cgroup")
     found = _of_machine("MemAvailable")
     with suppress(OSError, ValueError):  # where there is no limit, it says `max`
@@ -25,7 +25,7 @@ def available() -> float:
 
 
 def installed() -> float:
-    """Bytes of memory of the machine, or of our part of it; endless where nobody says."""
+    """Bytes of memory of the machine or the control group; inf if unknown."""
     found = _of_machine("MemTotal")
     with suppress(OSError, ValueError):
         found = min(found, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))

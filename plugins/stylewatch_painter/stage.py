@@ -1,4 +1,4 @@
-"""What a painting reports on its way: Step after every step, Stage when there is a picture."""
+"""Types that a painting reports: Step after every step, Stage when there is a picture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.float32]
-"""A picture: float32 (height, width, 3), RGB, 0..255 where it is to be seen."""
+"""A picture: float32 (height, width, 3), RGB, nominally 0..255."""
 
 Plane = NDArray[np.float32]
 """An alpha channel or a mask: float32 (height, width), 0..1."""
@@ -17,11 +17,11 @@ Regions = NDArray[np.float32]
 """A mask of regions: float32 (height, width, R), 0..1; a Plane is a mask of one region."""
 
 Checkpoint = Mapping[str, NDArray[np.generic]]
-"""All that a painting needs to go on in the same bytes: plain arrays by name."""
+"""All that a painting needs to continue in the same bytes: plain arrays by name."""
 
 
 class Wish(Enum):
-    """What a painting is asked between two steps."""
+    """Request to a painting between two steps."""
 
     GO_ON = "go on"
     CHECKPOINT = "go on, and hand out a checkpoint"
@@ -30,15 +30,15 @@ class Wish(Enum):
 
 
 def go_on() -> Wish:
-    """The wish of someone who only waits for the end."""
+    """The wish of a caller that only waits for the end."""
     return Wish.GO_ON
 
 
 @dataclass(frozen=True)
 class Term:
-    """One term of a loss: its value by the recipe's own formula, and its weight in the total.
+    """One loss term: its value by the recipe's formula, and its weight in the total.
 
-    A term with a `gradient_weight` moves the picture but is no part of the total.
+    A term with a `gradient_weight` adds to the gradient but not to the total.
     """
 
     value: float
@@ -46,7 +46,7 @@ class Term:
     gradient_weight: float | None = None
 
     def as_json(self) -> dict[str, float]:
-        """`value` and `weight`, and `gradient_weight` where there is one."""
+        """Plain `value`, `weight` and, if it is set, `gradient_weight`."""
         plain = {"value": self.value, "weight": self.weight}
         if self.gradient_weight is not None:
             plain["gradient_weight"] = self.gradient_weight
@@ -55,7 +55,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss of a float picture, term by term; `total` is the sum of value x weight.
+    """Losses of a float picture by term; `total` is the sum of value x weight.
 
     `content` maps layer to term, `style` maps style name to layer to term.
     """
@@ -83,13 +83,12 @@ class Losses:
 
 @dataclass(frozen=True)
 class Step:
-    """A step that was made.
+    """One step.
 
     `step` counts from 1 over all sizes, up to `steps`; `size` is (width, height) in pixels of the
-    picture worked on; `losses` belong to the float picture before this step; `seconds` count
-    from the start of the painting, time before a checkpoint included. `checkpoint` is what
-    `Task.resume` takes; it is there when it was wished for. `taken_back` counts the steps so far
-    that led far uphill, and were taken back.
+    current picture; `losses` belong to the float picture before this step; `seconds` count from the
+    start of the painting, including time before a checkpoint. `checkpoint` is what `Task.resume`
+    takes, if it was requested. `taken_back` counts the steps so far that were taken back.
     """
 
     step: int
@@ -103,10 +102,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Stage(Step):
-    """A step after which there is a picture to see.
+    """A step with a picture.
 
-    `picture` is float32 (height, width, 3) at the painting's final size, not yet clipped:
-    only the writer rounds.
+    `picture` is float32 (height, width, 3) at the final size, not clipped: only the writer rounds.
     """
 
     picture: Pixels = field(kw_only=True, repr=False)

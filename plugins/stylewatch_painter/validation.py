@@ -1,4 +1,4 @@
-"""Says what is wrong with settings, in sentences: where, what was met, what was likely meant."""
+"""Describes mistakes in settings in sentences: where, which value, what was likely meant."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 Location = tuple[str | int, ...]
 
 MOST = 20
-"""Mistakes that are listed; the others are counted."""
+"""Number of mistakes that are listed; the others are counted."""
 
 LONGEST = 1000
 """Characters of one message."""
@@ -29,7 +29,7 @@ _repr.maxstring = _repr.maxlong = _repr.maxother = 100
 
 
 class _Hidden:
-    """Stands for a value that is met where secrets are."""
+    """Stands for a value that may be secret."""
 
     def __repr__(self) -> str:
         return "something that is not shown here"
@@ -39,7 +39,7 @@ class _Hidden:
 class Mistake:
     """One mistake: `where` is the path to the value through mappings and lists.
 
-    `loc` is pydantic's own, which leads on to a key that is not known.
+    `loc` is pydantic's own path, which includes an unknown key.
     """
 
     where: Location
@@ -52,7 +52,7 @@ class Mistake:
 
 
 def brief(text: str) -> str:
-    """`text`, its middle left out where it is longer than LONGEST."""
+    """Shorten `text` in the middle to LONGEST characters."""
     half = LONGEST // 2
     return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
 
@@ -67,9 +67,9 @@ def quoted(value: object) -> str:
 
 @contextmanager
 def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> Iterator[None]:
-    """Raise `kind` for an unforeseen error: `what` cannot be used.
+    """Turn an unforeseen error into `kind`: "`what` cannot be used".
 
-    Errors that the caller handles pass: `kind` itself, the `expected` ones, trouble of the system.
+    `kind` itself, the `expected` errors, OSError and MemoryError pass.
     """
     handled: tuple[type[Exception], ...] = (kind, *expected, OSError, MemoryError)
     try:
@@ -81,9 +81,22 @@ def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> It
         raise kind(brief(f"{what} cannot be used: {type(error).__name__}: {error}")) from error
 
 
+RENAMED: Mapping[str, str] = {
+    "average": "ema_decay",
+    "carry": "carry_moments",
+    "coordinates": "fourier_power",
+    "first_steps": "initial_steps",
+    "passes": "scales",
+    "print_steps": "upscale_steps",
+}
+"""Old keys of recipes and jobs, and their new names."""
+
+
 def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
-    """`unknown key 'stepps'; did you mean 'steps'?`, or the whole choice where nothing is near."""
+    """Describe an unknown name: its new name, the closest known name, or all of them."""
     names = sorted(known)
+    if (renamed := RENAMED.get(name)) in names:
+        return f"unknown {what} {quoted(name)}; it is now called {renamed!r}"
     near = get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"unknown {what} {quoted(name)}; did you mean {near[0]!r}?"
@@ -91,105 +104,111 @@ def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
 
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
-    """The mistakes that checking a mapping against `model` found; MOST of them, and a count."""
-    alike = groupby(error.errors(include_url=False), lambda one: _walk(model, one["loc"])[0])
-    for _, (found, *others) in islice(alike, MOST):
-        way, models = _walk(model, found["loc"])
+    """Describe the errors of a mapping checked against `model`: MOST of them, and a count."""
+    groups = groupby(error.errors(include_url=False), lambda error_: _walk(model, error_["loc"])[0])
+    for _, (details, *others) in islice(groups, MOST):
+        way, models = _walk(model, details["loc"])
         if any(map(_has_secrets, models)):
-            found["input"] = _Hidden()
+            details["input"] = _Hidden()
             way = tuple("..." if "://" in str(part) else part for part in way)
-        for other in others:  # it is not the one that it may be, and not the other
-            found["msg"] += f" or {other['msg'].removeprefix('Input should be ').partition(',')[0]}"
-        yield _mistake(found, way, model)
-    rest = [next(found)["loc"] for _, found in alike]
+        for other in others:  # the members of a union that do not match
+            details["msg"] += (
+                f" or {other['msg'].removeprefix('Input should be ').partition(',')[0]}"
+            )
+        yield _mistake(details, way, model)
+    rest = [next(details)["loc"] for _, details in groups]
     if rest:
         yield Mistake((), f"there are {len(rest)} more mistakes", rest[0])
 
 
-def _mistake(found: Any, way: Location, model: type[BaseModel]) -> Mistake:
-    """What pydantic found at `way`, in its own words or better ones."""
+def _mistake(details: Any, way: Location, model: type[BaseModel]) -> Mistake:
+    """Describe an error of pydantic at `way`."""
     *around, last = way or ("",)
-    where, sentence = tuple(around) if last == "[key]" else way, _plainly(found)
-    match found["type"]:
+    where, sentence = tuple(around) if last == "[key]" else way, _plainly(details)
+    match details["type"]:
         case "missing":
             where, sentence = tuple(around), f"{last} is missing"
         case "extra_forbidden":
             where = tuple(around)
-            sentence = nearest(str(last), _fields_at(model, found["loc"][:-1]))
+            sentence = nearest(str(last), _fields_at(model, details["loc"][:-1]))
         case "literal_error" if last == "[key]":
             *around, key = around
-            where, sentence = tuple(around), nearest(str(key), _names_in(found, "expected"))
+            where, sentence = tuple(around), nearest(str(key), _names_in(details, "expected"))
         case "union_tag_invalid":
-            tags = _names_in(found, "expected_tags")
-            sentence = nearest(str(found["ctx"]["tag"]), tags, "kind")
+            tags = _names_in(details, "expected_tags")
+            sentence = nearest(str(details["ctx"]["tag"]), tags, "kind")
         case "union_tag_not_found":
             sentence = "kind is missing"
         case "model_type" | "dict_type" | "model_attributes_type":
-            sentence = f"should be keys with their values, got {quoted(found['input'])}"
-    return Mistake(where, sentence, found["loc"])
+            sentence = f"should be keys with their values, got {quoted(details['input'])}"
+    return Mistake(where, sentence, details["loc"])
 
 
-def _plainly(found: Any) -> str:
-    """Pydantic's finding, without its preface and with a small first letter, and what was met."""
-    text = str(found["msg"]).removeprefix("Value error, ")
+def _plainly(details: Any) -> str:
+    """Pydantic's message without its prefix and capital, with the value."""
+    text = str(details["msg"]).removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
-    if found["type"] == "value_error" and isinstance(found["input"], Mapping):
+    if details["type"] == "value_error" and isinstance(details["input"], Mapping):
         return text  # it is about how the keys go together
-    return f"{text}, got {quoted(found['input'])}"
+    return f"{text}, got {quoted(details['input'])}"
 
 
-def _names_in(found: Any, field: str) -> list[str]:
+def _names_in(details: Any, field: str) -> list[str]:
     """The names in a field that reads `'a', 'b' or 'c'`."""
-    return re.findall("'([^']*)'", found["ctx"][field])
+    return re.findall("'([^']*)'", details["ctx"][field])
 
 
 def _fields_at(model: type[BaseModel], where: Location) -> set[str]:
-    """The keys that belong at `where`: of every model that the types allow there."""
+    """All keys that the types allow at `where`."""
     _, models = _walk(model, where)
-    return {name for one in models for name in one.model_fields}
+    return {name for candidate in models for name in candidate.model_fields}
 
 
 def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[BaseModel]]]:
-    """`where` as the writer has it, and the models that the types allow there.
+    """`where` as the user wrote it, and the models that the types allow there.
 
-    A union's tag, which picks its member, is a step to pydantic and none in the file; so is the
-    member itself where there is no tag.
+    Pydantic adds a step for the tag of a union, or for the member of a union without a tag; the
+    file has no such step.
     """
     way: list[str | int] = []
     models, chooses = [model], False
     for part in where:
-        if tagged := [one for one in models if part in _tags(one)]:
+        if tagged := [candidate for candidate in models if part in _tags(candidate)]:
             models = tagged
             continue
         if chooses:
             chooses = False
             continue
         way.append(part)
-        fields = [one.model_fields[str(part)] for one in models if part in one.model_fields]
+        fields = [
+            candidate.model_fields[str(part)]
+            for candidate in models
+            if part in candidate.model_fields
+        ]
         chooses = any(_is_choice(field.annotation) for field in fields)
-        inner = [found for field in fields for found in _models_in(field.annotation)]
+        inner = [inner_model for field in fields for inner_model in _models_in(field.annotation)]
         models = inner or models
     return tuple(way), models
 
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
-    """What the field `kind` of a union's member may say."""
+    """The values that the field `kind` of a union's member allows."""
     kind = model.model_fields.get("kind")
     return () if kind is None else get_args(kind.annotation)
 
 
 def _is_choice(annotation: object) -> bool:
-    """Whether it is one of several plain things, as a number or a word."""
-    members = [one for one in get_args(annotation) if one is not NoneType]
+    """True for a union of plain types, such as a number or a string."""
+    members = [member for member in get_args(annotation) if member is not NoneType]
     if get_origin(annotation) is Annotated or len(members) == 1:
         return _is_choice(members[0])
     return get_origin(annotation) in (Union, UnionType) and not [*_models_in(annotation)]
 
 
 def _has_secrets(model: type[BaseModel]) -> bool:
-    """Whether a field of `model` is, or holds, what nobody is to see."""
+    """True if a field of `model` is or contains a secret."""
     fields = [field.annotation for field in model.model_fields.values()]
-    return any(SecretStr in (one, *get_args(one)) for one in fields)
+    return any(SecretStr in (kind, *get_args(kind)) for kind in fields)
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:

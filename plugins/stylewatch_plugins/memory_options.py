@@ -8,9 +8,8 @@ from weakref import WeakKeyDictionary
 import torch
 from pydantic import Field
 
-from stylewatch_painter.algorithm import memory as fitting
-from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.algorithm import forecast as fitting
+from stylewatch_painter.algorithm.task import AMPLE, Room, Task
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_painter.stage import Step, Wish

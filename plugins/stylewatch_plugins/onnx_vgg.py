@@ -151,7 +151,7 @@ class OnnxVgg:
 
         room, ready = self._fitted.room(task), self._opened(task, self._options.precision)
         try:
-            yield from paint(task, ready.network, wish, looks=ready.looks, room=room)
+            yield from paint(task, ready.network, wish, styles=ready.looks, room=room)
         except Exception:
             forget()  # for want of memory, say: the runtime gives back a GPU's with the graphs only
             raise

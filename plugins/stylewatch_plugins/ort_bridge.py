@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm.scales import pools_before
-from stylewatch_painter.network.feature_maps import Mean
+from stylewatch_painter.network.vgg19 import Mean
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import MANIFEST, Pair, Part, Plan

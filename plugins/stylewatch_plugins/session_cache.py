@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from stylewatch_painter.algorithm.disk_cache import Shelf
-from stylewatch_painter.algorithm.style_cache import Looks
+from stylewatch_painter.algorithm.caches import DiskCache, StyleCache
 from stylewatch_plugins import graphs
 from stylewatch_plugins.errors import GraphError
 from stylewatch_plugins.graph_file import Plan
@@ -19,7 +18,7 @@ class Opened:
     """A network in ONNX Runtime, and what styles look like to it."""
 
     network: OrtVgg19
-    looks: Looks
+    looks: StyleCache
 
 
 _EXACT = {"precision": "fp32"}
@@ -50,8 +49,8 @@ def opened(
                     raise
                 return load(plan, anew=True)
 
-        shelf = Shelf.of(device, "onnxruntime", runtime().__version__, key)
-        _last[key] = Opened(load(plan), Looks(shelf=shelf))
+        disk = DiskCache.of(device, "onnxruntime", runtime().__version__, key)
+        _last[key] = Opened(load(plan), StyleCache(disk=disk))
     return _last[key]
 
 

@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, ValidationError
 
-from stylewatch_painter.algorithm.batching import paint_many
+from stylewatch_painter.algorithm.caches import LoadedNetwork, load_network
 from stylewatch_painter.algorithm.forecast import forecast
-from stylewatch_painter.algorithm.model_cache import Trained, trained
-from stylewatch_painter.algorithm.paint import measure, paint
+from stylewatch_painter.algorithm.paint import measure, paint, paint_many
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.network import weights
-from stylewatch_painter.network.precision import Precision, quickest
+from stylewatch_painter.network.vgg19 import Precision, quickest
 from stylewatch_painter.stage import Losses, Step, Wish
 from stylewatch_painter.validation import mistakes
 from stylewatch_plugins.contract import (
@@ -103,7 +102,7 @@ class TorchAutograd:
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Paint by the painter's own loop."""
         room, ready = self._fitted.room(task), self._trained(task)
-        return paint(task, ready.network, wish, looks=ready.looks, room=room)
+        return paint(task, ready.network, wish, styles=ready.styles, room=room)
 
     def paint_many(
         self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
@@ -113,7 +112,7 @@ class TorchAutograd:
         ample = [number for number, task in enumerate(tasks) if self._fitted.is_ample(task)]
         some = [tasks[number] for number in ample], [wishes[number] for number in ample]
         at_once = self._fitted.at_once
-        for row, made in paint_many(some[0], ready.network, some[1], ready.looks, at_once):
+        for row, made in paint_many(some[0], ready.network, some[1], ready.styles, at_once):
             yield ample[row], made
         yield from by_turns(tasks, wishes, self._fitted, self.paint)
 
@@ -136,11 +135,11 @@ class TorchAutograd:
         value = 2 if self._precision == "bf16" else 4
         return Fitted(self._options, self._device, value, self._left)
 
-    def _trained(self, *tasks: Task) -> Trained:
+    def _trained(self, *tasks: Task) -> LoadedNetwork:
         """VGG19 up to the deepest layer that `tasks` look at."""
         file = weights.locate(self._options.weights)
         layers = {layer for task in tasks for layer in task.recipe.objective.layers}
-        return trained(file, layers, self._device, self._precision)
+        return load_network(file, layers, self._device, self._precision)
 
 
 def _gpus() -> Iterator[Device]:

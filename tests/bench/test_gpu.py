@@ -67,7 +67,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def recipe_of(setting: Setting) -> Recipe:
-    return gpu_rows.devos_fast(setting, passes=[])
+    return gpu_rows.devos_fast(setting, scales=[])
 
 
 def test_without_a_gpu_it_says_so_and_leaves(

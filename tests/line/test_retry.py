@@ -69,7 +69,7 @@ def test_what_was_cancelled_goes_on_from_a_stage(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
     place.start(*SLOW)
-    passes = ["--set", "passes=[{scale: 0.5, steps: 6}]", "--set", "smallest=1"]
+    passes = ["--set", "scales=[{scale: 0.5, steps: 6}]", "--set", "smallest=1"]
     assert call([*PAIR, "--steps", "10000", "--save-every", "4", *passes]) == 0
     until(lambda: place.step > 4)
     until((place.root / "outbox/sea-wave/stages/00004.png").exists)
@@ -84,7 +84,7 @@ def test_what_was_cancelled_goes_on_from_a_stage(
     assert (job, again["retry_of"]) == ("sea-wave-2", "sea-wave")
     schedule = again["recipe"]["schedule"]
     assert (schedule["start"], schedule["steps"]) == ("picture", 9)
-    assert (schedule["passes"], schedule["done"]) == ([{"scale": 0.5, "steps": 6}], 4)
+    assert (schedule["scales"], schedule["done"]) == ([{"scale": 0.5, "steps": 6}], 4)
     assert again["recipe"]["objective"]["strength"] == 0.9
     start = next(one for one in again["inputs"] if one["role"] == "init")
     assert start["name"] == "stage-00004.png"

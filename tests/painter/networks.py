@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from stylewatch_painter.network.catalogue import LAYERS
+from stylewatch_painter.network.weights import LAYERS
 
 Network = dict[str, NDArray[np.float32]]
 

@@ -10,14 +10,14 @@ from stylewatch_painter.algorithm.paint import paint
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.stage import Stage, Step, Wish
 
-AT_ONCE: Mapping[str, Any] = {"passes": ()}
+AT_ONCE: Mapping[str, Any] = {"scales": ()}
 """Without a smaller size on the way."""
 
 NOISE: Mapping[str, Any] = {"start": "noise", "noise_scale": 30}
 
 _SHORT: Mapping[str, Any] = {
     "objective.network.pool_edge": "ceil",
-    "passes": [{"scale": 0.5, "steps": 3}],
+    "scales": [{"scale": 0.5, "steps": 3}],
     "smallest": 1,
     "steps": 4,
     "save_every": 2,

@@ -32,7 +32,7 @@ def network(seed: int = 0) -> Vgg19:
 
 def task(name: str, changes: Mapping[str, Any] | None = None, styles: int = 1) -> Task:
     """A task by the recipe `name`, nothing of it resized: every picture keeps its own size."""
-    own_size = {"size": f"{WIDTH}x{HEIGHT}", "style_size": "stretch", "passes": ()}
+    own_size = {"size": f"{WIDTH}x{HEIGHT}", "style_size": "stretch", "scales": ()}
     recipe = change(find(name), {**own_size, **(changes or {})})
     shares = (1.0, 3.0)[:styles]
     given = [Style(picture(1 + i), f"style-{i + 1}", share) for i, share in enumerate(shares)]

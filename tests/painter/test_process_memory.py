@@ -7,12 +7,12 @@ import pytest
 from stylewatch_painter.process_memory import available, resident
 
 
-def test_this_process_and_this_machine_tell_their_bytes() -> None:
+def test_memory_is_reported() -> None:
     assert 50 * 2**20 < resident() < 2**40
     assert available() > 2**20
 
 
-def test_where_the_system_says_nothing_there_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_memory_is_unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(*_: object, **__: object) -> str:
         raise OSError
 

@@ -5,7 +5,7 @@ import torch
 from tests.painter.plain_vgg19 import Array
 from torch import Tensor
 
-from stylewatch_painter.algorithm.evaluation import Evaluation
+from stylewatch_painter.algorithm.optimizers import Evaluation
 
 SHAPE = (3, 4, 5)
 STEEPNESS = np.geomspace(0.5, 5, 60).reshape(SHAPE)

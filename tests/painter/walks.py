@@ -5,8 +5,8 @@ import torch
 from tests.painter import small, valley
 from tests.painter.plain_vgg19 import Array
 
-from stylewatch_painter.algorithm.evaluation import Evaluate
-from stylewatch_painter.algorithm.optimize import Optimizer, optimizer
+from stylewatch_painter.algorithm.canvas import optimizer
+from stylewatch_painter.algorithm.optimizers import Evaluate, Optimizer
 from stylewatch_painter.recipes import recipe
 
 Settings = recipe.Adam | recipe.Sgd | recipe.Lbfgs

@@ -17,14 +17,12 @@ import torch
 from torch import Tensor
 
 from stylewatch_export.verify import distance, network, opened, torch_back
-from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.optimize import optimizer
+from stylewatch_painter.algorithm.canvas import Canvas, optimizer
+from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.resize import resize
-from stylewatch_painter.network import read, weights
-from stylewatch_painter.network.feature_maps import Mean
-from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.network import store, weights
+from stylewatch_painter.network.vgg19 import Mean, Vgg19, layers_up_to
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_painter.stage import Pixels
@@ -84,18 +82,18 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
     width, height = size
     recipe = book.change(
         book.find(name),
-        {"size": f"{width}x{height}", "fit": "stretch", "enlarge": True, "passes": []},
+        {"size": f"{width}x{height}", "fit": "stretch", "enlarge": True, "scales": []},
     )
     task = Task(recipe, _grained(width, height, 0), (Style(_grained(height, width, 1)),))
     file = weights.locate()
     plan = Plan.of(recipe.objective, file)
-    _, arrays = read.load(file, layers_up_to(plan.layers))
+    _, arrays = store.load(file, layers_up_to(plan.layers))
     vgg = Vgg19({name: torch.from_numpy(one) for name, one in arrays.items()}, file.mean)
     with graphs.ready(plan, "bundled") as pair:
         graph = opened(pair, plan)
     canvas = Canvas(task, file.mean, vgg.device)
     level = canvas.levels()[-1]
-    targets = [Target([canvas], one, level) for one in (vgg, graph, Decided(vgg, graph, plan))]
+    targets = [Objective([canvas], one, level) for one in (vgg, graph, Decided(vgg, graph, plan))]
     u, moves = canvas.start(level.size), optimizer(recipe.schedule.optimizer)
     for _ in range(steps):
         ours, theirs, decided = (target(u) for target in targets)

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from stylewatch_painter.algorithm import memory
+from stylewatch_painter.algorithm import forecast
 from stylewatch_painter.algorithm.forecast import needed
-from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.stage import Stage, Step, Wish, go_on
 from stylewatch_plugins.contract import Backend, BackendOptionError
@@ -45,7 +44,7 @@ class TestOnnxInTiles(BackendConformance):
 def test_a_painting_in_tiles_is_the_painting(make: type[TorchAutograd | OnnxVgg]) -> None:
     """After few steps; later on rounding tells, as it does with another number of threads."""
     options = {"device": "cpu"} if make is OnnxVgg else EXACT
-    task = sample({"steps": 2, "save_every": 2, "passes": []})
+    task = sample({"steps": 2, "save_every": 2, "scales": []})
     whole, parts = (painted(make({**options, **more}), task) for more in ({}, {"tile": 16}))
     for one, other in zip(whole, parts, strict=True):
         assert other.losses.total == pytest.approx(one.losses.total, rel=1e-4)
@@ -59,11 +58,11 @@ def controlled(optimizer: str, **recipe: object) -> Task:
     Painted by 48x36 pixels to 96x72, which are four tiles of 48.
     """
     fields = {
-        "size": "96", "preview": "48", "print_steps": 1, "steps": 1, "average": 0.5,
+        "size": "96", "preview": "48", "upscale_steps": 1, "steps": 1, "ema_decay": 0.5,
         "objective.network": {"padding": "reflect", "pool_edge": "ceil"},
         "objective.style": {"gram": "moments", "loss": "wasserstein", "several": "grams"},
         "objective.tv": {"loss": "nine_point", "weight": 0.1},
-        "optimizer": OPTIMIZERS[optimizer], "carry": optimizer == "adam", "save_every": 1,
+        "optimizer": OPTIMIZERS[optimizer], "carry_moments": optimizer == "adam", "save_every": 1,
     }  # fmt: skip
     mask = np.random.default_rng(4).random((9, 12, 2)).astype(np.float32)
     mask[:4, :, 0] = mask[5:, :, 1] = 0
@@ -99,7 +98,7 @@ def test_in_tiles_all_controls_at_once_give_the_painting(
 def test_with_all_controls_at_once_it_goes_on_from_every_step_in_the_same_bytes(
     make: type[TorchAutograd | OnnxVgg], optimizer: str, tile: str | int
 ) -> None:
-    task = controlled(optimizer, print_steps=2, steps=2)
+    task = controlled(optimizer, upscale_steps=2, steps=2)
     backend = made_by(make, tile=tile)
     whole = painted(backend, task, *[Wish.CHECKPOINT] * 4)
     assert len(set(stages(whole).values())) == len(whole) == 4
@@ -124,7 +123,7 @@ def test_a_task_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(asked)
         return AMPLE
 
-    monkeypatch.setattr(memory, "room", room)
+    monkeypatch.setattr(forecast, "room", room)
     fitted, task = Fitted(MemoryOptions(), CPU, 4), sample()
     assert fitted.room(task) is fitted.room(task)
     assert len(seen) == 1
@@ -146,7 +145,7 @@ def test_what_memory_does_not_suffice_for_is_a_warning() -> None:
 def test_those_without_ample_room_are_painted_by_themselves() -> None:
     """Together with others, and each as if it were alone; what goes wrong is its own end."""
     backend = TorchAutograd({**EXACT, "tile": 16})
-    tasks = [sample({"steps": 1, "passes": []}, seed=seed) for seed in (1, 2)]
+    tasks = [sample({"steps": 1, "scales": []}, seed=seed) for seed in (1, 2)]
     made = list(backend.paint_many(tasks, [go_on] * 2))
     assert [number for number, _ in made] == [0, 1]
     cramped = TorchAutograd({**EXACT, "memory": 1000})
@@ -159,9 +158,9 @@ def test_together_they_take_no_more_than_the_limit(
     many: int, turns: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it suffices for two, one of three is painted by itself."""
-    monkeypatch.setattr(memory, "resident", lambda: 0)
-    tasks = [sample({"steps": 2, "passes": []}, seed=seed) for seed in range(3)]
-    limit = memory._PROCESS + many * needed(tasks[0], AMPLE, 4)
+    monkeypatch.setattr(forecast, "resident", lambda: 0)
+    tasks = [sample({"steps": 2, "scales": []}, seed=seed) for seed in range(3)]
+    limit = forecast._PROCESS + many * needed(tasks[0], AMPLE, 4)
     backend = TorchAutograd({**EXACT, "memory": limit})
     told = [number for number, _ in backend.paint_many(tasks, [go_on] * 3)]
     assert told == turns
@@ -171,7 +170,7 @@ def test_what_earlier_paintings_left_is_told_apart_where_there_is_a_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each backend looks for it when it is made: before the pictures of its task are read."""
-    monkeypatch.setattr(memory, "left", lambda: 123)
+    monkeypatch.setattr(forecast, "left", lambda: 123)
     for make in (TorchAutograd, OnnxVgg):
         for said, left in (({"memory": 10**10}, 123), ({}, 0)):
             assert make({"device": "cpu", **said})._fitted._wanted.left == left
@@ -179,18 +178,18 @@ def test_what_earlier_paintings_left_is_told_apart_where_there_is_a_limit(
 
 PROGRAM = """
 import sys
-from stylewatch_painter import memory
+from stylewatch_painter.algorithm import forecast
 from stylewatch_plugins.testing.tasks import painted, picture, sample
 from stylewatch_plugins.torch_autograd import TorchAutograd
 
 for side in sys.argv[1:]:
     free = []
-    tell = memory._free
-    memory._free = lambda *asked: free.append(tell(*asked)) or free[-1]
+    tell = forecast._free
+    forecast._free = lambda *asked: free.append(tell(*asked)) or free[-1]
     backend = TorchAutograd({"device": "cpu", "precision": "fp32", "memory": 4_000_000_000})
     content = picture(int(side), int(side))
-    painted(backend, sample({"size": side, "steps": 1, "passes": []}, content=content))
-    memory._free = tell
+    painted(backend, sample({"size": side, "steps": 1, "scales": []}, content=content))
+    forecast._free = tell
 print(int(free[0]))
 """
 

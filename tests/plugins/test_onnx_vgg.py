@@ -165,14 +165,14 @@ def test_once_the_graphs_are_there_neither_onnx_nor_the_export_is_imported() -> 
 
 def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
     """Upright or not is the same to it; and the paintings are what they were without."""
-    small = {"size": 24, "steps": 2, "save_every": 1, "smallest": 1, "passes": []}
+    small = {"size": 24, "steps": 2, "save_every": 1, "smallest": 1, "scales": []}
     recipe = change(find("best"), {**small, "objective.network.pool_edge": "ceil"})
     style = Style(picture(44, 36, seed=9), digest="the style of an album")
     sizes = [(48, 32), (32, 48), (40, 30)]
     tasks = [Task(recipe, picture(*size, seed=i), (style,)) for i, size in enumerate(sizes)]
     seen = [stages(painted(OnnxVgg(CPU), task)) for task in tasks]
     (kept_,) = session_cache._last.values()
-    assert (kept_.looks.worked_out, kept_.looks.used_again) == (2, 1)
+    assert (kept_.looks.computed, kept_.looks.reused) == (2, 1)
     for task, pictures in zip(tasks, seen, strict=True):
         plain = replace(task, styles=(replace(style, digest=None),))
         assert stages(painted(OnnxVgg(CPU), plain)) == pictures
@@ -198,7 +198,7 @@ def test_the_same_command_gives_the_same_bytes_in_every_process() -> None:
         "from stylewatch_painter.algorithm.task import Style, Task\n"
         "from stylewatch_plugins.onnx_vgg import OnnxVgg\n"
         "from stylewatch_plugins.testing.tasks import painted, picture, stages\n"
-        "small = {'size': 40, 'passes': [{'scale': 0.5, 'steps': 2}], 'steps': 2}\n"
+        "small = {'size': 40, 'scales': [{'scale': 0.5, 'steps': 2}], 'steps': 2}\n"
         "small |= {'smallest': 1, 'save_every': 1}\n"
         "recipe = change(find('best'), small)\n"
         "task = Task(recipe, picture(40, 33), (Style(picture(44, 44, seed=1)),))\n"
@@ -231,8 +231,8 @@ def test_forty_steps_of_adam_end_in_the_same_picture(name: str) -> None:
 
     From the content: of a start in plain gray, as `neural-style` has it, the last bit decides.
     """
-    moves = {"start": "content", "optimizer": {"kind": "adam", "rate": 2.0}, "average": 0}
-    small = {"size": "19x17", "fit": "stretch", "enlarge": True, "smallest": 1, "passes": []}
+    moves = {"start": "content", "optimizer": {"kind": "adam", "rate": 2.0}, "ema_decay": 0}
+    small = {"size": "19x17", "fit": "stretch", "enlarge": True, "smallest": 1, "scales": []}
     recipe = change(find(name), {**small, **moves, "steps": 40, "save_every": 40})
     task = Task(recipe, picture(19, 17), (Style(picture(33, 31, seed=1)),))
     both = TorchAutograd({**CPU, "precision": "fp32"}), OnnxVgg(CPU)

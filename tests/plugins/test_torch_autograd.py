@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylewatch_painter.algorithm.model_cache import trained
+from stylewatch_painter.algorithm.caches import load_network
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images.read import read
 from stylewatch_painter.network import weights
@@ -175,7 +175,7 @@ def test_the_same_command_gives_the_same_bytes_in_every_process(name: str) -> No
         "from stylewatch_painter.algorithm.task import Style, Task\n"
         "from stylewatch_plugins.testing.tasks import painted, picture, stages\n"
         "from stylewatch_plugins.torch_autograd import TorchAutograd\n"
-        "small = {'size': 40, 'passes': [{'scale': 0.5, 'steps': 2}], 'steps': 2}\n"
+        "small = {'size': 40, 'scales': [{'scale': 0.5, 'steps': 2}], 'steps': 2}\n"
         "small |= {'smallest': 1, 'save_every': 1}\n"
         f"recipe = change(find({name!r}), small)\n"
         "task = Task(recipe, picture(40, 33), (Style(picture(44, 44, seed=1)),))\n"
@@ -200,8 +200,8 @@ def test_making_one_loads_no_network() -> None:
     """`backends` makes every one of them, to ask what it can do here."""
     script = (
         "import sys\n"
-        "from stylewatch_painter import weights_read\n"
-        "weights_read.load = lambda *given: sys.exit('loaded')\n"
+        "from stylewatch_painter.network import store\n"
+        "store.load = lambda *given: sys.exit('loaded')\n"
         "from stylewatch_plugins.torch_autograd import TorchAutograd\n"
         "made = TorchAutograd({'device': 'cpu'})\n"
         "made.devices(), made.problem()\n"
@@ -214,7 +214,7 @@ def test_in_best_the_content_gives_way_as_the_strength_grows(pictures: Path) -> 
     content, style = (read(pictures / name).pixels for name in ("content.jpg", "style.jpg"))
     ends = []
     for strength in (0.0, 0.5, 1.0):
-        recipe = book.change(book.find("best"), {"strength": strength, "passes": [], "steps": 12})
+        recipe = book.change(book.find("best"), {"strength": strength, "scales": [], "steps": 12})
         *_, last = painted(TorchAutograd({}), Task(recipe, content, (Style(style),)))
         ends.append(last.losses.content["conv4_2"].value)
     assert ends[0] < ends[1] < ends[2]
@@ -226,16 +226,16 @@ ALBUM = [(48, 32), (32, 48), (48, 32), (32, 48), (40, 30)]
 
 def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
     """Five photographs at two sizes are ten looks; the four of one camera share two."""
-    small = {"size": 24, "passes": [{"scale": 0.5, "steps": 1}], "steps": 1, "save_every": 1}
+    small = {"size": 24, "scales": [{"scale": 0.5, "steps": 1}], "steps": 1, "save_every": 1}
     small |= {"smallest": 1, "objective.network.pool_edge": "ceil"}
     recipe = book.change(book.find("best"), small)
     style = Style(picture(44, 36, seed=9), digest="the style of an album")
     tasks = [Task(recipe, picture(*size, seed=i), (style,)) for i, size in enumerate(ALBUM)]
-    looks = trained(weights.locate(), recipe.objective.layers, torch.device("cpu")).looks
+    looks = load_network(weights.locate(), recipe.objective.layers, torch.device("cpu")).styles
     made = TorchAutograd({"device": "cpu", "precision": "fp32"})
-    before = looks.worked_out, looks.used_again
+    before = looks.computed, looks.reused
     seen = [stages(painted(made, task)) for task in tasks]
-    assert (looks.worked_out - before[0], looks.used_again - before[1]) == (4, 6)
+    assert (looks.computed - before[0], looks.reused - before[1]) == (4, 6)
     unknown = replace(style, digest=None)
     for task, pictures in zip(tasks, seen, strict=True):
         plain = replace(task, styles=(unknown,))
@@ -244,5 +244,5 @@ def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
 
 def test_the_network_stays_for_the_next_painting(monkeypatch: pytest.MonkeyPatch) -> None:
     painted(TorchAutograd({"device": "cpu"}), sample())
-    monkeypatch.setattr("stylewatch_painter.network.read.load", None)
+    monkeypatch.setattr("stylewatch_painter.network.store.load", None)
     painted(TorchAutograd({"device": "cpu"}), sample())

@@ -10,11 +10,18 @@ from stylewatch_daemon.cli.console import note, say, say_json
 from stylewatch_daemon.cli.options import AsJson
 from stylewatch_daemon.views.formatting import columns, memory
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.catalogue import BUNDLED, CATALOGUE, NORMALIZATIONS
-from stylewatch_painter.network.weights import WeightsFile, available, locate, own_files
+from stylewatch_painter.network.weights import (
+    BUNDLED,
+    CATALOGUE,
+    NORMALIZATIONS,
+    WeightsFile,
+    available,
+    locate,
+    own_files,
+)
 
 if TYPE_CHECKING:
-    from stylewatch_painter.network.download import Progress
+    from stylewatch_painter.network.importer import Progress
 
 app = typer.Typer(
     no_args_is_help=True, help="The trained VGG19 files: bundled, official, one's own."
@@ -63,7 +70,7 @@ def fetch(
 
     A download that broke off goes on where it was.
     """
-    from stylewatch_painter.network.download import fetch as fetching
+    from stylewatch_painter.network.importer import fetch as fetching
 
     _tell(fetching(name))
     _say_file(locate(name))
@@ -143,7 +150,7 @@ def _tell(steps: Iterable["Progress"]) -> None:
 
 
 def _is_right(name: str) -> bool:
-    from stylewatch_painter.network.read import verify as verifying
+    from stylewatch_painter.network.store import verify as verifying
 
     try:
         file = locate(name)

@@ -84,9 +84,8 @@ def _slow(capability: str) -> list[str]:
 
 
 def _weights() -> dict[str, Any]:
-    from stylewatch_painter.network.catalogue import BUNDLED
-    from stylewatch_painter.network.read import verify
-    from stylewatch_painter.network.weights import locate, own_files
+    from stylewatch_painter.network.store import verify
+    from stylewatch_painter.network.weights import BUNDLED, locate, own_files
 
     names = [BUNDLED, *(path.stem for path in own_files())]
     try:

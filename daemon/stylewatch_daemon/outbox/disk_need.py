@@ -10,7 +10,7 @@ from stylewatch_daemon.files.disk_space import check
 from stylewatch_daemon.model import CHECKPOINT, Job
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.service import ServiceSettings
-from stylewatch_painter.algorithm import scales, upscale
+from stylewatch_painter.algorithm import scales
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Lbfgs, Recipe, Schedule, Sgd
 
@@ -93,14 +93,14 @@ def most_pixels(schedule: Schedule) -> float:
 
 def _most_steps(schedule: Schedule, content: scales.Size | None) -> int:
     try:
-        return upscale.most_steps(schedule, content)
+        return scales.most_steps(schedule, content)
     except PictureError:  # which whoever paints it is going to tell
         return schedule.most_steps
 
 
 def _vectors(schedule: Schedule) -> int:
     """Arrays of the picture's size in a checkpoint: the picture, and what the optimizer knows."""
-    averaged = 1 if schedule.average else 0
+    averaged = 1 if schedule.ema_decay else 0
     match schedule.optimizer:
         case Lbfgs(history=history):
             return 2 * min(history, schedule.most_steps) + 3 + averaged

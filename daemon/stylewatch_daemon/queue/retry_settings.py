@@ -14,7 +14,7 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import LONGEST
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST
-from stylewatch_painter.algorithm import upscale
+from stylewatch_painter.algorithm import scales
 
 _STARTS = ("job.init", "job.set.start", "job.set.schedule.start", "job.from_step")
 
@@ -48,7 +48,7 @@ def wanted(
     below = settings.model_copy(update={"job": had.model_copy(update={"sweep": {}})})
     job = config.changed(below, overrides).job.model_copy(update={"sweep": had.sweep})
     if from_stage is not None:
-        _check_left(from_stage, job, upscale.most_steps(job.resolve(*settings.recipes).schedule))
+        _check_left(from_stage, job, scales.most_steps(job.resolve(*settings.recipes).schedule))
     # A file for a recipe is the daemon's own settings' to name, and they do.
     return job.model_dump(mode="json", exclude={"recipe"} if by_file else None)
 

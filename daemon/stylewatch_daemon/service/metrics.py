@@ -12,7 +12,7 @@ from stylewatch_daemon.model import Progress, Started
 
 _WHY = (
     ("settings", r"\.ya?ml\b|recipe"),
-    ("too large", r"are let in"),
+    ("too large", r"the limit (is|for)"),
     ("damaged", r"cut off"),
     ("hung", r"the worker hung"),
     ("killed", r"the worker process|was killed"),

@@ -15,7 +15,7 @@ from stylewatch_daemon.worker.prepare import load_backend
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.images import sheet
-from stylewatch_painter.images.alpha import over_white
+from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import Enough
 from stylewatch_painter.recipes import book

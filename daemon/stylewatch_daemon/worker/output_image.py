@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_painter.images.color import luminance, with_luminance
 from stylewatch_painter.images.encode import CLEAR, Beside, Rounding, encode
-from stylewatch_painter.images.feather import kept_outside
+from stylewatch_painter.images.masks import kept_outside
 from stylewatch_painter.images.metadata import UNTOLD, Tags
 from stylewatch_painter.images.read import Picture
 from stylewatch_painter.images.reduced import Size

@@ -19,9 +19,8 @@ from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import size_of
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.color import gray, luminance
+from stylewatch_painter.images.color import Spread, gray, lit_like, luminance, recolored
 from stylewatch_painter.images.read import Picture, read
-from stylewatch_painter.images.recolor import Spread, lit_like, recolored
 from stylewatch_painter.images.reduced import Enough, Size
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe

@@ -11,9 +11,15 @@ from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.store.journal import MASK
 from stylewatch_daemon.worker.contract import Order
 from stylewatch_painter.algorithm.task import Style, Task, size_of
-from stylewatch_painter.images.feather import feathered
-from stylewatch_painter.images.mask_colors import Color
-from stylewatch_painter.images.masks import Mask, Size, check_shape, matched, unused
+from stylewatch_painter.images.masks import (
+    Color,
+    Mask,
+    Size,
+    check_shape,
+    feathered,
+    matched,
+    unused,
+)
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import Enough
 from stylewatch_painter.images.resize import resize_plane

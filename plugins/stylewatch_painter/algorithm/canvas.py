@@ -1,4 +1,4 @@
-"""Canvas: the pictures of a task, brought to the size and the units that a network works in."""
+"""Canvas: the pictures of a task in the size and units of the network."""
 
 from dataclasses import dataclass, field
 
@@ -7,26 +7,31 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm import scales
-from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.optimize import Optimizer, optimizer
-from stylewatch_painter.algorithm.regions import check_masks
+from stylewatch_painter.algorithm.lbfgs import Lbfgs
+from stylewatch_painter.algorithm.optimizers import (
+    Adam,
+    Bounds,
+    Optimizer,
+    Sgd,
+)
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task, check_masks
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.resize import resize
-from stylewatch_painter.network.feature_maps import Mean
+from stylewatch_painter.network.vgg19 import Mean
+from stylewatch_painter.recipes import recipe
 from stylewatch_painter.stage import Pixels
 
 _KEPT = 2
-"""Sizes that the content is kept at: every stage asks for this one and the final one."""
+"""Number of content sizes in memory: the current and the final one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
     """The pictures of a task in network units: RGB x range / 255 - mean, (1, 3, height, width).
 
-    Tensors are float32 on `device`; pictures that come in and go out are float32 arrays
-    (height, width, 3), RGB, 0..255.
+    Tensors are float32 on `device`. Pictures in and out are float32 arrays (height, width, 3), RGB,
+    0..255.
     """
 
     task: Task
@@ -37,15 +42,15 @@ class Canvas:
 
     @property
     def final(self) -> Size:
-        """The size, (width, height) in pixels, that the task is painted at."""
+        """The size of the output, (width, height) in pixels."""
         return self.task.final
 
     def levels(self) -> tuple[Level, ...]:
-        """The sizes on the way."""
+        """All sizes, coarse to fine."""
         return self.task.levels()
 
     def content(self, size: Size) -> Tensor | None:
-        """The content picture at `size`; not to be written to, it is kept for the next time."""
+        """The content picture at `size`; cached, so it must not be modified."""
         if self.task.content is None:
             return None
         if size not in self._contents:
@@ -55,20 +60,17 @@ class Canvas:
         return self._contents[size]
 
     def style(self, style: Style, level: Level) -> Tensor:
-        """A style picture as seen at `level`; raises PictureError where that leaves nothing."""
+        """A style picture at `level`; raises PictureError if it is too small for the network."""
         size = self.task.style_size(style, level.scale)
         scales.check_side(self.task.recipe, size, f"the style picture {style.name}")
         return self.units(self._resized(style.picture, size))
 
-    def let_go(self) -> None:
-        """Nobody is going to ask for the content any more."""
+    def free_content(self) -> None:
+        """Free the content pictures; they are computed again if they are needed."""
         self._contents.clear()
 
     def fresh_optimizer(self, size: Size) -> Optimizer:
-        """An optimizer for pictures of `size` that knows nothing yet.
-
-        It is kept to what can be written, where that is asked.
-        """
+        """A new optimizer for pictures of `size`, with bounds if the schedule has them."""
         schedule = self.task.recipe.schedule
         larger = self.final[0] * self.final[1] / (size[0] * size[1])
         settings = self.room.optimizer(schedule.optimizer, larger)
@@ -76,7 +78,7 @@ class Canvas:
         return optimizer(settings, (ends[0], ends[1]) if schedule.keep_range else None)
 
     def start(self, size: Size) -> Tensor:
-        """The picture that the painting starts from, at `size`."""
+        """The initial picture at `size`; raises RecipeError if its source is missing."""
         schedule = self.task.recipe.schedule
         match schedule.start:
             case "noise":
@@ -96,10 +98,10 @@ class Canvas:
                 return self.units(self._resized(self.task.init, size))
 
     def enlarged(self, u: Tensor, size: Size) -> Tensor:
-        """The painting u so far, enlarged to `size`.
+        """Enlarge u to `size`.
 
-        `keep_detail` is the share of the content's own detail, which the small picture cannot
-        hold, that comes back: with 1 the change so far is enlarged, and added to the content.
+        `keep_detail` is the share of the content's own fine detail that is added: with 1 the change
+        from the content so far is enlarged and added to the content.
         """
         small = (u.shape[-1], u.shape[-2])
         if small == size:
@@ -112,12 +114,12 @@ class Canvas:
         return self._scaled_up(u, size)
 
     def units(self, pixels: Pixels) -> Tensor:
-        """A picture as the network takes it."""
+        """Convert a picture to network units."""
         x = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).to(self.device)
         return x.unsqueeze(0) * self._range - self._mean
 
     def pixels(self, u: Tensor) -> Pixels:
-        """A picture as people take it: neither clipped nor rounded."""
+        """Convert network units to a picture, neither clipped nor rounded."""
         x = ((u + self._mean) / self._range).squeeze(0)
         found: Pixels = x.permute(1, 2, 0).contiguous().cpu().numpy()
         return found
@@ -142,13 +144,13 @@ class Canvas:
         return resize(pixels, size, schedule.resample, eight_bit=schedule.eight_bit)
 
     def _scaled_up(self, u: Tensor, size: Size) -> Tensor:
-        """Enlarge u as it is: differences and values out of range are neither moved nor cut."""
+        """Enlarge u as floats: differences and values out of range are kept."""
         planes = np.ascontiguousarray(u.squeeze(0).cpu().numpy().transpose(1, 2, 0))
         larger = resize(planes, size, "bicubic").transpose(2, 0, 1)
         return torch.from_numpy(np.ascontiguousarray(larger)).to(self.device).unsqueeze(0)
 
     def _noise(self, size: Size) -> Tensor:
-        """Standard normal noise, drawn on the CPU: a seed gives the same on every device."""
+        """Standard normal noise, drawn on the CPU: the same for a seed on every device."""
         generator = np.random.Generator(np.random.PCG64(self.task.seed))
         noise = generator.standard_normal((size[1], size[0], 3)).astype(np.float32)
         x = torch.from_numpy(np.ascontiguousarray(noise.transpose(2, 0, 1))).to(self.device)
@@ -156,10 +158,7 @@ class Canvas:
 
 
 def check_pictures(task: Task) -> None:
-    """Raise PictureError where a side of the objective has no picture, or the painting no size.
-
-    Masks that do not go together raise it too.
-    """
+    """Raise PictureError if pictures are missing, too small, or masks do not match."""
     check_masks(task)
     scales.check_side(task.recipe, task.final, "the painting")
     scales.check_side(task.recipe, task.first, "what it begins with, by preview and stroke,")
@@ -168,3 +167,16 @@ def check_pictures(task: Task) -> None:
         raise PictureError(f"recipe {task.recipe.name} paints content only, and there is none")
     if not task.styles and (objective.content is None or not objective.content.layers):
         raise PictureError(f"recipe {task.recipe.name} paints style only, and there is none")
+
+
+def optimizer(
+    settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, bounds: Bounds | None = None
+) -> Optimizer:
+    """A new optimizer for the settings of a recipe; with `bounds` it clamps pictures."""
+    match settings:
+        case recipe.Adam():
+            return Adam(settings, bounds)
+        case recipe.Sgd():
+            return Sgd(settings, bounds)
+        case recipe.Lbfgs():
+            return Lbfgs(settings, bounds)

@@ -1,24 +1,26 @@
-"""What a task would take in time and memory, judged by a small part of it."""
+"""Forecast of time and memory, and the choice of tiles and history that fit."""
 
 import math
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
-from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.objective import Target
+from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.padded import border
 from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
-from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.algorithm.task import AMPLE, LEAST_PAIRS, Room, Task
 from stylewatch_painter.algorithm.tiles import halo, tiles
-from stylewatch_painter.network.feature_maps import FeatureMaps
-from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.network.vgg19 import FeatureMaps, Vgg19, layers_up_to
+from stylewatch_painter.process_memory import available, resident
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName
 
@@ -40,9 +42,9 @@ _CONTENT_ANEW = 0.8  # a way there in float32
 
 @dataclass(frozen=True)
 class Forecast:
-    """The sizes on the way, seconds from the first step to the last, bytes at the peak.
+    """All sizes, seconds from the first step to the last, bytes at the peak.
 
-    `tile`: pixels of the tiles at the final size; None: it is painted in one piece.
+    `tile`: side of the tiles at the final size in pixels; None: in one piece.
     """
 
     levels: tuple[Level, ...]
@@ -57,17 +59,17 @@ def forecast(
     clock: Callable[[], float] = time.perf_counter,
     room: Room = AMPLE,
 ) -> Forecast:
-    """Time an evaluation at a small size and count pixels; nothing is painted."""
+    """Time an evaluation at a small size and extrapolate; nothing is painted."""
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device)
     levels = canvas.levels()
     trial = _trial(task, levels[-1])
-    target = Target([canvas], network, trial)
+    objective = Objective([canvas], network, trial)
     u = canvas.start(trial.size)
-    target(u)  # the first one also sets up the machinery
+    objective(u)  # the first evaluation also sets up the libraries
     network_settings = task.recipe.objective.network
     seen = _seen(trial.size, network_settings)
-    per_pixel = min(_seconds(target, u, clock) for _ in range(_TRIALS)) / seen
+    per_pixel = min(_seconds(objective, u, clock) for _ in range(_TRIALS)) / seen
     optimizer = task.recipe.schedule.optimizer
     work = sum(
         _looked_at(level, task, room) * (evaluations(optimizer, level.steps) + 1)
@@ -79,21 +81,21 @@ def forecast(
 
 
 def evaluations(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> float:
-    """How many evaluations so many steps at one size take, about."""
+    """Estimated number of evaluations for `steps` steps at one size."""
     if not isinstance(settings, recipe.Lbfgs) or settings.line_search == "none" or not steps:
         return steps
     return steps * _PER_SEARCH + (_FIRST_SEARCH if settings.first_step is None else 0)
 
 
-def _seconds(target: Target, u: Tensor, clock: Callable[[], float]) -> float:
-    """How long one evaluation takes, to the number that the device has worked out."""
+def _seconds(objective: Objective, u: Tensor, clock: Callable[[], float]) -> float:
+    """Seconds of one evaluation, with synchronization."""
     began = clock()
-    float(target(u).objective)
+    float(objective(u).objective)
     return clock() - began
 
 
 def _trial(task: Task, final: Level) -> Level:
-    """The final level, shrunk to a small size that every feature map survives."""
+    """The final level, shrunk to a small size at which no feature map is empty."""
     objective = task.recipe.objective
     least = least_side(objective.network, objective.layers)
     scale = max(_TRIAL_SIDE / max(final.size), least / min(final.size))
@@ -109,7 +111,7 @@ def _area(level: Level) -> int:
 
 
 def _seen(size: tuple[int, int], network: recipe.Network) -> int:
-    """Pixels that the network sees of a `size`: those of the picture, and of its border."""
+    """Pixels that the network sees for a picture of `size`, with its padding."""
     width, height = size
     return (width + 2 * border(network)) * (height + 2 * border(network))
 
@@ -120,7 +122,7 @@ def value_bytes(network: FeatureMaps) -> int:
 
 
 def _looked_at(level: Level, task: Task, room: Room) -> float:
-    """Pixels that one evaluation looks at, those of halos and of a first pass with them."""
+    """Pixels that one evaluation processes, with halos and both passes."""
     parts = tiles(level.size, room.tile, task.recipe.objective.layers)
     if len(parts) == 1:
         return _seen(level.size, task.recipe.objective.network)
@@ -129,16 +131,15 @@ def _looked_at(level: Level, task: Task, room: Room) -> float:
 
 
 def needed(task: Task, room: Room, value: int) -> int:
-    """Bytes that a painting takes at its peak beyond the pictures it is made from.
+    """Peak memory of a painting in bytes, beyond its input pictures.
 
-    They are the maps of what is looked at at once, of `value` bytes each value, and the optimizer's
-    vectors. In tiles also what is kept of the content, and what a step works with while there are
-    no maps.
+    It is the sum of the feature maps that exist at once, of `value` bytes each value, and the
+    optimizer's vectors; with tiles also the content maps that are kept, and the vectors of a step.
     """
     schedule, objective = task.recipe.schedule, task.recipe.objective
     width, height = task.final
     pixels = width * height
-    averaged = _AVERAGED if schedule.average else 0
+    averaged = _AVERAGED if schedule.ema_decay else 0
     vectors = _remembered(task, room) + pixels * averaged
     if room.tile is None or room.tile >= max(width, height):
         return _seen(task.final, objective.network) * map_bytes(objective, value) + vectors
@@ -152,9 +153,9 @@ def needed(task: Task, room: Room, value: int) -> int:
 
 
 def _remembered(task: Task, room: Room) -> int:
-    """Bytes that the optimizer remembers at the size where these are the most.
+    """Bytes of the optimizer's history at the size where it is largest.
 
-    A print makes few steps at its last sizes, and so knows few moves there.
+    The last sizes of an upscaled painting have few steps and so a short history.
     """
     optimizer, final = task.recipe.schedule.optimizer, math.prod(task.final)
     each = ((math.prod(level.size), level.steps) for level in task.levels())
@@ -165,19 +166,18 @@ def _remembered(task: Task, room: Room) -> int:
 
 
 def content_bytes(objective: recipe.Objective) -> int:
-    """Bytes for each pixel of the picture that the content's maps take, in float32."""
+    """Bytes of the content's maps in float32, for each pixel of the picture."""
     layers = () if objective.content is None else objective.content.layers
     values = sum(_channels(layer) / (1 << 2 * pools_before(layer)) for layer in layers)
     return round(values * _FLOAT)
 
 
 def map_bytes(objective: recipe.Objective, value: int = _FLOAT) -> int:
-    """Bytes for each pixel of the picture that one evaluation holds at its peak.
+    """Peak bytes of the feature maps in an evaluation, for each pixel of the picture.
 
-    Of the maps that a loss looks at, the map and its gradient; of the others, where they are
-    above zero, or the map itself where a `value` takes two bytes; of a max pool, the places of
-    its maxima. At the first block, three more maps of its size live at once: what goes into a
-    convolution and comes out of it, and a Gram's.
+    Layers with a loss hold the map and its gradient; others hold signs, or the map itself where a
+    `value` takes two bytes; max pools hold indices. In the first block three more maps exist at
+    once: the input and output of a convolution, and one for the Gram matrix.
     """
     chain = layers_up_to(objective.layers)
     sign = _FLAG if value == _FLOAT else value
@@ -191,7 +191,7 @@ def map_bytes(objective: recipe.Objective, value: int = _FLOAT) -> int:
 
 
 def optimizer_bytes(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> int:
-    """Bytes for each pixel that an optimizer remembers after `steps`: vectors of three floats."""
+    """Bytes of an optimizer for each pixel after `steps`, as vectors of three floats."""
     match settings:
         case recipe.Adam():
             vectors = 4
@@ -208,6 +208,128 @@ def _channels(layer: LayerName) -> int:
 
 
 def _held() -> int:
-    """The most that this process has held so far, in bytes."""
+    """Peak memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+SIDES = (2048, 1536, 1024, 768, 512)
+"""Sides of tiles to try in pixels, largest first: then halos matter least."""
+_SHORTER = (384, 256)
+_PROCESS = 250 * 10**6  # bytes: the network, and what the libraries set aside while they compute
+_LOADED = resident()  # bytes, before there is any picture or network, but with torch
+_SHARE = 0.9  # of what is free: others want some, too
+
+Tile = Literal["auto", "none"] | int
+History = Literal["auto", "whole"] | int
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Memory settings: `limit` in bytes for the process, or for a GPU's memory.
+
+    `tile` in pixels, `history` in pairs; `auto` is chosen so that it fits.
+    """
+
+    tile: Tile = "auto"
+    history: History = "auto"
+    limit: int | None = None
+    left: int = 0
+    """Bytes that earlier paintings of this process hold; not counted for this one."""
+
+
+def left() -> int:
+    """Bytes that earlier paintings hold in this process, before the next pictures are read.
+
+    They are the cached network and the libraries' allocations.
+    """
+    return max(0, resident() - _LOADED)
+
+
+def room(task: Task, wanted: Wanted, device: torch.device, value: int) -> Room:
+    """Choose the limits for `task` on `device`, for a network of `value` bytes a value.
+
+    Raises PictureError if no choice fits the limit.
+    """
+    free = _free(wanted, device)
+    choice = Room()
+    for choice in _rooms(task, wanted):
+        least = needed(task, choice, value)
+        if least <= free:
+            return choice
+    if wanted.limit is not None:
+        width, height = task.final
+        raise PictureError(
+            f"{width}x{height} pixels take about {(wanted.limit - free + least) / 1e9:.3g} GB at "
+            f"the least, and limits.memory allows {wanted.limit / 1e9:.3g} GB: raise it, or ask "
+            "for a smaller size"
+        )
+    return choice
+
+
+def at_once(task: Task, wanted: Wanted, device: torch.device, value: int) -> int:
+    """Number of tasks like `task` that fit the limit in one batch, at least one."""
+    if wanted.limit is None:
+        return sys.maxsize
+    return max(1, int(_free(wanted, device) // needed(task, AMPLE, value)))
+
+
+def warnings(task: Task, chosen: Room) -> Iterator[str]:
+    """Describe where the limits of memory make a painting depart from its recipe."""
+    asked = task.recipe.schedule.optimizer
+    given = chosen.optimizer(asked)
+    if given is asked or not isinstance(asked, recipe.Lbfgs):
+        return
+    at = "memory does not suffice for {} pairs of L-BFGS at {}x{} pixels: ".format(
+        asked.history, *task.final
+    )
+    yield at + (
+        f"there it remembers {given.history}"
+        if isinstance(given, recipe.Lbfgs)
+        else "there Adam paints in its place"
+    )
+
+
+def _rooms(task: Task, wanted: Wanted) -> Iterator[Room]:
+    """All choices, best first: in one piece, in tiles, then with shorter histories.
+
+    Computing the content's maps at each step takes half as long again, Adam more steps.
+    """
+    whole = [None] if wanted.tile in ("auto", "none") else []
+    settings = task.recipe.schedule.optimizer
+    pairs: list[int | None] = [wanted.history if isinstance(wanted.history, int) else None]
+    most = settings.history if isinstance(settings, recipe.Lbfgs) else 0
+    may_be_less = wanted.history == "auto" and most > 0
+    shorter = range(most - 1, LEAST_PAIRS - 1, -1) if may_be_less else ()
+    for tile in whole:
+        yield Room(tile, pairs[0])
+    for keeps in (True, False):
+        for sides in _sides(wanted.tile):
+            for history in (*pairs, *shorter):
+                yield from (Room(side, history, keeps) for side in sides)
+    for keeps in (True, False) if may_be_less else ():
+        yield from (Room(side, 0, keeps) for sides in _sides(wanted.tile) for side in sides)
+
+
+def _sides(tile: Tile) -> Iterator[tuple[int | None, ...]]:
+    if tile == "auto":
+        yield SIDES
+        yield _SHORTER
+    else:
+        yield (None if tile == "none" else tile,)
+
+
+def _free(wanted: Wanted, device: torch.device) -> float:
+    """Bytes that a painting may allocate.
+
+    The first painting of a process must leave room for the caches; later ones find them filled.
+    """
+    limit = wanted.limit
+    if device.type == "cuda":
+        allocated = torch.cuda.memory_allocated(device)
+        there, _ = torch.cuda.mem_get_info(device)
+        there += torch.cuda.memory_reserved(device) - allocated
+        return _SHARE * there if limit is None else min(there, limit - max(0, allocated - _PROCESS))
+    if limit is not None:
+        return limit - resident() - max(0, _PROCESS - wanted.left)
+    return _SHARE * available() - _PROCESS

@@ -1,22 +1,114 @@
-"""L-BFGS with a bounded history, in pixels or in coordinates that make the valley rounder.
+"""L-BFGS with a bounded history and an optional line search.
 
-Nocedal and Wright, "Numerical Optimization", 2nd edition: algorithm 7.4 (two loops) and 7.5.
-
-Pictures that are painted together each have a history of their own. Whatever has to be decided
-for one of them is decided where the pictures are: nobody waits for a GPU to tell.
+Nocedal and Wright, "Numerical Optimization", 2nd edition: algorithm 7.4 (two-loop recursion) and
+7.5; line search by algorithms 3.5 (bracket) and 3.6 (zoom) with cubic interpolation, equation
+3.59. Each picture of a batch has its own history. Decisions for single pictures are computed on
+the device, without synchronization.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm.evaluation import Bounds, Evaluate, Evaluation
-from stylewatch_painter.algorithm.fourier import Scaling
-from stylewatch_painter.algorithm.line_search import strong_wolfe
+from stylewatch_painter.algorithm.optimizers import Bounds, Evaluate, Evaluation, Scaling
 from stylewatch_painter.recipes import recipe
+
+_DECREASE = 1e-4  # c1
+_CURVATURE = 0.9  # c2
+_MOST = 25  # evaluations
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """A point on the search line: step length, objective, and derivative along the line."""
+
+    length: float
+    value: float
+    slope: float
+    seen: Evaluation
+
+
+def strong_wolfe(
+    evaluate: Evaluate, x: Tensor, direction: Tensor, seen: Evaluation, length: float
+) -> tuple[float, Evaluation]:
+    """Find a step length with the strong Wolfe conditions; return it and the evaluation.
+
+    The search starts at x along `direction` with `length`; `seen` is the evaluation at x. If no
+    point satisfies the conditions, the best one met is returned, which may be x itself (length 0).
+    """
+    start = _Point(0.0, float(seen.objective), float(torch.sum(seen.gradient * direction)), seen)
+
+    def at(length: float) -> _Point:
+        there = evaluate(x + length * direction)
+        slope = float(torch.sum(there.gradient * direction))
+        return _Point(length, float(there.objective), slope, there)
+
+    before, point = start, at(length)
+    for tries in range(_MOST):
+        if not _falls_enough(start, point) or (tries and point.value >= before.value):
+            low, high = before, point
+            break
+        if _flat_enough(start, point):
+            return point.length, point.seen
+        if point.slope >= 0:
+            low, high = point, before
+            break
+        before, point = point, at(2 * point.length)
+    else:  # it falls and falls: no bottom is near
+        return before.length, before.seen
+    return _narrow(at, start, low, high)
+
+
+def _narrow(
+    at: Callable[[float], _Point], start: _Point, low: _Point, high: _Point
+) -> tuple[float, Evaluation]:
+    """Algorithm 3.6: `low` is the best point so far; the result is between it and `high`."""
+    for _ in range(_MOST):
+        if abs(high.length - low.length) * abs(low.slope) < 1e-9 * max(1.0, abs(low.value)):
+            break
+        point = at(_between(low, high))
+        if not _falls_enough(start, point) or point.value >= low.value:
+            high = point
+            continue
+        if _flat_enough(start, point):
+            return point.length, point.seen
+        if point.slope * (high.length - low.length) >= 0:
+            high = low
+        low = point
+    return low.length, low.seen
+
+
+def _falls_enough(start: _Point, point: _Point) -> bool:
+    """Sufficient decrease, equation 3.6a; false for a value that is not finite."""
+    return point.value <= start.value + _DECREASE * point.length * start.slope
+
+
+def _flat_enough(start: _Point, point: _Point) -> bool:
+    """Strong curvature condition, equation 3.7b."""
+    return abs(point.slope) <= -_CURVATURE * start.slope
+
+
+def _between(a: _Point, b: _Point) -> float:
+    """The minimum of the cubic through both points; the middle if there is none."""
+    middle = (a.length + b.length) / 2
+    width = abs(b.length - a.length)
+    d1 = a.slope + b.slope - 3 * (a.value - b.value) / (a.length - b.length)
+    inside = d1**2 - a.slope * b.slope
+    if not inside >= 0:  # also where a value is no number
+        return middle
+    d2 = math.copysign(math.sqrt(inside), b.length - a.length)
+    bottom = b.slope - a.slope + 2 * d2
+    if bottom == 0:
+        return middle
+    best = b.length - (b.length - a.length) * (b.slope + d2 - d1) / bottom
+    near_edge = 0.1 * width
+    low, high = min(a.length, b.length) + near_edge, max(a.length, b.length) - near_edge
+    return min(max(best, low), high) if math.isfinite(best) else middle
+
 
 _LEAST_CURVATURE = 1e-10  # a pair below it says nothing, or that the valley bends the wrong way
 _LEAST_GRADIENT = 1e-7
@@ -27,9 +119,9 @@ _SHORT = 16  # pairs: so many are moved up by a place at each step in next to no
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """A move s, the change y of the gradient along it, (B, 3, height, width), and 1 / (s y), (B,).
+    """A step s, the change y of the gradient along it, (B, 3, height, width), and 1 / (s y), (B,).
 
-    That is 0 where the pair says nothing, and then it has no part in anything.
+    The inverse is 0 for a pair without positive curvature, which then has no effect.
     """
 
     s: Tensor
@@ -37,16 +129,16 @@ class _Pair:
     inverse: Tensor
 
     def take_over(self, other: "_Pair") -> None:
-        """Become the same as another one, in place."""
+        """Copy another pair into this one, in place."""
         for mine, theirs in ((self.s, other.s), (self.y, other.y), (self.inverse, other.inverse)):
             mine.copy_(theirs)
 
 
 @dataclass(frozen=True, eq=False)
 class _Stand:
-    """Where pictures stood before the last step, x, and what was known there.
+    """The position x before the last step, and its evaluation.
 
-    `taken_back` (B,) counts the steps that led so far uphill that they were taken back to it.
+    `taken_back` (B,) counts the steps that were taken back to it.
     """
 
     x: Tensor
@@ -55,11 +147,11 @@ class _Stand:
 
 
 class Lbfgs:
-    """L-BFGS as torch and Torch7 have it: without a line search, a step is one evaluation.
+    """L-BFGS as in torch and Torch7: without a line search a step is one evaluation.
 
-    `coordinates` p > 0 makes it the L-BFGS on Fourier coefficients scaled by 1 / f^p. That is
-    the same as starting the two loops from that scaling, squared, in place of the identity.
-    A line search is for one picture at a time. With `bounds` no step leads out of them.
+    `fourier_power` p > 0 optimizes Fourier coefficients scaled by 1 / f^p. That is the same as
+    starting the two loops from the squared scale instead of the identity. A line search supports
+    one picture at a time. With `bounds` every step is clamped.
     """
 
     def __init__(self, settings: recipe.Lbfgs, bounds: Bounds | None = None) -> None:
@@ -74,12 +166,12 @@ class Lbfgs:
         self._scaling: Scaling | None = None
 
     def stays_in_place(self, device: torch.device) -> bool:
-        """Whether every step does the same to the same tensors, so that it can be recorded."""
+        """True if every step runs the same kernels on the same tensors."""
         s = self._settings
         return device.type == "cuda" and s.line_search == "none" and s.history <= _SHORT
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
-        """One step; x changes in place. Nothing moves where the slope is gone."""
+        """Make one step; x changes in place. Nothing moves where the gradient vanishes."""
         seen = self._ahead or evaluate(x)
         self._ahead = None
         seen, uphill, back = self._stepped_back(x, seen)
@@ -102,10 +194,11 @@ class Lbfgs:
     def _stepped_back(
         self, x: Tensor, seen: Evaluation
     ) -> tuple[Evaluation, Tensor | None, Tensor]:
-        """Take the last step back where it led far uphill, or to what is no number.
+        """Take the last step back where the objective rose too far or is not finite.
 
-        Those pictures are put back to where they stood. Returned are what is known there, which
-        they are, (B,), None where nothing is ever taken back, and the shorter step to make.
+        Those pictures return to their position before the step. Returned are the evaluation there,
+        the mask (B,) of those pictures (None if steps are never taken back), and the shorter step
+        to make.
         """
         limit = self._settings.step_back
         if limit is None:
@@ -131,7 +224,7 @@ class Lbfgs:
         return _copied(there), uphill, shorter
 
     def _moved(self, x: Tensor, move: Tensor) -> Tensor:
-        """Move x in place, no further than the bounds; the move that was made."""
+        """Add the move to x in place, within the bounds; return the move that was made."""
         if self._bounds is None:
             x.add_(move)
             return move
@@ -141,7 +234,7 @@ class Lbfgs:
         return before.neg_().add_(x)
 
     def _make_room(self, x: Tensor) -> None:
-        """Have all pairs there, those to come as pairs that say nothing."""
+        """Allocate all pairs in advance, filled with zeros, so that shapes never change."""
         while len(self._pairs) < self._settings.history:
             nothing = (torch.zeros_like(like) for like in (x, x, x[:, 0, 0, 0]))
             self._pairs.insert(0, _Pair(*nothing))
@@ -151,7 +244,7 @@ class Lbfgs:
             self._last = torch.zeros_like(x), torch.zeros_like(x)
 
     def _keep(self, move: Tensor, g: Tensor) -> None:
-        """What `_remember` asks for at the next step."""
+        """Store the move and the gradient for `_remember` at the next step."""
         if self._last is None or not self.stays_in_place(g.device):
             self._last = (move, g)
         else:
@@ -163,14 +256,14 @@ class Lbfgs:
     ) -> Tensor:
         if not length:
             return length
-        found, self._ahead = strong_wolfe(evaluate, x, direction, seen, float(length))
-        return torch.full_like(length, found)
+        found_length, self._ahead = strong_wolfe(evaluate, x, direction, seen, float(length))
+        return torch.full_like(length, found_length)
 
     def _falls(self, g: Tensor, direction: Tensor) -> Tensor:
-        """Whether there is anywhere to go: by torch's own limits where its bytes are wanted.
+        """Decide (B,) if the direction leads down, by torch's limits where its bytes count.
 
-        They are absolute, and large pictures, of whose loss each pixel is a small part, have
-        slopes below them from the start.
+        Torch's limits are absolute, and the gradient of a large picture is below them from the
+        start.
         """
         slope = _dot(g, direction)
         if self._settings.first_step is not None:
@@ -178,7 +271,7 @@ class Lbfgs:
         return (g.abs().amax((1, 2, 3)) > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
 
     def _remember(self, g: Tensor) -> None:
-        """Take in the last move, now that the gradient after it is known."""
+        """Add the last move to the history, now that the gradient after it is known."""
         if self._last is None:
             return
         s, before = self._last
@@ -198,7 +291,7 @@ class Lbfgs:
             self._size = newer
 
     def _direction(self, g: Tensor) -> Tensor:
-        """- H g by the two loops of algorithm 7.4."""
+        """The direction - H g by the two loops of algorithm 7.4."""
         q = g.clone()
         shares = []
         for pair in reversed(self._pairs):
@@ -214,8 +307,8 @@ class Lbfgs:
         return r.neg_()
 
     def _scaled(self, q: Tensor) -> Tensor:
-        """Bring q into rounder coordinates; in pixels it stays as it is."""
-        power = self._settings.coordinates
+        """Apply the preconditioner to q; without one q is returned as it is."""
+        power = self._settings.fourier_power
         if not power:
             return q
         if self._scaling is None:
@@ -223,10 +316,10 @@ class Lbfgs:
         return self._scaling(q)
 
     def _length(self, g: Tensor, direction: Tensor) -> Tensor:
-        """How far to go along the direction, (B,): all the way, but for the first step.
+        """Step length (B,) along the direction: 1, except for the first step.
 
-        With a `first_step` that also holds while no pair is known. Without one it does not:
-        then torch and Torch7, whose bytes a recipe may want, go all the way from the second on.
+        With a `first_step` its length holds until a pair is known. Without one, torch and Torch7
+        use the full length from the second step on, and so does this.
         """
         s = self._settings
         whole = torch.full_like(g[:, 0, 0, 0], s.rate)
@@ -236,27 +329,27 @@ class Lbfgs:
         return first if self._size is None else torch.where(self._size > 0, whole, first)
 
     def taken_back(self) -> Tensor | None:
-        """How many steps of each picture were taken back, (B,); None where none ever is."""
+        """Number of steps taken back, (B,); None if steps are never taken back."""
         return None if self._stand is None else self._stand.taken_back
 
     def state(self) -> dict[str, Tensor]:
-        """The pairs, the move that waits for its gradient, and where it may be taken back to."""
-        kept = {"begun": torch.tensor(self._begun)}
+        """The pairs, the move that waits for its gradient, and the position to return to."""
+        state = {"begun": torch.tensor(self._begun)}
         for i, pair in enumerate(self._pairs):
-            kept |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
+            state |= {f"{i}.s": pair.s, f"{i}.y": pair.y, f"{i}.inverse": pair.inverse}
         if self._size is not None:
-            kept["size"] = self._size
+            state["size"] = self._size
         if self._last is not None:
-            kept["move"], kept["gradient"] = self._last
+            state["move"], state["gradient"] = self._last
         if self._stand is not None:
             known = _copied(self._stand.seen)
-            kept |= {"stand": self._stand.x.clone(), "stand.terms": known.terms}
-            kept |= {"stand.objective": known.objective, "stand.gradient": known.gradient}
-            kept["taken_back"] = self._stand.taken_back.clone()
-        return kept
+            state |= {"stand": self._stand.x.clone(), "stand.terms": known.terms}
+            state |= {"stand.objective": known.objective, "stand.gradient": known.gradient}
+            state["taken_back"] = self._stand.taken_back.clone()
+        return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         self._begun = bool(state["begun"])
         count = sum(1 for name in state if name.endswith(".s"))
         self._pairs = [
@@ -275,11 +368,11 @@ def _copied(seen: Evaluation) -> Evaluation:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """The products of pictures with their counterparts, (B,)."""
-    found: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
-    return found
+    """Dot products of pictures, (B,)."""
+    products: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return products
 
 
 def _column(share: Tensor) -> Tensor:
-    """One number for each picture, (B,), so that it multiplies pictures (B, 3, height, width)."""
+    """Reshape one number for each picture, (B,), to multiply pictures (B, 3, height, width)."""
     return share.view(-1, 1, 1, 1)

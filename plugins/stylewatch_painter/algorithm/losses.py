@@ -1,78 +1,176 @@
-"""What a painting is held to: content, style and smoothness, in the paper's letters.
+"""Content, style and smoothness losses, in the letters of the paper.
 
 The paper is Gatys, Ecker, Bethge 2015, "A Neural Algorithm of Artistic Style" (arXiv
 1508.06576). For one layer of the network:
 
-    F   (N, M)  the feature maps of the generated picture
-    P   (N, M)  those of the content picture
-    G   (N, N)  the Gram matrix of F, G = F F^T (equation 3)
-    A   (N, N)  the Gram matrix of the style picture
-    N           how many feature maps the layer has
-    M           how many positions a map has, height x width
+    F   (N, M)  feature maps of the generated picture
+    P   (N, M)  feature maps of the content picture
+    G   (N, N)  Gram matrix of F, G = F F^T (equation 3)
+    A   (N, N)  Gram matrix of the style picture
+    N           number of feature maps
+    M           number of positions in a map, height x width
 
-Pictures that are painted together stand in a leading dimension, so a map is (B, N, M). F and P may
-be in fewer bits than float32; Gram matrices and values never are. A value is one number for each
-picture, (B,), that can be differentiated.
+A leading dimension B holds pictures that are optimized together, so F is (B, N, M). F and P may
+have fewer bits than float32; Gram matrices and loss values are float32. A loss value has shape
+(B,) and is differentiable.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm import wasserstein
 from stylewatch_painter.algorithm.padded import bordered
-from stylewatch_painter.algorithm.statistics import Sums
-from stylewatch_painter.recipes.recipe import Content, Style, TotalVariation
+from stylewatch_painter.recipes.recipe import Content, LayerName, Style, TotalVariation
+
+_BLOCK = 256  # positions whose products are summed in few bits; sums of blocks are float32
+_MAX_BLOCKS = 64
+_MIN_REGION_WEIGHT = 1e-12  # stands for the weight of an empty region
+
+_VARIANCE_FLOOR = 1e-4
+"""Minimum variance in every direction, as a share of the target's mean variance. Without it the
+gradient has no bound between a direction that a picture uses and one that it does not use."""
+_MIN_VARIANCE = 1e-8
+"""Minimum variance for a target without any variance."""
 
 
-def maps(features: Tensor) -> Tensor:
-    """F: the features (B, N, height, width) of a layer as (B, N, M), without a copy."""
-    return features.flatten(2)
-
-
-def gram(found: Sums, style: Style) -> Tensor:
-    """G = F F^T (B, N, N), equation 3, in float32; over M (`mean`) or over N M (`mean_maps`).
-
-    `moments`: over M, with the means of F beside it, (B, N + 1, N + 1); see `wasserstein`.
-    """
-    G = found.products
-    N, M = G.shape[-1], found.count
-    match style.gram:
-        case "sum":
-            return G
-        case "mean":
-            return G / M
-        case "mean_maps":
-            return G / (N * M)
-        case "moments":
-            if found.values is None:
-                raise ValueError("moments take the sums of maps, and they were not gathered")
-            return wasserstein.moments(G / M, found.values / M)
+# Sums over the positions of a layer, which can be gathered tile by tile.
 
 
 @dataclass(frozen=True, eq=False)
-class Whole:
-    """What content values are divided by, where their formula asks: N M, and sum P^2 (B,)."""
+class Sums:
+    """Weighted sums over the M positions of a layer; those of two tiles can be added.
+
+    `products` (B, N, N) float32 is F F^T; `values` (B, N) float32 is the sum of each map, or None
+    if it was not requested; `count` is the sum of the weights, M without weights.
+    """
+
+    products: Tensor
+    values: Tensor | None
+    count: float
+
+    def __add__(self, other: "Sums") -> "Sums":
+        values = None
+        if self.values is not None and other.values is not None:
+            values = self.values + other.values
+        return Sums(self.products + other.products, values, self.count + other.count)
+
+    def scaled_to(self, count: float) -> "Sums":
+        """The sums scaled as if the region filled a map of `count` positions."""
+        factor = count / max(self.count, _MIN_REGION_WEIGHT)
+        values = None if self.values is None else self.values * factor
+        return Sums(self.products * factor, values, count)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The differentiable parts."""
+        return [self.products] if self.values is None else [self.products, self.values]
+
+    def with_tensors(self, tensors: list[Tensor]) -> "Sums":
+        """A copy with other `tensors`."""
+        return Sums(tensors[0], tensors[1] if len(tensors) > 1 else None, self.count)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+
+Look = Mapping[LayerName, tuple[Sums, ...]]
+"""Sums of a style picture: for each layer a tuple with one entry per region. Read only."""
+
+
+def feature_sums(maps: Tensor, weights: Tensor | None = None, *, values: bool = False) -> Sums:
+    """Sum F (B, N, M) over its positions, with `weights` (M,) if given.
+
+    With `values` the sum of each map is included.
+    """
+    if weights is None:
+        totals = maps.sum(-1, dtype=torch.float32) if values else None
+        return Sums(_Products.apply(maps), totals, float(maps.shape[-1]))
+    totals = maps.float() @ weights if values else None
+    # each of the two factors in a product carries the square root of the weight
+    products = _Products.apply(maps * weights.sqrt().to(maps.dtype))
+    return Sums(products, totals, float(weights.sum(dtype=torch.float64)))
+
+
+def region_sums(
+    maps: Tensor, weights: Tensor | None = None, *, values: bool = False
+) -> tuple[Sums, ...]:
+    """Sum F (B, N, M) over each region, by `weights` (R, height, width); without them over all."""
+    if weights is None:
+        return (feature_sums(maps, values=values),)
+    return tuple(feature_sums(maps, region.flatten(), values=values) for region in weights)
+
+
+class _Products(torch.autograd.Function):
+    """F F^T. Autograd alone would compute and hold one gradient of F for each factor."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        """F (B, N, M) to F F^T (B, N, N), float32."""
+        ctx.save_for_backward(maps)
+        return _products(maps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """From dL/dG to dL/dF = (dL/dG + its transpose) F, the paper's equation 6."""
+        (maps,) = ctx.saved_tensors
+        (gradient,) = gradients
+        symmetric = (gradient + gradient.mT).to(maps.dtype)
+        # the result keeps the memory layout of F
+        back: Tensor = (maps.mT @ symmetric).mT if maps.stride(-2) == 1 else symmetric @ maps
+        return back
+
+
+def _products(maps: Tensor) -> Tensor:
+    """F F^T (B, N, N) in float32, for F (B, N, M) of any dtype."""
+    if maps.dtype == torch.float32:
+        return maps @ maps.mT
+    if maps.is_cuda:
+        summed: Tensor = torch.bmm(maps, maps.mT, out_dtype=torch.float32)
+        return summed
+    positions = maps.shape[-1]
+    if positions < 2 * _BLOCK:
+        maps = maps.float()
+        return maps @ maps.mT
+    # multiply in blocks of positions, sum the blocks in float32
+    count = min(_MAX_BLOCKS, positions // _BLOCK)
+    even = positions - positions % count
+    blocks = maps[..., :even].unflatten(-1, (count, -1)).transpose(-3, -2)
+    summed = (blocks @ blocks.mT).sum(-3, dtype=torch.float32)
+    if even < positions:
+        rest = maps[..., even:].float()
+        summed += rest @ rest.mT
+    return summed
+
+
+# Content
+
+
+@dataclass(frozen=True, eq=False)
+class ContentNorm:
+    """Divisors of content losses: the N M entries of P, and its energy sum P^2 (B,)."""
 
     entries: float
     energy: Tensor
 
-    def __add__(self, other: "Whole") -> "Whole":
-        """That of two parts of a picture."""
-        return Whole(self.entries + other.entries, self.energy + other.energy)
+    def __add__(self, other: "ContentNorm") -> "ContentNorm":
+        return ContentNorm(self.entries + other.entries, self.energy + other.energy)
 
 
-def whole(P: Tensor) -> Whole:
-    """What values beside P (B, N, M) are divided by; of parts of a picture it adds up."""
-    return Whole(float(P.shape[-2] * P.shape[-1]), P.square().sum((-2, -1)))
+def content_norm(P: Tensor) -> ContentNorm:
+    """The divisors for P (B, N, M); those of two tiles can be added."""
+    return ContentNorm(float(P.shape[-2] * P.shape[-1]), P.square().sum((-2, -1)))
 
 
-def content_value(F: Tensor, P: Tensor, over: Whole, content: Content) -> Tensor:
-    """How far the content is from what it should be; over parts of a picture it adds up.
+def content_value(F: Tensor, P: Tensor, norm: ContentNorm, content: Content) -> Tensor:
+    """Content loss (B,) of F and P (B, N, M); the values of two tiles can be added.
 
-    `half_sum`: 1/2 sum (F - P)^2, equation 1. `sum`: without the half. `mean`: over all N M
-    entries. `relative`: sum (F - P)^2 / sum P^2, so that one weight suits every picture.
+    `half_sum`: 1/2 sum (F - P)^2, equation 1. `sum`: sum (F - P)^2. `mean`: sum (F - P)^2 / (N M).
+    `relative`: sum (F - P)^2 / sum P^2, so that one weight suits every picture.
     """
     square = (F.float() - P).square().sum((-2, -1))
     match content.loss:
@@ -81,55 +179,146 @@ def content_value(F: Tensor, P: Tensor, over: Whole, content: Content) -> Tensor
         case "sum":
             return square
         case "mean":
-            return square / over.entries
+            return square / norm.entries
         case "relative":
-            return square / _not_nothing(over.energy)
+            return square / _or_one(norm.energy)
 
 
-def style_target(A: Tensor, style: Style) -> Tensor:
-    """What `style_value` takes as A; worked out of `gram`, once."""
-    return wasserstein.target(A) if style.loss == "wasserstein" else A
+# Style
 
 
 @dataclass(frozen=True)
-class Extent:
-    """What a style value is divided by, where its formula asks: N, M, and the picture's pixels."""
+class StyleNorm:
+    """Divisors of style losses: N and M of the layer, and the number of pixels of the picture."""
 
     N: int
     M: float
     pixels: int
 
 
-def style_value(G: Tensor, A: Tensor, extent: Extent, style: Style) -> Tensor:
-    """How far the style is from what it should be.
+def gram(sums: Sums, style: Style) -> Tensor:
+    """G = F F^T (B, N, N) float32, equation 3; divided by M (`mean`) or by N M (`mean_maps`).
 
-    `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2), S
-    the pixels of the picture. `mean`: over all N^2 entries. `relative`: sum (G - A)^2 / sum A^2,
-    so that every layer and every style picture counts alike. `wasserstein`: W2^2 / N between
-    normal distributions of the means and covariances that G and A hold.
+    `moments`: `moment_matrix` of F, (B, N + 1, N + 1).
     """
-    N, M = extent.N, extent.M
+    G = sums.products
+    N, M = G.shape[-1], sums.count
+    match style.gram:
+        case "sum":
+            return G
+        case "mean":
+            return G / M
+        case "mean_maps":
+            return G / (N * M)
+        case "moments":
+            if sums.values is None:
+                raise ValueError("moments need the sums of the maps, which were not gathered")
+            return moment_matrix(G / M, sums.values / M)
+
+
+def style_target(A: Tensor, style: Style) -> Tensor:
+    """A in the form that `style_value` takes; computed once from `gram`."""
+    return wasserstein_target(A) if style.loss == "wasserstein" else A
+
+
+def style_value(G: Tensor, A: Tensor, norm: StyleNorm, style: Style) -> Tensor:
+    """Style loss (B,) of G and A (B, N, N).
+
+    `paper`: sum (G - A)^2 / (4 N^2 M^2), equation 4. `keras`: sum (G - A)^2 / (4 3^2 S^2) with
+    S = pixels of the picture, as in keras-io. `mean`: sum (G - A)^2 / N^2. `relative`:
+    sum (G - A)^2 / sum A^2, so that all layers and style pictures count alike. `wasserstein`:
+    W2^2 / N of normal distributions with the means and covariances in G and A.
+    """
+    N, M = norm.N, norm.M
     if style.loss == "wasserstein":
-        return wasserstein.squared_distance(G, A) / N
+        return wasserstein_squared(G, A) / N
     square = (G - A).square().sum((-2, -1))
     match style.loss:
         case "paper":
             return square / (4 * N**2 * M**2)
         case "keras":
-            return square / (4 * 3**2 * extent.pixels**2)
+            return square / (4 * 3**2 * norm.pixels**2)
         case "mean":
             return square / N**2
         case "relative":
-            return square / _not_nothing(A.square().sum((-2, -1)))
+            return square / _or_one(A.square().sum((-2, -1)))
+
+
+def moment_matrix(products: Tensor, means: Tensor) -> Tensor:
+    """Combine second moments (B, N, N) and means (B, N) into one matrix (B, N + 1, N + 1).
+
+    It is the mean of the products of N features and a constant 1, so it adds up over tiles and
+    can be blended between styles as a Gram matrix can.
+    """
+    column = means.unsqueeze(-1)
+    ones = torch.ones_like(column[:, :1])
+    above, below = torch.cat([products, column], -1), torch.cat([column.mT, ones], -1)
+    return torch.cat([above, below], -2)
+
+
+def wasserstein_target(moments: Tensor) -> Tensor:
+    """Prepare the `moment_matrix` (..., N + 1, N + 1) of a target for `wasserstein_squared`.
+
+    Float64, because the traces nearly cancel: the square root of the covariance, the means in the
+    last row and column, and in the last corner the floor that is added to both covariances.
+    """
+    mean, covariance = _gaussian(_as_float64(moments))
+    # rounding may give negative values; the covariance of a single position is nothing else
+    floor = _VARIANCE_FLOOR * _trace(covariance).clamp(min=0) / covariance.shape[-1] + _MIN_VARIANCE
+    values, vectors = torch.linalg.eigh(covariance)
+    roots = (values.clamp(min=0) + floor.unsqueeze(-1)).sqrt()
+    target = torch.empty_like(moments, dtype=torch.float64, device=mean.device)
+    target[..., :-1, :-1] = vectors * roots.unsqueeze(-2) @ vectors.mT
+    target[..., :-1, -1] = target[..., -1, :-1] = mean
+    target[..., -1, -1] = floor
+    return target
+
+
+def wasserstein_squared(moments: Tensor, target: Tensor) -> Tensor:
+    """W2^2 (B,) between normal distributions: `moment_matrix` and prepared target.
+
+    Olkin and Pukelsheim 1982, "The distance between two random vectors with given dispersion
+    matrices": |m - m'|^2 + tr(C + C' - 2 (C'^1/2 C C'^1/2)^1/2). The floor under both
+    covariances bounds the gradient for any rank. Moments that are not finite give NaN.
+    """
+    finite = moments.isfinite().all(-1).all(-1)
+    mean, covariance = _gaussian(_as_float64(torch.where(finite.view(-1, 1, 1), moments, 0.0)))
+    root, target_mean, floor = target[:, :-1, :-1], target[:, :-1, -1], target[:, -1, -1]
+    covariance = covariance + floor.view(-1, 1, 1) * torch.eye(root.shape[-1]).to(root)
+    values = torch.linalg.eigvalsh(root @ covariance @ root)
+    # smaller values than the floor's square are rounding errors of float32
+    overlap = values.maximum(floor.square().unsqueeze(-1)).sqrt().sum(-1)
+    spread = _trace(covariance) + root.square().sum((-2, -1)) - 2 * overlap
+    distance = (mean - target_mean).square().sum(-1) + spread
+    return torch.where(finite, distance.to(moments), torch.nan)
+
+
+def _gaussian(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (..., N) and covariance (..., N, N) of a `moment_matrix`."""
+    mean = moments[..., :-1, -1]
+    return mean, moments[..., :-1, :-1] - mean.unsqueeze(-1) * mean.unsqueeze(-2)
+
+
+def _trace(square: Tensor) -> Tensor:
+    return square.diagonal(dim1=-2, dim2=-1).sum(-1)
+
+
+def _as_float64(x: Tensor) -> Tensor:
+    """Convert to float64, on the CPU where the device has no float64."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
+# Smoothness
 
 
 def tv_value(x: Tensor, tv: TotalVariation) -> Tensor:
-    """How rough each picture x (B, 3, height, width) is, by differences down (a) and right (b).
+    """Total variation (B,) of pictures x (B, 3, height, width), by differences down a and right b.
 
-    `power`: sum (a^2 + b^2)^1.25, over all but the last row and column. `absolute`: half of
-    mean |a| + mean |b|, the anisotropic form. `isotropic`: mean (a^2 + b^2)^1/2, over all but the
-    last row and column (Rudin, Osher, Fatemi 1992). `squared`: 1/2 sum (a^2 + b^2), over the same.
-    `nine_point`: the mean squared slope by eight neighbors, as crowsonkb's program has it.
+    `power`: sum (a^2 + b^2)^1.25 without the last row and column, as in keras-io. `absolute`: half
+    of mean |a| + mean |b|, the anisotropic form, as in pastiche. `isotropic`: mean
+    (a^2 + b^2)^1/2 without the last row and column (Rudin, Osher, Fatemi 1992).
+    `squared`: 1/2 sum (a^2 + b^2) over the same pixels, as in neural-style. `nine_point`: the mean
+    squared slope by eight neighbors, as in crowsonkb's style-transfer-pytorch.
     """
     if tv.loss == "nine_point":
         return _nine_point(x)
@@ -139,19 +328,18 @@ def tv_value(x: Tensor, tv: TotalVariation) -> Tensor:
         return (_mean(right.abs()) + _mean(down.abs())) / 2
     squares = down[:, :, :, :-1].square() + right[:, :, :-1, :].square()
     if tv.loss == "power":
-        # the slope of s^1.25 at s = 0 is 0, and so autograd finds it
         return squares.pow(1.25).sum((-3, -2, -1))
     if tv.loss == "isotropic":
-        # where nothing differs there is a corner, and no slope is as good as any
+        # the square root has no derivative at 0; use 0 there
         rough = squares > 0
         return _mean(torch.where(rough, squares, 1.0).sqrt() * rough)
     return squares.sum((-3, -2, -1)) / 2
 
 
 def _nine_point(x: Tensor) -> Tensor:
-    """2/3 of the mean squared differences down and right, and 1/6 of those along both diagonals.
+    """2/3 of the mean squared differences down and right, 1/6 of those along both diagonals.
 
-    The picture's rims are repeated by a pixel.
+    The edge pixels are repeated once.
     """
     x = bordered(x, 1, "replicate")
     inside, after = slice(1, -1), slice(2, None)
@@ -163,11 +351,11 @@ def _nine_point(x: Tensor) -> Tensor:
 
 
 def _mean(differences: Tensor) -> Tensor:
-    """The mean, and 0 of nothing: a picture of one column has no differences to the right."""
-    whole = (-3, -2, -1)
-    return differences.mean(whole) if differences.numel() else differences.sum(whole)
+    """The mean (B,); 0 for a picture of one column or row, which has no differences."""
+    dims = (-3, -2, -1)
+    return differences.mean(dims) if differences.numel() else differences.sum(dims)
 
 
-def _not_nothing(energy: Tensor) -> Tensor:
-    """The energy of a target; one for an empty target, so that a black picture stays finite."""
+def _or_one(energy: Tensor) -> Tensor:
+    """The energy of a target, or 1 for an empty one, so that a black picture stays finite."""
     return torch.where(energy > 0, energy, torch.ones_like(energy))

@@ -1,4 +1,4 @@
-"""Target: what paintings are held to at one size, and how far their pictures are from it."""
+"""Objective: the loss terms of a batch of paintings at one size, and their gradient."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,227 +8,319 @@ from operator import add
 import torch
 from torch import Tensor
 
+from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.content_targets import Contents, together
-from stylewatch_painter.algorithm.evaluation import Evaluation
-from stylewatch_painter.algorithm.fourier import QuickWaves
-from stylewatch_painter.algorithm.loss_terms import Label, as_losses, label_terms
-from stylewatch_painter.algorithm.losses import Extent, content_value, gram, style_value, tv_value
-from stylewatch_painter.algorithm.observation import Seen
+from stylewatch_painter.algorithm.losses import (
+    StyleNorm,
+    Sums,
+    content_value,
+    gram,
+    style_value,
+    tv_value,
+)
+from stylewatch_painter.algorithm.optimizers import Evaluation, HighPass
 from stylewatch_painter.algorithm.padded import padded
-from stylewatch_painter.algorithm.region_weights import Guides
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.statistics import Sums
-from stylewatch_painter.algorithm.style_cache import Looks
-from stylewatch_painter.algorithm.targets import Grams, held_to
-from stylewatch_painter.algorithm.tiled_network import View, added
-from stylewatch_painter.algorithm.tiles import Tile, tiles
-from stylewatch_painter.network.feature_maps import FeatureMaps
-from stylewatch_painter.recipes.recipe import LayerName, Style
-from stylewatch_painter.stage import Losses
+from stylewatch_painter.algorithm.targets import ContentTargets, Grams, StyleTarget, Targets
+from stylewatch_painter.algorithm.tiles import RegionWeights, Tile, View, added, tiles
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.recipes.recipe import LayerName
+from stylewatch_painter.stage import Losses, Term
 
-_SUMS = frozenset({"half_sum", "sum", "power", "squared"})  # values that grow with the picture
-
+_EXTENSIVE = frozenset({"half_sum", "sum", "power", "squared"})  # losses that grow with the area
 
 _LEAF = torch.zeros(1, requires_grad=True)
-_EARLY = _LEAF * 1  # made before any painting, and so the last of what torch has to do
+_EARLY = _LEAF * 1  # created before any evaluation, so autograd processes it last
 
 
-def _let_go() -> None:
-    """Free the maps of an evaluation that failed on its way back, for want of memory say.
+def _release_graph() -> None:
+    """Free the maps of an evaluation whose backward pass failed, for lack of memory for example.
 
-    Torch would hold on to them: on the CPU what was still to do stays in its queue, where the
-    next gradient, of younger nodes, comes before it.
+    On the CPU torch leaves the rest of the failed pass in its queue and holds its maps. A later
+    backward pass over an older node drains the queue first.
     """
     torch.autograd.grad(_EARLY, _LEAF, retain_graph=True)
 
 
-@dataclass(eq=False)
-class Target:
-    """What the paintings on `canvases`, all of one shape (see `together`), are held to at one size.
+@dataclass(frozen=True)
+class TermLabel:
+    """Identity of a loss term, its weight in the total and its weight in the gradient.
 
-    Calling it evaluates pictures u (B, 3, height, width) in network units, one for each canvas.
-    `looks` are those of `network`: what it worked out of styles before. Paintings are held to what
-    the network itself sees, so that what few bits do to all it sees is no difference; losses that
-    are told are worked out in float32, beside targets in float32.
-
-    Where the canvas has no room for the maps of a whole picture, it is looked at in tiles; the
-    numbers are the same, but for rounding.
+    `style` is the name of the style picture for a term of side `style`.
     """
 
-    canvases: Sequence[Canvas]
-    network: FeatureMaps
-    level: Level
-    looks: Looks = field(default_factory=Looks)
-    _contents: Contents = field(init=False)
-    _grams: list[Grams] = field(init=False)
-    _labels: list[tuple[Label, ...]] = field(init=False)
-    _tiles: tuple[Tile, ...] = field(init=False)
+    side: str
+    layer: str
+    weight: float
+    gradient_weight: float
+    style: str = ""
 
-    def __post_init__(self) -> None:
-        self.network = padded(self.network)
-        first, size = self.canvases[0], self.level.size
-        objective = first.task.recipe.objective
-        self._tiles = tiles(size, first.room.tile, objective.layers)
-        # what is cut into tiles is large, and no room for targets of both kinds
+
+def term_labels(
+    objective: recipe.Objective, contents: Sequence[LayerName], styles: Sequence[StyleTarget]
+) -> Iterator[TermLabel]:
+    """Label all terms: content layers, then the layers of each style, then smoothness."""
+    if objective.content is not None:
+        for layer in contents:
+            weight = objective.content.layers[layer] * 16 ** (0.5 - objective.strength)
+            yield TermLabel("content", layer, weight, weight)
+    if objective.style is not None:
+        for style in styles:
+            for layer in style.grams:
+                weight = objective.style.layers[layer] * style.share
+                yield TermLabel("style", layer, weight, weight, style.name)
+    if objective.tv is not None:
+        weight, gradient_weight = objective.tv.weight, objective.tv.gradient_weight
+        yield TermLabel("tv", "", weight, weight if gradient_weight is None else gradient_weight)
+
+
+def as_losses(labels: Sequence[TermLabel], values: Sequence[float]) -> Losses:
+    """Combine labels and values of the terms of one picture into a record with their total."""
+    total = 0.0
+    content: dict[str, Term] = {}
+    style: dict[str, dict[str, Term]] = {}
+    tv = None
+    for label, value in zip(labels, values, strict=True):
+        own = label.gradient_weight if label.gradient_weight != label.weight else None
+        term = Term(value, label.weight, own)
+        total += value * label.weight
+        if label.side == "content":
+            content[label.layer] = term
+        elif label.side == "style":
+            style.setdefault(label.style, {})[label.layer] = term
+        else:
+            tv = term
+    return Losses(total, content, style, tv)
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """The part of an evaluation that adds up over tiles.
+
+    `contents`: the value (B,) of each content layer. `styles`: the sums of each region, by layer.
+    """
+
+    contents: Sequence[Tensor] = ()
+    styles: Mapping[LayerName, tuple[Sums, ...]] = field(default_factory=dict)
+
+    def __add__(self, other: "Observation") -> "Observation":
+        contents = [a + b for a, b in zip(self.contents, other.contents, strict=True)]
+        styles = {layer: added(sums, other.styles[layer]) for layer, sums in self.styles.items()}
+        return Observation(contents, styles)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The differentiable parts."""
+        all_sums = (sums for regions in self.styles.values() for sums in regions)
+        return [*self.contents, *(tensor for sums in all_sums for tensor in sums.tensors)]
+
+    def as_leaves(self) -> "Observation":
+        """A copy whose tensors are leaves, so that the gradient by them can be computed."""
+        styles = {
+            layer: tuple(
+                sums.with_tensors([tensor.detach().requires_grad_() for tensor in sums.tensors])
+                for sums in regions
+            )
+            for layer, regions in self.styles.items()
+        }
+        return Observation([value.detach().requires_grad_() for value in self.contents], styles)
+
+
+class Objective:
+    """The objective of the paintings on `canvases`, all of one shape (see `paint.shape`).
+
+    Calling it evaluates pictures u (B, 3, height, width) in network units, one for each canvas.
+    `styles` caches sums of styles for `network`. Targets are computed in the same precision as the
+    pictures, so that rounding errors cancel; reported losses are computed in float32, against
+    targets in float32. Where the canvas has no room for the maps of a whole picture, it is
+    evaluated in tiles; the results are equal but for rounding.
+    """
+
+    def __init__(
+        self,
+        canvases: Sequence[Canvas],
+        network: FeatureMaps,
+        level: Level,
+        styles: StyleCache | None = None,
+    ) -> None:
+        self.canvases, self.level = canvases, level
+        self.network = padded(network)
+        self._cache = StyleCache() if styles is None else styles
+        self._recipe = canvases[0].task.recipe.objective
+        self._tiles = tiles(level.size, canvases[0].room.tile, self._recipe.layers)
+        self._compute_targets()
+        layers = tuple({layer: None for grams in self._grams for layer in grams})
+        moments = self._recipe.style is not None and self._recipe.style.gram == "moments"
+        self._style_view = View(self.network, self._recipe.network, layers, moments)
+        self._view = replace(self._style_view, layers=(*self._contents.norms, *layers))
+        self._regions = RegionWeights.of(
+            canvases[0].task, self._style_view, level.size, len(self._grams)
+        )
+        width, height = level.size
+        slowest, device = level.slowest, self.network.device
+        self._high_pass = HighPass((height, width), slowest, device) if slowest else None
+
+    def _compute_targets(self) -> None:
+        # a picture in tiles is large: there is no memory for targets in two precisions
         network = self.network if self.is_whole else self.network.exact
-        each = [held_to(one, network, self.level, self.looks) for one in self.canvases]
-        self._contents = together([one.contents for one in each])
-        self._grams = [
-            {layer: torch.stack([grams[layer] for _, _, grams in alike]) for layer in alike[0][2]}
-            for alike in zip(*(one.styles for one in each), strict=True)
+        targets = [Targets(canvas, network, self.level, self._cache) for canvas in self.canvases]
+        contents = [one.contents() for one in targets]
+        styles = [one.styles() for one in targets]
+        self._contents = ContentTargets.batched(contents)
+        self._grams: list[Grams] = [
+            {layer: torch.stack([one.grams[layer] for one in batch]) for layer in batch[0].grams}
+            for batch in zip(*styles, strict=True)
         ]
         self._labels = [
-            tuple(label_terms(canvas.task.recipe.objective, one.contents.wholes, one.styles))
-            for canvas, one in zip(self.canvases, each, strict=True)
+            tuple(term_labels(canvas.task.recipe.objective, tuple(content.norms), style))
+            for canvas, content, style in zip(self.canvases, contents, styles, strict=True)
         ]
-        pulls = [[label.pull for label in labels] for labels in self._labels]
-        self._pulls = torch.tensor(pulls, device=self.network.device)
-        styles = tuple({layer: None for grams in self._grams for layer in grams})
-        means = objective.style is not None and objective.style.gram == "moments"
-        self._styles = View(self.network, objective.network, styles, means)
-        self._all = replace(self._styles, layers=(*self._contents.wholes, *styles))
-        self._guides = Guides.of(first.task, self._styles, size, len(self._grams))
-        slowest, shape = self.level.slowest, (size[1], size[0])
-        self._quick = QuickWaves(shape, slowest, self.network.device) if slowest else None
+        weights = [[label.gradient_weight for label in labels] for labels in self._labels]
+        self._weights = torch.tensor(weights, device=self.network.device)
 
     @property
     def is_whole(self) -> bool:
-        """Whether pictures are looked at in one piece."""
+        """True if pictures are evaluated in one piece."""
         return len(self._tiles) == 1
 
-    def __call__(self, u: Tensor) -> Evaluation:
-        """The terms at u, and the slope of the objectives there."""
-        u = u.detach()
-        try:
-            seen = self._at_once(u) if self.is_whole else self._by_tiles(u)
-        except RuntimeError:
-            _let_go()
-            raise
-        if self._quick is None:
-            return seen
-        return replace(seen, gradient=self._quick(seen.gradient), free=self._quick)
-
-    @torch.no_grad()
-    def exactly(self, u: Tensor) -> Tensor:
-        """The terms (B, K) at u, in float32 all the way."""
-        if self.is_whole and self.network.exact is not self.network:
-            return self._in_float32.exactly(u)
-        view = replace(self._all, network=self.network.exact)
-        seen = reduce(add, (self._seen(tile.of(u), tile, view) for tile in self._tiles))
-        return self._terms(seen, u)
-
-    @cached_property
-    def _in_float32(self) -> "Target":
-        return Target(self.canvases, self.network.exact, self.level, self.looks)
-
     @property
-    def can_be_recorded(self) -> bool:
-        """Whether a GPU can do it all by itself: eigenvalues are worked out with the CPU's help.
+    def is_capturable(self) -> bool:
+        """True if a CUDA graph can capture an evaluation: eigenvalues need the CPU.
 
-        What is painted in tiles is not small enough for that to matter.
+        Pictures in tiles are so large that a graph would not help.
         """
-        style = self.canvases[0].task.recipe.objective.style
+        style = self._recipe.style
         return self.is_whole and (style is None or style.loss != "wasserstein")
 
-    def losses(self, terms: Tensor) -> list[Losses]:
-        """The terms (B, K) as a record for each picture: what each is of, and their sum."""
-        return [as_losses(*one) for one in zip(self._labels, terms.tolist(), strict=True)]
+    def __call__(self, u: Tensor) -> Evaluation:
+        """Evaluate the terms at u and the gradient of the objectives."""
+        u = u.detach()
+        try:
+            evaluation = self._evaluate_whole(u) if self.is_whole else self._evaluate_tiles(u)
+        except RuntimeError:
+            _release_graph()
+            raise
+        if self._high_pass is None:
+            return evaluation
+        gradient = self._high_pass(evaluation.gradient)
+        return replace(evaluation, gradient=gradient, project=self._high_pass)
 
-    def _at_once(self, u: Tensor) -> Evaluation:
+    @torch.no_grad()
+    def exact_terms(self, u: Tensor) -> Tensor:
+        """Evaluate the terms (B, K) at u in float32."""
+        if self.is_whole and self.network.exact is not self.network:
+            return self._in_float32.exact_terms(u)
+        view = replace(self._view, network=self.network.exact)
+        observed = reduce(add, (self._observe(tile.of(u), tile, view) for tile in self._tiles))
+        return self._terms(observed, u)
+
+    @cached_property
+    def _in_float32(self) -> "Objective":
+        return Objective(self.canvases, self.network.exact, self.level, self._cache)
+
+    def losses(self, terms: Tensor) -> list[Losses]:
+        """Convert terms (B, K) to a record for each picture."""
+        pairs = zip(self._labels, terms.tolist(), strict=True)
+        return [as_losses(labels, values) for labels, values in pairs]
+
+    def _evaluate_whole(self, u: Tensor) -> Evaluation:
         (tile,) = self._tiles
-        terms = self._terms(self._seen(u.requires_grad_(), tile, self._all), u)
-        objective = (terms * self._pulls).sum(1)
+        terms = self._terms(self._observe(u.requires_grad_(), tile, self._view), u)
+        objective = (terms * self._weights).sum(1)
         (gradient,) = torch.autograd.grad(objective.sum(), u)
         return Evaluation(terms.detach(), objective.detach(), gradient.contiguous())
 
-    def _by_tiles(self, u: Tensor) -> Evaluation:
-        """The same in two passes: what adds up over the tiles, then what each can do about it.
+    def _evaluate_tiles(self, u: Tensor) -> Evaluation:
+        """Evaluate in two passes: sum over the tiles, then backpropagate through each tile.
 
-        The slope of the objective by those sums is the same for all tiles, and leads through a
-        tile's own maps to the slope by its pixels. The values of the content are no part of any
-        slope: the second pass is soon enough for them.
+        The gradient by the sums is the same for all tiles. Content values have no part in it, so
+        the second pass computes them.
         """
-        seen = Seen([u.new_zeros(len(u)) for _ in self._contents.wholes], self._styles_of(u))
-        seen = seen.apart()
-        terms = self._terms(seen, u.requires_grad_())
+        # first pass: the style sums of the whole picture, and the gradient by them
+        zeros = [u.new_zeros(len(u)) for _ in self._contents.norms]
+        observed = Observation(zeros, self._style_sums(u)).as_leaves()
+        terms = self._terms(observed, u.requires_grad_())
         *slopes, own = torch.autograd.grad(
-            (terms * self._pulls).sum(), [*seen.tensors, u], materialize_grads=True
+            (terms * self._weights).sum(), [*observed.tensors, u], materialize_grads=True
         )
         gradient, terms = own.contiguous(), terms.detach()
+        # second pass: from the sums to the pixels of each tile
         for tile in self._tiles:
             x = tile.of(u).detach().requires_grad_()
-            here = self._seen(x, tile, self._all)
+            here = self._observe(x, tile, self._view)
             (slope,) = torch.autograd.grad(here.tensors, x, slopes)
             tile.of(gradient).add_(slope)
             for term, value in enumerate(self._content_terms(here)):
                 terms[:, term] += value.detach()
-        return Evaluation(terms, (terms * self._pulls).sum(1), gradient)
+        return Evaluation(terms, (terms * self._weights).sum(1), gradient)
 
     @torch.no_grad()
-    def _styles_of(self, u: Tensor) -> dict[LayerName, tuple[Sums, ...]]:
-        """What adds up of all tiles at the layers that styles look at."""
-        found: dict[LayerName, tuple[Sums, ...]] = {}
-        for tile in self._tiles if self._styles.layers else ():
-            here = self._sums(self._styles.at(tile, tile.of(u)), tile)
-            found = (
-                {layer: added(found[layer], one) for layer, one in here.items()} if found else here
-            )
-        return found
+    def _style_sums(self, u: Tensor) -> dict[LayerName, tuple[Sums, ...]]:
+        """The sums of u over all tiles at the style layers."""
+        totals: dict[LayerName, tuple[Sums, ...]] = {}
+        for tile in self._tiles if self._style_view.layers else ():
+            here = self._sums(self._style_view.at(tile, tile.of(u)), tile)
+            totals = {
+                layer: added(totals[layer], sums) if totals else sums
+                for layer, sums in here.items()
+            }
+        return totals
 
-    def _seen(self, x: Tensor, tile: Tile, view: View) -> Seen:
-        """What is seen of a tile, which shows x with its halo."""
-        found, contents = view.at(tile, x), []
-        content, wholes = self.canvases[0].task.recipe.objective.content, self._contents.wholes
-        if content is not None:
-            for layer, target in self._contents.at(tile).items():
-                contents.append(content_value(found[layer], target, wholes[layer], content))
-        return Seen(contents, self._sums(found, tile))
+    def _observe(self, x: Tensor, tile: Tile, view: View) -> Observation:
+        """Observe a tile; x includes its halo."""
+        maps, contents = view.at(tile, x), []
+        if self._recipe.content is not None:
+            for layer, P in self._contents.at(tile).items():
+                norm = self._contents.norms[layer]
+                contents.append(content_value(maps[layer], P, norm, self._recipe.content))
+        return Observation(contents, self._sums(maps, tile))
 
     def _sums(
-        self, found: Mapping[LayerName, Tensor], tile: Tile
+        self, maps: Mapping[LayerName, Tensor], tile: Tile
     ) -> dict[LayerName, tuple[Sums, ...]]:
-        weights = self._guides.weights
+        weights = self._regions.weights
         return {
-            layer: self._styles.of_regions(tile, layer, found[layer], weights)
-            for layer in self._styles.layers
+            layer: self._style_view.region_sums(tile, layer, maps[layer], weights)
+            for layer in self._style_view.layers
         }
 
-    def _terms(self, seen: Seen, u: Tensor) -> Tensor:
-        return torch.stack(list(self._values(seen, u)), dim=1)
+    def _terms(self, observed: Observation, u: Tensor) -> Tensor:
+        """All terms (B, K), in the order of the labels."""
+        terms = list(self._content_terms(observed))
+        if self._recipe.style is not None:
+            pixels = u.shape[-2] * u.shape[-1]
+            terms.extend(self._style_terms(observed, pixels, self._recipe.style))
+        if (tv := self._recipe.tv) is not None:
+            terms.append(tv_value(u, tv) * self._area_ratio(tv.loss))
+        return torch.stack(terms, dim=1)
 
-    def _values(self, seen: Seen, u: Tensor) -> Iterator[Tensor]:
-        """Every term at u, (B,), in the order of the labels."""
-        objective = self.canvases[0].task.recipe.objective
-        yield from self._content_terms(seen)
-        if objective.style is not None:
-            yield from self._style_terms(seen, u.shape[-2] * u.shape[-1], objective.style)
-        if objective.tv is not None:
-            yield tv_value(u, objective.tv) * self._larger(objective.tv.loss)
+    def _content_terms(self, observed: Observation) -> Iterator[Tensor]:
+        content = self._recipe.content
+        for value in observed.contents:
+            yield value * (1.0 if content is None else self._area_ratio(content.loss))
 
-    def _content_terms(self, seen: Seen) -> Iterator[Tensor]:
-        content = self.canvases[0].task.recipe.objective.content
-        for value in seen.contents:
-            yield value * (1.0 if content is None else self._larger(content.loss))
-
-    def _style_terms(self, seen: Seen, pixels: int, style: Style) -> Iterator[Tensor]:
-        sums = {layer: self._guides.sums(layer, one) for layer, one in seen.styles.items()}
-        here = {layer: [gram(one, style) for one in regions] for layer, regions in sums.items()}
-        for number, grams in enumerate(self._grams):
-            for layer, targets in grams.items():
+    def _style_terms(
+        self, observed: Observation, pixels: int, style: recipe.Style
+    ) -> Iterator[Tensor]:
+        sums = {
+            layer: self._regions.scaled(layer, regions)
+            for layer, regions in observed.styles.items()
+        }
+        grams = {layer: [gram(region, style) for region in sums[layer]] for layer in sums}
+        for number, targets in enumerate(self._grams):
+            for layer, A in targets.items():
                 first = sums[layer][0]
-                extent = Extent(first.products.shape[-1], first.count, pixels)
-                yield self._guides.value(
-                    number,
-                    [
-                        style_value(one, targets[:, region % targets.shape[1]], extent, style)
-                        for region, one in enumerate(here[layer])
-                    ],
-                )
+                norm = StyleNorm(first.products.shape[-1], first.count, pixels)
+                values = [
+                    style_value(G, A[:, region % A.shape[1]], norm, style)
+                    for region, G in enumerate(grams[layer])
+                ]
+                yield self._regions.value(number, values)
 
-    def _larger(self, loss: str) -> float:
-        """What a sum over positions would be at the first size: so the balance holds on the way."""
-        if loss not in _SUMS:
+    def _area_ratio(self, loss: str) -> float:
+        """Scale a sum over positions to the first size, so that all scales balance alike."""
+        if loss not in _EXTENSIVE:
             return 1.0
         first, here = self.canvases[0].task.first, self.level.size
         return first[0] * first[1] / (here[0] * here[1])

@@ -1,9 +1,8 @@
-"""Padded: a network that sees more than zeros beyond a picture's rims.
+"""A network with reflected or replicated padding.
 
-VGG19 pads every convolution with zeros, which no picture has around it: what it makes of them is
-painted as a colored rim. Here the picture goes on beyond its rims, reflected or repeated; the
-features of what lies outside are cut off, and their share of the gradient comes back to the
-pixels that were reflected.
+VGG19 pads every convolution with zeros, which appear as a colored border in the painting. Here
+the picture is extended before the network and the features are cropped after it; the gradient of
+the extension flows back to the pixels it was made from.
 """
 
 from collections.abc import Collection
@@ -14,35 +13,32 @@ import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm.scales import pools_before
-from stylewatch_painter.network.feature_maps import FeatureMaps, Mean
+from stylewatch_painter.network.vgg19 import FeatureMaps, Mean
 from stylewatch_painter.recipes.recipe import LayerName, Network
 
 BORDER = 32
-"""Pixels around a picture: whole positions at every layer, down to conv5, which has 16 to one."""
+"""Pixels of padding: whole positions at every layer; at conv5 a position has 16 pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Padded:
-    """`inner`, which sees pictures with the border that the recipe's `padding` asks for.
-
-    Differentiable as `inner` is; without a border (`zeros`) it is the same as `inner`.
-    """
+    """`inner` with the padding that the recipe asks for; with `zeros` the same as `inner`."""
 
     inner: FeatureMaps
 
     @property
     def mean(self) -> Mean:
-        """What is subtracted from a picture, RGB, 0..255."""
+        """The mean to subtract from a picture, RGB, 0..255."""
         return self.inner.mean
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device of the network."""
         return self.inner.device
 
     @property
     def exact(self) -> "Padded":
-        """The same in float32; itself, if it is."""
+        """The same network in float32; itself if it is that."""
         return self if self.inner.exact is self.inner else Padded(self.inner.exact)
 
     def __call__(
@@ -57,19 +53,19 @@ class Padded:
 
 
 def padded(network: FeatureMaps) -> Padded:
-    """`network`, with borders where a recipe asks for them; itself, if it sees to them already."""
+    """Wrap `network`, unless it is wrapped already."""
     return network if isinstance(network, Padded) else Padded(network)
 
 
 def border(network: Network) -> int:
-    """How many pixels a picture has around it on its way through `network`."""
+    """Pixels of padding around a picture in `network`."""
     return 0 if network.padding == "zeros" else BORDER
 
 
 def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> Tensor:
-    """X (B, C, height, width) with `wide` more pixels on each side.
+    """Pad x (B, C, height, width) by `wide` pixels on each side.
 
-    By slices alone: what torch has for it adds up its gradients on a GPU in any order.
+    By slices, because torch's own padding has a nondeterministic gradient on a GPU.
     """
     for dim in (-2, -1):
         left = wide
@@ -89,7 +85,7 @@ def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> 
 
 
 def _inside(features: Tensor, layer: LayerName, size: tuple[int, int], network: Network) -> Tensor:
-    """What belongs to the picture, of (height, width) `size`, in its features with a border."""
+    """Crop the padding off features, for a picture of `size` (height, width)."""
     halvings = pools_before(layer)
     rows, columns = size
     for _ in range(halvings):

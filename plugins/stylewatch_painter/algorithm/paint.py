@@ -1,25 +1,47 @@
-"""The only painting loop: from coarse to fine, a Step after every step, a Stage when due.
+"""The painting loop: from coarse to fine, a Step after every step, a Stage when one is due.
 
-A painting is a batch of one: several of one shape are painted together, step by step.
+Every painting runs in a batch, mostly a batch of one: tasks of one shape run together.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
 
+import torch
+from torch import Tensor
+
+from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
-from stylewatch_painter.algorithm.cuda_graph import recorded
-from stylewatch_painter.algorithm.memory_budget import AMPLE, Room
-from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.reporting import Made, Teller
+from stylewatch_painter.algorithm.objective import Objective
+from stylewatch_painter.algorithm.optimizers import Evaluation, Optimizer
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.state import Place
-from stylewatch_painter.algorithm.style_cache import Looks
-from stylewatch_painter.algorithm.task import Task
-from stylewatch_painter.network.feature_maps import FeatureMaps
-from stylewatch_painter.stage import Losses, Step, Wish, go_on
+from stylewatch_painter.algorithm.state import PaintState
+from stylewatch_painter.algorithm.task import AMPLE, Room, Task
+from stylewatch_painter.errors import DivergedError, PainterError
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.recipes import recipe
+from stylewatch_painter.stage import Losses, Stage, Step, Wish, go_on
 
 Clock = Callable[[], float]
 Ask = Callable[[], Wish]
+
+Result = Step | DivergedError
+"""A step, or the end of a painting whose loss is no longer finite."""
+
+_DIVERGED = (
+    "the loss was no longer a number at step {step}: a smaller rate, or another optimizer "
+    "(schedule.optimizer.kind=lbfgs), keeps the painting from running away"
+)
+_MAX_UNREPORTED = 10
+"""Steps between two reports on a GPU, which has to synchronize for a report."""
+_REPORT_S = 0.5
+"""Seconds between two reports, unless a single step takes longer."""
+
+_MIN_GRAPH_STEPS = 12
+"""Steps from which capturing a CUDA graph pays off; it costs two to three steps."""
+_WARM_UP = 3
+"""Steps before the capture, in which CUDA libraries choose their algorithms."""
 
 
 def paint(
@@ -27,21 +49,21 @@ def paint(
     network: FeatureMaps,
     wish: Ask = go_on,
     clock: Clock = time.monotonic,
-    looks: Looks | None = None,
+    styles: StyleCache | None = None,
     room: Room = AMPLE,
 ) -> Iterator[Step]:
-    """Paint `task`: a Step after every step, a Stage after every `save_every` and the last.
+    """Paint `task`: yield a Step after every step, a Stage after every `save_every` and the last.
 
-    After every step, `wish` says what is wanted. With `task.resume` the painting goes on from
-    there, in the same bytes where the device computes the same way twice. `looks` keep what is
-    worked out of styles for the next painting with `network`, `room` is what it has room for.
+    After every step, `wish` is asked what to do next. With `task.resume` the painting continues
+    from there, byte for byte where the device is deterministic. `styles` caches style sums for
+    `network`; `room` limits the memory.
 
     Raises PictureError, RecipeError, CheckpointError before the first step, DivergedError.
     """
-    for _, made in paint_batch([task], network, [wish], clock, looks, room):
-        if isinstance(made, Exception):
-            raise made
-        yield made
+    for _, result in paint_batch([task], network, [wish], clock, styles, room):
+        if isinstance(result, Exception):
+            raise result
+        yield result
 
 
 def paint_batch(
@@ -49,63 +71,334 @@ def paint_batch(
     network: FeatureMaps,
     wishes: Sequence[Ask],
     clock: Clock = time.monotonic,
-    looks: Looks | None = None,
+    styles: StyleCache | None = None,
     room: Room = AMPLE,
-) -> Iterator[tuple[int, Made]]:
-    """Paint tasks of one shape (see `together`) as `paint` does each, and say whose a Step is.
+) -> Iterator[tuple[int, Result]]:
+    """Paint tasks of one `shape` together; yield the number of a task with each Step.
 
-    A DivergedError, handed out, is the end of the painting that it is about. Raises
-    PictureError, RecipeError, CheckpointError before the first step.
+    A DivergedError is yielded and ends only the painting it belongs to. Raises PictureError,
+    RecipeError, CheckpointError before the first step.
     """
     for task in tasks:
         check_pictures(task)
     canvases = [Canvas(task, network.mean, network.device, room) for task in tasks]
     levels = canvases[0].levels()
     if any(task.resume is not None for task in tasks):
-        (alone,) = canvases  # two that were broken off need not stand at the same step
-        place = Place.load(alone)
+        (canvas,) = canvases  # checkpoints may be at different steps, so each resumes alone
+        state = PaintState.load(canvas)
     else:
-        place = Place.start(canvases, levels)
-    teller = Teller(place, levels, clock)
-    looks = Looks() if looks is None else looks
-    while place.members and place.step < place.planned(levels):
-        yield from _at_one_size(place, network, levels, wishes, teller, looks)
-        if place.members and not place.left(levels) and place.level + 1 < len(levels):
-            place.climb(levels)
+        state = PaintState.start(canvases, levels)
+    reporter = _Reporter(state, levels, clock)
+    styles = StyleCache() if styles is None else styles
+    while state.members and state.step < state.planned(levels):
+        yield from _paint_level(state, network, levels, wishes, reporter, styles)
+        if state.members and not state.left(levels) and state.level + 1 < len(levels):
+            state.next_level(levels)
+
+
+def paint_many(
+    tasks: Sequence[Task],
+    network: FeatureMaps,
+    wishes: Sequence[Ask],
+    styles: StyleCache | None = None,
+    max_batch: Callable[[Task], int] | None = None,
+) -> Iterator[tuple[int, Step | Exception]]:
+    """Paint each task as `paint` does, in batches; yield the number of a task with each Step.
+
+    `max_batch` limits the size of the batch that a task is in. An error of one task is yielded,
+    ends that task and stops no other.
+    """
+    valid = []
+    for number, task in enumerate(tasks):
+        try:
+            check_pictures(task)
+        except PainterError as error:
+            yield number, error
+        else:
+            valid.append(number)
+    for group in groups([tasks[number] for number in valid]):
+        members = [valid[index] for index in group]
+        for batch in _batches(members, tasks, max_batch):
+            yield from _paint_group(batch, tasks, network, wishes, styles)
 
 
 def measure(task: Task, network: FeatureMaps, room: Room = AMPLE) -> Losses:
-    """The losses of the float picture that `task` starts from at its final size."""
+    """Compute the losses, in float32, of the picture that `task` starts from at its final size."""
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device, room)
     level = canvas.levels()[-1]
-    target = Target([canvas], network, level)
-    return target.losses(target.exactly(canvas.start(level.size)))[0]
+    objective = Objective([canvas], network, level)
+    return objective.losses(objective.exact_terms(canvas.start(level.size)))[0]
 
 
-def _at_one_size(
-    place: Place,
+def groups(tasks: Sequence[Task]) -> list[list[int]]:
+    """Group the numbers of `tasks` that can be painted together, in their order.
+
+    A task runs alone if it resumes a checkpoint, has masks, or uses an optimizer with a line
+    search or a stop criterion: then the number of evaluations differs from picture to picture.
+    Raises PictureError.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for number, task in enumerate(tasks):
+        key = number if _runs_alone(task) else shape(task)
+        members.setdefault(key, []).append(number)
+    return list(members.values())
+
+
+def shape(task: Task) -> Hashable:
+    """Key that is equal for tasks that can be painted together; weights and strength may differ.
+
+    Raises PictureError.
+    """
+    objective = task.recipe.objective
+    sides = objective.content, objective.style
+    return (
+        task.recipe.schedule.model_dump_json(),
+        objective.network.model_dump_json(),
+        *(side and side.model_dump_json(exclude={"layers"}) for side in sides),
+        *(side and tuple(side.layers) for side in sides),
+        objective.tv and objective.tv.loss,
+        task.levels(),
+        task.content is None,
+        len(task.styles),
+    )
+
+
+def _runs_alone(task: Task) -> bool:
+    schedule = task.recipe.schedule
+    settings = schedule.optimizer
+    searches = isinstance(settings, recipe.Lbfgs) and settings.line_search != "none"
+    masked = any(mask is not None for mask in (task.content_mask, *(s.mask for s in task.styles)))
+    return task.resume is not None or masked or searches or schedule.until != "steps"
+
+
+def _batches(
+    group: list[int], tasks: Sequence[Task], max_batch: Callable[[Task], int] | None
+) -> list[list[int]]:
+    """Divide a group into batches of about equal size."""
+    if max_batch is None:
+        return [group]
+    size = len(group)
+    count = math.ceil(size / min(size, max_batch(tasks[group[0]])))
+    return [group[size * n // count : size * (n + 1) // count] for n in range(count)]
+
+
+def _paint_group(
+    members: Sequence[int],
+    tasks: Sequence[Task],
+    network: FeatureMaps,
+    wishes: Sequence[Ask],
+    styles: StyleCache | None,
+) -> Iterator[tuple[int, Step | Exception]]:
+    """Paint a batch; if it cannot start because of one task, paint each task alone."""
+    started = False
+    own = [tasks[member] for member in members], network, [wishes[member] for member in members]
+    try:
+        for row, result in paint_batch(*own, styles=styles):
+            started = True
+            yield members[row], result
+    except PainterError as error:
+        if started:
+            raise
+        if len(members) == 1:
+            yield members[0], error
+            return
+        for member in members:
+            yield from _paint_group([member], tasks, network, wishes, styles)
+
+
+def _paint_level(
+    state: PaintState,
     network: FeatureMaps,
     levels: Sequence[Level],
     wishes: Sequence[Ask],
-    teller: Teller,
-    looks: Looks,
-) -> Iterator[tuple[int, Made]]:
-    """Make the steps that are left at this size, or those until a painting of the batch ends."""
-    target = Target(place.canvases, network, levels[place.level], looks)
-    if place.level + 1 == len(levels):
-        for canvas in place.canvases:
-            canvas.let_go()
-    step = recorded(place.optimizer, place.u, target, place.left(levels))
-    while place.left(levels):
-        before = place.shown().clone()
-        seen = step()
-        place.count()
-        place.settle(seen.objective, levels)
-        asked = [wishes[member]() for member in place.members]
-        teller.note(seen.terms)
-        if teller.is_due(asked):
-            gone = yield from teller.tell(target, before, asked)
-            if gone:
-                place.keep([row for row in range(len(asked)) if row not in gone])
+    reporter: "_Reporter",
+    styles: StyleCache,
+) -> Iterator[tuple[int, Result]]:
+    """Make the remaining steps at this size, or those until a painting of the batch ends."""
+    objective = Objective(state.canvases, network, levels[state.level], styles)
+    if state.level + 1 == len(levels):
+        for canvas in state.canvases:
+            canvas.free_content()
+    step = stepper(state.optimizer, state.u, objective, state.left(levels))
+    while state.left(levels):
+        before = state.shown().clone()
+        evaluation = step()
+        state.count_step()
+        state.skip_if_converged(evaluation.objective, levels)
+        asked = [wishes[member]() for member in state.members]
+        reporter.add(evaluation.terms)
+        if reporter.is_due(asked):
+            results, ended = reporter.report(objective, before, asked)
+            yield from results
+            if ended:
+                state.keep([row for row in range(len(asked)) if row not in ended])
                 return
+
+
+class _Reporter:
+    """Turns the terms of steps into Steps and Stages: on the CPU one by one, on a GPU in groups."""
+
+    def __init__(self, state: PaintState, levels: Sequence[Level], clock: Clock) -> None:
+        self._state, self._levels, self._clock = state, levels, clock
+        self._began = clock() - state.seconds
+        self._save_every = state.canvases[0].task.recipe.schedule.save_every
+        self._unreported: list[Tensor] = []
+        self._taken_back = state.all_taken_back()
+        self._group = 1
+
+    def add(self, terms: Tensor) -> None:
+        """Add the terms (B, K) of the pictures before a step."""
+        self._unreported.append(terms)
+
+    def is_due(self, asked: Sequence[Wish]) -> bool:
+        """True if the steps so far must be reported now."""
+        return (
+            self._is_stage_due
+            or len(self._unreported) >= self._group
+            or not self._state.left(self._levels)
+            or any(wish is not Wish.GO_ON for wish in asked)
+        )
+
+    def report(
+        self, objective: Objective, before: Tensor, asked: Sequence[Wish]
+    ) -> tuple[list[tuple[int, Result]], set[int]]:
+        """Report all unreported steps; return the results and the rows of paintings that ended.
+
+        `before` are the shown pictures before the last step, `asked` the wishes after it.
+        """
+        state = self._state
+        shown = [self._is_stage_due or wish is Wish.FINISH for wish in asked]
+        is_exact = objective.network.exact is objective.network
+        if any(shown) and (state.average is not None or not is_exact):
+            exact = objective.exact_terms(before)  # not finite where the last step was taken back
+            replaced = torch.tensor(shown, device=exact.device).unsqueeze(1) & exact.isfinite()
+            self._unreported[-1] = torch.where(replaced, exact, self._unreported[-1])
+        losses = [objective.losses(terms) for terms in torch.stack(self._unreported).cpu()]
+        finite: list[bool] = torch.isfinite(state.u).flatten(1).all(1).tolist()
+        self._taken_back = state.all_taken_back()
+        self._unreported.clear()
+        seconds = self._step_seconds(len(losses))
+        results: list[tuple[int, Result]] = []
+        ended = set()
+        for row, wish in enumerate(asked):
+            own = [step_losses[row] for step_losses in losses]
+            good = [math.isfinite(step_losses.total) for step_losses in own]
+            good[-1] = good[-1] and finite[row]
+            steps = self._steps(row, own, seconds)
+            member, first = state.members[row], steps[0].step
+            if all(good):
+                steps[-1] = self._last(row, steps[-1], wish, shown=shown[row])
+                results += [(member, step) for step in steps]
+            else:
+                bad = good.index(False)
+                results += [(member, step) for step in steps[:bad]]
+                results.append((member, DivergedError(_DIVERGED.format(step=first + bad))))
+            if not all(good) or wish in (Wish.STOP, Wish.FINISH):
+                ended.add(row)
+        return results, ended
+
+    @property
+    def _is_stage_due(self) -> bool:
+        step = self._state.step
+        return step % self._save_every == 0 or step == self._state.planned(self._levels)
+
+    def _steps(self, row: int, losses: list[Losses], seconds: list[float]) -> list[Step]:
+        """The Steps of one painting, without pictures."""
+        state = self._state
+        size, steps = self._levels[state.level].size, state.planned(self._levels)
+        first, back = state.step - len(losses) + 1, self._taken_back[row]
+        return [
+            Step(first + number, steps, size, own, seconds[number], taken_back=back)
+            for number, own in enumerate(losses)
+        ]
+
+    def _last(self, row: int, step: Step, wish: Wish, *, shown: bool) -> Step:
+        """The last step of a painting, with its checkpoint and picture if they are wanted."""
+        state = self._state
+        checkpoint = state.save(row) if wish in (Wish.CHECKPOINT, Wish.STOP) else None
+        step = replace(step, checkpoint=checkpoint)
+        if not shown:
+            return step
+        canvas = state.canvases[row]
+        picture = canvas.pixels(canvas.enlarged(state.shown()[row : row + 1], canvas.final))
+        return Stage(
+            step.step, step.steps, step.size, step.losses, step.seconds,
+            picture=picture, checkpoint=checkpoint, taken_back=step.taken_back,
+        )  # fmt: skip
+
+    def _step_seconds(self, count: int) -> list[float]:
+        """When each of the last `count` steps ended, in seconds; updates the state's seconds."""
+        state, since = self._state, self._state.seconds
+        state.seconds = self._clock() - self._began
+        each = (state.seconds - since) / count
+        self._group = report_group(state.u.device, each)
+        return [since + each * (i + 1) for i in range(count - 1)] + [state.seconds]
+
+
+def report_group(device: torch.device, seconds: float) -> int:
+    """Number of steps of so many seconds that are reported together."""
+    if device.type == "cpu":  # which needs no synchronization
+        return 1
+    if seconds * _MAX_UNREPORTED <= _REPORT_S:
+        return _MAX_UNREPORTED
+    return max(1, int(_REPORT_S / seconds))
+
+
+def stepper(
+    optimizer: Optimizer, u: Tensor, objective: Objective, times: int
+) -> Callable[[], Evaluation]:
+    """A function that makes one of `times` steps, changing u (B, 3, height, width) in place.
+
+    At small sizes a GPU finishes a kernel before Python starts the next, so that steps are
+    captured in a CUDA graph.
+    """
+    if u.is_cuda and times >= _MIN_GRAPH_STEPS and objective.is_capturable:
+        return _GraphedStep(optimizer, u, objective)
+    return lambda: optimizer.step(u, objective)
+
+
+class _GraphedStep:
+    """Makes the first steps directly; then replays the evaluation, or the step, as a CUDA graph."""
+
+    def __init__(self, optimizer: Optimizer, u: Tensor, objective: Objective) -> None:
+        self._optimizer, self._u, self._objective = optimizer, u, objective
+        self._input = u.clone()
+        self._captures_step = optimizer.stays_in_place(u.device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._made = 0
+
+    def __call__(self) -> Evaluation:
+        self._made += 1
+        if self._made <= _WARM_UP:
+            return self._optimizer.step(self._u, self._objective)
+        if self._graph is None:
+            self._capture()
+        if self._captures_step:
+            return self._replay()
+        return self._optimizer.step(self._u, self._evaluate)
+
+    def _capture(self) -> None:
+        """Capture the kernels; none of them runs meanwhile."""
+        self._graph = torch.cuda.CUDAGraph()
+        torch.cuda.synchronize(self._u.device)
+        with torch.cuda.graph(self._graph):
+            if self._captures_step:
+                self._output = self._optimizer.step(self._u, self._objective)
+            else:
+                self._output = self._objective(self._input)
+
+    def _evaluate(self, u: Tensor) -> Evaluation:
+        self._input.copy_(u)
+        return self._replay()
+
+    def _replay(self) -> Evaluation:
+        if self._graph is not None:
+            self._graph.replay()
+        output = self._output
+        return replace(
+            output,
+            terms=output.terms.clone(),
+            objective=output.objective.clone(),
+            gradient=output.gradient.clone(),
+        )

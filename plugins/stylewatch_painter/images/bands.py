@@ -1,6 +1,6 @@
-"""Splits large PNG and TIFF files into bands: small files of the same kind with some of the rows.
+"""Splits large PNG and TIFF files into bands: small files of the same kind with some rows.
 
-Pillow decodes only whole pictures. A band needs a fraction of that memory.
+Pillow only decodes whole pictures; decoding a band takes a fraction of the memory.
 """
 
 import io
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
-from stylewatch_painter.images.png import MARK, chunk
+from stylewatch_painter.images.encode import MARK, chunk
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
@@ -43,10 +43,10 @@ _TIFF_HEADS = {b"II": b"II*\0\x08\0\0\0", b"MM": b"MM\0*\0\0\0\x08"}
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A file in bands, from the top down.
+    """A file as bands, from the top down.
 
-    `size` is that of the stored picture, before any turning. No band has more than `most` pixels.
-    `about` is a picture with the file's metadata, where that takes another one than the file's own.
+    `size` is that of the stored picture, before EXIF orientation. No band has more than `most`
+    pixels. `about` is a picture with the file's metadata, if the file's own picture cannot serve.
     """
 
     size: Size
@@ -56,9 +56,9 @@ class Split:
 
 
 def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
-    """Strips of a loaded picture, from the top down, each with the rows that it has.
+    """Yield strips of a loaded picture, from the top down, with their row ranges.
 
-    NumPy takes a whole picture from Pillow by way of two more copies.
+    Converting a whole picture from Pillow to NumPy makes two more copies.
     """
     width, height = image.size
     count = max(1, _BAND // width)
@@ -68,7 +68,7 @@ def strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
 
 
 def split(image: Image.Image, data: bytes) -> Split | None:
-    """The bands of a picture that was opened from `data`; None where it has to be decoded whole.
+    """The bands of a picture that was opened from `data`; None if it must be decoded whole.
 
     Raises OSError: the file is damaged.
     """
@@ -107,7 +107,7 @@ def _png(data: bytes) -> Split | None:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """The chunks of a PNG up to its end, with their checksums verified."""
+    """Yield the chunks of a PNG to its end, with checksums verified."""
     view, at, kind = memoryview(data), len(MARK), b""
     while kind != b"IEND":
         if at + 12 > len(view):
@@ -125,7 +125,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 def _inflated(
     packed: Iterable[memoryview], length: int, rows: int, height: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Rows of `length` bytes, (n, length), at most `rows` at a time and `height` in all."""
+    """Yield rows of `length` bytes, (n, length), at most `rows` at a time, `height` in all."""
     inflate, band, left = zlib.decompressobj(), bytearray(), height
     for part in packed:
         for start in range(0, len(part), _FEED):
@@ -145,10 +145,10 @@ def _inflated(
 def _unfiltered(
     filtered: NDArray[np.uint8], above: NDArray[np.uint8], apart: int
 ) -> NDArray[np.uint8]:
-    """The bytes (n, length) of rows (n, 1 + length) that have the number of their filter first.
+    """Undo the filters of rows (n, 1 + length), whose first byte is the filter number.
 
-    Filters work on bytes that are `apart`. Pillow undoes them, in a file of pixels of as many
-    bytes, or of half as many: the bytes of a pixel have nothing to do with each other.
+    Returns (n, length). Filters work on bytes that are `apart`. Pillow undoes them, in a file with
+    pixels of as many bytes or of half as many: the bytes of a pixel are filtered independently.
     """
     halves = 2 if apart > max(_KIND_OF) else 1
     width, channels = len(above) // apart, apart // halves
@@ -164,7 +164,7 @@ def _unfiltered(
 
 
 def _file(head: bytes, chunks: Iterable[tuple[bytes, memoryview]], body: bytes) -> bytes:
-    """A PNG whose rows are not compressed, and have no checksum: Pillow looks at none of rows."""
+    """A PNG with uncompressed rows and without their checksum, which Pillow does not verify."""
     packed = zlib.compress(body, 0)
     named = b"".join(chunk(kind, bytes(content)) for kind, content in [(b"IHDR", head), *chunks])
     rows = (struct.pack(">I", len(packed)), b"IDAT", packed, bytes(4))
@@ -172,7 +172,7 @@ def _file(head: bytes, chunks: Iterable[tuple[bytes, memoryview]], body: bytes) 
 
 
 def _tiff(tags: ImageFileDirectory_v2, data: bytes) -> Split | None:
-    """In rows of strips, or of tiles."""
+    """Split into rows of strips, or of tiles."""
     at, rows_at, counts_at = _TILES if _TILES[0] in tags else _STRIPS
     width, height = tags[_WIDTH], tags[_HEIGHT]
     offsets, counts = tags.get(at, ()), tags.get(counts_at, ())
@@ -206,7 +206,7 @@ def _tiff(tags: ImageFileDirectory_v2, data: bytes) -> Split | None:
 def _tiff_file(
     tags: ImageFileDirectory_v2, own: Mapping[int, int], places: Size, pieces: Sequence[bytes]
 ) -> bytes:
-    """A TIFF of some strips or tiles of another, whose `tags` say how its pixels are written.
+    """A TIFF of some strips or tiles of another, whose `tags` describe its pixels.
 
     `places` are the tags for the offsets and the byte counts of the pieces.
     """

@@ -1,17 +1,18 @@
-"""Colors in a space of choice: their luminance, and the same colors in another light.
+"""Luminance, color spaces, and the transfer of color statistics between pictures.
 
 A picture is float32 (height, width, 3), sRGB 0..255. In a space it is (height, width, 3), float64,
 and luminance is 0 for black and 1 for white:
 
-    linear  amounts of light: the curve of IEC 61966-2-1 undone. Luminance is that of physics,
+    linear  linear light: the curve of IEC 61966-2-1 inverted. Luminance is
             Y = 0.2126 R + 0.7152 G + 0.0722 B; chroma is chromaticity, (RGB - Y) / Y
-    srgb    the values of the file: luma Y' by the same weights (as ITU-R BT.709 has it), chroma is
-            RGB' - Y', which is what YUV and YIQ hold
-    oklab   lightness L, and a and b as chroma, by which equal steps look equal (Ottosson,
+    srgb    the values of the file: luma Y' by the same weights (as in ITU-R BT.709), chroma is
+            RGB' - Y', as in YUV and YIQ
+    oklab   lightness L, and a and b as chroma, a perceptually uniform space (Ottosson,
             "A perceptual color space for image processing", 2020)
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -39,10 +40,10 @@ _TO_LAB = np.array([
 _FROM_CONES, _FROM_LAB = np.linalg.inv(_TO_CONES), np.linalg.inv(_TO_LAB)
 
 _KNEE = 0.0031308
-"""The amount of light up to which sRGB's curve is a straight line."""
+"""The linear value up to which sRGB's curve is a straight line."""
 
 _DARK = 1e-3
-"""Luminance below which a color's chromaticity is mostly noise, and fades as it is lit."""
+"""Luminance below which chromaticity is mostly noise, and fades as it is brightened."""
 
 _HALVINGS = 16  # until chroma is known to 1 / 65536
 
@@ -52,7 +53,7 @@ _BAND = 1 << 18  # pixels worked on at a time: float64 of a large picture would 
 
 
 def to_space(pixels: Pixels, space: Space) -> Floats:
-    """The colors of a picture in `space`; values outside 0..255 are taken as they come."""
+    """Convert a picture to `space`; values outside 0..255 are not clipped."""
     coded = pixels.astype(np.float64) / 255
     if space == "srgb":
         return coded
@@ -64,7 +65,7 @@ def to_space(pixels: Pixels, space: Space) -> Floats:
 
 
 def from_space(colors: Floats, space: Space) -> Pixels:
-    """The picture of colors in `space`, float32, neither rounded nor clipped."""
+    """Convert colors in `space` to a picture, float32, neither rounded nor clipped."""
     if space == "oklab":
         colors = (colors @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
     coded = colors if space == "srgb" else _coded(colors)
@@ -72,40 +73,40 @@ def from_space(colors: Floats, space: Space) -> Pixels:
 
 
 def luminance(pixels: Pixels, space: Space) -> Plane:
-    """The luminance, float32 (height, width), of a picture; what is out of 0..255 is clipped."""
-    return by_rows(lambda one: _light(to_space(np.clip(one, 0, 255), space), space), pixels)
+    """The luminance, float32 (height, width), of a picture clipped to 0..255."""
+    return by_rows(lambda rows: _light(to_space(np.clip(rows, 0, 255), space), space), pixels)
 
 
 def gray(light: Plane, space: Space) -> Pixels:
-    """The gray picture of that luminance (height, width), clipped to 0..1."""
+    """The gray picture of a luminance (height, width), clipped to 0..1."""
     return by_rows(partial(_gray, space), light)
 
 
 def with_luminance(pixels: Pixels, light: Plane, space: Space) -> Pixels:
-    """The colors of a picture at the luminance `light` (height, width), within 0..255.
+    """The colors of a picture with the luminance `light` (height, width), within 0..255.
 
-    Luminance becomes exactly that, clipped to 0..1, and hue stays. Where a color of that hue
-    cannot be so bright or dark, its chroma is brought down until it can.
+    The luminance is exact, clipped to 0..1, and the hue is kept. Where sRGB has no such color the
+    chroma is reduced until it fits.
     """
     return by_rows(partial(_relit, space), pixels, light)
 
 
 def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) -> Pixels:
-    """What `make` makes of arrays of one height, float32, some rows after the other.
+    """Apply `make` to arrays of one height in blocks of rows; returns float32.
 
-    It makes at most as many rows as it is given.
+    `make` may return fewer rows than it gets.
     """
     height, width = planes[0].shape[:2]
     rows = max(1, _BAND // width)
-    found: Pixels = np.empty(0, dtype=np.float32)
+    result: Pixels = np.empty(0, dtype=np.float32)
     end = 0
     for top in range(0, height, rows):
-        band = make(*(one[top : top + rows] for one in planes))
+        band = make(*(plane[top : top + rows] for plane in planes))
         if top == 0:
-            found = np.empty((height, *band.shape[1:]), dtype=np.float32)
-        found[end : end + len(band)] = band
+            result = np.empty((height, *band.shape[1:]), dtype=np.float32)
+        result[end : end + len(band)] = band
         end += len(band)
-    return found[:end]
+    return result[:end]
 
 
 def _light(colors: Floats, space: Space) -> Floats:
@@ -136,7 +137,7 @@ def _relit(space: Space, pixels: Pixels, light: Plane) -> Pixels:
 
 
 def _relit_lab(level: Floats, chroma: Floats) -> Floats:
-    """Lightness and chroma as one, with as much of the chroma as sRGB has at that lightness."""
+    """Join lightness and chroma, with as much chroma as sRGB has at that lightness."""
     lab = np.concatenate([level, chroma], axis=-1)
     outside = ~_is_shown(lab)
     if outside.any():
@@ -151,14 +152,14 @@ def _relit_lab(level: Floats, chroma: Floats) -> Floats:
 
 
 def _is_shown(lab: Floats) -> NDArray[np.bool_]:
-    """Whether sRGB has such colors, to a hair."""
+    """True where sRGB contains the color, within _HAIR."""
     linear = (lab @ _FROM_LAB.T) ** 3 @ _FROM_CONES.T
     away: Floats = np.abs(linear - 0.5).max(axis=-1)
     return away <= 0.5 + _HAIR
 
 
 def _linear(coded: Floats) -> Floats:
-    """The curve of IEC 61966-2-1 undone; what is negative is mirrored."""
+    """Invert the curve of IEC 61966-2-1; negative values are mirrored."""
     size = np.abs(coded)
     light = np.where(size <= 12.92 * _KNEE, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
     return np.copysign(light, coded)
@@ -168,3 +169,94 @@ def _coded(linear: Floats) -> Floats:
     size = np.abs(linear)
     coded = np.where(size <= _KNEE, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
     return np.copysign(coded, linear)
+
+
+_FLAT = 1e-9
+"""Variance, with white as 1, up to which a picture counts as constant."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Mean (3,) and covariance (3, 3) of a picture's colors in a space, float64."""
+
+    mean: Floats
+    covariance: Floats
+
+    @classmethod
+    def of(cls, pixels: Pixels, space: Space, weights: Plane | None = None) -> "Spread":
+        """The statistics of a picture (height, width, 3), weighted by `weights` (height, width).
+
+        If all weights are 0, every pixel counts alike.
+        """
+        mean, square, whole = np.zeros(3), np.zeros((3, 3)), 0.0
+        for row, pixel_row in enumerate(pixels):
+            colors = to_space(pixel_row, space)
+            weight = _weight(weights, row, len(colors))
+            mean += weight @ colors
+            square += (colors * weight[:, None]).T @ colors
+            whole += weight.sum()
+        if whole == 0:
+            return cls.of(pixels, space)
+        mean /= whole
+        return cls(mean, square / whole - np.outer(mean, mean))
+
+    def way_to(self, other: "Spread") -> Floats:
+        """The matrix (3, 3) that maps colors around this mean to the other's covariance.
+
+        Of all such the one that moves colors least: A = S^-1/2 (S^1/2 T S^1/2)^1/2 S^-1/2 with the
+        covariances S of this and T of the other (Olkin and Pukelsheim 1982; the linear Monge-
+        Kantorovich map of Pitie and Kokaram 2007, equation 9). A is 0 along directions without
+        variance.
+        """
+        root, inverse = _root(self.covariance), _root(self.covariance, inverse=True)
+        return inverse @ _root(root @ other.covariance @ root) @ inverse
+
+
+def recolored(style: Pixels, own: Spread, wanted: Spread, space: Space) -> Pixels:
+    """Give `style`, with the statistics `own`, the statistics `wanted`; nothing is clipped."""
+    way = own.way_to(wanted)
+
+    def moved(pixels: Pixels) -> Pixels:
+        away = to_space(pixels, space) - own.mean
+        return from_space(away @ way.T + wanted.mean, space)
+
+    return by_rows(moved, style)
+
+
+def lit_like(style: Pixels, content: Pixels, space: Space, weights: tuple[Plane | None, ...]) -> (
+    Pixels
+):  # fmt: skip
+    """The luminance of `style` as a gray picture, with the content's mean and deviation.
+
+    L'_S = sigma_C / sigma_S (L_S - mu_S) + mu_C, equation 10 of Gatys, Bethge, Hertzmann and
+    Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016. Values beyond black and
+    white are clipped. `weights` (height, width) weight the pixels of style and content.
+    """
+    own, theirs = luminance(style, space), luminance(content, space)
+    (mean, deviation), (to, spread) = _of_plane(own, weights[0]), _of_plane(theirs, weights[1])
+    scale = spread / deviation if deviation**2 > _FLAT else 0.0
+    return gray((to + scale * (own - mean)).astype(np.float32), space)
+
+
+def _of_plane(plane: Plane, weights: Plane | None) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    if weights is None or not weights.any():
+        return float(plane.mean(dtype=np.float64)), float(plane.std(dtype=np.float64))
+    mean = np.average(plane.astype(np.float64), weights=weights)
+    variance = np.average(np.square(plane - mean), weights=weights)
+    return float(mean), float(np.sqrt(variance))
+
+
+def _weight(weights: Plane | None, row: int, width: int) -> Floats:
+    return np.ones(width) if weights is None else weights[row].astype(np.float64)
+
+
+def _root(matrix: Floats, *, inverse: bool = False) -> Floats:
+    """The square root of a symmetric matrix, or its pseudo-inverse, by eigenvectors."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    roots = np.sqrt(np.maximum(values, 0))
+    if inverse:
+        flat = values <= _FLAT
+        roots = np.where(flat, 0, 1 / np.where(flat, 1, roots))
+    root: Floats = (vectors * roots) @ vectors.T
+    return root

@@ -1,4 +1,4 @@
-"""Decodes a picture's bytes with Pillow: only known formats, only sizes that are let in."""
+"""Decodes pictures with Pillow: only known formats, only sizes within the limits."""
 
 import importlib
 import io
@@ -15,30 +15,31 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import decode16, reduced
+from stylewatch_painter.images import depth as bit_depth
+from stylewatch_painter.images import reduced
 from stylewatch_painter.images.depth import Depth, depth_of
 from stylewatch_painter.images.metadata import UNTOLD, Tags, orientation_of, tags_of
 from stylewatch_painter.images.reduced import Enough, Size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
-"""What Pillow may try, by its names; JPEG includes the MPO of phones and cameras."""
+"""Pillow's names of the formats that are tried; JPEG includes MPO from phones and cameras."""
 
 READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, AVIF, HEIC"
 
 MAX_SIDE = 100_000
-"""Pixels of the longest side of a picture; no photograph comes near, and strips of a few rows
-cost far more than their pixels."""
+"""Pixels of the longest side of a picture. No photograph comes near, and strips of a few
+rows cost far more than their pixels."""
 
 MAX_METADATA = 16 << 20
-"""Bytes of metadata before the pixels of a JPEG; Pillow's time for it grows with its square."""
+"""Bytes of metadata before the pixels of a JPEG; Pillow takes quadratic time for it."""
 
 HEAD = 4096
-"""Bytes at the start of a file by which `decoding` says what it is."""
+"""Bytes at the start of a file by which `decoding` recognizes its kind."""
 
 _MEGA = 1_000_000
 
 _SEGMENT = re.compile(rb"\xff([^\xda])(..)", re.DOTALL)
-"""The head of a segment of a JPEG, but for that of a scan."""
+"""The head of a JPEG segment other than a scan."""
 
 _METADATA = frozenset(bytes([marker]) for marker in (*range(0xE0, 0xF0), 0xFE))
 """Markers of application segments and comments."""
@@ -56,11 +57,11 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """A decoded picture, upright, still in the colors of its file; `said` is what was done.
+    """A decoded picture, upright, in the colors of its file; `said` lists the conversions.
 
-    `whole` has colors of 16 bits a channel uncut, uint16 (height, width, 3), or 4 with alpha,
-    where they were asked for. `tags` are what the file tells beside its pixels. `size_of_file` is
-    (width, height) of the picture in the file, upright, where it was decoded with fewer pixels.
+    `whole` has the unreduced values of 16 bits a channel if they were requested, uint16
+    (height, width, 3), or 4 with alpha. `tags` are the file's metadata. `size_of_file` is
+    (width, height) of the picture in the file, upright, if it was decoded smaller.
     """
 
     image: Image.Image
@@ -78,10 +79,10 @@ class Raster:
 
 @contextmanager
 def decoding(name: str, data: bytes) -> Iterator[None]:
-    """Turns whatever decoding `data` runs into to a sentence about the file `name`.
+    """Turn every error of decoding `data` into a sentence about the file `name`.
 
-    Of `data` the first `HEAD` bytes are enough, so that the rest can be freed inside.
-    Inside, a PictureError is raised without its subject: the name is put before it here.
+    Only the first `HEAD` bytes of `data` are needed, so that the rest can be freed inside. Inside,
+    a PictureError is raised without its subject; the name is added here.
     """
     try:
         with _one_at_a_time, warnings.catch_warnings():
@@ -104,14 +105,14 @@ def decoding(name: str, data: bytes) -> Iterator[None]:
 def decoded(
     data: bytes, max_pixels: int, *, uncut: bool = False, enough: Enough | None = None
 ) -> Raster:
-    """The picture in `data`, of several the main one; to be called inside `decoding`.
+    """Decode the main picture in `data`; to be called inside `decoding`.
 
-    `uncut`: colors of 16 bits a channel are wanted as they are, which takes decoding it twice.
-    `enough` lets a large picture be decoded with fewer pixels; without it, all are wanted.
+    With `uncut`, colors of 16 bits are kept, which takes a second decoding. With `enough` a large
+    picture may be decoded smaller.
 
     Raises:
-        PictureError: more than `max_pixels`, too much memory, or HEIC that cannot be read here.
-        Exception: whatever Pillow raises over data it cannot decode.
+        PictureError: more than `max_pixels`, too much memory, or HEIC without its library.
+        Exception: any error of Pillow over data it cannot decode.
     """
     with _limited(max_pixels):
         image = _opened(data, max_pixels)
@@ -134,16 +135,16 @@ def decoded(
         tags, upright = tags_of(image), ImageOps.exif_transpose(image)
         del image
         whole = None
-        if uncut and depth.bits == decode16.BITS:
-            whole = decode16.whole(upright, _opened(data, max_pixels))
+        if uncut and depth.bits == bit_depth.BITS:
+            whole = bit_depth.whole(upright, _opened(data, max_pixels))
         return Raster(upright, depth, said, whole, tags)
 
 
 @contextmanager
 def _limited(max_pixels: int) -> Iterator[None]:
-    """Have Pillow's own guard, which looks before anything is allocated, let in as much as we do.
+    """Set Pillow's own guard, which runs before memory is allocated, to our limit.
 
-    It refuses what has more than twice its limit; its warnings are ignored in `decoding`.
+    It refuses more than twice its limit; its warnings are ignored in `decoding`.
     """
     usual, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, (max_pixels + 1) // 2
     try:
@@ -180,7 +181,7 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def _too_large(pixels: int, max_pixels: int) -> str:
-    """The sentence, in megapixels where these tell the two numbers apart."""
+    """Describe a size, in megapixels if these differ from the limit's."""
     shown, limit = (
         f"{number / _MEGA:,.1f}".removesuffix(".0") + " MP" for number in (pixels, max_pixels)
     )
@@ -190,7 +191,7 @@ def _too_large(pixels: int, max_pixels: int) -> str:
 
 
 def _metadata(data: bytes) -> int:
-    """Return how many bytes the application segments and comments at the head of a JPEG take."""
+    """Count the bytes of application segments and comments at the head of a JPEG."""
     at, found = 2, 0
     while (segment := _SEGMENT.match(data, at)) and found <= MAX_METADATA:
         length = int.from_bytes(segment[2])
@@ -200,7 +201,7 @@ def _metadata(data: bytes) -> int:
 
 
 def _is_heif(data: bytes) -> bool:
-    """Whether the brands in the file's first box name a kind of HEIC."""
+    """True if the brands in the file's first box are those of HEIC."""
     length = int.from_bytes(data[:4])
     return data[4:8] == b"ftyp" and re.search(rb"he[iv][cmsx]", data[8:length]) is not None
 

@@ -1,23 +1,31 @@
-"""How many bits a picture's file has for a channel, and which value is white there."""
+"""Bit depth: bits of a channel in the file, the value of white, and full 16-bit colors.
 
+Pillow has no mode for colors of 16 bits and returns their high bytes. It has decoders for both
+byte orders, though: asked for the other order than the file's, it returns the low bytes.
+"""
+
+import sys
 from dataclasses import dataclass
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from stylewatch_painter.images.bands import strips
 
 _PNG_BITS_AT = 24
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _TWELVE = 12
 _WHITES = (1, 255, 65535, 2**31 - 1)
-"""What white may be in 32-bit planes, which do not say it (1 only among floats)."""
+"""Usual values of white in 32-bit planes, which do not define it (1 only for floats)."""
 
 
 @dataclass(frozen=True)
 class Depth:
-    """The values of a file.
+    """Format of the values in a file.
 
-    `bits` a channel has in the file. `white` is the value of white in a gray plane of more
-    than 8 bits as Pillow hands it out, None where the file does not say. With `inverted`
-    such a plane counts the other way round: 0 is white.
+    `bits` of a channel in the file. `white` is the value of white in a gray plane of more than 8
+    bits as Pillow returns it, None if the file does not define it. With `inverted` 0 is white.
     """
 
     bits: int = 8
@@ -47,13 +55,67 @@ def _bits(image: Image.Image, data: bytes) -> int:
 
 
 def _bits_of_largest(image: Image.Image) -> int:
-    """A PPM names its largest value; Pillow keeps it for the decoder where it is not 255."""
+    """Bits of a PPM by its largest value, which Pillow keeps if it is not 255."""
     arguments = getattr(image, "tile", [])[0].args
     largest = arguments[-1] if isinstance(arguments, tuple) else 255
     return max(8, int(largest).bit_length()) if isinstance(largest, int) else 8
 
 
 def likely_white(largest: float, *, floats: bool) -> int:
-    """The smallest usual white of a plane of 32 bits whose `largest` value does not exceed it."""
+    """The smallest usual white of a 32-bit plane that `largest` does not exceed."""
     usual = _WHITES if floats else _WHITES[1:]
     return next((white for white in usual if largest <= white), usual[-1])
+
+
+BITS = 16
+"""Bits of a channel for which `whole` returns more than Pillow."""
+
+_NATIVE = "L" if sys.byteorder == "little" else "B"
+_OTHER = {"L": "B", "B": "L"}
+_GRAY_AND_ALPHA = "LA;16B"
+_PLANAR = 284
+
+
+def whole(high: Image.Image, again: Image.Image) -> NDArray[np.uint16] | None:
+    """The values (height, width, 3), or 4 with alpha, 0..65535; None for another kind of picture.
+
+    `high` is the picture as Pillow reads it, upright; `again` the same, opened and not loaded.
+    """
+    raw = _raw_mode(again)
+    order = raw[-1].replace("N", _NATIVE)
+    if raw == _GRAY_AND_ALPHA:
+        values = np.empty((high.height, high.width, 4), dtype=np.uint16)
+        for rows, strip in strips(_read_as("RGBA", again)):
+            four = np.asarray(strip).astype(np.uint16)  # all its bytes, one after the other
+            values[rows, :, :3] = (four[..., 0] << 8 | four[..., 1])[..., None]
+            values[rows, :, 3] = four[..., 2] << 8 | four[..., 3]
+        return values
+    if raw[:-1] not in ("RGB;16", "RGBA;16") or again.mode != high.mode:
+        return None
+    if getattr(again, "tag_v2", {}).get(_PLANAR, 1) != 1:  # each channel for itself
+        return None
+    values = np.empty((high.height, high.width, len(high.getbands())), dtype=np.uint16)
+    for rows, strip in strips(high):
+        values[rows] = np.asarray(strip)
+    values <<= 8
+    for rows, strip in strips(_read_as(raw[:-1] + _OTHER[order], again)):
+        values[rows] |= np.asarray(strip)
+    return values
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """The decoder's name for the byte layout of the file's first tile."""
+    tiles = getattr(image, "tile", [])
+    arguments = tiles[0].args if tiles else ""
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+
+
+def _read_as(raw: str, image: Image.Image) -> Image.Image:
+    """Decode a picture with the byte layout `raw`; upright."""
+    tiles = getattr(image, "tile", [])
+    for at, tile in enumerate(tiles):
+        arguments = (raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw
+        tiles[at] = tile._replace(args=arguments)
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return image

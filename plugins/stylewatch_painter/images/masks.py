@@ -1,8 +1,8 @@
-"""Reads mask pictures into regions: black and white, or colors that are matched between masks.
+"""Reads mask pictures into regions: black and white, or one region for each color.
 
-In a mask of grays white is the region, black is none, and what lies between belongs to it in part.
-In a mask of colors each color is a region, and black is none. Colors count where they are flat:
-what JPEG or a soft brush makes of their edges belongs to the nearest of them.
+In a gray mask white is the region, black is none, and values between belong to it in part. In a
+colored mask each color is a region, and black is none. Only flat colors count: soft edges and
+JPEG noise belong to the nearest of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,83 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.mask_colors import BLACK, MOST, WHITE, Color, away, near, regions_of
 from stylewatch_painter.images.resize import resize_plane
 from stylewatch_painter.stage import Pixels, Plane, Regions
+
+MOST = 16
+"""Maximum number of regions of a mask."""
+
+NEAR = 48
+"""Colors count as equal if no channel differs by more of 255."""
+
+_FLAT = 24  # from one pixel to the next; at an edge it is more
+_LEAST = 1 / 2000  # of the mask: a color that covers less is a speck
+_LOOKED_AT = 1024  # pixels of the long side: enough to find colors in
+Color = tuple[int, int, int]
+"""Red, green, blue, 0..255."""
+
+BLACK: Color = (0, 0, 0)
+WHITE: Color = (255, 255, 255)
+
+
+def near(a: Color, b: Color) -> bool:
+    """True if two colors count as equal."""
+    return max(abs(a - b) for a, b in zip(a, b, strict=True)) <= NEAR
+
+
+def is_gray(pixels: NDArray[np.uint8]) -> bool:
+    """True if a mask, uint8 (height, width, 3), is gray except for specks."""
+    spread = pixels.max(axis=2).astype(np.int16) - pixels.min(axis=2)
+    return bool((spread > NEAR).mean() < _LEAST)
+
+
+def regions_of(pixels: NDArray[np.uint8]) -> tuple[Color, ...]:
+    """The colors of the regions of a mask, uint8 (height, width, 3), sorted.
+
+    A gray mask has the one color white, a black mask none. A mask with too many colors gives one
+    more than MOST.
+    """
+    step = max(1, max(pixels.shape) // _LOOKED_AT)
+    small = pixels[::step, ::step]
+    if is_gray(small):
+        return (WHITE,) if small.max() > NEAR else ()
+    return tuple(sorted(_colors(small)))
+
+
+def away(pixels: NDArray[np.uint8], color: Color) -> NDArray[np.int32]:
+    """Squared distances of pixels (height, width, 3) from a color, (height, width)."""
+    squares = np.zeros(pixels.shape[:2], dtype=np.int32)
+    for channel in range(3):
+        squares += np.square(pixels[..., channel].astype(np.int32) - color[channel])
+    return squares
+
+
+def _colors(small: NDArray[np.uint8]) -> Iterator[Color]:
+    """The colors of flat areas except black, largest area first; at most MOST + 1."""
+    flat = small[_is_flat(small)].astype(np.int64)
+    codes, counts = np.unique(flat @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
+    colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
+    count = 0
+    while counts.size and count <= MOST:
+        center = colors[counts.argmax()]
+        group = np.abs(colors - center).max(axis=1) <= NEAR
+        if counts[group].sum() < _LEAST * small.shape[0] * small.shape[1]:
+            return
+        if center.max() > NEAR:
+            count += 1
+            red, green, blue = center.tolist()
+            yield red, green, blue
+        colors, counts = colors[~group], counts[~group]
+
+
+def _is_flat(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """True where a pixel is like those to its right and below it, (height, width)."""
+    flat = np.ones(small.shape[:2], dtype=np.bool_)
+    wide = small.astype(np.int16)
+    flat[:, :-1] &= np.abs(np.diff(wide, axis=1)).max(axis=2) <= _FLAT
+    flat[:-1] &= np.abs(np.diff(wide, axis=0)).max(axis=2) <= _FLAT
+    return flat
+
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
@@ -25,7 +99,7 @@ Size = tuple[int, int]
 class Mask:
     """A mask: uint8 `pixels` (height, width, 3), and the `colors` of its regions.
 
-    A mask of grays has the one region white. `name` is that of its file.
+    A gray mask has the one region white. `name` is that of its file.
     """
 
     name: str
@@ -36,21 +110,21 @@ class Mask:
     def of(cls, name: str, pixels: Pixels, alpha: Plane | None = None) -> "Mask":
         """The mask in a picture float32 (height, width, 3).
 
-        Where it is transparent it is as good as black, in part where in part. Raises PictureError:
-        it is black all over, or has more than MOST colors.
+        Transparency counts as black, in part where it is partial. Raises PictureError: the mask is
+        black, or has more than MOST colors.
         """
         if alpha is not None:
             pixels = pixels * alpha[..., None]
         rounded = np.rint(pixels.clip(0, 255)).astype(np.uint8)
-        found = regions_of(rounded)
-        if not found:
+        colors = regions_of(rounded)
+        if not colors:
             raise PictureError(f"{name} is black all over: what is to be a region must be white")
-        if len(found) > MOST:
+        if len(colors) > MOST:
             raise PictureError(
                 f"{name} has more than {MOST} colors: paint each region in one flat color, "
                 "with hard edges (mask.feather makes them soft)"
             )
-        return cls(name, rounded, found)
+        return cls(name, rounded, colors)
 
     @property
     def size(self) -> Size:
@@ -58,17 +132,20 @@ class Mask:
         return self.pixels.shape[1], self.pixels.shape[0]
 
     def weights(self, regions: Sequence[Color], most: Size) -> Regions:
-        """How much each pixel belongs to each of the `regions`, float32 (height, width, R), 0..1.
+        """The weight of each pixel in each of `regions`, float32 (height, width, R), 0..1.
 
-        In the mask's own size, or in the size `most` where that is smaller.
+        In the mask's own size, or in the size `most` if that is smaller.
         """
         size = self.size if self.size[0] <= most[0] else most
-        own = [next((one for one in self.colors if near(one, wanted)), None) for wanted in regions]
-        planes = [self._plane(one) for one in own]
+        own = [
+            next((color for color in self.colors if near(color, wanted)), None)
+            for wanted in regions
+        ]
+        planes = [self._plane(color) for color in own]
         return np.stack([resize_plane(plane, size, "bilinear") for plane in planes], axis=2)
 
     def _plane(self, color: Color | None) -> Plane:
-        """How much each pixel belongs to the region of that color, float32 (height, width)."""
+        """The weight of each pixel in the region of one color, float32 (height, width)."""
         if color is None:
             return np.zeros(self.pixels.shape[:2], dtype=np.float32)
         if self.colors == (WHITE,):
@@ -77,7 +154,7 @@ class Mask:
 
     @cached_property
     def _nearest(self) -> NDArray[np.uint8]:
-        """The number of the nearest color of each pixel, counted from 1; 0 is black."""
+        """The number of the nearest color of each pixel, from 1; 0 is black."""
         nearest = np.zeros(self.pixels.shape[:2], dtype=np.uint8)
         least = away(self.pixels, BLACK)
         for number, color in enumerate(self.colors, start=1):
@@ -88,11 +165,11 @@ class Mask:
 
 
 def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Color, ...]:
-    """The regions that the masks of one painting have in common, by the content's colors.
+    """The regions that the masks of one painting share, as the content's colors.
 
-    Without a mask of the content those of styles have a region each, whatever its color. Raises
-    PictureError where a color lacks its counterpart: each region of the content must be shown by
-    some style, and one without a mask shows all.
+    Without a mask of the content, masks of styles have one region each, of any color. Raises
+    PictureError if a color has no counterpart: each region of the content needs a style, and a
+    style without a mask serves all.
     """
     masks = [mask for mask in styles if mask is not None]
     if content is None:
@@ -106,36 +183,80 @@ def matched(content: Mask | None, styles: Sequence[Mask | None]) -> tuple[Color,
     if masks and len(masks) == len(styles):
         for color in content.colors:
             if not any(near(color, other) for mask in masks for other in mask.colors):
-                told = ", ".join(mask.name for mask in masks)
+                names = ", ".join(mask.name for mask in masks)
                 raise PictureError(
-                    f"{content.name} has the color {_hex(color)}, and {told} has not: paint it "
+                    f"{content.name} has the color {_hex(color)}, and {names} has not: paint it "
                     "there as well, or black where no style is wanted"
                 )
     return content.colors
 
 
 def unused(content: Mask, styles: Sequence[Mask | None]) -> Iterator[str]:
-    """A sentence for each mask of a style with colors that the content's mask does not have."""
+    """Describe each style mask with colors that the content's mask does not have."""
     for mask in styles:
         colors = () if mask is None else mask.colors
-        lost = [one for one in colors if not any(near(one, other) for other in content.colors)]
+        lost = [
+            color for color in colors if not any(near(color, other) for other in content.colors)
+        ]
         if mask is not None and lost:
-            told = ", ".join(_hex(one) for one in lost)
-            yield f"{mask.name}: {content.name} has no {told}, so that nothing is taken from there"
+            unmatched = ", ".join(_hex(color) for color in lost)
+            yield f"{mask.name}: {content.name} has no {unmatched}, so nothing is taken from there"
 
 
 def check_shape(mask: str, of_mask: Size, picture: str, size: Size) -> None:
-    """Raise PictureError where a mask, of another size perhaps, has not the shape of its picture.
+    """Raise PictureError if a mask has another aspect ratio than its picture.
 
-    A pixel of the smaller one, too many or too few, is let go.
+    One pixel of the smaller one more or less is accepted.
     """
     (wide, high), (width, height) = of_mask, size
     if abs(wide * height - high * width) > max(*of_mask, *size):
         raise PictureError(
             f"{mask} has {wide}x{high} pixels and {picture} {width}x{height}, which is another "
-            "shape: a mask lies over the whole of its picture"
+            "shape: a mask covers the whole of its picture"
         )
 
 
 def _hex(color: Color) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def feathered(regions: Regions, reach: float) -> Regions:
+    """Soften the edges of `regions`: from 1 to 0 over `reach` pixels on either side.
+
+    Two box filters, each `reach` wide; the edge of the picture is extended.
+    """
+    if reach <= 0:
+        return regions
+    return np.stack(
+        [_soft(regions[..., region], reach) for region in range(regions.shape[2])], axis=2
+    )
+
+
+def kept_outside(painting: Pixels, photograph: Pixels, regions: Regions) -> Pixels:
+    """The painting inside of the regions, the photograph of the same size outside."""
+    size = (painting.shape[1], painting.shape[0])
+    cover = resize_plane(regions.sum(axis=2).clip(0, 1), size, "bilinear")[..., None]
+    return cover * painting + (1 - cover) * photograph
+
+
+def _soft(plane: Plane, reach: float) -> Plane:
+    soft = plane.astype(np.float64)
+    for _ in range(2):
+        soft = _box_down(_box_down(soft, reach).T, reach).T
+    return soft.clip(0, 1).astype(np.float32)
+
+
+def _box_down(plane: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Vertical means over `width` pixels; the outermost two count in part."""
+    count, beyond = plane.shape[0], int(np.ceil(width / 2)) + 1
+    padded = np.pad(plane, [(beyond + 1, beyond), (0, 0)], "edge")
+    sums = np.cumsum(padded, axis=0)
+
+    def up_to(shift: float) -> NDArray[np.float64]:
+        """The sum of all that lies above the middle of each pixel, and `shift` pixels below it."""
+        at = beyond + 0.5 + shift
+        below = int(at)
+        lower, upper = sums[below : below + count], sums[below + 1 : below + 1 + count]
+        return lower + (at - below) * (upper - lower)
+
+    return (up_to(width / 2) - up_to(-width / 2)) / width

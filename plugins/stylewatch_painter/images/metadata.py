@@ -1,7 +1,7 @@
-"""What a picture's file tells beside its pixels: dots per inch, camera, date, author, place.
+"""Metadata of picture files: dots per inch, camera, date, author, place.
 
-Of EXIF only tags that mean something for another picture are ever taken over: none that describes
-the file itself, no small picture of the unpainted one. What is upright already stays so.
+Only EXIF tags that are valid for the painting are copied: none that describe the file itself, and
+no thumbnail. The orientation is always upright.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ _OF_THE_FILE = {Base.ColorSpace, Base.ExifImageWidth, Base.ExifImageHeight,
                 Base.CompressedBitsPerPixel}  # fmt: skip
 
 MOST = 60_000
-"""Bytes of EXIF that are taken over: a JPEG has room for 65,533."""
+"""Maximum bytes of EXIF to copy: a JPEG has room for 65,533."""
 
 _LARGEST_DPI = 100_000
 _INCHES = 2
@@ -40,9 +40,9 @@ _SRGB = 1
 
 @dataclass(frozen=True)
 class Tags:
-    """What is told: `dpi` (across, down); of EXIF the main tags, those of the shot, the place.
+    """Metadata: `dpi` (across, down), and the main tags, exposure tags and GPS tags of EXIF.
 
-    `damaged` tells that there is EXIF that cannot be read.
+    `damaged`: the file has EXIF that cannot be read.
     """
 
     dpi: tuple[float, float] | None = None
@@ -52,7 +52,7 @@ class Tags:
     damaged: bool = False
 
     def kept(self, how: Keep) -> "Tags":
-        """What of it may go on: `none`, `all`, or what is `safe`: no place, no serial number."""
+        """The part that may be copied: `none`, `all`, or `safe`: no GPS, no serial numbers."""
         if how == "none":
             return UNTOLD
         if how == "all":
@@ -62,36 +62,36 @@ class Tags:
         return replace(self, main=main, shot=shot, place={})
 
     def exif(self, *, with_dpi: bool = False) -> bytes:
-        """As EXIF, with its head; empty where nothing is told.
+        """The tags as EXIF, with its header; empty without tags.
 
-        `with_dpi` is for formats that have no better place for them.
+        `with_dpi` is for formats without another place for the resolution.
         """
-        found = Image.Exif()
-        found.update(self.texts())
+        exif = Image.Exif()
+        exif.update(self.texts())
         if with_dpi and self.dpi is not None:
-            found.update(self.resolution())
+            exif.update(self.resolution())
         for which, tags in self.below().items():
-            found.get_ifd(which).update(tags)
-        if not found and not self.below():
+            exif.get_ifd(which).update(tags)
+        if not exif and not self.below():
             return b""
-        found[Base.Orientation] = 1
-        return found.tobytes()
+        exif[Base.Orientation] = 1
+        return exif.tobytes()
 
     def texts(self) -> dict[int, Any]:
-        """The main tags, text in the very bytes that it was read from, in whatever code that is."""
+        """The main tags, with text in the bytes that it was read from, in any encoding."""
         return {
             tag: value.encode("latin-1", "replace") if isinstance(value, str) else value
             for tag, value in self.main.items()
         }
 
     def below(self) -> dict[int, dict[int, Any]]:
-        """The tables that EXIF has below its main one, by the tags that lead there."""
+        """The sub-tables of EXIF, by the tags that point to them."""
         shot = {**self.shot, Base.ColorSpace: _SRGB} if self.shot else {}
         tables = {int(IFD.Exif): shot, int(IFD.GPSInfo): dict(self.place)}
         return {which: dict(tags) for which, tags in tables.items() if tags}
 
     def resolution(self) -> dict[int, Any]:
-        """The dots per inch as the tags of EXIF and TIFF have them."""
+        """The resolution as tags of EXIF and TIFF."""
         if self.dpi is None:
             return {}
         across, down = self.dpi
@@ -99,21 +99,21 @@ class Tags:
 
 
 UNTOLD = Tags()
-"""Nothing is told."""
+"""No metadata."""
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation that the file gives, 2 to 8; 1 where it is upright or says nothing.
+    """The EXIF orientation of the file, 2 to 8; 1 if it is upright or not given.
 
-    Some formats' readers turn by themselves as they load.
+    Some of Pillow's readers rotate the picture themselves when it is loaded.
     """
-    found = image.getexif().get(Base.Orientation, 1)
-    orientation = image.info.get("original_orientation") or found
+    stored = image.getexif().get(Base.Orientation, 1)
+    orientation = image.info.get("original_orientation") or stored
     return orientation if orientation in range(2, 9) else 1
 
 
 def tags_of(image: Image.Image) -> Tags:
-    """What the file of a loaded picture tells; damaged metadata tells nothing."""
+    """The metadata of a loaded picture; damaged metadata is left out."""
     dpi = _dpi(image.info.get("dpi"))
     try:
         exif = image.getexif()
@@ -125,42 +125,42 @@ def tags_of(image: Image.Image) -> Tags:
         dpi = None  # where nothing is said there, Pillow says 1
     elif dpi is None and main.get(Base.ResolutionUnit) == _INCHES:
         dpi = _dpi((main.get(Base.XResolution), main.get(Base.YResolution)))
-    told = Tags(
+    tags = Tags(
         dpi,
         {tag: value for tag, value in main.items() if tag in _AUTHOR | _ALSO},
         {tag: value for tag, value in shot.items() if tag not in _OF_THE_FILE},
         {tag: value for tag, value in place.items() if tag in set(GPS)},
     )
-    return _writable(told)
+    return _writable(tags)
 
 
-def _writable(told: Tags) -> Tags:
-    """Without what cannot be written again, or is too long beside the rest."""
+def _writable(tags_: Tags) -> Tags:
+    """Leave out tags that cannot be written again, or exceed the maximum length."""
     left = MOST
 
     def fitting(as_tags: Callable[[Mapping[int, Any]], Tags], tags: Mapping[int, Any]) -> Any:
         nonlocal left
-        found = {}
+        kept = {}
         for tag, value in tags.items():
             with suppress(Exception):  # a value of a kind that its tag does not have
                 length = len(as_tags({tag: value}).exif())
                 if length <= left:
-                    found[tag] = value
+                    kept[tag] = value
                     left -= length
-        return found
+        return kept
 
-    main = fitting(lambda one: Tags(main=one), told.main)
-    shot = fitting(lambda one: Tags(shot=one), told.shot)
+    main = fitting(lambda one: Tags(main=one), tags_.main)
+    shot = fitting(lambda one: Tags(shot=one), tags_.shot)
     return replace(
-        told, main=main, shot=shot, place=fitting(lambda one: Tags(place=one), told.place)
+        tags_, main=main, shot=shot, place=fitting(lambda one: Tags(place=one), tags_.place)
     )
 
 
-def _dpi(said: object) -> tuple[float, float] | None:
-    if not isinstance(said, tuple) or len(said) != len(("across", "down")):
+def _dpi(dpi: object) -> tuple[float, float] | None:
+    if not isinstance(dpi, tuple) or len(dpi) != len(("across", "down")):
         return None
     with suppress(TypeError, ValueError, ZeroDivisionError, OverflowError):
-        across, down = (float(one) for one in said)
-        if all(0 < one <= _LARGEST_DPI for one in (across, down)):
+        across, down = (float(value) for value in dpi)
+        if all(0 < value <= _LARGEST_DPI for value in (across, down)):
             return across, down
     return None

@@ -1,7 +1,7 @@
-"""Decodes large pictures reduced, in memory that does not grow with them where the format allows.
+"""Decodes large pictures at a reduced size, in bounded memory where the format allows it.
 
-JPEG is decoded at a half, a quarter or an eighth; PNG and TIFF in bands, each of which is reduced
-at once; other formats in one piece, if it is not too large.
+JPEG is decoded at 1/2, 1/4 or 1/8; PNG and TIFF in bands, each reduced at once; other formats in
+one piece, if it is not too large.
 """
 
 import math
@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 from PIL.ExifTags import Base
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images import bands, decode16
+from stylewatch_painter.images import bands
+from stylewatch_painter.images import depth as bit_depth
 from stylewatch_painter.images.depth import Depth, depth_of, likely_white
 from stylewatch_painter.images.metadata import orientation_of
 from stylewatch_painter.process_memory import installed
@@ -25,17 +26,17 @@ Size = tuple[int, int]
 """(width, height) in pixels."""
 
 WHOLE = 40_000_000
-"""Pixels of the largest picture that is always decoded whole."""
+"""Pixels of the largest picture that is always decoded in full."""
 
 FINER = 2
-"""A reduced picture has at least so many times the width and height that are enough."""
+"""A reduced picture has at least this many times the width and height that are needed."""
 
 USUAL = 250_000_000
 _MEMORY = 1_350_000_000
 
 _DRAFTS = (8, 4, 2)
 _PER_PIXEL = {"WEBP": 17, "AVIF": 13, "HEIF": 13}
-"""Bytes that a format's decoder takes for a pixel, its last copy in Pillow included."""
+"""Bytes of a format's decoder per pixel, with its last copy in Pillow."""
 _OF_BAND = 120
 _WANTED_WHOLE = 28  # floats, and what they are made from
 _OF_OTHERS, _OF_PLANE = 4, 1
@@ -52,21 +53,21 @@ _GRAY_16 = "I;16"
 
 _Open = Callable[[bytes], Image.Image]
 _Piece = tuple[Image.Image, NDArray[np.uint16] | None]
-"""Some rows of a picture, in 8 bits and, where they are wanted, in 16."""
+"""Some rows of a picture, in 8 bits and, if requested, in 16."""
 
 
 def memory(max_pixels: int) -> int:
-    """Bytes that decoding a picture with fewer pixels may take, where so many are let in."""
+    """Bytes that decoding may take, for a limit of `max_pixels`."""
     return round(_MEMORY * max(1.0, max_pixels / USUAL))
 
 
 @dataclass(frozen=True)
 class Enough:
-    """How many pixels of a large picture are enough, so that it need not be decoded whole.
+    """The size of a large picture that is enough, so that it can be decoded reduced.
 
-    `shown` is the largest (width, height) that a picture will be brought to, upright, or gives it
-    for the picture's own. A picture of up to `whole` pixels is decoded whole all the same. With
-    `nearest` pixels are picked, and no colors are mixed: for masks.
+    `shown` is the largest (width, height) the picture will be resized to, upright, or computes it
+    from the picture's own. A picture of up to `whole` pixels is decoded in full. With `nearest`
+    pixels are picked instead of averaged: for masks.
     """
 
     shown: Size | Callable[[Size], Size]
@@ -74,7 +75,7 @@ class Enough:
     reduce: Literal["box", "nearest"] = "box"
 
     def factor(self, size: Size) -> int:
-        """By how much a picture of `size` pixels may be reduced; 1 for one that may not."""
+        """The reduction for a picture of `size`; 1 for none."""
         if math.prod(size) <= self.whole:
             return 1
         shown = self.shown(size) if callable(self.shown) else self.shown
@@ -83,7 +84,7 @@ class Enough:
 
 
 def within(side: int) -> Callable[[Size], Size]:
-    """The size of a picture whose long side is to have `side` pixels."""
+    """A function for the size of a picture whose long side will have `side` pixels."""
 
     def shown(size: Size) -> Size:
         width, height = (max(1, round(each * side / max(size))) for each in size)
@@ -94,9 +95,9 @@ def within(side: int) -> Callable[[Size], Size]:
 
 @dataclass(frozen=True, eq=False)
 class Reduced:
-    """A picture that was decoded reduced, upright; fields as those of `decode.Raster`.
+    """A picture that was decoded reduced, upright; fields as in `decode.Raster`.
 
-    `about` is the picture that has the file's metadata; `size` that of the whole picture, upright.
+    `about` is the picture with the file's metadata; `size` is that of the full picture, upright.
     """
 
     image: Image.Image
@@ -116,13 +117,13 @@ def reduced(
     uncut: bool = False,
     max_pixels: int = USUAL,
 ) -> Reduced | None:
-    """The picture that was opened from `data`, decoded reduced; None: it is to be decoded whole.
+    """Decode a picture that was opened from `data` reduced; None: decode it in full.
 
     `opened` opens a file, given as bytes; `uncut` as in `decode.decoded`.
 
     Raises:
         PictureError: it takes too much memory.
-        Exception: whatever is raised over data that cannot be decoded.
+        Exception: any error over data that cannot be decoded.
     """
     if math.prod(image.size) <= enough.whole:
         return None
@@ -130,7 +131,7 @@ def reduced(
     if source.factor == 1:
         return None
     depth = depth_of(image, data)
-    fine = uncut and enough.reduce == "box" and depth.bits == decode16.BITS
+    fine = uncut and enough.reduce == "box" and depth.bits == bit_depth.BITS
     small, whole, largest = _collected(
         source.pieces(opened, fine=fine),
         source.factor // source.draft,
@@ -148,7 +149,7 @@ def reduced(
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """A picture that was opened and is not loaded yet, and how it is to be decoded.
+    """A picture that was opened and is not loaded yet, and how it will be decoded.
 
     `turn` is its EXIF orientation; `size` its (width, height), upright. It is reduced by `factor`,
     of which the decoder itself does `draft`. `about` is as in `Reduced`.
@@ -184,7 +185,7 @@ class _Source:
 
     @property
     def said(self) -> Iterator[str]:
-        """What is done to the picture, in phrases."""
+        """The conversions, as phrases."""
         if self.turn > 1:
             yield f"turned upright (EXIF orientation {self.turn})"
         width, height = self.size
@@ -193,7 +194,7 @@ class _Source:
             yield "palette to RGB"
 
     def pieces(self, opened: _Open, *, fine: bool) -> Iterator[_Piece]:
-        """Its rows, some at a time; with 16 bits where they are wanted as `fine` as that."""
+        """The rows in pieces; with 16 bits if `fine`."""
         if self.split is not None:
             return (_piece(band, opened, fine=fine) for band in self.split.bands)
         if self.draft > 1:
@@ -208,7 +209,7 @@ class _Source:
 
 
 def _draft(image: Image.Image, enough: Enough) -> int:
-    """At which part of its size the decoder itself can hand out a picture, by its divisor."""
+    """The divisor at which the decoder itself can return the picture."""
     if image.format not in ("JPEG", "MPO") or enough.reduce == "nearest":
         return 1
     either_way = [enough.factor(size) for size in (image.size, image.size[::-1])]
@@ -216,7 +217,7 @@ def _draft(image: Image.Image, enough: Enough) -> int:
 
 
 def _needed(image: Image.Image, data: bytes, split: bands.Split | None, draft: int) -> int:
-    """Bytes that it takes at most to decode the picture, its file included."""
+    """Maximum bytes for decoding the picture, including its file."""
     width, height = image.size
     pixels = width * height
     if split is not None:
@@ -245,7 +246,7 @@ def _coefficients(image: Image.Image, data: bytes) -> int:
 
 
 def _check_memory(image: Image.Image, needed: int, max_pixels: int) -> None:
-    """Raise PictureError where decoding takes more bytes than are allowed."""
+    """Raise PictureError if decoding takes more bytes than allowed."""
     allowed = memory(max_pixels)
     if needed > allowed:
         kind = "progressive JPEG" if image.info.get("progressive") else image.format
@@ -258,7 +259,7 @@ def _check_memory(image: Image.Image, needed: int, max_pixels: int) -> None:
 
 
 def check_whole(image: Image.Image) -> None:
-    """Raise PictureError where all pixels of a large picture are wanted, and do not fit in."""
+    """Raise PictureError if a large picture is needed in full and does not fit in memory."""
     pixels = math.prod(image.size)
     needed, there = _WANTED_WHOLE * pixels, installed()
     if pixels > WHOLE and needed > there:
@@ -270,18 +271,18 @@ def check_whole(image: Image.Image) -> None:
 
 
 def _piece(data: bytes, opened: _Open, *, fine: bool) -> _Piece:
-    """The rows in a band, with 16 bits where they are wanted as `fine` as that."""
+    """The rows in a band, with 16 bits if `fine`."""
     band = opened(data)
     band.load()
-    return band, decode16.whole(band, opened(data)) if fine else None
+    return band, bit_depth.whole(band, opened(data)) if fine else None
 
 
 def _collected(
     pieces: Iterator[_Piece], factor: int, *, keyed: bool, nearest: bool
 ) -> tuple[Image.Image, NDArray[np.uint16] | None, float]:
-    """The reduced picture, in 8 bits and in 16 where the pieces have them; its largest value.
+    """Reduce and join all pieces, in 8 bits and in 16; also the largest value.
 
-    The value is 0 but for planes of 32 bits.
+    The value is 0 except for planes of 32 bits.
     """
     small: list[Image.Image] = []
     fine: list[NDArray[np.uint16]] = []
@@ -306,7 +307,7 @@ def _collected(
 
 
 def _multiples(pieces: Iterator[_Piece], factor: int) -> Iterator[_Piece]:
-    """The same rows in pieces whose heights are multiples of `factor`, but for the last."""
+    """Divide the rows into pieces whose heights are multiples of `factor`, but for the last."""
     left: _Piece | None = None
     for piece in pieces:
         image, whole = piece if left is None else _below(left, piece)
@@ -329,7 +330,7 @@ def _below(upper: _Piece, lower: _Piece) -> _Piece:
 
 
 def _even(image: Image.Image, *, keyed: bool) -> Image.Image:
-    """The picture in a mode whose values can be averaged; a color that is transparent as alpha."""
+    """Convert to a mode whose values can be averaged; a transparent color becomes alpha."""
     if image.mode.startswith(_GRAY_16):
         return image.convert("I")
     mode = (_KEYED if keyed else _EVEN).get(image.mode, image.mode)
@@ -337,7 +338,7 @@ def _even(image: Image.Image, *, keyed: bool) -> Image.Image:
 
 
 def _reduced_16(values: NDArray[np.uint16], factor: int) -> NDArray[np.uint16]:
-    """Means of colors (height, width, 3), or 4 with alpha, by which they count."""
+    """Average colors (height, width, 3), or 4 with alpha as their weight."""
     white = np.float32(65535)
 
     def mean(plane: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -356,7 +357,7 @@ def _reduced_16(values: NDArray[np.uint16], factor: int) -> NDArray[np.uint16]:
 def _upright(
     image: Image.Image, whole: NDArray[np.uint16] | None, turn: int
 ) -> tuple[Image.Image, NDArray[np.uint16] | None]:
-    """The picture turned as an EXIF orientation has it."""
+    """Rotate the picture by an EXIF orientation."""
 
     def turned(plane: Image.Image) -> Image.Image:
         plane.getexif()[Base.Orientation] = turn

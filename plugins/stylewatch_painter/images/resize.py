@@ -24,11 +24,11 @@ def resize(
     *,
     eight_bit: bool = False,
 ) -> Pixels:
-    """The picture, float32 (height, width, 3), at `size` (width, height) in pixels.
+    """Resize a picture, float32 (height, width, 3), to `size` (width, height) in pixels.
 
-    Floats are neither rounded nor clipped: a filter may overshoot 0..255. With `eight_bit`
-    the picture is first clipped and rounded to 8 bits, and Pillow's own resizing of 8-bit
-    pictures does the rest. A picture of that size already is returned as it is.
+    Floats are neither rounded nor clipped: a filter may overshoot 0..255. With `eight_bit` the
+    picture is clipped and rounded to 8 bits first, and resized as such. A picture of that size is
+    returned as it is.
     """
     if size == (pixels.shape[1], pixels.shape[0]):
         return pixels
@@ -40,7 +40,7 @@ def resize(
 
 
 def resize_plane(plane: Plane, size: tuple[int, int], resample: Resample = "lanczos") -> Plane:
-    """The alpha channel or mask, float32 (height, width), at `size` (width, height), in 0..1."""
+    """Resize an alpha channel or mask, float32 (height, width), clipped to 0..1."""
     if size == (plane.shape[1], plane.shape[0]):
         return plane
     return np.clip(_resized(plane, size, resample), 0, 1)

@@ -1,4 +1,4 @@
-"""Draws a sheet: pictures side by side in rows, each with its label."""
+"""Draws a sheet: labeled pictures in rows."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _MORE_LETTERS = Path("mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A place on a sheet: a picture, float32 (height, width, 3), 0..255, or none; and its label.
+    """A cell of a sheet: a picture, float32 (height, width, 3), 0..255, or None, and its label.
 
     A label may have several lines.
     """
@@ -37,10 +37,10 @@ class Cell:
 
 
 def draw(rows: Sequence[Sequence[Cell]], side: int = SIDE) -> Pixels:
-    """The sheet of `rows`, float32 (height, width, 3), 0..255.
+    """Draw the sheet of `rows`, float32 (height, width, 3), 0..255.
 
-    Pictures are shrunk to fit a square of `side` pixels, never enlarged or stretched; labels stand
-    below them. Where there should be a picture and is none, a gray field stands for it.
+    Pictures are shrunk to fit a square of `side` pixels, never enlarged or stretched, with their
+    labels below. A gray field stands for a missing picture.
     """
     pen = _Pen(side, max(_LEAST, side // _LETTERS))
     strips = [pen.strips(row) for row in rows]
@@ -58,13 +58,13 @@ def draw(rows: Sequence[Sequence[Cell]], side: int = SIDE) -> Pixels:
 
 @dataclass(frozen=True)
 class _Pen:
-    """Writes labels in letters of that height below pictures of that side, both in pixels."""
+    """Writes labels with letters of that height below pictures of that side, both in pixels."""
 
     side: int
     letter: int
 
     def strips(self, row: Sequence[Cell]) -> list[Image.Image]:
-        """The pictures of a row, standing on one line, with their labels below."""
+        """The pictures of a row, aligned at the bottom, with their labels below."""
         pictures = [_small(cell, self.side) for cell in row]
         tall = max(picture.height for picture in pictures)
         return [
@@ -86,7 +86,7 @@ class _Pen:
 
 
 def _font(label: str, letter: int) -> Font:
-    """Pillow's own, or where that has no such letters the one that Matplotlib brings along."""
+    """Pillow's own font, or Matplotlib's where the label has other letters."""
     package = None if label.isascii() or max(label) <= _LATIN else find_spec("matplotlib")
     for folder in (package and package.submodule_search_locations) or ():
         if (path := Path(folder, _MORE_LETTERS)).is_file():
@@ -95,12 +95,12 @@ def _font(label: str, letter: int) -> Font:
 
 
 def in_rows(cells: Sequence[Cell], columns: int) -> list[Sequence[Cell]]:
-    """The cells in rows of so many."""
+    """Arrange cells in rows of `columns`."""
     return [cells[at : at + columns] for at in range(0, len(cells), columns)]
 
 
 def shrunk(picture: Pixels, side: int = SIDE) -> Pixels:
-    """A picture, float32 (height, width, 3), as it stands on a sheet: so that many can be held."""
+    """Shrink a picture, float32 (height, width, 3), to its size on a sheet, to save memory."""
     return np.asarray(_image(picture, side), dtype=np.float32)
 
 
@@ -117,7 +117,7 @@ def _small(cell: Cell, side: int) -> Image.Image:
 
 
 def _fitting(line: str, font: Font, width: int) -> str:
-    """`line`, cut so that it is no wider than `width` pixels."""
+    """Shorten `line` to at most `width` pixels."""
     if font.getlength(line) <= width:
         return line
     while line and font.getlength(f"{line}...") > width:

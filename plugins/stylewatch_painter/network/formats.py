@@ -1,4 +1,4 @@
-"""Reads the convolutions of VGG19 out of the files in which others publish them."""
+"""Reads the convolutions of VGG19 from the file formats in which others publish them."""
 
 import importlib
 import re
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.catalogue import LAYERS, Normalization
+from stylewatch_painter.network.weights import LAYERS, Normalization
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -26,8 +26,8 @@ class Foreign:
     """A network as its file has it.
 
     `arrays` are `<layer>.weight`, float32 (out, in, 3, 3), and `<layer>.bias`, float32 (out,);
-    `bits` are those of a weight in the file; `normalization` is the one that the file's form
-    gives away, None where it could be any.
+    `bits` are those of a weight in the file; `normalization` follows from the file's form, None if
+    unknown.
     """
 
     arrays: Mapping[str, NDArray[np.float32]]
@@ -36,9 +36,9 @@ class Foreign:
 
 
 def read_foreign(path: Path) -> Foreign:
-    """The network in `path`: a torch state dict, a safetensors file or a Keras .h5 file.
+    """Read the network in `path`: a torch state dict, safetensors or Keras .h5 file.
 
-    Raises WeightsError: unreadable, not VGG19, or with numbers that are not finite.
+    Raises WeightsError: unreadable, not VGG19, or with values that are not finite.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -46,17 +46,17 @@ def read_foreign(path: Path) -> Foreign:
         raise WeightsError(f"{path.name} is of no form that can be read; there are {known}")
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
-    found = reader(path)
-    bits = [8 * array.itemsize for name, array in found.items() if _WEIGHT.search(name)]
-    named, normalization = _named(found, path)
+    arrays = reader(path)
+    bits = [8 * array.itemsize for name, array in arrays.items() if _WEIGHT.search(name)]
+    named, normalization = _named(arrays, path)
     return Foreign(checked(named, path), min(max(bits, default=32), 32), normalization)
 
 
 def canonical(foreign: Foreign, normalization: Normalization) -> dict[str, NDArray[np.float32]]:
-    """The arrays for a picture in RGB 0..255 less the mean: conv1_1 scaled and red first.
+    """The arrays for a picture in RGB 0..255 minus the mean: conv1_1 scaled and red first.
 
-    Only the scale may go into conv1_1: at the border the convolution meets zeros, which stand
-    for the mean color, and a mean folded into the bias would count there too.
+    Only the scale may be folded into conv1_1: at the border the convolution sees zeros, which stand
+    for the mean color, so a mean folded into the bias would be wrong there.
     """
     arrays = dict(foreign.arrays)
     first = arrays["conv1_1.weight"].astype(np.float64)
@@ -68,9 +68,9 @@ def canonical(foreign: Foreign, normalization: Normalization) -> dict[str, NDArr
 
 
 def library(name: str, help_: str) -> Any:
-    """A library that only some files need, imported when one does.
+    """Import a library that only some files need.
 
-    Raises WeightsError: not installed; `help_` says what brings it.
+    Raises WeightsError: not installed; `help_` names the installation command.
     """
     try:
         return importlib.import_module(name)
@@ -135,56 +135,56 @@ _READERS: dict[str, Callable[[Path], Arrays]] = {
 }
 
 
-def _named(found: Arrays, path: Path) -> tuple[Arrays, str | None]:
-    """`found` by our names, and the normalization that its own names give away."""
-    if any(name.endswith(".running_mean") for name in found):
+def _named(arrays: Arrays, path: Path) -> tuple[Arrays, str | None]:
+    """The arrays by our names, and the normalization that their own names imply."""
+    if any(name.endswith(".running_mean") for name in arrays):
         raise WeightsError(
             f"{path.name} is a variant with batch normalization; the plain VGG19 is needed"
         )
-    count = sum(1 for name in found if _WEIGHT.search(name) and found[name].ndim == _KERNEL)
+    count = sum(1 for name in arrays if _WEIGHT.search(name) and arrays[name].ndim == _KERNEL)
     if count != len(LAYERS):
         seems = "VGG16" if count == _VGG16 else "another network"
         raise WeightsError(
             f"{path.name} holds {count} convolutions with names that are known, as {seems} would; "
             f"VGG19 has {len(LAYERS)}"
         )
-    if any(name.endswith("_W_q") for name in found):
-        return _dequantized(found, path), "caffe"
-    if any(name.startswith("conv") for name in found):
-        return found, "caffe"
-    return _unnumbered(found), None
+    if any(name.endswith("_W_q") for name in arrays):
+        return _dequantized(arrays, path), "caffe"
+    if any(name.startswith("conv") for name in arrays):
+        return arrays, "caffe"
+    return _unnumbered(arrays), None
 
 
-def _dequantized(found: Arrays, path: Path) -> Arrays:
-    """Weights out of 8-bit indices and a table of 256 values for each layer."""
+def _dequantized(packed: Arrays, path: Path) -> Arrays:
+    """Weights from 8-bit indices and a table of 256 values for each layer."""
     arrays: Arrays = {}
     for layer in LAYERS:
         theirs = layer.replace("conv", "block").replace("_", "_conv")
         try:
-            indices, table = found[f"{theirs}_W_q"], found[f"{theirs}_W_table"]
+            indices, table = packed[f"{theirs}_W_q"], packed[f"{theirs}_W_table"]
             arrays[f"{layer}.weight"] = table[indices]
-            arrays[f"{layer}.bias"] = found[f"{theirs}_b"]
+            arrays[f"{layer}.bias"] = packed[f"{theirs}_b"]
         except (KeyError, IndexError) as error:
             raise WeightsError(f"{path.name} lacks a part of {layer}: {error}") from error
     return arrays
 
 
-def _unnumbered(found: Arrays) -> Arrays:
-    """`features.0` and so on by our names: a convolution, a relu, and a pool after each block."""
+def _unnumbered(numbered: Arrays) -> Arrays:
+    """Rename `features.0` and so on: a convolution, a ReLU, and a pool after each block."""
     arrays: Arrays = {}
     for place, layer in enumerate(LAYERS):
         block = int(layer[len("conv")])
         for part in ("weight", "bias"):
             theirs = f"features.{2 * place + block - 1}.{part}"
-            if theirs in found:
-                arrays[f"{layer}.{part}"] = found[theirs]
+            if theirs in numbered:
+                arrays[f"{layer}.{part}"] = numbered[theirs]
     return arrays
 
 
 def checked(arrays: Arrays, path: Path) -> dict[str, NDArray[np.float32]]:
     """The arrays of VGG19 in order, as float32.
 
-    Raises WeightsError: one is missing, has another shape, or holds what is not finite.
+    Raises WeightsError: one is missing, has another shape, or holds values that are not finite.
     """
     checked: dict[str, NDArray[np.float32]] = {}
     for layer, (out, before) in LAYERS.items():

@@ -1,18 +1,35 @@
-"""Takes a file of trained weights over: recognizes it, converts it, keeps it by name."""
+"""Imports files of trained weights, and downloads the known ones."""
 
+import os
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from stylewatch_painter.errors import SaveError, WeightsError
 from stylewatch_painter.network import store
-from stylewatch_painter.network.catalogue import BUNDLED, CATALOGUE, LAYERS, NORMALIZATIONS, Known
 from stylewatch_painter.network.formats import Foreign, canonical, checked, read_foreign
 from stylewatch_painter.network.store import Tensors
-from stylewatch_painter.network.weights import WeightsFile, described, digests, header, own_path
+from stylewatch_painter.network.weights import (
+    BUNDLED,
+    CATALOGUE,
+    LAYERS,
+    NORMALIZATIONS,
+    Known,
+    WeightsFile,
+    data_folder,
+    described,
+    digests,
+    header,
+    known,
+    own_path,
+)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -25,12 +42,11 @@ def import_file(
     normalization: str | None = None,
     catalogue: Sequence[Known] = CATALOGUE,
 ) -> WeightsFile:
-    """Convert the VGG19 in `path` and keep it in `home` as `name`; `path` itself is left alone.
+    """Convert the VGG19 in `path` and store it in `home` as `name`; `path` is not changed.
 
-    Without a `name` it gets the one it is known by, else that of the file. `normalization`
-    (`caffe`, `torchvision`) says what the network expects of a picture where neither the
-    file's digest nor its form does.
-    Raises WeightsError: not VGG19, unreadable, or its normalization is not known; SaveError.
+    Without a `name` it gets the name it is known by, else that of the file. `normalization`
+    (`caffe`, `torchvision`) defines the network's input where neither the file's digest nor its
+    form does. Raises WeightsError: not VGG19, unreadable, or of unknown normalization; SaveError.
     """
     if _is_ours(path):
         file, tensors = _ours(path, normalization)
@@ -57,7 +73,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
-    """A file that an import wrote, here or on another machine: it keeps its name and digest."""
+    """A file that an import wrote, on any machine: it keeps its name and digest."""
     if normalization is not None:
         raise WeightsError(f"{path.name} says itself what it expects; leave the normalization out")
     tensors = store.read(path, LAYERS)
@@ -84,7 +100,7 @@ def _foreign(
 
 
 def _normalization(path: Path, asked: str | None, entry: Known | None, foreign: Foreign) -> str:
-    """What `path` expects of a picture: by its digest, else as asked, else by its form."""
+    """The normalization of `path`: by its digest, else as asked, else by its form."""
     if asked is not None and asked not in NORMALIZATIONS:
         raise WeightsError(
             f"there is no normalization {asked!r}; there are {', '.join(NORMALIZATIONS)}"
@@ -108,7 +124,7 @@ def _normalization(path: Path, asked: str | None, entry: Known | None, foreign: 
 
 def _check_free(file: WeightsFile) -> None:
     if file.name == BUNDLED:
-        raise WeightsError(f"{BUNDLED!r} names the weights that come along; choose another --name")
+        raise WeightsError(f"{BUNDLED!r} is the name of the bundled weights; choose another --name")
     if not _NAME.fullmatch(file.name):
         raise WeightsError(
             f"{file.name!r} cannot name weights: small letters, digits, '.', '_' and '-' can"
@@ -120,5 +136,218 @@ def _check_free(file: WeightsFile) -> None:
 
 
 def _plain(stem: str) -> str:
-    """A file's stem as a name."""
+    """The name for a file's stem."""
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._") or "imported"
+
+
+_SILENCE = 30  # seconds without a byte
+_BLOCK = 1 << 18  # bytes
+_LIMIT = 1 << 30  # bytes; no known file comes near
+_CONNECTIONS = 10  # for one download, as long as each brings something
+_PART, _NO_SUCH_RANGE = 206, 416  # HTTP
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Progress of a download in bytes; `total` is None if the server does not send it."""
+
+    name: str
+    received: int
+    total: int | None
+
+
+class _BrokenOffError(Exception):
+    """The connection ended before the file was complete."""
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Refuses redirections: only hosts in the catalogue are contacted."""
+
+    def redirect_request(self, *_args: object, **_more: object) -> None:
+        """Make the redirection an error."""
+
+
+def fetch(
+    name: str,
+    *,
+    home: Path | None = None,
+    catalogue: Sequence[Known] = CATALOGUE,
+    opener: urllib.request.OpenerDirector | None = None,
+) -> Iterator[Progress]:
+    """Download the weights called `name`, verify their digest, import them to `home`.
+
+    Existing weights are left as they are. Raises WeightsError: unknown, unavailable, not the right
+    file, or interrupted (the next call continues there); SaveError.
+    """
+    entry = known(name, catalogue)
+    if entry is None or entry.url is None:
+        names = ", ".join(other.name for other in catalogue if other.url)
+        raise WeightsError(f"there are no weights {name!r} to fetch; there are {names}")
+    target = own_path(name, home)
+    if target.exists() and described(target):
+        return
+    folder = (home or data_folder()) / "downloads"
+    yield from download(entry, folder, opener=opener)
+    import_file(folder / entry.file_name, home=home, name=name, catalogue=catalogue)
+    (folder / entry.file_name).unlink()
+
+
+def download(
+    entry: Known, folder: Path, *, opener: urllib.request.OpenerDirector | None = None
+) -> Iterator[Progress]:
+    """Download the file of `entry` to `folder`; it gets its name once it is verified.
+
+    Raises WeightsError and SaveError as fetch does.
+    """
+    path = folder / entry.file_name
+    part = folder / f"{entry.file_name}.part"
+    opener = opener or urllib.request.build_opener(_Stay)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{entry.file_name}.lock", timeout=0):
+            if path.exists():
+                _check(entry, path)
+                return
+            yield from _connections(entry, part, opener)
+            _check(entry, part)
+            part.replace(path)
+    except Timeout as error:
+        raise WeightsError(f"{entry.file_name} is being fetched by another process") from error
+    except OSError as error:
+        raise SaveError(f"{entry.file_name} cannot be kept in {folder}: {error}") from error
+
+
+def _connections(
+    entry: Known, part: Path, opener: urllib.request.OpenerDirector
+) -> Iterator[Progress]:
+    """Open connections until the file is complete or one brings nothing."""
+    for _ in range(_CONNECTIONS):
+        before = _size(part)
+        try:
+            yield from _connection(entry, part, opener)
+            return
+        except _BrokenOffError as error:
+            cause = error
+            if _size(part) <= before:
+                break
+    raise WeightsError(
+        f"the download of {entry.file_name} broke off at {_size(part)} bytes ({cause}); "
+        f"`stylewatch weights fetch {entry.name}` goes on from there"
+    ) from cause
+
+
+def _connection(
+    entry: Known, part: Path, opener: urllib.request.OpenerDirector
+) -> Iterator[Progress]:
+    """Request the missing part and write it to `part`; from the start if the server insists."""
+    validator = part.with_suffix(".validator")
+    response = _ask(entry, part, validator, opener)
+    if response is None:  # nothing is missing: the digest will tell
+        return
+    with response:
+        have = _beginning(response, part)
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        _check_size(entry, total or 0)
+        validator.write_text(_validator(response), encoding="utf-8")
+        with part.open("r+b" if part.exists() else "wb") as file:
+            file.truncate(have)
+            file.seek(have)
+            while block := _block(response):
+                file.write(block)
+                have += len(block)
+                _check_size(entry, have)
+                yield Progress(entry.name, have, total)
+            file.flush()
+            os.fsync(file.fileno())
+    if total is not None and have < total:
+        raise _BrokenOffError(f"of {total}")
+
+
+def _ask(
+    entry: Known, part: Path, validator: Path, opener: urllib.request.OpenerDirector
+) -> HTTPResponse | None:
+    """The response to a request from the end of `part` on; None if nothing is missing."""
+    assert entry.url is not None
+    request = urllib.request.Request(entry.url, headers={"User-Agent": "stylewatch"})
+    if _size(part):
+        request.add_header("Range", f"bytes={_size(part)}-")
+        if validator.exists() and (known_as := validator.read_text(encoding="utf-8")):
+            request.add_header("If-Range", known_as)  # else the whole file, if it has changed
+    try:
+        with _network():
+            response: HTTPResponse = opener.open(request, timeout=_SILENCE)
+            return response
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == _NO_SUCH_RANGE:
+            return None
+        raise WeightsError(
+            f"{entry.url} cannot be downloaded: the server answers {error.code} {error.reason}; "
+            f"a file from elsewhere can be taken over with `stylewatch weights import`"
+        ) from error
+    except _BrokenOffError as error:
+        raise WeightsError(
+            f"{entry.url} cannot be reached ({error}); try again when there is a network, or take "
+            f"a file from elsewhere with `stylewatch weights import`"
+        ) from error
+
+
+def _beginning(response: HTTPResponse, part: Path) -> int:
+    """The byte at which the response begins: the end of `part`, or 0."""
+    if response.status != _PART:
+        return 0
+    if not response.headers.get("Content-Range", "").startswith(f"bytes {_size(part)}-"):
+        part.unlink()
+        raise _BrokenOffError("the server sent another part than was asked for")
+    return _size(part)
+
+
+def _block(response: HTTPResponse) -> bytes:
+    with _network():
+        return response.read(_BLOCK)
+
+
+def _validator(response: HTTPResponse) -> str:
+    """A strong ETag or the date of the file, which identify its version."""
+    etag: str = response.headers.get("ETag") or ""
+    if etag and not etag.startswith("W/"):
+        return etag
+    return response.headers.get("Last-Modified") or ""
+
+
+@contextmanager
+def _network() -> Iterator[None]:
+    """Turn errors of the connection into _BrokenOffError, as opposed to errors of the disk."""
+    try:
+        yield
+    except urllib.error.HTTPError:
+        raise
+    except urllib.error.URLError as error:
+        raise _BrokenOffError(str(error.reason)) from error
+    except (HTTPException, OSError) as error:
+        raise _BrokenOffError(str(error) or type(error).__name__) from error
+
+
+def _check_size(entry: Known, size: int) -> None:
+    if size > _LIMIT:
+        raise WeightsError(
+            f"{entry.url} is larger than any file of weights ({size} bytes): it is not fetched"
+        )
+
+
+def _check(entry: Known, path: Path) -> None:
+    """Verify the digest of a complete file; remove a wrong one."""
+    met = digests(path, [entry.algorithm])[entry.algorithm]
+    if met.startswith(entry.digest):
+        path.with_name(f"{entry.file_name}.validator").unlink(missing_ok=True)
+        return
+    path.unlink()
+    raise WeightsError(
+        f"{entry.url} is not {entry.file_name}: expected {entry.algorithm} {entry.digest}, "
+        f"met {met}; nothing of it was kept"
+    )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

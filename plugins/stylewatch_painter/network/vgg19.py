@@ -1,35 +1,241 @@
-"""VGG19's feature maps as torch runs them, by the paper's names, never past the deepest asked for.
+"""VGG19's feature maps in torch, by the paper's names, and the precision they run in.
 
 Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition"
-(arXiv 1409.1556), configuration E; the fully connected layers are not used.
+(arXiv 1409.1556), configuration E, without the fully connected layers and only as deep as needed.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
 
 import torch
+from platformdirs import user_cache_path
 from torch import Tensor
 from torch.nn import functional
 
-from stylewatch_painter.network.feature_maps import Mean
-from stylewatch_painter.network.pools import Pool
-from stylewatch_painter.network.precision import Precision, cut
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
+
+Mean = tuple[float, float, float]
+"""The mean to subtract from a picture: RGB, 0..255."""
+
+
+class FeatureMaps(Protocol):
+    """A network: computes feature maps of pictures, differentiable by torch."""
+
+    @property
+    def mean(self) -> Mean:
+        """The mean to subtract from a picture, RGB, 0..255."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the network."""
+        ...
+
+    @property
+    def exact(self) -> "FeatureMaps":
+        """The same network in float32; itself if it is that."""
+        ...
+
+    def __call__(
+        self, x: Tensor, layers: Collection[LayerName], network: Network
+    ) -> dict[LayerName, Tensor]:
+        """Features after ReLU, (B, N, height, width) each, of x (B, 3, height, width)."""
+        ...
+
+
+Precision = Literal["fp32", "tf32", "bf16"]
+"""`tf32` and `bf16` round factors to 10 and 7 bits of mantissa; sums are float32."""
+
+_PAYS = 0.8
+"""A lower precision is used if it takes at most this share of the time."""
+_TRIALS = 5
+_SHAPE = (1, 128, 96, 96)
+
+
+def quickest(device: torch.device, file: Path | None = None) -> Precision:
+    """The fastest precision on `device`: measured once, then read from `file`.
+
+    It must not change: an interrupted painting continues in the same precision, and a job gives the
+    same picture on another day.
+    """
+    file = user_cache_path("stylewatch") / "precision.json" if file is None else file
+    known = _read(file)
+    key = f"{named(device)}, torch {torch.__version__}"
+    for precision in get_args(Precision):
+        if known.get(key) == precision:
+            known_precision: Precision = precision
+            return known_precision
+    fastest = measured(device)
+    _write(file, {**known, key: fastest})
+    return fastest
+
+
+def measured(device: torch.device, clock: Callable[[], float] = time.perf_counter) -> Precision:
+    """Measure which precision convolves fastest on `device`; fp32 unless another one pays."""
+    if device.type not in ("cpu", "cuda"):
+        return "fp32"
+    exact = _seconds(device, "fp32", clock)
+    others: tuple[Precision, ...] = ("bf16", "tf32") if device.type == "cuda" else ("bf16",)
+    times = {other: _seconds(device, other, clock, bored=4 * exact) for other in others}
+    best = min(others, key=times.__getitem__)
+    return best if times[best] <= _PAYS * exact else "fp32"
+
+
+def _seconds(
+    device: torch.device,
+    precision: Precision,
+    clock: Callable[[], float],
+    bored: float = float("inf"),
+) -> float:
+    """Seconds of a convolution; inf if unsupported; stops early above `bored`."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    x, weight = torch.rand(_SHAPE, device=device), torch.rand(128, 128, 3, 3, device=device)
+    x, weight = (t.to(dtype, memory_format=torch.channels_last) for t in (x, weight))
+    quickest = float("inf")
+    with suppress(RuntimeError), cut(precision):  # no such convolution on this device
+        for trial in range(1 + _TRIALS):
+            began = clock()
+            convolved: Tensor = functional.conv2d(x, weight, padding=1)
+            float(convolved[0, 0, 0, 0])  # waits for it
+            taken = clock() - began
+            if trial:  # the first one also sets up the machinery, and tells nothing
+                quickest = min(quickest, taken)
+                if taken > bored:
+                    break
+    return quickest
+
+
+def cut(precision: Precision) -> AbstractContextManager[None]:
+    """A context in which float32 factors are rounded to TF32 if that is the precision."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32")
+
+
+def named(device: torch.device) -> str:
+    """The model of a device; for a CPU also the instruction set that torch uses."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {_model()}".strip()
+
+
+def _model() -> str:
+    """The name of the processor; empty if the system does not tell."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _write(file: Path, known: dict[str, str]) -> None:
+    """Write the file atomically; if that fails, the next process measures again."""
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        beside.replace(file)
+
+
+_SIDE = (2, 2)  # pixels: a pool looks at squares of so many, side by side
+
+
+@dataclass(frozen=True, eq=False)
+class Passed:
+    """Data for the backward pass of a pool: shape and, for a max pool, indices of the maxima."""
+
+    shape: tuple[int, ...]
+    places: Tensor | None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """2x2 pools with stride 2; at an odd edge `floor` drops the rest, `ceil` pools what exists.
+
+    An average at the edge does not count padding, as with TensorFlow's SAME.
+    """
+
+    network: Network
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Passed]:
+        """The pooled maps of x (B, N, height, width), and the data for `back`."""
+        if self.network.pool == "max":
+            pooled, places = functional.max_pool2d_with_indices(
+                x, _SIDE, _SIDE, ceil_mode=self._ceil, return_indices=True
+            )
+            return pooled, Passed(tuple(x.shape), places)
+        pooled = functional.avg_pool2d(
+            x, _SIDE, _SIDE, ceil_mode=self._ceil, count_include_pad=False
+        )
+        return pooled, Passed(tuple(x.shape), None)
+
+    def back(self, gradient: Tensor, passed: Passed) -> Tensor:
+        """The gradient before the pool, from that after it.
+
+        A maximum passes it to one position (the first of equals), an average spreads it evenly.
+        """
+        if passed.places is not None:
+            return self._to_places(gradient, passed)
+        height, width = passed.shape[-2:]
+        even = gradient / 4
+        if self._ceil:  # at an odd edge an average is over half as many
+            even[..., height // 2 :, :] *= 2
+            even[..., width // 2 :] *= 2
+        spread = functional.interpolate(even, scale_factor=2)
+        if self._ceil:
+            return spread[..., :height, :width]
+        return functional.pad(spread, (0, width % 2, 0, height % 2))
+
+    def _to_places(self, gradient: Tensor, passed: Passed) -> Tensor:
+        # torch's own way back asks for what went in, and looks at nothing but its form
+        like = torch.empty(
+            passed.shape,
+            dtype=gradient.dtype,
+            device=gradient.device,
+            memory_format=torch.channels_last,
+        )
+        result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+            gradient, like, _SIDE, _SIDE, (0, 0), (1, 1), self._ceil, passed.places
+        )
+        return result
+
+    @property
+    def passes_on_to_one(self) -> bool:
+        """True if only one value of each square, the maximum, gets the gradient."""
+        return self.network.pool == "max"
+
+    @property
+    def _ceil(self) -> bool:
+        return self.network.pool_edge == "ceil"
+
 
 _SAME = (1, 1), (1, 1), (1, 1), 1  # stride, padding, dilation, groups
 
 
 def layers_up_to(wanted: Collection[LayerName]) -> tuple[LayerName, ...]:
-    """The convolutions that must run for `wanted`: all up to the deepest of them."""
+    """The convolutions up to the deepest of `wanted`."""
     return LAYERS[: max(LAYERS.index(layer) for layer in wanted) + 1]
 
 
 class Vgg19:
     """The feature maps of pictures in network units (see `canvas.Canvas`).
 
-    `weights` maps `conv1_1.weight` (out, in, 3, 3) and `conv1_1.bias` (out,) to float32 tensors
-    on the device to run on, for every layer up to the deepest that will be asked for.
-    `precision` is what convolutions are computed in; `exact` is the same network in fp32.
+    `weights` maps `conv1_1.weight` (out, in, 3, 3) and `conv1_1.bias` (out,) to float32 tensors on
+    the device, for every layer up to the deepest one needed. `precision` is that of the
+    convolutions; `exact` is the same network in fp32.
     """
 
     def __init__(
@@ -52,7 +258,7 @@ class Vgg19:
 
     @property
     def device(self) -> torch.device:
-        """Where the network runs."""
+        """The device of the network."""
         return self._biases["conv1_1.bias"].device
 
     def __call__(
@@ -64,11 +270,11 @@ class Vgg19:
         """
         chain = layers_up_to(layers)
         wanted = [layer for layer in chain if layer in layers]
-        found: tuple[Tensor, ...] = _Chain.apply(x, self, chain, wanted, Pool(network))
-        return dict(zip(wanted, found, strict=True))
+        features: tuple[Tensor, ...] = _Chain.apply(x, self, chain, wanted, Pool(network))
+        return dict(zip(wanted, features, strict=True))
 
     def convolve(self, layer: LayerName, x: Tensor) -> Tensor:
-        """One convolution and its ReLU; in place, since nobody else holds what is between."""
+        """One convolution and its ReLU, in place."""
         weight, bias = self._weights[f"{layer}.weight"], self._biases[f"{layer}.bias"]
         x = x.to(self._dtype)
         with cut(self.precision):
@@ -86,11 +292,11 @@ class Vgg19:
 
 
 class _Chain(torch.autograd.Function):
-    """The whole chain of convolutions as one function, its gradient worked out by hand.
+    """The chain of convolutions as one autograd function with its own backward pass.
 
-    Autograd would keep every map until its gradient comes by. All that the way back needs of a
-    map that nobody asked for is where it is above zero: in float32, an eighth of the bytes. Of one
-    that goes into a max pool it is enough to know that of what comes out.
+    Autograd would keep every map until the backward pass. For a map that was not requested it is
+    enough to keep its signs: an eighth of the bytes in float32. In front of a max pool the signs of
+    the pool's output are enough.
     """
 
     @staticmethod
@@ -102,15 +308,15 @@ class _Chain(torch.autograd.Function):
         wanted: Sequence[LayerName],
         pool: Pool,
     ) -> tuple[Tensor, ...]:
-        """The features of `wanted`; what the way back needs, only if there will be one."""
+        """Compute the features of `wanted`; keep data for a backward pass only if needed."""
         on_the_way_back = ctx.needs_input_grad[0]
-        found = []
+        features = []
         ctx.above, ctx.pooled = {}, {}
         x = _channels_last(x)
         for layer, after in zip(chain, (*chain[1:], None), strict=True):
             x = vgg.convolve(layer, x)
             if layer in wanted:
-                found.append(x)
+                features.append(x)
             elif on_the_way_back:
                 ctx.above[layer] = _signs(x)
             if after is not None and after.endswith("_1"):
@@ -119,13 +325,13 @@ class _Chain(torch.autograd.Function):
                     ctx.above[layer] = _signs(x)
         if not on_the_way_back:
             ctx.pooled.clear()
-        ctx.save_for_backward(*found)
+        ctx.save_for_backward(*features)
         ctx.plan = (vgg, chain, wanted, pool)
-        return tuple(found)
+        return tuple(features)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """From the gradients of `wanted` to that of the picture."""
+        """The gradient of the picture, from the gradients of `wanted`."""
         vgg, chain, wanted, pool = ctx.plan
         asked = dict(zip(wanted, zip(ctx.saved_tensors, gradients, strict=True), strict=True))
         back = torch.zeros(())  # nothing comes from beyond the deepest layer
@@ -146,12 +352,12 @@ class _Chain(torch.autograd.Function):
 
 
 def _signs(x: Tensor) -> Tensor:
-    """What tells where x is above zero: x itself, where flags would save little."""
+    """A tensor that shows where x is positive: x itself, where flags would save little."""
     return x if x.dtype == torch.bfloat16 else x > 0
 
 
 def _where_above(gradient: Tensor, above: Tensor) -> Tensor:
-    """The gradient, in place, with zeros where a ReLU let nothing through."""
+    """Zero the gradient, in place, where a ReLU was inactive."""
     if above.dtype == torch.bool:
         return gradient.mul_(above)
     torch.ops.aten.threshold_backward.grad_input(gradient, above, 0, grad_input=gradient)

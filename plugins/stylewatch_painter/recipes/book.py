@@ -1,4 +1,4 @@
-"""Finds recipes by name, reads them from YAML, and changes single fields of them."""
+"""Finds recipes by name, reads them from YAML, and changes single fields."""
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -20,24 +20,24 @@ _LONGEST = 1_000_000  # bytes of a file
 
 
 def names(*folders: Path) -> list[str]:
-    """The recipes that can be named: those that ship, and those in `folders`."""
+    """Names of the shipped recipes and of those in `folders`."""
     return sorted({path.stem for folder in (SHIPPED, *folders) for path in folder.glob("*.yaml")})
 
 
 def find(name: str, *folders: Path) -> Recipe:
-    """The recipe called `name`, or in the YAML file of that path; `folders` come first.
+    """Load the recipe called `name`, or the YAML file of that path; `folders` come first.
 
-    Raises RecipeError: no such recipe, or it has mistakes (all are told at once).
+    Raises RecipeError: there is no such recipe, or it has mistakes (all are listed).
     """
     with refusing(RecipeError, f"recipe {quoted(name)}"):
         return check(_without_removed(_read(_locate(name, folders), folders)))
 
 
 def seen(name: str, *folders: Path) -> tuple[object, ...]:
-    """What changes where the recipe of that name may be another one; the shipped ones stay."""
+    """A key that changes when the files that may define the recipe change."""
     own = Path(name)
     files = [own] if own.suffix in (".yaml", ".yml") else []
-    files += [path for folder in (*folders, *(one.parent for one in files))
+    files += [path for folder in (*folders, *(file.parent for file in files))
               for path in sorted(folder.glob("*.yaml"))]  # fmt: skip
     return tuple((str(path), *_as_seen(path)) for path in files if path.exists())
 
@@ -50,7 +50,7 @@ def _as_seen(path: Path) -> tuple[int, int, int]:
 def _locate(name: str, folders: tuple[Path, ...]) -> Path:
     for folder in (*folders, SHIPPED):
         path = folder / f"{name}.yaml"
-        if name in {found.stem for found in folder.glob("*.yaml")}:
+        if name in {candidate.stem for candidate in folder.glob("*.yaml")}:
             return path
     if name.endswith((".yaml", ".yml")) and Path(name).is_file():
         return Path(name)
@@ -59,7 +59,7 @@ def _locate(name: str, folders: tuple[Path, ...]) -> Path:
 
 
 def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, Any]:
-    """The mapping in `path`, laid over the recipe that it extends."""
+    """Read the mapping in `path` and merge it over the recipe that it extends."""
     plain = deepcopy(_parsed(path, _as_seen(path)))
     plain.setdefault("name", path.stem)
     base = plain.pop("extends", None)
@@ -74,7 +74,7 @@ def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, An
 
 @lru_cache(maxsize=64)
 def _parsed(path: Path, as_seen: tuple[int, int, int]) -> dict[str, Any]:
-    """The mapping in `path`; parsed anew only when the file is seen to be another one."""
+    """Parse the mapping in `path`; cached until the file changes."""
     with path.open("rb") as file:
         content = file.read(_LONGEST + 1)
     if len(content) > _LONGEST:
@@ -89,14 +89,14 @@ def _parsed(path: Path, as_seen: tuple[int, int, int]) -> dict[str, Any]:
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`, mapping by mapping; another `kind` takes nothing over."""
+    """Merge `above` over `below`, mapping by mapping; a mapping of another `kind` replaces."""
     merged = deepcopy(dict(below))
     _lay_over(merged, above)
     return merged
 
 
 def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
-    """Lay `above` over `below`, which is changed; as `merge` in time that grows with `above`."""
+    """Merge `above` into `below`, in place; the time depends on `above` only."""
     for key, value in above.items():
         old = below.get(key)
         if isinstance(value, Mapping) and isinstance(old, dict) and _same_kind(old, value):
@@ -105,36 +105,36 @@ def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
             below[key] = deepcopy(value)
 
 
-def _same_kind(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether nothing says that these are of two kinds."""
-    return "kind" not in one or "kind" not in other or bool(one["kind"] == other["kind"])
+def _same_kind(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """True unless both name a `kind` and they differ."""
+    return "kind" not in a or "kind" not in b or bool(a["kind"] == b["kind"])
 
 
 def check(plain: Mapping[str, Any]) -> Recipe:
-    """The recipe in a mapping; RecipeError tells every mistake in it."""
+    """Validate a mapping; RecipeError lists every mistake."""
     name = f"recipe {brief(str(plain.get('name', '?')))}"
     with refusing(RecipeError, name):
         try:
             recipe = Recipe.model_validate(plain)
         except ValidationError as error:
-            told = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
-            raise RecipeError(f"{name}: {told}") from error
+            sentences = "; ".join(str(mistake) for mistake in mistakes(error, Recipe))
+            raise RecipeError(f"{name}: {sentences}") from error
         recipe.model_dump_json()  # as receipts have it; it fails on text that is no Unicode
     return recipe
 
 
 def fast(recipe: Recipe, *folders: Path) -> Recipe:
-    """`recipe` with its objective and size, and the painter's own best way to get there."""
+    """`recipe` with its objective and geometry, and the schedule of `best`."""
     ours = find("best", *folders).schedule
     way = {name: getattr(ours, name) for name in Schedule.model_fields if name not in GEOMETRY}
     return recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=way)})
 
 
 def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """`recipe` with single fields changed, named as `schedule.steps` or `objective.tv.weight`.
+    """Change single fields, named as `schedule.steps` or `objective.tv.weight`.
 
-    A field of the schedule may be named by itself. None takes a layer, or a side of the
-    objective, away. Raises RecipeError for unknown keys and values out of place.
+    A field of the schedule may be named by itself. None removes a layer, or a side of the
+    objective. Raises RecipeError for unknown keys and invalid values.
     """
     wanted: dict[str, Any] = {}
     with refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
@@ -148,7 +148,7 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def _path(key: str) -> list[str]:
-    """The way to the field `key` from the top of a recipe."""
+    """The path to the field `key` from the top of a recipe."""
     path = key.split(".")
     if path[0] in Schedule.model_fields:
         return ["schedule", *path]
@@ -161,7 +161,7 @@ def _path(key: str) -> list[str]:
 
 
 def _mixed(plain: dict[str, Any]) -> dict[str, Any]:
-    """Who asks for a share of noise in the content means to start from both."""
+    """Set `start: mixed`: a `noise_ratio` without a start implies it."""
     start = plain["schedule"]["start"]
     if start not in ("content", "mixed"):
         raise RecipeError(
@@ -179,7 +179,7 @@ def _nested(path: list[str], value: Any) -> dict[str, Any]:
 
 
 def _without_removed(plain: dict[str, Any]) -> dict[str, Any]:
-    """None in a mapping of layers means that the layer is not wanted."""
+    """Remove layers whose weight is None."""
     for side in ("content", "style"):
         layers = _mapping(plain, "objective", side, "layers")
         for layer in [layer for layer, weight in layers.items() if weight is None]:
@@ -188,14 +188,14 @@ def _without_removed(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mapping(plain: Any, *way: str) -> dict[str, Any]:
-    """What is found on the `way` into `plain`; an empty mapping, where it is none."""
+    """The mapping at a path into `plain`; empty if there is none."""
     for key in way:
         plain = plain.get(key) if isinstance(plain, dict) else None
     return plain if isinstance(plain, dict) else {}
 
 
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The dotted names of all leaves of a mapping."""
+    """Dotted names of all leaves of a mapping."""
     for key, value in plain.items():
         if isinstance(value, Mapping) and value:
             yield from dotted(value, f"{prefix}{key}.")

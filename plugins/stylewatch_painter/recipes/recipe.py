@@ -1,6 +1,6 @@
-"""A recipe: an objective (what is wanted) and a schedule (how to get there), every field checked.
+"""The recipe model: an objective (the loss) and a schedule (sizes, start, optimizer, steps).
 
-`recipe_book` finds and reads them; docs/recipes.md says where each number comes from.
+`book` finds and reads recipes; docs/recipes.md gives the source of each number.
 """
 
 import re
@@ -22,19 +22,19 @@ LayerName = Literal[
     "conv4_1", "conv4_2", "conv4_3", "conv4_4",
     "conv5_1", "conv5_2", "conv5_3", "conv5_4",
 ]  # fmt: skip
-"""The 16 convolutions of VGG19 by the paper's names; each means the features after its ReLU."""
+"""The 16 convolutions of VGG19 by the paper's names. Each stands for its features after ReLU."""
 
 LAYERS: tuple[LayerName, ...] = get_args(LayerName)
 
 MOST_STEPS = 10_000_000
 """Steps at one size."""
 
-_LARGEST = 1e300
-"""Of weights and rates; the painter reckons in float32, which ends at 3.4e38."""
+_MAX_FLOAT = 1e300
+"""Largest weight or rate. The painter computes in float32, whose largest value is 3.4e38."""
 
-Weight = Annotated[float, Field(ge=0, le=_LARGEST)]
+Weight = Annotated[float, Field(ge=0, le=_MAX_FLOAT)]
 Weights = dict[LayerName, Weight]
-Positive = Annotated[float, Field(gt=0, le=_LARGEST)]
+Positive = Annotated[float, Field(gt=0, le=_MAX_FLOAT)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=0, le=MOST_STEPS)]
 SomeSteps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
@@ -48,12 +48,12 @@ _SIZES = "640 (long side), 640x480 (box), x400 (rows), 400x (columns) or 0.25mp 
 
 
 def size_as_text(value: object) -> object:
-    """640 in YAML is a number; a size is text."""
+    """Turn a size that YAML read as the number 640 into text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _written_as(pattern: str, choice: str) -> tuple[BeforeValidator, AfterValidator, Any]:
-    """Checks that a text follows `pattern`; what else it is told in the words of `choice`."""
+    """Validators for text that matches `pattern`; `choice` describes it in error messages."""
 
     def check(text: str) -> str:
         if re.fullmatch(pattern, text) is None:
@@ -71,41 +71,41 @@ STYLE_SIZE = f"{_SIZE}|area|side|stretch"
 STYLE_SIZES = f"area, side, stretch, {_SIZES}"
 
 StyleSize = Annotated[str, *_written_as(STYLE_SIZE, STYLE_SIZES)]
-"""`area`: as many pixels as the content; `side`: its long side; `stretch`: its very shape."""
+"""`area`: as many pixels as the content; `side`: its long side; `stretch`: its exact shape."""
 
 
 class Strict(BaseModel):
-    """Frozen, and without a place for unknown keys."""
+    """Base of frozen models that refuse unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Network(Strict):
-    """How the picture goes through VGG19."""
+    """Settings of the VGG19 forward pass."""
 
     pool: Literal["max", "average"] = "max"
     pool_edge: Literal["floor", "ceil"] = "floor"
     pixel_range: Positive = 255.0
-    """What white becomes before the mean is subtracted: 255, or 256 as neural-style has it."""
+    """Value of white before the mean is subtracted: 255, or 256 as in neural-style."""
     padding: Literal["zeros", "reflect", "replicate"] = "zeros"
-    """What the network sees beyond the picture's rims; see `padded`."""
+    """Padding around the picture; see `padded`."""
 
 
 class Content(Strict):
-    """The content loss; see `losses.content_value` for the formulas."""
+    """Content loss; `losses.content_value` gives the formulas."""
 
     loss: Literal["half_sum", "sum", "mean", "relative"]
     layers: Weights
 
 
 class Style(Strict):
-    """The style loss; see `losses.style_value` for the formulas."""
+    """Style loss; `losses.style_value` gives the formulas."""
 
     gram: Literal["sum", "mean", "mean_maps", "moments"]
     loss: Literal["paper", "keras", "mean", "relative", "wasserstein"]
     layers: Weights
     several: Literal["losses", "grams"] = "losses"
-    """Several styles: add their losses, or blend their Gram matrices into one target."""
+    """With several styles: add their losses, or average their Gram matrices into one target."""
 
     @model_validator(mode="after")
     def _moments_for_wasserstein(self) -> Self:
@@ -118,12 +118,12 @@ class Style(Strict):
 
 
 class TotalVariation(Strict):
-    """Smoothness; see `losses.tv_value` for the formulas."""
+    """Total variation loss (smoothness); `losses.tv_value` gives the formulas."""
 
     loss: Literal["power", "absolute", "isotropic", "squared", "nine_point"] = "isotropic"
     weight: Weight = 0.0
     gradient_weight: Weight | None = None
-    """Set: the term moves the picture with this weight and is no part of the total."""
+    """If set, the term adds to the gradient with this weight and is not part of the total."""
 
     @model_validator(mode="after")
     def _one_weight(self) -> Self:
@@ -133,30 +133,30 @@ class TotalVariation(Strict):
 
 
 class Objective(Strict):
-    """What is wanted: which features of which picture, and how much of each."""
+    """The loss that is minimized: content, style and smoothness terms, with their weights."""
 
     network: Network = Network()
     content: Content | None = None
     style: Style | None = None
     tv: TotalVariation | None = None
     strength: Share = 0.5
-    """How strongly the style acts: content weights are multiplied by 16^(0.5 - strength)."""
+    """Style strength: content weights are multiplied by 16^(0.5 - strength)."""
 
     @model_validator(mode="after")
-    def _something_wanted(self) -> Self:
+    def _has_a_layer(self) -> Self:
         if not self.layers:
             raise ValueError("the objective names no layer: give content or style at least one")
         return self
 
     @property
     def layers(self) -> frozenset[LayerName]:
-        """Every layer that a loss looks at."""
+        """Every layer that a loss uses."""
         sides = (side.layers for side in (self.content, self.style) if side is not None)
         return frozenset(layer for weights in sides for layer in weights)
 
 
 class Adam(Strict):
-    """Adam with epsilon outside the bias correction, as TensorFlow has it."""
+    """Adam with epsilon outside the bias correction, as in TensorFlow."""
 
     kind: Literal["adam"]
     rate: Positive = 2.0
@@ -166,7 +166,7 @@ class Adam(Strict):
 
 
 class Sgd(Strict):
-    """Gradient descent; the rate at step i (from 0) is rate x decay^(i / decay_steps)."""
+    """Gradient descent. The rate at step i (from 0) is rate x decay^(i / decay_steps)."""
 
     kind: Literal["sgd"]
     rate: Positive = 100.0
@@ -175,29 +175,29 @@ class Sgd(Strict):
 
 
 class Lbfgs(Strict):
-    """L-BFGS; without a line search a step is one evaluation."""
+    """L-BFGS. Without a line search a step is one evaluation of the objective."""
 
     kind: Literal["lbfgs"]
     rate: Positive = 1.0
     history: Annotated[int, Field(gt=0, le=10_000)] = 100
     line_search: Literal["none", "strong_wolfe"] = "none"
     first_step: Positive | None = None
-    """How far the first step moves the picture, in levels (root mean square); none: 1 / |g|_1."""
-    coordinates: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """p: the picture is described by Fourier coefficients scaled by 1 / f^p; 0: by pixels."""
-    step_back: Annotated[float, Field(gt=1, le=_LARGEST)] | None = None
-    """A step after which the objective is so many times larger, or no number, is taken back."""
+    """Length of the first step, root mean square in levels of 0..255; null: 1 / |g|_1."""
+    fourier_power: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Preconditioner: optimize Fourier coefficients scaled by 1 / f^p instead of pixels; 0: off."""
+    step_back: Annotated[float, Field(gt=1, le=_MAX_FLOAT)] | None = None
+    """Undo a step that multiplies the objective by more than this, or makes it not finite."""
 
 
-class Pass(Strict):
-    """A smaller size on the way: `scale` of the final sides, `steps` there."""
+class Scale(Strict):
+    """A coarser scale before the final one: `scale` times the final sides, for `steps` steps."""
 
     scale: Annotated[float, Field(gt=0, lt=1)]
     steps: SomeSteps
 
 
 class Schedule(Strict):
-    """How to get there: the picture's size, its start, the sizes on the way and the optimizer."""
+    """The output size, the initial picture, the coarse-to-fine scales and the optimizer."""
 
     size: Size = "640"
     fit: Literal["within", "stretch"] = "within"
@@ -205,54 +205,55 @@ class Schedule(Strict):
     style_size: StyleSize = "area"
     style_scale: Annotated[float, Field(gt=0, le=64)] = 1.0
     preview: Size | None = None
-    """The painting is first that of this size, and from there goes up to its own."""
+    """Paint at this size first, then upscale to the final size step by step."""
     stroke: Annotated[float, Field(ge=0.0625, le=16)] = 1.0
-    """The size of strokes beside the picture, at any size: 2 is twice as large as usual."""
+    """Stroke size relative to the picture, at any size: 2 is twice as large as usual."""
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "lanczos"
     eight_bit: bool = False
-    """Resize as pictures of 8 bits, rounded, as programs do that resize before they convert."""
+    """Round to 8 bits before resizing, as programs do that resize before they convert."""
     rounding: Literal["round", "truncate"] = "round"
 
     start: Literal["content", "style", "noise", "mixed", "picture"] = "content"
     noise_ratio: Share = 0.0
     noise_scale: Positive = 1.0
-    passes: Annotated[tuple[Pass, ...], Field(max_length=100)] = ()
+    scales: Annotated[tuple[Scale, ...], Field(max_length=100)] = ()
+    """Coarser scales, optimized one after the other before the final size."""
     smallest: SideLength = 1
-    """Passes whose long side would be under this many pixels are painted at it instead."""
-    first_steps: SomeSteps | None = None
-    """Steps at the smallest of the passes that are painted, in place of its own."""
-    carry: bool = False
-    """On enlarging, the optimizer goes on with what it knows, enlarged; for Adam only."""
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """What is shown is the average of the pictures so far at this size, each older one counting
-    this much of the next; 0: the last alone."""
+    """Minimum long side of a scale, in pixels; smaller scales are raised to it and joined."""
+    initial_steps: SomeSteps | None = None
+    """Steps at the coarsest scale in use, instead of its own."""
+    carry_moments: bool = False
+    """Resize Adam's moments and keep them from one scale to the next."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of an exponential moving average of the pictures at one size, which is then the
+    output; 0: the output is the last picture."""
     keep_detail: Share = 0.0
-    """On enlarging, the share of the content's own detail that comes back; true: all of it."""
+    """Share of the content's own fine detail that is added when a scale is enlarged; true: 1."""
     done: Annotated[int, Field(ge=0, le=100 * MOST_STEPS)] = 0
-    """So many steps, over all sizes, the picture to start from has behind it."""
-    print_steps: SomeSteps = 8
-    """Steps at each size after the preview's."""
+    """Steps, over all scales, that the initial picture has already been through."""
+    upscale_steps: SomeSteps = 8
+    """Steps at each size above that of the preview."""
     keep_range: bool = False
-    """Keep colors within 0..255 on the way: what is written is then what was painted."""
+    """Clamp colors to 0..255 after every step, so that clipping on writing changes nothing."""
     optimizer: Annotated[Adam | Sgd | Lbfgs, Field(discriminator="kind")]
     steps: Steps
     until: Literal["steps", "converged"] = "steps"
-    """`converged`: a size ends before its steps are made, once nothing moves."""
+    """`converged`: stop a scale early once the objective no longer falls."""
     tolerance: Positive = 0.001
-    """Nothing moves where ten steps take less than this share from the objective."""
+    """Relative decrease over ten steps below which a scale counts as converged."""
     save_every: SomeSteps = 50
 
     @property
     def most_steps(self) -> int:
-        """The most steps that there can be, over all sizes but those of a print."""
-        return self.steps + sum(one.steps for one in self.passes) + (self.first_steps or 0)
+        """Upper bound of the steps over all scales, without those above the preview."""
+        return self.steps + sum(scale.steps for scale in self.scales) + (self.initial_steps or 0)
 
     @model_validator(mode="after")
-    def _what_can_be_carried(self) -> Self:
-        if self.carry and self.optimizer.kind != "adam":
+    def _moments_are_adams(self) -> Self:
+        if self.carry_moments and self.optimizer.kind != "adam":
             raise ValueError(
-                f"carry takes Adam's moments to the next size, and {self.optimizer.kind} has "
-                "nothing that fits another size: say carry=false, or optimizer.kind=adam"
+                f"carry_moments keeps Adam's moments for the next scale, and {self.optimizer.kind} "
+                "has none: set carry_moments=false, or optimizer.kind=adam"
             )
         return self
 
@@ -261,7 +262,7 @@ GEOMETRY = frozenset(
     {"size", "fit", "enlarge", "style_size", "style_scale", "resample", "eight_bit", "rounding"}
     | {"preview", "stroke"}
 )
-"""The fields of a schedule that say what is painted; the others say how to get there."""
+"""Schedule fields that define the output's geometry; the others define how it is computed."""
 
 
 class Recipe(Strict):
@@ -271,8 +272,8 @@ class Recipe(Strict):
     about: str
     source: str = "ours"
     ours: tuple[str, ...] = ()
-    """The fields (dotted) that the source does not give."""
+    """Dotted names of the fields that the source does not define."""
     notes: tuple[str, ...] = ()
-    """Sentences that belong in every receipt: where ours departs from the source."""
+    """Sentences for every receipt: where the recipe departs from its source."""
     objective: Objective
     schedule: Schedule

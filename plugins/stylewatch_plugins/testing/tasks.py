@@ -20,7 +20,7 @@ OPTIMIZERS: Mapping[str, Mapping[str, object]] = {
     "sgd": {"kind": "sgd", "rate": 100.0, "decay": 0.96, "decay_steps": 3},
     "lbfgs": {"kind": "lbfgs", "history": 3},
     "lbfgs-wolfe": {"kind": "lbfgs", "line_search": "strong_wolfe"},
-    "lbfgs-fourier": {"kind": "lbfgs", "first_step": 3.0, "coordinates": 0.5},
+    "lbfgs-fourier": {"kind": "lbfgs", "first_step": 3.0, "fourier_power": 0.5},
 }
 
 RECIPE = check(
@@ -35,17 +35,17 @@ RECIPE = check(
     }
 )
 
-SMALL_FIRST = {"passes": [{"scale": 0.5, "steps": 3}]}
+SMALL_FIRST = {"scales": [{"scale": 0.5, "steps": 3}]}
 
 SMOOTHED: Mapping[str, Any] = {
-    "average": 0.5,
-    "carry": True,
+    "ema_decay": 0.5,
+    "carry_moments": True,
     "objective.network.padding": "reflect",
     "objective.tv": {"loss": "isotropic", "weight": 0.01},
 }
 """Controls that a backend may have no use for; all that it promises holds with them too."""
 
-PRINT = {"preview": "12", "print_steps": 3}
+PRINT = {"preview": "12", "upscale_steps": 3}
 """The painting is first half as large, and goes up from there."""
 
 

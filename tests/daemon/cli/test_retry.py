@@ -103,7 +103,7 @@ def test_the_stages_of_one_that_began_at_a_stage_count_from_there(place: Place) 
 
 def test_a_print_has_steps_after_those_of_its_preview(place: Place) -> None:
     """How many, only its sizes tell: the worker sees to it."""
-    had = HAD.model_copy(update={"steps": 5, "preview": "100", "set": {"passes": []}})
+    had = HAD.model_copy(update={"steps": 5, "preview": "100", "set": {"scales": []}})
     place.enter(settings=had.model_dump(mode="json"))
     assert place.retry("--from-stage", "30") == 0
     assert place.settings["from_step"] == 30

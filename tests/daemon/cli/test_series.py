@@ -11,7 +11,7 @@ from stylewatch_daemon.cli.series import field_of, overrides_of, parse
 from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.settings.sweep import members
 
-SMALL = ("--backend", "sketch", "--size", "32", "--steps", "2", "--set", "passes=[]")
+SMALL = ("--backend", "sketch", "--size", "32", "--steps", "2", "--set", "scales=[]")
 
 
 @pytest.fixture

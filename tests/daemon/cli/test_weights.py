@@ -12,9 +12,8 @@ from typer.testing import CliRunner, Result
 
 from stylewatch_daemon.cli.weights import app
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import download, weights
-from stylewatch_painter.network.download import Progress
-from stylewatch_painter.network.importer import import_file
+from stylewatch_painter.network import importer, weights
+from stylewatch_painter.network.importer import Progress, import_file
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +120,7 @@ def test_fetch_tells_how_far_it_is_and_where_the_weights_are(
             yield Progress(name, received * 1_000_000, 1_000_000_000)
         import_file(trained, name=name, normalization="caffe")
 
-    monkeypatch.setattr(download, "fetch", fetch)
+    monkeypatch.setattr(importer, "fetch", fetch)
     done = run("fetch", "torchvision")
     assert done.exit_code == 0
     assert done.stdout.startswith("torchvision: ")

@@ -11,7 +11,7 @@ from tests.plugins.strangers import install
 
 from stylewatch_daemon.doctor import child
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import read
+from stylewatch_painter.network import store
 from stylewatch_plugins.sketch import Sketch
 
 
@@ -77,7 +77,7 @@ def test_weights_are_held_against_their_digests(monkeypatch: pytest.MonkeyPatch)
     def damaged(file: object) -> None:
         raise WeightsError("they are damaged; fetch them again")
 
-    monkeypatch.setattr(read, "verify", damaged)
+    monkeypatch.setattr(store, "verify", damaged)
     told = child.answer({"weights": True})
     assert told == {"problem": "they are damaged; fetch them again", "exit_code": 69}
 

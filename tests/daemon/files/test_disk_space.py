@@ -42,7 +42,7 @@ def test_no_painting_is_reckoned_larger_than_any_may_be() -> None:
 
 def test_an_average_is_kept_in_the_checkpoint_and_reckoned_with() -> None:
     """As many floats as the picture has, in each of the two that may lie there."""
-    plain, averaged = (need(recipe(size="64x64", average=a), MOST) for a in (0.0, 0.9))
+    plain, averaged = (need(recipe(size="64x64", ema_decay=a), MOST) for a in (0.0, 0.9))
     assert averaged.state - plain.state == 2 * 64 * 64 * 3 * 4
     assert averaged.outbox == plain.outbox
 
@@ -56,7 +56,7 @@ def test_an_average_is_kept_in_the_checkpoint_and_reckoned_with() -> None:
 def test_a_checkpoint_takes_what_was_reckoned_and_not_much_less(
     optimizer: dict[str, object], steps: int, tmp_path: Path
 ) -> None:
-    wanted = recipe(size="64", steps=steps, **{"schedule.optimizer": optimizer, "passes": ()})
+    wanted = recipe(size="64", steps=steps, **{"schedule.optimizer": optimizer, "scales": ()})
     picture = np.random.default_rng(7).uniform(0, 255, (64, 64, 3)).astype(np.float32)
     task = Task(wanted, picture, (Style(picture[::-1].copy(), name="style-1"),))
     torch = registry.load("torch", {"threads": 1})
@@ -85,7 +85,7 @@ def test_a_content_of_known_size_is_reckoned_with_as_it_is() -> None:
 
 def test_the_steps_of_a_print_are_reckoned_with() -> None:
     """After those of its preview: five at each of two sizes, where the content's size is known."""
-    plain = {"size": "400", "steps": 20, "save_every": 5, "print_steps": 5}
+    plain = {"size": "400", "steps": 20, "save_every": 5, "upscale_steps": 5}
     for_all = [need(recipe(**plain), MOST, content=(800, 800)).outbox]
     for told in ({"preview": "100"}, {"stroke": 4}):
         for_all.append(need(recipe(**plain, **told), MOST, content=(800, 800)).outbox)

@@ -60,7 +60,7 @@ def test_a_stage_is_as_late_as_it_lay_ready_before(tmp_path: Path) -> None:
     ("state", "reason", "word"),
     [
         ("refused", "content.jpg is cut off or damaged (x); copy it again", "damaged"),
-        ("refused", "c.jpg has 9x9 = 81 pixels and at most 9 are let in", "too large"),
+        ("refused", "c.jpg is 81 pixels; the limit is 9 pixels (limits.max_pixels)", "too large"),
         ("refused", "job.yaml line 3: steps: should be a number", "settings"),
         ("refused", "style.jpg is no picture", "picture"),
         ("failed", "tried 3 times, the last time: the worker hung: x", "hung"),

@@ -17,11 +17,11 @@ def refusal(text: str) -> str:
 
 
 def test_plain_values_come_with_the_lines_of_their_keys() -> None:
-    document = yaml_lines.parse("steps: 5\nset:\n  tv: null\n  passes:\n    - 1\n", "job.yaml")
-    assert document.plain == {"steps": 5, "set": {"tv": None, "passes": [1]}}
+    document = yaml_lines.parse("steps: 5\nset:\n  tv: null\n  scales:\n    - 1\n", "job.yaml")
+    assert document.plain == {"steps": 5, "set": {"tv": None, "scales": [1]}}
     assert document.line(("steps",)) == 1
     assert document.line(("set", "tv")) == 3
-    assert document.line(("set", "passes", 0)) == 5
+    assert document.line(("set", "scales", 0)) == 5
 
 
 def test_what_has_no_line_of_its_own_is_on_that_of_what_is_around_it() -> None:

@@ -16,7 +16,7 @@ from stylewatch_plugins.contract import Wish
 
 SMALL: Mapping[str, Any] = {"backend": "sketch", "size": 32, "steps": 5, "save_every": 2}
 TWO_SIZES: Mapping[str, Any] = {
-    "passes": [{"scale": 0.5, "steps": 3}],
+    "scales": [{"scale": 0.5, "steps": 3}],
     "smallest": 1,
     "objective.network.pool_edge": "ceil",
 }

@@ -105,7 +105,7 @@ def test_there_is_a_smallest_size(
     if limit == "side":
         monkeypatch.setattr(oom_fallback, "MIN_SIDE", 20)
     else:  # the smallest side is 16
-        fields = {"objective.network.pool_edge": "floor", "passes": []}
+        fields = {"objective.network.pool_edge": "floor", "scales": []}
     with pytest.raises(torch.OutOfMemoryError):
         painted(given("smaller", fields=fields))
     assert sizes(room) == [(32, 24), (23, 17)]

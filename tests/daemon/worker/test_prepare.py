@@ -216,13 +216,13 @@ def test_a_missing_side_is_refused(
 
 @pytest.fixture
 def recipe() -> Recipe:
-    passes = [
+    scales = [
         {"scale": 0.125, "steps": 5},
         {"scale": 0.25, "steps": 10},
         {"scale": 0.5, "steps": 20},
     ]
-    changes = {"start": "picture", "passes": passes, "steps": 30, "smallest": 16}
-    return book.change(book.find("gatys"), {**changes, "first_steps": 99})
+    changes = {"start": "picture", "scales": scales, "steps": 30, "smallest": 16}
+    return book.change(book.find("gatys"), {**changes, "initial_steps": 99})
 
 
 def test_from_a_step_the_earlier_steps_are_left_out(
@@ -246,7 +246,7 @@ def test_from_a_step_the_earlier_steps_are_left_out(
 
 def test_a_start_from_a_smaller_stage_is_a_warning(recipe: Recipe) -> None:
     content = np.zeros((48, 64, 3), dtype=np.float32)
-    plain = book.change(recipe, {"size": "64", "passes": []})
+    plain = book.change(recipe, {"size": "64", "scales": []})
     task = Task(plain, content, (), init=content[::2, ::2])
     assert enlarged_start(task, 35) == (
         "it goes on from a stage of 32x24 pixels, enlarged to 64x48: stages.size made it smaller",

@@ -18,7 +18,7 @@ from stylewatch_painter.images.read import read
 from stylewatch_plugins.contract import Wish
 
 TORCH: dict[str, Any] = {"backend": "torch", "size": 48, "steps": 6, "save_every": 3}
-ONE_SIZE: dict[str, Any] = {"passes": ()}
+ONE_SIZE: dict[str, Any] = {"scales": ()}
 
 
 def mask_file(folder: Path, name: str, size: tuple[int, int], *colors: str) -> Path:

@@ -1,6 +1,7 @@
 """What a painting would take: bytes worked out by hand, seconds by a clock of the test's own."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -8,26 +9,23 @@ import pytest
 import torch
 from tests.painter import small
 from tests.painter.paintings import AT_ONCE, painting
-from tests.painter.plain_vgg19 import filters
-from torch import Tensor
 
 from stylewatch_painter.algorithm import forecast as module
-from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.evaluation import Evaluation
 from stylewatch_painter.algorithm.forecast import (
+    SIDES,
+    Wanted,
+    at_once,
     content_bytes,
     evaluations,
     forecast,
     map_bytes,
     needed,
     optimizer_bytes,
+    room,
+    warnings,
 )
-from stylewatch_painter.algorithm.memory_budget import Room
-from stylewatch_painter.algorithm.objective import Target
-from stylewatch_painter.algorithm.paint import paint
-from stylewatch_painter.algorithm.scales import Level
+from stylewatch_painter.algorithm.task import AMPLE, Room, Task
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Objective
 
@@ -47,41 +45,15 @@ def every(seconds: float) -> Callable[[], float]:
     return lambda: next(ticks) * seconds
 
 
-def test_a_map_that_a_loss_looks_at_counts_with_its_gradient() -> None:
+def test_map_with_a_loss_counts_with_its_gradient() -> None:
     assert map_bytes(objective("max", "conv1_1")) == FIRST_BLOCK + 64 * 2 * 4
 
 
-def test_of_other_maps_a_byte_a_value_counts_and_the_places_of_maxima() -> None:
+def test_other_maps_count_signs_and_pool_indices() -> None:
     """128 maps of a quarter of the pixels, after 2 x 64 maps and a pool of 64 quarters."""
     asked = FIRST_BLOCK + 128 // 4 * 2 * 4 + 2 * 64
     assert map_bytes(objective("average", "conv2_1")) == asked
     assert map_bytes(objective("max", "conv2_1")) == asked + 64 // 4 * 8
-
-
-def test_in_fewer_bits_maps_are_half_and_those_between_are_kept_whole() -> None:
-    """3 and 2 times 64 maps at the first block, a quarter of 128 twice, conv1_2's map itself."""
-    first = (3 * 64 + 2 * 64 + 64) * 2
-    wanted = objective("average", "conv1_1", "conv2_1")
-    assert map_bytes(wanted, 2) == first + 128 // 4 * 2 * 2
-
-
-def test_of_a_network_in_bfloat16_less_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_held", lambda: 1000)
-    task = painting()
-    weights = {name: torch.from_numpy(w).float() for name, w in filters(0).items()}
-    coarse = Vgg19(weights, (0.0, 0.0, 0.0), "bf16")
-    less = forecast(task, small.network()).memory - forecast(task, coarse).memory
-    each = map_bytes(task.recipe.objective) - map_bytes(task.recipe.objective, 2)
-    assert less == 21 * 18 * each > 0
-
-
-def test_deeper_maps_are_more_and_smaller() -> None:
-    """conv1_1 to conv3_1, by hand: the deepest of them asked for, and one on the way."""
-    before = 2 * 64 + 128 // 4
-    asked = (128 // 4 + 256 // 16) * 2 * 4
-    places = (64 // 4 + 128 // 16) * 8
-    found = map_bytes(objective("max", "conv2_2", "conv3_1"))
-    assert found == FIRST_BLOCK + before + asked + places
 
 
 @pytest.mark.parametrize(
@@ -90,15 +62,13 @@ def test_deeper_maps_are_more_and_smaller() -> None:
      ({"kind": "lbfgs", "history": 100}, 2 * 30 + 8),
      ({"kind": "lbfgs", "history": 100, "step_back": None}, 2 * 30 + 5)],
 )  # fmt: skip
-def test_an_optimizer_counts_by_the_vectors_it_remembers(
-    plain: dict[str, Any], vectors: int
-) -> None:
+def test_optimizer_counts_its_vectors(plain: dict[str, Any], vectors: int) -> None:
     """Three floats for each pixel; after 30 steps L-BFGS knows 30 moves at the most."""
     settings = painting({"optimizer": plain}).recipe.schedule.optimizer
     assert optimizer_bytes(settings, 30) == vectors * 3 * 4
 
 
-def test_memory_is_what_the_process_holds_and_the_bytes_of_every_pixel(
+def test_memory_is_process_memory_plus_bytes_per_pixel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_held", lambda: 1000)
@@ -108,40 +78,11 @@ def test_memory_is_what_the_process_holds_and_the_bytes_of_every_pixel(
     assert forecast(task, small.network()).memory == 1000 + 21 * 18 * each
 
 
-def test_borders_and_averages_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """32 pixels on each side are seen, and not kept; an average is kept, and made ready once."""
-    monkeypatch.setattr(module, "_held", lambda: 1000)
-    plain, bordered = painting(), painting({"objective.network.padding": "reflect"})
-    more = forecast(bordered, small.network()).memory - forecast(plain, small.network()).memory
-    assert more == (85 * 82 - 21 * 18) * map_bytes(plain.recipe.objective)
-    averaged = forecast(painting({"average": 0.9}), small.network()).memory
-    assert averaged - forecast(plain, small.network()).memory == 21 * 18 * 3 * 3 * 4
-    seen = forecast(bordered, small.network(), clock=every(2.0))
-    per_pixel = 2.0 / (85 * 82)
-    assert seen.seconds == pytest.approx(per_pixel * (74 * 73 * (3 + 1) + 85 * 82 * (4 + 1)))
-
-
-def test_what_a_process_holds_is_told_in_bytes() -> None:
-    """With torch in it, more than 50 MB; and less than this machine has, surely."""
-    assert 50 * 2**20 < module._held() < 2**40
-
-
-def test_it_tells_the_sizes_and_steps_that_will_be_painted() -> None:
-    found = forecast(painting(), small.network())
-    assert found.levels == (Level((10, 9), 0.5, 3), Level((21, 18), 1.0, 4))
-
-
-def test_seconds_are_those_of_an_evaluation_for_each_pixel_step_and_target() -> None:
+def test_seconds_scale_with_pixels_and_steps() -> None:
     """An evaluation of 21x18 takes 2 s by this clock; a size needs one more for its targets."""
     found = forecast(painting(), small.network(), clock=every(2.0))
     per_pixel = 2.0 / (21 * 18)
     assert found.seconds == pytest.approx(per_pixel * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
-
-
-def test_a_line_search_is_reckoned_with() -> None:
-    told = {"optimizer": SEARCHING, **AT_ONCE}
-    found = forecast(painting(told), small.network(), clock=every(2.0))
-    assert found.seconds == pytest.approx(2.0 * (4 * 1.03 + 20 + 1))
 
 
 @pytest.mark.parametrize(
@@ -154,67 +95,12 @@ def test_a_line_search_is_reckoned_with() -> None:
         ({"kind": "sgd"}, 300),
     ],
 )
-def test_a_step_is_an_evaluation_but_for_line_searches(said: dict[str, Any], wanted: float) -> None:
+def test_step_is_one_evaluation_without_line_search(said: dict[str, Any], wanted: float) -> None:
     settings = change(find("best"), {"optimizer": said}).schedule.optimizer
     assert evaluations(settings, 300) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("name", ["gatys", "blank-canvas"])
-def test_recipes_that_search_take_about_as_many_evaluations_as_reckoned(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    evaluate = Target.__call__
-
-    def counted(self: Target, u: Tensor) -> Evaluation:
-        seen.append(u)
-        return evaluate(self, u)
-
-    monkeypatch.setattr(Target, "__call__", counted)
-    task = small.task(name, {"objective.network.pool_edge": "ceil", "steps": 40})
-    list(paint(task, small.network()))
-    wanted = evaluations(task.recipe.schedule.optimizer, 40)
-    assert len(seen) == pytest.approx(wanted, rel=0.25)
-
-
-def test_of_several_trials_the_quickest_counts() -> None:
-    """The machine may have been busy with something else."""
-    looks = iter([0.0, 9.0, 9.0, 10.0, 10.0, 15.0])
-    found = forecast(painting(AT_ONCE), small.network(), clock=lambda: next(looks))
-    assert found.seconds == pytest.approx(4 + 1)
-
-
-def test_a_large_painting_is_judged_by_a_small_trial() -> None:
-    """A trial of 192x165 for 840x720 pixels: 1 s there is so much more here."""
-    told = {"size": "840x720", "enlarge": True, "style_size": "21", **AT_ONCE}
-    found = forecast(painting(told), small.network(), clock=every(1.0))
-    assert found.seconds == pytest.approx((4 + 1) * 840 * 720 / (192 * 165))
-
-
-def test_a_print_is_judged_by_a_trial_of_its_last_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The style is looked at in proportion to it, and to the size that the print begins with."""
-    tried = []
-
-    def noted(canvas: list[Canvas], network: Vgg19, level: Level) -> Target:
-        tried.append(level)
-        return Target(canvas, network, level)
-
-    monkeypatch.setattr(module, "Target", noted)
-    told = {"size": "840x720", "enlarge": True, "preview": "420x360", "style_size": "21"}
-    found = forecast(painting({**told, **AT_ONCE}), small.network(), clock=every(1.0))
-    assert [level.size for level in found.levels] == [(420, 360), (840, 720)]
-    (trial,) = tried
-    assert trial.scale == pytest.approx(192 / 420)
-
-
-def test_what_cannot_be_painted_is_refused_before_it_is_tried() -> None:
-    with pytest.raises(PictureError, match="neither a content nor a style"):
-        forecast(painting(content=None, styles=()), small.network())
-    with pytest.raises(PictureError, match="leave nothing of a side under 16"):
-        forecast(painting({"objective.network.pool_edge": "floor", "size": "12"}), small.network())
-
-
-def test_in_tiles_maps_are_those_of_a_tile_and_its_halo() -> None:
+def test_tiled_maps_cover_tile_and_halo() -> None:
     """Beside them vectors, what is kept of the content, and what a step works with if more."""
     task = painting({"size": "2100x1800", "enlarge": True, "optimizer.history": 3, **AT_ONCE})
     pixels, objective = 2100 * 1800, task.recipe.objective
@@ -228,29 +114,115 @@ def test_in_tiles_maps_are_those_of_a_tile_and_its_halo() -> None:
     assert anew == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
 
 
-def test_a_shorter_history_takes_less() -> None:
-    task = painting({"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, **AT_ONCE})
-    less = needed(task, Room(), 4) - needed(task, Room(history=15), 4)
-    assert less == 21 * 18 * 2 * 5 * 3 * 4
-
-
-def test_a_print_remembers_as_many_moves_as_it_makes_steps_at_its_last_size() -> None:
+def test_history_is_bounded_by_steps_at_last_size() -> None:
     """Three there, while its preview, of a hundredth of the pixels, makes thirty."""
-    told = {"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, "print_steps": 3,
+    told = {"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, "upscale_steps": 3,
             "size": "210x180", "enlarge": True, "preview": "21", **AT_ONCE}  # fmt: skip
     task = painting(told)
     settings = task.recipe.schedule.optimizer
     maps = 210 * 180 * map_bytes(task.recipe.objective)
     assert needed(task, Room(), 4) == maps + 210 * 180 * optimizer_bytes(settings, 3)
-    many = painting({**told, "print_steps": 20})
+    many = painting({**told, "upscale_steps": 20})
     assert needed(many, Room(), 4) == maps + 210 * 180 * optimizer_bytes(settings, 20)
 
 
-def test_halos_and_a_second_look_take_their_time() -> None:
-    task = painting({"size": "210x180", "enlarge": True, "style_size": "21", **AT_ONCE})
-    whole = forecast(task, small.network(), clock=every(1.0))
-    parts = forecast(task, small.network(), clock=every(1.0), room=Room(96))
-    assert (whole.tile, parts.tile) == (None, 96)
-    assert parts.seconds > 2 * whole.seconds
-    anew = forecast(task, small.network(), every(1.0), Room(96, keeps_content=False))
-    assert anew.seconds > parts.seconds
+CPU = torch.device("cpu")
+HELD = 10**9
+
+
+@pytest.fixture(autouse=True)
+def a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that holds a gigabyte by now, all told."""
+    monkeypatch.setattr(module, "resident", lambda: HELD - module._PROCESS)
+
+
+def large(**changes: Any) -> Task:
+    """3000x2000 pixels, by L-BFGS with six pairs; nothing of it is painted."""
+    return small.task(
+        "best",
+        {"size": "3000x2000", "fit": "stretch", "enlarge": True, "style_size": "21",
+         "steps": 20, **changes},
+    )  # fmt: skip
+
+
+def taking(task: Task, one: Room) -> int:
+    """A limit that suffices for a painting in that room, and for nothing more."""
+    return HELD + needed(task, one, 4)
+
+
+def test_small_painting_is_not_tiled() -> None:
+    task = large()
+    assert room(task, Wanted(limit=taking(task, AMPLE)), CPU, 4) == AMPLE
+
+
+def test_largest_fitting_tiles_are_used() -> None:
+    task = large()
+    for side in SIDES:
+        assert room(task, Wanted(limit=taking(task, Room(side))), CPU, 4).history is None
+    assert room(task, Wanted(limit=taking(task, AMPLE) - 1), CPU, 4).tile == SIDES[0]
+
+
+def test_history_is_shortened_next() -> None:
+    task = large()
+    found = room(task, Wanted(limit=taking(task, Room(512, 4))), CPU, 4)
+    assert (found.history, found.keeps_content) == (4, True)
+    assert list(warnings(task, found)) == [
+        "memory does not suffice for 6 pairs of L-BFGS at 3000x2000 pixels: there it remembers 4"
+    ]
+
+
+def test_content_is_recomputed_next() -> None:
+    """Where it is by a layer whose maps are many times the picture."""
+    task = large(**{"objective.content.layers": {"conv1_1": 1.0}})
+    found = room(task, Wanted(limit=taking(task, Room(512, 3, False))), CPU, 4)
+    assert found == Room(512, 3, False)
+    found = room(task, Wanted(limit=taking(task, Room(256, 3, False))), CPU, 4)
+    assert found == Room(256, 3, False)
+
+
+def test_adam_is_the_last_resort() -> None:
+    task = large()
+    found = room(task, Wanted(limit=taking(task, Room(256, 0, False))), CPU, 4)
+    assert found.history == 0
+    (told,) = warnings(task, found)
+    assert told.endswith("there Adam paints in its place")
+
+
+def test_impossible_limit_is_refused_with_the_minimum() -> None:
+    task = large()
+    least = taking(task, Room(256, 0, False))
+    with pytest.raises(PictureError, match=f"about {least / 1e9:.3g} GB at the least"):
+        room(task, Wanted(limit=least - 1), CPU, 4)
+
+
+def test_without_limit_free_memory_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "available", lambda: float("inf"))
+    assert room(large(), Wanted(), CPU, 4) == AMPLE
+    monkeypatch.setattr(module, "available", lambda: 1.0)
+    assert room(large(), Wanted(), CPU, 4) == Room(256, 0, False)
+
+
+def test_memory_left_by_earlier_paintings_is_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As long as it is what a process keeps anyway: the network, and what libraries set aside."""
+    task = large()
+    wanted = Wanted(limit=taking(task, Room(512, 4)))
+    fresh = room(task, wanted, CPU, 4)
+    more = 0
+    monkeypatch.setattr(module, "resident", lambda: HELD - module._PROCESS + more)
+    for more in (100 * 10**6, module._PROCESS):
+        assert room(task, replace(wanted, left=more), CPU, 4) == fresh
+        assert room(task, wanted, CPU, 4) != fresh
+    more = 2 * module._PROCESS
+    assert room(task, replace(wanted, left=more), CPU, 4) != fresh
+
+
+def test_batch_size_follows_from_the_limit() -> None:
+    task = large()
+    three = HELD + 3 * needed(task, AMPLE, 4)
+    for limit, most in ((three, 3), (three - 1, 2), (taking(task, AMPLE) - 1, 1), (1, 1)):
+        assert at_once(task, Wanted(limit=limit), CPU, 4) == most
+    assert at_once(task, Wanted(), CPU, 4) > 10**6

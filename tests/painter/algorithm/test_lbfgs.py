@@ -1,5 +1,7 @@
 """L-BFGS, held against torch's own and against plain NumPy, step by step."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,9 +10,10 @@ import torch
 from tests.painter import plain_optimizers, small, valley
 from tests.painter.plain_vgg19 import Array
 from tests.painter.walks import broken_off, same_way, walk
+from torch import Tensor
 
-from stylewatch_painter.algorithm.evaluation import Evaluate, Evaluation
-from stylewatch_painter.algorithm.lbfgs import Lbfgs
+from stylewatch_painter.algorithm.lbfgs import Lbfgs, strong_wolfe
+from stylewatch_painter.algorithm.optimizers import Evaluate, Evaluation
 from stylewatch_painter.recipes import recipe
 
 STEPS = 8
@@ -38,34 +41,21 @@ def by_torch(steps: int, history: int) -> list[Array]:
 
 
 @pytest.mark.parametrize("history", [2, 100])
-def test_it_goes_the_way_of_torch(history: int) -> None:
+def test_matches_torch(history: int) -> None:
     same_way(walk(Lbfgs(settings(history=history)), STEPS), by_torch(STEPS, history))
 
 
 @pytest.mark.parametrize("history", [2, 100])
-def test_it_goes_the_way_worked_out_in_numpy(history: int) -> None:
+def test_matches_numpy(history: int) -> None:
     wanted = plain_optimizers.lbfgs(valley.start(), valley.slope, STEPS, history)
     same_way(walk(Lbfgs(settings(history=history)), STEPS), wanted)
-
-
-def test_a_step_is_one_evaluation() -> None:
-    """Without a line search, as neural-style counts them."""
-    seen = 0
-
-    def counted(x: torch.Tensor) -> Evaluation:
-        nonlocal seen
-        seen += 1
-        return valley.evaluate(x)
-
-    walk(Lbfgs(settings()), 3, counted)
-    assert seen == 3
 
 
 BOUNDS = torch.full((1, 3, 1, 1), -9.0), torch.full((1, 3, 1, 1), 6.0)
 
 
 @pytest.mark.parametrize("line_search", ["none", "strong_wolfe"])
-def test_no_step_leads_out_of_bounds(line_search: str) -> None:
+def test_bounds_hold(line_search: str) -> None:
     free, held = (
         np.abs(walk(Lbfgs(settings(first_step=9, line_search=line_search), bounds), 1)[0] + 1.5)
         for bounds in (None, BOUNDS)
@@ -74,23 +64,14 @@ def test_no_step_leads_out_of_bounds(line_search: str) -> None:
     assert held.max() == 7.5
 
 
-def test_within_bounds_it_knows_the_way_that_was_made() -> None:
-    """The pair of a step that was cut off is what was moved, and how the slope changed by it."""
-    made = Lbfgs(settings(first_step=9), BOUNDS)
-    path = walk(made, 2)
-    state = made.state()
-    same_way([small.array(state["0.s"])], [path[0] - valley.start()])
-    same_way([small.array(state["0.y"])], [valley.slope(path[0]) - valley.slope(valley.start())])
-
-
 def levels(move: Array) -> float:
     """The size of a move: its root mean square."""
     return float(np.sqrt(np.square(move).mean()))
 
 
-@pytest.mark.parametrize("coordinates", [0.0, 0.5])
-def test_the_first_step_is_as_long_as_asked(coordinates: float) -> None:
-    made = Lbfgs(settings(first_step=3, coordinates=coordinates))
+@pytest.mark.parametrize("power", [0.0, 0.5])
+def test_first_step_has_the_requested_length(power: float) -> None:
+    made = Lbfgs(settings(first_step=3, fourier_power=power))
     assert levels(walk(made, 1)[0] - valley.start()) == pytest.approx(3, rel=1e-5)
 
 
@@ -103,7 +84,7 @@ def scaled(x: Array, power: float) -> Array:
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0])
-def test_rounder_coordinates_are_those_of_scaled_waves(power: float) -> None:
+def test_fourier_power_equals_scaled_coefficients(power: float) -> None:
     """The same as plain L-BFGS on z where x = scaled(z), whose slope is the slope scaled."""
 
     def as_long_as_asked(_: Array, direction: Array) -> float:
@@ -115,7 +96,7 @@ def test_rounder_coordinates_are_those_of_scaled_waves(power: float) -> None:
         STEPS,
         first=as_long_as_asked,
     )
-    found = walk(Lbfgs(settings(first_step=2, coordinates=power)), STEPS)
+    found = walk(Lbfgs(settings(first_step=2, fourier_power=power)), STEPS)
     same_way(found, [scaled(z, power) for z in path])
 
 
@@ -124,38 +105,20 @@ def test_rounder_coordinates_are_those_of_scaled_waves(power: float) -> None:
     [
         {},
         {"history": 2},
-        {"first_step": 3, "coordinates": 0.5},
+        {"first_step": 3, "fourier_power": 0.5},
         {"line_search": "strong_wolfe"},
         {"first_step": 60, "step_back": 1.01},
     ],
     ids=["plain", "short", "rounder", "wolfe", "back"],
 )
 @pytest.mark.parametrize("after", [0, 1, 2, 6])
-def test_a_walk_can_be_broken_off_and_goes_on_in_the_same_bytes(
-    changed: dict[str, object], after: int
-) -> None:
+def test_resumed_walk_is_byte_identical(changed: dict[str, object], after: int) -> None:
     whole = walk(Lbfgs(settings(**changed)), 9)
     rest = broken_off(settings(**changed), after, 9)
     assert all(np.array_equal(a, b) for a, b in zip(rest, whole[after:], strict=True))
 
 
-def test_with_a_line_search_it_never_climbs() -> None:
-    path = walk(Lbfgs(settings(line_search="strong_wolfe")), 12)
-    heights = [valley.height(x) for x in (valley.start(), *path)]
-    assert sorted(heights, reverse=True) == heights
-    assert heights[-1] < heights[0] / 1000
-
-
-def test_at_the_bottom_it_stands_still() -> None:
-    """Where there is no slope, nothing moves, and nothing becomes what is no number."""
-    for line_search in ("none", "strong_wolfe"):
-        made, x = Lbfgs(settings(line_search=line_search)), torch.zeros(1, *valley.SHAPE)
-        for _ in range(3):
-            made.step(x, valley.evaluate)
-        assert torch.count_nonzero(x) == 0
-
-
-def test_a_valley_that_bends_the_wrong_way_is_left_by_its_slope() -> None:
+def test_negative_curvature_is_skipped() -> None:
     """On a dome no pair is taken in, and the way is that of the steepest descent."""
 
     def dome(x: torch.Tensor) -> Evaluation:
@@ -184,7 +147,7 @@ def with_a_cliff(beyond: float, what: float, seen: list[float]) -> Evaluate:
 
 
 @pytest.mark.parametrize("what", [1e6, float("nan"), float("inf")])
-def test_a_step_over_a_cliff_is_taken_back_and_a_shorter_one_made(what: float) -> None:
+def test_overshooting_step_is_taken_back_and_shortened(what: float) -> None:
     """From where the step began, and by a quarter of it; what is told belongs to that place."""
     made, seen = Lbfgs(settings(first_step=30, step_back=2)), list[float]()
     x = torch.from_numpy(valley.start()).unsqueeze(0)
@@ -200,44 +163,74 @@ def test_a_step_over_a_cliff_is_taken_back_and_a_shorter_one_made(what: float) -
     assert told.objective < first.objective / 10
 
 
-def test_of_many_only_the_one_that_went_over_is_taken_back() -> None:
-    def pair(x: torch.Tensor) -> Evaluation:
-        each = [valley.evaluate(one) for one in torch.split(x, 1)]
-        lost = calls == [1]
-        calls.append(1)
-        worse = torch.tensor([1.0, float("nan") if lost else 1.0], dtype=x.dtype)
-        return Evaluation(
-            torch.cat([one.terms for one in each]),
-            torch.cat([one.objective for one in each]) * worse,
-            torch.cat([one.gradient for one in each]),
-        )
+Line = Callable[[float], tuple[float, float]]
+"""Value and slope at some length along the line; at 0 the slope is negative."""
 
-    calls = list[int]()
-    x = torch.from_numpy(valley.start()).repeat(2, 1, 1, 1)
-    made = Lbfgs(settings(first_step=3, step_back=2))
-    for _ in range(4):
-        made.step(x, pair)
-    alone = walk(Lbfgs(settings(first_step=3, step_back=2)), 4)
-    same_way([x[0].numpy()], [alone[-1]])
-    assert made.state()["taken_back"].tolist() == [0, 1]
-    assert torch.isfinite(x).all()
+LINES: dict[str, Line] = {
+    "a bowl": lambda t: ((t - 3) ** 2, 2 * (t - 3)),
+    "a narrow bowl": lambda t: (1e4 * (t - 0.01) ** 2, 2e4 * (t - 0.01)),
+    "a far bowl": lambda t: ((t / 100 - 1) ** 2, (t / 100 - 1) / 50),
+    "waves": lambda t: (t**2 / 20 - math.sin(4 * t), t / 10 - 4 * math.cos(4 * t)),
+    "a wall": lambda t: (math.exp(min(t - 5, 80)) - t, math.exp(min(t - 5, 80)) - 1),
+    "a quartic": lambda t: (t**4 - 2 * t**3 - t, 4 * t**3 - 6 * t**2 - 1),
+}
 
 
-def test_without_being_asked_to_it_takes_nothing_back() -> None:
-    made, seen = Lbfgs(settings(first_step=30)), list[float]()
-    x = torch.from_numpy(valley.start()).unsqueeze(0)
-    for _ in range(3):
-        made.step(x, with_a_cliff(100, float("nan"), seen))
-    assert not torch.isfinite(x).any()
+def along(line: Line) -> Evaluate:
+    """The line as an objective of a single number x (1, 1, 1, 1)."""
+
+    def evaluate(x: Tensor) -> Evaluation:
+        value, slope = line(float(x))
+        there = torch.tensor(value, dtype=x.dtype)
+        return Evaluation(there.view(1), there, torch.full_like(x, slope))
+
+    return evaluate
 
 
-@pytest.mark.parametrize("factor", [1e-4, 1e4])
-def test_with_a_first_step_the_objective_may_be_large_or_small(factor: float) -> None:
-    """The way is the same however the objective is weighed."""
+def search(line: Line, first: float) -> tuple[float, Evaluation]:
+    """Where a search from 0 ends that tries `first` first, and what it says is known there."""
+    evaluate, x = along(line), torch.zeros(1, 1, 1, 1, dtype=torch.float64)
+    return strong_wolfe(evaluate, x, torch.ones_like(x), evaluate(x), first)
 
-    def weighed(x: torch.Tensor) -> Evaluation:
-        seen = valley.evaluate(x)
-        return Evaluation(seen.terms, factor * seen.objective, factor * seen.gradient)
 
-    plainly = walk(Lbfgs(settings(first_step=2)), STEPS)
-    same_way(walk(Lbfgs(settings(first_step=2)), STEPS, weighed), plainly)
+@pytest.mark.parametrize("first", [1e-3, 1.0, 50.0])
+@pytest.mark.parametrize("line", LINES)
+def test_line_search_ends_with_wolfe_conditions(line: str, first: float) -> None:
+    """It falls by a share of what the slope promised (c1 = 1e-4), and is flatter (c2 = 0.9)."""
+    length, _ = search(LINES[line], first)
+    (before, steep), (after, slope) = LINES[line](0.0), LINES[line](length)
+    assert length > 0
+    assert after <= before + 1e-4 * length * steep
+    assert abs(slope) <= 0.9 * abs(steep)
+
+
+def test_zoom_uses_the_minimum_of_the_cubic() -> None:
+    """Of a cubic that is its very bottom, here at 1."""
+    looked = []
+
+    def cubic(t: float) -> tuple[float, float]:
+        looked.append(t)
+        return t**3 / 3 - t, t**2 - 1
+
+    length, _ = search(cubic, 2.5)
+    assert length == pytest.approx(1)
+    assert len(looked) == 3
+
+
+def test_line_search_turns_back_from_values_that_are_not_finite() -> None:
+    """A painting that overflowed has a value that is no number; that is no fall."""
+    for nothing in (math.nan, math.inf):
+
+        def cliff(t: float, nothing: float = nothing) -> tuple[float, float]:
+            return LINES["a bowl"](t) if t < 4 else (nothing, nothing)
+
+        length, there = search(cliff, 50.0)
+        assert 0 < length < 4
+        assert float(there.objective) < 9
+
+
+def test_line_search_without_a_better_point_stays() -> None:
+    """A slope that lies: it is told to fall, and only rises."""
+    length, there = search(lambda t: (t, -1.0), 1.0)
+    assert length == 0
+    assert float(there.objective) == 0

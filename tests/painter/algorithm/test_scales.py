@@ -1,6 +1,13 @@
 """The sizes of paintings and of style pictures, against numbers worked out by hand."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
+from tests.painter import small
+from tests.painter.paintings import NOISE, painted, painting
 
 from stylewatch_painter.algorithm.scales import (
     Level,
@@ -8,14 +15,20 @@ from stylewatch_painter.algorithm.scales import (
     after,
     check_side,
     final_size,
-    least_side,
+    first_size,
+    grain,
     levels,
-    pools_before,
+    preview_size,
     style_size,
+    upward,
 )
+from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change, find
-from stylewatch_painter.recipes.recipe import Network, Recipe, Schedule
+from stylewatch_painter.recipes.recipe import Recipe, Schedule
+from stylewatch_painter.stage import Wish
+from stylewatch_plugins.testing.tasks import OPTIMIZERS
+from stylewatch_plugins.testing.tasks import after as resumed_after
 
 WIDE, TALL, LONG, SMALL = (1000, 750), (600, 900), (3000, 1000), (300, 200)
 
@@ -60,14 +73,14 @@ def schedule(**changed: object) -> Schedule:
 @pytest.mark.parametrize(
     ("name", "content"), [(name, content) for name in SIZES for content in SIZES[name]]
 )
-def test_a_recipe_paints_at_the_size_of_its_source(name: str, content: Size) -> None:
+def test_recipe_sizes_match_the_source(name: str, content: Size) -> None:
     assert final_size(find(name).schedule, content) == SIZES[name][content]
 
 
 @pytest.mark.parametrize(
     ("name", "style"), [(name, style) for name in STYLES for style in STYLES[name]]
 )
-def test_a_recipe_looks_at_a_style_at_the_size_of_its_source(name: str, style: Size) -> None:
+def test_style_sizes_match_the_source(name: str, style: Size) -> None:
     painted = SIZES[name][WIDE]
     assert style_size(find(name).schedule, style, painted) == STYLES[name][style]
 
@@ -94,34 +107,12 @@ def test_every_form_of_a_size_is_a_bound(rule: str, wanted: Size) -> None:
     assert final_size(schedule(size=rule), WIDE) == wanted
 
 
-@pytest.mark.parametrize(
-    ("rule", "wanted"),
-    [
-        ("2000", (2000, 1500)),
-        ("2000x2000", (2000, 1500)),
-        ("x1500", (2000, 1500)),
-        ("2000x", (2000, 1500)),
-        ("3mp", (2000, 1500)),
-    ],
-)
-def test_with_enlarge_it_is_the_size_itself(rule: str, wanted: Size) -> None:
-    assert final_size(schedule(size=rule, enlarge=True), WIDE) == wanted
-
-
-def test_stretching_gives_up_the_ratio_but_enlarges_only_when_asked() -> None:
+def test_stretching_changes_the_ratio() -> None:
     """Without `enlarge`, the box shrinks until neither side is longer than the picture's."""
     stretched = {"size": "640x480", "fit": "stretch"}
     assert final_size(schedule(**stretched), (640, 2000)) == (640, 480)
     assert final_size(schedule(**stretched), (320, 2000)) == (320, 240)
     assert final_size(schedule(**stretched, enlarge=True), (320, 200)) == (640, 480)
-
-
-@pytest.mark.parametrize("content", [(1, 1), (1, 5000), (5000, 1), (3, 4000)])
-@pytest.mark.parametrize("name", SIZES)
-def test_no_side_ever_vanishes(name: str, content: Size) -> None:
-    width, height = final_size(find(name).schedule, content)
-    assert width >= 1
-    assert height >= 1
 
 
 @pytest.mark.parametrize(
@@ -140,9 +131,7 @@ def test_no_side_ever_vanishes(name: str, content: Size) -> None:
         ("side", 9.0, (1000, 500)),
     ],
 )
-def test_styles_are_seen_by_any_rule_and_in_any_scale(
-    rule: str, scale: float, wanted: Size
-) -> None:
+def test_style_sizes_by_rule_and_scale(rule: str, scale: float, wanted: Size) -> None:
     """A style of 1000x500 beside a painting of 400x200; the style's own scale multiplies."""
     for own, whole in ((1.0, scale), (scale, 1.0)):
         told = schedule(style_size=rule, style_scale=whole)
@@ -153,7 +142,7 @@ def sizes(recipe: Recipe, final: Size) -> list[tuple[Size, int]]:
     return [(level.size, level.steps) for level in levels(recipe, final)]
 
 
-def test_best_goes_up_through_the_sizes_that_are_worth_it() -> None:
+def test_best_uses_the_expected_scales() -> None:
     """1/8, 1/4, 1/2 of the sides, but none with a long side under 112 pixels."""
     best = find("best")
     large = [((200, 150), 20), ((400, 300), 20), ((800, 600), 12), ((1600, 1200), 14)]
@@ -162,31 +151,20 @@ def test_best_goes_up_through_the_sizes_that_are_worth_it() -> None:
     assert sizes(best, (100, 75)) == [((100, 75), 14)]
 
 
-def test_passes_that_are_too_small_are_painted_as_one() -> None:
+def test_small_scales_are_joined() -> None:
     best = find("best")
     assert sizes(best, (296, 222)) == [((112, 84), 40), ((148, 111), 12), ((296, 222), 14)]
     assert sizes(best, (160, 120)) == [((112, 84), 52), ((160, 120), 14)]
 
 
-def test_steps_are_those_of_the_pass_and_of_the_schedule_at_the_end() -> None:
-    passes = ({"scale": 0.5, "steps": 7}, {"scale": 0.75, "steps": 3})
-    recipe = change(find("best"), {"passes": passes, "steps": 4})
-    assert sizes(recipe, (400, 300)) == [((200, 150), 7), ((300, 225), 3), ((400, 300), 4)]
-
-
-def test_passes_at_which_a_feature_map_would_vanish_are_left_out() -> None:
+def test_scales_without_feature_maps_are_left_out() -> None:
     """conv5_1 lies behind four pools, and 15 pixels, halved four times, are none."""
     recipe = change(find("best"), {"smallest": 1})
     assert [size for size, _ in sizes(recipe, (1000, 30))] == [(1000, 30)]
     assert sizes(recipe, (1000, 32))[0][0] == (500, 16)
 
 
-@pytest.mark.parametrize("name", [name for name in SIZES if name not in ("best", "crowson")])
-def test_a_historic_recipe_has_one_size(name: str) -> None:
-    assert len(levels(find(name), (640, 480))) == 1
-
-
-def test_crowson_goes_up_by_the_root_of_two_from_128_pixels() -> None:
+def test_crowson_scales_by_the_root_of_two() -> None:
     """1000 steps at the first size, wherever that is; 500 at each of the others."""
     assert sizes(find("crowson"), (512, 384)) == [
         ((128, 96), 1000),
@@ -199,23 +177,7 @@ def test_crowson_goes_up_by_the_root_of_two_from_128_pixels() -> None:
     assert [size[0] for size, _ in sizes(find("crowson"), (4096, 4096))][:2] == [128, 181]
 
 
-def test_pools_are_counted_before_each_block() -> None:
-    assert [pools_before(layer) for layer in ("conv1_2", "conv2_1", "conv3_4", "conv5_1")] == [
-        0,
-        1,
-        2,
-        4,
-    ]
-
-
-def test_the_least_side_leaves_the_deepest_layer_a_position() -> None:
-    floor, ceil = Network(pool_edge="floor"), Network(pool_edge="ceil")
-    assert least_side(floor, ["conv1_1", "conv5_1"]) == 16
-    assert least_side(floor, ["conv1_1", "conv3_4"]) == 4
-    assert least_side(ceil, ["conv5_1"]) == 1
-
-
-def test_a_picture_too_small_is_refused_with_both_sizes() -> None:
+def test_too_small_picture_is_refused() -> None:
     check_side(find("best"), (16, 16), "the painting")
     check_side(find("devos"), (1, 1), "the painting")  # its pools round up
     with pytest.raises(PictureError, match=r"the painting would be 15x99 pixels.* under 16"):
@@ -237,7 +199,161 @@ WAY = (Level((16, 12), 0.25, 10), Level((32, 24), 0.5, 20), Level((64, 48), 1.0,
         (60, [(64, 0)]),
     ],
 )
-def test_after_some_steps_the_rest_of_the_way_is_left(
-    step: int, wanted: list[tuple[int, int]]
-) -> None:
+def test_remaining_levels_after_some_steps(step: int, wanted: list[tuple[int, int]]) -> None:
     assert [(level.size[0], level.steps) for level in after(WAY, step)] == wanted
+
+
+LARGE = (12000, 9000)
+SLOW_SUMS: Mapping[str, Any] = {
+    "objective.content": {"loss": "half_sum", "layers": {"conv4_2": 1e-3}},
+    "objective.style": {"gram": "sum", "loss": "paper"},
+}
+
+
+def upscaling(**changed: object) -> Schedule:
+    return change(find("best"), changed).schedule
+
+
+def upscaled(told: Schedule, content: Size = LARGE) -> list[Size]:
+    return [level.size for level in upward(told, content)]
+
+
+def pair(changes: Mapping[str, Any], side: int) -> Task:
+    """A photograph and a style of 84x72 pixels, painted `side` pixels wide."""
+    plain = {"size": str(side), "style_size": "area", "upscale_steps": 3, "save_every": 100}
+    style = Style(small.picture(1, 84, 72))
+    content = small.picture(0, 84, 72)
+    return painting({**plain, **changes}, content=content, styles=(style,))
+
+
+def stood(task: Task, step: int) -> np.ndarray[Any, Any]:
+    """The picture of a painting after a step, in network units."""
+    checkpoint = painted(task, *resumed_after(step, Wish.STOP))[-1].checkpoint
+    assert checkpoint is not None
+    return checkpoint["u"]
+
+
+@pytest.mark.parametrize("preview", [None, "800", "9000"])
+def test_preview_that_is_not_smaller_has_no_effect(preview: str | None) -> None:
+    told = upscaling(size="800", preview=preview)
+    assert preview_size(told, LARGE) == first_size(told, LARGE) == (800, 600)
+    assert upscaled(told) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ("1000", [(1000, 750)]),
+        ("1600", [(1600, 1200)]),
+        ("3200", [(1600, 1200), (3200, 2400)]),
+        ("8000", [(1724, 1293), (3713, 2785), (8000, 6000)]),  # 10^(1/3) = 2.154
+    ],
+)
+def test_upscaling_doubles_sizes(size: str, wanted: list[Size]) -> None:
+    told = upscaling(size=size, preview="800", upscale_steps=5)
+    assert first_size(told, LARGE) == (800, 600)
+    assert upscaled(told) == wanted
+    assert {level.steps for level in upward(told, LARGE)} == {5}
+
+
+def test_larger_strokes_start_smaller_and_pass_the_preview() -> None:
+    told = upscaling(size="3200", preview="800", stroke=2)
+    assert first_size(told, LARGE) == (400, 300)
+    assert upscaled(told) == [(800, 600), (1600, 1200), (3200, 2400)]
+    at_preview = upscaling(size="800", preview="800", stroke=2)
+    assert upscaled(at_preview) == upscaled(upscaling(size="800", stroke=2)) == [(800, 600)]
+    assert [level.slowest for level in upward(told, LARGE)] == [1 / 8, 1 / 8, 1 / 16]
+
+
+def test_preview_of_another_ratio_is_refused() -> None:
+    stretched = {"fit": "stretch", "size": "640x480"}
+    with pytest.raises(PictureError, match=r"the preview would be 320x160 pixels.* boxes"):
+        preview_size(upscaling(preview="320x160", **stretched), LARGE)
+    assert preview_size(upscaling(preview="320x240", **stretched), LARGE) == (320, 240)
+
+
+def test_preview_must_leave_feature_maps() -> None:
+    task = pair({"objective.network.pool_edge": "floor", "stroke": 8}, 84)
+    with pytest.raises(PictureError, match="what it begins with, by preview and stroke, would be"):
+        painted(task)
+
+
+@pytest.mark.parametrize(
+    ("scale", "wanted"), [(0.5, 0.5), (1, 1), (1.25, 1.25), (1.5, 1.5), (2, 1.5), (8, 1.5)]
+)
+def test_grain_is_that_of_the_unenlarged_style(scale: float, wanted: float) -> None:
+    """A style of 1200x900 pixels, seen as 800x600 beside the preview; and one that was enlarged."""
+    assert grain((1200, 900), (800, 600), scale) == wanted
+    assert grain((80, 60), (800, 600), scale) == min(1, scale)
+
+
+@pytest.mark.parametrize("objective", [{}, SLOW_SUMS], ids=["relative", "sums"])
+def test_upscaled_painting_passes_its_preview_byte_for_byte(objective: Mapping[str, Any]) -> None:
+    preview, print_ = pair(objective, 21), pair({"preview": "21", **objective}, 42)
+    (end,) = {step.steps for step in painted(preview)}
+    assert np.array_equal(stood(print_, end), stood(preview, end))
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_low_frequencies_of_the_preview_are_kept(kind: str) -> None:
+    """Waves longer than four of its pixels do not move, and others do."""
+    task = pair({"preview": "21", "keep_range": False, "optimizer": OPTIMIZERS[kind]}, 42)
+    first, last = (stood(task, step)[0].astype(np.float64) for step in (8, 10))
+    moved = np.abs(np.fft.fft2(last - first))
+    down, right = np.meshgrid(np.fft.fftfreq(36), np.fft.fftfreq(42), indexing="ij")
+    slow = np.hypot(down, right) < 1 / 8
+    assert moved[:, slow].max() < 1e-3 * moved[:, ~slow].max()
+
+
+def test_first_available_picture_gives_the_shape() -> None:
+    """What it starts from, then the first of the styles."""
+    content, init, style = (
+        small.picture(0, 20, 10), small.picture(1, 10, 20), small.picture(2, 20, 20)
+    )  # fmt: skip
+    task = painting({"size": "10", **NOISE}, styles=(Style(style),))
+    assert replace(task, content=content, init=init).final == (10, 5)
+    assert replace(task, content=None, init=init).final == (5, 10)
+    assert replace(task, content=None).final == (10, 10)
+
+
+def test_style_limits_the_scales() -> None:
+    """Pools that drop the rest leave nothing of a side under 16: neither of a style's."""
+    told = {"objective.network.pool_edge": "floor", "size": "64", "style_size": "64"}
+    broad = painting(told, content=small.picture(0, 64, 48))
+    wide, narrow = Style(small.picture(1, 64, 40)), Style(small.picture(1, 64, 20))
+    assert [level.size for level in replace(broad, styles=(wide,)).levels()] == [(32, 24), (64, 48)]
+    assert [level.size for level in replace(broad, styles=(wide, narrow)).levels()] == [(64, 48)]
+
+
+def test_style_may_have_its_own_size_rule() -> None:
+    """Beside another that goes by the recipe's; never stretched unless it says so."""
+    style = Style(small.picture(1, 84, 42))
+    task = painting({"style_size": "area"}, styles=(style,))
+    assert task.style_size(replace(style, size="side")) == (21, 10)
+    assert task.style_size(replace(style, size="42")) == (42, 21)
+    assert task.style_size(replace(style, size="42", scale=0.5)) == (21, 10)
+    assert task.style_size(replace(style, size="stretch")) == task.final
+
+
+def test_texture_has_the_requested_size() -> None:
+    """Its style is not enlarged for that, and gives the shape only where that is left open."""
+    style = Style(small.picture(1, 20, 10))
+    task = painting({"size": "64x48", "style_size": "area", **NOISE}, content=None, styles=(style,))
+    assert task.final == (64, 48)
+    assert task.style_size(style) == (20, 10)
+    by_side = painting({"size": "64", **NOISE}, content=None, styles=(style,))
+    assert by_side.final == (64, 32)
+
+
+def test_style_scale_relative_to_the_painting() -> None:
+    """By its scale; by the sizes that come of it where it or the texture has its own."""
+    style = Style(small.picture(1, 84, 42), scale=0.5)
+    task = painting({"style_size": "area", "style_scale": 3.0}, styles=(style,))
+    assert task.style_scale(style) == 1.5
+    own = replace(style, size="20", scale=1.0)
+    assert painting({"style_size": "area"}).style_scale(own) == pytest.approx(
+        (20 * 10 / (21 * 18)) ** 0.5
+    )
+    texture = painting({"size": "84x84", **NOISE}, content=None, styles=(style,))
+    seen = texture.style_size(style)
+    assert texture.style_scale(style) == pytest.approx((seen[0] * seen[1]) ** 0.5 / 84)

@@ -5,10 +5,12 @@ import pytest
 
 from stylewatch_painter.images.color import (
     Space,
+    Spread,
     by_rows,
     from_space,
-    gray,
+    lit_like,
     luminance,
+    recolored,
     to_space,
     with_luminance,
 )
@@ -36,18 +38,12 @@ def colored(*color: float) -> Pixels:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_space_there_and_back_is_where_it_was(space: Space) -> None:
+def test_color_space_round_trip(space: Space) -> None:
     wide = 2 * noise() - 120  # beyond black and white, too
     assert np.allclose(from_space(to_space(wide, space), space), wide, atol=2e-3)
 
 
-@pytest.mark.parametrize("space", SPACES)
-def test_black_and_white_have_the_luminance_0_and_1(space: Space) -> None:
-    ends = np.concatenate([colored(0, 0, 0), colored(255, 255, 255)])
-    assert np.allclose(luminance(ends, space).ravel(), [0, 1], atol=1e-6)
-
-
-def test_luminance_is_that_of_physics_of_video_or_of_the_eye() -> None:
+def test_luminance_by_space() -> None:
     red = colored(255, 0, 0)
     assert np.isclose(luminance(red, "linear").item(), 0.2126)
     assert np.isclose(luminance(red, "oklab").item(), 0.62796, atol=1e-4)  # Ottosson's own example
@@ -57,14 +53,7 @@ def test_luminance_is_that_of_physics_of_video_or_of_the_eye() -> None:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_gray_picture_has_its_luminance(space: Space) -> None:
-    found = gray(light(), space)
-    assert np.array_equal(found[..., 0], found[..., 1])
-    assert np.allclose(luminance(found, space), light(), atol=1e-5)
-
-
-@pytest.mark.parametrize("space", SPACES)
-def test_in_another_light_luminance_is_exactly_that_and_every_color_can_be_shown(
+def test_relit_colors_have_exact_luminance_in_gamut(
     space: Space,
 ) -> None:
     found = with_luminance(noise(), light(), space)
@@ -72,13 +61,7 @@ def test_in_another_light_luminance_is_exactly_that_and_every_color_can_be_shown
     assert found.min() > -0.01 and found.max() < 255.01
 
 
-@pytest.mark.parametrize("space", SPACES)
-def test_in_its_own_light_a_picture_is_what_it_was(space: Space) -> None:
-    found = with_luminance(noise(), luminance(noise(), space), space)
-    assert np.abs(found - noise()).max() < 0.02
-
-
-def test_in_another_light_hue_stays() -> None:
+def test_relighting_keeps_hue() -> None:
     found = with_luminance(noise(), light(), "oklab")
     lab = to_space(found, "oklab")
     clear = np.hypot(lab[..., 1], lab[..., 2]) > 0.02  # near gray, hue is a matter of rounding
@@ -86,23 +69,66 @@ def test_in_another_light_hue_stays() -> None:
     assert clear.sum() > 500 and np.abs(turned[clear]).max() < 0.01
 
 
-def test_in_linear_light_twice_as_bright_is_twice_of_each_channel() -> None:
-    found = with_luminance(
-        colored(90, 60, 30), 2 * luminance(colored(90, 60, 30), "linear"), "linear"
-    )
-    ratio = to_space(found, "linear") / to_space(colored(90, 60, 30), "linear")
-    assert np.allclose(ratio, 2, atol=1e-4)
-
-
-@pytest.mark.parametrize("space", SPACES)
-def test_what_is_out_of_range_is_taken_as_black_and_white(space: Space) -> None:
-    found = with_luminance(noise(), np.full((30, 40), 7.0, dtype=np.float32), space)
-    assert np.allclose(found, 255, atol=0.01)
-    assert np.isclose(luminance(colored(300, 300, 300), space).item(), 1)
-
-
-def test_band_after_band_is_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = with_luminance(noise(), light(), "oklab")
     monkeypatch.setattr("stylewatch_painter.images.color._BAND", 90)
     assert np.array_equal(with_luminance(noise(), light(), "oklab"), whole)
     assert by_rows(lambda one: one[:1], noise()).shape == (15, 40, 3)
+
+
+def narrow() -> Pixels:
+    """A picture whose channels vary and hang together otherwise than noise does."""
+    picture = noise(5, (20, 26, 3))
+    picture[..., 1] = 0.4 * picture[..., 0] + 30
+    picture[..., 2] = 0.2 * picture[..., 2] + 100
+    return picture
+
+
+def flat(*color: float) -> Pixels:
+    return np.full((6, 7, 3), color, dtype=np.float32)
+
+
+def like(style: Pixels, content: Pixels, space: Space) -> Pixels:
+    return recolored(style, Spread.of(style, space), Spread.of(content, space), space)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_statistics_are_transferred(space: Space) -> None:
+    wanted = Spread.of(narrow(), space)
+    found = Spread.of(like(noise(), narrow(), space), space)
+    assert np.allclose(found.mean, wanted.mean, atol=1e-6)
+    assert np.allclose(found.covariance, wanted.covariance, atol=1e-6)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_single_color_becomes_the_mean(space: Space) -> None:
+    from_flat, to_flat = (
+        like(flat(9, 99, 200), noise(), space),
+        like(noise(), flat(9, 99, 200), space),
+    )
+    assert np.allclose(Spread.of(from_flat, space).mean, Spread.of(noise(), space).mean, atol=1e-6)
+    assert np.ptp(from_flat.reshape(-1, 3), axis=0).max() < 0.01
+    assert np.allclose(to_flat, (9, 99, 200), atol=0.05)
+
+
+def test_hidden_pixels_do_not_count() -> None:
+    seen, hidden = noise(), noise() / 4
+    both, alpha = np.concatenate([seen, hidden]), np.ones((60, 40), dtype=np.float32)
+    alpha[30:] = 0
+    found, wanted = Spread.of(both, "oklab", alpha), Spread.of(seen, "oklab")
+    assert np.allclose(found.mean, wanted.mean) and np.allclose(found.covariance, wanted.covariance)
+    nothing = Spread.of(seen, "oklab", np.zeros((30, 40), dtype=np.float32))
+    assert np.allclose(nothing.mean, wanted.mean)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_luminance_statistics_are_transferred(space: Space) -> None:
+    soft = 0.3 * noise(3) + 90
+    found = lit_like(noise(), soft, space, (None, None))
+    assert np.array_equal(found[..., 0], found[..., 2])
+    light, wanted = luminance(found, space), luminance(soft, space)
+    assert np.isclose(light.mean(), wanted.mean(), atol=1e-3)
+    assert np.isclose(light.std(), wanted.std(), atol=1e-3)
+    assert np.allclose(
+        lit_like(flat(1, 2, 3), flat(90, 90, 90), space, (None, None)), 90, atol=0.01
+    )

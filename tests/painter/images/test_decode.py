@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.painter.deep import Deep, png, tiff, values
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import Raster, decoded, decoding
+from stylewatch_painter.images.depth import Depth, depth_of, whole
 
 LIMIT = 40_000_000
 
@@ -57,7 +59,7 @@ READ = ["JPEG", "WEBP", "GIF", "AVIF", "MPO", *LOSSLESS]
 
 
 @pytest.mark.parametrize("format", READ)
-def test_every_format_that_is_promised_is_decoded(format: str) -> None:
+def test_promised_formats_are_decoded(format: str) -> None:
     result = raster(saved(noise(), format))
     assert result.image.size == (60, 40) and result.said == ()
     if format in LOSSLESS:
@@ -66,36 +68,31 @@ def test_every_format_that_is_promised_is_decoded(format: str) -> None:
 
 @pytest.mark.parametrize("format", READ)
 @pytest.mark.parametrize("kept", [0.02, 0.5, 0.9])
-def test_a_file_that_is_cut_off_is_never_a_picture(format: str, kept: float) -> None:
+def test_truncated_file_is_refused(format: str, kept: float) -> None:
     data = saved(noise(), format)
     sentence = refusal(data[: int(kept * len(data))])
     assert "damaged" in sentence and "; " in sentence
 
 
-def test_a_png_that_lacks_no_more_than_its_end_is_cut_off() -> None:
+def test_png_without_its_end_is_truncated() -> None:
     assert "is cut off or damaged" in refusal(saved(noise(), "PNG")[:-12])
 
 
-def test_a_flipped_bit_in_a_png_is_found() -> None:
+def test_flipped_bit_in_a_png_is_found() -> None:
     data = bytearray(saved(noise(), "PNG", compress_level=0))
     data[len(data) // 2] ^= 4
     assert "is cut off or damaged" in refusal(bytes(data))
 
 
 @pytest.mark.parametrize("format", ["ICO", "TGA", "PCX", "JPEG2000", "PDF"])
-def test_formats_that_are_not_promised_are_not_tried(format: str) -> None:
+def test_other_formats_are_not_tried(format: str) -> None:
     sentence = refusal(saved(noise(), format))
     assert "is in none of the formats JPEG, PNG" in sentence
     assert sentence.endswith("save it as JPEG or PNG")
 
 
-@pytest.mark.parametrize("text", [b"Dear diary", "Käse\n".encode(), b"<svg xmlns=''></svg>"])
-def test_text_is_told_from_pictures(text: bytes) -> None:
-    assert "holds text, not a picture" in refusal(text)
-
-
 @pytest.mark.parametrize("side", [6_400, 9_600, 60_000])
-def test_a_bomb_is_refused_by_its_head_without_a_warning(side: int) -> None:
+def test_too_many_pixels_are_refused_by_the_header(side: int) -> None:
     # Pillow says nothing of the first, warns of the second and refuses the third by itself.
     sentence = refusal(forged_png(side, side))
     shown = {6_400: "41", 9_600: "92.2", 60_000: "3,600"}[side]
@@ -103,23 +100,14 @@ def test_a_bomb_is_refused_by_its_head_without_a_warning(side: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 100_001), (100_001, 1), (2, 3_000_000)])
-def test_a_side_that_no_photograph_has_is_refused_by_the_head(size: tuple[int, int]) -> None:
+def test_too_long_side_is_refused_by_the_header(size: tuple[int, int]) -> None:
     width, height = size
     assert refusal(forged_png(width, height)) == (
         f"photo is {width}x{height} pixels; the limit for a side is 100,000 pixels: crop it"
     )
 
 
-def test_a_side_of_100_000_pixels_is_let_in() -> None:
-    assert raster(saved(Image.new("L", (100_000, 1)), "PNG")).size == (100_000, 1)
-
-
-def test_a_larger_limit_lets_more_in_without_a_warning() -> None:
-    sentence = refusal(forged_png(9_600, 9_600), max_pixels=100_000_000)
-    assert "is cut off or damaged" in sentence, "past the check of its size"
-
-
-def test_the_first_of_several_pictures_is_taken_and_said() -> None:
+def test_first_of_several_pictures_is_used() -> None:
     first, *others = noise(), Image.new("RGB", (60, 40), "red"), Image.new("RGB", (60, 40), "blue")
     for format in ("TIFF", "PNG", "WEBP", "GIF", "MPO"):
         options = {"lossless": True} if format == "WEBP" else {}
@@ -147,7 +135,7 @@ LAID = {  # as the file has to have it, so that it is upright after the named tu
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", LAID)
-def test_every_exif_orientation_is_turned_upright(orientation: int, format: str) -> None:
+def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     laid = Image.fromarray(np.ascontiguousarray(LAID[orientation]))
@@ -155,12 +143,6 @@ def test_every_exif_orientation_is_turned_upright(orientation: int, format: str)
     assert np.array_equal(np.asarray(result.image), UPRIGHT)
     said = (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()
     assert result.said == said
-
-
-def test_the_orientation_of_a_jpeg_is_turned_upright() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    assert raster(saved(noise(40, 60), "JPEG", exif=exif)).image.size == (40, 60)
 
 
 def heic(image: Image.Image, folder: Path, **options: object) -> bytes:
@@ -171,7 +153,7 @@ def heic(image: Image.Image, folder: Path, **options: object) -> bytes:
     return path.read_bytes()
 
 
-def test_heic_is_read_where_the_extra_is_there(tmp_path: Path) -> None:
+def test_heic_is_read_with_the_extra(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     result = raster(heic(Image.new("RGB", (64, 48), (200, 30, 40)), tmp_path, exif=exif.tobytes()))
@@ -181,21 +163,14 @@ def test_heic_is_read_where_the_extra_is_there(tmp_path: Path) -> None:
     assert "HEIF" not in Image.OPEN, "what Pillow opens elsewhere in the process is left alone"
 
 
-def test_heic_goes_by_the_same_limits(tmp_path: Path) -> None:
-    data = heic(noise(48, 64), tmp_path)
-    sentence = refusal(data, max_pixels=3_000)
-    assert "is 3,072 pixels; the limit is 3,000 pixels (limits.max_pixels)" in sentence
-    assert "is cut off or damaged" in refusal(data[: len(data) // 2])
-
-
-def test_without_the_extra_a_heic_picture_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_without_the_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     brands = b"heic\0\0\0\0mif1heicmiaf"
     sentence = refusal(struct.pack(">I", 8 + len(brands)) + b"ftyp" + brands + bytes(80))
     assert "is a HEIC picture" in sentence and "pip install 'stylewatch[heic]'" in sentence
 
 
-def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise MemoryError
 
@@ -204,13 +179,13 @@ def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("error", "reason"), [(OSError("a\nb "), "a b"), (KeyError(), "KeyError")])
-def test_whatever_a_decoder_raises_becomes_one_line(error: Exception, reason: str) -> None:
+def test_decoder_errors_become_one_line(error: Exception, reason: str) -> None:
     with pytest.raises(PictureError) as refused, decoding("photo", b""):
         raise error
     assert str(refused.value).startswith(f"photo is cut off or damaged ({reason}); ")
 
 
-def test_a_jpeg_of_endless_metadata_is_refused_before_it_is_opened() -> None:
+def test_jpeg_with_endless_metadata_is_refused() -> None:
     file = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(file, "JPEG")
     segment = b"\xff\xe1\xff\xffExif\0\0" + bytes(0xFFFF - 8)
@@ -222,3 +197,58 @@ def test_a_jpeg_of_endless_metadata_is_refused_before_it_is_opened() -> None:
         decoding("photo.jpg", head),
     ):
         decoded(head + segment * 300 + rest, 100)
+
+
+def looked_at(data: bytes) -> Deep | None:
+    high = Image.open(io.BytesIO(data))
+    high.load()
+    return whole(high, Image.open(io.BytesIO(data)))
+
+
+def read(data: bytes) -> Deep:
+    found = looked_at(data)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_png_of_16_bits_is_exact(channels: int) -> None:
+    assert np.array_equal(read(png(values(channels))), values(channels))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("big", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+def test_tiff_of_16_bits_is_exact(big: bool, packed: bool, channels: int) -> None:
+    assert np.array_equal(read(tiff(values(channels), big=big, packed=packed)), values(channels))
+
+
+def found(data: bytes) -> Depth:
+    return depth_of(Image.open(io.BytesIO(data)), data)
+
+
+def tiff_depth(bits: list[int], photometric: int, content: bytes) -> bytes:
+    """A little-endian TIFF of 2x1 pixels, written by hand."""
+    many = len(bits) > 1
+    after = 8 + 2 + 12 * 8 + 4
+    entries = [
+        (256, 4, 1, 2),
+        (257, 4, 1, 1),
+        (258, 3, len(bits), after if many else bits[0]),
+        (259, 3, 1, 1),
+        (262, 3, 1, photometric),
+        (273, 4, 1, after + 2 * len(bits)),
+        (277, 3, 1, len(bits)),
+        (279, 4, 1, len(content)),
+    ]
+    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    sizes = struct.pack(f"<{len(bits)}H", *bits)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", 8) + table + bytes(4) + sizes + content
+
+
+def test_tiff_of_12_bits_has_white_at_4095() -> None:
+    assert found(tiff_depth([12], 1, b"\xff\xf0\x00")) == Depth(12, 4095)
+
+
+def test_inverted_tiff_is_recognized() -> None:
+    assert found(tiff_depth([16], 0, bytes(4))) == Depth(16, 65535, inverted=True)

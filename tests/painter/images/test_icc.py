@@ -1,12 +1,13 @@
 """Colors come to sRGB by the profile that belongs to them."""
 
-import io
+import struct
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 from tests.painter import profiles
+from tests.painter.deep import values
 
 from stylewatch_painter.images import icc
 
@@ -29,73 +30,97 @@ def srgb_of_adobe_like(color: tuple[int, int, int], gamma: float) -> NDArray[np.
 
 
 @pytest.mark.parametrize("color", [(128, 128, 128), (200, 120, 60), (60, 90, 130), (0, 0, 0)])
-def test_colors_of_a_wide_profile_are_those_worked_out_by_hand(
+def test_wide_profile_matches_hand_computation(
     color: tuple[int, int, int],
 ) -> None:
     converted = icc.to_srgb(swatch(*color), profiles.rgb(gamma=1.8))
     assert np.abs(np.asarray(converted)[0, 0] - srgb_of_adobe_like(color, 1.8)).max() <= 1.5
 
 
-def test_a_picture_that_is_srgb_already_is_left_alone() -> None:
-    picture = swatch(10, 200, 30)
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert icc.to_srgb(picture, srgb) is picture
-
-
-def test_a_gray_profile_gives_a_curve() -> None:
+def test_gray_profile_gives_a_curve() -> None:
     curve = icc.gray_curve(profiles.gray(gamma=1.0))
     assert curve is not None and curve.shape == (256, 3)
     assert (curve[[0, 255]] == [[0] * 3, [255] * 3]).all()
     assert abs(int(curve[55, 0]) - 128) <= 1  # 55/255 of the light is sRGB 128
 
 
-def test_an_rgb_profile_serves_for_gray_too() -> None:
-    curve = icc.gray_curve(profiles.rgb(gamma=1.0))
-    assert curve is not None
-    assert np.abs(curve[55].astype(int) - 128).max() <= 1
-
-
-def test_gray_by_srgbs_own_curve_needs_none() -> None:
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert icc.gray_curve(srgb) is None
-
-
-def test_inks_come_out_as_their_profile_says() -> None:
+def test_cmyk_follows_its_profile() -> None:
     inks = {(0, 0, 0, 0): 255, (255, 0, 0, 0): 119, (0, 255, 255, 0): 119, (0, 0, 0, 255): 0}
     for ink, gray in inks.items():
         converted = icc.to_srgb(swatch(*ink, mode="CMYK"), profiles.cmyk())
         assert np.abs(np.asarray(converted).astype(int) - gray).max() <= 2
 
 
-def test_the_black_of_a_print_that_is_a_dark_gray_becomes_black() -> None:
+def test_dark_gray_black_point_becomes_black() -> None:
     converted = icc.to_srgb(swatch(0, 0, 0, 255, mode="CMYK"), profiles.cmyk(darkest=40))
     assert np.asarray(converted).max() <= 3
 
 
-def test_lab_is_taken_as_cie_lab() -> None:
-    middle = Image.frombytes("LAB", (1, 1), bytes([128, 0, 0]))  # a and b have signs
-    assert np.abs(np.asarray(icc.lab_to_srgb(middle)).astype(int) - 119).max() <= 2
-
-
 @pytest.mark.parametrize("profile", [b"no profile at all", profiles.rgb()[:200]])
-def test_a_damaged_profile_is_an_error(profile: bytes) -> None:
+def test_damaged_profile_is_an_error(profile: bytes) -> None:
     with pytest.raises(icc.ProfileError):
         icc.to_srgb(swatch(1, 2, 3), profile)
 
 
-def test_a_profile_of_another_kind_of_picture_is_an_error() -> None:
-    with pytest.raises(icc.ProfileError):
-        icc.to_srgb(swatch(1, 2, 3), profiles.cmyk())
-    with pytest.raises(icc.ProfileError):
-        icc.gray_curve(profiles.cmyk())
+def eight(profile: bytes) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], bytes]:
+    """What Pillow makes of colors of 8 bits, and these colors."""
+    colors = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    return np.asarray(icc.to_srgb(Image.fromarray(colors), profile)), colors.tobytes()
 
 
-def test_the_phrase_names_the_profile_and_what_was_left_out() -> None:
-    assert icc.phrase(profiles.rgb()) == "colors from profile 'hand made' to sRGB"
-    assert icc.left_out("sRGB").endswith("taken as sRGB")
+def formula(kind: int, *numbers: float) -> bytes:
+    parts = struct.pack(f">{len(numbers)}l", *(round(one * 65536) for one in numbers))
+    return b"para" + bytes(4) + struct.pack(">HH", kind, 0) + parts
 
 
-def test_the_helpers_profiles_are_ones_that_others_can_read() -> None:
-    for profile in (profiles.rgb(), profiles.gray(2.2), profiles.cmyk()):
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        assert ImageCms.getProfileDescription(opened).strip() == "hand made"
+def with_curve(curve: bytes) -> bytes:
+    """A profile whose three curves are this one, in the place of its gamma."""
+    plain = profiles.rgb(1.8)
+    at = 128 + 4
+    count = struct.unpack_from(">L", plain, 128)[0]
+    table = bytearray(plain)
+    for entry in range(count):
+        where = at + 12 * entry
+        if plain[where + 1 : where + 4] == b"TRC":
+            struct.pack_into(">LL", table, where + 4, len(plain), len(curve))
+    struct.pack_into(">L", table, 0, len(plain) + len(curve))
+    return bytes(table) + curve
+
+
+CURVES = {
+    "one gamma": struct.pack(">4sLLH", b"curv", 0, 1, round(2.2 * 256)),
+    "none": struct.pack(">4sLL", b"curv", 0, 0),
+    "a table": struct.pack(">4sLL5H", b"curv", 0, 5, 0, 3000, 14000, 35000, 65535),
+    "a power": formula(0, 2.2),
+    "a power from there on": formula(1, 2.0, 1.1, -0.1),
+    "a power and no offset": formula(2, 2.0, 0.9, 0.0, 0.0),
+    "sRGB's": formula(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045),
+    "all of it": formula(4, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045, 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
+def test_exact_conversion_matches_pillow(curve: bytes) -> None:
+    profile = with_curve(curve)
+    wanted, colors = eight(profile)
+    high = np.frombuffer(colors, dtype=np.uint8).reshape(wanted.shape).astype(np.uint16)
+    found = icc.exact_to_srgb(high * 257, profile)
+    assert found is not None and found.dtype == np.float32
+    assert np.abs(found - wanted.astype(float)).max() < 2
+    assert np.abs(found - wanted.astype(float)).mean() < 0.4
+
+
+def test_exact_conversion_maps_black_to_black() -> None:
+    profile = with_curve(formula(4, 1.0, 0.9, 0.1, 0.0, 0.0, 0.0, 0.0))
+    ends = np.array([0, 65535], dtype=np.uint16).repeat(3).reshape(1, 2, 3)
+    found = icc.exact_to_srgb(ends, profile)
+    assert found is not None and np.allclose(found[0], [[0] * 3, [255] * 3], atol=1)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [b"", b"no profile at all", profiles.rgb()[:150], profiles.gray(1.8), profiles.cmyk()],
+    ids=["empty", "text", "cut off", "gray", "inks"],
+)
+def test_other_profiles_are_left_to_pillow(profile: bytes) -> None:
+    assert icc.exact_to_srgb(values(), profile) is None

@@ -1,26 +1,39 @@
 """Mask pictures become regions, in one order for all masks of a painting."""
 
+import io
+
 import numpy as np
 import pytest
-from tests.painter.images.test_mask_colors import BLUE, GREEN, RED, painted, through
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.mask_colors import BLACK, WHITE
-from stylewatch_painter.images.masks import Mask, check_shape, matched, unused
+from stylewatch_painter.images.masks import (
+    BLACK,
+    WHITE,
+    Mask,
+    check_shape,
+    feathered,
+    kept_outside,
+    matched,
+    near,
+    regions_of,
+    unused,
+)
 
 
 def mask(*colors: tuple[int, int, int], name: str = "content.mask.png") -> Mask:
     return Mask.of(name, painted(*colors).astype(np.float32))
 
 
-def test_of_grays_the_lighter_belongs_the_more() -> None:
+def test_gray_values_are_weights() -> None:
     weights = mask(BLACK, (51, 51, 51), WHITE).weights((WHITE,), (120, 120))
     assert weights.shape == (120, 120, 1)
     assert weights.dtype == np.float32
     assert weights[0, [10, 60, 110], 0].tolist() == pytest.approx([0, 0.2, 1])
 
 
-def test_each_color_is_a_region_in_the_order_asked_for() -> None:
+def test_colors_are_regions_in_requested_order() -> None:
     found = mask(RED, BLACK, BLUE)
     assert found.weights((BLUE, RED), (120, 120))[0, [10, 60, 110]].tolist() == [
         [0, 1], [0, 0], [1, 0]
@@ -28,14 +41,14 @@ def test_each_color_is_a_region_in_the_order_asked_for() -> None:
     assert found.weights((GREEN, RED), (120, 120))[..., 0].max() == 0
 
 
-def test_what_lies_between_colors_belongs_to_the_nearest() -> None:
+def test_blended_colors_belong_to_the_nearest() -> None:
     noisy = Mask.of("m.jpg", through(painted(RED, BLUE), quality=70).astype(np.float32))
     weights = noisy.weights((RED, BLUE), (120, 120))
     assert np.array_equal(weights.sum(axis=2), np.ones((120, 120)))
     assert weights[:, :56, 0].min() == weights[:, 64:, 1].min() == 1
 
 
-def test_a_mask_is_made_smaller_but_never_larger() -> None:
+def test_masks_are_shrunk_but_not_enlarged() -> None:
     found = mask(RED, BLUE)
     small = found.weights((RED, BLUE), (30, 30))
     assert small.shape == (30, 30, 2)
@@ -43,16 +56,7 @@ def test_a_mask_is_made_smaller_but_never_larger() -> None:
     assert found.weights((RED,), (500, 500)).shape == (120, 120, 1)
 
 
-def test_what_is_transparent_is_in_no_region() -> None:
-    alpha = np.zeros((120, 120), dtype=np.float32)
-    alpha[:, :60] = 1
-    weights = Mask.of("m.png", np.full((120, 120, 3), 255, np.float32), alpha).weights(
-        (WHITE,), (120, 120)
-    )
-    assert weights[0, [10, 110], 0].tolist() == [1, 0]
-
-
-def test_what_is_half_transparent_belongs_half() -> None:
+def test_transparency_is_a_weight() -> None:
     """Hidden colors are those nearby, and a gray that is half seen is half of that gray."""
     alpha = np.full((120, 120), 0.5, dtype=np.float32)
     for level, wanted in ((255.0, 0.5), (102.0, 0.2)):
@@ -61,7 +65,7 @@ def test_what_is_half_transparent_belongs_half() -> None:
         assert weights.mean() == pytest.approx(wanted, abs=0.01)
 
 
-def test_a_mask_that_is_black_or_has_too_many_colors_is_refused() -> None:
+def test_black_or_too_colorful_mask_is_refused() -> None:
     with pytest.raises(PictureError, match=r"content\.mask\.png is black all over"):
         mask(BLACK)
     many = [(85 * (n % 4), 85 * (n // 4 % 4), 85 * (n // 16)) for n in range(64)]
@@ -69,7 +73,7 @@ def test_a_mask_that_is_black_or_has_too_many_colors_is_refused() -> None:
         Mask.of("m.png", painted(*many, side=640).astype(np.float32))
 
 
-def test_regions_are_the_colors_of_the_contents_mask() -> None:
+def test_regions_are_the_content_colors() -> None:
     content = mask(RED, BLUE)
     assert matched(content, [mask((237, 28, 36), (10, 0, 250))]) == content.colors
     assert matched(content, [mask(RED), mask(BLUE)]) == content.colors
@@ -78,27 +82,106 @@ def test_regions_are_the_colors_of_the_contents_mask() -> None:
     assert matched(None, [None]) == matched(None, [mask(RED), mask(WHITE)]) == (WHITE,)
 
 
-def test_a_region_without_any_style_is_refused_with_its_color() -> None:
+def test_region_without_a_style_is_refused() -> None:
     with pytest.raises(PictureError, match=r"t\.mask\.png has the color #ff0000, and s\.png"):
         matched(mask(RED, BLUE), [mask(BLUE, name="s.png")])
 
 
-def test_colors_of_a_style_need_a_mask_of_the_content() -> None:
+def test_colored_style_mask_needs_a_content_mask() -> None:
     with pytest.raises(PictureError, match=r"s\.png has 2 colors, and the content has no mask"):
         matched(None, [None, mask(RED, BLUE, name="s.png")])
 
 
-def test_what_is_not_used_of_a_style_is_told() -> None:
+def test_unused_style_colors_are_reported() -> None:
     (told,) = unused(mask(RED), [None, mask(RED), mask(RED, BLUE, name="s.png")])
-    assert told == ("s.png: content.mask.png has no #0000ff, so that nothing is taken from there")
-
-
-@pytest.mark.parametrize("size", [(400, 300), (401, 300), (200, 150), (133, 100), (800, 599)])
-def test_a_mask_may_have_another_size(size: tuple[int, int]) -> None:
-    check_shape("m.png", size, "content.jpg", (400, 300))
+    assert told == ("s.png: content.mask.png has no #0000ff, so nothing is taken from there")
 
 
 @pytest.mark.parametrize("size", [(300, 400), (400, 310), (400, 400), (133, 103)])
-def test_a_mask_of_another_shape_is_refused(size: tuple[int, int]) -> None:
+def test_mask_of_another_ratio_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(PictureError, match=r"m\.png has .* and content\.jpg 400x300, which is ano"):
         check_shape("m.png", size, "content.jpg", (400, 300))
+
+
+Pixels = NDArray[np.uint8]
+RED, GREEN, BLUE = (255, 0, 0), (0, 128, 0), (0, 0, 255)
+
+
+def painted(*colors: tuple[int, int, int], side: int = 120) -> Pixels:
+    """Upright bands of these colors."""
+    bands = np.zeros((side, side, 3), dtype=np.uint8)
+    for number, color in enumerate(colors):
+        bands[:, number * side // len(colors) :] = color
+    return bands
+
+
+def through(pixels: Pixels, **how: object) -> Pixels:
+    """As a JPEG that was read again."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", **how)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def test_flat_colors_except_black_are_regions() -> None:
+    assert regions_of(painted(RED, BLACK, BLUE)) == tuple(sorted((RED, BLUE)))
+    assert regions_of(painted(WHITE, RED)) == tuple(sorted((WHITE, RED)))
+
+
+@pytest.mark.parametrize("quality", [60, 90])
+def test_jpeg_noise_makes_no_colors(quality: int) -> None:
+    found = regions_of(
+        through(
+            painted(RED, GREEN, BLUE, BLACK),
+            quality=quality,
+        )
+    )
+    assert len(found) == 3
+    assert all(any(near(one, other) for other in found) for one in (RED, GREEN, BLUE))
+
+
+def test_soft_edges_make_no_colors() -> None:
+    soft = Image.fromarray(painted(RED, BLUE)).filter(ImageFilter.GaussianBlur(1.5))
+    assert regions_of(np.asarray(soft)) == tuple(sorted((RED, BLUE)))
+
+
+def test_specks_are_ignored() -> None:
+    speckled = painted(RED, BLUE)
+    speckled[60:62, 60:62] = GREEN
+    assert regions_of(speckled) == tuple(sorted((RED, BLUE)))
+
+
+def left(
+    width: int, height: int, edge: int
+) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+    """One region, on the left of the column `edge`."""
+    mask = np.zeros((height, width, 1), dtype=np.float32)
+    mask[:, :edge] = 1
+    return mask
+
+
+@pytest.mark.parametrize("reach", [3, 4, 6.5])
+def test_feather_reaches_to_both_sides(reach: float) -> None:
+    row = feathered(left(60, 9, 30), reach)[4, :, 0]
+    middles = np.arange(60) + 0.5 - 30
+    assert (row[middles <= -reach - 0.5] == 1).all()
+    assert row[middles >= reach + 0.5] == pytest.approx(0, abs=1e-6)
+    within = row[np.abs(middles) < reach - 0.5]
+    assert (np.diff(within) < 0).all()
+    assert row + row[::-1] == pytest.approx(np.ones(60), abs=1e-6)
+
+
+def test_feather_keeps_full_and_empty_masks() -> None:
+    mask = np.concatenate([left(30, 20, 12), 1 - left(30, 20, 12)], axis=2)
+    soft = feathered(mask, 4)
+    assert soft.sum(axis=2) == pytest.approx(np.ones((20, 30)), abs=1e-6)
+    assert soft[:, 0, 0] == pytest.approx(np.ones(20))
+    assert soft.dtype == np.float32
+
+
+def test_photograph_is_kept_outside() -> None:
+    painting, photograph = np.full((8, 10, 3), 9, np.float32), np.full((8, 10, 3), 200, np.float32)
+    found = kept_outside(painting, photograph, left(10, 8, 5))
+    assert (found[:, :5] == 9).all()
+    assert (found[:, 5:] == 200).all()
+    two = np.concatenate([left(10, 8, 5), 0.5 * (1 - left(10, 8, 5))], axis=2)
+    assert kept_outside(painting, photograph, two)[0, 9, 0] == pytest.approx(104.5)

@@ -1,9 +1,8 @@
 """A sheet: pictures in rows, each whole and with its label."""
 
 import numpy as np
-import pytest
 
-from stylewatch_painter.images.sheet import Cell, draw, in_rows, shrunk
+from stylewatch_painter.images.sheet import Cell, draw, shrunk
 from stylewatch_painter.stage import Pixels
 
 
@@ -11,47 +10,28 @@ def flat(width: int, height: int, level: float) -> Pixels:
     return np.full((height, width, 3), level, dtype=np.float32)
 
 
-def test_every_picture_is_on_it_as_it_is() -> None:
+def test_pictures_are_pasted_unchanged() -> None:
     rows = [[Cell("one", flat(40, 30, 10)), Cell("two", flat(40, 30, 90))]]
     sheet = draw(rows, side=40)
     assert [int((sheet == level).all(-1).sum()) for level in (10, 90)] == [1200, 1200]
 
 
-def test_pictures_in_a_row_stand_on_one_line() -> None:
+def test_pictures_of_a_row_are_aligned() -> None:
     sheet = draw([[Cell("a\nb", flat(40, 20, 10)), Cell("", flat(20, 40, 90))]], side=40)
     bottoms = [np.nonzero((sheet == level).all(-1))[0].max() for level in (10, 90)]
     assert bottoms[0] == bottoms[1]
 
 
-def test_a_large_picture_is_shrunk_and_a_small_one_is_not_enlarged() -> None:
+def test_large_pictures_are_shrunk_and_small_ones_kept() -> None:
     assert shrunk(flat(400, 200, 5), 40).shape == (20, 40, 3)
     assert shrunk(flat(10, 20, 5), 40).shape == (20, 10, 3)
 
 
-def test_values_out_of_range_are_clipped() -> None:
-    assert shrunk(flat(2, 2, 300)).max() == 255
-
-
-def test_a_label_leaves_ink_below_its_picture() -> None:
-    with_, without = (draw([[Cell(text, flat(40, 30, 10))]], side=40) for text in ("seed", ""))
-    assert (with_ < 200).all(-1).sum() > (without < 200).all(-1).sum()
-
-
-def test_a_label_never_makes_a_place_wider_than_a_picture_may_be() -> None:
+def test_label_is_no_wider_than_a_picture() -> None:
     assert draw([[Cell("long " * 50, flat(40, 30, 10))]], side=40).shape[1] < 40 * 2
 
 
-def test_what_was_not_painted_is_a_gray_field() -> None:
-    sheet = draw([[Cell("seed 1", flat(40, 30, 10)), Cell("seed 2\n(failed)")]], side=40)
-    assert 30 * 30 <= (sheet == 232).all(-1).sum() < 31 * 31  # and a few edges of letters
-
-
-@pytest.mark.parametrize(("count", "rows"), [(4, [4]), (5, [4, 1]), (8, [4, 4])])
-def test_rows_are_filled_one_after_the_other(count: int, rows: list[int]) -> None:
-    assert [len(row) for row in in_rows([Cell()] * count, 4)] == rows
-
-
-def test_labels_in_other_letters_are_written_and_told_apart() -> None:
+def test_labels_in_other_scripts_are_drawn() -> None:
     """A font without them shows the same box for each."""
     sea, sky = (
         draw([[Cell(label)]]) for label in ("\u043c\u043e\u0440\u0435", "\u043d\u0435\u0431\u043e")

@@ -1,6 +1,9 @@
 """VGG19 in torch, held against the same network in plain NumPy."""
 
+from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,8 +11,8 @@ import torch
 from tests.painter import small
 from tests.painter.plain_vgg19 import Net, filters
 
-from stylewatch_painter.network.precision import Precision
-from stylewatch_painter.network.vgg19 import Vgg19, layers_up_to
+from stylewatch_painter.network import vgg19 as precision_module
+from stylewatch_painter.network.vgg19 import Precision, Vgg19, cut, layers_up_to, measured, quickest
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 
 PRECISIONS: tuple[Precision, Precision] = ("bf16", "fp32")
@@ -17,7 +20,7 @@ POOLS = list(product(("max", "average"), ("floor", "ceil")))
 
 
 @pytest.mark.parametrize(("kind", "edge"), POOLS)
-def test_every_layer_has_the_features_worked_out_in_numpy(kind: str, edge: str) -> None:
+def test_features_match_numpy(kind: str, edge: str) -> None:
     x = small.plain(small.picture(0)) - 110
     wanted = Net(filters(0), kind, edge).features(x)
     found = small.network()(small.tensor(x), LAYERS, small.pools(kind, edge))
@@ -33,9 +36,7 @@ def test_every_layer_has_the_features_worked_out_in_numpy(kind: str, edge: str) 
     [["conv1_1"], ["conv3_2"], ["conv5_4"], ["conv1_2", "conv2_1", "conv4_4", "conv5_1"], LAYERS],
     ids=["first", "middle", "last", "some", "all"],
 )
-def test_the_slope_of_features_is_the_one_worked_out_in_numpy(
-    kind: str, edge: str, layers: list[LayerName]
-) -> None:
+def test_gradient_matches_numpy(kind: str, edge: str, layers: list[LayerName]) -> None:
     """The slope of half the sum of squares: that of the features is the features."""
     x = small.plain(small.picture(0)) - 110
     net = Net(filters(0), kind, edge)
@@ -49,16 +50,7 @@ def test_the_slope_of_features_is_the_one_worked_out_in_numpy(
     np.testing.assert_allclose(small.array(slope) / size, wanted / size, atol=1e-5)
 
 
-def test_a_layer_that_no_loss_looks_at_leaves_the_slope_alone() -> None:
-    """It was asked for, and has no gradient of its own."""
-    u = small.tensor(small.plain(small.picture(0))).requires_grad_()
-    pools = small.pools("max", "floor")
-    (alone,) = torch.autograd.grad(small.network()(u, ["conv2_1"], pools)["conv2_1"].sum(), u)
-    both = small.network()(u, ["conv1_1", "conv2_1", "conv3_1"], pools)
-    assert torch.allclose(torch.autograd.grad(both["conv2_1"].sum(), u)[0], alone)
-
-
-def test_nothing_past_the_deepest_layer_is_computed() -> None:
+def test_deeper_layers_are_not_computed() -> None:
     """The weights of deeper layers need not even be there."""
     assert layers_up_to(["conv2_1", "conv1_1"]) == ("conv1_1", "conv1_2", "conv2_1")
     shallow = {name: w for name, w in filters(0).items() if name.startswith(("conv1", "conv2_1"))}
@@ -71,26 +63,8 @@ def test_nothing_past_the_deepest_layer_is_computed() -> None:
     }
 
 
-def test_a_layer_is_the_same_whether_others_are_asked_for_or_not() -> None:
-    """A later layer does not work on in the place of an earlier one."""
-    x, pools = small.tensor(small.plain(small.picture(0))), small.pools("max", "floor")
-    network = small.network()
-    together = network(x, LAYERS, pools)
-    for layer in LAYERS:
-        assert torch.equal(network(x, [layer], pools)[layer], together[layer])
-
-
-def test_the_picture_is_left_as_it_was() -> None:
-    x = small.tensor(small.plain(small.picture(0)))
-    before = x.clone()
-    small.network()(x, LAYERS, small.pools("max", "floor"))
-    assert torch.equal(x, before)
-
-
 @pytest.mark.parametrize(("kind", "edge"), POOLS)
-def test_in_bfloat16_features_and_slope_are_the_same_but_for_some_bits(
-    kind: str, edge: str
-) -> None:
+def test_bfloat16_is_close(kind: str, edge: str) -> None:
     weights = {name: torch.from_numpy(w).float() for name, w in filters(0).items()}
     coarse, exact = (Vgg19(weights, (0.0, 0.0, 0.0), bits) for bits in PRECISIONS)
     layers: list[LayerName] = ["conv1_2", "conv3_1", "conv5_1"]
@@ -104,3 +78,45 @@ def test_in_bfloat16_features_and_slope_are_the_same_but_for_some_bits(
     assert slopes[0][0].item() == pytest.approx(slopes[1][0].item(), abs=0.05)
     size = slopes[1][1].norm()
     assert 0 < (slopes[0][1] - slopes[1][1]).norm() / size < 0.2
+
+
+CPU = torch.device("cpu")
+
+
+def clock(exact: float, other: float) -> Iterator[float]:
+    """Moments at which convolutions begin and end: those of fp32 take `exact`, then `other`.
+
+    The first of each kind takes a hundred times as long, until all is set up for it.
+    """
+    now = 0.0
+    for length in (100 * exact, *[exact] * 5, 100 * other, *[other] * 5):
+        yield now
+        now += length
+        yield now
+
+
+@pytest.mark.parametrize(("other", "found"), [(0.5, "bf16"), (0.79, "bf16"), (0.9, "fp32")])
+def test_lower_precision_is_used_where_it_pays(other: float, found: str) -> None:
+    """Each trial reads the clock before and after, the first of six to no purpose."""
+    moments = clock(1.0, other)
+    assert measured(CPU, lambda: next(moments)) == found
+
+
+def test_other_devices_use_float32() -> None:
+    assert measured(torch.device("meta")) == "fp32"
+
+
+def test_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "cache" / "precision.json"
+    monkeypatch.setattr(precision_module, "measured", lambda _: "bf16")
+    assert quickest(CPU, file) == "bf16"
+    monkeypatch.setattr(precision_module, "measured", lambda _: "fp32")
+    assert quickest(CPU, file) == "bf16"
+    assert [path.name for path in file.parent.iterdir()] == ["precision.json"]
+
+
+def test_tf32_is_enabled_only_for_its_precision() -> None:
+    for wanted in get_args(Precision):
+        with cut(wanted):
+            assert torch.backends.cudnn.enabled
+            assert torch.backends.cudnn.allow_tf32 == (wanted == "tf32")

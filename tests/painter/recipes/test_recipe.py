@@ -5,19 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from stylewatch_painter.errors import RecipeError
-from stylewatch_painter.recipes import recipe
-from stylewatch_painter.recipes.book import change, check, find, names
-from stylewatch_painter.recipes.recipe import GEOMETRY, LAYERS, Recipe, Schedule
-
-SMALLEST: Mapping[str, Any] = {
-    "name": "smallest",
-    "about": "No more than must be said.",
-    "objective": {"content": {"loss": "mean", "layers": {"conv1_1": 1}}},
-    "schedule": {"optimizer": {"kind": "adam"}, "steps": 1},
-}
+from stylewatch_painter.recipes.book import change, find, names
+from stylewatch_painter.recipes.recipe import GEOMETRY, Schedule
 
 
 def refusal(changes: Mapping[str, Any]) -> str:
@@ -27,38 +18,10 @@ def refusal(changes: Mapping[str, Any]) -> str:
     return str(caught.value).removeprefix("recipe best: ")
 
 
-def test_what_is_not_said_has_a_default() -> None:
-    found = check(SMALLEST)
-    assert found.source == "ours"
-    assert found.objective.strength == 0.5
-    assert (found.schedule.size, found.schedule.start, found.schedule.save_every) == (
-        "640", "content", 50,
-    )  # fmt: skip
-    assert found.objective.network == recipe.Network(pool="max", pool_edge="floor", pixel_range=255)
-
-
-def test_a_recipe_is_frozen_and_says_the_same_after_json() -> None:
-    best = find("best")
-    assert Recipe.model_validate_json(best.model_dump_json()) == best
-    with pytest.raises(ValidationError, match="frozen"):
-        best.name = "other"
-
-
-def test_there_are_the_sixteen_convolutions_of_vgg19() -> None:
-    blocks = [layer.partition("_")[0] for layer in LAYERS]
-    assert [blocks.count(f"conv{block}") for block in range(1, 6)] == [2, 2, 4, 4, 4]
-
-
-def test_the_layers_of_an_objective_are_those_of_both_sides() -> None:
-    assert find("best").objective.layers == {
-        "conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1", "conv4_2",
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "size", [640, "640", "640x480", "x400", "400x", "0.25mp", ".25mp", "2mp", "10.5mp", "0.05mp"]
 )
-def test_a_size_is_a_side_a_box_rows_columns_or_an_area(size: object) -> None:
+def test_size_forms_are_accepted(size: object) -> None:
     changed = change(find("best"), {"size": size, "style_size": size}).schedule
     assert changed.size == changed.style_size == str(size)
 
@@ -68,27 +31,14 @@ def test_a_size_is_a_side_a_box_rows_columns_or_an_area(size: object) -> None:
     ["12y", "", "0", 0, -5, "0x480", "640x0", "x", "x0", "mp", "0mp", "0.0mp", "1.mp", "640 ",
      "640\n", "0640", "640X480", "640x480x3", "1e3", "area", "٦٤٠"],
 )  # fmt: skip
-def test_any_other_size_is_told_what_there_is(size: object) -> None:
+def test_other_sizes_list_the_forms(size: object) -> None:
     assert refusal({"size": size}) == (
         "schedule.size: should be 640 (long side), 640x480 (box), x400 (rows), 400x (columns) "
         f"or 0.25mp (area), got {size!r}"
     )
 
 
-@pytest.mark.parametrize("size", [0.25, True, None, [640]])
-def test_a_size_is_text_or_a_whole_number(size: object) -> None:
-    assert refusal({"size": size}) == f"schedule.size: input should be a valid string, got {size!r}"
-
-
-@pytest.mark.parametrize("rule", ["area", "side", "stretch"])
-def test_the_size_of_styles_may_follow_the_paintings(rule: str) -> None:
-    assert change(find("best"), {"style_size": rule}).schedule.style_size == rule
-    assert refusal({"style_size": f"{rule}s"}).startswith(
-        "schedule.style_size: should be area, side, stretch, 640 (long side), "
-    )
-
-
-def test_editors_learn_the_form_of_a_size() -> None:
+def test_schema_has_the_pattern_of_a_size() -> None:
     pattern = Schedule.model_json_schema()["properties"]["size"]["pattern"]
     assert re.search(pattern, "640x480")
     assert not re.search(pattern, "640x480x3")
@@ -133,13 +83,18 @@ def test_editors_learn_the_form_of_a_size() -> None:
         ({"objective.network.padding": "mirror"},
          "objective.network.padding: input should be 'zeros', 'reflect' or 'replicate',"
          " got 'mirror'"),
-        ({"carry": True},
-         "schedule: carry takes Adam's moments to the next size, and lbfgs has nothing that fits"
-         " another size: say carry=false, or optimizer.kind=adam"),
-        ({"average": 1}, "schedule.average: input should be less than 1, got 1"),
+        ({"carry_moments": True},
+         "schedule: carry_moments keeps Adam's moments for the next scale, and lbfgs has none:"
+         " set carry_moments=false, or optimizer.kind=adam"),
+        ({"passes": []}, "unknown key 'passes'; it is now called 'scales'"),
+        ({"schedule.carry": True},
+         "schedule: unknown key 'carry'; it is now called 'carry_moments'"),
+        ({"optimizer.coordinates": 0.5},
+         "schedule.optimizer: unknown key 'coordinates'; it is now called 'fourier_power'"),
+        ({"ema_decay": 1}, "schedule.ema_decay: input should be less than 1, got 1"),
         ({"strength": 1.5},
          "objective.strength: input should be less than or equal to 1, got 1.5"),
-        ({"passes": [{"scale": 0.5}]}, "schedule.passes.0: steps is missing"),
+        ({"scales": [{"scale": 0.5}]}, "schedule.scales.0: steps is missing"),
         ({"steps": -1}, "schedule.steps: input should be greater than or equal to 0, got -1"),
         ({"save_every": 0}, "schedule.save_every: input should be greater than 0, got 0"),
         ({"until": "bored"}, "schedule.until: input should be 'steps' or 'converged',"
@@ -150,9 +105,7 @@ def test_editors_learn_the_form_of_a_size() -> None:
                             " or 'picture', got 'nose'"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_place_and_what_helps(
-    changes: Mapping[str, Any], told: str
-) -> None:
+def test_mistake_names_place_and_remedy(changes: Mapping[str, Any], told: str) -> None:
     assert refusal(changes) == told
 
 
@@ -163,13 +116,13 @@ def test_a_mistake_is_told_with_its_place_and_what_helps(
      "noise_scale", "keep_detail", "tolerance", "optimizer.rate",
      "optimizer.first_step", "optimizer.coordinates"],
 )  # fmt: skip
-def test_a_number_that_makes_no_painting_is_refused(field: str, number: float) -> None:
+def test_number_out_of_range_is_refused(field: str, number: float) -> None:
     assert field.rpartition(".")[2] in refusal({field: number})
 
 
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("loss", ["absolute", "isotropic", "squared"])
-def test_smoothness_can_be_asked_of_every_recipe(name: str, loss: str) -> None:
+def test_smoothness_works_with_every_recipe(name: str, loss: str) -> None:
     """A weight is enough; of a recipe with a gradient_weight that goes."""
     keys = {"objective.tv.weight": 0.5, "objective.tv.gradient_weight": None}
     alone = change(find(name), keys).objective.tv
@@ -180,26 +133,19 @@ def test_smoothness_can_be_asked_of_every_recipe(name: str, loss: str) -> None:
     assert alone.loss == ("isotropic" if had is None else had.loss)
 
 
-def test_the_most_steps_are_those_of_all_sizes() -> None:
+def test_most_steps_sums_all_scales() -> None:
     """The first size may have more than it says."""
-    best = change(find("best"), {"passes": [{"scale": 0.5, "steps": 7}], "steps": 4})
+    best = change(find("best"), {"scales": [{"scale": 0.5, "steps": 7}], "steps": 4})
     assert best.schedule.most_steps == 11
-    assert change(best, {"first_steps": 30}).schedule.most_steps == 41
+    assert change(best, {"initial_steps": 30}).schedule.most_steps == 41
 
 
 @pytest.mark.parametrize(("said", "share"), [(True, 1), (False, 0), (0.5, 0.5)])
-def test_the_contents_detail_is_a_share_or_all_of_it_or_nothing(said: object, share: float) -> None:
+def test_keep_detail_is_a_share_or_a_boolean(said: object, share: float) -> None:
     assert change(find("best"), {"keep_detail": said}).schedule.keep_detail == share
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    found = refusal({"steps": -1, "size": "big", "objective.style.gram": "summ"}).split("; ")
-    assert [one.partition(":")[0] for one in found] == [
-        "objective.style.gram", "schedule.size", "schedule.steps",
-    ]  # fmt: skip
-
-
-def test_what_is_painted_and_how_to_get_there_are_told_apart() -> None:
+def test_geometry_and_other_fields_are_disjoint() -> None:
     """`--schedule fast` keeps the one and takes the other from `best`."""
     assert set(Schedule.model_fields) > GEOMETRY
-    assert {"start", "passes", "optimizer", "steps"} <= set(Schedule.model_fields) - GEOMETRY
+    assert {"start", "scales", "optimizer", "steps"} <= set(Schedule.model_fields) - GEOMETRY

@@ -57,7 +57,7 @@ class _AveragesTogether(Sketch):
     """Where averages are wanted, they are those of all."""
 
     def paint_many(self, tasks: Sequence[Task], wishes: Wishes) -> Told:
-        if tasks[0].recipe.schedule.average:
+        if tasks[0].recipe.schedule.ema_decay:
             tasks = [replace(task, content=tasks[0].content) for task in tasks]
         return super().paint_many(tasks, wishes)
 

@@ -17,7 +17,12 @@ from stylewatch_plugins.testing.tasks import SMOOTHED, pictures
 from stylewatch_tones.backend import Tones
 
 PROMISES = [name for name in dir(Controls) if name.startswith("test_")]
-PLAIN = {"average": 0.0, "carry": False, "objective.network.padding": "zeros", "objective.tv": None}
+PLAIN = {
+    "ema_decay": 0.0,
+    "carry_moments": False,
+    "objective.network.padding": "zeros",
+    "objective.tv": None,
+}
 Wishes = Callable[[], Wish]
 
 
@@ -27,7 +32,7 @@ class _AveragesAnew(Sketch):
     def paint(self, task: Task, wish: Wishes) -> Iterator[Step]:
         seen: list[Pixels] = []
         for step in super().paint(task, wish):
-            if isinstance(step, Stage) and task.recipe.schedule.average:
+            if isinstance(step, Stage) and task.recipe.schedule.ema_decay:
                 seen.append(step.picture)
                 yield replace(step, picture=np.mean(seen, axis=0))
             else:
@@ -103,7 +108,7 @@ def test_a_backend_that_looks_at_masks_too_is_not(promise: str) -> None:
 def test_everything_is_every_control_at_once() -> None:
     task = everything()
     plain = task.recipe.model_dump()
-    assert all(plain["schedule"][name] == SMOOTHED[name] for name in ("average", "carry"))
+    assert all(plain["schedule"][name] == SMOOTHED[name] for name in ("ema_decay", "carry_moments"))
     assert plain["objective"]["network"]["padding"] == SMOOTHED["objective.network.padding"]
     assert [style.size for style in task.styles] == ["16", None]
     assert task.content_mask is not None and task.content_mask.shape[2] == 2

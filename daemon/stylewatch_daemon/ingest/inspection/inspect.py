@@ -29,10 +29,9 @@ from stylewatch_daemon.ingest.inspection.truncation import is_cut_off, lacks_end
 from stylewatch_daemon.model import Picture
 from stylewatch_daemon.store import thumbs
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.alpha import over_white
-from stylewatch_painter.images.convert import to_floats
 from stylewatch_painter.images.decode import Raster, decoded, decoding
-from stylewatch_painter.images.read import file_bytes
+from stylewatch_painter.images.encode import over_white
+from stylewatch_painter.images.read import file_bytes, to_floats
 from stylewatch_painter.images.reduced import Enough, within
 
 REMEMBERED = 64

@@ -7,10 +7,9 @@ from PIL import Image
 from stylewatch_daemon.ingest.inspection.contract import Question
 from stylewatch_daemon.model import Picture
 from stylewatch_daemon.store.journal import MASK
-from stylewatch_painter.images.convert import to_floats
 from stylewatch_painter.images.decode import decoded, decoding
 from stylewatch_painter.images.masks import Mask, check_shape, matched
-from stylewatch_painter.images.read import file_bytes
+from stylewatch_painter.images.read import file_bytes, to_floats
 from stylewatch_painter.images.reduced import Enough, within
 
 _SIDE = 1024

@@ -1,0 +1,197 @@
+"""Caches: style sums in memory and on disk, and the network that was used last."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from platformdirs import user_cache_path
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from stylewatch_painter.algorithm.losses import Look, Sums
+from stylewatch_painter.network import store
+from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to, named
+from stylewatch_painter.network.weights import WeightsFile
+from stylewatch_painter.recipes.recipe import LAYERS, LayerName
+
+MAX_DISK_BYTES = 256 * 2**20
+"""Size of the disk cache: about fifteen styles at all scales of recipe `best`."""
+
+MAX_MEMORY_BYTES = 128 * 2**20
+"""Size of the memory cache; at five layers a style at one size takes 2.4 MB."""
+
+_DIGEST = 32  # a file starts with the SHA-256 of the rest
+
+
+def cache_folder() -> Path:
+    """The folder of the disk cache, in the user's cache folder."""
+    return user_cache_path("stylewatch") / "looks"
+
+
+class DiskCache:
+    """Style sums in a `folder`, one file for each key.
+
+    `network_id` names the network with everything that decides its last bits. Entries that were
+    not used for longest are removed above `max_bytes`. A file that cannot be read or written
+    counts as missing.
+    """
+
+    @classmethod
+    def of(cls, device: torch.device, *network: object) -> "DiskCache | None":
+        """The cache of a `network` on the CPU; None on a GPU, where computing is faster."""
+        if device.type != "cpu":
+            return None
+        program = _program(), torch.__version__, named(device)
+        return cls(str((*program, *network)), cache_folder())
+
+    def __init__(self, network_id: str, folder: Path, max_bytes: int = MAX_DISK_BYTES) -> None:
+        self._network_id = network_id
+        self._folder = folder
+        self._max_bytes = max_bytes
+
+    def get(self, key: Hashable) -> Look | None:
+        """The entry for `key`, on the CPU; None if it is missing or damaged."""
+        path = self._path(key)
+        try:
+            content = path.read_bytes()
+            if sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
+                return None
+            os.utime(path)
+            return _look(load(content[_DIGEST:]))
+        except (OSError, SafetensorError):
+            return None
+
+    def put(self, key: Hashable, look: Look) -> None:
+        """Write the entry for `key`, atomically."""
+        path = self._path(key)
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        body = save(dict(_named(look)))
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(sha256(body).digest() + body)
+            part.replace(path)
+            self._evict()
+
+    def _path(self, key: Hashable) -> Path:
+        return self._folder / sha256(f"{self._network_id} {key!r}".encode()).hexdigest()
+
+    def _evict(self) -> None:
+        """Remove the least recently used files; other processes may do so at the same time."""
+        entries = sorted(
+            ((path.stat(), path) for path in self._folder.iterdir()),
+            key=lambda entry: entry[0].st_mtime,
+        )
+        excess = sum(stat.st_size for stat, _ in entries) - self._max_bytes
+        for stat, path in entries:
+            if excess <= 0:
+                return
+            path.unlink(missing_ok=True)
+            excess -= stat.st_size
+
+
+class StyleCache:
+    """Style sums of one network in memory, least recently used first, backed by a disk cache.
+
+    `computed` and `reused` count the requests.
+    """
+
+    def __init__(self, max_bytes: int = MAX_MEMORY_BYTES, disk: DiskCache | None = None) -> None:
+        self.computed = self.reused = 0
+        self._disk = disk
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[Hashable, Look] = OrderedDict()
+
+    def get(self, key: Hashable, compute: Callable[[], Look]) -> Look:
+        """The entry for `key`; if it is missing, the result of `compute`, which is stored."""
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            self.reused += 1
+            return self._entries[key]
+        look = self._disk.get(key) if self._disk else None
+        if look is None:
+            look = compute()
+            self.computed += 1
+            if self._disk:
+                self._disk.put(key, look)
+        else:
+            self.reused += 1
+        self._entries[key] = look
+        while self.nbytes > self._max_bytes:
+            self._entries.popitem(last=False)
+        return look
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all entries in bytes."""
+        looks = self._entries.values()
+        return sum(sums.nbytes for look in looks for regions in look.values() for sums in regions)
+
+
+def _program() -> str:
+    """A digest of the installed painter; another version may compute other sums."""
+    files = sorted(Path(__file__).parents[1].rglob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _named(look: Look) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of `look` by name, as a file has them."""
+    for layer, regions in look.items():
+        for number, sums in enumerate(regions):
+            yield f"{layer}.{number}.count", torch.tensor(sums.count, dtype=torch.float64)
+            for name, tensor in zip(("products", "values"), sums.tensors, strict=False):
+                yield f"{layer}.{number}.{name}", tensor.cpu().contiguous()
+
+
+def _look(named_tensors: Mapping[str, Tensor]) -> Look:
+    """The inverse of `_named`."""
+    look: dict[LayerName, tuple[Sums, ...]] = {}
+    for layer in LAYERS:
+        while (start := f"{layer}.{len(look.get(layer, ()))}") + ".count" in named_tensors:
+            values = named_tensors.get(f"{start}.values")
+            count = float(named_tensors[f"{start}.count"])
+            sums = Sums(named_tensors[f"{start}.products"], values, count)
+            look[layer] = (*look.get(layer, ()), sums)
+    return look
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedNetwork:
+    """A network on its device with its style cache; `layers` are the convolutions it has."""
+
+    network: Vgg19
+    layers: tuple[LayerName, ...]
+    styles: StyleCache = field(default_factory=StyleCache)
+
+
+_last: dict[tuple[str, str, int, Precision], LoadedNetwork] = {}
+"""At most one entry: a network takes as much memory as a painting."""
+
+
+def load_network(
+    file: WeightsFile,
+    layers: Collection[LayerName],
+    device: torch.device,
+    precision: Precision = "fp32",
+) -> LoadedNetwork:
+    """Load VGG19 from `file` up to the deepest of `layers`, or reuse the network used last.
+
+    A network for another number of threads is a different one: its last bits differ. Raises
+    WeightsError.
+    """
+    key = (file.sha256, str(device), torch.get_num_threads(), precision)
+    needed = layers_up_to(layers)
+    last = _last.get(key)
+    if last is not None and len(last.layers) >= len(needed):
+        return last
+    styles = StyleCache(disk=DiskCache.of(device, key)) if last is None else last.styles
+    _last.clear()
+    mean, arrays = store.load(file, needed)
+    on_device = {name: torch.from_numpy(a).to(device) for name, a in arrays.items()}
+    _last[key] = loaded = LoadedNetwork(Vgg19(on_device, mean, precision), needed, styles)
+    return loaded
