@@ -11,15 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from multiprocessing import active_children
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.daemon.children import children
 from tests.daemon.web.visitors import TOKEN, settings
 
-from stylewatch_daemon.processes.backoff import Backoff
+from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.web import Served, address
 from stylewatch_daemon.web.supervisor import NAME, Keeper, kept
 
@@ -76,7 +76,7 @@ def keepers() -> Iterator[list[Keeper]]:
     yield found
     for one in found:
         one.leave()
-    assert NAME not in {child.name for child in active_children()}
+    assert not children(NAME)
     assert NAME not in {thread.name for thread in threading.enumerate()}
 
 
@@ -113,7 +113,7 @@ def test_a_page_that_hangs_holds_nobody_up_at_the_end(
     tmp_path: Path, keepers: list[Keeper]
 ) -> None:
     start(keepers, page(tmp_path), "hang")
-    until(lambda: any(child.name == NAME for child in active_children()))
+    until(lambda: children(NAME))
     keepers.pop().leave()
 
 
@@ -213,12 +213,8 @@ def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def pages(daemon: subprocess.Popen[str]) -> list[int]:
-    """The processes below the daemon, its tracker of resources apart."""
-    children = Path(f"/proc/{daemon.pid}/task").glob("*/children")
-    found = [int(pid) for path in children for pid in path.read_text().split()]
-    return [
-        pid for pid in found if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    """The processes of the daemon's page."""
+    return children(NAME, of=str(daemon.pid))
 
 
 def test_the_supervisor_serves_a_page_and_loads_nothing_for_it(

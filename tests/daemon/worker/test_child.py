@@ -1,6 +1,5 @@
 """The inside of a worker process, run in this one: what it makes of what comes through the pipe."""
 
-import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -13,18 +12,10 @@ import pytest
 from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.processes import child as processes
-from stylewatch_daemon.processes import messages
+from stylewatch_daemon.processes.child import decode
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import child
 from stylewatch_daemon.worker.contract import READY, Done, End, Event, Order, Stopped
-
-
-@pytest.fixture(autouse=True)
-def signals_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test's own process goes on listening to signals, and outlives its parent."""
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(processes, "_leave_with_parent", lambda: None)
 
 
 @pytest.fixture
@@ -43,7 +34,7 @@ def received(pipe: Connection) -> Event:
     while (raw := pipe.recv_bytes()) == READY:
         pass
     assert raw[0] == 0  # the first of those that came together
-    event: Event = messages.unpack(raw[1:], *get_args(Event))
+    event: Event = decode(raw[1:], *get_args(Event))
     return event
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.daemon.children import children
 from tests.daemon.worker.cramped import Room, furnish, in_tiles
 from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.orders import files, order, painted, receipt
@@ -263,7 +263,7 @@ def test_a_worker_without_memory_says_so_and_goes(confined: tuple[Listener, Orde
     assert (end.exit_code, end.recycle) == (69, True)
     assert "memory did not suffice" in end.reason
     assert "allocate" in end.reason
-    assert active_children() == []
+    assert children() == []
 
 
 def test_a_worker_without_memory_paints_smaller(confined: tuple[Listener, Order]) -> None:

@@ -22,7 +22,7 @@ from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray.messages import Away, Room, Word, said
 from stylewatch_daemon.executors.ray.scheduler import Manner, Yard
 from stylewatch_daemon.files.lock import shared
-from stylewatch_daemon.processes.child import received, settle_in
+from stylewatch_daemon.processes.child import received
 from stylewatch_daemon.settings.resources import Demand
 
 CONNECT_WITHIN = 60.0
@@ -37,7 +37,6 @@ def serve(pipe: Connection, lock: Path, demand: Demand, manner: Manner) -> None:
 
     It shares `lock` meanwhile, as a worker does.
     """
-    settle_in()
     _be_silent()
     # the supervisor tries again by itself; three tries of Ray's own take five seconds
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-from stylewatch_daemon.processes import messages
+from stylewatch_daemon.processes.child import MAX_MESSAGE, decode, encode
 from stylewatch_daemon.worker.contract import Event
 
 PIECE = 64 << 10
@@ -37,13 +37,13 @@ Word = Event | Room | Away
 
 def said(word: Word, ticket: str = "") -> bytes:
     """A word, of the attempt with that ticket where it is an event."""
-    return ticket.encode() + b"\n" + messages.pack(word)
+    return ticket.encode() + b"\n" + encode(word)
 
 
 def heard(raw: bytes) -> tuple[str, Word]:
     """The ticket and the word; raises ValueError where it is nonsense."""
     ticket, _, packed = raw.partition(b"\n")
-    word: Word = messages.unpack(packed, *get_args(Event), Room, Away)
+    word: Word = decode(packed, *get_args(Event), Room, Away)
     return ticket.decode(), word
 
 
@@ -63,7 +63,7 @@ class Stream:
         self._held += piece
         while len(self._held) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._held)
-            if length > messages.LONGEST:
+            if length > MAX_MESSAGE:
                 raise ValueError(f"a message of {length} bytes, which makes no sense")
             end = _LENGTH.size + length
             if len(self._held) < end:
