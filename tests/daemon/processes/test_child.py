@@ -31,7 +31,10 @@ ORPHAN = f"""
 import time, sys
 sys.path.append({str(ROOT)!r})
 from stylewatch_daemon.processes.child import Child
-print(Child("{HERE}:hang", name="test").pid, flush=True)
+from stylewatch_daemon.worker.contract import Staged
+child = Child("{HERE}:hang", name="test")
+child.receive(Staged)
+print(child.pid, flush=True)
 time.sleep(1000)
 """
 
@@ -150,8 +153,8 @@ def test_what_an_isolated_child_starts_ends_with_it_and_its_output_goes_to_a_fil
 def test_a_program_that_a_child_starts_does_not_keep_the_connection_open() -> None:
     child = start("with_grandchild")
     pid = int(child.receive(Staged).path)
-    os.kill(child.pid, signal.SIGKILL)
     child.receive(Staged)
+    os.kill(child.pid, signal.SIGKILL)
     with pytest.raises(EOFError):
         child.receive(Staged, timeout=60)
     child.kill()
