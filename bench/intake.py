@@ -14,11 +14,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tests.daemon.children import children
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
@@ -101,7 +101,7 @@ def look_at(root: Path) -> tuple[float, float]:
             line.take()
             until_looked_at(line, bell)
             took.append(time.perf_counter() - began)
-        (child,) = (one.pid for one in active_children() if one.name == NAME)
+        (child,) = children(NAME)
         status = Path(f"/proc/{child}/statm").read_text("ascii").split()
         return min(took[1:]), int(status[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 

@@ -6,8 +6,9 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import active_children
 from pathlib import Path
+
+from tests.daemon.children import children
 
 
 @contextmanager
@@ -92,7 +93,6 @@ def fill_up(folder: Path) -> Path:
 
 def let_children_write(bytes_: int) -> None:
     """Let worker processes make no file longer than that, as if their disk were full."""
-    for child in active_children():
-        assert child.pid is not None
-        _, hard = resource.prlimit(child.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (bytes_, hard))
+    for pid in children():
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (bytes_, hard))

@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta, tzinfo
-from multiprocessing import active_children
 from pathlib import Path
 from typing import Literal, Self
 
+from tests.daemon.children import children
 from tests.daemon.disks import fill_up
 
+from stylewatch_daemon.executors.worker_process import NAME as WORKER
 from stylewatch_daemon.ingest.inspection.process import NAME as INTAKE
 from stylewatch_daemon.settings.artifacts import Keepsake
 from stylewatch_daemon.settings.job import JobSettings
@@ -165,8 +166,7 @@ def remount(disk: Path, how: str) -> None:
 
 def _children(whom: str) -> list[int]:
     """The worker, or the intake process, as far as there is one."""
-    is_intake = whom == "intake"
-    return [one.pid or 0 for one in active_children() if (one.name == INTAKE) == is_intake]
+    return children(INTAKE if whom == "intake" else WORKER)
 
 
 def _victims(whom: str, where: Where) -> Iterator[int]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from tests.daemon.children import children as children_of
+
 PARTS = ("stages", "inputs")
 """What retention governs in the folder of a job."""
 
@@ -45,15 +47,7 @@ def look(pid: int, state: Path, outbox: Path, jobs: int, seconds: float) -> Samp
 
 def children(pid: int) -> list[int]:
     """The processes that a daemon started to work for it."""
-    threads = Path(f"/proc/{pid}/task").glob("*/children")  # each lists what it started itself
-    found = [int(one) for thread in threads for one in thread.read_text("ascii").split()]
-    return [one for one in found if b"spawn_main" in _command(one)]
-
-
-def _command(pid: int) -> bytes:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
+    return children_of(of=str(pid))
 
 
 def _mb(pid: int) -> float:

@@ -13,7 +13,7 @@ from tests.daemon.worker.orders import order, receipt
 from tests.line import promises
 
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.processes.backoff import Backoff
+from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.queue import job_queue
 from stylewatch_daemon.service import service
 from stylewatch_daemon.service.pipeline import Line

@@ -4,12 +4,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from multiprocessing import active_children
 from pathlib import Path
 from shutil import copy
 from typing import Any
 
 import pytest
+from tests.daemon.children import children
 from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.daemon.ingest.inspection.files import endless_gif, made, photograph, png
 from tests.line.daemons import SLOW, Place, until
@@ -180,9 +180,8 @@ def test_an_intake_that_is_killed_between_two_pictures_is_replaced(
         heard = hear(self)
         if heard and not killed:
             killed.append(1)
-            for child in active_children():
-                if child.name == NAME:
-                    os.kill(child.pid or 0, signal.SIGKILL)
+            for pid in children(NAME):
+                os.kill(pid, signal.SIGKILL)
         return heard
 
     monkeypatch.setattr(Reception, "hear", hear_and_kill)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.daemon.children import children
 from tests.daemon.faults import mounts
 
 from stylewatch_daemon.events import Reporter
@@ -265,11 +266,8 @@ class Killer(Reporter):
 
 def kill_the_worker() -> None:
     """End the one process that paints for this one."""
-    import multiprocessing
-
-    for child in multiprocessing.active_children():
-        assert child.pid is not None
-        os.kill(child.pid, signal.SIGKILL)
+    for pid in children():
+        os.kill(pid, signal.SIGKILL)
 
 
 def finals(place: Place) -> bytes:

@@ -65,15 +65,15 @@ def test_a_run_says_why_it_leaves_pictures_and_exits_with_75(place: Place) -> No
     drop(place, "a")
     program = (
         "import os, resource; from stylewatch_daemon.cli.main import main; "
-        "from stylewatch_daemon import environment; "
-        "environment.MINIMUM = 0; resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24)); main()"
+        "from stylewatch_daemon.files import shortages; "
+        "shortages.MINIMUM = 0; resource.setrlimit(resource.RLIMIT_NOFILE, (22, 22)); main()"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program, "run", "--once", *FAST],
         cwd=place.root, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 75
-    assert "out of file descriptors (the limit is 24" in ended.stderr
+    assert "out of file descriptors (the limit is 22" in ended.stderr
     assert not (place.root / "outbox/_refused").exists()
 
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from stylewatch_daemon.alerts.collect import Collector, Message
 from stylewatch_daemon.alerts.send import IN_WORDS, Ending, place, send
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.processes.backoff import Backoff
+from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.alerts import Addressed
 
 WITHIN, LAST_WITHIN = 30.0, 5.0

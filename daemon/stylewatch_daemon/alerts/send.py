@@ -1,14 +1,14 @@
-"""Sends a message by a child process with a time limit: a slow network touches nobody else."""
+"""Sends a message from a child process with a time limit, so a slow network delays nothing else."""
 
-import json
-import subprocess
-import sys
+import time
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import SecretStr
 
 from stylewatch_daemon.alerts.collect import Message
+from stylewatch_daemon.processes.child import Child
 
 Ending = Literal["sent", "known", "failed", "unknown", "silent"]
 
@@ -20,63 +20,54 @@ IN_WORDS: Mapping[Ending, str] = {
     "silent": "no answer in time",
 }
 
-LOOKED_AT_WITHIN = 60.0
-"""Seconds that a child gets to load apprise and to look at URLs."""
+CHECK_TIMEOUT = 60.0
+"""Seconds that a child gets to load apprise and to check URLs."""
 
-_CHILD = ("-P", "-m", "stylewatch_daemon.alerts.child")
-"""-P: modules are looked for in the installation, and never in the current folder."""
+SERVE = "stylewatch_daemon.alerts.child:serve"
+
+
+@dataclass(frozen=True)
+class Result:
+    """From the child: what became of the message at a URL, whose number counts from 0."""
+
+    number: int
+    ending: Ending
 
 
 def send(urls: Sequence[SecretStr], message: Message | None, within: float) -> list[Ending]:
-    """What became of `message` at each of the `urls`, `within` seconds; None: only look at them.
+    """Send `message` to the `urls`, in `within` seconds; return what became of it at each.
 
-    The URLs go through a pipe, since a process's arguments and environment can be seen by others.
+    Without a message the URLs are only checked. They go through a connection, as the arguments
+    and the environment of a process can be seen by others.
     """
-    asked = {
-        "urls": [url.get_secret_value() for url in urls],
-        "message": None if message is None else [message.title, message.body],
-        "within": within,
-    }
     endings: list[Ending] = ["silent"] * len(urls)
-    for number, ending in _answers(json.dumps(asked), within):
-        if number < len(urls):
-            endings[number] = ending
-    return endings
+    deadline = time.monotonic() + within
+    secrets = [url.get_secret_value() for url in urls]
+    try:
+        child = Child(SERVE, secrets, message, name="alerts", isolated=True)
+    except OSError:
+        return endings
+    try:
+        while True:
+            result = child.receive(Result, timeout=max(0.0, deadline - time.monotonic()))
+            if 0 <= result.number < len(endings):
+                endings[result.number] = result.ending
+    except (OSError, EOFError, ValueError):
+        return endings  # all results have come, or no more can come in time
+    finally:
+        child.kill()
 
 
 def unusable(urls: Sequence[SecretStr]) -> list[str]:
-    """What is wrong with each of the `urls` that apprise does not know, in words."""
-    ends = send(urls, None, LOOKED_AT_WITHIN) if urls else []
+    """Return a sentence for each of the `urls` that apprise does not know."""
+    endings = send(urls, None, CHECK_TIMEOUT) if urls else []
     return [
-        f"{place(number, len(urls))}: {IN_WORDS[end]}"
-        for number, end in enumerate(ends)
-        if end != "known"
+        f"{place(number, len(urls))}: {IN_WORDS[ending]}"
+        for number, ending in enumerate(endings)
+        if ending != "known"
     ]
 
 
 def place(number: int, count: int) -> str:
-    """A URL by its number, which counts from 0: what it says is a secret."""
+    """Name a URL by its number, which counts from 0: the URL itself is a secret."""
     return f"URL {number + 1} of {count}"
-
-
-def _answers(asked: str, within: float) -> list[tuple[int, Ending]]:
-    """What the child says until it ends, or is ended."""
-    command = [sys.executable, *_CHILD]
-    said: str | bytes | None = None
-    try:  # a session of its own: an interrupt from the terminal is for us
-        said = subprocess.run(
-            command, input=asked.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=within, check=False, start_new_session=True,
-        ).stdout  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        said = error.stdout
-    except OSError:
-        said = None
-    lines = said.decode(errors="replace") if isinstance(said, bytes) else said or ""
-    return [found for line in lines.splitlines() if (found := _answer(line))]
-
-
-def _answer(line: str) -> tuple[int, Ending] | None:
-    number, _, word = line.partition(" ")
-    ending = next((one for one in get_args(Ending) if one == word), None)
-    return None if ending is None or not number.isdecimal() else (int(number), ending)

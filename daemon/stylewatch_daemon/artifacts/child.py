@@ -1,48 +1,41 @@
-"""Draws what it is asked for; run as a process, told what to do through its standard input.
+"""The process that draws artifacts: loss plots, animations, contact sheets, small pictures.
 
-It leaves at once when nobody is there any more who asked, and is the first to go where the
-machine is short of memory: a keepsake can be done without.
+It is the first to be killed if the machine runs out of memory: a job can do without artifacts.
 """
 
-import json
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import cast
 
 from platformdirs import user_cache_path
 
 from stylewatch_daemon.artifacts import drawing
-from stylewatch_daemon.artifacts.contract import Asked, Drawn, Keepsakes, Small
-from stylewatch_daemon.processes import messages
+from stylewatch_daemon.artifacts.contract import Asked, Drawn, Small
+from stylewatch_daemon.artifacts.process import Header
+from stylewatch_daemon.processes.child import send
 from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images.encode import encode
 
-FIRST_TO_GO = "900"
-"""Of 1000, to the kernel's killer."""
+OOM_SCORE_ADJ = "900"
+"""Of 1000: how willingly the kernel kills this process when memory runs out."""
 
 QUALITY = 85
 
 
-def main() -> None:
-    """Write what was asked for to standard output: of each a line of JSON, then its bytes."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
-    asked = cast("Asked", messages.unpack(sys.stdin.buffer.readline(), Keepsakes, Small))
-    threading.Thread(target=_leave_with_asker, daemon=True).start()
+def serve(pipe: Connection, asked: Asked) -> None:
+    """Send each file of the request: a Header, then its content if there is no problem."""
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO, encoding="ascii")
-    for one in answered(asked):
-        head = {"name": one.name, "bytes": len(one.content), "problem": one.problem}
-        answers.write(json.dumps(head).encode() + b"\n" + one.content)
-        answers.flush()
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ, encoding="ascii")
+    for file in draw(asked):
+        send(pipe, Header(file.name, file.problem))
+        if not file.problem:
+            pipe.send_bytes(file.content)
 
 
-def answered(asked: Asked) -> Iterator[Drawn]:
-    """Each thing that was asked for, in that order, or what came in between."""
+def draw(asked: Asked) -> Iterator[Drawn]:
+    """Yield each file of the request, in its order, or the problem that there was."""
     for name in asked.wanted:
         try:
             yield Drawn(name, _draws(asked, name)())
@@ -50,16 +43,16 @@ def answered(asked: Asked) -> Iterator[Drawn]:
             yield Drawn(name, problem="memory did not suffice")
         except PainterError as error:
             yield Drawn(name, problem=str(error))
-        except Exception as error:  # whatever it is, the painting is not to suffer from it
+        except Exception as error:  # no fault here may affect the job
             yield Drawn(name, problem=f"a fault of our own, {type(error).__name__}: {error}")
 
 
 def _draws(asked: Asked, name: str) -> Callable[[], bytes]:
-    """What draws it; of what is loaded for one, the others need not know."""
+    """Return the function that draws a file; matplotlib is loaded for a loss plot only."""
     if isinstance(asked, Small):
         return lambda: _jpeg(asked, int(name))
     if name == "losses.png":
-        # it remembers which fonts there are: looking for them anew takes seconds
+        # matplotlib caches its list of fonts there: to build it takes seconds
         os.environ.setdefault("MPLCONFIGDIR", str(user_cache_path("stylewatch") / "matplotlib"))
         from stylewatch_daemon.artifacts import loss_plot
 
@@ -74,14 +67,3 @@ def _jpeg(asked: Small, number: int) -> bytes:
     if pixels is None:
         raise PictureError("it is not there any more")
     return encode(pixels, format="jpg", quality=QUALITY)
-
-
-def _leave_with_asker() -> None:
-    """Wait until the other end of the pipe is closed, by whatever."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    main()

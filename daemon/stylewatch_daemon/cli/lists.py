@@ -1,6 +1,7 @@
 """Commands that list what can be named in a job: recipes, backends, devices."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +9,7 @@ import yaml
 
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.console import say, say_json
-from stylewatch_daemon.doctor.backends import ask_all
+from stylewatch_daemon.doctor.backends import Status, check_all
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.views.formatting import columns, memory
 from stylewatch_painter.errors import RecipeError
@@ -56,16 +57,16 @@ def _yaml(plain: Mapping[str, Any]) -> str:
 
 def backends(config_file: options.Config = None, json: options.AsJson = False) -> None:
     """List what can paint: its devices here and what it can, or why it cannot run here."""
-    found = [_backend(name, answer) for name, answer in _asked(config_file)]
+    found = [_backend(name, status) for name, status in _checked(config_file)]
     rows = ((b["name"], b["version"], b["problem"] or _able(b)) for b in found)
     _say(found, columns(rows), json)
 
 
-def _backend(name: str, answer: Mapping[str, Any]) -> dict[str, Any]:
-    devices_ = [device["name"] for device in answer.get("devices", ())]
+def _backend(name: str, status: Status) -> dict[str, Any]:
     return {
-        "name": name, "version": answer.get("version", ""), "devices": devices_,
-        "can": answer.get("can", []), "problem": answer.get("problem"),
+        "name": name, "version": status.version,
+        "devices": [device.name for device in status.devices],
+        "can": list(status.can), "problem": status.problem,
     }  # fmt: skip
 
 
@@ -76,9 +77,9 @@ def _able(backend: Mapping[str, Any]) -> str:
 def devices(config_file: options.Config = None, json: options.AsJson = False) -> None:
     """List where each backend can paint on this machine, best first."""
     found = [
-        {"backend": name, **device}
-        for name, answer in _asked(config_file)
-        for device in answer.get("devices", ())
+        {"backend": name, **asdict(device)}
+        for name, status in _checked(config_file)
+        for device in status.devices
     ]
     rows = (
         (str(d["backend"]), str(d["name"]), str(d["description"]), _memory(d["memory"]))
@@ -91,6 +92,6 @@ def _memory(count: Any) -> str:
     return "" if count is None else memory(count)
 
 
-def _asked(config_file: options.Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every backend, and what it answers with its options from config.yaml."""
-    return ask_all(config.load(config_file).backends, ANSWER_WITHIN)
+def _checked(config_file: options.Config) -> Iterator[tuple[str, Status]]:
+    """Check every backend with its options from config.yaml."""
+    return check_all(config.load(config_file).backends, ANSWER_WITHIN)

@@ -10,7 +10,7 @@ import yaml
 from stylewatch_daemon.alerts.send import unusable
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.console import say, say_json
-from stylewatch_daemon.doctor.backends import ask
+from stylewatch_daemon.doctor.backends import check_backend
 from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.alerts import addressed
@@ -48,8 +48,8 @@ def _path(file: Path | None, config_file: Path | None) -> Path:
 
 def _wrong(name: str, given: Mapping[str, Any]) -> str | None:
     """What a backend has against its options; only the backend itself knows them."""
-    answer = ask({"backend": name, "options": given})
-    return None if "version" in answer else str(answer["problem"])
+    status = check_backend(name, given)
+    return None if status.version else status.problem
 
 
 @app.command()

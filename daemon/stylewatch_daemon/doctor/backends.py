@@ -1,110 +1,141 @@
-"""The doctor's look at what paints: each backend, and the weights, in a process of its own.
+"""Checks of the backends and of the weights, each in a process of its own.
 
-A backend may be a stranger's: what it does on being loaded, and what it loads, stays in there.
+A backend may be third-party code: what it does when it is loaded affects that process only.
 """
 
-import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from tempfile import TemporaryFile
 from typing import IO, Any
 
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
+from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_plugins import registry
 
-ANSWER_WITHIN = 120.0
-"""Seconds that a child gets to load what it needs, and to look at it."""
+CHECK_BACKEND = "stylewatch_daemon.doctor.child:check_backend"
+CHECK_WEIGHTS = "stylewatch_daemon.doctor.child:check_weights"
 
-AT_ONCE = 4
-"""How many are asked at the same time, so that one that hangs keeps few others waiting."""
+TIMEOUT = 120.0
+"""Seconds that a check gets to load what it needs."""
 
-LONGEST = 1 << 16
-"""Bytes of what a child writes that are read."""
+MAX_CHECKS = 4
+"""How many checks run at the same time, so that one that hangs delays few others."""
 
-_NOT_THERE = 69
+MAX_OUTPUT = 1 << 16
+"""Bytes of a child's output that are read."""
+
+WRONG_OPTION, NOT_THERE = 78, 69
+
 _WITH_WEIGHTS = ("onnx", "torch")
 
 
+@dataclass(frozen=True)
+class Device:
+    """A device of a backend, with so many bytes of memory; None: unknown."""
+
+    name: str
+    description: str = ""
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """The result of a check: `words` if all is well, else a `problem` with its `exit_code`.
+
+    `version`, `devices` and `can` (capabilities) are those of a backend that could be loaded.
+    """
+
+    words: str = ""
+    problem: str | None = None
+    exit_code: int = NOT_THERE
+    notes: tuple[str, ...] = ()
+    version: str = ""
+    devices: tuple[Device, ...] = ()
+    can: tuple[str, ...] = ()
+
+
 def look(settings: ServiceSettings) -> Iterator[Finding]:
-    """Whether each backend, and the weights that are here, can be used."""
+    """Yield findings on each backend and on the weights; the backend of the settings first."""
     wanted = settings.job.backend
     options = {**settings.backends}
     if settings.job.device is not None:
         options[wanted] = {**options.get(wanted, {}), "device": settings.job.device}
-    asked: dict[str, Any]
-    for name in sorted({wanted, *registry.names()}, key=lambda one: (one != wanted, one)):
-        asked = {"backend": name, "options": options.get(name, {})}
-        if name == wanted and settings.devices:
-            asked["devices"] = settings.devices
-        yield from _findings(f"backend {name}", asked, needed=name == wanted)
-    yield from _findings("weights", {"weights": True}, needed=wanted in _WITH_WEIGHTS)
+    for name in sorted({wanted, *registry.names()}, key=lambda name: (name != wanted, name)):
+        devices = tuple(settings.devices) if name == wanted else ()
+        status = check_backend(name, options.get(name, {}), devices)
+        yield from _findings(f"backend {name}", status, needed=name == wanted)
+    yield from _findings("weights", check_weights(), needed=wanted in _WITH_WEIGHTS)
 
 
-def _findings(what: str, asked: Mapping[str, Any], *, needed: bool) -> Iterator[Finding]:
-    """What the child says; what is not `needed` need not be mended."""
-    answer = ask(asked)
-    for words in answer.get("notes", ()):
+def _findings(what: str, status: Status, *, needed: bool) -> Iterator[Finding]:
+    """Yield the findings of a check; the problem of what is not `needed` is only a note."""
+    for words in status.notes:
         yield note(what, words)
-    problem = answer.get("problem")
-    if problem is None:
-        yield ok(what, answer["words"])
+    if status.problem is None:
+        yield ok(what, status.words)
     elif needed:
-        yield mend(what, problem, answer.get("exit_code", _NOT_THERE))
+        yield mend(what, status.problem, status.exit_code)
     else:
-        yield note(what, f"{problem} (jobs that ask for another backend do not mind)")
+        yield note(what, f"{status.problem} (jobs that ask for another backend do not mind)")
 
 
-def ask(asked: Mapping[str, Any], within: float = ANSWER_WITHIN) -> Mapping[str, Any]:
-    """What `doctor.child` answers; a `problem` in words where it does not."""
-    try:
-        with TemporaryFile() as told, TemporaryFile() as said:
-            code = _run(json.dumps(asked), told, said, within)
-            answer = json.loads(_read(told) or "null")
-            words = _read(said).strip().splitlines()[-1:] or ["without a word"]
-    except subprocess.TimeoutExpired:
-        return {"problem": f"it did not answer within {within:g} s; try again with less going on"}
-    except (OSError, ValueError) as error:
-        return {"problem": f"it could not be asked: {error}"}
-    if answer is None:
-        return {"problem": f"the process that asked it ended with {code}: {words[0]}"}
-    return answer if isinstance(answer, dict) else {"problem": "it answered nothing"}
+def check_backend(
+    name: str,
+    options: Mapping[str, Any],
+    devices: tuple[str, ...] = (),
+    timeout: float = TIMEOUT,
+) -> Status:
+    """Check that a backend works with `options` and has the `devices`."""
+    return run(CHECK_BACKEND, name, options, devices, timeout=timeout)
 
 
-def ask_all(
-    options: Mapping[str, Mapping[str, Any]], within: float = ANSWER_WITHIN
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each backend that is installed, by name, with what it answers; none waits for another."""
+def check_weights() -> Status:
+    """Check the weights on this machine against their digests."""
+    return run(CHECK_WEIGHTS)
+
+
+def check_all(
+    options: Mapping[str, Mapping[str, Any]], timeout: float = TIMEOUT
+) -> Iterator[tuple[str, Status]]:
+    """Yield each backend that is installed, by name, with its status; checks run in parallel."""
     names = registry.names()
-    asked = ({"backend": name, "options": options.get(name, {})} for name in names)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from zip(names, pool.map(lambda one: ask(one, within), asked), strict=True)
+    given = [options.get(name, {}) for name in names]
+    with ThreadPoolExecutor(MAX_CHECKS) as pool:
+        yield from zip(
+            names, pool.map(partial(check_backend, timeout=timeout), names, given), strict=True
+        )
 
 
-def _run(asked: str, told: IO[bytes], said: IO[bytes], within: float) -> int:
-    """The exit code of a child that is asked; nothing that it started outlives it.
+def run(check: str, *args: Any, timeout: float = TIMEOUT) -> Status:
+    """Run a check (`module:function`) in a child process, and nothing that it starts outlives it.
 
-    It tells, and says on stderr, into files: a pipe could be held open by what it leaves behind.
+    A child that does not answer is a problem in the status.
     """
-    command = [sys.executable, "-m", "stylewatch_daemon.doctor.child"]
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=told, stderr=said, start_new_session=True
-    )
-    try:
-        child.communicate(asked.encode(), within)
-        return child.returncode
-    finally:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+    with TemporaryFile() as output:
+        try:
+            child = Child(check, *args, name="doctor", isolated=True, output=output)
+        except OSError as error:
+            return Status(problem=f"it could not be asked: {error}")
+        try:
+            return child.receive(Status, timeout=timeout)
+        except TimeoutError:
+            advice = "try again with less going on"
+            return Status(problem=f"it did not answer within {timeout:g} s; {advice}")
+        except ValueError as error:
+            return Status(problem=f"it sent {error}")
+        except (EOFError, OSError):
+            reason = child.exit_reason() or "its files closed"
+            words = _last_line(output) or "without a word"
+            return Status(problem=f"the process that asked it ended with {reason}: {words}")
+        finally:
+            child.kill()
 
 
-def _read(file: IO[bytes]) -> str:
-    """The end of what was written to `file`; an answer is shorter than that."""
-    file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST))
-    return file.read().decode(errors="replace")
+def _last_line(output: IO[bytes]) -> str:
+    output.seek(max(0, output.seek(0, os.SEEK_END) - MAX_OUTPUT))
+    lines = output.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

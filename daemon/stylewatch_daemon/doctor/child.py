@@ -1,89 +1,92 @@
-"""Asks one backend, or the weights, how they are, and says so as JSON; run as a process."""
+"""The process that checks one backend, or the weights."""
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from multiprocessing.connection import Connection
+from typing import Any
 
+from stylewatch_daemon.doctor.backends import WRONG_OPTION, Device, Status
+from stylewatch_daemon.processes.child import send
 from stylewatch_painter.errors import WeightsError
 from stylewatch_plugins import registry
 from stylewatch_plugins.capabilities import capabilities
 from stylewatch_plugins.errors import BackendError, BackendOptionError
 
-if TYPE_CHECKING:  # brings NumPy
-    from stylewatch_plugins.contract import Device
 
-_WRONG, _NOT_THERE = 78, 69
+def check_backend(
+    pipe: Connection, name: str, options: Mapping[str, Any], devices: Sequence[str]
+) -> None:
+    """Send the Status of a backend, and exit at once, whatever threads the backend has left."""
+    send(pipe, backend_status(name, options, devices))
+    os._exit(0)
 
 
-def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """`words` where all is well, else a `problem` with its `exit_code`; `notes` beside either.
+def check_weights(pipe: Connection) -> None:
+    """Send the Status of the weights."""
+    send(pipe, weights_status())
 
-    A backend that could be made has `version`, `devices` and `can`, too.
-    """
-    if "weights" in asked:
-        return _weights()
+
+def backend_status(name: str, options: Mapping[str, Any], wanted: Sequence[str] = ()) -> Status:
+    """Load a backend with `options`; check that it can run, on the devices `wanted`."""
     try:
-        backend = registry.load(asked["backend"], asked["options"])
+        backend = registry.load(name, options)
     except BackendOptionError as error:
-        return {"problem": str(error), "exit_code": _WRONG}
+        return Status(problem=str(error), exit_code=WRONG_OPTION)
     except BackendError as error:
-        return {"problem": str(error), "exit_code": _NOT_THERE}
-    made: dict[str, Any] = {
-        "version": str(backend.version),
-        "can": capabilities(backend).words,
-        "devices": [],
-    }
+        return Status(problem=str(error))
+    version, can = str(backend.version), capabilities(backend).words
+    devices: tuple[Device, ...] = ()
     try:
-        made["devices"] = [_plain(device) for device in backend.devices()]
+        devices = tuple(
+            Device(
+                str(device.name),
+                str(device.description),
+                None if device.memory is None else int(device.memory),
+            )
+            for device in backend.devices()
+        )
         problem = backend.problem()
-    except Exception as error:  # a stranger's
-        whose = registry.author(error) or f"backend {asked['backend']!r}"
+    except Exception as error:  # third-party code
+        whose = registry.author(error) or f"backend {name!r}"
         problem = f"{whose} fails when it is asked, {type(error).__name__}: {error}"
-    devices = [device["name"] for device in made["devices"]]
-    problem = problem or _missing(asked.get("devices", ()), devices)
+    names = [device.name for device in devices]
+    problem = problem or _missing(wanted, names)
     if problem is not None:
-        return {**made, "problem": str(problem), "exit_code": _NOT_THERE}
-    capability = _capability()
-    told = f" on {', '.join(devices)}" + (f", {capability}" if capability else "")
-    return {**made, "words": f"{backend.version}{told}", "notes": _slow(capability)}
+        return Status(problem=str(problem), version=version, devices=devices, can=can)
+    instructions = _vector_instructions()
+    words = f"{version} on {', '.join(names)}" + (f", {instructions}" if instructions else "")
+    return Status(words, notes=_slow(instructions), version=version, devices=devices, can=can)
 
 
-def _plain(device: "Device") -> dict[str, Any]:
-    memory = None if device.memory is None else int(device.memory)
-    return {
-        "name": str(device.name), "description": str(device.description), "memory": memory,
-    }  # fmt: skip
-
-
-def _missing(named: Sequence[str], here: Sequence[str]) -> str | None:
-    """What is wrong with the devices that the settings name."""
-    missing = [name for name in named if name not in here]
+def _missing(wanted: Sequence[str], devices: Sequence[str]) -> str | None:
+    """Describe the devices of the settings that the backend does not have."""
+    missing = [name for name in wanted if name not in devices]
     if not missing:
         return None
     return (
-        f"executor.devices names {', '.join(missing)}, and it finds {', '.join(here)} here: "
+        f"executor.devices names {', '.join(missing)}, and it finds {', '.join(devices)} here: "
         "name some of these, or say auto"
     )
 
 
-def _capability() -> str:
-    """The vector instructions that torch found, where the backend brought torch in."""
+def _vector_instructions() -> str:
+    """Name the vector instructions that torch found; empty if the backend did not load torch."""
     torch = sys.modules.get("torch")
     return "" if torch is None else str(torch.backends.cpu.get_cpu_capability())
 
 
-def _slow(capability: str) -> list[str]:
-    if capability != "DEFAULT":
-        return []
-    return [
+def _slow(instructions: str) -> tuple[str, ...]:
+    if instructions != "DEFAULT":
+        return ()
+    return (
         "torch uses no vector instructions of this processor, and is many times slower for it: "
-        "in a sandbox, let /proc be seen as a whole (ProcSubset=all)"
-    ]
+        "in a sandbox, let /proc be seen as a whole (ProcSubset=all)",
+    )
 
 
-def _weights() -> dict[str, Any]:
+def weights_status() -> Status:
+    """Check the bundled and the imported weights against their digests."""
     from stylewatch_painter.network.store import verify
     from stylewatch_painter.network.weights import BUNDLED, locate, own_files
 
@@ -92,18 +95,5 @@ def _weights() -> dict[str, Any]:
         for name in names:
             verify(locate(name))
     except WeightsError as error:
-        return {"problem": str(error), "exit_code": _NOT_THERE}
-    return {"words": f"{', '.join(names)}: held against the digests, and right"}
-
-
-def main() -> None:
-    """Answer what stdin asks on stdout, where nothing that a backend prints may come."""
-    asked = json.load(sys.stdin)
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as told:
-        os.dup2(2, 1)
-        json.dump(answer(asked), told)
-    os._exit(0)  # whatever threads, or doings at the end, a backend has left
-
-
-if __name__ == "__main__":
-    main()
+        return Status(problem=str(error))
+    return Status(f"{', '.join(names)}: checksums OK")

@@ -7,10 +7,9 @@ from tempfile import TemporaryDirectory
 from stylewatch_daemon.doctor.finding import Finding, mend, ok
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.executors.local import WORK
-from stylewatch_daemon.executors.ray.driver_client import enter
+from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
 from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, Word, heard
-from stylewatch_daemon.processes.child import Child
-from stylewatch_daemon.processes.messages import LONGEST
+from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
 from stylewatch_daemon.settings.resources import Demand
 
 ANSWER_WITHIN = 90.0
@@ -43,10 +42,10 @@ def _answer(demand: Demand) -> Room | Away:
     """What the driver says, which is started for that, and ended."""
     word: Word | None = None
     with TemporaryDirectory() as folder:
-        driver = Child.start(enter, Path(folder) / "lock", demand, Manner(WORK))
+        driver = Child(DRIVER, Path(folder) / "lock", demand, Manner(WORK), name=NAME)
         try:
             if driver.line.poll(ANSWER_WITHIN):
-                _, word = heard(driver.line.recv_bytes(LONGEST))
+                _, word = heard(driver.line.recv_bytes(MAX_MESSAGE))
         except (EOFError, OSError, ValueError):
             word = None
         finally:

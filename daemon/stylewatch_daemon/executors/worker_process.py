@@ -2,19 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import get_args
 
 from stylewatch_daemon.errors import ShortageError
 from stylewatch_daemon.executors.hang_timeout import Patience
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.processes import messages
-from stylewatch_daemon.processes.child import Child, cause, let_end
+from stylewatch_daemon.processes.child import MAX_MESSAGE, Child, decode
 from stylewatch_daemon.worker.contract import (
     READY,
     Done,
@@ -28,11 +25,16 @@ from stylewatch_daemon.worker.contract import (
     Wanted,
 )
 
+NAME = "worker"
+"""The name of the process."""
+
+MAX_EVENTS = 100
+
 _SERVE = "stylewatch_daemon.worker.child:serve"
 
 
 class Slot:
-    """Paints on `device` (None: on what the backend takes for the best) what came together.
+    """A place for attempts on `device` (None: the one that the backend prefers).
 
     `work` names, as `module:function`, what paints; `lock` is a file that each worker holds
     while it lives. A worker that, idle, holds more than `most_memory` bytes is replaced.
@@ -47,13 +49,13 @@ class Slot:
         self._tickets: tuple[str, ...] = ()
         self._going: dict[str, Patience] = {}
         self._spent = False
-        """Whether the process is of no use for more."""
+        """The process is to get no more orders."""
         self._serves = False
-        """Whether the process has begun to take orders."""
+        """The process has begun to take orders."""
 
     @property
     def manned(self) -> bool:
-        """Whether there is a process."""
+        """True if there is a process."""
         return self._child is not None
 
     @property
@@ -62,82 +64,84 @@ class Slot:
         return frozenset(self._going)
 
     @property
-    def handles(self) -> list[Connection | int]:
-        """What is ready, for `multiprocessing.connection.wait`, when there may be an event."""
-        return [] if self._child is None else self._child.handles
+    def handles(self) -> list[Connection]:
+        """The connections to wait on for events with `multiprocessing.connection.wait`."""
+        return [] if self._child is None else [self._child.line]
 
-    def begin(self, orders: Mapping[str, Order]) -> Iterator[Heard]:
-        """Begin attempts, by ticket; an event only where that went wrong."""
+    def begin(self, orders: Mapping[str, Order]) -> list[Heard]:
+        """Begin attempts that came together, by ticket; return events only if that failed."""
         self._tickets, self._spent = tuple(orders), False
-        self._going = {ticket: Patience(one.step_timeout_s) for ticket, one in orders.items()}
-        (backend, *_) = [one.settings.backend for one in orders.values()]
+        self._going = {ticket: Patience(order.step_timeout_s) for ticket, order in orders.items()}
+        (backend, *_) = [order.settings.backend for order in orders.values()]
         try:
-            here = [replace(one, device=self.device) for one in orders.values()]
-            self._ready(backend).send(here)
+            on_device = [replace(order, device=self.device) for order in orders.values()]
+            self._ready(backend).send(on_device)
         except OSError as error:  # no process to be had, or it died this very moment
             self._serves = False
             why = shortages.in_words(error) if shortages.shortage(error) else str(error)
-            yield from self._gone(self._end(f"the worker process could not be used: {why}"))
+            return self._lose(self._end(f"the worker process could not be used: {why}"))
+        return []
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Tell the worker what is wanted of an attempt."""
+        """Pass on to the worker what is wanted of an attempt."""
         patience = self._going.get(ticket)
         if self._child is not None and patience is not None and wanted != patience.asked:
             patience.asked = wanted
             try:
-                self._child.line.send((self._tickets.index(ticket), wanted))
+                self._child.send((self._tickets.index(ticket), wanted))
             except OSError:
-                return  # it is gone, which is heard next
+                return  # its death is an event that comes next
 
-    def hear(self) -> Iterator[Heard]:
-        """What came from the worker; where it is gone, that as well."""
-        while (child := self._child) is not None:
-            left = _left(child.process)  # asked first: what it sent before it died is there
+    def hear(self) -> list[Heard]:
+        """Return the events that have come from the worker, and its death if it is gone.
+
+        At most MAX_EVENTS at once, so that a flood from one worker holds up no other.
+        """
+        events: list[Heard] = []
+        while (child := self._child) is not None and len(events) < MAX_EVENTS:
             try:
+                if not child.line.poll():
+                    break
                 heard = self._receive(child)
             except (EOFError, OSError):
-                heard, left = None, True
+                when = "while it painted" if self._serves else "before it could begin"
+                events += self._lose(self._end(f"the worker process {_fate(child, when)}"))
             except ValueError as error:
-                yield from self._gone(Lost(f"the worker process sent {error}"))
-                return
-            if heard is None:
-                if left:
-                    let_end(child.process)
-                    when = "while it painted" if self._serves else "before it could begin"
-                    fate = _fate(child.process, when)
-                    yield from self._gone(self._end(f"the worker process {fate}"))
-                return
-            self._note(heard)
-            yield heard
+                events += self._lose(Lost(f"the worker process sent {error}"))
+            else:
+                if heard is not None:
+                    self._note(heard)
+                    events.append(heard)
+        return events
 
-    def waited(self, seconds: float) -> Iterator[Heard]:
-        """The worker was silent for so much longer; events where that is too long for all."""
-        borne = [one for one in self._going.values() if not one.waited(seconds)]
-        if self._going and not borne:
-            silent = max(one.silent for one in self._going.values())
-            why = f"the worker hung: there was no sign of life for {silent:.0f} s"
-            yield from self._gone(self._end(why))
+    def waited(self, seconds: float) -> list[Heard]:
+        """Count more silence of the worker; return the ends of attempts if it is too much."""
+        alive = [patience for patience in self._going.values() if not patience.waited(seconds)]
+        if not self._going or alive:
+            return []
+        silent = max(patience.silent for patience in self._going.values())
+        why = f"the worker hung: there was no sign of life for {silent:.0f} s"
+        return self._lose(self._end(why))
 
-    def drop(self, ticket: str, why: str) -> Iterator[Heard]:
-        """End an attempt: now, with its worker, or where others share that at its next step."""
+    def drop(self, ticket: str, why: str) -> list[Heard]:
+        """End an attempt: now, with its worker, or at its next step if others share the worker."""
         if self.tickets == {ticket}:
-            yield from self.end(why)
-        else:
-            self.ask(ticket, Wanted.CANCEL)
+            return self.end(why)
+        self.ask(ticket, Wanted.CANCEL)
+        return []
 
-    def end(self, why: str) -> Iterator[Heard]:
-        """End all attempts now, if there are any; their worker is killed."""
-        if self._going:
-            yield from self._gone(Lost(why))
+    def end(self, why: str) -> list[Heard]:
+        """End all attempts now, if there are any, and kill their worker."""
+        return self._lose(Lost(why)) if self._going else []
 
     def let_go(self) -> None:
-        """Let an idle worker leave; what it holds, a GPU's memory too, is given back."""
+        """Stop an idle worker, which gives back its memory, also that of the GPU."""
         if self._child is not None:
-            self._child.let_go()
+            self._child.stop()
             self._child = None
 
     def _note(self, heard: Heard) -> None:
-        """The worker lives; one of its attempts, perhaps, is at its end."""
+        """Record that the worker lives, and the end of one of its attempts."""
         for patience in self._going.values():
             patience.silent = 0.0
         self._going[heard.ticket].heard(heard.event)
@@ -148,18 +152,17 @@ class Slot:
             if self._spent and not self._going:
                 self._kill()
 
-    def _gone(self, end: Lost | Failed) -> Iterator[Heard]:
-        """End the process; `end` holds for all that it painted."""
+    def _lose(self, end: Lost | Failed) -> list[Heard]:
+        """Kill the process; return `end` for each of its attempts."""
         self._kill()
         lost, self._going = list(self._going), {}
         self.idle_since = time.monotonic()
-        for ticket in lost:
-            yield Heard(ticket, end)
+        return [Heard(ticket, end) for ticket in lost]
 
     def _end(self, why: str) -> Lost | Failed:
-        """The end of what a process painted that is gone.
+        """Return the end of the attempts of a process that is gone.
 
-        One that never took its orders says nothing about them: they wait for better times.
+        A process that never took its orders says nothing about them: they are tried again later.
         """
         return Lost(why) if self._serves else Failed(why, ShortageError.exit_code)
 
@@ -168,54 +171,41 @@ class Slot:
             self._child.kill()
         self._child = None
 
-    def _ready(self, backend: str) -> Connection:
-        """The line to a process that is fit for `backend`, and never had another one in it.
+    def _ready(self, backend: str) -> Child:
+        """Return a process that never ran any backend but `backend`; raises ShortageError.
 
-        Whatever a backend does to its process, jobs for others do not feel it, nor does one wait
-        for memory, a GPU's too, that another keeps.
+        Whatever a backend does to its process, jobs of others are not affected, and need not wait
+        for memory, of the GPU too, that it keeps.
         """
         if self._child is not None and (
-            backend != self._backend or _memory(self._child.process.pid) > self._most_memory
+            backend != self._backend or _memory(self._child.pid) > self._most_memory
         ):
             self.let_go()
         self._backend = backend
-        if self._child is None or not self._child.process.is_alive():
+        if self._child is None or not self._child.is_alive():
             self._kill()
             self._serves = False
-            self._child = Child.start(_enter, self._work, self._lock)
-        return self._child.line
+            self._child = Child(_SERVE, self._work, self._lock, name=NAME)
+        return self._child
 
     def _receive(self, child: Child) -> Heard | None:
-        """The next event; None where there is none yet.
+        """Return the event that has come; None if the worker only says that it is ready.
 
-        Raises EOFError, OSError: no more can come. ValueError: it is nonsense.
+        Raises EOFError or OSError if no more can come, ValueError if the message is invalid.
         """
-        raw = READY
-        while raw == READY:
-            if not child.line.poll():
-                return None
-            raw = child.line.recv_bytes(messages.LONGEST)
-            self._serves = True
-        event: Event = messages.unpack(raw[1:], *get_args(Event))
+        raw = child.line.recv_bytes(MAX_MESSAGE)
+        self._serves = True
+        if raw == READY:
+            return None
+        event: Event = decode(raw[1:], *get_args(Event))
         ticket = next(iter(self._tickets[raw[0] :]), "")
         if ticket not in self._going:
-            raise ValueError(f"word of an attempt that is not being made: {raw[:80]!r}")
+            raise ValueError(f"an event of an attempt that is not being made: {raw[:80]!r}")
         return Heard(ticket, event)
 
 
-def _enter(orders: Connection, work: str, lock: Path) -> None:
-    """The child's door; what lies behind it is heavy, and is loaded there only."""
-    serve: Callable[[Connection, str, Path], None] = resolve_name(_SERVE)
-    serve(orders, work, lock)
-
-
-def _left(process: BaseProcess) -> bool:
-    """Whether a worker is gone, or can be heard no more: its files were closed."""
-    return not process.is_alive() or bool(wait([process.sentinel], 0))
-
-
-def _memory(pid: int | None) -> int:
-    """Bytes of memory that a process holds; 0 where the kernel does not say."""
+def _memory(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 if unknown."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
     except (OSError, IndexError):
@@ -223,10 +213,10 @@ def _memory(pid: int | None) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _fate(process: BaseProcess, when: str) -> str:
-    """What became of a worker, `when`, and what may help."""
-    why = cause(process)
+def _fate(child: Child, when: str) -> str:
+    """Describe how a worker ended, `when`, and what may help."""
+    why = child.exit_reason()
     if not why:
         return f"cut itself off from us, closing files that were not its own, {when}"
-    helps = "; a smaller size needs less" if "memory" in why else ""
-    return f"died ({why}{helps}) {when}"
+    advice = "; a smaller size needs less" if "memory" in why else ""
+    return f"died ({why}{advice}) {when}"

@@ -15,7 +15,7 @@ from contextlib import suppress
 from stylewatch_daemon.errors import DaemonError, SettingsError, ShortageError
 
 MINIMUM = 40
-"""File descriptors without which the daemon does not begin. It needs 26 to paint on one device;
+"""File descriptors without which the daemon does not begin. It needs 24 to paint on one device;
 watching, and each further inbox, device or page, takes a few more."""
 
 WANTED = 65_536

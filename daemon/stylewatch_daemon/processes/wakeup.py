@@ -1,58 +1,59 @@
-"""What wakes the daemon, and what tells it to leave; both may come from a signal handler."""
+"""Waking and stopping the daemon's main loop, also from signal handlers; delays between retries."""
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import FrameType
 
 
 class Bell:
-    """Rung when there is something to look at in a folder, and a waker when there is other news.
+    """A wake-up event for a loop, with flags that say why.
 
-    `rung` until whoever looks takes it back; `stopping` once the daemon was told to leave;
-    `reloading` where it was told to read its settings again, until whoever does so takes it back.
-    It stands on SimpleQueue, whose `put` may interrupt its own `get`, as a signal handler does.
+    `rung` is set when there may be something new in a directory, `reloading` when the settings are
+    to be read again; whoever does so clears them. `stopping` is set once the daemon is to stop.
+    It is built on SimpleQueue, whose `put` may interrupt its own `get`, as in a signal handler.
     """
 
     def __init__(self) -> None:
         self.stopping = self.reloading = self.rung = False
-        self._news: SimpleQueue[None] = SimpleQueue()
+        self._wakeups: SimpleQueue[None] = SimpleQueue()
 
     def ring(self) -> None:
-        """Wake whoever waits, or will wait next: there is something to look at."""
+        """Wake the loop: there may be something new in a directory."""
         self.rung = True
-        self._news.put(None)
+        self.wake()
 
     def wake(self) -> None:
-        """Wake whoever waits, or will wait next."""
-        self._news.put(None)
+        """Wake the loop, or let its next wait return at once."""
+        self._wakeups.put(None)
 
     def stop(self) -> None:
-        """Tell the daemon to leave."""
+        """Ask the daemon to stop."""
         self.stopping = True
         self.wake()
 
     def reload(self) -> None:
-        """Tell the daemon to read its settings again."""
+        """Ask the daemon to read its settings again."""
         self.reloading = True
         self.wake()
 
     def wait(self, seconds: float) -> bool:
-        """Wait to be woken, at most so long; whether we were. Many times count as one."""
+        """Wait to be woken, for `seconds` at most; return True if we were. Many count as one."""
         try:
-            self._news.get(timeout=max(0.0, seconds))
+            self._wakeups.get(timeout=max(0.0, seconds))
         except Empty:
             return False
-        while not self._news.empty():
-            self._news.get_nowait()
+        while not self._wakeups.empty():
+            self._wakeups.get_nowait()
         return True
 
 
 @contextmanager
 def stops_on_signals(bell: Bell) -> Iterator[None]:
-    """SIGTERM and SIGINT stop `bell`; a second one raises KeyboardInterrupt: leave at once."""
+    """Let SIGTERM and SIGINT stop `bell`; a second one raises KeyboardInterrupt."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if bell.stopping:
@@ -70,7 +71,7 @@ def stops_on_signals(bell: Bell) -> Iterator[None]:
 
 @contextmanager
 def reloads_on_signal(bell: Bell) -> Iterator[None]:
-    """SIGHUP has the settings read again; where our terminal was closed, it stops `bell`."""
+    """Let SIGHUP reload the settings; if our terminal was closed, it stops `bell` instead."""
     terminals = [file for file in (0, 1, 2) if os.isatty(file)]
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -86,3 +87,65 @@ def reloads_on_signal(bell: Bell) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Random exponential delays, in seconds: after the n-th failure up to `first` x 2^(n-1).
+
+    `least` is the share of that which is waited in any case, `most` what it never exceeds.
+    """
+
+    first: float
+    most: float
+    least: float = 0.0
+
+    def seconds(self, failures: int, chance: float) -> float:
+        """Return the delay after so many `failures`; `chance` is a random number in 0..1."""
+        longest = min(self.most, self.first * 2.0 ** min(failures - 1, 60))
+        return longest * (self.least + (1 - self.least) * chance)
+
+
+class Pauses:
+    """Names that wait for their next try; `clock` is monotonic, in seconds.
+
+    `chance` returns random numbers in 0..1.
+    """
+
+    def __init__(
+        self, backoff: Backoff, clock: Callable[[], float], chance: Callable[[], float]
+    ) -> None:
+        self._backoff, self._clock, self._chance = backoff, clock, chance
+        self._failures: dict[str, int] = {}
+        self._until: dict[str, float] = {}
+
+    def begin(self, name: str) -> None:
+        """Let `name` wait, longer each time until it is forgotten; no longer if it waits now."""
+        if name in self.held():
+            return
+        self._failures[name] = self._failures.get(name, 0) + 1
+        delay = self._backoff.seconds(self._failures[name], self._chance())
+        self._until[name] = self._clock() + delay
+
+    def release(self, name: str) -> None:
+        """End the wait of `name` now; its next one is longer still."""
+        self._until.pop(name, None)
+
+    def forget(self, name: str) -> None:
+        """Forget `name` and how often it failed."""
+        self._failures.pop(name, None)
+        self._until.pop(name, None)
+
+    def all(self) -> frozenset[str]:
+        """Return the names that began to wait and were not forgotten, still waiting or not."""
+        return frozenset(self._until)
+
+    def held(self) -> frozenset[str]:
+        """Return the names that have to wait now."""
+        now = self._clock()
+        return frozenset(name for name, until in self._until.items() if until > now)
+
+    def soonest(self) -> float | None:
+        """Return the seconds until the first of them may go on; None if none waits."""
+        now = self._clock()
+        return min((until - now for until in self._until.values() if until > now), default=None)

@@ -23,7 +23,7 @@ from stylewatch_daemon.errors import QuarantinedError, ShortageError, Unavailabl
 from stylewatch_daemon.files import disk_space, shortages
 from stylewatch_daemon.files.mounts import Moorings
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.processes.backoff import Backoff, Pauses
+from stylewatch_daemon.processes.wakeup import Backoff, Pauses
 from stylewatch_daemon.queue.attempt import Verdict, verdict
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.queue.fair_queue import Turns

@@ -1,44 +1,51 @@
-"""The checks of `doctor`, made by a child process when somebody wants to see them."""
+"""Runs the checks of `doctor` in a child process when a visitor wants to see them."""
 
 import asyncio
-import json
-import sys
-from collections.abc import Callable, Mapping
+import resource
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from time import monotonic
-from typing import Any
 
 from stylewatch_daemon.doctor.finding import Finding, mend
+from stylewatch_daemon.processes.child import Child, send
 from stylewatch_daemon.settings.config import Config
 
 RECENT_S = 300.0
-"""Seconds for which what was found is shown again, unless somebody asks for more."""
+"""Seconds for which the last findings are shown, unless a visitor asks for new ones."""
 
 AT_MOST_EVERY = 10.0
-"""Seconds between two looks, whoever asks."""
+"""Seconds between two checks, whoever asks."""
 
-WITHIN = 120.0
-"""Seconds that the checks get."""
-
-_CHILD = ("-P", "-m", "stylewatch_daemon.web.doctor_child")
-
+TIMEOUT = 120.0
+"""Seconds that the checks may take."""
 
 PATIENCE_S = 3.0
-"""Seconds that somebody who wants to see what is found waits; then it is shown what was before."""
+"""Seconds that a visitor waits for new findings; then the page shows the last ones."""
+
+CHECK = "stylewatch_daemon.web.doctor_runner:check"
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device on which the settings' backend paints, with so many bytes of memory."""
+    """A device of the settings' backend, with so many bytes of memory."""
 
     name: str
     memory: int
 
 
 @dataclass(frozen=True)
+class Checks:
+    """From the child: the findings, and the devices whose memory is known."""
+
+    findings: tuple[Finding, ...]
+    devices: tuple[Device, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
-    """What was found, and when (UTC)."""
+    """The findings, and their time (UTC)."""
 
     at: datetime
     findings: tuple[Finding, ...]
@@ -49,58 +56,61 @@ class Checkup:
     """Has the checks made for `settings`; `clock` is monotonic, in seconds."""
 
     def __init__(self, settings: Config, clock: Callable[[], float] = monotonic) -> None:
-        self._asked = json.dumps(
-            {"settings": settings.model_dump(mode="json"), "within": WITHIN}
-        ).encode()
-        self._clock = clock
+        self._settings, self._clock = settings, clock
         self._looked = -float("inf")
         self._latest: Report | None = None
         self._looking: asyncio.Task[None] | None = None
 
     def latest(self) -> Report | None:
-        """What was found last; None where nothing was looked at yet."""
+        """Return the last report; None if there is none yet."""
         return self._latest
 
     @property
     def is_looking(self) -> bool:
-        """Whether the checks are being made."""
+        """True while the checks run."""
         return self._looking is not None and not self._looking.done()
 
     def begin(self, *, anew: bool = False) -> None:
-        """Have the checks made, unless they are, or were of late; `anew`: a moment ago."""
+        """Begin the checks, unless they run, or ran lately; `anew`: a moment ago."""
         wait = AT_MOST_EVERY if anew else RECENT_S
         if not self.is_looking and self._clock() - self._looked >= wait:
             self._looking = asyncio.create_task(self._look())
 
     async def look(self, *, anew: bool = False) -> Report | None:
-        """As `begin`, and what is found, before long; else what was found before."""
+        """Begin the checks; return the new report if it comes before long, else the last one."""
         self.begin(anew=anew)
         if self._looking is not None:
             await asyncio.wait({self._looking}, timeout=PATIENCE_S)
         return self._latest
 
     async def _look(self) -> None:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, *_CHILD, start_new_session=True, stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
         try:
-            async with asyncio.timeout(WITHIN):
-                told, _ = await child.communicate(self._asked)
-            self._latest = _report(json.loads(told))
-        except (TimeoutError, ValueError, TypeError, KeyError):
+            checks = await self._check()
+        except (EOFError, OSError, ValueError):
             words = "it did not come to an end: `stylewatch doctor` tells more"
-            self._latest = Report(datetime.now(UTC), (mend("doctor", words, 70),))
+            checks = Checks((mend("doctor", words, 70),))
+        self._looked = self._clock()
+        self._latest = Report(datetime.now(UTC), checks.findings, checks.devices)
+
+    async def _check(self) -> Checks:
+        child = Child(CHECK, self._settings, name="doctor", isolated=True)
+        try:
+            return await asyncio.to_thread(lambda: child.receive(Checks, timeout=TIMEOUT))
         finally:
-            self._looked = self._clock()
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
+            child.kill()
 
 
-def _report(told: Mapping[str, Any]) -> Report:
-    return Report(
-        datetime.now(UTC),
-        tuple(Finding(**one) for one in told["findings"]),
-        tuple(Device(**one) for one in told["devices"]),
+def check(pipe: Connection, settings: Config) -> None:
+    """In the child: send the Checks of `settings`."""
+    from stylewatch_daemon.doctor.backends import check_backend
+    from stylewatch_daemon.doctor.diagnose import diagnose
+    from stylewatch_daemon.settings.service import service_settings
+
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # backends are larger than the page
+    name = settings.job.backend
+    status = check_backend(name, settings.backends.get(name, {}))
+    devices = tuple(
+        Device(device.name, device.memory) for device in status.devices if device.memory is not None
     )
+    send(pipe, Checks(tuple(diagnose(service_settings(settings, {}))), devices))

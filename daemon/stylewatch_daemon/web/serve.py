@@ -11,7 +11,7 @@ from threading import Thread
 
 import uvicorn
 
-from stylewatch_daemon.processes.child import received, settle_in
+from stylewatch_daemon.processes.child import received
 from stylewatch_daemon.service.log import logging_as
 from stylewatch_daemon.settings.web import Served
 from stylewatch_daemon.web.app import application
@@ -35,7 +35,6 @@ STALLED_MS = 60_000
 
 def serve(life: Connection, listening: socket.socket, served: Served) -> None:
     """Serve what is `served` to whoever comes to `listening`, until `life` is closed."""
-    settle_in()
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, most))
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)

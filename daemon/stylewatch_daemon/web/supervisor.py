@@ -1,7 +1,7 @@
-"""Keeps the page's process: starts it, watches it, starts it again; on a thread of its own.
+"""Starts the page's process, watches it and starts it again, from a thread of its own.
 
-The supervisor listens, and the process takes what comes: one that dies loses nobody who waits.
-Nothing comes back from it, so that the supervisor never waits for it either.
+The daemon listens, and the process accepts connections: if it dies, visitors who wait are not lost.
+The process sends nothing back, so the daemon never waits for it either.
 """
 
 import logging
@@ -11,35 +11,36 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import Pipe, get_context
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from pkgutil import resolve_name
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.processes.backoff import Backoff
-from stylewatch_daemon.processes.child import cause, let_end
+from stylewatch_daemon.processes.child import Child
+from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.web import Served
 from stylewatch_daemon.web import sockets
 
 SERVE = "stylewatch_daemon.web.serve:serve"
+ENTRY = "stylewatch_daemon.web.supervisor:enter"
 
 NAME = "web"
-"""What the process and the thread are called."""
+"""The name of the process and of the thread."""
 
 RETRY = Backoff(first=1.0, most=60.0, least=0.5)
-"""How long is waited before a page is started again."""
+"""Delays before a page is started again."""
 
-SOUND_S = 60.0
-"""Seconds after which one that was started again counts as sound."""
+STABLE_S = 60.0
+"""Seconds after which a failure of the page counts as its first again."""
 
 
 class Keeper(Reporter):
-    """Keeps the page that is `served` from the moment that inboxes are watched; None: none.
+    """Runs the page `served` (None: no page) from the moment that inboxes are watched.
 
-    `ours` is the socket that systemd handed over. The process runs `serve` (`module:function`).
+    `ours` is the socket that systemd handed over. The process calls `serve` (`module:function`)
+    with its end of a connection, the listening socket and `served`.
     """
 
     def __init__(
@@ -55,44 +56,44 @@ class Keeper(Reporter):
         self._hears, self._knocks = Pipe(duplex=False)
         self._thread: threading.Thread | None = None
         self._log = logging.getLogger(__name__)
-        self._told = ""
+        self._warned = ""
 
     def check(self, served: Served | None) -> Served | None:
-        """`served`, if it can be; raises SettingsError as `sockets.check` does."""
+        """Return `served`; raises SettingsError as `sockets.check` does."""
         if served is not None:
             sockets.check(served, self._ours)
         return served
 
     def offer(self, served: Served | None) -> None:
-        """What is to be served once the settings hold that say so; raises SettingsError."""
+        """Set the page to be served after the reload of the settings; raises SettingsError."""
         self._offered = self.check(served)
 
     def reloaded(self) -> None:
-        """The settings were read again, and hold."""
+        """Serve the page of the new settings."""
         if self._offered != self._held:
             self._held = self._offered
             if self._thread is not None:
                 self._knocks.send_bytes(b"!")
 
     def not_reloaded(self, reason: str) -> None:
-        """The settings were read again, and are wrong."""
+        """Keep the page of the old settings."""
         self._offered = self._held
 
     def watching(self, inboxes: Sequence[Path]) -> None:
-        """The daemon is at work: there is something to look at."""
+        """Start the thread once the daemon is at work."""
         if self._thread is None and self._held is not None:
-            self._thread = threading.Thread(target=self._go, name=NAME, daemon=True)
+            self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
             self._thread.start()
 
     def leave(self) -> None:
-        """Have the page's process end, and the thread."""
+        """Stop the page's process and the thread."""
         self._leaving = True
         self._knocks.send_bytes(b"!")
         if self._thread is not None:
             self._thread.join()
 
-    def _go(self) -> None:
-        """Serve what is to be served, until we leave; what cannot be had is tried again."""
+    def _run(self) -> None:
+        """Serve the page until we leave; try again whatever fails."""
         failures = 0
         while not self._leaving:
             served = self._held
@@ -102,7 +103,7 @@ class Keeper(Reporter):
                 else:
                     with sockets.bound(served, self._ours) as listening:
                         failures = 0
-                        self._say(served, listening)
+                        self._log_address(served, listening)
                         self._keep(served, listening)
             except OSError as error:
                 failures += 1
@@ -113,71 +114,55 @@ class Keeper(Reporter):
                 self._is_news([], self._retry.seconds(failures, random.random()))
 
     def _keep(self, served: Served, listening: socket.socket) -> None:
-        """Have a process serve it, one after the other, until there is news."""
-        times = 0
+        """Run one process after the other until there is news; raises ShortageError."""
+        failures = 0
         while True:
             began = time.monotonic()
-            process, life = self._started(served, listening)
+            fd = listening.fileno()
+            child = Child(ENTRY, self._serve, fd, served, name=NAME, pass_fds=[fd])
             try:
-                if self._is_news([process.sentinel], None):
+                if self._is_news([child.line], None):
+                    child.stop()
                     return
-                let_end(process)
-                why = cause(process) or "it closed its files"
+                why = child.exit_reason() or "it closed its files"
             finally:
-                _end(process, life)
-            times = 1 if time.monotonic() - began >= SOUND_S else times + 1
-            seconds = self._retry.seconds(times, random.random())
+                child.kill()
+            failures = 1 if time.monotonic() - began >= STABLE_S else failures + 1
             self._log.warning("the page's process ended (%s): it is started again", why)
-            if self._is_news([], seconds):
+            if self._is_news([], self._retry.seconds(failures, random.random())):
                 return
 
-    def _started(self, served: Served, listening: socket.socket) -> tuple[BaseProcess, Connection]:
-        """A process that serves, and what it lives by: it ends once that is closed."""
-        spawn = get_context("spawn")
-        theirs, life = spawn.Pipe(duplex=False)
-        with theirs:
-            arguments = (self._serve, theirs, listening, served)
-            process = spawn.Process(target=_enter, name=NAME, args=arguments)
-            process.start()
-        return process, life
-
-    def _is_news(self, others: list[int], seconds: float | None) -> bool:
-        """Wait for news or one of `others`, so long at most; whether there is news."""
+    def _is_news(self, others: Sequence[Connection], seconds: float | None) -> bool:
+        """Wait for news or one of `others`, for `seconds` at most; return True if there is news."""
         if self._hears not in wait([self._hears, *others], seconds):
             return False
         self._hears.recv_bytes()
         return True
 
-    def _say(self, served: Served, listening: socket.socket) -> None:
+    def _log_address(self, served: Served, listening: socket.socket) -> None:
         where = sockets.told(listening, served.settings.web.path)
         who = "this machine alone" if sockets.is_near(listening) else "other machines too"
-        knows = "" if served.token is None else ", where one knows the token"
+        token = "" if served.token is None else ", where one knows the token"
         self._warn("")
-        self._log.info("the page is at %s, for %s%s", where, who, knows)
+        self._log.info("the page is at %s, for %s%s", where, who, token)
 
     def _warn(self, text: str) -> None:
-        """Warn of something once, until it is different."""
-        if text and text != self._told:
+        """Log a warning, unless it is the same as the last one."""
+        if text and text != self._warned:
             self._log.warning("%s", text)
-        self._told = text
+        self._warned = text
 
 
-def _end(process: BaseProcess, life: Connection) -> None:
-    life.close()
-    let_end(process)
-    process.kill()
-    process.join()
-    process.close()
-
-
-def _enter(serve: str, life: Connection, listening: socket.socket, served: Served) -> None:
-    """The process's door; what lies behind it is heavy, and is loaded there only."""
+def enter(life: Connection, serve: str, fd: int, served: Served) -> None:
+    """Serve the page, in its process, at the listening socket `fd` until `life` is closed."""
+    listening = socket.socket(fileno=fd)
+    listening.set_inheritable(False)
     resolve_name(serve)(life, listening, served)
 
 
 @contextmanager
 def kept(served: Served | None, ours: socket.socket | None = None) -> Iterator[Keeper]:
-    """A Keeper of what is `served`; the page ends with it. Raises SettingsError as `check` does."""
+    """Yield a Keeper of the page `served`; raises SettingsError as `check` does."""
     keeper = Keeper(served, ours)
     keeper.check(served)
     try:

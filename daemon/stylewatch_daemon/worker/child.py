@@ -1,6 +1,6 @@
-"""The inside of a worker process: takes orders from a pipe, paints them, sends events back.
+"""The worker process: takes orders from a pipe, paints them, sends events back.
 
-It leaves at once when the supervisor is gone, so that no two of them ever write the same files.
+It exits at once when the daemon is gone, so that no two workers ever write the same files.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from stylewatch_daemon.files.lock import shared
-from stylewatch_daemon.processes.child import received, send, settle_in
+from stylewatch_daemon.processes.child import received, send
 from stylewatch_daemon.worker.contract import (
     READY,
     Done,
@@ -25,63 +25,66 @@ from stylewatch_daemon.worker.contract import (
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_plugins.contract import Wish
 
-_ENDS: Mapping[Wanted, Wish] = {Wanted.STOP: Wish.STOP, Wanted.FINISH: Wish.FINISH}
-"""What the supervisor says to end an order at its next step, as a backend hears of it."""
+_WISHES: Mapping[Wanted, Wish] = {
+    Wanted.STOP: Wish.STOP,
+    Wanted.FINISH: Wish.FINISH,
+    Wanted.CANCEL: Wish.STOP,
+}
+"""For a request to end an order at its next step, the wish that the backend gets."""
 
 Work = Callable[[Sequence[Order], Sequence[Callable[[], Wish]]], Iterator[tuple[int, Event]]]
-"""Paints orders that came together; each event says by index which of them it is of."""
+"""Paints orders that came together; each event comes with the index of its order."""
 
 
-def serve(orders: Connection, work: str, lock: Path) -> None:
-    """Paint with `work` (`module:function`) what comes through `orders` until that closes.
+def serve(pipe: Connection, work: str, lock: Path) -> None:
+    """Paint with `work` (`module:function`) the orders from `pipe` until the pipe closes.
 
-    It shares `lock` with the other workers meanwhile: after a crash of the supervisor, the next
-    one sees by it whether all of them are gone. To signals the supervisor alone listens.
+    The worker shares `lock` with the others meanwhile: after a crash of the daemon, the next one
+    sees by the lock whether all workers are gone.
     """
-    settle_in()
     with shared(lock):
-        with suppress(ConnectionError):  # there is nobody to work for, which is seen next
-            orders.send_bytes(READY)
-        while (said := received(orders)) is not None:
-            if isinstance(said, list):  # else a wish that came after its order's end
-                _Together(orders, said).paint(work)
+        with suppress(ConnectionError):  # if the parent is gone, `received` finds out next
+            pipe.send_bytes(READY)
+        while (message := received(pipe)) is not None:
+            if isinstance(message, list):  # else a request that came after its order's end
+                _Batch(pipe, message).paint(work)
 
 
-class _Together:
-    """Orders that came together, how far each is, and what is asked of it."""
+class _Batch:
+    """Orders that came together: those still going, and the wish for each."""
 
     def __init__(self, pipe: Connection, orders: Sequence[Order]) -> None:
         self._pipe, self._orders = pipe, orders
         self._going = set(range(len(orders)))
-        self._asked = [Wish.GO_ON] * len(orders)
+        self._wishes = [Wish.GO_ON] * len(orders)
 
     def paint(self, work: str) -> None:
-        """Send the events of each, exactly one End last."""
+        """Paint the orders and send their events, of each exactly one End, last."""
         end: Refused | Failed = Failed("a fault of our own: the worker ended without saying how")
         try:
             paint: Work = resolve_name(work)
-            for index, event in paint(self._orders, [partial(self._wish, one) for one in self]):
-                self._tell(index, event)
+            wishes = [partial(self._wish, index) for index in range(len(self._orders))]
+            for index, event in paint(self._orders, wishes):
+                self._send(index, event)
                 if not self._going:
                     return
         except Exception as error:
             end = as_end(error)
         for index in sorted(self._going):
-            self._tell(index, end)
+            self._send(index, end)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(len(self._orders)))
-
-    def _tell(self, index: int, event: Event) -> None:
+    def _send(self, index: int, event: Event) -> None:
         send(self._pipe, event, bytes([index]))
         if isinstance(event, Done | Stopped | Refused | Failed):
             self._going.remove(index)
 
     def _wish(self, index: int) -> Wish:
-        gone = False
-        while not gone and self._pipe.poll():  # what was said last holds
-            said = received(self._pipe)
-            gone = said is None
-            for which in self if gone else [said[0]]:
-                self._asked[which] = Wish.STOP if gone else _ENDS.get(said[1], Wish.STOP)
-        return self._asked[index]
+        """Read what the parent has asked for; return the wish for one order, the latest."""
+        while self._pipe.poll():
+            message = received(self._pipe)
+            if message is None:  # the parent is gone
+                self._wishes = [Wish.STOP] * len(self._orders)
+                break
+            asked_of, wanted = message
+            self._wishes[asked_of] = _WISHES.get(wanted, Wish.STOP)
+        return self._wishes[index]

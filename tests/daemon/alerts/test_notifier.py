@@ -13,7 +13,7 @@ from stylewatch_daemon.alerts import notifier
 from stylewatch_daemon.alerts.collect import Message
 from stylewatch_daemon.alerts.notifier import TRIES, Teller, telling
 from stylewatch_daemon.alerts.send import Ending
-from stylewatch_daemon.processes.backoff import Backoff
+from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.alerts import Addressed, Kind
 
 ONE, TWO = SecretStr("json://ann:hushhush@one"), SecretStr("json://ann:hushhush@two")

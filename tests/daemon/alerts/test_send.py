@@ -1,34 +1,42 @@
-"""A message goes out through a process of its own, which has only so long."""
+"""A message is sent by a process of its own, which has only so long."""
 
 import subprocess
 import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.daemon.children import children
 from tests.daemon.posts import posted
 
+from stylewatch_daemon.alerts import send as module
 from stylewatch_daemon.alerts.collect import Message
-from stylewatch_daemon.alerts.send import send, unusable
+from stylewatch_daemon.alerts.send import Result, send, unusable
+from stylewatch_daemon.processes import child
 
 HELLO = Message("stylewatch: 1 done", "done: sea")
 
 
-def test_a_message_reaches_a_server_through_apprise_and_each_url_is_told_apart() -> None:
-    with posted() as posts:
-        urls = [SecretStr("nonsense"), SecretStr(posts.url), SecretStr("json://127.0.0.1:1/")]
-        assert send(urls, HELLO, 60) == ["unknown", "sent", "failed"]
+def test_a_message_is_sent_through_apprise_and_each_url_has_its_result() -> None:
+    with posted() as posts, posted() as closed:
+        closed.statuses = [401]
+        urls = ["hushhush://x", posts.url, "json://127.0.0.1:1/", closed.url, "json://"]
+        endings = send([SecretStr(url) for url in urls], HELLO, 60)
+    assert endings == ["unknown", "sent", "failed", "failed", "unknown"]
     (post,) = posts.got
     assert (post["title"], post["message"]) == (HELLO.title, HELLO.body)
 
 
-def test_a_server_that_hangs_is_left_in_time_and_the_others_are_told() -> None:
+def test_a_server_that_hangs_is_given_up_in_time_and_the_others_get_the_message() -> None:
     with posted() as good, posted() as bad:
         bad.hangs.clear()
         urls = [SecretStr(f"{bad.url}?rto=100"), SecretStr(good.url)]
         assert send(urls, HELLO, 6) == ["silent", "sent"]
+    assert children("alerts") == []
 
 
-def test_to_look_at_urls_sends_nothing() -> None:
+def test_a_check_of_urls_sends_nothing() -> None:
     with posted() as posts:
         assert unusable([SecretStr(posts.url)]) == []
         (wrong,) = unusable([SecretStr(posts.url), SecretStr("hushhush")])
@@ -36,16 +44,16 @@ def test_to_look_at_urls_sends_nothing() -> None:
     assert posts.got == []
 
 
-def test_a_url_stands_in_no_argument_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[object] = []
+def look_around(pipe: Connection, urls: list[str], message: Message | None) -> None:
+    """Say `failed` where a URL can be seen in the arguments or the environment."""
+    seen = b"".join(Path(f"/proc/self/{name}").read_bytes() for name in ("cmdline", "environ"))
+    child.send(pipe, Result(0, "failed" if urls[0].encode() in seen else "sent"))
+    child.send(pipe, Result(7, "sent"))
 
-    def run(command: list[str], **more: object) -> subprocess.CompletedProcess[bytes]:
-        seen.extend([command, more.get("env")])
-        return subprocess.CompletedProcess(command, 0, b"0 sent\n7 sent\nnonsense\n1 well\n")
 
-    monkeypatch.setattr(subprocess, "run", run)
-    assert send([SecretStr("hush"), SecretStr("hush2")], HELLO, 3) == ["sent", "silent"]
-    assert "hush" not in repr(seen)
+def test_no_url_is_in_an_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SERVE", "tests.daemon.alerts.test_send:look_around")
+    assert send([SecretStr("hush"), SecretStr("hush2")], HELLO, 60) == ["sent", "silent"]
 
 
 def test_a_child_that_cannot_be_started_has_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +61,7 @@ def test_a_child_that_cannot_be_started_has_sent_nothing(monkeypatch: pytest.Mon
     assert send([SecretStr("json://a")], HELLO, 3) == ["silent"]
 
 
-def test_the_sender_itself_loads_no_apprise() -> None:
+def test_the_parent_loads_no_apprise() -> None:
     code = "import sys, stylewatch_daemon.cli.run, stylewatch_daemon.alerts.send as s\n"
     code += "print([n for n in ('apprise', 'requests') if n in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

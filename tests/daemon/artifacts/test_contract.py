@@ -8,14 +8,14 @@ from tests.daemon.artifacts.paintings import painting
 from tests.daemon.worker.orders import order, painted, receipt
 
 from stylewatch_daemon.artifacts.contract import Curves, Keepsakes, Seen, Small, evenly
-from stylewatch_daemon.processes import messages
+from stylewatch_daemon.processes.child import decode, encode
 
 
 @pytest.mark.parametrize("with_content", [True, False])
 def test_a_request_crosses_a_pipe(tmp_path: Path, with_content: bool) -> None:
     request = painting(tmp_path, wanted=["sheet.png"])
     request = request if with_content else replace(request, content=None)
-    assert messages.unpack(messages.pack(request), Keepsakes, Small) == request
+    assert decode(encode(request), Keepsakes, Small) == request
 
 
 def test_small_pictures_are_named_by_their_numbers() -> None:

@@ -12,7 +12,7 @@ from stylewatch_daemon.doctor import backends
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A config.yaml with which all is well; backends are not really asked."""
-    monkeypatch.setattr(backends, "ask", lambda asked: {"words": "fine"})
+    monkeypatch.setattr(backends, "run", lambda *_, **__: backends.Status("fine"))
     (tmp_path / "config.yaml").write_text("job: {backend: sketch, size: 64, recipe: devos}\n")
     return tmp_path / "config.yaml"
 
@@ -43,7 +43,8 @@ def test_a_group_that_there_is_not_is_told(file: Path, capsys: pytest.CaptureFix
 def test_it_ends_with_the_code_of_what_is_to_be_mended(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(backends, "ask", lambda asked: {"problem": "gone\x1b[31m"})
+    gone = backends.Status(problem="gone\x1b[31m")
+    monkeypatch.setattr(backends, "run", lambda *_, **__: gone)
     assert call(["doctor", "--config", str(file)]) == 69
     assert "mend  backend sketch: gone?[31m" in capsys.readouterr().out
 

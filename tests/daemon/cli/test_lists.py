@@ -62,14 +62,14 @@ def test_a_recipe_that_there_is_not_is_told_with_the_nearest(
 @pytest.fixture
 def _one_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the sketch can be loaded, as where torch is broken; none is slow to load."""
-    ask = backends.ask
+    check = backends.check_backend
 
-    def only_sketch(asked: Mapping[str, Any], within: float) -> Mapping[str, Any]:
-        if asked["backend"] == "sketch":
-            return ask(asked, within)
-        return {"problem": f"backend {asked['backend']} is broken; this mends it"}
+    def only_sketch(name: str, options: Mapping[str, Any], timeout: float) -> backends.Status:
+        if name == "sketch":
+            return check(name, options, timeout=timeout)
+        return backends.Status(problem=f"backend {name} is broken; this mends it")
 
-    monkeypatch.setattr(backends, "ask", only_sketch)
+    monkeypatch.setattr(backends, "check_backend", only_sketch)
 
 
 @pytest.mark.usefixtures("_one_is_missing")

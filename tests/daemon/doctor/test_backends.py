@@ -1,10 +1,11 @@
-"""Each backend is asked in a process of its own, whatever that does."""
+"""Each backend is checked in a process of its own, whatever it does there."""
 
-import subprocess
+import os
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -12,143 +13,137 @@ import pytest
 from tests.plugins.strangers import install
 
 from stylewatch_daemon.doctor import backends
+from stylewatch_daemon.doctor.backends import Status, check_backend
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_plugins import registry
+
+HERE = "tests.daemon.doctor.test_backends"
 
 
 def settings(**more: Any) -> ServiceSettings:
     return ServiceSettings((), Path("state"), job=JobSettings(backend="sketch"), **more)
 
 
-def answers(monkeypatch: pytest.MonkeyPatch, answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Let every child answer the same; what they are asked."""
-    asked: list[Mapping[str, Any]] = []
+def checked(monkeypatch: pytest.MonkeyPatch, status: Status) -> list[tuple[Any, ...]]:
+    """Let every check have this status; return the arguments of the checks."""
+    calls: list[tuple[Any, ...]] = []
 
-    def ask(question: Mapping[str, Any]) -> Mapping[str, Any]:
-        asked.append(question)
-        return answer
+    def run(check: str, *args: Any, timeout: float = 0) -> Status:
+        calls.append(args)
+        return status
 
-    monkeypatch.setattr(backends, "ask", ask)
-    return asked
+    monkeypatch.setattr(backends, "run", run)
+    return calls
 
 
-def test_every_backend_is_asked_with_its_options_the_wanted_one_first(
+def test_every_backend_is_checked_with_its_options_the_wanted_one_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = answers(monkeypatch, {"words": "fine"})
-    found = list(backends.look(settings(backends={"sketch": {"seconds_per_step": 1}})))
-    assert {one.verdict for one in found} == {"ok"}
+    calls = checked(monkeypatch, Status("fine"))
+    options = {"sketch": {"seconds_per_step": 1}}
+    findings = list(backends.look(settings(backends=options, devices=("cuda:0",))))
+    assert {finding.verdict for finding in findings} == {"ok"}
     others = [name for name in registry.names() if name != "sketch"]
-    assert [one.what for one in found] == [
+    assert [finding.what for finding in findings] == [
         "backend sketch", *(f"backend {name}" for name in others), "weights",
     ]  # fmt: skip
-    assert asked[0] == {"backend": "sketch", "options": {"seconds_per_step": 1}}
+    assert calls[:2] == [("sketch", options["sketch"], ("cuda:0",)), (others[0], {}, ())]
 
 
-def test_only_the_backend_that_is_wanted_must_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers(monkeypatch, {"problem": "gone", "exit_code": 78, "notes": ["slow"]})
-    found = list(backends.look(settings()))
-    mend = [one for one in found if one.verdict == "mend"]
-    assert [(one.what, one.exit_code) for one in mend] == [("backend sketch", 78)]
-    assert [one.words for one in found[:2]] == ["slow", "gone"]
-    assert "jobs that ask for another backend" in found[-1].words
+def test_only_the_wanted_backend_has_to_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked(monkeypatch, Status(problem="gone", exit_code=78, notes=("slow",)))
+    findings = list(backends.look(settings()))
+    mend = [finding for finding in findings if finding.verdict == "mend"]
+    assert [(finding.what, finding.exit_code) for finding in mend] == [("backend sketch", 78)]
+    assert [finding.words for finding in findings[:2]] == ["slow", "gone"]
+    assert "jobs that ask for another backend" in findings[-1].words
 
 
-def test_devices_that_are_not_there_are_named_and_the_others_with_them() -> None:
-    assert "problem" not in backends.ask({"backend": "sketch", "options": {}, "devices": ["cpu"]})
-    answer = backends.ask({"backend": "sketch", "options": {}, "devices": ["cpu", "cuda:7"]})
-    assert answer["exit_code"] == 69
-    assert "executor.devices names cuda:7, and it finds cpu here" in answer["problem"]
+def test_devices_that_are_missing_are_named_and_those_that_are_there() -> None:
+    assert check_backend("sketch", {}, ("cpu",)).problem is None
+    status = check_backend("sketch", {}, ("cpu", "cuda:7"))
+    assert status.exit_code == 69
+    assert "executor.devices names cuda:7, and it finds cpu here" in str(status.problem)
 
 
-def test_the_wanted_backend_is_asked_for_the_devices_of_the_settings(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = answers(monkeypatch, {"words": "fine"})
-    list(backends.look(settings(devices=("cuda:0",))))
-    assert [one.get("devices") for one in asked[:2]] == [("cuda:0",), None]
+def test_the_weights_are_checked() -> None:
+    assert backends.check_weights() == Status("bundled: checksums OK")
 
 
-def test_the_sketch_answers() -> None:
-    answer = backends.ask({"backend": "sketch", "options": {}})
-    assert "cpu" in answer["words"]
+def exits(pipe: Connection) -> None:
+    os._exit(7)
 
 
-@pytest.mark.parametrize(
-    ("program", "words"),
-    [
-        ("import os; os._exit(7)", "ended with 7: without a word"),
-        ("raise SystemExit('no GPU driver')", "ended with 1: no GPU driver"),
-        ("print('[]')", "it answered nothing"),
-        ("print('that is no answer')", "it could not be asked: "),
-        ("import time; time.sleep(60)", "did not answer within 0.5 s"),
-    ],
-)
-def test_a_child_that_does_not_answer_is_told(
-    program: str, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    popen = subprocess.Popen
+def exits_with_words(pipe: Connection) -> None:
+    sys.exit("no GPU driver")
 
-    def other(child: list[str], **more: Any) -> "subprocess.Popen[bytes]":
-        assert child[0] == sys.executable
-        return popen([sys.executable, "-c", program], **more)
 
-    monkeypatch.setattr(subprocess, "Popen", other)
-    within = 0.5 if "sleep" in program else 60.0
-    assert words in backends.ask({"backend": "sketch", "options": {}}, within)["problem"]
+def nonsense(pipe: Connection) -> None:
+    pipe.send_bytes(b"[]")
+
+
+def hangs(pipe: Connection) -> None:
+    time.sleep(600)
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("check", "words"),
     [
-        ("imports-nothing", "is broken: ModuleNotFoundError: No module named 'nothing_of_that_na"),
-        ("of-the-future", "does not fit: it keeps version 2 of the contract"),
-        ("exits", "the process that asked it ended with 3: without a word"),
-        ("raises-at-devices", "fails when it is asked, RuntimeError: no driver"),
-        ("closes-files", "the process that asked it ended with 1: "),
+        ("exits", "ended with exit code 7: without a word"),
+        ("exits_with_words", "ended with exit code 1: no GPU driver"),
+        ("nonsense", "it sent an invalid message"),
+        ("hangs", "did not answer within 0.5 s"),
     ],
 )
-def test_a_strangers_backend_that_is_broken_says_how(
-    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_check_without_an_answer_is_a_problem(check: str, words: str) -> None:
+    timeout = 0.5 if check == "hangs" else 60.0
+    assert words in str(backends.run(f"{HERE}:{check}", timeout=timeout).problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "timeout"),
+    [
+        ("imports-nothing", "is broken: ModuleNotFoundError: No module named 'nothing_of_", 60),
+        ("of-the-future", "does not fit: it keeps version 2 of the contract", 60),
+        ("exits", "the process that asked it ended with exit code 3: without a word", 60),
+        ("raises-at-devices", "fails when it is asked, RuntimeError: no driver", 60),
+        ("closes-files", "the process that asked it ended with exit code 1: ", 60),
+        ("hangs", "did not answer within 0.5 s", 0.5),
+        ("hangs-at-devices", "did not answer within 2 s", 2),
+    ],
+)
+def test_a_third_party_backend_that_is_broken_has_a_problem(
+    name: str, words: str, timeout: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path, monkeypatch, name)
-    assert words in backends.ask({"backend": name, "options": {}})["problem"]
+    assert words in str(check_backend(name, {}, timeout=timeout).problem)
 
 
-@pytest.mark.parametrize("name", ["hangs", "hangs-at-devices"])
-def test_one_that_hangs_is_not_waited_for(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    install(tmp_path, monkeypatch, name)
-    answer = backends.ask({"backend": name, "options": {}}, within=0.5)
-    assert "did not answer within 0.5 s" in answer["problem"]
-
-
-def alive(pid: str) -> bool:
-    """Whether there is such a process, and more of it than its exit code."""
+def is_alive(pid: str) -> bool:
     with suppress(FileNotFoundError, ProcessLookupError):
         return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
 
 
 @pytest.mark.parametrize("name", ["prints", "leaves-a-thread", "leaves-a-process"])
-def test_one_that_leaves_things_behind_answers_and_they_go_with_it(
+def test_nothing_that_a_backend_starts_outlives_its_check(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path, monkeypatch, name)
     monkeypatch.setenv("STRANGER_PID", str(tmp_path / "pid"))
-    assert "cpu" in backends.ask({"backend": name, "options": {}})["words"]
+    assert "cpu" in check_backend(name, {}).words
     if name == "leaves-a-process":
-        while alive((tmp_path / "pid").read_text()):
+        while is_alive((tmp_path / "pid").read_text()):
             time.sleep(0.01)
 
 
-def test_all_are_asked_and_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_are_checked_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "exits", "well")
     monkeypatch.setattr(registry, "names", lambda: ["exits", "sketch", "well"])
-    answers = dict(backends.ask_all({"sketch": {"color": "red"}}))
-    assert list(answers) == ["exits", "sketch", "well"]
-    assert "ended with 3" in answers["exits"]["problem"]
-    assert "color" in answers["sketch"]["problem"]
-    assert answers["well"]["version"] == "1.0"
+    options: Mapping[str, Any] = {"sketch": {"color": "red"}}
+    statuses = dict(backends.check_all(options))
+    assert list(statuses) == ["exits", "sketch", "well"]
+    assert "ended with exit code 3" in str(statuses["exits"].problem)
+    assert "color" in str(statuses["sketch"].problem)
+    assert statuses["well"].version == "1.0"

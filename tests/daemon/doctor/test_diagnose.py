@@ -15,7 +15,7 @@ from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 def test_all_is_looked_at_and_nothing_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "ask", lambda asked: {"words": "fine"})
+    monkeypatch.setattr(backends, "run", lambda *_, **__: backends.Status("fine"))
     inbox = InboxSettings(tmp_path / "in", tmp_path / "out")
     service = ServiceSettings((inbox,), tmp_path / "state", job=JobSettings(size="64"))
     found = list(diagnose(service))

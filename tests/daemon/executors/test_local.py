@@ -4,11 +4,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.children import children
 from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 
@@ -47,11 +47,11 @@ def test_there_is_no_process_before_the_first_order_nor_after_close(make: Make) 
     listener = make()
     listener.executor.ask("1", Wanted.STOP)
     listener.executor.drop("1")
-    assert active_children() == []
+    assert children() == []
     pid(listener, "1")
     listener.executor.close()
     listener.executor.close()
-    assert active_children() == []
+    assert children() == []
 
 
 def test_one_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
@@ -68,13 +68,13 @@ def test_one_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
     second = pid(listener, "5")
     assert second != first
     os.kill(second, signal.SIGKILL)  # while it is idle
-    while active_children():
+    while children():
         time.sleep(0.01)
     third = pid(listener, "6")
     failed = listener.run("7", "lost device")[-1]
     assert isinstance(failed, Failed)
     assert (failed.exit_code, failed.recycle) == (69, True)
-    assert active_children() == []
+    assert children() == []
     assert pid(listener, "8") != third
 
 
@@ -90,7 +90,7 @@ def test_a_large_worker_is_replaced_and_an_idle_one_ended(
 ) -> None:
     listener = make(**options)
     first = pid(listener, "1")
-    while "idle_s" in options and active_children():
+    while "idle_s" in options and children():
         time.sleep(0.01)
     assert pid(listener, "2") != first
 
@@ -123,7 +123,7 @@ def test_a_fault_of_ours_loses_what_runs_and_no_more(
 ) -> None:
     hear, faults = Slot.hear, [ZeroDivisionError("by zero")]
 
-    def broken(slot: Slot) -> Iterator[Heard]:
+    def broken(slot: Slot) -> list[Heard]:
         if faults:
             raise faults.pop()
         return hear(slot)

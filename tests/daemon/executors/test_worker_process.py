@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from multiprocessing import active_children
 from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
+from tests.daemon.children import children
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
 
+from stylewatch_daemon.executors import worker_process
 from stylewatch_daemon.executors.worker_process import Slot
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.worker.contract import Done, Event, Failed, Heard, Lost, Stopped, Wanted
@@ -19,14 +20,14 @@ from stylewatch_daemon.worker.contract import Done, Event, Failed, Heard, Lost, 
 def slot(tmp_path: Path) -> Iterator[Slot]:
     slot = Slot("gpu:1", tmp_path / "lock", WORK, most_memory=1 << 40)
     yield slot
-    list(slot.end("the test is over"))
+    slot.end("the test is over")
     slot.let_go()
-    assert active_children() == []
+    assert children() == []
 
 
 def events(slot: Slot, what: str, backend: str = "torch") -> list[Event]:
-    """All that comes of an attempt."""
-    heard = list(slot.begin({"1": order(what, backend=backend)}))
+    """Make an attempt; return its events."""
+    heard = slot.begin({"1": order(what, backend=backend)})
     while slot.tickets:
         wait(slot.handles)
         heard += slot.hear()
@@ -34,14 +35,14 @@ def events(slot: Slot, what: str, backend: str = "torch") -> list[Event]:
 
 
 def first(slot: Slot) -> list[Heard]:
-    """The first that is heard of a worker."""
-    while not (heard := list(slot.hear())):
+    """Wait for events; return them."""
+    while not (heard := slot.hear()):
         wait(slot.handles)
     return heard
 
 
 def test_there_is_no_process_until_there_is_work(slot: Slot) -> None:
-    assert (slot.manned, slot.handles, list(slot.hear())) == (False, [], [])
+    assert (slot.manned, slot.handles, slot.hear()) == (False, [], [])
     step, end = events(slot, "paint")
     assert isinstance(step, Progress)
     assert isinstance(end, Done)
@@ -59,7 +60,7 @@ def test_what_a_worker_said_before_it_died_is_heard_before_its_death(slot: Slot)
 
 
 def test_silence_is_borne_for_as_long_as_the_order_says(slot: Slot) -> None:
-    list(slot.begin({"1": order("hang")}))
+    slot.begin({"1": order("hang")})
     assert len(first(slot)) == 1
     silent = chain.from_iterable(slot.waited(0.5) for _ in range(9))
     assert isinstance(next(silent).event, Lost)
@@ -92,7 +93,7 @@ def test_no_worker_to_be_had_costs_no_attempt(slot: Slot, monkeypatch: pytest.Mo
 
 def test_an_idle_one_has_nothing_to_drop(slot: Slot) -> None:
     events(slot, "paint")
-    assert list(slot.end("we leave")) == []
+    assert slot.end("we leave") == []
     assert slot.manned
 
 
@@ -101,7 +102,7 @@ def test_an_idle_one_has_nothing_to_drop(slot: Slot) -> None:
     [
         ("close files", "the worker process "),  # it may find out by itself, and end
         ("close the line", "cut itself off"),
-        ("write into the line", "a message that makes no sense"),
+        ("write into the line", "an invalid message"),
     ],
 )
 def test_a_worker_that_spoils_the_line_to_us_is_lost_and_no_longer_there(
@@ -124,52 +125,58 @@ def test_a_process_is_for_one_backend(slot: Slot) -> None:
     assert pids[0] == pids[1] != pids[2]
 
 
-def both(slot: Slot, *whats: str) -> Iterator[Heard]:
-    """What comes of attempts that are made together, as it comes."""
-    yield from slot.begin({str(number): order(what) for number, what in enumerate(whats)})
+def begin(slot: Slot, *whats: str) -> list[Heard]:
+    """Begin attempts together; return the first events."""
+    assert slot.begin({str(number): order(what) for number, what in enumerate(whats)}) == []
+    return first(slot)
+
+
+def test_a_worker_of_no_more_use_is_replaced_once_all_its_attempts_have_ended(slot: Slot) -> None:
+    heard, ends = begin(slot, "lost device", "until stopped"), {}
     while slot.tickets:
-        wait(slot.handles)
-        yield from slot.hear()
-
-
-def test_a_worker_of_no_more_use_is_replaced_once_all_that_it_has_in_hand_are_ended(
-    slot: Slot,
-) -> None:
-    ends = {}
-    for heard in both(slot, "lost device", "until stopped"):
-        if isinstance(heard.event, Failed | Stopped):
-            ends[heard.ticket] = heard.event
-        if isinstance(heard.event, Failed):
-            assert heard.event.recycle
-            assert slot.manned
-            slot.ask("1", Wanted.STOP)
-    assert ends["1"] == Stopped(1)
+        for one in heard:
+            if isinstance(one.event, Failed | Stopped):
+                ends[one.ticket] = one.event
+            if isinstance(one.event, Failed):
+                assert one.event.recycle
+                assert slot.manned
+                slot.ask("1", Wanted.STOP)
+        heard = first(slot)
+    assert heard[-1] == Heard("1", Stopped(1))
+    assert isinstance(ends["0"], Failed)
     assert not slot.manned
 
 
 def test_dropped_beside_others_it_is_stopped_and_as_the_last_it_is_lost(slot: Slot) -> None:
-    heard = both(slot, "until stopped", "until stopped")
-    next(heard)
-    assert list(slot.drop("0", "given up")) == []
-    assert Heard("0", Stopped(1)) in heard
+    heard = begin(slot, "until stopped", "until stopped")
+    assert slot.drop("0", "given up") == []
+    while Heard("0", Stopped(1)) not in heard:
+        heard = first(slot)
     assert [one.event for one in slot.drop("1", "given up")] == [Lost("given up")]
     assert not slot.manned
 
 
 def test_while_any_of_them_is_heard_of_none_hangs(slot: Slot) -> None:
-    heard = both(slot, "until stopped", "until stopped")
-    next(heard)
+    begin(slot, "until stopped", "until stopped")
     for _ in range(9):
-        assert list(slot.waited(40.0)) == []
-        next(heard)
+        first(slot)
+        assert slot.waited(40.0) == []
     silent = chain.from_iterable(slot.waited(40.0) for _ in range(99))
     assert [one.ticket for one in silent] == ["0", "1"]
 
 
-def test_word_of_an_attempt_that_is_not_being_made_makes_no_sense(
+def test_a_flood_of_events_does_not_keep_the_slot_busy(
     slot: Slot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    list(slot.begin({"0": order("until stopped")}))
+    monkeypatch.setattr(worker_process, "MAX_EVENTS", 1)
+    begin(slot, "until stopped")
+    assert [len(first(slot)) for _ in range(5)] == [1] * 5
+
+
+def test_an_event_of_an_attempt_that_is_not_being_made_is_invalid(
+    slot: Slot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot.begin({"0": order("until stopped")})
     monkeypatch.setattr(slot, "_tickets", ())
     (lost,) = first(slot)
     assert lost.ticket == "0"
@@ -177,11 +184,13 @@ def test_word_of_an_attempt_that_is_not_being_made_makes_no_sense(
     assert "that is not being made" in lost.event.reason
 
 
-def test_one_that_waits_while_others_are_painted_counts_as_alive_with_them(slot: Slot) -> None:
-    heard = both(slot, "until stopped", "until stopped")
-    assert [next(heard).ticket for _ in range(2)] == ["0", "1"]
-    assert list(slot.waited(50.0)) == []
-    assert next(heard).ticket == "0"
+def test_an_attempt_that_waits_while_others_are_painted_counts_as_alive(slot: Slot) -> None:
+    heard = begin(slot, "until stopped", "until stopped")
+    while len({one.ticket for one in heard}) < 2:
+        heard += first(slot)
+    assert slot.waited(50.0) == []
+    while "0" not in [one.ticket for one in first(slot)]:
+        pass
     slot._going.pop("0")  # as if that were done
-    assert list(slot.waited(50.0)) == []
+    assert slot.waited(50.0) == []
     assert [one.ticket for one in slot.waited(50.0)] == ["1"]

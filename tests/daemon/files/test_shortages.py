@@ -102,9 +102,9 @@ def test_too_low_a_limit_is_a_mistake_of_the_configuration() -> None:
 
 def test_the_soft_limit_is_raised_as_far_as_the_hard_one_allows() -> None:
     program = (
-        "import resource; from stylewatch_daemon import environment; "
+        "import resource; from stylewatch_daemon.files import shortages; "
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 90)); "
-        "environment.raise_limit(); print(environment.descriptors())"
+        "shortages.raise_limit(); print(shortages.descriptors())"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert said.stdout.split() == [b"90"]

@@ -1,4 +1,4 @@
-"""The bell wakes whoever waits, and a signal rings it."""
+"""The wake-up event, the signals that set it, and the delays between retries."""
 
 import os
 import signal
@@ -6,19 +6,16 @@ import threading
 
 import pytest
 
-from stylewatch_daemon.processes.wakeup import Bell, reloads_on_signal, stops_on_signals
+from stylewatch_daemon.processes.wakeup import Backoff, Bell, Pauses, reloads_on_signal
+from stylewatch_daemon.processes.wakeup import stops_on_signals as stops
 
 
-def test_many_rings_before_a_wait_count_as_one() -> None:
+def test_many_wakeups_count_as_one_and_come_from_any_thread() -> None:
     bell = Bell()
     bell.ring()
     bell.ring()
-    assert bell.wait(0)
+    assert bell.wait(0) and bell.rung
     assert not bell.wait(0)
-
-
-def test_a_ring_from_another_thread_ends_the_wait() -> None:
-    bell = Bell()
     ringer = threading.Timer(0.01, bell.ring)
     ringer.start()
     assert bell.wait(60)
@@ -26,10 +23,10 @@ def test_a_ring_from_another_thread_ends_the_wait() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_and_wakes_and_a_second_one_ends_at_once(number: int) -> None:
+def test_a_signal_stops_and_wakes_and_a_second_one_interrupts(number: int) -> None:
     bell = Bell()
     before = signal.getsignal(number)
-    with stops_on_signals(bell):
+    with stops(bell):
         os.kill(os.getpid(), number)
         assert bell.wait(60)
         assert bell.stopping
@@ -38,25 +35,20 @@ def test_a_signal_stops_and_wakes_and_a_second_one_ends_at_once(number: int) -> 
     assert signal.getsignal(number) is before
 
 
-def test_a_hangup_asks_for_the_settings_to_be_read_again() -> None:
-    bell = Bell()
+def test_a_hangup_reloads_the_settings_or_stops_if_the_terminal_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bell, terminals = Bell(), {0}
     before = signal.getsignal(signal.SIGHUP)
+    monkeypatch.setattr(os, "isatty", lambda file: file in terminals)
     with reloads_on_signal(bell):
         os.kill(os.getpid(), signal.SIGHUP)
         assert bell.wait(60)
         assert (bell.reloading, bell.stopping) == (True, False)
-    assert signal.getsignal(signal.SIGHUP) is before
-
-
-def test_where_the_terminal_is_closed_a_hangup_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    bell, open_ = Bell(), {0}
-    monkeypatch.setattr(os, "isatty", lambda file: file in open_)
-    with reloads_on_signal(bell):
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert (bell.reloading, bell.stopping) == (True, False)
-        open_.clear()
+        terminals.clear()
         os.kill(os.getpid(), signal.SIGHUP)
     assert bell.stopping
+    assert signal.getsignal(signal.SIGHUP) is before
 
 
 def test_a_hangup_that_was_ignored_stays_so() -> None:
@@ -68,3 +60,42 @@ def test_a_hangup_that_was_ignored_stays_so() -> None:
         assert not (bell.reloading or bell.stopping)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("failures", "chance", "least", "seconds"),
+    [
+        (1, 1.0, 0.0, 2.0), (2, 1.0, 0.0, 4.0), (3, 0.5, 0.0, 4.0), (1, 0.0, 0.0, 0.0),
+        (9, 1.0, 0.0, 60.0), (5000, 1.0, 0.0, 60.0), (3, 0.0, 0.5, 4.0), (3, 0.5, 0.5, 6.0),
+    ],
+)  # fmt: skip
+def test_a_delay_doubles_up_to_its_maximum_and_chance_shortens_it(
+    failures: int, chance: float, least: float, seconds: float
+) -> None:
+    assert Backoff(first=2.0, most=60.0, least=least).seconds(failures, chance) == seconds
+
+
+def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
+    now = 0.0
+    pauses = Pauses(Backoff(first=2.0, most=60.0), lambda: now, lambda: 1.0)
+    for _ in range(3):
+        pauses.begin("a")  # no longer while it waits
+    assert pauses.held() == {"a"}
+    assert pauses.soonest() == 2.0
+    now = 2.0
+    assert pauses.held() == frozenset()
+    assert pauses.all() == {"a"}
+    assert pauses.soonest() is None
+    pauses.begin("a")
+    pauses.begin("b")
+    assert pauses.soonest() == 2.0
+    now = 5.0
+    assert pauses.held() == {"a"}
+    pauses.release("a")
+    assert pauses.held() == frozenset()
+    pauses.begin("a")
+    assert pauses.soonest() == 8.0
+    pauses.forget("a")
+    assert pauses.all() == {"b"}
+    pauses.begin("a")
+    assert pauses.soonest() == 2.0

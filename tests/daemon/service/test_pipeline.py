@@ -18,7 +18,7 @@ from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import HELD
-from stylewatch_daemon.processes.backoff import Backoff
+from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.queue import job_queue
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.service.pipeline import Line

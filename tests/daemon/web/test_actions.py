@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.web import doctors
 from tests.daemon.web.visitors import PEOPLE, asked, enter, entry, visitor
 
 from stylewatch_daemon.events import Reporter
@@ -163,12 +164,9 @@ def test_the_daemon_is_not_asked_without_end(tmp_path: Path, in_haste: None) -> 
 def test_the_doctor_looks_again_when_somebody_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = '{"findings": [{"verdict": "ok", "what": "x", "words": "y"}], "devices": []}'
-    monkeypatch.setattr(
-        doctor_runner, "_CHILD", ("-c", f"import sys; sys.stdin.read(); print({told!r})")
-    )
+    monkeypatch.setattr(doctor_runner, "CHECK", doctors.CHECK)
     monkeypatch.setattr(doctor_runner, "PATIENCE_S", 60.0)
     with visitor(tmp_path) as page:
         (found,) = page.post("/health/look").json()["findings"]
-        assert found["words"] == "y"
+        assert found["words"] == "has room"
         assert page.post("/health/look", headers=PEOPLE).headers["Location"] == "/health"

@@ -1,28 +1,19 @@
-"""The doctor is called now and then, however many want to see what it says."""
+"""The doctor's checks run now and then, however many visitors want to see the findings."""
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
+from tests.daemon.children import children
+from tests.daemon.web import doctors
 from tests.daemon.web.visitors import settings
 
 from stylewatch_daemon.web import doctor_runner
 from stylewatch_daemon.web.doctor_runner import AT_MOST_EVERY, RECENT_S, Checkup, Device, Report
 
-CHILD = """
-import json, pathlib, sys
-asked = json.load(sys.stdin)
-with open({log!r}, "a") as log:
-    print(asked["settings"]["job"]["backend"], file=log)
-print({told!r})
-"""
-TOLD = {"findings": [{"verdict": "ok", "what": "disk", "words": "has room", "exit_code": 0}],
-        "devices": [{"name": "cuda:0", "memory": 9}]}  # fmt: skip
-
 
 class Clock:
-    """One that is set by hand."""
+    """A clock that is set by hand."""
 
     now = 1000.0
 
@@ -30,12 +21,10 @@ class Clock:
         return self.now
 
 
-def called(
-    root: Path, monkeypatch: pytest.MonkeyPatch, told: str = json.dumps(TOLD)
+def checkup(
+    root: Path, monkeypatch: pytest.MonkeyPatch, check: str = "check"
 ) -> tuple[Checkup, Clock]:
-    """A checkup whose child tells that, and writes down that it was called."""
-    program = CHILD.format(log=str(root / "log"), told=told)
-    monkeypatch.setattr(doctor_runner, "_CHILD", ("-c", program))
+    monkeypatch.setattr(doctor_runner, "CHECK", f"{doctors.__name__}:{check}")
     monkeypatch.setattr(doctor_runner, "PATIENCE_S", 60.0)
     clock = Clock()
     return Checkup(settings(root), clock), clock
@@ -45,63 +34,78 @@ def calls(root: Path) -> list[str]:
     return (root / "log").read_text().split()
 
 
-def test_what_is_found_is_remembered_and_looked_for_again_after_a_time(
+def test_findings_are_kept_for_a_time_and_new_ones_come_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, clock = called(tmp_path, monkeypatch)
+    runner, clock = checkup(tmp_path, monkeypatch)
 
-    async def go() -> Report | None:
-        assert found.latest() is None
-        await asyncio.gather(*(found.look() for _ in range(9)))
-        await found.look()
-        assert len(calls(tmp_path)) == 1
-        clock.now += RECENT_S
-        return await found.look()
-
-    report = asyncio.run(go())
-    assert calls(tmp_path) == ["sketch", "sketch"]
-    assert report is not None and report.findings[0].words == "has room"
-    assert report.devices == (Device("cuda:0", 9),) and report == found.latest()
-
-
-def test_who_asks_for_it_gets_it_looked_at_anew_but_not_without_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found, clock = called(tmp_path, monkeypatch)
-
-    async def go() -> None:
-        for _ in range(3):
-            await found.look(anew=True)
+    async def look() -> Report | None:
+        assert runner.latest() is None
+        await asyncio.gather(*(runner.look() for _ in range(9)))
+        for anew in (False, True):
+            await runner.look(anew=anew)
         assert len(calls(tmp_path)) == 1
         clock.now += AT_MOST_EVERY
-        await found.look(anew=True)
+        await runner.look()
+        assert len(calls(tmp_path)) == 1
+        await runner.look(anew=True)
+        assert len(calls(tmp_path)) == 2
+        clock.now += RECENT_S
+        return await runner.look()
 
-    asyncio.run(go())
-    assert len(calls(tmp_path)) == 2
+    report = asyncio.run(look())
+    assert calls(tmp_path) == ["sketch"] * 3
+    assert report is not None and report.findings[0].words == "has room"
+    assert report.devices == (Device("cuda:0", 9),) and report == runner.latest()
 
 
-@pytest.mark.parametrize("told", ["", "no JSON", "[]", '{"findings": [{"x": 1}], "devices": []}'])
-def test_a_doctor_who_fails_is_a_finding(
-    told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("check", ["exits", "invalid", "missing"])
+def test_checks_that_fail_are_a_finding(
+    check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, _ = called(tmp_path, monkeypatch, told)
-    report = asyncio.run(found.look())
+    runner, _ = checkup(tmp_path, monkeypatch, check)
+    report = asyncio.run(runner.look())
     assert report is not None and report.findings[0].verdict == "mend"
 
 
-def test_nobody_waits_long_for_a_doctor_who_takes_long(
+def test_no_visitor_waits_for_checks_that_take_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_runner, "_CHILD", ("-c", "import time; time.sleep(60)"))
+    runner, _ = checkup(tmp_path, monkeypatch, "hangs")
     monkeypatch.setattr(doctor_runner, "PATIENCE_S", 0.01)
-    monkeypatch.setattr(doctor_runner, "WITHIN", 0.2)
-    found = Checkup(settings(tmp_path))
+    monkeypatch.setattr(doctor_runner, "TIMEOUT", 0.2)
 
-    async def go() -> Report | None:
-        assert await found.look() is None and found.is_looking
-        while found.is_looking:
+    async def look() -> Report | None:
+        assert await runner.look() is None and runner.is_looking
+        while runner.is_looking:
             await asyncio.sleep(0.01)
-        return found.latest()
+        return runner.latest()
 
-    report = asyncio.run(go())
+    report = asyncio.run(look())
     assert report is not None and "come to an end" in report.findings[0].words
+
+
+def test_checks_that_run_when_the_page_stops_are_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, _ = checkup(tmp_path, monkeypatch, "hangs")
+    monkeypatch.setattr(doctor_runner, "PATIENCE_S", 0.1)
+    asyncio.run(runner.look())  # which cancels what still runs at its end
+    assert children("doctor") == []
+
+
+def test_the_checks_are_those_of_the_doctor_for_these_settings(tmp_path: Path) -> None:
+    for name in ("in", "out", "state"):
+        (tmp_path / name).mkdir()
+    runner = Checkup(settings(tmp_path))
+
+    async def look() -> Report | None:
+        while runner.latest() is None:
+            await runner.look()
+        return runner.latest()
+
+    report = asyncio.run(look())
+    assert report is not None
+    verdicts = {finding.what: finding.verdict for finding in report.findings}
+    assert verdicts["backend sketch"] == "ok" and f"inbox {tmp_path / 'in'}" in verdicts
+    assert all(isinstance(device.memory, int) for device in report.devices)

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.types import Message
+from tests.daemon.web import doctors
 from tests.daemon.web.jobs import painted
 from tests.daemon.web.visitors import HERE, TOKEN, enter, entry, settings, standing
 
@@ -98,8 +99,7 @@ def faults(
 @pytest.fixture(autouse=True)
 def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "ANSWERS_WITHIN", 0.0)
-    told = '{"findings": [], "devices": []}'
-    monkeypatch.setattr(doctor_runner, "_CHILD", ("-c", f"print({told!r})"))
+    monkeypatch.setattr(doctor_runner, "CHECK", doctors.CHECK)
 
 
 PLAIN: Headers = {"Host": b"127.0.0.1:8787", "Origin": HERE.encode()}

@@ -7,9 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest.mock import patch
 
@@ -18,9 +16,10 @@ from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 from tests.daemon.web.visitors import TOKEN, settings, standing
 
+from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.settings.web import Served, address
 from stylewatch_daemon.web import serve
-from stylewatch_daemon.web.supervisor import _enter
+from stylewatch_daemon.web.supervisor import ENTRY, NAME
 
 HANGS = "tests.daemon.web.test_serve:hang"
 
@@ -42,15 +41,10 @@ class Page:
     def __init__(self, root: Path, door: str = "stylewatch_daemon.web.serve:serve") -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.place = self.listening.getsockname()
-        spawn = get_context("spawn")
-        theirs, self.life = spawn.Pipe(duplex=False)
         (root / "state").mkdir()
         what = Served(address("127.0.0.1:1"), settings(root), SecretStr(TOKEN))
-        self.process: BaseProcess = spawn.Process(
-            target=_enter, args=(door, theirs, self.listening, what)
-        )
-        self.process.start()
-        theirs.close()
+        fd = self.listening.fileno()
+        self.process = Child(ENTRY, door, fd, what, name=NAME, pass_fds=[fd])
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
         with closing(
@@ -75,11 +69,8 @@ class Page:
             return found
 
     def close(self) -> None:
-        self.life.close()
         self.listening.close()
-        self.process.join(10)
         self.process.kill()
-        self.process.join()
 
 
 @pytest.fixture
@@ -95,9 +86,8 @@ def test_it_serves_and_leaves_when_it_is_let_go(page: Page) -> None:
     assert page.get("/healthz") == (200, b"ok\n")
     assert page.get("/metrics")[0] == 401
     assert page.get("/metrics", **BEARER)[0] == 200
-    page.life.close()
-    page.process.join()
-    assert page.process.exitcode == 0
+    page.process.line.close()
+    assert page.process.exit_reason() == "exit code 0"
 
 
 def test_an_open_stream_of_events_ends_with_its_session(page: Page, tmp_path: Path) -> None:
@@ -128,14 +118,14 @@ def test_answers_do_not_wait_for_one_another(page: Page) -> None:
 def test_signals_are_the_supervisors(page: Page) -> None:
     page.get("/healthz")
     for number in (signal.SIGTERM, signal.SIGINT):
-        os.kill(page.process.pid or 0, number)
+        os.kill(page.process.pid, number)
     assert page.get("/healthz")[0] == 200
 
 
 def test_a_page_that_hangs_is_ended_by_the_kernel(tmp_path: Path) -> None:
     with closing(Page(tmp_path, HANGS)) as page, pytest.raises(OSError):
         page.get("/")
-    assert page.process.exitcode == -signal.SIGALRM
+    assert page.process.exit_reason() == f"signal {int(signal.SIGALRM)}"
 
 
 @pytest.mark.parametrize(

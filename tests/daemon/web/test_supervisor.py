@@ -1,4 +1,4 @@
-"""Real processes serve the page: killed, hanging, silent or flooding, nobody else notices."""
+"""Real processes serve the page; one that is killed or hangs affects nothing else."""
 
 import http.client
 import logging
@@ -11,15 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from multiprocessing import active_children
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.daemon.children import children
 from tests.daemon.web.visitors import TOKEN, settings
 
-from stylewatch_daemon.processes.backoff import Backoff
+from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.web import Served, address
 from stylewatch_daemon.web.supervisor import NAME, Keeper, kept
 
@@ -28,7 +28,7 @@ HERE = "tests.daemon.web.test_supervisor"
 
 
 def greet(life: Connection, listening: socket.socket, served: Served) -> None:
-    """A page's process that tells everybody its own number."""
+    """Serve the id of the page's process."""
     threading.Thread(target=lambda: (life.poll(None), os._exit(0))).start()
     while True:
         visitor, _ = listening.accept()
@@ -55,7 +55,7 @@ def page(root: Path, listen: str = "") -> Served:
 
 
 def asked(root: Path) -> int:
-    """The number of the process that answers."""
+    """Return the id of the process that answers."""
     with socket.socket(socket.AF_UNIX) as visiting:
         visiting.settimeout(60)
         until(lambda: visiting.connect_ex(str(root / "web.sock")) == 0)  # it is there, then listens
@@ -63,7 +63,7 @@ def asked(root: Path) -> int:
 
 
 def is_over(pid: int) -> bool:
-    """Whether a process is at its end, if somebody knows of that or not."""
+    """Return True if a process has ended, waited for or not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -72,11 +72,11 @@ def is_over(pid: int) -> bool:
 
 @pytest.fixture
 def keepers() -> Iterator[list[Keeper]]:
-    found: list[Keeper] = []
-    yield found
-    for one in found:
-        one.leave()
-    assert NAME not in {child.name for child in active_children()}
+    keepers: list[Keeper] = []
+    yield keepers
+    for keeper in keepers:
+        keeper.leave()
+    assert not children(NAME)
     assert NAME not in {thread.name for thread in threading.enumerate()}
 
 
@@ -86,7 +86,7 @@ def start(keepers: list[Keeper], served: Served | None, serve: str = "greet") ->
     return keepers[-1]
 
 
-def test_a_page_that_is_killed_is_started_again_and_nobody_who_waits_is_lost(
+def test_a_page_that_is_killed_is_started_again_and_no_visitor_is_lost(
     tmp_path: Path, keepers: list[Keeper]
 ) -> None:
     start(keepers, page(tmp_path))
@@ -102,22 +102,20 @@ def test_a_page_that_is_killed_is_started_again_and_nobody_who_waits_is_lost(
         os.kill(second, 0)
 
 
-def test_a_page_that_dies_at_once_is_tried_again_and_told(
+def test_a_page_that_exits_at_once_is_started_again_and_that_is_logged(
     tmp_path: Path, keepers: list[Keeper], caplog: pytest.LogCaptureFixture
 ) -> None:
     start(keepers, page(tmp_path), "fail")
     until(lambda: caplog.text.count("the page's process ended (exit code 3)") >= 2)
 
 
-def test_a_page_that_hangs_holds_nobody_up_at_the_end(
-    tmp_path: Path, keepers: list[Keeper]
-) -> None:
+def test_a_page_that_hangs_does_not_delay_the_end(tmp_path: Path, keepers: list[Keeper]) -> None:
     start(keepers, page(tmp_path), "hang")
-    until(lambda: any(child.name == NAME for child in active_children()))
+    until(lambda: children(NAME))
     keepers.pop().leave()
 
 
-def test_a_port_in_use_is_told_once_and_tried_until_it_is_free(
+def test_a_port_in_use_is_logged_once_and_tried_until_it_is_free(
     tmp_path: Path, keepers: list[Keeper], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -132,7 +130,7 @@ def test_a_port_in_use_is_told_once_and_tried_until_it_is_free(
         assert int(visiting.recv(99)) > 0
 
 
-def test_it_is_said_at_the_start_who_can_see_the_page(
+def test_the_log_says_who_can_see_the_page_and_not_the_token(
     tmp_path: Path, keepers: list[Keeper], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -141,15 +139,14 @@ def test_it_is_said_at_the_start_who_can_see_the_page(
     assert TOKEN not in caplog.text
 
 
-def test_without_a_page_there_is_no_thread(keepers: list[Keeper]) -> None:
-    start(keepers, None)
-    assert NAME not in {thread.name for thread in threading.enumerate()}
-
-
 def test_new_settings_hold_once_they_are_known_to_be_right(
     tmp_path: Path, keepers: list[Keeper]
 ) -> None:
-    keeper = start(keepers, page(tmp_path))
+    keeper = start(keepers, None)
+    assert NAME not in {thread.name for thread in threading.enumerate()}
+    keeper.offer(page(tmp_path))
+    keeper.reloaded()
+    keeper.watching([])
     until((tmp_path / "web.sock").is_socket)
     first = asked(tmp_path)
     keeper.reloaded()  # nothing has changed
@@ -166,15 +163,6 @@ def test_new_settings_hold_once_they_are_known_to_be_right(
     keeper.offer(None)
     keeper.reloaded()
     until(lambda: not (tmp_path / "b.sock").exists())
-
-
-def test_a_page_may_come_with_new_settings(tmp_path: Path, keepers: list[Keeper]) -> None:
-    keeper = start(keepers, None)
-    keeper.offer(page(tmp_path))
-    keeper.reloaded()
-    keeper.watching([])
-    until((tmp_path / "web.sock").is_socket)
-    assert asked(tmp_path)
 
 
 PROGRAM = """
@@ -202,7 +190,7 @@ def healthy(path: Path) -> bool:
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A whole daemon, with its page at web.sock."""
+    """Start a daemon with its page at web.sock."""
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "web.sock")]
     with subprocess.Popen(
         command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -213,12 +201,8 @@ def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def pages(daemon: subprocess.Popen[str]) -> list[int]:
-    """The processes below the daemon, its tracker of resources apart."""
-    children = Path(f"/proc/{daemon.pid}/task").glob("*/children")
-    found = [int(pid) for path in children for pid in path.read_text().split()]
-    return [
-        pid for pid in found if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    """The processes of the daemon's page."""
+    return children(NAME, of=str(daemon.pid))
 
 
 def test_the_supervisor_serves_a_page_and_loads_nothing_for_it(

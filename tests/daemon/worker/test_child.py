@@ -1,6 +1,5 @@
-"""The inside of a worker process, run in this one: what it makes of what comes through the pipe."""
+"""The worker process, run in a thread: its events for what comes through the pipe."""
 
-import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -13,25 +12,26 @@ import pytest
 from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.processes import child as processes
-from stylewatch_daemon.processes import messages
+from stylewatch_daemon.processes.child import decode
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import child
 from stylewatch_daemon.worker.contract import READY, Done, End, Event, Order, Stopped
 
 
-@pytest.fixture(autouse=True)
-def signals_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test's own process goes on listening to signals, and outlives its parent."""
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(processes, "_leave_with_parent", lambda: None)
-
-
 @pytest.fixture
-def pipe() -> Iterator[tuple[Connection, Connection]]:
+def pipe(tmp_path: Path) -> Iterator[tuple[Connection, Thread]]:
+    """Our end of a worker's pipe, and its thread, which is to be started."""
     ours, theirs = Pipe()
-    with ours, theirs:
-        yield ours, theirs
+
+    def serve() -> None:
+        with suppress(SystemExit):  # the end of the process, where this is one
+            child.serve(theirs, WORK, tmp_path / "lock")
+        theirs.close()
+
+    thread = Thread(target=serve)
+    yield ours, thread
+    ours.close()
+    thread.join()
 
 
 def order(what: str) -> Order:
@@ -43,45 +43,24 @@ def received(pipe: Connection) -> Event:
     while (raw := pipe.recv_bytes()) == READY:
         pass
     assert raw[0] == 0  # the first of those that came together
-    event: Event = messages.unpack(raw[1:], *get_args(Event))
+    event: Event = decode(raw[1:], *get_args(Event))
     return event
 
 
-def serve(orders: Connection, lock: Path) -> None:
-    with suppress(SystemExit):  # the end of the process, where this is one
-        child.serve(orders, WORK, lock)
-    orders.close()
-
-
-def test_it_leaves_when_the_pipe_closes(
-    pipe: tuple[Connection, Connection], tmp_path: Path
+@pytest.mark.parametrize("too_late", [(), ((0, "stop"),)])
+def test_an_order_is_painted_whatever_was_asked_of_the_last_one(
+    pipe: tuple[Connection, Thread], too_late: tuple[tuple[int, str], ...]
 ) -> None:
-    ours, theirs = pipe
-    ours.send([order("paint")])
-    serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
-    serving.start()
+    ours, thread = pipe
+    for message in (*too_late, [order("paint")]):
+        ours.send(message)
+    thread.start()
     assert isinstance(received(ours), Progress)
     assert isinstance(received(ours), Done)
-    ours.close()
-    serving.join()
-
-
-def test_a_stop_that_comes_too_late_does_not_stop_the_next_order(
-    pipe: tuple[Connection, Connection], tmp_path: Path
-) -> None:
-    ours, theirs = pipe
-    ours.send((0, "stop"))
-    ours.send([order("paint")])
-    serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
-    serving.start()
-    assert isinstance(received(ours), Progress)
-    assert isinstance(received(ours), Done)
-    ours.close()
-    serving.join()
 
 
 @pytest.mark.parametrize(
-    ("said", "end"),
+    ("requests", "end"),
     [
         (["stop"], Stopped(1)),
         (["cancel"], Stopped(1)),
@@ -89,28 +68,22 @@ def test_a_stop_that_comes_too_late_does_not_stop_the_next_order(
         (["finish", "stop"], Stopped(1)),
     ],
 )
-def test_an_order_ends_as_it_was_asked_to_last(
-    pipe: tuple[Connection, Connection], tmp_path: Path, said: list[str], end: End
+def test_an_order_ends_as_the_last_request_says(
+    pipe: tuple[Connection, Thread], requests: list[str], end: End
 ) -> None:
-    ours, theirs = pipe
-    ours.send([order("until stopped")])
-    for one in said:
-        ours.send((0, one))
-    serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
-    serving.start()
+    ours, thread = pipe
+    for message in ([order("until stopped")], *((0, request) for request in requests)):
+        ours.send(message)
+    thread.start()
     assert isinstance(received(ours), Progress)
     assert received(ours) == end
-    ours.close()
-    serving.join()
 
 
-def test_a_supervisor_that_goes_in_the_middle_stops_the_work(
-    pipe: tuple[Connection, Connection], tmp_path: Path
-) -> None:
-    ours, theirs = pipe
+def test_the_work_stops_when_the_parent_is_gone(pipe: tuple[Connection, Thread]) -> None:
+    ours, thread = pipe
     ours.send([order("until stopped")])
-    serving = Thread(target=serve, args=(theirs, tmp_path / "lock"))
-    serving.start()
+    thread.start()
     assert isinstance(received(ours), Progress)
     ours.close()
-    serving.join()
+    thread.join(60)
+    assert not thread.is_alive()

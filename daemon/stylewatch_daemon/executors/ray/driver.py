@@ -20,7 +20,7 @@ from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
 from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, Word, said
 from stylewatch_daemon.files.lock import shared
-from stylewatch_daemon.processes.child import received, settle_in
+from stylewatch_daemon.processes.child import received
 from stylewatch_daemon.settings.resources import Demand
 
 CONNECT_WITHIN = 60.0
@@ -32,7 +32,6 @@ LOOK_EVERY = 2.0
 
 def serve(pipe: Connection, lock: Path, demand: Demand, manner: Manner) -> None:
     """Run on the cluster what comes through `pipe`, until that closes; hold `lock` meanwhile."""
-    settle_in()
     _discard_output()
     # the supervisor retries by itself; three tries of Ray's own take five seconds
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")

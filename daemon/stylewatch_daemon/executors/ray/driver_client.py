@@ -1,49 +1,43 @@
-"""In the supervisor: the driver, which is a process, and the thread that speaks with it.
+"""The daemon's side of the Ray driver: a process, and the thread that talks to it.
 
-The driver is started for the first order, and let go when there was none for a while. Where it
-dies, or says nothing any more, the attempts that it had are ended: that is no fault of theirs, so
-they fail as they do where a device is gone, and are tried again.
+The driver is started for the first order, and stopped when there was none for a while. If it
+dies, or falls silent, its attempts end as they do when a device is missing, and are tried again:
+the jobs are not to blame.
 """
 
 import threading
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
-from pkgutil import resolve_name
 from queue import Empty, SimpleQueue
 from typing import get_args
 
-from stylewatch_daemon.executors.ray.messages import (
-    NOT_THERE,
-    Away,
-    Manner,
-    Room,
-    Word,
-    heard,
-)
-from stylewatch_daemon.processes.child import Child, cause, let_end
-from stylewatch_daemon.processes.messages import LONGEST
+from stylewatch_daemon.executors.ray.messages import NOT_THERE, Away, Manner, Room, Word, heard
+from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
 from stylewatch_daemon.settings.resources import Demand
 from stylewatch_daemon.worker.contract import End, Failed, Heard, Lost, Order, Wanted
 
-_SERVE = "stylewatch_daemon.executors.ray.driver:serve"
+DRIVER = "stylewatch_daemon.executors.ray.driver:serve"
+NAME = "cluster"
+"""The name of the process and of the thread."""
 
 ASK_EVERY = 1.0
-"""Seconds that the driver is waited for at a stretch: a machine that slept makes it not silent."""
+"""Seconds of each wait for the driver; silence is counted in these, so that a machine that slept
+does not make the driver look silent."""
 
-COMES_WITHIN = 120.0
-"""Seconds that a driver gets to load Ray, and to connect; that it gives up by itself before."""
+START_TIMEOUT = 120.0
+"""Seconds that a driver gets to load Ray and to connect; the driver itself gives up before that."""
 
 Tell = Callable[[Heard | Room], object]
-"""Hears of every event, and of how many places there are; 0: it is not known any more."""
+"""Called with every event, and with the number of places; 0: it is not known any more."""
 
 
 class Office:
-    """Speaks with the driver, for whoever gives orders; `tell` is called by its thread.
+    """Passes orders to the driver and its events to `tell`, which is called by the thread.
 
-    A driver without work is let go after `idle_s`, one that is silent for `silent_s` is killed.
+    A driver without work is stopped after `idle_s`, one that is silent for `silent_s` is killed.
     """
 
     def __init__(self, lock: Path, demand: Demand, manner: Manner, tell: Tell) -> None:
@@ -53,21 +47,21 @@ class Office:
         self._going: set[str] = set()
         self._driver: Child | None = None
         self._quiet = self._idle = 0.0
-        """Seconds that the driver said nothing, and had nothing to do."""
+        """Seconds that the driver was silent, and had no work."""
         self._leaving = self._met = False
-        """Whether we were told to leave; whether the driver has said anything yet."""
-        self._thread = threading.Thread(target=self._go, name="cluster", daemon=True)
+        """We are to stop; the driver has sent a message."""
+        self._thread = threading.Thread(target=self._go, name=NAME, daemon=True)
 
     def start(self) -> None:
         """Begin to listen to commands."""
         self._thread.start()
 
     def submit(self, orders: Mapping[str, Order]) -> None:
-        """Have attempts made, by ticket."""
+        """Begin attempts, by ticket."""
         self._do("submit", dict(orders))
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Tell what is wanted of an attempt."""
+        """Pass on what is wanted of an attempt."""
         self._do("ask", ticket, wanted)
 
     def drop(self, ticket: str) -> None:
@@ -89,15 +83,15 @@ class Office:
         while not self._leaving:
             try:
                 self._listen()
-            except Exception as error:  # whatever it is, nobody must wait for ever
+            except Exception as error:  # no attempt may wait for ever
                 self._gone(f"a fault of our own, {type(error).__name__}: {error}")
         self._end_all(Lost("the daemon left"))
         self._let_go()
 
     def _listen(self) -> None:
-        """Wait until something happens, and deal with it."""
+        """Wait for a command or a message, and handle it."""
         began, driver = time.monotonic(), self._driver
-        handles = [] if driver is None else driver.handles
+        handles = [] if driver is None else [driver.line]
         ready = wait([self._hears, *handles], None if driver is None else ASK_EVERY)
         passed = min(time.monotonic() - began, ASK_EVERY)
         self._quiet += passed
@@ -107,8 +101,8 @@ class Office:
             self._obey()
         if driver is not None:
             self._hear()
-        patience = self._manner.silent_s if self._met else COMES_WITHIN
-        if self._driver is not None and self._quiet > patience:
+        timeout = self._manner.silent_s if self._met else START_TIMEOUT
+        if self._driver is not None and self._quiet > timeout:
             self._gone(f"it said nothing for {self._quiet:.0f} s")
         elif self._driver is not None and self._idle >= self._manner.idle_s:
             self._let_go()
@@ -136,18 +130,14 @@ class Office:
             self._gone(f"it could not be used: {error}")
 
     def _hear(self) -> None:
-        """What came from the driver; where it is gone, that as well."""
+        """Handle the messages that have come from the driver, and its death."""
         while (driver := self._driver) is not None:
-            left = not driver.process.is_alive()  # asked first: what it sent is there
             try:
                 if not driver.line.poll():
-                    if left:
-                        self._gone(f"it ended ({cause(driver.process)})")
                     return
-                ticket, word = heard(driver.line.recv_bytes(LONGEST))
+                ticket, word = heard(driver.line.recv_bytes(MAX_MESSAGE))
             except (EOFError, OSError):
-                let_end(driver.process)
-                self._gone(f"it ended ({cause(driver.process) or 'it closed its files'})")
+                self._gone(f"it ended ({driver.exit_reason() or 'it closed its files'})")
             except ValueError as error:
                 self._gone(f"it sent {error}")
             else:
@@ -165,7 +155,7 @@ class Office:
             self._tell(Heard(ticket, word))
 
     def _gone(self, why: str) -> None:
-        """Have no driver any more."""
+        """Give up the driver, and fail its attempts."""
         self._fail_all(
             f"the process that speaks with the Ray cluster is gone: {why}; it is tried again"
         )
@@ -182,7 +172,7 @@ class Office:
 
     def _let_go(self) -> None:
         if self._driver is not None:
-            self._driver.let_go()
+            self._driver.stop()
             self._driver = None
 
     def _kill(self) -> None:
@@ -190,15 +180,10 @@ class Office:
             self._driver.kill()
         self._driver = None
 
-    def _ready(self) -> Connection:
-        """The line to a driver that lives."""
+    def _ready(self) -> Child:
+        """Return the driver; start it if there is none. Raises ShortageError."""
         if self._driver is None:
             given = (self._lock, self._demand, self._manner)
-            self._driver = Child.start(enter, *given, name="cluster")
+            self._driver = Child(DRIVER, *given, name=NAME)
             self._quiet, self._idle, self._met = 0.0, 0.0, False
-        return self._driver.line
-
-
-def enter(pipe: Connection, lock: Path, demand: Demand, manner: Manner) -> None:
-    """The driver's door; what lies behind it is heavy, and is loaded there only."""
-    resolve_name(_SERVE)(pipe, lock, demand, manner)
+        return self._driver

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import get_args
 
-from stylewatch_daemon.processes import messages
+from stylewatch_daemon.processes.child import MAX_MESSAGE, decode, encode
 from stylewatch_daemon.worker.contract import Event
 
 PIECE = 64 << 10
@@ -51,13 +51,13 @@ Word = Event | Room | Away
 
 def said(word: Word, ticket: str = "") -> bytes:
     """A message, with the ticket of its attempt where it is an event."""
-    return ticket.encode() + b"\n" + messages.pack(word)
+    return ticket.encode() + b"\n" + encode(word)
 
 
 def heard(raw: bytes) -> tuple[str, Word]:
     """The ticket and the message; raises ValueError where `raw` is neither."""
     ticket, _, packed = raw.partition(b"\n")
-    word: Word = messages.unpack(packed, *get_args(Event), Room, Away)
+    word: Word = decode(packed, *get_args(Event), Room, Away)
     return ticket.decode(), word
 
 
@@ -78,7 +78,7 @@ class Stream:
         complete: list[bytes] = []
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
-            if length > messages.LONGEST:
+            if length > MAX_MESSAGE:
                 raise ValueError(f"a message of {length} bytes, which makes no sense")
             end = _LENGTH.size + length
             if len(self._buffer) < end:

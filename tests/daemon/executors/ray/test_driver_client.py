@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing import active_children
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from tests.daemon.children import children
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
 
@@ -28,7 +28,7 @@ def test_until_there_is_work_there_is_no_process(tmp_path: Path) -> None:
     office = Office(tmp_path / "lock", NOWHERE, Manner(WORK), told.put)
     office.start()
     office.ask("1", Wanted.STOP)
-    assert active_children() == []
+    assert children() == []
     office.close()
     assert told.empty()
 
@@ -46,7 +46,7 @@ def test_where_the_cluster_is_away_each_attempt_is_told_why(tmp_path: Path) -> N
         assert isinstance(heard.event, Failed)
         assert "does not answer" in heard.event.reason
     office.close()
-    assert active_children() == []
+    assert children() == []
 
 
 def test_what_is_cut_off_by_our_leaving_is_lost(tmp_path: Path) -> None:
@@ -62,19 +62,19 @@ def test_what_is_cut_off_by_our_leaving_is_lost(tmp_path: Path) -> None:
 def test_a_driver_that_says_nothing_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "COMES_WITHIN", 1.0)
+    monkeypatch.setattr(module, "START_TIMEOUT", 1.0)
     told = SimpleQueue[Heard | Room]()
     office = Office(tmp_path / "lock", NOWHERE, Manner(WORK), told.put)
     office.start()
     office.submit({"1": order("paint")})
-    while not (children := active_children()):
+    while not (pids := children()):
         time.sleep(0.01)
-    os.kill(children[0].pid or 0, signal.SIGSTOP)
+    os.kill(pids[0], signal.SIGSTOP)
     assert told.get() == Room(0)
     heard = told.get()
     assert isinstance(heard, Heard) and isinstance(heard.event, Failed)
     assert "is gone: it said nothing for" in heard.event.reason
-    assert active_children() == []
+    assert children() == []
     office.close()
 
 

@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 from tests import nodes
+from tests.daemon.children import children
 from tests.daemon.executors.ray.made import Make, closing, parent, worker
 from tests.daemon.worker import orders
 from tests.daemon.worker.listening import Listener
 
+from stylewatch_daemon.executors.ray.driver_client import NAME
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Stopped, Wanted
 
@@ -40,7 +41,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 def drivers() -> set[int]:
     """The processes that speak with the cluster."""
-    return {one.pid or 0 for one in active_children() if one.name == "cluster"}
+    return {*children(NAME)}
 
 
 def reason(listener: Listener, ticket: str = "1") -> str:
@@ -113,9 +114,8 @@ def test_a_driver_without_work_is_let_go(make: Make) -> None:
     assert listener.executor.free() == 1
     worker(listener, "0")
     assert listener.executor.free() == 2
-    for process in active_children():
-        if process.name == "cluster" and process.pid not in others:
-            process.join()
+    while drivers() - others:
+        time.sleep(0.01)
     assert listener.executor.free() == 2
 
 
