@@ -79,7 +79,7 @@ class Painter:
         self.closed += 1
 
     def _wanted(self, ticket: str) -> Wanted:
-        return self.wanted.get(ticket, "")
+        return self.wanted.get(ticket, Wanted.GO_ON)
 
     def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
         self.orders.append(order)

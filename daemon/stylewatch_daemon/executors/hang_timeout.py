@@ -28,7 +28,7 @@ class Patience:
 
     def __init__(self, step_timeout_s: float | None) -> None:
         self.silent = 0.0
-        self.asked: Wanted = ""
+        self.asked = Wanted.GO_ON
         """Told to end: a job that makes no step yet has nothing to keep."""
         self._given = step_timeout_s
         self._long = True
@@ -57,7 +57,7 @@ class Patience:
     def limit(self) -> float:
         """Seconds that it may be silent now."""
         step = self._given or max(AT_LEAST, SLOWER * median(self._steps or [0.0]))
-        if self._saving or self.asked == "finish" or (self._long and not self.asked):
+        if self._saving or self.asked is Wanted.FINISH or (self._long and not self.asked):
             return max(step, SLOWER * (self._given or AT_LEAST))
         return step
 

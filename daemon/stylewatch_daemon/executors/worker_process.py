@@ -123,7 +123,7 @@ class Slot:
         if self.tickets == {ticket}:
             yield from self.end(why)
         else:
-            self.ask(ticket, "cancel")
+            self.ask(ticket, Wanted.CANCEL)
 
     def end(self, why: str) -> Iterator[Heard]:
         """End all attempts now, if there are any; their worker is killed."""

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import identity, safe_dirs
-from stylewatch_daemon.outbox import manifest
+from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED
 from stylewatch_daemon.settings.retention import Keep, Retention
 from stylewatch_daemon.store import thumbs
@@ -52,7 +52,7 @@ def outlived(outbox: Path, retention: Retention, now: float) -> Iterator[Outlive
     """
     if not retention.of_files:
         return
-    days: dict[manifest.Part, Keep] = {"stages": retention.stages, "inputs": retention.inputs}
+    days: dict[job_files.Part, Keep] = {"stages": retention.stages, "inputs": retention.inputs}
     for place in _jobs(outbox):
         for part, kept in days.items():
             if kept == "keep" or not (outbox / place / part).is_dir():
@@ -169,7 +169,7 @@ def _jobs(outbox: Path) -> Iterator[str]:
 
 
 def _is_receipt(entry: os.DirEntry[str]) -> bool:
-    return entry.name in (RECEIPT, manifest.NOTE) and entry.is_file(follow_symlinks=False)
+    return entry.name in (RECEIPT, job_files.NOTE) and entry.is_file(follow_symlinks=False)
 
 
 def _may_hold_jobs(entry: os.DirEntry[str]) -> bool:
@@ -177,14 +177,14 @@ def _may_hold_jobs(entry: os.DirEntry[str]) -> bool:
     return not hidden and entry.is_dir(follow_symlinks=False)
 
 
-def _in_part(outbox: Path, place: str, part: manifest.Part, before: float) -> Iterator[Outlived]:
+def _in_part(outbox: Path, place: str, part: job_files.Part, before: float) -> Iterator[Outlived]:
     """What the receipt of a job that ended `before` names in its folder `part`."""
     with safe_dirs.opened(outbox, place) as folder:
-        digests = manifest.digests(folder, part, before)
+        digests = job_files.digests(folder, part, before)
     if not digests:
         return
     with safe_dirs.opened(outbox, f"{place}/{part}") as folder:
         for name, digest in sorted(digests.items()):
-            size = manifest.size_if(folder, name, digest)
+            size = job_files.size_if(folder, name, digest)
             if size is not None:
                 yield Outlived(outbox, place, f"{part}/{name}", size)

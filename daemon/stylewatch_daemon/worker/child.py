@@ -3,7 +3,7 @@
 It leaves at once when the supervisor is gone, so that no two of them ever write the same files.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -25,7 +25,7 @@ from stylewatch_daemon.worker.contract import (
 from stylewatch_daemon.worker.failures import as_end
 from stylewatch_plugins.contract import Wish
 
-_ENDS: Mapping[Wanted, Wish] = {"stop": Wish.STOP, "finish": Wish.FINISH, "cancel": Wish.STOP}
+_ENDS = {Wanted.STOP: Wish.STOP, Wanted.FINISH: Wish.FINISH, Wanted.CANCEL: Wish.STOP}
 """What the supervisor says to end an order at its next step, as a backend hears of it."""
 
 Work = Callable[[Sequence[Order], Sequence[Callable[[], Wish]]], Iterator[tuple[int, Event]]]

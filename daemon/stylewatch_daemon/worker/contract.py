@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -9,9 +10,17 @@ from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
 
-Wanted = Literal["", "stop", "finish", "cancel"]
-"""What is asked of an attempt on its way: nothing; to keep a checkpoint and stop; to make of the
-picture as it stands the final one; to stop, since nobody wants it any more."""
+
+class Wanted(StrEnum):
+    """Request to a running attempt."""
+
+    GO_ON = ""
+    STOP = "stop"
+    """Write a checkpoint and stop."""
+    FINISH = "finish"
+    """Make the current picture the final one."""
+    CANCEL = "cancel"
+    """Stop; nobody wants the job any more."""
 
 
 @dataclass(frozen=True)

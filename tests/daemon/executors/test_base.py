@@ -46,12 +46,12 @@ class TwoPlaces(Desk):
 
 def test_nobody_works_before_there_is_work_nor_after_the_end() -> None:
     desk = TwoPlaces()
-    desk.ask("1", "stop")
+    desk.ask("1", Wanted.STOP)
     desk.drop("1")
     desk.close()
     assert desk.hands == []
     desk.submit({"1": order("paint")})
-    desk.ask("1", "stop")
+    desk.ask("1", Wanted.STOP)
     desk.drop("1")
     desk.close()
     desk.close()

@@ -4,7 +4,7 @@ import pytest
 
 from stylewatch_daemon.executors.hang_timeout import Patience
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker.contract import Event, Saving, Staged
+from stylewatch_daemon.worker.contract import Event, Saving, Staged, Wanted
 
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))
 
@@ -54,14 +54,14 @@ def test_a_limit_of_ones_own_holds_for_every_step() -> None:
 
 def test_told_to_stop_nothing_but_a_checkpoint_is_waited_for_longer_than_a_step() -> None:
     loading, saving = after(STARTED), after(STARTED, Saving())
-    loading.asked = saving.asked = "stop"
+    loading.asked = saving.asked = Wanted.STOP
     assert loading.limit == 60
     assert saving.limit == 600
 
 
 def test_told_to_finish_the_final_files_are_waited_for_longer_than_a_step() -> None:
     finishing = after(STARTED, step(1, 0.5), step(2, 1.0))
-    finishing.asked = "finish"
+    finishing.asked = Wanted.FINISH
     assert finishing.limit == 600
 
 

@@ -12,7 +12,7 @@ from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.worker.contract import Done, Failed, Lost
+from stylewatch_daemon.worker.contract import Done, Failed, Lost, Wanted
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_each_device_has_a_worker_of_its_own(tmp_path: Path, made: list[Local]) 
     listener.submit("4", "paint", device="gpu:1")
     listener.until_ended("4")
     assert not listener.events["3"]
-    listener.executor.ask("1", "stop")
+    listener.executor.ask("1", Wanted.STOP)
     listener.until_ended("3")
 
 

@@ -12,7 +12,7 @@ from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.worker_process import Slot
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.worker.contract import Done, Event, Failed, Heard, Lost, Stopped
+from stylewatch_daemon.worker.contract import Done, Event, Failed, Heard, Lost, Stopped, Wanted
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_worker_of_no_more_use_is_replaced_once_all_that_it_has_in_hand_are_en
         if isinstance(heard.event, Failed):
             assert heard.event.recycle
             assert slot.manned
-            slot.ask("1", "stop")
+            slot.ask("1", Wanted.STOP)
     assert ends["1"] == Stopped(1)
     assert not slot.manned
 

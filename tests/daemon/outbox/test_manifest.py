@@ -11,14 +11,14 @@ import pytest
 from tests.daemon.finished import finish, rewrite
 
 from stylewatch_daemon.files import safe_dirs
-from stylewatch_daemon.outbox import manifest
+from stylewatch_daemon.outbox import job_files
 
 LONG_AGO, NOW = 0.0, 1e11
 
 
-def digests(folder: Path, part: manifest.Part, before: float = NOW) -> dict[str, str]:
+def digests(folder: Path, part: job_files.Part, before: float = NOW) -> dict[str, str]:
     with safe_dirs.opened(folder) as handle:
-        return manifest.digests(handle, part, before)
+        return job_files.digests(handle, part, before)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_it_names_stages_and_inputs_with_their_digests(job: Path) -> None:
     assert list(digests(job, "inputs")) == ["content.jpg", "style.jpg"]
     with safe_dirs.opened(job, "stages") as handle:
         (size,) = {
-            manifest.size_if(handle, name, digest)
+            job_files.size_if(handle, name, digest)
             for name, digest in digests(job, "stages").items()
         }
     assert size == len("job stages/0001.png")
@@ -101,16 +101,20 @@ def test_a_file_that_was_changed_or_replaced_is_no_longer_ours(job: Path, tmp_pa
     (job / "stages/0002.png").rename(tmp_path / "moved.png")
     (job / "stages/0002.png").symlink_to(tmp_path / "moved.png")
     with safe_dirs.opened(job, "stages") as handle:
-        assert [manifest.size_if(handle, name, one) for name, one in named.items()] == [None, None]
-        assert manifest.size_if(handle, "never-there.png", "x") is None
+        assert [job_files.size_if(handle, name, one) for name, one in named.items()] == [None, None]
+        assert job_files.size_if(handle, "never-there.png", "x") is None
 
 
 def test_it_tells_what_a_job_left_in_its_folder(job: Path) -> None:
     (job / "inputs/content.jpg").rename(job / "inputs/content-2.jpg")
     (job / "losses.csv").write_text("changed by hand")
-    assert list(manifest.left(job)) == ["final.png", "inputs/content-2.jpg", "inputs/style.jpg"]
+    assert list(job_files.unchanged(job)) == [
+        "final.png",
+        "inputs/content-2.jpg",
+        "inputs/style.jpg",
+    ]
     shutil.rmtree(job / "inputs")
-    assert list(manifest.left(job)) == ["final.png"]
+    assert list(job_files.unchanged(job)) == ["final.png"]
 
 
 @pytest.mark.parametrize("file", ["../mine.png", "inputs/job.yaml", "a\0b", "..", ""])
@@ -118,15 +122,7 @@ def test_a_job_left_nothing_but_what_lies_in_its_folder(file: str, job: Path) ->
     (job.parent / "mine.png").write_text("mine")
     digest = hashlib.sha256(b"mine").hexdigest()
     rewrite(job, {"files": [{"file": file, "sha256": digest}]})
-    assert list(manifest.left(job)) == []
-
-
-def test_it_tells_the_roles_of_pictures_and_of_nothing_that_leads_out(job: Path) -> None:
-    names = ["sea.jpg", "../sea.jpg", "/sea.jpg", "a/b.jpg", "sea\0.jpg"]
-    inputs = [{"role": "content", "name": name, "sha256": "12ab"} for name in names]
-    rewrite(job, {"inputs": [*inputs, "sea.jpg"]})
-    with safe_dirs.opened(job) as handle:
-        assert manifest.inputs(handle) == [("content", "sea.jpg", "12ab")]
+    assert list(job_files.unchanged(job)) == []
 
 
 def test_a_note_names_the_stages_of_a_job_without_a_receipt(tmp_path: Path) -> None:
@@ -134,7 +130,7 @@ def test_a_note_names_the_stages_of_a_job_without_a_receipt(tmp_path: Path) -> N
     with_receipt = digests(job, "stages")
     (job / "receipt.json").unlink()
     (job / "stages/mine.png").write_text("not a stage")
-    manifest.note(tmp_path, "job")
+    job_files.write_note(tmp_path, "job")
     assert digests(job, "stages") == with_receipt
     assert digests(job, "inputs") == {}
     assert digests(job, "stages", LONG_AGO) == {}
@@ -143,5 +139,5 @@ def test_a_note_names_the_stages_of_a_job_without_a_receipt(tmp_path: Path) -> N
 def test_without_stages_there_is_nothing_to_note(tmp_path: Path) -> None:
     (tmp_path / "job/stages").mkdir(parents=True)
     for place in ("job", "gone"):
-        manifest.note(tmp_path, place)
+        job_files.write_note(tmp_path, place)
     assert [path.name for path in tmp_path.rglob("*")] == ["job", "stages"]

@@ -3,17 +3,16 @@
 import errno
 import os
 import stat
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill, killed_at, mounts, told_of_syncs, tree
 
-from stylewatch_daemon.errors import InProgressError, OutputError
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.permissions import Sharing
-from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, RefusedAs, keep_staged, stage
+from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
 
 
 @pytest.fixture
@@ -97,7 +96,7 @@ def test_nothing_is_published_outside_of_the_jobs_folder(path: str, outbox: Outb
 
 def test_finished_files_are_told_from_half_ones_and_from_the_receipt(outbox: Outbox) -> None:
     fill(outbox.staging("1"), "stages/1.png", ".abc.tmp", "receipt.json")
-    assert list(outbox.staged("1")) == ["stages/1.png"]
+    assert outbox.staged("1") == ["stages/1.png"]
     assert outbox.has_receipt("1")
 
 
@@ -152,31 +151,6 @@ def test_an_empty_archive_makes_no_folder(outbox: Outbox) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_a_refusal_comes_as_a_whole_and_only_once(outbox: Outbox, tmp_path: Path) -> None:
-    fill(tmp_path, "photo.jpg")
-    told: list[str | None] = []
-    for place in (None, "_refused/job"):
-        where = RefusedAs("job", place, told.append)
-        folder = outbox.refuse("1", [tmp_path / "photo.jpg"], "It is no picture.", where)
-        assert folder == outbox.root / "_refused/job"
-    assert told == ["_refused/job"]
-    assert tree(outbox.root) == {
-        "_refused/job/photo.jpg": "photo.jpg",
-        "_refused/job/reason.txt": "It is no picture.\n",
-    }
-
-
-def test_a_refusal_that_was_laid_out_on_a_disk_that_is_gone_is_laid_out_again(
-    outbox: Outbox, tmp_path: Path
-) -> None:
-    fill(tmp_path, "photo.jpg")
-    told: list[str | None] = []
-    where = RefusedAs("job", "_refused/job", told.append)
-    folder = outbox.refuse("1", [tmp_path / "photo.jpg"], "It is no picture.", where)
-    assert told == [None, "_refused/job"]
-    assert set(tree(folder)) == {"photo.jpg", "reason.txt"}
-
-
 def test_a_worker_whose_staging_folder_is_gone_is_told_so(outbox: Outbox) -> None:
     staging = outbox.staging("1")
     staging.rmdir()
@@ -225,8 +199,8 @@ def test_all_that_people_see_has_the_mode_that_was_asked_for(tmp_path: Path) -> 
     fill(outbox.staging("1"), "stages/1.png")
     outbox.publish("1", folder, "stages/1.png")
     outbox.archive("1", folder, [tmp_path / "photo.jpg"])
-    where = RefusedAs("bad", None, lambda place: None)
-    outbox.refuse("2", [tmp_path / "photo.jpg"], "It is no picture.", where)
+    outbox.stage_refused("2", [tmp_path / "photo.jpg"], "It is no picture.")
+    outbox.publish_refused("2", outbox.choose_refused("bad"))
     seen = {
         path.relative_to(outbox.root).as_posix(): bits(path)
         for path in (outbox.root, *outbox.root.rglob("*"))
@@ -268,60 +242,3 @@ def test_killed_at_any_change_inputs_are_archived_by_the_next_start(
         assert (folder / "inputs/photo.jpg").samefile(held[0]) != apart
         if not died():
             break
-
-
-@pytest.mark.parametrize("apart", [False, True], ids=["linked", "copied"])
-def test_killed_at_any_change_a_refusal_is_whole_and_there_once(
-    apart: bool, tmp_path: Path
-) -> None:
-    for change in count(1):
-        root = tmp_path / str(change)
-        fill(root, "held/photo.jpg", "held/style.jpg")
-        outbox, held = Outbox(root / "out"), [root / "held/photo.jpg", root / "held/style.jpg"]
-        chosen: list[str | None] = [None]
-        with mounts(*([root / "held"] if apart else [])):
-            with killed_at(change) as died:
-                outbox.refuse("1", held, "Bad.", RefusedAs("job", None, chosen.append))
-            outbox.refuse("1", held, "Bad.", RefusedAs("job", chosen[-1], chosen.append))
-        assert tree(outbox.root) == {
-            "_refused/job/photo.jpg": "held/photo.jpg",
-            "_refused/job/style.jpg": "held/style.jpg",
-            "_refused/job/reason.txt": "Bad.\n",
-        }, f"killed at change {change}"
-        assert (outbox.root / "_refused/job/photo.jpg").samefile(held[0]) != apart
-        if not died():
-            break
-
-
-def test_what_is_copied_must_leave_room_and_what_is_linked_takes_none(tmp_path: Path) -> None:
-    fill(tmp_path, "held/photo.jpg")
-    asked: list[Path] = []
-
-    def full(path: Path) -> None:
-        asked.append(path)
-        raise OutputError("the disk has no room")
-
-    outbox, held = Outbox(tmp_path / "out", check_copy=full), [tmp_path / "held/photo.jpg"]
-    with mounts(tmp_path / "held"), pytest.raises(OutputError, match="no room"):
-        outbox.refuse("1", held, "Bad.", RefusedAs("job", None, lambda place: None))
-    assert asked == held
-    outbox.refuse("1", held, "Bad.", RefusedAs("job", None, lambda place: None))
-    assert len(asked) == 1
-
-
-def test_laying_out_a_refusal_may_take_until_it_is_asked_for_again(tmp_path: Path) -> None:
-    fill(tmp_path, "held/photo.jpg")
-    outbox, held = Outbox(tmp_path / "out"), [tmp_path / "held/photo.jpg"]
-    begun: list[Callable[[atomic.Step], None]] = []
-
-    def later(work: Callable[[atomic.Step], None]) -> None:
-        begun.append(work)
-        raise InProgressError
-
-    where = RefusedAs("job", None, lambda place: None)
-    with pytest.raises(InProgressError):
-        outbox.refuse("1", held, "Bad.", where, later)
-    assert tree(outbox.root) == {}
-    begun[0](lambda: None)
-    folder = outbox.refuse("1", held, "Bad.", where, lambda work: None)
-    assert set(tree(folder)) == {"photo.jpg", "reason.txt"}

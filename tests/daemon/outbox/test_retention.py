@@ -16,7 +16,7 @@ from tests.daemon.store.test_ledger import entry
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.outbox import manifest, retention
+from stylewatch_daemon.outbox import job_files, retention
 from stylewatch_daemon.outbox.retention import Expiry, daily, outlived, prune, remove, sweep
 from stylewatch_daemon.settings.retention import FOREVER, Retention
 from stylewatch_daemon.store import thumbs
@@ -93,7 +93,7 @@ def test_a_job_without_a_receipt_is_left_alone(tmp_path: Path) -> None:
 def test_the_stages_of_a_job_that_was_cancelled_go_as_those_of_others(tmp_path: Path) -> None:
     job = finish(tmp_path, "job", 0)
     (job / "receipt.json").unlink()
-    manifest.note(tmp_path, "job")
+    job_files.write_note(tmp_path, "job")
     assert list(prune([tmp_path], Retention(1, 0))) == []
     fill(job, "stages/mine.png")
     list(prune([tmp_path], Retention(0, 0)))

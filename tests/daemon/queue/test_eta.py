@@ -4,7 +4,7 @@ import pytest
 
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox.status_txt import Running
-from stylewatch_daemon.queue.eta import Clock, Pace
+from stylewatch_daemon.queue.eta import Clock, JobProgress
 from stylewatch_daemon.worker.contract import Staged
 
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
@@ -49,29 +49,22 @@ def test_at_the_end_no_time_is_left_to_tell() -> None:
 
 
 def test_what_runs_is_told_from_its_events() -> None:
-    pace = Pace()
-    assert pace.running("sea") == Running("sea")
-    pace.hear(STARTED)
-    assert pace.running("sea-2", "7") == Running("sea-2", 0, 15, device="cpu", id="7")
-    pace.hear(step(1, 1.0))
-    assert pace.running("sea-2").seconds_left is None
-    pace.hear(step(10, 10.0))
-    running = pace.running("sea-2", "7")
+    progress = JobProgress()
+    assert progress.running("sea") == Running("sea")
+    progress.hear(STARTED)
+    assert progress.running("sea-2", "7") == Running("sea-2", 0, 15, device="cpu", id="7")
+    progress.hear(step(1, 1.0))
+    assert progress.running("sea-2").seconds_left is None
+    progress.hear(step(10, 10.0))
+    running = progress.running("sea-2", "7")
     assert running == Running("sea-2", 10, 15, 0.5, (8, 8), running.seconds_left, "cpu", "7")
     assert running.seconds_left == pytest.approx((5 + 1) * 256 / 64)
-    pace.hear(Staged("stages/10.png", "12ab"))
-    assert pace.running("sea-2", "7") == running
+    progress.hear(Staged("stages/10.png", "12ab"))
+    assert progress.running("sea-2", "7") == running
 
 
 def test_what_goes_on_from_a_checkpoint_starts_at_its_step() -> None:
-    pace = Pace()
-    pace.hear(Started("sketch", "cpu", ((8, 8),), (10,), step=4))
-    running = pace.running("sea")
+    progress = JobProgress()
+    progress.hear(Started("sketch", "cpu", ((8, 8),), (10,), step=4))
+    running = progress.running("sea")
     assert (running.step, running.loss) == (4, None)
-
-
-def test_the_time_left_is_right_after_a_tenth_of_the_job() -> None:
-    clock = Clock(Started("sketch", "cpu", ((8, 8),), (100,)))
-    clock.left(step(1, 0.5))
-    tenth = Progress(10, 100, (8, 8), 0.5, 0.5 + 9 * 0.1)
-    assert clock.left(tenth) == pytest.approx(9.0, rel=0.01)

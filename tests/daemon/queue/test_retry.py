@@ -9,18 +9,20 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.daemon.cli.states import entry
 from tests.daemon.faults import fill, killed_at, tree
 from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter, go_on
 
-from stylewatch_daemon.errors import InputError, OutputError
+from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.processes.wakeup import Bell
+from stylewatch_daemon.queue.retry import check_at_end, settings_for
 from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
-from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Done, Event, Order, Wanted
@@ -162,7 +164,7 @@ def test_a_name_that_is_taken_is_changed(place: Place) -> None:
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "claimed"])
-def test_only_what_is_at_its_end_is_painted_again(place: Place, state: JobState) -> None:
+def test_only_what_is_at_its_end_is_painted_again(place: Place, state: str) -> None:
     place.state.ledger.change(place.first.id, state=state)
     with pytest.raises(InputError, match="at its end"):
         place.retry()
@@ -237,3 +239,42 @@ def test_killed_at_any_moment_it_becomes_one_job(tmp_path: Path) -> None:
         assert place.line.next() is None, change
         if not was_killed():
             break
+
+
+HAD = {"backend": "sketch", "steps": 9, "seed": 7}
+NEVER_BEGUN = ({"role": "content", "name": "a.jpg", "size": 1},
+               {"role": "style", "name": "b.jpg", "size": 1})  # fmt: skip
+
+
+def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now() -> None:
+    wanted = settings_for(entry("sea", settings=HAD), Config(), {"job.seed": 8}, None)
+    assert (wanted["steps"], wanted["seed"], wanted["backend"]) == (9, 8, "sketch")
+    begun_never = settings_for(entry("sea", inputs=NEVER_BEGUN), Config(), {}, None)
+    assert begun_never["recipe"] == Config().job.recipe
+
+
+def test_from_a_stage_on_it_starts_with_that_picture() -> None:
+    had = {**HAD, "from_step": 100, "steps": 999}
+    wanted = settings_for(entry("sea", settings=had), Config(), {}, 5)
+    assert (wanted["init"], wanted["from_step"]) == ("picture", 105)
+
+
+@pytest.mark.parametrize(
+    ("had", "overrides", "from_stage", "reason"),
+    [
+        (HAD, {"job.init": "noise"}, 5, "where to start"),
+        (HAD, {}, 999_999, "nothing to do"),
+        ({"long_gone": 1}, {}, None, "drop the pair again"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(
+    had: dict[str, Any], overrides: dict[str, Any], from_stage: int | None, reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        settings_for(entry("sea", settings=had), Config(), overrides, from_stage)
+
+
+def test_only_finished_jobs_are_retried() -> None:
+    check_at_end(entry("sea", "failed"))
+    with pytest.raises(UsageError, match="not at its end yet"):
+        check_at_end(entry("sea", "running"))

@@ -17,7 +17,16 @@ from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.resources import Demand
 from stylewatch_daemon.worker import contract
-from stylewatch_daemon.worker.contract import Done, Executor, Failed, Heard, Lost, Refused, Stopped
+from stylewatch_daemon.worker.contract import (
+    Done,
+    Executor,
+    Failed,
+    Heard,
+    Lost,
+    Refused,
+    Stopped,
+    Wanted,
+)
 
 pytestmark = nodes.TIME_ENOUGH
 EACH = pytest.mark.parametrize("record", [ORDER, PART, *EVENTS], ids=lambda one: type(one).__name__)
@@ -102,7 +111,7 @@ def test_several_are_made_at_once_and_no_more_than_there_is_room_for(listener: L
     assert listener.executor.free() == 0
     listener.until_begun("1", "2")
     for ticket in ("1", "2"):
-        listener.executor.ask(ticket, "stop")
+        listener.executor.ask(ticket, Wanted.STOP)
     listener.until_ended("1", "2")
     assert listener.events["1"][-1] == listener.events["2"][-1] == Stopped(1)
 
@@ -112,11 +121,11 @@ def test_one_that_is_submitted_without_room_waits_for_it(listener: Listener) -> 
         listener.submit(ticket, "until stopped")
     listener.until_begun("1", "2")
     assert not listener.events["3"]
-    listener.executor.ask("1", "stop")
+    listener.executor.ask("1", Wanted.STOP)
     listener.until_begun("3")
     assert listener.ends("1")
     for ticket in "234":
-        listener.executor.ask(ticket, "cancel")
+        listener.executor.ask(ticket, Wanted.CANCEL)
     listener.until_ended(*"1234")
     assert listener.events["4"][-1] in (Stopped(0), Stopped(1))
 
@@ -124,10 +133,10 @@ def test_one_that_is_submitted_without_room_waits_for_it(listener: Listener) -> 
 def test_what_is_asked_is_done_and_an_end_is_deaf_to_it(listener: Listener) -> None:
     listener.submit("1", "until stopped")
     listener.until_begun("1")
-    listener.executor.ask("1", "finish")
+    listener.executor.ask("1", Wanted.FINISH)
     listener.until_ended("1")
     assert listener.events["1"][-1] == Done({"state": "finished"})
-    listener.executor.ask("1", "stop")
+    listener.executor.ask("1", Wanted.STOP)
     listener.executor.drop("1")
     assert isinstance(listener.run("2", "paint")[-1], Done)
     assert len(listener.ends("1")) == 1
@@ -136,9 +145,9 @@ def test_what_is_asked_is_done_and_an_end_is_deaf_to_it(listener: Listener) -> N
 def test_what_is_wanted_of_one_that_waits_holds_when_it_begins(listener: Listener) -> None:
     for ticket in "123":
         listener.submit(ticket, "until stopped")
-    listener.executor.ask("3", "finish")
+    listener.executor.ask("3", Wanted.FINISH)
     for ticket in "12":
-        listener.executor.ask(ticket, "stop")
+        listener.executor.ask(ticket, Wanted.STOP)
     listener.until_ended(*"123")
     assert listener.events["3"][-1] == Done({"state": "finished"})
 
@@ -162,7 +171,7 @@ def test_one_whose_process_dies_or_hangs_is_lost_and_the_next_is_not(
     lost = listener.run("2", how)[-1]
     assert isinstance(lost, Lost)
     assert isinstance(listener.run("3", "paint")[-1], Done)
-    listener.executor.ask("1", "stop")
+    listener.executor.ask("1", Wanted.STOP)
     listener.until_ended("1")
     assert listener.events["1"][-1] == Stopped(1)
 
@@ -197,11 +206,11 @@ def test_those_that_come_together_share_a_worker_and_each_has_its_own_end(
     assert listener.events["b"][-1] == Refused("it is no picture")
     assert isinstance(listener.events["d"][-1], Done)
     assert listener.executor.free() == 1
-    listener.executor.ask("a", "finish")
+    listener.executor.ask("a", Wanted.FINISH)
     listener.until_ended("a")
     assert listener.events["a"][-1] == Done({"state": "finished"})
     assert not listener.ends("c")
-    listener.executor.ask("c", "cancel")
+    listener.executor.ask("c", Wanted.CANCEL)
     listener.until_ended("c")
     assert listener.events["c"][-1] == Stopped(1)
     assert listener.executor.free() == 2
@@ -212,14 +221,14 @@ def test_several_that_came_together_wait_together(listener: Listener) -> None:
         listener.submit(ticket, "until stopped")
     listener.submit_together(a="until stopped", b="until stopped", c="paint")
     assert listener.executor.free() == 0
-    listener.executor.ask("a", "cancel")
-    listener.executor.ask("b", "finish")
+    listener.executor.ask("a", Wanted.CANCEL)
+    listener.executor.ask("b", Wanted.FINISH)
     listener.until_ended("a")
     assert listener.events["a"] == [Stopped(0)]
-    listener.executor.ask("1", "stop")
+    listener.executor.ask("1", Wanted.STOP)
     listener.until_ended("b", "c")
     assert listener.events["b"][-1] == Done({"state": "finished"})
-    listener.executor.ask("2", "stop")
+    listener.executor.ask("2", Wanted.STOP)
     listener.until_ended("1", "2")
 
 
@@ -234,7 +243,7 @@ def test_with_their_worker_all_that_came_together_are_lost_once(
     assert listener.executor.free() == 1
     assert isinstance(listener.run("2", "paint")[-1], Done)
     assert not listener.ends("1")
-    listener.executor.ask("1", "stop")
+    listener.executor.ask("1", Wanted.STOP)
     listener.until_ended("1")
 
 

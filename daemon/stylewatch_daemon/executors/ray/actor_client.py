@@ -127,7 +127,7 @@ class Post:
         if self._begun:
             await self._try("drop", ticket)
         else:
-            self._wishes[ticket] = "cancel"
+            self._wishes[ticket] = Wanted.CANCEL
 
     def leave(self, why: str) -> None:
         """End the actor, and whatever it paints."""

@@ -17,7 +17,7 @@ from stylewatch_daemon.executors.ray.actor import Program
 from stylewatch_daemon.executors.ray.actor_client import Doors, Post
 from stylewatch_daemon.executors.ray.messages import PIECE
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Refused, Stopped
+from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Refused, Stopped, Wanted
 
 
 def manned(root: Path, what: Callable[[Post, Here, Told], Awaitable[Any]]) -> None:
@@ -47,8 +47,8 @@ def test_each_of_those_that_come_together_has_its_own_events(tmp_path: Path) -> 
 
 def test_what_is_wanted_before_it_has_begun_holds(tmp_path: Path) -> None:
     async def what(post: Post, here: Here, told: Told) -> None:
-        await post.ask("a", "finish")
-        await post.ask("b", "cancel")
+        await post.ask("a", Wanted.FINISH)
+        await post.ask("b", Wanted.CANCEL)
         await post.paint({"a": order("until stopped"), "b": order("until stopped")})
         assert told.of("a")[-1] == Done({"state": "finished"})
         assert isinstance(told.of("b")[-1], Stopped)
@@ -70,7 +70,7 @@ def test_with_its_actor_all_that_it_painted_is_lost(
         with pytest.raises(UnavailableError):
             await painting
         assert isinstance(told.of("a")[-1], Lost)
-        await post.ask("a", "stop")
+        await post.ask("a", Wanted.STOP)
 
     manned(tmp_path, what)
 

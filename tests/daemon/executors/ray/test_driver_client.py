@@ -19,7 +19,7 @@ from stylewatch_daemon.executors.ray.driver_client import Office
 from stylewatch_daemon.executors.ray.messages import Room
 from stylewatch_daemon.executors.ray.scheduler import Manner
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.worker.contract import Failed, Heard, Lost
+from stylewatch_daemon.worker.contract import Failed, Heard, Lost, Wanted
 
 NOWHERE = Demand("127.0.0.1:1")
 
@@ -28,7 +28,7 @@ def test_until_there_is_work_there_is_no_process(tmp_path: Path) -> None:
     told = SimpleQueue[Heard | Room]()
     office = Office(tmp_path / "lock", NOWHERE, Manner(WORK), told.put)
     office.start()
-    office.ask("1", "stop")
+    office.ask("1", Wanted.STOP)
     assert active_children() == []
     office.close()
     assert told.empty()

@@ -16,7 +16,7 @@ from tests.daemon.worker import orders
 from tests.daemon.worker.listening import Listener
 
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Stopped
+from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Stopped, Wanted
 
 pytestmark = nodes.TIME_ENOUGH
 
@@ -90,7 +90,7 @@ def test_one_that_was_stopped_goes_on_from_its_checkpoint(
     warm.executor.submit({"first": given})
     while not any(isinstance(one, Progress) for one in warm.events["first"]):
         warm.listen()
-    warm.executor.ask("first", "stop")
+    warm.executor.ask("first", Wanted.STOP)
     warm.until_ended("first")
     stopped = warm.events["first"][-1]
     assert isinstance(stopped, Stopped)

@@ -11,7 +11,7 @@ from tests.daemon.worker.listening import order
 from stylewatch_daemon.executors.ray.scheduler import Manner, Yard
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.settings.resources import Demand, Machine
-from stylewatch_daemon.worker.contract import Done, Failed, Lost, Stopped
+from stylewatch_daemon.worker.contract import Done, Failed, Lost, Stopped, Wanted
 
 ONE = Machine("1", {"GPU": 1.0}, {})
 A_GPU = Demand()
@@ -76,7 +76,7 @@ def test_no_more_are_hired_than_there_are_places_or_batches(tmp_path: Path) -> N
         assert len(hired) == 2
         assert not told.of("c")
         for ticket in "abc":
-            yard.ask(ticket, "stop")
+            yard.ask(ticket, Wanted.STOP)
         for ticket in "abc":
             await told.until(ticket, Stopped)
         assert len(hired) == 2
@@ -99,9 +99,9 @@ def test_what_is_impossible_is_said_at_once(tmp_path: Path) -> None:
 def test_one_that_waits_can_be_ended_and_is_wanted_otherwise(tmp_path: Path) -> None:
     async def what(yard: Yard, hired: Hired, told: Told) -> None:
         yard.submit({"a": order("paint"), "b": order("paint"), "c": order("until stopped")})
-        yard.ask("a", "cancel")
+        yard.ask("a", Wanted.CANCEL)
         yard.drop("b")
-        yard.ask("c", "finish")
+        yard.ask("c", Wanted.FINISH)
         assert told.events == [("a", Stopped(0)), ("b", Lost("it was given up"))]
         yard.look([ONE])
         assert await told.until("c", Done) == Done({"state": "finished"})
