@@ -182,7 +182,7 @@ def removed(root: Path, rounds: int, secret: Path) -> int:
         (place / "receipt.json").write_text(json.dumps(named))
         os.utime(place / "receipt.json", (0, 0))
         with swapping(swaps), suppress(OSError):
-            done += len(list(retention.prune([root / "out"], Retention(0, 0))))
+            done += len(retention.prune([root / "out"], Retention(0, 0)))
         rmtree(root / "out", ignore_errors=True)
     return done
 

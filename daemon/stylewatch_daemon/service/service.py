@@ -21,7 +21,7 @@ from stylewatch_daemon.ingest.inbox import library
 from stylewatch_daemon.ingest.inspection.process import QUICK, Intake
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
-from stylewatch_daemon.outbox.retention import daily, sweep
+from stylewatch_daemon.outbox.retention import daily, prune
 from stylewatch_daemon.processes.wakeup import Bell, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.queue.states import OUR_FAULT, Outcome, OutcomeKind
 from stylewatch_daemon.service.main_loop import AT_LEAST, Rounds
@@ -91,7 +91,7 @@ def once(
     patience = PATIENCE * max(settings.quiet_s, AT_LEAST)
     settings = replace(settings, truncated_s=min(patience, settings.truncated_s))
     with _started(settings, reporter, executor, bell) as line:
-        sweep(settings.outboxes, settings.retention, reporter, lambda: bell.stopping)
+        prune(settings.outboxes, settings.retention, reporter, lambda: bell.stopping)
         _take_all(line, bell, settings.quiet_s, patience)
         return _summary(line)
 

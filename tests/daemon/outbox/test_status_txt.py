@@ -38,20 +38,13 @@ def test_everything_that_happens_is_in_it() -> None:
     ]
 
 
-def test_when_there_is_nothing_it_says_what_to_do() -> None:
+def test_a_short_status() -> None:
     assert "drop a pair into the inbox" in str(Status())
     assert str(Running("trip")) == "trip: being prepared"
-
-
-def test_more_wait_than_are_named() -> None:
-    assert str(Status(waiting=["next"], more=3)).splitlines() == [
-        "Waiting their turn:", "  next", "  ... and 3 more",
-    ]  # fmt: skip
-
-
-def test_a_pause_is_told_before_all_else() -> None:
-    assert str(Status(paused=True, waiting=["next"])).startswith(HELD)
     assert str(Status(paused=True)) == HELD
+    assert str(Status(paused=True, waiting=["next"], more=3)).splitlines() == [
+        HELD, "", "Waiting their turn:", "  next", "  ... and 3 more",
+    ]  # fmt: skip
 
 
 def test_what_holds_for_several_outboxes_is_said_once() -> None:
@@ -87,19 +80,11 @@ def test_an_outbox_that_is_not_there_is_borne(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_status_has_the_mode_of_all_that_is_published(tmp_path: Path) -> None:
-    Board(tmp_path, Sharing(mode=0o664)).show(BUSY, NOON)
-    assert stat.S_IMODE((tmp_path / "_status.txt").stat().st_mode) == 0o664
-
-
 def test_the_status_is_whole_but_never_waits_for_the_disk(tmp_path: Path) -> None:
-    with told_of_syncs() as told:
-        Board(tmp_path).show(BUSY, NOON)
-    assert told == [("rename", str(tmp_path / "_status.txt"))]
-
-
-def test_a_new_start_sweeps_what_the_last_one_did_not_finish(tmp_path: Path) -> None:
     half = tmp_path / ".0123456789abcdef.tmp"
     half.touch()
-    Board(tmp_path).show(Status(), datetime(2026, 1, 2, tzinfo=UTC))
-    assert not half.exists()
+    with told_of_syncs() as told:
+        Board(tmp_path, Sharing(mode=0o664)).show(BUSY, NOON)
+    assert not half.exists(), "a new start removes what the last one did not finish"
+    assert stat.S_IMODE((tmp_path / "_status.txt").stat().st_mode) == 0o664
+    assert told == [("rename", str(tmp_path / "_status.txt"))]
