@@ -10,7 +10,6 @@ from typing import Any
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.files.permissions import OPEN, Sharing
 from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Job, Progress, Started
 from stylewatch_daemon.outbox.disk_need import check_job
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
@@ -44,14 +43,15 @@ class ActiveAttempt:
     """The next or current attempt at `job`, a record that is kept up to date in `state`."""
 
     def __init__(
-        self, job: Journal, state: State, reporter: Reporter, sharing: Sharing = OPEN
+        self, job: Journal, state: State, reporter: Reporter, service: ServiceSettings
     ) -> None:
         self.job = job
         self._state = state
         self._reporter = reporter
-        root = str(job.outbox)
+        self._service = service
+        root, ledger = str(job.outbox), state.ledger
         self._outbox = Outbox(
-            job.outbox, sharing, is_reserved=lambda place: state.ledger.is_reserved(place, root)
+            job.outbox, service.sharing, is_reserved=lambda place: ledger.is_reserved(place, root)
         )
         self._folder = job.outbox
         """The folder of the job in the outbox, once it is there."""
@@ -84,45 +84,46 @@ class ActiveAttempt:
         attempt = self.job.attempts[-1]
         return f"{self.job.id}#{len(self.job.attempts)} of {attempt.started} by {attempt.pid}"
 
-    def reserve(self, settings: JobSettings) -> None:
+    def apply(self, settings: JobSettings) -> None:
+        """Set the settings of the job, before all that follows."""
+        self.settings, self._input = settings, self._state.job(self.job)
+        self._names = _Names(self._input, settings)
+
+    def reserve(self) -> None:
         """Make a folder in the outbox, without an attempt; raises OutputError."""
         self._outbox.probe()
-        self._names = _Names(self._state.job(self.job), settings)
         self._make_folder()
 
-    def begin(self, settings: JobSettings, service: ServiceSettings, together: int = 1) -> None:
+    def begin(self, together: int = 1) -> None:
         """Choose the folder in the outbox, and enter it and the attempt in the ledger.
 
         `together` jobs share the worker, this one included. Raises OutputError where the disk has
         no room.
         """
         next_state(self.job, JobEvent.BEGIN)
-        self._input = self._state.job(self.job)
-        self._names = _Names(self._input, settings)
-        check_job(self._input, self.job.place, settings, service)
+        check_job(self._input, self.job.place, self.settings, self._service)
         place = self.job.place or self._outbox.choose(self._names.folder)
         earlier = _without_repetition(self.job.attempts)
-        self.alone = retry_after(earlier, service.attempts) is RetryMode.ALONE
+        self.alone = retry_after(earlier, self._service.attempts) is RetryMode.ALONE
         attempt = Attempt(
             started=now(),
             how=AttemptEnd.CUT_OFF_ALONE if self.alone else AttemptEnd.CUT_OFF,
-            backend=settings.backend,
+            backend=self.settings.backend,
             boot=_boot_id(),
             pid=os.getpid(),
             together=together,
         )
-        self.job = self._state.begin(self.job, place, (*earlier, attempt), settings.text)
+        self.job = self._state.begin(self.job, place, (*earlier, attempt), self.settings.text)
 
-    def order(
-        self, settings: JobSettings, service: ServiceSettings, parts: tuple[Part, ...] = ()
-    ) -> Order:
+    def order(self, parts: tuple[Part, ...] = ()) -> Order:
         """Return the order, once its folders are in the outbox; `begin` is on the disk by then.
 
         Raises OutputError where the outbox cannot be written.
         """
-        job, earlier = self._input, self.job.attempts[:-1]
+        job, settings, service = self._input, self.settings, self._service
+        earlier = self.job.attempts[:-1]
         self._make_folder()
-        checkpoint = self._take_over(earlier, service)
+        checkpoint = self._take_over(earlier)
         return Order(
             name=self.title,
             settings=settings,
@@ -191,14 +192,14 @@ class ActiveAttempt:
     def _remember_place(self, place: str) -> None:
         self.job = self._state.save(self.job, place=place)
 
-    def _take_over(self, earlier: Sequence[Attempt], service: ServiceSettings) -> Path:
+    def _take_over(self, earlier: Sequence[Attempt]) -> Path:
         """Take over what earlier attempts left unpublished; returns the path of the checkpoint."""
         dirs, checkpoint = AttemptDirs(self._outbox, self.job.id), self._input.folder / CHECKPOINT
         # The last attempt starts from the beginning: the checkpoint may be what kills the worker.
-        if crashes(earlier) == service.attempts - 1:
+        if crashes(earlier) == self._service.attempts - 1:
             self._forget_checkpoints()
         own = ""
-        if service.cluster is not None:
+        if self._service.cluster is not None:
             # The checkpoint comes first: the files it refers to are published, or here to be.
             own = attempt_dir.name(self.job.attempts)
             checkpoint = dirs.begin(own)

@@ -35,7 +35,6 @@ from stylewatch_daemon.queue.states import (
     quarantined,
     retry_after,
 )
-from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import Settler
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.journal import Journal
@@ -60,23 +59,15 @@ IN_THE_WAY = (OSError, InputError, SettingsError)
 """Errors by which a job waits or is refused."""
 
 
-@dataclass(frozen=True)
-class _Begun:
-    """An attempt that is in the ledger, and of which nothing else is done yet."""
-
-    attempt: ActiveAttempt
-    settings: JobSettings
-
-
 @dataclass
 class _Round:
     """The jobs that are begun together, in one transaction."""
 
     wishes: Mapping[str, str]
     """What people asked of jobs, by their ids."""
-    batches: list[list[_Begun]] = field(default_factory=list)
+    batches: list[list[ActiveAttempt]] = field(default_factory=list)
     """Attempts to submit, by the jobs that share a worker."""
-    series: list[_Begun] = field(default_factory=list)
+    series: list[ActiveAttempt] = field(default_factory=list)
     probed: set[Path] = field(default_factory=set)
     """Outboxes that can be written."""
 
@@ -147,8 +138,8 @@ class Dispatcher:
             begun.batches.clear()
             return results + self._roll_back(error)
         # 2. divide series into their jobs
-        for member in begun.series:
-            results += self._guarded(member.attempt, "dividing it", partial(self._divide, member))
+        for series in begun.series:
+            results += self._guarded(series, "dividing it", partial(self._divide, series))
         # 3. make the folders in the outbox, and submit the orders
         while begun.batches:
             results += self._submit(begun.batches.pop(0))
@@ -236,11 +227,11 @@ class Dispatcher:
 
     def _enter(self, batch: Sequence[Journal]) -> list[Result]:
         """Enter the attempts at the jobs of a batch; those that are begun have no result yet."""
-        begun: list[_Begun] = []
+        begun: list[ActiveAttempt] = []
         self._round.batches.append(begun)
         results: list[Result] = []
         for job in batch:
-            attempt = ActiveAttempt(job, self.state, self.reporter, self.settings.sharing)
+            attempt = ActiveAttempt(job, self.state, self.reporter, self.settings)
             enter = partial(self._enter_job, attempt, begun, len(batch))
             results += self._guarded(attempt, "beginning it", enter)
         if not begun:
@@ -248,7 +239,7 @@ class Dispatcher:
         return results
 
     def _enter_job(
-        self, attempt: ActiveAttempt, begun: list[_Begun], together: int
+        self, attempt: ActiveAttempt, begun: list[ActiveAttempt], together: int
     ) -> Outcome | None:
         job = attempt.job
         self.state.moorings.check(job.outbox)
@@ -263,7 +254,7 @@ class Dispatcher:
         return outcome(OutcomeKind.SETTLED, job)
 
     def _enter_attempt(
-        self, attempt: ActiveAttempt, begun: list[_Begun], together: int
+        self, attempt: ActiveAttempt, begun: list[ActiveAttempt], together: int
     ) -> Outcome | None:
         """Enter an attempt, to be submitted; or note that its job is a series."""
         job = attempt.job
@@ -271,39 +262,37 @@ class Dispatcher:
             if job.outbox not in self._round.probed:
                 Outbox(job.outbox, self.settings.sharing).probe()
                 self._round.probed.add(job.outbox)
-            settings = self._settler.settle(self.state.job_file(job))
-            if settings.sweep and not job.series:
-                self._round.series.append(_Begun(attempt, settings))
+            attempt.apply(self._settler.settle(self.state.job_file(job)))
+            if attempt.settings.sweep and not job.series:
+                self._round.series.append(attempt)
                 return None
-            attempt.begin(settings, self.settings, together)
+            attempt.begin(together)
         except (InputError, SettingsError) as error:
             if (shortage := shortages.shortage(error)) is not None:
                 raise shortage from error
             self._finalizer.settle(attempt.job, JobEvent.REFUSE, str(error))
             return outcome(OutcomeKind.SETTLED, job)
-        begun.append(_Begun(attempt, settings))
+        begun.append(attempt)
         return None
 
-    def _divide(self, begun: _Begun) -> Outcome:
+    def _divide(self, attempt: ActiveAttempt) -> Outcome:
         """Make the jobs of a series."""
-        attempt = begun.attempt
         try:
-            series = Series(self.state, self.settings)
-            count = series.begin(attempt, begun.settings)
+            count = Series(self.state, self.settings).begin(attempt)
         except IN_THE_WAY as error:
             return self._obstructed(attempt, error)
         self.reporter.divided(attempt.title, count)
         return outcome(OutcomeKind.DIVIDED, attempt.job)
 
-    def _submit(self, batch: Sequence[_Begun]) -> list[Result]:
+    def _submit(self, batch: Sequence[ActiveAttempt]) -> list[Result]:
         """Order the attempts of a batch, and submit them to as few workers as can take them."""
         orders: dict[str, Order] = {}
         attempts: dict[str, ActiveAttempt] = {}
         results: list[Result] = []
-        for begun in batch:
-            order = partial(self._order, begun, orders)
-            results += self._guarded(begun.attempt, "ordering it", order)
-            attempts[begun.attempt.ticket] = begun.attempt
+        for attempt in batch:
+            order = partial(self._order, attempt, orders)
+            results += self._guarded(attempt, "ordering it", order)
+            attempts[attempt.ticket] = attempt
         for submitted in _by_worker(orders):
             try:
                 self.executor.submit(submitted)
@@ -317,11 +306,10 @@ class Dispatcher:
                     results.append(self._report(attempt.job, started))
         return results
 
-    def _order(self, begun: _Begun, orders: dict[str, Order]) -> Outcome | None:
-        attempt, settings = begun.attempt, begun.settings
+    def _order(self, attempt: ActiveAttempt, orders: dict[str, Order]) -> Outcome | None:
         try:
-            parts = Series(self.state, self.settings).parts(attempt.job, settings)
-            orders[attempt.ticket] = attempt.order(settings, self.settings, parts)
+            parts = Series(self.state, self.settings).parts(attempt.job, attempt.settings)
+            orders[attempt.ticket] = attempt.order(parts)
         except IN_THE_WAY as error:
             return self._obstructed(attempt, error)
         return None

@@ -35,14 +35,14 @@ class Series:
     state: State
     settings: ServiceSettings
 
-    def begin(self, attempt: ActiveAttempt, settings: JobSettings) -> int:
+    def begin(self, attempt: ActiveAttempt) -> int:
         """Make the folder of a series in the outbox, divide it, and return its number of jobs.
 
         Raises as `check`, `ActiveAttempt.reserve` and `divide` do.
         """
-        self.check(attempt.job, settings)
-        attempt.reserve(settings)
-        return self.divide(attempt.job, settings)
+        self.check(attempt.job, attempt.settings)
+        attempt.reserve()
+        return self.divide(attempt.job, attempt.settings)
 
     def check(self, series: Journal, settings: JobSettings) -> None:
         """Raise SettingsError with the mistakes of all members."""

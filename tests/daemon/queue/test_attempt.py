@@ -57,10 +57,10 @@ class World:
     def begin(
         self, job: Journal | None = None, together: int = 1, **settings: Any
     ) -> tuple[ActiveAttempt, Order]:
-        attempt = ActiveAttempt(job or self.job(), self.state, self.reporter)
-        wanted = JobSettings.model_validate(settings)
-        attempt.begin(wanted, self.service, together)
-        return attempt, attempt.order(wanted, self.service)
+        attempt = ActiveAttempt(job or self.job(), self.state, self.reporter, self.service)
+        attempt.apply(JobSettings.model_validate(settings))
+        attempt.begin(together)
+        return attempt, attempt.order()
 
     def retry(self, attempt: ActiveAttempt) -> tuple[ActiveAttempt, Order]:
         """Let the attempt fail, and begin the next one."""
