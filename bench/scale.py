@@ -53,7 +53,7 @@ OWN = ("choosing", "ordering", "settings", "room on the disks", "events", "ends"
 """The parts that are the dispatcher's own: from the queue to the end in the ledger."""
 
 FILES = ("files of the outbox", "files of the state folder")
-OUTBOX = ("probe", "choose", "reserve", "again", "staging", "staged", "publish", "has_receipt",
+OUTBOX = ("probe", "choose", "reserve", "reopen", "staging", "staged", "publish", "has_receipt",
           "finish", "archive", "clear", "drop_stages")  # fmt: skip
 
 WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {

@@ -48,7 +48,7 @@ class Line:
         intake: Looker,
     ) -> None:
         self._clock, self._bell = time.monotonic, bell
-        self._state, self._executor, self._reporter = state, executor, reporter
+        self._state, self._reporter = state, reporter
         self.control = Control(state.root, reporter)
         actions = JobActions(
             state, reporter, lambda: self._dispatcher.active_jobs, self._cancel, self.tell
