@@ -66,9 +66,14 @@ class Publisher:
     `clock` is monotonic, in seconds.
     """
 
-    def __init__(self, state: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        state: Path,
+        clock: Callable[[], float] = time.monotonic,
+        meters: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
         self.observer: bool | None = None
-        self.meters: Callable[[], Mapping[str, Any]] = dict
+        self.meters = meters
         """Metrics; a change of these alone does not cause a rewrite."""
         self._path, self._clock = state / FILE_NAME, clock
         self._since, self._version = _now(), version("stylewatch")

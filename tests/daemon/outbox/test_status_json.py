@@ -44,9 +44,8 @@ class Now:
 
 
 def test_everything_is_in_it(tmp_path: Path) -> None:
-    publisher = Publisher(tmp_path)
+    publisher = Publisher(tmp_path, meters=lambda: {"scans": 1})
     publisher.observer = True
-    publisher.meters = lambda: {"scans": 1}
     publisher.show(BUSY, COUNTS)
     plain = read(tmp_path)
     assert plain is not None
@@ -71,14 +70,13 @@ def test_everything_is_in_it(tmp_path: Path) -> None:
 
 def test_it_is_written_where_something_changed_or_was_not_said_for_long(tmp_path: Path) -> None:
     now = Now()
-    publisher = Publisher(tmp_path, now)
+    publisher = Publisher(tmp_path, now, lambda: {"time": now.time})
     path = tmp_path / FILE_NAME
 
     def shown(status: Status) -> int:
         publisher.show(status, COUNTS)
         return path.stat().st_mtime_ns
 
-    publisher.meters = lambda: {"time": now.time}
     first = shown(BUSY)
     now.time += 1
     assert shown(BUSY) == first, "metrics alone cause no rewrite"
