@@ -132,34 +132,27 @@ def test_a_success_ends_the_waiting(world: World) -> None:
     assert world.run(2) == ["1", "3"]
 
 
-def test_an_outbox_that_cannot_be_written_holds_its_jobs_and_no_others(world: World) -> None:
-    fill(world.root, "out")
-    for job_id in ("1", "2"):
-        job = world.add(job_id)
-    world.add("3", outbox="other")
-    world.end(job, OutcomeKind.PAUSED, 73)
-    assert world.run(2) == ["3"]
-
-
-def test_an_outbox_whose_disk_is_gone_holds_its_jobs(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("obstacle", "runs"),
+    [("a file in its place", ["3"]), ("a disk that is gone", []), ("nothing", ["2", "3"])],
+)
+def test_an_outbox_that_cannot_be_written_holds_its_jobs_and_no_others(
+    obstacle: str, runs: list[str], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(folder: Path) -> None:
         raise OutputError(f"{folder} lies on a disk that is not mounted")
 
-    monkeypatch.setattr(world.state.moorings, "check", gone)
+    if obstacle == "a file in its place":
+        fill(world.root, "out")
+    elif obstacle == "a disk that is gone":
+        monkeypatch.setattr(world.state.moorings, "check", gone)
     first = world.add("1")
     world.add("2")
+    if obstacle != "a disk that is gone":
+        world.add("3", outbox="other")
     world.end(first, OutcomeKind.PAUSED, 73)
-    assert world.run(2) == []
-    assert not (world.root / "out").exists()
-
-
-def test_a_job_that_alone_cannot_be_written_holds_no_other(world: World) -> None:
-    odd = world.add("1")
-    world.add("2")
-    world.end(odd, OutcomeKind.PAUSED, 73)
-    assert world.run(2) == ["2"]
+    assert world.run(3) == runs
+    assert (world.root / "out").is_dir() == (obstacle == "nothing")
 
 
 def companions(world: World, first: str, most: int = 7, workers: int = 1) -> list[str]:
