@@ -44,7 +44,9 @@ def content(root: Path, **more: Any) -> job_files.Input:
     return one
 
 
-def test_the_archive_comes_first_then_what_was_refused_then_where_it_lay(tmp_path: Path) -> None:
+def test_an_input_is_looked_for_in_archive_refused_and_inbox(
+    tmp_path: Path,
+) -> None:
     places = ["out/a/inputs/c.jpg", "out/_refused/a/c.jpg", "in/album/c.jpg"]
     one = content(tmp_path, refused_as="_refused/a", source=str(tmp_path / "in/album/c.jpg"))
     for place in reversed(places):
@@ -53,7 +55,7 @@ def test_the_archive_comes_first_then_what_was_refused_then_where_it_lay(tmp_pat
         assert one.find().path == tmp_path / place
 
 
-def test_with_a_digest_only_these_bytes_count(tmp_path: Path) -> None:
+def test_with_a_checksum_only_these_bytes_count(tmp_path: Path) -> None:
     fill(tmp_path, "out/a/inputs/c.jpg")
     with pytest.raises(InputError, match=r"c\.jpg \(content\) is no longer as it was"):
         content(tmp_path, sha256=digest("other")).find()
@@ -76,7 +78,7 @@ def test_no_link_is_followed(tmp_path: Path, link: str) -> None:
         content(tmp_path, source=str(tmp_path / "in/album/c.jpg")).find()
 
 
-def test_the_roles_of_a_job_from_before_they_were_noted_are_told_by_its_receipt(
+def test_roles_that_the_ledger_does_not_have_come_from_the_receipt(
     tmp_path: Path,
 ) -> None:
     fill(tmp_path, "out/a/inputs/c.jpg", "out/a/inputs/s", "out/a/inputs/t")
@@ -91,7 +93,7 @@ def test_the_roles_of_a_job_from_before_they_were_noted_are_told_by_its_receipt(
 
 
 @pytest.mark.parametrize("receipt", [None, "{}", "[", '{"inputs": [{"role": "content"}]}'])
-def test_where_nobody_knows_the_roles_it_says_so(tmp_path: Path, receipt: str | None) -> None:
+def test_unknown_roles_are_an_error(tmp_path: Path, receipt: str | None) -> None:
     fill(tmp_path, "out/a/inputs/c.jpg")
     if receipt is not None:
         (tmp_path / "out/a/receipt.json").write_text(receipt)
@@ -103,24 +105,24 @@ def test_where_nobody_knows_the_roles_it_says_so(tmp_path: Path, receipt: str | 
 def test_one_side_is_enough_where_the_job_was_for_it_alone(tmp_path: Path, role: str) -> None:
     """By the settings that it was begun with, or by its job.yaml."""
     begun = entry(tmp_path, noted(role, "c.jpg"), settings={"only": role})
-    assert [one.role for one in job_files.inputs(begun)] == [role]
+    assert [file.role for file in job_files.inputs(begun)] == [role]
     with_file = entry(tmp_path, noted(role, "c.jpg"), noted("job", "job.yaml"))
-    assert [one.role for one in job_files.inputs(with_file)] == [role, "job"]
+    assert [file.role for file in job_files.inputs(with_file)] == [role, "job"]
     with pytest.raises(InputError, match="drop the pair again"):
         job_files.inputs(entry(tmp_path, noted(role, "c.jpg"), settings={"only": None}))
 
 
-def test_masks_are_found_by_whose_they_are(tmp_path: Path) -> None:
+def test_masks_are_found_by_the_picture_they_belong_to(tmp_path: Path) -> None:
     pair = noted("content", "c.jpg"), noted("style", "s")
     masks = noted("content-mask", "c.png"), noted("style-2-mask", "s.png")
     roles = ["content", "style", "content-mask", "style-2-mask"]
     told = entry(tmp_path, *pair, *masks, noted("style-mask", "x"))
-    assert [one.role for one in job_files.inputs(told)] == roles
+    assert [file.role for file in job_files.inputs(told)] == roles
     fill(tmp_path, "out/a/receipt.json")
     records = [{"role": {"style": "style-1"}.get(role, role), "name": f"{role}.x", "sha256": "0"}
                for role in roles]  # fmt: skip
     (tmp_path / "out/a/receipt.json").write_text(json.dumps({"inputs": records}))
-    assert [one.role for one in job_files.inputs(entry(tmp_path))] == roles
+    assert [file.role for file in job_files.inputs(entry(tmp_path))] == roles
 
 
 def test_a_stage_is_found_by_its_step(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_a_stage_is_found_by_its_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["a", None])
-def test_where_all_stages_are_gone_it_says_so(tmp_path: Path, place: str | None) -> None:
+def test_missing_stages_are_an_error(tmp_path: Path, place: str | None) -> None:
     fill(tmp_path, "out/a/receipt.json")
     with pytest.raises(InputError, match=r"retention\.stages"):
         job_files.stage(entry(tmp_path, place=place), 5)
@@ -166,7 +168,7 @@ def job(tmp_path: Path) -> Path:
     return finish(tmp_path, "job", 3)
 
 
-def test_it_names_stages_and_inputs_with_their_digests(job: Path) -> None:
+def test_a_receipt_names_stages_and_inputs_with_their_checksums(job: Path) -> None:
     assert list(digests_in(job, "stages")) == ["0001.png", "0002.png"]
     assert digests_in(job, "stages", LONG_AGO) == {}, "it ended later"
     assert list(digests_in(job, "inputs")) == ["content.jpg", "style.jpg"]
@@ -204,7 +206,7 @@ def test_an_input_lies_in_inputs_and_nowhere_else(name: str, job: Path) -> None:
      {"stages": [{"file": "stages/0001.png", "sha256": "x"}], "finished": "long ago"}],
     ids=str,
 )  # fmt: skip
-def test_a_receipt_that_is_none_names_nothing(receipt: object, job: Path) -> None:
+def test_what_is_no_receipt_names_nothing(receipt: object, job: Path) -> None:
     rewrite(job, receipt)
     assert digests_in(job, "stages") == {}
     (job / "receipt.json").write_text("{" * 100_000)
@@ -232,7 +234,7 @@ def test_a_file_that_was_changed_or_replaced_is_no_longer_ours(job: Path, tmp_pa
         assert job_files.size_if(handle, "never-there.png", "x") is None
 
 
-def test_it_tells_what_a_job_left_in_its_folder(job: Path) -> None:
+def test_unchanged_files_are_those_of_the_receipt(job: Path) -> None:
     (job / "inputs/content.jpg").rename(job / "inputs/content-2.jpg")
     (job / "losses.csv").write_text("changed by hand")
     assert list(job_files.unchanged(job)) == [
@@ -245,7 +247,7 @@ def test_it_tells_what_a_job_left_in_its_folder(job: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["../mine.png", "inputs/job.yaml", "a\0b", "..", ""])
-def test_a_job_left_nothing_but_what_lies_in_its_folder(file: str, job: Path) -> None:
+def test_unchanged_files_are_in_the_folder_of_the_job(file: str, job: Path) -> None:
     (job.parent / "mine.png").write_text("mine")
     digest = hashlib.sha256(b"mine").hexdigest()
     rewrite(job, {"files": [{"file": file, "sha256": digest}]})

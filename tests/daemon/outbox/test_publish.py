@@ -1,4 +1,4 @@
-"""The outbox takes only whole files, in folders that were free."""
+"""Only complete files get into the outbox, in folders that were free."""
 
 import errno
 import os
@@ -20,14 +20,14 @@ def outbox(tmp_path: Path) -> Outbox:
     return Outbox(tmp_path / "out")
 
 
-def test_a_probe_makes_the_outbox_and_leaves_nothing_to_see(outbox: Outbox) -> None:
+def test_a_probe_makes_the_outbox_and_leaves_nothing(outbox: Outbox) -> None:
     outbox.probe()
     assert tree(outbox.root) == {}
     assert [path.name for path in outbox.root.iterdir()] == [".staging"]
     assert list((outbox.root / ".staging").iterdir()) == []
 
 
-def test_a_full_outbox_is_found_by_probing(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_notices_a_full_disk(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     outbox.probe()
 
     opened = os.open
@@ -42,16 +42,16 @@ def test_a_full_outbox_is_found_by_probing(outbox: Outbox, monkeypatch: pytest.M
         outbox.probe()
 
 
-def test_a_taken_name_gets_a_number_and_is_told_before_it_is_made(outbox: Outbox) -> None:
-    told: list[tuple[str, bool]] = []
+def test_a_taken_name_gets_a_number_and_is_remembered_before_it_is_made(outbox: Outbox) -> None:
+    remembered: list[tuple[str, bool]] = []
 
     def remember(place: str) -> None:
-        told.append((place, (outbox.root / place).exists()))
+        remembered.append((place, (outbox.root / place).exists()))
 
     first = outbox.reserve("album/job", remember)
     second = outbox.reserve("album/job", remember)
     assert (first, second) == (outbox.root / "album/job", outbox.root / "album/job-2")
-    assert told == [("album/job", False), ("album/job-2", False)]
+    assert remembered == [("album/job", False), ("album/job-2", False)]
 
 
 def test_a_link_does_not_lead_out_of_the_outbox(outbox: Outbox, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_link_does_not_lead_out_of_the_outbox(outbox: Outbox, tmp_path: Path) 
         outbox.reserve("album/job", lambda place: None)
 
 
-def test_a_file_that_was_staged_anew_before_it_was_published_counts_once(outbox: Outbox) -> None:
+def test_publishing_replaces_an_older_file_and_may_be_repeated(outbox: Outbox) -> None:
     folder = outbox.reserve("job", lambda place: None)
     for content in ("old", "new"):
         (outbox.staging("1") / "losses.csv").write_text(content)
@@ -80,7 +80,7 @@ def test_nothing_is_published_outside_of_the_jobs_folder(path: str, outbox: Outb
         outbox.publish("1", folder, path)
 
 
-def test_finished_files_are_told_from_half_ones_and_from_the_receipt(outbox: Outbox) -> None:
+def test_staged_files_are_the_complete_ones_without_the_receipt(outbox: Outbox) -> None:
     fill(outbox.staging("1"), "stages/1.png", ".abc.tmp", "receipt.json")
     assert outbox.staged("1") == ["stages/1.png"]
     assert outbox.has_receipt("1")
@@ -90,39 +90,39 @@ def test_finished_files_are_told_from_half_ones_and_from_the_receipt(outbox: Out
     assert not (outbox.root / ".staging/1").exists()
 
 
-def test_before_the_receipt_gets_its_name_all_it_tells_of_would_outlive_a_power_cut(
+def test_all_files_are_synced_before_the_receipt_gets_its_name(
     outbox: Outbox, tmp_path: Path
 ) -> None:
     fill(tmp_path, "photo.jpg", "painting.jpg")
     inputs = [tmp_path / "photo.jpg", tmp_path / "painting.jpg"]
     staging, made = outbox.staging("1"), ("stages/1.png", "losses.csv", "final.png", RECEIPT)
-    with told_of_syncs() as told:
+    with told_of_syncs() as events:
         folder = outbox.reserve("job", lambda place: None)
         for name in made:
             stage(staging, name, b"x")
         keep_staged(staging, made)
-        kept = told[-2:]
+        kept = events[-2:]
         for name in made[:-1]:
             outbox.publish("1", folder, name)
         outbox.archive("1", folder, inputs)
-        before = len(told)
+        before = len(events)
         outbox.publish("1", folder, RECEIPT)
     names = [*made[:-1], "inputs/photo.jpg", "inputs/painting.jpg"]
     for path in (folder, *(folder / name for name in names)):
         renamed = ("rename", str(path))
-        since = told.index(renamed) if renamed in told else 0
-        assert ("sync", str(path.parent)) in told[since:before]
-    written = [path for what, path in told if what == "sync"]
+        since = events.index(renamed) if renamed in events else 0
+        assert ("sync", str(path.parent)) in events[since:before]
+    written = [path for what, path in events if what == "sync"]
     assert sum(path.endswith(".tmp") for path in written) == 4
     assert sum(path.endswith("/.input") for path in written) == 2  # which are linked
-    assert told[before:] == [("rename", str(folder / RECEIPT)), ("sync", str(folder))]
-    assert told.count(("sync", str(folder / "inputs"))) == 1
+    assert events[before:] == [("rename", str(folder / RECEIPT)), ("sync", str(folder))]
+    assert events.count(("sync", str(folder / "inputs"))) == 1
     assert sorted(kept) == [("sync", str(staging)), ("sync", str(staging / "stages"))]
     assert outbox.archive("1", outbox.reserve("other", lambda place: None), []) == {}
     assert list((outbox.root / "other").iterdir()) == []
 
 
-def test_a_worker_whose_staging_folder_is_gone_is_told_so(outbox: Outbox) -> None:
+def test_staging_fails_where_the_folder_is_gone(outbox: Outbox) -> None:
     staging = outbox.staging("1")
     staging.rmdir()
     with pytest.raises(OutputError, match="gone; is its disk still mounted"):
@@ -140,10 +140,9 @@ def test_only_empty_folders_are_dropped(outbox: Outbox) -> None:
     assert outbox.root.exists()
 
 
-def test_stages_of_a_painting_that_was_begun_anew_are_removed(outbox: Outbox) -> None:
-    """And nothing else: what is not named like a stage is not ours."""
+def test_stages_of_an_attempt_that_began_anew_are_removed(outbox: Outbox) -> None:
     folder = outbox.reserve("job", lambda place: None)
-    outbox.drop_stages(folder, [])  # there is none
+    outbox.drop_stages(folder, [])
     fill(folder, "stages/0050.png", "stages/0060.png", "stages/0070.png", "stages/notes.txt")
     outbox.drop_stages(folder, {"stages/0050.png", "stages/0060.png"})
     there = sorted(path.name for path in (folder / "stages").iterdir())
@@ -154,7 +153,7 @@ def bits(path: Path) -> str:
     return f"{stat.S_IMODE(path.stat().st_mode):04o}"
 
 
-def test_all_that_people_see_has_the_mode_that_was_asked_for(tmp_path: Path) -> None:
+def test_everything_that_is_published_has_the_wanted_mode(tmp_path: Path) -> None:
     fill(tmp_path, "photo.jpg")
     (tmp_path / "photo.jpg").chmod(0o600)
     outbox = Outbox(tmp_path / "out", Sharing(mode=0o664))

@@ -1,4 +1,4 @@
-"""What is kept long enough goes, and nothing else does."""
+"""Files and jobs are removed once their retention is over, and nothing else is."""
 
 import os
 import threading
@@ -28,12 +28,12 @@ INPUTS = {"inputs/content.jpg", "inputs/style.jpg"}
 REST = {"final.png", "losses.csv", "receipt.json", "inputs/job.yaml"}
 
 
-class Told(Reporter):
-    """Notes what was removed, and what stood in the way."""
+class Recorder(Reporter):
+    """Records what was removed, and the errors."""
 
     def __init__(self) -> None:
         self.pruned_: list[tuple[int, int]] = []
-        self.in_the_way: list[str] = []
+        self.errors: list[str] = []
         self.rung = threading.Event()
 
     def pruned(self, files: int, bytes_: int) -> None:
@@ -41,7 +41,7 @@ class Told(Reporter):
         self.rung.set()
 
     def paused(self, what: str, reason: str) -> None:
-        self.in_the_way.append(reason)
+        self.errors.append(reason)
 
 
 def names(folder: Path) -> set[str]:
@@ -59,21 +59,21 @@ def names(folder: Path) -> set[str]:
     ],
     ids=["nothing", "stages", "inputs", "both", "not yet"],
 )
-def test_stages_and_inputs_go_when_their_days_are_over(
+def test_stages_and_inputs_are_removed_when_their_days_are_over(
     kept: Retention, gone: set[str], tmp_path: Path
 ) -> None:
     job = finish(tmp_path, "album/job", 3)
-    told = list(outlived(tmp_path, kept, time.time()))
-    assert {f"{one.name}" for one in told} == gone
-    assert sum(one.bytes for one in told) == sum((job / name).stat().st_size for name in gone)
-    assert names(job) == STAGES | INPUTS | REST, "to tell removes nothing"
-    assert [one.path for one in prune([tmp_path], kept)] == [one.path for one in told]
+    files = list(outlived(tmp_path, kept, time.time()))
+    assert {file.name for file in files} == gone
+    assert sum(file.bytes for file in files) == sum((job / name).stat().st_size for name in gone)
+    assert names(job) == STAGES | INPUTS | REST, "listing removes nothing"
+    assert prune([tmp_path], kept) == files
     assert names(job) == (STAGES | INPUTS | REST) - gone
-    assert (job / "stages").exists() == bool(STAGES - gone), "an empty folder goes as well"
+    assert (job / "stages").exists() == bool(STAGES - gone), "an empty folder is removed as well"
     assert prune([tmp_path], kept) == []
 
 
-def test_a_tree_of_any_depth_in_an_outbox_is_looked_through_as_far_as_jobs_may_lie(
+def test_an_outbox_is_searched_as_deep_as_jobs_may_be(
     tmp_path: Path,
 ) -> None:
     deep = finish(tmp_path, "/".join("d" * retention.DEPTH), 3)
@@ -83,7 +83,7 @@ def test_a_tree_of_any_depth_in_an_outbox_is_looked_through_as_far_as_jobs_may_l
     assert gone == {deep}
 
 
-def test_the_stages_of_a_job_that_was_cancelled_go_as_those_of_others(tmp_path: Path) -> None:
+def test_the_stages_of_a_cancelled_job_are_removed_like_those_of_others(tmp_path: Path) -> None:
     job = finish(tmp_path, "job", 0)
     (job / "receipt.json").unlink()
     job_files.write_note(tmp_path, "job")
@@ -105,26 +105,26 @@ def test_only_jobs_are_pruned_flat_ones_too(place: str, removed: bool, tmp_path:
     assert prune([tmp_path], Retention(0, 0)) == []
 
 
-def test_a_prune_reports_how_much_went_and_what_stood_in_the_way_and_ends_when_we_leave(
+def test_pruning_reports_what_it_removed_and_errors_and_ends_when_we_leave(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, job = Told(), finish(tmp_path, "job", 3)
+    recorder, job = Recorder(), finish(tmp_path, "job", 3)
     first = job / "stages/0001.png"
     size = first.stat().st_size
-    prune([tmp_path], Retention(stages=0), told, lambda: not first.exists())
-    assert told.pruned_ == [(1, size)]
+    prune([tmp_path], Retention(stages=0), recorder, lambda: not first.exists())
+    assert recorder.pruned_ == [(1, size)]
     assert names(job) == (STAGES | INPUTS | REST) - {"stages/0001.png"}
 
     def forbidden(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "unlink", forbidden)
-    prune([tmp_path], Retention(inputs=0), told)
-    assert told.in_the_way == [f"{job}/inputs/content.jpg cannot be removed: Permission denied"]
-    assert len(told.pruned_) == 1
+    prune([tmp_path], Retention(inputs=0), recorder)
+    assert recorder.errors == [f"{job}/inputs/content.jpg cannot be removed: Permission denied"]
+    assert len(recorder.pruned_) == 1
 
 
-def test_what_people_put_there_or_changed_stays(tmp_path: Path) -> None:
+def test_files_that_people_added_or_changed_stay(tmp_path: Path) -> None:
     job = finish(tmp_path, "job", 3)
     fill(job, "stages/mine.png", "inputs/mine.jpg")
     (job / "stages/0001.png").write_text("touched up by hand")
@@ -143,7 +143,7 @@ def test_nothing_is_removed_through_a_link(at: str, tmp_path: Path) -> None:
     assert len(names(tmp_path)) >= len(STAGES | INPUTS | REST)
 
 
-def test_a_folder_that_becomes_a_link_before_its_files_go_saves_what_is_there(
+def test_nothing_is_removed_from_a_folder_that_becomes_a_link(
     tmp_path: Path,
 ) -> None:
     outbox = tmp_path / "out"
@@ -156,16 +156,16 @@ def test_a_folder_that_becomes_a_link_before_its_files_go_saves_what_is_there(
     assert len(names(tmp_path / "elsewhere")) == len(STAGES)
 
 
-def test_a_sweep_is_made_at_once_and_again_after_a_day(
+def test_pruning_runs_at_once_and_again_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "DAY", 0.05)
-    told = Told()
-    with daily([tmp_path], Retention(stages=0), told):
+    recorder = Recorder()
+    with daily([tmp_path], Retention(stages=0), recorder):
         for job in ("first", "second"):
-            told.rung.clear()
+            recorder.rung.clear()
             finish(tmp_path, job, 3)
-            assert told.rung.wait(20)
+            assert recorder.rung.wait(20)
     assert not [one for one in threading.enumerate() if one.name == "prune"]
 
 
@@ -201,7 +201,7 @@ def test_the_ledger_is_asked_to_forget_once_a_day(ledger: LedgerWriter, tmp_path
     assert ledger.story("done") == ()
 
 
-def test_thumbnails_go_with_the_last_job_that_has_their_picture(
+def test_thumbnails_are_removed_with_the_last_job_that_has_their_picture(
     ledger: LedgerWriter, tmp_path: Path
 ) -> None:
     small = tmp_path / "thumbs"

@@ -1,4 +1,4 @@
-"""What the daemon tells of itself can be read at any moment, and safely printed."""
+"""`status.json` can be read at any moment, and safely printed."""
 
 import fcntl
 import json
@@ -43,7 +43,7 @@ class Now:
         return self.time
 
 
-def test_everything_is_in_it(tmp_path: Path) -> None:
+def test_it_has_the_whole_status(tmp_path: Path) -> None:
     publisher = Publisher(tmp_path, meters=lambda: {"scans": 1})
     publisher.observer = True
     publisher.show(BUSY, COUNTS)
@@ -68,7 +68,7 @@ def test_everything_is_in_it(tmp_path: Path) -> None:
                       "notes": ["sea is left alone"], "set_aside": 0}  # fmt: skip
 
 
-def test_it_is_written_where_something_changed_or_was_not_said_for_long(tmp_path: Path) -> None:
+def test_it_is_rewritten_after_a_change_or_a_while(tmp_path: Path) -> None:
     now = Now()
     publisher = Publisher(tmp_path, now, lambda: {"time": now.time})
     path = tmp_path / FILE_NAME
@@ -88,10 +88,10 @@ def test_it_is_written_where_something_changed_or_was_not_said_for_long(tmp_path
     path.unlink()
     now.time += AT_LEAST_EVERY
     shown(Status())
-    assert [one.name for one in tmp_path.iterdir()] == [FILE_NAME]
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
-def test_it_is_not_due_again_at_once(tmp_path: Path) -> None:
+def test_the_next_rewrite_waits(tmp_path: Path) -> None:
     now = Now()
     publisher = Publisher(tmp_path, now)
     assert publisher.due()
@@ -120,9 +120,7 @@ def test_no_text_in_it_forges_a_line_or_reaches_a_terminal(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[1]"])
-def test_what_is_not_there_or_damaged_counts_as_not_said(
-    tmp_path: Path, content: str | None
-) -> None:
+def test_a_missing_or_damaged_file_counts_as_none(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / FILE_NAME).write_text(content)
     assert read(tmp_path) is None
@@ -138,14 +136,14 @@ def test_a_daemon_is_at_work_while_it_holds_the_lock(tmp_path: Path) -> None:
         pass
 
 
-def test_who_only_looks_is_not_taken_for_a_daemon(tmp_path: Path) -> None:
+def test_a_shared_lock_is_no_daemon(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
     with (tmp_path / "lock").open() as another:
         fcntl.flock(another, fcntl.LOCK_SH)
         assert not is_at_work(tmp_path)
 
 
-def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be read"):
         is_at_work(tmp_path / "file")

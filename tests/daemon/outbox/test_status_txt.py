@@ -1,4 +1,4 @@
-"""`_status.txt` tells someone with only the share what concerns them."""
+"""`_status.txt` has the status for people who can see only the share."""
 
 import stat
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ BUSY = Status(
 )
 
 
-def test_everything_that_happens_is_in_it() -> None:
+def test_it_has_the_whole_status() -> None:
     assert str(BUSY).split("\n\n") == [
         "Painting:\n  trip: step 3 of 50, loss 0.25",
         "Waiting their turn:\n  next",
@@ -47,7 +47,7 @@ def test_a_short_status() -> None:
     ]  # fmt: skip
 
 
-def test_what_holds_for_several_outboxes_is_said_once() -> None:
+def test_equal_lines_of_several_outboxes_appear_once() -> None:
     other = Status(waiting=["far"], more=2, trouble=["the outbox is full", "no network"])
     both = together([BUSY, other])
     assert both.running == list(BUSY.running)
@@ -75,7 +75,7 @@ def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
     assert (tmp_path / "_status.txt").stat().st_ino != first.st_ino
 
 
-def test_an_outbox_that_is_not_there_is_borne(tmp_path: Path) -> None:
+def test_a_missing_outbox_is_no_error(tmp_path: Path) -> None:
     Board(tmp_path / "gone").show(BUSY, NOON)
     assert list(tmp_path.iterdir()) == []
 
