@@ -1,4 +1,4 @@
-"""The next job is the right one, and what stands in the way of some stops no others."""
+"""The order of jobs, and the obstacles that make some of them wait and no others."""
 
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_the_higher_come_first_and_then_those_that_came_first(world: World) -> None:
+def test_jobs_run_by_priority_and_then_in_order(world: World) -> None:
     for job_id, priority in (("1", 0), ("2", 9), ("3", 9), ("4", -1)):
         stopped = world.add(job_id, priority=priority)
     world.end(stopped, OutcomeKind.STOPPED)
@@ -87,7 +87,7 @@ def test_inboxes_take_turns_by_weight_whatever_their_priorities(tmp_path: Path) 
     assert len([job_id for job_id in begun if job_id < "2"]) == 4
 
 
-def test_a_job_that_crashed_waits_and_the_others_go_on(world: World) -> None:
+def test_a_job_that_crashed_waits_and_the_others_run(world: World) -> None:
     first = world.add("1")
     world.add("2")
     world.end(first, OutcomeKind.RETRY, 70)
@@ -97,7 +97,7 @@ def test_a_job_that_crashed_waits_and_the_others_go_on(world: World) -> None:
     assert world.run(1) == ["1"]
 
 
-def test_what_needs_the_same_waits_and_then_another_job_tries(world: World) -> None:
+def test_jobs_with_the_same_needs_wait_and_then_another_job_tries(world: World) -> None:
     gone = world.add("1", needs="gpu")
     world.add("2", needs="gpu")
     world.add("3", needs="cpu")
@@ -109,7 +109,7 @@ def test_what_needs_the_same_waits_and_then_another_job_tries(world: World) -> N
     assert world.run(2) == ["2", "1"]
 
 
-def test_one_that_another_success_does_not_help_waits_its_time(world: World) -> None:
+def test_a_job_that_another_success_does_not_help_waits_its_time(world: World) -> None:
     large = world.add("1", needs="gpu")
     for job_id in ("2", "3"):
         world.add(job_id, needs="gpu")
@@ -161,14 +161,14 @@ def companions(world: World, first: str, most: int = 7, workers: int = 1) -> lis
     return [job.id for job in world.queue.companions(job, most, workers, retry=True)]
 
 
-def test_those_alike_go_along_in_their_turn_and_no_more_than_asked_for(world: World) -> None:
+def test_a_batch_has_jobs_of_one_shape_in_order(world: World) -> None:
     for job_id, shape in (("1", "s"), ("2", "other"), ("3", "s"), ("4", ""), ("5", "s")):
         world.add(job_id, shape=shape)
     assert companions(world, "1") == ["3", "5"]
     assert companions(world, "1", most=1) == ["3"]
 
 
-def test_none_goes_along_that_was_tried_or_has_to_wait_or_is_asked_something_of(
+def test_a_batch_has_no_job_that_was_tried_or_waits_or_is_cancelled(
     world: World,
 ) -> None:
     for number in range(7):
@@ -183,7 +183,7 @@ def test_none_goes_along_that_was_tried_or_has_to_wait_or_is_asked_something_of(
     assert companions(world, "0") == ["6"]
 
 
-def test_none_goes_before_a_higher_one_of_its_inbox(world: World) -> None:
+def test_a_batch_has_no_job_before_one_of_higher_priority(world: World) -> None:
     world.add("1", priority=9, shape="s")
     world.add("2", priority=9, shape="other")
     world.add("3", priority=0, shape="s")
@@ -207,7 +207,7 @@ def test_an_inbox_whose_jobs_do_not_fit_is_owed_as_many(tmp_path: Path) -> None:
     assert [job_id[0] for job_id in world.run(4)] == ["2"] * 4
 
 
-def test_workers_that_are_free_share(world: World) -> None:
+def test_idle_workers_share_the_jobs(world: World) -> None:
     for number in range(6):
         world.add(str(number), shape="s")
     assert companions(world, "0", workers=2) == ["1", "2"]
@@ -215,7 +215,7 @@ def test_workers_that_are_free_share(world: World) -> None:
     assert companions(world, "0", workers=6) == []
 
 
-def test_after_a_new_start_what_was_on_its_way_goes_on_and_what_runs_does_not(
+def test_after_a_restart_jobs_that_were_begun_go_on_and_running_ones_do_not(
     world: World,
 ) -> None:
     for job_id, state in (("1", "ending"), ("2", "refusing"), ("3", "running"), ("4", "done")):
