@@ -228,11 +228,12 @@ def test_what_the_ledger_does_not_take_is_not_begun_and_waits(
         raise OutputError("the ledger cannot be used")
 
     world = World(tmp_path, jobs=2)
+    world.state.ledger.change("2", wish="cancel")
     dispatcher = world.dispatcher()
     with monkeypatch.context() as patch:
         patch.setattr(ledger_writer, "commit", unusable)
         results = dispatcher.begin([world.jobs])
-    assert [outcome.kind for _, outcome in results] == ["paused", "paused"]
+    assert [outcome.kind for _, outcome in results] == ["settled", "paused", "paused"]
     assert not dispatcher.busy and world.painter.submitted == []
     assert [job.state for job in world.jobs] == ["queued", "queued"]
 
