@@ -35,7 +35,7 @@ from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.status_json import FILE_NAME as STATUS
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.dispatcher import Dispatcher
-from stylewatch_daemon.queue.job_queue import Queue
+from stylewatch_daemon.queue.job_queue import JobQueue
 from stylewatch_daemon.service.main_loop import Rounds
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.service.systemd import Manager
@@ -53,17 +53,17 @@ OWN = ("choosing", "ordering", "settings", "room on the disks", "events", "ends"
 """The parts that are the dispatcher's own: from the queue to the end in the ledger."""
 
 FILES = ("files of the outbox", "files of the state folder")
-OUTBOX = ("probe", "choose", "reserve", "again", "staging", "staged", "publish", "has_receipt",
+OUTBOX = ("probe", "choose", "reserve", "reopen", "staging", "staged", "publish", "has_receipt",
           "finish", "archive", "clear", "drop_stages")  # fmt: skip
 
 WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
     SIMULATION: ((Fleet, ("submit", "heard", "free")), (Stock, ("provide",))),
-    "choosing": ((Queue, ("next", "along", "begun", "ended")),),
+    "choosing": ((JobQueue, ("next", "companions", "begun", "ended")),),
     "ordering": ((Dispatcher, ("begin",)),),
     "settings": ((Settler, ("settle",)), (JobSettings, ("resolve",))),
     "room on the disks": ((disk_need, ("check_job",)),),
     "events": ((Dispatcher, ("ask", "hear")),),
-    "ends": ((Dispatcher, ("close",)),),
+    "ends": ((Dispatcher, ("finalize",)),),
     "ledger": ((LedgerWriter, ("_rows", "_write")),),
     "telling": ((Line, ("tell", "publish", "tell_news", "in_words")),),
     FILES[0]: ((Outbox, OUTBOX),),

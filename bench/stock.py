@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.fleet import DIGEST
 
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.model import Picture
+from stylewatch_daemon.model import JobState, Picture
 from stylewatch_daemon.settings.resolve import wishes
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store import journal
@@ -115,7 +115,7 @@ class Stock(State):
             after="archive",
             files=tuple(files),
             folder=inbox.path / names["name"],
-            state="queued",
+            state=JobState.QUEUED,
         )
 
     def _entry(self, number: int) -> Entry:

@@ -1,8 +1,44 @@
-"""One pair of pictures on its way through, frozen."""
+"""Frozen records and states of a pair of pictures on its way from the inbox to the receipt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+
+
+class JobState(StrEnum):
+    """State of a job, by its name in the ledger; `queue.states` has the transitions."""
+
+    CLAIMED = "claimed"
+    """Entered in the ledger while its files are being taken and inspected."""
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDING = "ending"
+    """All files and the receipt are staged; archiving and publishing are left to do."""
+    REFUSING = "refusing"
+    """Refused or cancelled; publishing the inputs and the reason is left to do."""
+    FAILING = "failing"
+    """Given up; publishing the inputs and the reason is left to do."""
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class AttemptEnd(StrEnum):
+    """How an attempt ended, as the ledger and the receipt have it."""
+
+    CUT_OFF = "cut off"
+    """The daemon ended during the attempt. Every attempt is entered so, before it begins."""
+    CUT_OFF_ALONE = "cut off alone"
+    """The daemon ended during the attempt, and no other job was running."""
+    DONE = "done"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)

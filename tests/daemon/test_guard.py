@@ -13,10 +13,10 @@ from tests.daemon.painters import go_on
 from stylewatch_daemon.errors import OutputError, QuarantinedError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.claim import Claimer
-from stylewatch_daemon.queue.attempt import Try
-from stylewatch_daemon.queue.finalize import Closing
-from stylewatch_daemon.queue.series import Division
-from stylewatch_daemon.queue.starting import Starting
+from stylewatch_daemon.queue.attempt import ActiveAttempt
+from stylewatch_daemon.queue.dispatcher import Dispatcher
+from stylewatch_daemon.queue.finalize import Finalizer
+from stylewatch_daemon.queue.series import Series
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.state import IN_A_ROW, State
@@ -41,7 +41,7 @@ def fails_for_bad(
     real = getattr(of, name)
 
     def failing(*args: Any, **more: Any) -> Any:
-        it_is_bad = any("bad" in repr(getattr(one, "journal", one)) for one in args)
+        it_is_bad = any("bad" in repr(getattr(one, "job", one)) for one in args)
         done = real(*args, **more) if afterwards or not it_is_bad else None
         if it_is_bad:
             raise error
@@ -57,16 +57,16 @@ STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "accepting": fails_for_bad(Claimer, "accept", ODD),
     "accepting, when the ledger knows": fails_for_bad(Claimer, "accept", ODD, afterwards=True),
     "loading": fails_for_bad(State, "_as_known", ODD),
-    "beginning": fails_for_bad(Try, "begin", ODD),
-    "beginning, when the ledger knows": fails_for_bad(Try, "begin", ODD, afterwards=True),
-    "beginning by recursion": fails_for_bad(Try, "begin", RecursionError("too deep")),
-    "beginning by a value": fails_for_bad(Try, "begin", OverflowError("too large")),
-    "settling": fails_for_bad(Starting, "_try", ODD),
-    "ordering": fails_for_bad(Try, "order", ODD),
-    "hearing": fails_for_bad(Try, "hear", ODD),
-    "hearing, when the ledger knows": fails_for_bad(Try, "hear", ODD, afterwards=True),
-    "closing": fails_for_bad(Closing, "_finish", ODD),
-    "closing, when the receipt is there": fails_for_bad(Closing, "_finish", ODD, afterwards=True),
+    "beginning": fails_for_bad(ActiveAttempt, "begin", ODD),
+    "beginning, when the ledger knows": fails_for_bad(ActiveAttempt, "begin", ODD, afterwards=True),
+    "beginning by recursion": fails_for_bad(ActiveAttempt, "begin", RecursionError("too deep")),
+    "beginning by a value": fails_for_bad(ActiveAttempt, "begin", OverflowError("too large")),
+    "settling": fails_for_bad(Dispatcher, "_enter_attempt", ODD),
+    "ordering": fails_for_bad(ActiveAttempt, "order", ODD),
+    "hearing": fails_for_bad(ActiveAttempt, "hear", ODD),
+    "hearing, when the ledger knows": fails_for_bad(ActiveAttempt, "hear", ODD, afterwards=True),
+    "closing": fails_for_bad(Finalizer, "_finish", ODD),
+    "closing, when the receipt is there": fails_for_bad(Finalizer, "_finish", ODD, afterwards=True),
 }
 
 
@@ -100,7 +100,7 @@ def test_a_job_with_a_step_that_fails_is_set_aside_and_those_with_it_are_painted
     assert read["health"]["set_aside"] == 1
     assert read["counts"] | {"done": 2, "failed": 1} == read["counts"]
     again = place.run()
-    assert again.queue.next(again=True) is None
+    assert again.queue.next(retry=True) is None
     assert len(place.state.set_aside()) == 1
 
 
@@ -111,7 +111,7 @@ def test_a_series_that_cannot_be_divided_is_set_aside(
     fill(place.inbox, *PAIRS)
     (place.inbox / "bad/job.yaml").write_text("sweep: {seed: [1, 2]}")
     with monkeypatch.context() as patch:
-        fails_for_bad(Division, "divide", ODD)(patch)
+        fails_for_bad(Series, "divide", ODD)(patch)
         place.run()
     assert len(place.state.set_aside()) == 1
     assert (place.outbox / "good/receipt.json").exists()
@@ -142,7 +142,7 @@ def test_a_lack_of_memory_is_nothing_that_a_job_is_set_aside_for(
     place = Place(tmp_path)
     fill(place.inbox, *PAIRS)
     with monkeypatch.context() as patch:
-        fails_for_bad(Try, "begin", MemoryError())(patch)
+        fails_for_bad(ActiveAttempt, "begin", MemoryError())(patch)
         line = place.run()
     assert place.state.set_aside() == []
     (paused,) = [one for one in line.outcomes.values() if one.kind == "paused"]

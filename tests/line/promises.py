@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stylewatch_daemon.outbox.manifest import NOTE
+from stylewatch_daemon.outbox.job_files import NOTE
 from stylewatch_daemon.settings.sweep import members
 from stylewatch_daemon.store.ledger import reading
 

@@ -22,7 +22,7 @@ from tests.line.samples import Sample, children, look, table, verdict
 from stylewatch_daemon.cli.main import call
 
 PROGRAM = """
-from stylewatch_daemon import retention
+from stylewatch_daemon.outbox import retention
 retention.DAY = {day}
 from stylewatch_daemon.cli.main import main
 main()

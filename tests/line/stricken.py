@@ -28,9 +28,9 @@ from stylewatch_daemon.model import Started
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.queue import retry
-from stylewatch_daemon.queue.attempt import Try
-from stylewatch_daemon.queue.retry import Again
-from stylewatch_daemon.queue.series import Division
+from stylewatch_daemon.queue.attempt import ActiveAttempt
+from stylewatch_daemon.queue.retry import Retry
+from stylewatch_daemon.queue.series import Series
 from stylewatch_daemon.service import service
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
@@ -106,10 +106,10 @@ def _wrap_supervisor(plan: Plan) -> None:
 
     _after(Line, "look", lambda *_: plan.reach("settled"))
     _after(Inbox, "enter", lambda *_: plan.reach("entered"))
-    _after(Division, "_member", lambda *_: plan.reach("member made"))
-    _after(Division, "divide", lambda *_: plan.reach("series divided"))
-    _after(Try, "begin", lambda *_: plan.reach("attempt begun"))
-    _after(Try, "order", lambda *_: plan.reach("folder made"))
+    _after(Series, "_member", lambda *_: plan.reach("member made"))
+    _after(Series, "divide", lambda *_: plan.reach("series divided"))
+    _after(ActiveAttempt, "begin", lambda *_: plan.reach("attempt begun"))
+    _after(ActiveAttempt, "order", lambda *_: plan.reach("folder made"))
     _after(Outbox, "publish", published)
     _after(Outbox, "archive", lambda *_: plan.reach("archived"))
     _after(LedgerWriter, "change", changed)
@@ -121,7 +121,7 @@ def _wrap_supervisor(plan: Plan) -> None:
     _after(retry, "_copy", lambda *_: plan.reach("retry copied"))
     _after(retry, "save", lambda *_: plan.reach("retry whole"))
     _before(retry, "wishes", lambda *_: plan.reach("retry taken"))
-    _after(Again, "retry", lambda *_, **__: plan.reach("retried"))
+    _after(Retry, "retry", lambda *_, **__: plan.reach("retried"))
 
 
 def _wrap_worker(plan: Plan) -> None:

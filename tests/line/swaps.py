@@ -26,7 +26,7 @@ from stylewatch_daemon.ingest.claim import Claimer, Terms
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox import retention
-from stylewatch_daemon.outbox.publish import Outbox, RefusedAs, stage
+from stylewatch_daemon.outbox.publish import Outbox, stage
 from stylewatch_daemon.settings.retention import Retention
 from stylewatch_daemon.store.state import State
 
@@ -150,13 +150,13 @@ def published(root: Path, rounds: int, secret: Path) -> int:
             with suppress(OSError):
                 staging = outbox.staging("1")
                 stage(staging, "stages/0001.png", b"painted")
-                folder = outbox.again("job")
+                folder = outbox.reopen("job")
                 outbox.publish("1", folder, "stages/0001.png")
                 outbox.archive("1", folder, [held / "content.jpg"])
                 done += 1
             with suppress(OSError):
-                where = RefusedAs(f"bad-{number}", None, lambda place: None)
-                outbox.refuse("1", [held / "content.jpg"], "no", where)
+                outbox.stage_refused("1", [held / "content.jpg"], "no")
+                outbox.publish_refused("1", outbox.choose_refused(f"bad-{number}"))
             with suppress(OSError):
                 outbox.clear("1")
         for name in ("job", "_refused"):
@@ -182,7 +182,7 @@ def removed(root: Path, rounds: int, secret: Path) -> int:
         (place / "receipt.json").write_text(json.dumps(named))
         os.utime(place / "receipt.json", (0, 0))
         with swapping(swaps), suppress(OSError):
-            done += len(list(retention.prune([root / "out"], Retention(0, 0))))
+            done += len(retention.prune([root / "out"], Retention(0, 0)))
         rmtree(root / "out", ignore_errors=True)
     return done
 

@@ -96,7 +96,7 @@ def test_a_report_is_made_of_a_job_after_all_else_is_gone(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     once(service(root))
-    list(prune([root / "out"], Retention(stages=0, inputs=0)))
+    prune([root / "out"], Retention(stages=0, inputs=0))
     state, out = ["--state", str(root / "state")], root / "report.html"
     assert call(["report", "sea", *state, "-o", str(out), "-q"]) == 0
     html = out.read_text(encoding="utf-8")

@@ -15,7 +15,8 @@ import os, signal, sys
 from pathlib import Path
 from tests.daemon.lookers import nodding
 from tests.daemon.painters import Painter
-from stylewatch_daemon import ledger_writer, service
+from stylewatch_daemon.service import service
+from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
 
 root, after, deadly = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])

@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.faults import fill
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.outbox.publish import Outbox, RefusedAs, keep_staged, stage
+from stylewatch_daemon.outbox.publish import Outbox, keep_staged, stage
 
 
 @pytest.fixture
@@ -22,11 +22,16 @@ def elsewhere(tmp_path: Path) -> Path:
     return tmp_path / "elsewhere"
 
 
+def refuse(outbox: Outbox, folder: Path) -> None:
+    outbox.stage_refused("1", [], "Bad.")
+    outbox.publish_refused("1", outbox.choose_refused("bad"))
+
+
 Attack = Callable[[Outbox, Path], object]
 ATTACKS: dict[str, tuple[str, Attack]] = {
     "probe": (".staging", lambda outbox, folder: outbox.probe()),
     "staging": (".staging/1", lambda outbox, folder: outbox.staging("1")),
-    "again": ("job", lambda outbox, folder: outbox.again("job")),
+    "reopen": ("job", lambda outbox, folder: outbox.reopen("job")),
     "publish": ("job", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
     "stages": ("job/stages", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
     "staged": (".staging/1", lambda outbox, folder: outbox.publish("1", folder, "stages/1.png")),
@@ -34,8 +39,7 @@ ATTACKS: dict[str, tuple[str, Attack]] = {
         "1", folder, [outbox.root.parent / "photo.jpg"])),
     "archived": (".staging/1", lambda outbox, folder: outbox.archive(
         "1", folder, [outbox.root.parent / "photo.jpg"])),
-    "refuse": ("_refused", lambda outbox, folder: outbox.refuse(
-        "1", [], "Bad.", RefusedAs("bad", None, lambda place: None))),
+    "refuse": ("_refused", refuse),
     "clear": (".staging/trash", lambda outbox, folder: outbox.clear("1")),
     "stage": (".staging", lambda outbox, folder: stage(
         outbox.root / ".staging/1", "stages/1.png", b"x")),

@@ -6,23 +6,23 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill, tree
-from tests.daemon.queue.test_dispatcher import ARCHIVED, BROKEN, PAINTED, Place
+from tests.daemon.queue.world import ARCHIVED, BROKEN, PAINTED, World
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.retention import outlived
-from stylewatch_daemon.queue.dispatcher import Outcome
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings.retention import Retention
 
 
 @pytest.fixture
-def unmounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def unmounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A job that is painted, and before its end the disk of the outbox goes."""
 
     def gone(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error", "out")
 
-    place = Place(tmp_path)
+    place = World(tmp_path)
     with monkeypatch.context() as cut_off:
         cut_off.setattr(Outbox, "archive", gone)
         assert place.run().kind == "paused"
@@ -31,7 +31,7 @@ def unmounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return place
 
 
-def test_what_is_painted_waits_for_the_disk_that_it_was_painted_on(unmounted: Place) -> None:
+def test_what_is_painted_waits_for_the_disk_that_it_was_painted_on(unmounted: World) -> None:
     outcome = unmounted.run()
     assert outcome.kind == "paused"
     assert "mount the disk that it was painted on, or cancel it" in outcome.reason
@@ -43,9 +43,9 @@ def test_what_is_painted_waits_for_the_disk_that_it_was_painted_on(unmounted: Pl
     assert len(unmounted.painter.orders) == 1
 
 
-def test_who_has_no_such_disk_any_more_cancels_and_has_the_pictures_back(unmounted: Place) -> None:
+def test_who_has_no_such_disk_any_more_cancels_and_has_the_pictures_back(unmounted: World) -> None:
     unmounted.state.ledger.change("1", wish="cancel")
-    assert unmounted.run() == Outcome("cancelled", "job")
+    assert unmounted.run() == Outcome(OutcomeKind.CANCELLED, "job")
     assert {"_refused/job/content.jpg", "_refused/job/style.jpg"} < set(tree(unmounted.outbox))
 
 
@@ -55,7 +55,7 @@ def test_nothing_goes_into_an_outbox_whose_disk_is_gone(
     def gone(folder: Path) -> None:
         raise OutputError(f"{folder} lies on a disk that is not mounted")
 
-    place = Place(tmp_path)
+    place = World(tmp_path)
     with monkeypatch.context() as away:
         away.setattr(place.state.moorings, "check", gone)
         outcome = place.run()
@@ -68,7 +68,7 @@ def test_nothing_goes_into_an_outbox_whose_disk_is_gone(
 def test_a_job_that_ends_without_a_receipt_leaves_word_of_its_stages(
     tmp_path: Path, ended: str
 ) -> None:
-    place = Place(tmp_path, *([BROKEN] * 4 if ended == "failed" else []))
+    place = World(tmp_path, *([BROKEN] * 4 if ended == "failed" else []))
     fill(place.outbox, "job-2/stages/0001.png")
     place.state.ledger.change("1", place="job-2", wish="cancel" if ended == "cancelled" else "")
     assert place.run().kind == ended

@@ -11,14 +11,13 @@ from stylewatch_daemon.cli.client import Daemon
 from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.cli.progress import EVERY_S, standing
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import Entry
 
 LOOK_EVERY = 0.25
 """Seconds between two looks at how the job stands."""
 
 LATER = 75
-ENDS: Mapping[JobState, int] = {"done": 0, "refused": 65, "failed": 70, "cancelled": LATER}
+ENDS: Mapping[str, int] = {"done": 0, "refused": 65, "failed": 70, "cancelled": LATER}
 """The exit codes of the states that are an end."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from stylewatch_daemon.errors import OutputError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import FINAL, candidates
-from stylewatch_daemon.outbox import manifest
+from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT
 
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
@@ -139,9 +139,9 @@ class Out:
         self._begun = True
         folder = self.place.path
         stages = (folder / "stages").glob("*")
-        earlier = [path for path in stages if manifest.STAGE.fullmatch(path.name)]
+        earlier = [path for path in stages if job_files.STAGE.fullmatch(path.name)]
         with suppress(OSError):  # there is no receipt, or none to be believed
-            earlier += [folder / name for name in manifest.left(folder)]
+            earlier += [folder / name for name in job_files.unchanged(folder)]
         (folder / RECEIPT).unlink(missing_ok=True)
         for path in earlier:
             path.unlink()

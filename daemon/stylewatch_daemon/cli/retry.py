@@ -12,7 +12,6 @@ from stylewatch_daemon.cli.show import Job
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.ingest.inbox import new_id
 from stylewatch_daemon.queue import retry as again
-from stylewatch_daemon.queue import retry_settings
 from stylewatch_daemon.settings import config
 
 FromStage = Annotated[
@@ -37,10 +36,10 @@ def retry(
     settings = config.load(config_file)
     here = reach(settings, state)
     entry = jobs.entered(here, job)
-    retry_settings.check_at_end(entry)
+    again.check_at_end(entry)
     overrides = options.parse_sets(sets)
     job_part(overrides)  # tells what a job may not say
-    wanted = retry_settings.wanted(entry, settings, overrides, from_stage)
+    wanted = again.settings_for(entry, settings, overrides, from_stage)
     for one in again.needed(entry, from_stage):
         one.find()
     new = new_id()

@@ -4,7 +4,7 @@ import json as json_
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
@@ -15,8 +15,8 @@ from stylewatch_daemon.cli.follow import painting
 from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox.publish import RECEIPT
-from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import Entry, Ledger
 from stylewatch_daemon.views.formatting import columns, losses
 from stylewatch_daemon.views.formatting import size as in_pixels
@@ -67,7 +67,7 @@ def entry_of(ledger: Ledger | None, job: str) -> Entry:
 
 
 def _unknown(job: str, ledger: Ledger | None) -> str:
-    latest = ledger.latest(*get_args(JobState), limit=NEARBY) if ledger else []
+    latest = ledger.latest(*JobState, limit=NEARBY) if ledger else []
     names = {one.place or one.name for one in latest}
     if not names:
         return f"there is no job {job!r}, nor any other yet"

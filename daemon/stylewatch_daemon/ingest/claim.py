@@ -26,7 +26,7 @@ from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.files.transfers import SMALL, Transfers
 from stylewatch_daemon.ingest.seen_inputs import Kept
-from stylewatch_daemon.model import Pair, Picture
+from stylewatch_daemon.model import JobState, Pair, Picture
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.journal import FILE_NAME, MASK, File, Journal, Role, load, save
@@ -154,11 +154,11 @@ class Claimer:
 
         Its originals go, unless one of them has changed: then they stay. Raises OSError.
         """
-        return self._let_go(replace(journal, state="queued"), pictures)
+        return self._let_go(replace(journal, state=JobState.QUEUED), pictures)
 
     def refuse(self, journal: Journal, reason: str) -> tuple[File, ...]:
         """Have a held job refused, which cannot be painted; as `accept` does otherwise."""
-        return self._let_go(replace(journal, state="refusing", reason=reason), ())
+        return self._let_go(replace(journal, state=JobState.REFUSING, reason=reason), ())
 
     def give_back(self, journal: Journal, reason: str) -> bool:
         """Put a held job back where it came from; whether it could be.

@@ -24,7 +24,7 @@ from stylewatch_daemon.ingest.scan import Listing, scan
 from stylewatch_daemon.ingest.settle import Settler
 from stylewatch_daemon.ingest.truncated import Lack, Rests
 from stylewatch_daemon.ingest.watcher import POLL_S
-from stylewatch_daemon.model import Incomplete, Pair
+from stylewatch_daemon.model import Incomplete, JobState, Pair
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.resolve import only_side
@@ -243,7 +243,7 @@ class Inbox:
             name=one.name,
             inbox=str(self.path),
             outbox=str(self.outbox),
-            state="claimed",
+            state=JobState.CLAIMED,
             entered=ledger_writer.now(),
             inputs=inputs,
             bytes=sum(sizes.values()),

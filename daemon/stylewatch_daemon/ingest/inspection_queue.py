@@ -19,7 +19,7 @@ from stylewatch_daemon.ingest.inspection.contract import (
     Refused,
     Verdict,
 )
-from stylewatch_daemon.queue.late_changes import left
+from stylewatch_daemon.queue.finalize import changed_after_copy
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state import State
 
@@ -151,7 +151,7 @@ class Reception:
 
     def _tell_of(self, job: Journal, changed: Iterable[File]) -> None:
         for file in changed:
-            self._reporter.input_changed(job.name, left(file.name))
+            self._reporter.input_changed(job.name, changed_after_copy(file.name))
 
     def _accept(self, job: Journal, verdict: Fine) -> Iterable[File]:
         """Queue a job whose pictures are good, or refuse it for a mistake in its settings.

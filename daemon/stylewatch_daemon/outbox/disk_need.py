@@ -15,33 +15,27 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Lbfgs, Recipe, Schedule, Sgd
 
 _COLORS = 3
-
-
-_FLOAT = 4  # bytes
-
+_FLOAT = 4
+"""Bytes."""
 
 WIDEST = 4
-"""How many times as long as high a picture is reckoned to be at most."""
-
+"""Ratio of sides that a picture is assumed to have at most."""
 
 SLACK = 1 << 16
-"""Bytes of a file beside its pixels: heads, profiles, blocks of the disk that are half full."""
+"""Bytes of a file apart from its pixels: headers, profiles, and disk blocks that are half full."""
 
-
-_AS_EVER = JobSettings()
-
-
-_KEEPSAKE = 16 << 20
-"""Bytes of a keepsake; the largest is an animation of a painting full of grain."""
-
+_ARTIFACT = 16 << 20
+"""Bytes of an artifact; the largest is an animation of a picture full of grain."""
 
 _ROW = 1 << 10
 """Bytes of a step in losses.csv, and of its share of the receipt."""
 
+_DEFAULTS = JobSettings()
+
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that a job may write at most: in the outbox, and beside them in the state folder."""
+    """Bytes that a job may write at most, in the outbox and in the state folder."""
 
     outbox: int
     state: int
@@ -52,13 +46,13 @@ def need(
     max_pixels: int,
     inputs: int = 0,
     content: scales.Size | None = None,
-    settings: JobSettings = _AS_EVER,
+    settings: JobSettings = _DEFAULTS,
 ) -> Need:
-    """What a painting by `recipe` may take; `inputs` are the bytes of pictures to archive.
+    """Return what a job by `recipe` may need; `inputs` are the bytes of pictures to archive.
 
-    Where the size of the `content` is not known, the largest there may be is reckoned with.
-    Pictures count as if no format could make them smaller than their pixels, stages as large as
-    `settings` let them be, and the checkpoint twice: the new one is whole before the old one goes.
+    `content` is its size, (width, height) in pixels; if that is unknown, the largest possible one
+    counts. Pictures count as uncompressed, stages as large as `settings` let them be, and the
+    checkpoint twice: the new one is whole before the old one goes.
     """
     schedule = recipe.schedule
     if settings.only == "style":  # a texture is of any size
@@ -72,15 +66,15 @@ def need(
     stages = steps // schedule.save_every + 1
     bytes_ = _COLORS * settings.depth // 8
     painted = stages * (each * bytes_ + SLACK) + pixels * bytes_ + SLACK + steps * _ROW
-    painted += len(settings.keep) * _KEEPSAKE
+    painted += len(settings.keep) * _ARTIFACT
     checkpoint = pixels * _COLORS * _FLOAT * _vectors(schedule) + steps * _ROW + SLACK
     return Need(painted + inputs, 2 * checkpoint)
 
 
 def most_pixels(schedule: Schedule) -> float:
-    """The most pixels that a painting can have by its rule for the size, whatever is painted.
+    """Return the most pixels that a picture can have by the schedule's rule for its size.
 
-    Where the rule gives one side only, the other is taken to be at most WIDEST times as long.
+    Where the rule gives one side, the other is assumed to be at most WIDEST times as long.
     """
     rule = schedule.size
     if rule.endswith("mp"):
@@ -94,12 +88,12 @@ def most_pixels(schedule: Schedule) -> float:
 def _most_steps(schedule: Schedule, content: scales.Size | None) -> int:
     try:
         return scales.most_steps(schedule, content)
-    except PictureError:  # which whoever paints it is going to tell
+    except PictureError:  # the worker will report it
         return schedule.most_steps
 
 
 def _vectors(schedule: Schedule) -> int:
-    """Arrays of the picture's size in a checkpoint: the picture, and what the optimizer knows."""
+    """Return the number of arrays in a checkpoint: the picture, and the optimizer's state."""
     averaged = 1 if schedule.ema_decay else 0
     match schedule.optimizer:
         case Lbfgs(history=history):
@@ -110,23 +104,26 @@ def _vectors(schedule: Schedule) -> int:
 
 
 def check_job(job: Job, place: str | None, settings: JobSettings, service: ServiceSettings) -> None:
-    """Raise FullError where a disk has no room for `job` beside `limits.free_bytes`.
+    """Raise FullError where a disk has no room for `job` and `limits.free_bytes`.
 
-    What it has written already, in the folder `place` of its outbox, is there already.
+    What the job has written already, in the folder `place` of its outbox, is not counted again.
     """
     recipe = settings.resolve(*service.recipe_folders)
     wanted = need(recipe, service.max_pixels, job.archived, job.size, settings)
-    painted = 0 if place is None else _written(job.outbox / place)
-    kept = job.folder / CHECKPOINT
+    written = 0 if place is None else _written(job.outbox / place)
+    checkpoint = job.folder / CHECKPOINT
     needs = [
-        (job.outbox, max(0, wanted.outbox - painted)),
-        (job.folder, max(0, wanted.state - (kept.stat().st_size if kept.is_file() else 0))),
+        (job.outbox, max(0, wanted.outbox - written)),
+        (
+            job.folder,
+            max(0, wanted.state - (checkpoint.stat().st_size if checkpoint.is_file() else 0)),
+        ),
     ]
     check(needs, service.free_bytes)
 
 
 def _written(folder: Path) -> int:
-    """The bytes of the files of a job: those in its folder, and in the folders directly there.
+    """Return the bytes of the files in a job's folder, and in the folders directly in it.
 
     Others may make folders there too, of any depth.
     """

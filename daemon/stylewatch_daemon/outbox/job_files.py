@@ -1,26 +1,124 @@
-"""Where the pictures of a job lie that is at its end: in the outbox, or where they were dropped.
+"""Files of finished jobs: those we wrote to the outbox, and the pictures they came from.
 
-Other people may write in both. No link is followed there, and a file whose digest is known counts
-only with these very bytes.
+A receipt names each file of its job with its checksum. The folder of a job that was cancelled or
+failed has a note instead, which names its stages. Others may write in an outbox and an inbox too:
+no link is followed there, nothing in a receipt leads out of its folder, and a file whose checksum
+is known counts only with exactly these bytes.
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, suppress
+import re
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from io import BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import safe_dirs
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox import manifest
-from stylewatch_daemon.outbox.publish import STAGES
+from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
 from stylewatch_daemon.store.journal import MASK, Role, is_role
 from stylewatch_daemon.store.ledger import Entry
 
+Part = Literal["stages", "inputs"]
+
+NOTE = ".written.json"
+
+STAGE = re.compile(r"([0-9]{4,})\.(?:png|jpg|webp|tiff)")
+"""File name of a stage: its step."""
+
+_LONGEST = 1 << 26
+"""Bytes of a receipt; no job writes a longer one."""
+
 _FOREVER = float("inf")
+
+
+@contextmanager
+def open_regular(folder: int, name: str) -> Iterator[BufferedReader]:
+    """Open the regular file `name` in an opened folder; raises OSError where it is none."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, dir_fd=folder), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{name} is not a regular file")
+        yield file
+
+
+def size_if(folder: int, name: str, digest: str) -> int | None:
+    """Return the bytes of the file `name` in an opened folder, if it still has that SHA-256."""
+    with suppress(OSError), open_regular(folder, name) as file:
+        if _sha256(file) == digest:
+            return os.fstat(file.fileno()).st_size
+    return None
+
+
+def digests(folder: int, part: Part, before: float) -> dict[str, str]:
+    """Return the SHA-256 of each file in the `part` of a job's opened folder, by its name.
+
+    Empty where the job ended after `before` (Unix time, seconds). Raises OSError where there is
+    neither a receipt nor a note.
+    """
+    with _open_record(folder) as file:
+        status = os.fstat(file.fileno())
+        if status.st_mtime > before or status.st_size > _LONGEST:
+            return {}
+        receipt = _parsed(file)
+    if _ended(receipt) > before:
+        return {}
+    paths: dict[PurePosixPath, str] = {}
+    for entry in _records(receipt, part):
+        is_input = part == "inputs"
+        path = ("inputs", _text(entry, "name")) if is_input else (_text(entry, "file"),)
+        paths[PurePosixPath(*path)] = _text(entry, "sha256")
+    ours = {path.name: digest for path, digest in paths.items() if path.parts == (part, path.name)}
+    return {name: digest for name, digest in ours.items() if name != ".."}
+
+
+def write_note(outbox: Path, place: str) -> None:
+    """Name the stages that are in the folder of a job that will get no receipt.
+
+    Raises OSError where the note cannot be written; without stages there is none.
+    """
+    try:
+        with safe_dirs.opened(outbox, f"{place}/{STAGES}") as folder, os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if STAGE.fullmatch(entry.name))
+            stages = [
+                {"file": f"{STAGES}/{name}", "sha256": _digest(folder, name)} for name in names
+            ]
+    except FileNotFoundError:
+        return
+    if stages:
+        note = {"finished": datetime.now(UTC).isoformat(), "stages": stages}
+        with safe_dirs.opened(outbox, place) as folder:
+            safe_dirs.write(folder, NOTE, json.dumps(note, indent=1).encode())
+
+
+def unchanged(folder: Path) -> Iterator[str]:
+    """Yield the files of the job with a receipt in `folder` that have not changed, by their paths.
+
+    These are inputs, and what lies beside the receipt. Inputs go by their bytes alone: of several
+    with one name all but the first got another. Raises OSError where there is no receipt.
+    """
+    with safe_dirs.opened(folder) as handle:
+        with open_regular(handle, RECEIPT) as file:
+            receipt = _parsed(file)
+        for entry in _records(receipt, "files"):
+            name = _text(entry, "file")
+            if _is_name(name) and size_if(handle, name, _text(entry, "sha256")) is not None:
+                yield name
+    known = {_text(entry, "sha256") for entry in _records(receipt, "inputs")}
+    with (
+        suppress(OSError),
+        safe_dirs.opened(folder, "inputs") as handle,
+        os.scandir(handle) as entries,
+    ):
+        names = sorted(entry.name for entry in entries if entry.is_file(follow_symlinks=False))
+        yield from (f"inputs/{name}" for name in names if _digest(handle, name) in known)
 
 
 @dataclass(frozen=True)
@@ -33,24 +131,24 @@ class Spot:
 
     @property
     def path(self) -> Path:
-        """Where it should be; who opens it by that may meet something else there."""
+        """Path of the file; opening it by this may lead somewhere else."""
         return self.root / self.folder / self.name
 
     def open(self) -> BufferedReader:
-        """The file, to be read; raises OSError where it is no regular file, or not there.
+        """Open the file for reading; raises OSError where it is missing or no regular file.
 
-        OutputError where a link leads to it.
+        Raises OutputError where a link leads to it.
         """
         with (
             safe_dirs.opened(self.root, self.folder) as handle,
-            manifest.regular(handle, self.name) as file,
+            open_regular(handle, self.name) as file,
         ):
             return os.fdopen(os.dup(file.fileno()), "rb")
 
 
 @dataclass(frozen=True)
 class Input:
-    """A file of a job, what is known of it, and where it may lie; `size` in bytes."""
+    """A file of a job, and the spots where it may be; `size` in bytes."""
 
     role: Role
     name: str
@@ -59,105 +157,107 @@ class Input:
     size: int | None = None
 
     def find(self) -> Spot:
-        """Where it lies; raises InputError where it does not any more."""
+        """Return the spot where it is now; raises InputError where it is in none."""
         for spot in self.spots:
             with suppress(OSError), spot.open() as file:
                 if self.is_in(file):
                     return spot
-        places = " nor ".join(dict.fromkeys(shown(spot.path.parent) for spot in self.spots))
+        folders = dict.fromkeys(shown(spot.path.parent) for spot in self.spots)
         raise InputError(
-            f"{shown(self.name)} ({self.role}) is no longer as it was in {places or 'the outbox'}: "
-            "put it there again, or drop the pair anew"
+            f"{shown(self.name)} ({self.role}) is no longer as it was in "
+            f"{' nor '.join(folders) or 'the outbox'}: put it there again, or drop the pair anew"
         )
 
     def is_in(self, file: BufferedReader) -> bool:
-        """Whether an opened file has its bytes, or as many where no more is known."""
+        """Return whether an opened file has its bytes, or as many if no checksum is known."""
         if self.sha256:
-            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+            return _sha256(file) == self.sha256
         return self.size is None or os.fstat(file.fileno()).st_size == self.size
 
 
 def inputs(entry: Entry) -> tuple[Input, ...]:
-    """The files of a job, its job.yaml too; raises InputError where nobody knows their roles."""
-    noted = [one for one in entry.inputs if is_role(one.get("role"))]
-    found = [
+    """Return the files of a job, its job.yaml too; raises InputError where no roles are known."""
+    files = [
         Input(
-            one["role"],
-            one["name"],
-            tuple(_spots(entry, one["name"], one.get("source", ""))),
-            one.get("sha256", ""),
-            one["size"],
+            record["role"],
+            record["name"],
+            tuple(_spots(entry, record["name"], record.get("source", ""))),
+            record.get("sha256", ""),
+            record["size"],
         )
-        for one in noted
+        for record in entry.inputs
+        if is_role(record.get("role"))
     ] or list(_by_receipt(entry))
-    if not _is_whole({one.role for one in found}, entry):
+    if not _is_complete({file.role for file in files}, entry):
         raise InputError(
-            f"what each picture of {_called(entry)} was for is not known any more, as an older "
+            f"what each picture of {_title(entry)} was for is not known any more, as an older "
             "stylewatch took it: drop the pair again"
         )
-    return tuple(found)
+    return tuple(files)
 
 
-def _is_whole(roles: Collection[Role], entry: Entry) -> bool:
-    """Whether both sides are known, or the one that the job was for; its job.yaml says so."""
+def _is_complete(roles: Collection[Role], entry: Entry) -> bool:
+    """Return whether `roles` have content and style, or the one that the job was for."""
     sides = {"content", "style"}.intersection(roles)
     alone = "job" in roles or (entry.settings or {}).get("only") in sides
     return len(sides) > 1 or (bool(sides) and alone)
 
 
 def stage(entry: Entry, step: int) -> Input:
-    """The stage of a job after that step, as a picture to start from.
+    """Return the stage of a job after that step, as a picture to start from.
 
     Raises InputError where there is none, with those that there are.
     """
     there = stages(entry)
     if step not in there:
-        told = ", ".join(map(str, there))
+        steps = ", ".join(map(str, there))
         raise InputError(
-            f"{_called(entry)} has no stage {step}; there are {told}" if told else
-            f"{_called(entry)} has no stages to start from: none was painted, or they were "
+            f"{_title(entry)} has no stage {step}; there are {steps}" if steps else
+            f"{_title(entry)} has no stages to start from: none was painted, or they were "
             "removed, as `retention.stages` has it; leave --from-stage out"
         )  # fmt: skip
     spot = there[step]
-    digests: dict[str, str] = {}
-    with suppress(OSError), _folder(entry, str(entry.place)) as handle:
-        digests = manifest.digests(handle, "stages", _FOREVER)
-    return Input("init", f"stage-{spot.name}", (spot,), digests.get(spot.name, ""))
+    known: dict[str, str] = {}
+    with suppress(OSError), _opened(entry, str(entry.place)) as handle:
+        known = digests(handle, "stages", _FOREVER)
+    return Input("init", f"stage-{spot.name}", (spot,), known.get(spot.name, ""))
 
 
 def stages(entry: Entry) -> dict[int, Spot]:
-    """The stages of a job that lie there now, by their steps, in order."""
+    """Return the stages of a job that are there now, by their steps, in order."""
     if entry.place is None:
         return {}
     folder = f"{entry.place}/{STAGES}"
     try:
-        with _folder(entry, folder) as handle, os.scandir(handle) as files:
-            names = [manifest.STAGE.fullmatch(one.name) for one in files]
+        with _opened(entry, folder) as handle, os.scandir(handle) as entries:
+            matches = [STAGE.fullmatch(file.name) for file in entries]
     except OSError:
         return {}
-    steps = sorted((int(name[1]), name[0]) for name in names if name)
+    steps = sorted((int(match[1]), match[0]) for match in matches if match)
     return {step: Spot(Path(entry.outbox), folder, name) for step, name in steps}
 
 
 def _by_receipt(entry: Entry) -> Iterator[Input]:
-    """The pictures of a job whose roles only its receipt tells."""
+    """Yield the pictures of a job whose roles only its receipt has."""
     if entry.place is None:
         return
     with suppress(OSError):
-        with _folder(entry, entry.place) as handle:
-            told = manifest.inputs(handle)
-        for said, name, digest in told:
-            role = said if said.endswith(MASK) else said.partition("-")[0]
-            if is_role(role):
-                yield Input(role, name, tuple(_spots(entry, name, "")), digest)
+        with _opened(entry, entry.place) as handle, open_regular(handle, RECEIPT) as file:
+            receipt = _parsed(file) if os.fstat(file.fileno()).st_size <= _LONGEST else {}
+        for record in _records(receipt, "inputs"):
+            role, name = _text(record, "role"), _text(record, "name")
+            role = role if role.endswith(MASK) else role.partition("-")[0]
+            if is_role(role) and _is_name(name):
+                spots = tuple(_spots(entry, name, ""))
+                yield Input(role, name, spots, _text(record, "sha256"))
 
 
-def _folder(entry: Entry, place: str) -> AbstractContextManager[int]:
+def _opened(entry: Entry, place: str) -> AbstractContextManager[int]:
     return safe_dirs.opened(Path(entry.outbox), place)
 
 
 def _spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
-    """Where an input may lie, the likeliest place first."""
+    """Yield where an input may be, the likeliest spot first."""
     outbox, inbox = Path(entry.outbox), Path(entry.inbox)
     if entry.place is not None:
         yield Spot(outbox, f"{entry.place}/inputs", name)
@@ -170,5 +270,54 @@ def _spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
         yield Spot(root, str(path.parent.relative_to(root)), path.name)
 
 
-def _called(entry: Entry) -> str:
+def _title(entry: Entry) -> str:
     return shown(entry.place or entry.name)
+
+
+def _digest(folder: int, name: str) -> str:
+    with open_regular(folder, name) as file:
+        return _sha256(file)
+
+
+def _sha256(file: BufferedReader) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open_record(folder: int) -> AbstractContextManager[BufferedReader]:
+    """Open the receipt in an opened folder, or else the note."""
+    with suppress(FileNotFoundError):
+        os.stat(RECEIPT, dir_fd=folder, follow_symlinks=False)
+        return open_regular(folder, RECEIPT)
+    return open_regular(folder, NOTE)
+
+
+def _parsed(file: BufferedReader) -> Mapping[str, Any]:
+    try:
+        plain = json.load(file)
+    except (ValueError, RecursionError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
+
+
+def _records(receipt: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    records = receipt.get(key)
+    if not isinstance(records, list):
+        return []
+    return [record for record in records if isinstance(record, dict)]
+
+
+def _text(record: Mapping[str, Any], key: str) -> str:
+    return str(record.get(key, ""))
+
+
+def _is_name(name: str) -> bool:
+    """Return whether `name` names a file in a folder, and leads nowhere else."""
+    return PurePosixPath(name).name == name and "\0" not in name
+
+
+def _ended(receipt: Mapping[str, Any]) -> float:
+    """Return when the job ended (Unix time); never where its receipt does not say."""
+    try:
+        return datetime.fromisoformat(_text(receipt, "finished")).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return _FOREVER

@@ -1,8 +1,8 @@
-"""What is kept of finished jobs, and for how long: older stages and inputs are removed.
+"""Retention: remove old stages and inputs of finished jobs, and forget old jobs.
 
-Only what we wrote goes: a job's receipt names each file with its digest (where it was cancelled
-or failed, a note does), and a file that is not named there, or that was changed since, stays, as do
-the final picture and the receipt itself. What was refused are people's own pictures, and stays.
+Only what we wrote is removed: a job's receipt names each file with its checksum (where it was
+cancelled or failed, a note does). A file that is not named there, or that was changed since, stays;
+so do the final picture, the receipt itself, and what was refused, which belongs to people.
 """
 
 import os
@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import identity, safe_dirs
-from stylewatch_daemon.outbox import manifest
+from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED
 from stylewatch_daemon.settings.retention import Keep, Retention
 from stylewatch_daemon.store import thumbs
@@ -27,12 +27,12 @@ DAY = 86400.0
 """Seconds."""
 
 DEPTH = identity.DEPTH + 8
-"""Levels of folders in an outbox that are looked through; jobs are named as in the inbox."""
+"""Levels of folders in an outbox that are searched; jobs are named as in the inbox."""
 
 
 @dataclass(frozen=True)
 class Outlived:
-    """A file that is kept no longer: where, and its bytes."""
+    """A file whose retention is over, and its bytes."""
 
     outbox: Path
     folder: str
@@ -41,18 +41,18 @@ class Outlived:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the file."""
         return self.outbox / self.folder / self.name
 
 
 def outlived(outbox: Path, retention: Retention, now: float) -> Iterator[Outlived]:
-    """The files under `outbox` that `retention` would remove at the time `now` (Unix, seconds).
+    """Yield the files under `outbox` that `retention` would remove at `now` (Unix time, seconds).
 
-    Files in use are hashed; what cannot be read is left alone.
+    Files in use are hashed; what cannot be read is skipped.
     """
     if not retention.of_files:
         return
-    days: dict[manifest.Part, Keep] = {"stages": retention.stages, "inputs": retention.inputs}
+    days: dict[job_files.Part, Keep] = {"stages": retention.stages, "inputs": retention.inputs}
     for place in _jobs(outbox):
         for part, kept in days.items():
             if kept == "keep" or not (outbox / place / part).is_dir():
@@ -62,7 +62,7 @@ def outlived(outbox: Path, retention: Retention, now: float) -> Iterator[Outlive
 
 
 def remove(file: Outlived) -> None:
-    """Remove the file, and its folder with the last one; raises OutputError where we may not."""
+    """Remove the file, and its folder if that is empty then; raises OutputError."""
     inner = PurePosixPath(file.folder) / PurePosixPath(file.name).parent
     try:
         with safe_dirs.opened(file.outbox, str(inner)) as folder:
@@ -74,70 +74,37 @@ def remove(file: Outlived) -> None:
 
 
 def prune(
-    outboxes: Iterable[Path], retention: Retention, leaving: Callable[[], bool] = lambda: False
-) -> Iterator[Outlived]:
-    """Remove what is kept no longer, until `leaving`; each file, once it is gone."""
-    for outbox in outboxes:
-        for file in outlived(outbox, retention, time.time()):
-            if leaving():
-                return
-            remove(file)
-            yield file
-
-
-class Expiry:
-    """Has the `ledger` forget jobs, when first asked to and then once a day by `clock` (seconds).
-
-    Thumbnails that none of its jobs has go with them, from the folder `small`. Only the daemon's
-    own loop does that: the ledger has one writer.
-    """
-
-    def __init__(
-        self, ledger: Callable[[], LedgerWriter], clock: Callable[[], float], small: Path
-    ) -> None:
-        self._ledger, self._clock, self._small = ledger, clock, small
-        self._last = -float("inf")
-
-    def go(self, retention: Retention) -> None:
-        """Forget what `retention` keeps no longer, if a day is over; a full disk has until then."""
-        if retention.ledger == "keep" or self._clock() - self._last < DAY:
-            return
-        self._last = self._clock()
-        with suppress(OutputError):
-            self._ledger().expire(forgotten_before(retention.ledger))
-            thumbs.sweep(self._small, self._ledger().digests())
-
-
-def forgotten_before(days: int) -> str:
-    """The time, as the ledger has it, before which jobs ended that it keeps so many days."""
-    return (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
-
-
-def sweep(
     outboxes: Iterable[Path],
     retention: Retention,
-    reporter: Reporter,
-    leaving: Callable[[], bool],
-) -> None:
-    """Prune until `leaving`, and tell the `reporter` what came of it."""
-    sizes: list[int] = []
+    reporter: Reporter | None = None,
+    leaving: Callable[[], bool] = lambda: False,
+) -> list[Outlived]:
+    """Remove the files whose retention is over, until `leaving`, and return and report them."""
+    reporter = reporter or Reporter()
+    removed: list[Outlived] = []
+    files = (file for outbox in outboxes for file in outlived(outbox, retention, time.time()))
     try:
-        sizes.extend(file.bytes for file in prune(outboxes, retention, leaving))
+        for file in files:
+            if leaving():
+                break
+            remove(file)
+            removed.append(file)
     except OutputError as error:
         reporter.paused("prune", str(error))
-    if sizes:
-        reporter.pruned(len(sizes), sum(sizes))
+    if removed:
+        reporter.pruned(len(removed), sum(file.bytes for file in removed))
+    return removed
 
 
 @contextmanager
 def daily(outboxes: Iterable[Path], retention: Retention, reporter: Reporter) -> Iterator[None]:
-    """Sweep now and once a day, in a thread of its own, as long as this is open."""
+    """Prune now and once a day, in a thread of its own, as long as this is open."""
     left, places = threading.Event(), tuple(outboxes)
 
     def go_on() -> None:
-        sweep(places, retention, reporter, left.is_set)
+        prune(places, retention, reporter, left.is_set)
         while not left.wait(DAY):
-            sweep(places, retention, reporter, left.is_set)
+            prune(places, retention, reporter, left.is_set)
 
     thread = threading.Thread(target=go_on, name="prune")
     if retention.of_files:
@@ -150,41 +117,69 @@ def daily(outboxes: Iterable[Path], retention: Retention, reporter: Reporter) ->
             thread.join()
 
 
+class Expiry:
+    """Forgets old jobs in the `ledger`, at first and then once a day by `clock` (seconds).
+
+    Thumbnails in the folder `small` that no job needs any more are removed as well. This runs in
+    the daemon's main loop, since the ledger has one writer.
+    """
+
+    def __init__(
+        self, ledger: Callable[[], LedgerWriter], clock: Callable[[], float], small: Path
+    ) -> None:
+        self._ledger, self._clock, self._small = ledger, clock, small
+        self._last = -float("inf")
+
+    def go(self, retention: Retention) -> None:
+        """Forget what `retention` says, if a day is over; a full disk has until the next day."""
+        if retention.ledger == "keep" or self._clock() - self._last < DAY:
+            return
+        self._last = self._clock()
+        with suppress(OutputError):
+            self._ledger().expire(forgotten_before(retention.ledger))
+            thumbs.sweep(self._small, self._ledger().digests())
+
+
+def forgotten_before(days: int) -> str:
+    """Return the time, as the ledger has it, before which jobs ended that it forgets."""
+    return (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
+
+
 def _jobs(outbox: Path) -> Iterator[str]:
-    """The folders in `outbox` with a receipt or a note in them; no link is followed."""
+    """Yield the folders in `outbox` with a receipt or a note; no link is followed."""
     places = [""]
     while places:
         place = places.pop()
         try:
             with safe_dirs.opened(outbox, place) as handle, os.scandir(handle) as entries:
                 inside = list(entries)
-                ours = any(map(_is_receipt, inside))
-                deeper = sorted((one.name for one in inside if _may_hold_jobs(one)), reverse=True)
+                is_job = any(map(_is_record, inside))
+                deeper = sorted(entry.name for entry in inside if _may_hold_jobs(entry))
         except (OSError, OutputError):
             continue
-        if ours:
+        if is_job:
             yield place
         if place.count("/") + 1 < DEPTH:
-            places += (f"{place}/{name}" if place else name for name in deeper)
+            places += (f"{place}/{name}" if place else name for name in reversed(deeper))
 
 
-def _is_receipt(entry: os.DirEntry[str]) -> bool:
-    return entry.name in (RECEIPT, manifest.NOTE) and entry.is_file(follow_symlinks=False)
+def _is_record(entry: os.DirEntry[str]) -> bool:
+    return entry.name in (RECEIPT, job_files.NOTE) and entry.is_file(follow_symlinks=False)
 
 
 def _may_hold_jobs(entry: os.DirEntry[str]) -> bool:
-    hidden = entry.name == REFUSED or entry.name.startswith(".")
-    return not hidden and entry.is_dir(follow_symlinks=False)
+    is_hidden = entry.name == REFUSED or entry.name.startswith(".")
+    return not is_hidden and entry.is_dir(follow_symlinks=False)
 
 
-def _in_part(outbox: Path, place: str, part: manifest.Part, before: float) -> Iterator[Outlived]:
-    """What the receipt of a job that ended `before` names in its folder `part`."""
+def _in_part(outbox: Path, place: str, part: job_files.Part, before: float) -> Iterator[Outlived]:
+    """Yield the files in `part` that the receipt of a job names which ended `before`."""
     with safe_dirs.opened(outbox, place) as folder:
-        digests = manifest.digests(folder, part, before)
+        digests = job_files.digests(folder, part, before)
     if not digests:
         return
     with safe_dirs.opened(outbox, f"{place}/{part}") as folder:
         for name, digest in sorted(digests.items()):
-            size = manifest.size_if(folder, name, digest)
+            size = job_files.size_if(folder, name, digest)
             if size is not None:
                 yield Outlived(outbox, place, f"{part}/{name}", size)

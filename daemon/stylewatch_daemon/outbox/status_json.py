@@ -1,7 +1,7 @@
-"""What the daemon tells other processes of itself: `status.json` in its state folder.
+"""`status.json` in the state folder: the status of the daemon, for programs.
 
-The same story as `_status.txt`, for programs and for `stylewatch status`. It is read by whoever
-may read the folder, at any moment: each text in it is safe to print.
+It has the same content as `_status.txt`. It may be read at any moment, and each text in it is safe
+to print.
 """
 
 import json
@@ -30,20 +30,20 @@ AT_MOST_EVERY = 0.5
 """Seconds between two rewrites."""
 
 SHARE = 50.0
-"""How many times as long as it took we do other things before it is told again how things stand."""
+"""Pause before the next rewrite, as a multiple of the time that the last one took."""
 
 LONG = ("reason", "trouble")
-"""What may have several lines."""
+"""Keys of texts that may have several lines."""
 
 AT_LEAST_EVERY = 60.0
-"""Seconds after which it is written again, though nothing changed, when there is occasion."""
+"""Seconds after which the file is written again although nothing changed."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """How the daemon itself is: UTC times are ISO 8601; `observer` None where nothing is watched.
+    """Health of the daemon; times are UTC, ISO 8601.
 
-    `at_work` is false once it has left; one that was killed cannot say so (see `is_at_work`).
+    `at_work` is false once it has left; a daemon that was killed cannot say so (see `is_at_work`).
     """
 
     at_work: bool
@@ -52,51 +52,59 @@ class Health:
     version: str
     paused: bool
     observer: bool | None
-    """Whether file events come in; if not, the scans have to do."""
+    """Whether file events work, else scans have to do; None where nothing is watched."""
     trouble: tuple[str, ...]
     notes: tuple[str, ...]
-    """What is left alone in the inboxes, and in which of them file events fail."""
+    """Files in the inboxes that are skipped, and inboxes where file events fail."""
     set_aside: int
-    """How many jobs lie in quarantine in the state folder."""
+    """Number of jobs in quarantine."""
 
 
 class Publisher:
-    """Keeps `status.json` in the folder `state`; where it cannot be written, nothing is lost."""
+    """Keeps `status.json` in the folder `state`; nothing depends on it.
 
-    def __init__(self, state: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        clock: Callable[[], float] = time.monotonic,
+        meters: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
         self.observer: bool | None = None
-        self.meters: Callable[[], Mapping[str, Any]] = dict
-        """What was counted; that alone is no news."""
+        self.meters = meters
+        """Metrics; a change of these alone does not cause a rewrite."""
         self._path, self._clock = state / FILE_NAME, clock
         self._since, self._version = _now(), version("stylewatch")
         self._shown: Mapping[str, Any] = {}
         self._written = -float("inf")
         self.took = 0.0
-        """Seconds that it took last to find out how things stand, and to tell."""
+        """Seconds that collecting and writing the status took last."""
 
     def due(self) -> bool:
-        """Whether so much time has passed that it may be written again."""
+        """Return whether enough time has passed for the next rewrite."""
         return self._clock() - self._written >= max(AT_MOST_EVERY, SHARE * self.took)
 
     def show(self, status: Status, counts: Mapping[str, int]) -> None:
-        """Write how it stands, unless that is known."""
+        """Write `status` and `counts`, unless nothing has changed."""
         plain = {
             "counts": dict(counts),
-            "running": [dict(vars(one)) for one in status.running],  # may be a thousand
+            "running": [dict(vars(job)) for job in status.running],  # may be a thousand
             "waiting": list(status.waiting),
             "incomplete": [
-                {"name": one.name, "waits_for": one.waits_for} for one in status.incomplete
+                {"name": pair.name, "waits_for": pair.waits_for} for pair in status.incomplete
             ],
-            "refused": [asdict(one) for one in status.refused],
+            "refused": [asdict(job) for job in status.refused],
             "health": asdict(self._health(status)),
         }
         if plain == self._shown and self._clock() - self._written < AT_LEAST_EVERY:
             return
         text = json.dumps({**_safe(plain), "meters": self.meters(), "at": _now()})
         # Not synced, as nothing depends on it after a power cut; whole for all who read it now.
-        beside = self._path.with_name(f".{FILE_NAME}.tmp")
-        beside.write_text(text, encoding="ascii")
-        beside.replace(self._path)
+        temporary = self._path.with_name(f".{FILE_NAME}.tmp")
+        temporary.write_text(text, encoding="ascii")
+        temporary.replace(self._path)
         self._shown, self._written = plain, self._clock()
 
     def _health(self, status: Status) -> Health:
@@ -114,7 +122,7 @@ class Publisher:
 
 
 def read(state: Path) -> dict[str, Any] | None:
-    """What the daemon of the folder `state` published last; None where there is nothing."""
+    """Return what the daemon of the folder `state` wrote last; None where that is nothing."""
     try:
         plain = json.loads(atomic.read(state / FILE_NAME, LONGEST))
     except (OSError, ValueError, RecursionError):
@@ -128,7 +136,7 @@ def read(state: Path) -> dict[str, Any] | None:
 
 
 def nothing() -> dict[str, Any]:
-    """What a daemon publishes that has yet to say something: every key there is."""
+    """Return an empty status, with every key."""
     health: dict[str, Any] = {"at_work": False, "since": None, "pid": None, "version": None,
               "paused": False, "observer": None, "trouble": [], "notes": [],
               "set_aside": 0}  # fmt: skip
@@ -138,10 +146,7 @@ def nothing() -> dict[str, Any]:
 
 
 def is_at_work(state: Path) -> bool:
-    """Whether a daemon works with the folder `state`: whether it is locked.
-
-    Raises OutputError where that cannot be told.
-    """
+    """Return whether a daemon has locked the folder `state`; OutputError if it is unreadable."""
     try:
         return lock.is_held(state / LOCK_NAME)
     except FileNotFoundError:
@@ -154,14 +159,14 @@ def is_at_work(state: Path) -> bool:
 
 
 def _safe(value: Any, name: str = "") -> Any:
-    """`value` with every text in it safe to print, and on one line unless LONG has its `name`."""
+    """Return `value` with every text safe to print, and on one line unless LONG has its `name`."""
     if isinstance(value, str):
         lines = value.split("\n") if name in LONG else [value]
         return "\n".join(shown(line) for line in lines)
     if isinstance(value, Mapping):
         return {key: _safe(inner, key) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_safe(inner, name) for inner in value]
+        return [_safe(item, name) for item in value]
     return value
 
 

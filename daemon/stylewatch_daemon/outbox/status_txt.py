@@ -1,4 +1,4 @@
-"""`_status.txt` in an outbox: what runs, what waits and for what; for who has only the share."""
+"""`_status.txt` in an outbox: the status for people who can see only the share."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -20,10 +20,10 @@ HELD = "stylewatch is paused: nothing new is begun until someone resumes it."
 
 @dataclass(frozen=True)
 class Running:
-    """The job that is being painted; no step yet while its pictures are read.
+    """A running job; without `loss` while its pictures are read.
 
-    `size` is (width, height) in pixels; `seconds_left` None where that cannot be told. `id` is
-    the job's in the ledger.
+    `size` is (width, height) in pixels; `seconds_left` is None if unknown; `id` is that of the
+    ledger.
     """
 
     job: str
@@ -54,30 +54,31 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Status:
-    """How things stand for one outbox, or for all; each text is a line for a person."""
+    """Status of one outbox, or of all; each text is a line for people."""
 
     leaving: bool = False
     paused: bool = False
     running: Sequence[Running] = ()
     waiting: Sequence[str] = ()
     more: int = 0
-    """How many more wait than are named in `waiting`."""
+    """Number of waiting jobs that `waiting` does not name."""
     incomplete: Sequence[Incomplete] = ()
     trouble: Sequence[str] = ()
     refused: Sequence[Refusal] = ()
     notes: Sequence[str] = ()
-    """What is left alone, and why file events fail."""
+    """Files that are skipped, and why file events fail."""
     set_aside: int = 0
-    """How many jobs lie in quarantine in the state folder."""
+    """Number of jobs in quarantine."""
 
     def __str__(self) -> str:
+        incomplete = [f"{pair.name}: {pair.waits_for}" for pair in self.incomplete]
         more = [f"... and {self.more} more"] if self.more else []
         parts = {
-            "Painting": [str(one) for one in self.running],
+            "Painting": [str(job) for job in self.running],
             "Waiting their turn": [*self.waiting, *more],
-            "Waiting for another half": [f"{i.name}: {i.waits_for}" for i in self.incomplete],
+            "Waiting for another half": incomplete,
             "In the way": self.trouble,
-            "Refused (see _refused)": [str(one) for one in self.refused],
+            "Refused (see _refused)": [str(job) for job in self.refused],
             "Notes": self.notes,
             "Set aside": [f"{self.set_aside} {ASIDE}"] if self.set_aside else [],
         }
@@ -86,47 +87,47 @@ class Status:
             for title, lines in parts.items()
             if lines
         ]
-        said = [FAREWELL] if self.leaving else []
-        said += [HELD] if self.paused else []
-        return "\n\n".join([*said, *text] or ["Nothing to do: drop a pair into the inbox."])
+        first = [FAREWELL] if self.leaving else []
+        first += [HELD] if self.paused else []
+        return "\n\n".join([*first, *text] or ["Nothing to do: drop a pair into the inbox."])
 
 
 def together(statuses: Iterable[Status]) -> Status:
-    """How things stand for all outboxes, by the Status of each; nothing is said twice."""
-    every = list(statuses)
+    """Combine the statuses of all outboxes; equal lines appear once."""
+    all_statuses = list(statuses)
 
-    def all_of(name: str) -> list[Any]:
-        return list(dict.fromkeys(item for one in every for item in getattr(one, name)))
+    def lines(name: str) -> list[Any]:
+        return list(dict.fromkeys(line for each in all_statuses for line in getattr(each, name)))
 
     return Status(
-        leaving=any(one.leaving for one in every),
-        paused=any(one.paused for one in every),
-        running=all_of("running"),
-        waiting=[name for one in every for name in one.waiting],
-        more=sum(one.more for one in every),
-        incomplete=all_of("incomplete"),
-        trouble=all_of("trouble"),
-        refused=all_of("refused"),
-        notes=all_of("notes"),
-        set_aside=max((one.set_aside for one in every), default=0),
+        leaving=any(status.leaving for status in all_statuses),
+        paused=any(status.paused for status in all_statuses),
+        running=lines("running"),
+        waiting=[name for status in all_statuses for name in status.waiting],
+        more=sum(status.more for status in all_statuses),
+        incomplete=lines("incomplete"),
+        trouble=lines("trouble"),
+        refused=lines("refused"),
+        notes=lines("notes"),
+        set_aside=max((status.set_aside for status in all_statuses), default=0),
     )
 
 
 class Board:
-    """Keeps `_status.txt` in the folder `outbox`; where it cannot be written, nothing is lost."""
+    """Keeps `_status.txt` in the folder `outbox`; nothing depends on it."""
 
     def __init__(self, outbox: Path, sharing: Sharing = OPEN) -> None:
         self._outbox, self._sharing = outbox, sharing
         self._shown = ""
 
     def show(self, status: Status, now: datetime) -> None:
-        """Write `status`, unless it already stands there; `now` is said beside it."""
+        """Write `status` with the time `now`, unless it has not changed."""
         text = str(status)
         if text != self._shown and self._outbox.is_dir():
             written = f"stylewatch, {now:%Y-%m-%d %H:%M:%S} UTC\n\n{text}\n"
             with suppress(OSError), safe_dirs.opened(self._outbox) as folder:
                 if not self._shown:
-                    safe_dirs.sweep(folder)  # what one that was killed did not finish
+                    safe_dirs.sweep(folder)  # left by a daemon that was killed
                 # Not synced, as nothing depends on it after a power cut.
                 safe_dirs.write(folder, FILE_NAME, written.encode(errors="replace"), lasting=False)
                 self._sharing.file(folder, FILE_NAME)

@@ -1,9 +1,8 @@
-"""One try at a job: the order for it, and the worker's files into the outbox as they come."""
+"""An attempt at a job: its ledger entry, its order for a worker, and the files that it leaves."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,18 @@ from typing import Any
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.files.permissions import OPEN, Sharing
-from stylewatch_daemon.model import CHECKPOINT, Job, Progress, Started
+from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Job, Progress, Started
 from stylewatch_daemon.outbox.disk_need import check_job
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue import attempt_dir
-from stylewatch_daemon.queue.attempt_files import Announced
-from stylewatch_daemon.queue.eta import Pace
+from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs, Match
+from stylewatch_daemon.queue.eta import JobProgress
+from stylewatch_daemon.queue.states import JobEvent, RetryMode, crashes, next_state, retry_after
 from stylewatch_daemon.settings import patterns
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.service import ServiceSettings
-from stylewatch_daemon.store.journal import CUT_OFF, CUT_OFF_ALONE, Attempt, JobState, Journal
+from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.store.ledger_writer import now
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import (
@@ -40,134 +39,100 @@ from stylewatch_daemon.worker.contract import (
 )
 
 
-class Verdict(Enum):
-    """What the earlier attempts at a job mean for the next one."""
-
-    AS_ANY = "it is run as any other job"
-    ALONE = "it is run when no other job waits, and alone"
-    GIVEN_UP = "there is no next one"
-
-
-def verdict(attempts: Sequence[Attempt], limit: int) -> Verdict:
-    """What `attempts` mean for the next one, if `limit` of them may go wrong.
-
-    A job whose worker died with it so often is given up. One that was cut off so often, with the
-    whole daemon, may be innocent: a machine is switched off for many reasons. Only where the daemon
-    dies once more while nothing else is painted is it given up as well.
-    """
-    if crashes(attempts) >= limit or _in_a_row(attempts, CUT_OFF_ALONE):
-        return Verdict.GIVEN_UP
-    return Verdict.ALONE if cut_offs(attempts) >= limit else Verdict.AS_ANY
-
-
-def crashes(attempts: Sequence[Attempt]) -> int:
-    """How often in a row the job ended by a fault, or its worker with it, and got no further."""
-    return _in_a_row(attempts, "failed")
-
-
-def cut_offs(attempts: Sequence[Attempt]) -> int:
-    """How often in a row the job ended with the whole daemon, and got no further."""
-    return _in_a_row(attempts, CUT_OFF, CUT_OFF_ALONE)
-
-
-def _in_a_row(attempts: Sequence[Attempt], *ends: str) -> int:
-    """How many of the `attempts` since the last progress ended like one of `ends`.
-
-    What went wrong while others were painted with it may be the fault of one of these, and counts
-    for none: it is tried again by itself.
-    """
-    count = furthest = 0
-    for attempt in attempts:
-        if attempt.step > furthest:  # what went wrong before did not stand in the way
-            count, furthest = 0, attempt.step
-        count += attempt.how in ends and attempt.together == 1
-    return count
-
-
-def _without_repetition(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    """Attempts without the last, if it was paused as the one before: that may go on for days."""
-    paused = [attempt.how == "paused" for attempt in attempts[-2:]]
-    return attempts[:-1] if paused == [True, True] else attempts
-
-
-class Try:
-    """A try at the job of `journal`, which is kept up to date in `state`."""
+class ActiveAttempt:
+    """The next or current attempt at `job`, a record that is kept up to date in `state`."""
 
     def __init__(
-        self, journal: Journal, state: State, reporter: Reporter, sharing: Sharing = OPEN
+        self, job: Journal, state: State, reporter: Reporter, service: ServiceSettings
     ) -> None:
-        self.journal = journal
+        self.job = job
         self._state = state
         self._reporter = reporter
-        self._outbox, where = Outbox(journal.outbox, sharing), str(journal.outbox)
-        self._outbox.reserved = lambda place: state.ledger.is_reserved(place, where)
-        self._folder = journal.outbox
-        self._announced = Announced(self._outbox, journal.id, elsewhere=False)
-        """What it tells of, and where below `.staging` it leaves that."""
-        self.asked = Wanted.GO_ON
-        """What the executor was asked of it."""
-        self._pace = Pace()
-        self.given_up: OSError | None = None
-        """What stood in the way of its files; then nothing that it does counts any more."""
-        self.alone = False
-        """Whether nothing else may be painted meanwhile."""
-        self._keeps = False
+        self._service = service
+        root, ledger = str(job.outbox), state.ledger
+        self._outbox = Outbox(
+            job.outbox, service.sharing, is_reserved=lambda place: ledger.is_reserved(place, root)
+        )
+        self._folder = job.outbox
+        """The folder of the job in the outbox, once it is there."""
+        self._announced = AnnouncedFiles(self._outbox, job.id, remote=False)
+        self._progress = JobProgress()
+        self._has_checkpoint = False
         """Whether a checkpoint was announced."""
-        self._is_new = journal.place is None
+        self._is_new = job.place is None
         """Whether nobody has made its folder in the outbox yet."""
+        self.wanted = Wanted.GO_ON
+        """What the executor was asked to do with it."""
+        self.alone = False
+        """Whether nothing else may run meanwhile."""
+        self.given_up: OSError | None = None
+        """What kept its files from being published; then nothing that it does counts any more."""
 
-    def reserve(self, settings: JobSettings) -> None:
-        """Reserve the folder in the outbox; raises as `begin` does."""
+    @property
+    def title(self) -> str:
+        """Name of the job in the outbox."""
+        return self.job.title
+
+    @property
+    def running(self) -> Running:
+        """Progress, for the status."""
+        return self._progress.running(self.title, self.job.id)
+
+    @property
+    def ticket(self) -> str:
+        """Name of the attempt for the executor, used once."""
+        attempt = self.job.attempts[-1]
+        return f"{self.job.id}#{len(self.job.attempts)} of {attempt.started} by {attempt.pid}"
+
+    def apply(self, settings: JobSettings) -> None:
+        """Set the settings of the job, before all that follows."""
+        self.settings, self._input = settings, self._state.job(self.job)
+        self._names = _Names(self._input, settings)
+
+    def reserve(self) -> None:
+        """Make a folder in the outbox, without an attempt; raises OutputError."""
         self._outbox.probe()
-        self._names = _Names(self._state.job(self.journal), settings)
-        self._reserve()
+        self._make_folder()
 
-    def begin(self, settings: JobSettings, service: ServiceSettings, together: int = 1) -> None:
-        """Choose the folder in the outbox, and write it and the attempt down.
+    def begin(self, together: int = 1) -> None:
+        """Choose the folder in the outbox, and enter it and the attempt in the ledger.
 
-        As many as `together` says are to be painted at once, this one with them.
-
-        Raises OutputError where the disk has no room.
+        `together` jobs share the worker, this one included. Raises OutputError where the disk has
+        no room.
         """
-        self._job = job = self._state.job(self.journal)
-        self._names = _Names(job, settings)
-        check_job(job, self.journal.place, settings, service)
-        place = self.journal.place or self._outbox.choose(self._names.folder)
-        earlier = _without_repetition(self.journal.attempts)
-        self.alone = verdict(earlier, service.attempts) is Verdict.ALONE
-        this = Attempt(
+        next_state(self.job, JobEvent.BEGIN)
+        check_job(self._input, self.job.place, self.settings, self._service)
+        place = self.job.place or self._outbox.choose(self._names.folder)
+        earlier = _without_repetition(self.job.attempts)
+        self.alone = retry_after(earlier, self._service.attempts) is RetryMode.ALONE
+        attempt = Attempt(
             started=now(),
-            how=CUT_OFF_ALONE if self.alone else CUT_OFF,
-            backend=settings.backend,
-            boot=_boot(),
+            how=AttemptEnd.CUT_OFF_ALONE if self.alone else AttemptEnd.CUT_OFF,
+            backend=self.settings.backend,
+            boot=_boot_id(),
             pid=os.getpid(),
             together=together,
         )
-        self.journal = self._state.begin(self.journal, place, (*earlier, this), settings.text)
+        self.job = self._state.begin(self.job, place, (*earlier, attempt), self.settings.text)
 
-    def order(
-        self, settings: JobSettings, service: ServiceSettings, parts: tuple[Part, ...] = ()
-    ) -> Order:
-        """The order for what was begun, and what it needs in the outbox, the folder first.
+    def order(self, parts: tuple[Part, ...] = ()) -> Order:
+        """Return the order, once its folders are in the outbox; `begin` is on the disk by then.
 
-        What `begin` wrote down is on the disk by now. Raises OutputError where the outbox cannot
-        be written.
+        Raises OutputError where the outbox cannot be written.
         """
-        job, (*earlier, this) = self._job, self.journal.attempts
-        self._reserve()
-        # The last try starts from the beginning: the checkpoint may be what it dies of.
-        afresh = crashes(earlier) == service.attempts - 1
-        own = attempt_dir.name((*earlier, this)) if service.cluster is not None else ""
-        checkpoint = self._take_over(job, own, afresh=afresh)
+        job, settings, service = self._input, self.settings, self._service
+        earlier = self.job.attempts[:-1]
+        self._make_folder()
+        checkpoint = self._take_over(earlier)
         return Order(
-            name=self.name,
+            name=self.title,
             settings=settings,
             content=job.content,
             styles=job.styles,
             init=job.init,
             masks=job.masks,
             # by its folder, as settings may change meanwhile
-            final=FINAL if flat_layout.is_flat(self.name) else self._names.final,
+            final=FINAL if flat_layout.is_flat(self.title) else self._names.final,
             staging=self._outbox.staging(self._announced.place),
             place=self._folder,
             checkpoint=checkpoint,
@@ -178,136 +143,136 @@ class Try:
             memory=service.memory,
             out_of_memory=service.out_of_memory,
             attempts=tuple(_as_record(attempt) for attempt in earlier),
-            retry_of=self.journal.retry_of or None,
+            retry_of=self.job.retry_of or None,
             parts=parts,
         )
 
     def hear(self, event: Event) -> End | None:
-        """Publish what comes, the receipt apart; the End, once it is there."""
-        self._pace.hear(event)
+        """Follow one event of the worker; returns the end of the attempt, if the event is that.
+
+        Announced files are published, the receipt apart. Raises OSError where that fails.
+        """
+        self._progress.hear(event)
         if isinstance(event, Progress):
             self._note_progress()
-            self._reporter.progress(self.name, event)
+            self._reporter.progress(self.title, event)
         elif isinstance(event, Started):
-            self._note(
-                {},
+            self._change_attempt(
                 backend=event.backend,
                 device=event.device,
                 step=event.step,
                 together=event.together,
             )
-            self._reporter.job_started(self.name, event)
+            self._reporter.job_started(self.title, event)
         elif isinstance(event, Staged):
-            self._take(event)
+            self._publish(event)
         elif isinstance(event, Saving):
-            self._keeps = True
+            self._has_checkpoint = True
         else:
             return self._checked(event)
         return None
 
-    def _note_progress(self) -> None:
-        """Note that the attempt has got further, if that is what its job is judged by.
+    def end(self, how: AttemptEnd, event: JobEvent, reason: str = "") -> None:
+        """Write down how the attempt ended, and what `event` makes of its job, at once."""
+        self._change_attempt(
+            {"state": next_state(self.job, event), "reason": reason},
+            ended=now(),
+            how=how,
+            reason=reason,
+        )
 
-        A step that comes after a Saving shows that the checkpoint is written.
-        """
-        if self._keeps and self.journal.attempts[-1].how == CUT_OFF_ALONE:
-            self._note({}, how=CUT_OFF)
-
-    def end(self, how: str, reason: str = "", state: JobState = "queued") -> None:
-        """Write down how the try ended, and with it, in one go, what is to be done next."""
-        self._note({"state": state, "reason": reason}, ended=now(), how=how, reason=reason)
-
-    @property
-    def name(self) -> str:
-        """What the job is called in the outbox."""
-        return self.journal.place or self.journal.name
-
-    @property
-    def running(self) -> Running:
-        """How far it is."""
-        return self._pace.running(self.name, self.journal.id)
-
-    @property
-    def ticket(self) -> str:
-        """What the executor knows the attempt by."""
-        this = self.journal.attempts[-1]
-        return f"{self.journal.id}#{len(self.journal.attempts)} of {this.started} by {this.pid}"
-
-    def _reserve(self) -> None:
-        """Make the folder that was chosen, or another where someone was quicker."""
-        chosen = self.journal.place
+    def _make_folder(self) -> None:
+        """Make the folder that was chosen, or another one where someone else has made it."""
+        chosen = self.job.place
         if chosen is not None and not self._is_new:
-            self._folder = self._outbox.again(chosen)
+            self._folder = self._outbox.reopen(chosen)
             return
-        self._folder = self._outbox.reserve(self._names.folder, self._remember, chosen)
+        self._folder = self._outbox.reserve(self._names.folder, self._remember_place, chosen)
 
-    def _remember(self, place: str) -> None:
-        self.journal = self._state.save(self.journal, place=place)
+    def _remember_place(self, place: str) -> None:
+        self.job = self._state.save(self.job, place=place)
 
-    def _take_over(self, job: Job, own: str, *, afresh: bool) -> Path:
-        """Let it have what earlier attempts finished, and were killed before we heard of it.
-
-        The attempt gets a folder of its `own` if it is made elsewhere; its checkpoint's place.
-        """
-        fences, checkpoint = attempt_dir.Fences(self._outbox, job.id), job.folder / CHECKPOINT
-        if afresh:
-            self._forget()
-        if own:  # first of all: what it tells of was published, or lies here to be
-            checkpoint = fences.begin(own)
-            self._announced = Announced(self._outbox, f"{job.id}/{own}", elsewhere=True)
-        fences.hand_on(own)
+    def _take_over(self, earlier: Sequence[Attempt]) -> Path:
+        """Take over what earlier attempts left unpublished; returns the path of the checkpoint."""
+        dirs, checkpoint = AttemptDirs(self._outbox, self.job.id), self._input.folder / CHECKPOINT
+        # The last attempt starts from the beginning: the checkpoint may be what kills the worker.
+        if crashes(earlier) == self._service.attempts - 1:
+            self._forget_checkpoints()
+        own = ""
+        if self._service.cluster is not None:
+            # The checkpoint comes first: the files it refers to are published, or here to be.
+            own = attempt_dir.name(self.job.attempts)
+            checkpoint = dirs.begin(own)
+            self._announced = AnnouncedFiles(self._outbox, f"{self.job.id}/{own}", remote=True)
+        dirs.take_over(own)
         return checkpoint
 
-    def _forget(self) -> None:
-        """Let the next attempt begin at the beginning."""
-        (self._state.jobs / self.journal.id / CHECKPOINT).unlink(missing_ok=True)
-        attempt_dir.Fences(self._outbox, self.journal.id).forget()
+    def _forget_checkpoints(self) -> None:
+        (self._state.jobs / self.job.id / CHECKPOINT).unlink(missing_ok=True)
+        AttemptDirs(self._outbox, self.job.id).forget_checkpoints()
 
-    def _take(self, staged: Staged) -> None:
-        """Publish a file that was announced, the receipt apart, if it is that one."""
-        found = self._announced.look(staged)
-        again = 0 < staged.step <= self.journal.attempts[-1].step
-        if found == "another" or staged.path == RECEIPT or (found == "nothing" and again):
-            return  # what is told of again is published, but where nobody heard the first time
-        published = self._outbox.publish(self._announced.place, self._folder, staged.path)
-        self._reporter.staged(self.name, published)
+    def _note_progress(self) -> None:
+        """Note that an attempt that runs alone got further: then it counts as any other one.
+
+        A step after a Saving shows that the checkpoint is written.
+        """
+        if self._has_checkpoint and self.job.attempts[-1].how == AttemptEnd.CUT_OFF_ALONE:
+            self._change_attempt(how=AttemptEnd.CUT_OFF)
+
+    def _publish(self, staged: Staged) -> None:
+        """Publish an announced file, the receipt apart, if it is the one that was announced."""
+        match = self._announced.compare(staged)
+        repeated = 0 < staged.step <= self.job.attempts[-1].step
+        if match is Match.DIFFERENT or staged.path == RECEIPT:
+            return
+        if match is Match.MISSING and repeated:
+            return  # it was published when the earlier attempt announced it
+        path = self._outbox.publish(self._announced.place, self._folder, staged.path)
+        self._reporter.staged(self.title, path)
 
     def _checked(self, end: End) -> End:
-        if isinstance(end, Done | Stopped) and self._announced.unlike:
-            self._forget()  # which tells of that file, too
-            told = ", ".join(sorted(self._announced.unlike))
-            return Lost(f"what lies in .staging is not what was announced: {told}")
+        """Return `end`, or a failure where the files do not bear it out."""
+        if isinstance(end, Done | Stopped) and self._announced.mismatched:
+            self._forget_checkpoints()  # they refer to these files
+            paths = ", ".join(sorted(self._announced.mismatched))
+            return Lost(f"what lies in .staging is not what was announced: {paths}")
         if isinstance(end, Done) and not self._outbox.has_receipt(self._announced.place):
             return Failed("a fault of our own: the worker was done without a receipt")
         if isinstance(end, Done) and "stages" in end.receipt:
-            painted = {stage["file"] for stage in end.receipt["stages"]}
-            self._outbox.drop_stages(self._folder, painted)
+            stages = {stage["file"] for stage in end.receipt["stages"]}
+            self._outbox.drop_stages(self._folder, stages)
         return end
 
-    def _note(self, changes: dict[str, Any], **noted: Any) -> None:
-        """Write down `noted` of this attempt, and `changes` to the journal."""
-        *earlier, this = self.journal.attempts
-        attempts = (*earlier, replace(this, **noted))
-        self.journal = self._state.save(self.journal, attempts=attempts, **changes)
+    def _change_attempt(self, job_changes: dict[str, Any] | None = None, **changes: Any) -> None:
+        """Write `changes` of this attempt, and of its job, into the ledger."""
+        *earlier, attempt = self.job.attempts
+        attempts = (*earlier, replace(attempt, **changes))
+        self.job = self._state.save(self.job, attempts=attempts, **(job_changes or {}))
 
 
 class _Names:
-    """What a job and its picture are to be called by its settings."""
+    """Names of a job and its final picture by its settings."""
 
     def __init__(self, job: Job, settings: JobSettings) -> None:
         values = patterns.values(
             job.name, job.main, job.styles, recipe=settings.recipe, seed=settings.seed
         )
         name = patterns.folder(settings.name, values)
-        # A series has no painting; those of its jobs lie beside its sheet.
+        # A series has no picture of its own; those of its jobs lie beside its contact sheet.
         self.folder = flat_layout.folder(name) if settings.flat and not settings.sweep else name
         """In the outbox, unless that is taken."""
         self.final = patterns.file(settings.final, values)
 
 
+def _without_repetition(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """Drop the last attempt if it was paused like the one before: a pause may last for days."""
+    paused = [attempt.how == AttemptEnd.PAUSED for attempt in attempts[-2:]]
+    return attempts[:-1] if paused == [True, True] else attempts
+
+
 def _as_record(attempt: Attempt) -> dict[str, Any]:
-    """An earlier attempt as the receipt has it."""
-    ended = f"{attempt.how}: {attempt.reason}" if attempt.reason else attempt.how
+    """Return an earlier attempt as the receipt has it."""
+    ended = f"{attempt.how}: {attempt.reason}" if attempt.reason else str(attempt.how)
     decided = {"batch": attempt.together} if attempt.together > 1 else {}
     record = {"backend": attempt.backend, "device": attempt.device, "decided": decided,
               "ended": ended}  # fmt: skip
@@ -315,8 +280,8 @@ def _as_record(attempt: Attempt) -> dict[str, Any]:
 
 
 @cache
-def _boot() -> str:
-    """The kernel's id of the machine's start; empty where there is none."""
+def _boot_id() -> str:
+    """Return the kernel's id of the machine's start; empty where there is none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:

@@ -1,104 +1,146 @@
-"""For an attempt that is made on another machine a folder of its own, which no other writes.
+"""Staging folders of attempts, and the files that an attempt announced there.
 
-    outbox/.staging/JOB/.N-STAMP-PID/                  what attempt N leaves, to be published
-    outbox/.staging/JOB/.N-STAMP-PID/.checkpoint.npz   what the next one goes on from
+An attempt on another machine gets a folder of its own, which no other attempt writes:
 
-A machine that is thought dead may only be cut off, and paint on. When the next attempt begins, the
-checkpoint is moved to its folder first, and then what else was left; and the old folder goes. What
-of that the checkpoint tells of the attempt announces, which publishes it.
-Whatever the other one writes from then on, nobody looks there; nor can it make the folder again.
+    outbox/.staging/JOB/.N-STAMP-PID/                  files of attempt N, to be published
+    outbox/.staging/JOB/.N-STAMP-PID/.checkpoint.npz   checkpoint that the next attempt resumes from
+
+A machine that seems dead may only be cut off, and go on working. When the next attempt begins, it
+takes over the checkpoint first, then the other files; then the old folder is removed. The attempt
+announces again what its checkpoint refers to, and that publishes it. Nobody reads what the other
+machine writes from then on, and that machine cannot make the folder again.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
+from enum import Enum, auto
 from os.path import lexists
 from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.files import safe_dirs
+from stylewatch_daemon.outbox.job_files import open_regular
 from stylewatch_daemon.outbox.publish import STAGING, Outbox
 from stylewatch_daemon.store.journal import Attempt, Journal
+from stylewatch_daemon.worker.contract import Staged
 
 CHECKPOINT = ".checkpoint.npz"
 
-_FENCE = re.compile(r"\.(\d+)-\d+-\d+")
+_NAME = re.compile(r"\.(\d+)-\d+-\d+")
 
 
 def name(attempts: Sequence[Attempt]) -> str:
-    """What the folder of the last of them is called."""
-    this = attempts[-1]
-    stamp = re.sub(r"\D", "", this.started) or "0"
-    return f".{len(attempts)}-{stamp}-{this.pid}"
+    """Return the folder name of the last of `attempts`."""
+    last = attempts[-1]
+    stamp = re.sub(r"\D", "", last.started) or "0"
+    return f".{len(attempts)}-{stamp}-{last.pid}"
 
 
-def place(outbox: Outbox, journal: Journal) -> str:
-    """Where below `.staging` the last attempt at a job leaves its files."""
-    own = f"{journal.id}/{name(journal.attempts)}" if journal.attempts else journal.id
-    return own if lexists(f"{outbox.root}/{STAGING}/{own}") else journal.id
+def place(outbox: Outbox, job: Journal) -> str:
+    """Return the folder, relative to `.staging`, where the last attempt leaves its files."""
+    own = f"{job.id}/{name(job.attempts)}" if job.attempts else job.id
+    return own if lexists(f"{outbox.root}/{STAGING}/{own}") else job.id
 
 
-class Fences:
-    """The folders of all attempts at a job; methods raise OutputError and OSError."""
+class AttemptDirs:
+    """The staging folders of all attempts at a job; methods raise OutputError and OSError.
+
+    An attempt on this machine has no folder of its own (the empty name): it uses the job's.
+    """
 
     def __init__(self, outbox: Outbox, job_id: str) -> None:
         self._outbox, self._job_id = outbox, job_id
 
-    def forget(self) -> None:
-        """Remove what an attempt could go on from."""
-        for one in self._all():
-            with self._opened(one) as folder, suppress(FileNotFoundError):
+    def forget_checkpoints(self) -> None:
+        """Remove the checkpoints, so that the next attempt begins at the beginning."""
+        for folder_name in self._all():
+            with self._opened(folder_name) as folder, suppress(FileNotFoundError):
                 os.unlink(CHECKPOINT, dir_fd=folder)
 
-    def begin(self, fence: str) -> Path:
-        """Make a folder of that name, with the last checkpoint that was left; where that is."""
-        staging = self._outbox.staging(f"{self._job_id}/{fence}")
-        for one in sorted(set(self._all()) - {fence}, key=_number, reverse=True):
-            if self._hand_over(one, fence):
+    def begin(self, own: str) -> Path:
+        """Make the folder `own`, move the latest checkpoint there, and return its path there."""
+        staging = self._outbox.staging(f"{self._job_id}/{own}")
+        for earlier in sorted(set(self._all()) - {own}, key=_number, reverse=True):
+            with (
+                self._opened(earlier) as source,
+                self._opened(own) as target,
+                suppress(FileNotFoundError),
+            ):
+                safe_dirs.move(source, CHECKPOINT, target)
                 break
         return staging / CHECKPOINT
 
-    def hand_on(self, fence: str) -> None:
-        """Move what earlier attempts left to where the one with that folder leaves its own.
+    def take_over(self, own: str) -> None:
+        """Move the files of earlier attempts to the folder `own`, and remove their folders.
 
-        Of files with one name that of the last attempt stays. No folder: made on this machine.
-        The folders of the earlier ones are removed.
+        Of files with the same name that of the latest attempt stays.
         """
-        earlier = sorted({"", *self._all()} - {fence}, key=_number)
-        for one in earlier:
-            for path in list(self._outbox.staged(f"{self._job_id}/{one}".rstrip("/"))):
-                self._move(one, path, fence)
-        for one in filter(None, earlier):
-            self._outbox.clear(f"{self._job_id}/{one}")
-
-    def _hand_over(self, earlier: str, fence: str) -> bool:
-        """Move the checkpoint from one to the other; whether there was one."""
-        with self._opened(earlier) as source, self._opened(fence) as target:
-            try:
-                safe_dirs.move(source, CHECKPOINT, target)
-            except FileNotFoundError:
-                return False
-            return True
-
-    def _move(self, earlier: str, path: str, fence: str) -> None:
-        inner = PurePosixPath(path)
-        target = PurePosixPath(STAGING, self._job_id, fence, inner.parent)
-        with (
-            self._opened(str(PurePosixPath(earlier, inner.parent))) as source,
-            safe_dirs.opened(self._outbox.root, str(target), lambda handle: None) as made,
-        ):
-            safe_dirs.move(source, inner.name, made)
+        earlier = sorted({"", *self._all()} - {own}, key=_number)
+        for folder_name in earlier:
+            staged = self._outbox.staged(f"{self._job_id}/{folder_name}".rstrip("/"))
+            for path in map(PurePosixPath, staged):
+                target = PurePosixPath(STAGING, self._job_id, own, path.parent)
+                with (
+                    self._opened(f"{folder_name}/{path.parent}".lstrip("/")) as source,
+                    safe_dirs.opened(self._outbox.root, str(target), lambda _: None) as made,
+                ):
+                    safe_dirs.move(source, path.name, made)
+        for folder_name in filter(None, earlier):
+            self._outbox.clear(f"{self._job_id}/{folder_name}")
 
     def _all(self) -> list[str]:
         if not lexists(f"{self._outbox.root}/{STAGING}/{self._job_id}"):
             return []
-        with self._opened() as folder, os.scandir(folder) as there:
-            return [one.name for one in there if _FENCE.fullmatch(one.name)]
+        with self._opened() as folder, os.scandir(folder) as entries:
+            return [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
 
-    def _opened(self, fence: str = "") -> AbstractContextManager[int]:
-        return safe_dirs.opened(self._outbox.root, f"{STAGING}/{self._job_id}/{fence}")
+    def _opened(self, inner: str = "") -> AbstractContextManager[int]:
+        return safe_dirs.opened(self._outbox.root, f"{STAGING}/{self._job_id}/{inner}")
 
 
-def _number(fence: str) -> tuple[int, str]:
-    found = _FENCE.fullmatch(fence)
-    return (int(found[1]) if found else 0, fence)
+def _number(folder_name: str) -> tuple[int, str]:
+    match = _NAME.fullmatch(folder_name)
+    return (int(match[1]) if match else 0, folder_name)
+
+
+class Match(Enum):
+    """Result of comparing an announced file with the one that is there."""
+
+    SAME = auto()
+    DIFFERENT = auto()
+    MISSING = auto()
+
+
+class AnnouncedFiles:
+    """Files announced by an attempt that leaves them at `place`, relative to `.staging`.
+
+    A worker writes a file first, and then announces it with its SHA-256. A file from another
+    machine (`remote`) counts only with exactly that checksum; files of this machine are not read
+    again. Announcements come late: losses.csv may already be that of a later stage. So a mismatch
+    decides nothing until the attempt ends; `mismatched` has the paths whose last one did not match.
+    """
+
+    def __init__(self, outbox: Outbox, place: str, *, remote: bool) -> None:
+        self._outbox, self.place, self._remote = outbox, place, remote
+        self.mismatched: set[str] = set()
+
+    def compare(self, staged: Staged) -> Match:
+        """Compare an announced file with the staged one; raises OSError if that is unreadable."""
+        path = PurePosixPath(STAGING, self.place, staged.path)
+        if not self._remote:
+            return Match.SAME if lexists(f"{self._outbox.root}/{path}") else Match.MISSING
+        try:
+            with (
+                safe_dirs.opened(self._outbox.root, str(path.parent)) as folder,
+                open_regular(folder, path.name) as file,
+            ):
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return Match.MISSING
+        if digest != staged.sha256:
+            self.mismatched.add(staged.path)
+            return Match.DIFFERENT
+        self.mismatched.discard(staged.path)
+        return Match.SAME

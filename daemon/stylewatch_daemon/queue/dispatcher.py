@@ -1,23 +1,41 @@
-"""Jobs to an executor, each again if need be, until it is done, refused, failed, or has to wait.
+"""Dispatcher: gives jobs to an executor, follows their attempts, and decides what comes next.
 
-What is decided in one round is written into the ledger in one go, and only then does anything
-follow from it: folders in the outbox, orders for the executor, the last steps of a job.
+All that is decided in a round is written into the ledger in one transaction, and only then does
+anything follow from it: folders in the outbox, orders for the executor, finalizing a job. If the
+transaction fails, nothing follows, and the jobs wait.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from stylewatch_daemon.errors import OutputError, QuarantinedError
+from stylewatch_daemon.errors import InputError, OutputError, QuarantinedError, SettingsError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.model import Started
-from stylewatch_daemon.queue.attempt import Try, crashes
-from stylewatch_daemon.queue.finalize import CANCELLED, OUR_FAULT, Closing, Outcome, quarantined
-from stylewatch_daemon.queue.starting import Came, Starting
+from stylewatch_daemon.model import AttemptEnd, JobState, Started
+from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.queue.attempt import ActiveAttempt
+from stylewatch_daemon.queue.finalize import CANCELLED, Finalizer
+from stylewatch_daemon.queue.job_queue import BatchSizes
+from stylewatch_daemon.queue.series import Series
+from stylewatch_daemon.queue.states import (
+    DECIDED,
+    OUR_FAULT,
+    JobEvent,
+    Outcome,
+    OutcomeKind,
+    Result,
+    RetryMode,
+    crashes,
+    outcome,
+    quarantined,
+    retry_after,
+)
 from stylewatch_daemon.settings.resolve import Settler
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.journal import Journal
@@ -28,231 +46,374 @@ from stylewatch_daemon.worker.contract import (
     Failed,
     Heard,
     Lost,
+    Order,
     Refused,
     Stopped,
     Wanted,
 )
 
-__all__ = ["Dispatcher", "Outcome"]
+OnResult = Callable[[Journal, Outcome], object]
+"""Called with each job as soon as something has become of it."""
+
+IN_THE_WAY = (OSError, InputError, SettingsError)
+"""Errors by which a job waits or is refused."""
 
 
 @dataclass
-class Dispatcher:
-    """Brings jobs to their ends; `tries` are those that are with the executor, by ticket.
+class _Round:
+    """The jobs that are begun together, in one transaction."""
 
-    What is left to do for a job whose end is settled, as it was painted for one, waits until its
-    worker has the next.
+    wishes: Mapping[str, str]
+    """What people asked of jobs, by their ids."""
+    batches: list[list[ActiveAttempt]] = field(default_factory=list)
+    """Attempts to submit, by the jobs that share a worker."""
+    series: list[ActiveAttempt] = field(default_factory=list)
+    probed: set[Path] = field(default_factory=set)
+    """Outboxes that can be written."""
+
+
+@dataclass(repr=False, eq=False)
+class Dispatcher:
+    """Brings jobs to their ends.
+
+    `attempts` are those with the executor, by ticket. A job whose end is settled is not finalized
+    at once: its worker gets the next job first. Every result goes to `on_result` at once, too.
     """
 
     settings: ServiceSettings
     state: State
     executor: Executor
     reporter: Reporter
-    stopping: Callable[[], bool]
-    tries: dict[str, Try] = field(default_factory=dict)
+    stopping: Callable[[], bool] = lambda: False
+    on_result: OnResult = lambda job, outcome: None
     transfers: Transfers = field(default_factory=Transfers)
 
     def __post_init__(self) -> None:
-        self._closing = Closing(self.state, self.reporter, transfers=self.transfers)
-        self._settler = Settler(self.settings)
-        self._starting: Starting | None = None
+        self.attempts: dict[str, ActiveAttempt] = {}
+        self._finalizer = Finalizer(self.state, self.reporter, transfers=self.transfers)
+        self._round = _Round({})
         self._noted: dict[str, Journal] = {}
-        """The jobs that are not yet in the ledger as we have them, by their ids."""
+        """The jobs that the open transaction changes, by their ids."""
+        self.renew(self.settings)
+
+    def renew(self, settings: ServiceSettings) -> None:
+        """Use other settings from the next job on."""
+        self.settings, self._settler = settings, Settler(settings)
+        self.batch_sizes = BatchSizes(settings.batch)
+        self._finalizer.sharing = settings.sharing
+        self._finalizer.free_bytes = settings.free_bytes
 
     @property
-    def busy_with(self) -> frozenset[str]:
-        """The ids of the jobs that are in hand."""
-        trying = (one.journal.id for one in self.tries.values())
-        return frozenset((*trying, *(job.id for job in self._closing.settled)))
+    def active_jobs(self) -> frozenset[str]:
+        """Ids of the jobs that are running or settled."""
+        running = (attempt.job.id for attempt in self.attempts.values())
+        return frozenset((*running, *(job.id for job in self._finalizer.settled)))
 
     @property
     def busy(self) -> bool:
-        """Whether any job is in hand."""
-        return bool(self.tries or self._closing.settled)
+        """Whether any job is running or settled."""
+        return bool(self.attempts or self._finalizer.settled)
 
     @property
     def free(self) -> int:
-        """How many workers have nothing to do, and are not about to get anything.
-
-        While a job is painted that must be alone, none has.
-        """
-        if any(one.alone for one in self.tries.values()):
+        """Number of idle workers that are not about to get a job; 0 while a job runs alone."""
+        if any(attempt.alone for attempt in self.attempts.values()):
             return 0
-        return self.executor.free() - (len(self._starting.batches) if self._starting else 0)
+        return self.executor.free() - len(self._round.batches)
 
-    def begin(self, batches: Iterable[Sequence[Journal]]) -> Iterator[Came]:
-        """Bring jobs to the executor, those of a batch to be painted at once; what came of each.
+    def begin(self, batches: Iterable[Sequence[Journal]]) -> list[Result]:
+        """Begin jobs, those of a batch in one worker, and return what became of each.
 
-        Nothing yet (None) comes of one whose end is settled, or now is: `close` brings it there.
+        The next batch is taken when the results of the last one are known to `on_result`.
         """
-        if self._settler.settings is not self.settings:  # they were read again
-            self._settler = Settler(self.settings)
-        starting = self._starting = Starting(self._settler, self._closing)
+        begun = self._round = _Round(self.state.ledger.wishes())
+        results: list[Result] = []
+        # 1. enter the attempts in the ledger, or that a job's end is settled
         try:
-            with self._in_one_go():
+            with self._transaction():
                 for batch in batches:
                     self._noted |= {job.id: job for job in batch}
-                    yield from starting.bring(batch)
+                    results += self._enter(batch)
         except OutputError as error:
-            starting.batches.clear()
-            yield from self._undone(error)
-            return
-        yield from starting.divide()
-        while starting.batches:
-            orders, tries, others = starting.orders(starting.batches.pop(0))
-            for for_one in orders:
-                try:
-                    self.executor.submit(for_one)
-                except OSError as error:
-                    others += starting.not_submitted([tries[ticket] for ticket in for_one], error)
-                else:
-                    self.tries |= {ticket: tries[ticket] for ticket in for_one}
-            yield from others
+            begun.batches.clear()
+            return results + self._roll_back(error)
+        # 2. divide series into their jobs
+        for series in begun.series:
+            results += self._guarded(series, "dividing it", partial(self._divide, series))
+        # 3. make the folders in the outbox, and submit the orders
+        while begun.batches:
+            results += self._submit(begun.batches.pop(0))
+        return results
 
-    def hear(self, heard: Iterable[Heard]) -> Iterator[Came]:
-        """Deal with events; the jobs that have come to an end by them, and what came of each.
+    def hear(self) -> list[Result]:
+        """Handle the events of the executor, and return what became of the jobs that ended.
 
-        What is painted, refused or failed is settled, and not among them.
+        Jobs that are painted, refused or failed are settled by it.
         """
+        results: list[Result] = []
         try:
-            with self._in_one_go():
-                for one in heard:
-                    yield from self._hear(one)
+            with self._transaction():
+                for heard in self.executor.heard():
+                    results += self._hear(heard)
         except OutputError as error:
-            yield from self._undone(error)
+            results += self._roll_back(error)
+        return results
 
-    def close(self) -> Iterator[Came]:
-        """Bring those whose end is settled to it, receipts and all; what came of each."""
-        yield from self._closing.close()
+    def finalize(self) -> list[Result]:
+        """Finalize the settled jobs, receipts and all, and return what became of each."""
+        return [self._report(job, result) for job, result in self._finalizer.finalize()]
 
     def ask(self) -> None:
-        """Pass on what is wanted of the jobs that are with the executor, where that changed."""
+        """Ask the executor to stop, finish or cancel attempts, where that has changed."""
         wishes = self.state.ledger.wishes()
         if not wishes and not self.stopping():
             return
-        for ticket, one in self.tries.items():
-            wanted = self._wanted(wishes.get(one.journal.id, ""))
-            if wanted != one.asked:
-                one.asked = wanted
+        for ticket, attempt in self.attempts.items():
+            wanted = self._wanted(wishes.get(attempt.job.id, ""))
+            if wanted != attempt.wanted:
+                attempt.wanted = wanted
                 self.executor.ask(ticket, wanted)
 
     def leave(self) -> None:
-        """Book the attempts that are cut off by our leaving at once: they are no crashes."""
+        """Enter the attempts that our leaving cuts off as stopped: they are no crashes."""
         with suppress(OSError), self.state.ledger.together():
-            for one in self.tries.values():
-                one.end("stopped")
-        self.tries.clear()
+            for attempt in self.attempts.values():
+                attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
+        self.attempts.clear()
+
+    # -- one transaction of the ledger
 
     @contextmanager
-    def _in_one_go(self) -> Iterator[None]:
-        """Write all that is noted within into the ledger at once; raises OutputError."""
-        self._closing.sharing = self.settings.sharing
-        self._closing.free_bytes = self.settings.free_bytes
+    def _transaction(self) -> Iterator[None]:
+        """Write all changes within into the ledger at once; raises OutputError."""
         self._noted.clear()
         with self.state.ledger.together():
             yield
         self._noted.clear()
 
-    def _undone(self, error: OutputError) -> Iterator[Came]:
-        """What was noted last is not in the ledger: nothing follows from it, and it waits."""
+    def _roll_back(self, error: OutputError) -> list[Result]:
+        """Undo what followed from changes that the ledger did not take; their jobs wait."""
         self.reporter.paused("the ledger", str(error))
-        self._closing.drop(self._noted)
-        for ticket, one in self.tries.items():
-            if self._noted.pop(one.journal.id, None) is not None:
-                one.given_up = one.given_up or error
+        self._finalizer.drop(self._noted)
+        for ticket, attempt in self.attempts.items():
+            if self._noted.pop(attempt.job.id, None) is not None:
+                attempt.given_up = attempt.given_up or error
                 self.executor.drop(ticket)
-        for job in self._noted.values():
-            yield job, self._closing.paused(job, error)
+        waiting = list(self._noted.values())
         self._noted.clear()
+        return [self._report(job, self._finalizer.pause(job, error)) for job in waiting]
 
-    def _hear(self, heard: Heard) -> Iterator[Came]:
-        one = self.tries.get(heard.ticket)
-        if one is None:
-            return  # booked already, as we leave
+    def _report(self, job: Journal, result: Outcome) -> Result:
+        self.on_result(job, result)
+        return job, result
+
+    def _guarded(
+        self, attempt: ActiveAttempt, doing: str, step: Callable[[], Outcome | None]
+    ) -> list[Result]:
+        """Do one step for a job, which has a result or none yet.
+
+        OSError makes the job wait; an error that nobody foresaw sets the job aside.
+        """
         try:
-            with self.state.guard(one.journal.id, "painting it"):
-                came = self._follow(one, heard)
+            with self.state.guard(attempt.job.id, doing):
+                result = step()
         except OSError as error:
-            came = self._closing.paused(one.journal, error)
-            self._forget(heard.ticket)
+            result = self._finalizer.pause(attempt.job, error)
         except QuarantinedError as error:
-            came = quarantined(one.journal, error)
-            self._forget(heard.ticket)
-        if came is not None:
-            yield one.journal, came
+            result = quarantined(attempt.job, error)
+        return [] if result is None else [self._report(attempt.job, result)]
 
-    def _forget(self, ticket: str) -> None:
-        """Have nothing more to do with an attempt, whatever still comes of it."""
-        if self.tries.pop(ticket, None) is not None:
-            self.executor.drop(ticket)
+    # -- beginning jobs
 
-    def _follow(self, one: Try, heard: Heard) -> Outcome | None:
-        """What came of the job by an event; None where that is yet to come, or is settled."""
-        event = heard.event
-        if isinstance(event, Started | End):
-            self._noted[one.journal.id] = one.journal
+    def _enter(self, batch: Sequence[Journal]) -> list[Result]:
+        """Enter the attempts at the jobs of a batch; those that are begun have no result yet."""
+        begun: list[ActiveAttempt] = []
+        self._round.batches.append(begun)
+        results: list[Result] = []
+        for job in batch:
+            attempt = ActiveAttempt(job, self.state, self.reporter, self.settings)
+            enter = partial(self._enter_job, attempt, begun, len(batch))
+            results += self._guarded(attempt, "beginning it", enter)
+        if not begun:
+            self._round.batches.pop()
+        return results
+
+    def _enter_job(
+        self, attempt: ActiveAttempt, begun: list[ActiveAttempt], together: int
+    ) -> Outcome | None:
+        job = attempt.job
+        self.state.moorings.check(job.outbox)
+        if job.state in DECIDED:
+            self._finalizer.settled.append(job)
+        elif self._round.wishes.get(job.id) == "cancel":
+            self._finalizer.settle(job, JobEvent.CANCEL, CANCELLED)
+        elif retry_after(job.attempts, self.settings.attempts) is RetryMode.NEVER:
+            self._finalizer.give_up(job)
+        else:
+            return self._enter_attempt(attempt, begun, together)
+        return outcome(OutcomeKind.SETTLED, job)
+
+    def _enter_attempt(
+        self, attempt: ActiveAttempt, begun: list[ActiveAttempt], together: int
+    ) -> Outcome | None:
+        """Enter an attempt, to be submitted; or note that its job is a series."""
+        job = attempt.job
         try:
-            end = one.hear(event)
+            if job.outbox not in self._round.probed:
+                Outbox(job.outbox, self.settings.sharing).probe()
+                self._round.probed.add(job.outbox)
+            attempt.apply(self._settler.settle(self.state.job_file(job)))
+            if attempt.settings.sweep and not job.series:
+                self._round.series.append(attempt)
+                return None
+            attempt.begin(together)
+        except (InputError, SettingsError) as error:
+            if (shortage := shortages.shortage(error)) is not None:
+                raise shortage from error
+            self._finalizer.settle(attempt.job, JobEvent.REFUSE, str(error))
+            return outcome(OutcomeKind.SETTLED, job)
+        begun.append(attempt)
+        return None
+
+    def _divide(self, attempt: ActiveAttempt) -> Outcome:
+        """Make the jobs of a series."""
+        try:
+            count = Series(self.state, self.settings).begin(attempt)
+        except IN_THE_WAY as error:
+            return self._obstructed(attempt, error)
+        self.reporter.divided(attempt.title, count)
+        return outcome(OutcomeKind.DIVIDED, attempt.job)
+
+    def _submit(self, batch: Sequence[ActiveAttempt]) -> list[Result]:
+        """Order the attempts of a batch, and submit them to as few workers as can take them."""
+        orders: dict[str, Order] = {}
+        attempts: dict[str, ActiveAttempt] = {}
+        results: list[Result] = []
+        for attempt in batch:
+            order = partial(self._order, attempt, orders)
+            results += self._guarded(attempt, "ordering it", order)
+            attempts[attempt.ticket] = attempt
+        for submitted in _by_worker(orders):
+            try:
+                self.executor.submit(submitted)
+            except OSError as error:
+                for attempt in (attempts[ticket] for ticket in submitted):
+                    results.append(self._report(attempt.job, self._obstructed(attempt, error)))
+            else:
+                for ticket in submitted:
+                    attempt = self.attempts[ticket] = attempts[ticket]
+                    started = outcome(OutcomeKind.STARTED, attempt.job)
+                    results.append(self._report(attempt.job, started))
+        return results
+
+    def _order(self, attempt: ActiveAttempt, orders: dict[str, Order]) -> Outcome | None:
+        try:
+            parts = Series(self.state, self.settings).parts(attempt.job, attempt.settings)
+            orders[attempt.ticket] = attempt.order(parts)
+        except IN_THE_WAY as error:
+            return self._obstructed(attempt, error)
+        return None
+
+    def _obstructed(
+        self, attempt: ActiveAttempt, error: OSError | InputError | SettingsError
+    ) -> Outcome:
+        """Refuse or pause a job whose attempt could not start; the attempt does not count."""
+        try:
+            error = shortages.shortage(error) or error
+            if not isinstance(error, OSError):
+                self._finalizer.settle(attempt.job, JobEvent.REFUSE, str(error))
+                return outcome(OutcomeKind.SETTLED, attempt.job)
+            if attempt.job.state == JobState.RUNNING:
+                reason = shortages.in_words(error)
+                attempt.end(AttemptEnd.PAUSED, JobEvent.REQUEUE, reason)
+        except OSError as worse:
+            error = worse
+        return self._finalizer.pause(attempt.job, error)
+
+    # -- following attempts
+
+    def _hear(self, heard: Heard) -> list[Result]:
+        attempt = self.attempts.get(heard.ticket)
+        if attempt is None:
+            return []  # entered as stopped already, as we leave
+        results = self._guarded(attempt, "painting it", partial(self._follow, attempt, heard))
+        if results and self.attempts.pop(heard.ticket, None) is not None:
+            self.executor.drop(heard.ticket)  # by an error: whatever still comes is ignored
+        return results
+
+    def _follow(self, attempt: ActiveAttempt, heard: Heard) -> Outcome | None:
+        """Handle an event; returns None while the attempt goes on."""
+        event = heard.event
+        if isinstance(event, Started):
+            self.batch_sizes.learn(attempt.job.shape, event)
+        if isinstance(event, Started | End):
+            self._noted[attempt.job.id] = attempt.job
+        try:
+            end = attempt.hear(event)
         except OSError as error:
-            one.given_up = one.given_up or error
+            attempt.given_up = attempt.given_up or error
             self.executor.drop(heard.ticket)
             end = event if isinstance(event, End) else None
         if end is None:
             return None
-        del self.tries[heard.ticket]
+        del self.attempts[heard.ticket]
         try:
-            return self._ended(one, end)
+            return self._ended(attempt, end)
         except OSError as error:  # it counts as cut off, which is bearable
-            return self._closing.paused(one.journal, error)
+            return self._finalizer.pause(attempt.job, error)
 
-    def _ended(self, one: Try, end: End) -> Outcome | None:
-        """What came of the attempt's end; None where the job's own is settled by it."""
-        name = one.name
-        if one.given_up is not None:
-            one.end("paused", shortages.in_words(one.given_up))
-            return self._closing.paused(one.journal, one.given_up)
+    def _ended(self, attempt: ActiveAttempt, end: End) -> Outcome:
+        """Write down how an attempt ended, and what that makes of its job."""
+        job = attempt.job
+        if attempt.given_up is not None:
+            reason = shortages.in_words(attempt.given_up)
+            attempt.end(AttemptEnd.PAUSED, JobEvent.REQUEUE, reason)
+            return self._finalizer.pause(job, attempt.given_up)
         if isinstance(end, Done):
-            self._painted(one, end)
-        elif self._closing.is_cancelled(one.journal):
-            one.end(CANCELLED, CANCELLED, state="refusing")
+            self._complete(attempt, end)
+        elif self._finalizer.is_cancelled(job):
+            attempt.end(AttemptEnd.CANCELLED, JobEvent.CANCEL, CANCELLED)
         elif isinstance(end, Refused):
-            one.end("refused", end.reason, state="refusing")
+            attempt.end(AttemptEnd.REFUSED, JobEvent.REFUSE, end.reason)
         elif isinstance(end, Stopped) or self.stopping():
-            one.end("stopped")
-            step = end.step if isinstance(end, Stopped) else 0
-            self.reporter.stopped(name, step)
-            return Outcome("stopped", name)
+            attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
+            self.reporter.stopped(job.title, end.step if isinstance(end, Stopped) else 0)
+            return outcome(OutcomeKind.STOPPED, job)
         elif isinstance(end, Failed) and end.exit_code != OUR_FAULT:
-            one.end("paused", end.reason)
-            self.reporter.paused(name, end.reason)
-            return Outcome("paused", name, end.reason, end.exit_code)
+            attempt.end(AttemptEnd.PAUSED, JobEvent.REQUEUE, end.reason)
+            self.reporter.paused(job.title, end.reason)
+            return Outcome(OutcomeKind.PAUSED, job.title, end.reason, end.exit_code)
         else:
-            return self._crashed(one, end)
-        self._closing.settled.append(one.journal)
-        return None
+            return self._crashed(attempt, end)
+        self._finalizer.settled.append(attempt.job)
+        return outcome(OutcomeKind.SETTLED, job)
 
-    def _painted(self, one: Try, end: Done) -> None:
-        """Write down that the job is to be ended, and what the receipt tells of its inputs."""
-        one.end(end.receipt.get("state", "done"), state="ending")
-        told = end.receipt.get("inputs", ())
-        known = {one["name"]: one["sha256"] for one in told if "sha256" in one}
-        if known.items() <= one.journal.digests.items():
-            return  # as mostly: intake saw the same
-        if (entry := self.state.ledger.find(one.journal.id)) is not None:
-            inputs = [_with_digest(one, known) for one in entry.inputs]
-            self.state.ledger.change(one.journal.id, inputs=inputs)
+    def _complete(self, attempt: ActiveAttempt, end: Done) -> None:
+        """Settle that the job ends well, and enter the checksums that its receipt has."""
+        how = AttemptEnd(end.receipt.get("state", AttemptEnd.DONE))
+        attempt.end(how, JobEvent.COMPLETE)
+        digests = {
+            entry["name"]: entry["sha256"]
+            for entry in end.receipt.get("inputs", ())
+            if "sha256" in entry
+        }
+        if digests.items() <= attempt.job.digests.items():
+            return  # as mostly: the inspection saw the same
+        if (entry := self.state.ledger.find(attempt.job.id)) is not None:
+            inputs = [_with_digest(one, digests) for one in entry.inputs]
+            self.state.ledger.change(attempt.job.id, inputs=inputs)
 
-    def _crashed(self, one: Try, end: Failed | Lost) -> Outcome | None:
-        one.end("failed", end.reason)
+    def _crashed(self, attempt: ActiveAttempt, end: Failed | Lost) -> Outcome:
+        attempt.end(AttemptEnd.FAILED, JobEvent.REQUEUE, end.reason)
         trace = end.trace if isinstance(end, Failed) else ""
-        self.reporter.failed(one.name, end.reason, trace, for_good=False)
-        if crashes(one.journal.attempts) < self.settings.attempts:
-            return Outcome("again", one.name, end.reason, OUR_FAULT)
-        self._closing.give_up(one.journal)
-        return None
+        self.reporter.failed(attempt.title, end.reason, trace, for_good=False)
+        if crashes(attempt.job.attempts) < self.settings.attempts:
+            return Outcome(OutcomeKind.RETRY, attempt.title, end.reason, OUR_FAULT)
+        self._finalizer.give_up(attempt.job)
+        return outcome(OutcomeKind.SETTLED, attempt.job)
 
     def _wanted(self, wish: str) -> Wanted:
-        """What is wanted of a job that this is wished of; where we leave, what can wait does."""
+        """Return the request to an attempt for what people asked; leaving outranks finishing."""
         if wish == "cancel":
             return Wanted.CANCEL
         if self.stopping():
@@ -260,7 +421,16 @@ class Dispatcher:
         return Wanted.FINISH if wish == "finish" else Wanted.GO_ON
 
 
-def _with_digest(entered: Mapping[str, Any], known: Mapping[str, str]) -> Mapping[str, Any]:
-    """An input as it was `entered`, with its digest if that is `known` by its name."""
-    digest = known.get(entered["name"])
+def _by_worker(orders: Mapping[str, Order]) -> Iterable[Mapping[str, Order]]:
+    """Split `orders` into those that one worker can take: by the backend and device they name."""
+    by_worker: dict[tuple[str, str | None], dict[str, Order]] = {}
+    for ticket, order in orders.items():
+        where = (order.settings.backend, order.settings.device)
+        by_worker.setdefault(where, {})[ticket] = order
+    return by_worker.values()
+
+
+def _with_digest(entered: Mapping[str, Any], digests: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return an input as it was `entered`, with its checksum if that is known by its name."""
+    digest = digests.get(entered["name"])
     return entered if digest is None else {**entered, "sha256": digest}

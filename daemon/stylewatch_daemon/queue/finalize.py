@@ -1,15 +1,16 @@
-"""The last steps of a job: its files to where people look, then the ledger, then it is forgotten.
+"""Finalizing jobs: publish their files in the outbox, then write the last state, then forget them.
 
-How a job ends is in the ledger before that begins (`ending` and the like), so that a start after a
-crash takes up what was cut off: inputs archived, then the receipt, then the job's last state. What
-is done in one round is done in the ledger for several jobs at once, and only then do they go.
+How a job ends is in the ledger before that begins (ending, refusing, failing), so a start after a
+crash goes on with what was cut off. All jobs of a round are written into the ledger at once, and
+their files in the state folder go after that.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from stylewatch_daemon.errors import (
     FullError,
@@ -21,71 +22,66 @@ from stylewatch_daemon.errors import (
 )
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic, disk_space, flat_layout, shortages
-from stylewatch_daemon.files.atomic import Step
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.files.permissions import OPEN, Sharing
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.outbox import manifest
-from stylewatch_daemon.outbox.publish import RECEIPT, STAGING, Outbox, RefusedAs, stage
-from stylewatch_daemon.queue import attempt_dir, late_changes
+from stylewatch_daemon.model import AttemptEnd, JobState
+from stylewatch_daemon.outbox import job_files
+from stylewatch_daemon.outbox.publish import RECEIPT, STAGING, Outbox, stage
+from stylewatch_daemon.queue import attempt_dir
+from stylewatch_daemon.queue.states import (
+    OUR_FAULT,
+    JobEvent,
+    Outcome,
+    OutcomeKind,
+    Result,
+    next_state,
+    outcome,
+    quarantined,
+)
 from stylewatch_daemon.store import transfer
-from stylewatch_daemon.store.journal import CUT_OFF_ALONE, JobState, Journal
+from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
+
+CANCELLED = "cancelled"
+"""Reason of a job that a person cancelled."""
 
 _BLOCK = 512
 """Bytes of a block, as `st_blocks` counts them on Linux."""
 
-OUR_FAULT = 70
-CANCELLED = "cancelled"
-"""The reason that is left beside the pictures of a job that people ended."""
-
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a job stands now; `paused` by something outside of us, `exit_code` as in sysexits.
-
-    `again`: it crashed, and is to be tried again after a time. `divided`: it is a series, whose
-    jobs come first.
-    """
-
-    kind: Literal["done", "refused", "failed", "cancelled", "paused", "stopped", "again", "divided"]
-    job: str
-    reason: str = ""
-    exit_code: int = 0
-    lacks: tuple[Path, int] | None = None
-    """The folder whose disk is too full for it, and how many bytes have to be free there."""
-
-
-@dataclass(frozen=True)
-class _Closed:
-    """A job whose files are where they belong; `tell` is to be called once it is forgotten."""
+class _Finalized:
+    """A job whose files are published; `report` is to be called once the job is forgotten."""
 
     job: Journal
     state: JobState
     outcome: Outcome
-    tell: Callable[[], None]
+    report: Callable[[], None]
 
 
 @dataclass
-class Closing:
-    """Brings jobs of `state` to their ends, once these are `settled`; for whom is in `sharing`."""
+class Finalizer:
+    """Finalizes the `settled` jobs of `state`: those whose end is decided and in the ledger."""
 
     state: State
     reporter: Reporter
     sharing: Sharing = OPEN
-    settled: list[Journal] = field(default_factory=list)
+    """Permissions of what is published."""
     free_bytes: int = 0
     """Bytes that copies of refused files leave free in the outbox."""
     transfers: Transfers = field(default_factory=Transfers)
+    settled: list[Journal] = field(default_factory=list)
 
-    def settle(self, journal: Journal, state: JobState, reason: str) -> None:
+    def settle(self, job: Journal, event: JobEvent, reason: str) -> None:
         """Write down how a job is to end, and why."""
-        self.settled.append(self.state.save(journal, state=state, reason=reason))
+        state = next_state(job, event)
+        self.settled.append(self.state.save(job, state=state, reason=reason))
 
-    def give_up(self, journal: Journal) -> None:
+    def give_up(self, job: Journal) -> None:
         """Settle that a job has failed for good."""
-        count, last = len(journal.attempts), journal.attempts[-1]
-        if last.how == CUT_OFF_ALONE:
+        count, last = len(job.attempts), job.attempts[-1]
+        if last.how == AttemptEnd.CUT_OFF_ALONE:
             reason = (
                 f"the daemon was killed again and again while it painted this job (tried {count} "
                 "times), the last time while it painted nothing else: paint it smaller, or with "
@@ -93,72 +89,142 @@ class Closing:
             )
         else:
             reason = f"tried {count} times, the last time: {last.reason or 'it was killed'}"
-        self.settle(journal, "failing", reason)
+        self.settle(job, JobEvent.GIVE_UP, reason)
 
     def drop(self, job_ids: Container[str]) -> None:
-        """Nothing is settled of these after all."""
+        """Take back that these jobs are settled: the ledger could not be written."""
         self.settled = [job for job in self.settled if job.id not in job_ids]
 
-    def close(self) -> Iterator[tuple[Journal, Outcome]]:
-        """Bring those to their ends of which these are settled; each, and what came of it."""
-        closed, settled, self.settled = [], self.settled, []
+    def pause(self, job: Journal, error: OSError) -> Outcome:
+        """Report that `error` keeps a job waiting, and return that outcome."""
+        reason = shortages.in_words(error)
+        self.reporter.paused(job.title, reason)
+        kind = OutputError if shortages.shortage(error) is None else ShortageError
+        lacks = (error.folder, error.wanted) if isinstance(error, FullError) else None
+        return Outcome(OutcomeKind.PAUSED, job.title, reason, kind.exit_code, lacks)
+
+    def is_cancelled(self, job: Journal) -> bool:
+        """Return whether a person cancelled the job."""
+        return self.state.ledger.wish(job.id) == "cancel"
+
+    def finalize(self) -> list[Result]:
+        """Finalize the settled jobs, and return what became of each.
+
+        A job whose files are still being copied stays settled, and is not among them.
+        """
+        results: list[Result] = []
+        finalized: list[_Finalized] = []
+        settled, self.settled = self.settled, []
+        # 1. publish the files of each job
         for job in settled:
             try:
                 with self.state.guard(job.id, "closing it"):
-                    closed.append(self._closed(job))
+                    finalized.append(self._publish(job))
             except InProgressError:
                 self.settled.append(job)
             except OSError as error:
-                yield job, self.paused(job, error)
+                results.append((job, self.pause(job, error)))
             except QuarantinedError as error:
-                yield job, quarantined(job, error)
-        if not closed:
-            return
+                results.append((job, quarantined(job, error)))
+        if not finalized:
+            return results
+        # 2. write the last state of all of them; then their files in the state folder go
         try:
-            self.state.finish(*((one.job, one.state) for one in closed))
+            self.state.finish(*((each.job, each.state) for each in finalized))
         except OSError as error:
-            yield from ((one.job, self.paused(one.job, error)) for one in closed)
-            return
-        for one in closed:
-            one.tell()
-            yield one.job, one.outcome
+            return results + [(each.job, self.pause(each.job, error)) for each in finalized]
+        # 3. report
+        for each in finalized:
+            each.report()
+            results.append((each.job, each.outcome))
+        return results
 
-    def paused(self, journal: Journal, error: OSError) -> Outcome:
-        """The job waits, as something is in its way."""
-        name, reason = journal.place or journal.name, shortages.in_words(error)
-        self.reporter.paused(name, reason)
-        kind = OutputError if shortages.shortage(error) is None else ShortageError
-        lacks = (error.folder, error.wanted) if isinstance(error, FullError) else None
-        return Outcome("paused", name, reason, kind.exit_code, lacks)
+    def _publish(self, job: Journal) -> _Finalized:
+        self.state.moorings.check(job.outbox)
+        return self._finish(job) if job.state == JobState.ENDING else self._refuse(job)
 
-    def is_cancelled(self, journal: Journal) -> bool:
-        """Whether nobody wants it any more."""
-        return self.state.ledger.wish(journal.id) == "cancel"
-
-    def _closed(self, journal: Journal) -> _Closed:
-        self.state.moorings.check(journal.outbox)
-        return self._finish(journal) if journal.state == "ending" else self._refuse(journal)
-
-    def _finish(self, journal: Journal) -> _Closed:
-        """Archive the inputs and publish the receipt, each only if not yet done."""
-        outbox, name = Outbox(journal.outbox, self.sharing), journal.place or journal.name
-        folder, place = outbox.root / name, attempt_dir.place(outbox, journal)
-        staged = outbox.has_receipt(place)
-        if not staged and not (folder / RECEIPT).exists():
-            if self.is_cancelled(journal):
-                return self._refuse(self.state.save(journal, state="refusing", reason=CANCELLED))
+    def _finish(self, job: Journal) -> _Finalized:
+        """Archive the inputs, then publish the receipt; what is done already is not repeated."""
+        outbox = Outbox(job.outbox, self.sharing)
+        folder, staged_at = outbox.root / job.title, attempt_dir.place(outbox, job)
+        is_staged = outbox.has_receipt(staged_at)
+        if not is_staged and not (folder / RECEIPT).exists():
+            if self.is_cancelled(job):
+                state = next_state(job, JobEvent.CANCEL)
+                return self._refuse(self.state.save(job, state=state, reason=CANCELLED))
             raise OutputError(
-                f"{name} is painted, and {outbox.root} has nothing of it: mount the disk that "
+                f"{job.title} is painted, and {outbox.root} has nothing of it: mount the disk that "
                 "it was painted on, or cancel it"
             )
-        if staged:
-            self._archive(outbox, journal, folder, place)
-            for path in outbox.finish(place, folder):
-                self.reporter.staged(name, path)
-        outbox.clear(journal.id)
-        shown = (outbox.root / flat_layout.painting(name, RECEIPT)).parent
-        tell = partial(self.reporter.done, name, shown)
-        return _Closed(journal, "done", Outcome("done", name), tell)
+        if is_staged:
+            # 1. archive the inputs
+            receipt = outbox.receipt(staged_at)
+            changed = self._archive(outbox, job, folder, _digests(receipt))
+            # 2. note in the staged receipt which of them have changed
+            if changed or job.changed:
+                staging = outbox.root / STAGING / staged_at
+                stage(staging, RECEIPT, with_changes(receipt, changed, job.changed))
+            for name in sorted(changed):
+                self.reporter.input_changed(job.title, changed_while_running(name))
+            # 3. publish the picture of a flat job, then the receipt
+            for path in outbox.finish(staged_at, folder):
+                self.reporter.staged(job.title, path)
+        # 4. remove the staging folder
+        outbox.clear(job.id)
+        visible = (outbox.root / flat_layout.painting(job.title, RECEIPT)).parent
+        report = partial(self.reporter.done, job.title, visible)
+        state = next_state(job, JobEvent.FINALIZE)
+        return _Finalized(job, state, outcome(OutcomeKind.DONE, job), report)
+
+    def _refuse(self, job: Journal) -> _Finalized:
+        """Publish the inputs of a refused, failed or cancelled job, with the reason."""
+        outbox = Outbox(job.outbox, self.sharing, check_copy=partial(self._check_copy, job.outbox))
+        # 1. lay out the folder in staging, 2. choose its place, and move it there
+        folder = self._publish_refused(outbox, job)
+        # 3. remove the staging folder
+        outbox.clear(job.id)
+        # 4. name the stages that are there, as no receipt will
+        if job.place is not None:
+            outbox.drop_empty(job.place)
+            job_files.write_note(outbox.root, job.place)
+        return self._refused(job, folder)
+
+    def _refused(self, job: Journal, folder: Path) -> _Finalized:
+        title, reason, event = job.title, job.reason, JobEvent.FINALIZE
+        report: Callable[[], None]
+        if job.state == JobState.FAILING:
+            report = partial(self.reporter.failed, title, reason, "", for_good=True)
+            result = Outcome(OutcomeKind.FAILED, title, reason, OUR_FAULT)
+        elif self.is_cancelled(job):
+            event = JobEvent.FINALIZE_CANCELLED
+            report = partial(self.reporter.cancelled, title, folder)
+            result = outcome(OutcomeKind.CANCELLED, job)
+        else:
+            report = partial(self.reporter.refused, title, reason, folder)
+            result = Outcome(OutcomeKind.REFUSED, title, reason, InputError.exit_code)
+        return _Finalized(job, next_state(job, event), result, report)
+
+    def _publish_refused(self, outbox: Outbox, job: Journal) -> Path:
+        """Put the inputs and the reason into a folder under `_refused`, and return its path.
+
+        The folder appears as a whole, and only once, however often this is begun. Its name is in
+        the ledger before it is moved there; that it is in staging no more shows that it was moved.
+        """
+        chosen, key = job.refused_as, f"refuse {job.id}"
+        if chosen is None or not outbox.has_refused(job.id):
+            if chosen is not None and (outbox.root / chosen).exists():
+                return outbox.root / chosen
+            inputs, step = self.state.own_files(job), self.transfers.step
+            size = sum(path.lstat().st_size for path in inputs)
+            stage_refused = partial(outbox.stage_refused, job.id, inputs, job.reason, step)
+            self.transfers.run(key, size, stage_refused)
+            if chosen is not None:  # it was on another disk, which is gone
+                self.state.save(job, refused_as=None)
+        place = outbox.choose_refused(job.title)
+        self.state.save(job, refused_as=place)
+        folder = outbox.publish_refused(job.id, place)
+        self.transfers.forget(key)
+        return folder
 
     def _check_copy(self, outbox: Path, path: Path) -> None:
         """Raise OutputError where a refused file is too large to be copied, or lacks the room."""
@@ -171,85 +237,82 @@ class Closing:
             )
         disk_space.check([(outbox, status.st_blocks * _BLOCK)], self.free_bytes)
 
-    def _archive(self, outbox: Outbox, journal: Journal, folder: Path, place: str) -> None:
-        """Archive the inputs, and note in the staged receipt which of them have changed.
-
-        A program may go on writing into a file that was renamed here. Then the file is kept,
-        whatever becomes of the others.
-        """
-        receipt, inputs = outbox.receipt(place), self.state.moved(journal)
-        work = partial(self._archived, outbox, journal, folder, late_changes.digests(receipt))
-        size = sum(path.lstat().st_size for path in inputs)
-        changed = self.transfers.run(f"archive {journal.id}", size, partial(work, inputs))
-        if changed or journal.changed:
-            staging = outbox.root / STAGING / place
-            stage(staging, RECEIPT, late_changes.noted(receipt, changed, journal.changed))
-        for file in sorted(changed):
-            self.reporter.input_changed(journal.place or journal.name, late_changes.kept(file))
-
-    def _archived(
-        self,
-        outbox: Outbox,
-        journal: Journal,
-        folder: Path,
-        digests: Mapping[str, str],
-        inputs: Sequence[Path],
+    def _archive(
+        self, outbox: Outbox, job: Journal, folder: Path, digests: Mapping[str, str]
     ) -> dict[str, str]:
-        """Archive `inputs`, where that is wanted; the SHA-256 of those that changed since."""
-        step, kept = self.transfers.step, inputs
-        if journal.after != "archive":
-            kept = [
-                path
-                for path in inputs
-                if self._differs(journal, path.name, atomic.digest(path), digests)
-            ]
-        archived = outbox.archive(journal.id, folder, kept, step)
-        return {
-            path.name: archived[path.name]
-            for path in kept
-            if self._differs(journal, path.name, archived[path.name], digests)
-        }
+        """Archive the inputs, if wanted, and return the SHA-256 of those that have changed.
 
-    def _differs(
-        self, journal: Journal, name: str, digest: str, digests: Mapping[str, str]
-    ) -> bool:
-        """Whether an input with that `digest` is another than the worker read."""
-        if name in digests:
-            return digests[name] != digest
-        return not self.state.is_as_taken(journal, name)
+        A program may go on writing into a file after it was claimed. Such a file is archived in
+        any case. `digests` are those that the worker read, by name.
+        """
 
-    def _refuse(self, journal: Journal) -> _Closed:
-        """Put the inputs and the reason where the user looks."""
-        outbox = Outbox(journal.outbox, self.sharing, partial(self._check_copy, journal.outbox))
-        name = journal.place or journal.name
-        where = RefusedAs(
-            name, journal.refused_as, lambda place: self.state.save(journal, refused_as=place)
-        )
-        inputs, key = self.state.own_files(journal), f"refuse {journal.id}"
+        def differs(name: str, digest: str) -> bool:
+            if name in digests:
+                return digests[name] != digest
+            return not self.state.is_as_taken(job, name)
+
+        def work() -> dict[str, str]:
+            kept: Iterable[Path] = inputs
+            if job.after != "archive":
+                kept = [path for path in inputs if differs(path.name, atomic.digest(path))]
+            archived = outbox.archive(job.id, folder, tuple(kept), self.transfers.step)
+            return {name: digest for name, digest in archived.items() if differs(name, digest)}
+
+        inputs = self.state.moved(job)
         size = sum(path.lstat().st_size for path in inputs)
-
-        def run(work: Callable[[Step], None]) -> None:
-            self.transfers.run(key, size, partial(work, self.transfers.step))
-
-        folder = outbox.refuse(journal.id, inputs, journal.reason, where, run)
-        self.transfers.forget(key)
-        outbox.clear(journal.id)
-        if journal.place is not None:
-            outbox.drop_empty(journal.place)
-            manifest.note(outbox.root, journal.place)
-        tell: Callable[[], None]
-        if journal.state == "failing":
-            tell = partial(self.reporter.failed, name, journal.reason, "", for_good=True)
-            outcome = Outcome("failed", name, journal.reason, OUR_FAULT)
-            return _Closed(journal, "failed", outcome, tell)
-        if self.is_cancelled(journal):
-            tell = partial(self.reporter.cancelled, name, folder)
-            return _Closed(journal, "cancelled", Outcome("cancelled", name), tell)
-        tell = partial(self.reporter.refused, name, journal.reason, folder)
-        outcome = Outcome("refused", name, journal.reason, InputError.exit_code)
-        return _Closed(journal, "refused", outcome, tell)
+        return self.transfers.run(f"archive {job.id}", size, work)
 
 
-def quarantined(job: Journal, error: QuarantinedError) -> Outcome:
-    """Return the outcome of a job that was set aside."""
-    return Outcome("failed", job.place or job.name, str(error), error.exit_code)
+def changed_after_copy(name: str) -> str:
+    """Return the sentence about a file that was copied, and whose original changed afterwards."""
+    return (
+        f"{shown(name)} changed after it was copied: this job uses the copy, and the changed pair "
+        "stays in the inbox"
+    )
+
+
+def changed_while_running(name: str) -> str:
+    """Return the sentence about a file that a program wrote to while the job ran."""
+    return (
+        f"{shown(name)} changed while the job ran: the job used what it held before, and "
+        f"inputs/{shown(name)} holds what was written since"
+    )
+
+
+def with_changes(receipt: bytes, changed: Mapping[str, str], copied: Iterable[str]) -> bytes:
+    """Return a receipt that says which inputs have `changed`, each with its SHA-256 now.
+
+    `copied` are the names of copies whose originals changed in the inbox. Repeating this changes
+    nothing. What is no receipt is returned as it is.
+    """
+    record = _parsed(receipt)
+    if record is None:
+        return receipt
+    for entry in record["inputs"]:
+        if (digest := changed.get(entry["name"])) is not None:
+            entry["changed"] = {"sha256": digest}
+    record["warnings"] = list(
+        dict.fromkeys(
+            [
+                *record.get("warnings", ()),
+                *map(changed_while_running, sorted(changed)),
+                *map(changed_after_copy, sorted(copied)),
+            ]
+        )
+    )
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _digests(receipt: bytes) -> dict[str, str]:
+    """Return the SHA-256 of each input by its name, as the worker read it."""
+    return {entry["name"]: entry["sha256"] for entry in (_parsed(receipt) or {}).get("inputs", ())}
+
+
+def _parsed(receipt: bytes) -> dict[str, Any] | None:
+    """Return the receipt, if it has the form of one: others may write in an outbox too."""
+    try:
+        record = json.loads(receipt)
+        named = all({"name", "sha256"} <= entry.keys() for entry in record["inputs"])
+        return record if named and isinstance(record.get("warnings", []), list) else None
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,16 +1,17 @@
-"""The queue of jobs, which stands in the ledger: which is next, and which have to wait.
+"""The queue of jobs, which is in the ledger: which job is next, and which jobs have to wait.
 
-Inboxes take turns by their weights; within one, higher priority comes first, then who came first.
+Inboxes take turns by their weights; within an inbox, higher priority comes first, then who came
+first.
 
-A crash makes its job wait, for a time that chance draws. Something outside (a full disk, a device
-that is gone) makes wait what depends on it: all jobs for that outbox, all that need the same
-backend, device and recipe, or all jobs where the machine or the state folder is short of something.
-The job that met it waits longer than the others, so that it is another that finds out whether
-things are better: one that nothing can help does not stop the rest.
+A crash makes its job wait, for a random time. An obstacle outside of stylewatch (a full disk, a
+device that is gone) makes everything wait that depends on it: all jobs for that outbox, all that
+need the same backend, device and recipe, or all jobs where the machine or the state folder is short
+of something. The job that met the obstacle waits longer than the others, so that another job finds
+out whether it is gone: a job that nothing can help does not stop the rest.
 
-What was seen to be in the way (a disk without room, a lack of file descriptors) is looked at every
-few seconds, which costs next to nothing; once it is gone, all that waited for it go on. So they do
-once another job got through.
+An obstacle that can be seen (a disk without room, a lack of file descriptors) is checked every few
+seconds, which costs next to nothing; once it is gone, all that waited for it go on. So they do once
+another job got through.
 """
 
 import math
@@ -22,12 +23,12 @@ from pathlib import Path
 from stylewatch_daemon.errors import QuarantinedError, ShortageError, UnavailableError
 from stylewatch_daemon.files import disk_space, shortages
 from stylewatch_daemon.files.mounts import Moorings
+from stylewatch_daemon.model import JobState, Started
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.processes.wakeup import Backoff, Pauses
-from stylewatch_daemon.queue.attempt import Verdict, verdict
-from stylewatch_daemon.queue.dispatcher import Outcome
-from stylewatch_daemon.queue.fair_queue import Turns
-from stylewatch_daemon.store.journal import JobState, Journal
+from stylewatch_daemon.queue.states import BEGUN, Outcome, OutcomeKind, RetryMode, retry_after
+from stylewatch_daemon.settings.batching import Batch
+from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger_rows import plain
 from stylewatch_daemon.store.ledger_turns import Held
 from stylewatch_daemon.store.state import State
@@ -36,38 +37,99 @@ RETRY = Backoff(first=1.0, most=60.0)
 """After a crash."""
 
 PAUSE = Backoff(first=5.0, most=120.0, least=0.5)
-"""For what depends on something that is not there."""
+"""For everything that depends on an obstacle outside of stylewatch."""
 
 PUT_OFF = Backoff(first=10.0, most=300.0, least=0.5)
-"""For the job that found it out."""
-
-BEGUN: tuple[JobState, ...] = ("running", "ending", "refusing", "failing")
-"""The states of jobs that are on their way; after a new start, or a fault, some are to go on."""
+"""For the job that met the obstacle."""
 
 AHEAD = 64
 """Jobs of an inbox that are looked up at a time."""
 
 ROOM = 64 << 20
-"""Bytes; a disk with less is taken for full."""
+"""Bytes; a disk with less counts as full."""
 
 MORE = 1 << 20
 """Bytes that have to come free on a full disk before it is tried again."""
 
 PROBE_EVERY = 5.0
-"""Seconds between two looks at what is in the way."""
+"""Seconds between two checks of the obstacles."""
 
 ALONE_AFTER = 5.0
-"""Seconds after which it is seen again whether a job can be run alone."""
+"""Seconds between two checks whether a job can run alone."""
 
 MACHINE = "machine"
-"""What all jobs need: file descriptors, processes, and the state folder."""
+"""Obstacle for all jobs: file descriptors, processes, and the state folder."""
+
+BEST_BATCH = 8
+"""Jobs in a batch on a GPU, with `executor.batch: auto`."""
 
 
-class Queue:
+class FairQueue:
+    """Turns of inboxes: over time each gets its weight's share of the jobs that are begun.
+
+    Each job moves its inbox on by 1 / weight, and the inbox that is furthest behind comes next.
+    An inbox that was empty starts level with the others: it is owed nothing for that time.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self._weights = dict(weights)
+        self._positions: dict[str, float] = {}
+        self._level = 0.0
+
+    def next(self, waiting: Collection[str]) -> str | None:
+        """Return the inbox of `waiting` whose turn it is; of equals the first by name."""
+        return min(sorted(waiting), key=self._position, default=None)
+
+    def took(self, inbox: str, *, in_turn: bool = True) -> None:
+        """Note that a job of `inbox` was begun; out of turn, the others are owed theirs."""
+        position = self._position(inbox)
+        if in_turn:
+            self._level = position
+        self._positions[inbox] = position + 1 / self._weights.get(inbox, 1.0)
+
+    def _position(self, inbox: str) -> float:
+        return max(self._positions.get(inbox, 0.0), self._level)
+
+
+class BatchSizes:
+    """How many jobs of a shape are best begun together, as far as workers have told.
+
+    A shape is the backend, device and all else that jobs in one batch share. As long as nothing is
+    known of its backend, a job begins alone: its Started tells.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._by_backend: dict[str, int] = {}
+        self._by_shape: dict[str, int] = {}
+        """For shapes that ran out of memory."""
+
+    def learn(self, shape: str, started: Started) -> None:
+        """Note what a job of that shape began with."""
+        best = BEST_BATCH if started.device != "cpu" else 1
+        wanted = best if self._batch == "auto" else self._batch
+        self._by_backend[_backend(shape)] = wanted if started.paints_many else 1
+        if started.too_many:
+            self._by_shape[shape] = max(1, started.too_many // 2)
+
+    def most(self, shape: str) -> int:
+        """Return how many jobs of that shape to begin together, at most."""
+        known = self._by_backend.get(_backend(shape), 1) if shape else 1
+        return min(known, self._by_shape.get(shape, known))
+
+
+def _backend(shape: str) -> str:
+    """Return the backend of a shape, and the device if one was asked for."""
+    return shape.rpartition(" ")[0]
+
+
+class JobQueue:
     """The jobs in the ledger of `state`; `weights` are by inbox.
 
-    `clock` is monotonic, in seconds, `chance` gives numbers in 0..1. Jobs with the ids `busy` are
-    being painted already. Of a job as many `attempts` may go wrong.
+    `clock` is monotonic, in seconds; `chance` returns numbers in 0..1. The jobs with the ids `busy`
+    are running already. Up to `attempts` attempts at a job may go wrong.
+
+    With `retry`, methods consider the jobs that had to wait, too, once their time is over.
     """
 
     def __init__(
@@ -80,77 +142,77 @@ class Queue:
         attempts: int = 3,
     ) -> None:
         self._state = state
-        self._turns = Turns({_text(inbox): weight for inbox, weight in weights.items()})
+        self._turns = FairQueue({_text(inbox): weight for inbox, weight in weights.items()})
         self._clock = clock
         self._crashed, self._put_off, self._outside = (
             Pauses(backoff, clock, chance) for backoff in (RETRY, PUT_OFF, PAUSE)
         )
         self._waits_for: dict[str, str] = {}
-        """What a job that was put off waits for: an outbox, its needs, the MACHINE, or itself."""
-        self._let_go_on: set[str] = set()
-        """The jobs that another's success set free; one that is stopped again waits its time."""
+        """Obstacle of each job that was put off: an outbox, its needs, MACHINE, or its own id."""
+        self._released: set[str] = set()
+        """Jobs that another job's success released; if stopped again, they wait their time."""
         self._probes: dict[str, Callable[[], bool]] = {}
-        """For what was seen to be in the way, whether it still is."""
+        """For each obstacle that can be seen, a check whether it is still there."""
         self._probe_at = 0.0
-        self._next: tuple[bool, dict[str, list[str]]] | None = None
-        """The next jobs of each inbox, with `again` or not, as long as nothing changes that."""
+        self._heads: tuple[bool, dict[str, list[str]]] | None = None
+        """The next jobs of each inbox, with `retry` or not, until something changes them."""
         self._taken: set[str] = set()
         self._begun = state.ledger.ids(*BEGUN) - set(busy)
         self._attempts = attempts
-        self._last: set[str] = set()
-        """The jobs that are run alone, behind all others."""
+        self._alone: set[str] = set()
+        """Jobs that run alone, after all others."""
 
-    def next(self, again: bool) -> Journal | None:
-        """The job whose turn it is; with `again` also what met something outside, after a time.
+    def next(self, retry: bool) -> Journal | None:
+        """Return the job whose turn it is, except those that run alone (see `next_alone`).
 
-        Those that are to be run alone are left for `last`. A job whose record is damaged is set
-        aside, and it is the next one's turn. Raises OSError.
+        A job whose record is damaged is set aside, and it is the next job's turn. Raises OSError.
         """
-        while (job := self._head(again)) is not None:
-            if job.state != "queued" or verdict(job.attempts, self._attempts) is not Verdict.ALONE:
+        while (job := self._head(retry)) is not None:
+            how = retry_after(job.attempts, self._attempts)
+            if job.state != JobState.QUEUED or how is not RetryMode.ALONE:
                 return job
-            self._last.add(job.id)
-            self._next = None
+            self._alone.add(job.id)
+            self._heads = None
         return None
 
-    def last(self, again: bool) -> Journal | None:
-        """The next job that is to be run alone, once `next` has none; raises as that does."""
-        if not self._last:
+    def next_alone(self, retry: bool) -> Journal | None:
+        """Return the next job that runs alone, once `next` has none; raises OSError."""
+        if not self._alone:
             return None
-        last, self._last, self._next = self._last, set(), None
-        job = self._head(again)
-        self._last, self._next = last, None
+        alone, self._alone, self._heads = self._alone, set(), None
+        job = self._head(retry)
+        self._alone, self._heads = alone, None
         return job
 
-    def _head(self, again: bool) -> Journal | None:
-        while (job_id := self._next_id(again)) is not None:
+    def _head(self, retry: bool) -> Journal | None:
+        while (job_id := self._next_id(retry)) is not None:
             try:
                 return self._state.load(job_id)
             except QuarantinedError:
-                self._next = None
+                self._heads = None
         return None
 
-    def _next_id(self, again: bool) -> str | None:
-        if again:
-            self._probe()
-        if MACHINE in (self._outside.held() if again else self._outside.all()):
+    def _next_id(self, retry: bool) -> str | None:
+        if retry:
+            self._check_probes()
+        if MACHINE in (self._outside.held() if retry else self._outside.all()):
             return None
-        if self._next is None or self._next[0] != again or not all(self._next[1].values()):
-            heads = self._state.ledger.heads(self._held(again), self._begun, AHEAD)
-            self._next = again, heads
-        heads = self._next[1]
+        if self._heads is None or self._heads[0] != retry or not all(self._heads[1].values()):
+            heads = self._state.ledger.heads(self._held(retry), self._begun, AHEAD)
+            self._heads = retry, heads
+        heads = self._heads[1]
         inbox = self._turns.next(heads)
         return None if inbox is None else heads[inbox][0]
 
-    def decided(self, again: bool) -> list[Journal]:
-        """Take the jobs whose end is decided and that wait for nothing; `again` as for `next`.
+    def decided(self, retry: bool) -> list[Journal]:
+        """Take the jobs whose end is decided and that wait for nothing.
 
-        The daemon itself does what is left to do for them: they need no worker, and no turn.
+        They are only to be finalized, which needs no worker and no turn.
         """
         if not self._begun:
             return []
-        self.look_again()
-        ids = self._state.ledger.decided(self._begun, self._held(again))
+        self.refresh()
+        ids = self._state.ledger.decided(self._begun, self._held(retry))
         self._begun.difference_update(ids)
         self._taken.update(ids)
         jobs = []
@@ -159,20 +221,20 @@ class Queue:
                 jobs.append(self._state.load(job_id))
         return jobs
 
-    def along(self, job: Journal, most: int, workers: int, again: bool) -> list[Journal]:
-        """Up to `most` jobs to be painted at once with `job`, which has begun; so have they.
+    def companions(self, job: Journal, most: int, workers: int, retry: bool) -> list[Journal]:
+        """Take up to `most` jobs to run in one batch with `job`, which has begun.
 
-        Inboxes take turns in it, and each of their jobs is a turn: one whose jobs do not fit is
-        owed as many, and comes next. Of an inbox only those go along that have the priority of its
-        next job. So what does not fit waits for one batch, for each job that was before it, and
-        longer for none. Where several `workers` are free each gets its share. Raises as `next`.
+        Inboxes take turns, and each of their jobs is a turn: an inbox whose jobs do not fit is owed
+        as many, and comes next. Only jobs with the priority of their inbox's next job are taken. So
+        a job that does not fit waits for one batch, for each job that was before it, and longer for
+        none. Where several `workers` are idle each gets its share. Raises OSError.
         """
-        self._next = None
-        alike = self._state.ledger.alike(job.shape, self._held(again, job.id), most * workers)
-        count = sum(len(jobs) for jobs in alike.values()) + 1
+        self._heads = None
+        alike = self._state.ledger.alike(job.shape, self._held(retry, job.id), most * workers)
+        count = sum(len(ids) for ids in alike.values()) + 1
         chosen: list[Journal] = []
         while len(chosen) < min(most, math.ceil(count / workers) - 1):
-            inbox = self._turns.next({inbox for inbox, jobs in alike.items() if jobs})
+            inbox = self._turns.next({inbox for inbox, ids in alike.items() if ids})
             if inbox is None:
                 break
             self._turns.took(inbox, in_turn=False)
@@ -181,130 +243,133 @@ class Queue:
         return chosen
 
     def begun(self, job: Journal) -> None:
-        """The turn of the job's inbox is taken."""
+        """Note that a job was begun, and that its inbox had its turn."""
         self._begun.discard(job.id)
         self._taken.add(job.id)
-        if self._next is not None and (line := self._next[1].get(_text(job.inbox))):
-            self._next[1][_text(job.inbox)] = [one for one in line if one != job.id]
-        self._turns.took(_text(job.inbox))
+        inbox = _text(job.inbox)
+        if self._heads is not None and (ids := self._heads[1].get(inbox)):
+            self._heads[1][inbox] = [job_id for job_id in ids if job_id != job.id]
+        self._turns.took(inbox)
 
     def entered(self, job_id: str) -> None:
-        """A job has come; what intake has refused is on its way to that end from the beginning."""
+        """Note that a job has come; one that the inspection refused is begun from the start."""
         if self._state.ledger.state(job_id) in BEGUN:
             self._begun.add(job_id)
 
-    def look_again(self) -> None:
-        """All that was begun is in the ledger by now, and others may have changed there."""
-        self._next = None
+    def refresh(self) -> None:
+        """Read the ledger again: all that was begun is entered there, and others may have come."""
+        self._heads = None
         self._taken.clear()
 
     def ended(self, job: Journal, outcome: Outcome) -> None:
-        """Draw from the `outcome` of `job` what has to wait, and what has not any more."""
-        outbox = _text(job.outbox)
+        """Draw from the `outcome` of `job` what has to wait, and what need not any more."""
+        outbox, kind = _text(job.outbox), outcome.kind
         self._begun.discard(job.id)
-        self._last.discard(job.id)
-        self._next = None
-        if outcome.kind == "again":
+        self._alone.discard(job.id)
+        self._heads = None
+        if kind == OutcomeKind.RETRY:
             self._crashed.begin(job.id)
-        elif outcome.kind == "paused":
-            self._begun.add(job.id)  # its end may be settled, or the ledger not know that it waits
+        elif kind == OutcomeKind.PAUSED:
+            # its end may be settled, or the ledger may not know that it waits
+            self._begun.add(job.id)
             self._put_off.begin(job.id)
             self._wait(job, outcome)
-        elif outcome.kind != "stopped":
-            for pauses, what in ((self._crashed, job.id), (self._put_off, job.id)):
-                pauses.forget(what)
+        elif kind != OutcomeKind.STOPPED:
+            self._crashed.forget(job.id)
+            self._put_off.forget(job.id)
             self._waits_for.pop(job.id, None)
-            self._let_go_on.discard(job.id)
-            through = (outbox, job.needs, MACHINE) if outcome.kind == "done" else (outbox,)
-            for what in through:
-                self._outside.forget(what)
-                self._release(what, {*self._waits_for} - self._let_go_on)
+            self._released.discard(job.id)
+            through = (outbox, job.needs, MACHINE) if kind == OutcomeKind.DONE else (outbox,)
+            for obstacle in through:
+                self._outside.forget(obstacle)
+                self._release(obstacle, {*self._waits_for} - self._released)
 
     def crashed_for(self) -> float | None:
-        """Seconds until a job that crashed is tried again; None where there is none."""
+        """Return the seconds until a job that crashed is tried again; None if there is none."""
         return self._crashed.soonest()
 
     def soonest(self) -> float | None:
-        """Seconds until something that has to wait may go on; None where nothing has to."""
-        each = [pauses.soonest() for pauses in (self._crashed, self._put_off, self._outside)]
-        if self._last:  # that nothing else comes is nothing that anybody tells
-            each.append(ALONE_AFTER)
+        """Return the seconds until something that waits may go on; None if nothing waits."""
+        times = [pauses.soonest() for pauses in (self._crashed, self._put_off, self._outside)]
+        if self._alone:  # no event tells that no other job comes
+            times.append(ALONE_AFTER)
         if self._probes:
-            each.append(max(0.0, self._probe_at - self._clock()))
-        return min((one for one in each if one is not None), default=None)
+            times.append(max(0.0, self._probe_at - self._clock()))
+        return min((seconds for seconds in times if seconds is not None), default=None)
 
     def _wait(self, job: Journal, outcome: Outcome) -> None:
-        """Let what depends on it wait for what `job` met; what is seen of that is watched."""
-        what, probe = self._met(job, outcome)
-        self._waits_for[job.id] = what
-        if what != job.id:
-            self._outside.begin(what)
+        """Make everything that depends on the obstacle of `job` wait, and watch the obstacle."""
+        obstacle, probe = self._obstacle(job, outcome)
+        self._waits_for[job.id] = obstacle
+        if obstacle != job.id:
+            self._outside.begin(obstacle)
         if probe is None:
-            self._probes.pop(what, None)
-        elif what not in self._probes:
+            self._probes.pop(obstacle, None)
+        elif obstacle not in self._probes:
             if not self._probes:
                 self._probe_at = self._clock() + PROBE_EVERY
-            self._probes[what] = probe
+            self._probes[obstacle] = probe
 
-    def _met(self, job: Journal, outcome: Outcome) -> tuple[str, Callable[[], bool] | None]:
-        """What `job` met, and a probe for it if it can be seen."""
+    def _obstacle(self, job: Journal, outcome: Outcome) -> tuple[str, Callable[[], bool] | None]:
+        """Return the obstacle that `job` met, and a check for it if it can be seen."""
         if outcome.exit_code == UnavailableError.exit_code:
             return job.needs, None
         if outcome.exit_code == ShortageError.exit_code:
             return MACHINE, shortages.is_short if shortages.is_short() else None
         if outcome.lacks is not None:
             return job.id, partial(_lacks_room, *outcome.lacks)
-        for what, folder, write in (
+        for obstacle, folder, write in (
             (_text(job.outbox), job.outbox, partial(_write_outbox, job, self._state.moorings)),
             (MACHINE, self._state.root, self._state.probe),
         ):
-            is_in_the_way = _probe_of(folder, write)
-            if is_in_the_way():
-                return what, is_in_the_way
+            probe = _probe_of(folder, write)
+            if probe():
+                return obstacle, probe
         return job.id, None
 
-    def _probe(self) -> None:
-        """Let go on what waits for something that is no longer in the way."""
+    def _check_probes(self) -> None:
+        """Release everything that waits for an obstacle that is gone."""
         if not self._probes or self._clock() < self._probe_at:
             return
         self._probe_at = self._clock() + PROBE_EVERY
-        for what in [what for what, is_there in self._probes.items() if not is_there()]:
-            self._outside.release(what)
-            self._release(what, self._waits_for)
+        for obstacle in [obstacle for obstacle, is_there in self._probes.items() if not is_there()]:
+            self._outside.release(obstacle)
+            self._release(obstacle, self._waits_for)
 
-    def _release(self, what: str, jobs: Collection[str]) -> None:
-        """Let those of the `jobs` go on that wait for `what`, which is not in the way any more."""
-        self._probes.pop(what, None)
-        for job_id in [one for one in jobs if self._waits_for[one] == what]:
+    def _release(self, obstacle: str, jobs: Collection[str]) -> None:
+        """Release those of `jobs` that wait for `obstacle`, which is gone."""
+        self._probes.pop(obstacle, None)
+        for job_id in [job_id for job_id in jobs if self._waits_for[job_id] == obstacle]:
             del self._waits_for[job_id]
             self._put_off.release(job_id)
-            self._let_go_on.add(job_id)
-        self._next = None
+            self._released.add(job_id)
+        self._heads = None
 
-    def _held(self, again: bool, *busy: str) -> Held:
-        """What is not to be begun now."""
-        each = (self._put_off, self._outside)
-        put_off, outside = (one.held() if again else one.all() for one in each)
-        held = {*busy, *self._taken, *self._last, *put_off, *self._crashed.held()}
+    def _held(self, retry: bool, *busy: str) -> Held:
+        """Return what must not be begun now."""
+        put_off, outside = (
+            pauses.held() if retry else pauses.all() for pauses in (self._put_off, self._outside)
+        )
+        held = {*busy, *self._taken, *self._alone, *put_off, *self._crashed.held()}
         held |= {*self._state.ledger.divided(), *self._state.quarantined}
         return Held(held, outside, outside)
 
 
 def _probe_of(folder: Path, write: Callable[[], object]) -> Callable[[], bool]:
-    """A probe: whether `folder` cannot be written, or is as good as full."""
+    """Return a check whether `folder` cannot be written, or is as good as full."""
     try:
         wanted = min(ROOM, disk_space.free(folder) + MORE)
     except OSError:
         wanted = 0
 
-    def is_in_the_way() -> bool:
+    def is_there() -> bool:
         try:
             write()
             return disk_space.free(folder) < wanted
         except OSError:
             return True
 
-    return is_in_the_way
+    return is_there
 
 
 def _write_outbox(job: Journal, moorings: Moorings) -> None:
@@ -313,12 +378,12 @@ def _write_outbox(job: Journal, moorings: Moorings) -> None:
 
 
 def _lacks_room(folder: Path, wanted: int) -> bool:
-    """Whether the disk of `folder` has fewer than `wanted` bytes free, as far as can be told."""
+    """Return whether the disk of `folder` has fewer than `wanted` bytes free, or cannot tell."""
     with suppress(OSError):
         return disk_space.free(folder) < wanted
     return True
 
 
 def _text(path: object) -> str:
-    """A path as the ledger has it."""
+    """Return a path as the ledger has it."""
     return str(plain(str(path)))

@@ -1,44 +1,42 @@
-"""A job that is at its end, painted again: a new job, with copies of the old one's pictures."""
+"""Retrying a finished job: a new job, with copies of the old one's pictures and its settings."""
 
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from stylewatch_daemon.errors import InputError, OutputError
+from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic, disk_space
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
+from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import job_files
-from stylewatch_daemon.outbox.job_files import Input, Spot
-from stylewatch_daemon.settings.resolve import wishes
+from stylewatch_daemon.outbox.job_files import Input
+from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.resolve import LONGEST, wishes
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.journal import File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST
 from stylewatch_daemon.store.state import State, entry_of
+from stylewatch_painter.algorithm import scales
 
 JOB_FILE = "job.yaml"
 
-
-def needed(entry: Entry, from_stage: int | None) -> tuple[Input, ...]:
-    """What painting a job again takes: its pictures, and the stage to start from, if one is said.
-
-    Raises InputError where that is not known, or there is no such stage.
-    """
-    start = () if from_stage is None else (job_files.stage(entry, from_stage),)
-    left_out = {"job", *(one.role for one in start)}
-    return (*(one for one in job_files.inputs(entry) if one.role not in left_out), *start)
+_STARTS = ("job.init", "job.set.start", "job.set.schedule.start", "job.from_step")
 
 
-class Again:
-    """Makes new jobs in `state`, by the `settings` that hold then."""
+class Retry:
+    """Makes new jobs in `state` out of finished ones, by the `settings` at that time."""
 
     def __init__(
         self, state: State, reporter: Reporter, settings: Callable[[], ServiceSettings]
@@ -48,35 +46,35 @@ class Again:
     def retry(
         self, job: str, new: str, settings: Mapping[str, Any], from_stage: int | None = None
     ) -> None:
-        """Paint the job with the id `job` again, as the job `new`, by `settings` alone.
+        """Run the job with the id `job` again, as the job `new`, by `settings` alone.
 
-        What was done already, wholly or in part, is not done twice. Raises InputError where it
+        Repeating this does nothing twice, wherever it was cut off. Raises InputError where it
         cannot be done, OSError where it cannot be done now.
         """
         if not re.fullmatch(r"\w[\w.-]*", new):
             raise InputError(f"{new!r} can be no job's id")
-        entry, known = (self._state.ledger.find(one) for one in (job, new))
+        entry, known = (self._state.ledger.find(job_id) for job_id in (job, new))
         if known is not None and known.id == new:
             return
         if entry is None or entry.id != job or entry.state not in LAST:
             raise InputError(f"there is no job {job} that is at its end")
-        made = self._state.jobs / new  # already, if the ledger could not be told
-        journal = load(made) if made.exists() else self._made(entry, new, settings, from_stage)
-        place = wishes(self._settings(), self._state.job_file(journal))
-        self._state.ledger.enter([entry_of(replace(journal, state="queued"), **place)])
+        folder = self._state.jobs / new  # there already, if the ledger could not be written
+        journal = load(folder) if folder.exists() else self._make(entry, new, settings, from_stage)
+        columns = wishes(self._settings(), self._state.job_file(journal))
+        self._state.ledger.enter([entry_of(replace(journal, state=JobState.QUEUED), **columns)])
         self._reporter.asked(f"{journal.retry_of} is painted again, as {new}")
 
-    def _made(
+    def _make(
         self, entry: Entry, new: str, settings: Mapping[str, Any], from_stage: int | None
     ) -> Journal:
-        """The new job, its files whole in the state folder."""
+        """Make the new job, its files whole in the state folder."""
         claim = self._state.claims / new
-        shutil.rmtree(claim, ignore_errors=True)  # what was cut off, and is known to nobody
+        shutil.rmtree(claim, ignore_errors=True)  # was cut off, and is known to nobody
         try:
             atomic.make_folder(claim / "files")
-            wanted, outbox = needed(entry, from_stage), Path(entry.outbox)
-            files = [*_copied(wanted, outbox, claim / "files")]
-            files.append(_settled(settings, claim / "files" / JOB_FILE))
+            outbox = Path(entry.outbox)
+            files = _copy_all(needed(entry, from_stage), outbox, claim / "files")
+            files.append(write_job_file(settings, claim / "files"))
             journal = Journal(
                 id=new,
                 name=entry.name,
@@ -97,42 +95,116 @@ class Again:
         return journal
 
 
-def _copied(needed: tuple[Input, ...], outbox: Path, folder: Path) -> Iterator[File]:
-    """Copies of the inputs in `folder`, each under a name of its own.
+def needed(entry: Entry, from_stage: int | None) -> tuple[Input, ...]:
+    """Return the pictures for a retry, with the stage to start from, if one is given.
 
-    What lies in the `outbox` has a copy there for each job; what was left in an inbox stays there.
+    Raises InputError where they are not known, or there is no such stage.
     """
+    start = () if from_stage is None else (job_files.stage(entry, from_stage),)
+    replaced = {"job", *(file.role for file in start)}
+    return (*(file for file in job_files.inputs(entry) if file.role not in replaced), *start)
+
+
+def _copy_all(inputs: Iterable[Input], outbox: Path, folder: Path) -> list[File]:
+    """Copy the inputs into `folder`, each under a name of its own.
+
+    Every job has copies in the `outbox`; a file that was left in an inbox stays there.
+    """
+    files: list[File] = []
     taken: set[str] = set()
-    for one in needed:
-        if (one.size or 0) > transfer.LARGEST:
-            raise InputError(
-                f"{shown(one.name)} is {disk_space.amount(one.size or 0)}: too large to copy"
-            )
-        spot, named = one.find(), Path(one.name)
+    for file in inputs:
+        if (file.size or 0) > transfer.LARGEST:
+            size = disk_space.amount(file.size or 0)
+            raise InputError(f"{shown(file.name)} is {size}: too large to copy")
+        source, named = file.find(), Path(file.name)
         names = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
         name = next(name for name in names if name.casefold() not in taken)
         taken.add(name.casefold())
-        _copy(one, spot, folder / name)
-        yield _file(one.role, folder / name, spot.path, own=spot.root == outbox)
+        _copy(file, source, folder / name)
+        own = source.root == outbox
+        files.append(_file(file.role, folder / name, source.path, own=own))
+    return files
 
 
-def _copy(one: Input, spot: Spot, target: Path) -> None:
-    with spot.open() as reading, atomic.beside(target) as writing:
+def _copy(file: Input, source: job_files.Spot, target: Path) -> None:
+    with source.open() as reading, atomic.beside(target) as writing:
         shutil.copyfileobj(reading, writing, atomic.CHUNK)
-    with atomic.open_regular(target) as file:
-        if not one.is_in(file):
-            raise InputError(f"{shown(one.name)} changed while it was being copied")
+    with atomic.open_regular(target) as copied:
+        if not file.is_in(copied):
+            raise InputError(f"{shown(file.name)} changed while it was being copied")
 
 
-def _settled(settings: Mapping[str, Any], path: Path) -> File:
-    """The job.yaml at `path`."""
+def write_job_file(settings: Mapping[str, Any], folder: Path) -> File:
+    """Write the job.yaml of a new job into `folder`."""
+    path = folder / JOB_FILE
     text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
     atomic.write(path, text.encode())
     return _file("job", path, path, own=True)
 
 
-def _file(role: Role, held: Path, source: Path, *, own: bool) -> File:
-    seen = look(held)
+def _file(role: Role, path: Path, source: Path, *, own: bool) -> File:
+    seen = look(path)
     if seen is None:
-        raise InputError(f"{shown(held.name)} is gone")
-    return File(role, held.name, source, seen, own)
+        raise InputError(f"{shown(path.name)} is gone")
+    return File(role, path.name, source, seen, own)
+
+
+def check_at_end(entry: Entry) -> None:
+    """Raise UsageError where the job has not ended."""
+    if entry.state not in LAST:
+        name = shown(entry.place or entry.name)
+        raise UsageError(
+            f"{name} is not at its end yet, and is painted again after that: "
+            "`stylewatch cancel` ends it, `stylewatch finish` takes its picture as it is"
+        )
+
+
+def settings_for(
+    entry: Entry, settings: Config, overrides: dict[str, Any], from_stage: int | None
+) -> Mapping[str, Any]:
+    """Return all settings of the new job, for its job.yaml; UsageError has every mistake."""
+    asked = config.job_part(overrides)
+    previous = _previous(entry, settings, asked)
+    recipe = asked.get("recipe", previous.recipe)
+    by_file = str(recipe).endswith((".yaml", ".yml"))
+    if by_file and recipe != settings.job.recipe:
+        raise UsageError(
+            f"its recipe was the file {shown(recipe)}, and a job names no file: put it into a "
+            "folder under `recipes` in config.yaml, and say --set recipe=NAME"
+        )
+    if from_stage is not None:
+        for key in _STARTS:
+            if key in overrides:
+                raise UsageError(f"--from-stage says where to start: leave out --set {key[4:]}")
+        overrides |= {"job.init": "picture", "job.from_step": previous.from_step + from_stage}
+    base = settings.model_copy(update={"job": previous.model_copy(update={"sweep": {}})})
+    job = config.changed(base, overrides).job.model_copy(update={"sweep": previous.sweep})
+    if from_stage is not None:
+        most = scales.most_steps(job.resolve(*settings.recipes).schedule)
+        if job.from_step >= most:
+            raise UsageError(
+                f"--from-stage {from_stage}: after it there is nothing to do; "
+                "ask for more steps, as with --set steps=500"
+            )
+    # A recipe file is named by the daemon's own settings, which still do so.
+    return job.model_dump(mode="json", exclude={"recipe"} if by_file else None)
+
+
+def _previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSettings:
+    """Return the settings a job was begun with; else those of its job.yaml, except the `asked`."""
+    if entry.settings is not None:
+        try:
+            return JobSettings.model_validate(entry.settings)
+        except ValidationError as error:
+            raise UsageError(
+                "its settings are of a stylewatch that had others: drop the pair again"
+            ) from error
+    job_file = next((file for file in job_files.inputs(entry) if file.role == "job"), None)
+    if job_file is None:
+        return settings.job
+    with job_file.find().open() as file:
+        text = file.read(LONGEST).decode("utf-8-sig", errors="replace")
+    document = yaml_lines.parse(text, job_file.name)
+    kept = {key: value for key, value in document.plain.items() if key not in asked}
+    yaml_lines.check(JobSettings, yaml_lines.Document(job_file.name, kept, document.lines))
+    return JobSettings.model_validate(config.job_over(settings.job, kept))

@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from stylewatch_daemon.errors import QuarantinedError
@@ -12,20 +12,18 @@ from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.ingest import STRETCH, Front
 from stylewatch_daemon.ingest.inspection.contract import Looker
-from stylewatch_daemon.model import Started
 from stylewatch_daemon.outbox.retention import Expiry
 from stylewatch_daemon.processes.wakeup import Bell
-from stylewatch_daemon.queue.batching import Company
-from stylewatch_daemon.queue.dispatcher import Dispatcher, Outcome
-from stylewatch_daemon.queue.job_actions import Asked
-from stylewatch_daemon.queue.job_queue import Queue
-from stylewatch_daemon.queue.retry import Again
+from stylewatch_daemon.queue.dispatcher import Dispatcher
+from stylewatch_daemon.queue.job_actions import JobActions
+from stylewatch_daemon.queue.job_queue import JobQueue
+from stylewatch_daemon.queue.retry import Retry
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service.status_updates import Standing, Teller
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.control import Control
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Heard
 
 TELL_EVERY = 5.0
 """Seconds between two rewrites of `_status.txt` while steps are made."""
@@ -50,13 +48,17 @@ class Line:
         intake: Looker,
     ) -> None:
         self._clock, self._bell = time.monotonic, bell
-        self._state, self._executor, self._reporter = state, executor, reporter
+        self._state, self._reporter = state, reporter
         self.control = Control(state.root, reporter)
-        asked = Asked(state, reporter, lambda: self._dispatcher.busy_with, self._cancel, self.tell)
+        actions = JobActions(
+            state, reporter, lambda: self._dispatcher.active_jobs, self._cancel, self.tell
+        )
         self.control.acts |= {
-            "cancel": asked.cancel, "finish": asked.finish, "dismiss": asked.dismiss
-        }  # fmt: skip
-        self.control.acts["retry"] = Again(state, reporter, lambda: self._settings).retry
+            "cancel": actions.cancel,
+            "finish": actions.finish,
+            "dismiss": actions.dismiss,
+            "retry": Retry(state, reporter, lambda: self._settings).retry,
+        }
         self.teller = Teller(state, reporter, self._clock)
         self._expiry = Expiry(lambda: state.ledger, self._clock, state.thumbs)
         self.transfers = Transfers(bell.wake)
@@ -65,7 +67,8 @@ class Line:
             state,
             executor,
             reporter,
-            lambda: bell.stopping,
+            stopping=lambda: bell.stopping,
+            on_result=self._follow,
             transfers=self.transfers,
         )
         self.front = Front(settings, state, intake, reporter, self._clock, self.transfers)
@@ -86,12 +89,11 @@ class Line:
     def _begin_with(self, settings: ServiceSettings) -> None:
         self._settings = settings
         weights = {str(one.path): one.weight for one in settings.inboxes}
-        busy = self._dispatcher.busy_with
-        self.queue = Queue(
+        busy = self._dispatcher.active_jobs
+        self.queue = JobQueue(
             self._state, weights, self._clock, random.random, busy, settings.attempts
         )
-        self._dispatcher.settings = settings
-        self._company = Company(settings.batch)
+        self._dispatcher.renew(settings)
         self.teller.renew(settings)
 
     def look(self) -> None:
@@ -140,15 +142,15 @@ class Line:
 
     def in_words(self) -> str:
         """What is being done now, in a line."""
-        tries = self._dispatcher.tries
-        first, others = next(iter(tries.values()), None), len(tries) - 1
+        attempts = self._dispatcher.attempts
+        first, others = next(iter(attempts.values()), None), len(attempts) - 1
         more = f" and {others} more" if others > 0 else ""
-        doing = f"painting {first.name}{more}" if first else "nothing to paint"
+        doing = f"painting {first.title}{more}" if first else "nothing to paint"
         return f"{doing}; {self._state.ledger.waiting_count()} waiting"
 
     def next(self, again: bool = True) -> Journal | None:
         """The job whose turn it is; with `again` also one that had to wait, after a time."""
-        self.queue.look_again()
+        self.queue.refresh()
         return None if self.control.holds else self.queue.next(again)
 
     @property
@@ -165,11 +167,9 @@ class Line:
         self._end_decided(again)
         if self._dispatcher.free <= 0:
             return False
-        divided = False
-        for job, outcome in self._dispatcher.begin(self._chosen(again, until)):
-            self._news = True
-            self._follow(job, outcome)
-            divided |= outcome is not None and outcome.kind == "divided"
+        results = self._dispatcher.begin(self._chosen(again, until))
+        self._news |= bool(results)
+        divided = any(outcome.kind == OutcomeKind.DIVIDED for _, outcome in results)
         return divided or self._clock() >= until
 
     def _chosen(self, again: bool, until: float) -> Iterator[list[Journal]]:
@@ -181,7 +181,11 @@ class Line:
             yield [job, *self._company_of(job, workers, again)]
             may_go_on = self._dispatcher.free > 0 and self._clock() < until
             job = self.queue.next(again) if may_go_on else None
-        if not begun and self._nothing_else_comes and (job := self.queue.last(again)) is not None:
+        if (
+            not begun
+            and self._nothing_else_comes
+            and (job := self.queue.next_alone(again)) is not None
+        ):
             self.queue.begun(job)
             yield [job]
 
@@ -193,9 +197,8 @@ class Line:
     def hear(self) -> None:
         """Tell the workers what is wanted of them, and deal with all that they told."""
         self._dispatcher.ask()
-        for one in self._dispatcher.hear(self._noted(self._executor.heard())):
-            self._follow(*one)
-        if self._dispatcher.tries:
+        self._dispatcher.hear()
+        if self._dispatcher.attempts:
             self._news |= self.teller.may_tell(TELL_EVERY)
             self.publish()
 
@@ -204,11 +207,7 @@ class Line:
 
         Whether there may be more to do now: a series waits for its last job.
         """
-        ended = False
-        for one in self._dispatcher.close():
-            self._follow(*one)
-            ended = True
-        return ended
+        return bool(self._dispatcher.finalize())
 
     def see_off(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Let all workers keep a checkpoint and stop; for when we are told to leave.
@@ -219,7 +218,7 @@ class Line:
             meanwhile()
             self.hear()
             self.finish()
-            if not self._dispatcher.tries:
+            if not self._dispatcher.attempts:
                 return
             self._bell.wait(SOON)
 
@@ -239,34 +238,25 @@ class Line:
         One that was tried before may be what its worker died of, and is tried by itself.
         """
         alone = job.state != "queued" or job.attempts
-        most = 1 if alone else self._company.most(job.shape)
-        return [] if most == 1 else self.queue.along(job, most - 1, workers, again)
+        most = 1 if alone else self._dispatcher.batch_sizes.most(job.shape)
+        return [] if most == 1 else self.queue.companions(job, most - 1, workers, again)
 
-    def _noted(self, heard: Iterable[Heard]) -> Iterator[Heard]:
-        """What is heard; who can paint several at once is kept in mind."""
-        for one in heard:
-            if isinstance(one.event, Started) and (tried := self._dispatcher.tries.get(one.ticket)):
-                self._company.hear(tried.journal.shape, one.event)
-            yield one
-
-    def _follow(self, job: Journal, outcome: Outcome | None) -> None:
-        """Draw what follows from the `outcome` of `job`; None: it is being painted."""
-        if outcome is None:
-            return
+    def _follow(self, job: Journal, outcome: Outcome) -> None:
+        """Update the queue and the status by the `outcome` of `job`."""
+        if outcome.kind in (OutcomeKind.STARTED, OutcomeKind.SETTLED):
+            return  # more is to come
         self.queue.ended(job, outcome)
         self._remember(job, outcome)
         self._news = True
 
     def _end_decided(self, again: bool = True) -> None:
         """Hand on the jobs whose end is decided, to be finished: they wait for no worker."""
-        jobs = self.queue.decided(again)
-        for job, outcome in self._dispatcher.begin([job] for job in jobs) if jobs else ():
-            self._follow(job, outcome)
+        if jobs := self.queue.decided(again):
+            self._dispatcher.begin([job] for job in jobs)
 
     def _cancel(self, job: Journal) -> None:
         """Bring a job that waits, and is not wanted any more, to its end."""
-        for one in self._dispatcher.begin([[job]]):
-            self._follow(*one)
+        self._dispatcher.begin([[job]])
         self.finish()
         self.tell()
 
@@ -292,10 +282,10 @@ class Line:
             self.teller.publish(self._standing())
 
     def _standing(self, leaving: bool = False) -> Standing:
-        tries = self._dispatcher.tries.values()
+        attempts = self._dispatcher.attempts.values()
         return Standing(
             inboxes=self.front.inboxes,
-            running={one.journal.id: (one.journal.outbox, one.running) for one in tries},
+            running={each.job.id: (each.job.outbox, each.running) for each in attempts},
             outcomes=self.outcomes.values(),
             paused=self.control.paused,
             leaving=leaving,
@@ -305,7 +295,7 @@ class Line:
     def _remember(self, job: Journal, outcome: Outcome) -> None:
         if before := self.outcomes.pop(job.id, None):
             self._kinds[before.kind] -= 1
-        if outcome.kind in ("again", "divided"):
+        if outcome.kind in (OutcomeKind.RETRY, OutcomeKind.DIVIDED):
             return
         self.outcomes[job.id] = outcome
         self.ended += 1

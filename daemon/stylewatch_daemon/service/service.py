@@ -22,9 +22,9 @@ from stylewatch_daemon.ingest.inbox import library
 from stylewatch_daemon.ingest.inspection.process import QUICK, Intake
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
-from stylewatch_daemon.outbox.retention import daily, sweep
+from stylewatch_daemon.outbox.retention import daily, prune
 from stylewatch_daemon.processes.wakeup import Bell, reloads_on_signal, stops_on_signals
-from stylewatch_daemon.queue.finalize import OUR_FAULT, Outcome
+from stylewatch_daemon.queue.states import OUR_FAULT, Outcome, OutcomeKind
 from stylewatch_daemon.service.main_loop import AT_LEAST, Rounds
 from stylewatch_daemon.service.metrics import Meters
 from stylewatch_daemon.service.pipeline import TELL_EVERY, Line
@@ -91,7 +91,7 @@ def once(
     patience = PATIENCE * max(settings.quiet_s, AT_LEAST)
     settings = replace(settings, truncated_s=min(patience, settings.truncated_s))
     with _started(settings, reporter, executor, bell) as line:
-        sweep(settings.outboxes, settings.retention, reporter, lambda: bell.stopping)
+        prune(settings.outboxes, settings.retention, reporter, lambda: bell.stopping)
         _take_all(line, bell, settings.quiet_s, patience)
         return _summary(line)
 
@@ -286,11 +286,13 @@ def _summary(line: Line) -> Summary:
     trouble = [item for inbox in line.front.inboxes for item in inbox.trouble.items()]
     trouble += line.front.trouble.items()
     kinds["failed"] += tuple(
-        Outcome("failed", name, reason, OUR_FAULT)
+        Outcome(OutcomeKind.FAILED, name, reason, OUR_FAULT)
         for job, (name, reason) in line.set_aside.items()
         if job not in line.outcomes
     )
-    blocked = tuple(Outcome("paused", what, why, OutputError.exit_code) for what, why in trouble)
+    blocked = tuple(
+        Outcome(OutcomeKind.PAUSED, what, why, OutputError.exit_code) for what, why in trouble
+    )
     return Summary(
         **{**kinds, "paused": (*kinds["paused"], *blocked)},
         waiting=line.unbegun(),

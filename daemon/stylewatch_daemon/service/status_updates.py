@@ -11,7 +11,7 @@ from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.outbox.status_json import SHARE, Publisher
 from stylewatch_daemon.outbox.status_txt import Board, Refusal, Running, Status, together
-from stylewatch_daemon.queue.dispatcher import Outcome
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.state import State
 
@@ -124,4 +124,7 @@ def _trouble(now: Standing, inboxes: Iterable[Inbox]) -> list[tuple[str, str]]:
     """What waits for something outside of us, and why."""
     trouble = [item for inbox in inboxes for item in inbox.trouble.items()]
     trouble += now.trouble.items()
-    return [*trouble, *((one.job, one.reason) for one in now.outcomes if one.kind == "paused")]
+    return [
+        *trouble,
+        *((one.job, one.reason) for one in now.outcomes if one.kind == OutcomeKind.PAUSED),
+    ]

@@ -12,12 +12,13 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import Look
+from stylewatch_daemon.model import AttemptEnd, JobState
 
 FILE_NAME = "job.json"
 FILES = "files"
@@ -40,14 +41,7 @@ _SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, er
 
 _ROLES = re.compile(r"content|style|init|job|(?:content|style-[0-9]+)-mask")
 
-JobState = Literal[
-    "claimed", "queued", "running", "ending", "refusing", "failing",
-    "done", "refused", "failed", "cancelled",
-]  # fmt: skip
-"""`claimed`: entered, and being taken. `ending`, `refusing`, `failing`: how it ends is settled, and
-what is left of that must be done, whatever comes between."""
-
-_BY_PHASE: dict[str, JobState] = {"claiming": "claimed", "waiting": "queued"}
+_BY_PHASE = {"claiming": JobState.CLAIMED, "waiting": JobState.QUEUED}
 """Phases of journals from before there was a ledger; the others are called as their states."""
 
 
@@ -77,10 +71,6 @@ class File:
     stays: bool = False
 
 
-CUT_OFF, CUT_OFF_ALONE = "cut off", "cut off alone"
-"""How an attempt ended that ended with the daemon; alone: nothing else was painted meanwhile."""
-
-
 @dataclass(frozen=True)
 class Attempt:
     """One try. It is written down before it begins, so an `ended` of None means it was cut off.
@@ -94,7 +84,8 @@ class Attempt:
     backend: str = ""
     device: str = ""
     ended: str | None = None
-    how: str = CUT_OFF
+    how: str = AttemptEnd.CUT_OFF
+    """An AttemptEnd, as the ledger has it."""
     reason: str = ""
     boot: str = ""
     pid: int = 0
@@ -122,7 +113,7 @@ class Journal:
     after: str
     files: tuple[File, ...]
     folder: Path | None = None
-    state: JobState = "claimed"
+    state: JobState = JobState.CLAIMED
     attempts: tuple[Attempt, ...] = ()
     place: str | None = None
     refused_as: str | None = None
@@ -135,6 +126,11 @@ class Journal:
     size: tuple[int, int] | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
+
+    @property
+    def title(self) -> str:
+        """Name of the job in the outbox; its name in the inbox until it has one there."""
+        return self.place or self.name
 
     @property
     def is_copy(self) -> bool:

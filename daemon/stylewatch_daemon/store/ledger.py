@@ -20,7 +20,7 @@ from annotated_types import Len
 from pydantic import Field, TypeAdapter
 
 from stylewatch_daemon.files import flat_layout
-from stylewatch_daemon.store.journal import Attempt, JobState
+from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger_rows import check_files, in_words
 from stylewatch_daemon.store.ledger_schema import OPEN, UNDISMISSED, WAITING, check
 from stylewatch_daemon.store.ledger_turns import Turns
@@ -33,7 +33,7 @@ BUSY_S = 10.0
 ENDED_BEFORE = "state IN ('done', 'refused', 'failed', 'cancelled') AND finished < ?"
 """The jobs that ended before a time, for SQL."""
 
-COUNTED_AS: Mapping[JobState, str] = {
+COUNTED_AS: Mapping[str, str] = {
     "claimed": "waiting",
     "queued": "waiting",
     "running": "running",
@@ -48,7 +48,7 @@ COUNTED_AS: Mapping[JobState, str] = {
 """What each state is to a person."""
 
 
-DISMISSIBLE: tuple[JobState, ...] = ("refused", "failed")
+DISMISSIBLE: tuple[str, ...] = ("refused", "failed")
 """The states of jobs that the status lists until they are dismissed."""
 
 _LAST_OF_ALL = "~"
@@ -68,7 +68,8 @@ class Entry:
     name: str
     inbox: str
     outbox: str
-    state: JobState
+    state: str
+    """A JobState."""
     entered: str
     inputs: tuple[Mapping[str, Any], ...]
     bytes: int
@@ -137,7 +138,7 @@ class Ledger(Turns):
             del one["job"], one["number"]
         return tuple(Attempt(**one) for one in told)
 
-    def latest(self, *states: JobState, limit: int) -> list[Entry]:
+    def latest(self, *states: str, limit: int) -> list[Entry]:
         """The jobs in one of `states`, those that finished or came last first."""
         query = (
             "SELECT * FROM jobs WHERE state IN (SELECT value FROM json_each(?)) "
@@ -146,7 +147,7 @@ class Ledger(Turns):
         return [_entry(row) for row in self._rows(query, json.dumps(states), limit)]
 
     def ended(
-        self, states: tuple[JobState, ...], limit: int, before: tuple[str, str] | None = None
+        self, states: tuple[str, ...], limit: int, before: tuple[str, str] | None = None
     ) -> list[Entry]:
         """The jobs that ended in one of `states`, the last ones first, from any place on.
 

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import mounts
 from stylewatch_daemon.store import ledger_counts
-from stylewatch_daemon.store.journal import Attempt, JobState
+from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import BUSY_S, ENDED_BEFORE, Entry, Ledger, json_column
 from stylewatch_daemon.store.ledger_rows import check_files, in_words, plain
 from stylewatch_daemon.store.ledger_schema import UNDISMISSED, check, migrate
@@ -27,7 +27,7 @@ from stylewatch_daemon.store.ledger_schema import UNDISMISSED, check, migrate
 SYNCHRONOUS = "FULL"
 """How SQLite syncs: each commit, before it counts as made."""
 
-LAST: tuple[JobState, ...] = ("done", "refused", "failed", "cancelled")
+LAST: tuple[str, ...] = ("done", "refused", "failed", "cancelled")
 """The states that a job does not leave by itself."""
 
 
@@ -173,7 +173,7 @@ class LedgerWriter(Ledger):
         """Write one attempt of the story of a job anew."""
         self._put("attempts", {"job": job_id, "number": number, **vars(attempt)})
 
-    def ids(self, *states: JobState) -> set[str]:
+    def ids(self, *states: str) -> set[str]:
         """The ids of all jobs in one of `states`."""
         query = "SELECT id FROM jobs WHERE state IN (SELECT value FROM json_each(?))"
         return {row["id"] for row in self._rows(query, json.dumps(states))}

@@ -37,9 +37,9 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.mounts import Moorings
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.model import CHECKPOINT, Job, Picture
+from stylewatch_daemon.model import CHECKPOINT, Job, JobState, Picture
 from stylewatch_daemon.store import journal
-from stylewatch_daemon.store.journal import FILES, MASK, Attempt, File, JobState, Journal
+from stylewatch_daemon.store.journal import FILES, MASK, Attempt, File, Journal
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
 from stylewatch_daemon.store.ledger_writer import LAST, LedgerWriter, now
 
@@ -56,7 +56,7 @@ _FOLDERS = ("damaged", "claims", "jobs", "trash", "thumbs", "previews", "uploads
 _FILES = ("kept.json", HOLDER, "status.json", ".status.json.tmp", "paused", "alive")
 _LOCKS = ("lock", "worker.lock")
 
-OURS: tuple[JobState, ...] = ("queued", "running", "ending", "refusing", "failing")
+OURS: tuple[str, ...] = ("queued", "running", "ending", "refusing", "failing")
 """The states of a job whose files are here."""
 
 
@@ -263,7 +263,7 @@ class State:
                 self.ledger.change(job_id, state="failed", reason=reason)
         elif journal.is_id(job_id):
             entered = now()
-            new = Entry(job_id, job_id, "", "", "failed", entered, (), 0, reason=reason,
+            new = Entry(job_id, job_id, "", "", JobState.FAILED, entered, (), 0, reason=reason,
                         finished=entered)  # fmt: skip
             self.ledger.enter([new])
 
@@ -332,7 +332,7 @@ class State:
         job_id = taken.id
         return replace(
             taken,
-            state=entry.state,
+            state=JobState(entry.state),
             attempts=self.ledger.story(job_id),
             place=entry.place,
             refused_as=entry.refused_as,
@@ -356,7 +356,7 @@ class State:
         with self.ledger.together():
             self._tell(job, attempts)
             self.ledger.change(job.id, state="running", place=place, settings=settings)
-        return replace(job, state="running", place=place, attempts=attempts)
+        return replace(job, state=JobState.RUNNING, place=place, attempts=attempts)
 
     def save(self, job: Journal, **changes: Any) -> Journal:
         """`job` with `changes`, once they are safe in the ledger."""

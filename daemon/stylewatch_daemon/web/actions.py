@@ -25,7 +25,6 @@ from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ingest.inbox import new_id
 from stylewatch_daemon.queue import retry as again
-from stylewatch_daemon.queue import retry_settings
 from stylewatch_daemon.queue.job_actions import nothing_to
 from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
@@ -149,8 +148,8 @@ def _is_begun(here: Context, entry: Entry) -> bool:
 
 def _settings(here: Context, entry: Entry, stage: int | None) -> Any:
     """What a job is to be painted again by, once it is seen that it can be."""
-    retry_settings.check_at_end(entry)
-    wanted = retry_settings.wanted(entry, here.settings, {}, stage)
+    again.check_at_end(entry)
+    wanted = again.settings_for(entry, here.settings, {}, stage)
     for one in again.needed(entry, stage):
         one.find()
     return wanted

@@ -12,7 +12,6 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.responses import StreamingResponse as Streaming
 from starlette.routing import Route
 
-from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.web import files, pictures, stream, thumbs
 from stylewatch_daemon.web.app_state import NOW, studio, told_of
@@ -76,7 +75,7 @@ def gallery(request: Request) -> Response:
     """Jobs at their end, the last first, page by page."""
     here = studio(request)
     asked = request.query_params.get("state", "done")
-    states: tuple[JobState, ...] = tuple(one for one in ENDED if one == asked)
+    states: tuple[str, ...] = tuple(one for one in ENDED if one == asked)
     if not states:
         raise HTTPException(404, f"there is no shelf for jobs that are {asked!r}")
     time, _, last = request.query_params.get("before", "").partition("~")

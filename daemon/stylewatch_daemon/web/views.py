@@ -8,7 +8,6 @@ from typing import Any
 
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import Entry, Ledger
 from stylewatch_daemon.views.formatting import duration, memory
 from stylewatch_daemon.views.formatting import size as pixels
@@ -18,7 +17,7 @@ from stylewatch_daemon.web.loss_svg import Curve, Trails, curve, points
 from stylewatch_daemon.web.picture_urls import CARD, Image, Shower, name_of, parents
 from stylewatch_daemon.web.queries import Reader
 
-ENDED: tuple[JobState, ...] = ("done", "failed", "refused", "cancelled")
+ENDED: tuple[str, ...] = ("done", "failed", "refused", "cancelled")
 """The states that a gallery can show."""
 
 RECENT, WRONG = 12, 8

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import flat_layout, safe_dirs
-from stylewatch_daemon.outbox import manifest, publish
+from stylewatch_daemon.outbox import job_files, publish
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import FileRecord, InputRecord, PartRecord, SeriesReceipt
 from stylewatch_daemon.settings import sweep
@@ -94,7 +94,7 @@ def _read(part: Part, path: PurePosixPath) -> bytes:
     """The content of a file by its path in the outbox; raises OSError."""
     with (
         safe_dirs.opened(Path(part.outbox), str(path.parent)) as folder,
-        manifest.regular(folder, path.name) as file,
+        job_files.open_regular(folder, path.name) as file,
     ):
         return file.read()
 

@@ -11,16 +11,14 @@ from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.status_txt import Status
-from stylewatch_daemon.store.journal import Attempt, JobState
+from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 
 VERBS = pytest.mark.parametrize("verb", ["cancel", "finish"])
 
 
-def entered(
-    root: Path, state: JobState, *, begun: bool = True, finished: str | None = None
-) -> None:
+def entered(root: Path, state: str, *, begun: bool = True, finished: str | None = None) -> None:
     """Enter the job `holiday`."""
     ledger = LedgerWriter.open(root / FILE_NAME)
     job = Entry("1", "holiday", "in", str(root / "out"), state, "2026-01-01T00:00:00", (), 0)
@@ -45,7 +43,7 @@ def test_without_a_daemon_it_is_noted_for_the_next_start(
 @VERBS
 @pytest.mark.parametrize("state", ["done", "refused", "failed", "cancelled"])
 def test_of_what_is_at_its_end_nothing_is_asked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str, state: JobState
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str, state: str
 ) -> None:
     entered(tmp_path, state, finished="2026-01-02T14:03:59+02:00")
     assert call([verb, "1", "--state", str(tmp_path)]) == 65
@@ -137,7 +135,7 @@ def test_all_that_came_to_a_bad_end_until_now_is_dismissed(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("state", ["queued", "running", "done", "cancelled"])
 def test_only_refused_and_failed_jobs_are_dismissed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], state: JobState
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
     entered(tmp_path, state)
     assert call(["dismiss", "holiday", "--state", str(tmp_path)]) == 65

@@ -7,7 +7,6 @@ from tests.daemon.faults import tree
 from tests.daemon.finished import finish
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
 from stylewatch_daemon.store.ledger_writer import LedgerWriter, now
 
@@ -50,7 +49,7 @@ def test_it_tells_how_many_jobs_the_ledger_will_forget_and_leaves_them(
     (tmp_path / "config.yaml").write_text("retention: {ledger: 30}\nstate: {path: .}\n")
     ledger = LedgerWriter.open(tmp_path / FILE_NAME)
     for job, finished in (("1", "2020-01-01T00:00:00+00:00"), ("2", now()), ("3", None)):
-        state: JobState = "done" if finished else "queued"
+        state = "done" if finished else "queued"
         entry = Entry(job, job, "in", "out", state, "2020-01-01", (), 0, finished=finished)
         ledger.enter([entry])
     for dry in ([], ["--dry-run"]):

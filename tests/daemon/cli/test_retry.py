@@ -10,8 +10,8 @@ from tests.daemon.faults import fill
 from stylewatch_daemon.cli import control
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.model import JobState
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 
@@ -27,7 +27,7 @@ class Place:
         fill(root / "out/trip/inputs", *ROLES.values())
         fill(root / "out/trip/stages", "0010.png", "0030.png")
 
-    def enter(self, state: JobState = "done", job_file: str | None = None, **more: Any) -> None:
+    def enter(self, state: str = "done", job_file: str | None = None, **more: Any) -> None:
         inputs = [{"role": role, "name": name, "size": len(name)} for role, name in ROLES.items()]
         if job_file is not None:
             (self.root / "out/trip/inputs/trip.job.yaml").write_text(job_file)

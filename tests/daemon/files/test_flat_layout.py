@@ -11,7 +11,7 @@ from tests.daemon.worker.orders import order, painted, receipt
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import flat_layout
-from stylewatch_daemon.outbox.publish import Outbox, RefusedAs
+from stylewatch_daemon.outbox.publish import Outbox
 
 
 def test_a_flat_jobs_painting_lies_where_its_name_says_and_its_folder_elsewhere() -> None:
@@ -68,7 +68,7 @@ def outbox(tmp_path: Path) -> Outbox:
 
 def ending(outbox: Outbox, place: str = FLAT) -> list[str]:
     """Finish a job that has painted a JPEG; what was told of it, by its path in the outbox."""
-    folder = outbox.again(place)
+    folder = outbox.reopen(place)
     fill(folder, "final.jpg")
     fill(outbox.staging("1"), "receipt.json")
     told = outbox.finish("1", folder)
@@ -128,8 +128,9 @@ def test_a_link_among_the_paintings_of_a_flat_album_does_not_lead_out(
 def test_what_is_refused_of_a_flat_album_goes_by_its_own_name(
     outbox: Outbox, tmp_path: Path
 ) -> None:
-    refused_as = RefusedAs(FLAT, None, lambda place: None)
-    assert outbox.refuse("1", [], "no", refused_as) == outbox.root / "_refused/waves/a"
+    outbox.stage_refused("1", [], "no")
+    folder = outbox.publish_refused("1", outbox.choose_refused(FLAT))
+    assert folder == outbox.root / "_refused/waves/a"
 
 
 def test_the_receipt_of_a_flat_job_tells_where_its_painting_will_be(

@@ -1,19 +1,18 @@
-"""The outbox takes only whole files, in folders that were free."""
+"""Only complete files get into the outbox, in folders that were free."""
 
 import errno
 import os
 import stat
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill, killed_at, mounts, told_of_syncs, tree
 
-from stylewatch_daemon.errors import InProgressError, OutputError
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.permissions import Sharing
-from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, RefusedAs, keep_staged, stage
+from stylewatch_daemon.outbox.publish import RECEIPT, Outbox, keep_staged, stage
 
 
 @pytest.fixture
@@ -21,20 +20,14 @@ def outbox(tmp_path: Path) -> Outbox:
     return Outbox(tmp_path / "out")
 
 
-def test_a_probe_makes_the_outbox_and_leaves_nothing_to_see(outbox: Outbox) -> None:
+def test_a_probe_makes_the_outbox_and_leaves_nothing(outbox: Outbox) -> None:
     outbox.probe()
     assert tree(outbox.root) == {}
     assert [path.name for path in outbox.root.iterdir()] == [".staging"]
     assert list((outbox.root / ".staging").iterdir()) == []
 
 
-def test_an_outbox_in_whose_place_a_file_lies_cannot_be_written(outbox: Outbox) -> None:
-    outbox.root.write_text("a file")
-    with pytest.raises(OutputError, match=r"out cannot be written"):
-        outbox.probe()
-
-
-def test_a_full_outbox_is_found_by_probing(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_notices_a_full_disk(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     outbox.probe()
 
     opened = os.open
@@ -49,16 +42,16 @@ def test_a_full_outbox_is_found_by_probing(outbox: Outbox, monkeypatch: pytest.M
         outbox.probe()
 
 
-def test_a_taken_name_gets_a_number_and_is_told_before_it_is_made(outbox: Outbox) -> None:
-    told: list[tuple[str, bool]] = []
+def test_a_taken_name_gets_a_number_and_is_remembered_before_it_is_made(outbox: Outbox) -> None:
+    remembered: list[tuple[str, bool]] = []
 
     def remember(place: str) -> None:
-        told.append((place, (outbox.root / place).exists()))
+        remembered.append((place, (outbox.root / place).exists()))
 
     first = outbox.reserve("album/job", remember)
     second = outbox.reserve("album/job", remember)
     assert (first, second) == (outbox.root / "album/job", outbox.root / "album/job-2")
-    assert told == [("album/job", False), ("album/job-2", False)]
+    assert remembered == [("album/job", False), ("album/job-2", False)]
 
 
 def test_a_link_does_not_lead_out_of_the_outbox(outbox: Outbox, tmp_path: Path) -> None:
@@ -69,21 +62,13 @@ def test_a_link_does_not_lead_out_of_the_outbox(outbox: Outbox, tmp_path: Path) 
         outbox.reserve("album/job", lambda place: None)
 
 
-def test_a_staged_file_is_published_and_replaces_an_older_one(outbox: Outbox) -> None:
+def test_publishing_replaces_an_older_file_and_may_be_repeated(outbox: Outbox) -> None:
     folder = outbox.reserve("job", lambda place: None)
     for content in ("old", "new"):
-        fill(outbox.staging("1"), "stages/1.png")
-        (outbox.staging("1") / "stages/1.png").write_text(content)
-        assert outbox.publish("1", folder, "stages/1.png") == folder / "stages/1.png"
-    assert tree(outbox.root) == {"job/stages/1.png": "new"}
-
-
-def test_a_file_that_was_staged_anew_before_it_was_published_counts_once(outbox: Outbox) -> None:
-    folder = outbox.reserve("job", lambda place: None)
-    fill(outbox.staging("1"), "losses.csv")
-    for _ in range(2):
-        outbox.publish("1", folder, "losses.csv")
-    assert tree(outbox.root) == {"job/losses.csv": "losses.csv"}
+        (outbox.staging("1") / "losses.csv").write_text(content)
+        for _ in range(2):
+            assert outbox.publish("1", folder, "losses.csv") == folder / "losses.csv"
+    assert tree(outbox.root) == {"job/losses.csv": "new"}
     with pytest.raises(OutputError, match="No such file"):
         outbox.publish("1", folder, "never-staged.png")
 
@@ -95,89 +80,49 @@ def test_nothing_is_published_outside_of_the_jobs_folder(path: str, outbox: Outb
         outbox.publish("1", folder, path)
 
 
-def test_finished_files_are_told_from_half_ones_and_from_the_receipt(outbox: Outbox) -> None:
+def test_staged_files_are_the_complete_ones_without_the_receipt(outbox: Outbox) -> None:
     fill(outbox.staging("1"), "stages/1.png", ".abc.tmp", "receipt.json")
-    assert list(outbox.staged("1")) == ["stages/1.png"]
+    assert outbox.staged("1") == ["stages/1.png"]
     assert outbox.has_receipt("1")
+    assert bits(outbox.root / ".staging") == "0700"
+    for _ in range(2):
+        outbox.clear("1")
+    assert not (outbox.root / ".staging/1").exists()
 
 
-def test_inputs_are_archived_beside_the_painting(outbox: Outbox, tmp_path: Path) -> None:
-    fill(tmp_path, "photo.jpg")
-    folder = outbox.reserve("job", lambda place: None)
-    outbox.archive("1", folder, [tmp_path / "photo.jpg"])
-    assert tree(outbox.root) == {"job/inputs/photo.jpg": "photo.jpg"}
-    assert (tmp_path / "photo.jpg").exists()
-
-
-def test_before_the_receipt_gets_its_name_all_it_tells_of_would_outlive_a_power_cut(
+def test_all_files_are_synced_before_the_receipt_gets_its_name(
     outbox: Outbox, tmp_path: Path
 ) -> None:
     fill(tmp_path, "photo.jpg", "painting.jpg")
     inputs = [tmp_path / "photo.jpg", tmp_path / "painting.jpg"]
     staging, made = outbox.staging("1"), ("stages/1.png", "losses.csv", "final.png", RECEIPT)
-    with told_of_syncs() as told:
+    with told_of_syncs() as events:
         folder = outbox.reserve("job", lambda place: None)
         for name in made:
             stage(staging, name, b"x")
         keep_staged(staging, made)
+        kept = events[-2:]
         for name in made[:-1]:
             outbox.publish("1", folder, name)
         outbox.archive("1", folder, inputs)
-        before = len(told)
+        before = len(events)
         outbox.publish("1", folder, RECEIPT)
     names = [*made[:-1], "inputs/photo.jpg", "inputs/painting.jpg"]
     for path in (folder, *(folder / name for name in names)):
         renamed = ("rename", str(path))
-        since = told.index(renamed) if renamed in told else 0
-        assert ("sync", str(path.parent)) in told[since:before]
-    written = [path for what, path in told if what == "sync"]
+        since = events.index(renamed) if renamed in events else 0
+        assert ("sync", str(path.parent)) in events[since:before]
+    written = [path for what, path in events if what == "sync"]
     assert sum(path.endswith(".tmp") for path in written) == 4
     assert sum(path.endswith("/.input") for path in written) == 2  # which are linked
-    assert told[before:] == [("rename", str(folder / RECEIPT)), ("sync", str(folder))]
-    assert told.count(("sync", str(folder / "inputs"))) == 1
+    assert events[before:] == [("rename", str(folder / RECEIPT)), ("sync", str(folder))]
+    assert events.count(("sync", str(folder / "inputs"))) == 1
+    assert sorted(kept) == [("sync", str(staging)), ("sync", str(staging / "stages"))]
+    assert outbox.archive("1", outbox.reserve("other", lambda place: None), []) == {}
+    assert list((outbox.root / "other").iterdir()) == []
 
 
-def test_staged_files_last_once_they_are_kept_each_folder_synced_once(outbox: Outbox) -> None:
-    staging, names = outbox.staging("1"), ("stages/1.png", "stages/2.png", "losses.csv")
-    for name in names:
-        stage(staging, name, b"x")
-    with told_of_syncs() as told:
-        keep_staged(staging, names)
-    assert sorted(told) == [("sync", str(staging)), ("sync", str(staging / "stages"))]
-
-
-def test_an_empty_archive_makes_no_folder(outbox: Outbox) -> None:
-    folder = outbox.reserve("job", lambda place: None)
-    outbox.archive("1", folder, [])
-    assert list(folder.iterdir()) == []
-
-
-def test_a_refusal_comes_as_a_whole_and_only_once(outbox: Outbox, tmp_path: Path) -> None:
-    fill(tmp_path, "photo.jpg")
-    told: list[str | None] = []
-    for place in (None, "_refused/job"):
-        where = RefusedAs("job", place, told.append)
-        folder = outbox.refuse("1", [tmp_path / "photo.jpg"], "It is no picture.", where)
-        assert folder == outbox.root / "_refused/job"
-    assert told == ["_refused/job"]
-    assert tree(outbox.root) == {
-        "_refused/job/photo.jpg": "photo.jpg",
-        "_refused/job/reason.txt": "It is no picture.\n",
-    }
-
-
-def test_a_refusal_that_was_laid_out_on_a_disk_that_is_gone_is_laid_out_again(
-    outbox: Outbox, tmp_path: Path
-) -> None:
-    fill(tmp_path, "photo.jpg")
-    told: list[str | None] = []
-    where = RefusedAs("job", "_refused/job", told.append)
-    folder = outbox.refuse("1", [tmp_path / "photo.jpg"], "It is no picture.", where)
-    assert told == [None, "_refused/job"]
-    assert set(tree(folder)) == {"photo.jpg", "reason.txt"}
-
-
-def test_a_worker_whose_staging_folder_is_gone_is_told_so(outbox: Outbox) -> None:
+def test_staging_fails_where_the_folder_is_gone(outbox: Outbox) -> None:
     staging = outbox.staging("1")
     staging.rmdir()
     with pytest.raises(OutputError, match="gone; is its disk still mounted"):
@@ -195,28 +140,20 @@ def test_only_empty_folders_are_dropped(outbox: Outbox) -> None:
     assert outbox.root.exists()
 
 
-def test_stages_of_a_painting_that_was_begun_anew_are_removed(outbox: Outbox) -> None:
-    """And nothing else: what is not named like a stage is not ours."""
+def test_stages_of_an_attempt_that_began_anew_are_removed(outbox: Outbox) -> None:
     folder = outbox.reserve("job", lambda place: None)
-    outbox.drop_stages(folder, [])  # there is none
+    outbox.drop_stages(folder, [])
     fill(folder, "stages/0050.png", "stages/0060.png", "stages/0070.png", "stages/notes.txt")
     outbox.drop_stages(folder, {"stages/0050.png", "stages/0060.png"})
     there = sorted(path.name for path in (folder / "stages").iterdir())
     assert there == ["0050.png", "0060.png", "notes.txt"]
 
 
-def test_a_cleared_job_leaves_no_staging_folder(outbox: Outbox) -> None:
-    fill(outbox.staging("1"), "stages/1.png")
-    outbox.clear("1")
-    assert not (outbox.root / ".staging" / "1").exists()
-    outbox.clear("1")
-
-
 def bits(path: Path) -> str:
     return f"{stat.S_IMODE(path.stat().st_mode):04o}"
 
 
-def test_all_that_people_see_has_the_mode_that_was_asked_for(tmp_path: Path) -> None:
+def test_everything_that_is_published_has_the_wanted_mode(tmp_path: Path) -> None:
     fill(tmp_path, "photo.jpg")
     (tmp_path / "photo.jpg").chmod(0o600)
     outbox = Outbox(tmp_path / "out", Sharing(mode=0o664))
@@ -225,8 +162,8 @@ def test_all_that_people_see_has_the_mode_that_was_asked_for(tmp_path: Path) -> 
     fill(outbox.staging("1"), "stages/1.png")
     outbox.publish("1", folder, "stages/1.png")
     outbox.archive("1", folder, [tmp_path / "photo.jpg"])
-    where = RefusedAs("bad", None, lambda place: None)
-    outbox.refuse("2", [tmp_path / "photo.jpg"], "It is no picture.", where)
+    outbox.stage_refused("2", [tmp_path / "photo.jpg"], "It is no picture.")
+    outbox.publish_refused("2", outbox.choose_refused("bad"))
     seen = {
         path.relative_to(outbox.root).as_posix(): bits(path)
         for path in (outbox.root, *outbox.root.rglob("*"))
@@ -236,17 +173,6 @@ def test_all_that_people_see_has_the_mode_that_was_asked_for(tmp_path: Path) -> 
              "_refused/bad/reason.txt"}  # fmt: skip
     assert {name for name, mode in seen.items() if mode == "0664"} == files
     assert {mode for name, mode in seen.items() if name not in files} == {"0775"}
-
-
-def test_what_is_not_whole_yet_is_for_us_alone(outbox: Outbox) -> None:
-    outbox.staging("1")
-    assert bits(outbox.root / ".staging") == "0700"
-
-
-def test_a_worker_leaves_its_files_in_any_folder_it_is_given(tmp_path: Path) -> None:
-    (tmp_path / "own").mkdir()
-    stage(tmp_path / "own", "stages/1.png", b"x")
-    assert tree(tmp_path) == {"own/stages/1.png": "x"}
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["linked", "copied"])
@@ -268,60 +194,3 @@ def test_killed_at_any_change_inputs_are_archived_by_the_next_start(
         assert (folder / "inputs/photo.jpg").samefile(held[0]) != apart
         if not died():
             break
-
-
-@pytest.mark.parametrize("apart", [False, True], ids=["linked", "copied"])
-def test_killed_at_any_change_a_refusal_is_whole_and_there_once(
-    apart: bool, tmp_path: Path
-) -> None:
-    for change in count(1):
-        root = tmp_path / str(change)
-        fill(root, "held/photo.jpg", "held/style.jpg")
-        outbox, held = Outbox(root / "out"), [root / "held/photo.jpg", root / "held/style.jpg"]
-        chosen: list[str | None] = [None]
-        with mounts(*([root / "held"] if apart else [])):
-            with killed_at(change) as died:
-                outbox.refuse("1", held, "Bad.", RefusedAs("job", None, chosen.append))
-            outbox.refuse("1", held, "Bad.", RefusedAs("job", chosen[-1], chosen.append))
-        assert tree(outbox.root) == {
-            "_refused/job/photo.jpg": "held/photo.jpg",
-            "_refused/job/style.jpg": "held/style.jpg",
-            "_refused/job/reason.txt": "Bad.\n",
-        }, f"killed at change {change}"
-        assert (outbox.root / "_refused/job/photo.jpg").samefile(held[0]) != apart
-        if not died():
-            break
-
-
-def test_what_is_copied_must_leave_room_and_what_is_linked_takes_none(tmp_path: Path) -> None:
-    fill(tmp_path, "held/photo.jpg")
-    asked: list[Path] = []
-
-    def full(path: Path) -> None:
-        asked.append(path)
-        raise OutputError("the disk has no room")
-
-    outbox, held = Outbox(tmp_path / "out", check_copy=full), [tmp_path / "held/photo.jpg"]
-    with mounts(tmp_path / "held"), pytest.raises(OutputError, match="no room"):
-        outbox.refuse("1", held, "Bad.", RefusedAs("job", None, lambda place: None))
-    assert asked == held
-    outbox.refuse("1", held, "Bad.", RefusedAs("job", None, lambda place: None))
-    assert len(asked) == 1
-
-
-def test_laying_out_a_refusal_may_take_until_it_is_asked_for_again(tmp_path: Path) -> None:
-    fill(tmp_path, "held/photo.jpg")
-    outbox, held = Outbox(tmp_path / "out"), [tmp_path / "held/photo.jpg"]
-    begun: list[Callable[[atomic.Step], None]] = []
-
-    def later(work: Callable[[atomic.Step], None]) -> None:
-        begun.append(work)
-        raise InProgressError
-
-    where = RefusedAs("job", None, lambda place: None)
-    with pytest.raises(InProgressError):
-        outbox.refuse("1", held, "Bad.", where, later)
-    assert tree(outbox.root) == {}
-    begun[0](lambda: None)
-    folder = outbox.refuse("1", held, "Bad.", where, lambda work: None)
-    assert set(tree(folder)) == {"photo.jpg", "reason.txt"}

@@ -51,8 +51,8 @@ def test_the_schema_lets_in_what_later_versions_add() -> None:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     parts = [schema, *schema["$defs"].values()]
     assert all(part["additionalProperties"] is True for part in parts)
-    found = Receipt.model_validate(plain(color="red", losses={**plain()["losses"], "depth": 3}))
-    assert json.loads(found.as_json())["color"] == "red"
+    found = Receipt.model_validate(plain(mood="calm", losses={**plain()["losses"], "depth": 3}))
+    assert json.loads(found.as_json())["mood"] == "calm"
 
 
 @pytest.mark.parametrize("backend", ["sketch", "torch"])
@@ -67,6 +67,7 @@ def test_a_workers_receipt_has_all_that_is_asked_for(
     assert found.as_json() == written
     assert isinstance(end, Done) and end.receipt == json.loads(written)
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    assert ("weights" in receipt(given)) == (backend == "torch")
     assert set(schema["required"]) <= set(receipt(given)) <= set(schema["properties"])
     total = sum(one.value * one.weight for one in found.losses.content.values())
     for layer in found.losses.style.values():
@@ -75,28 +76,12 @@ def test_a_workers_receipt_has_all_that_is_asked_for(
     assert found.losses.total == pytest.approx(total)
 
 
-def test_the_trained_network_is_named_where_there_is_one(tmp_path: Path, pictures: Path) -> None:
-    torch, sketch = (
-        order(tmp_path / name, pictures, backend=name, steps=1) for name in ("torch", "sketch")
-    )
-    painted(torch)
-    painted(sketch)
-    assert set(receipt(torch)["weights"]) == {"name", "sha256", "bits"}
-    assert "weights" not in receipt(sketch)
-
-
 def test_with_one_style_the_layers_stand_by_themselves_with_several_under_their_names() -> None:
     one = LossesRecord.model_validate({"total": 1, "content": {}, "style": {"conv1_1": TERM}})
     assert one.model_dump(exclude_none=True)["style"] == {"conv1_1": TERM}
     styles = {"style-1": {"conv1_1": TERM, "conv2_1": TERM}, "style-2": {"conv1_1": TERM}}
     two = LossesRecord.model_validate({"total": 1, "content": {}, "style": styles})
     assert two.model_dump(exclude_none=True)["style"] == styles
-
-
-def test_a_term_that_only_pulls_is_kept_as_such() -> None:
-    tv = {"value": 2.0, "weight": 0.0, "gradient_weight": 0.001}
-    losses = LossesRecord.model_validate({"total": 0, "content": {}, "style": {}, "tv": tv})
-    assert losses.model_dump()["tv"] == tv
 
 
 def test_what_is_not_there_is_left_out() -> None:

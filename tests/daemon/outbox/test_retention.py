@@ -1,4 +1,4 @@
-"""What is kept long enough goes, and nothing else does."""
+"""Files and jobs are removed once their retention is over, and nothing else is."""
 
 import os
 import threading
@@ -16,8 +16,8 @@ from tests.daemon.store.test_ledger import entry
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.outbox import manifest, retention
-from stylewatch_daemon.outbox.retention import Expiry, daily, outlived, prune, remove, sweep
+from stylewatch_daemon.outbox import job_files, retention
+from stylewatch_daemon.outbox.retention import Expiry, daily, outlived, prune, remove
 from stylewatch_daemon.settings.retention import FOREVER, Retention
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import Attempt
@@ -28,12 +28,12 @@ INPUTS = {"inputs/content.jpg", "inputs/style.jpg"}
 REST = {"final.png", "losses.csv", "receipt.json", "inputs/job.yaml"}
 
 
-class Told(Reporter):
-    """Notes what was removed, and what stood in the way."""
+class Recorder(Reporter):
+    """Records what was removed, and the errors."""
 
     def __init__(self) -> None:
         self.pruned_: list[tuple[int, int]] = []
-        self.in_the_way: list[str] = []
+        self.errors: list[str] = []
         self.rung = threading.Event()
 
     def pruned(self, files: int, bytes_: int) -> None:
@@ -41,7 +41,7 @@ class Told(Reporter):
         self.rung.set()
 
     def paused(self, what: str, reason: str) -> None:
-        self.in_the_way.append(reason)
+        self.errors.append(reason)
 
 
 def names(folder: Path) -> set[str]:
@@ -59,21 +59,21 @@ def names(folder: Path) -> set[str]:
     ],
     ids=["nothing", "stages", "inputs", "both", "not yet"],
 )
-def test_stages_and_inputs_go_when_their_days_are_over(
+def test_stages_and_inputs_are_removed_when_their_days_are_over(
     kept: Retention, gone: set[str], tmp_path: Path
 ) -> None:
     job = finish(tmp_path, "album/job", 3)
-    told = list(outlived(tmp_path, kept, time.time()))
-    assert {f"{one.name}" for one in told} == gone
-    assert sum(one.bytes for one in told) == sum((job / name).stat().st_size for name in gone)
-    assert names(job) == STAGES | INPUTS | REST, "to tell removes nothing"
-    assert [one.path for one in prune([tmp_path], kept)] == [one.path for one in told]
+    files = list(outlived(tmp_path, kept, time.time()))
+    assert {file.name for file in files} == gone
+    assert sum(file.bytes for file in files) == sum((job / name).stat().st_size for name in gone)
+    assert names(job) == STAGES | INPUTS | REST, "listing removes nothing"
+    assert prune([tmp_path], kept) == files
     assert names(job) == (STAGES | INPUTS | REST) - gone
-    assert (job / "stages").exists() == bool(STAGES - gone), "an empty folder goes as well"
-    assert list(prune([tmp_path], kept)) == []
+    assert (job / "stages").exists() == bool(STAGES - gone), "an empty folder is removed as well"
+    assert prune([tmp_path], kept) == []
 
 
-def test_a_tree_of_any_depth_in_an_outbox_is_looked_through_as_far_as_jobs_may_lie(
+def test_an_outbox_is_searched_as_deep_as_jobs_may_be(
     tmp_path: Path,
 ) -> None:
     deep = finish(tmp_path, "/".join("d" * retention.DEPTH), 3)
@@ -83,43 +83,52 @@ def test_a_tree_of_any_depth_in_an_outbox_is_looked_through_as_far_as_jobs_may_l
     assert gone == {deep}
 
 
-def test_a_job_without_a_receipt_is_left_alone(tmp_path: Path) -> None:
-    job = finish(tmp_path, "job", 3)
-    (job / "receipt.json").unlink()
-    assert list(prune([tmp_path], Retention(0, 0))) == []
-    assert names(job) == STAGES | INPUTS | REST - {"receipt.json"}
-
-
-def test_the_stages_of_a_job_that_was_cancelled_go_as_those_of_others(tmp_path: Path) -> None:
+def test_the_stages_of_a_cancelled_job_are_removed_like_those_of_others(tmp_path: Path) -> None:
     job = finish(tmp_path, "job", 0)
     (job / "receipt.json").unlink()
-    manifest.note(tmp_path, "job")
-    assert list(prune([tmp_path], Retention(1, 0))) == []
+    job_files.write_note(tmp_path, "job")
+    assert (prune([tmp_path], Retention(1, 0))) == []
     fill(job, "stages/mine.png")
-    list(prune([tmp_path], Retention(0, 0)))
+    (prune([tmp_path], Retention(0, 0)))
     assert names(job) == REST - {"receipt.json"} | INPUTS | {"stages/mine.png"}
 
 
-@pytest.mark.parametrize("place", [".staging/1", "_refused/job"])
-def test_what_is_refused_or_not_whole_yet_is_left_alone(place: str, tmp_path: Path) -> None:
-    finish(tmp_path, place, 3)
-    assert list(prune([tmp_path], Retention(0, 0))) == []
-
-
-@pytest.mark.parametrize("place", ["_jobs/album/job", "_mine/job"])
-def test_what_belongs_to_a_flat_album_or_has_a_dash_in_front_goes_too(
-    place: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("place", "removed"),
+    [(".staging/1", False), ("_refused/job", False), ("_jobs/album/job", True), ("_mine", True)],
+)
+def test_only_jobs_are_pruned_flat_ones_too(place: str, removed: bool, tmp_path: Path) -> None:
     job = finish(tmp_path, place, 3)
-    list(prune([tmp_path], Retention(0, 0)))
-    assert names(job) == REST
+    prune([tmp_path, tmp_path / "gone"], Retention(0, 0))
+    assert names(job) == (REST if removed else STAGES | INPUTS | REST)
+    (job / "receipt.json").unlink()
+    assert prune([tmp_path], Retention(0, 0)) == []
 
 
-def test_what_people_put_there_or_changed_stays(tmp_path: Path) -> None:
+def test_pruning_reports_what_it_removed_and_errors_and_ends_when_we_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, job = Recorder(), finish(tmp_path, "job", 3)
+    first = job / "stages/0001.png"
+    size = first.stat().st_size
+    prune([tmp_path], Retention(stages=0), recorder, lambda: not first.exists())
+    assert recorder.pruned_ == [(1, size)]
+    assert names(job) == (STAGES | INPUTS | REST) - {"stages/0001.png"}
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "unlink", forbidden)
+    prune([tmp_path], Retention(inputs=0), recorder)
+    assert recorder.errors == [f"{job}/inputs/content.jpg cannot be removed: Permission denied"]
+    assert len(recorder.pruned_) == 1
+
+
+def test_files_that_people_added_or_changed_stay(tmp_path: Path) -> None:
     job = finish(tmp_path, "job", 3)
     fill(job, "stages/mine.png", "inputs/mine.jpg")
     (job / "stages/0001.png").write_text("touched up by hand")
-    list(prune([tmp_path], Retention(0, 0)))
+    (prune([tmp_path], Retention(0, 0)))
     stayed = {"stages/mine.png", "inputs/mine.jpg", "stages/0001.png"}
     assert names(job) == REST | stayed
 
@@ -130,11 +139,11 @@ def test_nothing_is_removed_through_a_link(at: str, tmp_path: Path) -> None:
     finish(outbox, "album/job", 3)
     (outbox / at).rename(elsewhere)
     (outbox / at).symlink_to(elsewhere)
-    assert list(prune([outbox], Retention(stages=0))) == []
+    assert (prune([outbox], Retention(stages=0))) == []
     assert len(names(tmp_path)) >= len(STAGES | INPUTS | REST)
 
 
-def test_a_folder_that_becomes_a_link_before_its_files_go_saves_what_is_there(
+def test_nothing_is_removed_from_a_folder_that_becomes_a_link(
     tmp_path: Path,
 ) -> None:
     outbox = tmp_path / "out"
@@ -147,50 +156,17 @@ def test_a_folder_that_becomes_a_link_before_its_files_go_saves_what_is_there(
     assert len(names(tmp_path / "elsewhere")) == len(STAGES)
 
 
-def test_an_outbox_that_is_not_there_has_nothing_to_remove(tmp_path: Path) -> None:
-    assert list(prune([tmp_path / "gone"], Retention(0, 0))) == []
-
-
-def test_a_sweep_tells_how_much_went_and_what_stood_in_the_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = Told()
-    job = finish(tmp_path, "job", 3)
-    size = sum((job / name).stat().st_size for name in STAGES)
-    sweep([tmp_path], Retention(stages=0), told, lambda: False)
-    assert told.pruned_ == [(2, size)]
-
-    def forbidden(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "unlink", forbidden)
-    sweep([tmp_path], Retention(inputs=0), told, lambda: False)
-    assert told.in_the_way == [f"{job}/inputs/content.jpg cannot be removed: Permission denied"]
-    assert len(told.pruned_) == 1
-
-
-def test_a_sweep_ends_when_we_leave(tmp_path: Path) -> None:
-    job = finish(tmp_path, "job", 3)
-    sweep([tmp_path], Retention(0, 0), Told(), lambda: not (job / "stages/0001.png").exists())
-    assert names(job) == (STAGES | INPUTS | REST) - {"stages/0001.png"}
-
-
-def test_a_sweep_is_made_at_once_and_again_after_a_day(
+def test_pruning_runs_at_once_and_again_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "DAY", 0.05)
-    told = Told()
-    with daily([tmp_path], Retention(stages=0), told):
+    recorder = Recorder()
+    with daily([tmp_path], Retention(stages=0), recorder):
         for job in ("first", "second"):
-            told.rung.clear()
+            recorder.rung.clear()
             finish(tmp_path, job, 3)
-            assert told.rung.wait(20)
+            assert recorder.rung.wait(20)
     assert not [one for one in threading.enumerate() if one.name == "prune"]
-
-
-def test_where_everything_is_kept_nobody_looks(tmp_path: Path) -> None:
-    with daily([tmp_path], FOREVER, Told()):
-        assert not [one for one in threading.enumerate() if one.name == "prune"]
 
 
 @pytest.fixture
@@ -210,42 +186,22 @@ def known(ledger: LedgerWriter) -> set[str]:
     return {state for state in states if ledger.find(state)}
 
 
-def test_the_ledger_forgets_jobs_that_ended_long_ago_and_no_others(
-    ledger: LedgerWriter, tmp_path: Path
-) -> None:
-    everything = known(ledger)
-    Expiry(lambda: ledger, time.monotonic, tmp_path).go(Retention(ledger=4))
-    assert known(ledger) == everything
-    Expiry(lambda: ledger, time.monotonic, tmp_path).go(Retention(ledger=2))
-    assert known(ledger) == {"queued", "running"}
-    assert ledger.story("done") == ()
-
-
 def test_the_ledger_is_asked_to_forget_once_a_day(ledger: LedgerWriter, tmp_path: Path) -> None:
     now = 1000.0
     expiry = Expiry(lambda: ledger, lambda: now, tmp_path)
     expiry.go(FOREVER)
     expiry.go(Retention(ledger=4))
+    assert len(known(ledger)) == 6
     now += retention.DAY - 1
     expiry.go(Retention(ledger=2))
     assert "done" in known(ledger)
     now += 1
     expiry.go(Retention(ledger=2))
-    assert "done" not in known(ledger)
+    assert known(ledger) == {"queued", "running"}
+    assert ledger.story("done") == ()
 
 
-def test_a_full_disk_keeps_the_ledger_as_it_is(
-    ledger: LedgerWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(before: str) -> int:
-        raise OutputError("the ledger cannot be written: the disk is full")
-
-    monkeypatch.setattr(ledger, "expire", full)
-    Expiry(lambda: ledger, time.monotonic, tmp_path).go(Retention(ledger=2))
-    assert "done" in known(ledger)
-
-
-def test_thumbnails_go_with_the_last_job_that_has_their_picture(
+def test_thumbnails_are_removed_with_the_last_job_that_has_their_picture(
     ledger: LedgerWriter, tmp_path: Path
 ) -> None:
     small = tmp_path / "thumbs"

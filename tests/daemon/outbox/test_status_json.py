@@ -1,4 +1,4 @@
-"""What the daemon tells of itself can be read at any moment, and safely printed."""
+"""`status.json` can be read at any moment, and safely printed."""
 
 import fcntl
 import json
@@ -43,12 +43,13 @@ class Now:
         return self.time
 
 
-def test_everything_is_in_it(tmp_path: Path) -> None:
-    publisher = Publisher(tmp_path)
+def test_it_has_the_whole_status(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path, meters=lambda: {"scans": 1})
     publisher.observer = True
     publisher.show(BUSY, COUNTS)
     plain = read(tmp_path)
     assert plain is not None
+    assert (nothing().keys(), nothing()["health"].keys()) == (plain.keys(), plain["health"].keys())
     health = plain.pop("health")
     assert plain.pop("at").endswith("+00:00")
     assert plain == {
@@ -58,7 +59,7 @@ def test_everything_is_in_it(tmp_path: Path) -> None:
         "waiting": ["next"],
         "incomplete": [{"name": "half", "waits_for": "a style picture (style.jpg)"}],
         "refused": [{"job": "bad", "reason": "bad.jpg is no picture"}],
-        "meters": {},
+        "meters": {"scans": 1},
     }  # fmt: skip
     assert health.pop("since").endswith("+00:00")
     assert health.pop("version")[0].isdigit()
@@ -67,14 +68,9 @@ def test_everything_is_in_it(tmp_path: Path) -> None:
                       "notes": ["sea is left alone"], "set_aside": 0}  # fmt: skip
 
 
-def test_a_daemon_that_leaves_says_so(tmp_path: Path) -> None:
-    Publisher(tmp_path).show(Status(leaving=True), {})
-    assert (read(tmp_path) or {})["health"]["at_work"] is False
-
-
-def test_it_is_written_where_something_changed_or_was_not_said_for_long(tmp_path: Path) -> None:
+def test_it_is_rewritten_after_a_change_or_a_while(tmp_path: Path) -> None:
     now = Now()
-    publisher = Publisher(tmp_path, now)
+    publisher = Publisher(tmp_path, now, lambda: {"time": now.time})
     path = tmp_path / FILE_NAME
 
     def shown(status: Status) -> int:
@@ -82,35 +78,20 @@ def test_it_is_written_where_something_changed_or_was_not_said_for_long(tmp_path
         return path.stat().st_mtime_ns
 
     first = shown(BUSY)
-    assert shown(BUSY) == first
+    now.time += 1
+    assert shown(BUSY) == first, "metrics alone cause no rewrite"
     path.unlink()
+    shown(Status(leaving=True))
+    assert (read(tmp_path) or {})["health"]["at_work"] is False
+    assert (read(tmp_path) or {})["meters"] == {"time": now.time}
     shown(Status())
     path.unlink()
     now.time += AT_LEAST_EVERY
     shown(Status())
-    assert [one.name for one in tmp_path.iterdir()] == [FILE_NAME]
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
-def test_what_was_counted_is_told_and_is_no_news_by_itself(tmp_path: Path) -> None:
-    publisher, counted = Publisher(tmp_path, Now()), {"scans": 1}
-    publisher.meters = lambda: counted
-    publisher.show(BUSY, COUNTS)
-    assert (read(tmp_path) or {})["meters"] == {"scans": 1}
-    counted["scans"] = 2
-    publisher.show(BUSY, COUNTS)
-    assert (read(tmp_path) or {})["meters"] == {"scans": 1}
-    publisher.show(Status(), COUNTS)
-    assert (read(tmp_path) or {})["meters"] == {"scans": 2}
-
-
-def test_who_has_said_nothing_yet_has_every_key_all_the_same(tmp_path: Path) -> None:
-    Publisher(tmp_path).show(Status(), COUNTS)
-    said = read(tmp_path) or {}
-    assert nothing().keys() == said.keys()
-    assert nothing()["health"].keys() == said["health"].keys()
-
-
-def test_it_is_not_due_again_at_once(tmp_path: Path) -> None:
+def test_the_next_rewrite_waits(tmp_path: Path) -> None:
     now = Now()
     publisher = Publisher(tmp_path, now)
     assert publisher.due()
@@ -139,9 +120,7 @@ def test_no_text_in_it_forges_a_line_or_reaches_a_terminal(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[1]"])
-def test_what_is_not_there_or_damaged_counts_as_not_said(
-    tmp_path: Path, content: str | None
-) -> None:
+def test_a_missing_or_damaged_file_counts_as_none(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / FILE_NAME).write_text(content)
     assert read(tmp_path) is None
@@ -157,14 +136,14 @@ def test_a_daemon_is_at_work_while_it_holds_the_lock(tmp_path: Path) -> None:
         pass
 
 
-def test_who_only_looks_is_not_taken_for_a_daemon(tmp_path: Path) -> None:
+def test_a_shared_lock_is_no_daemon(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
     with (tmp_path / "lock").open() as another:
         fcntl.flock(another, fcntl.LOCK_SH)
         assert not is_at_work(tmp_path)
 
 
-def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be read"):
         is_at_work(tmp_path / "file")

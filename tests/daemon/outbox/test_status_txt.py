@@ -1,4 +1,4 @@
-"""`_status.txt` tells someone with only the share what concerns them."""
+"""`_status.txt` has the status for people who can see only the share."""
 
 import stat
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ BUSY = Status(
 )
 
 
-def test_everything_that_happens_is_in_it() -> None:
+def test_it_has_the_whole_status() -> None:
     assert str(BUSY).split("\n\n") == [
         "Painting:\n  trip: step 3 of 50, loss 0.25",
         "Waiting their turn:\n  next",
@@ -38,23 +38,16 @@ def test_everything_that_happens_is_in_it() -> None:
     ]
 
 
-def test_when_there_is_nothing_it_says_what_to_do() -> None:
+def test_a_short_status() -> None:
     assert "drop a pair into the inbox" in str(Status())
     assert str(Running("trip")) == "trip: being prepared"
-
-
-def test_more_wait_than_are_named() -> None:
-    assert str(Status(waiting=["next"], more=3)).splitlines() == [
-        "Waiting their turn:", "  next", "  ... and 3 more",
+    assert str(Status(paused=True)) == HELD
+    assert str(Status(paused=True, waiting=["next"], more=3)).splitlines() == [
+        HELD, "", "Waiting their turn:", "  next", "  ... and 3 more",
     ]  # fmt: skip
 
 
-def test_a_pause_is_told_before_all_else() -> None:
-    assert str(Status(paused=True, waiting=["next"])).startswith(HELD)
-    assert str(Status(paused=True)) == HELD
-
-
-def test_what_holds_for_several_outboxes_is_said_once() -> None:
+def test_equal_lines_of_several_outboxes_appear_once() -> None:
     other = Status(waiting=["far"], more=2, trouble=["the outbox is full", "no network"])
     both = together([BUSY, other])
     assert both.running == list(BUSY.running)
@@ -82,24 +75,16 @@ def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
     assert (tmp_path / "_status.txt").stat().st_ino != first.st_ino
 
 
-def test_an_outbox_that_is_not_there_is_borne(tmp_path: Path) -> None:
+def test_a_missing_outbox_is_no_error(tmp_path: Path) -> None:
     Board(tmp_path / "gone").show(BUSY, NOON)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_status_has_the_mode_of_all_that_is_published(tmp_path: Path) -> None:
-    Board(tmp_path, Sharing(mode=0o664)).show(BUSY, NOON)
-    assert stat.S_IMODE((tmp_path / "_status.txt").stat().st_mode) == 0o664
-
-
 def test_the_status_is_whole_but_never_waits_for_the_disk(tmp_path: Path) -> None:
-    with told_of_syncs() as told:
-        Board(tmp_path).show(BUSY, NOON)
-    assert told == [("rename", str(tmp_path / "_status.txt"))]
-
-
-def test_a_new_start_sweeps_what_the_last_one_did_not_finish(tmp_path: Path) -> None:
     half = tmp_path / ".0123456789abcdef.tmp"
     half.touch()
-    Board(tmp_path).show(Status(), datetime(2026, 1, 2, tzinfo=UTC))
-    assert not half.exists()
+    with told_of_syncs() as told:
+        Board(tmp_path, Sharing(mode=0o664)).show(BUSY, NOON)
+    assert not half.exists(), "a new start removes what the last one did not finish"
+    assert stat.S_IMODE((tmp_path / "_status.txt").stat().st_mode) == 0o664
+    assert told == [("rename", str(tmp_path / "_status.txt"))]

@@ -1,4 +1,4 @@
-"""Attempts are counted so that progress forgives, and a job that kills does not go on for ever."""
+"""An attempt: entered before it begins, ordered, its files published, wherever it runs."""
 
 import os
 from dataclasses import replace
@@ -7,12 +7,18 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import announced, fill, tree, waiting
+from tests.daemon.queue.test_states import attempts
+from tests.daemon.queue.world import Recorder
 
-from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.model import CHECKPOINT, Progress, Started
-from stylewatch_daemon.outbox.publish import RECEIPT
-from stylewatch_daemon.queue.attempt import Try, Verdict, crashes, verdict
+from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, JobState, Progress, Started
+from stylewatch_daemon.outbox import publish
+from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
+from stylewatch_daemon.queue import attempt_dir
+from stylewatch_daemon.queue.attempt import ActiveAttempt
+from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs, Match
+from stylewatch_daemon.queue.states import JobEvent
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resources import Demand
 from stylewatch_daemon.settings.service import ServiceSettings
@@ -21,322 +27,294 @@ from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.store.state import State, entry_of
 from stylewatch_daemon.worker.contract import Done, Lost, Order, Saving, Stopped
 
-CUT, ALONE, FAILED, STOPPED = "cut off", "cut off alone", "failed", "stopped"
 STARTED = Started("sketch", "cpu", ((4, 4),), (2,))
+FIRST, SECOND = "stages/0001.png", "stages/0002.png"
+LOOK = Look(1, 2, 3)
 
 
-def attempts(*ends: tuple[str, int]) -> tuple[Attempt, ...]:
-    return tuple(Attempt("then", step=step, how=how) for how, step in ends)
+class World:
+    """A queued job, and the settings by which attempts at it begin."""
 
+    def __init__(self, root: Path) -> None:
+        self.out, self.state, self.reporter = root / "out", State(root / "state"), Recorder()
+        options = {"sketch": {"seconds_per_step": 1}}
+        self.service = ServiceSettings((), root / "state", backends=options)
+        self.state.make()
 
-@pytest.mark.parametrize(
-    ("ends", "count"),
-    [
-        ([], 0),
-        ([("failed", 0), ("failed", 0)], 2),
-        ([("failed", 0), ("cut off", 0)], 1),
-        ([("stopped", 0), ("paused", 0)], 0),
-        ([("failed", 0), ("stopped", 0), ("failed", 0)], 2),
-        ([("failed", 0), ("failed", 0), ("failed", 50)], 1),
-        ([("failed", 50), ("failed", 50), ("failed", 50)], 3),
-        ([("failed", 50), ("failed", 0)], 2),
-    ],
-)
-def test_crashes_in_a_row_count_until_a_later_checkpoint(
-    ends: list[tuple[str, int]], count: int
-) -> None:
-    assert crashes(attempts(*ends)) == count
+    def job(self, **changes: Any) -> Journal:
+        files = tuple(
+            File(role, name, Path("/in", name), LOOK, own=True)
+            for role, name in (("content", "photo.jpg"), ("style", "wave.jpg"))
+        )
+        job = Journal("1", "album/photo", Path("/in"), self.out, "archive", files)
+        job = replace(job, state=JobState.QUEUED, **changes)
+        fill(self.state.jobs / "1" / "files", "photo.jpg", "wave.jpg")
+        journal.save(job, self.state.jobs / "1")
+        self.state.ledger.enter([entry_of(job)])
+        self.state.ledger.write_attempts("1", job.attempts)
+        return job
 
+    def begin(
+        self, job: Journal | None = None, together: int = 1, **settings: Any
+    ) -> tuple[ActiveAttempt, Order]:
+        attempt = ActiveAttempt(job or self.job(), self.state, self.reporter, self.service)
+        attempt.apply(JobSettings.model_validate(settings))
+        attempt.begin(together)
+        return attempt, attempt.order()
 
-def test_what_went_wrong_beside_others_counts_for_none_of_them() -> None:
-    beside = Attempt("then", how="failed", together=8)
-    assert crashes((beside, *attempts(("failed", 0), ("failed", 0)))) == 2
-    assert verdict((replace(beside, how=CUT),) * 9, 3) is Verdict.AS_ANY
+    def retry(self, attempt: ActiveAttempt) -> tuple[ActiveAttempt, Order]:
+        """Let the attempt fail, and begin the next one."""
+        attempt.end(AttemptEnd.FAILED, JobEvent.REQUEUE)
+        return self.begin(attempt.job)
 
-
-@pytest.mark.parametrize(
-    ("ends", "expected"),
-    [
-        ([], Verdict.AS_ANY),
-        ([(CUT, 0)] * 2, Verdict.AS_ANY),
-        ([(CUT, 0)] * 3, Verdict.ALONE),
-        ([(CUT, 0)] * 9, Verdict.ALONE),
-        ([(FAILED, 0)] * 3, Verdict.GIVEN_UP),
-        ([(FAILED, 0)] * 2 + [(CUT, 0)] * 2, Verdict.AS_ANY),
-        ([(FAILED, 0)] * 2 + [(CUT, 0)] * 3, Verdict.ALONE),
-        ([(CUT, 0), (STOPPED, 0), (CUT, 0), ("paused", 0), (CUT, 0)], Verdict.ALONE),
-        ([(CUT, 0)] * 3 + [(CUT, 50)], Verdict.AS_ANY),
-        ([(CUT, 50)] * 3, Verdict.ALONE),
-        ([(CUT, 0)] * 3 + [(ALONE, 0)], Verdict.GIVEN_UP),
-        ([(CUT, 0)] * 3 + [(ALONE, 0), (CUT, 50)], Verdict.AS_ANY),
-        ([(CUT, 0)] * 3 + [(STOPPED, 0)], Verdict.ALONE),
-        ([(CUT, 0)] * 3 + [(FAILED, 0)], Verdict.ALONE),
-        ([(CUT, 0)] * 3 + [(FAILED, 0)] * 3, Verdict.GIVEN_UP),
-        ([(CUT, 50)] * 3 + [(ALONE, 20)], Verdict.GIVEN_UP),
-    ],
-)
-def test_a_job_that_goes_down_with_the_daemon_is_run_alone_before_it_is_given_up(
-    ends: list[tuple[str, int]], expected: Verdict
-) -> None:
-    assert verdict(attempts(*ends), 3) is expected
-
-
-def test_an_attempt_alone_is_written_down_as_such_until_it_gets_further(
-    service: ServiceSettings,
-) -> None:
-    one = begun(service, JobSettings(), attempts=attempts(*[(CUT, 0)] * 3))
-    assert one.alone
-    assert one.journal.attempts[-1].how == ALONE
-    step = Progress(1, 6, (4, 4), loss=1.0, seconds=1.0)
-    for event in (STARTED, step, Saving()):
-        one.hear(event)
-    assert one.journal.attempts[-1].how == ALONE
-    one.hear(step)
-    assert one.journal.attempts[-1].how == CUT
-    one.end("stopped")
-    assert one.journal.attempts[-1].how == STOPPED
-
-
-def test_any_other_attempt_is_not(service: ServiceSettings) -> None:
-    one = begun(service, JobSettings(), attempts=attempts(*[(CUT, 0)] * 2))
-    assert not one.alone
-    assert one.journal.attempts[-1].how == CUT
+    @property
+    def published(self) -> dict[str, str]:
+        return tree(self.out)
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> ServiceSettings:
-    return ServiceSettings((), tmp_path / "state", backends={"sketch": {"seconds_per_step": 1}})
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
 
 
-def job(service: ServiceSettings, **changes: Any) -> tuple[Journal, State]:
-    state = State(service.state)
-    state.make()
-    look = Look(1, 2, 3)
-    content = File("content", "photo.jpg", Path("/in/photo.jpg"), look, own=True)
-    style = File("style", "wave.jpg", Path("/in/wave.jpg"), look, own=True)
-    inbox, outbox = Path("/in"), service.state.parent / "out"
-    made = Journal("1", "album/photo", inbox, outbox, "archive", (content, style))
-    made = replace(made, state="queued", **changes)
-    fill(state.jobs / "1" / "files", "photo.jpg", "wave.jpg")
-    journal.save(made, state.jobs / "1")
-    state.ledger.enter([entry_of(made)])
-    state.ledger.write_attempts("1", made.attempts)
-    return made, state
+@pytest.fixture
+def cluster(world: World) -> World:
+    """A world whose jobs run on other machines."""
+    world.service = replace(world.service, cluster=Demand())
+    return world
 
 
-def order_of(one: Try, settings: JobSettings, service: ServiceSettings) -> Order:
-    """The order for an attempt that is begun now."""
-    one.begin(settings, service)
-    return one.order(settings, service)
+def test_an_attempt_is_entered_before_it_begins(world: World) -> None:
+    attempt, _ = world.begin(backend="sketch")
+    (entered,) = attempt.job.attempts
+    assert waiting(world.state) == [attempt.job]
+    assert (entered.ended, entered.how, entered.backend) == (None, "cut off", "sketch")
+    assert (entered.pid, bool(entered.started)) == (os.getpid(), True)
 
 
-def begun(service: ServiceSettings, settings: JobSettings, **changes: Any) -> Try:
-    made, state = job(service, **changes)
-    one = Try(made, state, Reporter())
-    one.begin(settings, service)
-    assert waiting(state) == [one.journal]
-    one.order(settings, service)
-    return one
-
-
-def test_an_attempt_is_written_down_before_it_begins(service: ServiceSettings) -> None:
-    (now,) = begun(service, JobSettings(backend="sketch")).journal.attempts
-    assert (now.ended, now.how, now.backend) == (None, "cut off", "sketch")
-    assert (now.pid, bool(now.started)) == (os.getpid(), True)
+def test_an_attempt_that_runs_alone_is_entered_as_such_until_it_gets_further(
+    world: World,
+) -> None:
+    job = world.job(attempts=attempts(*[(AttemptEnd.CUT_OFF, 0)] * 3))
+    attempt, _ = world.begin(job)
+    step = Progress(1, 6, (4, 4), loss=1.0, seconds=1.0)
+    for event in (STARTED, step, Saving()):
+        attempt.hear(event)
+        assert (attempt.alone, attempt.job.attempts[-1].how) == (True, "cut off alone")
+    attempt.hear(step)
+    assert attempt.job.attempts[-1].how == "cut off"
+    other, _ = world.begin(replace(job, attempts=job.attempts[:2]))
+    assert (other.alone, other.job.attempts[-1].how) == (False, "cut off")
 
 
 @pytest.mark.parametrize(
-    ("pattern", "place"),
+    ("settings", "place", "final"),
     [
-        ("{name}", "album/photo"),
-        ("{folder}-{content}-{style}-{recipe}-{seed}", "album-photo-wave-gatys-7"),
-        ("flat/{stem}", "flat/photo"),
+        ({"final": "{stem}-{style}"}, "album/photo", "photo-wave"),
+        ({"name": "{folder}-{content}-{style}-{recipe}-{seed}", "recipe": "gatys", "seed": 7},
+         "album-photo-wave-gatys-7", "final"),
+        ({"name": "flat/{stem}"}, "flat/photo", "final"),
+        ({"flat": True}, "_jobs/album/photo", "final"),
+        ({"flat": True, "sweep": {"seed": [1, 2]}}, "album/photo", "final"),
     ],
+)  # fmt: skip
+def test_folder_and_final_picture_go_by_their_patterns(
+    settings: dict[str, Any], place: str, final: str, world: World
+) -> None:
+    _, order = world.begin(**settings)
+    assert (order.name, order.final) == (place, final)
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [({"final": "{stem}"}, "_jobs/album/photo"), ({"flat": True}, "album/photo")],
 )
-def test_the_folder_goes_by_the_name_pattern(
-    pattern: str, place: str, service: ServiceSettings
+def test_a_job_keeps_its_folder_and_layout_whatever_settings_say_later(
+    settings: dict[str, Any], place: str, world: World
 ) -> None:
-    settings = JobSettings(name=pattern, recipe="gatys", seed=7)
-    assert begun(service, settings).name == place
+    _, order = world.begin(world.job(place=place), **settings)
+    assert (order.name, order.final) == (place, "final")
+    assert (world.out / place).is_dir()
 
 
-def ordered(service: ServiceSettings, settings: JobSettings, **changes: Any) -> Order:
-    made, state = job(service, **changes)
-    return order_of(Try(made, state, Reporter()), settings, service)
-
-
-def test_the_last_picture_goes_by_its_pattern(service: ServiceSettings) -> None:
-    assert ordered(service, JobSettings(final="{stem}-{style}")).final == "photo-wave"
-
-
-def test_the_folder_of_a_flat_album_is_apart(service: ServiceSettings) -> None:
-    order = ordered(service, JobSettings(flat=True))
-    assert (order.name, order.final) == ("_jobs/album/photo", "final")
-
-
-def test_a_flat_job_stays_flat_whatever_settings_say_later(service: ServiceSettings) -> None:
-    """Its folder, which it keeps, has reserved the name."""
-    order = ordered(service, JobSettings(final="{stem}"), place="_jobs/album/photo")
-    assert (order.name, order.final) == ("_jobs/album/photo", "final")
-    order = ordered(service, JobSettings(flat=True), place="album/photo")
-    assert (order.name, order.final) == ("album/photo", "final")
-
-
-def test_a_series_keeps_a_folder_of_its_own_in_a_flat_album(service: ServiceSettings) -> None:
-    series = JobSettings.model_validate({"flat": True, "sweep": {"seed": [1, 2]}})
-    assert begun(service, series).name == "album/photo"
-
-
-def test_a_job_goes_on_in_the_folder_it_had(service: ServiceSettings) -> None:
-    assert begun(service, JobSettings(), place="elsewhere").name == "elsewhere"
-    assert (service.state.parent / "out/elsewhere").is_dir()
-
-
-def test_the_order_names_earlier_attempts_and_the_backends_options(
-    service: ServiceSettings,
-) -> None:
+def test_the_order_has_earlier_attempts_masks_and_options(world: World) -> None:
     earlier = Attempt("then", backend="torch", how="failed", reason="no memory")
-    made, state = job(service, attempts=(earlier,))
-    service = replace(service, out_of_memory="smaller", memory=5)
-    order = order_of(Try(made, state, Reporter()), JobSettings(backend="sketch"), service)
+    job = world.job(attempts=(earlier,))
+    roles = ("content-mask", "style-1-mask")
+    masks = [File(role, f"{role}.png", Path("/in/m"), LOOK, own=True) for role in roles]
+    world.service = replace(world.service, out_of_memory="smaller", memory=5)
+    _, order = world.begin(replace(job, files=(*job.files, *masks)), backend="sketch")
     assert (order.out_of_memory, order.memory) == ("smaller", 5)
     assert order.attempts == ({"backend": "torch", "ended": "failed: no memory"},)
     assert order.backend_options == {"seconds_per_step": 1}
-    assert order.staging.is_dir()
+    files = world.state.jobs / "1/files"
+    assert order.masks == {role: files / f"{role}.png" for role in roles}
 
 
-def test_the_last_try_begins_at_the_beginning(service: ServiceSettings) -> None:
-    made, state = job(service, attempts=attempts(("failed", 0)))
-    for earlier, there in ((1, True), (2, False)):
-        fill(state.jobs / "1", CHECKPOINT)
-        one = Try(replace(made, attempts=attempts(("failed", 0)) * earlier), state, Reporter())
-        order = order_of(one, JobSettings(), service)
-        assert order.checkpoint is not None
-        assert order.checkpoint.exists() is there
+def test_pauses_that_repeat_are_kept_once(world: World) -> None:
+    paused = attempts((AttemptEnd.PAUSED, 0), (AttemptEnd.PAUSED, 0))
+    attempt, _ = world.begin(world.job(attempts=paused))
+    assert [each.how for each in attempt.job.attempts] == ["paused", "cut off"]
 
 
-FIRST, SECOND = "stages/0001.png", "stages/0002.png"
+def test_the_size_of_the_batch_is_entered_and_told_to_the_next_attempt(world: World) -> None:
+    attempt, _ = world.begin(together=8, backend="sketch")
+    assert world.state.ledger.story("1")[0].together == 8
+    attempt.hear(replace(STARTED, together=3))
+    attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
+    _, order = world.begin(attempt.job)
+    record = {"backend": "sketch", "device": "cpu", "decided": {"batch": 3}, "ended": "stopped"}
+    assert order.attempts == (record,)
+    assert [each.together for each in world.state.ledger.story("1")] == [3, 1]
 
 
-def test_what_was_finished_before_a_kill_is_published_once_it_is_told_of_again(
-    service: ServiceSettings,
-) -> None:
-    out = service.state.parent / "out"
-    fill(out / ".staging" / "1", FIRST, SECOND, ".half.tmp")
-    one = begun(service, JobSettings())
-    assert tree(out) == {}
-    one.hear(replace(STARTED, step=1))
-    one.hear(announced(FIRST, 1))
-    assert tree(out) == {f"album/photo/{FIRST}": FIRST}
+@pytest.mark.parametrize(("failed", "resumes"), [(1, True), (2, False)])
+def test_the_last_attempt_begins_at_the_beginning(failed: int, resumes: bool, world: World) -> None:
+    fill(world.state.jobs / "1", CHECKPOINT)
+    _, order = world.begin(world.job(attempts=attempts(*[(AttemptEnd.FAILED, 0)] * failed)))
+    assert order.checkpoint is not None
+    assert order.checkpoint.exists() is resumes
 
 
-class Telling(Reporter):
-    """Remembers what is there, by name."""
-
-    def __init__(self) -> None:
-        self.there: list[str] = []
-
-    def staged(self, job: str, path: Path) -> None:
-        self.there.append(path.name)
-
-
-def test_what_is_told_of_again_is_reported_once(service: ServiceSettings) -> None:
-    made, state = job(service)
-    telling = Telling()
-    one = Try(made, state, telling)
-    fill(order_of(one, JobSettings(), service).staging, FIRST)
-    one.hear(STARTED)
-    one.hear(announced(FIRST, 1))
-    one.end("stopped")
-    other = Try(one.journal, state, telling)
-    order_of(other, JobSettings(), service)
+def test_files_left_by_a_kill_are_published_once_they_are_announced_again(world: World) -> None:
+    fill(world.out / ".staging" / "1", FIRST, SECOND, ".half.tmp")
+    attempt, _ = world.begin()
+    assert world.published == {}
+    attempt.hear(replace(STARTED, step=1))
+    attempt.hear(announced(FIRST, 1))
+    assert world.published == {f"album/photo/{FIRST}": FIRST}
+    fill(world.out / ".staging" / "1", FIRST)
+    attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
+    other, _ = world.begin(attempt.job)
+    (world.out / ".staging/1" / FIRST).unlink()
+    (world.out / "album/photo" / FIRST).unlink()
     other.hear(replace(STARTED, step=1))
-    other.hear(announced(FIRST, 1))
-    assert telling.there == ["0001.png"]
-    (service.state.parent / "out/album/photo" / FIRST).unlink()
     assert other.hear(announced(FIRST, 1)) is None, "people may take away what is theirs"
+    assert world.reporter.published == ["0001.png"]
 
 
-def elsewhere(service: ServiceSettings) -> tuple[Try, Order]:
-    """An attempt that another machine makes."""
-    made, state = job(service)
-    one = Try(made, state, Reporter())
-    return one, order_of(one, JobSettings(), replace(service, cluster=Demand()))
+def test_at_its_end_only_the_stages_of_the_receipt_are_left(world: World) -> None:
+    attempt, _ = world.begin()
+    assert attempt.hear(Done({})) != Done({}), "there is no receipt"
+    fill(world.out / ".staging/1", RECEIPT)
+    fill(world.out / "album/photo", SECOND, "stages/0004.png")
+    done = Done({"stages": [{"file": SECOND}]})
+    assert attempt.hear(done) == done
+    assert [path.name for path in (world.out / "album/photo/stages").iterdir()] == ["0002.png"]
 
 
-def test_a_file_that_is_not_what_was_announced_is_published_by_nobody(
-    service: ServiceSettings,
-) -> None:
-    one, order = elsewhere(service)
+# -- attempts on other machines
+
+
+def test_a_file_that_is_not_the_announced_one_is_not_published(cluster: World) -> None:
+    attempt, order = cluster.begin()
     assert order.checkpoint is not None
     fill(order.staging, FIRST, RECEIPT, order.checkpoint.name)
     (order.staging / FIRST).write_text("another")
-    one.hear(announced(FIRST, 1))
-    one.hear(announced(RECEIPT, 1))
-    assert tree(service.state.parent / "out") == {}
+    attempt.hear(announced(FIRST, 1))
+    attempt.hear(announced(RECEIPT, 1))
+    assert cluster.published == {}
     for end in (Done({}), Stopped(1)):
-        lost = one.hear(end)
-        assert isinstance(lost, Lost)
-        assert lost.reason == f"what lies in .staging is not what was announced: {FIRST}"
-    assert not order.checkpoint.exists(), "it tells of that file, too"
+        lost = attempt.hear(end)
+        assert lost == Lost(f"what lies in .staging is not what was announced: {FIRST}")
+    assert not order.checkpoint.exists(), "it refers to that file"
 
 
-def test_so_it_is_with_a_receipt(service: ServiceSettings) -> None:
-    one, order = elsewhere(service)
+def test_a_receipt_that_is_not_the_announced_one_is_a_failure(cluster: World) -> None:
+    attempt, order = cluster.begin()
     fill(order.staging, RECEIPT)
-    one.hear(replace(announced(RECEIPT), sha256="12ab"))
-    assert isinstance(one.hear(Done({})), Lost)
+    attempt.hear(replace(announced(RECEIPT), sha256="12ab"))
+    assert isinstance(attempt.hear(Done({})), Lost)
 
 
-def test_a_worker_may_be_ahead_of_its_words(service: ServiceSettings) -> None:
-    """Of losses that it wrote twice the first word is heard when the second ones lie there."""
-    one, order = elsewhere(service)
+def test_a_later_announcement_may_match_a_file_that_was_written_twice(cluster: World) -> None:
+    attempt, order = cluster.begin()
     fill(order.staging, "losses.csv", RECEIPT)
-    one.hear(replace(announced("losses.csv", 1), sha256="12ab"))
-    assert tree(service.state.parent / "out") == {}
-    one.hear(announced("losses.csv", 2))
-    assert tree(service.state.parent / "out") == {"album/photo/losses.csv": "losses.csv"}
-    assert one.hear(Done({})) == Done({})
+    attempt.hear(replace(announced("losses.csv", 1), sha256="12ab"))
+    assert cluster.published == {}
+    attempt.hear(announced("losses.csv", 2))
+    assert cluster.published == {"album/photo/losses.csv": "losses.csv"}
+    assert attempt.hear(Done({})) == Done({})
 
 
-def test_when_it_is_done_only_stages_of_that_painting_are_left(service: ServiceSettings) -> None:
-    """Others were published of one that was begun before, larger, and given up."""
-    out = service.state.parent / "out"
-    one = begun(service, JobSettings())
-    fill(out / ".staging" / "1", "receipt.json")
-    fill(out / "album/photo", "stages/0002.png", "stages/0004.png")
-    done = Done({"stages": [{"file": "stages/0002.png"}]})
-    assert one.hear(done) == done
-    assert [path.name for path in (out / "album/photo/stages").iterdir()] == ["0002.png"]
-
-
-def test_pauses_that_repeat_are_kept_once(service: ServiceSettings) -> None:
-    one = begun(service, JobSettings(), attempts=attempts(("paused", 0), ("paused", 0)))
-    assert [attempt.how for attempt in one.journal.attempts] == ["paused", "cut off"]
-
-
-def test_the_order_has_the_masks_by_whose_they_are(service: ServiceSettings) -> None:
-    made, state = job(service)
-    masks = [
-        File(role, f"{role}.png", Path("/in/m"), Look(1, 2, 3), own=True)
-        for role in ("content-mask", "style-1-mask")
-    ]
-    masked = replace(made, files=(*made.files, *masks))
-    order = order_of(Try(masked, state, Reporter()), JobSettings(), service)
-    files = state.jobs / made.id / "files"
-    assert order.masks == {one.role: files / one.name for one in masks}
-
-
-def test_how_many_were_painted_at_once_is_written_down_and_told_later(
-    service: ServiceSettings,
+def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_left(
+    cluster: World,
 ) -> None:
-    made, state = job(service)
-    one = Try(made, state, Reporter())
-    one.begin(JobSettings(backend="sketch"), service, together=8)
-    assert state.ledger.story("1")[0].together == 8
-    one.hear(Started("sketch", "cpu", ((4, 4),), (2,), together=3))
-    one.end("stopped")
-    order = order_of(Try(one.journal, state, Reporter()), JobSettings(backend="sketch"), service)
-    record = {"backend": "sketch", "device": "cpu", "decided": {"batch": 3}, "ended": "stopped"}
-    assert order.attempts == (record,)
-    assert [one.together for one in state.ledger.story("1")] == [3, 1]
+    attempt, first = cluster.begin()
+    outbox = Outbox(cluster.out)
+    assert cluster.out / ".staging" / attempt_dir.place(outbox, attempt.job) == first.staging
+    fill(first.staging, attempt_dir.CHECKPOINT, FIRST)
+    other, second = cluster.retry(attempt)
+    assert first.staging != second.staging and not first.staging.exists()
+    assert second.checkpoint == second.staging / attempt_dir.CHECKPOINT
+    assert second.checkpoint.read_text() == attempt_dir.CHECKPOINT
+    assert cluster.published == {}
+    other.hear(replace(STARTED, step=1))
+    other.hear(announced(FIRST, 1))
+    assert cluster.published == {f"album/photo/{FIRST}": FIRST}
+    outbox.clear("1")
+    assert attempt_dir.place(outbox, attempt.job) == "1"
+
+
+def test_of_what_several_attempts_left_the_latest_files_are_taken_over(cluster: World) -> None:
+    attempt, first = cluster.begin()
+    fill(first.staging, FIRST, SECOND)
+    _, second = cluster.retry(attempt)
+    (second.staging / FIRST).write_text("new")
+    dirs = AttemptDirs(Outbox(cluster.out), "1")
+    dirs.begin(".7-1-1")
+    dirs.take_over(".7-1-1")
+    left = second.staging.parent / ".7-1-1"
+    assert [(left / path).read_text() for path in (FIRST, SECOND)] == ["new", SECOND]
+
+
+def test_what_a_machine_writes_that_was_thought_dead_is_not_published(cluster: World) -> None:
+    attempt, first = cluster.begin()
+    _, second = cluster.retry(attempt)
+    with pytest.raises(OutputError, match="is gone"):
+        publish.stage(first.staging, "stages/1.png", b"late")
+    fill(first.staging, RECEIPT, SECOND, attempt_dir.CHECKPOINT)  # it sees no change yet
+    assert second.checkpoint is not None and not second.checkpoint.exists()
+    assert not Outbox(cluster.out).has_receipt("1")
+    assert cluster.published == {}
+
+
+def test_the_last_attempt_on_a_cluster_begins_at_the_beginning(cluster: World) -> None:
+    attempt, first = cluster.begin(cluster.job(attempts=attempts((AttemptEnd.FAILED, 0))))
+    fill(first.staging, attempt_dir.CHECKPOINT)
+    _, second = cluster.retry(attempt)
+    assert second.checkpoint is not None and not second.checkpoint.exists()
+
+
+def test_back_on_this_machine_the_files_of_a_cluster_are_taken_over(cluster: World) -> None:
+    attempt, first = cluster.begin()
+    fill(first.staging, attempt_dir.CHECKPOINT, FIRST)
+    cluster.service = replace(cluster.service, cluster=None)
+    other, second = cluster.retry(attempt)
+    assert second.staging == first.staging.parent
+    assert second.checkpoint == cluster.state.root / "jobs/1" / CHECKPOINT
+    assert not first.staging.exists()
+    other.hear(replace(STARTED, step=1))
+    other.hear(announced(FIRST, 1))
+    assert cluster.published == {f"album/photo/{FIRST}": FIRST}
+
+
+def test_announced_files_are_compared_by_their_bytes_if_another_machine_wrote_them(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "out/.staging/1", FIRST)
+    remote = AnnouncedFiles(Outbox(tmp_path / "out"), "1", remote=True)
+    local = AnnouncedFiles(Outbox(tmp_path / "out"), "1", remote=False)
+    changed = replace(announced(FIRST), sha256="12ab")
+    assert remote.compare(changed) is Match.DIFFERENT and remote.mismatched == {FIRST}
+    assert remote.compare(announced(FIRST)) is Match.SAME and remote.mismatched == set()
+    assert local.compare(changed) is Match.SAME
+    for files in (remote, local):
+        assert files.compare(announced("final.png")) is Match.MISSING
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "out/.staging/1/final.png").symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="symbolic links"):
+        remote.compare(announced("final.png"))
+    for path in ("../2/final.png", "/etc/hostname"):
+        with pytest.raises(OutputError, match="leads out"):
+            remote.compare(announced(path))

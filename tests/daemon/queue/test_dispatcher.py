@@ -2,254 +2,255 @@
 
 import errno
 import os
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, take, tree, waiting
-from tests.daemon.painters import Ending, Painter
+from tests.daemon.faults import killed_at, tree, waiting
+from tests.daemon.painters import Ending
+from tests.daemon.queue.world import ARCHIVED, BROKEN, PAINTED, World
 
-from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.ingest.claim import Terms
-from stylewatch_daemon.ingest.pairing import pair
-from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.queue.dispatcher import Dispatcher, Outcome
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import ServiceSettings
-from stylewatch_daemon.store.ledger import FILE_NAME, reading
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.worker.contract import Failed, Lost, Refused
 
-BROKEN = Failed("it broke", 70, "trace")
-PAINTED = {
-    "job/final.png": "final.png of job/content.jpg and job/style.jpg",
-    "job/receipt.json": "receipt.json of job/content.jpg and job/style.jpg",
-    "job/stages/1.png": "stages/1.png of job/content.jpg and job/style.jpg",
-    "job/stages/2.png": "stages/2.png of job/content.jpg and job/style.jpg",
+REFUSED = {
+    "_refused/job/content.jpg": "job/content.jpg",
+    "_refused/job/style.jpg": "job/style.jpg",
 }
-ARCHIVED = {f"job/inputs/{name}": f"job/{name}" for name in ("content.jpg", "style.jpg")}
+GONE = Failed("no such backend", 69)
 
 
-class Told(Reporter):
-    """Notes how tries failed; calls `on_stage` for each file that is published."""
-
-    def __init__(self) -> None:
-        self.failures: list[tuple[str, bool]] = []
-        self.on_stage: Callable[[], object] = lambda: None
-
-    def staged(self, job: str, path: Path) -> None:
-        self.on_stage()
-
-    def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
-        self.failures.append((trace, for_good))
-
-
-class Place:
-    """An inbox, an outbox and a state folder with one job, and a painter for it."""
-
-    def __init__(self, root: Path, *endings: Ending, after: str = "archive") -> None:
-        self.outbox, self.state = root / "out", State(root / "state")
-        self.painter, self.told = Painter(list(endings)), Told()
-        self.stopping: Callable[[], bool] = lambda: False
-        self.state.make()
-        fill(root / "in", "job/content.jpg", "job/style.jpg")
-        files = scan(root / "in").files
-        (one,) = pair(root / "in", files, {}).complete
-        take(self.state, one, files, Terms(root / "in", self.outbox, after), "1")
-
-    def asks_once_begun(self, wish: str) -> None:
-        """Have someone ask this of the job when its first stage is there."""
-        self.told.on_stage = lambda: self.state.ledger.change("1", wish=wish)
-
-    def run(self, **settings: Any) -> Outcome:
-        service = ServiceSettings((), self.state.root, job=JobSettings(**settings))
-        dispatcher = Dispatcher(service, self.state, self.painter, self.told, self.stopping)
-        self.painter.close()  # a new start finds nobody at work
-        outcome: Outcome | None = Outcome("again", "")
-        while outcome is None or outcome.kind == "again":
-            if outcome is not None:
-                (job,) = waiting(self.state)
-                *_, (_, outcome) = dispatcher.begin([[job]])
-            dispatcher.ask()
-            for _, came in dispatcher.hear(self.painter.heard()):
-                outcome = came
-            for _, came in dispatcher.close():
-                outcome = came
-        return outcome
-
-
-def test_a_painting_is_published_with_its_inputs_and_the_receipt_last(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    assert place.run() == Outcome("done", "job")
-    assert tree(place.outbox) == PAINTED | ARCHIVED
-    assert waiting(place.state) == []
-    assert [path.name for path in (place.outbox / ".staging").iterdir()] == ["trash"]
-
-
-def test_the_ledger_learns_the_digests_and_keeps_the_bytes_of_the_inputs(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.run()
-    with reading(place.state.root / FILE_NAME) as ledger:
-        entry = ledger.find("job")
-    assert entry is not None
-    told = {one["name"]: one for one in entry.inputs}
-    content = (place.outbox / "job/inputs/content.jpg").stat().st_size
-    assert told["content.jpg"] == {
-        "role": "content", "name": "content.jpg", "source": str(tmp_path / "in/job/content.jpg"),
-        "size": content, "sha256": "12ab",
-    }  # fmt: skip
-    assert "sha256" not in told["style.jpg"]
-
-
-@pytest.mark.parametrize("after", ["keep", "delete"])
-def test_inputs_are_archived_only_when_they_are_to_be(after: str, tmp_path: Path) -> None:
-    place = Place(tmp_path, after=after)
-    place.run()
-    assert tree(place.outbox) == PAINTED
-
-
-def test_what_is_refused_comes_back_with_the_reason(tmp_path: Path) -> None:
-    place = Place(tmp_path, Refused("content.jpg is no picture"))
-    outcome = place.run()
-    assert (outcome.kind, outcome.exit_code) == ("refused", 65)
-    assert tree(place.outbox / "_refused") == {
-        "job/content.jpg": "job/content.jpg",
-        "job/style.jpg": "job/style.jpg",
-        "job/reason.txt": "content.jpg is no picture\n",
-    }
-    assert waiting(place.state) == []
-
-
-def test_a_mistake_in_the_settings_is_a_refusal_and_leaves_no_empty_folder(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    assert place.run(recipe="nosuch").kind == "refused"
-    assert place.painter.orders == []
-    assert [path.name for path in place.outbox.iterdir() if path.name[0] != "."] == ["_refused"]
-
-
-def test_a_fault_is_tried_again_and_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
-    place = Place(tmp_path, BROKEN)
-    assert place.run().kind == "done"
-    assert place.painter.started_at == [0, 1]
-    assert place.told.failures == [("trace", False)]
-    assert tree(place.outbox) == PAINTED | ARCHIVED
-
-
-def test_after_three_faults_the_job_has_failed_for_good(tmp_path: Path) -> None:
-    place = Place(tmp_path, *[BROKEN] * 4)
-    outcome = place.run()
-    assert (outcome.kind, outcome.exit_code) == ("failed", 70)
-    # The first try began at 0 and the second further on, which forgives the first.
-    assert [for_good for _, for_good in place.told.failures] == [False] * 4 + [True]
-    assert "it broke" in tree(place.outbox)["_refused/job/reason.txt"]
-    assert waiting(place.state) == []
-
-
-def test_what_is_missing_pauses_a_job_and_spends_no_attempt(tmp_path: Path) -> None:
-    place = Place(tmp_path, *[Failed("no such backend", 69)] * 5)
-    for _ in range(5):
-        assert place.run() == Outcome("paused", "job", "no such backend", 69)
-    assert place.run().kind == "done"
-
-
-def test_a_full_outbox_pauses_a_job_and_spends_no_attempt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "out")
-
-    place = Place(tmp_path)
-    for _ in range(5):
-        with monkeypatch.context() as full:
-            full.setattr(Outbox, "publish", fail)
-            assert place.run() == Outcome("paused", "job", "out: No space left on device", 73)
-            assert place.painter.going == {}
-    assert place.run().kind == "done"
-
-
-def test_an_outbox_that_cannot_be_written_is_found_before_the_first_step(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.outbox.write_text("in the way")
-    outcome = place.run()
-    assert (outcome.kind, outcome.exit_code) == ("paused", 73)
-    assert place.painter.orders == []
-
-
-def test_a_job_that_was_told_to_stop_goes_on_later(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.stopping = (place.outbox / "job/stages/1.png").exists
-    assert place.run() == Outcome("stopped", "job")
-    assert not (place.outbox / "job/receipt.json").exists()
-    place.stopping = lambda: False
-    assert place.run().kind == "done"
-    assert place.painter.started_at == [0, 1]
-
-
-def test_a_job_that_is_cancelled_on_its_way_gives_back_what_was_dropped(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.asks_once_begun("cancel")
-    assert place.run() == Outcome("cancelled", "job")
-    seen = tree(place.outbox)
-    assert seen == {
-        "_refused/job/content.jpg": "job/content.jpg",
-        "_refused/job/style.jpg": "job/style.jpg",
-        "_refused/job/reason.txt": "cancelled\n",
-        "job/stages/1.png": PAINTED["job/stages/1.png"],
-    }
-    assert waiting(place.state) == []
-    assert place.state.ledger.counts()["cancelled"] == 1
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "out")
 
 
 @pytest.mark.parametrize(
-    "ending", [BROKEN, Lost("it died"), Refused("no picture"), Failed("no device", 69)]
+    ("after", "archived"), [("archive", ARCHIVED), ("keep", {}), ("delete", {})]
 )
-def test_however_its_attempt_ends_what_is_cancelled_is_not_tried_again(
+def test_a_job_is_published_with_its_inputs_if_they_are_to_be_archived(
+    after: str, archived: dict[str, str], tmp_path: Path
+) -> None:
+    world = World(tmp_path, after=after)
+    assert world.run() == Outcome(OutcomeKind.DONE, "job")
+    assert tree(world.outbox) == PAINTED | archived
+    assert waiting(world.state) == []
+    assert [path.name for path in (world.outbox / ".staging").iterdir()] == ["trash"]
+
+
+def test_the_ledger_gets_the_checksums_of_the_receipt(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.run()
+    entry = world.state.ledger.find("job")
+    assert entry is not None
+    content, style = sorted(entry.inputs, key=lambda record: str(record["name"]))
+    assert content == {
+        "role": "content", "name": "content.jpg", "sha256": "12ab", "size": len("job/content.jpg"),
+        "source": str(tmp_path / "in1/job/content.jpg"),
+    }  # fmt: skip
+    assert "sha256" not in style
+
+
+def test_a_refused_job_comes_back_with_the_reason(tmp_path: Path) -> None:
+    world = World(tmp_path, Refused("content.jpg is no picture"))
+    outcome = world.run()
+    assert (outcome.kind, outcome.exit_code) == ("refused", 65)
+    reason = {"_refused/job/reason.txt": "content.jpg is no picture\n"}
+    stage = {"job/stages/1.png": PAINTED["job/stages/1.png"]}
+    assert tree(world.outbox) == REFUSED | reason | stage
+    assert waiting(world.state) == []
+
+
+def test_a_mistake_in_the_settings_is_a_refusal_and_leaves_no_empty_folder(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    outcome = world.run(recipe="nosuch")
+    assert outcome.kind == "refused" and "nosuch" in outcome.reason
+    assert world.painter.orders == []
+    assert [path.name for path in world.outbox.iterdir() if path.name[0] != "."] == ["_refused"]
+
+
+def test_a_crash_is_tried_again_and_resumes_from_the_checkpoint(tmp_path: Path) -> None:
+    world = World(tmp_path, BROKEN)
+    assert world.run().kind == "done"
+    assert world.painter.started_at == [0, 1]
+    assert world.reporter.failures == [("trace", False)]
+    assert tree(world.outbox) == PAINTED | ARCHIVED
+
+
+def test_after_three_crashes_the_job_has_failed_for_good(tmp_path: Path) -> None:
+    world = World(tmp_path, *[BROKEN] * 4)
+    outcome = world.run()
+    assert (outcome.kind, outcome.exit_code) == ("failed", 70)
+    # The first attempt began at 0 and the second further on, which forgives the first.
+    assert [for_good for _, for_good in world.reporter.failures] == [False] * 4 + [True]
+    assert "it broke" in tree(world.outbox)["_refused/job/reason.txt"]
+    assert waiting(world.state) == []
+
+
+def test_what_is_missing_pauses_a_job_and_costs_no_attempt(tmp_path: Path) -> None:
+    world = World(tmp_path, *[GONE] * 5)
+    for _ in range(5):
+        assert world.run() == Outcome(OutcomeKind.PAUSED, "job", "no such backend", 69)
+    assert world.run().kind == "done"
+
+
+@pytest.mark.parametrize("method", ["publish", "staging"])
+def test_a_full_outbox_pauses_a_job_and_costs_no_attempt(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    for _ in range(5):
+        with monkeypatch.context() as patch:
+            patch.setattr(Outbox, method, full)
+            reason = "out: No space left on device"
+            assert world.run() == Outcome(OutcomeKind.PAUSED, "job", reason, 73)
+        assert world.painter.going == {}
+        (job,) = world.jobs
+        assert (job.state, job.attempts[-1].how) == ("queued", "paused")
+    assert world.run().kind == "done"
+
+
+def test_an_outbox_that_cannot_be_written_is_noticed_before_the_first_step(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.outbox.write_text("in the way")
+    outcome = world.run()
+    assert (outcome.kind, outcome.exit_code) == ("paused", 73)
+    assert world.painter.orders == []
+
+
+def test_a_stopped_job_goes_on_later(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.stopping = (world.outbox / "job/stages/1.png").exists
+    assert world.run() == Outcome(OutcomeKind.STOPPED, "job")
+    assert not (world.outbox / "job/receipt.json").exists()
+    world.stopping = lambda: False
+    assert world.run().kind == "done"
+    assert world.painter.started_at == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "ending", [None, BROKEN, Lost("it died"), Refused("no picture"), Failed("no device", 69)]
+)
+def test_a_job_that_is_cancelled_while_it_runs_gives_back_its_inputs_however_it_ends(
     tmp_path: Path, ending: Ending
 ) -> None:
-    place = Place(tmp_path, ending)
-    place.asks_once_begun("cancel")
-    assert place.run() == Outcome("cancelled", "job")
-    assert len(place.painter.orders) == 1
+    world = World(tmp_path, ending)
+    world.ask_once_begun("cancel")
+    assert world.run() == Outcome(OutcomeKind.CANCELLED, "job")
+    assert len(world.painter.orders) == 1
+    stage = {"job/stages/1.png": PAINTED["job/stages/1.png"]}
+    reason = {"_refused/job/reason.txt": "cancelled\n"}
+    assert tree(world.outbox) == REFUSED | reason | stage
+    assert waiting(world.state) == []
+    assert world.state.ledger.counts()["cancelled"] == 1
 
 
 def test_a_job_that_is_cancelled_before_it_began_is_not_begun(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.state.ledger.change("1", wish="cancel")
-    assert place.run() == Outcome("cancelled", "job")
-    assert place.painter.orders == []
-    assert "job" not in [path.name for path in place.outbox.iterdir()]
+    world = World(tmp_path)
+    world.state.ledger.change("1", wish="cancel")
+    assert world.run() == Outcome(OutcomeKind.CANCELLED, "job")
+    assert world.painter.orders == []
+    assert "job" not in [path.name for path in world.outbox.iterdir()]
 
 
-def test_a_job_that_is_finished_on_its_way_is_done(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.asks_once_begun("finish")
-    assert place.run() == Outcome("done", "job")
-    assert PAINTED.keys() - tree(place.outbox).keys() == {"job/stages/2.png"}
+def test_a_job_that_is_finished_while_it_runs_is_done(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.ask_once_begun("finish")
+    assert world.run() == Outcome(OutcomeKind.DONE, "job")
+    assert PAINTED.keys() - tree(world.outbox).keys() == {"job/stages/2.png"}
 
 
 def test_a_worker_that_dies_while_everything_stops_is_no_fault_of_the_job(tmp_path: Path) -> None:
-    place = Place(tmp_path, Lost("the worker died"))
-    place.stopping = lambda: bool(place.painter.orders and not place.painter.endings)
-    assert place.run().kind == "stopped"
-    assert place.told.failures == []
+    world = World(tmp_path, Lost("the worker died"))
+    world.stopping = lambda: bool(world.painter.orders and not world.painter.endings)
+    assert world.run().kind == "stopped"
+    assert world.reporter.failures == []
 
 
 def test_leaving_at_once_is_no_fault_of_the_job(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    service = ServiceSettings((), place.state.root)
-    dispatcher = Dispatcher(service, place.state, place.painter, place.told, lambda: True)
-    (job,) = waiting(place.state)
-    assert list(dispatcher.begin([[job]])) == [(job, None)]
-    assert dispatcher.busy_with == {"1"}
+    world = World(tmp_path)
+    dispatcher = world.dispatcher()
+    ((_, outcome),) = dispatcher.begin([world.jobs])
+    assert outcome.kind == "started"
+    assert dispatcher.active_jobs == {"1"}
     dispatcher.leave()
-    assert dispatcher.busy_with == frozenset()
-    assert list(dispatcher.hear(place.painter.heard())) == []
-    (attempt,) = place.state.ledger.story("1")
-    assert attempt.how == "stopped"
+    assert dispatcher.active_jobs == frozenset()
+    assert dispatcher.hear() == []
+    assert [attempt.how for attempt in world.state.ledger.story("1")] == ["stopped"]
+
+
+def test_attempts_are_entered_by_one_commit_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, jobs=2)
+    seen: list[tuple[list[str], dict[str, str]]] = []
+    commit = ledger_writer.commit
+
+    def committed(connection: object) -> None:
+        folders = [path.name for path in world.outbox.iterdir() if path.name != ".staging"]
+        seen.append((folders, {job.id: job.state for job in world.jobs}))
+        commit(connection)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_writer, "commit", committed)
+        results = world.dispatcher().begin([world.jobs])
+    assert seen == [([], {"1": "running", "2": "running"})]
+    assert [(job.title, outcome.kind) for job, outcome in results] == [
+        ("job", "started"), ("job-2", "started")
+    ]  # fmt: skip
+    assert [order.name for order in world.painter.orders] == []
+    assert {"job", "job-2"} < {path.name for path in world.outbox.iterdir()}
+    assert [len(tickets) for tickets in world.painter.submitted] == [2]
+
+
+def test_where_someone_else_made_the_folder_another_one_is_made_and_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, commit = World(tmp_path), ledger_writer.commit
+
+    def committed(connection: object) -> None:
+        commit(connection)  # type: ignore[arg-type]
+        (world.outbox / "job").mkdir(exist_ok=True)
+
+    monkeypatch.setattr(ledger_writer, "commit", committed)
+    ((job, _),) = world.dispatcher().begin([world.jobs])
+    assert (job.title, world.jobs[0].place) == ("job-2", "job-2")
+
+
+def test_what_the_ledger_does_not_take_is_not_begun_and_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unusable(_: object) -> None:
+        raise OutputError("the ledger cannot be used")
+
+    world = World(tmp_path, jobs=2)
+    world.state.ledger.change("2", wish="cancel")
+    dispatcher = world.dispatcher()
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger_writer, "commit", unusable)
+        results = dispatcher.begin([world.jobs])
+    assert [outcome.kind for _, outcome in results] == ["settled", "paused", "paused"]
+    assert not dispatcher.busy and world.painter.submitted == []
+    assert [job.state for job in world.jobs] == ["queued", "queued"]
+
+
+def test_every_result_is_reported_before_the_next_batch_is_taken(tmp_path: Path) -> None:
+    world, log = World(tmp_path, jobs=2), list[str]()
+    world.outbox.write_text("in the way")
+    dispatcher = world.dispatcher()
+    dispatcher.on_result = lambda job, outcome: log.append(f"{job.id} {outcome.kind}")
+
+    def batches() -> object:
+        for job in world.jobs:
+            log.append(f"{job.id} taken")
+            yield [job]
+
+    dispatcher.begin(batches())  # type: ignore[arg-type]
+    assert log == ["1 taken", "1 paused", "2 taken", "2 paused"]
 
 
 @pytest.mark.parametrize("ending", [None, Refused("no picture")], ids=["done", "refused"])
@@ -259,20 +260,21 @@ def test_killed_at_any_change_a_job_ends_once_and_whole(
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setattr(resolve, "settle", lambda *_: JobSettings())
     for change in count(1):
-        place = Place(tmp_path / str(change), ending)
+        world = World(tmp_path / str(change), ending)
         with killed_at(change) as died:
-            place.run()
-        place.state.close()
-        while waiting(place.state):
-            if ending is not None and not place.painter.endings:
-                place.painter.endings.append(ending)
-            place.run()
-        seen = tree(place.outbox)
+            world.run()
+        world.state.close()
+        while waiting(world.state):
+            if ending is not None and not world.painter.endings:
+                world.painter.endings.append(ending)
+            world.run()
+        seen = tree(world.outbox)
         if ending is None:
             assert seen == PAINTED | ARCHIVED, f"killed at change {change}"
         else:
             refused = {name for name in seen if name.startswith("_refused")}
             assert len(refused) == 3, f"killed at change {change}: {refused}"
+        world.state.close()
         if not died():
             break
 
@@ -282,18 +284,17 @@ def test_killed_at_any_change_a_job_is_cancelled_once_and_given_back_whole(
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     for change in count(1):
-        place = Place(tmp_path / str(change))
-        place.state.ledger.change("1", wish="cancel")
+        world = World(tmp_path / str(change))
+        world.state.ledger.change("1", wish="cancel")
         with killed_at(change) as died:
-            place.run()
-        place.state.close()
-        while waiting(place.state):
-            place.run()
-        assert place.painter.orders == []
-        assert set(tree(place.outbox)) == {
-            "_refused/job/content.jpg", "_refused/job/style.jpg", "_refused/job/reason.txt"
-        }, f"killed at change {change}"  # fmt: skip
-        assert place.state.ledger.counts()["cancelled"] == 1
-        place.state.close()
+            world.run()
+        world.state.close()
+        while waiting(world.state):
+            world.run()
+        assert world.painter.orders == []
+        names = {*REFUSED, "_refused/job/reason.txt"}
+        assert set(tree(world.outbox)) == names, f"killed at change {change}"
+        assert world.state.ledger.counts()["cancelled"] == 1
+        world.state.close()
         if not died():
             break

@@ -1,10 +1,10 @@
-"""How fast a painting gets on, and when it will be done."""
+"""Progress of a job, and the time it has left."""
 
 import pytest
 
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox.status_txt import Running
-from stylewatch_daemon.queue.eta import Clock, Pace
+from stylewatch_daemon.queue.eta import Clock, JobProgress
 from stylewatch_daemon.worker.contract import Staged
 
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
@@ -18,60 +18,38 @@ def step(number: int, seconds: float) -> Progress:
 def test_the_time_left_goes_by_pixels_and_not_by_steps() -> None:
     clock = Clock(STARTED)
     assert clock.left(step(1, 3.0)) is None
-    # nine steps of 64 pixels took 5.76 s: a hundred pixels a second, and 1536 to go:
-    # the size that is to come is looked at before its first step, as long as a step takes
+    # Nine steps of 64 pixels took 5.76 s: a hundred pixels a second, and 1536 to go, as the first
+    # step at a size takes twice as long.
     assert clock.left(step(10, 3.0 + 5.76)) == pytest.approx((5 + 1) * 256 / 100)
     assert clock.left(step(12, 3.0 + 5.76 + 7.68)) == pytest.approx(3 * 256 / 100)
+    assert clock.left(step(15, 20.0)) is None
 
 
-def test_slow_first_steps_and_a_machine_that_was_busy_are_soon_forgotten() -> None:
-    clock = Clock(Started("sketch", "cpu", ((8, 8),), (100,)))
-    at = 0.0
-    for number in range(1, 9):
-        at += 5.0 if number <= 4 else 0.1
-        left = clock.left(Progress(number, 100, (8, 8), 0.5, at))
-    assert left == pytest.approx(92 * 0.1)
+@pytest.mark.parametrize(
+    ("steps", "made", "slow", "pace", "last_pace"),
+    [(100, 8, 4, 5.0, 0.1), (1000, 600, 500, 0.1, 0.2), (100, 10, 1, 0.5, 0.1)],
+    ids=["slow first steps", "slower since", "after a tenth"],
+)
+def test_the_recent_steps_count(
+    steps: int, made: int, slow: int, pace: float, last_pace: float
+) -> None:
+    clock, at = Clock(Started("sketch", "cpu", ((8, 8),), (steps,))), 0.0
+    for number in range(1, made + 1):
+        at += pace if number <= slow else last_pace
+        left = clock.left(Progress(number, steps, (8, 8), 0.5, at))
+    assert left == pytest.approx((steps - made) * last_pace)
 
 
-def test_of_a_long_painting_the_last_hundred_steps_count() -> None:
-    clock = Clock(Started("sketch", "cpu", ((8, 8),), (1000,)))
-    at = 0.0
-    for number in range(1, 601):
-        at += 0.1 if number <= 500 else 0.2  # it got slower
-        left = clock.left(Progress(number, 1000, (8, 8), 0.5, at))
-    assert left == pytest.approx(400 * 0.2)
-
-
-def test_at_the_end_no_time_is_left_to_tell() -> None:
-    clock = Clock(STARTED)
-    clock.left(step(1, 3.0))
-    assert clock.left(step(15, 9.0)) is None
-
-
-def test_what_runs_is_told_from_its_events() -> None:
-    pace = Pace()
-    assert pace.running("sea") == Running("sea")
-    pace.hear(STARTED)
-    assert pace.running("sea-2", "7") == Running("sea-2", 0, 15, device="cpu", id="7")
-    pace.hear(step(1, 1.0))
-    assert pace.running("sea-2").seconds_left is None
-    pace.hear(step(10, 10.0))
-    running = pace.running("sea-2", "7")
+def test_the_progress_of_a_job_is_known_from_its_events() -> None:
+    progress = JobProgress()
+    assert progress.running("sea") == Running("sea")
+    progress.hear(Started("sketch", "cpu", ((8, 8),), (10,), step=4))
+    assert progress.running("sea", "7") == Running("sea", 4, 10, device="cpu", id="7")
+    progress.hear(STARTED)
+    progress.hear(step(1, 1.0))
+    assert progress.running("sea-2").seconds_left is None
+    progress.hear(step(10, 10.0))
+    progress.hear(Staged("stages/10.png", "12ab"))
+    running = progress.running("sea-2", "7")
     assert running == Running("sea-2", 10, 15, 0.5, (8, 8), running.seconds_left, "cpu", "7")
     assert running.seconds_left == pytest.approx((5 + 1) * 256 / 64)
-    pace.hear(Staged("stages/10.png", "12ab"))
-    assert pace.running("sea-2", "7") == running
-
-
-def test_what_goes_on_from_a_checkpoint_starts_at_its_step() -> None:
-    pace = Pace()
-    pace.hear(Started("sketch", "cpu", ((8, 8),), (10,), step=4))
-    running = pace.running("sea")
-    assert (running.step, running.loss) == (4, None)
-
-
-def test_the_time_left_is_right_after_a_tenth_of_the_job() -> None:
-    clock = Clock(Started("sketch", "cpu", ((8, 8),), (100,)))
-    clock.left(step(1, 0.5))
-    tenth = Progress(10, 100, (8, 8), 0.5, 0.5 + 9 * 0.1)
-    assert clock.left(tenth) == pytest.approx(9.0, rel=0.01)

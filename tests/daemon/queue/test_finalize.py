@@ -1,172 +1,230 @@
-"""Jobs whose end is settled come to it together: their files first, then the ledger, then us."""
+"""Settled jobs are finalized together: first their files, then the ledger, then they go."""
 
 import json
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from sqlite3 import Connection
+from threading import Event
+from typing import Any
 
 import pytest
-from tests.daemon.faults import fill, killed_at, tree
-from tests.daemon.queue.test_starting import Place
+from tests.daemon.faults import fill, killed_at, mounts, tree
+from tests.daemon.queue.world import World
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.atomic import digest
+from stylewatch_daemon.files.transfers import Transfers
+from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.queue.finalize import Finalizer
+from stylewatch_daemon.queue.states import JobEvent
 from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 
 
+class Ending(World):
+    """Two jobs that are painted, their receipts staged, and `finalizer` to finalize them."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, jobs=2)
+        self.finalizer = Finalizer(self.state, self.reporter)
+        for job in self.jobs:
+            fill(self.outbox / ".staging" / job.id, "receipt.json")
+            (self.outbox / f"job-{job.id}").mkdir()
+            self.finalizer.settled.append(
+                self.state.save(job, state="ending", place=f"job-{job.id}")
+            )
+
+    @property
+    def held(self) -> list[str]:
+        """The jobs whose files are in the state folder."""
+        return sorted(folder.name for folder in self.state.jobs.iterdir())
+
+    def finalize(self) -> dict[str, str]:
+        return {job.id: outcome.kind for job, outcome in self.finalizer.finalize()}
+
+    def receipt(self) -> dict[str, Any]:
+        receipt: dict[str, Any] = json.loads((self.outbox / "job-1/receipt.json").read_text())
+        return receipt
+
+    def settle_first(self, **changes: object) -> Journal:
+        """Settle the first job alone, with a receipt that names its inputs as they are now."""
+        job = replace(self.jobs[0], **changes)  # type: ignore[arg-type]
+        inputs = [{"name": path.name, "sha256": digest(path)} for path in self.state.pictures(job)]
+        text = json.dumps({"inputs": inputs, "warnings": ["as ever"]})
+        (self.outbox / ".staging/1/receipt.json").write_text(text)
+        self.finalizer.settled = [job]
+        return job
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """Two jobs that are painted, their receipts staged."""
-    place = Place(tmp_path)
-    for job in place.jobs:
-        fill(place.outbox / ".staging" / job.id, "receipt.json")
-        (place.outbox / f"job-{job.id}").mkdir()
-        place.closing.settled.append(place.state.save(job, state="ending", place=f"job-{job.id}"))
-    return place
+def world(tmp_path: Path) -> Ending:
+    return Ending(tmp_path)
 
 
-def here(place: Place) -> list[str]:
-    """The jobs whose files are in the state folder."""
-    return sorted(one.name for one in place.state.jobs.iterdir())
-
-
-def test_several_are_done_by_one_commit_and_forgotten_after_it(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+def test_several_jobs_are_done_by_one_commit_and_forgotten_after_it(
+    world: Ending, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen, commit = list[list[str]](), ledger_writer.commit
 
     def committed(connection: Connection) -> None:
-        seen.append(here(place))
+        seen.append(world.held)
         commit(connection)
 
     monkeypatch.setattr(ledger_writer, "commit", committed)
-    outcomes = [outcome for _, outcome in place.closing.close()]
-    assert [(one.kind, one.job) for one in outcomes] == [("done", "job-1"), ("done", "job-2")]
-    assert seen == [["1", "2"]]
-    assert here(place) == []
-    assert len(list(place.outbox.glob("job-*/receipt.json"))) == 2
-    assert place.closing.settled == []
+    assert world.finalize() == {"1": "done", "2": "done"}
+    assert (seen, world.held) == ([["1", "2"]], [])
+    assert len(list(world.outbox.glob("job-*/receipt.json"))) == 2
+    assert world.finalizer.settled == []
 
 
-def test_where_the_ledger_cannot_be_told_they_wait_and_are_done_later(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+def test_where_the_ledger_cannot_be_written_they_wait_and_are_done_later(
+    world: Ending, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OutputError("the ledger cannot be used")
 
     with monkeypatch.context() as patch:
         patch.setattr(State, "finish", full)
-        assert [outcome.kind for _, outcome in place.closing.close()] == ["paused", "paused"]
-    assert here(place) == ["1", "2"]
-    place.closing.settled += place.jobs
-    assert [outcome.kind for _, outcome in place.closing.close()] == ["done", "done"]
-    assert here(place) == []
+        assert world.finalize() == {"1": "paused", "2": "paused"}
+    assert world.held == ["1", "2"]
+    world.finalizer.settled += world.jobs
+    assert world.finalize() == {"1": "done", "2": "done"}
+    assert world.held == []
 
 
-def test_one_that_cannot_be_published_stops_no_other(place: Place) -> None:
-    (place.outbox / ".staging/1/receipt.json").unlink()
-    assert {job.id: outcome.kind for job, outcome in place.closing.close()} == {
-        "1": "paused", "2": "done"
-    }  # fmt: skip
-    assert here(place) == ["1"]
+def test_a_job_that_cannot_be_published_stops_no_other(world: Ending) -> None:
+    (world.outbox / ".staging/1/receipt.json").unlink()
+    assert world.finalize() == {"1": "paused", "2": "done"}
+    assert world.held == ["1"]
 
 
-def test_what_is_not_settled_after_all_is_dropped(place: Place) -> None:
-    place.closing.drop({"1"})
-    assert [job.id for job, _ in place.closing.close()] == ["2"]
-
-
-class Told(Reporter):
-    """Hears of inputs that changed."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def input_changed(self, job: str, what: str) -> None:
-        self.said.append(what)
-
-
-def stage_receipt(place: Place, job: Journal) -> None:
-    """A receipt that names the inputs as they are now."""
-    inputs = [{"name": path.name, "sha256": digest(path)} for path in place.state.pictures(job)]
-    text = json.dumps({"inputs": inputs, "warnings": ["as ever"]})
-    (place.outbox / ".staging" / job.id / "receipt.json").write_text(text)
-
-
-def ending(place: Place, after: str) -> tuple[Journal, Path]:
-    """A painted job, and its content, as a program that wrote into it has left it."""
-    job = replace(place.jobs[0], after=after)
-    stage_receipt(place, job)
-    content = place.state.jobs / "1/files/content.jpg"
-    content.write_text("what came later")
-    place.closing.settled = [job]
-    return job, content
+def test_what_is_not_settled_after_all_is_dropped(world: Ending) -> None:
+    world.finalizer.drop({"1"})
+    assert world.finalize() == {"2": "done"}
 
 
 @pytest.mark.parametrize("after", ["archive", "delete"])
-def test_an_input_that_changed_since_it_was_read_is_kept_and_the_receipt_says_so(
-    after: str, place: Place
-) -> None:
-    place.closing.reporter = told = Told()
-    _, content = ending(place, after)
-    now = digest(content)
-    assert [outcome.kind for _, outcome in place.closing.close()] == ["done"]
-    receipt = json.loads((place.outbox / "job-1/receipt.json").read_text())
-    kept = {"inputs/content.jpg": "what came later"}
-    others = {"inputs/style.jpg": "sea/style.jpg"} if after == "archive" else {}
-    assert {name: text for name, text in tree(place.outbox / "job-1").items()
-            if name != "receipt.json"} == kept | others  # fmt: skip
-    content_, style = receipt["inputs"]
-    assert content_["changed"] == {"sha256": now}
-    assert "changed" not in style
-    assert receipt["warnings"] == ["as ever", *told.said]
-    assert told.said[0].startswith("content.jpg changed while the job ran")
-
-
-@pytest.mark.parametrize("after", ["archive", "delete"])
-def test_killed_at_any_change_a_changed_input_is_kept_and_noted_once(
+def test_an_input_that_changed_while_the_job_ran_is_kept_and_noted_once_whatever_is_killed(
     after: str, tmp_path: Path
 ) -> None:
     for change in count(1):
-        place = Place(tmp_path / str(change))
-        for job in place.jobs:
-            fill(place.outbox / ".staging" / job.id, "receipt.json")
-            (place.outbox / f"job-{job.id}").mkdir()
-            place.state.save(job, state="ending", place=f"job-{job.id}")
-        job, _ = ending(place, after)
+        world = Ending(tmp_path / str(change))
+        job = world.settle_first(after=after)
+        content = world.state.jobs / "1/files/content.jpg"
+        content.write_text("written later")
+        now = digest(content)
         with killed_at(change) as died:
-            list(place.closing.close())
-        if place.state.ledger.state("1") != "done":
-            place.closing.settled = [job]
-            assert [outcome.kind for _, outcome in place.closing.close()] == ["done"]
-        receipt = json.loads((place.outbox / "job-1/receipt.json").read_text())
-        assert [("changed" in one) for one in receipt["inputs"]] == [True, False]
+            world.finalize()
+        if world.state.ledger.state("1") != "done":
+            world.finalizer.settled = [job]
+            assert world.finalize() == {"1": "done"}
+        receipt = world.receipt()
+        assert [entry.get("changed") for entry in receipt["inputs"]] == [{"sha256": now}, None]
         assert len(receipt["warnings"]) == 2
-        assert tree(place.outbox / "job-1")["inputs/content.jpg"] == "what came later"
-        place.state.close()
+        style = {"inputs/style.jpg": "job/style.jpg"} if after == "archive" else {}
+        files = tree(world.outbox / "job-1")
+        files.pop("receipt.json")
+        assert files == {"inputs/content.jpg": "written later"} | style
+        world.state.close()
+        if not died():
+            break
+    assert receipt["warnings"] == ["as ever", *world.reporter.changed]
+    assert world.reporter.changed[0].startswith("content.jpg changed while the job ran")
+
+
+def test_what_stays_in_the_inbox_as_it_changed_is_in_the_receipt(world: Ending) -> None:
+    world.settle_first(changed=frozenset({"content.jpg"}))
+    world.finalize()
+    assert "stays in the inbox" in str(world.receipt()["warnings"][1])
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"inputs": 3}', '{"inputs": [1]}', "\0", "[" * 100_000], ids=range(5)
+)
+def test_what_is_no_receipt_of_ours_is_published_as_it_is(text: str, world: Ending) -> None:
+    (world.outbox / ".staging/1/receipt.json").write_text(text)
+    assert world.finalize()["1"] == "done"
+    assert (world.outbox / "job-1/receipt.json").read_text() == text
+
+
+REFUSED = {
+    "_refused/job/content.jpg": "job/content.jpg",
+    "_refused/job/style.jpg": "job/style.jpg",
+    "_refused/job/reason.txt": "Bad.\n",
+}
+
+
+class Refusing(Ending):
+    """A job that is to be refused."""
+
+    def __init__(self, root: Path) -> None:
+        World.__init__(self, root)
+        (job,) = self.jobs
+        self.finalizer = Finalizer(self.state, self.reporter, transfers=Transfers())
+        self.finalizer.settle(job, JobEvent.REFUSE, "Bad.")
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["linked", "copied"])
+def test_killed_at_any_change_a_refused_job_comes_back_whole_and_once(
+    apart: bool, tmp_path: Path
+) -> None:
+    for change in count(1):
+        world = Refusing(tmp_path / str(change))
+        content = world.state.jobs / "1/files/content.jpg"
+        inode = content.stat().st_ino
+        with mounts(*([world.state.root] if apart else [])):
+            with killed_at(change) as died:
+                world.finalize()
+            if world.state.ledger.state("1") != "refused":
+                world.finalizer.settled = world.jobs
+                assert world.finalize() == {"1": "refused"}
+        assert tree(world.outbox) == REFUSED, f"killed at change {change}"
+        assert ((world.outbox / "_refused/job/content.jpg").stat().st_ino == inode) != apart
+        world.state.close()
         if not died():
             break
 
 
-def test_what_stays_in_the_inbox_as_it_changed_is_in_the_receipt(place: Place) -> None:
-    job = replace(place.jobs[0], changed=frozenset({"content.jpg"}))
-    stage_receipt(place, job)
-    place.closing.settled = [job]
-    list(place.closing.close())
-    receipt = json.loads((place.outbox / "job-1/receipt.json").read_text())
-    assert "stays in the inbox" in receipt["warnings"][1]
+def test_a_refused_job_whose_disk_is_gone_is_published_again(tmp_path: Path) -> None:
+    world = Refusing(tmp_path)
+    world.state.ledger.change("1", refused_as="_refused/other")
+    world.finalizer.settled = world.jobs
+    assert world.finalize() == {"1": "refused"}
+    assert tree(world.outbox) == REFUSED
+    entry = world.state.ledger.find("1")
+    assert entry is not None and entry.refused_as == "_refused/job"
 
 
-def test_what_is_no_receipt_of_ours_is_published_as_it_is(place: Place) -> None:
-    staged = place.outbox / ".staging/1/receipt.json"
-    for text in ("[]", '{"inputs": 3}', '{"inputs": [1]}', "\0", "[" * 100_000):
-        staged.parent.mkdir(exist_ok=True)
-        staged.write_text(text)
-        place.closing.settled = place.jobs[:1]
-        place.closing.state.ledger.change("1", state="ending")
-        assert place.closing._closed(place.jobs[0]).state == "done"
-        assert (place.outbox / "job-1/receipt.json").read_text() == text
+def test_a_long_copy_is_waited_for_while_others_are_finalized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, copying = Refusing(tmp_path), Event()
+    monkeypatch.setattr("stylewatch_daemon.files.transfers.SMALL", 0)
+    stage_refused = Outbox.stage_refused
+
+    def slow(*args: Any) -> None:
+        copying.wait()
+        stage_refused(*args)
+
+    monkeypatch.setattr(Outbox, "stage_refused", slow)
+    try:
+        assert world.finalize() == {}
+        assert [job.id for job in world.finalizer.settled] == ["1"]
+        assert tree(world.outbox) == {}
+    finally:
+        copying.set()
+    while world.finalizer.settled:
+        assert world.finalize() in ({}, {"1": "refused"})
+    world.finalizer.transfers.close()
+    assert tree(world.outbox) == REFUSED
+
+
+def test_what_is_copied_must_leave_room(tmp_path: Path) -> None:
+    world = Refusing(tmp_path)
+    world.finalizer.free_bytes = 1 << 62
+    with mounts(world.state.root):
+        assert world.finalize() == {"1": "paused"}
+    world.finalizer.settled = world.jobs
+    assert world.finalize() == {"1": "refused"}, "what is linked takes no room"

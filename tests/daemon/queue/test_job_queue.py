@@ -1,4 +1,4 @@
-"""The next job is the right one, and what stands in the way of some stops no others."""
+"""The order of jobs, and the obstacles that make some of them wait and no others."""
 
 from pathlib import Path
 from typing import Any
@@ -8,341 +8,404 @@ from tests.daemon.faults import fill
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.queue.dispatcher import Outcome
-from stylewatch_daemon.queue.job_queue import PAUSE, PROBE_EVERY, PUT_OFF, RETRY, Queue
+from stylewatch_daemon.model import JobState, Started
+from stylewatch_daemon.queue.job_queue import (
+    BEST_BATCH,
+    PAUSE,
+    PROBE_EVERY,
+    PUT_OFF,
+    RETRY,
+    BatchSizes,
+    FairQueue,
+    JobQueue,
+)
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state import State, entry_of
 
 
-class Place:
-    """A queue with a clock that stands until it is moved, and no luck: all waits are longest."""
+class World:
+    """A queue with a clock that is set by hand; all waits are the longest possible."""
 
     def __init__(self, root: Path, **weights: float) -> None:
         self.root, self.state, self.now = root, State(root / "state"), 0.0
         self.state.make()
         by_path = {str(root / name): weight for name, weight in weights.items()}
-        self.queue = Queue(self.state, by_path, lambda: self.now, lambda: 1.0)
+        self.queue = JobQueue(self.state, by_path, lambda: self.now, lambda: 1.0)
 
     def add(self, job_id: str, inbox: str = "in", outbox: str = "out", **more: Any) -> Journal:
-        """A job that waits, called as its id."""
+        """Queue a job with its id as its name."""
         look, folder = Look(1, 2, 3), self.root / inbox
         content = File("content", "a.jpg", folder / "a.jpg", look, own=True)
         job = Journal(
-            job_id, job_id, folder, self.root / outbox, "archive", (content,), state="queued"
+            job_id, job_id, folder, self.root / outbox, "archive", (content,), state=JobState.QUEUED
         )
         fill(self.state.jobs / job_id / "files", "a.jpg")
         journal.save(job, self.state.jobs / job_id)
         self.state.ledger.enter([entry_of(job, **more)])
         return self.state.load(job_id)
 
+    def end(
+        self, job: Journal, kind: OutcomeKind, code: int = 0, lacks: tuple[Path, int] | None = None
+    ) -> None:
+        self.queue.ended(job, Outcome(kind, job.id, "", code, lacks))
+
     def run(self, count: int) -> list[str]:
-        """The next jobs, each of them done at once."""
+        """Begin and finish the next jobs, and return their ids."""
         done = []
         for _ in range(count):
-            self.queue.look_again()
-            job = self.queue.next(again=True)
+            self.queue.refresh()
+            job = self.queue.next(retry=True)
             if job is not None:
                 self.queue.begun(job)
-                self.queue.ended(job, Outcome("done", job.id))
+                self.end(job, OutcomeKind.DONE)
                 self.state.ledger.change(job.id, state="done")
                 done.append(job.id)
         return done
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
 
 
-def test_the_higher_come_first_and_then_those_that_came_first(place: Place) -> None:
+def test_jobs_run_by_priority_and_then_in_order(world: World) -> None:
     for job_id, priority in (("1", 0), ("2", 9), ("3", 9), ("4", -1)):
-        place.add(job_id, priority=priority)
-    assert place.run(5) == ["2", "3", "1", "4"]
+        stopped = world.add(job_id, priority=priority)
+    world.end(stopped, OutcomeKind.STOPPED)
+    assert world.queue.soonest() is None
+    assert world.run(5) == ["2", "3", "1", "4"]
 
 
 def test_inboxes_take_turns_by_weight_whatever_their_priorities(tmp_path: Path) -> None:
-    place = Place(tmp_path, hers=2.0, his=1.0)
+    world = World(tmp_path, hers=2.0, his=1.0)
     for number in range(6):
-        place.add(f"1{number}", "hers")
-        place.add(f"2{number}", "his", priority=100)
-    begun = place.run(6)
+        world.add(f"1{number}", "hers")
+        world.add(f"2{number}", "his", priority=100)
+    begun = world.run(6)
     assert len([job_id for job_id in begun if job_id < "2"]) == 4
 
 
-def test_a_job_that_crashed_waits_and_the_others_go_on(place: Place) -> None:
-    first = place.add("1")
-    place.add("2")
-    place.queue.ended(first, Outcome("again", "1", "it broke", 70))
-    assert place.queue.crashed_for() == RETRY.first
-    assert place.run(2) == ["2"]
-    place.now += RETRY.first
-    assert place.run(1) == ["1"]
+def test_a_job_that_crashed_waits_and_the_others_run(world: World) -> None:
+    first = world.add("1")
+    world.add("2")
+    world.end(first, OutcomeKind.RETRY, 70)
+    assert world.queue.crashed_for() == RETRY.first
+    assert world.run(2) == ["2"]
+    world.now += RETRY.first
+    assert world.run(1) == ["1"]
 
 
-def test_what_needs_the_same_waits_and_then_another_job_tries(place: Place) -> None:
-    gone = place.add("1", needs="gpu")
-    place.add("2", needs="gpu")
-    place.add("3", needs="cpu")
-    place.queue.ended(gone, Outcome("paused", "1", "no gpu", 69))
-    assert place.run(2) == ["3"]
-    assert place.queue.next(again=False) is None
-    assert place.queue.soonest() == PAUSE.first
-    place.now += PAUSE.first
-    assert place.run(2) == ["2", "1"]
+def test_jobs_with_the_same_needs_wait_and_then_another_job_tries(world: World) -> None:
+    gone = world.add("1", needs="gpu")
+    world.add("2", needs="gpu")
+    world.add("3", needs="cpu")
+    world.end(gone, OutcomeKind.PAUSED, 69)
+    assert world.run(2) == ["3"]
+    assert world.queue.next(retry=False) is None
+    assert world.queue.soonest() == PAUSE.first
+    world.now += PAUSE.first
+    assert world.run(2) == ["2", "1"]
 
 
-def test_one_that_another_success_does_not_help_waits_its_time(place: Place) -> None:
-    large = place.add("1", needs="gpu")
+def test_a_job_that_another_success_does_not_help_waits_its_time(world: World) -> None:
+    large = world.add("1", needs="gpu")
     for job_id in ("2", "3"):
-        place.add(job_id, needs="gpu")
-    place.queue.ended(large, Outcome("paused", "1", "no memory", 69))
-    place.now += PAUSE.first
-    assert place.run(1) == ["2"]
-    place.queue.ended(large, Outcome("paused", "1", "no memory", 69))
-    place.now += PAUSE.first * 2
-    assert place.run(2) == ["3"]
-    place.now += PUT_OFF.first * 2
-    assert place.run(1) == ["1"]
+        world.add(job_id, needs="gpu")
+    world.end(large, OutcomeKind.PAUSED, 69)
+    world.now += PAUSE.first
+    assert world.run(1) == ["2"]
+    world.end(large, OutcomeKind.PAUSED, 69)
+    world.now += PAUSE.first * 2
+    assert world.run(2) == ["3"]
+    world.now += PUT_OFF.first * 2
+    assert world.run(1) == ["1"]
 
 
-def test_a_success_ends_the_waiting(place: Place) -> None:
-    first, second = place.add("1", needs="gpu"), place.add("2", needs="gpu")
-    place.queue.ended(first, Outcome("paused", "1", "no gpu", 69))
-    place.queue.ended(second, Outcome("done", "2"))
-    place.state.ledger.change("2", state="done")
-    place.add("3", needs="gpu")
-    assert place.run(2) == ["1", "3"]
+def test_a_success_ends_the_waiting(world: World) -> None:
+    first, second = world.add("1", needs="gpu"), world.add("2", needs="gpu")
+    world.end(first, OutcomeKind.PAUSED, 69)
+    world.end(second, OutcomeKind.DONE)
+    world.state.ledger.change("2", state="done")
+    world.add("3", needs="gpu")
+    assert world.run(2) == ["1", "3"]
 
 
-def test_an_outbox_that_cannot_be_written_holds_its_jobs_and_no_others(place: Place) -> None:
-    fill(place.root, "out")
-    for job_id in ("1", "2"):
-        job = place.add(job_id)
-    place.add("3", outbox="other")
-    place.queue.ended(job, Outcome("paused", "2", "out cannot be written", 73))
-    assert place.run(2) == ["3"]
-
-
-def test_an_outbox_whose_disk_is_gone_holds_its_jobs(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("obstacle", "runs"),
+    [("a file in its place", ["3"]), ("a disk that is gone", []), ("nothing", ["2", "3"])],
+)
+def test_an_outbox_that_cannot_be_written_holds_its_jobs_and_no_others(
+    obstacle: str, runs: list[str], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(folder: Path) -> None:
         raise OutputError(f"{folder} lies on a disk that is not mounted")
 
-    monkeypatch.setattr(place.state.moorings, "check", gone)
-    first = place.add("1")
-    place.add("2")
-    place.queue.ended(first, Outcome("paused", "1", "out is not mounted", 73))
-    assert place.run(2) == []
-    assert not (place.root / "out").exists()
+    if obstacle == "a file in its place":
+        fill(world.root, "out")
+    elif obstacle == "a disk that is gone":
+        monkeypatch.setattr(world.state.moorings, "check", gone)
+    first = world.add("1")
+    world.add("2")
+    if obstacle != "a disk that is gone":
+        world.add("3", outbox="other")
+    world.end(first, OutcomeKind.PAUSED, 73)
+    assert world.run(3) == runs
+    assert (world.root / "out").is_dir() == (obstacle == "nothing")
 
 
-def test_a_job_that_alone_cannot_be_written_holds_no_other(place: Place) -> None:
-    odd = place.add("1")
-    place.add("2")
-    place.queue.ended(odd, Outcome("paused", "1", "its name leads out of the outbox", 73))
-    assert place.run(2) == ["2"]
+def companions(world: World, first: str, most: int = 7, workers: int = 1) -> list[str]:
+    """Return the ids of those in one batch with the `first` job."""
+    job = world.state.load(first)
+    return [job.id for job in world.queue.companions(job, most, workers, retry=True)]
 
 
-def test_a_job_that_was_stopped_waits_for_nothing(place: Place) -> None:
-    place.queue.ended(place.add("1"), Outcome("stopped", "1"))
-    assert place.run(1) == ["1"]
-
-
-def along(place: Place, first: str, most: int = 7, workers: int = 1) -> list[str]:
-    """Who goes along with the `first` job."""
-    job = place.state.load(first)
-    return [job.id for job in place.queue.along(job, most, workers, again=True)]
-
-
-def test_those_alike_go_along_in_their_turn_and_no_more_than_asked_for(place: Place) -> None:
+def test_a_batch_has_jobs_of_one_shape_in_order(world: World) -> None:
     for job_id, shape in (("1", "s"), ("2", "other"), ("3", "s"), ("4", ""), ("5", "s")):
-        place.add(job_id, shape=shape)
-    assert along(place, "1") == ["3", "5"]
-    assert along(place, "1", most=1) == ["3"]
+        world.add(job_id, shape=shape)
+    assert companions(world, "1") == ["3", "5"]
+    assert companions(world, "1", most=1) == ["3"]
 
 
-def test_none_goes_along_that_was_tried_or_has_to_wait_or_is_asked_something_of(
-    place: Place,
+def test_a_batch_has_no_job_that_was_tried_or_waits_or_is_cancelled(
+    world: World,
 ) -> None:
     for number in range(7):
         needs, outbox = ("gpu" if number == 2 else "", "full" if number == 3 else "out")
-        place.add(str(number), shape="s", needs=needs, outbox=outbox)
-    fill(place.root, "full")
-    place.state.save(place.state.load("1"), attempts=(journal.Attempt("then", how="stopped"),))
-    place.queue.ended(place.state.load("2"), Outcome("paused", "2", "no gpu", 69))
-    place.queue.ended(place.state.load("3"), Outcome("paused", "3", "full", 73))
-    place.state.ledger.change("4", wish="cancel")
-    place.queue.ended(place.state.load("5"), Outcome("again", "5", "it broke", 70))
-    assert along(place, "0") == ["6"]
+        world.add(str(number), shape="s", needs=needs, outbox=outbox)
+    fill(world.root, "full")
+    world.state.save(world.state.load("1"), attempts=(journal.Attempt("then", how="stopped"),))
+    world.end(world.state.load("2"), OutcomeKind.PAUSED, 69)
+    world.end(world.state.load("3"), OutcomeKind.PAUSED, 73)
+    world.state.ledger.change("4", wish="cancel")
+    world.end(world.state.load("5"), OutcomeKind.RETRY, 70)
+    assert companions(world, "0") == ["6"]
 
 
-def test_none_goes_before_a_higher_one_of_its_inbox(place: Place) -> None:
-    place.add("1", priority=9, shape="s")
-    place.add("2", priority=9, shape="other")
-    place.add("3", priority=0, shape="s")
-    place.add("4", priority=9, shape="s")
-    assert along(place, "1") == ["4"]
-    place.state.ledger.change("2", state="done")
-    place.state.ledger.change("4", state="running")
-    assert along(place, "1") == ["3"]
-
-
-def test_inboxes_take_turns_in_a_batch_by_weight(tmp_path: Path) -> None:
-    place = Place(tmp_path, hers=2.0, his=1.0)
-    for number in range(9):
-        place.add(f"1{number}", "hers", shape="s")
-        place.add(f"2{number}", "his", shape="s")
-    place.add("0", "another", shape="s")
-    assert len([job_id for job_id in along(place, "0", most=6) if job_id < "2"]) == 4
+def test_a_batch_has_no_job_before_one_of_higher_priority(world: World) -> None:
+    world.add("1", priority=9, shape="s")
+    world.add("2", priority=9, shape="other")
+    world.add("3", priority=0, shape="s")
+    world.add("4", priority=9, shape="s")
+    assert companions(world, "1") == ["4"]
+    world.state.ledger.change("2", state="done")
+    world.state.ledger.change("4", state="running")
+    assert companions(world, "1") == ["3"]
 
 
 def test_an_inbox_whose_jobs_do_not_fit_is_owed_as_many(tmp_path: Path) -> None:
-    place = Place(tmp_path, hers=1.0, his=1.0)
+    world = World(tmp_path, hers=1.0, his=1.0)
     for number in range(9):
-        place.add(f"1{number}", "hers", shape="s")
-        place.add(f"2{number}", "his")
-    place.add("0", "another", shape="s")
-    begun = along(place, "0", most=4)
+        world.add(f"1{number}", "hers", shape="s")
+        world.add(f"2{number}", "his")
+    world.add("0", "another", shape="s")
+    begun = companions(world, "0", most=4)
     for job_id in ("0", *begun):
-        place.state.ledger.change(job_id, state="done")
+        world.state.ledger.change(job_id, state="done")
     assert begun == ["10", "11", "12", "13"]
-    assert [job_id[0] for job_id in place.run(4)] == ["2"] * 4
+    assert [job_id[0] for job_id in world.run(4)] == ["2"] * 4
 
 
-def test_workers_that_are_free_share(place: Place) -> None:
+def test_idle_workers_share_the_jobs(world: World) -> None:
     for number in range(6):
-        place.add(str(number), shape="s")
-    assert along(place, "0", workers=2) == ["1", "2"]
-    assert along(place, "0", workers=1) == ["1", "2", "3", "4", "5"]
-    assert along(place, "0", workers=6) == []
+        world.add(str(number), shape="s")
+    assert companions(world, "0", workers=2) == ["1", "2"]
+    assert companions(world, "0", workers=1) == ["1", "2", "3", "4", "5"]
+    assert companions(world, "0", workers=6) == []
 
 
-def test_after_a_new_start_what_was_on_its_way_goes_on_and_what_runs_does_not(
-    place: Place,
+def test_after_a_restart_jobs_that_were_begun_go_on_and_running_ones_do_not(
+    world: World,
 ) -> None:
     for job_id, state in (("1", "ending"), ("2", "refusing"), ("3", "running"), ("4", "done")):
-        place.add(job_id)
-        place.state.ledger.change(job_id, state=state)
-    place.queue = Queue(place.state, {}, lambda: place.now, lambda: 1.0, busy=["3"])
-    assert place.run(3) == ["1", "2"]
+        world.add(job_id)
+        world.state.ledger.change(job_id, state=state)
+    world.queue = JobQueue(world.state, {}, lambda: world.now, lambda: 1.0, busy=["3"])
+    assert world.run(3) == ["1", "2"]
 
 
-def test_a_job_whose_end_is_settled_goes_on_once_nothing_is_in_its_way(place: Place) -> None:
-    job = place.add("1", priority=1)
-    place.add("2")
-    place.queue.begun(job)
-    place.state.ledger.change("1", state="ending")
-    assert place.run(1) == ["2"]
-    place.queue.ended(job, Outcome("paused", "1", "full", 73))
-    assert place.run(1) == []
-    place.now += PUT_OFF.first
-    assert place.run(2) == ["1"]
+def test_a_job_whose_end_is_settled_goes_on_once_nothing_is_in_its_way(world: World) -> None:
+    job = world.add("1", priority=1)
+    world.add("2")
+    world.queue.begun(job)
+    world.state.ledger.change("1", state="ending")
+    assert world.run(1) == ["2"]
+    world.end(job, OutcomeKind.PAUSED, 73)
+    assert world.run(1) == []
+    world.now += PUT_OFF.first
+    assert world.run(2) == ["1"]
 
 
-def test_a_job_that_was_begun_is_not_next_again_before_the_ledger_knows(place: Place) -> None:
+def test_a_job_that_was_begun_is_not_next_again_before_the_ledger_knows(world: World) -> None:
     for job_id in ("1", "2"):
-        job = place.add(job_id)
-    first = place.queue.next(again=True)
+        job = world.add(job_id)
+    first = world.queue.next(retry=True)
     assert first is not None
-    place.queue.begun(first)
-    place.queue.ended(job, Outcome("done", "2"))
-    second = place.queue.next(again=True)
-    assert [one and one.id for one in (first, second)] == ["1", "2"]
+    world.queue.begun(first)
+    world.end(job, OutcomeKind.DONE)
+    second = world.queue.next(retry=True)
+    assert [job and job.id for job in (first, second)] == ["1", "2"]
 
 
-def cut_off(place: Place, job_id: str, *ends: str) -> None:
-    """Have the attempts at a job end so."""
+def cut_off(world: World, job_id: str, *ends: str) -> None:
+    """Set how the attempts at a job ended."""
     attempts = tuple(journal.Attempt("then", how=end) for end in ends)
-    place.state.save(place.state.load(job_id), attempts=attempts)
+    world.state.save(world.state.load(job_id), attempts=attempts)
 
 
-def test_a_job_that_goes_down_with_the_daemon_comes_behind_all_others(place: Place) -> None:
+def test_a_job_that_goes_down_with_the_daemon_comes_behind_all_others(world: World) -> None:
     for job_id, priority in (("1", 9), ("2", 0), ("3", 0)):
-        place.add(job_id, priority=priority, shape="s")
-    cut_off(place, "1", *["cut off"] * 3)
-    assert place.queue.last(again=True) is None, "others were not asked for yet"
-    assert place.run(9) == ["2", "3"]
-    last = place.queue.last(again=True)
+        world.add(job_id, priority=priority, shape="s")
+    cut_off(world, "1", *["cut off"] * 3)
+    assert world.queue.next_alone(retry=True) is None, "others were not asked for yet"
+    assert world.run(9) == ["2", "3"]
+    last = world.queue.next_alone(retry=True)
     assert last is not None
     assert last.id == "1"
-    place.queue.begun(last)
-    place.queue.ended(last, Outcome("done", "1"))
-    assert place.queue.last(again=True) is None
+    world.queue.begun(last)
+    world.end(last, OutcomeKind.DONE)
+    assert world.queue.next_alone(retry=True) is None
 
 
-def test_one_that_is_given_up_does_not_wait_for_others(place: Place) -> None:
+def test_one_that_is_given_up_does_not_wait_for_others(world: World) -> None:
     for job_id in ("1", "2"):
-        place.add(job_id)
-    cut_off(place, "1", *["cut off"] * 3, "cut off alone")
-    assert place.run(2) == ["1", "2"]
+        world.add(job_id)
+    cut_off(world, "1", *["cut off"] * 3, "cut off alone")
+    assert world.run(2) == ["1", "2"]
 
 
-def test_one_that_is_to_be_alone_waits_for_what_is_in_its_way(place: Place) -> None:
-    cut_off(place, place.add("1", needs="gpu").id, *["cut off"] * 3)
-    assert place.run(1) == []
-    place.queue.ended(place.state.load("1"), Outcome("paused", "1", "no gpu", 69))
-    assert place.run(1) == []
-    assert place.queue.last(again=True) is None
-    place.now += PUT_OFF.first
-    assert place.run(1) == []
-    assert place.queue.last(again=True) is not None
+def test_one_that_is_to_be_alone_waits_for_what_is_in_its_way(world: World) -> None:
+    cut_off(world, world.add("1", needs="gpu").id, *["cut off"] * 3)
+    assert world.run(1) == []
+    world.end(world.state.load("1"), OutcomeKind.PAUSED, 69)
+    assert world.run(1) == []
+    assert world.queue.next_alone(retry=True) is None
+    world.now += PUT_OFF.first
+    assert world.run(1) == []
+    assert world.queue.next_alone(retry=True) is not None
 
 
 def test_all_jobs_of_a_full_outbox_go_on_once_it_has_room(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = 0
     monkeypatch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: room)
-    jobs = [place.add(str(number)) for number in range(6)]
+    jobs = [world.add(str(number)) for number in range(6)]
     for _ in range(6):  # by now each waits for minutes
-        place.now += PUT_OFF.most
+        world.now += PUT_OFF.most
         for job in jobs:
-            place.queue.ended(job, Outcome("paused", job.id, "out is full", 73))
-    place.now += PAUSE.first
-    assert place.run(6) == []
+            world.end(job, OutcomeKind.PAUSED, 73)
+    world.now += PAUSE.first
+    assert world.run(6) == []
     room = 1 << 40
-    soonest = place.queue.soonest()
+    soonest = world.queue.soonest()
     assert soonest is not None
     assert soonest <= PROBE_EVERY
-    place.now += PROBE_EVERY
-    assert place.run(6) == [job.id for job in jobs]
+    world.now += PROBE_EVERY
+    assert world.run(6) == [job.id for job in jobs]
 
 
 def test_jobs_that_need_more_room_go_on_once_there_is_so_much(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = 200 << 20
     monkeypatch.setattr("stylewatch_daemon.files.disk_space.free", lambda folder: room)
     wanted = {"1": 300 << 20, "2": 300 << 20, "3": 900 << 20}
     for job_id, bytes_ in wanted.items():
-        lacks = (place.root, bytes_)
-        place.queue.ended(place.add(job_id), Outcome("paused", job_id, "full", 73, lacks))
+        lacks = (world.root, bytes_)
+        world.end(world.add(job_id), OutcomeKind.PAUSED, 73, lacks)
     room = 500 << 20
-    place.now += PROBE_EVERY
-    assert place.run(3) == ["1", "2"]
+    world.now += PROBE_EVERY
+    assert world.run(3) == ["1", "2"]
     room = 1 << 30
-    place.now += PROBE_EVERY
-    assert place.run(3) == ["3"]
+    world.now += PROBE_EVERY
+    assert world.run(3) == ["3"]
 
 
 def test_where_the_machine_is_short_of_something_every_job_waits(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_short = True
     monkeypatch.setattr("stylewatch_daemon.files.shortages.is_short", lambda: is_short)
-    first = place.add("1", outbox="this")
-    place.add("2", outbox="that")
-    place.queue.ended(first, Outcome("paused", "1", "out of file descriptors", 75))
-    assert place.run(2) == []
+    first = world.add("1", outbox="this")
+    world.add("2", outbox="that")
+    world.end(first, OutcomeKind.PAUSED, 75)
+    assert world.run(2) == []
     is_short = False
-    assert place.run(2) == [], "it is not looked at all the time"
-    place.now += PROBE_EVERY
-    assert place.run(2) == ["1", "2"]
+    assert world.run(2) == [], "it is not looked at all the time"
+    world.now += PROBE_EVERY
+    assert world.run(2) == ["1", "2"]
 
 
-def test_nothing_is_looked_at_while_nothing_is_in_the_way(place: Place) -> None:
-    place.add("1")
-    assert place.run(1) == ["1"]
-    assert place.queue.soonest() is None
+def served(turns: FairQueue, waiting: list[str], count: int) -> str:
+    """Return the inboxes that get `count` turns."""
+    order = ""
+    for _ in range(count):
+        inbox = turns.next(waiting)
+        assert inbox is not None
+        turns.took(inbox)
+        order += inbox
+    return order
+
+
+@pytest.mark.parametrize(("weight", "share"), [(1.0, 6), (2.0, 8), (3.0, 9), (0.5, 4)])
+def test_each_inbox_gets_its_share(weight: float, share: int) -> None:
+    assert served(FairQueue({"a": weight}), ["b", "a"], 12).count("a") == share
+
+
+def test_an_inbox_that_was_idle_is_owed_nothing() -> None:
+    turns = FairQueue({})
+    assert turns.next([]) is None
+    served(turns, ["a"], 500)
+    assert served(turns, ["a", "b"], 5) in ("babab", "ababa")
+
+
+def test_an_inbox_that_was_served_out_of_turn_waits_until_the_others_had_as_many() -> None:
+    turns = FairQueue({})
+    turns.took("a")
+    for _ in range(3):
+        turns.took("a", in_turn=False)
+    assert served(turns, ["a", "b"], 6) == "bbbbab"
+
+
+def started(device: str = "cuda:0", **more: Any) -> Started:
+    return Started("torch", device, ((4, 4),), (2,), paints_many=True, **more)
+
+
+def test_until_a_first_job_has_begun_each_begins_alone() -> None:
+    sizes = BatchSizes("auto")
+    assert sizes.most("torch  12ab") == 1
+    sizes.learn("torch  12ab", started())
+    assert sizes.most("torch  12ab") == sizes.most("torch  34cd") == BEST_BATCH
+    assert sizes.most("torch cpu 12ab") == sizes.most("sketch  12ab") == sizes.most("") == 1
+
+
+@pytest.mark.parametrize(
+    ("batch", "begun", "most"),
+    [
+        ("auto", started(), BEST_BATCH),
+        ("auto", started("cpu"), 1),
+        (3, started("cpu"), 3),
+        (3, started(), 3),
+        (1, started(), 1),
+        ("auto", Started("onnx", "cuda:0", (), ()), 1),
+        (3, Started("onnx", "cpu", (), ()), 1),
+    ],
+)
+def test_the_size_of_a_batch_is_set_or_goes_by_the_device(
+    batch: Any, begun: Started, most: int
+) -> None:
+    sizes = BatchSizes(batch)
+    sizes.learn("torch  12ab", begun)
+    assert sizes.most("torch  12ab") == most
+
+
+def test_where_memory_did_not_suffice_half_as_many_begin_from_then_on() -> None:
+    sizes = BatchSizes("auto")
+    for _ in range(8):
+        sizes.learn("torch  12ab", started(too_many=8))
+    assert (sizes.most("torch  12ab"), sizes.most("torch  34cd")) == (4, 8)
+    sizes.learn("torch  12ab", started(too_many=2))
+    sizes.learn("torch  12ab", started())
+    assert sizes.most("torch  12ab") == 1

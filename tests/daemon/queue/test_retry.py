@@ -1,239 +1,239 @@
-"""A job that is at its end becomes a new one, once, and whatever is killed when."""
+"""A finished job becomes a new one, once, and whatever is killed when."""
 
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.daemon.cli.states import entry
 from tests.daemon.faults import fill, killed_at, tree
-from tests.daemon.lookers import Nodding
-from tests.daemon.painters import Painter, go_on
+from tests.daemon.lines import Place
+from tests.daemon.painters import go_on
 
-from stylewatch_daemon.errors import InputError, OutputError
-from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files import atomic
+from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.outbox.job_files import Input, Spot
-from stylewatch_daemon.processes.wakeup import Bell
-from stylewatch_daemon.service.pipeline import Line
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
-from stylewatch_daemon.store.journal import JobState
-from stylewatch_daemon.store.ledger import FILE_NAME, Entry
-from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Done, Event, Order, Wanted
+from stylewatch_daemon.queue.retry import check_at_end, settings_for
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.service import InboxSettings
+from stylewatch_daemon.store.ledger import Entry
 
 NEW = "20990101T000000.000000-abcdef"
 STEPS = {"steps": 7}
 
 
-class Honest(Painter):
-    """Tells the digest that its content has."""
-
-    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
-        for event in super().paint(order, wanted):
-            if isinstance(event, Done):
-                name, sha256 = order.main.name, atomic.digest(order.main)
-                yield Done({"inputs": [{"name": name, "sha256": sha256}]})
-            else:
-                yield event
-
-
-class Place:
-    """An inbox with an album, and a line that has painted `album/sea`."""
+class World(Place):
+    """An inbox with an album, of which `album/sea` is done."""
 
     def __init__(self, root: Path, after: Any = "archive") -> None:
-        self.inbox, self.outbox, self.painter = root / "in", root / "out", Honest()
+        super().__init__(root)
         inboxes = (InboxSettings(self.inbox, self.outbox, after),)
-        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
-        self.state = State(root / "state")
+        vars(self.settings)["inboxes"] = inboxes
         fill(self.inbox, "album/sea.jpg", "album/style.jpg")
-        self.line = self.started()
-        for _ in range(2):
-            self.line.look()
-            self.line.take()
-        self.go_on()
+        self.daemon = self.run()
         (self.first,) = self.state.ledger.latest("done", limit=2)
+        # the fake worker reports no real checksum
+        plain = [
+            {key: value for key, value in record.items() if key != "sha256"}
+            for record in self.first.inputs
+        ]
+        self.state.ledger.change(self.first.id, inputs=plain)
 
-    def started(self) -> Line:
-        self.painter.close()
-        self.state.close()
-        self.state.make()
-        self.state.tidy()
-        return Line(self.settings, self.state, self.painter, Reporter(), Bell(), Nodding())
+    def retry(self, job: str = "", new: str = NEW, **more: Any) -> None:
+        self.daemon.control.acts["retry"](job or self.first.id, new, STEPS, **more)
 
-    def go_on(self) -> None:
-        go_on(self.line)
-
-    def retry(self, **more: Any) -> None:
-        self.line.control.acts["retry"](self.first.id, NEW, STEPS, **more)
+    def finish(self) -> None:
+        go_on(self.daemon)
 
     def entry(self, job: str = NEW) -> Entry:
-        entry = self.state.ledger.find(job)
-        assert entry is not None
-        return entry
+        found = self.state.ledger.find(job)
+        assert found is not None
+        return found
+
+    def check_nothing_is_left(self) -> None:
+        assert list(self.state.jobs.iterdir()) == list(self.state.claims.iterdir()) == []
+        for _ in range(2):
+            self.daemon.look()
+            self.daemon.take()
+        assert self.daemon.next() is None
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
 
 
-def inputs(folder: Path) -> dict[str, str]:
-    return {name: text for name, text in tree(folder / "inputs").items() if name != "job.yaml"}
-
-
-def test_it_is_painted_again_with_other_settings_under_the_same_name(place: Place) -> None:
-    before = tree(place.outbox / "album/sea")
-    place.retry()
-    assert (place.entry().state, place.entry().name) == ("queued", "album/sea")
-    assert place.entry().retry_of == "album/sea"
-    place.go_on()
-    assert (place.entry().state, place.entry().place) == ("done", "album/sea-2")
-    order = place.painter.orders[-1]
+def test_a_job_runs_again_with_other_settings_under_the_same_name(world: World) -> None:
+    before = tree(world.outbox / "album/sea")
+    world.retry()
+    entered = world.entry()
+    assert (entered.state, entered.name, entered.retry_of) == ("queued", "album/sea", "album/sea")
+    world.finish()
+    assert (world.entry().state, world.entry().place) == ("done", "album/sea-2")
+    order = world.painter.orders[-1]
     assert (order.settings.steps, order.retry_of) == (7, "album/sea")
-    assert tree(place.outbox / "album/sea") == before
-    again = place.outbox / "album/sea-2/inputs"
-    assert yaml.safe_load((again / "job.yaml").read_text()) == STEPS
-    assert set(tree(again)) == {"sea.jpg", "job.yaml"}  # the album's style is still in the inbox
-    assert (place.inbox / "album/style.jpg").exists()
+    assert tree(world.outbox / "album/sea") == before
+    archived = world.outbox / "album/sea-2/inputs"
+    assert yaml.safe_load((archived / "job.yaml").read_text()) == STEPS
+    assert set(tree(archived)) == {"sea.jpg", "job.yaml"}, "the album's style is in the inbox"
+    assert (world.inbox / "album/style.jpg").exists()
 
 
-def test_to_ask_twice_is_to_ask_once(place: Place) -> None:
-    place.retry()
-    place.retry()
-    place.go_on()
-    place.retry()
-    assert place.state.ledger.counts()["done"] == 2
-    assert list(place.state.jobs.iterdir()) == list(place.state.claims.iterdir()) == []
+def test_repeating_the_request_changes_nothing(world: World) -> None:
+    world.retry()
+    world.retry()
+    world.finish()
+    world.retry()
+    assert world.state.ledger.counts()["done"] == 2
+    world.check_nothing_is_left()
 
 
-def test_what_was_painted_again_can_be_painted_again_from_its_own_archive(place: Place) -> None:
-    place.retry()
-    place.go_on()
-    for path in (place.outbox / "album/sea/inputs").iterdir():
+def test_a_retried_job_can_be_retried_from_its_own_archive(world: World) -> None:
+    world.retry()
+    world.finish()
+    for path in (world.outbox / "album/sea/inputs").iterdir():
         path.unlink()
-    place.line.control.acts["retry"](NEW, f"{NEW}2", STEPS)
-    place.go_on()
-    assert place.entry(f"{NEW}2").place == "album/sea-3"
-    assert place.entry(f"{NEW}2").retry_of == "album/sea-2"
+    plain = [{**record} for record in world.entry().inputs]
+    for record in plain:
+        record.pop("sha256", None)
+    world.state.ledger.change(NEW, inputs=plain)
+    world.retry(NEW, f"{NEW}2")
+    world.finish()
+    third = world.entry(f"{NEW}2")
+    assert (third.place, third.retry_of) == ("album/sea-3", "album/sea-2")
 
 
-@pytest.mark.parametrize("after", ["keep", "delete"])
-def test_what_is_not_archived_is_not_archived_now(tmp_path: Path, after: str) -> None:
-    place = Place(tmp_path, after)
-    if after == "delete":
-        with pytest.raises(InputError, match=r"sea\.jpg"):
-            place.retry()
-        assert list(place.state.claims.iterdir()) == []
-        return
-    place.retry()
-    place.go_on()
-    assert place.entry().state == "done"
-    assert not (place.outbox / "album/sea-2/inputs").exists()
-    assert set(tree(place.inbox)) == {"album/sea.jpg", "album/style.jpg"}
-    for _ in range(2):
-        place.line.look()
-        place.line.take()
-    assert place.line.next() is None  # and what is kept is not taken for new
+def test_inputs_that_are_deleted_cannot_be_retried(tmp_path: Path) -> None:
+    world = World(tmp_path, "delete")
+    with pytest.raises(InputError, match=r"sea\.jpg"):
+        world.retry()
+    world.check_nothing_is_left()
 
 
-def test_a_stage_is_started_from_in_place_of_another_picture(place: Place) -> None:
-    fill(place.outbox, "album/sea/stages/0005.png")
-    place.retry(from_stage=5)
-    place.go_on()
-    order = place.painter.orders[-1]
-    assert order.init is not None
-    assert order.init.name == "stage-0005.png"
-    archived = place.outbox / "album/sea-2/inputs/stage-0005.png"
+def test_inputs_that_are_kept_are_neither_archived_nor_claimed_again(tmp_path: Path) -> None:
+    world = World(tmp_path, "keep")
+    world.retry()
+    world.finish()
+    assert world.entry().state == "done"
+    assert not (world.outbox / "album/sea-2/inputs").exists()
+    assert set(tree(world.inbox)) == {"album/sea.jpg", "album/style.jpg"}
+    world.check_nothing_is_left()
+
+
+def test_a_retry_may_start_from_a_stage_under_a_name_that_is_free(world: World) -> None:
+    fill(world.outbox, "album/sea/stages/0005.png", "album/sea/inputs/stage-0005.png")
+    content, *others = world.entry(world.first.id).inputs
+    content = {**content, "name": "stage-0005.png", "size": 31}
+    world.state.ledger.change(world.first.id, inputs=[content, *others])
+    world.retry(from_stage=5)
+    names = [record["name"] for record in world.entry().inputs]
+    assert names == ["stage-0005.png", "style.jpg", "stage-0005-2.png", "job.yaml"]
+    world.finish()
+    init = world.painter.orders[-1].init
+    assert init is not None and init.name == "stage-0005-2.png"
+    archived = world.outbox / "album/sea-2/inputs" / init.name
     assert archived.read_text() == "album/sea/stages/0005.png"
 
 
-def test_a_name_that_is_taken_is_changed(place: Place) -> None:
-    fill(place.outbox, "album/sea/stages/0005.png", "album/sea/inputs/stage-0005.png")
-    first = {**place.first.inputs[0], "name": "stage-0005.png", "size": 31}
-    first.pop("sha256", None)
-    place.state.ledger.change(place.first.id, inputs=[first, *place.first.inputs[1:]])
-    place.retry(from_stage=5)
-    names = [one["name"] for one in place.entry().inputs]
-    assert names == ["stage-0005.png", "style.jpg", "stage-0005-2.png", "job.yaml"]
-
-
 @pytest.mark.parametrize("state", ["queued", "running", "claimed"])
-def test_only_what_is_at_its_end_is_painted_again(place: Place, state: JobState) -> None:
-    place.state.ledger.change(place.first.id, state=state)
+def test_only_a_finished_job_is_retried(world: World, state: str) -> None:
+    world.state.ledger.change(world.first.id, state=state)
     with pytest.raises(InputError, match="at its end"):
-        place.retry()
+        world.retry()
+    check_at_end(entry("sea", "failed"))
+    with pytest.raises(UsageError, match="not at its end yet"):
+        check_at_end(entry("sea", state))
 
 
 @pytest.mark.parametrize("new", ["../../x", "", ".x", "a/b"])
-def test_an_id_is_no_path(place: Place, new: str) -> None:
+def test_an_id_is_no_path(world: World, new: str) -> None:
     with pytest.raises(InputError, match="no job's id"):
-        place.line.control.acts["retry"](place.first.id, new, STEPS)
+        world.retry(new=new)
 
 
-def test_a_picture_that_changes_while_it_is_copied_is_not_taken(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+def test_a_picture_that_changes_while_it_is_copied_is_not_used(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Input.find
+    find = Input.find
 
-    def found_and_changed(one: Input) -> Spot:
-        spot = real(one)
+    def find_and_change(file: Input) -> Spot:
+        spot = find(file)
         spot.path.write_text("another")
         return spot
 
-    monkeypatch.setattr(Input, "find", found_and_changed)
+    monkeypatch.setattr(Input, "find", find_and_change)
     with pytest.raises(InputError, match="changed while it was being copied"):
-        place.retry()
-    assert place.state.ledger.counts()["waiting"] == 0
+        world.retry()
+    assert world.state.ledger.counts()["waiting"] == 0
 
 
-def test_an_outbox_that_is_away_is_waited_for(place: Place) -> None:
-    place.outbox.rename(place.outbox.with_name("away"))
-    with pytest.raises(OutputError, match="is not there"):
-        place.retry()
-    place.outbox.with_name("away").rename(place.outbox)
-    place.retry()
-    assert place.entry().state == "queued"
-
-
-def test_a_ledger_that_is_full_is_told_later(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outbox_that_is_away_or_a_full_ledger_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OutputError("the disk is full")
 
+    world.outbox.rename(world.outbox.with_name("away"))
+    with pytest.raises(OutputError, match="is not there"):
+        world.retry()
+    world.outbox.with_name("away").rename(world.outbox)
     with monkeypatch.context() as patch:
-        patch.setattr(place.state.ledger, "enter", full)
+        patch.setattr(world.state.ledger, "enter", full)
         with pytest.raises(OutputError):
-            place.retry()
-    place.retry()
-    place.go_on()
-    assert (place.entry().state, place.entry().retry_of) == ("done", "album/sea")
+            world.retry()
+    world.retry()
+    world.finish()
+    assert (world.entry().state, world.entry().retry_of) == ("done", "album/sea")
 
 
 def test_killed_at_any_moment_it_becomes_one_job(tmp_path: Path) -> None:
     for change in count(1):
-        place = Place(tmp_path / str(change))
-        before = tree(place.outbox)
+        world = World(tmp_path / str(change))
+        before = tree(world.outbox)
         with killed_at(change) as was_killed:
-            place.retry()
-        place.line = place.started()
-        place.retry()  # the request is still there
-        place.go_on()
-        assert place.state.ledger.counts()["done"] == 2, change
-        assert place.entry().place == "album/sea-2", (change, place.entry())
-        assert place.entry().retry_of == "album/sea", change
-        assert inputs(place.outbox / "album/sea-2") == {"sea.jpg": "album/sea.jpg"}, change
-        with closing(sqlite3.connect(place.state.root / FILE_NAME)) as ledger:
-            assert ledger.execute("SELECT count(*) FROM kept").fetchone() == (0,), change
-        kept = {name: text for name, text in tree(place.outbox).items() if "sea-2" not in name}
-        kept.pop("_status.txt"), before.pop("_status.txt")
-        assert kept == before, change
-        assert list(place.state.jobs.iterdir()) == list(place.state.claims.iterdir()) == []
-        for _ in range(2):
-            place.line.look()
-            place.line.take()
-        assert place.line.next() is None, change
+            world.retry()
+        world.daemon = world.line()
+        world.retry()  # the request is still there
+        world.finish()
+        assert world.state.ledger.counts()["done"] == 2, change
+        assert (world.entry().place, world.entry().retry_of) == ("album/sea-2", "album/sea"), change
+        inputs = tree(world.outbox / "album/sea-2/inputs")
+        inputs.pop("job.yaml")
+        assert inputs == {"sea.jpg": "album/sea.jpg"}, change
+        after = {name: text for name, text in tree(world.outbox).items() if "sea-2" not in name}
+        after.pop("_status.txt"), before.pop("_status.txt")
+        assert after == before, change
+        world.check_nothing_is_left()
+        world.state.close()
         if not was_killed():
             break
+
+
+HAD = {"backend": "sketch", "steps": 9, "seed": 7}
+NEVER_BEGUN = ({"role": "content", "name": "a.jpg", "size": 1},
+               {"role": "style", "name": "b.jpg", "size": 1})  # fmt: skip
+
+
+def test_a_job_keeps_the_settings_it_had_except_those_that_are_asked_for_now() -> None:
+    wanted = settings_for(entry("sea", settings=HAD), Config(), {"job.seed": 8}, None)
+    assert (wanted["steps"], wanted["seed"], wanted["backend"]) == (9, 8, "sketch")
+    wanted = settings_for(entry("sea", inputs=NEVER_BEGUN), Config(), {}, None)
+    assert wanted["recipe"] == Config().job.recipe
+    had = {**HAD, "from_step": 100, "steps": 999}
+    wanted = settings_for(entry("sea", settings=had), Config(), {}, 5)
+    assert (wanted["init"], wanted["from_step"]) == ("picture", 105)
+
+
+@pytest.mark.parametrize(
+    ("had", "overrides", "from_stage", "reason"),
+    [
+        (HAD, {"job.init": "noise"}, 5, "where to start"),
+        (HAD, {}, 999_999, "nothing to do"),
+        ({"long_gone": 1}, {}, None, "drop the pair again"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(
+    had: dict[str, Any], overrides: dict[str, Any], from_stage: int | None, reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        settings_for(entry("sea", settings=had), Config(), overrides, from_stage)

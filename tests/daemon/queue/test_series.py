@@ -1,4 +1,4 @@
-"""A series divided: its jobs entered all at once, each with files of its own, and only once."""
+"""A series is divided: its jobs are entered at once, each with its own files, and only once."""
 
 from pathlib import Path
 
@@ -8,95 +8,82 @@ from tests.daemon.faults import fill
 from tests.daemon.lines import Place
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.queue.series import Division
+from stylewatch_daemon.model import JobState
+from stylewatch_daemon.queue.series import Series
 from stylewatch_daemon.settings import resolve
-from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.store.journal import Journal, load
+from stylewatch_daemon.store.journal import load
+from stylewatch_daemon.store.ledger import Entry
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+class World(Place):
+    """A claimed series, which has its folder in the outbox."""
+
+    def __init__(self, root: Path, settings: str = "sweep: {seed: [1, 2]}") -> None:
+        super().__init__(root)
+        fill(self.inbox, "a/content.jpg", "a/style.jpg")
+        (self.inbox / "a/job.yaml").write_text(settings)
+        line = self.line()
+        line.look()
+        line.look()
+        line.take()
+        line.claim()
+        (job_id,) = self.state.ledger.open_jobs()
+        self.job = self.state.save(self.state.load(job_id), place="a")
+        self.job_settings = resolve.settle(self.settings, self.state.job_file(self.job))
+        self.series = Series(self.state, self.settings)
+
+    def divide(self) -> list[Entry]:
+        assert self.series.divide(self.job, self.job_settings) == 2
+        return self.state.ledger.members(self.job.id)
+
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        parts = self.series.parts(self.job, self.job_settings)
+        return [(part.state, part.place) for part in parts]
 
 
-def series(place: Place, said: str = "sweep: {seed: [1, 2]}") -> Journal:
-    """A job that was taken, and has its folder in the outbox."""
-    fill(place.inbox, "a/content.jpg", "a/style.jpg")
-    (place.inbox / "a/job.yaml").write_text(said)
-    line = place.line()
-    line.look()
-    line.look()
-    line.take()
-    line.claim()
-    (job_id,) = place.state.ledger.open_jobs()
-    return place.state.save(place.state.load(job_id), place="a")
-
-
-def settings(place: Place, job: Journal) -> JobSettings:
-    return resolve.settle(place.settings, place.state.job_file(job))
-
-
-def test_every_member_is_entered_with_a_job_file_of_its_own(place: Place) -> None:
-    job = series(place, "sweep: {strength: [0.2], seed: [1, 2]}\nname: all/{name}\nset: {steps: 3}")
-    division = Division(place.state, place.settings)
-    assert division.divide(job, settings(place, job)) == 2
-    entries = place.state.ledger.members(job.id)
-    assert [entry.name for entry in entries] == ["a/strength=0.2,seed=1", "a/strength=0.2,seed=2"]
-    assert {entry.state for entry in entries} == {"queued"}
-    for number, entry in enumerate(entries, start=1):
-        one = load(place.state.jobs / entry.id)
-        file = place.state.job_file(one)
-        assert file is not None
-        assert yaml.safe_load(file.read_text()) == {
+def test_every_member_is_entered_with_a_job_file_of_its_own(tmp_path: Path) -> None:
+    sweep = "sweep: {strength: [0.2], seed: [1, 2]}\nname: all/{name}\nset: {steps: 3}"
+    world = World(tmp_path, sweep)
+    members = world.divide()
+    assert [member.name for member in members] == ["a/strength=0.2,seed=1", "a/strength=0.2,seed=2"]
+    assert {member.state for member in members} == {"queued"}
+    for number, member in enumerate(members, start=1):
+        job = load(world.state.jobs / member.id)
+        path = world.state.job_file(job)
+        assert path is not None
+        assert yaml.safe_load(path.read_text()) == {
             "strength": 0.2, "seed": number, "name": "{name}", "set": {"steps": 3},
         }  # fmt: skip
-        assert [held.own for held in one.files] == [False, False, True]
-        assert all("sha256" in held for held in entry.inputs if held["role"] != "job")
+        assert [file.own for file in job.files] == [False, False, True]
+        assert all("sha256" in file for file in member.inputs if file["role"] != "job")
 
 
-def test_a_divided_series_waits_for_its_jobs(place: Place) -> None:
-    job = series(place)
-    division = Division(place.state, place.settings)
-    division.divide(job, settings(place, job))
-    ledger = place.state.ledger
-    assert ledger.divided() == [job.id]
-    assert [one.state for one in division.parts(job, settings(place, job))] == ["queued"] * 2
-    for entry in ledger.members(job.id):
-        ledger.change(entry.id, state="done", place=entry.name)
+def test_a_series_waits_for_its_jobs_and_knows_what_became_of_them(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    members, ledger = world.divide(), world.state.ledger
+    assert ledger.divided() == [world.job.id]
+    assert world.parts == [("queued", "")] * 2
+    for member in members:
+        ledger.change(member.id, state="done", place=member.name)
     assert ledger.divided() == []
-    assert [(one.state, one.place) for one in division.parts(job, settings(place, job))] == [
-        ("done", "a/seed=1"), ("done", "a/seed=2"),
-    ]  # fmt: skip
+    assert world.parts == [("done", "a/seed=1"), ("done", "a/seed=2")]
+    ledger.expire("9999")
+    assert world.parts == [("no longer known", "")] * 2
 
 
-def test_divided_twice_nothing_is_made_twice(place: Place) -> None:
-    """As after a kill before the series was noted to be divided."""
-    job = series(place)
-    division = Division(place.state, place.settings)
-    division.divide(job, settings(place, job))
-    first, *_ = place.state.ledger.members(job.id)
-    place.state.finish((load(place.state.jobs / first.id), "done"))
-    division.divide(job, settings(place, job))
-    assert [one.state for one in place.state.ledger.members(job.id)] == ["done", "queued"]
-    assert not (place.state.jobs / first.id).exists()
+def test_divided_twice_as_after_a_kill_nothing_is_made_twice(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    first, _ = world.divide()
+    world.state.finish((load(world.state.jobs / first.id), JobState.DONE))
+    assert [member.state for member in world.divide()] == ["done", "queued"]
+    assert not (world.state.jobs / first.id).exists()
 
 
-def test_a_job_that_is_forgotten_leaves_its_place_on_the_sheet(place: Place) -> None:
-    job = series(place)
-    division = Division(place.state, place.settings)
-    division.divide(job, settings(place, job))
-    for entry in place.state.ledger.members(job.id):
-        place.state.ledger.change(entry.id, state="done")
-    place.state.ledger.expire("9999")
-    assert [one.state for one in division.parts(job, settings(place, job))] == [
-        "no longer known", "no longer known",
-    ]  # fmt: skip
-
-
-def test_all_members_that_cannot_be_are_told_at_once(place: Place) -> None:
-    job = series(place, "sweep: {steps: [3, -1, many]}")
+def test_the_mistakes_of_all_members_are_reported_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path, "sweep: {steps: [3, -1, many]}")
     with pytest.raises(SettingsError) as caught:
-        Division(place.state, place.settings).check(job, settings(place, job))
+        world.series.check(world.job, world.job_settings)
     first, second = str(caught.value).splitlines()
     assert first.startswith("sweep, steps=-1: the settings: steps: input should be greater")
     assert second.startswith("sweep, steps=many: the settings: steps: input should be a valid int")

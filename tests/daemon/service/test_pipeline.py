@@ -20,7 +20,7 @@ from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import HELD
 from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.queue import job_queue
-from stylewatch_daemon.queue.dispatcher import Outcome
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
@@ -100,7 +100,7 @@ def test_a_job_that_crashed_lets_others_go_first(
     assert [one.job for one in line.outcomes.values()] == ["b"]
     assert line.unbegun() == ("a",)
     assert line.queue.crashed_for() is not None
-    assert place.run().outcomes.popitem()[1] == Outcome("done", "a")
+    assert place.run().outcomes.popitem()[1] == Outcome(OutcomeKind.DONE, "a")
 
 
 def test_one_picture_behind_many_of_another_inbox_is_next(tmp_path: Path) -> None:

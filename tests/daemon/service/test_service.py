@@ -20,7 +20,7 @@ from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.processes.wakeup import Bell
-from stylewatch_daemon.queue.dispatcher import Outcome
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import service
 from stylewatch_daemon.service.main_loop import AT_LEAST
 from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once, watch
@@ -55,15 +55,30 @@ def test_an_empty_inbox_that_was_not_there_is_made_and_all_is_done(tmp_path: Pat
     assert (tmp_path / "in").is_dir()
 
 
+FAILED = Outcome(OutcomeKind.FAILED, "b")
+
+
 @pytest.mark.parametrize(
     ("summary", "code"),
     [
         (Summary(), 0),
-        (Summary(done=(Outcome("done", "a"),)), 0),
-        (Summary(refused=(Outcome("refused", "a"),)), 65),
-        (Summary(refused=(Outcome("refused", "a"),), failed=(Outcome("failed", "b"),)), 70),
-        (Summary(failed=(Outcome("failed", "b"),), paused=(Outcome("paused", "c"),)), 75),
-        (Summary(stopped=(Outcome("stopped", "a"),)), 75),
+        (Summary(done=(Outcome(OutcomeKind.DONE, "a"),)), 0),
+        (Summary(refused=(Outcome(OutcomeKind.REFUSED, "a"),)), 65),
+        (
+            Summary(
+                refused=(Outcome(OutcomeKind.REFUSED, "a"),),
+                failed=(Outcome(OutcomeKind.FAILED, "b"),),
+            ),
+            70,
+        ),
+        (
+            Summary(
+                failed=(Outcome(OutcomeKind.FAILED, "b"),),
+                paused=(Outcome(OutcomeKind.PAUSED, "c"),),
+            ),
+            75,
+        ),
+        (Summary(stopped=(Outcome(OutcomeKind.STOPPED, "a"),)), 75),
         (Summary(waiting=("a",)), 75),
     ],
 )

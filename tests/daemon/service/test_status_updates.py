@@ -12,7 +12,7 @@ from stylewatch_daemon.files.permissions import sharing
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_json import SHARE
 from stylewatch_daemon.outbox.status_txt import Board, Running
-from stylewatch_daemon.queue.dispatcher import Outcome
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import status_updates
 from stylewatch_daemon.service.status_updates import Standing, Teller
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
@@ -41,7 +41,9 @@ class Place:
         self.state.ledger.enter(entry(name, **more) for name in names)
 
     def tell(self, **running: tuple[Path, Running]) -> None:
-        self.teller.tell(Standing([], running, [Outcome("paused", "x", "no disk")], paused=False))
+        self.teller.tell(
+            Standing([], running, [Outcome(OutcomeKind.PAUSED, "x", "no disk")], paused=False)
+        )
 
     def said(self, outbox: Path) -> str:
         return (outbox / "_status.txt").read_text()

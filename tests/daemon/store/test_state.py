@@ -11,7 +11,7 @@ import pytest
 from tests.daemon.faults import fill, tree, waiting
 
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.model import Picture
+from stylewatch_daemon.model import JobState, Picture
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.store.state import State, entry_of, with_seen
@@ -32,7 +32,7 @@ def job(state: State, job_id: str, after: str = "archive") -> Journal:
         File("style", "style.jpg", Path("/in/style.jpg"), LOOK, own=False),
         File("job", "job.yaml", Path("/in/job.yaml"), LOOK, own=True),
     )
-    made = Journal(job_id, "a", Path("/in"), Path("/out"), after, files, state="queued")
+    made = Journal(job_id, "a", Path("/in"), Path("/out"), after, files, state=JobState.QUEUED)
     fill(state.jobs / job_id / "files", "a.jpg", "style.jpg", "job.yaml")
     journal.save(made, state.jobs / job_id)
     state.ledger.enter([entry_of(made)])
@@ -86,7 +86,7 @@ def test_what_was_kept_in_the_inbox_is_the_jobs_own_and_yet_was_not_taken(state:
 
 
 def test_a_finished_job_leaves_its_entry_and_nothing_else(state: State) -> None:
-    state.finish((job(state, "1"), "done"))
+    state.finish((job(state, "1"), JobState.DONE))
     assert tree(state.jobs) | tree(state.trash) == {}
     entry = state.ledger.find("1")
     assert entry is not None
@@ -106,7 +106,7 @@ def test_a_job_that_the_ledger_does_not_know_is_entered(state: State) -> None:
     state.close()
     (state.root / "ledger.sqlite3").unlink()
     state.enter_strays()
-    assert state.load("1") == replace(made, state="claimed")
+    assert state.load("1") == replace(made, state=JobState.CLAIMED)
 
 
 def test_jobs_from_before_there_was_a_ledger_are_taken_over(state: State) -> None:

@@ -15,7 +15,7 @@ from stylewatch_daemon.cli.show import Story, entry_of, story_of
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.outbox import job_files, manifest
+from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.store import thumbs
@@ -138,7 +138,7 @@ def _first(plain: Mapping[str, Any]) -> str:
 
 def _is_stage(file: str) -> bool:
     path = PurePosixPath(file)
-    return path.parts == ("stages", path.name) and bool(manifest.STAGE.fullmatch(path.name))
+    return path.parts == ("stages", path.name) and bool(job_files.STAGE.fullmatch(path.name))
 
 
 def _in(folder: Path) -> Iterator[Path]:

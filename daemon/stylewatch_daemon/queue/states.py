@@ -1,0 +1,191 @@
+"""State machine of a job: states, the events that change them, and a table of all transitions.
+
+    claimed -> queued <-> running -> ending -> done
+                  |          |         |
+                  +----------+---------+--> refusing -> refused or cancelled
+                  +----------+------------> failing -> failed
+
+The states are those of the ledger (`model.JobState`). A state with an end that is decided (ending,
+refusing, failing) is written before anything follows from it, so a daemon that was killed goes on
+from there. Two transitions are made elsewhere: a claimed job is queued or refused once it was
+inspected (`ingest`), and quarantine fails a job in any state (`store.state`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from pathlib import Path
+
+from stylewatch_daemon.errors import QuarantinedError
+from stylewatch_daemon.model import AttemptEnd, JobState
+from stylewatch_daemon.store.journal import Attempt, Journal
+
+OUR_FAULT = 70
+"""Exit code, as in sysexits, of a job that failed by a fault of stylewatch."""
+
+
+class JobEvent(Enum):
+    """Event that moves a job from one state to another."""
+
+    BEGIN = auto()
+    """An attempt begins."""
+    REQUEUE = auto()
+    """An attempt was stopped or paused or crashed, and another one follows."""
+    COMPLETE = auto()
+    """An attempt staged all files and the receipt."""
+    REFUSE = auto()
+    """Its pictures or its settings cannot be used."""
+    CANCEL = auto()
+    """A person cancelled the job."""
+    GIVE_UP = auto()
+    """The last attempt that `limits.attempts` allows has failed."""
+    FINALIZE = auto()
+    """Everything is published."""
+    FINALIZE_CANCELLED = auto()
+    """Everything is published, and the job had been cancelled."""
+
+
+TRANSITIONS: Mapping[JobState, Mapping[JobEvent, JobState]] = {
+    JobState.CLAIMED: {},  # left when the job was inspected, by `ingest`
+    JobState.QUEUED: {
+        JobEvent.BEGIN: JobState.RUNNING,
+        JobEvent.REFUSE: JobState.REFUSING,
+        JobEvent.CANCEL: JobState.REFUSING,
+        JobEvent.GIVE_UP: JobState.FAILING,
+    },
+    JobState.RUNNING: {
+        JobEvent.BEGIN: JobState.RUNNING,  # the end of the last attempt could not be written
+        JobEvent.REQUEUE: JobState.QUEUED,
+        JobEvent.COMPLETE: JobState.ENDING,
+        JobEvent.REFUSE: JobState.REFUSING,
+        JobEvent.CANCEL: JobState.REFUSING,
+        JobEvent.GIVE_UP: JobState.FAILING,
+    },
+    JobState.ENDING: {
+        JobEvent.CANCEL: JobState.REFUSING,  # its disk, with all it made, is gone
+        JobEvent.FINALIZE: JobState.DONE,
+    },
+    JobState.REFUSING: {
+        JobEvent.FINALIZE: JobState.REFUSED,
+        JobEvent.FINALIZE_CANCELLED: JobState.CANCELLED,
+    },
+    JobState.FAILING: {
+        JobEvent.FINALIZE: JobState.FAILED,
+    },
+    JobState.DONE: {},
+    JobState.REFUSED: {},
+    JobState.FAILED: {},
+    JobState.CANCELLED: {},
+}
+
+DECIDED = (JobState.ENDING, JobState.REFUSING, JobState.FAILING)
+"""States of jobs whose end is decided; only finalizing them is left to do."""
+
+BEGUN = (JobState.RUNNING, *DECIDED)
+"""States of jobs that were begun; after a restart or an error some of them have to go on."""
+
+
+def next_state(job: Journal, event: JobEvent) -> JobState:
+    """Return the state that `event` moves `job` to.
+
+    Raises ValueError where the table has no such transition, which is a fault of stylewatch.
+    """
+    state = JobState(job.state)
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise ValueError(f"a job that is {state} cannot {event.name.lower()}") from None
+
+
+class OutcomeKind(StrEnum):
+    """What became of a job in this round."""
+
+    STARTED = "started"
+    """An attempt is with the executor."""
+    SETTLED = "settled"
+    """How the job ends is decided; finalizing it is left to do."""
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    """Something outside of stylewatch is in the way; the job waits."""
+    STOPPED = "stopped"
+    """The daemon leaves; the next start goes on."""
+    RETRY = "retry"
+    """The attempt crashed; the job is tried again after a time."""
+    DIVIDED = "divided"
+    """The job is a series; its jobs come first."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of `job` (its name in the outbox); `exit_code` as in sysexits."""
+
+    kind: OutcomeKind
+    job: str
+    reason: str = ""
+    exit_code: int = 0
+    lacks: tuple[Path, int] | None = None
+    """The folder whose disk is too full for the job, and how many bytes have to be free there."""
+
+
+Result = tuple[Journal, Outcome]
+"""A job, and what became of it."""
+
+
+def outcome(kind: OutcomeKind, job: Journal) -> Outcome:
+    """Return an outcome of `job` that needs no reason."""
+    return Outcome(kind, job.title)
+
+
+def quarantined(job: Journal, error: QuarantinedError) -> Outcome:
+    """Return the outcome of a job that was set aside."""
+    return Outcome(OutcomeKind.FAILED, job.title, str(error), error.exit_code)
+
+
+class RetryMode(Enum):
+    """How a job may be tried again."""
+
+    AS_ANY = auto()
+    """Like any other job."""
+    ALONE = auto()
+    """When no other job waits, and with nothing else running."""
+    NEVER = auto()
+    """The job is given up."""
+
+
+def retry_after(attempts: Sequence[Attempt], limit: int) -> RetryMode:
+    """Return how a job with these `attempts` may be tried again, if `limit` of them may go wrong.
+
+    A job whose worker died that often is given up. A job that was cut off that often, with the
+    whole daemon, may be innocent: machines are switched off for many reasons. It is given up only
+    if the daemon dies once more while nothing else is running.
+    """
+    if crashes(attempts) >= limit or _in_a_row(attempts, AttemptEnd.CUT_OFF_ALONE):
+        return RetryMode.NEVER
+    return RetryMode.ALONE if cut_offs(attempts) >= limit else RetryMode.AS_ANY
+
+
+def crashes(attempts: Sequence[Attempt]) -> int:
+    """Count the attempts in a row that failed, or whose worker died, without progress."""
+    return _in_a_row(attempts, AttemptEnd.FAILED)
+
+
+def cut_offs(attempts: Sequence[Attempt]) -> int:
+    """Count the attempts in a row that ended with the whole daemon, without progress."""
+    return _in_a_row(attempts, AttemptEnd.CUT_OFF, AttemptEnd.CUT_OFF_ALONE)
+
+
+def _in_a_row(attempts: Sequence[Attempt], *ends: AttemptEnd) -> int:
+    """Count the `attempts` since the last progress that ended in one of `ends`.
+
+    An attempt that shared its worker with other jobs counts for none of them, as any may be to
+    blame: each is tried again by itself.
+    """
+    count = furthest = 0
+    for attempt in attempts:
+        if attempt.step > furthest:  # what went wrong before did not stand in the way
+            count, furthest = 0, attempt.step
+        count += attempt.how in ends and attempt.together == 1
+    return count

@@ -1,0 +1,90 @@
+"""A small world for tests of the queue: claimed jobs, an outbox and a fake worker."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.daemon.faults import fill, take, waiting
+from tests.daemon.painters import Ending, Painter
+
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.ingest.claim import Terms
+from stylewatch_daemon.ingest.pairing import pair
+from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.queue.dispatcher import Dispatcher
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.store.journal import Journal
+from stylewatch_daemon.store.state import State
+from stylewatch_daemon.worker.contract import Failed
+
+BROKEN = Failed("it broke", 70, "trace")
+PAINTED = {
+    f"job/{file}": f"{file} of job/content.jpg and job/style.jpg"
+    for file in ("final.png", "receipt.json", "stages/1.png", "stages/2.png")
+}
+ARCHIVED = {f"job/inputs/{name}": f"job/{name}" for name in ("content.jpg", "style.jpg")}
+UNFINISHED = (OutcomeKind.RETRY, OutcomeKind.STARTED, OutcomeKind.SETTLED)
+
+
+class Recorder(Reporter):
+    """Records failures and changed inputs; calls `on_stage` for each published file."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[str, bool]] = []
+        self.published: list[str] = []
+        self.changed: list[str] = []
+        self.on_stage: Callable[[], object] = lambda: None
+
+    def staged(self, job: str, path: Path) -> None:
+        self.published.append(path.name)
+        self.on_stage()
+
+    def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
+        self.failures.append((trace, for_good))
+
+    def input_changed(self, job: str, what: str) -> None:
+        self.changed.append(what)
+
+
+class World:
+    """Claimed jobs `1`, `2` ..., all with the name `job`, each from an inbox of its own."""
+
+    def __init__(self, root: Path, *endings: Ending, after: str = "archive", jobs: int = 1) -> None:
+        self.outbox, self.state = root / "out", State(root / "state")
+        self.painter, self.reporter = Painter(list(endings)), Recorder()
+        self.stopping: Callable[[], bool] = lambda: False
+        self.state.make()
+        for number in range(1, jobs + 1):
+            inbox = root / f"in{number}"
+            fill(inbox, "job/content.jpg", "job/style.jpg")
+            files = scan(inbox).files
+            (complete,) = pair(inbox, files, {}).complete
+            take(self.state, complete, files, Terms(inbox, self.outbox, after), str(number))
+
+    @property
+    def jobs(self) -> list[Journal]:
+        return [self.state.load(job_id) for job_id in sorted(self.state.ledger.open_jobs())]
+
+    def ask_once_begun(self, wish: str) -> None:
+        """Have a person ask this of the job when its first stage is published."""
+        self.reporter.on_stage = lambda: self.state.ledger.change("1", wish=wish)
+
+    def dispatcher(self, **settings: Any) -> Dispatcher:
+        service = ServiceSettings((), self.state.root, job=JobSettings(**settings), free_bytes=0)
+        return Dispatcher(service, self.state, self.painter, self.reporter, self.stopping)
+
+    def run(self, **settings: Any) -> Outcome:
+        """Start anew, and run the only job until it ends or has to wait."""
+        dispatcher = self.dispatcher(**settings)
+        self.painter.close()
+        outcome = Outcome(OutcomeKind.RETRY, "")
+        while outcome.kind in UNFINISHED:
+            if outcome.kind == OutcomeKind.RETRY:
+                (job,) = waiting(self.state)
+                outcome = dispatcher.begin([[job]])[-1][1]
+            dispatcher.ask()
+            for _, result in [*dispatcher.hear(), *dispatcher.finalize()]:
+                outcome = result
+        return outcome
