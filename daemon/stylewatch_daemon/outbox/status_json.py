@@ -63,9 +63,14 @@ class Health:
 class Publisher:
     """Keeps `status.json` in the folder `state`; where it cannot be written, nothing is lost."""
 
-    def __init__(self, state: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        state: Path,
+        clock: Callable[[], float] = time.monotonic,
+        meters: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
         self.observer: bool | None = None
-        self.meters: Callable[[], Mapping[str, Any]] = dict
+        self.meters = meters
         """What was counted; that alone is no news."""
         self._path, self._clock = state / FILE_NAME, clock
         self._since, self._version = _now(), version("stylewatch")

@@ -1,16 +1,16 @@
-"""The whole line from inbox to outbox, a piece at a time: look, take, claim, paint, and say so."""
+"""All steps of a job from inbox to outbox; each method does one step and returns soon."""
 
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from stylewatch_daemon.errors import QuarantinedError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.ingest.ingest import STRETCH, Front
-from stylewatch_daemon.ingest.inspection.contract import Looker
+from stylewatch_daemon.ingest.ingest import STRETCH, Ingest
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.outbox.retention import Expiry
 from stylewatch_daemon.processes.wakeup import Bell
@@ -19,289 +19,244 @@ from stylewatch_daemon.queue.dispatcher import Dispatcher, Outcome
 from stylewatch_daemon.queue.job_actions import Asked
 from stylewatch_daemon.queue.job_queue import Queue
 from stylewatch_daemon.queue.retry import Again
-from stylewatch_daemon.service.status_updates import Standing, Teller
+from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.control import Control
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Executor, Heard
+from stylewatch_daemon.worker.contract import Executor
 
-TELL_EVERY = 5.0
-"""Seconds between two rewrites of `_status.txt` while steps are made."""
+STATUS_EVERY = 5.0
+"""Seconds between two updates of `_status.txt` while jobs make progress."""
 
-SOON = 0.5
-"""Seconds between two rewrites of `_status.txt` while pairs are claimed and jobs come and go."""
+NEWS_EVERY = 0.5
+"""Seconds between two updates of `_status.txt` while pairs are claimed and jobs start and end."""
 
-REMEMBERED = 1000
-"""How many outcomes of each kind are remembered: a daemon may run for years."""
+MAX_OUTCOMES = 1000
+"""How many outcomes of each kind are kept: a daemon may run for years."""
 
 
-class Line:
-    """The line of `settings`, with the jobs that are ours already."""
+@dataclass
+class Pipeline:
+    """Steps of all jobs by `settings`; `service.build_pipeline` makes it from its parts."""
 
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        state: State,
-        executor: Executor,
-        reporter: Reporter,
-        bell: Bell,
-        intake: Looker,
-    ) -> None:
-        self._clock, self._bell = time.monotonic, bell
-        self._state, self._executor, self._reporter = state, executor, reporter
-        self.control = Control(state.root, reporter)
-        asked = Asked(state, reporter, lambda: self._dispatcher.busy_with, self._cancel, self.tell)
-        self.control.acts |= {
-            "cancel": asked.cancel, "finish": asked.finish, "dismiss": asked.dismiss
-        }  # fmt: skip
-        self.control.acts["retry"] = Again(state, reporter, lambda: self._settings).retry
-        self.teller = Teller(state, reporter, self._clock)
-        self._expiry = Expiry(lambda: state.ledger, self._clock, state.thumbs)
-        self.transfers = Transfers(bell.wake)
-        self._dispatcher = Dispatcher(
-            settings,
-            state,
-            executor,
-            reporter,
-            lambda: bell.stopping,
-            transfers=self.transfers,
+    settings: ServiceSettings
+    state: State
+    executor: Executor
+    reporter: Reporter
+    wakeup: Bell
+    ingest: Ingest
+    dispatcher: Dispatcher
+    status: StatusUpdates
+    transfers: Transfers
+    clock: Callable[[], float] = time.monotonic
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """What became of jobs, by id."""
+    ended: int = 0
+    """How many outcomes there were, of all jobs."""
+
+    def __post_init__(self) -> None:
+        actions = Asked(
+            self.state,
+            self.reporter,
+            lambda: self.dispatcher.busy_with,
+            self._cancel,
+            self.update_status,
         )
-        self.front = Front(settings, state, intake, reporter, self._clock, self.transfers)
-        self.front.recover()
-        self._begin_with(settings)
-        self.outcomes: dict[str, Outcome] = {}
-        self.ended = 0
-        """How many outcomes there were, of all jobs."""
+        retry = Again(self.state, self.reporter, lambda: self.settings)
+        self.control = Control(
+            self.state.root,
+            self.reporter,
+            {
+                "cancel": actions.cancel,
+                "finish": actions.finish,
+                "dismiss": actions.dismiss,
+                "retry": retry.retry,
+            },
+        )
+        self._expiry = Expiry(lambda: self.state.ledger, self.clock, self.state.thumbs)
         self._kinds: Counter[str] = Counter()
-        self._news = False
-        self._trouble: Mapping[str, str] = {}
+        self._has_news = False
+        self._inspection_trouble: Mapping[str, str] = {}
+        self._apply_settings(self.settings)
 
-    def renew(self, settings: ServiceSettings) -> None:
-        """Go on by other `settings`, from the next job on."""
-        self.front.renew(settings)
-        self._begin_with(settings)
+    def apply_settings(self, settings: ServiceSettings) -> None:
+        """Continue with other `settings`, from the next job on."""
+        self.ingest.apply_settings(settings)
+        self._apply_settings(settings)
 
-    def _begin_with(self, settings: ServiceSettings) -> None:
-        self._settings = settings
-        weights = {str(one.path): one.weight for one in settings.inboxes}
-        busy = self._dispatcher.busy_with
+    def _apply_settings(self, settings: ServiceSettings) -> None:
+        self.settings = self.dispatcher.settings = settings
         self.queue = Queue(
-            self._state, weights, self._clock, random.random, busy, settings.attempts
+            self.state,
+            {str(inbox.path): inbox.weight for inbox in settings.inboxes},
+            self.clock,
+            random.random,
+            self.dispatcher.busy_with,
+            settings.attempts,
         )
-        self._dispatcher.settings = settings
-        self._company = Company(settings.batch)
-        self.teller.renew(settings)
+        self._batching = Company(settings.batch)
+        self.status.apply_settings(settings)
 
-    def look(self) -> None:
-        """Look at the inboxes once."""
-        self.front.look()
-        self._reporter.looked(self.front.look_took)
-        self._expiry.go(self._settings.retention)
+    # From inbox to queue
 
-    def lost_events(self, times: int) -> None:
-        """Tell that events were lost, so often, since this was last told."""
-        for _ in range(times):
-            self._reporter.events_lost()
+    def scan(self) -> None:
+        """Scan the inboxes once."""
+        self.ingest.scan()
+        self.reporter.looked(self.ingest.scan_seconds)
+        self._expiry.go(self.settings.retention)
 
-    def take(self) -> None:
-        """Enter what the last look showed to be complete, and begin to claim it."""
-        self.front.enter()
+    def enter(self) -> None:
+        """Enter in the ledger the complete pairs of the last scan, and begin to claim them."""
+        self.ingest.enter()
         self.claim()
-        self.tell()
+        self.update_status()
 
     def claim(self) -> bool:
-        """Claim what was entered, for a moment; whether there is more to do now.
+        """Queue inspected jobs and claim pairs; return whether there is more to do now."""
+        queued = self._queue_inspected()
+        claimed = self.ingest.claim()
+        queued = self._queue_inspected() or queued
+        self._has_news |= bool(claimed) or queued
+        return queued or self.ingest.has_more
 
-        Intake is asked about it, and what it has said by now is done.
-        """
-        heard = self.hear_intake()
-        claimed = self.front.claim()
-        heard = self.hear_intake() or heard
-        self._news |= bool(claimed) or heard
-        return heard or self.front.has_more
-
-    def hear_intake(self) -> bool:
-        """Do what intake says of what was claimed; whether it said any."""
-        heard = self.front.hear()
-        if self.front.trouble != self._trouble:
-            self._trouble, self._news = self.front.trouble, True
-            for what, why in self._trouble.items():
-                self._reporter.paused(what, why)
-        for job_id in heard:
+    def _queue_inspected(self) -> bool:
+        """Apply the verdicts of inspection; return whether there were any."""
+        job_ids = self.ingest.apply_verdicts()
+        if (trouble := self.ingest.trouble) != self._inspection_trouble:
+            self._inspection_trouble, self._has_news = trouble, True
+            for what, reason in trouble.items():
+                self.reporter.paused(what, reason)
+        for job_id in job_ids:
             self.queue.entered(job_id)
-            if self._state.ledger.wish(job_id) == "cancel":  # it could not be ended meanwhile
+            if self.state.ledger.wish(job_id) == "cancel":  # asked for during inspection
                 with suppress(QuarantinedError):
-                    self._cancel(self._state.load(job_id))
-        if heard:
-            self._end_decided()
-        return bool(heard)
+                    self._cancel(self.state.load(job_id))
+        if job_ids:
+            self._start_decided()
+        return bool(job_ids)
 
-    def in_words(self) -> str:
-        """What is being done now, in a line."""
-        tries = self._dispatcher.tries
-        first, others = next(iter(tries.values()), None), len(tries) - 1
-        more = f" and {others} more" if others > 0 else ""
-        doing = f"painting {first.name}{more}" if first else "nothing to paint"
-        return f"{doing}; {self._state.ledger.waiting_count()} waiting"
-
-    def next(self, again: bool = True) -> Journal | None:
-        """The job whose turn it is; with `again` also one that had to wait, after a time."""
-        self.queue.look_again()
-        return None if self.control.holds else self.queue.next(again)
+    # From queue to worker
 
     @property
     def busy(self) -> bool:
-        """Whether any job is in hand."""
-        return self._dispatcher.busy
+        """Whether any job is running or being finished."""
+        return self.dispatcher.busy
 
-    def fill(self, again: bool = True) -> bool:
-        """Bring jobs to workers that have nothing to do, for a moment; whether there may be more.
+    def next_job(self, retry: bool = True) -> Journal | None:
+        """Return the job whose turn it is; with `retry` also one that had to wait, after a time."""
+        self.queue.look_again()
+        return None if self.control.holds else self.queue.next(retry)
 
-        With `again` also those that had to wait, after a time.
+    def start_jobs(self, retry: bool = True) -> bool:
+        """Start jobs on free workers for STRETCH seconds; return whether there may be more.
+
+        With `retry` also those that had to wait, after a time.
         """
-        until = self._clock() + STRETCH
-        self._end_decided(again)
-        if self._dispatcher.free <= 0:
-            return False
-        divided = False
-        for job, outcome in self._dispatcher.begin(self._chosen(again, until)):
-            self._news = True
-            self._follow(job, outcome)
-            divided |= outcome is not None and outcome.kind == "divided"
-        return divided or self._clock() >= until
+        until = self.clock() + STRETCH
+        self._start_decided(retry)
+        while self.dispatcher.free > 0 and self.clock() < until:
+            batches = self._next_batches(retry, until)
+            if not batches:
+                return False
+            self._has_news = True
+            for job, outcome in self.dispatcher.begin(batches):
+                self._handle_outcome(job, outcome)
+        return self.clock() >= until
 
-    def _chosen(self, again: bool, until: float) -> Iterator[list[Journal]]:
-        """The jobs whose turn it is, each with its company, while workers have nothing to do."""
-        job, begun = self.next(again), False
+    def _next_batches(self, retry: bool, until: float) -> list[list[Journal]]:
+        """Return the next jobs, in batches that run at once, for as many workers as are free."""
+        batches: list[list[Journal]] = []
+        job, workers = self.next_job(retry), self.dispatcher.free
         while job is not None:
-            workers, begun = self._dispatcher.free, True
             self.queue.begun(job)
-            yield [job, *self._company_of(job, workers, again)]
-            may_go_on = self._dispatcher.free > 0 and self._clock() < until
-            job = self.queue.next(again) if may_go_on else None
-        if not begun and self._nothing_else_comes and (job := self.queue.last(again)) is not None:
-            self.queue.begun(job)
-            yield [job]
+            batches.append([job, *self._batch_with(job, workers - len(batches), retry)])
+            has_time = len(batches) < workers and self.clock() < until
+            job = self.queue.next(retry) if has_time else None
+        # A job that must run alone waits until no other is running or about to be queued.
+        if not (batches or self.busy or self.control.holds) and self.ingest.is_quiet:
+            job = self.queue.last(retry)
+            if job is not None:
+                self.queue.begun(job)
+                batches.append([job])
+        return batches
 
-    @property
-    def _nothing_else_comes(self) -> bool:
-        """Whether no job is in hand or on its way, and one may be begun that must be alone."""
-        return self.front.is_quiet and not (self.busy or self.control.holds)
+    def _batch_with(self, job: Journal, workers: int, retry: bool) -> list[Journal]:
+        """Return the jobs to run at once with `job`.
 
-    def hear(self) -> None:
-        """Tell the workers what is wanted of them, and deal with all that they told."""
-        self._dispatcher.ask()
-        for one in self._dispatcher.hear(self._noted(self._executor.heard())):
-            self._follow(*one)
-        if self._dispatcher.tries:
-            self._news |= self.teller.may_tell(TELL_EVERY)
-            self.publish()
-
-    def finish(self) -> bool:
-        """Finish what was painted; the workers are best given more to do before.
-
-        Whether there may be more to do now: a series waits for its last job.
+        A job that was tried before runs by itself: it may be what its worker died of.
         """
-        ended = False
-        for one in self._dispatcher.close():
-            self._follow(*one)
-            ended = True
-        return ended
+        is_alone = job.state != "queued" or job.attempts
+        size = 1 if is_alone else self._batching.most(job.shape)
+        return [] if size == 1 else self.queue.along(job, size - 1, workers, retry)
 
-    def see_off(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Let all workers keep a checkpoint and stop; for when we are told to leave.
+    def _start_decided(self, retry: bool = True) -> None:
+        """Have jobs finished that need no worker, as refused ones."""
+        if jobs := self.queue.decided(retry):
+            for job, outcome in self.dispatcher.begin([job] for job in jobs):
+                self._handle_outcome(job, outcome)
 
-        What is being copied is left to the next start.
+    def _cancel(self, job: Journal) -> None:
+        """Finish a waiting job that was cancelled."""
+        for cancelled, outcome in self.dispatcher.begin([[job]]):
+            self._handle_outcome(cancelled, outcome)
+        self.finish_jobs()
+        self.update_status()
+
+    # From worker to outbox
+
+    def handle_worker_events(self) -> None:
+        """Pass requests on to the workers, and handle what they report."""
+        self.dispatcher.ask()
+        events = list(self.executor.heard())
+        for heard in events:
+            attempt = self.dispatcher.tries.get(heard.ticket)
+            if attempt is not None and isinstance(heard.event, Started):
+                self._batching.hear(attempt.journal.shape, heard.event)
+        for job, outcome in self.dispatcher.hear(events):
+            self._handle_outcome(job, outcome)
+        if self.dispatcher.tries:
+            self._has_news |= self.status.is_due(STATUS_EVERY)
+            self.publish_status()
+
+    def finish_jobs(self) -> bool:
+        """Finish the jobs that workers are done with; return whether there may be more to do now.
+
+        Start other jobs before, so that workers don't wait. A series waits for its last job.
+        """
+        finished = list(self.dispatcher.close())
+        for job, outcome in finished:
+            self._handle_outcome(job, outcome)
+        return bool(finished)
+
+    def stop_workers(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Let all workers write a checkpoint and stop, once the daemon was told to stop.
+
+        Copies that are not done are left to the next start. `meanwhile` is called again and again.
         """
         while self.busy:
             meanwhile()
-            self.hear()
-            self.finish()
-            if not self._dispatcher.tries:
+            self.handle_worker_events()
+            self.finish_jobs()
+            if not self.dispatcher.tries:
                 return
-            self._bell.wait(SOON)
+            self.wakeup.wait(NEWS_EVERY)
 
-    def leave(self) -> None:
-        """Give up what is being painted, at once, without holding that against it."""
-        self._dispatcher.leave()
+    def give_up_jobs(self) -> None:
+        """Give up running jobs at once, without counting that as a crash."""
+        self.dispatcher.leave()
 
-    def tell_news(self, resting: bool) -> None:
-        """Bring `_status.txt` up to date where something changed: now and then, or `resting`."""
-        at_rest = resting and not self.busy
-        if self._news and (at_rest or self.teller.may_tell(SOON)):
-            self.tell()
+    def close(self) -> None:
+        """End copies, and publish that the daemon stops."""
+        self.transfers.close()
+        self.update_status(leaving=True)
 
-    def _company_of(self, job: Journal, workers: int, again: bool) -> list[Journal]:
-        """The jobs that are best painted at once with `job`.
-
-        One that was tried before may be what its worker died of, and is tried by itself.
-        """
-        alone = job.state != "queued" or job.attempts
-        most = 1 if alone else self._company.most(job.shape)
-        return [] if most == 1 else self.queue.along(job, most - 1, workers, again)
-
-    def _noted(self, heard: Iterable[Heard]) -> Iterator[Heard]:
-        """What is heard; who can paint several at once is kept in mind."""
-        for one in heard:
-            if isinstance(one.event, Started) and (tried := self._dispatcher.tries.get(one.ticket)):
-                self._company.hear(tried.journal.shape, one.event)
-            yield one
-
-    def _follow(self, job: Journal, outcome: Outcome | None) -> None:
-        """Draw what follows from the `outcome` of `job`; None: it is being painted."""
+    def _handle_outcome(self, job: Journal, outcome: Outcome | None) -> None:
+        """Record the `outcome` of `job`; None while there is none yet."""
         if outcome is None:
             return
+        self._has_news = True
         self.queue.ended(job, outcome)
-        self._remember(job, outcome)
-        self._news = True
-
-    def _end_decided(self, again: bool = True) -> None:
-        """Hand on the jobs whose end is decided, to be finished: they wait for no worker."""
-        jobs = self.queue.decided(again)
-        for job, outcome in self._dispatcher.begin([job] for job in jobs) if jobs else ():
-            self._follow(job, outcome)
-
-    def _cancel(self, job: Journal) -> None:
-        """Bring a job that waits, and is not wanted any more, to its end."""
-        for one in self._dispatcher.begin([[job]]):
-            self._follow(*one)
-        self.finish()
-        self.tell()
-
-    @property
-    def set_aside(self) -> Mapping[str, tuple[str, str]]:
-        """The jobs that were set aside since the start: name and reason by id."""
-        return self._state.quarantined
-
-    def unbegun(self) -> tuple[str, ...]:
-        """The jobs that nothing was tried with, or that are to be tried again."""
-        jobs = self._state.ledger.open_jobs()
-        ours = (name for job_id, name in jobs.items() if job_id not in self.outcomes)
-        return (*ours, *self.front.untaken())
-
-    def tell(self, leaving: bool = False) -> None:
-        """Bring `_status.txt` up to date in every outbox, and `status.json`."""
-        self._news = False
-        self.teller.tell(self._standing(leaving))
-
-    def publish(self, at_once: bool = False) -> None:
-        """Bring `status.json` up to date, but `at_once` only where that was not just done."""
-        if at_once or self.teller.publisher.due():
-            self.teller.publish(self._standing())
-
-    def _standing(self, leaving: bool = False) -> Standing:
-        tries = self._dispatcher.tries.values()
-        return Standing(
-            inboxes=self.front.inboxes,
-            running={one.journal.id: (one.journal.outbox, one.running) for one in tries},
-            outcomes=self.outcomes.values(),
-            paused=self.control.paused,
-            leaving=leaving,
-            trouble=self.front.trouble,
-        )
-
-    def _remember(self, job: Journal, outcome: Outcome) -> None:
         if before := self.outcomes.pop(job.id, None):
             self._kinds[before.kind] -= 1
         if outcome.kind in ("again", "divided"):
@@ -309,6 +264,60 @@ class Line:
         self.outcomes[job.id] = outcome
         self.ended += 1
         self._kinds[outcome.kind] += 1
-        if self._kinds[outcome.kind] > REMEMBERED:
-            oldest = next(key for key, one in self.outcomes.items() if one.kind == outcome.kind)
+        if self._kinds[outcome.kind] > MAX_OUTCOMES:
+            oldest = next(
+                job_id for job_id, known in self.outcomes.items() if known.kind == outcome.kind
+            )
             self._kinds[self.outcomes.pop(oldest).kind] -= 1
+
+    # Status
+
+    @property
+    def set_aside(self) -> Mapping[str, tuple[str, str]]:
+        """The jobs that were set aside since the start: name and reason by id."""
+        return self.state.quarantined
+
+    @property
+    def not_begun(self) -> tuple[str, ...]:
+        """The names of the jobs without an outcome, and of the pairs that do not queue yet."""
+        jobs = self.state.ledger.open_jobs()
+        waiting = (name for job_id, name in jobs.items() if job_id not in self.outcomes)
+        return (*waiting, *self.ingest.not_queued)
+
+    @property
+    def summary(self) -> str:
+        """What the daemon does now, in a line."""
+        attempts = self.dispatcher.tries
+        first, others = next(iter(attempts.values()), None), len(attempts) - 1
+        more = f" and {others} more" if others > 0 else ""
+        doing = f"painting {first.name}{more}" if first else "nothing to paint"
+        return f"{doing}; {self.state.ledger.waiting_count()} waiting"
+
+    def update_status(self, leaving: bool = False) -> None:
+        """Update `_status.txt` in every outbox, and `status.json`."""
+        self._has_news = False
+        self.status.update(self._snapshot(leaving))
+
+    def update_status_if_changed(self, resting: bool) -> None:
+        """Update the status where something changed: now and then, or when `resting`."""
+        is_idle = resting and not self.busy
+        if self._has_news and (is_idle or self.status.is_due(NEWS_EVERY)):
+            self.update_status()
+
+    def publish_status(self, at_once: bool = False) -> None:
+        """Update `status.json`, now and then or `at_once`."""
+        if at_once or self.status.publish_is_due():
+            self.status.publish(self._snapshot())
+
+    def _snapshot(self, leaving: bool = False) -> Snapshot:
+        return Snapshot(
+            inboxes=self.ingest.inboxes,
+            running={
+                attempt.journal.id: (attempt.journal.outbox, attempt.running)
+                for attempt in self.dispatcher.tries.values()
+            },
+            outcomes=self.outcomes.values(),
+            paused=self.control.paused,
+            leaving=leaving,
+            trouble=self.ingest.trouble,
+        )

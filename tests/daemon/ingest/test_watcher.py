@@ -13,7 +13,7 @@ from watchdog.observers.inotify_c import InotifyFD
 
 from stylewatch_daemon.ingest import watcher as watch
 from stylewatch_daemon.ingest.scan import scan
-from stylewatch_daemon.ingest.watcher import POLL_S, RETRY_S, Sparingly, Watcher
+from stylewatch_daemon.ingest.watcher import POLL_S, RETRY_S, RepeatFilter, Watcher
 
 LIBRARY = logging.getLogger("watchdog.observers.inotify_c")
 
@@ -292,7 +292,7 @@ def test_lost_events_wake_and_are_counted(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_what_watchdog_repeats_is_logged_as_a_number(caplog: pytest.LogCaptureFixture) -> None:
     now = Now()
-    sparingly = Sparingly(now)
+    sparingly = RepeatFilter(now)
     LIBRARY.addFilter(sparingly)
     try:
         for number in range(4815):
@@ -317,7 +317,7 @@ def _deaf(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_folder_that_tells_events_is_heard_and_nothing_is_left_in_it(tmp_path: Path) -> None:
-    assert watch.hears(tmp_path) is True
+    assert watch.brings_events(tmp_path) is True
     assert list(tmp_path.iterdir()) == []
 
 
@@ -325,7 +325,7 @@ def test_a_folder_that_tells_events_is_heard_and_nothing_is_left_in_it(tmp_path:
 def test_a_folder_that_brings_no_events_is_polled_and_that_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert watch.hears(tmp_path) is False
+    assert watch.brings_events(tmp_path) is False
     with Watcher([tmp_path], "auto", Rings()) as watcher:
         assert watcher.interval(60) == POLL_S
         assert not watcher.check()
@@ -346,7 +346,7 @@ def test_where_no_file_can_be_made_events_are_trusted(
         raise OSError(errno.EROFS, "Read-only file system", self)
 
     monkeypatch.setattr(Path, "touch", read_only)
-    assert watch.hears(tmp_path) is None
+    assert watch.brings_events(tmp_path) is None
     with Watcher([tmp_path], "auto", Rings()) as watcher:
         assert watcher.interval(60) == 60
 

@@ -12,14 +12,13 @@ from tests.daemon.faults import fill, killed_at, take, tree, waiting
 from tests.daemon.painters import Ending, Painter
 
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.ingest.claim import Terms
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.queue.dispatcher import Dispatcher, Outcome
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.ledger import FILE_NAME, reading
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Failed, Lost, Refused
@@ -51,7 +50,7 @@ class Told(Reporter):
 class Place:
     """An inbox, an outbox and a state folder with one job, and a painter for it."""
 
-    def __init__(self, root: Path, *endings: Ending, after: str = "archive") -> None:
+    def __init__(self, root: Path, *endings: Ending, after: Any = "archive") -> None:
         self.outbox, self.state = root / "out", State(root / "state")
         self.painter, self.told = Painter(list(endings)), Told()
         self.stopping: Callable[[], bool] = lambda: False
@@ -59,7 +58,7 @@ class Place:
         fill(root / "in", "job/content.jpg", "job/style.jpg")
         files = scan(root / "in").files
         (one,) = pair(root / "in", files, {}).complete
-        take(self.state, one, files, Terms(root / "in", self.outbox, after), "1")
+        take(self.state, one, files, InboxSettings(root / "in", self.outbox, after), "1")
 
     def asks_once_begun(self, wish: str) -> None:
         """Have someone ask this of the job when its first stage is there."""

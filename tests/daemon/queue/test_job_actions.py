@@ -9,12 +9,11 @@ from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter, go_on
 
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.ingest.claim import Terms
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.job_actions import Asked
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.service import build_pipeline
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import Attempt, JobState
 from stylewatch_daemon.store.state import State
@@ -30,7 +29,7 @@ class Place:
         fill(root / "in", "job/content.jpg", "job/style.jpg")
         files = scan(root / "in").files
         (one,) = pair(root / "in", files, {}).complete
-        take(self.state, one, files, Terms(root / "in", root / "out", "archive"), "1")
+        take(self.state, one, files, InboxSettings(root / "in", root / "out", "archive"), "1")
         self.asked = Asked(
             self.state,
             Reporter(),
@@ -143,19 +142,19 @@ def test_a_job_that_is_cancelled_while_it_is_claimed_stays_so(tmp_path: Path, co
     settings = ServiceSettings(inboxes, tmp_path / "state", quiet_s=0)
     state = State(settings.state)
     state.make()
-    line = Line(settings, state, Painter(), Reporter(), Bell(), Nodding())
-    line.look()
-    line.look()
-    line.front.inboxes[0].enter()
+    line = build_pipeline(settings, state, Painter(), Reporter(), Bell(), Nodding())
+    line.scan()
+    line.scan()
+    line.ingest.inboxes[0].enter()
     _, unwanted = state.ledger.claimed(str(tmp_path / "in"))
     line.control.acts["cancel"](unwanted.id)
     if comes == "a reload":
-        line.renew(settings)
+        line.apply_settings(settings)
     else:
-        line = Line(settings, state, Painter(), Reporter(), Bell(), Nodding())
+        line = build_pipeline(settings, state, Painter(), Reporter(), Bell(), Nodding())
     for _ in range(2):
-        line.look()
-        line.take()
+        line.scan()
+        line.enter()
     go_on(line)
     ends = {one.name: one.state for one in state.ledger.latest("done", "cancelled", limit=9)}
     assert ends == {"a": "done", unwanted.name: "cancelled"}

@@ -18,7 +18,8 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.processes.wakeup import Bell
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.pipeline import Pipeline
+from stylewatch_daemon.service.service import build_pipeline
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
@@ -52,17 +53,19 @@ class Place:
         fill(self.inbox, "album/sea.jpg", "album/style.jpg")
         self.line = self.started()
         for _ in range(2):
-            self.line.look()
-            self.line.take()
+            self.line.scan()
+            self.line.enter()
         self.go_on()
         (self.first,) = self.state.ledger.latest("done", limit=2)
 
-    def started(self) -> Line:
+    def started(self) -> Pipeline:
         self.painter.close()
         self.state.close()
         self.state.make()
         self.state.tidy()
-        return Line(self.settings, self.state, self.painter, Reporter(), Bell(), Nodding())
+        return build_pipeline(
+            self.settings, self.state, self.painter, Reporter(), Bell(), Nodding()
+        )
 
     def go_on(self) -> None:
         go_on(self.line)
@@ -135,9 +138,9 @@ def test_what_is_not_archived_is_not_archived_now(tmp_path: Path, after: str) ->
     assert not (place.outbox / "album/sea-2/inputs").exists()
     assert set(tree(place.inbox)) == {"album/sea.jpg", "album/style.jpg"}
     for _ in range(2):
-        place.line.look()
-        place.line.take()
-    assert place.line.next() is None  # and what is kept is not taken for new
+        place.line.scan()
+        place.line.enter()
+    assert place.line.next_job() is None  # and what is kept is not taken for new
 
 
 def test_a_stage_is_started_from_in_place_of_another_picture(place: Place) -> None:
@@ -232,8 +235,8 @@ def test_killed_at_any_moment_it_becomes_one_job(tmp_path: Path) -> None:
         assert kept == before, change
         assert list(place.state.jobs.iterdir()) == list(place.state.claims.iterdir()) == []
         for _ in range(2):
-            place.line.look()
-            place.line.take()
-        assert place.line.next() is None, change
+            place.line.scan()
+            place.line.enter()
+        assert place.line.next_job() is None, change
         if not was_killed():
             break

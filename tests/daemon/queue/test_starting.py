@@ -8,7 +8,6 @@ import pytest
 from tests.daemon.faults import fill, take, tree
 
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.ingest.claim import Terms
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox.publish import Outbox
@@ -16,7 +15,7 @@ from stylewatch_daemon.queue.finalize import Closing
 from stylewatch_daemon.queue.starting import Starting
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import Settler
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 
@@ -32,7 +31,7 @@ class Place:
             fill(inbox, "sea/content.jpg", "sea/style.jpg")
             files = scan(inbox).files
             (one,) = pair(inbox, files, {}).complete
-            take(self.state, one, files, Terms(inbox, self.outbox, "archive"), number)
+            take(self.state, one, files, InboxSettings(inbox, self.outbox, "archive"), number)
         self.closing = Closing(self.state, Reporter())
         self.starting = self.start()
 

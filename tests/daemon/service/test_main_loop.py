@@ -13,8 +13,8 @@ from tests.daemon.painters import Painter
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.processes.wakeup import Bell
-from stylewatch_daemon.service.main_loop import Rounds
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.main_loop import MainLoop
+from stylewatch_daemon.service.service import build_pipeline
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
@@ -52,11 +52,11 @@ class Place:
         self.bell = Bell()
         intake = Nodding()
         painter.wake = intake.wake = self.bell.wake
-        line = Line(self.settings, state, painter, Reporter(), self.bell, intake)
+        line = build_pipeline(self.settings, state, painter, Reporter(), self.bell, intake)
         self.watcher = Stops([], "yes", self.bell.ring)
         self.watcher.bell = self.bell
         within = {"NOTIFY_SOCKET": hears.getsockname(), "WATCHDOG_USEC": "20000"}
-        self.rounds = Rounds(
+        self.rounds = MainLoop(
             line, self.watcher, self.settings, self.bell, Manager(within), lambda: None
         )
         self._hears = hears
@@ -84,7 +84,7 @@ def test_resting_it_says_that_it_is_well_after_a_sign_in_the_state_folder(
     tmp_path: Path, hears: socket.socket
 ) -> None:
     place = Place(tmp_path, hears, Painter())
-    assert place.rounds.go() is None
+    assert place.rounds.run() is None
     first, *more = place.told
     assert first == "STATUS=nothing to paint; 0 waiting"
     assert more and set(more) == {"WATCHDOG=1"}
@@ -94,7 +94,7 @@ def test_resting_it_says_that_it_is_well_after_a_sign_in_the_state_folder(
 def test_it_is_not_well_where_no_events_come_in(tmp_path: Path, hears: socket.socket) -> None:
     place = Place(tmp_path, hears, Painter())
     place.watcher.well = False
-    place.rounds.go()
+    place.rounds.run()
     assert "WATCHDOG=1" not in place.told
 
 
@@ -103,7 +103,7 @@ def test_a_state_folder_that_answers_with_an_error_is_no_hang(
 ) -> None:
     place = Place(tmp_path, hears, Painter())
     place.rounds.settings = replace(place.settings, state=tmp_path / "gone")
-    place.rounds.go()
+    place.rounds.run()
     assert "WATCHDOG=1" in place.told
 
 
@@ -112,13 +112,13 @@ def test_new_settings_end_the_rounds_and_wrong_ones_do_not(
 ) -> None:
     place = Place(tmp_path, hears, Painter())
     place.bell.reload()
-    assert place.rounds.go() is None  # it went on until it was stopped
+    assert place.rounds.run() is None  # it went on until it was stopped
 
     place = Place(tmp_path, hears, Painter())
     new = replace(place.settings, quiet_s=9)
     place.rounds.reread = lambda: new
     place.bell.reload()
-    assert place.rounds.go() is new
+    assert place.rounds.run() is new
     assert not place.bell.reloading
 
 
@@ -144,7 +144,7 @@ def test_told_to_stop_it_asks_for_time_and_takes_nothing_more(
     painter.bell = place.bell
     painter.another = lambda: fill(tmp_path / "in", "b/content.jpg", "b/style.jpg")
     place.rounds.manager.ping_every = None
-    place.rounds.go()
+    place.rounds.run()
     told = place.told
     assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in told
     assert [one for one in told if "painting a" in one]
@@ -164,11 +164,11 @@ def test_new_settings_do_not_wait_for_what_is_being_painted(
     place = Place(tmp_path, hears, Reloads())
     place.rounds.manager.ping_every = None
     place.rounds.reread = lambda: place.settings
-    assert place.rounds.go() is place.settings
-    line = place.rounds.line
+    assert place.rounds.run() is place.settings
+    line = place.rounds.pipeline
     assert line.busy
-    line.renew(replace(place.settings, attempts=1))
+    line.apply_settings(replace(place.settings, attempts=1))
     while line.busy:
-        line.hear()
-        line.finish()
+        line.handle_worker_events()
+        line.finish_jobs()
     assert (tmp_path / "out/a/receipt.json").exists()

@@ -21,7 +21,7 @@ from stylewatch_daemon.outbox.status_txt import HELD
 from stylewatch_daemon.processes.backoff import Backoff
 from stylewatch_daemon.queue import job_queue
 from stylewatch_daemon.queue.dispatcher import Outcome
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.service import InboxSettings
@@ -60,12 +60,12 @@ def test_what_is_incomplete_is_told_when_it_changes(tmp_path: Path) -> None:
     fill(place.inbox, "a/content.jpg")
     line = place.line(Told())
     for _ in range(3):
-        line.look()
-        line.take()
+        line.scan()
+        line.enter()
     fill(place.inbox, "a/style.jpg")
     for _ in range(2):
-        line.look()
-        line.take()
+        line.scan()
+        line.enter()
     assert told == [["a"], ["a"], []]  # for its style, then for its style to stand still
 
 
@@ -75,8 +75,8 @@ def test_a_paused_job_has_to_wait_and_others_go_on(place: Place) -> None:
     place.painter.endings = [Failed("no such backend", 69)]
     line = place.run()
     assert [one.kind for one in line.outcomes.values()] == ["paused", "done"]
-    assert line.next() is None
-    assert line.unbegun() == ()
+    assert line.next_job() is None
+    assert line.not_begun == ()
     assert "In the way:\n  a: no such backend" in place.status
     assert place.run().outcomes.popitem()[1].kind == "done"
 
@@ -86,7 +86,7 @@ def test_jobs_that_need_the_same_wait_with_the_one_that_met_it(place: Place) -> 
     place.painter.endings = [Failed("the device is gone", 69)]
     line = place.run()
     assert [one.kind for one in line.outcomes.values()] == ["paused"]
-    assert line.unbegun() == ("b",)
+    assert line.not_begun == ("b",)
     assert [one.kind for one in place.run().outcomes.values()] == ["done", "done"]
 
 
@@ -98,7 +98,7 @@ def test_a_job_that_crashed_lets_others_go_first(
     place.painter.endings = [Failed("it broke", 70)]
     line = place.run()
     assert [one.job for one in line.outcomes.values()] == ["b"]
-    assert line.unbegun() == ("a",)
+    assert line.not_begun == ("a",)
     assert line.queue.crashed_for() is not None
     assert place.run().outcomes.popitem()[1] == Outcome("done", "a")
 
@@ -138,9 +138,9 @@ def test_pairs_whose_claim_the_ledger_was_not_told_of_are_painted_once_all_the_s
     place.settings = replace(place.settings, inboxes=inboxes, rescan_s=0)
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
     line = place.line()
-    line.look()
-    line.look()
-    for inbox in line.front.inboxes:
+    line.scan()
+    line.scan()
+    for inbox in line.ingest.inboxes:
         inbox.enter()
     with monkeypatch.context() as full:
 
@@ -152,13 +152,13 @@ def test_pairs_whose_claim_the_ledger_was_not_told_of_are_painted_once_all_the_s
         else:
             full.setattr(ledger_writer.LedgerWriter, "enter", fail)
         line.claim()
-        assert line.next() is None
-        line.look()
-        line.take()
-        assert line.next() is None
+        assert line.next_job() is None
+        line.scan()
+        line.enter()
+        assert line.next_job() is None
     for _ in range(3):
-        line.look()
-        line.take()
+        line.scan()
+        line.enter()
         go_on(line)
     assert [name for name in tree(place.outbox) if "receipt" in name] == ["a/receipt.json"]
     assert place.state.ledger.counts()["waiting"] == 0
@@ -167,39 +167,39 @@ def test_pairs_whose_claim_the_ledger_was_not_told_of_are_painted_once_all_the_s
 def test_new_settings_hold_and_what_was_entered_is_entered_once(place: Place) -> None:
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
     line = place.line()
-    line.look()
-    line.look()
-    line.front.inboxes[0].enter()
+    line.scan()
+    line.scan()
+    line.ingest.inboxes[0].enter()
     (entered,) = place.state.ledger.claimed(str(place.inbox))
-    line.renew(replace(place.settings, attempts=1))
+    line.apply_settings(replace(place.settings, attempts=1))
     for _ in range(2):
-        line.look()
-        line.take()
+        line.scan()
+        line.enter()
     assert place.state.ledger.open_jobs() == {entered.id: "a"}
 
 
 def test_the_status_in_the_outbox_follows_a_new_mode(place: Place) -> None:
     line = place.line()
     place.outbox.mkdir()
-    line.tell()
-    line.renew(replace(place.settings, sharing=Sharing(0o660)))
-    line.tell()
+    line.update_status()
+    line.apply_settings(replace(place.settings, sharing=Sharing(0o660)))
+    line.update_status()
     assert stat.S_IMODE((place.outbox / "_status.txt").stat().st_mode) == 0o660
 
 
 def test_the_status_tells_what_waits_and_what_runs(place: Place) -> None:
     fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg", "lone.jpg")
     line = place.line()
-    line.look()
-    line.look()
-    line.take()
+    line.scan()
+    line.scan()
+    line.enter()
     assert "Waiting their turn:\n  a\n  b" in place.status
     assert "lone: a style picture" in place.status
-    line.fill()
-    line.tell()
+    line.start_jobs()
+    line.update_status()
     assert "Painting:\n  a: being prepared" in place.status
     assert "Waiting their turn:\n  b\n" in place.status
-    line.tell(leaving=True)
+    line.update_status(leaving=True)
     assert "does not run here now" in place.status
 
 
@@ -218,16 +218,16 @@ def test_every_step_is_published_when_it_is_time(
     monkeypatch.setattr(status_json, "SHARE", 0.0)
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
     line = place.line()
-    line.look()
-    line.look()
-    line.take()
+    line.scan()
+    line.scan()
+    line.enter()
     said = list[Any]()
-    line.fill()
+    line.start_jobs()
     while line.busy:
-        line.publish()
+        line.publish_status()
         said.append((status_json.read(place.state.root) or {})["running"])
-        line.hear()
-        line.finish()
+        line.handle_worker_events()
+        line.finish_jobs()
     assert [one["step"] for (one,) in said] == sorted(one["step"] for (one,) in said)
     losses = {(one["step"], one["loss"]) for (one,) in said if one["job"] == "a"}
     assert losses >= {(1, 1.0), (2, 0.5)}
@@ -237,14 +237,14 @@ def test_while_it_is_paused_nothing_is_begun_and_all_is_taken(place: Place) -> N
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
     line = place.line()
     line.control.pause()
-    line.look()
-    line.look()
-    line.take()
-    assert line.next() is None
+    line.scan()
+    line.scan()
+    line.enter()
+    assert line.next_job() is None
     assert HELD in place.status
     assert "Waiting their turn:\n  a" in place.status
     line.control.resume()
-    assert line.next() is not None
+    assert line.next_job() is not None
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "three_mounts"])
@@ -276,7 +276,7 @@ def test_a_refusal_waits_neither_for_a_busy_worker_nor_for_the_end_of_a_pause(pl
     fill(place.inbox, "long/content.jpg", "long/style.jpg")
     line = place.line()
     take_all(line)
-    line.fill()
+    line.start_jobs()
     assert place.painter.free() == 0
     line.control.pause()
     place.intake.says["no picture"] = "content.jpg is no picture"
@@ -284,7 +284,7 @@ def test_a_refusal_waits_neither_for_a_busy_worker_nor_for_the_end_of_a_pause(pl
     (place.inbox / "typo/job.yaml").write_text("stepps: 5")
     (place.inbox / "text/content.jpg").write_text("no picture")
     take_all(line)
-    line.finish()
+    line.finish_jobs()
     refused = place.outbox / "_refused"
     assert "job.yaml line 1: unknown key 'stepps'" in (refused / "typo/reason.txt").read_text()
     assert "no picture" in (refused / "text/reason.txt").read_text()
@@ -299,27 +299,27 @@ def test_a_refusal_that_found_the_outbox_full_is_finished_later_without_a_worker
     fill(place.inbox, "long/content.jpg", "long/style.jpg")
     line = place.line()
     take_all(line)
-    line.fill()
+    line.start_jobs()
     fill(place.inbox, "typo/content.jpg", "typo/style.jpg")
     (place.inbox / "typo/job.yaml").write_text("stepps: 5")
     in_the_way = place.outbox / "_refused"
     in_the_way.write_text("a file where the folder belongs")
     take_all(line)
-    line.finish()
+    line.finish_jobs()
     assert [one.kind for one in line.outcomes.values()] == ["paused"]
     counts = place.state.ledger.counts()
     assert (counts["running"], counts["refused"]) == (1, 1)
     in_the_way.unlink()
-    line.fill()
-    line.finish()
+    line.start_jobs()
+    line.finish_jobs()
     assert (in_the_way / "typo/reason.txt").exists()
     assert place.painter.free() == 0
 
 
-def take_all(line: Line) -> None:
+def take_all(line: Pipeline) -> None:
     """Look until all has settled, claim it and hear what intake says."""
-    line.look()
-    line.look()
-    line.take()
+    line.scan()
+    line.scan()
+    line.enter()
     while line.claim():
         pass

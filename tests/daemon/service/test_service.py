@@ -22,7 +22,7 @@ from stylewatch_daemon.files import lock
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.service import service
-from stylewatch_daemon.service.main_loop import AT_LEAST
+from stylewatch_daemon.service.main_loop import MIN_INTERVAL
 from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once, watch
 from stylewatch_daemon.settings import resources
 from stylewatch_daemon.store.state import State
@@ -204,7 +204,7 @@ def test_a_pair_that_comes_while_another_is_painted_is_taken_at_once(tmp_path: P
                 if len(self.orders) == 1 and not list(tmp_path.glob("in/b/*")):
                     fill(tmp_path / "in", "b/content.jpg", "b/style.jpg")
                 bell.ring()
-                time.sleep(AT_LEAST)  # no look is closer to another
+                time.sleep(MIN_INTERVAL)  # no look is closer to another
                 yield event
 
     class Told(Reporter):

@@ -14,7 +14,7 @@ from stylewatch_daemon.outbox.status_json import SHARE
 from stylewatch_daemon.outbox.status_txt import Board, Running
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.service import status_updates
-from stylewatch_daemon.service.status_updates import Standing, Teller
+from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
 
@@ -32,8 +32,8 @@ class Place:
             root / "state",
         )
         self.now = 0.0
-        self.teller = Teller(self.state, Reporter(), lambda: self.now)
-        self.teller.renew(self.settings)
+        self.teller = StatusUpdates(self.state, Reporter(), lambda: self.now)
+        self.teller.apply_settings(self.settings)
 
     def enter(self, *names: str, outbox: Path | None = None, state: Any = "queued") -> None:
         at = str(outbox or self.ours)
@@ -41,7 +41,7 @@ class Place:
         self.state.ledger.enter(entry(name, **more) for name in names)
 
     def tell(self, **running: tuple[Path, Running]) -> None:
-        self.teller.tell(Standing([], running, [Outcome("paused", "x", "no disk")], paused=False))
+        self.teller.update(Snapshot([], running, [Outcome("paused", "x", "no disk")], paused=False))
 
     def said(self, outbox: Path) -> str:
         return (outbox / "_status.txt").read_text()
@@ -101,7 +101,7 @@ def test_what_was_dismissed_is_told_no_longer_and_counted_all_the_same(place: Pl
 
 
 def test_of_many_the_first_are_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_updates, "NAMED", 2)
+    monkeypatch.setattr(status_updates, "MAX_WAITING", 2)
     place.enter("a", "b", "c", "d")
     place.tell()
     assert "Waiting their turn:\n  a\n  b\n  ... and 2 more" in place.said(place.ours)
@@ -110,7 +110,7 @@ def test_of_many_the_first_are_named(place: Place, monkeypatch: pytest.MonkeyPat
 def test_new_settings_hold_for_what_is_told_already(place: Place) -> None:
     place.tell()
     shared = sharing("0664", None)
-    place.teller.renew(
+    place.teller.apply_settings(
         ServiceSettings(place.settings.inboxes, place.settings.state, sharing=shared)
     )
     place.tell()
@@ -123,17 +123,17 @@ def test_it_is_told_again_after_a_time_which_is_longer_where_telling_takes_long(
     def show(*_: object) -> None:
         place.now += 1.0
 
-    assert place.teller.may_tell(after=0.5)
+    assert place.teller.is_due(after=0.5)
     place.tell()
-    assert not place.teller.may_tell(after=0.5)
+    assert not place.teller.is_due(after=0.5)
     place.now += 0.5
-    assert place.teller.may_tell(after=0.5)
+    assert place.teller.is_due(after=0.5)
     monkeypatch.setattr(Board, "show", show)
     place.tell()
     place.now += 1.0
-    assert not place.teller.may_tell(after=0.5)
+    assert not place.teller.is_due(after=0.5)
     place.now += SHARE * 2
-    assert place.teller.may_tell(after=0.5)
+    assert place.teller.is_due(after=0.5)
 
 
 def test_where_the_disk_of_an_outbox_is_gone_nothing_is_told_below_it(

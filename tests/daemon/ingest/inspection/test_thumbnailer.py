@@ -8,7 +8,7 @@ from PIL import Image
 from tests.daemon.ingest.inspection.files import KINDS, made
 
 from stylewatch_daemon.ingest.inspection.contract import Begun, Fine, Question
-from stylewatch_daemon.ingest.inspection.thumbnailer import LAST, shrink
+from stylewatch_daemon.ingest.inspection.inspect import LOWEST_PRIORITY, shrink
 from stylewatch_daemon.store import thumbs
 
 
@@ -20,7 +20,7 @@ def test_a_picture_is_made_as_small_as_is_asked(
     (tmp_path / "a.png").write_bytes(made(next(iter(KINDS))))
     question = Question("1", (tmp_path / "a.png",), 1000, tmp_path / "small", side=5)
     begun, fine = shrink(question)
-    assert asked == [LAST] and isinstance(begun, Begun) and isinstance(fine, Fine)
+    assert asked == [LOWEST_PRIORITY] and isinstance(begun, Begun) and isinstance(fine, Fine)
     path = thumbs.path_of(tmp_path / "small", fine.pictures[0].sha256, 5)
     with Image.open(path) as small:
         assert max(small.size) == 5
