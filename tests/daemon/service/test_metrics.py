@@ -1,4 +1,4 @@
-"""What is counted: looks, steps, stages, and why jobs were not painted."""
+"""Scans, steps, stages and ends of jobs are counted."""
 
 import os
 from pathlib import Path
@@ -15,52 +15,40 @@ def step(number: int, seconds: float) -> Progress:
     return Progress(number, 9, (8, 8), 1.0, seconds)
 
 
-def test_nothing_was_counted_before_there_is_anything() -> None:
-    plain = Metrics().plain()
-    assert plain["steps"] == plain["done"] == 0 and plain["ended"] == []
-    assert plain["seconds"] == {"scans": 0.0, "steps": 0.0, "stages": 0.0}
+def test_a_step_takes_the_time_since_the_last_one_of_its_attempt() -> None:
+    metrics = Metrics()
+    metrics.job_started("sea", STARTED)
+    metrics.progress("sea", step(1, 5.0))  # with loading
+    metrics.progress("wave", step(1, 1.0))
+    metrics.progress("sea", step(2, 7.0))
+    metrics.progress("wave", step(2, 1.5))
+    metrics.job_started("sea", STARTED)
+    metrics.progress("sea", step(2, 100.0))
+    metrics.stopped("wave", 2)
+    metrics.progress("wave", step(3, 9.0))
+    plain = metrics.plain()
+    assert (plain["steps"], plain["done"], plain["ended"]) == (2, 0, [])
+    assert plain["seconds"] == {"scans": 0.0, "steps": 2.5, "stages": 0.0}
 
 
-def test_a_step_takes_the_time_since_the_one_before_of_the_same_attempt() -> None:
-    meters = Metrics()
-    meters.job_started("sea", STARTED)
-    meters.progress("sea", step(1, 5.0))  # with loading, and what not
-    meters.progress("wave", step(1, 1.0))
-    meters.progress("sea", step(2, 7.0))
-    meters.progress("wave", step(2, 1.5))
-    meters.job_started("sea", STARTED)
-    meters.progress("sea", step(2, 100.0))
-    plain = meters.plain()
-    assert (plain["steps"], plain["seconds"]["steps"]) == (2, 2.5)
-
-
-def test_a_job_at_its_end_is_forgotten(tmp_path: Path) -> None:
-    meters = Metrics()
-    meters.progress("sea", step(1, 5.0))
-    meters.stopped("sea", 1)
-    meters.progress("sea", step(2, 9.0))
-    assert meters.plain()["steps"] == 0
-
-
-def test_a_stage_is_as_late_as_it_lay_ready_before(tmp_path: Path) -> None:
+def test_the_delay_of_stages_is_counted(tmp_path: Path) -> None:
     stage = tmp_path / "stages/0001.png"
     stage.parent.mkdir()
-    stage.touch()
-    os.utime(stage, (1000.0, 1000.0))
-    (tmp_path / "final.png").touch()
-    meters = Metrics(clock=lambda: 1000.25)
-    meters.staged("sea", stage)
-    meters.staged("sea", tmp_path / "final.png")
-    meters.staged("sea", stage.with_name("gone.png"))
-    plain = meters.plain()
+    for path in (stage, tmp_path / "final.png"):
+        path.touch()
+        os.utime(path, (1000.0, 1000.0))
+    metrics = Metrics(clock=lambda: 1000.25)
+    for path in (stage, tmp_path / "final.png", stage.with_name("gone.png")):
+        metrics.staged("sea", path)
+    plain = metrics.plain()
     assert (plain["stages"], plain["seconds"]["stages"]) == (1, 0.25)
 
 
 @pytest.mark.parametrize(
-    ("state", "reason", "word"),
+    ("state", "reason", "cause"),
     [
         ("refused", "content.jpg is cut off or damaged (x); copy it again", "damaged"),
-        ("refused", "c.jpg has 9x9 = 81 pixels and at most 9 are let in", "too large"),
+        ("refused", "c.jpg is 54 MP; the limit is 40 MP (limits.max_pixels)", "too large"),
         ("refused", "job.yaml line 3: steps: should be a number", "settings"),
         ("refused", "style.jpg is no picture", "picture"),
         ("failed", "tried 3 times, the last time: the worker hung: x", "hung"),
@@ -68,17 +56,17 @@ def test_a_stage_is_as_late_as_it_lay_ready_before(tmp_path: Path) -> None:
         ("failed", "something", "fault"),
     ],
 )
-def test_reasons_come_to_a_few_words(state: str, reason: str, word: str) -> None:
-    assert why(state, reason) == word
+def test_reasons_have_few_causes(state: str, reason: str, cause: str) -> None:
+    assert why(state, reason) == cause
 
 
-def test_failures_that_are_tried_again_are_no_end(tmp_path: Path) -> None:
-    meters = Metrics()
-    meters.failed("sea", "the worker hung", "", for_good=False)
-    meters.failed("sea", "the worker hung", "", for_good=True)
-    meters.refused("b", "no picture", tmp_path)
-    meters.refused("c", "no picture", tmp_path)
-    assert meters.plain()["ended"] == [
+def test_only_failures_for_good_are_ends(tmp_path: Path) -> None:
+    metrics = Metrics()
+    for for_good in (False, True):
+        metrics.failed("sea", "the worker hung", "", for_good=for_good)
+    for job in "bc":
+        metrics.refused(job, "no picture", tmp_path)
+    assert metrics.plain()["ended"] == [
         {"state": "failed", "why": "hung", "count": 1},
         {"state": "refused", "why": "picture", "count": 2},
     ]
