@@ -21,7 +21,6 @@ from stylewatch_daemon.ingest.claim import Claimer, key_of
 from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES, Pairing, only_settled, pair
 from stylewatch_daemon.ingest.scan import Listing, scan
 from stylewatch_daemon.ingest.settle import Lack, SettleTracker, TruncatedFiles
-from stylewatch_daemon.ingest.watcher import POLL_S
 from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.job import Side
@@ -72,8 +71,6 @@ class Inbox:
         """Why nothing can be claimed now, and the last unexpected error."""
         self.trouble: dict[str, str] = {}
         """What could not be claimed, by name, and why."""
-        self.polled = ""
-        """Why file events fail here, if they do."""
 
     def scan(self) -> bool:
         """Scan the folder; return whether all files have settled and none is truncated."""
@@ -113,7 +110,7 @@ class Inbox:
 
     @property
     def notes(self) -> list[str]:
-        """The skipped paths, and why file events fail, each in a line."""
+        """The skipped paths, each in a line."""
         left = [(path, reason) for path, reason in self._listing.left.items() if path != self.path]
         notes = [
             f"{shortened(path.relative_to(self.path))} is left alone: {reason}"
@@ -121,11 +118,6 @@ class Inbox:
         ]
         if len(left) > MAX_NOTES:
             notes.append(f"{len(left) - MAX_NOTES:,} more are left alone in {shown(self.path)}")
-        if self.polled:
-            notes.append(
-                f"{shown(self.path)} brings no file events ({self.polled}); "
-                f"it is scanned every {POLL_S:g} s instead"
-            )
         return notes
 
     def enter(self) -> None:

@@ -169,11 +169,6 @@ class Ingest:
             if inbox.path == job.inbox:
                 inbox.truncated.add(file.source, file.look)
 
-    def note_polled(self, reasons: Mapping[Path, str]) -> None:
-        """Note the inboxes in which file events fail, with the reason."""
-        for inbox in self.inboxes:
-            inbox.polled = reasons.get(inbox.path, "")
-
     @property
     def folders(self) -> Mapping[Path, Mapping[Path, Identity]]:
         """The folders below each inbox, by the last scan."""

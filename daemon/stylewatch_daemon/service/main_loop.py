@@ -34,7 +34,7 @@ GROWS = 3
 """How many times as long such a run waits for a truncated picture that grows."""
 
 
-@dataclass
+@dataclass(frozen=True, eq=False, repr=False)
 class MainLoop:
     """The loop that watches inboxes, by `settings`.
 
@@ -94,8 +94,7 @@ class MainLoop:
         pipeline.scan()
         if watcher.follow(pipeline.ingest.folders):
             self.wakeup.ring()  # events in a new folder were missed
-        pipeline.ingest.note_polled(watcher.polled)
-        pipeline.status.note_file_events(watcher.sound and not watcher.polled)
+        pipeline.status.note_file_events(watcher.sound, watcher.polled)
         pipeline.enter()
 
     def _wait(self) -> None:

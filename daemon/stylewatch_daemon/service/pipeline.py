@@ -36,7 +36,7 @@ MAX_OUTCOMES = 1000
 """How many outcomes of each kind are kept: a daemon may run for years."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Pipeline:
     """Steps of all jobs by `settings`; `service.build_pipeline` makes it from its parts."""
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ingest.inbox import Inbox
+from stylewatch_daemon.ingest.watcher import POLL_S
 from stylewatch_daemon.outbox.status_json import SHARE, Publisher
 from stylewatch_daemon.outbox.status_txt import Board, Refusal, Running, Status, together
 from stylewatch_daemon.queue.dispatcher import Outcome
@@ -50,6 +52,7 @@ class StatusUpdates:
         self._state, self._reporter, self._clock = state, reporter, clock
         self._blocked: dict[str, str] = {}
         self._boards: dict[Path, Board] = {}
+        self._polled: Mapping[Path, str] = {}
         self._updated, self._took = -float("inf"), 0.0
 
     def apply_settings(self, settings: ServiceSettings) -> None:
@@ -57,9 +60,14 @@ class StatusUpdates:
         for outbox in settings.outboxes:
             self._boards[outbox] = Board(outbox, settings.sharing)
 
-    def note_file_events(self, working: bool) -> None:
-        """Note whether file events of all inboxes come in."""
-        self._publisher.observer = working
+    def note_file_events(self, working: bool, polled: Mapping[Path, str]) -> None:
+        """Note whether file events come in, and the inboxes where they fail with the reason."""
+        self._publisher.observer = working and not polled
+        self._polled = {
+            inbox: f"{shown(inbox)} brings no file events ({reason}); "
+            f"it is scanned every {POLL_S:g} s instead"
+            for inbox, reason in polled.items()
+        }
 
     def is_due(self, after: float) -> bool:
         """Return whether the last `update` was `after` seconds ago, or longer where it is slow."""
@@ -123,7 +131,10 @@ class StatusUpdates:
                 Refusal(flat_layout.called(job.place or job.name), job.reason)
                 for job in reversed(refused)
             ],
-            notes=[note for inbox in inboxes for note in inbox.notes],
+            notes=[
+                *(note for inbox in inboxes for note in inbox.notes),
+                *(self._polled[inbox.path] for inbox in inboxes if inbox.path in self._polled),
+            ],
             set_aside=set_aside,
         )
 

@@ -1,6 +1,7 @@
 """The status is published in each outbox, and as JSON for programs."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,7 +45,12 @@ class World:
 
     def update(self, **running: tuple[Path, Running]) -> None:
         paused = [Outcome("paused", "x", "no disk")]
-        self.status.update(Snapshot([], running, paused, paused=False))
+        inboxes: Any = [
+            SimpleNamespace(
+                path=Path("in"), outbox=self.ours, incomplete=[], trouble={}, notes=["n"]
+            )
+        ]
+        self.status.update(Snapshot(inboxes, running, paused, paused=False))
 
     def text(self, outbox: Path | None = None) -> str:
         return ((outbox or self.ours) / "_status.txt").read_text()
@@ -65,7 +71,7 @@ def test_an_outbox_has_its_own_status_and_json_has_all(
     monkeypatch.setattr(status_updates, "MAX_WAITING", 2)
     world.enter("a", "b", "d", "e")
     world.enter("c", outbox=world.theirs)
-    world.status.note_file_events(False)
+    world.status.note_file_events(True, {Path("in"): "why"})
     world.update(**{"id-b": (world.ours, Running("b", 3, 50, 0.25))})
     assert "Painting:\n  b: step 3 of 50, loss 0.25\n" in world.text()
     assert "Waiting their turn:\n  a\n  ... and 2 more" in world.text()
@@ -75,6 +81,8 @@ def test_an_outbox_has_its_own_status_and_json_has_all(
     assert [job["job"] for job in world.plain["running"]] == ["b"]
     assert (world.plain["waiting"], world.plain["counts"]["waiting"]) == (["a", "c"], 5)
     assert (world.plain["meters"], world.plain["health"]["observer"]) == ({"scans": 3}, False)
+    note = "in brings no file events (why); it is scanned every 10 s instead"
+    assert world.plain["health"]["notes"] == ["n", note]
 
 
 def test_refusals_are_named_until_they_are_dismissed(world: World) -> None:
