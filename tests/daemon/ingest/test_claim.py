@@ -14,6 +14,7 @@ from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place, two_mounts
 from tests.daemon.faults import fill, killed_at, place_of, tree
 
 from stylewatch_daemon.errors import InputError, OutputError
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.transfers import SMALL, Transfers
 from stylewatch_daemon.ingest.claim import Claimer, key_of, too_large
 from stylewatch_daemon.ingest.pairing import pair
@@ -52,8 +53,15 @@ def test_a_pair_moves_with_its_folder(layout: Layout, place: Place) -> None:
 
 
 @BOTH
-def test_the_style_of_an_album_stays_and_is_copied(layout: Layout, tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_the_style_of_an_album_stays_and_is_copied_first(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_checked(name: str, *args: Any) -> str:
+        assert (place.inbox / "album/photo.jpg").exists()  # a copy may fail, a rename does not
+        return copy(name, *args)
+
+    copy, place = atomic.copy, Place(tmp_path)
+    monkeypatch.setattr(atomic, "copy", copy_checked)
     fill(place.inbox, "album/style.jpg", "album/photo.jpg")
     with layout(place):
         place.take()
