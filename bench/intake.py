@@ -24,8 +24,8 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.ingest.inspection.process import NAME, Intake
 from stylewatch_daemon.processes.wakeup import Bell
-from stylewatch_daemon.service.pipeline import Line
-from stylewatch_daemon.service.service import watch
+from stylewatch_daemon.service.pipeline import Pipeline
+from stylewatch_daemon.service.service import build_pipeline, watch
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
 
@@ -57,31 +57,31 @@ def picture(side: int) -> bytes:
 
 
 @contextmanager
-def line_of(root: Path) -> Iterator[tuple[Line, Bell]]:
+def line_of(root: Path) -> Iterator[tuple[Pipeline, Bell]]:
     """The line, with a real intake."""
     state, bell = State(root / "state"), Bell()
     state.make()
     with closing(state), closing(Intake(bell.ring)) as intake:
         worker = Local(state.worker_lock)
-        yield Line(settings(root), state, worker, Reporter(), bell, intake), bell
+        yield build_pipeline(settings(root), state, worker, Reporter(), bell, intake), bell
 
 
 def take(root: Path) -> tuple[float, float]:
     """Seconds until all pairs are entered, and until all were claimed and looked at."""
     with line_of(root) as (line, bell):
         began = time.perf_counter()
-        line.look()
-        line.look()
-        for inbox in line.front.inboxes:
+        line.scan()
+        line.scan()
+        for inbox in line.ingest.inboxes:
             inbox.enter()
         entered = time.perf_counter() - began
         until_looked_at(line, bell)
         return entered, time.perf_counter() - began
 
 
-def until_looked_at(line: Line, bell: Bell) -> None:
+def until_looked_at(line: Pipeline, bell: Bell) -> None:
     """Claim, and hear what intake says, to the end."""
-    while line.claim() or (line.front.is_looking and bell.wait(1)):
+    while line.claim() or (line.ingest.is_inspecting and bell.wait(1)):
         pass
 
 
@@ -95,10 +95,10 @@ def look_at(root: Path) -> tuple[float, float]:
         for number in range(11):
             (root / "in" / f"m{number}.content.jpg").write_bytes(content + number.to_bytes(4))
             (root / "in" / f"m{number}.style.jpg").write_bytes(style + number.to_bytes(4))
-            line.look()
-            line.look()
+            line.scan()
+            line.scan()
             began = time.perf_counter()
-            line.take()
+            line.enter()
             until_looked_at(line, bell)
             took.append(time.perf_counter() - began)
         (child,) = children(NAME)

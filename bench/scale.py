@@ -36,8 +36,9 @@ from stylewatch_daemon.outbox.status_json import FILE_NAME as STATUS
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_queue import JobQueue
-from stylewatch_daemon.service.main_loop import Rounds
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.main_loop import MainLoop
+from stylewatch_daemon.service.pipeline import Pipeline
+from stylewatch_daemon.service.service import build_pipeline
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import Settler
@@ -65,7 +66,7 @@ WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
     "events": ((Dispatcher, ("ask", "hear")),),
     "ends": ((Dispatcher, ("finalize",)),),
     "ledger": ((LedgerWriter, ("_rows", "_write")),),
-    "telling": ((Line, ("tell", "publish", "tell_news", "in_words")),),
+    "telling": ((Pipeline, ("update_status", "publish_status", "update_status_if_changed")),),
     FILES[0]: ((Outbox, OUTBOX),),
     FILES[1]: ((atomic, ("discard",)), (journal, ("load",))),
     COMMITS: ((ledger_writer, ("commit",)),),
@@ -161,18 +162,18 @@ def measure(plan: Plan, root: Path) -> Found:
         counting = Counting(bell, plan.jobs)
         fleet = Fleet(plan.devices, plan.told, random.Random(0), many=plan.batch > 1)
         fleet.wake = bell.wake
-        line = Line(settings, stock, fleet, counting, bell, Nodding())
+        line = build_pipeline(settings, stock, fleet, counting, bell, Nodding())
         watcher = cast(Watcher, Still())
-        rounds = Rounds(line, watcher, settings, bell, Manager({}), lambda: None)
+        main_loop = MainLoop(line, watcher, settings, bell, Manager({}), lambda: None)
         meter = Meter()
         with pytest.MonkeyPatch.context() as patch:
             for part, owners in WHERE.items():
                 for owner, names in owners:
                     for name in names:
                         meter.wrap(patch, owner, name, part)
-            patch.setattr(line, "see_off", lambda meanwhile: None)
+            patch.setattr(line, "stop_workers", lambda meanwhile: None)
             meter.reset()
-            rounds.go()
+            main_loop.run()
         done = counting.done_by_now
         return Found(
             plan,

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.daemon.faults import mounts, take, tree
 
-from stylewatch_daemon.ingest.claim import Claimer, Terms
+from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import Pair
+from stylewatch_daemon.settings.service import InboxSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 
@@ -29,20 +31,20 @@ class Place:
     def pairs(self) -> tuple[Pair, ...]:
         return pair(self.inbox, scan(self.inbox).files, {}).complete
 
-    def take(self, after: str = "archive", job_id: str = "1") -> Journal:
+    def take(self, after: Any = "archive", job_id: str = "1") -> Journal:
         """Claim the one pair, which can be painted."""
         (one,) = self.pairs()
         return take(self.state, one, scan(self.inbox).files, self.terms(after), job_id)
 
-    def hold(self, after: str = "archive") -> tuple[Claimer, Journal]:
+    def hold(self, after: Any = "archive") -> tuple[Claimer, Journal]:
         """Claim the one pair, of which nobody knows yet what it is."""
         (one,), claimer = self.pairs(), Claimer(self.state)
-        journal = claimer.take(one, scan(self.inbox).files, self.terms(after), "1")
+        journal = claimer.claim(one, scan(self.inbox).files, self.terms(after), "1")
         assert journal is not None
         return claimer, journal
 
-    def terms(self, after: str = "archive") -> Terms:
-        return Terms(self.inbox, self.outbox, after)
+    def terms(self, after: Any = "archive") -> InboxSettings:
+        return InboxSettings(self.inbox, self.outbox, after)
 
     def start(self) -> Claimer:
         """A new start of the daemon, which finds what was held to be fine."""
@@ -50,7 +52,7 @@ class Place:
         self.state.tidy()
         claimer = Claimer(self.state)
         claimer.recover()
-        for job in claimer.held.values():
+        for job in claimer.claimed.values():
             claimer.accept(job, ())
         return claimer
 

@@ -12,8 +12,9 @@ import pytest
 
 import stylewatch_daemon.store.ledger_writer as ledger
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.ingest.claim import Claimer, Terms
+from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.model import Pair
+from stylewatch_daemon.settings.service import InboxSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Staged
@@ -114,10 +115,12 @@ def announced(name: str, step: int = 0) -> Staged:
     return Staged(name, hashlib.sha256(os.fsencode(name)).hexdigest(), step)
 
 
-def take(state: State, one: Pair, looks: Mapping[Path, Look], terms: Terms, job_id: str) -> Journal:
+def take(
+    state: State, one: Pair, looks: Mapping[Path, Look], terms: InboxSettings, job_id: str
+) -> Journal:
     """Claim a pair, and let it be one that can be painted; the job, which waits."""
     claimer = Claimer(state)
-    journal = claimer.take(one, looks, terms, job_id)
+    journal = claimer.claim(one, looks, terms, job_id)
     assert journal is not None
     claimer.accept(journal, ())
     return state.load(job_id)

@@ -7,7 +7,8 @@ from tests.daemon.painters import Painter, go_on
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.processes.wakeup import Bell
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.pipeline import Pipeline
+from stylewatch_daemon.service.service import build_pipeline
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
 
@@ -22,7 +23,7 @@ class Place:
         self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
         self.state = State(root / "state")
 
-    def line(self, reporter: Reporter | None = None) -> Line:
+    def line(self, reporter: Reporter | None = None) -> Pipeline:
         """A new start of the daemon."""
         self.painter.close()
         self.state.close()
@@ -30,14 +31,14 @@ class Place:
         self.state.tidy()
         self.intake = Nodding(self.intake.says)
         told = reporter or Reporter()
-        return Line(self.settings, self.state, self.painter, told, Bell(), self.intake)
+        return build_pipeline(self.settings, self.state, self.painter, told, Bell(), self.intake)
 
-    def run(self) -> Line:
+    def run(self) -> Pipeline:
         """All that lies there."""
         line = self.line()
-        line.look()
-        line.look()
-        line.take()
+        line.scan()
+        line.scan()
+        line.enter()
         go_on(line, again=False)
         return line
 

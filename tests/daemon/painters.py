@@ -8,7 +8,7 @@ from typing import get_args
 
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.worker.contract import (
     Done,
     End,
@@ -126,12 +126,12 @@ def announced(order: Order, name: str, step: int) -> Staged:
     return Staged(name, hashlib.sha256(made(order, name)).hexdigest(), step)
 
 
-def go_on(line: Line, again: bool = True) -> None:
+def go_on(line: Pipeline, again: bool = True) -> None:
     """Paint all that is there, and may be painted now."""
     more = True
     while more or line.busy:
-        line.hear()
-        more = line.fill(again)
-        more = line.finish() or more
+        line.handle_worker_events()
+        more = line.start_jobs(again)
+        more = line.finish_jobs() or more
         more = line.claim() or more
-    line.tell_news(resting=True)
+    line.update_status_if_changed(resting=True)

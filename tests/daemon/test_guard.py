@@ -81,8 +81,8 @@ def test_a_job_with_a_step_that_fails_is_set_aside_and_those_with_it_are_painted
     with monkeypatch.context() as patch:
         step(patch)
         for _ in range(3):
-            line.look()
-            line.take()
+            line.scan()
+            line.enter()
             go_on(line, again=False)
     (aside,) = place.state.set_aside()
     entry = place.state.ledger.find(aside.job)

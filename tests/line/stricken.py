@@ -32,7 +32,7 @@ from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.retry import Retry
 from stylewatch_daemon.queue.series import Series
 from stylewatch_daemon.service import service
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker import batch, checkpoint
@@ -104,7 +104,7 @@ def _wrap_supervisor(plan: Plan) -> None:
         if folder.parent.name == "jobs":
             plan.reach("ledger done")
 
-    _after(Line, "look", lambda *_: plan.reach("settled"))
+    _after(Pipeline, "scan", lambda *_: plan.reach("settled"))
     _after(Inbox, "enter", lambda *_: plan.reach("entered"))
     _after(Series, "_member", lambda *_: plan.reach("member made"))
     _after(Series, "divide", lambda *_: plan.reach("series divided"))

@@ -22,12 +22,13 @@ from threading import Event, Thread
 from tests.daemon.disks import CAN_MOUNT, small_disk
 
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.ingest.claim import Claimer, Terms
+from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox import retention
 from stylewatch_daemon.outbox.publish import Outbox, stage
 from stylewatch_daemon.settings.retention import Retention
+from stylewatch_daemon.settings.service import InboxSettings
 from stylewatch_daemon.store.state import State
 
 PAUSES = (0.0, 0.0005, 0.002)
@@ -104,7 +105,7 @@ def claims(root: Path, rounds: int, secret: Path) -> int:
     inbox, state = root / "in", State(root / "state")
     state.make()
     claimer, done = Claimer(state), 0
-    terms, trip = Terms(inbox, root / "out", "archive"), inbox / "trip"
+    terms, trip = InboxSettings(inbox, root / "out", "archive"), inbox / "trip"
     Outbox(terms.outbox).probe()
     swaps = [(trip, secret), (trip / "content.jpg", secret / "content.jpg")]
     for number in range(rounds):
@@ -115,7 +116,7 @@ def claims(root: Path, rounds: int, secret: Path) -> int:
         with swapping(swaps):
             for one in pair(inbox, listing.files, {}).complete:
                 with suppress(OSError, InputError):
-                    job = claimer.take(one, listing.files, terms, str(number))
+                    job = claimer.claim(one, listing.files, terms, str(number))
                     if job is None:
                         continue
                     done += 1
@@ -125,7 +126,7 @@ def claims(root: Path, rounds: int, secret: Path) -> int:
                         partial(claimer.refuse, job, "no"),
                     )
                     act[number % 3]()
-        claimer.held.clear()
+        claimer.claimed.clear()
         rmtree(inbox, ignore_errors=True)
     state.close()
     return done

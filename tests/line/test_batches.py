@@ -16,7 +16,7 @@ from stylewatch_daemon.model import Progress
 from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.queue import job_queue
 from stylewatch_daemon.service import service
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.batching import Batch
 from stylewatch_daemon.settings.job import JobSettings
@@ -42,7 +42,7 @@ def album(place: Place, *names: str, **painter: Any) -> None:
     fill(place.inbox, *(f"{name}/{half}.jpg" for name in names for half in ("content", "style")))
 
 
-def names_of(line: Line, place: Place) -> list[list[str]]:
+def names_of(line: Pipeline, place: Place) -> list[list[str]]:
     """The jobs that came together to the painter."""
     orders = iter(order.name for order in place.painter.orders)
     return [[next(orders) for _ in one] for one in place.painter.submitted]

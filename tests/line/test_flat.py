@@ -54,9 +54,9 @@ def test_it_is_told_where_the_painting_lies(place: Place) -> None:
     album(place, "", "a.jpg")
     ends = Ends()
     line = place.line(ends)
-    line.look()
-    line.look()
-    line.take()
+    line.scan()
+    line.scan()
+    line.enter()
     go_on(line, again=False)
     assert ends.told == [("_jobs/waves/a", place.outbox / "waves")]
 
@@ -110,11 +110,11 @@ def test_killed_at_any_change_each_painting_lies_there_once_and_whole(
 def test_a_file_of_others_in_the_place_of_a_painting_is_told_and_waited_for(place: Place) -> None:
     album(place, "", "a.jpg")
     line = place.line()
-    line.look()
-    line.look()
-    line.take()
+    line.scan()
+    line.scan()
+    line.enter()
     line.claim()
-    line.fill()
+    line.start_jobs()
     fill(place.outbox, "waves/a.png")
     go_on(line, again=False)
     (told,) = line.outcomes.values()

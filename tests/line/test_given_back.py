@@ -23,9 +23,9 @@ def test_what_is_held_is_not_taken_again_unless_it_has_changed(place: Place) -> 
     fill(place.inbox, *JOB)
     claimer, _ = place.hold("keep")
     (one,) = place.pairs()
-    assert claimer.is_taken(one, scan(place.inbox).files)
+    assert claimer.is_claimed(one, scan(place.inbox).files)
     (place.inbox / "trip/content.jpg").write_text("longer than it was before")
-    assert not claimer.is_taken(one, scan(place.inbox).files)
+    assert not claimer.is_claimed(one, scan(place.inbox).files)
 
 
 def test_what_was_being_looked_at_is_held_again_by_the_next_start(place: Place) -> None:
@@ -33,7 +33,7 @@ def test_what_was_being_looked_at_is_held_again_by_the_next_start(place: Place) 
     with place.mounts():
         place.hold()
         assert set(tree(place.inbox)) == set(JOB)
-        (held,) = place.start().held.values()
+        (held,) = place.start().claimed.values()
     assert tree(place.inbox) == {}
     assert place.state.load(held.id).state == "queued"
 
@@ -90,7 +90,7 @@ def test_half_a_pair_waits_for_an_inbox_that_is_not_there(place: Place) -> None:
     place.inbox.with_name("away").rename(place.inbox)
     claimer = Claimer(place.state)
     assert claimer.recover() == {}
-    assert list(claimer.held) == ["1"]
+    assert list(claimer.claimed) == ["1"]
 
 
 def test_a_folder_that_is_removed_while_its_pair_is_taken_costs_no_picture(
@@ -108,7 +108,7 @@ def test_a_folder_that_is_removed_while_its_pair_is_taken_costs_no_picture(
     claimer = Claimer(place.state)
     (one,), files = place.pairs(), scan(place.inbox).files
     with pytest.raises(OutputError):
-        claimer.take(one, files, place.terms(), "1")
-    assert claimer.held == {}
+        claimer.claim(one, files, place.terms(), "1")
+    assert claimer.claimed == {}
     assert place.state.load("1").state == "refusing"
     assert place.held() == [{"content.jpg": "trip/content.jpg"}]

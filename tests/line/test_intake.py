@@ -171,12 +171,12 @@ def test_what_means_harm_is_refused_and_the_rest_is_painted(line: Line) -> None:
 def test_an_intake_that_is_killed_between_two_pictures_is_replaced(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stylewatch_daemon.ingest.inspection_queue import Reception
+    from stylewatch_daemon.ingest.inspection_queue import InspectionQueue
 
-    hear: Callable[[Reception], list[str]] = Reception.hear
+    hear: Callable[[InspectionQueue], list[str]] = InspectionQueue.apply
     killed: list[int] = []
 
-    def hear_and_kill(self: Reception) -> list[str]:
+    def hear_and_kill(self: InspectionQueue) -> list[str]:
         heard = hear(self)
         if heard and not killed:
             killed.append(1)
@@ -184,7 +184,7 @@ def test_an_intake_that_is_killed_between_two_pictures_is_replaced(
                 os.kill(pid, signal.SIGKILL)
         return heard
 
-    monkeypatch.setattr(Reception, "hear", hear_and_kill)
+    monkeypatch.setattr(InspectionQueue, "apply", hear_and_kill)
     for number in range(4):
         line.drop(f"job{number}", made("png"))
     assert len(once(line.settings()).done) == 4
@@ -194,15 +194,15 @@ def test_an_intake_that_is_killed_between_two_pictures_is_replaced(
 def test_a_ledger_that_cannot_be_told_ends_the_run_and_the_next_one_goes_on(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stylewatch_daemon.ingest.inspection_queue import Reception
+    from stylewatch_daemon.ingest.inspection_queue import InspectionQueue
 
-    def full(self: Reception) -> bool:
+    def full(self: InspectionQueue) -> bool:
         self._asked.clear()
         raise OutputError("the disk is full")
 
     line.drop("job", made("png"))
     with monkeypatch.context() as faulty:
-        faulty.setattr(Reception, "hear", full)
+        faulty.setattr(InspectionQueue, "apply", full)
         summary = once(line.settings())
     assert (summary.exit_code, summary.waiting) == (75, ("job",))
     assert [one.job for one in once(line.settings()).done] == ["job"]

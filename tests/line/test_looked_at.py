@@ -28,19 +28,19 @@ def test_what_is_cut_off_is_given_back_told_and_looked_at_again_soon(place: Plac
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
     place.intake.says = {"a/content": "cut off"}
     line = place.run()
-    assert not line.front.settled
-    assert line.front.awaits_rest
+    assert not line.ingest.settled
+    assert line.ingest.awaits_rest
     for _ in range(2):
-        line.look()
-        line.take()
+        line.scan()
+        line.enter()
     assert "a: the rest of content.jpg" in place.status
     assert len(tree(place.inbox)) == 2
     (place.inbox / "a/content.jpg").write_text("the whole of it")
     for _ in range(2):
-        line.look()
-        line.take()
-    assert not line.front.awaits_rest
-    job = line.next()
+        line.scan()
+        line.enter()
+    assert not line.ingest.awaits_rest
+    job = line.next_job()
     assert job is not None
     assert place.state.job(job).content.read_text() == "the whole of it"
 
@@ -49,18 +49,18 @@ def test_what_is_being_looked_at_waits_and_is_named(place: Place) -> None:
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
     line = place.line()
     place.intake.silent = True
-    line.look()
-    line.look()
-    line.take()
-    assert line.front.is_looking
-    assert line.next() is None
-    assert line.unbegun() == ("a",)
+    line.scan()
+    line.scan()
+    line.enter()
+    assert line.ingest.is_inspecting
+    assert line.next_job() is None
+    assert line.not_begun == ("a",)
     assert "Waiting their turn:\n  a" in place.status
-    line.renew(place.settings)
+    line.apply_settings(place.settings)
     place.intake.silent = False
-    assert line.hear_intake()
-    assert not line.front.is_looking
-    assert line.next() is not None
+    assert line._queue_inspected()
+    assert not line.ingest.is_inspecting
+    assert line.next_job() is not None
 
 
 def test_what_is_cancelled_while_it_is_looked_at_ends_at_once_even_in_a_pause(place: Place) -> None:
@@ -69,12 +69,12 @@ def test_what_is_cancelled_while_it_is_looked_at_ends_at_once_even_in_a_pause(pl
     line.control.pause()
     place.intake.silent = True
     for _ in range(2):
-        line.look()
-        line.take()
+        line.scan()
+        line.enter()
     (job_id,) = place.state.ledger.ids("claimed")
     line.control.acts["cancel"](job_id)
     assert place.state.ledger.counts()["waiting"] == 1
     place.intake.silent = False
-    line.hear_intake()
+    line._queue_inspected()
     assert place.state.ledger.counts()["cancelled"] == 1
     assert tree(place.outbox)["_refused/a/reason.txt"] == "cancelled\n"

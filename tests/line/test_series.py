@@ -108,11 +108,11 @@ def test_more_jobs_than_a_series_has_are_refused_with_both_numbers(place: Place)
 def test_cancelled_as_a_whole_no_job_of_it_is_painted(place: Place) -> None:
     drop(place)
     line = place.line()
-    line.look()
-    line.look()
-    line.take()
+    line.scan()
+    line.scan()
+    line.enter()
     line.claim()
-    line.fill()  # it is divided, and its first job is begun
+    line.start_jobs()  # it is divided, and its first job is begun
     (series,) = place.state.ledger.divided()
     line.control.acts["cancel"](series)
     go_on(line, again=False)

@@ -109,7 +109,7 @@ def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
 def _heard(folder: Path, what: str, looked: str) -> Finding:
     """Whether events come where they should."""
     try:
-        heard = watcher.hears(folder)
+        heard = watcher.brings_events(folder)
     except OSError as error:
         return note(
             what,

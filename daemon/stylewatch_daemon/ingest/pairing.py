@@ -1,223 +1,343 @@
-"""Which content belongs to which style: job folders, albums, names side by side, lone pictures.
+"""Pair content and style pictures: job folders, albums, files side by side, lone pictures.
 
-Pure: it is given paths and opens nothing.
+Pure functions of paths; no file is opened.
 
 - A folder with `content.*` is a job; it is complete with `style.*` (or `style-1.*` ...).
 - A folder with a style and no content is an album: each other picture in it is a job, and so is
   each in its subfolders, unless they have a content or a style of their own. The inbox itself can
-  be an album too, but only for what lies directly in it.
-- `<job>.content.*` and `<job>.style.*` belong together, in whatever folder they lie.
-- What is left over directly in the inbox is a lone picture, for the default styles. In a folder
-  it waits: the folder's style may still be on its way.
+  be an album too, but only for the files directly in it.
+- `<job>.content.*` and `<job>.style.*` belong together, in any folder.
+- Any other picture directly in the inbox is a lone picture, for the default styles. In a folder
+  such a picture waits: the folder's style may still be on its way.
+- A job whose job.yaml says that it is for one side only needs just `content.*`, or `style.*`.
 
-- What is for one side only, by its job.yaml, needs no other: `content.*`, or `style.*`.
-
-Case does not matter. `X.mask.*` is the mask of picture X; a mask of a style waits for its style.
+Case does not matter. `X.mask.*` is the mask of picture X; the mask of a style waits for the style.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stylewatch_daemon.files.names import safe, safe_path, shown
-from stylewatch_daemon.ingest.filenames import Folder, Parts, sort
 from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.store.journal import MASK
 
-Only = Callable[[Path | None], Side | None]
-"""The one side that a job is for by its job.yaml, or by there being none; None: it needs both."""
+PICTURE_SUFFIXES = frozenset(
+    {"avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pgm", "png",
+     "pnm", "ppm", "tga", "tif", "tiff", "webp"}
+)  # fmt: skip
+"""Suffixes of files that count as pictures where the name says nothing else."""
 
-Used = Callable[[Path], bool]
-"""Whether jobs were made with this style picture of an album."""
+_OTHER_SUFFIXES = frozenset(
+    {"aae", "csv", "doc", "docx", "htm", "html", "ini", "json", "md", "rtf", "thm", "txt", "url",
+     "xml", "xmp", "yaml", "yml"}
+)  # fmt: skip
+"""Suffixes of files that are no pictures, even if they are called `content`."""
+
+_PART = re.compile(
+    r"(?:(?P<job>.+)\.)?(?P<part>content|init|style(?:-(?P<number>\d+))?)"
+    r"(?P<mask>(?<!init)\.mask)?\.(?P<suffix>[^.]+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_JOB_FILE = re.compile(r"(?:(?P<job>.+)\.)?job\.ya?ml", re.IGNORECASE | re.DOTALL)
 
 CONTENT, STYLE = "a content picture (content.jpg)", "a style picture (style.jpg)"
 PICTURES = "pictures to paint (content.jpg, or others for an album)"
 DEFAULT_STYLE = "a style picture ({0}.style.jpg beside {0}.content.jpg, or pairing.default_style)"
 
+SideOf = Callable[[Path | None], Side | None]
+"""The one side that a job with this job.yaml (None: without one) is for; None: it needs both."""
+
+IsUsed = Callable[[Path], bool]
+"""Return whether jobs were made with this style picture of an album."""
+
 
 @dataclass(frozen=True)
 class Pairing:
-    """What an inbox comes to."""
+    """Pairs of an inbox."""
 
     complete: tuple[Pair, ...] = ()
     incomplete: tuple[Incomplete, ...] = ()
-
-
-def _both(job_file: Path | None) -> Side | None:
-    return None
-
-
-def _never(style: Path) -> bool:
-    return False
 
 
 def pair(
     inbox: Path,
     files: Iterable[Path],
     default: Mapping[str, Path],
-    only: Only = _both,
-    used: Used = _never,
+    side_of: SideOf = lambda job_file: None,
+    is_used: IsUsed = lambda style: False,
 ) -> Pairing:
-    """The pairs among `files`, all of them under `inbox`.
+    """Pair `files`, all of them under `inbox`.
 
     `default` holds the style pictures for lone pictures, by name: none, one, or several for a
     job with each of them. In that case all jobs but the last share the content, which the last
-    one may take away. An album without pictures is incomplete unless its style was `used`.
+    one may take away. An album without pictures is incomplete unless `is_used` its style.
     """
     by_folder: defaultdict[Path, list[Path]] = defaultdict(list)
     for path in files:
         by_folder[path.parent].append(path)
-    folders = {folder: sort(inside) for folder, inside in sorted(by_folder.items())}
-    full = {folder for folder, inside in folders.items() if inside.pictures}
-    around = full.union(*(folder.parents for folder in full))
-    found: list[Pair | Incomplete] = []
+    folders = {folder: _classify(paths) for folder, paths in sorted(by_folder.items())}
+    with_pictures = {folder for folder, content in folders.items() if content.pictures}
+    with_pictures = with_pictures.union(*(folder.parents for folder in with_pictures))
+    pairs: list[Pair | Incomplete] = []
     for folder in folders:
-        place = _Place(inbox, folder, folders, only, around, used)
-        found += [*place.side_by_side(), *place.itself(default)]
+        pairing = _FolderPairing(inbox, folder, folders, side_of, with_pictures, is_used)
+        pairs += [*pairing.named_jobs(), *pairing.folder_jobs(default)]
     return Pairing(
-        tuple(one for one in found if isinstance(one, Pair)),
-        tuple(one for one in found if isinstance(one, Incomplete)),
+        tuple(pair for pair in pairs if isinstance(pair, Pair)),
+        tuple(pair for pair in pairs if isinstance(pair, Incomplete)),
     )
 
 
-def only_settled(pairing: Pairing, moving: Collection[Path]) -> Pairing:
-    """`pairing` without the pairs that a file in `moving` belongs to: they wait for it.
+def only_settled(pairing: Pairing, changing: Collection[Path]) -> Pairing:
+    """Return `pairing` with the pairs that a file in `changing` belongs to as incomplete.
 
-    In a job's own folder any file counts: it may be another style, about to belong to it.
+    In a job's own folder any file counts: it may be another style that will belong to the job.
     """
     complete, incomplete = [], list(pairing.incomplete)
     by_folder: defaultdict[Path | None, set[Path]] = defaultdict(set)
-    for path in moving:
+    for path in changing:
         by_folder[path.parent].add(path)
-    for one in pairing.complete:
-        awaited = by_folder[one.folder].union(path for path in one.files if path in moving)
+    for pair in pairing.complete:
+        awaited = by_folder[pair.folder].union(path for path in pair.files if path in changing)
         if awaited:
             names = ", ".join(shown(path.name) for path in sorted(awaited))
-            incomplete.append(Incomplete(one.name, f"{names} to stand still", changing=True))
+            incomplete.append(Incomplete(pair.name, f"{names} to stop changing", changing=True))
         else:
-            complete.append(one)
+            complete.append(pair)
     return Pairing(tuple(complete), tuple(incomplete))
 
 
+@dataclass
+class _Parts:
+    """Files that carry the same job's name, or none: those of the folder itself."""
+
+    contents: list[Path] = field(default_factory=list)
+    inits: list[Path] = field(default_factory=list)
+    content_masks: list[Path] = field(default_factory=list)
+    job_files: list[Path] = field(default_factory=list)
+    numbered: list[tuple[int, Path]] = field(default_factory=list)
+    """The styles with their numbers, 0 where there is none."""
+    style_masks: list[tuple[int, Path]] = field(default_factory=list)
+    """With the numbers of their styles."""
+
+    def add(self, match: re.Match[str], path: Path) -> None:
+        """Add the picture or mask at `path`, whose name is a `match` of _PART."""
+        part, number = match["part"].casefold(), int(match["number"] or 0)
+        if part.startswith("style"):
+            (self.style_masks if match["mask"] else self.numbered).append((number, path))
+        elif match["mask"]:
+            self.content_masks.append(path)
+        else:
+            (self.contents if part == "content" else self.inits).append(path)
+
+    @property
+    def styles(self) -> tuple[Path, ...]:
+        """The style pictures in the order of their numbers."""
+        return tuple(path for _, path in sorted(self.numbered))
+
+    @property
+    def job_file(self) -> Path | None:
+        return next(iter(self.job_files), None)
+
+    @property
+    def all_but_content(self) -> tuple[Path, ...]:
+        """Everything that the pictures of an album have in common."""
+        masks = (*self.content_masks, *(path for _, path in self.style_masks))
+        return (*self.styles, *self.inits, *masks, *self.job_files)
+
+    @property
+    def masks(self) -> dict[str, Path]:
+        """The masks by role: that of the content, and of styles by their order in the job."""
+        order = {number: place for place, (number, _) in enumerate(sorted(self.numbered), start=1)}
+        content = {f"content{MASK}": path for path in self.content_masks}
+        return content | {
+            f"style-{order[number]}{MASK}": path
+            for number, path in self.style_masks
+            if number in order
+        }
+
+    @property
+    def missing_styles(self) -> tuple[str, ...]:
+        """The styles of which there is only a mask, in words."""
+        numbers = {number for number, _ in self.numbered}
+        return tuple(
+            f"the picture of {shown(path.name)}"
+            for number, path in self.style_masks
+            if number not in numbers
+        )
+
+    @property
+    def duplicates(self) -> str:
+        """The first part of which there is more than one, in words; empty if there is none."""
+        parts = {"content picture": self.contents, "init picture": self.inits,
+                 "job.yaml": self.job_files, "mask of the content": self.content_masks}  # fmt: skip
+        for number, path in self.style_masks:
+            parts.setdefault(f"mask of style{-number or ''}", []).append(path)
+        for what, paths in parts.items():
+            if len(paths) > 1:
+                names = " and ".join(path.name for path in paths)
+                return shown(f"only one {what}: there are {names}")
+        return ""
+
+
+@dataclass
+class _Folder:
+    """The files of one folder by what their names say; job names are case-folded."""
+
+    own: _Parts = field(default_factory=_Parts)
+    named: dict[str, _Parts] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    """The job names as they were written."""
+    pictures: list[Path] = field(default_factory=list)
+    picture_masks: dict[str, Path] = field(default_factory=dict)
+    """Masks of `pictures`, by the case-folded stem."""
+
+    def parts_of(self, job: str | None) -> _Parts:
+        if job is None:
+            return self.own
+        self.names.setdefault(job.casefold(), job)
+        return self.named.setdefault(job.casefold(), _Parts())
+
+
+def _classify(files: Iterable[Path]) -> _Folder:
+    """Sort the `files` of one folder by their names; others than parts and pictures are dropped."""
+    folder = _Folder()
+    for path in sorted(files):
+        stem = path.stem.casefold()
+        if match := _JOB_FILE.fullmatch(path.name):
+            folder.parts_of(match["job"]).job_files.append(path)
+        elif (match := _PART.fullmatch(path.name)) and (
+            match["suffix"].casefold() not in _OTHER_SUFFIXES
+        ):
+            folder.parts_of(match["job"]).add(match, path)
+        elif path.suffix[1:].casefold() not in PICTURE_SUFFIXES:
+            continue
+        elif stem.endswith(".mask"):
+            folder.picture_masks[stem.removesuffix(".mask")] = path
+        else:
+            folder.pictures.append(path)
+    return folder
+
+
 @dataclass(frozen=True)
-class _Place:
-    """A folder of the inbox among the others."""
+class _FolderPairing:
+    """Pairing of one folder of the inbox, which knows all others."""
 
     inbox: Path
-    folder: Path
-    folders: Mapping[Path, Folder]
-    only: Only
-    full: Collection[Path]
+    path: Path
+    folders: Mapping[Path, _Folder]
+    side_of: SideOf
+    with_pictures: Collection[Path]
     """The folders with pictures, directly or further down."""
-    used: Used
+    is_used: IsUsed
 
     @property
-    def inside(self) -> Folder:
-        return self.folders[self.folder]
+    def content(self) -> _Folder:
+        return self.folders[self.path]
 
-    @property
-    def album(self) -> Parts | None:
-        """The style that holds here because a folder around is an album."""
-        for around in self.folder.parents:
-            if around in (self.inbox, self.inbox.parent):
-                return None
-            inside = self.folders.get(around)
-            if inside and inside.own.styles:
-                alone = inside.own.contents or self._only(inside.own) == "style"
-                return None if alone else inside.own
-        return None
+    def named_jobs(self) -> Iterator[Pair | Incomplete]:
+        """Pair the files whose names start with the name of a job."""
+        for key, parts in self.content.named.items():
+            yield self._job(self._name(self.content.names[key]), parts, None)
 
-    def side_by_side(self) -> Iterator[Pair | Incomplete]:
-        for key, parts in self.inside.named.items():
-            yield self._whole(self._named(self.inside.names[key]), parts, None)
-
-    def itself(self, default: Mapping[str, Path]) -> Iterator[Pair | Incomplete]:
-        """The folder as a job, as an album, or as neither."""
-        own, at_top = self.inside.own, self.folder == self.inbox
-        if own.contents or (own.styles and self._only(own) == "style"):
+    def folder_jobs(self, default: Mapping[str, Path]) -> Iterator[Pair | Incomplete]:
+        """Pair the other files: the folder is a job, an album, or neither."""
+        own, is_inbox = self.content.own, self.path == self.inbox
+        if own.contents or (own.styles and self.side_of(own.job_file) == "style"):
             side = "content" if own.contents else "style"
-            name = self._named(side) if at_top else self._named()
-            yield self._whole(name, own, None if at_top else self.folder)
+            name = self._name(side) if is_inbox else self._name()
+            yield self._job(name, own, None if is_inbox else self.path)
         elif own.styles:
             yield from self._album(own)
-        elif album := self.album:
+        elif album := self._album_around():
             yield from self._album(album)
-        elif at_top:
-            for picture in self.inside.pictures:
-                yield from self._lone(picture, default)
-        elif self.inside.pictures:
-            yield Incomplete(self._named(), STYLE)
-        elif own.beside_content:
-            yield Incomplete(self._named(), f"{CONTENT} and {STYLE}")
+        elif is_inbox:
+            for picture in self.content.pictures:
+                yield from self._lone_picture(picture, default)
+        elif self.content.pictures:
+            yield Incomplete(self._name(), STYLE)
+        elif own.all_but_content:
+            yield Incomplete(self._name(), f"{CONTENT} and {STYLE}")
 
-    def _whole(self, name: str, parts: Parts, folder: Path | None) -> Pair | Incomplete:
-        """A job all of whose parts say so by name."""
-        only = self._only(parts)
+    def _album_around(self) -> _Parts | None:
+        """Return the style of the album that the folder lies in, if any."""
+        for parent in self.path.parents:
+            if parent in (self.inbox, self.inbox.parent):
+                return None
+            folder = self.folders.get(parent)
+            if folder and folder.own.styles:
+                is_job = folder.own.contents or self.side_of(folder.own.job_file) == "style"
+                return None if is_job else folder.own
+        return None
+
+    def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair | Incomplete:
+        """Pair a job all of whose parts are named as such."""
+        only = self.side_of(parts.job_file)
         sides = (("content", CONTENT, parts.contents), ("style", STYLE, parts.styles))
-        needs = [what for side, what, there in sides if not there and only in (None, side)]
-        needs += parts.lacking
-        if needs or parts.double:
-            return Incomplete(name, " and ".join(needs) or shown(parts.double))
+        missing = [what for side, what, paths in sides if not paths and only in (None, side)]
+        missing += parts.missing_styles
+        if missing or parts.duplicates:
+            return Incomplete(name, " and ".join(missing) or parts.duplicates)
         return _pair(name, next(iter(parts.contents), None), parts, folder=folder)
 
-    def _only(self, parts: Parts) -> Side | None:
-        return self.only(next(iter(parts.settings), None))
-
-    def _album(self, style: Parts) -> Iterator[Pair | Incomplete]:
-        if trouble := style.double or " and ".join(style.lacking):
-            yield Incomplete(self._named(), shown(trouble))
+    def _album(self, style: _Parts) -> Iterator[Pair | Incomplete]:
+        if mistake := style.duplicates or " and ".join(style.missing_styles):
+            yield Incomplete(self._name(), mistake)
             return
-        for picture in self.inside.pictures:
-            shared = frozenset(style.beside_content)
-            mask = self._mask(picture)
-            yield _pair(self._named(picture.stem), picture, style, shared=shared, masks=mask)
-        is_empty = style is self.inside.own and self.folder not in self.full
-        if is_empty and not self.used(style.styles[0]):
-            yield Incomplete(self._named(), PICTURES)
+        shared = frozenset(style.all_but_content)
+        for picture in self.content.pictures:
+            mask = self._mask_of(picture)
+            yield _pair(self._name(picture.stem), picture, style, shared=shared, masks=mask)
+        is_empty = style is self.content.own and self.path not in self.with_pictures
+        if is_empty and not self.is_used(style.styles[0]):
+            yield Incomplete(self._name(), PICTURES)
 
-    def _lone(self, picture: Path, default: Mapping[str, Path]) -> Iterator[Pair | Incomplete]:
-        if self.only(None) == "content":
-            yield Pair(self._named(picture.stem), picture, (), masks=self._mask(picture))
+    def _lone_picture(
+        self, picture: Path, default: Mapping[str, Path]
+    ) -> Iterator[Pair | Incomplete]:
+        mask = self._mask_of(picture)
+        if self.side_of(None) == "content":
+            yield Pair(self._name(picture.stem), picture, (), masks=mask)
             return
         if not default:
-            stem = shown(picture.stem)
-            yield Incomplete(self._named(picture.stem), DEFAULT_STYLE.format(stem))
-        several, mask = len(default) > 1, self._mask(picture)
+            yield Incomplete(self._name(picture.stem), DEFAULT_STYLE.format(shown(picture.stem)))
         for left, (style, path) in zip(reversed(range(len(default))), default.items(), strict=True):
-            name = self._named(f"{picture.stem}-{style}" if several else picture.stem)
+            name = self._name(f"{picture.stem}-{style}" if len(default) > 1 else picture.stem)
             shared = frozenset({path, picture, *mask.values()} if left else {path})
             yield Pair(name, picture, (path,), masks=mask, shared=shared)
 
-    def _mask(self, picture: Path) -> dict[str, Path]:
-        mask = self.inside.picture_masks.get(picture.stem.casefold())
+    def _mask_of(self, picture: Path) -> dict[str, Path]:
+        mask = self.content.picture_masks.get(picture.stem.casefold())
         return {} if mask is None else {f"content{MASK}": mask}
 
-    def _named(self, last: str | None = None) -> str:
-        """The name in the outbox: that of the folder, with `last` below it."""
-        around = safe_path(self.folder.relative_to(self.inbox).as_posix())
-        parts = ([] if self.folder == self.inbox else [around]) + ([safe(last)] if last else [])
+    def _name(self, last: str | None = None) -> str:
+        """Return the name in the outbox: that of the folder, with `last` below it."""
+        folder = safe_path(self.path.relative_to(self.inbox).as_posix())
+        parts = ([] if self.path == self.inbox else [folder]) + ([safe(last)] if last else [])
         return "/".join(parts) or safe(self.inbox.name)
 
 
 def _pair(
     name: str,
     content: Path | None,
-    parts: Parts,
+    parts: _Parts,
     *,
     folder: Path | None = None,
     shared: frozenset[Path] = frozenset(),
     masks: Mapping[str, Path] | None = None,
 ) -> Pair:
-    """The pair of `content`, if any, with all other parts; `masks` go before theirs."""
+    """Pair `content`, if any, with all other parts; `masks` replace those of the parts."""
     return Pair(
         name,
         content,
         parts.styles,
         init=next(iter(parts.inits), None),
         masks={**parts.masks, **(masks or {})},
-        job_file=next(iter(parts.settings), None),
+        job_file=parts.job_file,
         shared=shared,
         folder=folder,
     )

@@ -1,4 +1,4 @@
-"""What lies in an inbox: one walk, which looks at names and sizes and opens nothing."""
+"""Scan an inbox: one walk that reads names and sizes and opens no file."""
 
 import os
 import re
@@ -17,10 +17,10 @@ IGNORED = (
     "*.download", "*.tmp", "*.temp", "*.swp", "*.!ut", "thumbs.db", "desktop.ini",
     "@eadir", "__macosx", "lost+found", "_refused",
 )  # fmt: skip
-"""Names, of files and folders, that browsers, editors, sync tools and systems make for themselves;
-`.*` takes in rsync's and Syncthing's."""
+"""Names of files and folders that browsers, editors, sync tools and systems make for themselves;
+`.*` includes those of rsync and Syncthing."""
 
-_ODD = (
+_SPECIAL_FILES = (
     (stat.S_ISLNK, "a link, and links are not followed"),
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -29,7 +29,7 @@ _ODD = (
 
 @dataclass(frozen=True)
 class Listing:
-    """The regular files of an inbox, its `folders`, and what was left alone, with the reason.
+    """The regular files of an inbox, the paths that were skipped with the reason, and `folders`.
 
     `folders` are those below the inbox that were scanned, without the inbox itself.
     """
@@ -46,9 +46,9 @@ def scan(
 
     Links are not followed. Left alone are folders that cannot be read, folders nested deeper than
     DEPTH, folders with a receipt.json, and those whose identity is in `apart`, for the reason that
-    `apart` gives. Raises ShortageError where the machine keeps any from being read.
+    `apart` gives. Raises ShortageError where a shortage, as of file descriptors, prevents reading.
     """
-    ignored = re.compile("|".join(translate(one.casefold()) for one in (*IGNORED, *ignore)))
+    ignored = re.compile("|".join(translate(name.casefold()) for name in (*IGNORED, *ignore)))
     walk = _Walk(ignored, apart or {})
     try:
         walk.enter(inbox, identity(inbox.stat()), 0)
@@ -69,25 +69,25 @@ class _Walk:
         self.waiting: list[tuple[Path, Identity, int]] = []
         self._ignored, self._apart, self._numbers = ignored, apart, _Numbers()
 
-    def enter(self, folder: Path, own: Identity, depth: int) -> None:
+    def enter(self, folder: Path, folder_id: Identity, depth: int) -> None:
         """Have `folder` listed later, unless it is to be left alone."""
-        if why := self._apart.get(own):
-            self.left[folder] = why
+        if reason := self._apart.get(folder_id):
+            self.left[folder] = reason
         elif depth > DEPTH:
             self.left[folder] = f"it is nested deeper than {DEPTH} folders"
         else:
-            self.waiting.append((folder, own, depth))
+            self.waiting.append((folder, folder_id, depth))
 
     def list_next(self) -> None:
         """List a folder that was entered."""
-        folder, own, depth = self.waiting.pop()
+        folder, folder_id, depth = self.waiting.pop()
         try:
             entries = list(self._entries(folder))
         except OSError as error:
             self.left[folder] = _unreadable(error)
             return
         if depth:
-            self.folders[folder] = own
+            self.folders[folder] = folder_id
         if depth and any(path.name.casefold() == RECEIPT for path, _ in entries):
             self.left[folder] = f"it has a {RECEIPT}, as the output of a finished job has"
             return
@@ -97,7 +97,8 @@ class _Walk:
             elif stat.S_ISREG(status.st_mode):
                 self.files[path] = _look(status, self._numbers)
             else:
-                self.left[path] = _odd(status.st_mode)
+                kinds = (kind for is_kind, kind in _SPECIAL_FILES if is_kind(status.st_mode))
+                self.left[path] = next(kinds, "not a regular file")
 
     def _entries(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
         with os.scandir(folder) as entries:
@@ -106,18 +107,14 @@ class _Walk:
                     continue
                 try:
                     yield Path(entry.path), entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # gone since it was listed
+                except FileNotFoundError:  # removed since it was listed
                     continue
                 except OSError as error:  # a path that is too long, a dead mount
                     self.left[Path(entry.path)] = _unreadable(error)
 
 
-def _odd(mode: int) -> str:
-    return next((what for is_a, what in _ODD if is_a(mode)), "not a regular file")
-
-
 def _unreadable(error: OSError) -> str:
-    """Return why a folder or file is left alone; what a shortage hides is not gone, and raises."""
+    """Return why a path is left alone; raise for a shortage, which hides files that are there."""
     if (shortage := shortages.shortage(error)) is not None:
         raise shortage from error
     return f"not readable: {error.strerror}"

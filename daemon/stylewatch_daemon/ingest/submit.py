@@ -1,4 +1,4 @@
-"""Puts a pair into an inbox as a careful user would: the daemon sees all of it at once, or none."""
+"""Put a pair into an inbox so that the daemon sees all of it at once, or nothing."""
 
 import errno
 import fcntl
@@ -17,7 +17,7 @@ import yaml
 from stylewatch_daemon.errors import OutputError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.names import candidates, safe
-from stylewatch_daemon.ingest.filenames import PICTURES
+from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES
 from stylewatch_daemon.ingest.scan import IGNORED
 from stylewatch_daemon.store.journal import MASK
 
@@ -25,12 +25,12 @@ Files = Mapping[str, Path]
 """The pictures by the names that they get in the job's folder."""
 
 HIDDEN = ".submit-"
-"""How the folders begin in which pairs are made ready."""
+"""Prefix of the folders in which pairs are prepared."""
 
 STALE_S = 3600.0
-"""Seconds after which a pair that nobody makes ready any more is cleared away."""
+"""Seconds after which an abandoned prepared pair is removed."""
 
-_TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
+_EXISTS = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
 def files_of(
@@ -39,33 +39,46 @@ def files_of(
     init: Path | None = None,
     masks: Mapping[str, Path] | None = None,
 ) -> Files:
-    """The pictures of a job by the names that say what they are; `masks` come by their roles."""
+    """Return the pictures of a job by their names in the inbox; `masks` are given by role."""
     names = ["style"] if len(styles) == 1 else [f"style-{n}" for n in range(1, len(styles) + 1)]
     pictures = [("content", content), *zip(names, styles, strict=True), ("init", init)]
     for role, path in (masks or {}).items():
-        whose = role.removesuffix(MASK)
-        pictures.append((f"{whose if whose in ('content', *names) else names[0]}.mask", path))
-    return {f"{name}.{_ending(path)}": path for name, path in pictures if path is not None}
+        of = role.removesuffix(MASK)
+        pictures.append((f"{of if of in ('content', *names) else names[0]}.mask", path))
+    return {f"{name}.{_suffix(path)}": path for name, path in pictures if path is not None}
+
+
+def _suffix(path: Path) -> str:
+    """Return a suffix by which the daemon knows a picture; the format follows from its bytes."""
+    suffix = path.suffix[1:].lower()
+    return suffix if suffix in PICTURE_SUFFIXES else "img"
 
 
 def check_name(name: str, ignored: tuple[str, ...] = ()) -> str:
-    """`name`, if an inbox takes a folder of that name for a job; raises UsageError if not."""
+    """Return `name`; raises UsageError if an inbox takes no folder of that name for a job."""
     if name != safe(name):
         raise UsageError(f"a job cannot be called {name!r}; {safe(name)!r} would do")
     for pattern in (*IGNORED, *ignored):
         if fnmatchcase(name.casefold(), pattern.casefold()):
             raise UsageError(
-                f"an inbox leaves alone what is called as {name!r} ({pattern}): "
+                f"an inbox leaves alone names like {name!r} ({pattern}): "
                 "give the job another name with --name"
             )
     return name
 
 
-def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, Any]) -> str:
-    """Put `files`, and `settings` as job.yaml, into a folder of the `inbox`; its name.
+def free(name: str, *folders: Path) -> Iterator[str]:
+    """Yield `name`, `name-2` ... without those that exist in one of `folders`."""
+    for candidate in candidates(name):
+        if not any((folder / candidate).exists() for folder in folders):
+            yield candidate
 
-    It gets the first of `names` that is free. Raises OutputError where that cannot be done, and
-    InputError for what is no file.
+
+def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, Any]) -> str:
+    """Put `files`, and `settings` as job.yaml, into a folder of the `inbox`; return its name.
+
+    The folder gets the first of `names` that is free. Raises OutputError where the inbox cannot be
+    written, and InputError for an input that is no regular file.
     """
     if not inbox.is_dir():
         raise OutputError(
@@ -76,27 +89,25 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
     hidden = inbox / f"{HIDDEN}{secrets.token_hex(8)}"
     try:
         hidden.mkdir()
-        with _held(hidden):
+        with _locked(hidden):
             _fill(hidden, files, settings)
             _share(hidden, stat.S_IMODE(inbox.stat().st_mode))
-            return _place(hidden, inbox, names)
+            return _rename(hidden, inbox, names)
     except OSError as error:
-        why = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise OutputError(f"the pair cannot be put into the inbox {inbox}: {why}") from error
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise OutputError(f"the pair cannot be put into the inbox {inbox}: {reason}") from error
     finally:
-        with suppress(OSError), _held(hidden) as handle:
+        with suppress(OSError), _locked(hidden) as handle:
             _remove(hidden, handle)
 
 
 def clear(inbox: Path) -> None:
-    """Remove pairs that were being made ready in `inbox` by processes that are gone.
-
-    They held copies: what they were made from is elsewhere.
-    """
+    """Remove prepared pairs from `inbox` whose processes are gone; they hold only copies."""
     for folder in inbox.glob(f"{HIDDEN}{'[0-9a-f]' * 16}"):
         with suppress(OSError):
-            if time.time() - _changed(folder) >= STALE_S:
-                with _held(folder) as handle:
+            changed = max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))
+            if time.time() - changed >= STALE_S:
+                with _locked(folder) as handle:
                     _remove(folder, handle)
 
 
@@ -113,31 +124,19 @@ def _remove(folder: Path, handle: int) -> None:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[int]:
-    """Hold a folder, opened, as long as we are at it; OSError where another process holds it."""
+def _locked(folder: Path) -> Iterator[int]:
+    """Open and lock a folder; raises OSError where another process has it locked."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise
-        except OSError:  # a file system without locks: there only time tells
+        except OSError:  # a file system without locks: there only STALE_S protects
             pass
         yield handle
     finally:
         os.close(handle)
-
-
-def _changed(folder: Path) -> float:
-    """When something was changed in `folder` last, Unix time in seconds."""
-    return max(path.lstat().st_mtime for path in (folder, *folder.iterdir()))
-
-
-def free(name: str, *folders: Path) -> Iterator[str]:
-    """`name`, `name-2` ... without those that are taken in one of `folders`."""
-    for one in candidates(name):
-        if not any((folder / one).exists() for folder in folders):
-            yield one
 
 
 def _fill(folder: Path, files: Files, settings: Mapping[str, Any]) -> None:
@@ -149,25 +148,19 @@ def _fill(folder: Path, files: Files, settings: Mapping[str, Any]) -> None:
 
 
 def _share(folder: Path, mode: int) -> None:
-    """Let those take the pair out again who may take things out of the inbox, as the daemon."""
+    """Let everyone who may move files out of the inbox, as the daemon, move the pair."""
     for path in folder.iterdir():
         path.chmod(mode & 0o666 | 0o600)
     folder.chmod(mode & ~stat.S_ISVTX)
 
 
-def _place(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
-    while True:
-        name = next(names)
+def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:
+    for name in names:
         try:
             atomic.rename_folder(hidden, inbox / name)
-        except OSError as error:  # someone was quicker
-            if error.errno not in _TAKEN:
+        except OSError as error:  # another process took the name first
+            if error.errno not in _EXISTS:
                 raise
         else:
             return name
-
-
-def _ending(path: Path) -> str:
-    """The ending that the daemon knows the picture by; what it is, its bytes tell."""
-    ending = path.suffix[1:].lower()
-    return ending if ending in PICTURES else "img"
+    raise AssertionError("the names never end")

@@ -1,7 +1,7 @@
-"""File events into wake-ups, and nothing more: only a scan says what there is.
+"""Watch inboxes for file events, which only wake the daemon: a scan says what is there.
 
-The only module that knows watchdog. Of watchdog only the thread that reads inotify is used, one for
-each inbox: its recursive observer follows every folder to any depth, and breaks on a deep one.
+The only module that imports watchdog, of which just the thread that reads inotify is used, one for
+each inbox: watchdog's recursive observer follows folders to any depth, and fails on a deep one.
 """
 
 import errno
@@ -16,19 +16,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Literal, Self, cast
+from typing import Any, Literal, Self
 
 from stylewatch_daemon.files import mounts
 from stylewatch_daemon.files.identity import Identity, identity
 
-if TYPE_CHECKING:
-    from watchdog.observers.inotify_c import CallbackId, InotifyEvent, WatchDescriptor
-
 POLL_S = 10.0
-"""Seconds between two scans where no events come."""
+"""Seconds between two scans where there are no events."""
 
 CANARY_S = 2.0
-"""Seconds within which an event of a file that we make ourselves has to come."""
+"""Seconds within which a file that we make must bring an event."""
 
 RETRY_S = 300.0
 """Seconds until events are tried again in an inbox where they failed."""
@@ -45,35 +42,35 @@ REPEATS_S = 60.0
 _LIBRARY = "watchdog.observers.inotify_c"
 """The logger of the part of watchdog that is used here."""
 
-_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES})
-"""Errors of a folder that went away between the scan and the watch; the next scan knows."""
+_REMOVED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES})
+"""Errors of a folder that was removed between the scan and the watch; the next scan notices."""
 
 Folders = Mapping[Path, Identity]
-"""The folders below an inbox, as the last scan found them."""
+"""The folders below an inbox, by the last scan."""
 
 
 class Events:
-    """A thread that calls `wake` when something happens in `folder`, or in those it is to follow.
+    """A thread that calls `wake` on events in `folder` and the folders that it follows.
 
-    Raises OSError where events can't be had.
+    Raises OSError where events are not available.
     """
 
     def __init__(self, folder: Path, wake: Callable[[], None], lost: Callable[[], None]) -> None:
         self.identity = identity(folder.stat())
         self._wake, self._lost = wake, lost
-        self._watches: dict[Identity, WatchDescriptor] = {}
-        self._ended: list[WatchDescriptor] = []
+        self._watches: dict[Identity, int] = {}
+        self._deleted: list[int] = []
         with _only_os_errors():
             from watchdog.observers.inotify_c import InotifyConstants as Inotify
             from watchdog.observers.inotify_c import InotifyFD, Mask
 
-            # Neither opening nor reading: they would make us wake ourselves.
+            # Neither opening nor reading: our own scans would wake us.
             self._mask = Mask(
                 Inotify.IN_CREATE | Inotify.IN_MODIFY | Inotify.IN_CLOSE_WRITE | Inotify.IN_ATTRIB
                 | Inotify.IN_MOVE | Inotify.IN_DELETE | Inotify.IN_DELETE_SELF
                 | Inotify.IN_MOVE_SELF | Inotify.IN_ONLYDIR | Inotify.IN_DONT_FOLLOW
             )  # fmt: skip
-            self._reader = InotifyFD()
+            self._reader: Any = InotifyFD()
             self._reader.start()
         try:
             self._watch(folder.resolve(), self.identity)
@@ -84,23 +81,24 @@ class Events:
     @property
     def alive(self) -> bool:
         """Whether the thread reads events."""
-        return self._reader.is_alive()
+        return bool(self._reader.is_alive())
 
     def follow(self, folders: Folders) -> bool:
-        """Watch `folders` and no others below the inbox; whether there were new ones.
+        """Watch `folders` and no others below the inbox; return whether any of them are new.
 
-        What happened in a new one before was not seen. Raises OSError where there are too many.
+        Events in a new folder before that were missed. Raises OSError for too many folders.
         """
-        self._forget_ended()
-        paths = {own: path for path, own in folders.items()}
-        for own in self._watches.keys() - paths.keys() - {self.identity}:
-            self._unwatch(own)
+        deleted = {self._deleted.pop() for _ in range(len(self._deleted))}
+        self._watches = {own: wd for own, wd in self._watches.items() if wd not in deleted}
+        paths = {folder_id: path for path, folder_id in folders.items()}
+        for folder_id in self._watches.keys() - paths.keys() - {self.identity}:
+            self._unwatch(folder_id)
         added = False
-        for own in paths.keys() - self._watches.keys():
+        for folder_id in paths.keys() - self._watches.keys():
             try:
-                self._watch(paths[own], own)
+                self._watch(paths[folder_id], folder_id)
             except OSError as error:
-                if error.errno not in _GONE:
+                if error.errno not in _REMOVED:
                     raise
             else:
                 added = True
@@ -113,13 +111,13 @@ class Events:
         if self._reader.is_alive():
             self._reader.join(STOP_WITHIN)
 
-    def on_event(self, event: "InotifyEvent") -> None:
+    def on_event(self, event: object) -> None:
         """Wake; called by watchdog's thread."""
         self._wake()
 
-    def on_watch_deleted(self, wd: "WatchDescriptor") -> None:
-        """Remember that a folder is gone: the next one may get its inode."""
-        self._ended.append(wd)
+    def on_watch_deleted(self, wd: int) -> None:
+        """Record that a folder was removed: the next one may get its inode."""
+        self._deleted.append(wd)
         self._wake()
 
     def on_queue_overflow(self) -> None:
@@ -127,22 +125,18 @@ class Events:
         self._lost()
         self._wake()
 
-    def _watch(self, path: Path, own: Identity) -> None:
+    def _watch(self, path: Path, folder_id: Identity) -> None:
         with _only_os_errors():
-            self._watches[own] = self._reader.add_callback(
-                os.fsencode(path), self._mask, self, _id(own)
+            self._watches[folder_id] = self._reader.add_callback(
+                os.fsencode(path), self._mask, self, folder_id[1]
             )
-            if self._watches[own] < 0:  # watchdog keeps this error to itself
-                self._unwatch(own)
+            if self._watches[folder_id] < 0:  # watchdog does not raise this error
+                self._unwatch(folder_id)
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
-    def _unwatch(self, own: Identity) -> None:
+    def _unwatch(self, folder_id: Identity) -> None:
         with _only_os_errors():
-            self._reader.remove_callbacks([(self._watches.pop(own), _id(own))])
-
-    def _forget_ended(self) -> None:
-        ended = {self._ended.pop() for _ in range(len(self._ended))}
-        self._watches = {own: wd for own, wd in self._watches.items() if wd not in ended}
+            self._reader.remove_callbacks([(self._watches.pop(folder_id), folder_id[1])])
 
 
 @dataclass
@@ -152,7 +146,7 @@ class _Watched:
     folder: Path
     events: Events | None = None
     polled: str = ""
-    """Why it is scanned instead, if it is."""
+    """Why the inbox is scanned instead, if it is."""
     died: float = -float("inf")
     """When the thread that reads its events last ended by itself."""
     retry: float = -float("inf")
@@ -160,13 +154,13 @@ class _Watched:
 
 
 class Watcher:
-    """Calls `wake`, from another thread, when something happens under one of `folders`.
+    """Call `wake`, from another thread, on events under one of `folders`.
 
-    Below a folder only what `follow` names is watched. With `polling` auto, folders on file systems
-    that do not tell what other machines do are left to scans every POLL_S seconds. So are, for
-    RETRY_S seconds, those in which events fail: for want of inotify watches, because a file that
-    we make ourselves brings no event, or because the thread that reads them ended twice. `clock`
-    is monotonic, in seconds.
+    Below a folder only the folders that `follow` gets are watched. With `polling` auto, folders on
+    file systems without events of other machines are left to scans every POLL_S seconds. So are,
+    for RETRY_S seconds, those in which events fail: for lack of inotify watches, because a file
+    that we make brings no event, or because the thread that reads them ended twice. `clock` is
+    monotonic, in seconds.
     """
 
     def __init__(
@@ -183,119 +177,120 @@ class Watcher:
             if polling == "no"
             or (polling == "auto" and mounts.tells_events(folder, mounts.table()))
         ]
-        self._polls, self._auto = len(self._watched) < len(folders), polling == "auto"
+        self._any_polled, self._is_auto = len(self._watched) < len(folders), polling == "auto"
         self._wake, self._clock = wake, clock
         self._log = logging.getLogger(__name__)
-        self._sparingly = Sparingly(clock)
+        self._repeat_filter = RepeatFilter(clock)
         self._lost = 0
 
     def __enter__(self) -> Self:
-        logging.getLogger(_LIBRARY).addFilter(self._sparingly)
+        logging.getLogger(_LIBRARY).addFilter(self._repeat_filter)
         self.check()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in self._watched:
-            self._stop(one)
-        logging.getLogger(_LIBRARY).removeFilter(self._sparingly)
+        for inbox in self._watched:
+            self._stop(inbox)
+        logging.getLogger(_LIBRARY).removeFilter(self._repeat_filter)
 
     def interval(self, rescan_s: float) -> float:
         """Seconds between two scans, events or not."""
-        return min(rescan_s, POLL_S) if self._polls or self.polled else rescan_s
+        return min(rescan_s, POLL_S) if self._any_polled or self.polled else rescan_s
 
     @property
     def polled(self) -> Mapping[Path, str]:
-        """The inboxes in which events failed and that are scanned instead, with the reason."""
-        return {one.folder: one.polled for one in self._watched if one.polled}
+        """The inboxes that are scanned because events fail there, with the reason."""
+        return {inbox.folder: inbox.polled for inbox in self._watched if inbox.polled}
 
     @property
     def sound(self) -> bool:
-        """Whether events come in wherever they are waited for."""
-        return all(one.events is None or one.events.alive for one in self._watched)
+        """Whether events are read for every inbox that is watched."""
+        return all(inbox.events is None or inbox.events.alive for inbox in self._watched)
 
     def check(self) -> bool:
-        """Replace dead threads, and watch folders that came or were replaced; whether it did.
+        """Replace dead threads, and watch folders that appeared or were replaced.
 
-        What happened meanwhile was not seen, so a scan is due if it did.
+        Returns whether there were any: then events were missed, and a scan is due.
         """
-        replaced = [self._check(one) for one in self._watched]
+        replaced = [self._check(inbox) for inbox in self._watched]  # all of them, whatever one says
         return any(replaced)
 
     def follow(self, trees: Mapping[Path, Folders]) -> bool:
-        """Watch the folders below each inbox that a scan found; whether any were new.
+        """Watch the folders below each inbox that a scan found; return whether any were new.
 
-        A scan is due if there were: what was put into a new one may have come after the last.
+        Then a scan is due: files may have been put into a new folder since the last one.
         """
-        added = [self._follow(one, trees.get(one.folder, {})) for one in self._watched]
+        added = [self._follow(inbox, trees.get(inbox.folder, {})) for inbox in self._watched]
         return any(added)
 
     def take_lost(self) -> int:
-        """How often events were lost since this was last asked."""
+        """Return how often events were lost since the last call."""
         lost, self._lost = self._lost, 0
         return lost
 
-    def _check(self, one: _Watched) -> bool:
-        there = _identity(one.folder)
-        if one.events is not None:
-            if one.events.alive and one.events.identity == there:
+    def _check(self, inbox: _Watched) -> bool:
+        folder_id = _identity(inbox.folder)
+        if inbox.events is not None:
+            if inbox.events.alive and inbox.events.identity == folder_id:
                 return False
-            died = not one.events.alive
-            self._stop(one)
-            if died and self._has_died(one):
+            died = not inbox.events.alive
+            self._stop(inbox)
+            if died and self._died_twice(inbox):
                 return True
-        if there is None or self._clock() < one.retry:
+        if folder_id is None or self._clock() < inbox.retry:
             return False
         try:
-            if self._auto and hears(one.folder) is False:
-                self._poll(one, "a file that was made there brought no event")
+            if self._is_auto and brings_events(inbox.folder) is False:
+                self._poll(inbox, "a file that was made there brought no event")
             else:
-                one.events = Events(one.folder, self._wake, self._count_lost)
+                inbox.events = Events(inbox.folder, self._wake, self._count_lost)
         except OSError as error:
-            self._poll(one, _why(error))
+            self._poll(inbox, _reason(error))
         return True
 
-    def _has_died(self, one: _Watched) -> bool:
-        """Remember that the thread ended by itself; whether that is too often."""
-        before, one.died = one.died, self._clock()
-        if one.died - before < RETRY_S:
-            self._poll(one, "the thread that reads its file events ended twice")
+    def _died_twice(self, inbox: _Watched) -> bool:
+        """Record that the thread ended by itself; after the second time poll, and return True."""
+        before, inbox.died = inbox.died, self._clock()
+        if inbox.died - before < RETRY_S:
+            self._poll(inbox, "the thread that reads its file events ended twice")
             return True
-        self._log.warning("the file events of %s ended by themselves: started again", one.folder)
+        self._log.warning("the file events of %s ended by themselves: started again", inbox.folder)
         return False
 
-    def _follow(self, one: _Watched, folders: Folders) -> bool:
-        if one.events is None:
+    def _follow(self, inbox: _Watched, folders: Folders) -> bool:
+        if inbox.events is None:
             return False
         try:
-            added = one.events.follow(folders)
+            added = inbox.events.follow(folders)
         except OSError as error:
-            self._poll(one, _why(error))
+            self._poll(inbox, _reason(error))
             return False
-        if one.polled:
-            self._log.info("%s: file events work again", one.folder)
-            one.polled = ""
+        if inbox.polled:
+            self._log.info("%s: file events work again", inbox.folder)
+            inbox.polled = ""
         return added
 
-    def _poll(self, one: _Watched, why: str) -> None:
-        """Leave an inbox to scans for a time."""
-        self._stop(one)
-        if one.polled != why:
+    def _poll(self, inbox: _Watched, reason: str) -> None:
+        """Leave an inbox to scans for RETRY_S seconds."""
+        self._stop(inbox)
+        if inbox.polled != reason:
             self._log.warning(
-                "%s: no file events (%s); it is scanned every %g s instead", one.folder, why, POLL_S
+                "%s: no file events (%s); it is scanned every %g s instead",
+                *(inbox.folder, reason, POLL_S),
             )
-        one.polled, one.retry = why, self._clock() + RETRY_S
+        inbox.polled, inbox.retry = reason, self._clock() + RETRY_S
 
-    def _stop(self, one: _Watched) -> None:
-        if one.events is not None:
-            one.events.stop()
-            one.events = None
+    def _stop(self, inbox: _Watched) -> None:
+        if inbox.events is not None:
+            inbox.events.stop()
+            inbox.events = None
 
     def _count_lost(self) -> None:
         self._lost += 1
 
 
-class Sparingly(logging.Filter):
-    """Lets each message through FIRST times, and after that as a count every REPEATS_S seconds."""
+class RepeatFilter(logging.Filter):
+    """Log each message FIRST times, and after that as a count every REPEATS_S seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
@@ -304,30 +299,30 @@ class Sparingly(logging.Filter):
         self._logged: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log `record`; it gets the count of those that were not."""
-        what, now = str(record.msg), self._clock()
-        self._times[what] += 1
-        if self._times[what] <= FIRST:
-            self._logged[what] = now
+        """Return whether to log `record`; the count of those that were dropped is added."""
+        message, now = str(record.msg), self._clock()
+        self._times[message] += 1
+        if self._times[message] <= FIRST:
+            self._logged[message] = now
             return True
-        if now - self._logged[what] < REPEATS_S:
+        if now - self._logged[message] < REPEATS_S:
             return False
-        record.msg = f"{record.getMessage()} (repeated {self._times[what] - FIRST:,} times)"
+        record.msg = f"{record.getMessage()} (repeated {self._times[message] - FIRST:,} times)"
         record.args = ()
-        self._logged[what], self._times[what] = now, FIRST
+        self._logged[message], self._times[message] = now, FIRST
         return True
 
 
-def hears(folder: Path) -> bool | None:
-    """Whether a file that is made in `folder` brings an event, within CANARY_S seconds.
+def brings_events(folder: Path) -> bool | None:
+    """Return whether a file that is made in `folder` brings an event, within CANARY_S seconds.
 
-    None where no file can be made there. Raises OSError where it cannot be watched.
+    None where no file can be made there. Raises OSError where the folder cannot be watched.
     """
-    canary, rung = folder / f".stylewatch-canary-{secrets.token_hex(8)}", Event()
-    events = Events(folder, rung.set, lambda: None)
+    canary, received = folder / f".stylewatch-canary-{secrets.token_hex(8)}", Event()
+    events = Events(folder, received.set, lambda: None)
     try:
         canary.touch()
-        return rung.wait(CANARY_S)
+        return received.wait(CANARY_S)
     except OSError:
         return None
     finally:
@@ -338,7 +333,7 @@ def hears(folder: Path) -> bool | None:
 
 @contextmanager
 def _only_os_errors() -> Iterator[None]:
-    """Raise whatever goes wrong in watchdog as an OSError: scans do without."""
+    """Raise any error of watchdog as an OSError: scans work without events."""
     try:
         yield
     except OSError:
@@ -348,7 +343,7 @@ def _only_os_errors() -> Iterator[None]:
 
 
 def _identity(folder: Path) -> Identity | None:
-    """The identity of `folder`; None where it is not there, or on a dead mount."""
+    """Return the identity of `folder`; None where it is missing, or on a dead mount."""
     try:
         status = folder.stat()
     except OSError:
@@ -356,11 +351,7 @@ def _identity(folder: Path) -> Identity | None:
     return identity(status) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _id(own: Identity) -> "CallbackId":
-    return cast("CallbackId", own[1])
-
-
-def _why(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EMFILE):
         return (
             f"{error.strerror}; raise fs.inotify.max_user_watches or "

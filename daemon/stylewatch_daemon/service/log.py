@@ -1,4 +1,4 @@
-"""The daemon's log on stderr: sentences for people, or an object a line for programs."""
+"""The daemon's log on stderr: sentences for people, or one JSON object per line."""
 
 import json
 import logging
@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from stylewatch_daemon.settings.sections import Log
 
 OURS = "stylewatch_daemon"
-"""The logger that all of the daemon's stand below."""
+"""The parent of all loggers of the daemon."""
 
 
 class Sentences(logging.Formatter):
-    """`stylewatch: JOB: what happened`; a trace only where every detail is wanted."""
+    """`stylewatch: JOB: message`; with the trace of a fault at level debug."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and the trace of a fault at level debug."""
+        """Format a record as one line, and the trace."""
         job = getattr(record, "job", None)
         text = f"{job}: {record.getMessage()}" if job else record.getMessage()
         trace = getattr(record, "trace", "")
@@ -29,7 +29,7 @@ class Objects(logging.Formatter):
     """`{"time": ..., "level": ..., "event": ..., "job": ..., "trace": ...}`, time in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of JSON; `job` and `trace` where there are any."""
+        """Format a record as one line of JSON; `job` and `trace` only where there are any."""
         plain = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -41,16 +41,16 @@ class Objects(logging.Formatter):
 
 
 class _Stderr(logging.Handler):
-    """Writes to what is stderr at the time: a moving line takes that over while it stands."""
+    """Write to the current stderr: a progress line replaces it while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(BrokenPipeError):  # a daemon goes on though nobody reads its log
+        with suppress(BrokenPipeError):  # the daemon continues though nobody reads its log
             print(self.format(record), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
-    """The daemon's logger, set up as `settings` say; `quiet` leaves nothing but errors."""
+    """Yield the daemon's logger, set up by `settings`; `quiet` logs only errors."""
     logger, level = logging.getLogger(OURS), "error" if quiet else settings.level
     handler = _Stderr()
     handler.setFormatter(Objects() if settings.format == "json" else Sentences())

@@ -1,5 +1,6 @@
-"""Goes round while the daemon watches: when to look, how long to wait, and that all is well."""
+"""The two main loops of the daemon: watch inboxes until told to stop, or process them once."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,125 +8,180 @@ from dataclasses import dataclass
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.outbox.status_json import AT_MOST_EVERY
 from stylewatch_daemon.processes.wakeup import Bell
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.pipeline import STATUS_EVERY, Pipeline
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.service import ServiceSettings
 
-AT_LEAST = 0.2
-"""Seconds between two looks at an inbox, however much goes on in it."""
+MIN_INTERVAL = 0.2
+"""Seconds between two scans at least, however much happens in an inbox."""
 
 SHARE = 5.0
-"""How many times as long as the last look took we do other things before the next one."""
+"""At least so many times the duration of the last scan is left to other work before the next."""
 
 LONGEST = 3600.0
-"""Seconds that are slept at a stretch; longer waits overflow on some systems."""
+"""Seconds of one wait at most; longer ones overflow on some systems."""
 
 SIGN = "alive"
-"""The file in the state folder that is touched before we say that we are well."""
+"""The file in the state folder that is touched before systemd gets its ping."""
+
+PATIENCE = 10.0
+"""How many times `quiet_s` a run with `--once` waits for files that keep changing."""
+
+SHORTAGE_S = 15.0
+"""Seconds that a run with `--once` waits where pictures cannot be inspected."""
+
+GROWS = 3
+"""How many times as long such a run waits for a truncated picture that grows."""
 
 
-@dataclass
-class Rounds:
-    """Rounds by `settings`, until told to stop, or to go on by others.
+@dataclass(frozen=True, eq=False, repr=False)
+class MainLoop:
+    """The loop that watches inboxes, by `settings`.
 
-    `reread` reads the settings again; None where they are wrong.
+    `reread` reads the settings again, when asked for; it returns None where they are wrong.
     """
 
-    line: Line
+    pipeline: Pipeline
     watcher: Watcher
     settings: ServiceSettings
-    bell: Bell
+    wakeup: Bell
     manager: Manager
     reread: Callable[[], ServiceSettings | None]
-    new: ServiceSettings | None = None
 
-    def go(self) -> ServiceSettings | None:
-        """Look and paint; the new settings to go on by, None where we were told to stop."""
-        self.bell.rung = True
-        self.line.hear()
-        while not self._over():
-            more = self.line.fill()
-            more = self.line.finish() or more
-            self._look_if_due()
-            more = self.line.claim() or more
-            self.line.tell_news(resting=not more)
-            if not more and not self._drained:
-                self._rest()
-            self.line.hear()
-        if not self.bell.stopping:
-            return self.new
-        self.line.see_off(self._take_leave)
+    def run(self) -> ServiceSettings | None:
+        """Run jobs until told to stop (returns None), or until there are new settings."""
+        pipeline, wakeup = self.pipeline, self.wakeup
+        wakeup.rung = True
+        pipeline.handle_worker_events()
+        while not wakeup.stopping:
+            # 1. Requests: commands, a reload, drain.
+            pipeline.control.act()
+            if wakeup.reloading:
+                wakeup.reloading = False
+                if (new := self.reread()) is not None:
+                    return new
+            self._tell_manager()
+            if self._is_drained:
+                wakeup.stop()
+                break
+            # 2. Jobs: workers get new ones before their last ones are finished.
+            more = pipeline.start_jobs()
+            more = pipeline.finish_jobs() or more
+            # 3. Inboxes.
+            if pipeline.ingest.since_scan >= self._until_scan():
+                self._scan()
+            more = pipeline.claim() or more
+            # 4. Status, and wait if there is nothing to do.
+            pipeline.update_status_if_changed(resting=not more)
+            if not more and not self._is_drained:
+                self._wait()
+            pipeline.handle_worker_events()
+        pipeline.stop_workers(self._extend_stop)
         return None
 
-    def _over(self) -> bool:
-        self._pulse()
-        if self._drained:
-            self.bell.stop()
-        return self.bell.stopping or self.new is not None
-
     @property
-    def _drained(self) -> bool:
-        """Whether all is done that was to be done before we leave."""
-        return self.line.control.draining and not self.line.busy
+    def _is_drained(self) -> bool:
+        """Whether all jobs are done that were to be done before the daemon stops."""
+        return self.pipeline.control.draining and not self.pipeline.busy
 
-    def _look_if_due(self) -> None:
-        """Look and take: something happened, or it is time; a moment after the last look."""
-        if self.line.front.looked_for() >= self._until_look():
-            self.bell.rung = False
-            self.watcher.check()
-            self.line.lost_events(self.watcher.take_lost())
-            self.line.look()
-            if self.watcher.follow(self.line.front.folders()):
-                self.bell.ring()  # what came into a new folder meanwhile was not seen
-            self.line.front.polled(self.watcher.polled)
-            self.line.teller.publisher.observer = self.watcher.sound and not self.watcher.polled
-            self.line.take()
+    def _scan(self) -> None:
+        """Scan the inboxes, and enter the pairs that are complete."""
+        pipeline, watcher = self.pipeline, self.watcher
+        self.wakeup.rung = False
+        watcher.check()
+        for _ in range(watcher.take_lost()):
+            pipeline.reporter.events_lost()
+        pipeline.scan()
+        if watcher.follow(pipeline.ingest.folders):
+            self.wakeup.ring()  # events in a new folder were missed
+        pipeline.status.note_file_events(watcher.sound, watcher.polled)
+        pipeline.enter()
 
-    def _take_leave(self) -> None:
-        """Ask for time to leave, again and again: a checkpoint may take some."""
-        self._pulse()
-        self.manager.stopping()
+    def _wait(self) -> None:
+        """Wait until something happens, or until a scan or a job is due."""
+        pipeline = self.pipeline
+        pipeline.publish_status(at_once=not pipeline.busy)
+        seconds = self._until_scan() - pipeline.ingest.since_scan
+        job_due = pipeline.queue.soonest()
+        if job_due is not None:
+            seconds = min(seconds, job_due)
+        if pipeline.busy:
+            seconds = min(seconds, AT_MOST_EVERY)
+        self.wakeup.wait(min(seconds, self.manager.ping_every or LONGEST))
 
-    def _rest(self) -> None:
-        """Wait until something happens or it is time for something."""
-        self.line.publish(at_once=not self.line.busy)
-        self.bell.wait(min(self._patience(), self.manager.ping_every or LONGEST))
-
-    def _patience(self) -> float:
-        """Seconds to wait if nothing happens: for a look, or for a job that had to wait."""
-        patience = self._until_look() - self.line.front.looked_for()
-        soonest = self.line.queue.soonest()
-        if soonest is not None:
-            patience = min(patience, soonest)
-        return min(patience, AT_MOST_EVERY) if self.line.busy else patience
-
-    def _until_look(self) -> float:
-        """Seconds between two looks as things stand; most of the time is for other things."""
-        at_least = max(AT_LEAST, SHARE * self.line.front.look_took)
-        if self.bell.rung:
-            return at_least
+    def _until_scan(self) -> float:
+        """Return the seconds between two scans as things are; most time is for other work."""
+        shortest = max(MIN_INTERVAL, SHARE * self.pipeline.ingest.scan_seconds)
+        if self.wakeup.rung:
+            return shortest
         interval = self.watcher.interval(self.settings.rescan_s)
-        if not self.line.front.settled:
-            interval = min(interval, max(self.settings.quiet_s, AT_LEAST))
-        return max(interval, at_least)
+        if not self.pipeline.ingest.settled:
+            interval = min(interval, max(self.settings.quiet_s, MIN_INTERVAL))
+        return max(interval, shortest)
 
-    def _pulse(self) -> None:
-        """Do what a signal asked for; say what we do and, having made sure, that we are well."""
-        self.line.control.act()
-        if self.bell.reloading:
-            self.bell.reloading = False
-            self.new = self.reread() or self.new
-        self.manager.status(self.line.in_words())
-        if self.manager.ping_due() and self._well():
-            self.manager.ping()
+    def _tell_manager(self) -> None:
+        """Send systemd the status, and a ping where events come in and the state folder answers.
 
-    def _well(self) -> bool:
-        """Whether events come in and the state folder answers; a hung worker we end ourselves.
-
-        An error is an answer: a full disk is told, and no restart would make it less full.
+        An error of the folder is an answer: a full disk is reported, and a restart would not help.
+        Hung workers are ended by the daemon itself.
         """
+        self.manager.status(self.pipeline.summary)
+        if not self.manager.ping_due():
+            return
         if self.watcher.check():
-            self.bell.ring()  # what happened meanwhile was not seen
+            self.wakeup.ring()  # events were missed meanwhile
         with suppress(OSError):
             (self.settings.state / SIGN).touch()
-        return self.watcher.sound
+        if self.watcher.sound:
+            self.manager.ping()
+
+    def _extend_stop(self) -> None:
+        """Ask for more time to stop, again and again: a checkpoint may take some."""
+        self.pipeline.control.act()
+        self._tell_manager()
+        self.manager.stopping()
+
+
+def run_once(pipeline: Pipeline, wakeup: Bell, quiet_s: float, patience: float) -> None:
+    """Process the inboxes until nothing is left, or what is left keeps changing.
+
+    `patience` is the time in seconds that changing files are waited for since a job last ended.
+    """
+    since, ended = time.monotonic(), pipeline.ended
+    while not wakeup.stopping:
+        pipeline.scan()
+        waited = time.monotonic() - since
+        if pipeline.ingest.settled or waited >= patience:
+            pipeline.enter()
+            _finish_claimed(pipeline, wakeup)
+            if pipeline.ended != ended:
+                since, ended = time.monotonic(), pipeline.ended
+                continue
+            longest = patience * (GROWS if pipeline.ingest.awaits_rest else 1)
+            if pipeline.ingest.is_final or waited >= longest:
+                return
+        wakeup.wait(max(quiet_s / 4, MIN_INTERVAL))
+
+
+def _finish_claimed(pipeline: Pipeline, wakeup: Bell) -> None:
+    """Claim what was entered and run all jobs; wait for inspection, and for jobs that crashed."""
+    short_since: float | None = None
+    while not wakeup.stopping:
+        pipeline.control.act()
+        pipeline.handle_worker_events()
+        # Asked before `start_jobs`, which may be a moment too early for a job that is almost due.
+        retry_in = None if pipeline.control.holds else pipeline.queue.crashed_for()
+        more = pipeline.start_jobs(retry=False)
+        more = pipeline.finish_jobs() or more
+        more = pipeline.claim() or more
+        pipeline.update_status_if_changed(resting=not more)
+        if not more:
+            now = time.monotonic()
+            short_since = (short_since or now) if pipeline.ingest.trouble else None
+            is_inspecting = (
+                pipeline.ingest.is_inspecting and now - (short_since or now) < SHORTAGE_S
+            )
+            if not (pipeline.busy or is_inspecting) and retry_in is None:
+                return
+            wakeup.wait(STATUS_EVERY if retry_in is None else retry_in)
+    pipeline.stop_workers()

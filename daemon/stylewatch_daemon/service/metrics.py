@@ -1,4 +1,4 @@
-"""What the daemon counts of its work since it started, for programs that watch it."""
+"""Counters of the daemon's work since its start, for monitoring."""
 
 import re
 import time
@@ -10,7 +10,7 @@ from typing import Any
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.model import Progress, Started
 
-_WHY = (
+_CAUSES = (
     ("settings", r"\.ya?ml\b|recipe"),
     ("too large", r"the limit (is|for)"),
     ("damaged", r"cut off"),
@@ -19,13 +19,13 @@ _WHY = (
     ("memory", r"memory"),
     ("fault", r"a fault of"),
 )
-"""What reasons come to, by what is said in them; no more words than these, however many jobs."""
+"""Causes by what a reason contains; few words, so that the number of metrics is limited."""
 
-_ELSE = {"refused": "picture", "failed": "fault"}
+_OTHER = {"refused": "picture", "failed": "fault"}
 
 
-class Meters(Reporter):
-    """Counts what it hears; `clock` gives Unix time in seconds, as files have it."""
+class Metrics(Reporter):
+    """Counts events; `clock` returns Unix time in seconds, as files have it."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -34,12 +34,12 @@ class Meters(Reporter):
         )
         self._seconds = dict.fromkeys(("scans", "steps", "stages"), 0.0)
         self._ended: Counter[tuple[str, str]] = Counter()
-        self._steps: dict[str, Progress] = {}
+        self._progress: dict[str, Progress] = {}
 
     def plain(self) -> Mapping[str, Any]:
-        """All of it as JSON has it; seconds are sums over what was counted.
+        """Return all counters as JSON values; seconds are sums over what was counted.
 
-        `ended` are {state, why, count}: why in a word of a fixed few.
+        `ended` is a list of {state, why, count}, with one of a few words as `why`.
         """
         ended = [
             {"state": state, "why": why, "count": count}
@@ -48,26 +48,26 @@ class Meters(Reporter):
         return {**self._sums, "seconds": dict(self._seconds), "ended": ended}
 
     def looked(self, seconds: float) -> None:
-        """The inboxes were looked through."""
+        """Count a scan of the inboxes."""
         self._count("scans", seconds)
 
     def events_lost(self) -> None:
-        """The kernel told of more than could be kept."""
+        """Count an overflow of the kernel's event queue."""
         self._sums["overflows"] += 1
 
     def job_started(self, job: str, started: Started) -> None:
-        """Its first step has nothing to be measured from."""
-        self._steps.pop(job, None)
+        """Forget an earlier attempt: the first step has no start to be measured from."""
+        self._progress.pop(job, None)
 
     def progress(self, job: str, progress: Progress) -> None:
-        """A step was made."""
-        before = self._steps.get(job)
-        self._steps[job] = progress
+        """Count a step."""
+        before = self._progress.get(job)
+        self._progress[job] = progress
         if before is not None and progress.seconds >= before.seconds:
             self._count("steps", progress.seconds - before.seconds)
 
     def staged(self, job: str, path: Path) -> None:
-        """A file is in the outbox: for so long it was ready before."""
+        """Count a stage, and the time between its writing and its publishing."""
         if path.parent.name != "stages":
             return
         try:
@@ -76,36 +76,33 @@ class Meters(Reporter):
             return
 
     def done(self, job: str, folder: Path) -> None:
-        """It is painted."""
-        self._end(job)
+        """Count a job that is done."""
+        self._progress.pop(job, None)
         self._sums["done"] += 1
 
     def cancelled(self, job: str, folder: Path) -> None:
-        """It is not wanted any more."""
-        self._end(job)
+        """Count a job that was cancelled."""
+        self._progress.pop(job, None)
         self._sums["cancelled"] += 1
 
     def refused(self, job: str, reason: str, folder: Path) -> None:
-        """It cannot be painted."""
-        self._end(job)
+        """Count a job that was refused, by the cause."""
+        self._progress.pop(job, None)
         self._ended["refused", why("refused", reason)] += 1
 
     def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
-        """A try went wrong, or all of them."""
-        self._end(job)
+        """Count a job that failed for good, by the cause."""
+        self._progress.pop(job, None)
         if for_good:
             self._ended["failed", why("failed", reason)] += 1
 
     def stopped(self, job: str, step: int) -> None:
-        """It goes on at the next start."""
-        self._end(job)
+        """Forget the progress of a job that continues at the next start."""
+        self._progress.pop(job, None)
 
     def paused(self, what: str, reason: str) -> None:
-        """It goes on later."""
-        self._end(what)
-
-    def _end(self, job: str) -> None:
-        self._steps.pop(job, None)
+        """Forget the progress of a job that continues later."""
+        self._progress.pop(what, None)
 
     def _count(self, what: str, seconds: float) -> None:
         self._sums[what] += 1
@@ -113,5 +110,5 @@ class Meters(Reporter):
 
 
 def why(state: str, reason: str) -> str:
-    """The word for the `reason` of a job that is refused or failed."""
-    return next((word for word, told in _WHY if re.search(told, reason)), _ELSE[state])
+    """Return the cause for the `reason` of a job that is refused or failed."""
+    return next((cause for cause, text in _CAUSES if re.search(text, reason)), _OTHER[state])

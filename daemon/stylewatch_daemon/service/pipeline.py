@@ -1,298 +1,254 @@
-"""The whole line from inbox to outbox, a piece at a time: look, take, claim, paint, and say so."""
+"""All steps of a job from inbox to outbox; each method does one step and returns soon."""
 
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from stylewatch_daemon.errors import QuarantinedError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.ingest.ingest import STRETCH, Front
-from stylewatch_daemon.ingest.inspection.contract import Looker
+from stylewatch_daemon.ingest.ingest import STRETCH, Ingest
 from stylewatch_daemon.outbox.retention import Expiry
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_actions import JobActions
 from stylewatch_daemon.queue.job_queue import JobQueue
 from stylewatch_daemon.queue.retry import Retry
-from stylewatch_daemon.queue.states import Outcome, OutcomeKind
-from stylewatch_daemon.service.status_updates import Standing, Teller
+from stylewatch_daemon.queue.states import Outcome, OutcomeKind, Result
+from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.control import Control
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 
-TELL_EVERY = 5.0
-"""Seconds between two rewrites of `_status.txt` while steps are made."""
+STATUS_EVERY = 5.0
+"""Seconds between two updates of `_status.txt` while jobs make progress."""
 
-SOON = 0.5
-"""Seconds between two rewrites of `_status.txt` while pairs are claimed and jobs come and go."""
+NEWS_EVERY = 0.5
+"""Seconds between two updates of `_status.txt` while pairs are claimed and jobs start and end."""
 
-REMEMBERED = 1000
-"""How many outcomes of each kind are remembered: a daemon may run for years."""
+MAX_OUTCOMES = 1000
+"""How many outcomes of each kind are kept: a daemon may run for years."""
 
 
-class Line:
-    """The line of `settings`, with the jobs that are ours already."""
+@dataclass(eq=False, repr=False)
+class Pipeline:
+    """Steps of all jobs by `settings`; `service.build_pipeline` makes it from its parts."""
 
-    def __init__(
-        self,
-        settings: ServiceSettings,
-        state: State,
-        executor: Executor,
-        reporter: Reporter,
-        bell: Bell,
-        intake: Looker,
-    ) -> None:
-        self._clock, self._bell = time.monotonic, bell
-        self._state, self._reporter = state, reporter
-        self.control = Control(state.root, reporter)
+    settings: ServiceSettings
+    state: State
+    executor: Executor
+    reporter: Reporter
+    wakeup: Bell
+    ingest: Ingest
+    dispatcher: Dispatcher
+    status: StatusUpdates
+    transfers: Transfers
+    clock: Callable[[], float] = time.monotonic
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """What became of jobs, by id."""
+    ended: int = 0
+    """How many outcomes there were, of all jobs."""
+
+    def __post_init__(self) -> None:
         actions = JobActions(
-            state, reporter, lambda: self._dispatcher.active_jobs, self._cancel, self.tell
+            self.state,
+            self.reporter,
+            lambda: self.dispatcher.active_jobs,
+            self._cancel,
+            self.update_status,
         )
-        self.control.acts |= {
-            "cancel": actions.cancel,
-            "finish": actions.finish,
-            "dismiss": actions.dismiss,
-            "retry": Retry(state, reporter, lambda: self._settings).retry,
-        }
-        self.teller = Teller(state, reporter, self._clock)
-        self._expiry = Expiry(lambda: state.ledger, self._clock, state.thumbs)
-        self.transfers = Transfers(bell.wake)
-        self._dispatcher = Dispatcher(
-            settings,
-            state,
-            executor,
-            reporter,
-            stopping=lambda: bell.stopping,
-            on_result=self._follow,
-            transfers=self.transfers,
+        retry = Retry(self.state, self.reporter, lambda: self.settings)
+        self.control = Control(
+            self.state.root,
+            self.reporter,
+            {
+                "cancel": actions.cancel,
+                "finish": actions.finish,
+                "dismiss": actions.dismiss,
+                "retry": retry.retry,
+            },
         )
-        self.front = Front(settings, state, intake, reporter, self._clock, self.transfers)
-        self.front.recover()
-        self._begin_with(settings)
-        self.outcomes: dict[str, Outcome] = {}
-        self.ended = 0
-        """How many outcomes there were, of all jobs."""
+        self._expiry = Expiry(lambda: self.state.ledger, self.clock, self.state.thumbs)
         self._kinds: Counter[str] = Counter()
-        self._news = False
-        self._trouble: Mapping[str, str] = {}
+        self._has_news = False
+        self._inspection_trouble: Mapping[str, str] = {}
+        self._apply_settings(self.settings)
 
-    def renew(self, settings: ServiceSettings) -> None:
-        """Go on by other `settings`, from the next job on."""
-        self.front.renew(settings)
-        self._begin_with(settings)
+    def apply_settings(self, settings: ServiceSettings) -> None:
+        """Continue with other `settings`, from the next job on."""
+        self.ingest.apply_settings(settings)
+        self._apply_settings(settings)
 
-    def _begin_with(self, settings: ServiceSettings) -> None:
-        self._settings = settings
-        weights = {str(one.path): one.weight for one in settings.inboxes}
-        busy = self._dispatcher.active_jobs
+    def _apply_settings(self, settings: ServiceSettings) -> None:
+        self.settings = settings
         self.queue = JobQueue(
-            self._state, weights, self._clock, random.random, busy, settings.attempts
+            self.state,
+            {str(inbox.path): inbox.weight for inbox in settings.inboxes},
+            self.clock,
+            random.random,
+            self.dispatcher.active_jobs,
+            settings.attempts,
         )
-        self._dispatcher.renew(settings)
-        self.teller.renew(settings)
+        self.dispatcher.renew(settings)
+        self.status.apply_settings(settings)
 
-    def look(self) -> None:
-        """Look at the inboxes once."""
-        self.front.look()
-        self._reporter.looked(self.front.look_took)
-        self._expiry.go(self._settings.retention)
+    # From inbox to queue
 
-    def lost_events(self, times: int) -> None:
-        """Tell that events were lost, so often, since this was last told."""
-        for _ in range(times):
-            self._reporter.events_lost()
+    def scan(self) -> None:
+        """Scan the inboxes once."""
+        self.ingest.scan()
+        self.reporter.looked(self.ingest.scan_seconds)
+        self._expiry.go(self.settings.retention)
 
-    def take(self) -> None:
-        """Enter what the last look showed to be complete, and begin to claim it."""
-        self.front.enter()
+    def enter(self) -> None:
+        """Enter in the ledger the complete pairs of the last scan, and begin to claim them."""
+        self.ingest.enter()
         self.claim()
-        self.tell()
+        self.update_status()
 
     def claim(self) -> bool:
-        """Claim what was entered, for a moment; whether there is more to do now.
+        """Queue inspected jobs and claim pairs; return whether there is more to do now."""
+        queued = self._queue_inspected()
+        claimed = self.ingest.claim()
+        queued = self._queue_inspected() or queued
+        self._has_news |= bool(claimed) or queued
+        return queued or self.ingest.has_more
 
-        Intake is asked about it, and what it has said by now is done.
-        """
-        heard = self.hear_intake()
-        claimed = self.front.claim()
-        heard = self.hear_intake() or heard
-        self._news |= bool(claimed) or heard
-        return heard or self.front.has_more
-
-    def hear_intake(self) -> bool:
-        """Do what intake says of what was claimed; whether it said any."""
-        heard = self.front.hear()
-        if self.front.trouble != self._trouble:
-            self._trouble, self._news = self.front.trouble, True
-            for what, why in self._trouble.items():
-                self._reporter.paused(what, why)
-        for job_id in heard:
+    def _queue_inspected(self) -> bool:
+        """Apply the verdicts of inspection; return whether there were any."""
+        job_ids = self.ingest.apply_verdicts()
+        if (trouble := self.ingest.trouble) != self._inspection_trouble:
+            self._inspection_trouble, self._has_news = trouble, True
+            for what, reason in trouble.items():
+                self.reporter.paused(what, reason)
+        for job_id in job_ids:
             self.queue.entered(job_id)
-            if self._state.ledger.wish(job_id) == "cancel":  # it could not be ended meanwhile
+            if self.state.ledger.wish(job_id) == "cancel":  # asked for during inspection
                 with suppress(QuarantinedError):
-                    self._cancel(self._state.load(job_id))
-        if heard:
-            self._end_decided()
-        return bool(heard)
+                    self._cancel(self.state.load(job_id))
+        if job_ids:
+            self._start_decided()
+        return bool(job_ids)
 
-    def in_words(self) -> str:
-        """What is being done now, in a line."""
-        attempts = self._dispatcher.attempts
-        first, others = next(iter(attempts.values()), None), len(attempts) - 1
-        more = f" and {others} more" if others > 0 else ""
-        doing = f"painting {first.title}{more}" if first else "nothing to paint"
-        return f"{doing}; {self._state.ledger.waiting_count()} waiting"
-
-    def next(self, again: bool = True) -> Journal | None:
-        """The job whose turn it is; with `again` also one that had to wait, after a time."""
-        self.queue.refresh()
-        return None if self.control.holds else self.queue.next(again)
+    # From queue to worker
 
     @property
     def busy(self) -> bool:
-        """Whether any job is in hand."""
-        return self._dispatcher.busy
+        """Whether any job is running or being finished."""
+        return self.dispatcher.busy
 
-    def fill(self, again: bool = True) -> bool:
-        """Bring jobs to workers that have nothing to do, for a moment; whether there may be more.
+    def next_job(self, retry: bool = True) -> Journal | None:
+        """Return the job whose turn it is; with `retry` also one that had to wait, after a time."""
+        self.queue.refresh()
+        return None if self.control.holds else self.queue.next(retry)
 
-        With `again` also those that had to wait, after a time.
+    def start_jobs(self, retry: bool = True) -> bool:
+        """Start jobs on free workers for STRETCH seconds; return whether there may be more.
+
+        With `retry` also those that had to wait, after a time.
         """
-        until = self._clock() + STRETCH
-        self._end_decided(again)
-        if self._dispatcher.free <= 0:
-            return False
-        results = self._dispatcher.begin(self._chosen(again, until))
-        self._news |= bool(results)
-        divided = any(outcome.kind == OutcomeKind.DIVIDED for _, outcome in results)
-        return divided or self._clock() >= until
+        until = self.clock() + STRETCH
+        self._start_decided(retry)
+        while self.dispatcher.free > 0 and self.clock() < until:
+            batches = self._next_batches(retry, until)
+            if not batches:
+                return False
+            self._has_news = True
+            self._handle_results(self.dispatcher.begin(batches))
+        return self.clock() >= until
 
-    def _chosen(self, again: bool, until: float) -> Iterator[list[Journal]]:
-        """The jobs whose turn it is, each with its company, while workers have nothing to do."""
-        job, begun = self.next(again), False
+    def _next_batches(self, retry: bool, until: float) -> list[list[Journal]]:
+        """Return the next jobs, in batches that run at once, for as many workers as are free."""
+        batches: list[list[Journal]] = []
+        job, workers = self.next_job(retry), self.dispatcher.free
         while job is not None:
-            workers, begun = self._dispatcher.free, True
             self.queue.begun(job)
-            yield [job, *self._company_of(job, workers, again)]
-            may_go_on = self._dispatcher.free > 0 and self._clock() < until
-            job = self.queue.next(again) if may_go_on else None
-        if (
-            not begun
-            and self._nothing_else_comes
-            and (job := self.queue.next_alone(again)) is not None
-        ):
-            self.queue.begun(job)
-            yield [job]
+            batches.append([job, *self._batch_with(job, workers - len(batches), retry)])
+            has_time = len(batches) < workers and self.clock() < until
+            job = self.queue.next(retry) if has_time else None
+        # A job that must run alone waits until no other is running or about to be queued.
+        if not (batches or self.busy or self.control.holds) and self.ingest.is_quiet:
+            job = self.queue.next_alone(retry)
+            if job is not None:
+                self.queue.begun(job)
+                batches.append([job])
+        return batches
 
-    @property
-    def _nothing_else_comes(self) -> bool:
-        """Whether no job is in hand or on its way, and one may be begun that must be alone."""
-        return self.front.is_quiet and not (self.busy or self.control.holds)
+    def _batch_with(self, job: Journal, workers: int, retry: bool) -> list[Journal]:
+        """Return the jobs to run at once with `job`.
 
-    def hear(self) -> None:
-        """Tell the workers what is wanted of them, and deal with all that they told."""
-        self._dispatcher.ask()
-        self._dispatcher.hear()
-        if self._dispatcher.attempts:
-            self._news |= self.teller.may_tell(TELL_EVERY)
-            self.publish()
-
-    def finish(self) -> bool:
-        """Finish what was painted; the workers are best given more to do before.
-
-        Whether there may be more to do now: a series waits for its last job.
+        A job that was tried before runs by itself: it may be what its worker died of.
         """
-        return bool(self._dispatcher.finalize())
+        is_alone = job.state != "queued" or job.attempts
+        size = 1 if is_alone else self.dispatcher.batch_sizes.most(job.shape)
+        return [] if size == 1 else self.queue.companions(job, size - 1, workers, retry)
 
-    def see_off(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Let all workers keep a checkpoint and stop; for when we are told to leave.
+    def _start_decided(self, retry: bool = True) -> None:
+        """Have jobs finished that need no worker, as refused ones."""
+        if jobs := self.queue.decided(retry):
+            self._handle_results(self.dispatcher.begin([job] for job in jobs))
 
-        What is being copied is left to the next start.
+    def _cancel(self, job: Journal) -> None:
+        """Finish a waiting job that was cancelled."""
+        self._handle_results(self.dispatcher.begin([[job]]))
+        self.finish_jobs()
+        self.update_status()
+
+    # From worker to outbox
+
+    def handle_worker_events(self) -> None:
+        """Pass requests on to the workers, and handle what they report."""
+        self.dispatcher.ask()
+        self._handle_results(self.dispatcher.hear())
+        if self.dispatcher.attempts:
+            self._has_news |= self.status.is_due(STATUS_EVERY)
+            self.publish_status()
+
+    def finish_jobs(self) -> bool:
+        """Finish the jobs that workers are done with; return whether there may be more to do now.
+
+        Start other jobs before, so that workers don't wait. A series waits for its last job.
+        """
+        finished = self.dispatcher.finalize()
+        self._handle_results(finished)
+        return bool(finished)
+
+    def stop_workers(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Let all workers write a checkpoint and stop, once the daemon was told to stop.
+
+        Copies that are not done are left to the next start. `meanwhile` is called again and again.
         """
         while self.busy:
             meanwhile()
-            self.hear()
-            self.finish()
-            if not self._dispatcher.attempts:
+            self.handle_worker_events()
+            self.finish_jobs()
+            if not self.dispatcher.attempts:
                 return
-            self._bell.wait(SOON)
+            self.wakeup.wait(NEWS_EVERY)
 
-    def leave(self) -> None:
-        """Give up what is being painted, at once, without holding that against it."""
-        self._dispatcher.leave()
+    def give_up_jobs(self) -> None:
+        """Give up running jobs at once, without counting that as a crash."""
+        self.dispatcher.leave()
 
-    def tell_news(self, resting: bool) -> None:
-        """Bring `_status.txt` up to date where something changed: now and then, or `resting`."""
-        at_rest = resting and not self.busy
-        if self._news and (at_rest or self.teller.may_tell(SOON)):
-            self.tell()
+    def close(self) -> None:
+        """End copies, and publish that the daemon stops."""
+        self.transfers.close()
+        self.update_status(leaving=True)
 
-    def _company_of(self, job: Journal, workers: int, again: bool) -> list[Journal]:
-        """The jobs that are best painted at once with `job`.
+    def _handle_results(self, results: Iterable[Result]) -> None:
+        """Record what became of jobs; those that are started or settled have no outcome yet."""
+        for job, outcome in results:
+            if outcome.kind not in (OutcomeKind.STARTED, OutcomeKind.SETTLED):
+                self._handle_outcome(job, outcome)
 
-        One that was tried before may be what its worker died of, and is tried by itself.
-        """
-        alone = job.state != "queued" or job.attempts
-        most = 1 if alone else self._dispatcher.batch_sizes.most(job.shape)
-        return [] if most == 1 else self.queue.companions(job, most - 1, workers, again)
-
-    def _follow(self, job: Journal, outcome: Outcome) -> None:
-        """Update the queue and the status by the `outcome` of `job`."""
-        if outcome.kind in (OutcomeKind.STARTED, OutcomeKind.SETTLED):
-            return  # more is to come
+    def _handle_outcome(self, job: Journal, outcome: Outcome) -> None:
+        self._has_news = True
         self.queue.ended(job, outcome)
-        self._remember(job, outcome)
-        self._news = True
-
-    def _end_decided(self, again: bool = True) -> None:
-        """Hand on the jobs whose end is decided, to be finished: they wait for no worker."""
-        if jobs := self.queue.decided(again):
-            self._dispatcher.begin([job] for job in jobs)
-
-    def _cancel(self, job: Journal) -> None:
-        """Bring a job that waits, and is not wanted any more, to its end."""
-        self._dispatcher.begin([[job]])
-        self.finish()
-        self.tell()
-
-    @property
-    def set_aside(self) -> Mapping[str, tuple[str, str]]:
-        """The jobs that were set aside since the start: name and reason by id."""
-        return self._state.quarantined
-
-    def unbegun(self) -> tuple[str, ...]:
-        """The jobs that nothing was tried with, or that are to be tried again."""
-        jobs = self._state.ledger.open_jobs()
-        ours = (name for job_id, name in jobs.items() if job_id not in self.outcomes)
-        return (*ours, *self.front.untaken())
-
-    def tell(self, leaving: bool = False) -> None:
-        """Bring `_status.txt` up to date in every outbox, and `status.json`."""
-        self._news = False
-        self.teller.tell(self._standing(leaving))
-
-    def publish(self, at_once: bool = False) -> None:
-        """Bring `status.json` up to date, but `at_once` only where that was not just done."""
-        if at_once or self.teller.publisher.due():
-            self.teller.publish(self._standing())
-
-    def _standing(self, leaving: bool = False) -> Standing:
-        attempts = self._dispatcher.attempts.values()
-        return Standing(
-            inboxes=self.front.inboxes,
-            running={each.job.id: (each.job.outbox, each.running) for each in attempts},
-            outcomes=self.outcomes.values(),
-            paused=self.control.paused,
-            leaving=leaving,
-            trouble=self.front.trouble,
-        )
-
-    def _remember(self, job: Journal, outcome: Outcome) -> None:
         if before := self.outcomes.pop(job.id, None):
             self._kinds[before.kind] -= 1
         if outcome.kind in (OutcomeKind.RETRY, OutcomeKind.DIVIDED):
@@ -300,6 +256,60 @@ class Line:
         self.outcomes[job.id] = outcome
         self.ended += 1
         self._kinds[outcome.kind] += 1
-        if self._kinds[outcome.kind] > REMEMBERED:
-            oldest = next(key for key, one in self.outcomes.items() if one.kind == outcome.kind)
+        if self._kinds[outcome.kind] > MAX_OUTCOMES:
+            oldest = next(
+                job_id for job_id, known in self.outcomes.items() if known.kind == outcome.kind
+            )
             self._kinds[self.outcomes.pop(oldest).kind] -= 1
+
+    # Status
+
+    @property
+    def set_aside(self) -> Mapping[str, tuple[str, str]]:
+        """The jobs that were set aside since the start: name and reason by id."""
+        return self.state.quarantined
+
+    @property
+    def not_begun(self) -> tuple[str, ...]:
+        """The names of the jobs without an outcome, and of the pairs that do not queue yet."""
+        jobs = self.state.ledger.open_jobs()
+        waiting = (name for job_id, name in jobs.items() if job_id not in self.outcomes)
+        return (*waiting, *self.ingest.not_queued)
+
+    @property
+    def summary(self) -> str:
+        """What the daemon does now, in a line."""
+        attempts = self.dispatcher.attempts
+        first, others = next(iter(attempts.values()), None), len(attempts) - 1
+        more = f" and {others} more" if others > 0 else ""
+        doing = f"painting {first.title}{more}" if first else "nothing to paint"
+        return f"{doing}; {self.state.ledger.waiting_count()} waiting"
+
+    def update_status(self, leaving: bool = False) -> None:
+        """Update `_status.txt` in every outbox, and `status.json`."""
+        self._has_news = False
+        self.status.update(self._snapshot(leaving))
+
+    def update_status_if_changed(self, resting: bool) -> None:
+        """Update the status where something changed: now and then, or when `resting`."""
+        is_idle = resting and not self.busy
+        if self._has_news and (is_idle or self.status.is_due(NEWS_EVERY)):
+            self.update_status()
+
+    def publish_status(self, at_once: bool = False) -> None:
+        """Update `status.json`, now and then or `at_once`."""
+        if at_once or self.status.publish_is_due():
+            self.status.publish(self._snapshot())
+
+    def _snapshot(self, leaving: bool = False) -> Snapshot:
+        return Snapshot(
+            inboxes=self.ingest.inboxes,
+            running={
+                attempt.job.id: (attempt.job.outbox, attempt.running)
+                for attempt in self.dispatcher.attempts.values()
+            },
+            outcomes=self.outcomes.values(),
+            paused=self.control.paused,
+            leaving=leaving,
+            trouble=self.ingest.trouble,
+        )

@@ -1,15 +1,16 @@
-"""Puts the parts together: starts them in order, goes round, stops them in order.
+"""Build the daemon from its parts, run its main loop, and stop the parts in order.
 
-`once` takes what is there and leaves; `watch` does the same whenever something changes. Both may
-be told to stop by SIGTERM or SIGINT: what is being painted keeps a checkpoint and goes on at the
-next start.
+`once` processes what is in the inboxes and stops; `watch` does so whenever something changes. Both
+may be told to stop by SIGTERM or SIGINT: running jobs write a checkpoint and continue at the next
+start.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.events import Both, Reporter
@@ -17,48 +18,44 @@ from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.files import atomic, lock, shortages
+from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest import submit
 from stylewatch_daemon.ingest.inbox import library
+from stylewatch_daemon.ingest.ingest import Ingest
+from stylewatch_daemon.ingest.inspection.contract import Inspector
 from stylewatch_daemon.ingest.inspection.process import QUICK, Intake
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.retention import daily, prune
 from stylewatch_daemon.processes.wakeup import Bell, reloads_on_signal, stops_on_signals
+from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.states import OUR_FAULT, Outcome, OutcomeKind
-from stylewatch_daemon.service.main_loop import AT_LEAST, Rounds
-from stylewatch_daemon.service.metrics import Meters
-from stylewatch_daemon.service.pipeline import TELL_EVERY, Line
+from stylewatch_daemon.service.main_loop import MIN_INTERVAL, PATIENCE, MainLoop, run_once
+from stylewatch_daemon.service.metrics import Metrics
+from stylewatch_daemon.service.pipeline import Pipeline
+from stylewatch_daemon.service.status_updates import StatusUpdates
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
 
 __all__ = ["InboxSettings", "Reporter", "ServiceSettings", "Summary", "once", "watch"]
 
-PROBED = 0.5
-"""Seconds that the lock is waited for: commands hold it for a moment, to see whether we do."""
+LOCK_WITHIN = 0.5
+"""Seconds to wait for the lock: commands hold it for a moment, to see whether the daemon does."""
 
 ORPHAN_WITHIN = 30.0
-"""Seconds that the worker of a killed daemon gets to be gone; it takes a moment."""
-
-PATIENCE = 10.0
-"""How many times `quiet_s` a run that does not watch waits for files that keep changing."""
-
-SHORT_FOR = 15.0
-"""Seconds for which a run that does not watch waits where pictures cannot be looked at."""
-
-GROWS = 3
-"""How many times as long it waits for a picture that is cut off, and grows."""
+"""Seconds that the worker of a killed daemon gets to end; it takes a moment."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the jobs of a run; an Outcome has the job's name and the reason."""
+    """The jobs of a run by how they ended; an Outcome has the job's name and the reason."""
 
     done: tuple[Outcome, ...] = ()
     refused: tuple[Outcome, ...] = ()
     failed: tuple[Outcome, ...] = ()
     paused: tuple[Outcome, ...] = ()
-    """What something outside of us stood in the way of; an inbox goes by its path."""
+    """Stopped by something outside the daemon; an inbox is named by its path."""
     stopped: tuple[Outcome, ...] = ()
     waiting: tuple[str, ...] = ()
     """Jobs that were not begun, since the run was told to stop."""
@@ -66,8 +63,8 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """As in sysexits: first what another run may mend, then what went wrong for good."""
-        changing = any(one.changing for one in self.incomplete)
+        """As in sysexits: first what another run may finish, then what failed for good."""
+        changing = any(waiting.changing for waiting in self.incomplete)
         if self.paused or self.stopped or self.waiting or changing:
             return 75
         if self.failed:
@@ -78,157 +75,111 @@ class Summary:
 def once(
     settings: ServiceSettings, reporter: Reporter | None = None, executor: Executor | None = None
 ) -> Summary:
-    """Take what lies in the inboxes, finish it, and leave.
+    """Process what is in the inboxes, and stop.
 
-    It leaves when a fresh look shows nothing that can be taken and nothing that is waited for.
-    Files that still change are waited for, PATIENCE times `quiet_s` at most since a job last ended,
-    and so is the rest of one that is cut off, which is refused then.
+    The run ends when a fresh scan shows nothing that can be claimed and nothing to wait for. Files
+    that still change are waited for, at most PATIENCE times `quiet_s` since a job last ended. So is
+    the rest of a truncated file, which is refused then.
 
-    Raises SettingsError (another one is at work here, for one), UnavailableError (a worker of one
-    that was killed is), OutputError (the state folder cannot be written).
+    Raises SettingsError (another daemon uses the state folder, for example), UnavailableError (a
+    worker of a killed one does), OutputError (the state folder cannot be written).
     """
-    bell, reporter = Bell(), reporter or Reporter()
-    patience = PATIENCE * max(settings.quiet_s, AT_LEAST)
+    wakeup, reporter = Bell(), reporter or Reporter()
+    patience = PATIENCE * max(settings.quiet_s, MIN_INTERVAL)
     settings = replace(settings, truncated_s=min(patience, settings.truncated_s))
-    with _started(settings, reporter, executor, bell) as line:
-        prune(settings.outboxes, settings.retention, reporter, lambda: bell.stopping)
-        _take_all(line, bell, settings.quiet_s, patience)
-        return _summary(line)
-
-
-def _take_all(line: Line, bell: Bell, quiet_s: float, patience: float) -> None:
-    """Look, take and finish until nothing is left, or what is left keeps changing."""
-    since, ended = time.monotonic(), line.ended
-    while not bell.stopping:
-        line.look()
-        waited = time.monotonic() - since
-        if line.front.settled or waited >= patience:
-            line.take()
-            _finish(line, bell)
-            if line.ended != ended:
-                since, ended = time.monotonic(), line.ended
-                continue
-            if line.front.at_rest or waited >= patience * (GROWS if line.front.awaits_rest else 1):
-                return
-        bell.wait(max(quiet_s / 4, AT_LEAST))
-
-
-def _finish(line: Line, bell: Bell) -> None:
-    """Claim what was entered and paint what is ours; wait for intake, and for jobs that crashed."""
-    short_since: float | None = None
-    while not bell.stopping:
-        line.control.act()
-        line.hear()
-        # Asked before `fill`, which may come a moment too early for a job that is about to go on.
-        crashed = None if line.control.holds else line.queue.crashed_for()
-        more = line.fill(again=False)
-        more = line.finish() or more
-        more = line.claim() or more
-        line.tell_news(resting=not more)
-        if not more:
-            now = time.monotonic()
-            short_since = (short_since or now) if line.front.trouble else None
-            is_looking = line.front.is_looking and now - (short_since or now) < SHORT_FOR
-            if not (line.busy or is_looking) and crashed is None:
-                return
-            bell.wait(TELL_EVERY if crashed is None else crashed)
-    line.see_off()
+    with _running(settings, reporter, executor, wakeup) as pipeline:
+        prune(settings.outboxes, settings.retention, reporter, lambda: wakeup.stopping)
+        run_once(pipeline, wakeup, settings.quiet_s, patience)
+        return _summary(pipeline)
 
 
 def watch(
     settings: ServiceSettings,
     reporter: Reporter | None = None,
     executor: Executor | None = None,
-    bell: Bell | None = None,
+    wakeup: Bell | None = None,
     manager: Manager | None = None,
     reread: Callable[[], ServiceSettings] | None = None,
 ) -> Summary:
-    """Take and paint what comes, until told to stop; raises as `once` does.
+    """Process what lands in the inboxes until told to stop; raises as `once` does.
 
-    `manager` is told how the daemon is. When SIGHUP asks for it, `reread` reads the settings
-    again: the new ones hold from the next job on, and wrong ones not at all.
+    `manager` gets the daemon's status. On SIGHUP `reread` reads the settings again: the new ones
+    apply from the next job on, and wrong ones not at all.
     """
-    bell, reporter = bell or Bell(), reporter or Reporter()
+    wakeup, reporter = wakeup or Bell(), reporter or Reporter()
     manager = manager or Manager({})
     now: ServiceSettings | None = settings
-    with _started(settings, reporter, executor, bell) as line, reloads_on_signal(bell):
+    with _running(settings, reporter, executor, wakeup) as pipeline, reloads_on_signal(wakeup):
         while now is not None:
-            again = partial(_again, reread, now, reporter, manager)
-            folders = [one.path for one in now.inboxes]
+            folders = [inbox.path for inbox in now.inboxes]
             with (
-                Watcher(folders, now.polling, bell.ring) as watcher,
-                Watcher([line.control.folder], "no", bell.ring),
+                Watcher(folders, now.polling, wakeup.ring) as watcher,
+                Watcher([pipeline.control.folder], "no", wakeup.ring),
                 daily(now.outboxes, now.retention, reporter),
             ):
                 manager.ready()
                 reporter.watching(folders)
-                now = Rounds(line, watcher, now, bell, manager, again).go()
+                reload = partial(_reload, reread, now, reporter, manager)
+                now = MainLoop(pipeline, watcher, now, wakeup, manager, reload).run()
             if now is not None:
-                line.renew(now)
+                pipeline.apply_settings(now)
         manager.stopping()
-        return _summary(line)
+        return _summary(pipeline)
 
 
-def _again(
-    reread: Callable[[], ServiceSettings] | None,
-    before: ServiceSettings,
+def build_pipeline(
+    settings: ServiceSettings,
+    state: State,
+    executor: Executor,
     reporter: Reporter,
-    manager: Manager,
-) -> ServiceSettings | None:
-    """The settings, read again; None where they are wrong, or cannot change."""
-    if reread is None:
-        return None
-    manager.reloading()
-    try:
-        new = reread()
-        _prepare(new, State(before.state))
-    except (DaemonError, OSError) as error:
-        reporter.not_reloaded(str(error))
-        return None
-    finally:
-        manager.ready()
-    if new.state != before.state:
-        reporter.needs_restart("state.path")
-    if _fixed(new) != _fixed(before):
-        reporter.needs_restart("executor")
-    reporter.reloaded()
-    return replace(new, state=before.state)
-
-
-def _fixed(settings: ServiceSettings) -> tuple[object, ...]:
-    """What an executor is made with, and keeps."""
-    return settings.devices, settings.idle_s, settings.cluster
+    wakeup: Bell,
+    inspector: Inspector,
+    metrics: Callable[[], Mapping[str, Any]] = dict,
+) -> Pipeline:
+    """Build the pipeline of `settings`, with the jobs that are in the state folder already."""
+    clock, transfers = time.monotonic, Transfers(wakeup.wake)
+    dispatcher = Dispatcher(
+        *(settings, state, executor, reporter),
+        stopping=lambda: wakeup.stopping,
+        transfers=transfers,
+    )
+    ingest = Ingest(settings, state, inspector, reporter, clock, transfers)
+    ingest.recover()  # before the queue is read
+    status = StatusUpdates(state, reporter, clock, metrics)
+    return Pipeline(
+        *(settings, state, executor, reporter, wakeup),
+        *(ingest, dispatcher, status, transfers, clock),
+    )
 
 
 @contextmanager
-def _started(
-    settings: ServiceSettings, reporter: Reporter, executor: Executor | None, bell: Bell
-) -> Iterator[Line]:
-    """The line, ready to run: alone on its state folder, what was cut off taken up again."""
+def _running(
+    settings: ServiceSettings, reporter: Reporter, executor: Executor | None, wakeup: Bell
+) -> Iterator[Pipeline]:
+    """Start the parts in order, yield the pipeline, and stop them in reverse order."""
     shortages.raise_limit()
     shortages.check_limit()
-    meters = Meters()
-    told = Both(reporter, meters)
-    state = State(settings.state, told)
+    metrics = Metrics()
+    reporters = Both(reporter, metrics)
+    state = State(settings.state, reporters)
     _prepare(settings, state)
     executor = executor or _executor(settings, state)
-    executor.wake = bell.wake
-    with _alone(state), stops_on_signals(bell):
+    executor.wake = wakeup.wake
+    with _locked(state), stops_on_signals(wakeup):
         for inbox in settings.inboxes:
             submit.clear(inbox.path)
-        intake = Intake(bell.wake, settings.idle_s, quick=QUICK)
-        with closing(state), closing(executor), closing(intake):
+        inspector = Intake(wakeup.wake, settings.idle_s, quick=QUICK)
+        with closing(state), closing(executor), closing(inspector):
             state.tidy()
-            line = Line(settings, state, executor, told, bell, intake)
-            line.teller.publisher.meters = meters.plain
-            try:
-                yield line
-            except KeyboardInterrupt:
-                line.leave()
-                raise
-            finally:
-                line.transfers.close()
-                line.tell(leaving=True)
+            pipeline = build_pipeline(
+                settings, state, executor, reporters, wakeup, inspector, metrics.plain
+            )
+            with closing(pipeline):
+                try:
+                    yield pipeline
+                except KeyboardInterrupt:
+                    pipeline.give_up_jobs()
+                    raise
 
 
 def _executor(settings: ServiceSettings, state: State) -> Executor:
@@ -238,11 +189,11 @@ def _executor(settings: ServiceSettings, state: State) -> Executor:
 
 
 @contextmanager
-def _alone(state: State) -> Iterator[None]:
-    """Hold the state folder, once no worker of a killed daemon writes there any more."""
+def _locked(state: State) -> Iterator[None]:
+    """Lock the state folder, once no worker of a killed daemon writes there any more."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(lock.held(state.lock, PROBED))
+            stack.enter_context(lock.held(state.lock, LOCK_WITHIN))
         except TimeoutError as error:
             raise SettingsError(
                 f"another stylewatch ({state.holder()}) is at work with the state folder "
@@ -260,14 +211,14 @@ def _alone(state: State) -> Iterator[None]:
 
 
 def _prepare(settings: ServiceSettings, state: State) -> None:
-    """Make the folders that are missing, once `settings` are seen to be right."""
+    """Check `settings`, and make the folders that are missing."""
     settings.check()
     if settings.cluster is not None:
         settings.cluster.check()
-    wanted = settings.default_style
-    if wanted is not None and not library(settings.styles, wanted):
+    default = settings.default_style
+    if default is not None and not library(settings.styles, default):
         raise SettingsError(
-            f"pairing.default_style is {wanted!r}, and there is no such picture in the style "
+            f"pairing.default_style is {default!r}, and there is no such picture in the style "
             f"library {settings.styles}"
         )
     try:
@@ -278,23 +229,54 @@ def _prepare(settings: ServiceSettings, state: State) -> None:
         raise OutputError(f"{error.filename} cannot be made: {error.strerror}") from error
 
 
-def _summary(line: Line) -> Summary:
-    kinds: dict[str, tuple[Outcome, ...]] = {
-        kind: tuple(one for one in line.outcomes.values() if one.kind == kind)
+def _reload(
+    reread: Callable[[], ServiceSettings] | None,
+    before: ServiceSettings,
+    reporter: Reporter,
+    manager: Manager,
+) -> ServiceSettings | None:
+    """Read the settings again; return None where they are wrong, or cannot change."""
+    if reread is None:
+        return None
+    manager.reloading()
+    try:
+        new = reread()
+        _prepare(new, State(before.state))
+    except (DaemonError, OSError) as error:
+        reporter.not_reloaded(str(error))
+        return None
+    finally:
+        manager.ready()
+    if new.state != before.state:
+        reporter.needs_restart("state.path")
+    if _executor_settings(new) != _executor_settings(before):
+        reporter.needs_restart("executor")
+    reporter.reloaded()
+    return replace(new, state=before.state)
+
+
+def _executor_settings(settings: ServiceSettings) -> tuple[object, ...]:
+    """Return the settings that an executor is made with, and keeps."""
+    return settings.devices, settings.idle_s, settings.cluster
+
+
+def _summary(pipeline: Pipeline) -> Summary:
+    outcomes: dict[str, tuple[Outcome, ...]] = {
+        kind: tuple(outcome for outcome in pipeline.outcomes.values() if outcome.kind == kind)
         for kind in ("done", "refused", "failed", "paused", "stopped")
     }
-    trouble = [item for inbox in line.front.inboxes for item in inbox.trouble.items()]
-    trouble += line.front.trouble.items()
-    kinds["failed"] += tuple(
+    outcomes["failed"] += tuple(
         Outcome(OutcomeKind.FAILED, name, reason, OUR_FAULT)
-        for job, (name, reason) in line.set_aside.items()
-        if job not in line.outcomes
+        for job, (name, reason) in pipeline.set_aside.items()
+        if job not in pipeline.outcomes
     )
-    blocked = tuple(
-        Outcome(OutcomeKind.PAUSED, what, why, OutputError.exit_code) for what, why in trouble
+    trouble = [item for inbox in pipeline.ingest.inboxes for item in inbox.trouble.items()]
+    trouble += pipeline.ingest.trouble.items()
+    outcomes["paused"] += tuple(
+        Outcome(OutcomeKind.PAUSED, what, reason, OutputError.exit_code) for what, reason in trouble
     )
     return Summary(
-        **{**kinds, "paused": (*kinds["paused"], *blocked)},
-        waiting=line.unbegun(),
-        incomplete=tuple(line.front.incomplete()),
+        **outcomes,
+        waiting=pipeline.not_begun,
+        incomplete=tuple(pipeline.ingest.incomplete),
     )

@@ -1,30 +1,33 @@
-"""Tells people and programs how the line stands: `_status.txt` in outboxes, and `status.json`."""
+"""Keep the published status up to date: `_status.txt` in outboxes, and `status.json`."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ingest.inbox import Inbox
+from stylewatch_daemon.ingest.watcher import POLL_S
 from stylewatch_daemon.outbox.status_json import SHARE, Publisher
 from stylewatch_daemon.outbox.status_txt import Board, Refusal, Running, Status, together
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.state import State
 
-REFUSALS = 20
-"""How many refusals `_status.txt` goes on naming."""
+MAX_REFUSALS = 20
+"""How many refusals `_status.txt` names."""
 
-NAMED = 100
-"""How many of the jobs that wait `_status.txt` names."""
+MAX_WAITING = 100
+"""How many of the waiting jobs `_status.txt` names."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How the line stands; `running` is, by the job's id, its outbox and how far it is."""
+class Snapshot:
+    """State of the pipeline; `running` has, by the job's id, its outbox and its progress."""
 
     inboxes: Sequence[Inbox]
     running: Mapping[str, tuple[Path, Running]]
@@ -32,99 +35,114 @@ class Standing:
     paused: bool
     leaving: bool = False
     trouble: Mapping[str, str] = field(default_factory=dict)
-    """What else waits for something outside of us, and why."""
+    """What else waits for something outside the daemon, and why."""
 
 
-class Teller:
-    """Keeps what is told up to date; `clock` is monotonic, in seconds."""
+class StatusUpdates:
+    """Writes the status; `clock` is monotonic, in seconds, `metrics` returns what was counted."""
 
-    def __init__(self, state: State, reporter: Reporter, clock: Callable[[], float]) -> None:
-        self.publisher = Publisher(state.root, clock)
+    def __init__(
+        self,
+        state: State,
+        reporter: Reporter,
+        clock: Callable[[], float],
+        metrics: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self._publisher = Publisher(state.root, clock, metrics)
         self._state, self._reporter, self._clock = state, reporter, clock
         self._blocked: dict[str, str] = {}
         self._boards: dict[Path, Board] = {}
-        self._told, self._took = -float("inf"), 0.0
+        self._polled: Mapping[Path, str] = {}
+        self._updated, self._took = -float("inf"), 0.0
 
-    def renew(self, settings: ServiceSettings) -> None:
-        """Tell in all outboxes of `settings`, and go on in those of before."""
-        for one in settings.outboxes:
-            self._boards[one] = Board(one, settings.sharing)
+    def apply_settings(self, settings: ServiceSettings) -> None:
+        """Write to all outboxes of `settings`, and still to those of earlier settings."""
+        for outbox in settings.outboxes:
+            self._boards[outbox] = Board(outbox, settings.sharing)
 
-    def may_tell(self, after: float) -> bool:
-        """Whether the last `tell` was so many seconds ago; it may be more where that takes long."""
-        return self._clock() - self._told >= max(after, SHARE * self._took)
+    def note_file_events(self, working: bool, polled: Mapping[Path, str]) -> None:
+        """Note whether file events come in, and the inboxes where they fail with the reason."""
+        self._publisher.observer = working and not polled
+        self._polled = {
+            inbox: f"{shown(inbox)} brings no file events ({reason}); "
+            f"it is scanned every {POLL_S:g} s instead"
+            for inbox, reason in polled.items()
+        }
 
-    def tell(self, now: Standing) -> None:
-        """Bring everything up to date."""
-        self._told = self._clock()
+    def is_due(self, after: float) -> bool:
+        """Return whether the last `update` was `after` seconds ago, or longer where it is slow."""
+        return self._clock() - self._updated >= max(after, SHARE * self._took)
+
+    def publish_is_due(self) -> bool:
+        """Return whether `status.json` may be written again."""
+        return self._publisher.due()
+
+    def update(self, now: Snapshot) -> None:
+        """Update `_status.txt` in every outbox, and `status.json`."""
+        self._updated = self._clock()
         if (blocked := dict(_trouble(now, now.inboxes))) != self._blocked:
             self._blocked = blocked
             self._reporter.blocked(blocked)
-        with suppress(OSError):  # a full disk: nothing depends on it
+        with suppress(OSError):  # a full disk: nothing depends on the status
             statuses = self._statuses(now)
             for outbox, status in statuses.items():
-                with suppress(OSError):  # where its disk is gone, another's is left alone
+                with suppress(OSError):  # one missing disk does not affect other outboxes
                     self._state.moorings.check(outbox)
                     self._boards[outbox].show(status, datetime.now(UTC))
             self._publish(statuses.values())
-        self._took = self.publisher.took = self._clock() - self._told
+        self._took = self._publisher.took = self._clock() - self._updated
 
-    def publish(self, now: Standing) -> None:
-        """Bring `status.json` up to date."""
+    def publish(self, now: Snapshot) -> None:
+        """Update `status.json`."""
         began = self._clock()
         with suppress(OSError):
             self._publish(self._statuses(now).values())
-        self.publisher.took = self._clock() - began
+        self._publisher.took = self._clock() - began
 
     def _publish(self, statuses: Iterable[Status]) -> None:
-        self.publisher.show(together(statuses), self._state.ledger.counts())
+        self._publisher.show(together(statuses), self._state.ledger.counts())
 
-    def _statuses(self, now: Standing) -> dict[Path, Status]:
-        """How things stand for each outbox."""
-        running: dict[str, list[Running]] = {}
-        for outbox, one in now.running.values():
-            running.setdefault(str(outbox), []).append(one)
-        aside = len(self._state.set_aside_folders())
+    def _statuses(self, now: Snapshot) -> dict[Path, Status]:
+        """Return the status for each outbox."""
+        running: dict[Path, list[Running]] = {}
+        for outbox, progress in now.running.values():
+            running.setdefault(outbox, []).append(progress)
+        set_aside = len(self._state.set_aside_folders())
         return {
-            one: self._status(now, one, running.get(str(one), []), aside) for one in self._boards
+            outbox: self._status(now, outbox, running.get(outbox, []), set_aside)
+            for outbox in self._boards
         }
 
     def _status(
-        self, now: Standing, outbox: Path, running: Sequence[Running], aside: int
+        self, now: Snapshot, outbox: Path, running: Sequence[Running], set_aside: int
     ) -> Status:
         inboxes = [inbox for inbox in now.inboxes if inbox.outbox == outbox]
-        waiting, more = self._waiting(outbox, now.running)
+        jobs, count = self._state.ledger.waiting(str(outbox), MAX_WAITING)
+        refused = self._state.ledger.undismissed(MAX_REFUSALS, str(outbox))
         return Status(
             leaving=now.leaving,
             paused=now.paused,
             running=running,
-            waiting=waiting,
-            more=more,
-            incomplete=[one for inbox in inboxes for one in inbox.incomplete],
-            trouble=[f"{what}: {why}" for what, why in _trouble(now, inboxes)],
-            refused=self._refused(outbox),
-            notes=[note for inbox in inboxes for note in inbox.notes],
-            set_aside=aside,
+            waiting=[name for job_id, name in jobs.items() if job_id not in now.running],
+            more=count - len(jobs),
+            incomplete=[waiting for inbox in inboxes for waiting in inbox.incomplete],
+            trouble=[f"{what}: {reason}" for what, reason in _trouble(now, inboxes)],
+            refused=[
+                Refusal(flat_layout.called(job.place or job.name), job.reason)
+                for job in reversed(refused)
+            ],
+            notes=[
+                *(note for inbox in inboxes for note in inbox.notes),
+                *(self._polled[inbox.path] for inbox in inboxes if inbox.path in self._polled),
+            ],
+            set_aside=set_aside,
         )
 
-    def _waiting(self, outbox: Path, running: Collection[str]) -> tuple[list[str], int]:
-        """The names of those that wait, and how many more there are."""
-        named, count = self._state.ledger.waiting(str(outbox), NAMED)
-        names = [name for job_id, name in named.items() if job_id not in running]
-        return names, count - len(named)
 
-    def _refused(self, outbox: Path) -> list[Refusal]:
-        bad = self._state.ledger.undismissed(REFUSALS, str(outbox))
-        return [
-            Refusal(flat_layout.called(job.place or job.name), job.reason) for job in reversed(bad)
-        ]
-
-
-def _trouble(now: Standing, inboxes: Iterable[Inbox]) -> list[tuple[str, str]]:
-    """What waits for something outside of us, and why."""
-    trouble = [item for inbox in inboxes for item in inbox.trouble.items()]
-    trouble += now.trouble.items()
+def _trouble(now: Snapshot, inboxes: Iterable[Inbox]) -> list[tuple[str, str]]:
+    """Return what waits for something outside the daemon, and why."""
     return [
-        *trouble,
-        *((one.job, one.reason) for one in now.outcomes if one.kind == OutcomeKind.PAUSED),
+        *(item for inbox in inboxes for item in inbox.trouble.items()),
+        *now.trouble.items(),
+        *((job.job, job.reason) for job in now.outcomes if job.kind is OutcomeKind.PAUSED),
     ]

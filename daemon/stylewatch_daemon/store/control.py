@@ -1,5 +1,6 @@
 """What people want of the daemon: to begin nothing new (pause), to go on, to leave (drain)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from stylewatch_daemon.events import Reporter
@@ -13,13 +14,15 @@ PAUSED = "paused"
 class Control:
     """What is wanted of the daemon that works with the folder `state`.
 
-    `acts` are what commands may ask for, by verb; whoever can do more adds to them.
+    `acts` are what commands may ask for besides pause, resume and drain, by verb.
     """
 
-    def __init__(self, state: Path, reporter: Reporter) -> None:
+    def __init__(
+        self, state: Path, reporter: Reporter, acts: Mapping[str, Act] | None = None
+    ) -> None:
         self.draining = False
         self.acts: dict[str, Act] = {
-            "pause": self.pause, "resume": self.resume, "drain": self.drain
+            "pause": self.pause, "resume": self.resume, "drain": self.drain, **(acts or {})
         }  # fmt: skip
         self._mark, self._reporter = state / PAUSED, reporter
         self._requests = Requests(state, reporter)

@@ -1,7 +1,7 @@
-"""Carries the files of a claim out of an inbox, over mounts, and back if need be.
+"""Move the files of a claim out of an inbox, also over mounts, and back.
 
-Others write in the inbox meanwhile. Folders below it are entered part by part, so that a link that
-comes in the place of one leads nowhere: nothing outside of the inbox is read, moved or removed.
+Others write in the inbox meanwhile. Folders below it are opened part by part, so that a link that
+replaces one leads nowhere: nothing outside of the inbox is read, moved or removed.
 """
 
 import os
@@ -25,8 +25,8 @@ LARGEST = 512 << 20
 
 
 @dataclass(frozen=True)
-class Left:
-    """What became of originals: `gone`, all of them; those that `changed` meanwhile stay."""
+class Originals:
+    """Originals after their removal: `gone`, all of them, or some `changed` and all stay."""
 
     changed: tuple[File, ...] = ()
     gone: bool = True
@@ -34,9 +34,9 @@ class Left:
 
 @contextmanager
 def folder_of(inbox: Path, path: Path) -> Iterator[int]:
-    """A handle of the folder that `path` lies in; no link below `inbox` is followed.
+    """Open the folder that `path` is in; no link below `inbox` is followed.
 
-    A file elsewhere, as one of the style library, is reached as its path says. Raises OSError.
+    A file elsewhere, as one of the style library, is reached by its path. Raises OSError.
     """
     root = inbox if path.is_relative_to(inbox) else path.parent
     with safe_dirs.opened(root, str(path.parent.relative_to(root))) as folder:
@@ -44,7 +44,7 @@ def folder_of(inbox: Path, path: Path) -> Iterator[int]:
 
 
 def is_being_written(inbox: Path, path: Path) -> bool:
-    """Return whether a program has `path` open for writing, as far as that can be told."""
+    """Return whether a program has `path` open for writing, as far as the system tells."""
     try:
         with folder_of(inbox, path) as folder:
             return leases.is_being_written(path.name, folder)
@@ -53,24 +53,23 @@ def is_being_written(inbox: Path, path: Path) -> bool:
 
 
 def bring(journal: Journal, file: File, target: Path, transfers: Transfers) -> None:
-    """Bring `file` to `target`, whose folder is to be synced then.
+    """Move or copy `file` to `target`; the caller syncs the target's folder.
 
-    Raises InputError where it is not what it was, InProgressError while it is copied, OSError.
+    Raises InputError where the file has changed, InProgressError while it is copied, OSError.
     """
-    if transfers.has(str(target)):
-        _copy(journal, file, target, transfers)
-        return
-    try:
-        with folder_of(journal.inbox, file.source) as folder:
-            if journal.moves(file) and _is_renamed(file, folder, target):
-                return
-    except OutputError as error:  # a link came in a folder's place
-        raise _changed(file) from error
-    _copy(journal, file, target, transfers)
+    if not transfers.has(str(target)) and journal.moves(file):
+        try:
+            with folder_of(journal.inbox, file.source) as folder:
+                if _rename(file, folder, target):
+                    return
+        except OutputError as error:  # a folder was replaced by a link
+            raise _changed(file) from error
+    copy = partial(_copy, journal.inbox, file, target, transfers.step)
+    transfers.run(str(target), file.look.size, copy)
 
 
-def _is_renamed(file: File, folder: int, target: Path) -> bool:
-    """Rename `file` to `target`; False where that lies on another mount."""
+def _rename(file: File, folder: int, target: Path) -> bool:
+    """Rename `file` to `target`; return False where that is on another mount."""
     try:
         os.rename(file.source.name, target, src_dir_fd=folder)
     except OSError as error:
@@ -84,19 +83,14 @@ def _is_renamed(file: File, folder: int, target: Path) -> bool:
     return True
 
 
-def _copy(journal: Journal, file: File, target: Path, transfers: Transfers) -> None:
-    work = partial(_copy_now, journal.inbox, file, target, transfers.step)
-    transfers.run(str(target), file.look.size, work)
-
-
-def _copy_now(inbox: Path, file: File, target: Path, step: atomic.Step) -> None:
+def _copy(inbox: Path, file: File, target: Path, step: atomic.Step) -> None:
     name = file.source.name
     try:
         with folder_of(inbox, file.source) as folder:
             if look(name, folder) != file.look:
                 raise _changed(file)
-            read = atomic.copy(name, target, folder, step)
-            if atomic.digest(target) != read or look(name, folder) != file.look:
+            digest = atomic.copy(name, target, folder, step)
+            if atomic.digest(target) != digest or look(name, folder) != file.look:
                 target.unlink()
                 raise _changed(file)
     except OutputError as error:
@@ -107,127 +101,129 @@ def _changed(file: File) -> InputError:
     return InputError(f"{shown(file.source.name)} changed while it was being taken")
 
 
-def moves_freely(inbox: Path, path: Path, target: Path, goes_on: Callable[[Path], bool]) -> bool:
-    """Return whether the file `path` can be renamed to `target`, and `goes_on` from there."""
+def moves_freely(inbox: Path, path: Path, target: Path, can_go_on: Callable[[Path], bool]) -> bool:
+    """Return whether the file `path` can be renamed to `target`, and `can_go_on` from there."""
     try:
         with folder_of(inbox, path) as folder:
             os.link(path.name, target, src_dir_fd=folder, follow_symlinks=False)
     except OSError:
         return False
     try:
-        return goes_on(target)
+        return can_go_on(target)
     finally:
         target.unlink()
 
 
-def remove_originals(journal: Journal, files: Path) -> Left:
-    """Remove the originals that were copied to `files`.
+def remove_originals(journal: Journal, files: Path) -> Originals:
+    """Remove the originals that were copied to the folder `files`.
 
     Where one has changed since it was copied, or is still being written, all stay: together they
-    are the pair that is taken once it has settled.
+    are the pair that is claimed once it has settled.
     """
-    ours = [one for one in journal.files if journal.moves(one) and (files / one.name).exists()]
-    changed = tuple(file for file in ours if _has_changed(journal.inbox, file, files))
+    copied = [
+        file for file in journal.files if journal.moves(file) and (files / file.name).exists()
+    ]
+    changed = tuple(file for file in copied if _has_changed(journal.inbox, file, files))
     if changed:
-        return Left(changed, gone=False)
-    for file in ours:
+        return Originals(changed, gone=False)
+    for file in copied:
         try:
             with folder_of(journal.inbox, file.source) as folder:
-                now = look(file.source.name, folder)
-                if now == file.look or _is_same(files / file.name, file.source.name, folder):
-                    os.unlink(file.source.name, dir_fd=folder)
+                name = file.source.name
+                if look(name, folder) == file.look or _is_same(files / file.name, name, folder):
+                    os.unlink(name, dir_fd=folder)
                     safe_dirs.sync(folder)
         except FileNotFoundError:
             continue
-        except OSError:  # a folder that may not be written: then they stay, and are remembered
-            return Left(gone=False)
+        except OSError:  # a folder without write permission: then they stay, and are remembered
+            return Originals(gone=False)
     if journal.folder is not None:
-        # something else may lie in it, or it is gone
-        with suppress(OSError), folder_of(journal.inbox, journal.folder) as around:
-            os.rmdir(journal.folder.name, dir_fd=around)
-    return Left()
+        # it may hold other files, or be gone
+        with suppress(OSError), folder_of(journal.inbox, journal.folder) as parent:
+            os.rmdir(journal.folder.name, dir_fd=parent)
+    return Originals()
 
 
 def _has_changed(inbox: Path, file: File, files: Path) -> bool:
-    """Whether the original of a copy in `files` has changed, or is being written."""
-    held = look(files / file.name)
-    if held is None or (held.inode and held.inode == file.look.inode):
-        return False  # it was renamed: what lies in its place is something else
+    """Return whether the original of a copy in `files` has changed, or is being written."""
+    ours = look(files / file.name)
+    if ours is None or (ours.inode and ours.inode == file.look.inode):
+        return False  # it was renamed: a file in its place is another one
     with suppress(OSError), folder_of(inbox, file.source) as folder:
-        now = look(file.source.name, folder)
+        original = look(file.source.name, folder)
         is_written = leases.is_being_written(file.source.name, folder)
-        return now is not None and (now != file.look or is_written)
+        return original is not None and (original != file.look or is_written)
     return False
 
 
 def put_back(journal: Journal, files: Path) -> None:
-    """Put each of the job's own files back whose original is not there; they are in `files`.
+    """Put back each of the job's own files, from the folder `files`, whose original is missing.
 
-    Into no folder made for it: one that is gone may be a mount, that would come back and lie over
-    the file. Raises OSError.
+    No folder is made for a file: a missing one may be a mount, which would hide the file when it
+    comes back. Raises OSError.
     """
     for file in journal.files:
-        held = files / file.name
-        if not journal.moves(file) or not lexists(held):
+        ours = files / file.name
+        if not journal.moves(file) or not lexists(ours):
             continue
         with folder_of(journal.inbox, file.source) as folder:
             name = file.source.name
             if look(name, folder) == file.look:
                 continue
-            seen = look(held)
-            was_copied = seen is not None and seen.inode != file.look.inode
-            if not (was_copied and _is_there(name, folder)):  # else a copy of what changed since
-                _move_back(held, file.source, folder)
+            our_look = look(ours)
+            was_copied = our_look is not None and our_look.inode != file.look.inode
+            if not (was_copied and _exists(name, folder)):  # else a copy of what changed since
+                _move_back(ours, file.source, folder)
 
 
-def _move_back(held: Path, source: Path, folder: int) -> None:
-    """Move `held` into an opened folder, as `source` is called or like it, replacing nothing."""
+def _move_back(ours: Path, source: Path, folder: int) -> None:
+    """Move `ours` into an opened folder under the name of `source`, or with a number if taken."""
     for stem in candidates(source.stem):
         name = source.with_stem(stem).name
         try:
-            os.link(held, name, dst_dir_fd=folder, follow_symlinks=False)
+            os.link(ours, name, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
-            if _is_same(held, name, folder):
+            if _is_same(ours, name, folder):
                 break  # it was put back before a kill
             continue
         except OSError:
-            if _is_there(name, folder):
+            if _exists(name, folder):
                 continue
-            _rename_back(held, name, folder)
+            _rename_back(ours, name, folder)
             return
         break
     safe_dirs.sync(folder)
-    held.unlink()
-    atomic.sync_folder(held.parent)
+    ours.unlink()
+    atomic.sync_folder(ours.parent)
 
 
-def _rename_back(held: Path, name: str, folder: int) -> None:
-    """Move `held`, where it cannot be linked: a folder, on another mount, or without links."""
+def _rename_back(ours: Path, name: str, folder: int) -> None:
+    """Move `ours` where it cannot be linked: a folder, on another mount, or without links."""
     try:
-        os.rename(held, name, dst_dir_fd=folder)
+        os.rename(ours, name, dst_dir_fd=folder)
     except OSError as error:
         if error.errno != EXDEV:
             raise
-        if safe_dirs.copy(held, folder, name) != atomic.digest(name, folder):
-            raise OSError(EIO, "what was written reads back otherwise", held) from error
-        held.unlink()
+        if safe_dirs.copy(ours, folder, name) != atomic.digest(name, folder):
+            raise OSError(EIO, "the copy differs from what was written", ours) from error
+        ours.unlink()
     safe_dirs.sync(folder)
-    atomic.sync_folder(held.parent)
+    atomic.sync_folder(ours.parent)
 
 
 def _status(name: str, folder: int) -> os.stat_result:
     return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
 
-def _is_same(held: Path, name: str, folder: int) -> bool:
-    """Whether both are names of one file, as a kill while it was put back leaves it."""
+def _is_same(ours: Path, name: str, folder: int) -> bool:
+    """Return whether both are names of one file, as after a kill while it was put back."""
     try:
-        return os.path.samestat(held.lstat(), _status(name, folder))
+        return os.path.samestat(ours.lstat(), _status(name, folder))
     except OSError:
         return False
 
 
-def _is_there(name: str, folder: int) -> bool:
+def _exists(name: str, folder: int) -> bool:
     try:
         _status(name, folder)
     except FileNotFoundError:
@@ -236,10 +232,10 @@ def _is_there(name: str, folder: int) -> bool:
 
 
 def has_no_way_back(journal: Journal, state: Path) -> bool:
-    """Whether a folder that files came from is gone, and the inbox around it is the one it was.
+    """Return whether a folder that files came from is gone from an inbox that is still the same.
 
-    The inbox of a journal that does not tell its device lay on that of the `state` folder, as
-    nothing that was copied needs a way back.
+    A journal without a device was written where the inbox was on the disk of the `state` folder:
+    copies need no way back.
     """
     try:
         next(journal.inbox.iterdir(), None)
@@ -248,11 +244,11 @@ def has_no_way_back(journal: Journal, state: Path) -> bool:
     except OSError:
         return False
     moved = [file.source for file in journal.files if journal.moves(file)]
-    return device == known and not all(_is_folder(journal.inbox, path) for path in moved)
+    return device == known and not all(_has_folder(journal.inbox, path) for path in moved)
 
 
-def _is_folder(inbox: Path, path: Path) -> bool:
-    """Whether `path` lies in a folder, to which no link leads."""
+def _has_folder(inbox: Path, path: Path) -> bool:
+    """Return whether the folder of `path` exists, and no link leads to it."""
     try:
         with folder_of(inbox, path):
             return True

@@ -8,7 +8,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.ingest.filenames import PICTURES
+from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES
 
 FILES = 17
 """Files of one form: a content, and more styles than anybody mixes."""
@@ -119,7 +119,7 @@ class Form:
             raise InputError(f"there are more than {FILES} pictures in one form")
         name = named.decode(errors="replace")
         ending = name.rpartition(".")[2].lower()
-        path = self._folder / f"{len(self.files)}.{ending if ending in PICTURES else 'img'}"
+        path = self._folder / f"{len(self.files)}.{ending if ending in PICTURE_SUFFIXES else 'img'}"
         self.close()
         self._writing = path.open("xb")
         self.files.append(File(self._field, name, path))

@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from stylewatch_daemon.ingest.inspection.contract import Fine, Looker, Question
+from stylewatch_daemon.ingest.inspection.contract import Fine, Inspector, Question
 from stylewatch_daemon.ingest.inspection.process import Intake
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.web.files import Memory
 
-SHRINK = "stylewatch_daemon.ingest.inspection.thumbnailer:shrink"
+SHRINK = "stylewatch_daemon.ingest.inspection.inspect:shrink"
 
 FOLDER = "previews"
 """In the state folder."""
@@ -37,15 +37,15 @@ MOST_ASKED = 256
 _SWEEP_EVERY = 64
 
 
-class MakesLooker(Protocol):
-    """What starts a Looker, which calls `wake` from a thread of its own."""
+class MakesInspector(Protocol):
+    """What starts a Inspector, which calls `wake` from a thread of its own."""
 
-    def __call__(self, wake: Callable[[], object]) -> Looker:
+    def __call__(self, wake: Callable[[], object]) -> Inspector:
         """The looker."""
         ...
 
 
-def intake(wake: Callable[[], object]) -> Looker:
+def intake(wake: Callable[[], object]) -> Inspector:
     """The intake process that makes small pictures."""
     return Intake(wake, look=SHRINK)
 
@@ -59,12 +59,12 @@ class Thumbs:
         max_pixels: int,
         most_bytes: int = MOST_BYTES,
         patience_s: float = PATIENCE_S,
-        looker: MakesLooker = intake,
+        looker: MakesInspector = intake,
     ) -> None:
         self.folder, self._taken_in = state / FOLDER, state / "thumbs"
         self._max_pixels, self._most_bytes, self._patience_s = max_pixels, most_bytes, patience_s
         self._make_looker = looker
-        self._looker: Looker | None = None
+        self._looker: Inspector | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._awaited: dict[str, asyncio.Future[bool]] = {}
         self._hopeless = Memory()

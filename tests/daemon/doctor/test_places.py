@@ -127,7 +127,7 @@ def test_an_inbox_of_which_nothing_is_heard_is_polled(
     heard: bool | None, words: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.make()
-    monkeypatch.setattr(watcher, "hears", lambda folder: heard)
+    monkeypatch.setattr(watcher, "brings_events", lambda folder: heard)
     found = place.found()["events"]
     assert found.verdict == "note"
     assert words in found.words
@@ -141,7 +141,7 @@ def test_limits_of_the_kernel_are_told_by_name(
     def none_left(folder: Path) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(watcher, "hears", none_left)
+    monkeypatch.setattr(watcher, "brings_events", none_left)
     found = place.found()["events"]
     assert found.verdict == "note"
     assert "max_user_instances" in found.words

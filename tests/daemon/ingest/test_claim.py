@@ -1,6 +1,7 @@
-"""A pair is taken as a whole or not at all, whatever goes wrong and whenever it is killed."""
+"""A pair is claimed as a whole or not at all, whatever goes wrong and whenever it is killed."""
 
 import errno
+import json
 import os
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -13,32 +14,54 @@ from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place, two_mounts
 from tests.daemon.faults import fill, killed_at, place_of, tree
 
 from stylewatch_daemon.errors import InputError, OutputError
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.transfers import SMALL, Transfers
-from stylewatch_daemon.ingest.claim import Claimer, too_large
+from stylewatch_daemon.ingest.claim import Claimer, key_of, too_large
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import Picture
 from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.store.journal import Journal
+
+ALL = {name: name for name in JOB}
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+    place = Place(tmp_path)
+    fill(place.inbox, *JOB)
+    return place
+
+
+def claim(place: Place, claimer: Claimer | None = None, **more: Any) -> Journal | None:
+    (job,) = place.pairs()
+    files = more.get("files") or scan(place.inbox).files
+    return (claimer or Claimer(place.state)).claim(job, files, place.terms(), "1")
+
+
+def is_claimed(place: Place, claimer: Claimer | None = None) -> bool:
+    (job,) = place.pairs()
+    return (claimer or Claimer(place.state)).is_claimed(job, scan(place.inbox).files)
 
 
 @BOTH
-def test_a_pair_goes_over_whole_and_its_empty_folder_goes(layout: Layout, place: Place) -> None:
-    fill(place.inbox, *JOB)
+def test_a_pair_moves_with_its_folder(layout: Layout, place: Place) -> None:
     with layout(place):
         journal = place.take()
-    assert place.held() == [TAKEN]
-    assert list(place.inbox.iterdir()) == []
-    assert journal.state == "queued"
-    assert list(place.state.claims.iterdir()) == []
+    assert (place.held(), journal.state) == ([TAKEN], "queued")
+    assert list(place.inbox.iterdir()) == list(place.state.claims.iterdir()) == []
 
 
 @BOTH
-def test_the_style_of_an_album_stays_and_a_copy_goes_along(layout: Layout, place: Place) -> None:
+def test_the_style_of_an_album_stays_and_is_copied_first(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_checked(name: str, *args: Any) -> str:
+        assert (place.inbox / "album/photo.jpg").exists()  # a copy may fail, a rename does not
+        return copy(name, *args)
+
+    copy, place = atomic.copy, Place(tmp_path)
+    monkeypatch.setattr(atomic, "copy", copy_checked)
     fill(place.inbox, "album/style.jpg", "album/photo.jpg")
     with layout(place):
         place.take()
@@ -46,86 +69,62 @@ def test_the_style_of_an_album_stays_and_a_copy_goes_along(layout: Layout, place
     assert tree(place.inbox) == {"album/style.jpg": "album/style.jpg"}
 
 
-@pytest.mark.parametrize(("masks", "heard"), [((), [(4, 4), (4, 4)]), (("content.mask.png",), [])])
-def test_one_with_masks_is_like_no_other(
-    place: Place, masks: tuple[str, ...], heard: list[tuple[int, int]]
+@pytest.mark.parametrize(("masks", "sizes"), [((), [(4, 4), (4, 4)]), (("content.mask.png",), [])])
+def test_a_job_with_masks_has_no_sizes_to_be_batched_by(
+    place: Place, masks: tuple[str, ...], sizes: list[tuple[int, int]]
 ) -> None:
-    """Nothing is told of its pictures, so that no shape is made of them."""
-    fill(place.inbox, *(f"trip/{name}" for name in ("content.jpg", "style.jpg", *masks)))
-    said: list[list[tuple[int, int]]] = []
+    fill(place.inbox, *(f"trip/{name}" for name in masks))
+    (place.inbox / "trip/job.yaml").unlink()
+    calls: list[list[tuple[int, int]]] = []
 
-    def wishes(job_file: Path | None, sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
-        said.append([*sizes])
+    def columns_of(job_file: Path | None, sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        calls.append([*sizes])
         return {}
 
-    (one,), claimer = place.pairs(), Claimer(place.state, wishes)
-    journal = claimer.take(one, scan(place.inbox).files, place.terms(), "1")
+    claimer = Claimer(place.state, columns_of)
+    journal = claim(place, claimer)
     assert journal is not None
-    seen = [Picture(file.name, "0", (4, 4)) for file in journal.files]
-    claimer.accept(journal, seen)
-    assert said == [heard]
+    claimer.accept(journal, [Picture(file.name, "0", (4, 4)) for file in journal.files])
+    assert calls == [sizes]
 
 
-def test_what_is_kept_is_copied_and_known_again(place: Place) -> None:
-    fill(place.inbox, *JOB)
-    place.take(after="keep")
-    assert place.held() == [TAKEN]
-    assert set(tree(place.inbox)) == set(JOB)
-    claimer = Claimer(place.state)
-    (one,) = place.pairs()
-    assert claimer.is_taken(one, scan(place.inbox).files)
-    (place.inbox / "trip/job.yaml").write_text("seed: 2")
-    assert not claimer.is_taken(one, scan(place.inbox).files)
-
-
-def test_files_of_the_same_name_do_not_get_in_each_others_way(place: Place) -> None:
-    fill(place.inbox, "photo.jpg")
-    fill(place.state.root.parent / "styles", "photo.jpg")
-    styles = {"photo": place.state.root.parent / "styles" / "photo.jpg"}
-    files = scan(place.inbox).files
-    (one,) = pair(place.inbox, files, styles).complete
-    Claimer(place.state).take(one, files, place.terms(), "1")
-    assert set(place.held()[0]) == {"photo.jpg", "photo-2.jpg"}
-
-
-def test_odd_names_are_taken_under_safe_ones(place: Place) -> None:
-    odd = os.fsdecode(b"-latin\xe9\n")
-    fill(place.inbox, f"{odd}.content.jpg", f"{odd}.style.jpg")
-    place.take()
-    assert set(place.held()[0]) == {"_latin__.content.jpg", "_latin__.style.jpg"}
+@pytest.mark.parametrize("style", ["photo.jpg", "Photo.JPG"])
+def test_files_get_unique_safe_names(style: str, tmp_path: Path) -> None:
+    place, odd = Place(tmp_path), os.fsdecode(b"-latin\xe9\n.jpg")
+    fill(tmp_path / "styles", style)
+    for name, names in (("photo.jpg", {"photo.jpg", f"{style[:5]}-2{style[5:]}"}),
+                        (odd, {"_latin__.jpg", style})):  # fmt: skip
+        fill(place.inbox, name)
+        files = scan(place.inbox).files
+        (job,) = pair(place.inbox, files, {"wave": tmp_path / "styles" / style}).complete
+        assert Claimer(place.state).claim(job, files, place.terms(), name[1:4]) is not None
+        assert names in [set(files) for files in place.held()]
 
 
 @BOTH
-def test_a_pair_that_changed_since_it_was_seen_stays(layout: Layout, place: Place) -> None:
-    fill(place.inbox, *JOB)
-    files = scan(place.inbox).files
-    (one,) = place.pairs()
-    (place.inbox / "trip/style.jpg").write_text("another style")
-    with layout(place), pytest.raises(InputError, match=r"style\.jpg changed"):
-        Claimer(place.state).take(one, files, place.terms(), "1")
-    assert set(tree(place.inbox)) == set(JOB)
-    assert place.taken() == {}
-
-
-@BOTH
-def test_a_link_that_was_put_in_a_files_place_is_not_followed(layout: Layout, place: Place) -> None:
-    fill(place.inbox, *JOB)
+@pytest.mark.parametrize("change", ["content", "link"])
+def test_a_pair_that_changed_since_the_scan_stays(
+    change: str, layout: Layout, place: Place
+) -> None:
+    files, path = scan(place.inbox).files, place.inbox / "trip/style.jpg"
     fill(place.outbox, "secret")
-    files = scan(place.inbox).files
-    (one,) = place.pairs()
-    (place.inbox / "trip/content.jpg").unlink()
-    (place.inbox / "trip/content.jpg").symlink_to(place.outbox / "secret")
-    with layout(place), pytest.raises(InputError):
-        Claimer(place.state).take(one, files, place.terms(), "1")
+    path.unlink()
+    if change == "link":
+        path.symlink_to(place.outbox / "secret")
+    else:
+        path.write_text("another style")
+    (job,) = pair(place.inbox, files, {}).complete
+    with layout(place), pytest.raises(InputError, match=r"style\.jpg changed"):
+        Claimer(place.state).claim(job, files, place.terms(), "1")
+    assert set(tree(place.inbox)) == set(JOB)
+    assert path.is_symlink() == (change == "link")
     assert place.taken() == {}
-    assert (place.inbox / "trip/content.jpg").is_symlink()
 
 
 @BOTH
 def test_a_full_disk_leaves_everything_in_the_inbox(
     layout: Layout, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(place.inbox, *JOB)
     left = 6
 
     def fsync(handle: int) -> None:
@@ -137,14 +136,13 @@ def test_a_full_disk_leaves_everything_in_the_inbox(
     monkeypatch.setattr(os, "fsync", fsync)
     with layout(place), pytest.raises(OutputError, match=r"trip cannot be taken.*No space left"):
         place.take()
-    assert set(tree(place.inbox)) == set(JOB)
-    assert place.taken() == {}
+    assert (tree(place.inbox), place.taken()) == (ALL, {})
 
 
-def test_where_an_original_changed_after_it_was_copied_all_stay_and_are_a_new_pair(
-    place: Place,
-) -> None:
-    fill(place.inbox, *JOB)
+# Copied originals
+
+
+def test_originals_that_changed_after_the_copy_stay_and_are_a_new_pair(place: Place) -> None:
     with place.mounts():
         claimer, journal = place.hold()
         (place.inbox / "trip/content.jpg").write_text("a new photograph")
@@ -152,42 +150,89 @@ def test_where_an_original_changed_after_it_was_copied_all_stay_and_are_a_new_pa
     assert changed.name == "content.jpg"
     assert place.state.load("1").changed == {"content.jpg"}
     assert place.held() == [TAKEN]
-    names = {name: name for name in JOB}
-    assert tree(place.inbox) == {**names, "trip/content.jpg": "a new photograph"}
-    (one,) = place.pairs()
-    assert not Claimer(place.state).is_taken(one, scan(place.inbox).files)
+    assert tree(place.inbox) == {**ALL, "trip/content.jpg": "a new photograph"}
+    assert not is_claimed(place)
 
 
-def test_an_original_that_is_still_being_written_stays_and_is_taken_once_it_changes(
-    place: Place,
-) -> None:
-    fill(place.inbox, *JOB)
+def test_originals_that_are_being_written_stay_until_they_change(place: Place) -> None:
     with (place.inbox / "trip/content.jpg").open("a") as writer, place.mounts():
         claimer, journal = place.hold()
-        assert [one.name for one in claimer.refuse(journal, "no picture")] == ["content.jpg"]
-        (one,) = place.pairs()
-        assert claimer.is_taken(one, scan(place.inbox).files)
+        assert [file.name for file in claimer.refuse(journal, "no picture")] == ["content.jpg"]
+        assert is_claimed(place, claimer)
         writer.write(" and its rest")
-    assert not claimer.is_taken(one, scan(place.inbox).files)
+    assert not is_claimed(place, claimer)
     assert set(tree(place.inbox)) == set(JOB)
 
 
-def test_originals_that_cannot_be_removed_are_not_taken_again(
+def test_originals_that_cannot_be_removed_are_remembered(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(place.inbox, *JOB)
     unlink = os.unlink
 
-    def refused(path: Path, **more: int) -> None:
+    def refuse(path: Path, **more: int) -> None:
         if more and place.inbox in place_of(more["dir_fd"]).parents:
             raise PermissionError(errno.EACCES, "Permission denied")
         unlink(path, **more)
 
     with place.mounts():
-        monkeypatch.setattr(os, "unlink", refused)
+        monkeypatch.setattr(os, "unlink", refuse)
         place.take()
-    (one,) = place.pairs()
-    assert Claimer(place.state).is_taken(one, scan(place.inbox).files)
+    assert is_claimed(place)
+
+
+# Inputs that are kept
+
+
+@pytest.mark.parametrize(
+    ("change", "is_known"),
+    [("nothing", True), ("time", True), ("bytes", False), ("inode", False), ("new file", False),
+     ("name", False)],
+)  # fmt: skip
+def test_a_kept_pair_is_the_same_while_its_files_are(
+    change: str, is_known: bool, place: Place
+) -> None:
+    place.take(after="keep")
+    assert place.held() == [TAKEN]
+    assert tree(place.inbox) == ALL
+    path = place.inbox / "trip/content.jpg"
+    if change == "bytes":
+        path.write_text(path.read_text().upper())
+    if change in ("time", "bytes"):
+        os.utime(path, ns=(1, 1))
+    if change == "inode":
+        (place.inbox / "new").write_text(path.read_text())
+        (place.inbox / "new").replace(path)
+    if change == "new file":
+        fill(place.inbox, "trip/init.png")
+    if change == "name":
+        (place.inbox / "trip").rename(place.inbox / "trap")
+    assert is_claimed(place) == is_known
+
+
+def test_a_new_file_is_not_the_one_that_moved(place: Place) -> None:
+    place.take(after="keep")
+    place.take(after="archive", job_id="2")
+    place.state.job(place.state.load("2")).main.parent.rename(place.inbox / "trip")
+    assert not is_claimed(place)
+
+
+def test_the_memory_of_earlier_versions_is_imported(place: Place) -> None:
+    content = place.inbox / "trip/content.jpg"
+    known = [
+        {"name": str(path), "inode": seen.inode, "size": seen.size, "mtime_ns": seen.mtime_ns,
+         "sha256": "0"}
+        for path, seen in scan(place.inbox).files.items()
+    ]  # fmt: skip
+    place.state.kept.write_text(json.dumps({key_of(content, "trip"): known}))
+    Claimer(place.state).recover()
+    assert is_claimed(place)
+    assert not place.state.kept.exists()
+    place.state.kept.write_text("damaged")
+    Claimer(place.state).recover()
+    assert not place.state.kept.exists()
+
+
+# Kills
 
 
 @pytest.mark.parametrize("after", ["archive", "keep"])
@@ -204,28 +249,21 @@ def test_killed_at_any_change_nothing_is_lost_or_doubled(
             place.start()
         in_inbox, jobs = tree(place.inbox), place.held()
         if after == "archive":
-            whole = {name: name for name in JOB}
-            assert (in_inbox, jobs) in [(whole, []), ({}, [TAKEN])], f"killed at change {change}"
+            assert (in_inbox, jobs) in [(ALL, []), ({}, [TAKEN])], f"killed at change {change}"
         else:
-            (one,) = place.pairs()
             assert jobs in ([], [TAKEN])
-            kept = Claimer(place.state).is_taken(one, scan(place.inbox).files)
-            assert kept == bool(jobs), f"killed at change {change}"
+            assert is_claimed(place) == bool(jobs), f"killed at change {change}"
         assert list(place.state.claims.iterdir()) == []
         if not died():
             break
 
 
-def test_what_cannot_be_finished_after_a_kill_is_given_back_beside_what_came_since(
-    place: Place,
-) -> None:
-    fill(place.inbox, *JOB)
-    taken = place.inbox / "trip/content.jpg"
+def test_an_interrupted_claim_is_given_back_beside_newer_files(place: Place) -> None:
+    content = place.inbox / "trip/content.jpg"
     with killed_at(9):
         place.take()
-    assert not taken.exists()
-    fill(place.inbox, "trip/content.jpg")
-    taken.write_text("a new photograph")
+    assert not content.exists()
+    content.write_text("a new photograph")
     (place.inbox / "trip/style.jpg").unlink()
     Claimer(place.state).recover()
     assert tree(place.inbox)["trip/content-2.jpg"] == "trip/content.jpg"
@@ -233,22 +271,9 @@ def test_what_cannot_be_finished_after_a_kill_is_given_back_beside_what_came_sin
     assert place.held() == []
 
 
+# Long copies
+
 BIG = SMALL + 1
-
-
-def big(place: Place) -> None:
-    fill(place.inbox, *JOB)
-    os.truncate(place.inbox / "trip/content.jpg", BIG)
-
-
-def finished(claimer: Claimer, woken: Event) -> list[Exception | None]:
-    """What came of the claims, once all copies are made."""
-    found: list[Exception | None] = []
-    while claimer.copying:
-        woken.wait()
-        woken.clear()
-        found += [error for _, error in claimer.go_on()]
-    return found
 
 
 @pytest.fixture
@@ -257,88 +282,88 @@ def woken() -> Event:
 
 
 @pytest.fixture
-def beside(place: Place, woken: Event) -> Iterator[Claimer]:
-    """A claimer that copies what is long beside us."""
+def copying(place: Place, woken: Event) -> Iterator[Claimer]:
+    """A claimer whose pair is long, and copied in a thread."""
+    os.truncate(place.inbox / "trip/content.jpg", BIG)
     transfers = Transfers(woken.set)
-    yield Claimer(place.state, transfers=transfers)
+    with place.mounts():
+        yield Claimer(place.state, transfers=transfers)
     transfers.close()
 
 
-def test_a_long_copy_is_made_beside_us_and_the_claim_finished_after_it(
-    place: Place, beside: Claimer, woken: Event
-) -> None:
-    big(place)
-    (one,), files = place.pairs(), scan(place.inbox).files
-    with place.mounts():
-        journal = beside.take(one, files, place.terms(), "1")
-        if journal is None:  # else it was quick
-            assert beside.is_taken(one, files)
-            assert list(place.state.jobs.iterdir()) == []
-            assert finished(beside, woken) == [None]
-        (held,) = beside.held.values()
-        beside.accept(held, ())
+def finished(claimer: Claimer, woken: Event) -> list[Exception | None]:
+    """Wait for all copies; return the errors."""
+    errors: list[Exception | None] = []
+    while claimer.copying:
+        woken.wait()
+        woken.clear()
+        errors += [error for _, error in claimer.finish_copies()]
+    return errors
+
+
+def test_a_long_copy_is_finished_later(place: Place, copying: Claimer, woken: Event) -> None:
+    if claim(place, copying) is None:  # else it was quick
+        assert is_claimed(place, copying)
+        assert list(place.state.jobs.iterdir()) == []
+        assert finished(copying, woken) == [None]
+    (job,) = copying.claimed.values()
+    copying.accept(job, ())
     assert (place.state.jobs / "1/files/content.jpg").stat().st_size == BIG
-    assert tree(place.inbox) == {}
-    assert list(place.state.claims.iterdir()) == []
+    assert (tree(place.inbox), list(place.state.claims.iterdir())) == ({}, [])
 
 
-def test_what_changes_while_it_is_copied_is_given_back_and_forgotten(
-    place: Place, beside: Claimer, woken: Event
+def test_a_file_that_changes_during_a_long_copy_stays(
+    place: Place, copying: Claimer, woken: Event
 ) -> None:
-    big(place)
-    (one,), files = place.pairs(), scan(place.inbox).files
+    files = scan(place.inbox).files
     (place.inbox / "trip/content.jpg").write_bytes(bytes(BIG))
-    with place.mounts():
-        try:
-            assert beside.take(one, files, place.terms(), "1") is None
-            (error,) = finished(beside, woken)
-            assert isinstance(error, InputError)
-        except InputError:  # it was quick
-            pass
-    assert place.taken() == {}
+    try:
+        assert claim(place, copying, files=files) is None
+        (error,) = finished(copying, woken)
+        assert isinstance(error, InputError)
+    except InputError:  # it was quick
+        pass
+    assert (place.taken(), place.state.ledger.find("1")) == ({}, None)
     assert set(tree(place.inbox)) == set(JOB)
-    assert place.state.ledger.find("1") is None
 
 
-def test_a_start_after_a_kill_goes_on_with_a_long_copy(
-    place: Place, beside: Claimer, woken: Event
-) -> None:
-    big(place)
-    (one,), files = place.pairs(), scan(place.inbox).files
-    with place.mounts():
-        with killed_at(12):
-            Claimer(place.state).take(one, files, place.terms(), "1")
-        beside.recover()
-        finished(beside, woken)
-        (held,) = beside.held.values()
-        beside.accept(held, ())
+def test_a_long_copy_goes_on_after_a_kill(place: Place, copying: Claimer, woken: Event) -> None:
+    with killed_at(12):
+        claim(place)
+    copying.recover()
+    finished(copying, woken)
+    (job,) = copying.claimed.values()
+    copying.accept(job, ())
     assert place.state.load("1").state == "queued"
     assert tree(place.inbox) == {}
 
 
+# Files that are too large
+
+
 @BOTH
-def test_a_giant_moves_by_rename_or_stays_and_is_never_copied(layout: Layout, place: Place) -> None:
-    fill(place.inbox, *JOB)
+def test_a_file_that_is_too_large_moves_or_stays_and_is_never_copied(
+    layout: Layout, place: Place
+) -> None:
     os.truncate(place.inbox / "trip/job.yaml", 1 << 40)
     Outbox(place.outbox).probe()
     with layout(place):
         claimer, journal = place.hold()
-        (giant,) = [file for file in journal.files if file.role == "job"]
-        assert giant.stays == (layout is two_mounts)
+        (job_file,) = [file for file in journal.files if file.role == "job"]
+        assert job_file.stays == (layout is two_mounts)
         assert too_large(journal).startswith("job.yaml is 1100 GB; the limit is 100 kB")
+        assert ("It is still in" in too_large(journal)) == job_file.stays
         claimer.refuse(journal, too_large(journal))
-    assert (place.inbox / "trip/job.yaml").exists() == giant.stays
+    assert (place.inbox / "trip/job.yaml").exists() == job_file.stays
     assert not (place.inbox / "trip/content.jpg").exists()
     assert not list(place.state.claims.iterdir())
     assert not list((place.outbox / ".staging").glob("*"))
 
 
-def test_a_giant_that_would_only_be_copied_stays_and_is_known_again(place: Place) -> None:
-    fill(place.inbox, "album/style.jpg", "album/photo.jpg")
-    os.truncate(place.inbox / "album/photo.jpg", 1 << 40)
+def test_a_file_that_is_too_large_and_stays_is_remembered(place: Place) -> None:
+    os.truncate(place.inbox / "trip/content.jpg", 1 << 40)
     claimer, journal = place.hold("keep")
     claimer.refuse(journal, too_large(journal))
-    (one,) = place.pairs()
-    assert Claimer(place.state).is_taken(one, scan(place.inbox).files)
-    os.utime(place.inbox / "album/photo.jpg", ns=(1, 1))
-    assert not Claimer(place.state).is_taken(one, scan(place.inbox).files)
+    assert is_claimed(place)
+    os.utime(place.inbox / "trip/content.jpg", ns=(1, 1))
+    assert not is_claimed(place)

@@ -1,113 +1,505 @@
-"""The front half of the line takes what is complete, and knows what it waits for."""
+"""Complete, settled pairs of inboxes are entered, claimed, inspected and queued."""
 
+import errno
+import gc
+import os
+import resource
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.daemon.faults import fill
+from tests.daemon.disks import CAN_MOUNT, SAME, same_folder
+from tests.daemon.faults import fill, mounts, tree
+from tests.daemon.ingest.inboxes import World, full_ledger
 from tests.daemon.lookers import Nodding
 
-from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.ingest.ingest import Front
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
-from stylewatch_daemon.store.state import State
-
-
-class Place:
-    """Two inboxes and their front."""
-
-    def __init__(self, root: Path) -> None:
-        self.inbox, self.other, self.intake = root / "in", root / "other", Nodding()
-        inboxes = tuple(InboxSettings(one, root / "out") for one in (self.inbox, self.other))
-        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0)
-        self.state = State(root / "state")
-        self.state.make()
-        for inbox in (self.inbox, self.other):
-            inbox.mkdir()
-        self.now = 0.0
-        self.front = self.started()
-
-    def started(self) -> Front:
-        front = Front(self.settings, self.state, self.intake, Reporter(), lambda: self.now)
-        front.recover()
-        return front
-
-    def take(self) -> None:
-        """Look until all has settled, and claim."""
-        for _ in range(2):
-            self.front.look()
-        self.front.enter()
-        while self.front.has_more:
-            self.front.claim()
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.ingest.inbox import MAX_NOTES, library, new_id
+from stylewatch_daemon.ingest.inspection.contract import CutOff
+from stylewatch_daemon.ingest.inspection_queue import AHEAD
+from stylewatch_daemon.store import transfer
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, others=["other"])
 
 
-def test_it_says_how_long_ago_it_looked_and_how_long_that_took(place: Place) -> None:
-    assert place.front.looked_for() == float("inf")
-    place.front.look()
-    place.now = 3.0
-    assert (place.front.looked_for(), place.front.look_took) == (3.0, 0.0)
+# Scan and enter
 
 
-def test_what_is_claimed_queues_once_intake_has_spoken(place: Place) -> None:
-    fill(place.inbox, "a/content.jpg", "a/style.jpg")
-    place.intake.silent = True
-    place.take()
-    assert place.front.is_looking
-    assert place.front.untaken() == ("a",)
-    assert place.front.hear() == []
-    place.intake.silent = False
-    (job,) = place.front.hear()
-    assert place.state.ledger.find(job) is not None
-    assert (place.front.is_looking, place.front.untaken()) == (False, ())
+def test_a_pair_is_claimed_once_it_has_settled(world: World) -> None:
+    assert world.ingest.since_scan == float("inf")
+    world.drop("a")
+    world.ingest.scan()
+    assert (world.ingest.settled, world.enter_and_claim()) == (False, [])
+    assert world.run() == ["a"]
+    assert world.ingest.settled
+    assert world.run() == []
+    world.now += 3
+    assert (world.ingest.since_scan, world.ingest.scan_seconds) == (3.0, 0.0)
 
 
-def test_what_was_being_looked_at_is_looked_at_again_after_a_start(place: Place) -> None:
-    fill(place.inbox, "a/content.jpg", "a/style.jpg")
-    place.intake.silent = True
-    place.take()
-    place.intake = Nodding()
-    place.front = place.started()
-    assert place.front.untaken() == ("a",)
-    place.front.hear()
-    assert len(place.front.hear()) == 1
+def test_a_file_that_changes_delays_its_pair(world: World) -> None:
+    world.drop("a")
+    world.ingest.scan()
+    world.now += 2
+    (world.path / "a/style.jpg").write_text("longer than before")
+    world.ingest.scan()
+    assert world.enter_and_claim() == []
+    assert world.incomplete_pairs == {"a": "style.jpg to stop changing"}
+    assert not world.ingest.is_final
 
 
-def test_inboxes_are_claimed_in_turn(place: Place) -> None:
-    fill(place.inbox, *(f"{n}/{half}.jpg" for n in range(40) for half in ("content", "style")))
-    fill(place.other, "mine/content.jpg", "mine/style.jpg")
-    place.intake.silent = True
+def test_incomplete_pairs_are_reported_when_they_change(world: World) -> None:
+    fill(world.path, "a/content.jpg")
+    for _ in range(3):
+        world.run()
+    fill(world.path, "a/style.jpg")
+    world.run()
+    assert world.waiting == [["a"], []]
+
+
+def test_pairs_are_in_the_ledger_before_they_are_claimed(world: World) -> None:
+    world.drop("a", "b")
+    world.scan()
+    world.ingest.enter()
+    assert world.ingest.not_queued == ("a", "b")
+    assert world.state.ledger.ids("claimed") == world.state.ledger.ids("claimed", "queued")
+    assert world.state.ledger.counts()["waiting"] == 2
+    (world.path / "a/style.jpg").unlink()
+    assert world.run() == ["b"]
+    assert world.state.ledger.counts()["waiting"] == 1
+
+
+@pytest.mark.parametrize("vanishes", [False, True])
+def test_entered_pairs_are_known_after_a_new_start(vanishes: bool, world: World) -> None:
+    world.drop("a")
+    world.scan()
+    world.ingest.enter()
+    (job_id,) = world.state.ledger.ids("claimed")
+    world.start()
+    if vanishes:
+        (world.path / "a/content.jpg").unlink()
+    world.ingest.scan()
+    assert world.enter_and_claim() == []  # nothing has settled in the first scan
+    world.run()
+    ids = set() if vanishes else {job_id}
+    assert world.state.ledger.ids("claimed", "queued") == ids
+
+
+def test_an_inbox_that_left_the_settings_is_not_claimed(world: World) -> None:
+    world.drop("a", inbox="other")
+    world.scan()
+    world.ingest.enter()
+    world.ingest.apply_settings(replace(world.settings, inboxes=world.settings.inboxes[:1]))
+    assert world.state.ledger.counts()["waiting"] == 0
+    assert not world.ingest.has_more
+
+
+def test_kept_files_are_claimed_again_only_when_they_are_dropped_again(tmp_path: Path) -> None:
+    world = World(tmp_path, after="keep")
+    world.drop("b")
+    assert world.run() == ["b"]
+    assert world.run() == []
+    for name in ("content.jpg", "style.jpg"):
+        fill(world.path, "b/new")
+        (world.path / "b/new").rename(world.path / "b" / name)
+    assert world.run() == ["b"]
+
+
+def test_an_album_waits_for_pictures_until_it_was_used_also_after_a_start(world: World) -> None:
+    fill(world.path, "album/style.jpg", "style.jpg")
+    assert world.run() == []
+    assert set(world.incomplete_pairs) == {"album", "in"}
+    fill(world.path, "album/1.jpg")
+    assert world.run() == ["album/1"]
     for _ in range(2):
-        place.front.look()
-    place.front.enter()
-    place.front.claim()
-    (entry,) = (
-        one for one in map(place.state.ledger.find, ids(place)) if one and one.name == "mine"
-    )
-    assert entry.inbox == str(place.other)
+        world.run()
+        assert set(world.incomplete_pairs) == {"in"}
+        world.start()
 
 
-def ids(place: Place) -> list[str]:
-    return [one.job for one in place.intake.asked]
+def test_with_all_styles_a_lone_picture_is_a_job_for_each_every_time(tmp_path: Path) -> None:
+    fill(tmp_path / "styles", "night.jpg", "wave.png", "notes.txt")
+    world = World(tmp_path, default_style="all", styles=tmp_path / "styles")
+    fill(world.path, "photo.jpg")
+    assert world.run() == ["photo-night", "photo-wave"]
+    assert tree(world.path) == {}
+    jobs = list(world.queued.values())
+    assert [len(world.state.moved(job)) for job in jobs] == [0, 1]
+    world.state.job(jobs[1]).main.rename(world.path / "photo.jpg")
+    assert world.run() == ["photo-night", "photo-wave"]
 
 
-def test_the_end_of_a_picture_is_awaited_where_it_lies(place: Place) -> None:
-    place.intake.says = {"a/content": "cut off"}
-    fill(place.inbox, "a/content.jpg", "a/style.jpg")
-    place.take()
-    place.front.hear()
-    assert (place.front.settled, place.front.awaits_rest) == (False, True)
-    assert (place.inbox / "a/content.jpg").exists()
+def test_a_style_is_named_by_stem_or_name_and_may_be_a_link(tmp_path: Path) -> None:
+    styles = tmp_path / "styles"
+    fill(tmp_path, "far/picture.png", "styles/night.jpg", "styles/Makefile", "styles/x.mask.jpg")
+    (styles / "wave.png").symlink_to(tmp_path / "far/picture.png")
+    assert list(library(styles, "all")) == ["night", "wave"]
+    assert library(styles, "wave") == {"wave": tmp_path / "far/picture.png"}
+    assert list(library(styles, "night.jpg")) == ["night"]
+    assert library(styles, "day") == library(tmp_path / "gone", "all") == {}
 
 
-def test_of_an_inbox_that_is_gone_from_the_settings_nothing_is_taken(place: Place) -> None:
-    fill(place.other, "a/content.jpg", "a/style.jpg")
-    for _ in range(2):
-        place.front.look()
-    place.front.enter()
-    place.front.renew(ServiceSettings(place.settings.inboxes[:1], place.settings.state, quiet_s=0))
-    assert place.state.ledger.counts()["waiting"] == 0
-    assert not place.front.has_more
+def test_ids_are_unique_and_sort_by_their_time() -> None:
+    ids = [new_id() for _ in range(100)]
+    assert ids == sorted(set(ids))
+
+
+# Paths that are left alone
+
+
+def test_skipped_paths_are_reported_once_and_noted_while_they_exist(world: World) -> None:
+    fill(world.path, "old/receipt.json", "old/inputs/content.jpg", "old/inputs/style.jpg")
+    (world.path / "photo.jpg").symlink_to("/etc/passwd")
+    world.drop("a")
+    assert world.run() == ["a"]
+    world.run()
+    assert sorted(world.skipped) == [
+        "old: it has a receipt.json, as the output of a finished job has",
+        "photo.jpg: a link, and links are not followed",
+    ]
+    assert "photo.jpg is left alone: a link, and links are not followed" in world.inbox.notes
+    (world.path / "photo.jpg").unlink()
+    world.run()
+    assert len(world.inbox.notes) == 1
+
+
+def test_of_many_skipped_paths_the_first_are_named(world: World) -> None:
+    for number in range(100):
+        (world.path / f"{number:03}.jpg").symlink_to("/etc/passwd")
+    world.run()
+    assert len(world.skipped) == len(world.inbox.notes) == MAX_NOTES + 1
+    assert world.skipped[-1] == "in: 80 more of what is in it"
+    assert world.inbox.notes[-1] == f"80 more are left alone in {world.path}"
+
+
+@pytest.mark.parametrize("how", [SAME])
+def test_an_outbox_that_is_mounted_in_the_inbox_is_skipped(how: str, world: World) -> None:
+    fill(world.outbox, "old/content.jpg", "old/style.jpg")
+    world.drop("a")
+    with same_folder(world.outbox, world.path / "mounted"):
+        assert world.run() == ["a"]
+    if CAN_MOUNT:
+        assert world.skipped == [f"mounted: it is the outbox {world.outbox}"]
+
+
+@pytest.mark.parametrize("how", [SAME])
+def test_an_inbox_that_becomes_the_outbox_is_skipped(how: str, world: World) -> None:
+    fill(world.outbox, "old/content.jpg", "old/style.jpg")
+    shutil.rmtree(world.path)
+    with same_folder(world.outbox, world.path):
+        assert world.run() == []
+        reason = f"the inbox is left alone: it is the outbox {world.outbox}"
+        assert world.inbox.trouble == {str(world.path): reason}
+        assert world.inbox.notes == []
+
+
+# Faults of the disk
+
+
+def test_pairs_stay_while_the_outbox_cannot_be_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_mounted(folder: Path) -> None:
+        raise OutputError(f"{folder} lies on a disk that is not mounted")
+
+    world.drop("a")
+    world.outbox.write_text("in the way")
+    assert world.run() == []
+    assert "cannot be written" in world.inbox.trouble[str(world.path)]
+    world.outbox.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.state.moorings, "check", not_mounted)
+        assert world.run() == []
+    assert "is not mounted" in world.inbox.trouble[str(world.path)]
+    assert (len(tree(world.path)), world.outbox.exists()) == (2, False)
+    assert world.run() == ["a"]
+    assert world.inbox.trouble == {}
+
+
+def test_a_pair_that_cannot_be_claimed_stops_no_other_and_is_tried_again_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("a", "b")
+    open_regular = atomic.open_regular
+
+    def unreadable(path: Path) -> Any:
+        if path.read_text() == "a/content.jpg":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open_regular(path)
+
+    monkeypatch.setattr(atomic, "open_regular", unreadable)
+    assert world.run() == ["b"]
+    assert "Permission denied" in world.inbox.trouble["a"]
+    assert world.run() == []
+    assert world.paused_names == ["a"]
+    monkeypatch.undo()
+    world.now += 60
+    assert world.run() == ["a"]
+
+
+def test_an_inbox_that_is_gone_is_reported(world: World) -> None:
+    world.path.rename(world.outbox)
+    assert world.run() == []
+    assert "not readable" in world.inbox.trouble[str(world.path)]
+
+
+def test_a_lack_of_descriptors_withdraws_nothing(world: World) -> None:
+    world.drop("trip")
+    world.scan()
+    world.ingest.enter()
+    (job_id,) = world.state.ledger.ids("claimed")
+    gc.collect()  # which may free descriptors
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        for _ in range(3):
+            world.ingest.scan()
+            assert not world.ingest.settled
+            world.ingest.enter()
+        assert "out of file descriptors" in str(world.inbox.trouble)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert world.paused_names.count(str(world.path)) == 1
+    assert world.state.ledger.ids("claimed") == {job_id}
+    assert world.run() == ["trip"]
+
+
+def test_an_unexpected_error_stops_one_inbox_and_is_logged_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise KeyError("no such part")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stylewatch_daemon.ingest.inbox.pair", fail)
+        for _ in range(3):
+            world.inbox.scan()
+            world.inbox.enter()
+    fault = "a fault of stylewatch stops this inbox (KeyError: 'no such part')"
+    assert world.inbox.trouble == {str(world.path): fault}
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    world.run()
+    assert world.inbox.trouble == {}
+
+
+# Inspection
+
+
+def test_a_claimed_job_queues_after_inspection(world: World) -> None:
+    fill(world.path, "a/init.png", "a/content.mask.png")
+    (world.path / "a/job.yaml").write_text("seed: 1")
+    world.drop("a")
+    world.inspector.silent = True
+    world.run()
+    assert (world.ingest.is_inspecting, world.ingest.not_queued) == (True, ("a",))
+    assert (world.incomplete_pairs, world.queued) == ({}, {})
+    (question,) = world.inspector.asked
+    names = ["content.jpg", "style.jpg", "init.png", "content.mask.png"]
+    assert [path.name for path in question.files] == names
+    assert question.roles == ("content", "style", "init", "content-mask")
+    assert question.max_pixels == world.settings.max_pixels
+    assert (question.thumbs, question.growing) == (world.state.thumbs, question.files)
+    world.inspector.silent = False
+    (job_id,) = world.ingest.apply_verdicts()
+    assert (world.ingest.is_inspecting, world.ingest.not_queued) == (False, ())
+    entry = world.state.ledger.find(job_id)
+    assert entry is not None
+    inputs = [(file["name"], file["pixels"], len(file["sha256"])) for file in entry.inputs[:2]]
+    assert inputs == [("content.jpg", [4, 4], 64), ("style.jpg", [4, 4], 64)]
+    assert world.state.job(world.queued["a"]).size == (4, 4)
+
+
+@pytest.mark.parametrize("after", ["archive", "keep"])
+def test_a_job_that_is_inspected_is_neither_claimed_again_nor_incomplete(
+    after: str, tmp_path: Path
+) -> None:
+    world = World(tmp_path, after=after)
+    world.drop("a")
+    world.inspector.silent = True
+    assert world.run() == ["a"]
+    assert world.run() == []
+    if after == "keep":
+        (world.path / "a/style.jpg").unlink()
+    assert (world.run(), world.incomplete_pairs) == ([], {})
+
+
+def test_inspection_is_repeated_after_a_start(world: World) -> None:
+    world.drop("a")
+    world.inspector.silent = True
+    world.run()
+    world.inspector = Nodding()
+    world.start()
+    assert world.ingest.not_queued == ("a",)
+    world.ingest.apply_verdicts()
+    assert len(world.ingest.apply_verdicts()) == 1
+
+
+def test_few_questions_are_asked_at_a_time_and_inboxes_take_turns(world: World) -> None:
+    world.inspector.silent = True
+    world.drop(*(f"{number:02}" for number in range(AHEAD + 5)))
+    world.drop("mine", "too", inbox="other")
+    world.scan()
+    world.ingest.enter()
+    world.ingest.claim()
+    names = [entry.name for entry in entries(world)]
+    assert len(names) == AHEAD
+    assert names[:4] == ["00", "mine", "01", "too"]
+    world.inspector = Nodding(silent=True)
+    world.start()  # after which all that was claimed waits at once
+    world.ingest.apply_verdicts()
+    assert [entry.name for entry in entries(world)][:4] == ["00", "mine", "01", "too"]
+    world.inspector.silent = False
+    for _ in range(5):
+        world.run()
+    assert len(world.queued) == AHEAD + 7
+
+
+def entries(world: World) -> list[Any]:
+    return [world.state.ledger.find(question.job) for question in world.inspector.asked]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [("style.jpg", "no picture", "style.jpg is no picture"), ("job.yaml", "stepps: 1", "line 1")],
+)
+def test_a_bad_input_is_refused_with_the_reason(
+    file: str, text: str, reason: str, world: World
+) -> None:
+    world.inspector.says = {"no picture": "style.jpg is no picture"}
+    world.drop("a")
+    (world.path / "a" / file).write_text(text)
+    with mounts(world.path, world.state.root):
+        world.run()
+    assert world.states == {"a": "refusing"}
+    assert reason in world.queued["a"].reason
+    assert tree(world.path) == {}
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one_mount", "two_mounts"])
+def test_a_truncated_pair_is_given_back_until_it_grows(apart: bool, world: World) -> None:
+    world.inspector.says = {"a/content": "cut off"}
+    world.drop("a")
+    with mounts(*([world.path, world.state.root] if apart else [])):
+        world.run()
+    assert sorted(tree(world.path)) == ["a/content.jpg", "a/style.jpg"]
+    assert list(world.state.jobs.iterdir()) == list(world.state.claims.iterdir()) == []
+    assert (world.ingest.settled, world.ingest.awaits_rest) == (False, True)
+    assert world.run() == []
+    assert world.incomplete_pairs == {
+        "a": "the rest of content.jpg: it ends too early, and may still be on its way"
+    }
+    assert world.state.ledger.counts()["waiting"] == 0
+    (world.path / "a/content.jpg").write_text("longer than it was before")
+    assert world.run() == ["a"]
+
+
+def test_a_pair_that_stays_truncated_is_refused(world: World) -> None:
+    world.inspector.says = {"a/content": "cut off"}
+    world.drop("a", "b")
+    world.run()
+    assert world.states == {"b": "queued"}
+    world.now += 60
+    assert world.run() == ["a"]
+    assert (world.states["a"], world.ingest.awaits_rest) == ("refusing", False)
+    assert world.inspector.asked[-1].growing == ()
+
+
+def test_a_cancelled_job_is_not_given_back(world: World) -> None:
+    world.inspector.says = {"a/content": "cut off"}
+    world.inspector.silent = True
+    world.drop("a")
+    world.run()
+    (job_id,) = world.state.ledger.ids("claimed")
+    world.state.ledger.change(job_id, wish="cancel")
+    world.inspector.silent = False
+    world.apply()
+    assert (world.states, world.ingest.awaits_rest) == ({"a": "refusing"}, False)
+
+
+def test_a_file_that_the_job_does_not_have_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.inspector.silent = True
+    world.drop("a")
+    world.run()
+    made_up = CutOff(world.inspector.asked[0].job, "made up.jpg", "it ends too early")
+    monkeypatch.setattr(world.inspector, "verdicts", lambda: [made_up])
+    world.ingest.apply_verdicts()
+    assert (world.states, world.ingest.awaits_rest) == ({"a": "refusing"}, False)
+
+
+def test_a_truncated_style_of_the_library_is_not_waited_for(tmp_path: Path) -> None:
+    world = World(tmp_path, default_style="wave", styles=tmp_path / "styles")
+    fill(tmp_path, "styles/wave.jpg", "in/photo.jpg")
+    world.inspector.says = {"styles/wave": "cut off"}
+    world.run()
+    assert [path.name for path in world.inspector.asked[0].growing] == ["photo.jpg"]
+    assert (world.states, world.ingest.awaits_rest) == ({"photo": "refusing"}, False)
+    assert tree(tmp_path / "styles") == {"wave.jpg": "styles/wave.jpg"}
+
+
+def test_a_truncated_pair_whose_folder_is_gone_is_refused(world: World) -> None:
+    world.inspector.says = {"a/content": "cut off"}
+    world.inspector.silent = True
+    world.drop("a")
+    world.run()
+    (world.path / "a").rmdir()
+    world.inspector.silent = False
+    world.apply()
+    assert (world.states, world.ingest.awaits_rest) == ({"a": "refusing"}, False)
+    assert world.queued["a"].reason == "content.jpg is cut off"
+
+
+def test_a_pair_that_cannot_be_given_back_now_is_later_and_stops_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unplugged(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    world.inspector.says = {"a/content": "cut off"}
+    world.drop("a", "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(transfer, "put_back", unplugged)
+        world.run()
+        assert (world.states, world.ingest.not_queued) == ({"b": "queued"}, ("a",))
+        world.apply()
+        assert world.paused_names == ["a"]
+        assert not world.ingest.is_inspecting
+    world.run()
+    assert (world.ingest.not_queued, world.ingest.awaits_rest) == ((), True)
+
+
+def test_a_full_ledger_delays_verdicts(world: World) -> None:
+    world.inspector.says = {"b/content": "cut off"}
+    world.drop("a", "b")
+    world.scan()
+    world.ingest.enter()
+    world.ingest.claim()
+    with full_ledger():
+        for _ in range(2):
+            assert world.ingest.apply_verdicts() == []
+        assert world.paused_names == ["the ledger"] * 2
+        assert not world.ingest.is_inspecting
+        assert len(world.ingest.not_queued) == 2
+    world.apply()
+    assert (world.states, world.ingest.awaits_rest) == ({"a": "queued"}, True)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_job_that_must_run_alone_waits_until_nothing_changes(quiet: bool, world: World) -> None:
+    settle: Callable[[], None] = world.scan if quiet else world.ingest.scan
+    assert not world.ingest.is_quiet  # nothing was scanned
+    fill(world.path, "x/content.jpg")
+    settle()
+    assert world.ingest.is_quiet == quiet
+    world.now += 60
+    assert world.ingest.is_quiet

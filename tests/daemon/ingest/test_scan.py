@@ -1,4 +1,4 @@
-"""A scan sees what users drop, and neither links nor what programs leave about."""
+"""A scan lists what users drop, and neither links nor temporary files of programs."""
 
 import errno
 import os
@@ -20,11 +20,17 @@ def names(listing: Listing, inbox: Path) -> set[str]:
     return {path.relative_to(inbox).as_posix() for path in listing.files}
 
 
-def test_files_are_found_in_folders_of_any_depth(tmp_path: Path) -> None:
-    fill(tmp_path, "a.jpg", "job/content.jpg", "album/sub/deep/b.png")
+def test_files_are_listed_with_their_looks(tmp_path: Path) -> None:
+    odd = [b"line\nbreak.jpg", b"-rf.jpg", b" space .jpg", b"latin\xe9.jpg", "e\u0301.jpg".encode()]
+    files = {"a.jpg", "job/content.jpg", "album/sub/deep/b.png", *map(os.fsdecode, odd)}
+    fill(tmp_path, *files)
     listing = scan(tmp_path)
-    assert names(listing, tmp_path) == {"a.jpg", "job/content.jpg", "album/sub/deep/b.png"}
-    assert listing.files[tmp_path / "a.jpg"] == look(tmp_path / "a.jpg")
+    assert names(listing, tmp_path) == files
+    assert listing.files == {path: look(path) for path in listing.files}
+    assert names(scan(tmp_path, ["*.PNG", "job"]), tmp_path) == files - {
+        "job/content.jpg",
+        "album/sub/deep/b.png",
+    }
 
 
 @pytest.mark.parametrize(
@@ -37,66 +43,58 @@ def test_files_are_found_in_folders_of_any_depth(tmp_path: Path) -> None:
         "__MACOSX/a.jpg", ".Trash-0/a.jpg", "lost+found/a.jpg", "_refused/job/a.jpg",
     ],
 )  # fmt: skip
-def test_temporary_and_hidden_names_do_not_count(name: str, tmp_path: Path) -> None:
+def test_temporary_and_hidden_names_are_ignored(name: str, tmp_path: Path) -> None:
     fill(tmp_path, name)
     assert scan(tmp_path) == Listing()
 
 
-def test_more_names_can_be_ignored(tmp_path: Path) -> None:
-    fill(tmp_path, "a.jpg", "a.BAK")
-    assert names(scan(tmp_path, ["*.bak"]), tmp_path) == {"a.jpg"}
-
-
-def test_links_and_pipes_are_left_alone_and_named(tmp_path: Path) -> None:
+def test_links_pipes_and_finished_jobs_are_left_alone_with_the_reason(tmp_path: Path) -> None:
     inbox, outside = tmp_path / "in", tmp_path / "out"
-    fill(inbox, "a.jpg")
+    fill(inbox, "receipt.json", "sea/receipt.json", "sea/inputs/content.jpg")
     fill(outside, "secret.jpg")
     (inbox / "file.jpg").symlink_to(outside / "secret.jpg")
     (inbox / "folder").symlink_to(outside)
     os.mkfifo(inbox / "pipe.jpg")
     listing = scan(inbox)
-    assert names(listing, inbox) == {"a.jpg"}
-    assert {path.name: why for path, why in listing.left.items()} == {
+    assert names(listing, inbox) == {"receipt.json"}  # which stops nothing in the inbox itself
+    assert {path.name: reason for path, reason in listing.left.items()} == {
         "file.jpg": "a link, and links are not followed",
         "folder": "a link, and links are not followed",
         "pipe.jpg": "a pipe",
+        "sea": "it has a receipt.json, as the output of a finished job has",
     }
+    assert list(scan(tmp_path / "gone").left) == [tmp_path / "gone"]
 
 
-def test_an_inbox_that_is_gone_is_left_alone(tmp_path: Path) -> None:
-    listing = scan(tmp_path / "gone")
-    assert not listing.files
-    assert list(listing.left) == [tmp_path / "gone"]
+def test_folders_apart_are_left_alone_under_every_name(tmp_path: Path) -> None:
+    fill(tmp_path, "out/job/content.jpg", "in/a.jpg")
+    reasons = {identity((tmp_path / name).stat()): f"it is the {name}" for name in ("out", "in")}
+    out, inbox = reasons
+    (tmp_path / "out").rename(tmp_path / "in/other")
+    listing = scan(tmp_path / "in", apart={out: reasons[out]})
+    assert names(listing, tmp_path / "in") == {"a.jpg"}
+    assert listing.left == {tmp_path / "in/other": "it is the out"}
+    assert scan(tmp_path / "in", apart={inbox: "x"}).left == {tmp_path / "in": "x"}
 
 
-def test_names_may_hold_anything(tmp_path: Path) -> None:
-    odd = [b"line\nbreak.jpg", b"-rf.jpg", b" space .jpg", b"latin\xe9.jpg", "e\u0301.jpg".encode()]
-    for name in odd:
-        (tmp_path / os.fsdecode(name)).write_text("x")
-    assert {os.fsencode(path.name) for path in scan(tmp_path).files} == set(odd)
-
-
-def test_a_link_or_nothing_has_no_look(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path)
-    assert look(tmp_path / "link") is None
-    assert look(tmp_path / "gone") is None
-
-
-def test_a_number_that_may_change_says_nothing_of_a_file(
+def test_an_inode_that_may_change_is_not_part_of_a_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def numbered(seen: os.stat_result, add: int) -> os.stat_result:
+    def with_inode(seen: os.stat_result, add: int) -> os.stat_result:
         return os.stat_result([seen[0], seen[1] + add, os.makedev(0, 42), *seen[3:]])
 
     fill(tmp_path, "a.jpg")
     seen = (tmp_path / "a.jpg").lstat()
-    monkeypatch.setattr(mounts, "table", lambda: "42 27 0:42 / /net rw - fuse.sshfs host: rw")
-    monkeypatch.setattr(Path, "lstat", lambda self: numbered(seen, 0))
-    before = look(tmp_path / "a.jpg")
-    monkeypatch.setattr(Path, "lstat", lambda self: numbered(seen, 1))
-    assert look(tmp_path / "a.jpg") == before
-    monkeypatch.setattr(mounts, "table", lambda: "42 27 0:42 / /net rw - nfs4 server:/ rw")
-    assert look(tmp_path / "a.jpg") != before
+    for kind, is_same in (("fuse.sshfs host:", True), ("nfs4 server:/", False)):
+        with monkeypatch.context() as patch:
+            table = f"42 27 0:42 / /net rw - {kind} rw"
+            patch.setattr(mounts, "table", lambda table=table: table)
+            patch.setattr(Path, "lstat", lambda self: with_inode(seen, 0))
+            before = look(tmp_path / "a.jpg")
+            patch.setattr(Path, "lstat", lambda self: with_inode(seen, 1))
+            assert (look(tmp_path / "a.jpg") == before) == is_same
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert look(tmp_path / "link") is look(tmp_path / "gone") is None
 
 
 def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path: Path) -> None:
@@ -108,7 +106,7 @@ def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path:
     assert len(listing.folders) == DEPTH
 
 
-def test_a_tree_that_no_path_reaches_the_end_of_is_scanned(tmp_path: Path) -> None:
+def test_a_tree_with_paths_that_are_too_long_is_left_alone(tmp_path: Path) -> None:
     fill(tmp_path, "a.jpg")
     with deep_tree(tmp_path / "deep", DEPTH, "d" * 200):
         listing = scan(tmp_path)
@@ -116,25 +114,8 @@ def test_a_tree_that_no_path_reaches_the_end_of_is_scanned(tmp_path: Path) -> No
     assert list(listing.left.values()) == ["not readable: File name too long"]
 
 
-def test_one_entry_that_cannot_be_read_hides_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    real = os.scandir
-
-    @contextmanager
-    def with_a_bad_one(folder: Path) -> Iterator[list[Any]]:
-        with real(folder) as entries:
-            yield [_Bad(entry) if entry.name == "a.jpg" else entry for entry in entries]
-
-    monkeypatch.setattr(os, "scandir", with_a_bad_one)
-    listing = scan(tmp_path)
-    assert names(listing, tmp_path) == {"b.jpg", "c.jpg"}
-    assert listing.left == {tmp_path / "a.jpg": "not readable: Input/output error"}
-
-
-class _Bad:
-    """An entry of a folder that cannot be looked at."""
+class Unreadable:
+    """An entry of a folder without a status."""
 
     def __init__(self, entry: os.DirEntry[str]) -> None:
         self.name, self.path = entry.name, entry.path
@@ -143,23 +124,18 @@ class _Bad:
         raise OSError(errno.EIO, "Input/output error", self.path)
 
 
-def test_a_folder_with_a_receipt_is_left_alone_with_all_below_it(tmp_path: Path) -> None:
-    fill(tmp_path, "sea/receipt.json", "sea/inputs/content.jpg", "sea/inputs/style.jpg")
-    fill(tmp_path, "receipt.json", "a.jpg")  # directly in the inbox it stops nothing
+def test_an_unreadable_entry_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    @contextmanager
+    def with_unreadable(folder: Path) -> Iterator[list[Any]]:
+        with scandir(folder) as entries:
+            yield [Unreadable(entry) if entry.name == "a.jpg" else entry for entry in entries]
+
+    fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    monkeypatch.setattr(os, "scandir", with_unreadable)
     listing = scan(tmp_path)
-    assert names(listing, tmp_path) == {"receipt.json", "a.jpg"}
-    assert listing.left == {
-        tmp_path / "sea": "it has a receipt.json, as the output of a finished job has"
-    }
-
-
-def test_folders_set_apart_are_left_alone_whatever_they_are_called(tmp_path: Path) -> None:
-    fill(tmp_path, "out/job/content.jpg", "in/a.jpg")
-    out, inbox = identity((tmp_path / "out").stat()), identity((tmp_path / "in").stat())
-    (tmp_path / "out").rename(tmp_path / "in/other")
-    listing = scan(tmp_path / "in", apart={out: "it is the outbox"})
-    assert names(listing, tmp_path / "in") == {"a.jpg"}
-    assert listing.left == {tmp_path / "in/other": "it is the outbox"}
-    assert scan(tmp_path / "in", apart={inbox: "it is the outbox"}).left == {
-        tmp_path / "in": "it is the outbox"
-    }
+    assert names(listing, tmp_path) == {"b.jpg", "c.jpg"}
+    assert listing.left == {tmp_path / "a.jpg": "not readable: Input/output error"}

@@ -1,69 +1,122 @@
-"""A file has settled when it looked the same twice, over long enough."""
+"""Files are ready when they stopped changing, and are complete or were waited for."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.ingest.settle import Settler
+from stylewatch_daemon.ingest.settle import Lack, SettleTracker, TruncatedFiles
 
-ONE, TWO = Path("one"), Path("two")
+A, B = Path("in/a\n.jpg"), Path("in/b.jpg")
 LOOK = Look(inode=1, size=2, mtime_ns=3)
+CHANGED = [replace(LOOK, **{part: 9}) for part in ("inode", "size", "mtime_ns")]
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that moves only when `now` is set."""
 
-    now = 0.0
+    now = 100.0
 
     def __call__(self) -> float:
         return self.now
 
 
-def test_it_takes_two_looks_over_the_quiet_time() -> None:
-    clock = Clock()
-    settler = Settler(clock, quiet_s=2)
-    assert settler.settled({ONE: LOOK}) == set()
-    clock.now = 1.9
-    assert settler.settled({ONE: LOOK}) == set()
-    clock.now = 2.0
-    assert settler.settled({ONE: LOOK, TWO: LOOK}) == {ONE}
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def test_a_single_look_never_settles_even_without_a_quiet_time() -> None:
-    settler = Settler(Clock(), quiet_s=0)
-    assert settler.settled({ONE: LOOK}) == set()
-    assert settler.settled({ONE: LOOK}) == {ONE}
+@pytest.fixture
+def tracker(clock: Clock) -> SettleTracker:
+    return SettleTracker(clock, quiet_s=2)
 
 
-@given(st.sampled_from(["inode", "size", "mtime_ns"]), st.integers())
-def test_any_change_begins_the_wait_anew(part: str, value: int) -> None:
-    clock = Clock()
-    settler = Settler(clock, quiet_s=2)
-    settler.settled({ONE: LOOK})
-    clock.now = 2
-    changed = replace(LOOK, **{part: value})
-    settled = settler.settled({ONE: changed})
-    assert settled == ({ONE} if changed == LOOK else set())
-    clock.now = 4
-    assert settler.settled({ONE: changed}) == {ONE}
+@pytest.fixture
+def truncated(clock: Clock) -> TruncatedFiles:
+    return TruncatedFiles(clock, wait_s=60)
 
 
-def test_a_file_that_went_and_came_back_is_new() -> None:
-    clock = Clock()
-    settler = Settler(clock, quiet_s=2)
-    settler.settled({ONE: LOOK})
-    settler.settled({})
-    clock.now = 5
-    assert settler.settled({ONE: LOOK}) == set()
-
-
-def test_a_time_in_the_future_settles_as_well() -> None:
-    clock = Clock()
-    settler = Settler(clock, quiet_s=2)
+def test_two_scans_and_the_quiet_time_settle_a_file(clock: Clock, tracker: SettleTracker) -> None:
     future = replace(LOOK, mtime_ns=2**62)
-    settler.settled({ONE: future})
-    clock.now = 2
-    assert settler.settled({ONE: future}) == {ONE}
+    assert tracker.settled({A: future}) == set()
+    clock.now += 1.9
+    assert tracker.settled({A: future}) == set()
+    clock.now += 0.1
+    assert tracker.settled({A: future, B: LOOK}) == {A}
+
+
+def test_one_scan_never_settles_even_without_a_quiet_time(clock: Clock) -> None:
+    tracker = SettleTracker(clock, quiet_s=0)
+    assert tracker.settled({A: LOOK}) == set()
+    assert tracker.settled({A: LOOK}) == {A}
+
+
+@pytest.mark.parametrize("look", CHANGED)
+def test_any_change_restarts_the_wait(look: Look, clock: Clock, tracker: SettleTracker) -> None:
+    tracker.settled({A: LOOK})
+    clock.now += 2
+    assert tracker.settled({A: look}) == set()
+    clock.now += 2
+    assert tracker.settled({A: look}) == {A}
+
+
+def test_a_file_that_comes_back_is_new(clock: Clock, tracker: SettleTracker) -> None:
+    tracker.settled({A: LOOK})
+    tracker.settled({})
+    clock.now += 5
+    assert tracker.settled({A: LOOK}) == set()
+
+
+def test_a_truncated_file_is_waited_for_until_its_time_is_over(
+    clock: Clock, truncated: TruncatedFiles
+) -> None:
+    assert (truncated.any_awaited, truncated.waits_for([A, B])) == (False, "")
+    truncated.add(A, LOOK)
+    clock.now += 50
+    truncated.add(A, LOOK)  # again, which does not restart the wait
+    clock.now += 9
+    reason = "the rest of a?.jpg: it ends too early, and may still be on its way"
+    assert (truncated.any_awaited, truncated.waits_for([A, B])) == (True, reason)
+    assert (truncated.waits_for([B]), truncated.gave_up([A, B])) == ("", False)
+    clock.now += 1
+    assert (truncated.any_awaited, truncated.waits_for([A])) == (False, "")
+    assert (truncated.gave_up([A]), truncated.gave_up([B])) == (True, False)
+    truncated.add(A, CHANGED[1])  # it has grown
+    assert truncated.any_awaited
+
+
+@pytest.mark.parametrize("look", [None, *CHANGED])
+def test_a_truncated_file_that_changes_or_goes_is_new(
+    look: Look | None, clock: Clock, truncated: TruncatedFiles
+) -> None:
+    truncated.add(A, LOOK)
+    truncated.update({A: LOOK}, lambda path: False)
+    assert truncated.any_awaited
+    truncated.update({} if look is None else {A: look}, lambda path: False)
+    clock.now += 100
+    assert not truncated.any_awaited
+    assert not truncated.gave_up([A])
+
+
+def test_a_file_is_waited_for_while_a_program_has_it_open(
+    clock: Clock, truncated: TruncatedFiles
+) -> None:
+    truncated.add(A, LOOK, Lack.WRITER_DONE)
+    truncated.add(B, LOOK)
+    truncated.update({A: LOOK, B: LOOK}, lambda path: True)
+    reason = "a?.jpg, which is still being written: a program has it open"
+    assert truncated.waits_for([A]) == reason
+    assert truncated.waits_for([A, B]).startswith("the rest of b.jpg: it ends")
+    assert truncated.waits_for([A, B]).endswith(reason)
+    truncated.update({A: LOOK, B: LOOK}, lambda path: False)
+    assert (truncated.waits_for([A]), truncated.waits_for([B])[:8]) == ("", "the rest")
+    truncated.add(A, LOOK, Lack.WRITER_DONE)
+    clock.now += 60
+    assert truncated.gave_up([A])
+
+
+def test_several_truncated_files_are_named_together(truncated: TruncatedFiles) -> None:
+    truncated.add(A, LOOK)
+    truncated.add(B, LOOK)
+    assert truncated.waits_for([A, B]).startswith("the rest of a?.jpg and b.jpg: they end")

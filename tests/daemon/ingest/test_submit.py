@@ -1,4 +1,4 @@
-"""A pair is put into an inbox as a whole, under a free name, so that the daemon can take it."""
+"""A pair is put into an inbox as a whole, under a free name."""
 
 import fcntl
 import os
@@ -16,118 +16,61 @@ from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.ingest.submit import STALE_S, check_name, clear, files_of, free, put
 
+SEA, WAVE, NIGHT, START, MASK = map(Path, ("sea.JPG", "wave.png", "night", "a.webp", "m.PNG"))
+
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Path:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    fill(tmp_path, "sea.JPG", "wave.png", "night", "start.webp")
-    return folder
+    fill(tmp_path, "sea.JPG", "wave.png", "in/.empty")
+    (tmp_path / "in/.empty").unlink()
+    return tmp_path / "in"
 
 
-def test_pictures_are_named_by_what_they_are(inbox: Path) -> None:
-    sea, wave, night, start = (Path(one) for one in ("sea.JPG", "wave.png", "night", "a.webp"))
-    assert files_of(sea, (wave,)) == {"content.jpg": sea, "style.png": wave}
-    assert files_of(sea, (wave, night), start) == {
-        "content.jpg": sea, "style-1.png": wave, "style-2.img": night, "init.webp": start,
-    }  # fmt: skip
-    assert "content.img" in files_of(Path("notes.txt"), (wave,))
+@pytest.fixture
+def content(tmp_path: Path) -> dict[str, Path]:
+    return {"content.jpg": tmp_path / "sea.JPG"}
 
 
-def test_masks_are_called_after_their_pictures() -> None:
-    sea, wave, mask = Path("sea.jpg"), Path("wave.png"), Path("m.PNG")
-    masks = {"content-mask": mask, "style-1-mask": mask}
-    assert {*files_of(sea, (wave,), None, masks)} == {
-        "content.jpg", "style.png", "content.mask.png", "style.mask.png"
-    }  # fmt: skip
-    assert "style-2.mask.png" in files_of(sea, (wave, wave), None, {"style-2-mask": mask})
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (files_of(SEA, (WAVE,)), {"content.jpg": SEA, "style.png": WAVE}),
+        (files_of(SEA, (WAVE, NIGHT), START),
+         {"content.jpg": SEA, "style-1.png": WAVE, "style-2.img": NIGHT, "init.webp": START}),
+        (files_of(Path("notes.txt"), ()), {"content.img": Path("notes.txt")}),
+        (files_of(None, (WAVE,), None, {"content-mask": MASK, "style-1-mask": MASK}),
+         {"style.png": WAVE, "content.mask.png": MASK, "style.mask.png": MASK}),
+        (files_of(None, (WAVE, WAVE), None, {"style-2-mask": MASK}),
+         {"style-1.png": WAVE, "style-2.png": WAVE, "style-2.mask.png": MASK}),
+    ],
+)  # fmt: skip
+def test_files_are_named_by_their_roles(files: dict[str, Path], names: dict[str, Path]) -> None:
+    assert files == names
 
 
-def test_the_pair_and_its_settings_come_as_a_folder(inbox: Path, tmp_path: Path) -> None:
-    files = files_of(tmp_path / "sea.JPG", (tmp_path / "wave.png",))
+def test_the_pair_and_its_settings_are_a_folder(inbox: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.jpg").symlink_to("sea.JPG")
+    files = files_of(tmp_path / "link.jpg", (tmp_path / "wave.png",))
     assert put(inbox, free("sea"), files, {"steps": 3, "set": {"tv.weight": 0.1}}) == "sea"
-    found = tree(inbox)
-    assert yaml.safe_load(found.pop("sea/job.yaml")) == {"steps": 3, "set": {"tv.weight": 0.1}}
-    assert found == {"sea/content.jpg": "sea.JPG", "sea/style.png": "wave.png"}
+    written = tree(inbox)
+    assert yaml.safe_load(written.pop("sea/job.yaml")) == {"steps": 3, "set": {"tv.weight": 0.1}}
+    assert written == {"sea/content.jpg": "sea.JPG", "sea/style.png": "wave.png"}
+    assert not (inbox / "sea/content.jpg").is_symlink()
     assert [path.name for path in inbox.iterdir()] == ["sea"]
 
 
-def test_without_settings_there_is_no_job_yaml(inbox: Path, tmp_path: Path) -> None:
-    put(inbox, free("sea"), {"content.jpg": tmp_path / "sea.JPG"}, {})
-    assert set(tree(inbox)) == {"sea/content.jpg"}
-
-
-def test_a_link_is_followed_to_the_picture(inbox: Path, tmp_path: Path) -> None:
-    (tmp_path / "link.jpg").symlink_to("sea.JPG")
-    put(inbox, free("sea"), {"content.jpg": tmp_path / "link.jpg"}, {})
-    assert tree(inbox) == {"sea/content.jpg": "sea.JPG"}
-    assert not (inbox / "sea/content.jpg").is_symlink()
-
-
-def test_the_first_free_name_is_taken(inbox: Path, tmp_path: Path) -> None:
+def test_the_first_free_name_is_used_even_if_another_process_is_faster(
+    inbox: Path, tmp_path: Path, content: dict[str, Path]
+) -> None:
     fill(inbox, "sea/content.jpg", "sea-2")
     fill(tmp_path / "out", "sea-3/receipt.json")
-    assert put(inbox, free("sea", inbox, tmp_path / "out"), {}, {"steps": 1}) == "sea-4"
-
-
-def left_behind(inbox: Path, name: str = ".submit-0123456789abcdef", age: float = STALE_S) -> Path:
-    """A pair that was being made ready so many seconds ago."""
-    fill(inbox, f"{name}/content.jpg")
-    when = time.time() - age - 1
-    for path in (inbox / name / "content.jpg", inbox / name):
-        os.utime(path, (when, when))
-    return inbox / name
-
-
-def test_what_a_killed_one_left_is_cleared_away_by_the_next(inbox: Path, tmp_path: Path) -> None:
-    with killed_at(4):
-        put(inbox, free("sea"), {"content.jpg": tmp_path / "sea.JPG"}, {})
-    (left,) = inbox.iterdir()
-    put(inbox, free("sea"), {"content.jpg": tmp_path / "sea.JPG"}, {})
-    assert left.exists()  # it might be at work still
-    when = time.time() - STALE_S - 1
-    for path in (*left.iterdir(), left):
-        os.utime(path, (when, when))
-    put(inbox, free("sea"), {"content.jpg": tmp_path / "sea.JPG"}, {})
-    assert {path.name for path in inbox.iterdir()} == {"sea", "sea-2"}
-
-
-def test_what_somebody_holds_or_is_something_else_is_not_cleared_away(
-    inbox: Path, tmp_path: Path
-) -> None:
-    held, other = left_behind(inbox), left_behind(inbox, ".submit-mine")
-    grows, away = left_behind(inbox, ".submit-" + "1" * 16), left_behind(tmp_path, "away")
-    fill(grows, "style.jpg")
-    link = inbox / (".submit-" + "2" * 16)
-    link.symlink_to(away)
-    handle = os.open(held, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    clear(inbox)
-    assert all(path.exists() for path in (held, other, grows, link, away / "content.jpg"))
-    os.close(handle)
-    clear(inbox)
-    assert not held.exists()
-
-
-def test_a_tree_that_is_called_as_what_is_cleared_away_stays(inbox: Path) -> None:
-    name = ".submit-" + "3" * 16
-    with deep_tree(inbox / name):
-        fill(inbox, f"{name}/content.jpg")
-        for path in (inbox / name / "content.jpg", inbox / name / "d", inbox / name):
-            os.utime(path, (0, 0))
-        clear(inbox)
-        assert (inbox / name / "d").exists()
-
-
-def test_one_who_was_quicker_keeps_the_name(inbox: Path, tmp_path: Path) -> None:
-    fill(inbox, "sea/content.jpg", "sea-2")
-    assert put(inbox, iter(("sea", "sea-2", "sea-3")), {}, {"steps": 1}) == "sea-3"
+    assert put(inbox, free("sea", inbox, tmp_path / "out"), content, {}) == "sea-4"
+    assert put(inbox, iter(("sea", "sea-2", "sea-3")), content, {}) == "sea-3"
     assert tree(inbox)["sea/content.jpg"] == "sea/content.jpg"
+    assert "sea-3/job.yaml" not in tree(inbox)
 
 
-def test_whenever_it_is_killed_the_daemon_sees_all_of_it_or_nothing(
-    inbox: Path, tmp_path: Path
-) -> None:
+def test_whenever_it_is_killed_the_inbox_has_all_or_nothing(inbox: Path, tmp_path: Path) -> None:
     files = files_of(tmp_path / "sea.JPG", (tmp_path / "wave.png",))
     whole = {"sea/content.jpg", "sea/style.png", "sea/job.yaml"}
     for change in count(1):
@@ -142,23 +85,69 @@ def test_whenever_it_is_killed_the_daemon_sees_all_of_it_or_nothing(
             break
 
 
-def test_who_may_empty_the_inbox_may_empty_the_folder(inbox: Path, tmp_path: Path) -> None:
-    inbox.chmod(0o1777)
-    put(inbox, free("sea"), {"content.jpg": tmp_path / "sea.JPG"}, {})
-    assert stat.S_IMODE((inbox / "sea").stat().st_mode) == 0o777
-    assert stat.S_IMODE((inbox / "sea/content.jpg").stat().st_mode) == 0o666
-    inbox.chmod(0o700)
-    put(inbox, free("own"), {"content.jpg": tmp_path / "sea.JPG"}, {})
-    assert stat.S_IMODE((inbox / "own/content.jpg").stat().st_mode) == 0o600
+@pytest.mark.parametrize(("mode", "file_mode"), [(0o1777, 0o666), (0o700, 0o600)])
+def test_those_who_may_empty_the_inbox_may_empty_the_folder(
+    mode: int, file_mode: int, inbox: Path, content: dict[str, Path]
+) -> None:
+    inbox.chmod(mode)
+    put(inbox, free("sea"), content, {})
+    assert stat.S_IMODE((inbox / "sea").stat().st_mode) == mode & 0o777
+    assert stat.S_IMODE((inbox / "sea/content.jpg").stat().st_mode) == file_mode
 
 
-def test_an_inbox_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+# Abandoned pairs
+
+
+def age(folder: Path, seconds: float = STALE_S + 1) -> None:
+    when = time.time() - seconds
+    for path in (*folder.iterdir(), folder):
+        os.utime(path, (when, when), follow_symlinks=False)
+
+
+def test_an_abandoned_pair_is_removed_after_a_time(inbox: Path, content: dict[str, Path]) -> None:
+    with killed_at(4):
+        put(inbox, free("sea"), content, {})
+    (left,) = inbox.iterdir()
+    put(inbox, free("sea"), content, {})
+    assert left.exists()  # its process may still be running
+    age(left)
+    put(inbox, free("sea"), content, {})
+    assert {path.name for path in inbox.iterdir()} == {"sea", "sea-2"}
+
+
+def test_locked_changed_and_other_folders_are_not_removed(inbox: Path, tmp_path: Path) -> None:
+    locked, other, changed, deep = (
+        inbox / f".submit-{name}" for name in ("0123456789abcdef", "mine", "1" * 16, "3" * 16)
+    )
+    for folder in (locked, other, changed, tmp_path / "away"):
+        fill(folder, "content.jpg")
+        age(folder)
+    fill(changed, "style.jpg")
+    link = inbox / (".submit-" + "2" * 16)
+    link.symlink_to(tmp_path / "away")
+    handle = os.open(locked, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with deep_tree(deep):
+        fill(deep, "content.jpg")
+        age(deep)
+        clear(inbox)
+        kept = (locked, other, changed, link, tmp_path / "away/content.jpg", deep / "d")
+        assert all(path.exists() for path in kept)
+    os.close(handle)
+    clear(inbox)
+    assert not locked.exists()
+
+
+# Mistakes
+
+
+def test_a_missing_inbox_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is not there"):
         put(tmp_path / "in", free("sea"), {}, {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_read_is_named_and_nothing_stays(inbox: Path, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named_and_nothing_stays(inbox: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"gone\.jpg: No such file"):
         put(inbox, free("sea"), {"content.jpg": tmp_path / "gone.jpg"}, {})
     with pytest.raises(InputError, match="not a regular file"):
@@ -166,17 +155,15 @@ def test_what_cannot_be_read_is_named_and_nothing_stays(inbox: Path, tmp_path: P
     assert list(inbox.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "-x", "a\nb", "_refused", "x ", ""])
-def test_a_name_that_no_folder_should_have_is_refused_with_one_that_would_do(name: str) -> None:
-    with pytest.raises(UsageError, match="would do"):
-        check_name(name)
+UNSAFE = ("a/b", "..", ".hidden", "-x", "a\nb", "_refused", "x ", "")
+IGNORED = ("sea.tmp", "sea~", "Thumbs.db", "old.bak")
 
 
-@pytest.mark.parametrize("name", ["sea.tmp", "sea~", "Thumbs.db", "old.bak"])
-def test_a_name_that_the_inbox_ignores_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="leaves alone"):
-        check_name(name, ("*.BAK",))
-
-
-def test_other_names_are_good() -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [*((name, "would do") for name in UNSAFE), *((name, "leaves alone") for name in IGNORED)],
+)
+def test_a_name_that_an_inbox_does_not_take_is_refused(name: str, reason: str) -> None:
     assert check_name("Füße 2026 - 海", ("*.bak",)) == "Füße 2026 - 海"
+    with pytest.raises(UsageError, match=reason):
+        check_name(name, ("*.BAK",))

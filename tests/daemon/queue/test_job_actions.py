@@ -115,18 +115,18 @@ def test_a_job_that_is_cancelled_while_it_is_claimed_stays_so(tmp_path: Path, co
     place = Place(tmp_path)
     fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
     line = place.line()
-    line.look()
-    line.look()
-    line.front.inboxes[0].enter()
+    line.scan()
+    line.scan()
+    line.ingest.inboxes[0].enter()
     _, unwanted = place.state.ledger.claimed(str(place.inbox))
     line.control.acts["cancel"](unwanted.id)
     if comes == "a reload":
-        line.renew(place.settings)
+        line.apply_settings(place.settings)
     else:
         line = place.line()
     for _ in range(2):
-        line.look()
-        line.take()
+        line.scan()
+        line.enter()
     go_on(line)
     latest = place.state.ledger.latest("done", "cancelled", limit=9)
     assert {job.name: job.state for job in latest} == {"a": "done", unwanted.name: "cancelled"}

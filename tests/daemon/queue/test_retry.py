@@ -53,9 +53,9 @@ class World(Place):
     def check_nothing_is_left(self) -> None:
         assert list(self.state.jobs.iterdir()) == list(self.state.claims.iterdir()) == []
         for _ in range(2):
-            self.daemon.look()
-            self.daemon.take()
-        assert self.daemon.next() is None
+            self.daemon.scan()
+            self.daemon.enter()
+        assert self.daemon.next_job() is None
 
 
 @pytest.fixture

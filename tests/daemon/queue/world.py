@@ -8,13 +8,12 @@ from tests.daemon.faults import fill, take, waiting
 from tests.daemon.painters import Ending, Painter
 
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.ingest.claim import Terms
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Failed
@@ -51,7 +50,7 @@ class Recorder(Reporter):
 class World:
     """Claimed jobs `1`, `2` ..., all with the name `job`, each from an inbox of its own."""
 
-    def __init__(self, root: Path, *endings: Ending, after: str = "archive", jobs: int = 1) -> None:
+    def __init__(self, root: Path, *endings: Ending, after: Any = "archive", jobs: int = 1) -> None:
         self.outbox, self.state = root / "out", State(root / "state")
         self.painter, self.reporter = Painter(list(endings)), Recorder()
         self.stopping: Callable[[], bool] = lambda: False
@@ -61,7 +60,7 @@ class World:
             fill(inbox, "job/content.jpg", "job/style.jpg")
             files = scan(inbox).files
             (complete,) = pair(inbox, files, {}).complete
-            take(self.state, complete, files, Terms(inbox, self.outbox, after), str(number))
+            take(self.state, complete, files, InboxSettings(inbox, self.outbox, after), str(number))
 
     @property
     def jobs(self) -> list[Journal]:

@@ -1,4 +1,4 @@
-"""Going round, the daemon looks, paints, rests, and says that it is well where it is."""
+"""The main loop scans, runs jobs, waits, and notifies systemd only while everything works."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -13,8 +13,8 @@ from tests.daemon.painters import Painter
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.processes.wakeup import Bell
-from stylewatch_daemon.service.main_loop import Rounds
-from stylewatch_daemon.service.pipeline import Line
+from stylewatch_daemon.service.main_loop import MainLoop
+from stylewatch_daemon.service.service import build_pipeline
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
@@ -23,8 +23,8 @@ from stylewatch_daemon.worker.contract import Event, Order, Wanted
 PAIR = ("a/content.jpg", "a/style.jpg")
 
 
-class Stops(Watcher):
-    """Stops the daemon, when it is asked often enough whether it still watches."""
+class StoppingWatcher(Watcher):
+    """Stops the daemon at the fifth check of the watcher."""
 
     bell: Bell
     left = 5
@@ -41,134 +41,130 @@ class Stops(Watcher):
         return self.well
 
 
-class Place:
-    """A daemon's parts, with somebody who hears what it tells."""
+class EventPainter(Painter):
+    """Calls `on_event` before each event of a job."""
 
-    def __init__(self, root: Path, hears: socket.socket, painter: Painter) -> None:
-        inboxes = (InboxSettings(root / "in", root / "out"),)
-        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0)
-        state = State(root / "state")
-        state.make()
-        self.bell = Bell()
-        intake = Nodding()
-        painter.wake = intake.wake = self.bell.wake
-        line = Line(self.settings, state, painter, Reporter(), self.bell, intake)
-        self.watcher = Stops([], "yes", self.bell.ring)
-        self.watcher.bell = self.bell
-        within = {"NOTIFY_SOCKET": hears.getsockname(), "WATCHDOG_USEC": "20000"}
-        self.rounds = Rounds(
-            line, self.watcher, self.settings, self.bell, Manager(within), lambda: None
-        )
-        self._hears = hears
-
-    @property
-    def told(self) -> list[str]:
-        """All messages so far."""
-        told = []
-        while True:
-            try:
-                told.append(self._hears.recv(4096).decode())
-            except BlockingIOError:
-                return told
-
-
-@pytest.fixture
-def hears(tmp_path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hears:
-        hears.bind(str(tmp_path / "notify"))
-        hears.setblocking(False)
-        yield hears
-
-
-def test_resting_it_says_that_it_is_well_after_a_sign_in_the_state_folder(
-    tmp_path: Path, hears: socket.socket
-) -> None:
-    place = Place(tmp_path, hears, Painter())
-    assert place.rounds.go() is None
-    first, *more = place.told
-    assert first == "STATUS=nothing to paint; 0 waiting"
-    assert more and set(more) == {"WATCHDOG=1"}
-    assert (tmp_path / "state/alive").exists()
-
-
-def test_it_is_not_well_where_no_events_come_in(tmp_path: Path, hears: socket.socket) -> None:
-    place = Place(tmp_path, hears, Painter())
-    place.watcher.well = False
-    place.rounds.go()
-    assert "WATCHDOG=1" not in place.told
-
-
-def test_a_state_folder_that_answers_with_an_error_is_no_hang(
-    tmp_path: Path, hears: socket.socket
-) -> None:
-    place = Place(tmp_path, hears, Painter())
-    place.rounds.settings = replace(place.settings, state=tmp_path / "gone")
-    place.rounds.go()
-    assert "WATCHDOG=1" in place.told
-
-
-def test_new_settings_end_the_rounds_and_wrong_ones_do_not(
-    tmp_path: Path, hears: socket.socket
-) -> None:
-    place = Place(tmp_path, hears, Painter())
-    place.bell.reload()
-    assert place.rounds.go() is None  # it went on until it was stopped
-
-    place = Place(tmp_path, hears, Painter())
-    new = replace(place.settings, quiet_s=9)
-    place.rounds.reread = lambda: new
-    place.bell.reload()
-    assert place.rounds.go() is new
-    assert not place.bell.reloading
-
-
-class Stopped(Painter):
-    """Painting, the daemon is told to stop, and somebody drops another pair."""
-
-    bell: Bell
-    another: Callable[[], object]
+    on_event: Callable[[], object] = staticmethod(lambda: None)
 
     def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
         for event in super().paint(order, wanted):
-            self.bell.stop()
-            self.another()
+            self.on_event()
             yield event
 
 
-def test_told_to_stop_it_asks_for_time_and_takes_nothing_more(
-    tmp_path: Path, hears: socket.socket
-) -> None:
-    fill(tmp_path / "in", *PAIR)
-    painter = Stopped()
-    place = Place(tmp_path, hears, painter)
-    painter.bell = place.bell
-    painter.another = lambda: fill(tmp_path / "in", "b/content.jpg", "b/style.jpg")
-    place.rounds.manager.ping_every = None
-    place.rounds.go()
-    told = place.told
-    assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in told
-    assert [one for one in told if "painting a" in one]
-    assert (tmp_path / "in/b/content.jpg").exists()
+class World:
+    """A daemon's parts, and the socket that receives its notifications."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.bell, self.painter = root, Bell(), EventPainter()
+        inboxes = (InboxSettings(root / "in", root / "out"),)
+        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0)
+        self.reread: ServiceSettings | None = None
+        self.well, self.pings = True, True
+        self.receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.receiver.bind(str(root / "notify"))
+        self.receiver.setblocking(False)
+
+    def run(self, settings: ServiceSettings | None = None) -> ServiceSettings | None:
+        state = State(self.root / "state")
+        state.make()
+        inspector = Nodding()
+        self.painter.wake = inspector.wake = self.bell.wake
+        self.pipeline = build_pipeline(
+            self.settings, state, self.painter, Reporter(), self.bell, inspector
+        )
+        watcher = StoppingWatcher([], "yes", self.bell.ring)
+        watcher.bell, watcher.well = self.bell, self.well
+        environment = {"NOTIFY_SOCKET": str(self.root / "notify")}
+        manager = Manager({**environment, **({"WATCHDOG_USEC": "20000"} if self.pings else {})})
+        return MainLoop(
+            self.pipeline,
+            watcher,
+            settings or self.settings,
+            self.bell,
+            manager,
+            lambda: self.reread,
+        ).run()
+
+    @property
+    def messages(self) -> list[str]:
+        messages = []
+        while True:
+            try:
+                messages.append(self.receiver.recv(4096).decode())
+            except BlockingIOError:
+                return messages
 
 
-def test_new_settings_do_not_wait_for_what_is_being_painted(
-    tmp_path: Path, hears: socket.socket
-) -> None:
-    fill(tmp_path / "in", *PAIR)
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.receiver.close()
 
-    class Reloads(Painter):
-        def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
-            place.bell.reload()
-            yield from super().paint(order, wanted)
 
-    place = Place(tmp_path, hears, Reloads())
-    place.rounds.manager.ping_every = None
-    place.rounds.reread = lambda: place.settings
-    assert place.rounds.go() is place.settings
-    line = place.rounds.line
-    assert line.busy
-    line.renew(replace(place.settings, attempts=1))
-    while line.busy:
-        line.hear()
-        line.finish()
-    assert (tmp_path / "out/a/receipt.json").exists()
+def test_an_idle_daemon_pings_after_touching_the_state_folder(world: World) -> None:
+    assert world.run() is None
+    first, *more = world.messages
+    assert first == "STATUS=nothing to paint; 0 waiting"
+    assert more and set(more) == {"WATCHDOG=1"}
+    assert (world.root / "state/alive").exists()
+
+
+def test_it_does_not_ping_while_no_file_events_come_in(world: World) -> None:
+    world.well = False
+    world.run()
+    assert "WATCHDOG=1" not in world.messages
+
+
+def test_a_state_folder_that_answers_with_an_error_is_no_hang(world: World) -> None:
+    world.run(replace(world.settings, state=world.root / "gone"))
+    assert "WATCHDOG=1" in world.messages
+
+
+def test_new_settings_end_the_loop_and_wrong_ones_do_not(world: World) -> None:
+    world.bell.reload()
+    assert world.run() is None  # it ran until it was stopped
+    world.bell = Bell()
+    world.bell.reload()
+    world.reread = replace(world.settings, quiet_s=9)
+    assert world.run() is world.reread
+    assert not world.bell.reloading
+
+
+def test_when_stopping_it_asks_for_time_and_claims_nothing_more(world: World) -> None:
+    def on_event() -> None:
+        world.bell.stop()
+        fill(world.root / "in", "b/content.jpg", "b/style.jpg")
+
+    fill(world.root / "in", *PAIR)
+    world.painter.on_event, world.pings = on_event, False
+    world.run()
+    messages = world.messages
+    assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in messages
+    assert [text for text in messages if "painting a" in text]
+    assert (world.root / "in/b/content.jpg").exists()
+
+
+def test_drain_finishes_running_jobs_and_stops(world: World) -> None:
+    def on_event() -> None:
+        world.pipeline.control.drain()
+
+    fill(world.root / "in", *PAIR, "b/content.jpg", "b/style.jpg")
+    world.painter.on_event, world.pings = on_event, False
+    assert world.run() is None
+    assert (world.root / "out/a/receipt.json").exists()
+    assert world.pipeline.not_begun == ("b",)
+
+
+def test_new_settings_do_not_wait_for_running_jobs(world: World) -> None:
+    fill(world.root / "in", *PAIR)
+    world.painter.on_event, world.pings = world.bell.reload, False
+    world.reread = world.settings
+    assert world.run() is world.settings
+    assert world.pipeline.busy
+    world.pipeline.apply_settings(replace(world.settings, attempts=1))
+    while world.pipeline.busy:
+        world.pipeline.handle_worker_events()
+        world.pipeline.finish_jobs()
+    assert (world.root / "out/a/receipt.json").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.service.metrics import Meters, why
+from stylewatch_daemon.service.metrics import Metrics, why
 
 STARTED = Started("sketch", "cpu", ((8, 8),), (9,))
 
@@ -16,13 +16,13 @@ def step(number: int, seconds: float) -> Progress:
 
 
 def test_nothing_was_counted_before_there_is_anything() -> None:
-    plain = Meters().plain()
+    plain = Metrics().plain()
     assert plain["steps"] == plain["done"] == 0 and plain["ended"] == []
     assert plain["seconds"] == {"scans": 0.0, "steps": 0.0, "stages": 0.0}
 
 
 def test_a_step_takes_the_time_since_the_one_before_of_the_same_attempt() -> None:
-    meters = Meters()
+    meters = Metrics()
     meters.job_started("sea", STARTED)
     meters.progress("sea", step(1, 5.0))  # with loading, and what not
     meters.progress("wave", step(1, 1.0))
@@ -35,7 +35,7 @@ def test_a_step_takes_the_time_since_the_one_before_of_the_same_attempt() -> Non
 
 
 def test_a_job_at_its_end_is_forgotten(tmp_path: Path) -> None:
-    meters = Meters()
+    meters = Metrics()
     meters.progress("sea", step(1, 5.0))
     meters.stopped("sea", 1)
     meters.progress("sea", step(2, 9.0))
@@ -48,7 +48,7 @@ def test_a_stage_is_as_late_as_it_lay_ready_before(tmp_path: Path) -> None:
     stage.touch()
     os.utime(stage, (1000.0, 1000.0))
     (tmp_path / "final.png").touch()
-    meters = Meters(clock=lambda: 1000.25)
+    meters = Metrics(clock=lambda: 1000.25)
     meters.staged("sea", stage)
     meters.staged("sea", tmp_path / "final.png")
     meters.staged("sea", stage.with_name("gone.png"))
@@ -73,7 +73,7 @@ def test_reasons_come_to_a_few_words(state: str, reason: str, word: str) -> None
 
 
 def test_failures_that_are_tried_again_are_no_end(tmp_path: Path) -> None:
-    meters = Meters()
+    meters = Metrics()
     meters.failed("sea", "the worker hung", "", for_good=False)
     meters.failed("sea", "the worker hung", "", for_good=True)
     meters.refused("b", "no picture", tmp_path)

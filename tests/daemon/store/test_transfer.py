@@ -10,7 +10,7 @@ from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.journal import File, Journal
-from stylewatch_daemon.store.transfer import Left
+from stylewatch_daemon.store.transfer import Originals
 
 NAME = "trip/content.jpg"
 
@@ -104,7 +104,8 @@ def test_only_originals_that_we_hold_are_removed(place: Place) -> None:
 def test_an_original_that_has_changed_is_not_removed(place: Place) -> None:
     place.bring(copied=True)
     place.file = File("content", "content.jpg", place.source, Look(0, 0, 0), own=True)
-    assert transfer.remove_originals(place.journal(), place.held) == Left((place.file,), gone=False)
+    originals = transfer.remove_originals(place.journal(), place.held)
+    assert originals == Originals((place.file,), gone=False)
     assert place.source.exists()
 
 
@@ -140,7 +141,7 @@ def test_nothing_is_removed_or_put_back_through_such_a_link(place: Place) -> Non
     assert list(elsewhere.iterdir()) == []
     assert transfer.has_no_way_back(place.journal(), place.held)
     fill(elsewhere, "content.jpg")
-    assert transfer.remove_originals(place.journal(), place.held) == Left(gone=False)
+    assert transfer.remove_originals(place.journal(), place.held) == Originals(gone=False)
     assert tree(elsewhere) == {"content.jpg": "content.jpg"}
 
 

@@ -9,7 +9,7 @@ from tests.daemon.web.visitors import settings
 
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox import status_json
-from stylewatch_daemon.service.metrics import Meters
+from stylewatch_daemon.service.metrics import Metrics
 from stylewatch_daemon.web.doctor_runner import Device
 from stylewatch_daemon.web.metrics import exposed
 
@@ -38,7 +38,7 @@ def test_how_things_stand_is_told(tmp_path: Path) -> None:
 
 
 def test_what_was_counted_is_told(tmp_path: Path) -> None:
-    meters = Meters(clock=lambda: 0.0)
+    meters = Metrics(clock=lambda: 0.0)
     meters.looked(0.5)
     meters.looked(0.25)
     meters.events_lost()

@@ -1,4 +1,4 @@
-"""What intake is asked, and what it says: whether pictures can be painted, and what they are."""
+"""Messages between the daemon and the process that inspects pictures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,12 @@ from stylewatch_daemon.store.thumbs import SIDE
 
 @dataclass(frozen=True)
 class Question:
-    """Can the pictures at `files`, those of one job, be painted?
+    """Request to inspect the pictures at `files`, those of one job.
 
     At most `max_pixels` pixels are decoded; thumbnails, with `side` pixels at most, go to the
-    folder `thumbs`. `roles` says what each file is for, where that is known: masks are held against
-    their pictures then. A file in `growing` may still be written: where it seems to lack its end,
-    that is said even if it can be decoded.
+    folder `thumbs`. `roles` are those of the files, where they are known: masks are compared with
+    their pictures then. A file in `growing` may still be written: one that seems to be truncated is
+    reported as CutOff even if it can be decoded.
     """
 
     job: str
@@ -29,7 +29,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Begun:
-    """The file `name` is looked at now."""
+    """Inspection of the file `name` starts now."""
 
     job: str
     name: str
@@ -45,7 +45,7 @@ class Fine:
 
 @dataclass(frozen=True)
 class Refused:
-    """The job cannot be painted, and `reason` says why."""
+    """The job cannot be painted, for this `reason`."""
 
     job: str
     reason: str
@@ -62,7 +62,7 @@ class CutOff:
 
 @dataclass(frozen=True)
 class NotNow:
-    """The machine keeps the job from being looked at; it is asked about again later."""
+    """The machine cannot inspect the job now; the question is asked again later."""
 
     job: str
     reason: str
@@ -71,22 +71,22 @@ class NotNow:
 Verdict = Fine | Refused | CutOff
 
 
-class Looker(Protocol):
-    """Who is asked. Each question is answered once, in whatever order, until it is closed."""
+class Inspector(Protocol):
+    """Answers each question once, in any order, until it is closed."""
 
     @property
     def trouble(self) -> str:
-        """What keeps questions from being answered now; empty where nothing does."""
+        """Why questions cannot be answered now; empty where they can."""
         ...
 
     def ask(self, question: Question) -> None:
-        """Have the question answered; this waits for nothing."""
+        """Have the question answered; does not block."""
         ...
 
     def verdicts(self) -> list[Verdict]:
-        """What has been answered since this was last called; it waits for nothing."""
+        """Return the verdicts since the last call; does not block."""
         ...
 
     def close(self) -> None:
-        """Answer nothing any more."""
+        """Answer no more questions."""
         ...

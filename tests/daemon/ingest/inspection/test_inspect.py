@@ -1,6 +1,8 @@
-"""Pictures are looked at as the painter will, and what is wrong with them is told in words."""
+"""Pictures are inspected as the painter reads them, and mistakes are reported in words."""
 
 import hashlib
+import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +20,9 @@ from stylewatch_daemon.ingest.inspection.contract import (
     NotNow,
     Question,
     Refused,
+    Verdict,
 )
-from stylewatch_daemon.ingest.inspection.inspect import examine
+from stylewatch_daemon.ingest.inspection.inspect import LOWEST_PRIORITY, examine, shrink
 from stylewatch_daemon.model import Picture
 from stylewatch_daemon.store import thumbs
 from stylewatch_painter.errors import PictureError
@@ -28,18 +31,31 @@ from stylewatch_painter.images.read import read
 MOST = 40_000_000
 
 
-def verdict(*files: Path, max_pixels: int = MOST) -> Fine | Refused | CutOff:
-    small = files[0].parent / "thumbs"
-    *begun, last = examine(Question("1", files, max_pixels, small))
-    assert all(isinstance(one, Begun) for one in begun)
+def verdict(*files: Path, max_pixels: int = MOST, **more: Any) -> Verdict:
+    question = Question("1", files, max_pixels, files[0].parent / "thumbs", **more)
+    *begun, last = examine(question)
+    assert all(isinstance(answer, Begun) for answer in begun)
     assert not isinstance(last, Begun | NotNow)
+    for message in (question, *begun, last):  # they go through a pipe
+        assert pickle.loads(pickle.dumps(message)) == message
     return last
 
 
-def refusal(path: Path, max_pixels: int = MOST) -> str:
-    said = verdict(path, max_pixels=max_pixels)
-    assert isinstance(said, Refused)
-    return said.reason
+def refusal(*files: Path, **more: Any) -> str:
+    """Return the reason of a refusal; empty where the pictures are fine."""
+    answer = verdict(*files, **more)
+    assert isinstance(answer, Fine | Refused)
+    return answer.reason if isinstance(answer, Refused) else ""
+
+
+def thumb(file: Path, max_pixels: int = MOST) -> tuple[Picture, Image.Image]:
+    """Inspect a picture that is fine; return it and its thumbnail."""
+    answer = verdict(file, max_pixels=max_pixels)
+    assert isinstance(answer, Fine)
+    (picture,) = answer.pictures
+    image = Image.open(thumbs.path_of(file.parent / "thumbs", picture.sha256))
+    image.load()
+    return picture, image
 
 
 @pytest.fixture
@@ -47,24 +63,41 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "content.jpg"
 
 
+# Pictures that are fine
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_has_a_digest_a_size_and_a_thumbnail(kind: str, file: Path) -> None:
+def test_a_picture_has_a_digest_a_size_and_a_thumbnail_and_is_noticed_if_it_is_cut(
+    kind: str, file: Path
+) -> None:
     file.write_bytes(made(kind))
     digest = hashlib.sha256(made(kind)).hexdigest()
-    assert verdict(file) == Fine("1", (Picture("content.jpg", digest, (13, 9)),))
-    with Image.open(thumbs.path_of(file.parent / "thumbs", digest)) as small:
-        assert (small.size, small.format) == ((13, 9), "JPEG")
+    picture, small = thumb(file)
+    assert picture == Picture("content.jpg", digest, (13, 9))
+    assert (small.size, small.format) == ((13, 9), "JPEG")
+    file.write_bytes(made(kind)[:-20])
+    answer = verdict(file)
+    with pytest.raises(PictureError) as error:
+        read(file)
+    assert answer == CutOff("1", "content.jpg", str(error.value))
 
 
-def test_the_size_is_that_of_the_upright_picture_and_thumbnails_are_small(file: Path) -> None:
+def test_the_size_is_that_of_the_upright_picture(file: Path) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
     Image.new("RGB", (600, 400)).save(file, exif=turned)
-    said = verdict(file)
-    assert isinstance(said, Fine)
-    assert said.pictures[0].size == (400, 600) == read(file).size
-    with Image.open(thumbs.path_of(file.parent / "thumbs", said.pictures[0].sha256)) as small:
-        assert small.size == (171, 256)
+    picture, small = thumb(file)
+    assert picture.size == (400, 600) == read(file).size
+    assert small.size == (171, 256)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_a_large_picture_is_reduced_and_noticed_if_it_is_cut(format: str, file: Path) -> None:
+    Image.radial_gradient("L").resize((8000, 5200)).save(file, format, compress_level=1)
+    picture, small = thumb(file, max_pixels=250_000_000)
+    assert (picture.size, small.size) == ((8000, 5200), (256, 166))
+    file.write_bytes(file.read_bytes()[:-1000])
+    assert isinstance(verdict(file, max_pixels=250_000_000), CutOff)
 
 
 @pytest.mark.parametrize(
@@ -75,115 +108,42 @@ def test_the_size_is_that_of_the_upright_picture_and_thumbnails_are_small(file: 
 def test_thumbnails_show_what_the_painter_sees(
     mode: str, value: Any, seen: int, tmp_path: Path
 ) -> None:
-    file = tmp_path / "content.tif"
-    Image.new(mode, (300, 9), value).save(file)
-    said = verdict(file)
-    assert isinstance(said, Fine)
-    with Image.open(thumbs.path_of(tmp_path / "thumbs", said.pictures[0].sha256)) as small:
-        assert abs(int(np.asarray(small).mean()) - seen) <= 1
+    Image.new(mode, (300, 9), value).save(tmp_path / "content.tif")
+    _, small = thumb(tmp_path / "content.tif")
+    assert abs(int(np.asarray(small).mean()) - seen) <= 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_cut_off_is_told_as_that(kind: str, file: Path) -> None:
-    file.write_bytes(made(kind)[:-20])
-    said = verdict(file)
-    assert isinstance(said, CutOff)
-    assert said.name == "content.jpg"
-    with pytest.raises(PictureError) as error:
-        read(file)
-    assert said.reason == str(error.value)
-
-
-@pytest.mark.parametrize("kind", ["jpeg", "tiff", "bmp", "lossless"])
-def test_half_a_photograph_that_can_be_decoded_waits_while_it_may_grow(
-    kind: str, file: Path
-) -> None:
-    whole = photograph(kind)
-    file.write_bytes(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
-    *_, said = examine(Question("1", (file,), MOST, file.parent / "thumbs", growing=(file,)))
-    assert isinstance(said, CutOff)
-    assert said.reason == (
-        "content.jpg lacks its end, as a file does that is still being written; copy it again"
-    )
-    assert isinstance(verdict(file), Fine)
-
-
-def test_an_empty_file_is_cut_off_and_one_that_is_not_there_is_not(file: Path) -> None:
-    file.touch()
-    assert isinstance(verdict(file), CutOff)
-    file.unlink()
-    assert "is not there" in refusal(file)
-
-
-@pytest.mark.parametrize(
-    ("data", "why"),
-    [
-        (b"this is no picture", "holds text"),
-        (bytes(range(256)), "in none of the formats"),
-        (png(100_000, 100_000), "is 10,000 MP; the limit is 40 MP"),
-        (png(100_000, 100_000)[:-14], "the limit is 40 MP"),
-        (png(9000, 9000), "is 81 MP; the limit is 40 MP (limits.max_pixels)"),
-        (png(9, 9), "damaged"),
-        (made("jpeg")[:300] + made("jpeg")[400:], None),
-        (b"II*\0" + b"\x08\0\0\0" + b"\xff\xff" + bytes(range(256)) * 4000, None),
-        (b"\0\0\0\x18ftypheic" + b"\0\0\0\x08mdat", None),
-    ],
-)
-def test_what_means_harm_is_refused_in_a_sentence(data: bytes, why: str | None, file: Path) -> None:
-    file.write_bytes(data)
-    if why is None:  # decoders differ in whether, and in what they say
-        said = verdict(file)
-        assert isinstance(said, Fine) or said.reason.startswith("content.jpg ")
-    else:
-        assert why in refusal(file)
-
-
-def test_a_gif_of_many_pictures_and_a_broken_profile_do_no_harm(file: Path) -> None:
-    file.write_bytes(endless_gif(3000))
-    assert isinstance(verdict(file), Fine)
-    profile = chunk(b"iCCP", b"broken\0\0" + b"no zip")
-    file.write_bytes(png(2, 2, profile, data=b"\0" * 14))
-    assert isinstance(verdict(file), Fine)
-    Image.new("RGB", (2, 2)).save(file, "JPEG", icc_profile=b"no profile" * 20)
-    assert isinstance(verdict(file), Fine)
-
-
-def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "content.tif"
-    Image.fromarray(np.full((400, 400), np.nan, np.float32)).save(file)
-    assert "content.tif" in refusal(file)
-
-
-def test_the_first_picture_with_something_wrong_is_told(tmp_path: Path) -> None:
-    content, style = tmp_path / "content.jpg", tmp_path / "style.jpg"
-    content.write_bytes(made("jpeg"))
-    style.write_bytes(b"no picture")
-    said = list(examine(Question("1", (content, style), MOST, tmp_path / "thumbs")))
-    assert said[:2] == [Begun("1", "content.jpg"), Begun("1", "style.jpg")]
-    assert isinstance(said[2], Refused)
-    assert said[2].reason.startswith("style.jpg holds text")
-
-
-def test_a_picture_that_was_seen_is_known_again_but_not_if_less_is_let_in(
+def test_a_known_picture_is_not_decoded_again_unless_the_limit_changed(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.write_bytes(made("png"))
     first = verdict(file)
-    monkeypatch.setattr("stylewatch_daemon.ingest.inspection.inspect.decoded", None)
-    assert verdict(file) == first
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("stylewatch_daemon.ingest.inspection.inspect.decoded", None)
+        assert verdict(file) == first
     assert "the limit is 100 pixels" in refusal(file, max_pixels=100)
 
 
-def test_a_full_disk_costs_no_more_than_the_thumbnail(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_full_disk_there_is_no_thumbnail(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     file.write_bytes(made("bmp"))
     monkeypatch.setattr(Image.Image, "save", full)
-    assert isinstance(verdict(file), Fine)
+    assert refusal(file) == ""
+
+
+def test_shrink_has_the_lowest_priority_and_the_size_that_is_asked_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    priorities: list[int] = []
+    monkeypatch.setattr(os, "nice", priorities.append)
+    file.write_bytes(made("png"))
+    *_, fine = shrink(Question("1", (file,), 1000, file.parent / "thumbs", side=5))
+    assert isinstance(fine, Fine)
+    with Image.open(thumbs.path_of(file.parent / "thumbs", fine.pictures[0].sha256, 5)) as small:
+        assert max(small.size) == 5
+    assert priorities == [LOWEST_PRIORITY]
 
 
 def test_torch_is_not_loaded() -> None:
@@ -193,23 +153,59 @@ def test_torch_is_not_loaded() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG"])
-def test_a_large_picture_has_its_whole_size_and_a_thumbnail_and_is_missed_if_cut(
-    format: str, file: Path
+# Truncated, damaged and hostile files
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "tiff", "bmp", "lossless"])
+def test_half_a_photograph_that_can_be_decoded_is_truncated_while_it_may_grow(
+    kind: str, file: Path
 ) -> None:
-    Image.radial_gradient("L").resize((8000, 5200)).save(file, format, compress_level=1)
-    said = verdict(file, max_pixels=250_000_000)
-    assert isinstance(said, Fine)
-    assert said.pictures[0].size == (8000, 5200)
-    with Image.open(thumbs.path_of(file.parent / "thumbs", said.pictures[0].sha256)) as small:
-        assert small.size == (256, 166)
-    file.write_bytes(file.read_bytes()[:-1000])
-    assert isinstance(verdict(file, max_pixels=250_000_000), CutOff)
+    whole = photograph(kind)
+    file.write_bytes(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
+    reason = "content.jpg lacks its end, as a file does that is still being written; copy it again"
+    assert verdict(file, growing=(file,)) == CutOff("1", "content.jpg", reason)
+    assert refusal(file) == ""
+
+
+def test_an_empty_file_is_truncated_and_a_missing_one_is_not(file: Path) -> None:
+    file.touch()
+    assert isinstance(verdict(file), CutOff)
+    file.unlink()
+    assert "is not there" in refusal(file)
+
+
+def test_the_first_bad_picture_is_reported(file: Path) -> None:
+    style = file.with_name("style.jpg")
+    file.write_bytes(made("jpeg"))
+    style.write_bytes(b"no picture")
+    answers = list(examine(Question("1", (file, style, file), MOST, file.parent / "thumbs")))
+    assert answers[:2] == [Begun("1", "content.jpg"), Begun("1", "style.jpg")]
+    assert isinstance(answers[2], Refused)
+    assert answers[2].reason.startswith("style.jpg holds text")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"this is no picture", "holds text"),
+        (bytes(range(256)), "in none of the formats"),
+        (png(100_000, 100_000), "is 10,000 MP; the limit is 40 MP"),
+        (png(100_000, 100_000)[:-14], "the limit is 40 MP"),
+        (png(9000, 9000), "is 81 MP; the limit is 40 MP (limits.max_pixels)"),
+        (png(9, 9), "damaged"),
+    ],
+)
+def test_a_harmful_file_is_refused_in_a_sentence(data: bytes, reason: str, file: Path) -> None:
+    file.write_bytes(data)
+    assert reason in refusal(file)
 
 
 @pytest.mark.parametrize(
     "data",
     [
+        made("jpeg")[:300] + made("jpeg")[400:],
+        b"II*\0" + b"\x08\0\0\0" + b"\xff\xff" + bytes(range(256)) * 4000,
+        b"\0\0\0\x18ftypheic" + b"\0\0\0\x08mdat",
         b"P6\n" + b"9" * 5000 + b" 1\n255\n" + bytes(99),
         b"P6" + b" " * 1_000_000,
         b"P3 9 9 255 " + b" " * 1_000_000,
@@ -217,8 +213,62 @@ def test_a_large_picture_has_its_whole_size_and_a_thumbnail_and_is_missed_if_cut
         b"P4 9 #" + b"9" * 1_000_000,
     ],
 )
-def test_endless_numbers_blanks_and_comments_take_no_time(data: bytes, file: Path) -> None:
+def test_a_damaged_file_takes_no_time_and_is_named(data: bytes, file: Path) -> None:
     file.write_bytes(data)
-    said = verdict(file)
-    assert isinstance(said, Refused | CutOff)
-    assert "content.jpg" in said.reason
+    answer = verdict(file)  # decoders differ in what they accept
+    assert isinstance(answer, Fine) or "content.jpg" in answer.reason
+
+
+def test_a_long_gif_and_a_broken_profile_do_no_harm(file: Path) -> None:
+    file.write_bytes(endless_gif(3000))
+    assert refusal(file) == ""
+    file.write_bytes(png(2, 2, chunk(b"iCCP", b"broken\0\0" + b"no zip"), data=b"\0" * 14))
+    assert refusal(file) == ""
+    Image.new("RGB", (2, 2)).save(file, "JPEG", icc_profile=b"no profile" * 20)
+    assert refusal(file) == ""
+
+
+def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "content.tif"
+    Image.fromarray(np.full((400, 400), np.nan, np.float32)).save(file)
+    assert "content.tif" in refusal(file)
+
+
+# Masks
+
+
+def mask_refusal(folder: Path, **masks: Image.Image) -> str:
+    """Return why a job with these masks is refused; empty where it is not."""
+    files = [("content", "content.jpg"), ("style", "style-1.jpg"), ("style", "style-2.jpg")]
+    for (_, name), size in zip(files, ((60, 40), (30, 40), (50, 40)), strict=True):
+        Image.new("RGB", size, "gray").save(folder / name)
+    for picture, mask in masks.items():
+        role = f"{picture.replace('_', '-')}-mask"
+        mask.save(folder / f"{role}.png")
+        files.append((role, f"{role}.png"))
+    roles, names = zip(*files, strict=True)
+    return refusal(*(folder / name for name in names), max_pixels=10_000, roles=roles)
+
+
+def test_masks_that_fit_their_pictures_are_fine(tmp_path: Path) -> None:
+    red, both = Image.new("RGB", (30, 40), "red"), Image.new("RGB", (120, 80), "red")
+    both.paste("blue", (60, 0, 120, 80))
+    assert mask_refusal(tmp_path, content=both, style_1=red) == ""
+    assert mask_refusal(tmp_path, content=Image.new("L", (30, 20), 255)) == ""
+
+
+def test_a_mask_is_compared_with_its_own_picture(tmp_path: Path) -> None:
+    mask = Image.new("L", (50, 40), 255)
+    reason = "style-1-mask.png has 50x40 pixels and style-1.jpg 30x40, which is another"
+    assert reason in mask_refusal(tmp_path, style_1=mask)
+    assert mask_refusal(tmp_path, style_2=mask) == ""
+
+
+def test_mistakes_in_masks_are_reported(tmp_path: Path) -> None:
+    black, large = Image.new("L", (60, 40), 0), Image.new("L", (600, 400), 255)
+    assert "content-mask.png is black all over" in mask_refusal(tmp_path, content=black)
+    assert "the limit is 10,000 pixels" in mask_refusal(tmp_path, content=large)
+    colors = (((60, 40), "red"), ((30, 40), "blue"), ((50, 40), "green"))
+    content, style_1, style_2 = (Image.new("RGB", size, color) for size, color in colors)
+    reason = mask_refusal(tmp_path, content=content, style_1=style_1, style_2=style_2)
+    assert "has the color #ff0000" in reason

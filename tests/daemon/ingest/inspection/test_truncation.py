@@ -1,4 +1,4 @@
-"""What ends too early is told from what is damaged, for every kind of picture."""
+"""Truncated files are told from damaged ones, for every kind of picture."""
 
 import pytest
 from tests.daemon.ingest.inspection.files import CAMERAS, KINDS, made, photograph, png
@@ -6,6 +6,10 @@ from tests.daemon.ingest.inspection.files import CAMERAS, KINDS, made, photograp
 from stylewatch_daemon.ingest.inspection.truncation import is_cut_off, lacks_end
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.decode import decoded, decoding
+
+MARKED = ("jpeg", "progressive", "png", "gif")
+RAW = ("bmp", "ppm", "tiff", "big tiff")
+"""Kinds whose black lower edge is a run of zeros at the end of the file."""
 
 
 def can_be_read(data: bytes) -> bool:
@@ -17,18 +21,17 @@ def can_be_read(data: bytes) -> bool:
     return True
 
 
+def may_grow(data: bytes) -> bool:
+    return lacks_end(data) if can_be_read(data) else is_cut_off(data)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_is_cut_off_wherever_it_is_cut(kind: str) -> None:
     whole = made(kind)
     cuts = [whole[:length] for length in range(len(whole))]
-    unseen = [len(data) for data in cuts if not is_cut_off(data) and not can_be_read(data)]
-    assert unseen == []
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_whole_picture_is_not_cut_off_nor_one_with_something_behind_it(kind: str) -> None:
-    assert not is_cut_off(made(kind))
-    assert not is_cut_off(made(kind) + made(kind))
+    assert [len(data) for data in cuts if not is_cut_off(data) and not can_be_read(data)] == []
+    assert not is_cut_off(whole)
+    assert not is_cut_off(whole + whole)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
@@ -41,11 +44,9 @@ def test_a_file_that_was_made_in_its_length_and_is_being_filled_is_cut_off(kind:
 @pytest.mark.parametrize(
     "text", [b"P1 2 2 1 0 1", b"P2\n# by hand\n2 2 9 1 2 3", b"P3 1 1 255 7 7", b"P4 9 2 \0\0\0"]
 )
-def test_plain_pictures_end_where_there_are_values_enough(text: bytes) -> None:
-    assert is_cut_off(text)
-    assert not is_cut_off(text + b" 1")
-    assert not can_be_read(text)
-    assert can_be_read(text + b" 1")
+def test_plain_pictures_end_where_there_are_enough_values(text: bytes) -> None:
+    assert (is_cut_off(text), can_be_read(text)) == (True, False)
+    assert (is_cut_off(text + b" 1"), can_be_read(text + b" 1")) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -60,30 +61,21 @@ def test_plain_pictures_end_where_there_are_values_enough(text: bytes) -> None:
         png(9, 9),
     ],
 )
-def test_what_is_damaged_or_something_else_is_not_cut_off(data: bytes) -> None:
-    assert not is_cut_off(data)
-    assert not can_be_read(data)
-
-
-MARKED = ("jpeg", "progressive", "png", "gif")
-RAW = ("bmp", "ppm", "tiff", "big tiff")
-"""Kinds whose black lower edge is a run of zeros at the end of the file."""
-
-
-def may_grow(data: bytes) -> bool:
-    return lacks_end(data) if can_be_read(data) else is_cut_off(data)
+def test_a_damaged_file_is_not_cut_off(data: bytes) -> None:
+    assert (is_cut_off(data), can_be_read(data)) == (False, False)
 
 
 @pytest.mark.parametrize("kind", CAMERAS)
-def test_a_photograph_whose_tail_is_not_written_yet_may_grow_wherever_that_begins(
-    kind: str,
-) -> None:
+def test_a_photograph_without_its_tail_may_grow_and_a_whole_one_does_not(kind: str) -> None:
     whole = photograph(kind)
     cuts = sorted({len(whole) * part // 23 for part in range(23)} | {len(whole) - 40, 4096, 8192})
-    cuts = [cut for cut in cuts if cut <= len(whole) - 40]
-    filled = {cut: whole[:cut].ljust(len(whole), b"\0") for cut in cuts}
-    assert [cut for cut, data in filled.items() if not may_grow(data)] == []
-    assert [cut for cut in cuts if not may_grow(whole[:cut])] == []
+    for cut in cuts:
+        if cut <= len(whole) - 40:
+            assert may_grow(whole[:cut]), cut
+            assert may_grow(whole[:cut].ljust(len(whole), b"\0")), cut
+    assert not lacks_end(whole)
+    # A black lower edge in an uncompressed file may still be filled.
+    assert lacks_end(photograph(kind, border=20)) == (kind in RAW)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "tiff", "bmp", "lossless"])
@@ -92,27 +84,12 @@ def test_decoders_fill_what_is_missing_and_report_no_error(kind: str) -> None:
     assert can_be_read(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
 
 
-@pytest.mark.parametrize("kind", CAMERAS)
-def test_a_whole_photograph_lacks_nothing(kind: str) -> None:
-    assert not lacks_end(photograph(kind))
-
-
-@pytest.mark.parametrize("kind", sorted(CAMERAS.keys() - set(RAW)))
-def test_a_black_border_is_no_lack(kind: str) -> None:
-    assert not lacks_end(photograph(kind, border=20))
-
-
-@pytest.mark.parametrize("kind", RAW)
-def test_a_black_lower_edge_in_an_uncompressed_file_may_still_be_filled(kind: str) -> None:
-    assert lacks_end(photograph(kind, border=20))
-
-
 @pytest.mark.parametrize("kind", [*MARKED, "webp", "lossless", "tiff", "lzw"])
-def test_padding_behind_the_end_is_no_lack(kind: str) -> None:
+def test_padding_behind_the_end_is_ignored(kind: str) -> None:
     assert not lacks_end(photograph(kind) + bytes(5000))
 
 
-def test_a_photograph_that_should_have_a_second_picture_behind_it_waits_for_it() -> None:
+def test_a_photograph_with_a_second_picture_waits_for_that() -> None:
     several = photograph("jpeg")
     several = several[:2] + b"\xff\xe2\0\x08MPF\0II" + several[2:]
     assert lacks_end(several + bytes(5000))
