@@ -27,7 +27,7 @@ from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox import retention
 from stylewatch_daemon.outbox.publish import Outbox, RefusedAs, stage
-from stylewatch_daemon.settings.retention import Retention
+from stylewatch_daemon.settings.sections import Retention
 from stylewatch_daemon.store.state import State
 
 PAUSES = (0.0, 0.0005, 0.002)
@@ -182,7 +182,7 @@ def removed(root: Path, rounds: int, secret: Path) -> int:
         (place / "receipt.json").write_text(json.dumps(named))
         os.utime(place / "receipt.json", (0, 0))
         with swapping(swaps), suppress(OSError):
-            done += len(list(retention.prune([root / "out"], Retention(0, 0))))
+            done += len(list(retention.prune([root / "out"], Retention(stages=0, inputs=0))))
         rmtree(root / "out", ignore_errors=True)
     return done
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from tests.daemon.lookers import nodding
 from tests.daemon.painters import Painter
 from stylewatch_daemon import ledger_writer, service
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.service.service import once
+from tests.daemon.settings_made import make_inbox, make_settings
 
 root, after, deadly = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 real, made = ledger_writer.commit, 0
@@ -31,8 +32,8 @@ def commit(connection):
         os.kill(os.getpid(), signal.SIGKILL)
 
 ledger_writer.commit, service.Intake = commit, nodding
-inboxes = (InboxSettings(root / "in", root / "out"),)
-sys.exit(once(ServiceSettings(inboxes, root / "state", quiet_s=0), executor=Painter()).exit_code)
+inboxes = (make_inbox(root / "in", root / "out"),)
+sys.exit(once(make_settings(inboxes, root / "state", quiet_s=0), executor=Painter()).exit_code)
 """
 NAMES = ["inputs/content.jpg", "inputs/style.jpg", "final.png", "receipt.json",
          "stages/1.png", "stages/2.png"]  # fmt: skip

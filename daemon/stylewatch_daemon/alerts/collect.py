@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.settings.alerts import Kind
+from stylewatch_daemon.settings.sections import AlertKind
 
 NAMED = 10
 """How many jobs of a kind a message names; the others are counted."""
@@ -51,9 +51,9 @@ class Collector:
     when it is not any more.
     """
 
-    def __init__(self, kinds: frozenset[Kind], clock: Callable[[], float]) -> None:
+    def __init__(self, kinds: frozenset[AlertKind], clock: Callable[[], float]) -> None:
         self.kinds, self._clock = kinds, clock
-        self._events: dict[Kind, _Some] = {}
+        self._events: dict[AlertKind, _Some] = {}
         self._blocked: dict[str, str] = {}
         self._told: set[str] = set()
         self._loose: dict[str, str] = {}
@@ -65,7 +65,7 @@ class Collector:
         in_the_way = self._loose or self._blocked.keys() ^ self._told
         return not (self._events or ("paused" in self.kinds and in_the_way))
 
-    def add(self, kind: Kind, job: str, reason: str = "") -> None:
+    def add(self, kind: AlertKind, job: str, reason: str = "") -> None:
         """A job came to an end of this `kind`."""
         if kind in self.kinds:
             self._events.setdefault(kind, _Some()).add(_line(job, reason))

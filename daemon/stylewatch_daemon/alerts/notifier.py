@@ -14,7 +14,7 @@ from stylewatch_daemon.alerts.collect import Collector, Message
 from stylewatch_daemon.alerts.send import IN_WORDS, Ending, place, send
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.processes.backoff import Backoff
-from stylewatch_daemon.settings.alerts import Addressed
+from stylewatch_daemon.settings.sections import AlertTargets
 
 WITHIN, LAST_WITHIN = 30.0, 5.0
 """Seconds that a message gets to be sent; while the daemon leaves."""
@@ -29,7 +29,7 @@ Send = Callable[[Sequence[SecretStr], Message | None, float], list[Ending]]
 class Teller(Reporter):
     """Tells those whom `to` names, by `send`; without URLs it does nothing, and has no thread."""
 
-    def __init__(self, to: Addressed, send: Send = send, retry: Backoff = RETRY) -> None:
+    def __init__(self, to: AlertTargets, send: Send = send, retry: Backoff = RETRY) -> None:
         self._to, self._offered, self._send, self._retry = to, to, send, retry
         self._news = Collector(to.kinds, time.monotonic)
         self._changed = threading.Condition()
@@ -37,7 +37,7 @@ class Teller(Reporter):
         self._thread: threading.Thread | None = None
         self._log = logging.getLogger(__name__)
 
-    def offer(self, to: Addressed) -> None:
+    def offer(self, to: AlertTargets) -> None:
         """Whom to tell once the settings hold that say so."""
         self._offered = to
 
@@ -129,7 +129,7 @@ class Teller(Reporter):
 
 
 @contextmanager
-def telling(to: Addressed) -> Iterator[Teller]:
+def telling(to: AlertTargets) -> Iterator[Teller]:
     """A Teller; at the end it gets a moment for what is left, unless we leave in haste."""
     teller = Teller(to)
     within = 0.0

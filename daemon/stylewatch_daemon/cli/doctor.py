@@ -12,7 +12,7 @@ from stylewatch_daemon.doctor.finding import Finding, exit_code, mend, ok
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.service import service_settings
+from stylewatch_daemon.settings.config import service_settings
 
 
 def doctor(

@@ -11,6 +11,7 @@ from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.yaml_lines import RENAMED, renamed_key
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.validation import nearest
@@ -97,12 +98,12 @@ Seed = Annotated[
         min=0, help="Of the noise; the same seed gives the same painting.", rich_help_panel=_JOB
     ),
 ]
-Keep = Annotated[
+Artifact = Annotated[
     list[str] | None,
     typer.Option(
-        "--keep",
+        "--artifact",
         metavar="NAME",
-        help="Draw this beside the painting, in its folder: losses, progress, gif, sheet."
+        help="Also draw this file into the job's folder: losses, progress, gif, sheet."
         " Repeatable, or several with commas.",
         rich_help_panel=_JOB,
     ),
@@ -190,6 +191,8 @@ def full_key(key: str) -> str:
         return key
     if key in JobSettings.model_fields or (head in JobSettings.model_fields and head not in _SIDES):
         return f"job.{key}"
+    if (new := RENAMED.get(f"job.{key}")) is not None:
+        raise UsageError(f"--set: {renamed_key(key, new)}")
     if key in Schedule.model_fields or (dot and head in {*Schedule.model_fields, *_SIDES}):
         return f"job.set.{key}"
     plain = Settings().model_dump(exclude={"job", "inboxes"})

@@ -13,10 +13,7 @@ from stylewatch_daemon.cli import options
 from stylewatch_daemon.events import Both, Reporter
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.alerts import addressed
-from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.service import ServiceSettings, service_settings
-from stylewatch_daemon.settings.web import served
+from stylewatch_daemon.settings.config import Config, ServiceSettings, service_settings, web_page
 from stylewatch_daemon.web.sockets import handed
 from stylewatch_daemon.web.supervisor import Keeper, kept
 
@@ -43,14 +40,14 @@ def run(
     load = partial(config.load, config_file, overrides, inbox=inbox, outbox=outbox)
     settings = load()
     context.obj.debug |= settings.log.level == "debug"
-    ready, to = service_settings(settings, overrides), addressed(settings.alerts)
+    ready, to = service_settings(settings, overrides), settings.alerts.targets()
     from stylewatch_daemon.cli.report import reporting
     from stylewatch_daemon.service import service
 
     with (
         reporting(settings.log, quiet=quiet) as log,
         telling(to) as teller,
-        kept(None if once else served(settings), handed(os.environ)) as keeper,
+        kept(None if once else web_page(settings), handed(os.environ)) as keeper,
     ):
         reporter = Both(log, Both(teller, keeper))
         if not once:
@@ -76,5 +73,5 @@ def _tell_of(
     """Let those who report have their part of `new` settings; SettingsError where it is wrong."""
     if new.log != before.log:
         reporter.needs_restart("log")
-    keeper.offer(served(new))
-    teller.offer(addressed(new.alerts))
+    keeper.offer(web_page(new))
+    teller.offer(new.alerts.targets())

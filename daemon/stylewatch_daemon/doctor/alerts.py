@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from stylewatch_daemon.alerts.send import unusable
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.settings.alerts import Alerts, addressed
+from stylewatch_daemon.settings.sections import Alerts
 
 
 def look(alerts: Alerts) -> Iterator[Finding]:
@@ -13,7 +13,7 @@ def look(alerts: Alerts) -> Iterator[Finding]:
     if not alerts.wanted:
         return
     try:
-        urls = addressed(alerts).urls
+        urls = alerts.targets().urls
     except SettingsError as error:
         yield mend("alerts", str(error).removeprefix("alerts: "), error.exit_code)
         return
@@ -26,5 +26,5 @@ def look(alerts: Alerts) -> Iterator[Finding]:
     wrong = unusable(urls)
     yield from (mend("alerts", why, SettingsError.exit_code) for why in wrong)
     if not wrong:
-        kinds = ", ".join(alerts.tell)
+        kinds = ", ".join(alerts.events)
         yield ok("alerts", f"{kinds} to {len(urls)} URLs; `stylewatch alerts test` tries them")

@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_plugins import registry
 
 ANSWER_WITHIN = 120.0
@@ -40,8 +40,8 @@ def look(settings: ServiceSettings) -> Iterator[Finding]:
     asked: dict[str, Any]
     for name in sorted({wanted, *registry.names()}, key=lambda one: (one != wanted, one)):
         asked = {"backend": name, "options": options.get(name, {})}
-        if name == wanted and settings.devices:
-            asked["devices"] = settings.devices
+        if name == wanted and settings.executor.named_devices:
+            asked["devices"] = settings.executor.named_devices
         yield from _findings(f"backend {name}", asked, needed=name == wanted)
     yield from _findings("weights", {"weights": True}, needed=wanted in _WITH_WEIGHTS)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stylewatch_daemon.doctor import backends, cluster, machine, places
 from stylewatch_daemon.doctor.finding import Finding
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 
 
 def diagnose(settings: ServiceSettings) -> Iterator[Finding]:
@@ -14,7 +14,7 @@ def diagnose(settings: ServiceSettings) -> Iterator[Finding]:
     yield machine.watches([inbox.path for inbox in settings.inboxes])
     yield machine.descriptors()
     yield from backends.look(settings)
-    yield from cluster.look(settings.cluster)
-    yield machine.clock(settings.state)
+    yield from cluster.look(settings.executor.cluster)
+    yield machine.clock(settings.state.path)
     yield from machine.extras()
     yield from machine.sandbox(Path("/"))

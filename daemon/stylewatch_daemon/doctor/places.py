@@ -17,7 +17,8 @@ from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.disk_need import need
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import ledger
 from stylewatch_daemon.store.state import REASON, State
 
@@ -31,18 +32,18 @@ _LOCKS = Path("/proc/locks")
 def look(settings: ServiceSettings) -> Iterator[Finding]:
     """All that can be said of the folders of `settings`; nothing is made that is not there yet."""
     table = mounts.table()
-    here = daemon(State(settings.state).lock)
+    here = daemon(State(settings.state.path).lock)
     yield here
     if here.verdict == "ok":
-        yield from _said(settings.state)
-    yield from _whose(settings.state)
+        yield from _said(settings.state.path)
+    yield from _whose(settings.state.path)
     for inbox in settings.inboxes:
         yield from _inbox(inbox, settings, table)
     for outbox in settings.outboxes:
         yield _outbox(outbox, settings, table)
-    yield _state(settings.state, table)
-    yield from _ledger(settings.state / ledger.FILE_NAME)
-    yield from _set_aside(State(settings.state))
+    yield _state(settings.state.path, table)
+    yield from _ledger(settings.state.path / ledger.FILE_NAME)
+    yield from _set_aside(State(settings.state.path))
     yield _room(settings)
 
 
@@ -85,7 +86,7 @@ def _inbox(inbox: InboxSettings, settings: ServiceSettings, table: str) -> Itera
 
 def _left(inbox: InboxSettings, settings: ServiceSettings) -> Iterator[Finding]:
     """What in the inbox is left alone, the first of it by name."""
-    left = scan(inbox.path, settings.ignore, settings.apart(inbox)).left
+    left = scan(inbox.path, settings.watch.ignore, settings.apart(inbox)).left
     if left:
         path, why = min(left.items())
         more = f"; so are {len(left) - 1:,} more" if len(left) > 1 else ""
@@ -95,13 +96,13 @@ def _left(inbox: InboxSettings, settings: ServiceSettings) -> Iterator[Finding]:
 def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
     """How we would hear of what is dropped."""
     what = f"events of {folder}"
-    looked = f"it is looked through every {min(settings.rescan_s, watcher.POLL_S):g} s"
-    if settings.polling == "yes":
+    looked = f"it is looked through every {min(settings.watch.rescan_s, watcher.POLL_S):g} s"
+    if settings.watch.polling == "yes":
         return ok(what, f"none are asked for (watch.polling: yes); {looked}")
     if mounts.tells_events(folder, mounts.table()):
         return _heard(folder, what, looked)
     told = f"{kind} does not tell of what other machines do"
-    if settings.polling == "no":
+    if settings.watch.polling == "no":
         return note(what, f"{told}: set watch.polling: auto, or drops are found late")
     return ok(what, f"{told}; {looked}")
 
@@ -129,7 +130,7 @@ def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
     if trouble is not None:
         return trouble(what)
     try:
-        Outbox(folder, settings.sharing).probe()
+        Outbox(folder, settings.outbox.sharing).probe()
     except OutputError as error:
         return mend(what, str(error), _CANNOT_WRITE)
     return ok(what, f"can be written, on {mounts.kind_of(folder, table) or 'some file system'}")
@@ -195,10 +196,13 @@ def _whose(state: Path) -> Iterator[Finding]:
 
 def _room(settings: ServiceSettings) -> Finding:
     """Whether a job with the settings of all would be begun."""
-    needed = need(settings.job.resolve(*settings.recipe_folders), settings.max_pixels)
-    needs = [(settings.state, needed.state), *((one, needed.outbox) for one in settings.outboxes)]
+    needed = need(settings.job.resolve(*settings.recipes), settings.limits.max_pixels)
+    needs = [
+        (settings.state.path, needed.state),
+        *((one, needed.outbox) for one in settings.outboxes),
+    ]
     try:
-        disk_space.check(needs, settings.free_bytes)
+        disk_space.check(needs, settings.limits.free_bytes)
     except OutputError as error:
         return mend("room on the disks", str(error), _CANNOT_WRITE)
     return ok("room on the disks", "a job would be begun")

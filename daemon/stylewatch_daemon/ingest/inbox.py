@@ -26,9 +26,10 @@ from stylewatch_daemon.ingest.truncated import Lack, Rests
 from stylewatch_daemon.ingest.watcher import POLL_S
 from stylewatch_daemon.model import Incomplete, Pair
 from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.resolve import only_side
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import ledger_writer, transfer
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger import Entry
@@ -53,8 +54,8 @@ class Inbox:
         self._own, self._settings, self._claimer = own, settings, claimer
         self._reporter, self._clock = reporter, clock
         self._state = claimer.state
-        self._settler = Settler(clock, settings.quiet_s)
-        self._rests = Rests(clock, settings.truncated_s)
+        self._settler = Settler(clock, settings.watch.quiet_s)
+        self._rests = Rests(clock, settings.watch.truncated_s)
         self._listing = Listing()
         self._settled: frozenset[Path] = frozenset()
         self._seen = self._listing
@@ -86,7 +87,9 @@ class Inbox:
 
     def _look(self) -> bool:
         before = self._listing
-        self._listing = scan(self.path, self._settings.ignore, self._settings.apart(self._own))
+        self._listing = scan(
+            self.path, self._settings.watch.ignore, self._settings.apart(self._own)
+        )
         self._settled = self._settler.settled(self._listing.files)
         self._rests.compare(self._listing.files, self._is_being_written)
         new = [path for path in self._listing.left if path not in before.left]
@@ -264,7 +267,7 @@ class Inbox:
             return None
         except OSError as error:
             # Trying moves files to and fro, and that wakes us: without a pause it would not end.
-            self._put_off[one.main] = now + self._settings.rescan_s
+            self._put_off[one.main] = now + self._settings.watch.rescan_s
             self._in_the_way(one.name, in_words(error))
             return None
         if job is not None:
@@ -345,8 +348,8 @@ class Inbox:
 
     def _default(self) -> Mapping[str, Path]:
         """The styles for lone pictures."""
-        wanted = self._settings.default_style
-        return {} if wanted is None else library(self._settings.styles, wanted)
+        wanted = self._settings.pairing.default_style
+        return {} if wanted is None else library(self._settings.pairing.styles, wanted)
 
 
 def library(folder: Path, wanted: str) -> dict[str, Path]:

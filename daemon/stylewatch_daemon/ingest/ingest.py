@@ -12,9 +12,9 @@ from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.ingest.inspection.contract import Looker
 from stylewatch_daemon.ingest.inspection_queue import Reception
 from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.resolve import Settler, wishes
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.resolve import Settler, queue_entry
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state import State
 
@@ -114,7 +114,7 @@ class Front:
                     self._reception.receive(taken[0], for_good=taken[1])
                     claimed += 1
                 self.settled = self.settled and not inbox.awaits_rest
-            self._reception.ask(self._settings.max_pixels)
+            self._reception.ask(self._settings.limits.max_pixels)
         return claimed
 
     def _go_on(self) -> int:
@@ -137,7 +137,7 @@ class Front:
             heard = self._reception.hear()
         except OSError as error:  # what was claimed is safe, and the ledger is told later
             self._reporter.paused("the ledger", str(error))
-        self._reception.ask(self._settings.max_pixels)
+        self._reception.ask(self._settings.limits.max_pixels)
         return heard
 
     @property
@@ -177,7 +177,7 @@ class Front:
         return (*held, *(name for inbox in self.inboxes for name in inbox.unclaimed()))
 
     def _wishes(self, job_file: Path | None, sizes: Sequence[tuple[int, int]]) -> Mapping[str, Any]:
-        return wishes(self._settings, job_file, sizes)
+        return queue_entry(self._settings, job_file, sizes)
 
     def _settle(self, job_file: Path | None) -> JobSettings:
         return self._settler.settle(job_file)

@@ -20,8 +20,8 @@ from stylewatch_daemon.queue import attempt_dir
 from stylewatch_daemon.queue.attempt_files import Announced
 from stylewatch_daemon.queue.eta import Pace
 from stylewatch_daemon.settings import patterns
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.journal import CUT_OFF, CUT_OFF_ALONE, Attempt, JobState, Journal
 from stylewatch_daemon.store.ledger_writer import now
 from stylewatch_daemon.store.state import State
@@ -134,7 +134,7 @@ class Try:
         check_job(job, self.journal.place, settings, service)
         place = self.journal.place or self._outbox.choose(self._names.folder)
         earlier = _without_repetition(self.journal.attempts)
-        self.alone = verdict(earlier, service.attempts) is Verdict.ALONE
+        self.alone = verdict(earlier, service.limits.attempts) is Verdict.ALONE
         this = Attempt(
             started=now(),
             how=CUT_OFF_ALONE if self.alone else CUT_OFF,
@@ -156,8 +156,8 @@ class Try:
         job, (*earlier, this) = self._job, self.journal.attempts
         self._reserve()
         # The last try starts from the beginning: the checkpoint may be what it dies of.
-        afresh = crashes(earlier) == service.attempts - 1
-        own = attempt_dir.name((*earlier, this)) if service.cluster is not None else ""
+        afresh = crashes(earlier) == service.limits.attempts - 1
+        own = attempt_dir.name((*earlier, this)) if service.executor.cluster is not None else ""
         checkpoint = self._take_over(job, own, afresh=afresh)
         return Order(
             name=self.name,
@@ -172,11 +172,11 @@ class Try:
             place=self._folder,
             checkpoint=checkpoint,
             backend_options=service.backends.get(settings.backend, {}),
-            recipe_folders=service.recipe_folders,
-            max_pixels=service.max_pixels,
-            step_timeout_s=service.step_timeout_s,
-            memory=service.memory,
-            out_of_memory=service.out_of_memory,
+            recipe_folders=service.recipes,
+            max_pixels=service.limits.max_pixels,
+            step_timeout_s=service.limits.step_timeout_s,
+            memory=service.limits.memory,
+            out_of_memory=service.limits.out_of_memory,
             attempts=tuple(_as_record(attempt) for attempt in earlier),
             retry_of=self.journal.retry_of or None,
             parts=parts,

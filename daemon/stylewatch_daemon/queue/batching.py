@@ -1,7 +1,7 @@
 """Jobs that are alike can be painted at once: by what they are told, and how many are."""
 
 from stylewatch_daemon.model import Started
-from stylewatch_daemon.settings.batching import Batch
+from stylewatch_daemon.settings.sections import Batch
 
 MANY = 8
 

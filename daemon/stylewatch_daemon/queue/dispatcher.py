@@ -17,8 +17,8 @@ from stylewatch_daemon.model import Started
 from stylewatch_daemon.queue.attempt import Try, crashes
 from stylewatch_daemon.queue.finalize import CANCELLED, OUR_FAULT, Closing, Outcome, quarantined
 from stylewatch_daemon.queue.starting import Came, Starting
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import Settler
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import (
@@ -146,8 +146,8 @@ class Dispatcher:
     @contextmanager
     def _in_one_go(self) -> Iterator[None]:
         """Write all that is noted within into the ledger at once; raises OutputError."""
-        self._closing.sharing = self.settings.sharing
-        self._closing.free_bytes = self.settings.free_bytes
+        self._closing.sharing = self.settings.outbox.sharing
+        self._closing.free_bytes = self.settings.limits.free_bytes
         self._noted.clear()
         with self.state.ledger.together():
             yield
@@ -246,7 +246,7 @@ class Dispatcher:
         one.end("failed", end.reason)
         trace = end.trace if isinstance(end, Failed) else ""
         self.reporter.failed(one.name, end.reason, trace, for_good=False)
-        if crashes(one.journal.attempts) < self.settings.attempts:
+        if crashes(one.journal.attempts) < self.settings.limits.attempts:
             return Outcome("again", one.name, end.reason, OUR_FAULT)
         self._closing.give_up(one.journal)
         return None

@@ -16,8 +16,8 @@ from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import Input, Spot
-from stylewatch_daemon.settings.resolve import wishes
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.resolve import queue_entry
 from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.journal import File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger import Entry
@@ -62,7 +62,7 @@ class Again:
             raise InputError(f"there is no job {job} that is at its end")
         made = self._state.jobs / new  # already, if the ledger could not be told
         journal = load(made) if made.exists() else self._made(entry, new, settings, from_stage)
-        place = wishes(self._settings(), self._state.job_file(journal))
+        place = queue_entry(self._settings(), self._state.job_file(journal))
         self._state.ledger.enter([entry_of(replace(journal, state="queued"), **place)])
         self._reporter.asked(f"{journal.retry_of} is painted again, as {new}")
 

@@ -21,8 +21,8 @@ from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.model import Picture
 from stylewatch_daemon.queue.attempt import Try
 from stylewatch_daemon.settings import resolve
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, is_of_job
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.settings.sweep import Member, members
 from stylewatch_daemon.store.journal import File, Journal, load, save
 from stylewatch_daemon.store.state import State, entry_of, with_seen
@@ -54,14 +54,14 @@ class Division:
         Raises SettingsError where one of them cannot be, OSError.
         """
         found, ledger = members(settings.sweep), self.state.ledger
-        plain, seen = resolve.said(self.state.job_file(series)), self._seen(series)
+        plain, seen = resolve.read_job_file(self.state.job_file(series)), self._seen(series)
         new = [
             self._member(series, number, one.name, _of(one, plain))
             for number, one in enumerate(found)
             if ledger.find(_id(series, number)) is None  # else it was made before a kill
         ]
         wishes = [
-            resolve.wishes(self.settings, self.state.job_file(job), [one.size for one in seen])
+            resolve.queue_entry(self.settings, self.state.job_file(job), [one.size for one in seen])
             for job in new
         ]
         with ledger.together():
@@ -79,11 +79,11 @@ class Division:
 
     def check(self, series: Journal, settings: JobSettings) -> None:
         """Raise SettingsError, which tells all members of the series that cannot be."""
-        plain = resolve.said(self.state.job_file(series))
+        plain = resolve.read_job_file(self.state.job_file(series))
         wrong = []
         for one in members(settings.sweep):
             try:
-                resolve.checked(self.settings, _of(one, plain))
+                resolve.merge_settings(self.settings, _of(one, plain))
             except SettingsError as error:
                 wrong.append(f"sweep, {one.name}: {error}")
         if wrong:

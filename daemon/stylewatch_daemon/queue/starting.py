@@ -13,9 +13,9 @@ from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.queue.attempt import Try, Verdict, verdict
 from stylewatch_daemon.queue.finalize import CANCELLED, Closing, Outcome, quarantined
 from stylewatch_daemon.queue.series import Division
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import Settler
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.worker.contract import Order
 
@@ -122,7 +122,7 @@ class Starting:
             self.closing.settled.append(journal)
         elif self._wishes.get(journal.id) == "cancel":
             self.closing.settle(journal, "refusing", CANCELLED)
-        elif verdict(journal.attempts, self.settings.attempts) is Verdict.GIVEN_UP:
+        elif verdict(journal.attempts, self.settings.limits.attempts) is Verdict.GIVEN_UP:
             self.closing.give_up(journal)
         else:
             self._try(journal, together)
@@ -130,7 +130,7 @@ class Starting:
     def _try(self, journal: Journal, together: int) -> None:
         """Write an attempt down, which is to be ordered; or note that it is a series."""
         state = self.closing.state
-        one = Try(journal, state, self.closing.reporter, self.settings.sharing)
+        one = Try(journal, state, self.closing.reporter, self.settings.outbox.sharing)
         try:
             self._probe(journal.outbox)
             settings = self.settler.settle(state.job_file(journal))
@@ -148,7 +148,7 @@ class Starting:
     def _probe(self, outbox: Path) -> None:
         """Find out whether an outbox can be written, once for all that are begun now."""
         if outbox not in self._probed:
-            Outbox(outbox, self.settings.sharing).probe()
+            Outbox(outbox, self.settings.outbox.sharing).probe()
             self._probed.add(outbox)
 
     def _order(self, one: Try, settings: JobSettings) -> Order:

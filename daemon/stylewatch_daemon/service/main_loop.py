@@ -9,7 +9,7 @@ from stylewatch_daemon.outbox.status_json import AT_MOST_EVERY
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.service.systemd import Manager
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 
 AT_LEAST = 0.2
 """Seconds between two looks at an inbox, however much goes on in it."""
@@ -104,9 +104,9 @@ class Rounds:
         at_least = max(AT_LEAST, SHARE * self.line.front.look_took)
         if self.bell.rung:
             return at_least
-        interval = self.watcher.interval(self.settings.rescan_s)
+        interval = self.watcher.interval(self.settings.watch.rescan_s)
         if not self.line.front.settled:
-            interval = min(interval, max(self.settings.quiet_s, AT_LEAST))
+            interval = min(interval, max(self.settings.watch.quiet_s, AT_LEAST))
         return max(interval, at_least)
 
     def _pulse(self) -> None:
@@ -127,5 +127,5 @@ class Rounds:
         if self.watcher.check():
             self.bell.ring()  # what happened meanwhile was not seen
         with suppress(OSError):
-            (self.settings.state / SIGN).touch()
+            (self.settings.state.path / SIGN).touch()
         return self.watcher.sound

@@ -20,7 +20,7 @@ from stylewatch_daemon.queue.job_actions import Asked
 from stylewatch_daemon.queue.job_queue import Queue
 from stylewatch_daemon.queue.retry import Again
 from stylewatch_daemon.service.status_updates import Standing, Teller
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.control import Control
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
@@ -87,10 +87,10 @@ class Line:
         weights = {str(one.path): one.weight for one in settings.inboxes}
         busy = self._dispatcher.busy_with
         self.queue = Queue(
-            self._state, weights, self._clock, random.random, busy, settings.attempts
+            self._state, weights, self._clock, random.random, busy, settings.limits.attempts
         )
         self._dispatcher.settings = settings
-        self._company = Company(settings.batch)
+        self._company = Company(settings.executor.batch)
         self.teller.renew(settings)
 
     def look(self) -> None:

@@ -8,7 +8,7 @@ next start.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
@@ -28,11 +28,11 @@ from stylewatch_daemon.service.main_loop import AT_LEAST, Rounds
 from stylewatch_daemon.service.metrics import Meters
 from stylewatch_daemon.service.pipeline import TELL_EVERY, Line
 from stylewatch_daemon.service.systemd import Manager
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Executor
 
-__all__ = ["InboxSettings", "Reporter", "ServiceSettings", "Summary", "once", "watch"]
+__all__ = ["Reporter", "ServiceSettings", "Summary", "once", "watch"]
 
 PROBED = 0.5
 """Seconds that the lock is waited for: commands hold it for a moment, to see whether we do."""
@@ -88,11 +88,14 @@ def once(
     that was killed is), OutputError (the state folder cannot be written).
     """
     bell, reporter = Bell(), reporter or Reporter()
-    patience = PATIENCE * max(settings.quiet_s, AT_LEAST)
-    settings = replace(settings, truncated_s=min(patience, settings.truncated_s))
+    patience = PATIENCE * max(settings.watch.quiet_s, AT_LEAST)
+    watch = settings.watch.model_copy(
+        update={"truncated_s": min(patience, settings.watch.truncated_s)}
+    )
+    settings = settings.model_copy(update={"watch": watch})
     with _started(settings, reporter, executor, bell) as line:
         sweep(settings.outboxes, settings.retention, reporter, lambda: bell.stopping)
-        _take_all(line, bell, settings.quiet_s, patience)
+        _take_all(line, bell, settings.watch.quiet_s, patience)
         return _summary(line)
 
 
@@ -156,7 +159,7 @@ def watch(
             again = partial(_again, reread, now, reporter, manager)
             folders = [one.path for one in now.inboxes]
             with (
-                Watcher(folders, now.polling, bell.ring) as watcher,
+                Watcher(folders, now.watch.polling, bell.ring) as watcher,
                 Watcher([line.control.folder], "no", bell.ring),
                 daily(now.outboxes, now.retention, reporter),
             ):
@@ -181,23 +184,23 @@ def _again(
     manager.reloading()
     try:
         new = reread()
-        _prepare(new, State(before.state))
+        _prepare(new, State(before.state.path))
     except (DaemonError, OSError) as error:
         reporter.not_reloaded(str(error))
         return None
     finally:
         manager.ready()
-    if new.state != before.state:
+    if new.state.path != before.state.path:
         reporter.needs_restart("state.path")
     if _fixed(new) != _fixed(before):
         reporter.needs_restart("executor")
     reporter.reloaded()
-    return replace(new, state=before.state)
+    return new.model_copy(update={"state": before.state})
 
 
 def _fixed(settings: ServiceSettings) -> tuple[object, ...]:
     """What an executor is made with, and keeps."""
-    return settings.devices, settings.idle_s, settings.cluster
+    return settings.executor.named_devices, settings.executor.idle_s, settings.executor.cluster
 
 
 @contextmanager
@@ -209,14 +212,14 @@ def _started(
     shortages.check_limit()
     meters = Meters()
     told = Both(reporter, meters)
-    state = State(settings.state, told)
+    state = State(settings.state.path, told)
     _prepare(settings, state)
     executor = executor or _executor(settings, state)
     executor.wake = bell.wake
     with _alone(state), stops_on_signals(bell):
         for inbox in settings.inboxes:
             submit.clear(inbox.path)
-        intake = Intake(bell.wake, settings.idle_s, quick=QUICK)
+        intake = Intake(bell.wake, settings.executor.idle_s, quick=QUICK)
         with closing(state), closing(executor), closing(intake):
             state.tidy()
             line = Line(settings, state, executor, told, bell, intake)
@@ -232,9 +235,13 @@ def _started(
 
 
 def _executor(settings: ServiceSettings, state: State) -> Executor:
-    if settings.cluster is None:
-        return Local(state.worker_lock, devices=settings.devices, idle_s=settings.idle_s)
-    return Cluster(state.worker_lock, settings.cluster, idle_s=settings.idle_s)
+    if settings.executor.cluster is None:
+        return Local(
+            state.worker_lock,
+            devices=settings.executor.named_devices,
+            idle_s=settings.executor.idle_s,
+        )
+    return Cluster(state.worker_lock, settings.executor.cluster, idle_s=settings.executor.idle_s)
 
 
 @contextmanager
@@ -262,13 +269,13 @@ def _alone(state: State) -> Iterator[None]:
 def _prepare(settings: ServiceSettings, state: State) -> None:
     """Make the folders that are missing, once `settings` are seen to be right."""
     settings.check()
-    if settings.cluster is not None:
-        settings.cluster.check()
-    wanted = settings.default_style
-    if wanted is not None and not library(settings.styles, wanted):
+    if settings.executor.cluster is not None:
+        settings.executor.cluster.check()
+    wanted = settings.pairing.default_style
+    if wanted is not None and not library(settings.pairing.styles, wanted):
         raise SettingsError(
             f"pairing.default_style is {wanted!r}, and there is no such picture in the style "
-            f"library {settings.styles}"
+            f"library {settings.pairing.styles}"
         )
     try:
         state.make()

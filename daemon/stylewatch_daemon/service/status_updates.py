@@ -12,7 +12,7 @@ from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.outbox.status_json import SHARE, Publisher
 from stylewatch_daemon.outbox.status_txt import Board, Refusal, Running, Status, together
 from stylewatch_daemon.queue.dispatcher import Outcome
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
 
 REFUSALS = 20
@@ -48,7 +48,7 @@ class Teller:
     def renew(self, settings: ServiceSettings) -> None:
         """Tell in all outboxes of `settings`, and go on in those of before."""
         for one in settings.outboxes:
-            self._boards[one] = Board(one, settings.sharing)
+            self._boards[one] = Board(one, settings.outbox.sharing)
 
     def may_tell(self, after: float) -> bool:
         """Whether the last `tell` was so many seconds ago; it may be more where that takes long."""

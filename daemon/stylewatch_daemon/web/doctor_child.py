@@ -10,8 +10,7 @@ from typing import Any
 
 from stylewatch_daemon.doctor.backends import ask
 from stylewatch_daemon.doctor.diagnose import diagnose
-from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.service import service_settings
+from stylewatch_daemon.settings.config import Config, service_settings
 
 
 def main() -> None:

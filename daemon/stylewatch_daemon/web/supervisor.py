@@ -21,7 +21,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.processes.backoff import Backoff
 from stylewatch_daemon.processes.child import cause, let_end
-from stylewatch_daemon.settings.web import Served
+from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.web import sockets
 
 SERVE = "stylewatch_daemon.web.serve:serve"
@@ -44,7 +44,7 @@ class Keeper(Reporter):
 
     def __init__(
         self,
-        served: Served | None,
+        served: WebPage | None,
         ours: socket.socket | None = None,
         serve: str = SERVE,
         retry: Backoff = RETRY,
@@ -57,13 +57,13 @@ class Keeper(Reporter):
         self._log = logging.getLogger(__name__)
         self._told = ""
 
-    def check(self, served: Served | None) -> Served | None:
+    def check(self, served: WebPage | None) -> WebPage | None:
         """`served`, if it can be; raises SettingsError as `sockets.check` does."""
         if served is not None:
             sockets.check(served, self._ours)
         return served
 
-    def offer(self, served: Served | None) -> None:
+    def offer(self, served: WebPage | None) -> None:
         """What is to be served once the settings hold that say so; raises SettingsError."""
         self._offered = self.check(served)
 
@@ -112,7 +112,7 @@ class Keeper(Reporter):
                            "painting goes on, and it is tried again")  # fmt: skip
                 self._is_news([], self._retry.seconds(failures, random.random()))
 
-    def _keep(self, served: Served, listening: socket.socket) -> None:
+    def _keep(self, served: WebPage, listening: socket.socket) -> None:
         """Have a process serve it, one after the other, until there is news."""
         times = 0
         while True:
@@ -131,7 +131,7 @@ class Keeper(Reporter):
             if self._is_news([], seconds):
                 return
 
-    def _started(self, served: Served, listening: socket.socket) -> tuple[BaseProcess, Connection]:
+    def _started(self, served: WebPage, listening: socket.socket) -> tuple[BaseProcess, Connection]:
         """A process that serves, and what it lives by: it ends once that is closed."""
         spawn = get_context("spawn")
         theirs, life = spawn.Pipe(duplex=False)
@@ -148,7 +148,7 @@ class Keeper(Reporter):
         self._hears.recv_bytes()
         return True
 
-    def _say(self, served: Served, listening: socket.socket) -> None:
+    def _say(self, served: WebPage, listening: socket.socket) -> None:
         where = sockets.told(listening, served.settings.web.path)
         who = "this machine alone" if sockets.is_near(listening) else "other machines too"
         knows = "" if served.token is None else ", where one knows the token"
@@ -170,13 +170,13 @@ def _end(process: BaseProcess, life: Connection) -> None:
     process.close()
 
 
-def _enter(serve: str, life: Connection, listening: socket.socket, served: Served) -> None:
+def _enter(serve: str, life: Connection, listening: socket.socket, served: WebPage) -> None:
     """The process's door; what lies behind it is heavy, and is loaded there only."""
     resolve_name(serve)(life, listening, served)
 
 
 @contextmanager
-def kept(served: Served | None, ours: socket.socket | None = None) -> Iterator[Keeper]:
+def kept(served: WebPage | None, ours: socket.socket | None = None) -> Iterator[Keeper]:
     """A Keeper of what is `served`; the page ends with it. Raises SettingsError as `check` does."""
     keeper = Keeper(served, ours)
     keeper.check(served)

@@ -39,7 +39,7 @@ def asked(order: Order, prepared: Prepared, told: Told) -> Keepsakes:
     width, height = told.size
     settings = order.settings
     return Keepsakes(
-        wanted=settings.keep,
+        wanted=settings.artifacts,
         curves=terms.curves(
             told.columns, told.rows, told.losses.as_json(), [one["step"] for one in told.stages]
         ),
@@ -59,7 +59,9 @@ def asked(order: Order, prepared: Prepared, told: Told) -> Keepsakes:
 
 def files(order: Order, final: str) -> dict[str, str]:
     """The keepsakes, each with the name of its file: the `final` picture's is taken."""
-    return {name: next(one for one in _names(name) if one != final) for name in order.settings.keep}
+    return {
+        name: next(one for one in _names(name) if one != final) for name in order.settings.artifacts
+    }
 
 
 def _names(name: str) -> Iterator[str]:

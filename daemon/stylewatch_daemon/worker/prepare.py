@@ -10,8 +10,7 @@ import numpy as np
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
-from stylewatch_daemon.settings import style_sizes
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import JobSettings, StyleScale
 from stylewatch_daemon.worker import inputs as sides
 from stylewatch_daemon.worker.color_transfer import Coloring
 from stylewatch_daemon.worker.contract import Order
@@ -105,7 +104,7 @@ class _Reader:
 
 
 def _read(
-    order: Order, recipe: Recipe, looked_at: Sequence[style_sizes.LookedAt]
+    order: Order, recipe: Recipe, looked_at: Sequence[StyleScale]
 ) -> tuple[Picture | None, Picture | None, list[Picture]]:
     """The content, the picture to start from, the styles."""
     reader = _Reader(order.max_pixels, Task(recipe, None, ()))
@@ -121,7 +120,7 @@ def _read(
     return content, init, styles
 
 
-def _with_style(looks: style_sizes.LookedAt, task: Task, own: Size) -> Task:
+def _with_style(looks: StyleScale, task: Task, own: Size) -> Task:
     style = Style(_blank(own), scale=looks.scale, size=looks.rule)
     return replace(task, styles=(*task.styles, style))
 
@@ -141,7 +140,7 @@ def _blank(size: Size) -> Pixels:
 
 def _styles(
     pictures: Sequence[Picture],
-    looked_at: Sequence[tuple[float, style_sizes.LookedAt]],
+    looked_at: Sequence[tuple[float, StyleScale]],
     coloring: Coloring,
 ) -> Iterator[Style]:
     """The styles of a task, with the share of each and how it is looked at.
@@ -214,9 +213,9 @@ def _shares(order: Order) -> tuple[float, ...]:
     return given
 
 
-def _looked_at(order: Order) -> tuple[style_sizes.LookedAt, ...]:
+def _looked_at(order: Order) -> tuple[StyleScale, ...]:
     """The size that each style is looked at, where it has one of its own."""
-    return style_sizes.of_each(order.settings.style_size, len(order.styles))
+    return order.settings.style_scales(len(order.styles))
 
 
 def backend_of(order: Order, decided: Mapping[str, Any]) -> Backend:

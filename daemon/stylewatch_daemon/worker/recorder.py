@@ -235,7 +235,10 @@ class Story:
             "state": state,
             "recipe": task.recipe.model_dump(mode="json"),
             "color": self._color,
-            "output": self.order.settings.model_dump(include={*OutputRecord.model_fields}),
+            "output": {
+                **self.order.settings.model_dump(include={*OutputRecord.model_fields}),
+                "keep": self.order.settings.artifacts,
+            },
             "backend": {
                 key: getattr(seen, key) for key in ("name", "version", "device", "precision")
             },

@@ -3,7 +3,7 @@
 import pytest
 
 from stylewatch_daemon.alerts.collect import AGAIN, LONGEST, Collector
-from stylewatch_daemon.settings.alerts import Kind
+from stylewatch_daemon.settings.sections import AlertKind
 
 
 class Clock:
@@ -116,7 +116,7 @@ def test_a_name_cannot_be_more_than_a_name(news: Collector, name: str, told: str
 
 
 @pytest.mark.parametrize("kind", ["refused", "failed"])
-def test_a_long_reason_is_cut(news: Collector, kind: Kind) -> None:
+def test_a_long_reason_is_cut(news: Collector, kind: AlertKind) -> None:
     news.add(kind, "sea", "x" * 9999)
     (line,) = body(news)
     assert len(line) == LONGEST + len(f"{kind}: ")

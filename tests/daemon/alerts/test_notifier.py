@@ -14,12 +14,12 @@ from stylewatch_daemon.alerts.collect import Message
 from stylewatch_daemon.alerts.notifier import TRIES, Teller, telling
 from stylewatch_daemon.alerts.send import Ending
 from stylewatch_daemon.processes.backoff import Backoff
-from stylewatch_daemon.settings.alerts import Addressed, Kind
+from stylewatch_daemon.settings.sections import AlertKind, AlertTargets
 
 ONE, TWO = SecretStr("json://ann:hushhush@one"), SecretStr("json://ann:hushhush@two")
 AT_ONCE = Backoff(first=0.0, most=0.0)
 Log = pytest.LogCaptureFixture
-KINDS: frozenset[Kind] = frozenset({"done", "refused", "failed", "paused"})
+KINDS: frozenset[AlertKind] = frozenset({"done", "refused", "failed", "paused"})
 OUT = Path("out")
 
 
@@ -42,8 +42,8 @@ class Service:
         return ends
 
 
-def to(*urls: SecretStr, every_s: float = 0.0) -> Addressed:
-    return Addressed(urls, KINDS, every_s)
+def to(*urls: SecretStr, every_s: float = 0.0) -> AlertTargets:
+    return AlertTargets(urls, KINDS, every_s)
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from stylewatch_daemon.artifacts import animation, child
 from stylewatch_daemon.artifacts.child import answered
 from stylewatch_daemon.artifacts.contract import Small
 from stylewatch_daemon.processes import messages
-from stylewatch_daemon.settings.artifacts import FILES
+from stylewatch_daemon.settings.job import ARTIFACTS
 
 KINDS = {"losses.png": "PNG", "progress.webp": "WEBP", "progress.gif": "GIF", "sheet.png": "PNG"}
 
 
 def test_each_file_is_drawn_as_its_name_says(tmp_path: Path) -> None:
-    found = list(answered(painting(tmp_path, wanted=FILES)))
-    assert [one.name for one in found] == [*FILES]
+    found = list(answered(painting(tmp_path, wanted=ARTIFACTS)))
+    assert [one.name for one in found] == [*ARTIFACTS]
     for one in found:
         with Image.open(io.BytesIO(one.content)) as image:
             assert image.format == KINDS[one.name]

@@ -7,8 +7,8 @@ from pydantic import SecretStr
 from tests.daemon.posts import posted
 
 from stylewatch_daemon.doctor.alerts import look
-from stylewatch_daemon.settings import alerts
-from stylewatch_daemon.settings.alerts import Alerts
+from stylewatch_daemon.settings import sections
+from stylewatch_daemon.settings.sections import Alerts
 
 
 def test_nothing_is_said_where_none_are_wanted() -> None:
@@ -29,7 +29,7 @@ def test_a_url_that_apprise_does_not_know_is_to_be_mended_and_not_shown() -> Non
 
 
 def test_without_apprise_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts, "find_spec", lambda name: None)
+    monkeypatch.setattr(sections, "find_spec", lambda name: None)
     (found,) = look(Alerts(urls=(SecretStr("json://a"),)))
     assert (found.verdict, found.exit_code) == ("mend", 78)
     assert "pip install" in found.words

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.settings_made import make_settings
 from tests.plugins.strangers import install
 
 from stylewatch_daemon.doctor import backends
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_plugins import registry
 
 
 def settings(**more: Any) -> ServiceSettings:
-    return ServiceSettings((), Path("state"), job=JobSettings(backend="sketch"), **more)
+    return make_settings((), Path("state"), job=JobSettings(backend="sketch"), **more)
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -5,19 +5,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import backends
 from stylewatch_daemon.doctor.diagnose import diagnose
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 
 
 def test_all_is_looked_at_and_nothing_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backends, "ask", lambda asked: {"words": "fine"})
-    inbox = InboxSettings(tmp_path / "in", tmp_path / "out")
-    service = ServiceSettings((inbox,), tmp_path / "state", job=JobSettings(size="64"))
+    inbox = make_inbox(tmp_path / "in", tmp_path / "out")
+    service = make_settings((inbox,), tmp_path / "state", job=JobSettings(size="64"))
     found = list(diagnose(service))
     kinds = {one.what.split()[0] for one in found}
     assert kinds == {"daemon", "inbox", "outbox", "state", "room", "inotify", "backend", "weights",

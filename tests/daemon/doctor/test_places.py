@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.daemon.disks import CAN_MOUNT, fill_up, small_disk
 from tests.daemon.faults import fill
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding
@@ -18,7 +19,6 @@ from stylewatch_daemon.ingest import watcher
 from stylewatch_daemon.outbox.status_json import Publisher
 from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
 
 
@@ -33,9 +33,9 @@ class Place:
             folder.mkdir(exist_ok=True)
 
     def found(self, after: Any = "archive", **more: Any) -> dict[str, Finding]:
-        inbox = InboxSettings(self.inbox, self.outbox, after)
+        inbox = make_inbox(self.inbox, self.outbox, after)
         job = JobSettings(size="64", recipe="devos")
-        settings = ServiceSettings((inbox,), self.state, job=job, **more)
+        settings = make_settings((inbox,), self.state, job=job, **more)
         return {one.what.split()[0]: one for one in places.look(settings)}
 
     def verdicts(self, **more: Any) -> dict[str, str]:

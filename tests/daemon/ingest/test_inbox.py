@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.daemon.disks import CAN_MOUNT, SAME, same_folder
 from tests.daemon.faults import fill, tree, waiting
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
@@ -17,7 +18,6 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.inbox import NOTED, Inbox, library, new_id
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 
@@ -44,8 +44,8 @@ class Place:
         self.state, self.told, self.now = State(root / "state"), Told(), 0.0
         self.state.make()
         fill(self.path, ".empty")
-        own = InboxSettings(self.path, self.outbox, after)
-        self.settings = ServiceSettings((own,), root / "state", quiet_s=2, rescan_s=60, **settings)
+        own = make_inbox(self.path, self.outbox, after)
+        self.settings = make_settings((own,), root / "state", quiet_s=2, rescan_s=60, **settings)
         self.start()
 
     def start(self) -> None:

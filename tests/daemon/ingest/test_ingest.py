@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from tests.daemon.faults import fill
 from tests.daemon.lookers import Nodding
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.ingest import Front
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
 
 
@@ -17,8 +17,8 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.inbox, self.other, self.intake = root / "in", root / "other", Nodding()
-        inboxes = tuple(InboxSettings(one, root / "out") for one in (self.inbox, self.other))
-        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0)
+        inboxes = tuple(make_inbox(one, root / "out") for one in (self.inbox, self.other))
+        self.settings = make_settings(inboxes, root / "state", quiet_s=0)
         self.state = State(root / "state")
         self.state.make()
         for inbox in (self.inbox, self.other):
@@ -108,6 +108,8 @@ def test_of_an_inbox_that_is_gone_from_the_settings_nothing_is_taken(place: Plac
     for _ in range(2):
         place.front.look()
     place.front.enter()
-    place.front.renew(ServiceSettings(place.settings.inboxes[:1], place.settings.state, quiet_s=0))
+    place.front.renew(
+        make_settings(place.settings.inboxes[:1], place.settings.state.path, quiet_s=0)
+    )
     assert place.state.ledger.counts()["waiting"] == 0
     assert not place.front.has_more

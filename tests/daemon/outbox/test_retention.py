@@ -18,7 +18,7 @@ from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.outbox import manifest, retention
 from stylewatch_daemon.outbox.retention import Expiry, daily, outlived, prune, remove, sweep
-from stylewatch_daemon.settings.retention import FOREVER, Retention
+from stylewatch_daemon.settings.sections import Retention
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
@@ -79,14 +79,14 @@ def test_a_tree_of_any_depth_in_an_outbox_is_looked_through_as_far_as_jobs_may_l
     deep = finish(tmp_path, "/".join("d" * retention.DEPTH), 3)
     finish(tmp_path, "/".join("e" * (retention.DEPTH + 1)), 3)
     with deep_tree(tmp_path / "deep"):
-        gone = {one.path.parent.parent for one in prune([tmp_path], Retention(0, 0))}
+        gone = {one.path.parent.parent for one in prune([tmp_path], Retention(stages=0, inputs=0))}
     assert gone == {deep}
 
 
 def test_a_job_without_a_receipt_is_left_alone(tmp_path: Path) -> None:
     job = finish(tmp_path, "job", 3)
     (job / "receipt.json").unlink()
-    assert list(prune([tmp_path], Retention(0, 0))) == []
+    assert list(prune([tmp_path], Retention(stages=0, inputs=0))) == []
     assert names(job) == STAGES | INPUTS | REST - {"receipt.json"}
 
 
@@ -94,16 +94,16 @@ def test_the_stages_of_a_job_that_was_cancelled_go_as_those_of_others(tmp_path: 
     job = finish(tmp_path, "job", 0)
     (job / "receipt.json").unlink()
     manifest.note(tmp_path, "job")
-    assert list(prune([tmp_path], Retention(1, 0))) == []
+    assert list(prune([tmp_path], Retention(stages=1, inputs=0))) == []
     fill(job, "stages/mine.png")
-    list(prune([tmp_path], Retention(0, 0)))
+    list(prune([tmp_path], Retention(stages=0, inputs=0)))
     assert names(job) == REST - {"receipt.json"} | INPUTS | {"stages/mine.png"}
 
 
 @pytest.mark.parametrize("place", [".staging/1", "_refused/job"])
 def test_what_is_refused_or_not_whole_yet_is_left_alone(place: str, tmp_path: Path) -> None:
     finish(tmp_path, place, 3)
-    assert list(prune([tmp_path], Retention(0, 0))) == []
+    assert list(prune([tmp_path], Retention(stages=0, inputs=0))) == []
 
 
 @pytest.mark.parametrize("place", ["_jobs/album/job", "_mine/job"])
@@ -111,7 +111,7 @@ def test_what_belongs_to_a_flat_album_or_has_a_dash_in_front_goes_too(
     place: str, tmp_path: Path
 ) -> None:
     job = finish(tmp_path, place, 3)
-    list(prune([tmp_path], Retention(0, 0)))
+    list(prune([tmp_path], Retention(stages=0, inputs=0)))
     assert names(job) == REST
 
 
@@ -119,7 +119,7 @@ def test_what_people_put_there_or_changed_stays(tmp_path: Path) -> None:
     job = finish(tmp_path, "job", 3)
     fill(job, "stages/mine.png", "inputs/mine.jpg")
     (job / "stages/0001.png").write_text("touched up by hand")
-    list(prune([tmp_path], Retention(0, 0)))
+    list(prune([tmp_path], Retention(stages=0, inputs=0)))
     stayed = {"stages/mine.png", "inputs/mine.jpg", "stages/0001.png"}
     assert names(job) == REST | stayed
 
@@ -148,7 +148,7 @@ def test_a_folder_that_becomes_a_link_before_its_files_go_saves_what_is_there(
 
 
 def test_an_outbox_that_is_not_there_has_nothing_to_remove(tmp_path: Path) -> None:
-    assert list(prune([tmp_path / "gone"], Retention(0, 0))) == []
+    assert list(prune([tmp_path / "gone"], Retention(stages=0, inputs=0))) == []
 
 
 def test_a_sweep_tells_how_much_went_and_what_stood_in_the_way(
@@ -171,7 +171,12 @@ def test_a_sweep_tells_how_much_went_and_what_stood_in_the_way(
 
 def test_a_sweep_ends_when_we_leave(tmp_path: Path) -> None:
     job = finish(tmp_path, "job", 3)
-    sweep([tmp_path], Retention(0, 0), Told(), lambda: not (job / "stages/0001.png").exists())
+    sweep(
+        [tmp_path],
+        Retention(stages=0, inputs=0),
+        Told(),
+        lambda: not (job / "stages/0001.png").exists(),
+    )
     assert names(job) == (STAGES | INPUTS | REST) - {"stages/0001.png"}
 
 
@@ -189,7 +194,7 @@ def test_a_sweep_is_made_at_once_and_again_after_a_day(
 
 
 def test_where_everything_is_kept_nobody_looks(tmp_path: Path) -> None:
-    with daily([tmp_path], FOREVER, Told()):
+    with daily([tmp_path], Retention(), Told()):
         assert not [one for one in threading.enumerate() if one.name == "prune"]
 
 
@@ -224,7 +229,7 @@ def test_the_ledger_forgets_jobs_that_ended_long_ago_and_no_others(
 def test_the_ledger_is_asked_to_forget_once_a_day(ledger: LedgerWriter, tmp_path: Path) -> None:
     now = 1000.0
     expiry = Expiry(lambda: ledger, lambda: now, tmp_path)
-    expiry.go(FOREVER)
+    expiry.go(Retention())
     expiry.go(Retention(ledger=4))
     now += retention.DAY - 1
     expiry.go(Retention(ledger=2))

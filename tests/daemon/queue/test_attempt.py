@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import announced, fill, tree, waiting
+from tests.daemon.settings_made import changed_settings, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import CHECKPOINT, Progress, Started
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.queue.attempt import Try, Verdict, crashes, verdict
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.store.state import State, entry_of
@@ -105,16 +106,16 @@ def test_any_other_attempt_is_not(service: ServiceSettings) -> None:
 
 @pytest.fixture
 def service(tmp_path: Path) -> ServiceSettings:
-    return ServiceSettings((), tmp_path / "state", backends={"sketch": {"seconds_per_step": 1}})
+    return make_settings((), tmp_path / "state", backends={"sketch": {"seconds_per_step": 1}})
 
 
 def job(service: ServiceSettings, **changes: Any) -> tuple[Journal, State]:
-    state = State(service.state)
+    state = State(service.state.path)
     state.make()
     look = Look(1, 2, 3)
     content = File("content", "photo.jpg", Path("/in/photo.jpg"), look, own=True)
     style = File("style", "wave.jpg", Path("/in/wave.jpg"), look, own=True)
-    inbox, outbox = Path("/in"), service.state.parent / "out"
+    inbox, outbox = Path("/in"), service.state.path.parent / "out"
     made = Journal("1", "album/photo", inbox, outbox, "archive", (content, style))
     made = replace(made, state="queued", **changes)
     fill(state.jobs / "1" / "files", "photo.jpg", "wave.jpg")
@@ -189,7 +190,7 @@ def test_a_series_keeps_a_folder_of_its_own_in_a_flat_album(service: ServiceSett
 
 def test_a_job_goes_on_in_the_folder_it_had(service: ServiceSettings) -> None:
     assert begun(service, JobSettings(), place="elsewhere").name == "elsewhere"
-    assert (service.state.parent / "out/elsewhere").is_dir()
+    assert (service.state.path.parent / "out/elsewhere").is_dir()
 
 
 def test_the_order_names_earlier_attempts_and_the_backends_options(
@@ -197,7 +198,7 @@ def test_the_order_names_earlier_attempts_and_the_backends_options(
 ) -> None:
     earlier = Attempt("then", backend="torch", how="failed", reason="no memory")
     made, state = job(service, attempts=(earlier,))
-    service = replace(service, out_of_memory="smaller", memory=5)
+    service = changed_settings(service, out_of_memory="smaller", memory=5)
     order = order_of(Try(made, state, Reporter()), JobSettings(backend="sketch"), service)
     assert (order.out_of_memory, order.memory) == ("smaller", 5)
     assert order.attempts == ({"backend": "torch", "ended": "failed: no memory"},)
@@ -221,7 +222,7 @@ FIRST, SECOND = "stages/0001.png", "stages/0002.png"
 def test_what_was_finished_before_a_kill_is_published_once_it_is_told_of_again(
     service: ServiceSettings,
 ) -> None:
-    out = service.state.parent / "out"
+    out = service.state.path.parent / "out"
     fill(out / ".staging" / "1", FIRST, SECOND, ".half.tmp")
     one = begun(service, JobSettings())
     assert tree(out) == {}
@@ -253,7 +254,7 @@ def test_what_is_told_of_again_is_reported_once(service: ServiceSettings) -> Non
     other.hear(replace(STARTED, step=1))
     other.hear(announced(FIRST, 1))
     assert telling.there == ["0001.png"]
-    (service.state.parent / "out/album/photo" / FIRST).unlink()
+    (service.state.path.parent / "out/album/photo" / FIRST).unlink()
     assert other.hear(announced(FIRST, 1)) is None, "people may take away what is theirs"
 
 
@@ -261,7 +262,7 @@ def elsewhere(service: ServiceSettings) -> tuple[Try, Order]:
     """An attempt that another machine makes."""
     made, state = job(service)
     one = Try(made, state, Reporter())
-    return one, order_of(one, JobSettings(), replace(service, cluster=Demand()))
+    return one, order_of(one, JobSettings(), changed_settings(service, cluster=Demand()))
 
 
 def test_a_file_that_is_not_what_was_announced_is_published_by_nobody(
@@ -273,7 +274,7 @@ def test_a_file_that_is_not_what_was_announced_is_published_by_nobody(
     (order.staging / FIRST).write_text("another")
     one.hear(announced(FIRST, 1))
     one.hear(announced(RECEIPT, 1))
-    assert tree(service.state.parent / "out") == {}
+    assert tree(service.state.path.parent / "out") == {}
     for end in (Done({}), Stopped(1)):
         lost = one.hear(end)
         assert isinstance(lost, Lost)
@@ -293,15 +294,15 @@ def test_a_worker_may_be_ahead_of_its_words(service: ServiceSettings) -> None:
     one, order = elsewhere(service)
     fill(order.staging, "losses.csv", RECEIPT)
     one.hear(replace(announced("losses.csv", 1), sha256="12ab"))
-    assert tree(service.state.parent / "out") == {}
+    assert tree(service.state.path.parent / "out") == {}
     one.hear(announced("losses.csv", 2))
-    assert tree(service.state.parent / "out") == {"album/photo/losses.csv": "losses.csv"}
+    assert tree(service.state.path.parent / "out") == {"album/photo/losses.csv": "losses.csv"}
     assert one.hear(Done({})) == Done({})
 
 
 def test_when_it_is_done_only_stages_of_that_painting_are_left(service: ServiceSettings) -> None:
     """Others were published of one that was begun before, larger, and given up."""
-    out = service.state.parent / "out"
+    out = service.state.path.parent / "out"
     one = begun(service, JobSettings())
     fill(out / ".staging" / "1", "receipt.json")
     fill(out / "album/photo", "stages/0002.png", "stages/0004.png")

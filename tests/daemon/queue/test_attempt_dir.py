@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.faults import announced, fill, tree
 from tests.daemon.queue.test_attempt import STARTED, attempts, job, order_of
+from tests.daemon.settings_made import changed_settings, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
@@ -14,9 +15,9 @@ from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.queue import attempt_dir
 from stylewatch_daemon.queue.attempt import Try
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.worker.contract import Order
 
@@ -24,7 +25,7 @@ from stylewatch_daemon.worker.contract import Order
 @pytest.fixture
 def service(tmp_path: Path) -> ServiceSettings:
     """Of a daemon whose jobs are painted elsewhere."""
-    return ServiceSettings((), tmp_path / "state", cluster=Demand())
+    return make_settings((), tmp_path / "state", cluster=Demand())
 
 
 def begun(service: ServiceSettings, *before: Attempt) -> tuple[Try, Order]:
@@ -66,9 +67,9 @@ def test_the_next_one_goes_on_from_what_was_left_and_announces_it(
     other, second = again(one, service)
     assert second.checkpoint is not None
     assert second.checkpoint.read_text() == attempt_dir.CHECKPOINT
-    assert tree(service.state.parent / "out") == {}
+    assert tree(service.state.path.parent / "out") == {}
     hears_again(other)
-    assert tree(service.state.parent / "out") == {f"album/photo/{STAGE}": STAGE}
+    assert tree(service.state.path.parent / "out") == {f"album/photo/{STAGE}": STAGE}
 
 
 def test_of_what_several_left_the_last_ones_is_handed_on(service: ServiceSettings) -> None:
@@ -76,7 +77,7 @@ def test_of_what_several_left_the_last_ones_is_handed_on(service: ServiceSetting
     fill(first.staging, STAGE, "stages/0002.png")
     _, second = again(one, service)
     (second.staging / STAGE).write_text("painted anew")
-    fences = attempt_dir.Fences(Outbox(service.state.parent / "out"), "1")
+    fences = attempt_dir.Fences(Outbox(service.state.path.parent / "out"), "1")
     fences.begin(".7-1-1")
     fences.hand_on(".7-1-1")
     left = second.staging.parent / ".7-1-1/stages"
@@ -95,16 +96,16 @@ def test_what_a_zombie_writes_comes_nowhere(service: ServiceSettings) -> None:
     assert second.checkpoint is not None
     assert not second.checkpoint.exists()
     assert not fence_of(service, one).has_receipt("1")
-    assert tree(service.state.parent / "out") == {}
+    assert tree(service.state.path.parent / "out") == {}
 
 
 def fence_of(service: ServiceSettings, one: Try) -> Outbox:
-    return Outbox(service.state.parent / "out")
+    return Outbox(service.state.path.parent / "out")
 
 
 def test_where_the_last_one_left_its_files_is_known_later(service: ServiceSettings) -> None:
     one, order = begun(service)
-    out = Outbox(service.state.parent / "out")
+    out = Outbox(service.state.path.parent / "out")
     assert out.root / ".staging" / attempt_dir.place(out, one.journal) == order.staging
     out.clear("1")
     assert attempt_dir.place(out, one.journal) == "1"
@@ -123,9 +124,9 @@ def test_back_on_this_machine_what_was_left_elsewhere_is_announced_and_goes(
 ) -> None:
     one, first = begun(service)
     fill(first.staging, attempt_dir.CHECKPOINT, STAGE)
-    other, second = again(one, replace(service, cluster=None))
+    other, second = again(one, changed_settings(service, cluster=None))
     assert second.staging == first.staging.parent
-    assert second.checkpoint == service.state / "jobs/1" / CHECKPOINT
+    assert second.checkpoint == service.state.path / "jobs/1" / CHECKPOINT
     assert not first.staging.exists()
     hears_again(other)
-    assert tree(service.state.parent / "out") == {f"album/photo/{STAGE}": STAGE}
+    assert tree(service.state.path.parent / "out") == {f"album/photo/{STAGE}": STAGE}

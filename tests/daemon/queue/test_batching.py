@@ -6,15 +6,15 @@ import pytest
 
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.queue.batching import MANY, Company
-from stylewatch_daemon.settings.batching import shape_of
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.resolve import batch_shape
 
 SIZES = ((640, 480), (500, 500))
 
 
 def shape(sizes: tuple[tuple[int, int], ...] = SIZES, **settings: Any) -> str:
     said = JobSettings(**settings)
-    return shape_of(said, said.resolve(), sizes)
+    return batch_shape(said, said.resolve(), sizes)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.daemon.faults import fill, killed_at, take, tree, waiting
 from tests.daemon.painters import Ending, Painter
+from tests.daemon.settings_made import make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.claim import Terms
@@ -19,7 +20,6 @@ from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.queue.dispatcher import Dispatcher, Outcome
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.ledger import FILE_NAME, reading
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Failed, Lost, Refused
@@ -66,7 +66,7 @@ class Place:
         self.told.on_stage = lambda: self.state.ledger.change("1", wish=wish)
 
     def run(self, **settings: Any) -> Outcome:
-        service = ServiceSettings((), self.state.root, job=JobSettings(**settings))
+        service = make_settings((), self.state.root, job=JobSettings(**settings))
         dispatcher = Dispatcher(service, self.state, self.painter, self.told, self.stopping)
         self.painter.close()  # a new start finds nobody at work
         outcome: Outcome | None = Outcome("again", "")
@@ -240,7 +240,7 @@ def test_a_worker_that_dies_while_everything_stops_is_no_fault_of_the_job(tmp_pa
 
 def test_leaving_at_once_is_no_fault_of_the_job(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    service = ServiceSettings((), place.state.root)
+    service = make_settings((), place.state.root)
     dispatcher = Dispatcher(service, place.state, place.painter, place.told, lambda: True)
     (job,) = waiting(place.state)
     assert list(dispatcher.begin([[job]])) == [(job, None)]

@@ -7,6 +7,7 @@ from tests.daemon.cli.states import entry
 from tests.daemon.faults import fill, take
 from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter, go_on
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.claim import Terms
@@ -15,7 +16,6 @@ from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.job_actions import Asked
 from stylewatch_daemon.service.pipeline import Line
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import Attempt, JobState
 from stylewatch_daemon.store.state import State
 
@@ -139,9 +139,9 @@ def test_a_job_that_there_is_not_any_more_is_no_error(place: Place) -> None:
 @pytest.mark.parametrize("comes", ["a reload", "a restart"])
 def test_a_job_that_is_cancelled_while_it_is_claimed_stays_so(tmp_path: Path, comes: str) -> None:
     fill(tmp_path / "in", "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
-    inboxes = (InboxSettings(tmp_path / "in", tmp_path / "out"),)
-    settings = ServiceSettings(inboxes, tmp_path / "state", quiet_s=0)
-    state = State(settings.state)
+    inboxes = (make_inbox(tmp_path / "in", tmp_path / "out"),)
+    settings = make_settings(inboxes, tmp_path / "state", quiet_s=0)
+    state = State(settings.state.path)
     state.make()
     line = Line(settings, state, Painter(), Reporter(), Bell(), Nodding())
     line.look()

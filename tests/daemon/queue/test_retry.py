@@ -12,6 +12,7 @@ import yaml
 from tests.daemon.faults import fill, killed_at, tree
 from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter, go_on
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.events import Reporter
@@ -19,7 +20,6 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import Line
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import JobState
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
 from stylewatch_daemon.store.state import State
@@ -46,8 +46,8 @@ class Place:
 
     def __init__(self, root: Path, after: Any = "archive") -> None:
         self.inbox, self.outbox, self.painter = root / "in", root / "out", Honest()
-        inboxes = (InboxSettings(self.inbox, self.outbox, after),)
-        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
+        inboxes = (make_inbox(self.inbox, self.outbox, after),)
+        self.settings = make_settings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
         self.state = State(root / "state")
         fill(self.inbox, "album/sea.jpg", "album/style.jpg")
         self.line = self.started()

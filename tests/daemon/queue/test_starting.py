@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, take, tree
+from tests.daemon.settings_made import make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.claim import Terms
@@ -16,7 +17,6 @@ from stylewatch_daemon.queue.finalize import Closing
 from stylewatch_daemon.queue.starting import Starting
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import Settler
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 
@@ -38,7 +38,7 @@ class Place:
 
     def start(self, **settings: Any) -> Starting:
         job = JobSettings(**settings)
-        service = ServiceSettings((), self.state.root, job=job, free_bytes=0)
+        service = make_settings((), self.state.root, job=job, free_bytes=0)
         return Starting(Settler(service), self.closing)
 
     @property

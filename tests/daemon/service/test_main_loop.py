@@ -2,13 +2,13 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill
 from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter
+from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.watcher import Watcher
@@ -16,7 +16,6 @@ from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.main_loop import Rounds
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.service.systemd import Manager
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Event, Order, Wanted
 
@@ -45,8 +44,8 @@ class Place:
     """A daemon's parts, with somebody who hears what it tells."""
 
     def __init__(self, root: Path, hears: socket.socket, painter: Painter) -> None:
-        inboxes = (InboxSettings(root / "in", root / "out"),)
-        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0)
+        inboxes = (make_inbox(root / "in", root / "out"),)
+        self.settings = make_settings(inboxes, root / "state", quiet_s=0)
         state = State(root / "state")
         state.make()
         self.bell = Bell()
@@ -102,7 +101,7 @@ def test_a_state_folder_that_answers_with_an_error_is_no_hang(
     tmp_path: Path, hears: socket.socket
 ) -> None:
     place = Place(tmp_path, hears, Painter())
-    place.rounds.settings = replace(place.settings, state=tmp_path / "gone")
+    place.rounds.settings = changed_settings(place.settings, state=tmp_path / "gone")
     place.rounds.go()
     assert "WATCHDOG=1" in place.told
 
@@ -115,7 +114,7 @@ def test_new_settings_end_the_rounds_and_wrong_ones_do_not(
     assert place.rounds.go() is None  # it went on until it was stopped
 
     place = Place(tmp_path, hears, Painter())
-    new = replace(place.settings, quiet_s=9)
+    new = changed_settings(place.settings, quiet_s=9)
     place.rounds.reread = lambda: new
     place.bell.reload()
     assert place.rounds.go() is new
@@ -167,7 +166,7 @@ def test_new_settings_do_not_wait_for_what_is_being_painted(
     assert place.rounds.go() is place.settings
     line = place.rounds.line
     assert line.busy
-    line.renew(replace(place.settings, attempts=1))
+    line.renew(changed_settings(place.settings, attempts=1))
     while line.busy:
         line.hear()
         line.finish()

@@ -3,7 +3,6 @@
 import sqlite3
 import stat
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from tests.daemon.faults import fill, killed_at, mounts, tree
 from tests.daemon.lines import Place
 from tests.daemon.painters import go_on
+from tests.daemon.settings_made import changed_settings, make_inbox
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.permissions import Sharing
@@ -24,7 +24,6 @@ from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.service.pipeline import Line
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import InboxSettings
 from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.store.ledger import reading
 from stylewatch_daemon.worker.contract import Failed, Refused
@@ -105,8 +104,8 @@ def test_a_job_that_crashed_lets_others_go_first(
 
 def test_one_picture_behind_many_of_another_inbox_is_next(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    other = InboxSettings(tmp_path / "in2", place.outbox)
-    place.settings = replace(place.settings, inboxes=(*place.settings.inboxes, other))
+    other = make_inbox(tmp_path / "in2", place.outbox)
+    place.settings = changed_settings(place.settings, inboxes=(*place.settings.inboxes, other))
     fill(place.inbox, *(f"{n}/{half}.jpg" for n in range(9) for half in ("content", "style")))
     fill(other.path, "mine/content.jpg", "mine/style.jpg")
     names = [one.job for one in place.run().outcomes.values()]
@@ -134,8 +133,8 @@ def test_the_ledger_knows_every_job_and_its_attempts(place: Place) -> None:
 def test_pairs_whose_claim_the_ledger_was_not_told_of_are_painted_once_all_the_same(
     fails: str, after: Any, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inboxes = (InboxSettings(place.inbox, place.outbox, after),)
-    place.settings = replace(place.settings, inboxes=inboxes, rescan_s=0)
+    inboxes = (make_inbox(place.inbox, place.outbox, after),)
+    place.settings = changed_settings(place.settings, inboxes=inboxes, rescan_s=0)
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
     line = place.line()
     line.look()
@@ -171,7 +170,7 @@ def test_new_settings_hold_and_what_was_entered_is_entered_once(place: Place) ->
     line.look()
     line.front.inboxes[0].enter()
     (entered,) = place.state.ledger.claimed(str(place.inbox))
-    line.renew(replace(place.settings, attempts=1))
+    line.renew(changed_settings(place.settings, attempts=1))
     for _ in range(2):
         line.look()
         line.take()
@@ -182,7 +181,7 @@ def test_the_status_in_the_outbox_follows_a_new_mode(place: Place) -> None:
     line = place.line()
     place.outbox.mkdir()
     line.tell()
-    line.renew(replace(place.settings, sharing=Sharing(0o660)))
+    line.renew(changed_settings(place.settings, sharing=Sharing(0o660)))
     line.tell()
     assert stat.S_IMODE((place.outbox / "_status.txt").stat().st_mode) == 0o660
 

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from tests.daemon.faults import fill, tree
 from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter
+from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
 
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.events import Reporter
@@ -23,7 +23,7 @@ from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.service import service
 from stylewatch_daemon.service.main_loop import AT_LEAST
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once, watch
+from stylewatch_daemon.service.service import ServiceSettings, Summary, once, watch
 from stylewatch_daemon.settings import resources
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Wanted
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 
 
 def settings(root: Path, **more: Any) -> ServiceSettings:
-    inboxes = (InboxSettings(root / "in", root / "out"),)
-    return ServiceSettings(inboxes, root / "state", **{"quiet_s": 0.0, **more})
+    inboxes = (make_inbox(root / "in", root / "out"),)
+    return make_settings(inboxes, root / "state", **{"quiet_s": 0.0, **more})
 
 
 PAIR = ("a/content.jpg", "a/style.jpg")
@@ -136,9 +136,9 @@ def test_nothing_is_begun_while_the_worker_of_a_killed_daemon_lives(
 
 
 def test_an_outbox_in_the_inbox_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    inboxes = (InboxSettings(tmp_path / "in", tmp_path / "in/out"),)
+    inboxes = (make_inbox(tmp_path / "in", tmp_path / "in/out"),)
     with pytest.raises(SettingsError, match="lies in the inbox"):
-        once(ServiceSettings(inboxes, tmp_path / "state"), executor=Painter())
+        once(make_settings(inboxes, tmp_path / "state"), executor=Painter())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -253,8 +253,8 @@ def reloaded(root: Path, reread: Callable[[], ServiceSettings]) -> tuple[Summary
 
 
 def test_settings_that_were_read_again_hold_from_the_next_job_on(tmp_path: Path) -> None:
-    second = InboxSettings(tmp_path / "in2", tmp_path / "out2")
-    new = replace(settings(tmp_path), inboxes=(second,), state=tmp_path / "elsewhere")
+    second = make_inbox(tmp_path / "in2", tmp_path / "out2")
+    new = changed_settings(settings(tmp_path), inboxes=(second,), state=tmp_path / "elsewhere")
     summary, told = reloaded(tmp_path, lambda: new)
     assert told == ["a", "state.path", "reloaded", "b"]
     assert [one.job for one in summary.done] == ["a", "b"]
@@ -263,8 +263,8 @@ def test_settings_that_were_read_again_hold_from_the_next_job_on(tmp_path: Path)
 
 
 def test_wrong_settings_leave_those_from_before(tmp_path: Path) -> None:
-    inside = InboxSettings(tmp_path / "in2", tmp_path / "in2/out")
-    new = replace(settings(tmp_path), inboxes=(inside,))
+    inside = make_inbox(tmp_path / "in2", tmp_path / "in2/out")
+    new = changed_settings(settings(tmp_path), inboxes=(inside,))
     _, (first, reason) = reloaded(tmp_path, lambda: new)
     assert first == "a"
     assert "lies in the inbox" in reason
@@ -274,9 +274,10 @@ def test_the_supervisor_loads_neither_torch_nor_numpy_nor_pillow(tmp_path: Path)
     program = f"""
 import sys
 from pathlib import Path
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once, watch
+from stylewatch_daemon.service.service import once, watch
+from tests.daemon.settings_made import make_inbox, make_settings
 root = Path({str(tmp_path)!r})
-settings = ServiceSettings((InboxSettings(root / "in", root / "out"),), root / "state", quiet_s=0)
+settings = make_settings((make_inbox(root / "in", root / "out"),), root / "state", quiet_s=0)
 assert once(settings).exit_code == 0
 heavy = {{"torch", "numpy", "PIL", "onnxruntime", "starlette", "uvicorn"}} & set(sys.modules)
 assert not heavy, heavy
@@ -292,7 +293,7 @@ def test_a_cluster_without_ray_is_refused_before_anything_is_touched(
 
     monkeypatch.setattr(resources, "version", version)
     with pytest.raises(SettingsError, match=r"stylewatch\[ray\]"):
-        once(replace(settings(tmp_path), cluster=resources.Demand()))
+        once(changed_settings(settings(tmp_path), cluster=resources.Demand()))
     assert not (tmp_path / "state").exists()
 
 

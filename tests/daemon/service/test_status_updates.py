@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.cli.states import entry
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
@@ -15,7 +16,6 @@ from stylewatch_daemon.outbox.status_txt import Board, Running
 from stylewatch_daemon.queue.dispatcher import Outcome
 from stylewatch_daemon.service import status_updates
 from stylewatch_daemon.service.status_updates import Standing, Teller
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
 
 
@@ -27,8 +27,8 @@ class Place:
         self.state.make()
         for outbox in (self.ours, self.theirs):
             outbox.mkdir()
-        self.settings = ServiceSettings(
-            (InboxSettings(root / "1", self.ours), InboxSettings(root / "2", self.theirs)),
+        self.settings = make_settings(
+            (make_inbox(root / "1", self.ours), make_inbox(root / "2", self.theirs)),
             root / "state",
         )
         self.now = 0.0
@@ -111,7 +111,7 @@ def test_new_settings_hold_for_what_is_told_already(place: Place) -> None:
     place.tell()
     shared = sharing("0664", None)
     place.teller.renew(
-        ServiceSettings(place.settings.inboxes, place.settings.state, sharing=shared)
+        make_settings(place.settings.inboxes, place.settings.state.path, sharing=shared)
     )
     place.tell()
     assert (place.ours / "_status.txt").stat().st_mode & 0o777 == 0o664

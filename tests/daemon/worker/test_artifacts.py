@@ -46,7 +46,7 @@ def wanted(given: Order, seconds: float = 42.4) -> Keepsakes:
 
 def test_labels_tell_names_steps_seconds_and_the_recipe(tmp_path: Path, pictures: Path) -> None:
     (pictures / "style.jpg").rename(pictures / "wave.jpg")
-    given = order(tmp_path / "job", pictures, keep=["sheet"])
+    given = order(tmp_path / "job", pictures, artifacts=["sheet"])
     found = wanted(replace(given, styles=(pictures / "wave.jpg",)))
     assert found.content is not None and found.content.label == "content"
     assert [one.label for one in found.styles] == ["style\nwave.jpg"]
@@ -90,7 +90,7 @@ def test_of_one_side_alone_only_that_is_shown(tmp_path: Path, pictures: Path) ->
 
 
 def test_the_final_picture_keeps_its_name(tmp_path: Path, pictures: Path) -> None:
-    given = order(tmp_path / "job", pictures, keep=["sheet", "losses"])
+    given = order(tmp_path / "job", pictures, artifacts=["sheet", "losses"])
     assert files(given, "sheet.png") == {"sheet.png": "sheet-2.png", "losses.png": "losses.png"}
     assert files(given, "final.png")["sheet.png"] == "sheet.png"
 
@@ -98,7 +98,7 @@ def test_the_final_picture_keeps_its_name(tmp_path: Path, pictures: Path) -> Non
 def test_keepsakes_are_left_before_the_receipt_which_names_them(
     tmp_path: Path, pictures: Path
 ) -> None:
-    given = order(tmp_path / "job", pictures, keep=["losses", "progress", "gif", "sheet"])
+    given = order(tmp_path / "job", pictures, artifacts=["losses", "progress", "gif", "sheet"])
     staged = [one.path for one in painted(given) if isinstance(one, Staged)]
     assert staged[-6:] == [
         "final.png", "losses.png", "progress.webp", "progress.gif", "sheet.png", "receipt.json",
@@ -110,7 +110,8 @@ def test_keepsakes_are_left_before_the_receipt_which_names_them(
 
 def test_a_painting_that_goes_on_has_the_same_keepsakes(tmp_path: Path, pictures: Path) -> None:
     whole, cut = (
-        order(tmp_path / one, pictures, keep=["losses", "progress"]) for one in ("whole", "cut")
+        order(tmp_path / one, pictures, artifacts=["losses", "progress"])
+        for one in ("whole", "cut")
     )
     painted(whole)
     painted(cut, *after(3, Wish.STOP))
@@ -121,7 +122,7 @@ def test_a_painting_that_goes_on_has_the_same_keepsakes(tmp_path: Path, pictures
 
 
 def test_a_painting_that_is_finished_early_has_keepsakes(tmp_path: Path, pictures: Path) -> None:
-    given = order(tmp_path / "job", pictures, keep=["sheet"])
+    given = order(tmp_path / "job", pictures, artifacts=["sheet"])
     painted(given, *after(3, Wish.FINISH))
     assert receipt(given)["state"] == "finished"
     assert "sheet.png" in left(given)
@@ -131,7 +132,7 @@ def test_a_painting_that_is_finished_early_has_keepsakes(tmp_path: Path, picture
 def test_a_keepsake_that_fails_costs_nothing_but_a_warning(
     where: str, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = order(tmp_path / "job", pictures, keep=["sheet", "losses"])
+    given = order(tmp_path / "job", pictures, artifacts=["sheet", "losses"])
     real = publish.stage
 
     def stage(staging: Path, name: str, content: bytes) -> None:

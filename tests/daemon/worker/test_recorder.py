@@ -197,12 +197,15 @@ def test_a_jpeg_of_what_is_transparent_is_warned_of(tmp_path: Path, pictures: Pa
 
 def test_the_receipt_says_how_files_were_written(tmp_path: Path, pictures: Path) -> None:
     said: dict[str, Any] = {
-        "format": "jpg", "quality": 60, "metadata": "none", "stages": {"size": None},
-        "keep": ["losses.png"],
-    }  # fmt: skip
-    given = order(tmp_path / "job", pictures, **said)
+        "format": "jpg",
+        "quality": 60,
+        "metadata": "none",
+        "stages": {"size": None},
+    }
+    given = order(tmp_path / "job", pictures, **said, artifacts=["losses.png"])
     painted(given)
-    assert receipt(given)["output"] == {**said, "depth": 8, "stages": {}}
+    written = {**said, "depth": 8, "stages": {}, "keep": ["losses.png"]}
+    assert receipt(given)["output"] == written
 
 
 def test_the_receipt_says_what_was_done_with_what(given: Order) -> None:
