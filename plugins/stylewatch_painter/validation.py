@@ -81,9 +81,18 @@ def refusing(kind: type[Exception], what: str, *expected: type[Exception]) -> It
         raise kind(brief(f"{what} cannot be used: {type(error).__name__}: {error}")) from error
 
 
+RENAMED: Mapping[str, str] = {
+    "keep": "artifacts",
+    "tell": "events",
+}
+"""Old keys of recipes and jobs, and their new names."""
+
+
 def nearest(name: str, known: Iterable[str], what: str = "key") -> str:
     """`unknown key 'stepps'; did you mean 'steps'?`, or the whole choice where nothing is near."""
     names = sorted(known)
+    if (renamed := RENAMED.get(name)) in names:
+        return f"unknown {what} {quoted(name)}; it is now called {renamed!r}"
     near = get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"unknown {what} {quoted(name)}; did you mean {near[0]!r}?"

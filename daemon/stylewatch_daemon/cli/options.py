@@ -11,7 +11,6 @@ from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.settings import yaml_lines
 from stylewatch_daemon.settings.config import Config as Settings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.yaml_lines import RENAMED, renamed_key
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.validation import nearest
@@ -191,8 +190,6 @@ def full_key(key: str) -> str:
         return key
     if key in JobSettings.model_fields or (head in JobSettings.model_fields and head not in _SIDES):
         return f"job.{key}"
-    if (new := RENAMED.get(f"job.{key}")) is not None:
-        raise UsageError(f"--set: {renamed_key(key, new)}")
     if key in Schedule.model_fields or (dot and head in {*Schedule.model_fields, *_SIDES}):
         return f"job.set.{key}"
     plain = Settings().model_dump(exclude={"job", "inboxes"})

@@ -14,7 +14,6 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files.names import FINAL, shown
 from stylewatch_daemon.settings import patterns
 from stylewatch_daemon.settings.sweep import Sweep
-from stylewatch_daemon.settings.yaml_lines import RENAMED
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import (
     MOST_STEPS,
@@ -31,6 +30,7 @@ from stylewatch_painter.recipes.recipe import (
     Weight,
     size_as_text,
 )
+from stylewatch_painter.validation import RENAMED
 
 Start = Literal["content", "style", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
@@ -293,8 +293,7 @@ class JobSettings(Strict):
     @classmethod
     def from_record(cls, plain: Mapping[str, Any]) -> "JobSettings":
         """Check settings that this or an earlier version recorded; raises ValidationError."""
-        names = {key: RENAMED.get(f"job.{key}", key).removeprefix("job.") for key in plain}
-        return cls.model_validate({names[key]: value for key, value in plain.items()})
+        return cls.model_validate({RENAMED.get(key, key): value for key, value in plain.items()})
 
     @cached_property
     def text(self) -> str:

@@ -17,7 +17,7 @@ from stylewatch_daemon.settings.job import JobSettings, Side
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes.recipe import Lbfgs, Recipe
-from stylewatch_painter.validation import refusing
+from stylewatch_painter.validation import mistakes, refusing
 
 LONGEST = 100_000
 """Bytes of a job.yaml."""
@@ -95,8 +95,8 @@ def merge_settings(
             merged = _merge(settings, plain)
             merged.resolve(*settings.recipes)
         except ValidationError as error:
-            mistakes = "; ".join(map(str, yaml_lines.mistakes(error, JobSettings)))
-            raise SettingsError(f"{where}: {mistakes}") from error
+            reasons = "; ".join(map(str, mistakes(error, JobSettings)))
+            raise SettingsError(f"{where}: {reasons}") from error
         except RecipeError as error:
             raise SettingsError(f"{where}: {error}") from error
     return merged

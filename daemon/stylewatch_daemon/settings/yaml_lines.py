@@ -6,7 +6,7 @@ characters are limited.
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,8 +17,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import ReaderError
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_painter import validation
-from stylewatch_painter.validation import Location, Mistake, brief, quoted, refusing
+from stylewatch_painter.validation import Location, brief, mistakes, quoted, refusing
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -40,9 +39,6 @@ _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that no name, path or message can have; escapes as `"\\0"` can say them."""
 
 _TOO_LARGE = "this is too large or too deep for settings"
-
-RENAMED = {"job.keep": "job.artifacts", "alerts.tell": "alerts.events"}
-"""The new name of each key of config.yaml that was renamed; a job.yaml has those below `job`."""
 
 
 @dataclass(frozen=True)
@@ -247,18 +243,3 @@ def describe(error: ValidationError, model: type[BaseModel], document: Document)
         else f"{document.file_name}: {mistake}"
         for line, mistake in sorted(placed, key=lambda pair: pair[0] or 0)
     ]
-
-
-def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
-    """Yield the mistakes that checking against `model` found; a renamed key has its new name."""
-    section = "" if "job" in model.model_fields else "job."
-    for mistake in validation.mistakes(error, model):
-        old = ".".join(map(str, mistake.loc))
-        new = RENAMED.get(section + old)
-        yield replace(mistake, sentence=renamed_key(old, new)) if new else mistake
-
-
-def renamed_key(old: str, new: str) -> str:
-    """Return the sentence that refuses the dotted key `old`, called `new` now."""
-    old, new = old.rpartition(".")[2], new.rpartition(".")[2]
-    return f"{old!r} is now called {new!r}: rename the key"

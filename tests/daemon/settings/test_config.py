@@ -141,8 +141,11 @@ def test_every_mistake_is_reported_at_once_with_its_line(load: Load, file: Path)
         ("log: {}\njob:\n  recipe: gatis\n", "line 2: job: .*did you mean 'gatys'"),
         ("job:\n  set: {objective.netwerk.pool: max}\n", "line 1: job: .*did you mean 'network'"),
         ("job:\n  sweep: {seed: [1, 2]}\n", "line 1: job: sweep makes a series of one job"),
-        ("job:\n  keep: []\n", "line 2: job: 'keep' is now called 'artifacts': rename the key"),
-        ("alerts:\n\n  tell: []\n", "line 3: alerts: 'tell' is now called 'events'"),
+        ("job:\n  keep: []\n", "line 2: job: unknown key 'keep'; it is now called 'artifacts'"),
+        (
+            "alerts:\n\n  tell: []\n",
+            "line 3: alerts: unknown key 'tell'; it is now called 'events'",
+        ),
     ],
 )
 def test_a_mistake_of_a_job_or_an_old_key_is_explained(text: str, message: str, load: Load) -> None:
@@ -163,7 +166,7 @@ def test_the_command_line_beats_the_file_which_beats_the_defaults(load: Load) ->
         ({"wacht.quiet_s": 1}, "unknown key 'wacht'; did you mean 'watch'?"),
         ({"watch.quiet": 1}, "watch: unknown key 'quiet'; did you mean 'quiet_s'?"),
         ({"job.stepps": 1}, "job: unknown key 'stepps'; did you mean 'steps'?"),
-        ({"job.keep": ["sheet"]}, "job: 'keep' is now called 'artifacts': rename the key"),
+        ({"job.keep": ["sheet"]}, "job: unknown key 'keep'; it is now called 'artifacts'"),
         ({"job.set.stepps": 1}, "unknown key 'stepps'; did you mean 'steps'?"),
         ({"job.recipe": "gatis"}, "did you mean 'gatys'?"),
         ({"inboxes.path": "x"}, "inboxes.path: 'inboxes' holds no keys"),

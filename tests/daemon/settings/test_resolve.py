@@ -46,7 +46,10 @@ def test_a_job_file_beats_the_defaults_and_the_command_line_beats_both(job_file:
     ("text", "message"),
     [
         ("seed: 1\nstepps: 3\n", "job.yaml line 2.*did you mean 'steps'"),
-        ("seed: 1\nkeep: [sheet]\n", "job.yaml line 2: 'keep' is now called 'artifacts'"),
+        (
+            "seed: 1\nkeep: [sheet]\n",
+            "job.yaml line 2: unknown key 'keep'; it is now called 'artifacts'",
+        ),
         ("seed: 1\nseed: 2\n", "job.yaml line 2.*twice"),
         ("- 1\n", "job.yaml should hold"),
         ("depth: 16\nformat: jpg\n", "job.yaml.*: depth: 16 is for png and tiff"),

@@ -106,7 +106,7 @@ def test_every_mistake_has_its_line_and_the_nearest_key_or_the_new_one() -> None
     with pytest.raises(SettingsError) as caught:
         yaml_lines.check(JobSettings, document)
     renamed, first, second, third = str(caught.value).splitlines()
-    assert renamed == "job.yaml line 2: 'keep' is now called 'artifacts': rename the key"
+    assert renamed == "job.yaml line 2: unknown key 'keep'; it is now called 'artifacts'"
     assert first == "job.yaml line 3: unknown key 'stepps'; did you mean 'steps'?"
     assert second.startswith("job.yaml line 4: strength: ")
     assert second.endswith(", got 3")
