@@ -22,7 +22,7 @@ from stylewatch_daemon.worker.contract import Failed
 def test_a_daemon_tells_what_happens_and_holds_on_to_new_settings(place: Place) -> None:
     file = place.root / "config.yaml"
     with posted() as old, posted() as new:
-        file.write_text(f"alerts: {{urls: ['{old.url}'], tell: [done, refused], every_s: 1}}\n")
+        file.write_text(f"alerts: {{urls: ['{old.url}'], events: [done, refused], every_s: 1}}\n")
         place.start("--config", "config.yaml")
         assert place.process is not None
         arguments = Path(f"/proc/{place.process.pid}/cmdline")
@@ -31,7 +31,7 @@ def test_a_daemon_tells_what_happens_and_holds_on_to_new_settings(place: Place) 
         assert call([*PAIR, "--steps", "3", "--wait", "--config", "config.yaml"]) == 0
         until(lambda: len("\n".join(old.bodies).splitlines()) >= 2)
         assert "hush" not in arguments.read_text()
-        file.write_text(f"alerts: {{urls: ['{new.url}'], tell: [done], every_s: 1000}}\n")
+        file.write_text(f"alerts: {{urls: ['{new.url}'], events: [done], every_s: 1000}}\n")
         place.process.send_signal(signal.SIGHUP)
         until(lambda: "from the next job on" in (place.root / "daemon.log").read_text())
         assert call([*PAIR, "--steps", "3", "--wait", "--config", "config.yaml"]) == 0
