@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon.alerts.notifier import Teller, telling
+from stylewatch_daemon.alerts.notifier import Notifier, notifying
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.events import Both, Reporter
 from stylewatch_daemon.service.systemd import Manager
@@ -46,12 +46,12 @@ def run(
 
     with (
         reporting(settings.log, quiet=quiet) as log,
-        telling(to) as teller,
+        notifying(to) as notifier,
         kept(None if once else web_page(settings), handed(os.environ)) as keeper,
     ):
-        reporter = Both(log, Both(teller, keeper))
+        reporter = Both(log, Both(notifier, keeper))
         if not once:
-            tell = partial(_tell_of, settings, reporter, teller, keeper)
+            tell = partial(_tell_of, settings, reporter, notifier, keeper)
             reread = partial(_reread, load, overrides, tell)
             service.watch(ready, reporter, manager=Manager(os.environ), reread=reread)
             return
@@ -68,10 +68,10 @@ def _reread(
 
 
 def _tell_of(
-    before: Config, reporter: Reporter, teller: Teller, keeper: Keeper, new: Config
+    before: Config, reporter: Reporter, notifier: Notifier, keeper: Keeper, new: Config
 ) -> None:
     """Let those who report have their part of `new` settings; SettingsError where it is wrong."""
     if new.log != before.log:
         reporter.needs_restart("log")
     keeper.offer(web_page(new))
-    teller.offer(new.alerts.targets())
+    notifier.offer(new.alerts.targets())
