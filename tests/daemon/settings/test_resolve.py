@@ -5,13 +5,11 @@ import os
 import sqlite3
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from tests.daemon.job_texts import JOB_TEXTS, plain_values
-from tests.daemon.settings_made import make_settings
+from tests.daemon.job_texts import JOB_TEXTS
+from tests.daemon.settings_made import changed_settings, make_settings
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import disk_space
@@ -97,6 +95,20 @@ def test_job_files_with_the_same_text_are_checked_once(
         assert settler.settle(other) is job
     other.write_text("seed: 3\n")
     assert (settler.settle(other).seed, settler.settle(None).seed) == (3, 1)
+
+
+def test_a_recipe_that_is_gone_refuses_jobs_that_were_checked_before(
+    job_file: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipes" / "own.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text("extends: best\n")
+    settler = Settler(changed_settings(service(), recipes=(recipe.parent,)))
+    job_file.write_text("recipe: own\n")
+    assert settler.settle(job_file).recipe == "own"
+    recipe.unlink()
+    with pytest.raises(SettingsError, match="there is no recipe 'own'"):
+        settler.settle(job_file)
 
 
 def test_the_queue_gets_priority_and_needs(job_file: Path) -> None:
@@ -203,23 +215,10 @@ def test_a_number_that_python_cannot_write_is_refused(key: str) -> None:
         resolve.merge_settings(service(), {key: value})
 
 
-def check_usable(job: JobSettings) -> None:
-    """Do with accepted settings what the daemon does: record, name, and estimate the job."""
-    assert JobSettings.model_validate_json(job.text.encode()) == job
-    recipe = job.resolve()
-    for content in ((640, 480), (65500, 1), None):
-        needed = need(recipe, 40_000_000, 0, content, job)
-        disk_space.amount(needed.outbox + needed.state)
-    sqlite3.connect(":memory:").execute("SELECT ?, ?", (job.text, needed.outbox))
-    places = patterns.values("a/b", Path("c.jpg"), (), recipe=job.recipe, seed=job.seed)
-    assert len(patterns.folder(job.name, places).encode()) <= patterns.LONGEST_PATH
-    assert len(patterns.file(job.final, places).encode()) < 256
-    members(job.sweep)
-
-
 @given(JOB_TEXTS)
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_text_is_usable_settings_or_refused_in_words(text: str) -> None:
+    """Accepted settings can be recorded, their job can be named and its disk use estimated."""
     with TemporaryDirectory() as folder:
         job_file = Path(folder) / "job.yaml"
         job_file.write_bytes(text.encode(errors="surrogatepass"))
@@ -230,16 +229,14 @@ def test_any_text_is_usable_settings_or_refused_in_words(text: str) -> None:
         except SettingsError as error:
             assert 0 < len(str(error)) < 20_000
             str(error).encode()
-        else:
-            check_usable(job)
-
-
-@given(st.dictionaries(st.sampled_from([*JobSettings.model_fields, "x"]), plain_values()))
-@settings(max_examples=100, deadline=None)
-def test_any_plain_settings_are_usable_or_refused_in_words(plain: dict[str, Any]) -> None:
-    try:
-        job = resolve.merge_settings(service(), plain)
-    except SettingsError as error:
-        str(error).encode()
-    else:
-        check_usable(job)
+            return
+    assert JobSettings.model_validate_json(job.text.encode()) == job
+    recipe = job.resolve()
+    for content in ((640, 480), (65500, 1), None):
+        needed = need(recipe, 40_000_000, 0, content, job)
+        disk_space.amount(needed.outbox + needed.state)
+    sqlite3.connect(":memory:").execute("SELECT ?, ?", (job.text, needed.outbox))
+    places = patterns.values("a/b", Path("c.jpg"), (), recipe=job.recipe, seed=job.seed)
+    assert len(patterns.folder(job.name, places).encode()) <= patterns.LONGEST_PATH
+    assert len(patterns.file(job.final, places).encode()) < 256
+    members(job.sweep)
