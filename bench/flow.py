@@ -25,8 +25,9 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.service.service import watch
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.sections import Inbox, Limits, State, Watch
 from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.store.ledger import FILE_NAME, reading
 from stylewatch_daemon.worker import batch
@@ -49,8 +50,14 @@ COUNTS = "STYLEWATCH_BENCH_COUNTS"  # names the folder whose files grow by a byt
 def settings(root: Path) -> ServiceSettings:
     """An inbox, an outbox and a state folder under `root`; sketches of one stage."""
     job = JobSettings(backend="sketch", recipe="gatys", size=str(SMALL), steps=2, save_every=2)
-    inbox = InboxSettings(root / "in", root / "out")
-    return ServiceSettings((inbox,), root / "state", quiet_s=0.0, job=job, free_bytes=0)
+    inbox = Inbox(path=root / "in", outbox=root / "out")
+    return ServiceSettings(
+        inboxes=(inbox,),
+        state=State(path=root / "state"),
+        watch=Watch(quiet_s=0.0),
+        job=job,
+        limits=Limits(free_bytes=0),
+    )
 
 
 def count_syncs(who: str) -> None:
@@ -92,7 +99,7 @@ def serve(root: Path) -> None:
     """Be the daemon, until told to stop."""
     count_syncs("daemon")
     own = settings(root)
-    watch(own, Starts(root), Local(own.state / "worker.lock", f"{__spec__.name}:work"))
+    watch(own, Starts(root), Local(own.state.path / "worker.lock", f"{__spec__.name}:work"))
 
 
 def make(folder: Path, side: int) -> Path:

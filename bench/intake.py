@@ -26,7 +26,8 @@ from stylewatch_daemon.ingest.inspection.process import NAME, Intake
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.service.service import build_pipeline, watch
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings import sections
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
 
 IDLE_FOR = 20.0
@@ -35,8 +36,12 @@ IDLE_FOR = 20.0
 
 def settings(root: Path) -> ServiceSettings:
     """An inbox, an outbox and a state folder under `root`."""
-    inbox = InboxSettings(root / "in", root / "out")
-    return ServiceSettings((inbox,), root / "state", quiet_s=0.0)
+    inbox = sections.Inbox(path=root / "in", outbox=root / "out")
+    return ServiceSettings(
+        inboxes=(inbox,),
+        state=sections.State(path=root / "state"),
+        watch=sections.Watch(quiet_s=0.0),
+    )
 
 
 def drop(inbox: Path, pairs: int) -> None:

@@ -40,9 +40,10 @@ from stylewatch_daemon.service.main_loop import MainLoop
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.service.service import build_pipeline
 from stylewatch_daemon.service.systemd import Manager
+from stylewatch_daemon.settings import sections
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import Settler
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store import journal, ledger_writer
 from stylewatch_daemon.store.ledger import FILE_NAME
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
@@ -119,11 +120,14 @@ class Plan:
     def settings(self, root: Path) -> ServiceSettings:
         """INBOXES inboxes, each with its outbox, below `root`."""
         inboxes = tuple(
-            InboxSettings(root / f"in-{number}", root / f"out-{number}")
+            sections.Inbox(path=root / f"in-{number}", outbox=root / f"out-{number}")
             for number in range(INBOXES)
         )
         return ServiceSettings(
-            inboxes, root / "state", job=JobSettings(), free_bytes=0, batch=self.batch
+            inboxes=inboxes,
+            state=sections.State(path=root / "state"),
+            limits=sections.Limits(free_bytes=0),
+            executor=sections.Executor(batch=self.batch),
         )
 
 

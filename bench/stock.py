@@ -12,8 +12,9 @@ from bench.fleet import DIGEST
 
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import JobState, Picture
-from stylewatch_daemon.settings.resolve import wishes
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.resolve import queue_entry
+from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.ledger import Entry
@@ -36,8 +37,8 @@ class Stock(State):
     """The state folder of `settings`, whose jobs get their files when they are loaded."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        super().__init__(settings.state)
-        self._settings, self._files = settings, settings.state / "stock"
+        super().__init__(settings.state.path)
+        self._settings, self._files = settings, settings.state.path / "stock"
 
     def fill(self, jobs: int) -> None:
         """Enter so many jobs, in turn for each inbox."""
@@ -120,6 +121,6 @@ class Stock(State):
 
     def _entry(self, number: int) -> Entry:
         """As intake enters it."""
-        told = wishes(self._settings, self._kind(number) / ROLES["job"], [PIXELS, PIXELS])
+        told = queue_entry(self._settings, self._kind(number) / ROLES["job"], [PIXELS, PIXELS])
         pictures = [Picture(name, DIGEST, PIXELS) for role, name in ROLES.items() if role != "job"]
         return with_seen(entry_of(self._journal(number), **told), pictures)

@@ -88,6 +88,8 @@ RENAMED: Mapping[str, str] = {
     "first_steps": "initial_steps",
     "passes": "scales",
     "print_steps": "upscale_steps",
+    "keep": "artifacts",
+    "tell": "events",
 }
 """Old keys of recipes and jobs, and their new names."""
 

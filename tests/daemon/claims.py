@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import mounts, take, tree
+from tests.daemon.settings_made import make_inbox
 
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.model import Pair
-from stylewatch_daemon.settings.service import InboxSettings
+from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 
@@ -44,7 +45,7 @@ class Place:
         return claimer, journal
 
     def terms(self, after: Any = "archive") -> InboxSettings:
-        return InboxSettings(self.inbox, self.outbox, after)
+        return make_inbox(self.inbox, self.outbox, after)
 
     def start(self) -> Claimer:
         """A new start of the daemon, which finds what was held to be fine."""

@@ -14,7 +14,7 @@ import stylewatch_daemon.store.ledger_writer as ledger
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.model import Pair
-from stylewatch_daemon.settings.service import InboxSettings
+from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Staged

@@ -1,7 +1,6 @@
 """Hypothesis strategies for the text of a job.yaml, well-formed or hostile."""
 
 import json
-from typing import Any
 
 from hypothesis import strategies as st
 
@@ -69,16 +68,3 @@ JOB_TEXTS = st.one_of(
     st.text(max_size=200),
 )
 """The text of a job.yaml."""
-
-
-def plain_values() -> st.SearchStrategy[Any]:
-    """Values as JSON, a form or a caller hands them over."""
-    scalars = (st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
-               | st.sampled_from([10**400, "\ud800", "a\0"]))  # fmt: skip
-    return st.recursive(
-        scalars,
-        lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
-        ),
-        max_leaves=6,
-    )

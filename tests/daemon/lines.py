@@ -4,12 +4,12 @@ from pathlib import Path
 
 from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter, go_on
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.service.service import build_pipeline
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
 
 
@@ -19,8 +19,8 @@ class Place:
     def __init__(self, root: Path) -> None:
         self.inbox, self.outbox, self.painter = root / "in", root / "out", Painter()
         self.intake = Nodding()
-        inboxes = (InboxSettings(self.inbox, self.outbox),)
-        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
+        inboxes = (make_inbox(self.inbox, self.outbox),)
+        self.settings = make_settings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
         self.state = State(root / "state")
 
     def line(self, reporter: Reporter | None = None) -> Pipeline:

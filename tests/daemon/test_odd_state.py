@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from tests.daemon.faults import fill
 from tests.daemon.painters import Painter
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import status_json
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once
+from stylewatch_daemon.service.service import Summary, once
 from stylewatch_daemon.store.state import State
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
@@ -41,8 +42,8 @@ class Place:
     def __init__(self, root: Path, *names: str) -> None:
         self.root, self.told = root, Told()
         self.state = root / "state"
-        inboxes = (InboxSettings(root / "in", root / "out"),)
-        self.settings = ServiceSettings(inboxes, self.state, quiet_s=0.0)
+        inboxes = (make_inbox(root / "in", root / "out"),)
+        self.settings = make_settings(inboxes, self.state, quiet_s=0.0)
         self.state.mkdir()
         (self.state / "paused").touch()
         self.dropped = sorted(

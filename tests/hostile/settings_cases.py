@@ -33,8 +33,10 @@ TEXTS: dict[str, bytes] = {
     "a name that is absolute": b"name: /etc/passwd\n",
     "lists that are 10,000 deep": b"set: " + b"[" * 10_000 + b"]" * 10_000 + b"\n",
     "maps that are 10,000 deep": b"set: " + b"{a: " * 10_000 + b"}" * 10_000 + b"\n",
-    "anchors that unfold to 9 to the 40th": b"keep: " + strategies.anchors(40).encode() + b"\n",
-    "a list that holds itself": b"keep: &a [*a]\n",
+    "anchors that unfold to 9 to the 40th": (
+        b"artifacts: " + strategies.anchors(40).encode() + b"\n"
+    ),
+    "a list that holds itself": b"artifacts: &a [*a]\n",
     "a key of 100 KB": b"k" * 100_000 + b": 1\n",
     "UTF-16": "seed: 1\n".encode("utf-16"),
     "UTF-32": "seed: 1\n".encode("utf-32"),

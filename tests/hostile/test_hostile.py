@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.daemon.settings_made import make_inbox, make_settings
 from tests.hostile import bombs, strategies
 from tests.hostile.cases import Case
 from tests.hostile.meter import Meter, allocated
@@ -18,7 +19,6 @@ from tests.hostile.world import MB, Options, World
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.settings.resolve import settle
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 
 SHORT = (
     "job.yaml: anchors that unfold to 9 to the 40th",
@@ -121,9 +121,9 @@ def test_any_job_yaml_means_something_or_is_refused_in_a_sentence(
 ) -> None:
     job_file = tmp_path / "job.yaml"
     job_file.write_bytes(data.draw(strategies.JOB_YAML[kind]))
-    inbox = InboxSettings(tmp_path / "in", tmp_path / "out")
+    inbox = make_inbox(tmp_path / "in", tmp_path / "out")
     try:
-        settled = settle(ServiceSettings((inbox,), tmp_path / "state"), job_file)
+        settled = settle(make_settings((inbox,), tmp_path / "state"), job_file)
     except SettingsError as error:
         assert "job.yaml" in str(error)
     else:

@@ -17,7 +17,7 @@ from tests.line import clustered, hostile
 from tests.line.plan import Plan, remount
 from tests.line.strike import KEPT, Row, strike
 
-from stylewatch_daemon.settings.artifacts import Keepsake
+from stylewatch_daemon.settings.job import Artifact
 
 BEFORE_A_WORKER = ("settled", "entered", "claimed", "judged", "let go")
 STEPS = {  # and which time it is that one comes to it: in the midst of things
@@ -53,7 +53,7 @@ OF_ITS_SHEET = ("sheet begun", "sheet staged", "sheet published")
 
 OF_KEEPSAKES = {"keepsakes begun": 2, "keepsake staged": 3, "keepsake published": 3}
 """Steps of jobs that keep two things, and which time they are: in the midst of the second job's."""
-KEEPSAKES: tuple[Keepsake, ...] = ("losses.png", "progress.webp")
+KEEPSAKES: tuple[Artifact, ...] = ("losses.png", "progress.webp")
 
 FULL = {  # what cannot be written, which disk is filled up, and when
     "a stage": ("out", "stage staged"),

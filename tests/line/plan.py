@@ -19,13 +19,13 @@ from typing import Literal, Self
 
 from tests.daemon.children import children
 from tests.daemon.disks import fill_up
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.executors.worker_process import NAME as WORKER
 from stylewatch_daemon.ingest.inspection.process import NAME as INTAKE
-from stylewatch_daemon.settings.artifacts import Keepsake
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.job import Artifact, JobSettings
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.worker.contract import Order
 
 VARIABLE, FILE = "STRICKEN", "plan.json"
@@ -52,7 +52,7 @@ class Plan:
     rescan_s: float = 1.0
     batch: int = 1
     """How many jobs are painted at once."""
-    keep: tuple[Keepsake, ...] = ()
+    keep: tuple[Artifact, ...] = ()
     """What is drawn of each job beside its painting."""
     cluster: str = ""
     """The address of one that paints; empty: this machine does."""
@@ -82,9 +82,9 @@ class Plan:
         of_torch = self.backend == "torch"
         recipe, size = ("gatys", "32") if of_torch else ("neural-style", "24")
         job = {"backend": self.backend, "recipe": recipe, "size": size, "steps": 6,
-               "save_every": 2, "keep": self.keep}  # fmt: skip
-        return ServiceSettings(
-            (InboxSettings(root / "in", root / "out/out"),),
+               "save_every": 2, "artifacts": self.keep}  # fmt: skip
+        return make_settings(
+            (make_inbox(root / "in", root / "out/out"),),
             root / "state/state",
             quiet_s=0.0,
             rescan_s=self.rescan_s,

@@ -166,10 +166,10 @@ def look(question: Question) -> Iterator[Begun | NotNow | Verdict]:
 def executor(plan: Plan) -> Executor:
     """Who paints: this machine, or a cluster."""
     settings = plan.settings()
-    lock = settings.state / "worker.lock"
-    if settings.cluster is None:
+    lock = settings.state.path / "worker.lock"
+    if settings.executor.cluster is None:
         return Local(lock, WORK)
-    return Cluster(lock, settings.cluster, WORK, silent_s=plan.silent_s)
+    return Cluster(lock, settings.executor.cluster, WORK, silent_s=plan.silent_s)
 
 
 def main() -> int:

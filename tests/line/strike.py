@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.line.plan import Plan
 from tests.line.promises import Bytes, Place
 
-from stylewatch_daemon.settings.artifacts import Keepsake
+from stylewatch_daemon.settings.job import Artifact
 
 KEPT = "nothing lost, twice or half; same bytes"
 
@@ -37,7 +37,7 @@ def ended(process: subprocess.Popen[bytes], meanwhile: Callable[[], object] = la
 
 @cache
 def undisturbed(
-    backend: str, jobs: str, *, series: bool = False, keep: tuple[Keepsake, ...] = ()
+    backend: str, jobs: str, *, series: bool = False, keep: tuple[Artifact, ...] = ()
 ) -> Bytes:
     """What these jobs come to when nothing happens, each by itself."""
     with tempfile.TemporaryDirectory() as root:

@@ -20,6 +20,7 @@ from shutil import rmtree
 from threading import Event, Thread
 
 from tests.daemon.disks import CAN_MOUNT, small_disk
+from tests.daemon.settings_made import make_inbox
 
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.ingest.claim import Claimer
@@ -27,8 +28,7 @@ from stylewatch_daemon.ingest.pairing import pair
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox import retention
 from stylewatch_daemon.outbox.publish import Outbox, stage
-from stylewatch_daemon.settings.retention import Retention
-from stylewatch_daemon.settings.service import InboxSettings
+from stylewatch_daemon.settings.sections import Retention
 from stylewatch_daemon.store.state import State
 
 PAUSES = (0.0, 0.0005, 0.002)
@@ -105,7 +105,7 @@ def claims(root: Path, rounds: int, secret: Path) -> int:
     inbox, state = root / "in", State(root / "state")
     state.make()
     claimer, done = Claimer(state), 0
-    terms, trip = InboxSettings(inbox, root / "out", "archive"), inbox / "trip"
+    terms, trip = make_inbox(inbox, root / "out", "archive"), inbox / "trip"
     Outbox(terms.outbox).probe()
     swaps = [(trip, secret), (trip / "content.jpg", secret / "content.jpg")]
     for number in range(rounds):
@@ -183,7 +183,7 @@ def removed(root: Path, rounds: int, secret: Path) -> int:
         (place / "receipt.json").write_text(json.dumps(named))
         os.utime(place / "receipt.json", (0, 0))
         with swapping(swaps), suppress(OSError):
-            done += len(retention.prune([root / "out"], Retention(0, 0)))
+            done += len(retention.prune([root / "out"], Retention(stages=0, inputs=0)))
         rmtree(root / "out", ignore_errors=True)
     return done
 

@@ -9,12 +9,12 @@ import pytest
 from tests.daemon.faults import fill
 from tests.daemon.painters import Painter
 from tests.daemon.posts import posted
+from tests.daemon.settings_made import make_inbox, make_settings
 from tests.line.daemons import PAIR, Place, until
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.service.service import once
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.worker.contract import Failed
 
 
@@ -22,7 +22,7 @@ from stylewatch_daemon.worker.contract import Failed
 def test_a_daemon_tells_what_happens_and_holds_on_to_new_settings(place: Place) -> None:
     file = place.root / "config.yaml"
     with posted() as old, posted() as new:
-        file.write_text(f"alerts: {{urls: ['{old.url}'], tell: [done, refused], every_s: 1}}\n")
+        file.write_text(f"alerts: {{urls: ['{old.url}'], events: [done, refused], every_s: 1}}\n")
         place.start("--config", "config.yaml")
         assert place.process is not None
         arguments = Path(f"/proc/{place.process.pid}/cmdline")
@@ -31,7 +31,7 @@ def test_a_daemon_tells_what_happens_and_holds_on_to_new_settings(place: Place) 
         assert call([*PAIR, "--steps", "3", "--wait", "--config", "config.yaml"]) == 0
         until(lambda: len("\n".join(old.bodies).splitlines()) >= 2)
         assert "hush" not in arguments.read_text()
-        file.write_text(f"alerts: {{urls: ['{new.url}'], tell: [done], every_s: 1000}}\n")
+        file.write_text(f"alerts: {{urls: ['{new.url}'], events: [done], every_s: 1000}}\n")
         place.process.send_signal(signal.SIGHUP)
         until(lambda: "from the next job on" in (place.root / "daemon.log").read_text())
         assert call([*PAIR, "--steps", "3", "--wait", "--config", "config.yaml"]) == 0
@@ -51,7 +51,7 @@ def test_without_apprise_nothing_starts_and_it_is_said_what_to_install(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("config.yaml").write_text("alerts: {urls: ['json://ann:hushhush@a']}\n")
-    monkeypatch.setattr("stylewatch_daemon.settings.alerts.find_spec", lambda name: None)
+    monkeypatch.setattr("stylewatch_daemon.settings.sections.find_spec", lambda name: None)
     assert call([*command, "config.yaml"]) == 78
     (line,) = capsys.readouterr().err.splitlines()
     assert "pip install 'stylewatch[notify]'" in line and "hush" not in line
@@ -71,8 +71,8 @@ class Troubled(Reporter):
 @pytest.mark.usefixtures("any_file_is_a_picture")
 def test_what_is_in_the_way_is_told_when_it_comes_and_when_it_goes(tmp_path: Path) -> None:
     fill(tmp_path / "in", "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
-    inboxes = (InboxSettings(tmp_path / "in", tmp_path / "out"),)
-    settings = ServiceSettings(inboxes, tmp_path / "state", quiet_s=0)
+    inboxes = (make_inbox(tmp_path / "in", tmp_path / "out"),)
+    settings = make_settings(inboxes, tmp_path / "state", quiet_s=0)
     reporter = Troubled()
     once(settings, reporter, Painter([None, None, Failed("no GPU", exit_code=69)]))
     assert reporter.told == [{"b": "no GPU"}]

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests.daemon.faults import killed_at, tree
 from tests.daemon.lookers import nodding
 from tests.daemon.painters import Painter
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.service import service
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.service.service import once
 from stylewatch_daemon.store.ledger import reading
 
 NEVER = 1 << 30
@@ -73,11 +74,11 @@ class World:
 
     def kill(self, change: int) -> None:
         """Let a daemon take and paint what is there, and be killed at that change of a file."""
-        inbox = InboxSettings(self.inbox, self.outbox)
+        inbox = make_inbox(self.inbox, self.outbox)
         with pytest.MonkeyPatch.context() as patch, killed_at(change):
             patch.setattr(service, "Intake", nodding)
             once(
-                ServiceSettings(
+                make_settings(
                     (inbox,), self.root / "state", quiet_s=0.0, attempts=1000, free_bytes=0
                 ),
                 executor=Painter(),

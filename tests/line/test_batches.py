@@ -9,6 +9,7 @@ import pytest
 from tests.daemon.faults import fill
 from tests.daemon.lines import Place
 from tests.daemon.painters import Painter
+from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
 from tests.daemon.worker.orders import order, receipt
 from tests.line import promises
 
@@ -18,9 +19,8 @@ from stylewatch_daemon.queue import job_queue
 from stylewatch_daemon.service import service
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings import resolve
-from stylewatch_daemon.settings.batching import Batch
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.sections import Batch
 from stylewatch_daemon.store.ledger import reading
 from stylewatch_daemon.worker import batch
 from stylewatch_daemon.worker.contract import Done, Lost
@@ -63,7 +63,7 @@ def test_once_it_is_known_where_jobs_alike_are_painted_at_once(place: Place) -> 
 def test_on_the_processor_jobs_are_painted_at_once_only_where_it_is_said(
     batch: Any, sizes: list[int], place: Place
 ) -> None:
-    place.settings = replace(place.settings, batch=batch)
+    place.settings = changed_settings(place.settings, batch=batch)
     album(place, *"abcd")
     place.run()
     assert [len(one) for one in place.painter.submitted] == sizes
@@ -73,7 +73,7 @@ def test_what_went_wrong_at_once_is_tried_again_alone_and_counts_for_nobody(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_queue, "RETRY", Backoff(first=0.0, most=0.0))
-    place.settings = replace(place.settings, batch=8, attempts=1)
+    place.settings = changed_settings(place.settings, batch=8, attempts=1)
     album(place, *"abcd")
     place.painter.endings = [None, None, *[Lost("the worker died")] * 3]
     line = place.run()
@@ -85,7 +85,7 @@ def test_jobs_that_ask_for_another_device_by_now_go_to_another_worker(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What they ask for may have changed, with the settings, since their shapes were noted."""
-    place.settings = replace(place.settings, batch=8)
+    place.settings = changed_settings(place.settings, batch=8)
     album(place, *"abc")
     settled = iter(["cpu"] * 3 + ["cpu", "cpu", "gpu"])  # when they are taken, then begun
     monkeypatch.setattr(resolve.Settler, "settle", lambda *_: JobSettings(device=next(settled)))
@@ -100,8 +100,8 @@ def painted(root: Path, batch: Batch) -> promises.Place:
     (place.inbox / "b/job.yaml").write_text("strength: 0.9\nseed: 7\n")
     (place.inbox / "c/job.yaml").write_text("size: 16\n")
     job = JobSettings(backend="sketch", recipe="neural-style", size="24", steps=6, save_every=2)
-    inboxes = (InboxSettings(place.inbox, place.outbox),)
-    settings = ServiceSettings(inboxes, place.state, quiet_s=0, job=job, batch=batch)
+    inboxes = (make_inbox(place.inbox, place.outbox),)
+    settings = make_settings(inboxes, place.state, quiet_s=0, job=job, batch=batch)
     assert service.once(settings).exit_code == 0
     return place
 

@@ -12,7 +12,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.service import once, watch
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.service import ServiceSettings, service_settings
+from stylewatch_daemon.settings.config import ServiceSettings, service_settings
 from stylewatch_daemon.store.state import State
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")

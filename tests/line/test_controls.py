@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from tests.daemon.settings_made import make_inbox, make_settings
 from tests.daemon.worker.orders import files, order, painted
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.service.service import once
 from stylewatch_daemon.worker.contract import Done, Order, Stopped
 from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize
@@ -130,8 +131,8 @@ def test_a_daemon_paints_it_and_it_is_repeated_and_painted_on(
     (tmp_path / "inbox/sea").mkdir(parents=True)
     for path in keep.iterdir():
         (tmp_path / "inbox/sea" / path.name).write_bytes(path.read_bytes())
-    settings = ServiceSettings(
-        (InboxSettings(tmp_path / "inbox", tmp_path / "outbox"),),
+    settings = make_settings(
+        (make_inbox(tmp_path / "inbox", tmp_path / "outbox"),),
         tmp_path / "state",
         quiet_s=0.0,
         backends={"torch": EXACT},

@@ -85,7 +85,7 @@ def test_a_pattern_that_makes_no_sense_is_refused_with_its_line(place: Place) ->
     album(place, 'name: "{stm}"', "a.jpg")
     place.run()
     reason = (place.outbox / "_refused/waves/a/reason.txt").read_text()
-    assert "job.yaml line 2: name: {stm} is no place to fill, there are {name}, " in reason
+    assert "job.yaml line 2: name: {stm} is unknown; the fields are {name}, " in reason
     assert place.painter.orders == []
 
 

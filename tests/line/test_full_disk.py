@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 from tests.daemon.disks import CAN_MOUNT, fill_up, let_children_write, small_disk
 from tests.daemon.faults import fill, tree
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.model import Started
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once
+from stylewatch_daemon.service.service import Summary, once
 from stylewatch_daemon.settings.job import JobSettings
 
 DISK_KIB = 600
@@ -31,8 +32,8 @@ class Line:
 
     def run(self, reporter: Reporter | None = None, free_bytes: int = 0) -> Summary:
         job = JobSettings(backend="sketch", recipe="gatys", size="32", steps=6, save_every=2)
-        inbox = InboxSettings(self.root / "in", self.outbox)
-        settings = ServiceSettings(
+        inbox = make_inbox(self.root / "in", self.outbox)
+        settings = make_settings(
             (inbox,), self.root / "state", quiet_s=0.0, job=job,
             backends={"sketch": {"seconds_per_step": 0.05}}, free_bytes=free_bytes,
         )  # fmt: skip

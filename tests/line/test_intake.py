@@ -12,11 +12,12 @@ import pytest
 from tests.daemon.children import children
 from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.daemon.ingest.inspection.files import endless_gif, made, photograph, png
+from tests.daemon.settings_made import make_inbox, make_settings
 from tests.line.daemons import SLOW, Place, until
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.ingest.inspection.process import NAME
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.service.service import ServiceSettings, once
 from stylewatch_daemon.settings.job import JobSettings
 
 NO_MATTER = ("--set", "limits.free_bytes=0", "--set", "job.recipe=gatys", "--set", "job.size=24")
@@ -125,9 +126,9 @@ class Line:
         (folder / "content.jpg").write_bytes(content)
 
     def settings(self, **more: Any) -> ServiceSettings:
-        inbox = InboxSettings(self.root / "in", self.root / "out")
+        inbox = make_inbox(self.root / "in", self.root / "out")
         job = JobSettings(backend="sketch", recipe="gatys", size="24", steps=2, save_every=2)
-        return ServiceSettings((inbox,), self.root / "state", quiet_s=0.0, job=job, **more)
+        return make_settings((inbox,), self.root / "state", quiet_s=0.0, job=job, **more)
 
     @property
     def reasons(self) -> dict[str, str]:

@@ -9,21 +9,22 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.outbox.retention import prune
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.service.service import ServiceSettings, once
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.retention import Retention
+from stylewatch_daemon.settings.sections import Retention
 
 ALL = {"losses.png", "progress.webp", "progress.gif", "sheet.png"}
 
 
 def service(root: Path, **job: Any) -> ServiceSettings:
-    said = {"backend": "sketch", "recipe": "neural-style", "size": "24", "steps": 6,
-            "save_every": 2, "keep": ["losses", "progress", "gif", "sheet"], **job}  # fmt: skip
-    return ServiceSettings(
-        (InboxSettings(root / "in", root / "out"),),
+    said = {"backend": "sketch", "recipe": "neural-style", "size": "24", "steps": 6}
+    said |= {"save_every": 2, "artifacts": ["losses", "progress", "gif", "sheet"], **job}
+    return make_settings(
+        (make_inbox(root / "in", root / "out"),),
         root / "state",
         quiet_s=0.0,
         job=JobSettings.model_validate(said),
@@ -59,14 +60,14 @@ def test_they_lie_beside_the_painting_and_its_receipt_names_them(root: Path) -> 
 
 
 def test_a_job_says_for_itself_what_it_keeps(root: Path) -> None:
-    (root / "in/sea/job.yaml").write_text("keep: [sheet.png]\n")
-    assert once(service(root, keep=[])).exit_code == 0
+    (root / "in/sea/job.yaml").write_text("artifacts: [sheet.png]\n")
+    assert once(service(root, artifacts=[])).exit_code == 0
     names = {one["file"] for one in held(root / "out/sea")["files"]}
     assert names == {"sheet.png", "losses.csv", "final.png"}
 
 
 def test_jobs_of_a_series_and_of_a_flat_album_have_their_own(root: Path) -> None:
-    (root / "in/sea/job.yaml").write_text("{keep: [losses], sweep: {seed: [1, 2]}}\n")
+    (root / "in/sea/job.yaml").write_text("{artifacts: [losses], sweep: {seed: [1, 2]}}\n")
     assert once(service(root, flat=True)).exit_code == 0
     folders = sorted(path.parent for path in root.glob("out/_jobs/sea/*/losses.png"))
     assert [one.name for one in folders] == ["seed=1", "seed=2"]
@@ -80,7 +81,7 @@ def test_those_that_are_painted_at_once_have_them_too(root: Path) -> None:
         folder.mkdir()
         for path in (root / "in/sea").iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
-    assert once(service(root, keep=["sheet"])).exit_code == 0
+    assert once(service(root, artifacts=["sheet"])).exit_code == 0
     for name in ("a", "b", "sea"):
         assert "sheet.png" in {one["file"] for one in held(root / "out" / name)["files"]}
 
@@ -109,7 +110,7 @@ def test_render_leaves_them_in_a_folder_and_repeats_them(
 ) -> None:
     pair = [str(root / "in/sea" / name) for name in ("content.jpg", "style.jpg")]
     how = ["--backend", "sketch", "--steps", "3", "-q"]
-    paint = ["render", *pair, *how, "--keep", "losses,sheet"]
+    paint = ["render", *pair, *how, "--artifact", "losses,sheet"]
     (root / "one").mkdir()
     assert call([*paint, "-o", str(root / "one")]) == 0
     assert {"losses.png", "sheet.png"} <= {one["file"] for one in held(root / "one")["files"]}
@@ -119,7 +120,7 @@ def test_render_leaves_them_in_a_folder_and_repeats_them(
     assert (root / "two/losses.png").read_bytes() == (root / "one/losses.png").read_bytes()
     capsys.readouterr()
     assert call([*paint, "-o", str(root / "a.png")]) == 64
-    assert "--keep is for a painting in a folder" in capsys.readouterr().err
+    assert "--artifact is for a painting in a folder" in capsys.readouterr().err
     assert call(["render", "--from", str(root / "one"), "-q", "-o", str(root / "a.png")]) == 0
 
 
@@ -128,7 +129,8 @@ def test_who_paints_loads_nothing_to_draw_them(tmp_path: Path, pictures: Path) -
     program = (
         "import sys\nfrom pathlib import Path\n"
         "from tests.daemon.worker.orders import order, painted\n"
-        "given = order(Path(sys.argv[1]), Path(sys.argv[2]), keep=['losses', 'gif', 'sheet'])\n"
+        "names = ['losses', 'gif', 'sheet']\n"
+        "given = order(Path(sys.argv[1]), Path(sys.argv[2]), artifacts=names)\n"
         "painted(given)\n"
         "print([one for one in sys.modules if one == 'matplotlib' or one.endswith('.film')])"
     )

@@ -32,8 +32,8 @@ def commit(connection):
         os.kill(os.getpid(), signal.SIGKILL)
 
 ledger_writer.commit, service.Intake = commit, nodding
-inboxes = (InboxSettings(root / "in", root / "out"),)
-sys.exit(once(ServiceSettings(inboxes, root / "state", quiet_s=0), executor=Painter()).exit_code)
+inboxes = (make_inbox(root / "in", root / "out"),)
+sys.exit(once(make_settings(inboxes, root / "state", quiet_s=0), executor=Painter()).exit_code)
 """
 NAMES = ["inputs/content.jpg", "inputs/style.jpg", "final.png", "receipt.json",
          "stages/1.png", "stages/2.png"]  # fmt: skip

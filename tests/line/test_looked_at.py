@@ -1,11 +1,11 @@
 """What intake says of a pair becomes of it, without processes: refused, waited for, painted."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill, tree
 from tests.daemon.lines import Place
+from tests.daemon.settings_made import changed_settings
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_what_intake_refuses_is_laid_out_and_never_painted(place: Place) -> None
 
 
 def test_what_is_cut_off_is_given_back_told_and_looked_at_again_soon(place: Place) -> None:
-    place.settings = replace(place.settings, truncated_s=1000)
+    place.settings = changed_settings(place.settings, truncated_s=1000)
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
     place.intake.says = {"a/content": "cut off"}
     line = place.run()

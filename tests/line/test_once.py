@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from shutil import copy
 from typing import Any
@@ -16,12 +15,12 @@ import pytest
 from PIL import Image
 from tests.daemon.children import children
 from tests.daemon.faults import mounts
+from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once
-from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.masks import MaskSettings
+from stylewatch_daemon.service.service import ServiceSettings, Summary, once
+from stylewatch_daemon.settings.job import JobSettings, MaskSettings
 
 PROGRAM = """
 import pickle, sys
@@ -53,10 +52,10 @@ class Place:
             copy(self.pictures / ("style.jpg" if "style" in path.stem else "content.jpg"), path)
 
     def settings(self, after: Any = "archive", pause: float = 0.0, **more: Any) -> ServiceSettings:
-        inbox = InboxSettings(self.inbox, self.outbox, after)
+        inbox = make_inbox(self.inbox, self.outbox, after)
         job = JobSettings(backend="sketch", recipe="gatys", size="24", steps=6, save_every=2)
         backends = {"sketch": {"seconds_per_step": pause}}
-        return ServiceSettings(
+        return make_settings(
             (inbox,), self.state, quiet_s=0.0, job=job, **{"backends": backends, **more}
         )
 
@@ -116,7 +115,7 @@ def test_masks_go_all_the_way_and_those_of_an_albums_style_stay(place: Place) ->
     Image.new("L", (40, 32), 255).save(place.inbox / "album/style.mask.png")
     job = JobSettings(backend="torch", recipe="gatys", size="24", steps=2, save_every=2)
     keep = job.model_copy(update={"mask": MaskSettings(outside="keep")})
-    assert once(replace(place.settings(backends={}), job=keep)).exit_code == 0
+    assert once(changed_settings(place.settings(backends={}), job=keep)).exit_code == 0
     assert place.left() == ["style.jpg", "style.mask.png"]
     roles = {"content-mask": "sea.mask.png", "style-1-mask": "style.mask.png"}
     masks = {one["role"]: one["name"] for one in place.receipt("album/sea")["inputs"][2:]}

@@ -10,10 +10,11 @@ from PIL import Image
 from tests.daemon.faults import fill, killed_at, tree
 from tests.daemon.lines import Place
 from tests.daemon.painters import go_on
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.errors import DaemonError
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.service.service import once
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.contract import Order
 
@@ -129,8 +130,8 @@ def test_painted_for_real_it_has_a_sheet_with_labels_and_receipts(
     inbox.mkdir()
     (pictures / "job.yaml").write_text("sweep: {style_weights: [[1], [0.5]], seed: [1, 2]}\n")
     pictures.rename(inbox / "holiday")
-    settings = ServiceSettings(
-        (InboxSettings(inbox, tmp_path / "out"),),
+    settings = make_settings(
+        (make_inbox(inbox, tmp_path / "out"),),
         tmp_path / "state",
         quiet_s=0.0,
         job=JobSettings(backend="sketch", recipe="neural-style", size="24", steps=2),

@@ -4,9 +4,10 @@ from pathlib import Path
 from shutil import copy
 
 import pytest
+from tests.daemon.settings_made import make_inbox, make_settings
 from tests.plugins.strangers import install
 
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.service.service import once
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.ledger import FILE_NAME, reading
 
@@ -43,10 +44,10 @@ def root(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def test_each_is_told_in_words_and_the_others_are_painted(root: Path) -> None:
-    inbox = InboxSettings(root / "in", root / "out", "archive")
+    inbox = make_inbox(root / "in", root / "out", "archive")
     job = JobSettings(backend="sketch", recipe="gatys", size="24", steps=2, save_every=2)
     summary = once(
-        ServiceSettings(
+        make_settings(
             (inbox,), root / "state", quiet_s=0.0, job=job, attempts=1, step_timeout_s=1.0
         )
     )

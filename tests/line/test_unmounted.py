@@ -12,7 +12,7 @@ from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.retention import outlived
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
-from stylewatch_daemon.settings.retention import Retention
+from stylewatch_daemon.settings.sections import Retention
 
 
 @pytest.fixture

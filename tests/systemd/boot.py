@@ -24,7 +24,7 @@ job: {size: 48, steps: STEPS, save_every: 5}
 
 
 ALERTS = """
-alerts: {urls: ["json://127.0.0.1:8099/"], tell: [done], every_s: 1}
+alerts: {urls: ["json://127.0.0.1:8099/"], events: [done], every_s: 1}
 """
 PAGE = """
 web: {listen: systemd}

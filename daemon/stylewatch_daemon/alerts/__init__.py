@@ -1,1 +1,1 @@
-"""Tells people elsewhere what the daemon does, by apprise, which runs in a process of its own."""
+"""Alerts: notify people of what the daemon does, through apprise in a child process."""

@@ -1,38 +1,38 @@
-"""Collects what happens, so that many events make one message; however many, it stays small."""
+"""Collect events into messages, which stay short however many events there are."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.settings.alerts import Kind
+from stylewatch_daemon.settings.sections import AlertKind
 
 NAMED = 10
-"""How many jobs of a kind a message names; the others are counted."""
+"""Jobs of a kind that a message names; the others are counted."""
 
 LONGEST = 300
-"""Letters of a line; what is longer is cut."""
+"""Characters of a line; a longer one is cut."""
 
 MOST = 1000
-"""How many different things in the way are remembered."""
+"""Obstacles that are remembered."""
 
 AGAIN = 86400.0
-"""Seconds after which something in the way, whose end nobody tells of, is told again."""
+"""Seconds until an obstacle whose end is never reported is reported again."""
 
 _INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "'"})
-"""Letters by which a chat calls people or draws links, and others that look like them."""
+"""Characters that mention people or draw links in chats, and harmless look-alikes."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is told: a line, and lines below it."""
+    """A message: a line, and the lines below it."""
 
     title: str
     body: str
 
 
 @dataclass
-class _Some:
+class _Events:
     """Events of one kind: the first NAMED as lines, and the count of all."""
 
     lines: list[str] = field(default_factory=list)
@@ -45,89 +45,83 @@ class _Some:
 
 
 class Collector:
-    """What there is to tell of `kinds`; `clock` is monotonic, in seconds.
+    """Events of `kinds` that no message has reported yet; `clock` is monotonic, in seconds.
 
-    What is in the way is told if it still is when the message is taken: once, and once more
-    when it is not any more.
+    An obstacle is reported if it is still there when the message is taken, and once more when it
+    is gone. `blocked` reports all that are there; of one from `paused` alone the end is unknown.
     """
 
-    def __init__(self, kinds: frozenset[Kind], clock: Callable[[], float]) -> None:
+    def __init__(self, kinds: frozenset[AlertKind], clock: Callable[[], float]) -> None:
         self.kinds, self._clock = kinds, clock
-        self._events: dict[Kind, _Some] = {}
+        self._events: dict[AlertKind, _Events] = {}
         self._blocked: dict[str, str] = {}
-        self._told: set[str] = set()
-        self._loose: dict[str, str] = {}
-        self._loose_told: dict[str, float] = {}
+        self._reported: set[str] = set()
+        self._paused: dict[str, str] = {}
+        self._paused_reported: dict[str, float] = {}
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing new."""
-        in_the_way = self._loose or self._blocked.keys() ^ self._told
-        return not (self._events or ("paused" in self.kinds and in_the_way))
+        """True where there is nothing to report."""
+        obstacles = self._paused or self._blocked.keys() ^ self._reported
+        return not (self._events or ("paused" in self.kinds and obstacles))
 
-    def add(self, kind: Kind, job: str, reason: str = "") -> None:
-        """A job came to an end of this `kind`."""
+    def add(self, kind: AlertKind, job: str, reason: str = "") -> None:
+        """Add a job that ended in this way."""
         if kind in self.kinds:
-            self._events.setdefault(kind, _Some()).add(_line(job, reason))
+            self._events.setdefault(kind, _Events()).add(_line(job, reason))
 
     def paused(self, what: str, reason: str) -> None:
-        """Something keeps `what` from going on."""
-        recent = self._clock() - self._loose_told.get(what, -float("inf")) < AGAIN
-        known = recent or what in self._blocked or what in self._told
-        if "paused" in self.kinds and not known and len(self._loose) < MOST:
-            self._loose[what] = reason
+        """Add an obstacle to `what`, unless it is known."""
+        recent = self._clock() - self._paused_reported.get(what, -float("inf")) < AGAIN
+        known = recent or what in self._blocked or what in self._reported
+        if "paused" in self.kinds and not known and len(self._paused) < MOST:
+            self._paused[what] = reason
 
-    def blocked(self, trouble: Mapping[str, str]) -> None:
-        """All that is kept from going on now, and why."""
-        self._blocked = dict(list(trouble.items())[:MOST])
-        for what in trouble:
-            self._loose.pop(what, None)  # its end will be told
+    def blocked(self, obstacles: Mapping[str, str]) -> None:
+        """Replace the obstacles that are there now, with their reasons."""
+        self._blocked = dict(list(obstacles.items())[:MOST])
+        for what in obstacles:
+            self._paused.pop(what, None)  # its end will be reported
 
     def take(self) -> Message | None:
-        """What is new, and not any more from now on; None where nothing is."""
-        found: dict[str, _Some] = dict(self._events.items())
+        """Return a message of all that is new, and start afresh; None where nothing is."""
+        parts: dict[str, _Events] = dict(self._events.items())
         self._events = {}
         if "paused" in self.kinds:
-            found |= {"waiting": self._waiting(), "going on again": self._going_on()}
+            waiting, ended = _Events(), _Events()
+            for what, reason in (*self._blocked.items(), *self._paused.items()):
+                if what not in self._reported:
+                    waiting.add(_line(what, reason))
+            for what in sorted(self._reported - self._blocked.keys()):
+                ended.add(_line(what))
+            parts |= {"waiting": waiting, "going on again": ended}
             self._remember()
-        return _message({kind: some for kind, some in found.items() if some.count})
-
-    def _waiting(self) -> _Some:
-        some = _Some()
-        for what, reason in (*self._blocked.items(), *self._loose.items()):
-            if what not in self._told:
-                some.add(_line(what, reason))
-        return some
-
-    def _going_on(self) -> _Some:
-        some = _Some()
-        for what in sorted(self._told - self._blocked.keys()):
-            some.add(_line(what))
-        return some
+        return _message({kind: events for kind, events in parts.items() if events.count})
 
     def _remember(self) -> None:
         now = self._clock()
-        told = {what: when for what, when in self._loose_told.items() if now - when < AGAIN}
-        self._loose_told = dict(list({**told, **dict.fromkeys(self._loose, now)}.items())[-MOST:])
-        self._loose, self._told = {}, set(self._blocked)
+        recent = {what: at for what, at in self._paused_reported.items() if now - at < AGAIN}
+        reported = {**recent, **dict.fromkeys(self._paused, now)}
+        self._paused_reported = dict(list(reported.items())[-MOST:])
+        self._paused, self._reported = {}, set(self._blocked)
 
 
 def _line(what: str, reason: str = "") -> str:
-    """One line that no name or reason can make into two, or into more than text."""
+    """Return one line, which no name or reason can break in two or turn into markup."""
     text = shown(re.sub(r"\s*\n\s*", "; ", f"{what}: {reason}" if reason else what))
     text = text.translate(_INERT)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _message(parts: Mapping[str, _Some]) -> Message | None:
+def _message(parts: Mapping[str, _Events]) -> Message | None:
     if not parts:
         return None
-    title = ", ".join(f"{some.count} {kind}" for kind, some in parts.items())
+    title = ", ".join(f"{events.count} {kind}" for kind, events in parts.items())
     return Message(f"stylewatch: {title}", "\n".join(_lines(parts)))
 
 
-def _lines(parts: Mapping[str, _Some]) -> Iterator[str]:
-    for kind, some in parts.items():
-        yield from (f"{kind}: {line}" for line in some.lines)
-        if more := some.count - len(some.lines):
+def _lines(parts: Mapping[str, _Events]) -> Iterator[str]:
+    for kind, events in parts.items():
+        yield from (f"{kind}: {line}" for line in events.lines)
+        if more := events.count - len(events.lines):
             yield f"{kind}: and {more} more"

@@ -11,7 +11,6 @@ from stylewatch_daemon.cli.console import say
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.alerts import addressed
 
 app = typer.Typer(no_args_is_help=True, help="Try the URLs that alerts go to.")
 
@@ -28,7 +27,7 @@ def alerts() -> None:
 def test(config_file: options.Config = None) -> None:
     """Send a message to each URL in `alerts`, and tell which it reached."""
     path = config_file or config.find()
-    urls = addressed(config.load(path).alerts).urls
+    urls = config.load(path).alerts.targets().urls
     if not urls:
         raise SettingsError(f"{path}: alerts name nobody; urls, or urls_file, says where to")
     here = shown(socket.gethostname())

@@ -63,7 +63,7 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
     below = config.load(asked.config_file)
     if repeated:
         below = _repeating(repeated, repeated.settings(scratch, len(pictures), below.job), below)
-    settings = config.changed(below, overrides)
+    settings = config.override(below, overrides)
     settings = _without_folder(settings, asked, place)
     check_pictures("render", pictures, settings.job.only)
     content, styles = sides_of(pictures, settings.job.only)
@@ -106,15 +106,15 @@ def _format(asked: Asked, place: output_target.Place | None) -> dict[str, Any]:
 
 
 def _without_folder(settings: Config, asked: Asked, place: output_target.Place | None) -> Config:
-    """`settings` with no keepsakes where one picture is all; UsageError where they are asked for.
+    """`settings` without artifacts where one picture is all; UsageError where they are asked for.
 
     What config.yaml or a receipt says of them is for paintings in folders.
     """
     if place is not None and place.format is None:
         return settings
-    if asked.given.get("keep"):
-        raise UsageError("--keep is for a painting in a folder: name one, as -o painting/")
-    return settings.model_copy(update={"job": settings.job.model_copy(update={"keep": ()})})
+    if asked.given.get("artifacts"):
+        raise UsageError("--artifact is for a painting in a folder: name one, as -o painting/")
+    return settings.model_copy(update={"job": settings.job.model_copy(update={"artifacts": ()})})
 
 
 def _placed(
@@ -163,7 +163,7 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
         )
     if wrong:
         raise UsageError("\n".join(wrong))
-    return config.job_part(overrides)
+    return config.job_overrides(overrides)
 
 
 def check_pictures(command: str, pictures: Sequence[Path], only: Side | None) -> None:

@@ -12,7 +12,7 @@ from stylewatch_daemon.doctor.finding import Finding, exit_code, mend, ok
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.service import service_settings
+from stylewatch_daemon.settings.config import service_settings
 
 
 def doctor(
@@ -40,8 +40,7 @@ def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Find
         yield from (mend("settings", line, error.exit_code) for line in str(error).splitlines())
         return
     yield ok("settings", f"{path} has no mistakes")
-    from stylewatch_daemon.doctor import alerts
-    from stylewatch_daemon.doctor.diagnose import diagnose
+    from stylewatch_daemon.doctor.diagnose import check_alerts, diagnose
 
     yield from diagnose(settings)
-    yield from alerts.look(loaded.alerts)
+    yield from check_alerts(loaded.alerts)

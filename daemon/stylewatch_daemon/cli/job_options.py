@@ -31,7 +31,7 @@ class JobOptions:
     init: options.Init = None
     strength: options.Strength = None
     only: options.Only = None
-    keep: options.Keep = None
+    artifact: options.Artifact = None
     sweep: options.Sweeps = None
     mask: options.Mask = None
     style_mask: options.StyleMasks = None
@@ -50,7 +50,7 @@ class JobOptions:
             output,
             receipt,
             self.init,
-            {**{key: getattr(self, key) for key in _GIVEN}, "keep": _each(self.keep)},
+            {**{key: getattr(self, key) for key in _GIVEN}, "artifacts": _each(self.artifact)},
             tuple(self.sets or ()),
             config_file,
             masks=Masks(self.mask, tuple(self.style_mask or ())),

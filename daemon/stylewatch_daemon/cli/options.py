@@ -97,12 +97,12 @@ Seed = Annotated[
         min=0, help="Of the noise; the same seed gives the same painting.", rich_help_panel=_JOB
     ),
 ]
-Keep = Annotated[
+Artifact = Annotated[
     list[str] | None,
     typer.Option(
-        "--keep",
+        "--artifact",
         metavar="NAME",
-        help="Draw this beside the painting, in its folder: losses, progress, gif, sheet."
+        help="Also draw this file into the job's folder: losses, progress, gif, sheet."
         " Repeatable, or several with commas.",
         rich_help_panel=_JOB,
     ),

@@ -12,9 +12,8 @@ from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox import retention
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.retention import FOREVER, Keep
-from stylewatch_daemon.settings.service import service_settings
+from stylewatch_daemon.settings.config import Config, service_settings
+from stylewatch_daemon.settings.sections import Keep, Retention
 
 
 def prune(
@@ -29,7 +28,7 @@ def prune(
     overrides = options.parse_sets(sets)
     read = config.load(config_file, overrides)
     settings = service_settings(read, overrides)
-    if settings.retention == FOREVER:
+    if settings.retention == Retention():
         say("nothing: by `retention` all stages, inputs and jobs are kept; see docs/settings.md")
         return
     count = bytes_ = 0

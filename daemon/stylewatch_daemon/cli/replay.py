@@ -13,14 +13,13 @@ from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import safe
 from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
-from stylewatch_daemon.settings.job import JobSettings, StageSettings
-from stylewatch_daemon.settings.masks import MaskSettings
+from stylewatch_daemon.settings.job import JobSettings, MaskSettings, StageSettings
 from stylewatch_daemon.store.journal import MASK
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
 from stylewatch_painter.validation import mistakes, refusing
 
-_WRITTEN = ("final", "format", "quality", "depth", "metadata", "stages", "keep")
+_WRITTEN = ("final", "format", "quality", "depth", "metadata", "stages", "artifacts")
 """Settings of how files are called and written; of names no receipt tells, of all else the first
 did not."""
 _FITTED = ("tile", "history")
@@ -106,6 +105,7 @@ class Repeat:
     def _written(self, below: JobSettings) -> dict[str, Any]:
         """How files are written: as the receipt says, else as `below` does."""
         told = dict(self.receipt.output or {})
+        told["artifacts"] = told.pop("keep", below.artifacts)
         told |= {"stages": StageSettings(size=one.size)} if (one := told.get("stages")) else {}
         return {key: told.get(key, getattr(below, key)) for key in _WRITTEN}
 

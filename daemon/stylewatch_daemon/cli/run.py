@@ -8,15 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon.alerts.notifier import Teller, telling
+from stylewatch_daemon.alerts.notifier import Notifier, notifying
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.events import Both, Reporter
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.alerts import addressed
-from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.service import ServiceSettings, service_settings
-from stylewatch_daemon.settings.web import served
+from stylewatch_daemon.settings.config import Config, ServiceSettings, service_settings, web_page
 from stylewatch_daemon.web.sockets import handed
 from stylewatch_daemon.web.supervisor import Keeper, kept
 
@@ -43,18 +40,18 @@ def run(
     load = partial(config.load, config_file, overrides, inbox=inbox, outbox=outbox)
     settings = load()
     context.obj.debug |= settings.log.level == "debug"
-    ready, to = service_settings(settings, overrides), addressed(settings.alerts)
+    ready, to = service_settings(settings, overrides), settings.alerts.targets()
     from stylewatch_daemon.cli.report import reporting
     from stylewatch_daemon.service import service
 
     with (
         reporting(settings.log, quiet=quiet) as log,
-        telling(to) as teller,
-        kept(None if once else served(settings), handed(os.environ)) as keeper,
+        notifying(to) as notifier,
+        kept(None if once else web_page(settings), handed(os.environ)) as keeper,
     ):
-        reporter = Both(log, Both(teller, keeper))
+        reporter = Both(log, Both(notifier, keeper))
         if not once:
-            tell = partial(_tell_of, settings, reporter, teller, keeper)
+            tell = partial(_tell_of, settings, reporter, notifier, keeper)
             reread = partial(_reread, load, overrides, tell)
             service.watch(ready, reporter, manager=Manager(os.environ), reread=reread)
             return
@@ -71,10 +68,10 @@ def _reread(
 
 
 def _tell_of(
-    before: Config, reporter: Reporter, teller: Teller, keeper: Keeper, new: Config
+    before: Config, reporter: Reporter, notifier: Notifier, keeper: Keeper, new: Config
 ) -> None:
     """Let those who report have their part of `new` settings; SettingsError where it is wrong."""
     if new.log != before.log:
         reporter.needs_restart("log")
-    keeper.offer(served(new))
-    teller.offer(addressed(new.alerts))
+    keeper.offer(web_page(new))
+    notifier.offer(new.alerts.targets())

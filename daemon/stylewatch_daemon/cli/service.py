@@ -14,8 +14,7 @@ from stylewatch_daemon.cli import options, systemd_units
 from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.errors import OutputError, UnavailableError
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.service import service_settings
+from stylewatch_daemon.settings.config import Config, service_settings
 
 app = typer.Typer(no_args_is_help=True, help="Run stylewatch as a service of systemd.")
 

@@ -13,9 +13,7 @@ from stylewatch_daemon.cli.console import say, say_json
 from stylewatch_daemon.doctor.backends import check_backend
 from stylewatch_daemon.errors import SettingsError, UsageError
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.alerts import addressed
-from stylewatch_daemon.settings.service import service_settings
-from stylewatch_daemon.settings.web import served
+from stylewatch_daemon.settings.config import service_settings, web_page
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
 
@@ -28,8 +26,8 @@ def check(file: File = None, config_file: options.Config = None) -> None:
     path = _path(file, config_file)
     settings = config.load(path)
     service_settings(settings, {})
-    served(settings)
-    told = [f"{path}: alerts: {why}" for why in unusable(addressed(settings.alerts).urls)]
+    web_page(settings)
+    told = [f"{path}: alerts: {why}" for why in unusable(settings.alerts.targets().urls)]
     found = settings.backends.items()
     told += [
         f"{path}: backends.{name}: {why}" for name, given in found if (why := _wrong(name, given))

@@ -11,7 +11,7 @@ import yaml
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.web import SYSTEMD, address
+from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
 
 UNIT = "stylewatch.service"
 WEB_SOCKET = "stylewatch-web.socket"
@@ -109,7 +109,7 @@ def _for_web(settings: Config, *, anywhere: bool) -> list[str]:
     """The drop-ins for the page; `anywhere`: the service sees the network, and all folders."""
     if settings.web.listen is None:
         return []
-    where = address(settings.web.listen)
+    where = parse_address(settings.web.listen)
     if settings.web.listen == SYSTEMD:
         return ["60-web-socket.conf"]
     if anywhere:

@@ -1,1 +1,1 @@
-"""What would keep the daemon from working on this machine, each with what to do about it."""
+"""Checks of an installation: everything that would keep the daemon from working."""

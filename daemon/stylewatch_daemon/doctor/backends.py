@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.processes.child import Child
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_plugins import registry
 
 CHECK_BACKEND = "stylewatch_daemon.doctor.child:check_backend"
@@ -65,7 +65,7 @@ def look(settings: ServiceSettings) -> Iterator[Finding]:
     if settings.job.device is not None:
         options[wanted] = {**options.get(wanted, {}), "device": settings.job.device}
     for name in sorted({wanted, *registry.names()}, key=lambda name: (name != wanted, name)):
-        devices = tuple(settings.devices) if name == wanted else ()
+        devices = settings.executor.named_devices if name == wanted else ()
         status = check_backend(name, options.get(name, {}), devices)
         yield from _findings(f"backend {name}", status, needed=name == wanted)
     yield from _findings("weights", check_weights(), needed=wanted in _WITH_WEIGHTS)

@@ -1,4 +1,4 @@
-"""The doctor's look at the cluster: whether it answers, and has a place for a job."""
+"""Check of the cluster: that it answers, and has a machine for a job."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ _WHAT = "cluster"
 
 
 def look(demand: Demand | None) -> Iterator[Finding]:
-    """What there is to say of the cluster that `demand` names; nothing where none is wanted."""
+    """Check the cluster that `demand` names, if any."""
     if demand is None:
         return
     try:
@@ -39,7 +39,7 @@ def look(demand: Demand | None) -> Iterator[Finding]:
 
 
 def _answer(demand: Demand) -> Room | Away:
-    """What the driver says, which is started for that, and ended."""
+    """Start a driver, return its answer, and end it."""
     word: Word | None = None
     with TemporaryDirectory() as folder:
         driver = Child(DRIVER, Path(folder) / "lock", demand, Manner(WORK), name=NAME)

@@ -1,20 +1,139 @@
-"""All that the doctor looks at, in the order in which it is best mended."""
+"""All checks of an installation, those of the machine, and those of the alerts."""
 
+import importlib.util
+import mmap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from stylewatch_daemon.doctor import backends, cluster, machine, places
-from stylewatch_daemon.doctor.finding import Finding
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.alerts.send import unusable
+from stylewatch_daemon.doctor import backends, cluster, places
+from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.files import shortages
+from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.sections import Alerts
+
+_WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
+_FEW = 1024
+"""File descriptors below which some uses of the daemon run short."""
+
+_EXTRAS = {
+    "heic": ("pillow_heif", "photographs of phones (.heic, .avif) can be read"),
+    "notify": ("apprise", "alerts can be sent"),
+    "web": ("starlette", "the page can be served"),
+    "keras": ("h5py", "weights of Keras (.h5) can be imported"),
+}
+_NEEDED_OF_PROC = ("/proc/cpuinfo", "/proc/meminfo", "/proc/sys/fs/inotify/max_user_watches")
 
 
 def diagnose(settings: ServiceSettings) -> Iterator[Finding]:
-    """What there is to say of a daemon with `settings` on this machine, as it is found."""
-    yield from places.look(settings)
-    yield machine.watches([inbox.path for inbox in settings.inboxes])
-    yield machine.descriptors()
+    """Yield the findings on a daemon with `settings`, in the order in which to solve them.
+
+    Nothing is created; a child process looks at each backend.
+    """
+    yield from places.check(settings)
+    yield watches([inbox.path for inbox in settings.inboxes])
+    yield descriptors()
     yield from backends.look(settings)
-    yield from cluster.look(settings.cluster)
-    yield machine.clock(settings.state)
-    yield from machine.extras()
-    yield from machine.sandbox(Path("/"))
+    yield from cluster.look(settings.executor.cluster)
+    yield clock(settings.state.path)
+    yield from extras()
+    yield from sandbox(Path("/"))
+
+
+def watches(inboxes: list[Path]) -> Finding:
+    """Check that the kernel's limit of watched folders is enough for the inboxes."""
+    folders = sum(1 + len(scan(inbox).folders) for inbox in inboxes if inbox.is_dir())
+    try:
+        limit = int(_WATCHES.read_text())
+    except (OSError, ValueError):
+        return note("inotify", "the limit of watched folders is unknown here")
+    if folders >= limit:
+        return note(
+            "inotify",
+            f"the inboxes have {folders} folders, and the limit is {limit}: they are scanned at "
+            "intervals instead. Raise the limit with `sysctl fs.inotify.max_user_watches`",
+        )
+    return ok("inotify", f"{folders} folders to watch; the limit is {limit}")
+
+
+def descriptors() -> Finding:
+    """Check the limit of file descriptors."""
+    limit, what = shortages.highest(), "file descriptors"
+    advice = "raise the limit with LimitNOFILE= in the unit or with ulimit -Hn"
+    if limit < shortages.MINIMUM:
+        words = f"the limit is {limit} and the daemon needs {shortages.MINIMUM}: {advice}"
+        return mend(what, words, 78)
+    if limit < _FEW:
+        words = f"the limit is {limit}, which is low for a page or for several devices: {advice}"
+        return note(what, words)
+    return ok(what, f"the limit is {limit}")
+
+
+def clock(state: Path) -> Finding:
+    """Check that the clock is not behind the files of the program and of the folder `state`."""
+    now = time.time()
+    written = [path.stat().st_mtime for path in (Path(__file__), state) if path.exists()]
+    if now + 1 < max(written):
+        return mend(
+            "clock",
+            "it is behind the time at which files here were written: set it (`timedatectl`), or "
+            "receipts have wrong times and `retention` counts wrong days",
+            78,
+        )
+    return ok("clock", f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(now))} UTC")
+
+
+def extras() -> Iterator[Finding]:
+    """Yield the optional packages, installed or not."""
+    for name, (module, use) in _EXTRAS.items():
+        if importlib.util.find_spec(module) is not None:
+            yield ok(f"extra {name}", use)
+        else:
+            yield note(f"extra {name}", f"with `pip install 'stylewatch[{name}]'` {use}")
+
+
+def sandbox(root: Path) -> Iterator[Finding]:
+    """Yield what a sandbox hides or forbids; `root` is the folder of /proc."""
+    hidden = [path for path in _NEEDED_OF_PROC if not (root / path[1:]).exists()]
+    if hidden:
+        yield note(
+            "sandbox",
+            f"{', '.join(hidden)} cannot be read, so libraries do not know the processor "
+            "and run many times slower: set ProcSubset=all in the unit",
+        )
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
+    except OSError:
+        yield note(
+            "sandbox",
+            "memory cannot be both written and executed, which torch needs on the processor: "
+            "set MemoryDenyWriteExecute=no in the unit",
+        )
+    else:
+        if not hidden:
+            yield ok("sandbox", "nothing that jobs need is hidden")
+
+
+def check_alerts(alerts: Alerts) -> Iterator[Finding]:
+    """Check that apprise knows the URLs, and that others cannot read them; nothing is sent."""
+    if not alerts.wanted:
+        return
+    try:
+        urls = alerts.targets().urls
+    except SettingsError as error:
+        yield mend("alerts", str(error).removeprefix("alerts: "), error.exit_code)
+        return
+    if alerts.urls_file is not None and alerts.urls_file.stat().st_mode & 0o004:
+        yield note(
+            "alerts",
+            f"every user can read {alerts.urls_file}, and the URLs in it are secrets: "
+            "run `chmod o= FILE`",
+        )
+    reasons = unusable(urls)
+    yield from (mend("alerts", reason, SettingsError.exit_code) for reason in reasons)
+    if not reasons:
+        kinds = ", ".join(alerts.events)
+        yield ok("alerts", f"{kinds} to {len(urls)} URLs; `stylewatch alerts test` tries them")

@@ -1,35 +1,45 @@
-"""What the doctor finds: fine, worth knowing, or to be mended, each with a sentence."""
+"""A finding of the doctor: fine, a note, or a problem that keeps the daemon from working."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """The kinds of findings."""
+
+    OK = "ok"
+    NOTE = "note"
+    """The daemon works, but not as well as it could, or not as one might expect."""
+    MEND = "mend"
+    """The daemon does not work like this."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`what` was looked at, and `words` on it; `exit_code` is as in sysexits."""
+    """The `verdict` on `what` was checked, in `words`; `exit_code` is as in sysexits."""
 
-    verdict: Literal["ok", "note", "mend"]
+    verdict: Verdict
     what: str
     words: str
     exit_code: int = 0
 
 
 def ok(what: str, words: str) -> Finding:
-    """All is well."""
-    return Finding("ok", what, words)
+    """Return a finding that all is well."""
+    return Finding(Verdict.OK, what, words)
 
 
 def note(what: str, words: str) -> Finding:
-    """The daemon works, though not as well as it could, or otherwise than one may think."""
-    return Finding("note", what, words)
+    """Return a finding worth knowing."""
+    return Finding(Verdict.NOTE, what, words)
 
 
 def mend(what: str, words: str, exit_code: int) -> Finding:
-    """The daemon does not work like this; `words` say what helps."""
-    return Finding("mend", what, words, exit_code)
+    """Return a problem; `words` say what helps."""
+    return Finding(Verdict.MEND, what, words, exit_code)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """That of the first thing to be mended; 0 where there is none."""
-    return next((one.exit_code for one in findings if one.verdict == "mend"), 0)
+    """Return the code of the first problem; 0 where there is none."""
+    return next((finding.exit_code for finding in findings if finding.verdict is Verdict.MEND), 0)

@@ -1,4 +1,4 @@
-"""The doctor's look at folders and disks: inboxes, outboxes, the state folder, and who is there."""
+"""Checks of folders and disks: inboxes, outboxes, the state folder, and who works in them."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from functools import partial
 from os.path import lexists
 from pathlib import Path
 
-from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
+from stylewatch_daemon.doctor.finding import Finding, Verdict, mend, note, ok
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import atomic, disk_space, mounts
 from stylewatch_daemon.files.names import shortened, shown
@@ -17,50 +17,52 @@ from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.disk_need import need
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.sections import Inbox
 from stylewatch_daemon.store import ledger
 from stylewatch_daemon.store.state import REASON, State
 
 NAMED = 20
-"""How many of the jobs that were set aside the doctor names."""
+"""Damaged jobs that are named; the others are counted."""
 
 _CANNOT_WRITE, _WRONG = 73, 78
 _LOCKS = Path("/proc/locks")
 
 
-def look(settings: ServiceSettings) -> Iterator[Finding]:
-    """All that can be said of the folders of `settings`; nothing is made that is not there yet."""
+def check(settings: ServiceSettings) -> Iterator[Finding]:
+    """Yield the findings on the folders of `settings`; a missing folder is not created."""
     table = mounts.table()
-    here = daemon(State(settings.state).lock)
-    yield here
-    if here.verdict == "ok":
-        yield from _said(settings.state)
-    yield from _whose(settings.state)
+    state = State(settings.state.path)
+    daemon = _daemon(state.lock)
+    yield daemon
+    if daemon.verdict is Verdict.OK:
+        yield from _file_events(state.root)
+    yield from _user(state.root)
     for inbox in settings.inboxes:
         yield from _inbox(inbox, settings, table)
     for outbox in settings.outboxes:
         yield _outbox(outbox, settings, table)
-    yield _state(settings.state, table)
-    yield from _ledger(settings.state / ledger.FILE_NAME)
-    yield from _set_aside(State(settings.state))
+    yield _state(state.root, table)
+    yield from _ledger(state.root / ledger.FILE_NAME)
+    yield from _damaged_jobs(state)
     yield _room(settings)
 
 
-def daemon(lock: Path) -> Finding:
-    """Whether a daemon holds `lock`; the kernel tells, so that nobody is kept out by asking."""
+def _daemon(lock: Path) -> Finding:
+    """Look for a daemon that holds `lock` in the kernel's table, without taking the lock."""
     try:
         inode = lock.stat().st_ino
-        held = [line.split() for line in _LOCKS.read_text().splitlines()]
+        locks = [line.split() for line in _LOCKS.read_text().splitlines()]
     except OSError:
-        held, inode = [], 0
-    pids = [parts[4] for parts in held if "FLOCK" in parts and parts[5].endswith(f":{inode}")]
+        locks, inode = [], 0
+    pids = [parts[4] for parts in locks if "FLOCK" in parts and parts[5].endswith(f":{inode}")]
     if pids:
-        return ok("daemon", f"one is at work here, process {pids[0]}")
-    return note("daemon", "none is at work here; `stylewatch run` starts one")
+        return ok("daemon", f"running, process {pids[0]}")
+    return note("daemon", "not running; `stylewatch run` starts it")
 
 
-def _said(state: Path) -> Iterator[Finding]:
-    """What the daemon last said of the file events that it gets."""
+def _file_events(state: Path) -> Iterator[Finding]:
+    """Report what the daemon last published of its file events."""
     health = (status_json.read(state) or status_json.nothing())["health"]
     if health["observer"] is False:
         yield note(
@@ -70,117 +72,8 @@ def _said(state: Path) -> Iterator[Finding]:
         )
 
 
-def _inbox(inbox: InboxSettings, settings: ServiceSettings, table: str) -> Iterator[Finding]:
-    what = f"inbox {inbox.path}"
-    rights = os.R_OK | os.X_OK | (0 if inbox.after == "keep" else os.W_OK)
-    trouble = _trouble(inbox.path, rights)
-    if trouble is not None:
-        yield trouble(what)
-        return
-    kind = mounts.kind_of(inbox.path, table)
-    yield ok(what, f"on {kind or 'a file system that is not told'}")
-    yield _events(inbox.path, settings, kind)
-    yield from _left(inbox, settings)
-
-
-def _left(inbox: InboxSettings, settings: ServiceSettings) -> Iterator[Finding]:
-    """What in the inbox is left alone, the first of it by name."""
-    left = scan(inbox.path, settings.ignore, settings.apart(inbox)).left
-    if left:
-        path, why = min(left.items())
-        more = f"; so are {len(left) - 1:,} more" if len(left) > 1 else ""
-        yield note(f"in {inbox.path}", f"{shortened(path)} is left alone: {why}{more}")
-
-
-def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
-    """How we would hear of what is dropped."""
-    what = f"events of {folder}"
-    looked = f"it is looked through every {min(settings.rescan_s, watcher.POLL_S):g} s"
-    if settings.polling == "yes":
-        return ok(what, f"none are asked for (watch.polling: yes); {looked}")
-    if mounts.tells_events(folder, mounts.table()):
-        return _heard(folder, what, looked)
-    told = f"{kind} does not tell of what other machines do"
-    if settings.polling == "no":
-        return note(what, f"{told}: set watch.polling: auto, or drops are found late")
-    return ok(what, f"{told}; {looked}")
-
-
-def _heard(folder: Path, what: str, looked: str) -> Finding:
-    """Whether events come where they should."""
-    try:
-        heard = watcher.brings_events(folder)
-    except OSError as error:
-        return note(
-            what,
-            f"none can be had ({error.strerror}); {looked}. "
-            "`sysctl fs.inotify.max_user_instances` and `...max_user_watches` raise the limits",
-        )
-    if heard:
-        return ok(what, "a file that was made there was heard of")
-    if heard is None:
-        return note(what, "not tried: no file can be made there")
-    return note(what, f"none came of a file that was made there; {looked}")
-
-
-def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
-    what = f"outbox {folder}"
-    trouble = _trouble(folder, os.R_OK | os.W_OK | os.X_OK)
-    if trouble is not None:
-        return trouble(what)
-    try:
-        Outbox(folder, settings.sharing).probe()
-    except OutputError as error:
-        return mend(what, str(error), _CANNOT_WRITE)
-    return ok(what, f"can be written, on {mounts.kind_of(folder, table) or 'some file system'}")
-
-
-def _state(folder: Path, table: str) -> Finding:
-    what = f"state folder {folder}"
-    kind = mounts.kind_of(folder, table)
-    if mounts.is_remote(folder, table):
-        words = f"it lies on {kind}, where a ledger is not safe: set state.path to a local disk"
-        return mend(what, words, _WRONG)
-    trouble = _trouble(folder, os.R_OK | os.W_OK | os.X_OK)
-    if trouble is not None:
-        return trouble(what)
-    mark = folder / f".doctor-{secrets.token_hex(8)}"
-    try:
-        atomic.write(mark, b"can this be written?")
-        mark.unlink()
-    except OSError as error:
-        return mend(what, f"it cannot be written: {error.strerror}", _CANNOT_WRITE)
-    return ok(what, f"can be written, on {kind or 'some file system'}")
-
-
-def _ledger(path: Path) -> Iterator[Finding]:
-    """Whether the ledger, once there is one, can be read and holds together."""
-    if not lexists(path):
-        return
-    try:
-        with closing(ledger.opened(path)) as opened:
-            opened.check()
-    except OutputError as error:
-        yield mend("ledger", str(error), _WRONG)
-    else:
-        yield ok("ledger", f"{path} holds together")
-
-
-def _set_aside(state: State) -> Iterator[Finding]:
-    """The jobs that a fault in their records, or one of ours, keeps from being painted."""
-    aside = state.set_aside()
-    for one in aside[:NAMED]:
-        yield note(
-            f"job {shown(one.job)}",
-            f"it was set aside: {one.reason}. Drop its pictures again, which lie in "
-            f"{shown(one.folder)} with a {REASON}, or are not wanted; then remove that folder",
-        )
-    if len(aside) > NAMED:
-        yield note("jobs", f"{len(aside) - NAMED} more were set aside, in {state.damaged}")
-
-
-def _whose(state: Path) -> Iterator[Finding]:
-    """Whether we are who the daemon is: what we may do, it may not, and the other way round."""
+def _user(state: Path) -> Iterator[Finding]:
+    """Report where this user is not the daemon's, whose permissions differ."""
     try:
         owner = state.stat().st_uid
     except OSError:
@@ -189,31 +82,137 @@ def _whose(state: Path) -> Iterator[Finding]:
         yield note(
             "user",
             f"the state folder belongs to user {owner}, and this is user {os.geteuid()}: "
-            "what follows holds for this one; ask again as the user that the daemon runs as",
+            "these findings are for this user; run the doctor again as the daemon's user",
         )
+
+
+def _inbox(inbox: Inbox, settings: ServiceSettings, table: str) -> Iterator[Finding]:
+    what = f"inbox {inbox.path}"
+    rights = os.R_OK | os.X_OK | (0 if inbox.after == "keep" else os.W_OK)
+    problem = _problem(inbox.path, rights)
+    if problem is not None:
+        yield problem(what)
+        return
+    kind = mounts.kind_of(inbox.path, table)
+    yield ok(what, f"on {kind or 'an unknown file system'}")
+    yield _events(inbox.path, settings, kind)
+    left = scan(inbox.path, settings.watch.ignore, settings.apart(inbox)).left
+    if left:
+        path, reason = min(left.items())
+        more = f"; so are {len(left) - 1:,} more" if len(left) > 1 else ""
+        yield note(f"in {inbox.path}", f"{shortened(path)} is ignored: {reason}{more}")
+
+
+def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
+    """Check how new files in an inbox are noticed."""
+    what, watch = f"events of {folder}", settings.watch
+    scanned = f"it is scanned every {min(watch.rescan_s, watcher.POLL_S):g} s"
+    if watch.polling == "yes":
+        return ok(what, f"not used (watch.polling: yes); {scanned}")
+    if not mounts.tells_events(folder, mounts.table()):
+        reason = f"{kind} does not report changes by other machines"
+        if watch.polling == "no":
+            return note(what, f"{reason}: set watch.polling: auto, or new files are found late")
+        return ok(what, f"{reason}; {scanned}")
+    return _try_events(folder, what, scanned)
+
+
+def _try_events(folder: Path, what: str, scanned: str) -> Finding:
+    """Create a file in an inbox and wait for its event."""
+    try:
+        received = watcher.brings_events(folder)
+    except OSError as error:
+        return note(
+            what,
+            f"not available ({error.strerror}); {scanned}. Raise the limits with "
+            "`sysctl fs.inotify.max_user_instances` and `...max_user_watches`",
+        )
+    if received is None:
+        return note(what, "not tried: no file can be created there")
+    if received:
+        return ok(what, "working; a new file was noticed")
+    return note(what, f"none came for a new file; {scanned}")
+
+
+def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:
+    what = f"outbox {folder}"
+    problem = _problem(folder, os.R_OK | os.W_OK | os.X_OK)
+    if problem is not None:
+        return problem(what)
+    try:
+        Outbox(folder, settings.outbox.sharing).probe()
+    except OutputError as error:
+        return mend(what, str(error), _CANNOT_WRITE)
+    return ok(what, f"writable, on {mounts.kind_of(folder, table) or 'an unknown file system'}")
+
+
+def _state(folder: Path, table: str) -> Finding:
+    what = f"state folder {folder}"
+    kind = mounts.kind_of(folder, table)
+    if mounts.is_remote(folder, table):
+        words = f"it is on {kind}, where a ledger is not safe: set state.path to a local disk"
+        return mend(what, words, _WRONG)
+    problem = _problem(folder, os.R_OK | os.W_OK | os.X_OK)
+    if problem is not None:
+        return problem(what)
+    probe = folder / f".doctor-{secrets.token_hex(8)}"
+    try:
+        atomic.write(probe, b"can this be written?")
+        probe.unlink()
+    except OSError as error:
+        return mend(what, f"it cannot be written: {error.strerror}", _CANNOT_WRITE)
+    return ok(what, f"writable, on {kind or 'an unknown file system'}")
+
+
+def _ledger(path: Path) -> Iterator[Finding]:
+    """Check that the ledger, where there is one, can be read and is intact."""
+    if not lexists(path):
+        return
+    try:
+        with closing(ledger.opened(path)) as opened:
+            opened.check()
+    except OutputError as error:
+        yield mend("ledger", str(error), _WRONG)
+    else:
+        yield ok("ledger", f"{path} is intact")
+
+
+def _damaged_jobs(state: State) -> Iterator[Finding]:
+    """Report the jobs that were set aside for a fault in their records, or one of the daemon."""
+    damaged = state.set_aside()
+    for job in damaged[:NAMED]:
+        yield note(
+            f"job {shown(job.job)}",
+            f"it was set aside: {job.reason}. Drop its images again if you want the job; they are "
+            f"in {shown(job.folder)} with a {REASON}; then remove that folder",
+        )
+    if len(damaged) > NAMED:
+        yield note("jobs", f"{len(damaged) - NAMED} more were set aside, in {state.damaged}")
 
 
 def _room(settings: ServiceSettings) -> Finding:
-    """Whether a job with the settings of all would be begun."""
-    needed = need(settings.job.resolve(*settings.recipe_folders), settings.max_pixels)
-    needs = [(settings.state, needed.state), *((one, needed.outbox) for one in settings.outboxes)]
+    """Check that the disks have room for a job with the default settings."""
+    what = "room on the disks"
+    needed = need(settings.job.resolve(*settings.recipes), settings.limits.max_pixels)
+    outboxes = ((outbox, needed.outbox) for outbox in settings.outboxes)
     try:
-        disk_space.check(needs, settings.free_bytes)
-    except OutputError as error:
-        return mend("room on the disks", str(error), _CANNOT_WRITE)
-    return ok("room on the disks", "a job would be begun")
-
-
-def _trouble(folder: Path, rights: int) -> Callable[[str], Finding] | None:
-    """What is wrong with `folder`, which must give `rights`; None if nothing is."""
-    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    if not there.is_dir():
-        return partial(
-            mend, words=f"{there} is not a folder: move it away", exit_code=_CANNOT_WRITE
+        disk_space.check(
+            [(settings.state.path, needed.state), *outboxes], settings.limits.free_bytes
         )
-    if not os.access(there, rights):
-        words = f"this user may not write in {there}: change its owner or its permissions"
+    except OutputError as error:
+        return mend(what, str(error), _CANNOT_WRITE)
+    return ok(what, "enough for a job")
+
+
+def _problem(folder: Path, rights: int) -> Callable[[str], Finding] | None:
+    """Return the problem with `folder`, which must grant `rights`; None if there is none."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        words = f"{nearest} is not a folder: move it away"
         return partial(mend, words=words, exit_code=_CANNOT_WRITE)
-    if there != folder:
-        return partial(note, words="it is not there yet, and is made at the start")
+    if not os.access(nearest, rights):
+        words = f"this user may not write in {nearest}: change its owner or its permissions"
+        return partial(mend, words=words, exit_code=_CANNOT_WRITE)
+    if nearest != folder:
+        return partial(note, words="missing; it is created at the start")
     return None

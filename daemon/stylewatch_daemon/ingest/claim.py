@@ -33,7 +33,7 @@ from stylewatch_daemon.files.transfers import SMALL, Transfers
 from stylewatch_daemon.ingest.seen_inputs import SeenInputs
 from stylewatch_daemon.model import JobState, Pair, Picture
 from stylewatch_daemon.outbox.publish import Outbox
-from stylewatch_daemon.settings.service import InboxSettings
+from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.journal import FILE_NAME, MASK, File, Journal, Role, load, save
 from stylewatch_daemon.store.state import State, entry_of, with_changed, with_seen

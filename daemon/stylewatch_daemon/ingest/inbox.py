@@ -23,9 +23,10 @@ from stylewatch_daemon.ingest.scan import Listing, scan
 from stylewatch_daemon.ingest.settle import Lack, SettleTracker, TruncatedFiles
 from stylewatch_daemon.model import Incomplete, JobState, Pair
 from stylewatch_daemon.outbox.publish import Outbox
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.resolve import only_side
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import ledger_writer, transfer
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger import Entry
@@ -53,8 +54,8 @@ class Inbox:
         self.own, self.path, self.outbox = own, own.path, own.outbox
         self._settings, self._state, self._claimer = settings, state, claimer
         self._reporter, self._clock = reporter, clock
-        self._settle_tracker = SettleTracker(clock, settings.quiet_s)
-        self.truncated = TruncatedFiles(clock, settings.truncated_s)
+        self._settle_tracker = SettleTracker(clock, settings.watch.quiet_s)
+        self.truncated = TruncatedFiles(clock, settings.watch.truncated_s)
         self._listing = Listing()
         self._settled: frozenset[Path] = frozenset()
         self.entered_files: Mapping[Path, Look] = {}
@@ -85,7 +86,7 @@ class Inbox:
 
     def _scan(self) -> bool:
         before = self._listing
-        self._listing = scan(self.path, self._settings.ignore, self._settings.apart(self.own))
+        self._listing = scan(self.path, self._settings.watch.ignore, self._settings.apart(self.own))
         self._settled = self._settle_tracker.settled(self._listing.files)
         self.truncated.update(self._listing.files, self._is_being_written)
         new = [path for path in self._listing.left if path not in before.left]
@@ -192,7 +193,7 @@ class Inbox:
         """Note why `pair` could not be claimed now."""
         if isinstance(error, OSError):
             # Each try moves files to and fro, which wakes us: without a pause it would not end.
-            self._retry_at[pair.main] = self._clock() + self._settings.rescan_s
+            self._retry_at[pair.main] = self._clock() + self._settings.watch.rescan_s
             self._report_trouble(pair.name, in_words(error))
         else:
             reason = f"its files to stop changing: {error}"
@@ -264,8 +265,8 @@ class Inbox:
 
     def _paired(self) -> Pairing:
         """Pair the files of the last scan."""
-        files, wanted = self._listing.files, self._settings.default_style
-        default = {} if wanted is None else library(self._settings.styles, wanted)
+        files, wanted = self._listing.files, self._settings.pairing.default_style
+        default = {} if wanted is None else library(self._settings.pairing.styles, wanted)
         self._used_styles = {
             style: used for style, used in self._used_styles.items() if style in files
         }

@@ -12,8 +12,8 @@ from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.ingest.inspection.contract import Inspector
 from stylewatch_daemon.ingest.inspection_queue import InspectionQueue
 from stylewatch_daemon.model import Incomplete
-from stylewatch_daemon.settings.resolve import Settler, wishes
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.resolve import Settler, queue_entry
 from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state import State
 
@@ -42,7 +42,7 @@ class Ingest:
     ) -> None:
         self._state, self._reporter, self._clock = state, reporter, clock
         self._claimer = Claimer(
-            state, lambda job_file, sizes: wishes(self._settings, job_file, sizes), transfers
+            state, lambda job_file, sizes: queue_entry(self._settings, job_file, sizes), transfers
         )
         self._inspection = InspectionQueue(
             state,
@@ -101,7 +101,7 @@ class Ingest:
             for inbox in claimable:
                 claimed += self._claim_next(inbox)
                 self.settled = self.settled and not inbox.truncated.any_awaited
-            self._inspection.ask(self._settings.max_pixels)
+            self._inspection.ask(self._settings.limits.max_pixels)
         return claimed
 
     def apply_verdicts(self) -> list[str]:
@@ -111,7 +111,7 @@ class Ingest:
             jobs = self._inspection.apply()
         except OSError as error:  # the claims are safe, and the ledger is written later
             self._reporter.paused("the ledger", str(error))
-        self._inspection.ask(self._settings.max_pixels)
+        self._inspection.ask(self._settings.limits.max_pixels)
         return jobs
 
     def _claim_next(self, inbox: Inbox) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from stylewatch_daemon.files.disk_space import check
 from stylewatch_daemon.model import CHECKPOINT, Job
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.recipe import Lbfgs, Recipe, Schedule, Sgd
@@ -66,7 +66,7 @@ def need(
     stages = steps // schedule.save_every + 1
     bytes_ = _COLORS * settings.depth // 8
     painted = stages * (each * bytes_ + SLACK) + pixels * bytes_ + SLACK + steps * _ROW
-    painted += len(settings.keep) * _ARTIFACT
+    painted += len(settings.artifacts) * _ARTIFACT
     checkpoint = pixels * _COLORS * _FLOAT * _vectors(schedule) + steps * _ROW + SLACK
     return Need(painted + inputs, 2 * checkpoint)
 
@@ -108,8 +108,8 @@ def check_job(job: Job, place: str | None, settings: JobSettings, service: Servi
 
     What the job has written already, in the folder `place` of its outbox, is not counted again.
     """
-    recipe = settings.resolve(*service.recipe_folders)
-    wanted = need(recipe, service.max_pixels, job.archived, job.size, settings)
+    recipe = settings.resolve(*service.recipes)
+    wanted = need(recipe, service.limits.max_pixels, job.archived, job.size, settings)
     written = 0 if place is None else _written(job.outbox / place)
     checkpoint = job.folder / CHECKPOINT
     needs = [
@@ -119,7 +119,7 @@ def check_job(job: Job, place: str | None, settings: JobSettings, service: Servi
             max(0, wanted.state - (checkpoint.stat().st_size if checkpoint.is_file() else 0)),
         ),
     ]
-    check(needs, service.free_bytes)
+    check(needs, service.limits.free_bytes)
 
 
 def _written(folder: Path) -> int:

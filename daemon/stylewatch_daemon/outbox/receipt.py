@@ -70,7 +70,7 @@ class OutputRecord(_Record):
     depth: Literal[8, 16]
     metadata: Literal["none", "safe", "all"]
     stages: StagesRecord
-    keep: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()  # the setting `artifacts`
 
 
 class ChangedRecord(_Record):

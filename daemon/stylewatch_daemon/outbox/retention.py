@@ -19,7 +19,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import identity, safe_dirs
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.publish import RECEIPT, REFUSED
-from stylewatch_daemon.settings.retention import Keep, Retention
+from stylewatch_daemon.settings.sections import Keep, Retention
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 

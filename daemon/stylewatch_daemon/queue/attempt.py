@@ -19,8 +19,8 @@ from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs, Mat
 from stylewatch_daemon.queue.eta import JobProgress
 from stylewatch_daemon.queue.states import JobEvent, RetryMode, crashes, next_state, retry_after
 from stylewatch_daemon.settings import patterns
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.store.ledger_writer import now
 from stylewatch_daemon.store.state import State
@@ -51,7 +51,9 @@ class ActiveAttempt:
         self._service = service
         root, ledger = str(job.outbox), state.ledger
         self._outbox = Outbox(
-            job.outbox, service.sharing, is_reserved=lambda place: ledger.is_reserved(place, root)
+            job.outbox,
+            service.outbox.sharing,
+            is_reserved=lambda place: ledger.is_reserved(place, root),
         )
         self._folder = job.outbox
         """The folder of the job in the outbox, once it is there."""
@@ -104,7 +106,7 @@ class ActiveAttempt:
         check_job(self._input, self.job.place, self.settings, self._service)
         place = self.job.place or self._outbox.choose(self._names.folder)
         earlier = _without_repetition(self.job.attempts)
-        self.alone = retry_after(earlier, self._service.attempts) is RetryMode.ALONE
+        self.alone = retry_after(earlier, self._service.limits.attempts) is RetryMode.ALONE
         attempt = Attempt(
             started=now(),
             how=AttemptEnd.CUT_OFF_ALONE if self.alone else AttemptEnd.CUT_OFF,
@@ -137,11 +139,11 @@ class ActiveAttempt:
             place=self._folder,
             checkpoint=checkpoint,
             backend_options=service.backends.get(settings.backend, {}),
-            recipe_folders=service.recipe_folders,
-            max_pixels=service.max_pixels,
-            step_timeout_s=service.step_timeout_s,
-            memory=service.memory,
-            out_of_memory=service.out_of_memory,
+            recipe_folders=service.recipes,
+            max_pixels=service.limits.max_pixels,
+            step_timeout_s=service.limits.step_timeout_s,
+            memory=service.limits.memory,
+            out_of_memory=service.limits.out_of_memory,
             attempts=tuple(_as_record(attempt) for attempt in earlier),
             retry_of=self.job.retry_of or None,
             parts=parts,
@@ -196,10 +198,10 @@ class ActiveAttempt:
         """Take over what earlier attempts left unpublished; returns the path of the checkpoint."""
         dirs, checkpoint = AttemptDirs(self._outbox, self.job.id), self._input.folder / CHECKPOINT
         # The last attempt starts from the beginning: the checkpoint may be what kills the worker.
-        if crashes(earlier) == self._service.attempts - 1:
+        if crashes(earlier) == self._service.limits.attempts - 1:
             self._forget_checkpoints()
         own = ""
-        if self._service.cluster is not None:
+        if self._service.executor.cluster is not None:
             # The checkpoint comes first: the files it refers to are published, or here to be.
             own = attempt_dir.name(self.job.attempts)
             checkpoint = dirs.begin(own)

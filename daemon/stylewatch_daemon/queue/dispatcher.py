@@ -36,8 +36,8 @@ from stylewatch_daemon.queue.states import (
     quarantined,
     retry_after,
 )
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import Settler
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import (
@@ -99,9 +99,9 @@ class Dispatcher:
     def renew(self, settings: ServiceSettings) -> None:
         """Use other settings from the next job on."""
         self.settings, self._settler = settings, Settler(settings)
-        self.batch_sizes = BatchSizes(settings.batch)
-        self._finalizer.sharing = settings.sharing
-        self._finalizer.free_bytes = settings.free_bytes
+        self.batch_sizes = BatchSizes(settings.executor.batch)
+        self._finalizer.sharing = settings.outbox.sharing
+        self._finalizer.free_bytes = settings.limits.free_bytes
 
     @property
     def active_jobs(self) -> frozenset[str]:
@@ -247,7 +247,7 @@ class Dispatcher:
             self._finalizer.settled.append(job)
         elif self._round.wishes.get(job.id) == "cancel":
             self._finalizer.settle(job, JobEvent.CANCEL, CANCELLED)
-        elif retry_after(job.attempts, self.settings.attempts) is RetryMode.NEVER:
+        elif retry_after(job.attempts, self.settings.limits.attempts) is RetryMode.NEVER:
             self._finalizer.give_up(job)
         else:
             return self._enter_attempt(attempt, begun, together)
@@ -260,7 +260,7 @@ class Dispatcher:
         job = attempt.job
         try:
             if job.outbox not in self._round.probed:
-                Outbox(job.outbox, self.settings.sharing).probe()
+                Outbox(job.outbox, self.settings.outbox.sharing).probe()
                 self._round.probed.add(job.outbox)
             attempt.apply(self._settler.settle(self.state.job_file(job)))
             if attempt.settings.sweep and not job.series:
@@ -407,7 +407,7 @@ class Dispatcher:
         attempt.end(AttemptEnd.FAILED, JobEvent.REQUEUE, end.reason)
         trace = end.trace if isinstance(end, Failed) else ""
         self.reporter.failed(attempt.title, end.reason, trace, for_good=False)
-        if crashes(attempt.job.attempts) < self.settings.attempts:
+        if crashes(attempt.job.attempts) < self.settings.limits.attempts:
             return Outcome(OutcomeKind.RETRY, attempt.title, end.reason, OUR_FAULT)
         self._finalizer.give_up(attempt.job)
         return outcome(OutcomeKind.SETTLED, attempt.job)

@@ -27,7 +27,7 @@ from stylewatch_daemon.model import JobState, Started
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.processes.wakeup import Backoff, Pauses
 from stylewatch_daemon.queue.states import BEGUN, Outcome, OutcomeKind, RetryMode, retry_after
-from stylewatch_daemon.settings.batching import Batch
+from stylewatch_daemon.settings.sections import Batch
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger_rows import plain
 from stylewatch_daemon.store.ledger_turns import Held

@@ -19,10 +19,9 @@ from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import job_files
 from stylewatch_daemon.outbox.job_files import Input
 from stylewatch_daemon.settings import config, yaml_lines
-from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.settings.config import Config, ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.resolve import LONGEST, wishes
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.resolve import LONGEST, queue_entry
 from stylewatch_daemon.store import transfer
 from stylewatch_daemon.store.journal import File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger import Entry
@@ -60,7 +59,7 @@ class Retry:
             raise InputError(f"there is no job {job} that is at its end")
         folder = self._state.jobs / new  # there already, if the ledger could not be written
         journal = load(folder) if folder.exists() else self._make(entry, new, settings, from_stage)
-        columns = wishes(self._settings(), self._state.job_file(journal))
+        columns = queue_entry(self._settings(), self._state.job_file(journal))
         self._state.ledger.enter([entry_of(replace(journal, state=JobState.QUEUED), **columns)])
         self._reporter.asked(f"{journal.retry_of} is painted again, as {new}")
 
@@ -163,7 +162,7 @@ def settings_for(
     entry: Entry, settings: Config, overrides: dict[str, Any], from_stage: int | None
 ) -> Mapping[str, Any]:
     """Return all settings of the new job, for its job.yaml; UsageError has every mistake."""
-    asked = config.job_part(overrides)
+    asked = config.job_overrides(overrides)
     previous = _previous(entry, settings, asked)
     recipe = asked.get("recipe", previous.recipe)
     by_file = str(recipe).endswith((".yaml", ".yml"))
@@ -178,7 +177,7 @@ def settings_for(
                 raise UsageError(f"--from-stage says where to start: leave out --set {key[4:]}")
         overrides |= {"job.init": "picture", "job.from_step": previous.from_step + from_stage}
     base = settings.model_copy(update={"job": previous.model_copy(update={"sweep": {}})})
-    job = config.changed(base, overrides).job.model_copy(update={"sweep": previous.sweep})
+    job = config.override(base, overrides).job.model_copy(update={"sweep": previous.sweep})
     if from_stage is not None:
         most = scales.most_steps(job.resolve(*settings.recipes).schedule)
         if job.from_step >= most:
@@ -194,7 +193,7 @@ def _previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSe
     """Return the settings a job was begun with; else those of its job.yaml, except the `asked`."""
     if entry.settings is not None:
         try:
-            return JobSettings.model_validate(entry.settings)
+            return JobSettings.from_record(entry.settings)
         except ValidationError as error:
             raise UsageError(
                 "its settings are of a stylewatch that had others: drop the pair again"
@@ -207,4 +206,4 @@ def _previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSe
     document = yaml_lines.parse(text, job_file.name)
     kept = {key: value for key, value in document.plain.items() if key not in asked}
     yaml_lines.check(JobSettings, yaml_lines.Document(job_file.name, kept, document.lines))
-    return JobSettings.model_validate(config.job_over(settings.job, kept))
+    return JobSettings.model_validate(config.merge_job(settings.job, kept))

@@ -33,7 +33,7 @@ def wanted(
     entry: Entry, settings: Config, overrides: dict[str, Any], from_stage: int | None
 ) -> Mapping[str, Any]:
     """All settings of the new job, as its job.yaml has them; UsageError tells every mistake."""
-    asked = config.job_part(overrides)
+    asked = config.job_overrides(overrides)
     had = _had(entry, settings, asked)
     recipe = asked.get("recipe", had.recipe)
     by_file = str(recipe).endswith((".yaml", ".yml"))
@@ -46,7 +46,7 @@ def wanted(
         _check_start(overrides)
         overrides |= {"job.init": "picture", "job.from_step": had.from_step + from_stage}
     below = settings.model_copy(update={"job": had.model_copy(update={"sweep": {}})})
-    job = config.changed(below, overrides).job.model_copy(update={"sweep": had.sweep})
+    job = config.override(below, overrides).job.model_copy(update={"sweep": had.sweep})
     if from_stage is not None:
         _check_left(from_stage, job, scales.most_steps(job.resolve(*settings.recipes).schedule))
     # A file for a recipe is the daemon's own settings' to name, and they do.
@@ -71,7 +71,7 @@ def _had(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSetting
     """The settings of a job as it was begun; else by its job.yaml, but for what is `asked` now."""
     if entry.settings is not None:
         try:
-            return JobSettings.model_validate(entry.settings)
+            return JobSettings.from_record(entry.settings)
         except ValidationError as error:
             raise UsageError(
                 "its settings are of a stylewatch that had others: drop the pair again"
@@ -84,4 +84,4 @@ def _had(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSetting
     document = yaml_lines.parse(text, job_file.name)
     kept = {key: value for key, value in document.plain.items() if key not in asked}
     yaml_lines.check(JobSettings, yaml_lines.Document(job_file.name, kept, document.lines))
-    return JobSettings.model_validate(config.job_over(settings.job, kept))
+    return JobSettings.model_validate(config.merge_job(settings.job, kept))

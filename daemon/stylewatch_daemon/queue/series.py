@@ -18,8 +18,8 @@ from stylewatch_daemon.model import JobState, Picture
 from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.retry import write_job_file
 from stylewatch_daemon.settings import resolve
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, is_of_job
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.settings.sweep import Member, members
 from stylewatch_daemon.store.journal import Journal, load, save
 from stylewatch_daemon.store.state import State, entry_of, with_seen
@@ -46,11 +46,11 @@ class Series:
 
     def check(self, series: Journal, settings: JobSettings) -> None:
         """Raise SettingsError with the mistakes of all members."""
-        plain = resolve.said(self.state.job_file(series))
+        plain = resolve.read_job_file(self.state.job_file(series))
         wrong = []
         for member in members(settings.sweep):
             try:
-                resolve.checked(self.settings, _settings_of(member, plain))
+                resolve.merge_settings(self.settings, _settings_of(member, plain))
             except SettingsError as error:
                 wrong.append(f"sweep, {member.name}: {error}")
         if wrong:
@@ -62,7 +62,7 @@ class Series:
         Raises SettingsError where one of them is wrong, OSError.
         """
         all_members, ledger = members(settings.sweep), self.state.ledger
-        plain, seen = resolve.said(self.state.job_file(series)), self._seen(series)
+        plain, seen = resolve.read_job_file(self.state.job_file(series)), self._seen(series)
         # 1. make the files of each in the state folder
         new = [
             self._member(series, number, member.name, _settings_of(member, plain))
@@ -70,7 +70,9 @@ class Series:
             if ledger.find(_id(series, number)) is None  # else it was made before a kill
         ]
         sizes = [picture.size for picture in seen]
-        columns = [resolve.wishes(self.settings, self.state.job_file(job), sizes) for job in new]
+        columns = [
+            resolve.queue_entry(self.settings, self.state.job_file(job), sizes) for job in new
+        ]
         # 2. enter them, and mark the series as divided
         with ledger.together():
             ledger.enter(

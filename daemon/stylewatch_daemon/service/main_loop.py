@@ -10,7 +10,7 @@ from stylewatch_daemon.outbox.status_json import AT_MOST_EVERY
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import STATUS_EVERY, Pipeline
 from stylewatch_daemon.service.systemd import Manager
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 
 MIN_INTERVAL = 0.2
 """Seconds between two scans at least, however much happens in an inbox."""
@@ -114,9 +114,9 @@ class MainLoop:
         shortest = max(MIN_INTERVAL, SHARE * self.pipeline.ingest.scan_seconds)
         if self.wakeup.rung:
             return shortest
-        interval = self.watcher.interval(self.settings.rescan_s)
+        interval = self.watcher.interval(self.settings.watch.rescan_s)
         if not self.pipeline.ingest.settled:
-            interval = min(interval, max(self.settings.quiet_s, MIN_INTERVAL))
+            interval = min(interval, max(self.settings.watch.quiet_s, MIN_INTERVAL))
         return max(interval, shortest)
 
     def _tell_manager(self) -> None:
@@ -131,7 +131,7 @@ class MainLoop:
         if self.watcher.check():
             self.wakeup.ring()  # events were missed meanwhile
         with suppress(OSError):
-            (self.settings.state / SIGN).touch()
+            (self.settings.state.path / SIGN).touch()
         if self.watcher.sound:
             self.manager.ping()
 

@@ -20,7 +20,7 @@ from stylewatch_daemon.queue.job_queue import JobQueue
 from stylewatch_daemon.queue.retry import Retry
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind, Result
 from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.control import Control
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
@@ -92,7 +92,7 @@ class Pipeline:
             self.clock,
             random.random,
             self.dispatcher.active_jobs,
-            settings.attempts,
+            settings.limits.attempts,
         )
         self.dispatcher.renew(settings)
         self.status.apply_settings(settings)

@@ -8,7 +8,7 @@ start.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -35,7 +35,8 @@ from stylewatch_daemon.service.metrics import Metrics
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.service.status_updates import StatusUpdates
 from stylewatch_daemon.service.systemd import Manager
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
+from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.state import State
 
 __all__ = ["InboxSettings", "Reporter", "ServiceSettings", "Summary", "once", "watch"]
@@ -85,11 +86,14 @@ def once(
     worker of a killed one does), OutputError (the state folder cannot be written).
     """
     wakeup, reporter = Bell(), reporter or Reporter()
-    patience = PATIENCE * max(settings.quiet_s, MIN_INTERVAL)
-    settings = replace(settings, truncated_s=min(patience, settings.truncated_s))
+    patience = PATIENCE * max(settings.watch.quiet_s, MIN_INTERVAL)
+    watch = settings.watch.model_copy(
+        update={"truncated_s": min(patience, settings.watch.truncated_s)}
+    )
+    settings = settings.model_copy(update={"watch": watch})
     with _running(settings, reporter, executor, wakeup) as pipeline:
         prune(settings.outboxes, settings.retention, reporter, lambda: wakeup.stopping)
-        run_once(pipeline, wakeup, settings.quiet_s, patience)
+        run_once(pipeline, wakeup, settings.watch.quiet_s, patience)
         return _summary(pipeline)
 
 
@@ -113,7 +117,7 @@ def watch(
         while now is not None:
             folders = [inbox.path for inbox in now.inboxes]
             with (
-                Watcher(folders, now.polling, wakeup.ring) as watcher,
+                Watcher(folders, now.watch.polling, wakeup.ring) as watcher,
                 Watcher([pipeline.control.folder], "no", wakeup.ring),
                 daily(now.outboxes, now.retention, reporter),
             ):
@@ -161,14 +165,14 @@ def _running(
     shortages.check_limit()
     metrics = Metrics()
     reporters = Both(reporter, metrics)
-    state = State(settings.state, reporters)
+    state = State(settings.state.path, reporters)
     _prepare(settings, state)
     executor = executor or _executor(settings, state)
     executor.wake = wakeup.wake
     with _locked(state), stops_on_signals(wakeup):
         for inbox in settings.inboxes:
             submit.clear(inbox.path)
-        inspector = Intake(wakeup.wake, settings.idle_s, quick=QUICK)
+        inspector = Intake(wakeup.wake, settings.executor.idle_s, quick=QUICK)
         with closing(state), closing(executor), closing(inspector):
             state.tidy()
             pipeline = build_pipeline(
@@ -183,9 +187,13 @@ def _running(
 
 
 def _executor(settings: ServiceSettings, state: State) -> Executor:
-    if settings.cluster is None:
-        return Local(state.worker_lock, devices=settings.devices, idle_s=settings.idle_s)
-    return Cluster(state.worker_lock, settings.cluster, idle_s=settings.idle_s)
+    if settings.executor.cluster is None:
+        return Local(
+            state.worker_lock,
+            devices=settings.executor.named_devices,
+            idle_s=settings.executor.idle_s,
+        )
+    return Cluster(state.worker_lock, settings.executor.cluster, idle_s=settings.executor.idle_s)
 
 
 @contextmanager
@@ -213,13 +221,13 @@ def _locked(state: State) -> Iterator[None]:
 def _prepare(settings: ServiceSettings, state: State) -> None:
     """Check `settings`, and make the folders that are missing."""
     settings.check()
-    if settings.cluster is not None:
-        settings.cluster.check()
-    default = settings.default_style
-    if default is not None and not library(settings.styles, default):
+    if settings.executor.cluster is not None:
+        settings.executor.cluster.check()
+    default = settings.pairing.default_style
+    if default is not None and not library(settings.pairing.styles, default):
         raise SettingsError(
             f"pairing.default_style is {default!r}, and there is no such picture in the style "
-            f"library {settings.styles}"
+            f"library {settings.pairing.styles}"
         )
     try:
         state.make()
@@ -241,23 +249,23 @@ def _reload(
     manager.reloading()
     try:
         new = reread()
-        _prepare(new, State(before.state))
+        _prepare(new, State(before.state.path))
     except (DaemonError, OSError) as error:
         reporter.not_reloaded(str(error))
         return None
     finally:
         manager.ready()
-    if new.state != before.state:
+    if new.state.path != before.state.path:
         reporter.needs_restart("state.path")
     if _executor_settings(new) != _executor_settings(before):
         reporter.needs_restart("executor")
     reporter.reloaded()
-    return replace(new, state=before.state)
+    return new.model_copy(update={"state": before.state})
 
 
 def _executor_settings(settings: ServiceSettings) -> tuple[object, ...]:
     """Return the settings that an executor is made with, and keeps."""
-    return settings.devices, settings.idle_s, settings.cluster
+    return settings.executor.named_devices, settings.executor.idle_s, settings.executor.cluster
 
 
 def _summary(pipeline: Pipeline) -> Summary:

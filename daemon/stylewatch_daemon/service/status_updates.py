@@ -15,7 +15,7 @@ from stylewatch_daemon.ingest.watcher import POLL_S
 from stylewatch_daemon.outbox.status_json import SHARE, Publisher
 from stylewatch_daemon.outbox.status_txt import Board, Refusal, Running, Status, together
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
 
 MAX_REFUSALS = 20
@@ -58,7 +58,7 @@ class StatusUpdates:
     def apply_settings(self, settings: ServiceSettings) -> None:
         """Write to all outboxes of `settings`, and still to those of earlier settings."""
         for outbox in settings.outboxes:
-            self._boards[outbox] = Board(outbox, settings.sharing)
+            self._boards[outbox] = Board(outbox, settings.outbox.sharing)
 
     def note_file_events(self, working: bool, polled: Mapping[Path, str]) -> None:
         """Note whether file events come in, and the inboxes where they fail with the reason."""

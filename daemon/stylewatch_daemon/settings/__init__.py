@@ -1,1 +1,1 @@
-"""Settings of the daemon and of jobs: the models, YAML with line numbers, overrides."""
+"""Settings: the sections of config.yaml, the settings of a job, and how they are loaded."""

@@ -1,17 +1,24 @@
-"""config.yaml into frozen values; finds the files that ship."""
+"""All settings: load config.yaml, put the command line on top, check folders and the page."""
 
 import os
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from stylewatch_daemon.errors import DaemonError, SettingsError, UnavailableError, UsageError
+from stylewatch_daemon.files import mounts
+from stylewatch_daemon.files.identity import Identity, identity
 from stylewatch_daemon.settings import yaml_lines
-from stylewatch_daemon.settings.alerts import Alerts
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import (
+    Address,
+    Alerts,
     Executor,
     Inbox,
     Limits,
@@ -21,18 +28,28 @@ from stylewatch_daemon.settings.sections import (
     Retention,
     State,
     Watch,
+    Web,
+    parse_address,
 )
-from stylewatch_daemon.settings.web import Web
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes.recipe import Strict
 from stylewatch_painter.validation import brief, quoted, refusing
 
-_LONGEST_PATH, _PART = 4095, 255
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255
 """Bytes of a path, and of a name in it."""
+
+SHORTEST_TOKEN = 16
+"""Characters of the page's token."""
+
+NO_WEB_PACKAGES = (
+    "web.listen is set, but the packages of the page are not installed: "
+    "`pip install 'stylewatch[web]'`"
+)
+_WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart")
 
 
 class Config(Strict):
-    """All settings; relative paths have become absolute ones."""
+    """All settings of config.yaml; relative paths are made absolute on loading."""
 
     inboxes: Annotated[tuple[Inbox, ...], Field(min_length=1)] = (Inbox(),)
     state: State = State()
@@ -51,31 +68,94 @@ class Config(Strict):
 
     @field_validator("job")
     @classmethod
-    def _no_sweep_for_all(cls, job: JobSettings) -> JobSettings:
+    def _refuse_sweep(cls, job: JobSettings) -> JobSettings:
         if job.sweep:
             raise ValueError(
-                "sweep makes a series of one job: say it in its job.yaml, or with --sweep"
+                "sweep makes a series of one job: set it in its job.yaml, or with --sweep"
             )
         return job
 
+    @property
+    def outboxes(self) -> tuple[Path, ...]:
+        """Each outbox once."""
+        return tuple(dict.fromkeys(inbox.outbox for inbox in self.inboxes))
+
+    def after(self, inbox: Path) -> Literal["archive", "keep", "delete"]:
+        """Return the `after` of that inbox; `archive` for one that is no longer configured."""
+        return next((known.after for known in self.inboxes if known.path == inbox), "archive")
+
+    def apart(self, inbox: Inbox) -> Mapping[Identity, str]:
+        """Return the folders to leave alone wherever a scan of `inbox` meets them: why."""
+        apart = {}
+        for kind, path in self._own_folders(inbox):
+            with suppress(OSError):
+                apart[identity(path.stat())] = f"it is the {kind} {path}"
+        return apart
+
+    def check(self) -> None:
+        """Raise SettingsError where the daemon's folders or the styles lie in an inbox.
+
+        Their files would be taken for input. `outbox.group` must exist, too.
+        """
+        styles = self.pairing.styles
+        library = [] if self.pairing.default_style is None else [("style library", styles)]
+        table = mounts.table()
+        for inbox in self.inboxes:
+            for kind, path in (*self._own_folders(inbox), *library):
+                if mounts.lies_in(path, inbox.path, table):
+                    raise SettingsError(
+                        f"the {kind} {path} lies in the inbox {inbox.path}: "
+                        "move it out, or its files would be taken for input"
+                    )
+        _ = self.outbox.sharing
+
+    def _own_folders(self, inbox: Inbox) -> list[tuple[str, Path]]:
+        """Return the folders of the daemon other than `inbox`."""
+        return [
+            *(("outbox", path) for path in self.outboxes),
+            ("state folder", self.state.path),
+            *(("inbox", other.path) for other in self.inboxes if other is not inbox),
+        ]
+
+
+class ServiceSettings(Config):
+    """Settings of a running daemon: config.yaml, and job settings that beat every job.yaml."""
+
+    overrides: dict[str, Any] = Field(default={})
+    """Job settings of the command line, as job.yaml has them."""
+
+
+def service_settings(config: Config, overrides: Mapping[str, Any]) -> ServiceSettings:
+    """Return the settings of a daemon; raises SettingsError as `Config.check` does.
+
+    The job settings in `overrides`, by the dotted keys of config.yaml, beat every job.yaml.
+    """
+    settings = ServiceSettings.model_construct(**dict(config), overrides=job_overrides(overrides))
+    with refusing(SettingsError, "the settings"):
+        settings.check()
+    return settings
+
+
+# Loading
+
 
 def shipped(name: str) -> Path:
-    """The file or folder `name` that ships: in the installed package, or at a checkout's root.
+    """Find the file or folder `name` that ships: in the package, or at a checkout's root.
 
     Raises UnavailableError where it is in neither.
     """
     package = Path(__file__).parents[1]
-    for place in (package / "shipped" / name, package.parents[1] / name):
-        if place.exists():
-            return place
+    for path in (package / "shipped" / name, package.parents[1] / name):
+        if path.exists():
+            return path
     raise UnavailableError(
-        f"{name}, which ships with stylewatch, is not there; "
-        "`pip install --force-reinstall stylewatch` brings it back"
+        f"{name}, which ships with stylewatch, is missing; "
+        "reinstall it with `pip install --force-reinstall stylewatch`"
     )
 
 
 def find() -> Path:
-    """The config.yaml that holds where none is named: the user's, the machine's, the shipped."""
+    """Find the default config.yaml: the user's, the machine's, or the shipped one."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     for folder in (home / "stylewatch", Path("/etc/stylewatch")):
         if (folder / "config.yaml").is_file():
@@ -90,23 +170,29 @@ def load(
     inbox: Path | None = None,
     outbox: Path | None = None,
 ) -> Config:
-    """The settings in the file `path` (or the one that `find` finds) with `overrides` on top.
+    """Load the settings in the file `path` (default: see `find`) with `overrides` on top.
 
-    `overrides` map dotted keys to values, as `watch.quiet_s: 1`. `inbox` stands in place of all
-    inboxes, `outbox` in place of the outbox of each. Paths in the file are relative to its
-    folder (in the one that ships, to the current folder), all others to the current folder.
+    `overrides` map dotted keys to values, as `watch.quiet_s: 1`. `inbox` replaces all inboxes,
+    `outbox` the outbox of each. Paths in the file are relative to its folder (in the shipped
+    file, to the current folder), all others to the current folder.
 
     Raises SettingsError for mistakes in the file, UsageError for those in `overrides`: all at
-    once, a line of text for each.
+    once, one line each.
     """
-    config = _from_file(path or find())
+    config = _load_file(path or find())
     if overrides:
-        config = changed(config, overrides)
+        config = override(config, overrides)
     with refusing(UsageError, "command line"):
-        return _elsewhere(config, inbox, outbox)
+        inboxes = config.inboxes
+        if inbox is not None:
+            inboxes = (inboxes[0].model_copy(update={"path": _absolute(inbox, Path.cwd())}),)
+        if outbox is not None:
+            update = {"outbox": _absolute(outbox, Path.cwd())}
+            inboxes = tuple(known.model_copy(update=update) for known in inboxes)
+        return config.model_copy(update={"inboxes": inboxes})
 
 
-def _from_file(path: Path) -> Config:
+def _load_file(path: Path) -> Config:
     document = yaml_lines.read(path, str(path))
     config = yaml_lines.check(Config, document)
     with refusing(SettingsError, str(path), DaemonError):
@@ -116,52 +202,52 @@ def _from_file(path: Path) -> Config:
             line = document.line(("job",))
             place = f"{path} line {line}" if line else str(path)
             raise SettingsError(f"{place}: job: {brief(str(error))}") from error
-        ours = path == shipped("config.yaml")
-        return _absolute(config, Path.cwd() if ours else path.absolute().parent)
+        is_shipped = path == shipped("config.yaml")
+        return _with_absolute_paths(config, Path.cwd() if is_shipped else path.absolute().parent)
 
 
-def changed(config: Config, overrides: Mapping[str, Any]) -> Config:
-    """`config` with `overrides` on top, as `load` takes them; UsageError tells all mistakes."""
+def override(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """Put `overrides` on top, as `load` takes them; UsageError lists all mistakes."""
     with refusing(UsageError, "command line", DaemonError):
         plain = config.model_dump()
-        plain["job"] = job_over(config.job, job_part(overrides))
+        plain["job"] = merge_job(config.job, job_overrides(overrides))
         for key, value in overrides.items():
             if not key.startswith("job."):
                 _put(plain, key, value)
         try:
-            found = Config.model_validate(plain)
-            found.job.resolve(*found.recipes)
+            merged = Config.model_validate(plain)
+            merged.job.resolve(*merged.recipes)
         except ValidationError as error:
             document = yaml_lines.Document("command line")
-            raise UsageError("\n".join(yaml_lines.told(error, Config, document))) from None
+            raise UsageError("\n".join(yaml_lines.describe(error, Config, document))) from None
         except (RecipeError, OSError) as error:
             raise UsageError(f"command line: {brief(str(error))}") from error
-        return _absolute(found, Path.cwd())
+        return _with_absolute_paths(merged, Path.cwd())
 
 
-def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """What dotted `overrides` say of jobs, as job.yaml has it: `job.set.X` goes into `set`.
+def job_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the job settings in dotted `overrides`, as job.yaml has them.
 
-    Raises UsageError where a key leads into a value.
+    `job.set.X` goes into `set`. Raises UsageError where a key leads into a value.
     """
     plain: dict[str, Any] = {}
     for key, value in overrides.items():
         section, _, name = key.partition(".")
-        around, dot, inner = name.partition(".")
+        outer_name, dot, inner_name = name.partition(".")
         if section == "job" and dot:
-            outer = plain.get(around, {})
+            outer = plain.get(outer_name, {})
             if not isinstance(outer, Mapping):
-                raise _no_keys(key, around)
-            plain[around] = {**outer, inner: value}
+                raise _no_keys(key, outer_name)
+            plain[outer_name] = {**outer, inner_name: value}
         elif section == "job":
             _put(plain, name, value)
     return plain
 
 
-def job_over(below: JobSettings, above: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain settings `above`, as job.yaml says them, laid over `below`.
+def merge_job(below: JobSettings, above: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the plain settings `above`, as job.yaml has them, on top of `below`.
 
-    A setting above beats the same field of the recipe in the `set` of `below`.
+    A setting in `above` beats the same field of the recipe in `below.set`.
     """
     beaten = {*above, "start"} if "init" in above else set(above)
     kept = {key: value for key, value in below.set.items() if key.split(".")[-1] not in beaten}
@@ -177,12 +263,12 @@ def job_over(below: JobSettings, above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _put(plain: dict[str, Any], key: str, value: Any) -> None:
-    """Put `value` where the dotted `key` says."""
-    *around, last = key.split(".")
-    for part in around:
-        inner = plain.setdefault(part, {})
+    """Set the value at the dotted `key`."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = plain.setdefault(parent, {})
         if not isinstance(inner, dict):
-            raise _no_keys(key, part)
+            raise _no_keys(key, parent)
         plain = inner
     plain[last] = value
 
@@ -191,39 +277,78 @@ def _no_keys(key: str, part: str) -> UsageError:
     return UsageError(f"{key}: {part!r} holds no keys; give it as a whole, as YAML")
 
 
-def _absolute(config: Config, base: Path) -> Config:
-    def at(path: Path) -> Path:
-        return _checked(base / path.expanduser())
+def _with_absolute_paths(config: Config, base: Path) -> Config:
+    def update(section: Strict, *names: str) -> Any:
+        paths = {name: getattr(section, name) for name in names}
+        changes = {name: path and _absolute(path, base) for name, path in paths.items()}
+        return section.model_copy(update=changes)
 
-    urls, token = config.alerts.urls_file, config.web.token_file
-    inboxes = (
-        one.model_copy(update={"path": at(one.path), "outbox": at(one.outbox)})
-        for one in config.inboxes
-    )
-    places = {
-        "inboxes": tuple(inboxes),
-        "state": config.state.model_copy(update={"path": at(config.state.path)}),
-        "pairing": config.pairing.model_copy(update={"styles": at(config.pairing.styles)}),
-        "recipes": tuple(at(folder) for folder in config.recipes),
-        "alerts": config.alerts.model_copy(update={"urls_file": urls and at(urls)}),
-        "web": config.web.model_copy(update={"token_file": token and at(token)}),
+    sections = {
+        "inboxes": tuple(update(inbox, "path", "outbox") for inbox in config.inboxes),
+        "state": update(config.state, "path"),
+        "pairing": update(config.pairing, "styles"),
+        "recipes": tuple(_absolute(folder, base) for folder in config.recipes),
+        "alerts": update(config.alerts, "urls_file"),
+        "web": update(config.web, "token_file"),
     }
-    return config.model_copy(update=places)
+    return config.model_copy(update=sections)
 
 
-def _checked(path: Path) -> Path:
-    """`path`, unless no system has paths that long."""
-    if len(os.fsencode(path)) > _LONGEST_PATH or len(os.fsencode(max(path.parts, key=len))) > _PART:
+def _absolute(path: Path, base: Path) -> Path:
+    """Resolve `path` from `base`; ValueError where no system has paths that long."""
+    path = base / path.expanduser()
+    longest_name = max(path.parts, key=len)
+    if len(os.fsencode(path)) > _LONGEST_PATH or len(os.fsencode(longest_name)) > _LONGEST_NAME:
         raise ValueError(f"{quoted(str(path))} is too long for a path")
     return path
 
 
-def _elsewhere(config: Config, inbox: Path | None, outbox: Path | None) -> Config:
-    inboxes = config.inboxes
-    if inbox is not None:
-        there = _checked(inbox.expanduser().absolute())
-        inboxes = (inboxes[0].model_copy(update={"path": there}),)
-    if outbox is not None:
-        there = _checked(outbox.expanduser().absolute())
-        inboxes = tuple(one.model_copy(update={"outbox": there}) for one in inboxes)
-    return config.model_copy(update={"inboxes": inboxes})
+# The web page
+
+
+@dataclass(frozen=True)
+class WebPage:
+    """A page to serve at `address`, for a daemon with these `settings` (without alert URLs).
+
+    With a `token`, only visitors who know it have access.
+    """
+
+    address: Address
+    settings: Config
+    token: SecretStr | None = None
+
+
+def web_page(settings: Config) -> WebPage | None:
+    """Return the page to serve; None where `web.listen` is not set.
+
+    Raises SettingsError where its packages are missing or the token cannot be used.
+    """
+    web = settings.web
+    if web.listen is None:
+        return None
+    if not all(map(find_spec, _WEB_PACKAGES)):
+        raise SettingsError(NO_WEB_PACKAGES)
+    token = None if web.token_file is None else _read_token(web.token_file)
+    without_urls = settings.model_copy(update={"alerts": Alerts()})
+    return WebPage(parse_address(web.listen), without_urls, token)
+
+
+def _read_token(path: Path) -> SecretStr:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(4096).decode("ascii").strip()
+    except OSError as error:
+        raise SettingsError(
+            f"web.token_file: {path} cannot be read: {error.strerror or error}"
+        ) from None
+    except UnicodeDecodeError:  # not chained: it quotes the secret text
+        text = ""
+    if stat.S_IMODE(mode) & 0o077:
+        raise SettingsError(f"web.token_file: other users can read {path}: run `chmod 600 FILE`")
+    if len(text) < SHORTEST_TOKEN or not text.isprintable() or " " in text:
+        raise SettingsError(
+            f"web.token_file: {path} holds no token of at least {SHORTEST_TOKEN} characters "
+            "without spaces: `openssl rand -hex 32` makes a good one"
+        )
+    return SecretStr(text)

@@ -1,20 +1,24 @@
 """The settings of one job: the `job` section of config.yaml, job.yaml, and a command's options."""
 
 import json
+import re
 from collections.abc import Mapping
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files.names import FINAL, shown
-from stylewatch_daemon.settings import artifacts, patterns, style_sizes
-from stylewatch_daemon.settings.masks import MaskSettings
+from stylewatch_daemon.settings import patterns
 from stylewatch_daemon.settings.sweep import Sweep
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import (
     MOST_STEPS,
+    STYLE_SIZE,
+    STYLE_SIZES,
     Positive,
     Recipe,
     Share,
@@ -24,51 +28,184 @@ from stylewatch_painter.recipes.recipe import (
     Steps,
     Strict,
     Weight,
+    size_as_text,
 )
+from stylewatch_painter.validation import RENAMED
 
 Start = Literal["content", "style", "noise", "mixed", "picture"]
 Side = Literal["content", "style"]
 Color = Literal["style", "content", "luminance", "match"]
 Space = Literal["linear", "srgb", "oklab"]
 
-REMEMBERED = 256
-"""Recipes as jobs want them that are not worked out again."""
+_DEEP_BITS = 16
+_DEEP_FORMATS = ("png", "tiff")
+"""Formats that hold _DEEP_BITS per channel."""
 
-_resolved: dict[tuple[object, ...], Recipe] = {}
-"""By all that makes them; to work one out takes as long as thirty commits."""
-
-DEEPEST = 16
-DEEP = ("png", "tiff")
-"""Formats that hold DEEPEST bits a channel."""
+_RECIPE_FIELDS = ("strength", "size", "preview", "stroke", "fit", "enlarge", "steps",
+                  "save_every", "noise_ratio")  # fmt: skip
+"""Settings that have the same name in a recipe."""
 
 
-def _some(weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
-    if weights is not None and not any(weights):
-        raise ValueError("one of the weights at least should be more than 0")
-    return weights
-
-
-def _has_no_control_characters(name: str) -> str:
+def _check_name(name: str) -> str:
     if name != shown(name):
         raise ValueError("a name has no line breaks and no control characters")
     return name
 
 
-Name = Annotated[
-    str, Field(min_length=1, max_length=4096), AfterValidator(_has_no_control_characters)
-]
+Name = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_check_name)]
 """The name of a backend or a device; for a recipe it may be a path."""
+
+# Sizes and weights of the styles
+
+MOST_STYLES = 1000
+"""Styles of a job that gives each a size or a weight of its own."""
+
+_STYLE_RULE = f"{STYLE_SIZE}|[1-9][0-9]{{0,3}}%"
+_STYLE_RULE_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "pattern": f"^({_STYLE_RULE})$"},
+        {"type": "integer", "minimum": 1},
+    ]
+}
+
+
+def _check_style_size(value: object) -> object:
+    """Return one rule as text, or several as a tuple."""
+    if value is None:
+        return None
+    several = isinstance(value, list | tuple)
+    given = value if isinstance(value, list | tuple) else [value]
+    if len(given) > MOST_STYLES:
+        raise ValueError(f"should have at most {MOST_STYLES} sizes")
+    rules = tuple(size_as_text(rule) for rule in given)
+    if not rules or not all(
+        isinstance(rule, str) and re.fullmatch(_STYLE_RULE, rule) for rule in rules
+    ):
+        raise ValueError(
+            f"should be {STYLE_SIZES} or 50% (of the recipe's), or a list of these, one for each "
+            "style"
+        )
+    return rules if several else rules[0]
+
+
+StyleSize = Annotated[
+    str | tuple[str, ...] | None,
+    BeforeValidator(_check_style_size),
+    WithJsonSchema(
+        {"anyOf": [_STYLE_RULE_SCHEMA, {"type": "array", "items": _STYLE_RULE_SCHEMA},
+                   {"type": "null"}]}
+    ),
+]  # fmt: skip
+"""`640`, `0.25mp`, `area` ... or `50%` of the recipe's size; a list has one for each style."""
+
+
+@dataclass(frozen=True)
+class StyleScale:
+    """The size of one style image: its own `rule`, or a `scale` of the recipe's; as `asked`."""
+
+    rule: str | None = None
+    scale: float = 1.0
+    asked: str | None = None
+
+
+def _check_weights(weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    if weights is not None and not any(weights):
+        raise ValueError("at least one of the weights should be more than 0")
+    return weights
+
+
+# Masks
+
+_MOST_FEATHER_PERCENT = 50
+_MOST_FEATHER_PIXELS = 10_000
+
+
+def _number_as_text(value: object) -> object:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+def _check_feather(text: str) -> str:
+    number, percent, rest = text.strip().partition("%")
+    most = _MOST_FEATHER_PERCENT if percent else _MOST_FEATHER_PIXELS
+    if rest or not number.strip().replace(".", "", 1).isdecimal() or float(number) > most:
+        raise ValueError(
+            f"should be pixels of the output, 0 to {_MOST_FEATHER_PIXELS}, "
+            f"or 0% to {_MOST_FEATHER_PERCENT}% of its long side"
+        )
+    return text
+
+
+Feather = Annotated[
+    str,
+    BeforeValidator(_number_as_text),
+    AfterValidator(_check_feather),
+    WithJsonSchema({"type": ["string", "number"]}),
+]
+"""`8`: pixels of the output; `1.5%`: of its long side."""
+
+
+class MaskSettings(Strict):
+    """The use of masks; without masks these settings have no effect."""
+
+    feather: Feather = "0"
+    outside: Literal["free", "keep"] = "free"
+    """Outside of all regions: `free` has the content loss alone, `keep` is the content image."""
+
+    def reach(self, long_side: int) -> float:
+        """Return the width of soft edges as a share of the output's `long_side` (pixels)."""
+        number, percent, _ = self.feather.partition("%")
+        return float(number) / (100 if percent else long_side)
+
+
+# Artifacts
+
+Artifact = Literal["losses.png", "progress.webp", "progress.gif", "sheet.png"]
+
+ARTIFACTS: tuple[Artifact, ...] = get_args(Artifact)
+ARTIFACT_WORDS: dict[str, Artifact] = {
+    "losses": "losses.png",
+    "progress": "progress.webp",
+    "gif": "progress.gif",
+    "sheet": "sheet.png",
+}
+"""The short name of each file."""
+
+
+def _artifact_file(name: Any) -> Any:
+    """Return the file that a short name stands for."""
+    return ARTIFACT_WORDS.get(name, name) if isinstance(name, str) else name
+
+
+def _unique(names: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+Artifacts = Annotated[
+    tuple[
+        Annotated[
+            Artifact,
+            BeforeValidator(_artifact_file),
+            WithJsonSchema({"enum": [*ARTIFACTS, *ARTIFACT_WORDS]}),
+        ],
+        ...,
+    ],
+    AfterValidator(_unique),
+]
+"""Files drawn from a job's record, each once, in the order in which they are named."""
+
+# The job
 
 
 class StageSettings(Strict):
-    """What may be said of the stages of a job; the final picture is always whole."""
+    """The stages of a job; the final image always has its full size."""
 
     size: SideLength | None = 2048
-    """Pixels of the long side, at most; None: as large as the painting."""
+    """The most pixels of the long side; None: as large as the output."""
 
 
 class JobSettings(Strict):
-    """What may be said of a job. What is None is left to the recipe."""
+    """Settings of a job; None leaves a setting to the recipe."""
 
     backend: Name = "torch"
     device: Name | None = None
@@ -78,7 +215,7 @@ class JobSettings(Strict):
     size: Size | None = None
     preview: Size | None = None
     stroke: Positive | None = None
-    style_size: style_sizes.Asked = None
+    style_size: StyleSize = None
     fit: Literal["within", "stretch"] | None = None
     enlarge: bool | None = None
     steps: Steps | None = None
@@ -87,15 +224,15 @@ class JobSettings(Strict):
     init: Start | None = None
     noise_ratio: Share | None = None
     from_step: Annotated[int, Field(ge=0, le=100 * MOST_STEPS)] = 0
-    """So many steps of the recipe the picture to start from has behind it: they are left out."""
+    """Steps of the recipe already applied to the initial image; they are left out."""
     style_weights: Annotated[
-        Annotated[tuple[Weight, ...], Field(max_length=style_sizes.MOST_STYLES)] | None,
-        AfterValidator(_some),
+        Annotated[tuple[Weight, ...], Field(max_length=MOST_STYLES)] | None,
+        AfterValidator(_check_weights),
     ] = None
     only: Side | None = None
-    """One side alone: the content as its layers keep it, or a texture like the style."""
+    """One side alone: the content reconstructed from its layers, or a texture of the style."""
     sweep: Sweep = Field(default_factory=dict)
-    """Fields of the job with several values each: it becomes a series, a job for each of them."""
+    """Fields of the job with several values each: a series with one job per value."""
     mask: MaskSettings = MaskSettings()
     format: Literal["png", "jpg", "webp", "tiff"] = "png"
     quality: Annotated[int, Field(ge=1, le=100)] = 92
@@ -107,39 +244,39 @@ class JobSettings(Strict):
     name: patterns.Folder = "{name}"
     """The outbox folder: {name} the pair's own, {folder}, {content}, {style}, {recipe}, {seed}."""
     final: patterns.File = FINAL
-    """The last picture in it, without its ending; places as in `name`."""
+    """The final image in it, without extension; fields as in `name`."""
     flat: bool = False
-    """The last picture is called as `name` says, and the folder lies elsewhere."""
-    keep: artifacts.Keep = ()
-    """What is drawn of it beside the painting: losses, progress, gif, sheet."""
+    """Name the final image as `name` says, and put the job's folder into `_jobs`."""
+    artifacts: Artifacts = ()
+    """Files drawn from the job's record: losses, progress, gif, sheet."""
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    """Among the jobs of one inbox: higher ones come first."""
+    """Order among the jobs of one inbox: higher ones come first."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Single fields of the recipe, dotted: `objective.tv.weight: 0.1`."""
 
     @model_validator(mode="after")
-    def _depth_fits(self) -> "JobSettings":
-        if self.depth == DEEPEST and self.format not in DEEP:
+    def _check_depth(self) -> "JobSettings":
+        if self.depth == _DEEP_BITS and self.format not in _DEEP_FORMATS:
             raise ValueError(
-                f"depth: {self.depth} is for {' and '.join(DEEP)}, and format is {self.format}: "
-                "say depth: 8, or another format"
+                f"depth: {self.depth} is for {' and '.join(_DEEP_FORMATS)}, and format is "
+                f"{self.format}: set depth: 8, or another format"
             )
         return self
 
     @model_validator(mode="after")
-    def _called_by_one(self) -> "JobSettings":
+    def _check_flat(self) -> "JobSettings":
         if self.flat:
             patterns.check_ending(self.name)
         if self.flat and self.final != FINAL:
             raise ValueError(
-                f"flat: a painting is called as `name` has it, and final is {self.final!r}: "
-                f"leave one of them out, or say final: {FINAL}"
+                f"flat: the final image is named by `name`, and final is {self.final!r}: "
+                f"leave one of them out, or set final: {FINAL}"
             )
         return self
 
     @model_validator(mode="after")
-    def _can_be_recorded(self) -> "JobSettings":
-        """Refuse what JSON or UTF-8 cannot hold: recording the job would fail."""
+    def _check_storable(self) -> "JobSettings":
+        """Refuse values that JSON or UTF-8 cannot hold: recording the job would fail."""
         for key, value in self.model_dump().items():
             try:
                 json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -153,46 +290,85 @@ class JobSettings(Strict):
                 ) from None
         return self
 
+    @classmethod
+    def from_record(cls, plain: Mapping[str, Any]) -> "JobSettings":
+        """Check settings that this or an earlier version recorded; raises ValidationError."""
+        return cls.model_validate({RENAMED.get(key, key): value for key, value in plain.items()})
+
     @cached_property
     def text(self) -> str:
-        """All of them, as JSON."""
+        """All settings as JSON."""
         return self.model_dump_json()
 
     def resolve(self, *folders: Path) -> Recipe:
-        """The recipe as this job wants it; raises RecipeError."""
-        changes = self._changes()
-        told = (self.recipe, self.schedule, repr(changes), book.seen(self.recipe, *folders))
-        if told not in _resolved:
-            recipe = book.find(self.recipe, *folders)
-            if self.schedule == "fast":
-                recipe = book.fast(recipe, *folders)
-            if len(_resolved) >= REMEMBERED:
-                _resolved.clear()
-            _resolved[told] = book.change(recipe, changes)
-        return _resolved[told]
+        """Return the recipe with this job's changes; raises RecipeError."""
+        return _resolve(
+            self.recipe,
+            self.schedule,
+            json.dumps(self._recipe_changes()),
+            folders,
+            book.seen(self.recipe, *folders),
+        )
 
-    def _changes(self) -> Mapping[str, Any]:
-        """The settings that are fields of a recipe, by their dotted names."""
-        same = ("strength", "size", "preview", "stroke", "fit", "enlarge", "steps", "save_every",
-                "noise_ratio")  # fmt: skip
-        changes = {key: getattr(self, key) for key in same if getattr(self, key) is not None}
-        changes |= self._of_one_side()
-        if (rule := style_sizes.of_all(self.style_size)) is not None:
+    def _recipe_changes(self) -> Mapping[str, Any]:
+        """Return the settings that are fields of a recipe, by their dotted names."""
+        fields = {name: getattr(self, name) for name in _RECIPE_FIELDS}
+        changes = {name: value for name, value in fields.items() if value is not None}
+        if self.only is not None:
+            # From noise, and without the content's detail, which each scale would add again.
+            changes[f"objective.{'style' if self.only == 'content' else 'content'}"] = None
+            changes["keep_detail"] = 0.0
+            if self.noise_ratio is None:
+                changes["start"] = "noise"
+        if (rule := self._common_style_size) is not None:
             changes["style_size"] = rule
         if self.init is not None:
             changes["start"] = self.init
         return {**changes, **self.set}
 
-    def _of_one_side(self) -> Mapping[str, Any]:
-        """What follows from `only`: the other side goes, and it starts from noise.
+    @property
+    def _common_style_size(self) -> str | None:
+        """The rule for all styles alike, which is a field of the recipe; None: there is none."""
+        rules = (
+            {self.style_size} if isinstance(self.style_size, str) else set(self.style_size or ())
+        )
+        rule = next(iter(rules), None)
+        return None if rule is None or len(rules) > 1 or "%" in rule else rule
 
-        The content's detail would come back at each size otherwise, whatever the layers keep.
+    def style_scales(self, count: int) -> tuple[StyleScale, ...]:
+        """Return the size of each of `count` styles, as far as it is not the recipe's.
+
+        Raises SettingsError where there are more or fewer sizes than styles.
         """
-        if self.only is None:
-            return {}
-        other = "style" if self.only == "content" else "content"
-        start = {"start": "noise"} if self.noise_ratio is None else {}
-        return {f"objective.{other}": None, "keep_detail": 0.0, **start}
+        sizes = self.style_size
+        if isinstance(sizes, tuple) and count and len(sizes) != count:
+            raise SettingsError(
+                f"style_size has {len(sizes)} sizes for {count} style pictures: give one for each, "
+                "or one for all"
+            )
+        if sizes is None or self._common_style_size is not None:
+            return (StyleScale(),) * count
+        rules = (sizes,) * count if isinstance(sizes, str) else sizes[:count]
+        return tuple(
+            StyleScale(scale=float(rule[:-1]) / 100, asked=rule)
+            if rule.endswith("%")
+            else StyleScale(rule=rule, asked=rule)
+            for rule in rules
+        )
+
+
+@lru_cache(maxsize=256)
+def _resolve(
+    name: str, schedule: str, changes: str, folders: tuple[Path, ...], _seen: object
+) -> Recipe:
+    """Resolve a recipe with `changes` (JSON); cached, as it takes as long as thirty commits.
+
+    `_seen` differs once a recipe file has changed.
+    """
+    recipe = book.find(name, *folders)
+    if schedule == "fast":
+        recipe = book.fast(recipe, *folders)
+    return book.change(recipe, json.loads(changes))
 
 
 _SECTIONS = frozenset(
@@ -201,5 +377,5 @@ _SECTIONS = frozenset(
 
 
 def is_of_job(key: str) -> bool:
-    """Whether `key`, as `strength` or `mask.feather`, is a setting of a job, not of its recipe."""
+    """Return True where `key`, as `mask.feather`, is a setting of a job, not of its recipe."""
     return key in JobSettings.model_fields or key.partition(".")[0] in _SECTIONS

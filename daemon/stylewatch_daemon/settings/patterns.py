@@ -1,4 +1,4 @@
-"""Patterns for names in the outbox, `{folder}/{stem}-{style}`: checked, and filled for a job."""
+"""Patterns for names in the outbox, as `{folder}/{stem}-{style}`: check them, and fill them in."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,21 @@ DEEPEST = 16
 LONGEST_PATH = 2000
 """Bytes of a folder's path in the outbox; systems allow about 4,000 from the root on."""
 
-
 PLACES = ("name", "folder", "content", "stem", "style", "recipe", "seed")
+"""Fields that a pattern can name in braces."""
 
-_PLACE = re.compile(r"\{(\w*)\}")
+_FIELD = re.compile(r"\{(\w*)\}")
 _BRACE = re.compile(r"\{[^{}]*\}?|\}")
 _ENDINGS = frozenset([".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"])
 
 
-def _checked(pattern: str) -> str:
+def _check(pattern: str) -> str:
     known = [f"{{{place}}}" for place in PLACES]
-    for found in _BRACE.findall(pattern):
-        if found not in known:
-            raise ValueError(f"{found} is no place to fill, there are {', '.join(known)}")
+    for field in _BRACE.findall(pattern):
+        if field not in known:
+            raise ValueError(f"{field} is unknown; the fields are {', '.join(known)}")
     if not pattern.strip():
-        raise ValueError(f"a name is wanted, as {known[0]}")
+        raise ValueError(f"a name is required, as {known[0]}")
     if len(pattern) > LONGEST or pattern.count("/") >= DEEPEST:
         raise ValueError(
             f"a name has at most {LONGEST} characters and {DEEPEST} parts between slashes"
@@ -42,37 +42,37 @@ def _checked(pattern: str) -> str:
 
 
 def check_ending(pattern: str) -> None:
-    """Raise ValueError where a `pattern` for a picture says what `format` is to say."""
+    """Raise ValueError where a `pattern` for an image has an extension, which `format` sets."""
     ending = PurePosixPath(pattern).suffix
     if ending.lower() in _ENDINGS:
-        raise ValueError(f"the ending is what `format` says: leave {ending} out")
+        raise ValueError(f"`format` sets the extension: leave {ending} out")
 
 
-def _checked_file(pattern: str) -> str:
+def _check_file(pattern: str) -> str:
     if "/" in pattern or "\\" in pattern:
         raise ValueError(
-            "this names a file in the job's folder, and no folders: those are for `name` to say, "
-            "and `flat` lays the paintings of an album side by side"
+            "this names a file in the job's folder, and no folders: `name` names those, and "
+            "`flat` puts the final images of an album side by side"
         )
     check_ending(pattern)
-    return _checked(pattern)
+    return _check(pattern)
 
 
-Folder = Annotated[str, AfterValidator(_checked)]
+Folder = Annotated[str, AfterValidator(_check)]
 """A pattern for a folder, with `/` between its parts."""
 
-File = Annotated[str, AfterValidator(_checked_file)]
-"""A pattern for a file in it, without its ending."""
+File = Annotated[str, AfterValidator(_check_file)]
+"""A pattern for a file in it, without extension."""
 
 
 def values(
     name: str, main: Path, styles: Sequence[Path], *, recipe: str, seed: int
 ) -> dict[str, str]:
-    """What the PLACES stand for in a job called `name`, known by the picture `main`."""
-    around = PurePosixPath(name).parent.as_posix()
+    """Return the values of the PLACES for a job called `name` with the main image `main`."""
+    parent = PurePosixPath(name).parent.as_posix()
     return {
         "name": name,
-        "folder": "" if around == "." else around,
+        "folder": "" if parent == "." else parent,
         "content": main.stem,
         "stem": main.stem,
         "style": styles[0].stem if styles else "",
@@ -82,23 +82,23 @@ def values(
 
 
 def folder(pattern: Folder, places: Mapping[str, str]) -> str:
-    """The safe path that a pattern names; empty parts go, and where all are, it is the name.
+    """Fill in a folder's path, made safe; empty parts are dropped, and an empty path is the name.
 
     Raises InputError where the path is too long.
     """
-    path = safe_path(_filled(pattern, places) or places["name"])
+    path = safe_path(_fill(pattern, places) or places["name"])
     if len(path.encode()) > LONGEST_PATH:
         raise InputError(
             f"its folder in the outbox would have a path of {len(path.encode())} bytes; the limit "
-            f"is {LONGEST_PATH}: shorten `name`, or the names of the folders that it lies in"
+            f"is {LONGEST_PATH}: shorten `name`, or the names of its parent folders"
         )
     return path
 
 
 def file(pattern: File, places: Mapping[str, str]) -> str:
-    """The safe name, without an ending, that a pattern names: `a/b` becomes `a_b`."""
-    return safe(_filled(pattern, places) or FINAL)
+    """Fill in a file's name without extension, made safe: `a/b` becomes `a_b`."""
+    return safe(_fill(pattern, places) or FINAL)
 
 
-def _filled(pattern: str, places: Mapping[str, str]) -> str:
-    return _PLACE.sub(lambda place: places[place[1]], pattern).strip(" /")
+def _fill(pattern: str, places: Mapping[str, str]) -> str:
+    return _FIELD.sub(lambda field: places[field[1]], pattern).strip(" /")

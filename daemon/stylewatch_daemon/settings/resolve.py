@@ -1,5 +1,6 @@
-"""What holds for one job: config.yaml's defaults, its job.yaml, the command line, in that order."""
+"""The settings in force for one job: config.yaml's defaults, its job.yaml, the command line."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,144 +12,176 @@ from pydantic import ValidationError
 from stylewatch_daemon.errors import InputError, SettingsError
 from stylewatch_daemon.files import atomic, shortages
 from stylewatch_daemon.settings import yaml_lines
-from stylewatch_daemon.settings.batching import shape_of
-from stylewatch_daemon.settings.config import job_over
+from stylewatch_daemon.settings.config import ServiceSettings, merge_job
 from stylewatch_daemon.settings.job import JobSettings, Side
-from stylewatch_daemon.settings.service import ServiceSettings
+from stylewatch_painter.algorithm import scales
 from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.recipes.recipe import Lbfgs, Recipe
 from stylewatch_painter.validation import mistakes, refusing
 
 LONGEST = 100_000
 """Bytes of a job.yaml."""
 
-
-REMEMBERED = 256
-"""Files with different words that are not read again."""
+_MOST_CACHED = 256
+"""Different job.yaml texts whose settings are cached."""
 
 
 def settle(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
-    """The settings of the job with this `job_file`.
+    """Return the settings of the job with this job.yaml.
 
-    Raises SettingsError: it tells every mistake in the file with its line.
+    Raises SettingsError, which lists every mistake in the file with its line.
     """
-    return checked(settings, said(job_file), "the settings" if job_file is None else job_file.name)
+    where = "the settings" if job_file is None else job_file.name
+    return merge_settings(settings, read_job_file(job_file), where)
 
 
 @dataclass(frozen=True)
 class Settler:
-    """Settles jobs by `settings`; what many of them say in the same words is read once."""
+    """Settle jobs by `settings`; job files with the same text are checked once."""
 
     settings: ServiceSettings
-    _known: dict[bytes, JobSettings] = field(default_factory=dict)
+    _cache: dict[bytes, JobSettings] = field(default_factory=dict)
 
     def settle(self, job_file: Path | None) -> JobSettings:
-        """The settings of the job with this `job_file`; raises as the function `settle`."""
-        text = b"" if job_file is None else _start(job_file)
-        if text not in self._known:
-            found = settle(self.settings, job_file)
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[text] = found
-        found = self._known[text]
+        """Return the settings of the job with this job.yaml; raises as the function `settle`."""
+        text = b"" if job_file is None else _read_start(job_file)
+        if text not in self._cache:
+            job = settle(self.settings, job_file)
+            if len(self._cache) >= _MOST_CACHED:
+                self._cache.clear()
+            self._cache[text] = job
+        job = self._cache[text]
         try:
-            found.resolve(*self.settings.recipe_folders)  # its recipe may be another one by now
+            job.resolve(*self.settings.recipes)  # the recipe's file may have changed
         except RecipeError as error:
             raise SettingsError(f"the settings: {error}") from error
-        return found
+        return job
 
 
-def said(job_file: Path | None) -> Mapping[str, Any]:
-    """What a job.yaml says, or there being none; raises SettingsError as `settle` does."""
-    return {} if job_file is None else _read(job_file)
-
-
-def checked(
-    settings: ServiceSettings, plain: Mapping[str, Any], where: str = "the settings"
-) -> JobSettings:
-    """The settings of a job that says `plain`; raises SettingsError for what it cannot say."""
-    with refusing(SettingsError, where):
-        try:
-            merged = JobSettings.model_validate(job_over(settings.job, plain))
-            merged = JobSettings.model_validate(job_over(merged, settings.overrides))
-            merged.resolve(*settings.recipe_folders)
-        except ValidationError as error:
-            told = "; ".join(str(mistake) for mistake in mistakes(error, JobSettings))
-            raise SettingsError(f"{where}: {told}") from error
-        except RecipeError as error:
-            raise SettingsError(f"{where}: {error}") from error
-    return merged
-
-
-def wishes(
-    settings: ServiceSettings, job_file: Path | None, sizes: Sequence[tuple[int, int]] = ()
-) -> dict[str, Any]:
-    """The job's `priority`, its `needs` and its `shape`.
-
-    `needs` are alike where jobs depend on the same things outside, a `shape` where they can be
-    painted at once; `sizes` are those of its pictures, if they are known, the content's first.
-    Where the job.yaml has a mistake, which `settle` reports, they are those of `settings`.
-    """
-    merged = _merged(settings, job_file)
-    needs = [merged.backend, merged.device, merged.recipe, merged.set]
-    try:
-        with refusing(RecipeError, "the settings"):
-            shape = (
-                ""
-                if merged.sweep
-                else shape_of(merged, merged.resolve(*settings.recipe_folders), sizes)
-            )
-    except RecipeError:
-        shape = ""
-    return {"priority": merged.priority, "needs": json.dumps(needs), "shape": shape}
-
-
-def only_side(
-    settings: ServiceSettings, job_file: Path | None, folder: int | None = None
-) -> Side | None:
-    """The one side that a job with this `job_file` is for, as far as that can be told.
-
-    The file is opened in `folder`, where a handle of that is given.
-    """
-    return _merged(settings, job_file, folder).only
-
-
-def _merged(
-    settings: ServiceSettings, job_file: Path | None, folder: int | None = None
-) -> JobSettings:
-    """What holds for a job; where its job.yaml has a mistake, what holds for all."""
-    merged = settings.job
-    try:
-        with refusing(SettingsError, "the settings", ValidationError):
-            for plain in (_read(job_file, folder) if job_file else {}, settings.overrides):
-                merged = JobSettings.model_validate(job_over(merged, plain))
-    except (OSError, SettingsError, ValidationError) as error:
-        if (shortage := shortages.shortage(error)) is not None:
-            raise shortage from error
-        return settings.job
-    return merged
-
-
-def _start(job_file: Path, folder: int | None = None) -> bytes:
-    """The first bytes of a job.yaml; no link is followed and no pipe waited for."""
-    try:
-        place = job_file if folder is None else job_file.name
-        with atomic.open_regular(place, folder) as file:
-            return file.read(LONGEST + 1)
-    except InputError as error:
-        raise SettingsError(str(error)) from error
-
-
-def _read(job_file: Path, folder: int | None = None) -> Mapping[str, Any]:
-    document = yaml_lines.parse_bytes(_start(job_file, folder), job_file.name, LONGEST)
-    asked = yaml_lines.check(JobSettings, document)
+def read_job_file(job_file: Path | None, folder: int | None = None) -> Mapping[str, Any]:
+    """Read a job.yaml, in `folder` if a handle is given; raises SettingsError as `settle` does."""
+    if job_file is None:
+        return {}
+    document = yaml_lines.parse_bytes(_read_start(job_file, folder), job_file.name, LONGEST)
+    job = yaml_lines.check(JobSettings, document)
     for where, recipe in (
-        (("recipe",), asked.recipe),
-        *((("sweep", "recipe"), recipe) for recipe in asked.sweep.get("recipe", ())),
+        (("recipe",), job.recipe),
+        *((("sweep", "recipe"), recipe) for recipe in job.sweep.get("recipe", ())),
     ):
         if str(Path(str(recipe))).endswith((".yaml", ".yml")):
-            # whoever can drop a picture could read any file of the daemon's, error by error
+            # Whoever can drop a file could read any file of the daemon's, error by error.
             raise SettingsError(
                 f"{job_file.name} line {document.line(where)}: recipe: a job names a recipe, not "
                 "a file; put the file into one of the folders under `recipes` in config.yaml"
             )
     return document.plain
+
+
+def _read_start(job_file: Path, folder: int | None = None) -> bytes:
+    """Read as much of a job.yaml as is allowed, and a byte more; follow no link, open no pipe."""
+    try:
+        with atomic.open_regular(job_file if folder is None else job_file.name, folder) as file:
+            return file.read(LONGEST + 1)
+    except InputError as error:
+        raise SettingsError(str(error)) from error
+
+
+def merge_settings(
+    settings: ServiceSettings, plain: Mapping[str, Any], where: str = "the settings"
+) -> JobSettings:
+    """Return the settings of a job with `plain` in its job.yaml; raises SettingsError."""
+    with refusing(SettingsError, where):
+        try:
+            merged = _merge(settings, plain)
+            merged.resolve(*settings.recipes)
+        except ValidationError as error:
+            reasons = "; ".join(map(str, mistakes(error, JobSettings)))
+            raise SettingsError(f"{where}: {reasons}") from error
+        except RecipeError as error:
+            raise SettingsError(f"{where}: {error}") from error
+    return merged
+
+
+def _merge(settings: ServiceSettings, plain: Mapping[str, Any]) -> JobSettings:
+    merged = JobSettings.model_validate(merge_job(settings.job, plain))
+    return JobSettings.model_validate(merge_job(merged, settings.overrides))
+
+
+def queue_entry(
+    settings: ServiceSettings, job_file: Path | None, sizes: Sequence[tuple[int, int]] = ()
+) -> dict[str, Any]:
+    """Return the job's `priority`, `needs` and `shape` for the queue.
+
+    Jobs with equal `needs` depend on the same backend, device and recipe; jobs with an equal
+    `shape` can run in one batch. `sizes` are those of its images, (width, height) in pixels, the
+    content's first, where they are known. A job.yaml with a mistake, which `settle` reports,
+    counts as absent.
+    """
+    job = _settle_leniently(settings, job_file)
+    needs = [job.backend, job.device, job.recipe, job.set]
+    shape = ""
+    try:
+        with refusing(RecipeError, "the settings"):
+            if not job.sweep:
+                shape = batch_shape(job, job.resolve(*settings.recipes), sizes)
+    except RecipeError:
+        pass
+    return {"priority": job.priority, "needs": json.dumps(needs), "shape": shape}
+
+
+def only_side(
+    settings: ServiceSettings, job_file: Path | None, folder: int | None = None
+) -> Side | None:
+    """Return the `only` of the job with this job.yaml, as far as it can be read.
+
+    The file is opened in `folder`, where a handle of that is given.
+    """
+    return _settle_leniently(settings, job_file, folder).only
+
+
+def _settle_leniently(
+    settings: ServiceSettings, job_file: Path | None, folder: int | None = None
+) -> JobSettings:
+    """Return the settings of a job; where its job.yaml has a mistake, the defaults."""
+    try:
+        with refusing(SettingsError, "the settings", ValidationError):
+            return _merge(settings, read_job_file(job_file, folder))
+    except (OSError, SettingsError, ValidationError) as error:
+        if (shortage := shortages.shortage(error)) is not None:
+            raise shortage from error
+        return settings.job
+
+
+def batch_shape(job: JobSettings, recipe: Recipe, sizes: Sequence[tuple[int, int]]) -> str:
+    """Return a text that is equal for jobs that can run in one batch; empty: the job runs alone.
+
+    `sizes` are those of its images, (width, height) in pixels, the content's first. Weights,
+    strength, seed and the images themselves may differ. It is an estimate: a backend decides.
+    """
+    optimizer = recipe.schedule.optimizer
+    searches = isinstance(optimizer, Lbfgs) and optimizer.line_search != "none"
+    if not sizes or job.from_step or searches:  # each would search as long as the slowest
+        return ""
+    if job.only is not None:  # one of the images has no effect on the size
+        return ""
+    parts = [
+        scales.final_size(recipe.schedule, sizes[0]),
+        len(sizes),
+        job.init,
+        job.style_size,
+        recipe.schedule.model_dump(mode="json"),
+        _without_weights(recipe.objective.model_dump(mode="json", exclude={"strength"})),
+    ]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{job.backend} {job.device or ''} {digest[:32]}"
+
+
+def _without_weights(objective: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the terms of an objective and their formulas."""
+    plain = dict(objective)
+    for side in ("content", "style"):
+        if plain[side] is not None:
+            plain[side] = {**plain[side], "layers": sorted(plain[side]["layers"])}
+    if plain["tv"] is not None:
+        plain["tv"] = plain["tv"]["loss"]
+    return plain

@@ -1,6 +1,11 @@
-"""The sections of config.yaml, but for `job`: their keys, defaults, and what is allowed."""
+"""The sections of config.yaml except `job`: keys, defaults, and allowed values."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,39 +13,46 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    SecretStr,
     WithJsonSchema,
     model_validator,
 )
 
+from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.files.permissions import Sharing, sharing
 from stylewatch_daemon.settings.job import Name
+from stylewatch_daemon.settings.resources import Demand
 from stylewatch_painter.recipes.recipe import Strict
 
-_LONGEST = 1_000_000
+_LONGEST_WAIT = 1_000_000
 """Seconds, 11 days: the system cannot wait for 25 at once."""
 
 _MOST = 10**15
 
-Seconds = Annotated[float, Field(ge=0, le=_LONGEST)]
-SomeSeconds = Annotated[float, Field(gt=0, le=_LONGEST)]
+Seconds = Annotated[float, Field(ge=0, le=_LONGEST_WAIT)]
+SomeSeconds = Annotated[float, Field(gt=0, le=_LONGEST_WAIT)]
 PositiveInt = Annotated[int, Field(gt=0, le=_MOST)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=_MOST)]
 
 
+# Values that YAML reads as another type, or that have a unit
+
+
 def _yes_or_no(value: object) -> object:
-    """To YAML a plain yes is True."""
+    """Return the word for a boolean, since YAML reads a plain `yes` as True."""
     return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
 
 
 def _octal(value: object) -> object:
-    """To YAML 0664 is a number, written in octal."""
+    """Write a number in octal, since YAML reads 0664 as a number."""
     return f"{value:04o}" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _is_mode(text: str) -> str:
+def _check_mode(text: str) -> str:
     if re.fullmatch("06[0-7]{2}", text) is None or int(text, 8) & 0o111:
         raise ValueError(
             "should be the mode of a file, in octal with a 0 in front and at least 0600, as 0664; "
-            "folders get the bits to enter them by themselves"
+            "folders also get the execute bits"
         )
     return text
 
@@ -48,16 +60,16 @@ def _is_mode(text: str) -> str:
 Mode = Annotated[
     str,
     BeforeValidator(_octal),
-    AfterValidator(_is_mode),
+    AfterValidator(_check_mode),
     WithJsonSchema({"type": ["string", "integer"], "pattern": "^06[0-7]{2}$"}),
 ]
 """The permissions of a file, as 0664."""
 
 
 def _days(value: object) -> object:
-    """`30 days` is 30."""
-    found = re.fullmatch(r"(\d{1,6}) days?", value) if isinstance(value, str) else None
-    return int(found[1]) if found else value
+    """Read `30 days` as 30."""
+    days = re.fullmatch(r"(\d{1,6}) days?", value) if isinstance(value, str) else None
+    return int(days[1]) if days else value
 
 
 Keep = Annotated[
@@ -67,91 +79,17 @@ Keep = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 0}, {"pattern": r"^keep$|^\d+ days?$"}]}
     ),
 ]
-"""A number of days, `30 days` too, or `keep` for ever."""
+"""A number of days, also written `30 days`, or `keep` for no limit."""
 
-
-class Inbox(Strict):
-    """A folder that is watched, where its paintings go, and what becomes of its pictures."""
-
-    path: Path = Path("inbox")
-    outbox: Path = Path("outbox")
-    after: Literal["archive", "keep", "delete"] = "archive"
-    weight: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
-
-
-class State(Strict):
-    """Where the daemon keeps what is its own: the ledger, claimed pictures, checkpoints."""
-
-    path: Path = Path("state")
-
-
-class Watch(Strict):
-    """How the inboxes are watched."""
-
-    quiet_s: Seconds = 2.0
-    rescan_s: SomeSeconds = 60.0
-    polling: Annotated[Literal["auto", "yes", "no"], BeforeValidator(_yes_or_no)] = "auto"
-    ignore: tuple[str, ...] = ()
-    truncated_s: Seconds = 60.0
-
-
-class Pairing(Strict):
-    """The style of a photograph that comes alone: a name in the library `styles`, or `all`."""
-
-    default_style: str | None = None
-    styles: Path = Path("styles")
-
-
-def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) < len(names):
-        raise ValueError("should name each device once")
-    return names
-
-
-def _whole_above_one(gpus: float) -> float:
-    if gpus > 1 and not gpus.is_integer():
-        raise ValueError("should be a share of a GPU, as 0.25, or a whole number of them")
-    return gpus
-
-
-class Executor(Strict):
-    """Where jobs are painted: by processes of this machine, or by those of a Ray cluster."""
-
-    kind: Literal["local", "ray"] = "local"
-    devices: (
-        Literal["auto"]
-        | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_each_once)]
-    ) = "auto"
-    idle_s: Seconds = 60.0
-    batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
-    address: Annotated[str, Field(min_length=1)] = "auto"
-    gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_whole_above_one)] = 1.0
-    labels: dict[str, str] = Field(default={})
-    resources: dict[str, Annotated[float, Field(gt=0, le=_MOST)]] = Field(default={})
-
-    @model_validator(mode="after")
-    def _of_its_kind(self) -> "Executor":
-        """Nothing is said that would do nothing."""
-        other = "ray" if self.kind == "local" else "local"
-        for key in _OF_KIND[other]:
-            if getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"{key} is for kind: {other}, and kind is {self.kind}")
-        return self
-
-
-_OF_KIND = {"local": ("devices",), "ray": ("address", "gpus_per_job", "labels", "resources")}
-"""Settings that only one kind of executor has."""
-
-
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
+_UNITS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
           "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}  # fmt: skip
 _WITH_UNIT = re.compile(r"(\d{1,15}(?:\.\d+)?) ?([kMGT]i?)B?")
 
 
 def _bytes(value: object) -> object:
-    """`6GB` is 6000000000."""
-    found = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
-    return int(float(found[1]) * _UNITS[found[2]]) if found else value
+    """Read `6GB` as 6000000000."""
+    size = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
+    return int(float(size[1]) * _UNITS[size[2]]) if size else value
 
 
 Bytes = Annotated[
@@ -162,11 +100,107 @@ Bytes = Annotated[
                    {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kMGT]i?B?$"}]}
     ),
 ]  # fmt: skip
-"""A number of bytes, `6GB` and `500 MB` too, and `6GiB`."""
+"""A number of bytes, also written `6GB`, `500 MB` or `6GiB`."""
+
+
+# Input
+
+
+class Inbox(Strict):
+    """A watched folder, its outbox, and the treatment of its inputs."""
+
+    path: Path = Path("inbox")
+    outbox: Path = Path("outbox")
+    after: Literal["archive", "keep", "delete"] = "archive"
+    weight: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
+    """Share of the queue relative to the other inboxes."""
+
+
+class State(Strict):
+    """The folder of the daemon's own files: the ledger, claimed inputs, checkpoints."""
+
+    path: Path = Path("state")
+
+
+class Watch(Strict):
+    """Settings of the inbox watcher; times in seconds."""
+
+    quiet_s: Seconds = 2.0
+    rescan_s: SomeSeconds = 60.0
+    polling: Annotated[Literal["auto", "yes", "no"], BeforeValidator(_yes_or_no)] = "auto"
+    ignore: tuple[str, ...] = ()
+    truncated_s: Seconds = 60.0
+
+
+class Pairing(Strict):
+    """The style of a lone content image: a name in the library `styles`, or `all`."""
+
+    default_style: str | None = None
+    styles: Path = Path("styles")
+
+
+# Execution
+
+Batch = Literal["auto"] | int
+"""The most jobs that one worker runs at once; `auto`: several on an accelerator, else one."""
+
+_ONLY_FOR_KIND = {
+    "local": ("devices",),
+    "ray": ("address", "gpus_per_job", "labels", "resources"),
+}
+"""Settings that only one kind of executor has."""
+
+
+def _check_devices(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("should name each device once")
+    return names
+
+
+def _check_gpus(gpus: float) -> float:
+    if gpus > 1 and not gpus.is_integer():
+        raise ValueError("should be a share of a GPU, as 0.25, or a whole number of them")
+    return gpus
+
+
+class Executor(Strict):
+    """The place where jobs run: processes of this machine, or a Ray cluster."""
+
+    kind: Literal["local", "ray"] = "local"
+    devices: (
+        Literal["auto"]
+        | Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_check_devices)]
+    ) = "auto"
+    idle_s: Seconds = 60.0
+    batch: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
+    address: Annotated[str, Field(min_length=1)] = "auto"
+    gpus_per_job: Annotated[float, Field(ge=0, le=10_000), AfterValidator(_check_gpus)] = 1.0
+    labels: dict[str, str] = Field(default={})
+    resources: dict[str, Annotated[float, Field(gt=0, le=_MOST)]] = Field(default={})
+
+    @model_validator(mode="after")
+    def _refuse_settings_of_other_kind(self) -> "Executor":
+        other = "ray" if self.kind == "local" else "local"
+        for key in _ONLY_FOR_KIND[other]:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} is for kind: {other}, and kind is {self.kind}")
+        return self
+
+    @property
+    def named_devices(self) -> tuple[str, ...]:
+        """The devices that get a worker each; empty: all that are found."""
+        return () if self.devices == "auto" else self.devices
+
+    @property
+    def cluster(self) -> Demand | None:
+        """The cluster and a job's share of it; None where jobs run on this machine."""
+        if self.kind == "local":
+            return None
+        return Demand(self.address, self.gpus_per_job, self.labels, self.resources)
 
 
 class Limits(Strict):
-    """What is too much."""
+    """Upper limits of images, attempts, disk space and memory; sizes in bytes."""
 
     max_pixels: PositiveInt = 250_000_000
     attempts: PositiveInt = 3
@@ -176,28 +210,188 @@ class Limits(Strict):
     out_of_memory: Literal["wait", "smaller", "cpu"] = "wait"
 
 
+# Output
+
 _LAST_GROUP = 2**32 - 2
 
 
 class Outbox(Strict):
-    """Who may read and write what is published; None leaves that to the system."""
+    """Permissions of published files; None leaves them to the system."""
 
     mode: Mode | None = None
     group: (
         Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0, le=_LAST_GROUP)] | None
     ) = None
 
+    @cached_property
+    def sharing(self) -> Sharing:
+        """The permissions as numbers; raises SettingsError where there is no such group."""
+        return sharing(self.mode, self.group)
+
 
 class Retention(Strict):
-    """How many days finished jobs keep what can be done without."""
+    """Days for which the stages, the inputs and the ledger entry of a finished job are kept."""
 
     stages: Keep = "keep"
     inputs: Keep = "keep"
     ledger: Keep = "keep"
 
+    @property
+    def of_files(self) -> bool:
+        """True where some files are removed after some time."""
+        return (self.stages, self.inputs) != ("keep", "keep")
+
+
+# Alerts and log
+
+AlertKind = Literal["done", "refused", "failed", "paused"]
+
+NO_APPRISE = "apprise, which sends alerts, is not installed: `pip install 'stylewatch[notify]'`"
+
+
+@dataclass(frozen=True)
+class AlertTargets:
+    """The `urls` to notify of the events `kinds`, collected for `every_s` seconds."""
+
+    urls: tuple[SecretStr, ...] = ()
+    kinds: frozenset[AlertKind] = frozenset()
+    every_s: float = 60.0
+
+
+class Alerts(Strict):
+    """Recipients of alerts and the events they get; a URL can hold a password: never show it."""
+
+    urls: tuple[SecretStr, ...] = ()
+    urls_file: Path | None = None
+    events: tuple[AlertKind, ...] = ("refused", "failed", "paused")
+    every_s: Annotated[float, Field(ge=1, le=1_000_000)] = 60.0
+
+    @property
+    def wanted(self) -> bool:
+        """True where there is any recipient."""
+        return bool(self.urls) or self.urls_file is not None
+
+    def targets(self) -> AlertTargets:
+        """Read `urls_file` and return all recipients, each once.
+
+        Raises SettingsError where apprise is missing or the file cannot be read.
+        """
+        urls = tuple(dict.fromkeys([*self.urls, *_urls_in_file(self.urls_file)]))
+        if self.wanted and find_spec("apprise") is None:
+            raise SettingsError(f"alerts: {NO_APPRISE}")
+        return AlertTargets(urls, frozenset(self.events), self.every_s)
+
+
+def _urls_in_file(path: Path | None) -> Iterator[SecretStr]:
+    """Yield the URLs in a file, one per line; a line that begins with # is a comment."""
+    if path is None:
+        return
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except OSError as error:
+        raise SettingsError(
+            f"alerts.urls_file: {path} cannot be read: {error.strerror or error}"
+        ) from None
+    except UnicodeDecodeError:  # not chained: it quotes the secret text
+        raise SettingsError(
+            f"alerts.urls_file: {path} is not text in UTF-8: save it as such"
+        ) from None
+    yield from (SecretStr(line) for line in lines if line and not line.startswith("#"))
+
 
 class Log(Strict):
-    """What the daemon tells of its work, on stderr."""
+    """The log on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
+
+
+# The web page
+
+SYSTEMD = "systemd"
+"""The address of a socket that systemd hands over."""
+
+NO_TOKEN = (
+    "other machines can reach {}, so web.token_file must name a file with a token; "
+    "127.0.0.1:8787 is reachable from this machine alone"
+)
+
+_HOST_AND_PORT = re.compile(r"(?:\[([^]]+)\]|([^:]+)):([0-9]{1,5})")
+_URL_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the page is served: a `host` and `port`, a UNIX `socket`, or systemd's socket."""
+
+    host: str = ""
+    port: int = 0
+    socket: Path | None = None
+
+    @property
+    def is_near(self) -> bool:
+        """True where only this machine reaches it; systemd's socket is checked once it is open."""
+        return not self.host or ip_address(self.host).is_loopback
+
+    def __str__(self) -> str:
+        if self.socket is not None:
+            return f"unix:{self.socket}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if host else SYSTEMD
+
+
+def parse_address(listen: str) -> Address:
+    """Parse `web.listen`; raises ValueError where it is no address."""
+    kind, _, path = listen.partition(":")
+    if listen == SYSTEMD:
+        return Address()
+    if kind == "unix" and path.startswith("/") and path.isprintable():
+        return Address(socket=Path(path))
+    match = _HOST_AND_PORT.fullmatch(listen)
+    try:
+        host, port = (match[1] or match[2], int(match[3])) if match else ("", 0)
+        ip = ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        port = -1
+    if not 0 <= port < 1 << 16:
+        raise ValueError(
+            "should be an IP address of this machine with a port, as 127.0.0.1:8787 or "
+            "[::1]:8787, a socket, as unix:/run/stylewatch/web.sock, or systemd"
+        )
+    return Address(str(ip), port)
+
+
+def _check_address(listen: str) -> str:
+    parse_address(listen)
+    return listen
+
+
+def _check_url_path(path: str) -> str:
+    if _URL_PATH.fullmatch(path) is None:
+        raise ValueError("should begin with a slash and not end with one, as /stylewatch")
+    return path
+
+
+def _check_host_names(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    for name in hosts:
+        if _HOST_NAME.fullmatch(name) is None:
+            raise ValueError(f"{name!r} is not a host name, as pictures.example.org is")
+    return tuple(name.lower() for name in hosts)
+
+
+class Web(Strict):
+    """The web page: its address (None: no page), and access to it."""
+
+    listen: Annotated[str, AfterValidator(_check_address)] | None = None
+    token_file: Path | None = None
+    path: Annotated[str, AfterValidator(_check_url_path)] = ""
+    hosts: Annotated[tuple[str, ...], AfterValidator(_check_host_names)] = ()
+    upload: Bytes = 100_000_000
+
+    @model_validator(mode="after")
+    def _require_token(self) -> "Web":
+        """Refuse an address that other machines reach, unless there is a token."""
+        if self.listen and not self.token_file and not parse_address(self.listen).is_near:
+            raise ValueError(NO_TOKEN.format(self.listen))
+        return self

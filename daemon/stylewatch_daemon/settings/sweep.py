@@ -1,4 +1,4 @@
-"""A sweep: fields of a job over several values, and the members of the series that it makes."""
+"""Sweeps: fields of a job with several values each, and the jobs of the series they make."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,20 +13,23 @@ from stylewatch_daemon.files.names import candidates, safe
 MOST = 64
 """Jobs of a series."""
 
-_OF_THE_WHOLE = ("sweep", "name", "final", "flat", "priority", "set")
-_LONGEST = 60  # letters of a value in a name
+_NOT_SWEPT = ("sweep", "name", "final", "flat", "priority", "set")
+_LONGEST_VALUE = 60
+"""Characters of a value in a job's name."""
+
+_LONGEST_ROW = 6
+"""Columns of a sheet of one field, before its members are arranged in a square."""
 
 
-def _checked(value: object) -> object:
-    """The fields with their values; raises ValueError for what makes no series."""
+def _check(value: object) -> object:
     if not isinstance(value, Mapping):
         raise ValueError("should be fields with lists of values, as {strength: [0.3, 0.5, 0.7]}")
     if len(value) > MOST:
         raise ValueError(f"a series has at most {MOST} fields, got {len(value)}")
     fields: dict[str, tuple[Any, ...]] = {}
     for key, values in value.items():
-        if key in _OF_THE_WHOLE:
-            raise ValueError(f"{key} is one for a whole series: sweep other fields")
+        if key in _NOT_SWEPT:
+            raise ValueError(f"{key} is the same for a whole series: sweep other fields")
         if not isinstance(values, list | tuple) or not values:
             raise ValueError(f"{key} should have a list of values, as [1, 2, 3]")
         fields[key] = tuple(values)
@@ -38,35 +41,35 @@ def _checked(value: object) -> object:
 
 Sweep = Annotated[
     dict[str, tuple[Any, ...]],
-    BeforeValidator(_checked),
+    BeforeValidator(_check),
     WithJsonSchema(
         {"type": "object", "additionalProperties": {"type": "array", "items": {}, "minItems": 1}}
     ),
 ]
-"""Fields of a job, named as with `--set`, each with its values; two fields make every pairing."""
+"""Fields of a job, named as with `--set`, with their values; two fields make every combination."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One job of a series: its `name`, fit for a folder, and the `values` that are its own."""
+    """One job of a series: its `name`, safe for a folder, and its own `values`."""
 
     name: str
     values: Mapping[str, Any]
 
     @property
     def label(self) -> str:
-        """The values for a person to read, a line for each."""
-        lines = (f"{key.split('.')[-1]} {said(value)}" for key, value in self.values.items())
+        """The values for a reader, one per line."""
+        lines = (f"{key.split('.')[-1]} {as_text(value)}" for key, value in self.values.items())
         return "\n".join(lines)
 
     def over(self, plain: Mapping[str, Any], of_job: Callable[[str], bool]) -> dict[str, Any]:
-        """The job.yaml `plain` with these values; what is not `of_job` is the recipe's."""
+        """Put these values on top of the job.yaml `plain`; keys not `of_job` go into `set`."""
         above: dict[str, Any] = {}
         for key, value in self.values.items():
             section, dot, name = key.partition(".")
             if of_job(key):
-                around = above.get(section, plain.get(section))
-                inside = {**around, name: value} if isinstance(around, Mapping) else {name: value}
+                below = above.get(section, plain.get(section))
+                inside = {**below, name: value} if isinstance(below, Mapping) else {name: value}
                 above[section] = inside if dot else value
         beaten = {*self.values, *(("start",) if "init" in above else ())}
         kept = {
@@ -74,27 +77,25 @@ class Member:
             for key, value in dict(plain.get("set") or {}).items()
             if key not in self.values and key.split(".")[-1] not in beaten
         }
-        swept = {key: value for key, value in self.values.items() if not of_job(key)}
+        of_recipe = {key: value for key, value in self.values.items() if not of_job(key)}
         rest = {key: value for key, value in plain.items() if key != "sweep"}
-        return {**rest, **above, "set": {**kept, **swept}}
+        return {**rest, **above, "set": {**kept, **of_recipe}}
 
 
 def members(sweep: Mapping[str, Sequence[Any]]) -> tuple[Member, ...]:
-    """Every pairing of the values, the last field changing first; names are told apart."""
-    return tuple(_named([dict(zip(sweep, one, strict=True)) for one in product(*sweep.values())]))
+    """Return a member for each combination, the last field changing first, with unique names."""
+    combinations = product(*sweep.values())
+    return tuple(_named(dict(zip(sweep, values, strict=True)) for values in combinations))
 
 
 def columns(sweep: Mapping[str, Sequence[Any]]) -> int:
-    """How many members go into a row of a sheet: those of the last field, or about a square."""
+    """Return the columns of a sheet: the values of the last field, or about a square."""
     *before, last = (len(values) for values in sweep.values())
-    return last if before or last <= _ROW else math.ceil(math.sqrt(last))
+    return last if before or last <= _LONGEST_ROW else math.ceil(math.sqrt(last))
 
 
-_ROW = 6
-
-
-def said(value: Any) -> str:
-    """A value as people write it: `0.5`, `yes`, `0.75,0.25`."""
+def as_text(value: Any) -> str:
+    """Write a value as people do: `0.5`, `yes`, `0.75,0.25`."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None:
@@ -102,16 +103,17 @@ def said(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
-        return ",".join(said(one) for one in value)
+        return ",".join(map(as_text, value))
     if isinstance(value, Mapping):
-        return ",".join(f"{key}:{said(one)}" for key, one in value.items())
+        return ",".join(f"{key}:{as_text(inner)}" for key, inner in value.items())
     return str(value)
 
 
-def _named(found: Sequence[Mapping[str, Any]]) -> Iterator[Member]:
+def _named(combinations: Iterator[Mapping[str, Any]]) -> Iterator[Member]:
     taken: set[str] = set()
-    for values in found:
-        told = ",".join(f"{key}={said(one)[:_LONGEST]}" for key, one in values.items())
-        name = next(one for one in candidates(safe(told)) if one.casefold() not in taken)
+    for values in combinations:
+        fields = (f"{key}={as_text(value)[:_LONGEST_VALUE]}" for key, value in values.items())
+        names = candidates(safe(",".join(fields)))
+        name = next(name for name in names if name.casefold() not in taken)
         taken.add(name.casefold())
         yield Member(name, values)

@@ -1,6 +1,6 @@
-"""Settings in YAML, read so that every mistake in them can be told with its line.
+"""Read settings in YAML and report every mistake with its line.
 
-Files come from anybody who can drop pictures: tags are refused, and sizes, depths, numbers and
+Anybody who can drop files can write one: tags are refused, and sizes, depths, numbers and
 characters are limited.
 """
 
@@ -43,14 +43,14 @@ _TOO_LARGE = "this is too large or too deep for settings"
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML file says, and on which line (from 1) each of its values begins."""
+    """The values of a YAML file, and the line (from 1) on which each of them begins."""
 
     file_name: str
     plain: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[Location, int] = field(default_factory=dict)
 
     def line(self, where: Location) -> int | None:
-        """The line of the value at `where`, or of the nearest thing around it that has one."""
+        """Return the line of the value at `where`, or of the nearest parent that has one."""
         for end in range(len(where), -1, -1):
             if where[:end] in self.lines:
                 return self.lines[where[:end]]
@@ -58,9 +58,9 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader without tags, and with limits to what it composes.
+    """PyYAML's safe loader without tags, and with limits of size and depth.
 
-    A date is text: no setting is a date, but a name may be.
+    A date is text: no setting is a date, but a name can look like one.
     """
 
     def __init__(self, text: str, file_name: str) -> None:
@@ -69,8 +69,8 @@ class _Loader(yaml.SafeLoader):
         self._left, self._depth = MOST_NODES, 0
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        """The next node; raises SettingsError where it has a tag, or is one too many."""
-        peek: Callable[[], Any] = self.peek_event  # which has no type of its own
+        """Return the next node; raises SettingsError for a tag, or beyond a limit."""
+        peek: Callable[[], Any] = self.peek_event  # untyped
         event = peek()
         self._left -= 1
         self._depth += 1
@@ -99,7 +99,7 @@ def _error(file_name: str, mark: Mark, sentence: str) -> SettingsError:
 
 
 def read(path: Path, file_name: str | None = None) -> Document:
-    """The document in the file `path`, called `file_name` (its own name) where mistakes are told.
+    """Read the file `path`, called `file_name` (default: its own name) in messages.
 
     Raises SettingsError where it cannot be read or is not YAML.
     """
@@ -112,12 +112,9 @@ def read(path: Path, file_name: str | None = None) -> Document:
 
 
 def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:
-    """The document in the bytes of a file, which has `longest` of them at most.
-
-    Raises SettingsError as `parse` does.
-    """
+    """Parse the bytes of a file, at most `longest`; raises SettingsError as `parse` does."""
     if len(content) > longest:
-        raise SettingsError(f"{file_name} is longer than {longest} bytes: that is no settings")
+        raise SettingsError(f"{file_name} is longer than {longest} bytes, the limit of settings")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -126,9 +123,9 @@ def parse_bytes(content: bytes, file_name: str, longest: int) -> Document:
 
 
 def parse(text: str, file_name: str) -> Document:
-    """The document in `text`, a mapping with text for keys; empty text is an empty mapping.
+    """Parse `text`, a mapping with text for keys; empty text is an empty mapping.
 
-    Raises SettingsError: it is no YAML, or says a key twice, or goes beyond a limit.
+    Raises SettingsError where it is not YAML, has a key twice, or goes beyond a limit.
     """
     with refusing(SettingsError, file_name):
         node = _compose(text, file_name)
@@ -142,7 +139,7 @@ def parse(text: str, file_name: str) -> Document:
 
 
 def value(text: str) -> Any:
-    """What `text` means as one YAML value, as after `--set KEY=`; SettingsError if nothing."""
+    """Parse `text` as one YAML value, as after `--set KEY=`; raises SettingsError."""
     with refusing(SettingsError, "the value"):
         node = _compose(text, "the value")
         return None if node is None else _Walk("the value").value(node, ())
@@ -155,7 +152,7 @@ def _compose(text: str, file_name: str) -> Node | None:
         mark = error.problem_mark or error.context_mark
         place = f" line {mark.line + 1}" if mark else ""
         problem = brief(str(error.problem))
-        # None, since a trace of `error` would quote the line, and with it what is secret there.
+        # Not chained: a trace of `error` would quote the line, which may hold a secret.
         raise SettingsError(f"{file_name}{place}: this is not YAML: {problem}") from None
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -166,7 +163,7 @@ def _compose(text: str, file_name: str) -> Node | None:
 
 
 class _Walk:
-    """Turns nodes into plain values and notes their lines; an alias counts as all it repeats."""
+    """Turn nodes into plain values and note their lines; an alias counts as all it repeats."""
 
     def __init__(self, file_name: str) -> None:
         self.lines: dict[Location, int] = {}
@@ -182,7 +179,7 @@ class _Walk:
         if isinstance(node, MappingNode):
             return dict(self._pairs(node, where))
         if isinstance(node, SequenceNode):
-            return [self.value(one, (*where, i)) for i, one in enumerate(node.value)]
+            return [self.value(item, (*where, i)) for i, item in enumerate(node.value)]
         return self._scalar(node)
 
     def _pairs(self, node: MappingNode, where: Location) -> Iterator[tuple[str, Any]]:
@@ -192,7 +189,7 @@ class _Walk:
             line = key_node.start_mark.line + 1
             if key in seen:
                 raise self._error(
-                    key_node, f"{quoted(key)} is said twice, first on line {seen[key]}"
+                    key_node, f"{quoted(key)} is there twice, first on line {seen[key]}"
                 )
             seen[key] = line
             self.lines[*where, key] = line
@@ -200,7 +197,7 @@ class _Walk:
 
     def _key(self, node: Node) -> str:
         if node.tag == _MERGE:
-            raise self._error(node, "`<<` is not understood here; repeat a mapping with `*name`")
+            raise self._error(node, "`<<` is not supported; repeat a mapping with `*name`")
         key = self._scalar(node) if isinstance(node, ScalarNode) else node.value
         if not isinstance(key, str):
             raise self._error(node, f"a key should be text, got {quoted(key)}")
@@ -212,11 +209,11 @@ class _Walk:
             raise self._error(
                 node, f"a number has {len(text)} characters; the limit is {LONGEST_NUMBER}"
             )
-        if found := _NO_TEXT.search(text):
-            raise self._error(node, f"text cannot have the character U+{ord(found[0]):04X}")
+        if match := _NO_TEXT.search(text):
+            raise self._error(node, f"text cannot have the character U+{ord(match[0]):04X}")
         try:
             return self._scalars.construct_object(node)
-        except Exception as error:  # whatever a constructor of PyYAML raises
+        except Exception as error:  # constructors of PyYAML raise many kinds
             kind = node.tag.removeprefix(_TAG)
             raise self._error(node, f"{quoted(text)} cannot be read as {kind}") from error
 
@@ -224,23 +221,25 @@ class _Walk:
         return _error(self._file_name, node.start_mark, sentence)
 
 
-def check(model: type[Model], document: Document, below: Mapping[str, Any] | None = None) -> Model:
-    """The `model` that `document` says, laid over the plain mapping `below`.
+def check(model: type[Model], document: Document) -> Model:
+    """Check `document` against `model`.
 
-    Raises SettingsError with every mistake at once, a line of text for each.
+    Raises SettingsError with every mistake at once, one line each.
     """
     with refusing(SettingsError, document.file_name):
         try:
-            return model.model_validate({**(below or {}), **document.plain})
+            return model.model_validate(document.plain)
         except ValidationError as error:
-            # None, since pydantic quotes what it met, and there are secrets among the settings.
-            raise SettingsError("\n".join(told(error, model, document))) from None
+            # Not chained: pydantic quotes the input, and settings hold secrets.
+            raise SettingsError("\n".join(describe(error, model, document))) from None
 
 
-def told(error: ValidationError, model: type[BaseModel], document: Document) -> list[str]:
-    """`job.yaml line 3: steps: ...` for each mistake in `document`, in the order of the lines."""
-    placed = [(document.line(one.loc), str(one)) for one in mistakes(error, model)]
+def describe(error: ValidationError, model: type[BaseModel], document: Document) -> list[str]:
+    """Return `job.yaml line 3: steps: ...` for each mistake in `document`, sorted by line."""
+    placed = [(document.line(mistake.loc), mistake) for mistake in mistakes(error, model)]
     return [
-        f"{document.file_name} line {line}: {text}" if line else f"{document.file_name}: {text}"
-        for line, text in sorted(placed, key=lambda pair: pair[0] or 0)
+        f"{document.file_name} line {line}: {mistake}"
+        if line
+        else f"{document.file_name}: {mistake}"
+        for line, mistake in sorted(placed, key=lambda pair: pair[0] or 0)
     ]

@@ -104,7 +104,7 @@ def check(pipe: Connection, settings: Config) -> None:
     """In the child: send the Checks of `settings`."""
     from stylewatch_daemon.doctor.backends import check_backend
     from stylewatch_daemon.doctor.diagnose import diagnose
-    from stylewatch_daemon.settings.service import service_settings
+    from stylewatch_daemon.settings.config import service_settings
 
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))  # backends are larger than the page

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stylewatch_daemon.settings.web import Web
+from stylewatch_daemon.settings.sections import Web
 from stylewatch_daemon.web.responses import address, failed
 from stylewatch_daemon.web.sessions import COOKIE, Sessions
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from stylewatch_daemon.processes.child import received
 from stylewatch_daemon.service.log import logging_as
-from stylewatch_daemon.settings.web import Served
+from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.web.app import application
 from stylewatch_daemon.web.timeouts import Patient
 
@@ -33,7 +33,7 @@ STALLED_MS = 60_000
 """Milliseconds that somebody who takes nothing of what is sent stays connected."""
 
 
-def serve(life: Connection, listening: socket.socket, served: Served) -> None:
+def serve(life: Connection, listening: socket.socket, served: WebPage) -> None:
     """Serve what is `served` to whoever comes to `listening`, until `life` is closed."""
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, most))

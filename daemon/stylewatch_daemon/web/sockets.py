@@ -8,7 +8,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.settings.web import NO_TOKEN, SYSTEMD, Served
+from stylewatch_daemon.settings.config import WebPage
+from stylewatch_daemon.settings.sections import NO_TOKEN, SYSTEMD
 
 QUEUE = 128
 """Connections that wait to be accepted."""
@@ -30,7 +31,7 @@ def handed(environment: MutableMapping[str, str]) -> socket.socket | None:
     return socket.socket(fileno=FIRST)
 
 
-def check(served: Served, ours: socket.socket | None) -> None:
+def check(served: WebPage, ours: socket.socket | None) -> None:
     """Raise SettingsError where systemd is to hand a socket over, and did not, or a wrong one."""
     if str(served.address) != SYSTEMD:
         return
@@ -44,7 +45,7 @@ def check(served: Served, ours: socket.socket | None) -> None:
 
 
 @contextmanager
-def bound(served: Served, ours: socket.socket | None) -> Iterator[socket.socket]:
+def bound(served: WebPage, ours: socket.socket | None) -> Iterator[socket.socket]:
     """The socket to listen at, `ours` where systemd is to hand it over; raises OSError."""
     address = served.address
     if address.socket is not None:

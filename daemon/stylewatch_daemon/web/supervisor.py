@@ -20,7 +20,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.processes.wakeup import Backoff
-from stylewatch_daemon.settings.web import Served
+from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.web import sockets
 
 SERVE = "stylewatch_daemon.web.serve:serve"
@@ -45,7 +45,7 @@ class Keeper(Reporter):
 
     def __init__(
         self,
-        served: Served | None,
+        served: WebPage | None,
         ours: socket.socket | None = None,
         serve: str = SERVE,
         retry: Backoff = RETRY,
@@ -58,13 +58,13 @@ class Keeper(Reporter):
         self._log = logging.getLogger(__name__)
         self._warned = ""
 
-    def check(self, served: Served | None) -> Served | None:
+    def check(self, served: WebPage | None) -> WebPage | None:
         """Return `served`; raises SettingsError as `sockets.check` does."""
         if served is not None:
             sockets.check(served, self._ours)
         return served
 
-    def offer(self, served: Served | None) -> None:
+    def offer(self, served: WebPage | None) -> None:
         """Set the page to be served after the reload of the settings; raises SettingsError."""
         self._offered = self.check(served)
 
@@ -113,7 +113,7 @@ class Keeper(Reporter):
                            "painting goes on, and it is tried again")  # fmt: skip
                 self._is_news([], self._retry.seconds(failures, random.random()))
 
-    def _keep(self, served: Served, listening: socket.socket) -> None:
+    def _keep(self, served: WebPage, listening: socket.socket) -> None:
         """Run one process after the other until there is news; raises ShortageError."""
         failures = 0
         while True:
@@ -139,7 +139,7 @@ class Keeper(Reporter):
         self._hears.recv_bytes()
         return True
 
-    def _log_address(self, served: Served, listening: socket.socket) -> None:
+    def _log_address(self, served: WebPage, listening: socket.socket) -> None:
         where = sockets.told(listening, served.settings.web.path)
         who = "this machine alone" if sockets.is_near(listening) else "other machines too"
         token = "" if served.token is None else ", where one knows the token"
@@ -153,7 +153,7 @@ class Keeper(Reporter):
         self._warned = text
 
 
-def enter(life: Connection, serve: str, fd: int, served: Served) -> None:
+def enter(life: Connection, serve: str, fd: int, served: WebPage) -> None:
     """Serve the page, in its process, at the listening socket `fd` until `life` is closed."""
     listening = socket.socket(fileno=fd)
     listening.set_inheritable(False)
@@ -161,7 +161,7 @@ def enter(life: Connection, serve: str, fd: int, served: Served) -> None:
 
 
 @contextmanager
-def kept(served: Served | None, ours: socket.socket | None = None) -> Iterator[Keeper]:
+def kept(served: WebPage | None, ours: socket.socket | None = None) -> Iterator[Keeper]:
     """Yield a Keeper of the page `served`; raises SettingsError as `check` does."""
     keeper = Keeper(served, ours)
     keeper.check(served)

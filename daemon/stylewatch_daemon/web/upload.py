@@ -173,7 +173,7 @@ def _check(here: Context, said: Mapping[str, str]) -> None:
         if said.get(key, names[0]) not in names:
             raise UsageError(f"{key} should be one of {', '.join(names)}")
     try:
-        config.changed(here.settings, {f"job.{key}": value for key, value in said.items()})
+        config.override(here.settings, {f"job.{key}": value for key, value in said.items()})
     except UsageError as error:
         raise UsageError(str(error).replace("command line: job.", "")) from None
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
-from stylewatch_daemon.settings import style_sizes
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import JobSettings, StyleScale
 from stylewatch_daemon.worker.contract import Order
 from stylewatch_daemon.worker.output_image import OutputImage
 from stylewatch_daemon.worker.regions import MaskedTask, masked
@@ -56,7 +55,7 @@ def prepare(
     recipe = settings.resolve(*order.recipe_folders)
     order = selected(order)
     shares = _style_weights(order)
-    style_size = style_sizes.of_each(settings.style_size, len(order.styles))
+    style_size = settings.style_scales(len(order.styles))
     backend = load_backend(order, decided or {})
     names_start = settings.init is not None or bool(
         {"start", "schedule.start"} & settings.set.keys()
@@ -270,7 +269,7 @@ class _Reader:
 
 
 def _read(
-    order: Order, recipe: Recipe, style_size: Sequence[style_sizes.LookedAt]
+    order: Order, recipe: Recipe, style_size: Sequence[StyleScale]
 ) -> tuple[Picture | None, Picture | None, list[Picture]]:
     """The content, the picture to start from, the styles."""
     reader = _Reader(order.max_pixels, Task(recipe, None, ()))
@@ -286,7 +285,7 @@ def _read(
     return content, init, styles
 
 
-def _with_style(size: style_sizes.LookedAt, task: Task, own: Size) -> Task:
+def _with_style(size: StyleScale, task: Task, own: Size) -> Task:
     style = Style(_blank(own), scale=size.scale, size=size.rule)
     return replace(task, styles=(*task.styles, style))
 

@@ -251,7 +251,7 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
     count = len(order.styles)
     roles = ["style"] if count == 1 else [f"style {number}" for number in range(1, count + 1)]
     return Keepsakes(
-        wanted=settings.keep,
+        wanted=settings.artifacts,
         curves=Curves.of(
             recorder.columns,
             recorder.rows,
@@ -281,7 +281,7 @@ def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) 
 def artifact_names(order: Order, final: str) -> dict[str, str]:
     """The file name of each artifact; the name of the `final` picture is taken."""
     names: dict[str, str] = {}
-    for artifact in order.settings.keep:
+    for artifact in order.settings.artifacts:
         path = PurePosixPath(artifact)
         choices = (f"{stem}{path.suffix}" for stem in candidates(path.stem))
         names[artifact] = next(name for name in choices if name != final)

@@ -10,14 +10,14 @@ from tests.daemon.artifacts.paintings import gone, painting, seen
 from stylewatch_daemon.artifacts import drawing
 from stylewatch_daemon.artifacts.child import draw
 from stylewatch_daemon.artifacts.contract import Small
-from stylewatch_daemon.settings.artifacts import FILES
+from stylewatch_daemon.settings.job import ARTIFACTS
 
 KINDS = {"losses.png": "PNG", "progress.webp": "WEBP", "progress.gif": "GIF", "sheet.png": "PNG"}
 
 
 def test_each_file_has_the_format_of_its_name(tmp_path: Path) -> None:
-    files = list(draw(painting(tmp_path, wanted=FILES)))
-    assert [file.name for file in files] == [*FILES]
+    files = list(draw(painting(tmp_path, wanted=ARTIFACTS)))
+    assert [file.name for file in files] == [*ARTIFACTS]
     for file in files:
         with Image.open(io.BytesIO(file.content)) as image:
             assert image.format == KINDS[file.name]

@@ -42,6 +42,7 @@ def test_the_last_word_on_a_key_holds() -> None:
     ("said", "told"),
     [
         ("stepps=1", "--set: unknown key 'stepps'; did you mean 'steps'?"),
+        ("keep=[sheet]", "--set: unknown key 'keep'; it is now called 'artifacts'"),
         ("quiet_s=1", "--set: unknown key 'quiet_s'; did you mean 'watch.quiet_s'?"),
         ("objektive.tv.weight=1", "--set: unknown key 'objektive'; did you mean 'objective'?"),
         ("steps", "--set takes KEY=VALUE, as steps=100, got 'steps'"),

@@ -15,7 +15,7 @@ import pytest
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.service import service_settings
+from stylewatch_daemon.settings.config import service_settings
 
 SKETCH = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "steps=3")
 Drop = Callable[..., Path]
@@ -150,9 +150,9 @@ def test_the_service_gets_all_settings() -> None:
     overrides: dict[str, Any] = {"job.steps": 3, "job.set.smallest": 2, "limits.attempts": 7}
     overrides |= {"watch.rescan_s": 9, "limits.out_of_memory": "smaller", "limits.memory": 7}
     ready = service_settings(config.load(None, overrides), overrides)
-    assert (ready.out_of_memory, ready.memory) == ("smaller", 7)
+    assert (ready.limits.out_of_memory, ready.limits.memory) == ("smaller", 7)
     assert ready.overrides == {"steps": 3, "set": {"smallest": 2}}
-    assert (ready.attempts, ready.rescan_s) == (7, 9)
+    assert (ready.limits.attempts, ready.watch.rescan_s) == (7, 9)
     assert ready.inboxes[0].path == Path.cwd() / "inbox"
 
 
@@ -165,7 +165,7 @@ def test_folders_in_one_another_are_refused_before_anything_is_made(here: Path) 
 def test_a_page_that_cannot_be_served_is_a_mistake_told_before_anything_is_touched(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("stylewatch_daemon.settings.web.find_spec", lambda name: None)
+    monkeypatch.setattr("stylewatch_daemon.settings.config.find_spec", lambda name: None)
     assert call(["run", *SKETCH, "--set", "web.listen=127.0.0.1:0"]) == 78
     assert "pip install 'stylewatch[web]'" in capsys.readouterr().err
     assert not (here / "state").exists()

@@ -35,7 +35,7 @@ def test_values_are_yaml_between_commas() -> None:
         ("strength=", "--sweep takes KEY=V1,V2"),
         ("strengthh=1", "did you mean 'strength'"),
         ("watch.quiet_s=1,2", "no setting of a job"),
-        ("name=a,b", "name is one for a whole series"),
+        ("name=a,b", "name is the same for a whole series"),
         ("seed=[1", "this is not YAML"),
     ],
 )

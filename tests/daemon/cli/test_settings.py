@@ -118,6 +118,6 @@ def test_check_tells_that_the_page_cannot_be_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "config.yaml").write_text("web: {listen: 127.0.0.1:8787}\n")
-    monkeypatch.setattr("stylewatch_daemon.settings.web.find_spec", lambda name: None)
+    monkeypatch.setattr("stylewatch_daemon.settings.config.find_spec", lambda name: None)
     assert call(["config", "check", str(tmp_path / "config.yaml")]) == 78
     assert "stylewatch[web]" in capsys.readouterr().err

@@ -10,10 +10,9 @@ from stylewatch_daemon.cli import systemd_units
 from stylewatch_daemon.cli.systemd_units import Machine, for_system, for_user
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.alerts import Alerts
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.sections import Executor, Inbox, State
+from stylewatch_daemon.settings.sections import Alerts, Executor, Inbox, State
 
 MACHINE = Machine(Path("/usr/bin/stylewatch"), Path("/etc/stylewatch/config.yaml"))
 UNIT = "systemd/system/stylewatch.service"

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.settings_made import make_settings
 from tests.plugins.strangers import install
 
 from stylewatch_daemon.doctor import backends
 from stylewatch_daemon.doctor.backends import Status, check_backend
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_plugins import registry
 
 HERE = "tests.daemon.doctor.test_backends"
 
 
 def settings(**more: Any) -> ServiceSettings:
-    return ServiceSettings((), Path("state"), job=JobSettings(backend="sketch"), **more)
+    return make_settings((), Path("state"), job=JobSettings(backend="sketch"), **more)
 
 
 def checked(monkeypatch: pytest.MonkeyPatch, status: Status) -> list[tuple[Any, ...]]:

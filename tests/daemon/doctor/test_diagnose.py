@@ -1,32 +1,47 @@
-"""The doctor looks at everything, and leaves no more behind than the daemon itself."""
+"""All checks together, and those of the machine and of the alerts."""
 
+import importlib.util
+import mmap
+import os
+import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+from tests.daemon.disks import deep_tree
+from tests.daemon.posts import posted
+from tests.daemon.settings_made import make_inbox, make_settings
 
-from stylewatch_daemon.doctor import backends
-from stylewatch_daemon.doctor.diagnose import diagnose
+from stylewatch_daemon.doctor import backends, diagnose
+from stylewatch_daemon.doctor.finding import exit_code, mend, note, ok
+from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.sections import Alerts
+
+Patch = pytest.MonkeyPatch
 
 
-def test_all_is_looked_at_and_nothing_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_problem_sets_the_exit_code() -> None:
+    assert exit_code([]) == exit_code([ok("a", "fine"), note("b", "slow")]) == 0
+    assert exit_code([ok("a", "fine"), mend("b", "gone", 69), mend("c", "full", 73)]) == 69
+
+
+def test_everything_is_checked_and_nothing_is_created(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(backends, "run", lambda *_, **__: backends.Status("fine"))
-    inbox = InboxSettings(tmp_path / "in", tmp_path / "out")
-    service = ServiceSettings((inbox,), tmp_path / "state", job=JobSettings(size="64"))
-    found = list(diagnose(service))
-    kinds = {one.what.split()[0] for one in found}
+    inbox = make_inbox(tmp_path / "in", tmp_path / "out")
+    settings = make_settings((inbox,), tmp_path / "state", job=JobSettings(size="64"))
+    findings = list(diagnose.diagnose(settings))
+    kinds = {finding.what.split()[0] for finding in findings}
     assert kinds == {"daemon", "inbox", "outbox", "state", "room", "inotify", "backend", "weights",
                      "clock", "extra", "sandbox", "file"}  # fmt: skip
-    assert not [one for one in found if one.verdict == "mend"]
+    assert exit_code(findings) == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_heavy_is_loaded_to_look() -> None:
+def test_the_doctor_loads_nothing_heavy() -> None:
     program = (
         "import sys; import stylewatch_daemon.doctor.diagnose, stylewatch_daemon.cli.doctor; "
         "print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
@@ -35,3 +50,93 @@ def test_nothing_heavy_is_loaded_to_look() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert ended.stdout.strip() == "[]"
+
+
+def test_a_clock_behind_written_files_is_a_problem(tmp_path: Path) -> None:
+    assert diagnose.clock(tmp_path).verdict == "ok"
+    assert diagnose.clock(tmp_path / "missing").verdict == "ok"
+    later = time.time() + 3600
+    os.utime(tmp_path, (later, later))
+    finding = diagnose.clock(tmp_path)
+    assert (finding.verdict, finding.exit_code) == ("mend", 78)
+    assert "set it" in finding.words
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict", "code"), [(39, "mend", 78), (40, "note", 0), (65_536, "ok", 0)]
+)
+def test_a_low_limit_of_file_descriptors_is_reported(
+    limit: int, verdict: str, code: int, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (20, limit))
+    finding = diagnose.descriptors()
+    assert (finding.verdict, finding.exit_code) == (verdict, code)
+    assert f"the limit is {limit}" in finding.words
+    assert ("LimitNOFILE=" in finding.words) == (verdict != "ok")
+
+
+def test_folders_to_watch_are_compared_with_the_limit(tmp_path: Path, monkeypatch: Patch) -> None:
+    limit = tmp_path / "limit"
+    monkeypatch.setattr(diagnose, "_WATCHES", limit)
+    for name in ("in/a/b", "in/c", "other"):
+        (tmp_path / name).mkdir(parents=True)
+    inboxes = [tmp_path / "in", tmp_path / "other", tmp_path / "missing"]
+    assert diagnose.watches(inboxes).verdict == "note"
+    limit.write_text("6\n")
+    assert diagnose.watches(inboxes).words == "5 folders to watch; the limit is 6"
+    limit.write_text("5\n")
+    finding = diagnose.watches(inboxes)
+    assert finding.verdict == "note" and "max_user_watches" in finding.words
+    limit.write_text("99\n")
+    with deep_tree(tmp_path / "deep" / "tree"):
+        assert diagnose.watches([tmp_path / "deep"]).words.startswith("33 folders to watch")
+
+
+def test_missing_extras_are_reported_with_their_installation(monkeypatch: Patch) -> None:
+    assert [finding.verdict for finding in diagnose.extras()] == ["ok"] * 4
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    findings = list(diagnose.extras())
+    assert [finding.verdict for finding in findings] == ["note"] * 4
+    assert "pip install 'stylewatch[heic]'" in findings[0].words
+
+
+def test_a_sandbox_that_takes_too_much_is_reported(tmp_path: Path, monkeypatch: Patch) -> None:
+    assert [finding.verdict for finding in diagnose.sandbox(Path("/"))] == ["ok"]
+    (finding,) = diagnose.sandbox(tmp_path)
+    assert finding.verdict == "note" and "ProcSubset=all" in finding.words
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(mmap, "mmap", denied)
+    (finding,) = diagnose.sandbox(Path("/"))
+    assert "MemoryDenyWriteExecute=no" in finding.words
+
+
+def test_urls_are_checked_and_neither_tried_nor_shown() -> None:
+    assert list(diagnose.check_alerts(Alerts())) == []
+    with posted() as posts:
+        (finding,) = diagnose.check_alerts(Alerts(urls=(SecretStr(posts.url),)))
+    assert (finding.verdict, posts.got) == ("ok", [])
+    assert "stylewatch alerts test" in finding.words
+    (finding,) = diagnose.check_alerts(Alerts(urls=(SecretStr("hushhush"),)))
+    assert (finding.verdict, finding.exit_code) == ("mend", 78)
+    assert finding.words.startswith("URL 1 of 1: ") and "hush" not in finding.words
+
+
+def test_alerts_without_apprise_are_a_problem(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(sections, "find_spec", lambda name: None)
+    (finding,) = diagnose.check_alerts(Alerts(urls=(SecretStr("json://a"),)))
+    assert (finding.verdict, finding.exit_code) == ("mend", 78)
+    assert "pip install" in finding.words
+
+
+@pytest.mark.parametrize(("mode", "verdicts"), [(0o644, ["note", "ok"]), (0o640, ["ok"])])
+def test_a_file_of_urls_that_every_user_can_read_is_reported(
+    mode: int, verdicts: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "urls"
+    file.write_text("json://a\n")
+    file.chmod(mode)
+    findings = diagnose.check_alerts(Alerts(urls_file=file))
+    assert [finding.verdict for finding in findings] == verdicts

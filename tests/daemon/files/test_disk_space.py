@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.daemon.disks import CAN_MOUNT, deep_tree, small_disk
+from tests.daemon.settings_made import make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import disk_space
 from stylewatch_daemon.model import Job
 from stylewatch_daemon.outbox.disk_need import SLACK, Need, check_job, most_pixels, need
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.worker import checkpoint
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
@@ -134,7 +134,7 @@ def test_what_a_job_has_written_already_need_not_be_free(
 ) -> None:
     (tmp_path / "job").mkdir()
     settings = JobSettings(size="100", steps=4)
-    service = ServiceSettings((), tmp_path, free_bytes=0)
+    service = make_settings((), tmp_path, free_bytes=0)
     job = Job("1", "job", tmp_path / "job", tmp_path / "out", tmp_path / "content.jpg", (),
               archived=10_000)  # fmt: skip
     wanted = need(settings.resolve(), MOST, 10_000)
@@ -194,7 +194,7 @@ def test_stages_count_as_large_as_they_may_be_and_deep_pictures_twice() -> None:
 def test_each_keepsake_is_reckoned_with() -> None:
     wanted = recipe(size="400", steps=10)
     none, two = (
-        need(wanted, MOST, settings=JobSettings.model_validate({"keep": said})).outbox
+        need(wanted, MOST, settings=JobSettings.model_validate({"artifacts": said})).outbox
         for said in ([], ["losses", "gif"])
     )
     assert two - none == 2 * (16 << 20)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from tests.daemon.faults import fill, waiting
 from tests.daemon.lookers import Nodding
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.inbox import Inbox
 from stylewatch_daemon.ingest.ingest import Ingest
 from stylewatch_daemon.model import Incomplete
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
@@ -32,10 +32,10 @@ class World(Reporter):
         self.paused_names: list[str] = []
         self.claimed: list[str] = []
         self.waiting: list[list[str]] = []
-        inboxes = tuple(InboxSettings(root / name, self.outbox, after) for name in ("in", *others))
+        inboxes = tuple(make_inbox(root / name, self.outbox, after) for name in ("in", *others))
         for inbox in inboxes:
             fill(inbox.path, ".empty")
-        self.settings = ServiceSettings(
+        self.settings = make_settings(
             inboxes, root / "state", **{"quiet_s": 2, "rescan_s": 60, **settings}
         )
         self.start()

@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tests.daemon.disks import CAN_MOUNT, SAME, same_folder
 from tests.daemon.faults import fill, mounts, tree
 from tests.daemon.ingest.inboxes import World, full_ledger
 from tests.daemon.lookers import Nodding
+from tests.daemon.settings_made import changed_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import atomic
@@ -96,7 +96,9 @@ def test_an_inbox_that_left_the_settings_is_not_claimed(world: World) -> None:
     world.drop("a", inbox="other")
     world.scan()
     world.ingest.enter()
-    world.ingest.apply_settings(replace(world.settings, inboxes=world.settings.inboxes[:1]))
+    world.ingest.apply_settings(
+        changed_settings(world.settings, inboxes=world.settings.inboxes[:1])
+    )
     assert world.state.ledger.counts()["waiting"] == 0
     assert not world.ingest.has_more
 
@@ -306,7 +308,7 @@ def test_a_claimed_job_queues_after_inspection(world: World) -> None:
     names = ["content.jpg", "style.jpg", "init.png", "content.mask.png"]
     assert [path.name for path in question.files] == names
     assert question.roles == ("content", "style", "init", "content-mask")
-    assert question.max_pixels == world.settings.max_pixels
+    assert question.max_pixels == world.settings.limits.max_pixels
     assert (question.thumbs, question.growing) == (world.state.thumbs, question.files)
     world.inspector.silent = False
     (job_id,) = world.ingest.apply_verdicts()

@@ -18,7 +18,7 @@ from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.outbox import job_files, retention
 from stylewatch_daemon.outbox.retention import Expiry, daily, outlived, prune, remove
-from stylewatch_daemon.settings.retention import FOREVER, Retention
+from stylewatch_daemon.settings.sections import Retention
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
@@ -79,7 +79,7 @@ def test_an_outbox_is_searched_as_deep_as_jobs_may_be(
     deep = finish(tmp_path, "/".join("d" * retention.DEPTH), 3)
     finish(tmp_path, "/".join("e" * (retention.DEPTH + 1)), 3)
     with deep_tree(tmp_path / "deep"):
-        gone = {one.path.parent.parent for one in prune([tmp_path], Retention(0, 0))}
+        gone = {one.path.parent.parent for one in prune([tmp_path], Retention(stages=0, inputs=0))}
     assert gone == {deep}
 
 
@@ -87,9 +87,9 @@ def test_the_stages_of_a_cancelled_job_are_removed_like_those_of_others(tmp_path
     job = finish(tmp_path, "job", 0)
     (job / "receipt.json").unlink()
     job_files.write_note(tmp_path, "job")
-    assert (prune([tmp_path], Retention(1, 0))) == []
+    assert (prune([tmp_path], Retention(stages=1, inputs=0))) == []
     fill(job, "stages/mine.png")
-    (prune([tmp_path], Retention(0, 0)))
+    (prune([tmp_path], Retention(stages=0, inputs=0)))
     assert names(job) == REST - {"receipt.json"} | INPUTS | {"stages/mine.png"}
 
 
@@ -99,10 +99,10 @@ def test_the_stages_of_a_cancelled_job_are_removed_like_those_of_others(tmp_path
 )
 def test_only_jobs_are_pruned_flat_ones_too(place: str, removed: bool, tmp_path: Path) -> None:
     job = finish(tmp_path, place, 3)
-    prune([tmp_path, tmp_path / "gone"], Retention(0, 0))
+    prune([tmp_path, tmp_path / "gone"], Retention(stages=0, inputs=0))
     assert names(job) == (REST if removed else STAGES | INPUTS | REST)
     (job / "receipt.json").unlink()
-    assert prune([tmp_path], Retention(0, 0)) == []
+    assert prune([tmp_path], Retention(stages=0, inputs=0)) == []
 
 
 def test_pruning_reports_what_it_removed_and_errors_and_ends_when_we_leave(
@@ -128,7 +128,7 @@ def test_files_that_people_added_or_changed_stay(tmp_path: Path) -> None:
     job = finish(tmp_path, "job", 3)
     fill(job, "stages/mine.png", "inputs/mine.jpg")
     (job / "stages/0001.png").write_text("touched up by hand")
-    (prune([tmp_path], Retention(0, 0)))
+    (prune([tmp_path], Retention(stages=0, inputs=0)))
     stayed = {"stages/mine.png", "inputs/mine.jpg", "stages/0001.png"}
     assert names(job) == REST | stayed
 
@@ -189,7 +189,7 @@ def known(ledger: LedgerWriter) -> set[str]:
 def test_the_ledger_is_asked_to_forget_once_a_day(ledger: LedgerWriter, tmp_path: Path) -> None:
     now = 1000.0
     expiry = Expiry(lambda: ledger, lambda: now, tmp_path)
-    expiry.go(FOREVER)
+    expiry.go(Retention())
     expiry.go(Retention(ledger=4))
     assert len(known(ledger)) == 6
     now += retention.DAY - 1

@@ -9,6 +9,7 @@ import pytest
 from tests.daemon.faults import announced, fill, tree, waiting
 from tests.daemon.queue.test_states import attempts
 from tests.daemon.queue.world import Recorder
+from tests.daemon.settings_made import changed_settings, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.identity import Look
@@ -21,7 +22,6 @@ from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs, Mat
 from stylewatch_daemon.queue.states import JobEvent
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.settings.service import ServiceSettings
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.store.state import State, entry_of
@@ -38,7 +38,7 @@ class World:
     def __init__(self, root: Path) -> None:
         self.out, self.state, self.reporter = root / "out", State(root / "state"), Recorder()
         options = {"sketch": {"seconds_per_step": 1}}
-        self.service = ServiceSettings((), root / "state", backends=options)
+        self.service = make_settings((), root / "state", backends=options)
         self.state.make()
 
     def job(self, **changes: Any) -> Journal:
@@ -80,7 +80,7 @@ def world(tmp_path: Path) -> World:
 @pytest.fixture
 def cluster(world: World) -> World:
     """A world whose jobs run on other machines."""
-    world.service = replace(world.service, cluster=Demand())
+    world.service = changed_settings(world.service, cluster=Demand())
     return world
 
 
@@ -142,7 +142,7 @@ def test_the_order_has_earlier_attempts_masks_and_options(world: World) -> None:
     job = world.job(attempts=(earlier,))
     roles = ("content-mask", "style-1-mask")
     masks = [File(role, f"{role}.png", Path("/in/m"), LOOK, own=True) for role in roles]
-    world.service = replace(world.service, out_of_memory="smaller", memory=5)
+    world.service = changed_settings(world.service, out_of_memory="smaller", memory=5)
     _, order = world.begin(replace(job, files=(*job.files, *masks)), backend="sketch")
     assert (order.out_of_memory, order.memory) == ("smaller", 5)
     assert order.attempts == ({"backend": "torch", "ended": "failed: no memory"},)
@@ -289,7 +289,7 @@ def test_the_last_attempt_on_a_cluster_begins_at_the_beginning(cluster: World) -
 def test_back_on_this_machine_the_files_of_a_cluster_are_taken_over(cluster: World) -> None:
     attempt, first = cluster.begin()
     fill(first.staging, attempt_dir.CHECKPOINT, FIRST)
-    cluster.service = replace(cluster.service, cluster=None)
+    cluster.service = changed_settings(cluster.service, cluster=None)
     other, second = cluster.retry(attempt)
     assert second.staging == first.staging.parent
     assert second.checkpoint == cluster.state.root / "jobs/1" / CHECKPOINT

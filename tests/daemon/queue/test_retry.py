@@ -10,12 +10,12 @@ from tests.daemon.cli.states import entry
 from tests.daemon.faults import fill, killed_at, tree
 from tests.daemon.lines import Place
 from tests.daemon.painters import go_on
+from tests.daemon.settings_made import make_inbox
 
 from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.outbox.job_files import Input, Spot
 from stylewatch_daemon.queue.retry import check_at_end, settings_for
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.service import InboxSettings
 from stylewatch_daemon.store.ledger import Entry
 
 NEW = "20990101T000000.000000-abcdef"
@@ -27,7 +27,7 @@ class World(Place):
 
     def __init__(self, root: Path, after: Any = "archive") -> None:
         super().__init__(root)
-        inboxes = (InboxSettings(self.inbox, self.outbox, after),)
+        inboxes = (make_inbox(self.inbox, self.outbox, after),)
         vars(self.settings)["inboxes"] = inboxes
         fill(self.inbox, "album/sea.jpg", "album/style.jpg")
         self.daemon = self.run()

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.daemon.faults import fill, take, waiting
 from tests.daemon.painters import Ending, Painter
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.pairing import pair
@@ -13,7 +14,6 @@ from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Failed
@@ -60,7 +60,7 @@ class World:
             fill(inbox, "job/content.jpg", "job/style.jpg")
             files = scan(inbox).files
             (complete,) = pair(inbox, files, {}).complete
-            take(self.state, complete, files, InboxSettings(inbox, self.outbox, after), str(number))
+            take(self.state, complete, files, make_inbox(inbox, self.outbox, after), str(number))
 
     @property
     def jobs(self) -> list[Journal]:
@@ -71,7 +71,7 @@ class World:
         self.reporter.on_stage = lambda: self.state.ledger.change("1", wish=wish)
 
     def dispatcher(self, **settings: Any) -> Dispatcher:
-        service = ServiceSettings((), self.state.root, job=JobSettings(**settings), free_bytes=0)
+        service = make_settings((), self.state.root, job=JobSettings(**settings), free_bytes=0)
         return Dispatcher(service, self.state, self.painter, self.reporter, self.stopping)
 
     def run(self, **settings: Any) -> Outcome:

@@ -2,13 +2,13 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill
 from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter
+from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.watcher import Watcher
@@ -16,7 +16,7 @@ from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.main_loop import MainLoop
 from stylewatch_daemon.service.service import build_pipeline
 from stylewatch_daemon.service.systemd import Manager
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
+from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Event, Order, Wanted
 
@@ -57,8 +57,8 @@ class World:
 
     def __init__(self, root: Path) -> None:
         self.root, self.bell, self.painter = root, Bell(), EventPainter()
-        inboxes = (InboxSettings(root / "in", root / "out"),)
-        self.settings = ServiceSettings(inboxes, root / "state", quiet_s=0)
+        inboxes = (make_inbox(root / "in", root / "out"),)
+        self.settings = make_settings(inboxes, root / "state", quiet_s=0)
         self.reread: ServiceSettings | None = None
         self.well, self.pings = True, True
         self.receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -118,7 +118,7 @@ def test_it_does_not_ping_while_no_file_events_come_in(world: World) -> None:
 
 
 def test_a_state_folder_that_answers_with_an_error_is_no_hang(world: World) -> None:
-    world.run(replace(world.settings, state=world.root / "gone"))
+    world.run(changed_settings(world.settings, state=world.root / "gone"))
     assert "WATCHDOG=1" in world.messages
 
 
@@ -127,7 +127,7 @@ def test_new_settings_end_the_loop_and_wrong_ones_do_not(world: World) -> None:
     assert world.run() is None  # it ran until it was stopped
     world.bell = Bell()
     world.bell.reload()
-    world.reread = replace(world.settings, quiet_s=9)
+    world.reread = changed_settings(world.settings, quiet_s=9)
     assert world.run() is world.reread
     assert not world.bell.reloading
 
@@ -163,7 +163,7 @@ def test_new_settings_do_not_wait_for_running_jobs(world: World) -> None:
     world.reread = world.settings
     assert world.run() is world.settings
     assert world.pipeline.busy
-    world.pipeline.apply_settings(replace(world.settings, attempts=1))
+    world.pipeline.apply_settings(changed_settings(world.settings, attempts=1))
     while world.pipeline.busy:
         world.pipeline.handle_worker_events()
         world.pipeline.finish_jobs()

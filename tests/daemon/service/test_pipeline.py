@@ -1,7 +1,6 @@
 """The pipeline brings every pair of an inbox to the outbox, and publishes the status."""
 
 import sqlite3
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 from tests.daemon.faults import fill, killed_at, mounts, tree
 from tests.daemon.lines import Place
 from tests.daemon.painters import go_on
+from tests.daemon.settings_made import changed_settings, make_inbox
 
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import HELD
@@ -19,7 +19,6 @@ from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.service import InboxSettings
 from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.worker.contract import Failed, Refused
 
@@ -96,8 +95,8 @@ def test_a_crashed_job_lets_others_go_first(place: Place, monkeypatch: pytest.Mo
 
 def test_inboxes_take_turns(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    other = InboxSettings(tmp_path / "in2", place.outbox)
-    place.settings = replace(place.settings, inboxes=(*place.settings.inboxes, other))
+    other = make_inbox(tmp_path / "in2", place.outbox)
+    place.settings = changed_settings(place.settings, inboxes=(*place.settings.inboxes, other))
     fill(place.inbox, *(f"{n}/{half}.jpg" for n in range(9) for half in ("content", "style")))
     fill(other.path, "mine/content.jpg", "mine/style.jpg")
     names = list(kinds(place.run()))
@@ -113,8 +112,8 @@ def test_a_claim_that_the_ledger_does_not_know_is_one_job(
     def fail(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    inboxes = (InboxSettings(place.inbox, place.outbox, after),)
-    place.settings = replace(place.settings, inboxes=inboxes, rescan_s=0)
+    inboxes = (make_inbox(place.inbox, place.outbox, after),)
+    place.settings = changed_settings(place.settings, inboxes=inboxes, rescan_s=0)
     fill(place.inbox, *A)
     pipeline = scanned(place)
     pipeline.ingest.enter()
@@ -140,7 +139,7 @@ def test_new_settings_keep_entered_pairs(place: Place) -> None:
     pipeline = scanned(place)
     pipeline.ingest.enter()
     (entered,) = place.state.ledger.claimed(str(place.inbox))
-    pipeline.apply_settings(replace(place.settings, attempts=1))
+    pipeline.apply_settings(changed_settings(place.settings, attempts=1))
     enter_all(pipeline)
     assert place.state.ledger.open_jobs() == {entered.id: "a"}
 

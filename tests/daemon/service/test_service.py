@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from tests.daemon.faults import fill, tree
 from tests.daemon.lookers import Nodding
 from tests.daemon.painters import Painter
+from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
 
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.events import Reporter
@@ -22,7 +22,7 @@ from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import service
 from stylewatch_daemon.service.main_loop import MIN_INTERVAL
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, Summary, once, watch
+from stylewatch_daemon.service.service import ServiceSettings, Summary, once, watch
 from stylewatch_daemon.settings import resources
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Wanted
@@ -34,8 +34,8 @@ B = ("b/content.jpg", "b/style.jpg")
 
 
 def settings(root: Path, **more: Any) -> ServiceSettings:
-    inboxes = (InboxSettings(root / "in", root / "out"),)
-    return ServiceSettings(inboxes, root / "state", **{"quiet_s": 0.0, **more})
+    inboxes = (make_inbox(root / "in", root / "out"),)
+    return make_settings(inboxes, root / "state", **{"quiet_s": 0.0, **more})
 
 
 def names(outcomes: tuple[Outcome, ...]) -> list[str]:
@@ -172,7 +172,7 @@ def test_nothing_starts_while_the_worker_of_a_killed_daemon_lives(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"inboxes": (InboxSettings(Path("/x/in"), Path("/x/in/out")),)}, "lies in the inbox"),
+        ({"inboxes": (make_inbox(Path("/x/in"), Path("/x/in/out")),)}, "lies in the inbox"),
         ({"default_style": "night", "styles": Path("/x")}, r"'night'.*no such picture"),
         ({"cluster": resources.Demand()}, r"stylewatch\[ray\]"),
     ],
@@ -185,7 +185,7 @@ def test_wrong_settings_are_refused_before_anything_is_made(
 
     monkeypatch.setattr(resources, "version", version)
     with pytest.raises(SettingsError, match=reason):
-        once(replace(settings(tmp_path), **changes), executor=Painter())
+        once(changed_settings(settings(tmp_path), **changes), executor=Painter())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -195,7 +195,7 @@ import sys
 from pathlib import Path
 from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once, watch
 root = Path({str(tmp_path)!r})
-settings = ServiceSettings((InboxSettings(root / "in", root / "out"),), root / "state", quiet_s=0)
+settings = make_settings((make_inbox(root / "in", root / "out"),), root / "state", quiet_s=0)
 assert once(settings).exit_code == 0
 heavy = {{"torch", "numpy", "PIL", "onnxruntime", "starlette", "uvicorn"}} & set(sys.modules)
 assert not heavy, heavy
@@ -258,8 +258,8 @@ def test_settings_that_are_read_again_apply_from_the_next_job_on_if_they_are_rig
 ) -> None:
     bell = Bell()
     outbox = tmp_path / ("out2" if right else "in2/out")
-    inboxes = (InboxSettings(tmp_path / "in2", outbox),)
-    new = replace(settings(tmp_path), inboxes=inboxes, state=tmp_path / "elsewhere")
+    inboxes = (make_inbox(tmp_path / "in2", outbox),)
+    new = changed_settings(settings(tmp_path), inboxes=inboxes, state=tmp_path / "elsewhere")
     fill(tmp_path / "in", *A)
     fill(tmp_path / "in2", *B)
     log = Log(lambda job: bell.reload() if job == "a" else bell.stop())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.cli.states import entry
+from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
@@ -16,7 +17,6 @@ from stylewatch_daemon.outbox.status_txt import Board, Running
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import status_updates
 from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
-from stylewatch_daemon.settings.service import InboxSettings, ServiceSettings
 from stylewatch_daemon.store.state import State
 
 
@@ -29,15 +29,15 @@ class World:
             folder.mkdir()
         self.state.make()
         self.inboxes = (
-            InboxSettings(root / "1", self.ours),
-            InboxSettings(root / "2", self.theirs),
+            make_inbox(root / "1", self.ours),
+            make_inbox(root / "2", self.theirs),
         )
         self.now = 0.0
         self.status = StatusUpdates(self.state, Reporter(), lambda: self.now, lambda: {"scans": 3})
         self.apply()
 
     def apply(self, **settings: Any) -> None:
-        self.status.apply_settings(ServiceSettings(self.inboxes, self.state.root, **settings))
+        self.status.apply_settings(make_settings(self.inboxes, self.state.root, **settings))
 
     def enter(self, *names: str, outbox: Path | None = None, state: Any = "queued") -> None:
         values = {"outbox": str(outbox or self.ours), "state": state, "reason": "so it is"}

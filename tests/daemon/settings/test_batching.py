@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from stylewatch_daemon.settings.batching import shape_of
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.resolve import batch_shape
 
 SIZES = ((640, 480), (500, 500))
 
 
 def shape(sizes: tuple[tuple[int, int], ...] = SIZES, **settings: Any) -> str:
     said = JobSettings(**settings)
-    return shape_of(said, said.resolve(), sizes)
+    return batch_shape(said, said.resolve(), sizes)
 
 
 @pytest.mark.parametrize(

@@ -1,112 +1,94 @@
-"""What may be said in each section of config.yaml, and how."""
+"""Allowed values of each section of config.yaml, and what they resolve to."""
 
+import importlib.util
+import traceback
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.service import service_settings
+from stylewatch_daemon.files.permissions import Sharing
+from stylewatch_daemon.settings import config, resources, sections
+from stylewatch_daemon.settings.config import SHORTEST_TOKEN, Config, WebPage, web_page
+from stylewatch_daemon.settings.resources import Demand, Machine
+from stylewatch_daemon.settings.sections import Alerts, AlertTargets, Outbox, parse_address
+
+Load = Callable[[str], Config]
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Path:
-    """A file of settings, to be written."""
-    return tmp_path / "mine.yaml"
+def load(tmp_path: Path) -> Load:
+    def load(text: str) -> Config:
+        (tmp_path / "config.yaml").write_text(text)
+        return config.load(tmp_path / "config.yaml")
+
+    return load
 
 
-@pytest.mark.parametrize(("said", "meant"), [("yes", "yes"), ("no", "no"), ("auto", "auto")])
-def test_a_plain_yes_is_a_yes(written: Path, said: str, meant: str) -> None:
-    written.write_text(f"watch: {{polling: {said}}}\n")
-    assert config.load(written).watch.polling == meant
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        *(("watch.polling", text, text) for text in ("yes", "no", "auto")),
+        *(("outbox.mode", text, "0664") for text in ("0664", "'0664'", "436")),
+        ("retention.stages", "keep", "keep"),
+        ("retention.stages", "0", 0),
+        ("retention.inputs", "30 days", 30),
+        ("retention.ledger", "1 day", 1),
+        ("outbox.group", "painters", "painters"),
+        ("outbox.group", "1000", 1000),
+        ("executor.devices", "[cuda:1, cpu]", ("cuda:1", "cpu")),
+        ("executor.batch", "4", 4),
+        ("limits.memory", "null", None),
+        ("limits.memory", "6GB", 6 * 10**9),
+        ("limits.memory", "1.5 GB", 1_500_000_000),
+        ("limits.memory", "512MiB", 2**29),
+        ("limits.memory", "7", 7),
+        ("web.hosts", "[A.Example]", ("a.example",)),
+    ],
+)
+def test_a_value_can_be_written_in_several_ways(
+    key: str, text: str, value: object, load: Load
+) -> None:
+    section, name = key.split(".")
+    assert getattr(getattr(load(f"{section}: {{{name}: {text}}}"), section), name) == value
 
 
-@pytest.mark.parametrize("said", ["0664", "'0664'", "436"])
-def test_a_mode_is_octal_however_yaml_takes_it(said: str, written: Path) -> None:
-    written.write_text(f"outbox: {{mode: {said}}}\n")
-    assert config.load(written).outbox.mode == "0664"
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        *(("outbox.mode", text) for text in ("664", "0o664", "rw-rw-r--", "0444", "0775", "0064",
+                                             "yes", "-1")),
+        *(("retention.stages", text) for text in ("-1", "for ever", "2 weeks", "1.5", "days")),
+        *(("executor.devices", text) for text in ("[]", "[cpu, cpu]", "cuda:0", "all")),
+        ("executor.batch", "65"),
+        *(("limits.memory", text) for text in ("much", "6 GBs", "0", "-1GB", "1.5")),
+        *(("web.path", text) for text in ("x", "/x/", "//x", "/", "/../x", "/a b", "/<x>", "/.x")),
+        ("web.hosts", "['http://a.example']"),
+        *(("web.listen", f"'{text}'")
+          for text in ("", "8787", ":8787", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536",
+                       "::1:8787", "[127.0.0.1:1", "example.org:80", "unix:web.sock", "unix:",
+                       "http://127.0.0.1:1", "127.0.0.1:8787/x", "127.0.0.1:٨")),
+    ],
+)  # fmt: skip
+def test_another_value_is_refused_with_its_line(key: str, text: str, load: Load) -> None:
+    section, name = key.split(".")
+    with pytest.raises(SettingsError, match=rf"line 2: {section}\.{name}"):
+        load(f"{section}:\n  {name}: {text}\n")
+
+
+def test_a_mode_on_the_command_line_is_octal_and_becomes_a_number() -> None:
     assert config.load(None, {"outbox.mode": 0o640}).outbox.mode == "0640"
+    assert Outbox(mode="0640").sharing == Sharing(mode=0o640)
 
 
-@pytest.mark.parametrize("said", ["664", "0o664", "rw-rw-r--", "0444", "0775", "0064", "yes", "-1"])
-def test_what_is_no_mode_of_a_file_is_a_mistake(said: str, written: Path) -> None:
-    written.write_text(f"outbox:\n  mode: {said}\n")
-    with pytest.raises(SettingsError, match=r"line 2: outbox\.mode"):
-        config.load(written)
+# The executor
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"), [("keep", "keep"), ("0", 0), ("30", 30), ("30 days", 30), ("1 day", 1)]
-)
-def test_days_may_be_said_with_the_word(said: str, meant: object, written: Path) -> None:
-    written.write_text(f"retention: {{stages: {said}, inputs: {said}}}\n")
-    kept = config.load(written).retention
-    assert (kept.stages, kept.inputs) == (meant, meant)
-
-
-@pytest.mark.parametrize("said", ["-1", "for ever", "2 weeks", "1.5", "days"])
-def test_what_is_no_number_of_days_is_a_mistake(said: str, written: Path) -> None:
-    written.write_text(f"retention:\n  stages: {said}\n")
-    with pytest.raises(SettingsError, match=r"line 2: retention\.stages"):
-        config.load(written)
-
-
-@pytest.mark.parametrize(("said", "meant"), [("painters", "painters"), ("1000", 1000)])
-def test_a_group_is_a_name_or_a_number(said: str, meant: object, written: Path) -> None:
-    written.write_text(f"outbox: {{group: {said}}}\n")
-    assert config.load(written).outbox.group == meant
-
-
-def test_devices_are_all_that_are_found_or_those_that_are_named(written: Path) -> None:
-    assert config.load().executor.devices == "auto"
-    written.write_text("executor: {devices: [cuda:1, cpu]}\n")
-    assert config.load(written).executor.devices == ("cuda:1", "cpu")
-
-
-@pytest.mark.parametrize("said", ["[]", "[cpu, cpu]", "cuda:0", "all"])
-def test_what_is_no_list_of_devices_is_a_mistake(said: str, written: Path) -> None:
-    written.write_text(f"executor:\n  devices: {said}\n")
-    with pytest.raises(SettingsError, match=r"line 2: executor\.devices"):
-        config.load(written)
-
-
-def test_how_many_are_painted_at_once_goes_by_the_device_or_is_said(written: Path) -> None:
-    assert config.load().executor.batch == "auto"
-    written.write_text("executor: {batch: 4}\n")
-    assert service_settings(config.load(written), {}).batch == 4
-    written.write_text("executor:\n  batch: 65\n")
-    with pytest.raises(SettingsError, match=r"line 2: executor\.batch"):
-        config.load(written)
-
-
-@pytest.mark.parametrize(
-    ("said", "meant"),
-    [("null", None), ("6GB", 6 * 10**9), ("1.5 GB", 1_500_000_000), ("512MiB", 2**29), ("7", 7)],
-)
-def test_memory_is_a_number_of_bytes(said: str, meant: int | None, written: Path) -> None:
-    written.write_text(f"limits: {{memory: {said}}}\n")
-    assert config.load(written).limits.memory == meant
-
-
-@pytest.mark.parametrize("said", ["much", "6 GBs", "0", "-1GB", "1.5"])
-def test_what_is_no_number_of_bytes_is_a_mistake(said: str, written: Path) -> None:
-    written.write_text(f"limits:\n  memory: {said}\n")
-    with pytest.raises(SettingsError, match=r"line 2: limits\.memory"):
-        config.load(written)
-
-
-def test_a_cluster_is_told_what_a_job_takes_of_it(written: Path) -> None:
-    written.write_text(
-        "executor: {kind: ray, address: 'ray://head:10001', gpus_per_job: 0.25, "
-        "labels: {zone: a}, resources: {vram_gb: 20}}\n"
-    )
-    said = config.load(written).executor
-    assert (said.address, said.gpus_per_job) == ("ray://head:10001", 0.25)
-    assert (said.labels, said.resources) == ({"zone": "a"}, {"vram_gb": 20.0})
-
-
-@pytest.mark.parametrize(
-    ("said", "mistake"),
+    ("text", "message"),
     [
         ("{kind: ray, devices: [cuda:0]}", "devices is for kind: local"),
         ("{address: auto, gpus_per_job: 2}", "gpus_per_job is for kind: ray"),
@@ -116,9 +98,224 @@ def test_a_cluster_is_told_what_a_job_takes_of_it(written: Path) -> None:
         ("{kind: dask}", "kind"),
     ],
 )
-def test_what_one_kind_of_executor_has_no_use_for_is_a_mistake(
-    said: str, mistake: str, written: Path
+def test_settings_of_the_other_kind_of_executor_are_refused(
+    text: str, message: str, load: Load
 ) -> None:
-    written.write_text(f"executor: {said}\n")
-    with pytest.raises(SettingsError, match=mistake):
-        config.load(written)
+    with pytest.raises(SettingsError, match=message):
+        load(f"executor: {text}\n")
+
+
+def test_an_executor_names_devices_or_a_cluster(load: Load) -> None:
+    local = load("executor: {devices: [cpu]}").executor
+    assert (local.named_devices, local.cluster) == (("cpu",), None)
+    ray = load(
+        "executor: {kind: ray, address: 'ray://head:10001', gpus_per_job: 0.25, "
+        "labels: {zone: a}, resources: {vram_gb: 20}}\n"
+    ).executor
+    assert ray.named_devices == ()
+    assert ray.cluster == Demand("ray://head:10001", 0.25, {"zone": "a"}, {"vram_gb": 20.0})
+
+
+SMALL = Machine("1", {"GPU": 1.0, "CPU": 4.0, "vram_gb": 8.0}, {"zone": "a"})
+LARGE = Machine("2", {"GPU": 2.0, "CPU": 8.0, "vram_gb": 48.0}, {"zone": "b"})
+
+
+@pytest.mark.parametrize(
+    ("demand", "places"),
+    [
+        (Demand(), 3),
+        (Demand(gpus=0.25), 12),
+        (Demand(gpus=1 / 3), 9),
+        (Demand(gpus=2), 1),
+        (Demand(gpus=0), 2),
+        (Demand(gpus=0, resources={"CPU": 4}), 3),
+        (Demand(gpus=0.5, resources={"vram_gb": 20}), 2),
+        (Demand(labels={"zone": "b"}), 2),
+        (Demand(gpus=0, labels={"zone": "c"}), 0),
+        (Demand(resources={"tpu": 1}), 0),
+    ],
+)
+def test_places_follow_from_declared_resources(demand: Demand, places: int) -> None:
+    assert demand.places([SMALL, LARGE]) == places
+    assert [demand.fits(one) for one in (SMALL, LARGE)].count(True) <= places
+
+
+def test_an_impossible_demand_is_explained_with_the_machines() -> None:
+    demand = Demand(gpus=4, labels={"zone": "b"}, resources={"vram_gb": 20})
+    assert demand.impossible([SMALL, LARGE]).startswith(
+        "no machine of the Ray cluster has GPU 4, vram_gb 20, the label zone=b; there are 2: "
+        "GPU 1, vram_gb 8, zone=a; GPU 2, vram_gb 48, zone=b: correct executor.gpus_per_job"
+    )
+
+
+def test_a_ray_actor_takes_the_demand_and_no_cpu_besides() -> None:
+    demand = Demand(gpus=0.5, labels={"zone": "a"}, resources={"CPU": 2, "vram_gb": 8})
+    assert demand.options() == {
+        "num_cpus": 2, "num_gpus": 0.5, "resources": {"vram_gb": 8},
+        "label_selector": {"zone": "a"},
+    }  # fmt: skip
+    assert Demand(gpus=0).options() == {"num_cpus": 0}
+
+
+def test_a_demand_needs_ray_and_names_gpus_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    Demand().check()
+    with pytest.raises(SettingsError, match="gpus_per_job"):
+        Demand(resources={"GPU": 1}).check()
+    monkeypatch.setattr(resources, "version", version)
+    with pytest.raises(SettingsError, match=r"pip install 'stylewatch\[ray\]'") as caught:
+        Demand().check()
+    assert caught.value.exit_code == 78
+
+
+# Alerts
+
+SECRET = "json://ann:hushhush@example.org/"
+
+
+def test_urls_of_the_settings_and_of_a_file_are_joined_each_once(
+    load: Load, tmp_path: Path
+) -> None:
+    (tmp_path / "urls").write_text(f"# of Ann\n{SECRET}\n\n  json://b\n")
+    targets = load("alerts: {urls: [json://a, json://b], urls_file: urls}").alerts.targets()
+    urls = [url.get_secret_value() for url in targets.urls]
+    assert urls == ["json://a", "json://b", SECRET]
+
+
+def test_alerts_need_apprise_only_where_there_are_recipients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert importlib.util.find_spec("apprise"), "which the other tests need"
+    monkeypatch.setattr(sections, "find_spec", lambda name: None)
+    assert Alerts().targets() == AlertTargets(kinds=frozenset({"refused", "failed", "paused"}))
+    with pytest.raises(SettingsError, match=r"pip install 'stylewatch\[notify\]'") as caught:
+        Alerts(urls=(SecretStr(SECRET),)).targets()
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize("content", [None, b"json://ann:hush\xff@example.org"])
+def test_an_unreadable_file_of_urls_is_named_and_not_quoted(
+    content: bytes | None, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "urls").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"urls_file: .*/urls ") as caught:
+        Alerts(urls_file=tmp_path / "urls").targets()
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"alerts: {{urls: '{SECRET}'}}",
+        f"alerts: '{SECRET}'",
+        f"alerts: ['{SECRET}']",
+        f"alerts: {{urls: [{{a: '{SECRET}'}}]}}",
+        f"alerts: {{'{SECRET}': 1}}",
+        f"alerts: {{every_s: 0, events: ['{SECRET}']}}",
+        f"alerts: {{every_s: 0, tell: ['{SECRET}']}}",
+        f"alerts: {{urls: ['{SECRET}'}}",
+        f"alerts: {{urls: ['{SECRET}']}}\nwatch: {{quiet_s: soon}}",
+    ],
+)
+def test_no_mistake_and_no_trace_quotes_a_url(text: str, load: Load) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(text)
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_settings_are_shown_without_urls(load: Load) -> None:
+    loaded = load(f"alerts: {{urls: ['{SECRET}']}}")
+    for shown in (loaded, loaded.alerts.targets(), loaded.model_dump(mode="json")):
+        assert "hush" not in repr(shown)
+
+
+# The web page
+
+TOKEN = "t" * SHORTEST_TOKEN
+
+
+@pytest.mark.parametrize(
+    ("listen", "near"),
+    [
+        ("127.0.0.1:8787", True),
+        ("localhost:8787", True),
+        ("127.9.9.9:1", True),
+        ("[::1]:8787", True),
+        ("unix:/run/stylewatch/web.sock", True),
+        ("systemd", True),
+        ("0.0.0.0:8787", False),
+        ("[::]:80", False),
+        ("192.168.1.7:65535", False),
+        ("[::ffff:1.2.3.4]:80", False),
+    ],
+)
+def test_an_address_that_other_machines_reach_needs_a_token(
+    listen: str, near: bool, load: Load
+) -> None:
+    address = parse_address(listen)
+    assert address.is_near is near
+    assert parse_address(str(address)) == address
+    assert load(f"web: {{listen: '{listen}', token_file: t}}").web.listen
+    if near:
+        assert load(f"web: {{listen: '{listen}'}}").web.listen
+    else:
+        with pytest.raises(SettingsError, match=r"other machines can reach .*token_file"):
+            load(f"web: {{listen: '{listen}'}}")
+
+
+def test_a_page_needs_an_address_and_its_packages(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "find_spec", lambda name: None)
+    assert web_page(load("web: {path: /x}")) is None
+    with pytest.raises(SettingsError, match=r"pip install 'stylewatch\[web\]'") as caught:
+        web_page(load("web: {listen: 127.0.0.1:8787}"))
+    assert caught.value.exit_code == 78
+
+
+@pytest.fixture
+def page(load: Load, tmp_path: Path) -> Callable[..., WebPage | None]:
+    def page(content: bytes, mode: int = 0o600) -> WebPage | None:
+        (tmp_path / "token").write_bytes(content)
+        (tmp_path / "token").chmod(mode)
+        return web_page(load("web: {listen: 127.0.0.1:8787, token_file: token}"))
+
+    return page
+
+
+def test_the_token_is_read_from_beside_the_settings(page: Callable[..., WebPage]) -> None:
+    read = page(f"{TOKEN}\n".encode())
+    assert read.token is not None
+    assert read.token.get_secret_value() == TOKEN
+    assert TOKEN not in repr(read)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_token_that_others_can_read_is_refused(mode: int, page: Callable[..., WebPage]) -> None:
+    with pytest.raises(SettingsError, match="chmod 600"):
+        page(TOKEN.encode(), mode)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"secret-but-shor", TOKEN[1:].encode(), b"two words " * 9, b"\xff" * 99,
+                TOKEN.encode() + b"\n" + TOKEN.encode()]
+)  # fmt: skip
+def test_a_useless_token_is_refused_and_not_quoted(
+    content: bytes, page: Callable[..., WebPage]
+) -> None:
+    with pytest.raises(SettingsError, match="holds no token") as caught:
+        page(content)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_token_file_is_named(load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"token_file: .*/none cannot be read"):
+        web_page(load("web: {listen: 127.0.0.1:8787, token_file: none}"))
+
+
+def test_the_pages_process_gets_no_urls_of_alerts(load: Load) -> None:
+    page = web_page(load(f"web: {{listen: 127.0.0.1:8787}}\nalerts: {{urls: ['{SECRET}']}}\n"))
+    assert page is not None and page.settings.alerts.urls == ()

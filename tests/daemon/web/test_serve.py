@@ -17,14 +17,15 @@ from starlette.types import Receive, Scope, Send
 from tests.daemon.web.visitors import TOKEN, settings, standing
 
 from stylewatch_daemon.processes.child import Child
-from stylewatch_daemon.settings.web import Served, address
+from stylewatch_daemon.settings.config import WebPage
+from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.web import serve
 from stylewatch_daemon.web.supervisor import ENTRY, NAME
 
 HANGS = "tests.daemon.web.test_serve:hang"
 
 
-def hang(life: Connection, listening: socket.socket, served: Served) -> None:
+def hang(life: Connection, listening: socket.socket, served: WebPage) -> None:
     """The page, which is given less time, and comes to a halt for good when it is visited."""
     with patch.multiple(serve, HUNG_S=1, BEAT_EVERY=0.1, application=lambda *_: halt):
         serve.serve(life, listening, served)
@@ -42,7 +43,7 @@ class Page:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.place = self.listening.getsockname()
         (root / "state").mkdir()
-        what = Served(address("127.0.0.1:1"), settings(root), SecretStr(TOKEN))
+        what = WebPage(parse_address("127.0.0.1:1"), settings(root), SecretStr(TOKEN))
         fd = self.listening.fileno()
         self.process = Child(ENTRY, door, fd, what, name=NAME, pass_fds=[fd])
 

@@ -11,12 +11,15 @@ from pydantic import SecretStr
 from tests.daemon.web.visitors import settings
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.settings.web import Served, address
+from stylewatch_daemon.settings.config import WebPage
+from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.web.sockets import FIRST, bound, check, handed, told
 
 
-def served(root: Path, listen: str, token: str | None = None) -> Served:
-    return Served(address(listen), settings(root), None if token is None else SecretStr(token))
+def served(root: Path, listen: str, token: str | None = None) -> WebPage:
+    return WebPage(
+        parse_address(listen), settings(root), None if token is None else SecretStr(token)
+    )
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0"])

@@ -20,14 +20,15 @@ from tests.daemon.children import children
 from tests.daemon.web.visitors import TOKEN, settings
 
 from stylewatch_daemon.processes.wakeup import Backoff
-from stylewatch_daemon.settings.web import Served, address
+from stylewatch_daemon.settings.config import WebPage
+from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.web.supervisor import NAME, Keeper, kept
 
 SOON = Backoff(first=0.01, most=0.02)
 HERE = "tests.daemon.web.test_supervisor"
 
 
-def greet(life: Connection, listening: socket.socket, served: Served) -> None:
+def greet(life: Connection, listening: socket.socket, served: WebPage) -> None:
     """Serve the id of the page's process."""
     threading.Thread(target=lambda: (life.poll(None), os._exit(0))).start()
     while True:
@@ -36,11 +37,11 @@ def greet(life: Connection, listening: socket.socket, served: Served) -> None:
         visitor.close()
 
 
-def fail(life: Connection, listening: socket.socket, served: Served) -> None:
+def fail(life: Connection, listening: socket.socket, served: WebPage) -> None:
     os._exit(3)
 
 
-def hang(life: Connection, listening: socket.socket, served: Served) -> None:
+def hang(life: Connection, listening: socket.socket, served: WebPage) -> None:
     while True:
         signal.pause()
 
@@ -50,8 +51,8 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def page(root: Path, listen: str = "") -> Served:
-    return Served(address(listen or f"unix:{root / 'web.sock'}"), settings(root))
+def page(root: Path, listen: str = "") -> WebPage:
+    return WebPage(parse_address(listen or f"unix:{root / 'web.sock'}"), settings(root))
 
 
 def asked(root: Path) -> int:
@@ -80,7 +81,7 @@ def keepers() -> Iterator[list[Keeper]]:
     assert NAME not in {thread.name for thread in threading.enumerate()}
 
 
-def start(keepers: list[Keeper], served: Served | None, serve: str = "greet") -> Keeper:
+def start(keepers: list[Keeper], served: WebPage | None, serve: str = "greet") -> Keeper:
     keepers.append(Keeper(served, serve=f"{HERE}:{serve}", retry=SOON))
     keepers[-1].watching([])
     return keepers[-1]
@@ -151,7 +152,7 @@ def test_new_settings_hold_once_they_are_known_to_be_right(
     first = asked(tmp_path)
     keeper.reloaded()  # nothing has changed
     assert asked(tmp_path) == first
-    elsewhere = replace(page(tmp_path), address=address(f"unix:{tmp_path / 'b.sock'}"))
+    elsewhere = replace(page(tmp_path), address=parse_address(f"unix:{tmp_path / 'b.sock'}"))
     keeper.offer(elsewhere)
     keeper.not_reloaded("another mistake")
     keeper.reloaded()

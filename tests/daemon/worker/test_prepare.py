@@ -11,8 +11,7 @@ from PIL import Image
 from tests.daemon.worker.orders import order
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.masks import MaskSettings
+from stylewatch_daemon.settings.job import JobSettings, MaskSettings
 from stylewatch_daemon.worker.contract import Order
 from stylewatch_daemon.worker.prepare import (
     ColorTransfer,
