@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.daemon.web.visitors import settings
+from tests.daemon.web.world import settings
 
 from stylewatch_daemon.web import doctor_child
 from stylewatch_daemon.web.doctor_runner import _CHILD

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.daemon.web.visitors import TOKEN, settings
+from tests.daemon.web.world import TOKEN, settings
 
 from stylewatch_daemon.processes.backoff import Backoff
 from stylewatch_daemon.settings.web import Served, address
