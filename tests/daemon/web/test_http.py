@@ -7,7 +7,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
-from tests.daemon.web.world import BROWSER, HERE, client, enter, entry
+from tests.daemon.web.world import BROWSER, HERE, client
 
 from stylewatch_daemon.web import actions, http
 from stylewatch_daemon.web.upload import FOLDER
@@ -91,19 +91,6 @@ def test_errors_are_sentences_for_people_and_programs(tmp_path: Path) -> None:
     (tmp_path / "state/ledger.sqlite3").write_bytes(b"no ledger" * 999)
     damaged = page.post("/jobs/x/cancel")
     assert damaged.status_code == 503 and "is damaged" in damaged.json()["error"]
-
-
-TRICKS = ["../../etc/passwd", "%2e%2e", "..%2f..%2fetc%2fpasswd", "%00", "a%00b", "%2Fetc", "sea",
-          "id-sea%2f..", "'; DROP TABLE jobs; --", "%ff", "x" * 5000]  # fmt: skip
-
-
-@pytest.mark.parametrize("trick", TRICKS)
-def test_jobs_are_found_by_their_ids_only(trick: str, tmp_path: Path) -> None:
-    enter(tmp_path / "state", entry("sea"))
-    page = client(tmp_path)
-    for what in ("cancel", "finish", "retry"):
-        assert page.post(f"/jobs/{trick}/{what}").status_code in (400, 404, 405)
-        assert page.get(f"/jobs/id-sea/{what}/{trick}").status_code in (400, 404, 405)
 
 
 def test_uploads_of_a_killed_process_are_removed(tmp_path: Path) -> None:

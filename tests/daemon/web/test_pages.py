@@ -92,6 +92,7 @@ def test_a_job_is_found_by_its_name_too(tmp_path: Path) -> None:
     answer = page.get("/jobs/sea")
     assert (answer.status_code, answer.headers["location"]) == (302, "/jobs/id-sea")
     assert page.get("/jobs/nothing").status_code == 404
+    assert page.post("/jobs/sea/retry").status_code == 404, "actions go by the id only"
     assert page.get("/events?page=nothing").status_code == 404
     assert page.get("/jobs/id-sea/receipt.json").json()["seconds"] == 61.0
     assert page.get("/jobs/id-bare/receipt.json").status_code == 404
