@@ -71,7 +71,7 @@ class JobView:
     attempt_rows: tuple[AttemptView, ...]
     inputs: tuple[InputView, ...]
     facts: tuple[tuple[str, str], ...]
-    """What it was made with, by label: the recipe, the backend, the seed..."""
+    """Recipe, backend, seed and so on, by label."""
     settings: tuple[tuple[str, str], ...]
     losses: tuple[Row, ...]
     """Of each term of the final loss: name, value, weight, value x weight; the total last."""
@@ -85,7 +85,7 @@ class JobView:
     curve: Curve | None
 
     def as_json(self) -> dict[str, Any]:
-        """What `stylewatch show --json` prints."""
+        """The output of `stylewatch show --json`."""
         return {
             **asdict(self.entry),
             "attempts": [asdict(attempt) for attempt in self.attempts],

@@ -54,7 +54,7 @@ class Sessions:
 
     @property
     def are_needed(self) -> bool:
-        """Whether people have to log in."""
+        """True where people have to log in."""
         return self._token is not None
 
     def knows(self, given: str) -> bool:

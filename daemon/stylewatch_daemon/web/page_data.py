@@ -1,4 +1,4 @@
-"""What the pages show: frozen records made from status.json, the ledger and the outbox."""
+"""Contents of the pages: frozen records made from status.json, the ledger and the outbox."""
 
 import json
 import math
@@ -102,7 +102,7 @@ class Health:
     at_work: bool
     paused: bool
     has_events: bool
-    """Whether file events work, or nobody watches; otherwise the inboxes are scanned."""
+    """False where file events do not work, and the inboxes are scanned instead."""
     trouble: tuple[str, ...]
     notes: tuple[str, ...]
     counts: Mapping[str, int]
@@ -161,12 +161,12 @@ class JobPage:
 
     @property
     def is_dismissible(self) -> bool:
-        """Whether the status lists the job among the failed and refused ones."""
+        """True while the status lists the job among the failed and refused ones."""
         return self.view.entry.state in DISMISSIBLE and not self.view.entry.dismissed
 
     @property
     def is_over(self) -> bool:
-        """Whether the job has ended."""
+        """True once the job has ended."""
         return self.view.entry.state in ENDED
 
 

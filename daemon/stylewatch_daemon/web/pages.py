@@ -67,7 +67,7 @@ class GalleryPage:
 
 
 def overview(request: Request) -> Response:
-    """What runs and waits, and a form for a new job."""
+    """Running and waiting jobs, and a form for a new job."""
     here = context(request)
     values = {
         "overview": here.data.overview(),

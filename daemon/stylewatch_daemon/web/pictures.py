@@ -55,28 +55,28 @@ def routes() -> list[Route]:
 
 def picture(request: Request) -> Response:
     """A picture of a job, unless the browser has it already."""
-    found = _found(request)
-    if found is None:
+    picture_file = _picture_file(request)
+    if picture_file is None:
         raise HTTPException(404, "there is no such picture")
     known = request.query_params.get("d", "")
-    is_current = len(known) >= _MIN_DIGEST and found.sha256.startswith(known)
+    is_current = len(known) >= _MIN_DIGEST and picture_file.sha256.startswith(known)
     headers = {
-        "ETag": f'"{found.sha256}"',
+        "ETag": f'"{picture_file.sha256}"',
         "Cache-Control": IMMUTABLE if is_current else REVALIDATE,
         "X-Content-Type-Options": "nosniff",
     }
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
-        found.file.close()
+        picture_file.file.close()
         return Response(status_code=304, headers=headers)
-    media_type = MEDIA_TYPES.get(PurePosixPath(found.spot.name).suffix.lower(), DOWNLOAD)
+    media_type = MEDIA_TYPES.get(PurePosixPath(picture_file.spot.name).suffix.lower(), DOWNLOAD)
     if media_type == DOWNLOAD:
         headers["Content-Disposition"] = "attachment"
-    _, _, size, _ = identity(found.file)
+    _, _, size, _ = identity(picture_file.file)
     headers["Content-Length"] = str(size)
     if size <= MAX_BUFFERED:
-        with found.file:
-            return Response(found.file.read(), media_type=media_type, headers=headers)
-    return StreamingResponse(_chunks(found.file), media_type=media_type, headers=headers)
+        with picture_file.file:
+            return Response(picture_file.file.read(), media_type=media_type, headers=headers)
+    return StreamingResponse(_chunks(picture_file.file), media_type=media_type, headers=headers)
 
 
 async def small(request: Request) -> Response:
@@ -89,11 +89,11 @@ async def small(request: Request) -> Response:
     sha256 = await run_in_threadpool(_input_digest, request)
     path = previews.known(sha256, side) if sha256 else None
     if path is None:
-        found = await run_in_threadpool(_found, request)
-        if found is not None:
-            found.file.close()
-            sha256 = found.sha256
-            path = await previews.get(found.spot.path, sha256, side)
+        picture_file = await run_in_threadpool(_picture_file, request)
+        if picture_file is not None:
+            picture_file.file.close()
+            sha256 = picture_file.sha256
+            path = await previews.get(picture_file.spot.path, sha256, side)
     is_current = path is not None and sha256.startswith(request.query_params.get("d") or "-")
     path = path or (previews.known(sha256, SIDES[0]) if sha256 else None)
     if path is None:
@@ -103,7 +103,7 @@ async def small(request: Request) -> Response:
     return FileResponse(path, headers=headers, media_type="image/jpeg")
 
 
-def _found(request: Request) -> PictureFile | None:
+def _picture_file(request: Request) -> PictureFile | None:
     here = context(request)
     entry = here.reader.job(request.path_params["job"])
     return find(entry, here.state, request.path_params["what"]) if entry is not None else None

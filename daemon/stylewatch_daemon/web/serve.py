@@ -136,7 +136,7 @@ class LimitedProtocol(H11Protocol):
 
     @property
     def _is_idle(self) -> bool:
-        """Whether all requests are answered."""
+        """True while all requests are answered."""
         return self.cycle is None or self.cycle.response_complete
 
     def _make_room(self) -> None:
