@@ -3,13 +3,13 @@
 from onnx import TensorProto
 from tests.export.little import plan
 
-from stylewatch_export.chain import links
+from stylewatch_export.graph import links
 
 
 def test_it_ends_with_the_deepest_layer_and_marks_what_is_asked_for() -> None:
     found = links(plan(layers=("conv1_1", "conv2_1")))
     assert [link.layer for link in found] == ["conv1_1", "conv1_2", "conv2_1"]
-    assert [link.asked for link in found] == [True, False, True]
+    assert [link.wanted for link in found] == [True, False, True]
     assert [link.pooled for link in found] == [False, True, False]
 
 

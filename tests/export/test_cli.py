@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from stylewatch_export import graph, manifest
 from stylewatch_export.cli import call
-from stylewatch_plugins.graph_file import Pair
+from stylewatch_plugins.graphs import Pair
 
 LAYERS = ("--layer", "conv1_1", "--layer", "conv2_1")
 

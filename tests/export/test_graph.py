@@ -15,7 +15,7 @@ from stylewatch_export import graph
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network.weights import locate
 from stylewatch_painter.recipes.recipe import LAYERS
-from stylewatch_plugins.graph_file import Pair, Plan, check_seal
+from stylewatch_plugins.graphs import Pair, Plan, check_seal
 
 POOLS = list(product(("max", "average"), ("floor", "ceil")))
 SETS = [

@@ -10,7 +10,7 @@ from tests.export import little
 
 from stylewatch_export import graph, manifest
 from stylewatch_plugins.errors import GraphError
-from stylewatch_plugins.graph_file import MANIFEST, sealed
+from stylewatch_plugins.graphs import MANIFEST, sealed
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import numpy as np
 import onnx
 from tests.export.little import run
 
-from stylewatch_export.nodes import IR_VERSION, OPSET, Nodes, ends
+from stylewatch_export.graph import IR_VERSION, OPSET, Nodes
+from stylewatch_export.manifest import ends
 
 
 def twice_and_one() -> Nodes:

@@ -12,11 +12,9 @@ from onnx.reference import ReferenceEvaluator
 from tests.export import little
 from tests.painter.plain_vgg19 import Array, pooled, unpooled
 
-from stylewatch_export.chain import Link
-from stylewatch_export.nodes import Nodes
-from stylewatch_export.pool_back import pool_back
+from stylewatch_export.graph import Link, Nodes, _pool_back
 
-LINK = Link("conv1_2", channels=3, asked=True, pooled=True)
+LINK = Link("conv1_2", channels=3, wanted=True, pooled=True)
 POOLS = list(product(("max", "average"), ("floor", "ceil")))
 
 
@@ -27,7 +25,7 @@ def back(kind: str, edge: str) -> onnx.ModelProto:
     nodes.takes("after", LINK.shape(after_pool=True))
     for name, shape, type_ in LINK.state(kind):
         nodes.takes(name, shape, type_)
-    before = pool_back(nodes, LINK, "after", little.plan(pool=kind, pool_edge=edge))
+    before = _pool_back(nodes, LINK, "after", little.plan(pool=kind, pool_edge=edge))
     nodes.gives(before, LINK.shape(), TensorProto.FLOAT)
     return nodes.model()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stylewatch_painter.errors import WeightsError
 from stylewatch_plugins import registry
-from stylewatch_plugins.capabilities import capabilities
+from stylewatch_plugins.contract import capabilities
 from stylewatch_plugins.errors import BackendError, BackendOptionError
 
 if TYPE_CHECKING:  # brings NumPy

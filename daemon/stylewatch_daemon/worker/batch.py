@@ -14,8 +14,7 @@ from stylewatch_daemon.worker.job_run import Painting
 from stylewatch_daemon.worker.prepare import Prepared, backend_of, prepare
 from stylewatch_daemon.worker.recorder import Story
 from stylewatch_plugins.contract import Backend, PaintsMany, Pixels, Step, Wish
-from stylewatch_plugins.error_kind import trouble
-from stylewatch_plugins.errors import BackendError
+from stylewatch_plugins.errors import BackendError, error_kind
 
 Said = tuple[int, Event]
 """An event, and the index of the order that it is of."""
@@ -132,7 +131,7 @@ class _Batch:
                 yield from self._guarded(indices[which], _heard(paintings[which], said))
                 yield from self._close(lambda one: one.is_made)
         except Exception as error:
-            if trouble(error) == "memory":
+            if error_kind(error) == "memory":
                 self.too_many = len(self._orders)
             else:
                 end = as_end(error)
@@ -156,7 +155,7 @@ class _Batch:
 
     def _fault(self, index: int, error: Exception) -> Iterator[Said]:
         """What comes of one's `error`: its End, or a try by itself where memory did not suffice."""
-        if trouble(error) == "memory":
+        if error_kind(error) == "memory":
             self.too_many = len(self._orders)
             self.left.append(index)
         else:

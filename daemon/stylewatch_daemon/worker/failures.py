@@ -13,8 +13,7 @@ from stylewatch_painter.errors import (
     WeightsError,
 )
 from stylewatch_plugins import registry
-from stylewatch_plugins.error_kind import trouble
-from stylewatch_plugins.errors import BackendError
+from stylewatch_plugins.errors import BackendError, error_kind
 
 NOT_THERE, OUR_FAULT, CANNOT_WRITE = 69, 70, 73
 
@@ -57,7 +56,7 @@ def _own_end(error: Exception) -> Refused | Failed:
         return Failed(
             f"{error.filename or 'a file'} cannot be written: {error.strerror}", CANNOT_WRITE
         )
-    if (found := trouble(error)) is not None:
+    if (found := error_kind(error)) is not None:
         return Failed(_TOLD[found].format(_brief(error)), NOT_THERE, recycle=True)
     trace = "".join(traceback.format_exception(error))
     whose = registry.author(error) or "our own"

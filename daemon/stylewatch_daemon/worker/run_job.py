@@ -11,7 +11,7 @@ from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Story
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_plugins.contract import Estimate, Wish
-from stylewatch_plugins.error_kind import trouble
+from stylewatch_plugins.errors import error_kind
 
 
 def work(order: Order, wish: Callable[[], Wish]) -> Iterator[Event]:
@@ -72,7 +72,7 @@ def _try(
         yield from Painting(lighter, wish, begun).whole()
         return None
     except Exception as error:
-        if trouble(error) != "memory" or (less := relief.further(order, prepared)) is None:
+        if error_kind(error) != "memory" or (less := relief.further(order, prepared)) is None:
             raise
     # out here the error is gone, and with it the frames that held the memory
     gc.collect()

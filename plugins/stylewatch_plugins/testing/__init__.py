@@ -1,4 +1,4 @@
-"""The conformance suite: what every backend promises, as tests that its own package runs.
+"""The conformance suite: the contract of a backend, as tests that a backend package runs itself.
 
 In a test module of that package:
 
@@ -7,10 +7,11 @@ In a test module of that package:
             return Mine({"device": "cpu", **options})
 
 With `pytest.register_assert_rewrite("stylewatch_plugins")` in its conftest, a failure shows the
-values compared. What a backend does not claim by its `capabilities`, it need not keep.
+values compared. A backend is tested for the `capabilities` that it declares, and for no others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -18,29 +19,62 @@ import numpy as np
 import pytest
 
 from stylewatch_painter.algorithm import scales
-from stylewatch_painter.algorithm.task import Style
-from stylewatch_painter.errors import DivergedError, PictureError
-from stylewatch_painter.stage import Stage
-from stylewatch_plugins.capabilities import capabilities, misfit
-from stylewatch_plugins.contract import Backend, BackendOptionError, Device, Provenance
-from stylewatch_plugins.testing.batches import Many
-from stylewatch_plugins.testing.controls import Controls
-from stylewatch_plugins.testing.masks import Masks
+from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.errors import CheckpointError, DivergedError, PainterError, PictureError
+from stylewatch_painter.stage import Stage, Step, Wish, go_on
+from stylewatch_plugins.contract import (
+    Backend,
+    BackendOptionError,
+    Device,
+    PaintsMany,
+    Provenance,
+    capabilities,
+    misfit,
+)
 from stylewatch_plugins.testing.stops import Interruptions
 from stylewatch_plugins.testing.tasks import (
     PRINT,
     SMALL_FIRST,
     SMOOTHED,
+    after,
+    kept,
+    masked_painting,
+    masked_style,
     painted,
     picture,
     sample,
     stages,
     terms,
+    two_regions,
+    weighed,
 )
 
 
-class BackendConformance(Controls, Interruptions, Many, Masks):
-    """What every backend promises; see also what it inherits."""
+def three(recipe: Mapping[str, Any] | None = None) -> list[Task]:
+    """Make tasks of one shape: the second has another content, the third another seed."""
+    first = sample(recipe)
+    return [first, replace(first, content=255 - picture(24, 18)), replace(first, seed=7)]
+
+
+def together(
+    backend: PaintsMany, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]] | None = None
+) -> list[list[Step | Exception]]:
+    """Run `tasks` at once; return all that is yielded for each."""
+    items: list[list[Step | Exception]] = [[] for _ in tasks]
+    for number, item in backend.paint_many(tasks, wishes or [go_on] * len(tasks)):
+        items[number].append(item)
+    return items
+
+
+def steps_of(items: Sequence[Step | Exception]) -> list[Step]:
+    """Return the steps; fails if there is an error among them."""
+    steps = [item for item in items if isinstance(item, Step)]
+    assert len(steps) == len(items), f"an error was yielded: {items[-1]}"
+    return steps
+
+
+class BackendConformance(Interruptions):
+    """Tests of the whole contract, those that it inherits included."""
 
     def test_it_has_the_shape_of_a_backend(self, backend: Backend) -> None:
         """A backend has every member of the contract, and says who it is."""
@@ -239,3 +273,111 @@ class BackendConformance(Controls, Interruptions, Many, Masks):
         except DivergedError:
             return
         assert all(np.isfinite(s.picture).all() for s in steps if isinstance(s, Stage))
+
+    def test_masks_that_show_everything_change_nothing(self, backend: Backend) -> None:
+        """A mask of ones is none."""
+        content, style = picture(24, 18), picture(20, 22, seed=1)
+        everything = sample(
+            content_mask=np.ones_like(content[..., 0]),
+            styles=(Style(style, mask=np.ones_like(style[..., 0])),),
+        )
+        found, plain = backend.measure(everything).total, backend.measure(sample()).total
+        assert found == pytest.approx(plain, rel=self.closeness)
+
+    def test_a_style_is_looked_at_where_its_mask_says(self, backend: Backend) -> None:
+        """What is like the shown half is nearer to it than to the other; unclaimed, all is one."""
+        left, right = (
+            weighed(backend.measure(masked_style(side)), "style") for side in ("left", "right")
+        )
+        assert left < right if capabilities(backend).masks else left == right
+
+    def test_a_style_acts_where_the_contents_mask_says(self, backend: Backend) -> None:
+        """Outside of it nothing is held to the style, but all to the content; unclaimed, all is."""
+        both = [backend.measure(masked_painting(side)) for side in ("left", "right")]
+        left, right = (weighed(losses, "style") for losses in both)
+        assert left < right if capabilities(backend).masks else left == right
+        here, there = (weighed(losses, "content") for losses in both)
+        assert here == pytest.approx(there, rel=self.closeness)
+
+    def test_each_region_is_held_to_the_same_region_of_the_style(self, backend: Backend) -> None:
+        """Regions go by their order in the masks; unclaimed, there is but one."""
+        right, swapped = (
+            weighed(backend.measure(two_regions(first)), "style") for first in ("left", "right")
+        )
+        assert right < swapped if capabilities(backend).masks else right == swapped
+
+    def test_regions_may_come_in_any_order(self, backend: Backend) -> None:
+        """Each of them counts, the second as the first does."""
+        task = two_regions("right")
+        (style,) = task.styles
+        assert task.content_mask is not None and style.mask is not None
+        turned = replace(
+            task,
+            content_mask=task.content_mask[..., ::-1],
+            styles=(replace(style, mask=style.mask[..., ::-1]),),
+        )
+        found, plain = backend.measure(turned).total, backend.measure(task).total
+        assert found == pytest.approx(plain, rel=self.closeness)
+
+    def test_a_style_without_a_mask_serves_every_region(self, backend: Backend) -> None:
+        """With all of it, as if its mask were white there."""
+        task = two_regions("left")
+        (style,) = task.styles
+        unmasked, white = (
+            backend.measure(replace(task, styles=(replace(style, mask=mask),))).total
+            for mask in (None, np.ones_like(style.mask))
+        )
+        assert unmasked == pytest.approx(white, rel=self.closeness)
+
+    def test_a_checkpoint_under_another_mask_is_refused(self, backend: Backend) -> None:
+        """Where masks are claimed, they are part of what a painting is."""
+        can = capabilities(backend)
+        if can.masks and can.resume:
+            for masked in (masked_style, masked_painting, two_regions):
+                stopped = painted(backend, masked("left"), *after(2, Wish.STOP))[-1]
+                again = replace(masked("right"), resume=kept(stopped.checkpoint))
+                with pytest.raises(CheckpointError):
+                    painted(backend, again)
+
+    @pytest.mark.parametrize("recipe", [{}, {**SMALL_FIRST, **SMOOTHED}])
+    def test_each_of_many_is_painted_as_if_alone(
+        self, backend: Backend, recipe: Mapping[str, Any]
+    ) -> None:
+        """The same steps of the same number, and stages that hardly differ: sums go other ways."""
+        if not isinstance(backend, PaintsMany):
+            return
+        tasks = three(recipe)
+        for task, said in zip(tasks, together(backend, tasks), strict=True):
+            self._check_alike(steps_of(said), painted(backend, task))
+
+    @pytest.mark.parametrize("recipe", [{}, {**SMALL_FIRST, **SMOOTHED}])
+    def test_one_of_many_that_is_stopped_stops_alone(
+        self, backend: Backend, recipe: Mapping[str, Any]
+    ) -> None:
+        """A wish is for one task; the others go on to their end."""
+        if not isinstance(backend, PaintsMany):
+            return
+        tasks = three(recipe)
+        early = after(2, Wish.STOP)
+        stop = iter(early)
+        told = together(backend, tasks, [go_on, lambda: next(stop), go_on])
+        assert steps_of(told[1])[-1].step == len(early)
+        for number in (0, 2):
+            self._check_alike(steps_of(told[number]), painted(backend, tasks[number]))
+
+    def test_one_of_many_that_cannot_be_painted_ends_alone(self, backend: Backend) -> None:
+        """What `paint` would raise is handed out, as the end of that task."""
+        if not isinstance(backend, PaintsMany):
+            return
+        tasks = three()
+        tasks[1] = replace(tasks[1], content=None, styles=())
+        with pytest.raises(PainterError):
+            painted(backend, tasks[1])
+        told = together(backend, tasks)
+        assert [isinstance(one, PainterError) for one in told[1]] == [True]
+        assert steps_of(told[0]) and steps_of(told[2])
+
+    def _check_alike(self, together: Sequence[Step], alone: Sequence[Step]) -> None:
+        kinds = [[(type(step), step.step) for step in run] for run in (together, alone)]
+        assert kinds[0] == kinds[1]
+        assert self.close(together, alone)

@@ -1,5 +1,6 @@
 """The suite on controls finds out backends that break a promise where one is used."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -12,11 +13,13 @@ from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish
 from stylewatch_plugins.sketch import Sketch
-from stylewatch_plugins.testing.controls import Controls, everything
-from stylewatch_plugins.testing.tasks import SMOOTHED, pictures
+from stylewatch_plugins.testing import BackendConformance
+from stylewatch_plugins.testing.tasks import SMOOTHED, everything, pictures
 from stylewatch_tones.backend import Tones
 
-PROMISES = [name for name in dir(Controls) if name.startswith("test_")]
+PROMISES = [
+    name for name in dir(BackendConformance) if re.match("test_.*(control|size_said)", name)
+]
 PLAIN = {"average": 0.0, "carry": False, "objective.network.padding": "zeros", "objective.tv": None}
 Wishes = Callable[[], Wish]
 

@@ -1,5 +1,6 @@
 """The suite on masks finds out backends that do not look at them as they say."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -11,11 +12,11 @@ from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.stage import Losses, Regions, Step, Wish
 from stylewatch_plugins.contract import Capabilities
 from stylewatch_plugins.sketch import Sketch
-from stylewatch_plugins.testing.masks import Masks, half, two_halves
-from stylewatch_plugins.testing.tasks import picture
+from stylewatch_plugins.testing import BackendConformance
+from stylewatch_plugins.testing.tasks import half, picture, two_halves
 from stylewatch_tones.backend import Tones
 
-PROMISES = [name for name in dir(Masks) if name.startswith("test_")]
+PROMISES = [name for name in dir(BackendConformance) if re.match("test_.*(mask|region)", name)]
 
 
 def changed(task: Task, change: Callable[[Regions | None], Regions | None]) -> Task:

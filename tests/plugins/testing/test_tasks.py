@@ -64,7 +64,7 @@ def test_a_checkpoint_goes_through_a_file() -> None:
 
 
 def test_a_checkpoint_that_is_missing_or_no_plain_array_is_found_out() -> None:
-    with pytest.raises(AssertionError, match="none was handed out"):
+    with pytest.raises(AssertionError, match="none was yielded"):
         kept(None)
     with pytest.raises(ValueError, match="pickle"):
         kept({"state": np.array([object()])})
