@@ -77,34 +77,34 @@ class BackendConformance(Interruptions):
     """Tests of the whole contract, those that it inherits included."""
 
     def test_it_has_the_shape_of_a_backend(self, backend: Backend) -> None:
-        """A backend has every member of the contract, and says who it is."""
+        """A backend has every member of the contract, a name and a version."""
         assert isinstance(backend, Backend)
         assert type(backend.name) is type(backend.version) is str, "the receipt takes plain text"
         assert backend.name and backend.version
 
     def test_it_fits_the_contract(self, backend: Backend) -> None:
-        """It is written for this version, if it says for which; its capabilities are such."""
+        """Its `contract`, if any, is this version, and its capabilities are a Capabilities."""
         assert misfit(type(backend)) is None
         assert misfit(backend) is None
 
     def test_an_option_it_does_not_have_is_refused(self) -> None:
-        """A misspelt option is told by its name, never passed over."""
+        """An unknown option is refused by name, never ignored."""
         with pytest.raises(BackendOptionError, match="no_such_option"):
             self.make({"no_such_option": 1})
 
     def test_its_problem_is_none_or_a_sentence(self, backend: Backend) -> None:
-        """What keeps it from running is told in one line of words."""
+        """The reason why it cannot run is one line of words."""
         problem = backend.problem()
         assert problem is None or (len(problem.split()) > 1 and "\n" not in problem)
 
     def test_it_names_its_devices(self, backend: Backend) -> None:
-        """A backend without a problem has somewhere to paint."""
+        """A backend without a problem has a device."""
         devices = backend.devices()
         assert all(isinstance(device, Device) for device in devices)
         assert devices or backend.problem()
 
     def test_each_of_its_devices_can_be_asked_for(self, backend: Backend) -> None:
-        """By its name, as the option `device`; who runs several workers does so."""
+        """The name of a device is a value of the option `device`, as for several workers."""
         for device in backend.devices():
             self.make({"device": device.name})
 
@@ -116,13 +116,13 @@ class BackendConformance(Interruptions):
         assert found.device and found.precision
 
     def test_what_it_cannot_do_is_told_with_the_painting(self, backend: Backend) -> None:
-        """Warnings are sentences; who cannot resume, or repeat itself, has one."""
+        """Warnings are sentences; a backend that cannot resume or is not deterministic has one."""
         can, told = capabilities(backend), backend.provenance(sample()).warnings
         assert all(" " in words and "\n" not in words for words in told)
         assert told or (can.resume and can.deterministic)
 
     def test_what_it_tells_are_plain_values(self, backend: Backend) -> None:
-        """No numbers or texts of another make: they are told to a process that knows no such."""
+        """Values are plain int, float and str, since another process without NumPy reads them."""
         found = backend.provenance(sample())
         told = (found.name, found.version, found.device, found.precision, *found.warnings)
         assert {type(words) for words in (*told, *(one.name for one in backend.devices()))} == {str}
@@ -151,7 +151,7 @@ class BackendConformance(Interruptions):
     def test_the_estimate_tells_sizes_and_steps(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
-        """What was estimated, size by size, is what is then painted; the last is the recipe's."""
+        """The estimated sizes and steps are those that run; the last size is the recipe's."""
         task = sample(recipe)
         found = backend.estimate(task)
         steps = [
@@ -165,7 +165,7 @@ class BackendConformance(Interruptions):
     def test_stages_are_float_pictures_of_the_final_size(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
-        """Also on the way, at a smaller size, a Stage shows the picture at its final size."""
+        """Also while it works at a smaller size, a Stage has the final size."""
         for step in painted(backend, sample({"save_every": 1, **recipe})):
             assert isinstance(step, Stage)
             assert step.picture.shape == (18, 24, 3)
@@ -185,7 +185,7 @@ class BackendConformance(Interruptions):
             assert step.losses.content and step.losses.style
 
     def test_painting_brings_the_picture_nearer_to_what_is_wanted(self, backend: Backend) -> None:
-        """From noise, the total falls."""
+        """The total falls from a start in noise."""
         steps = painted(backend, sample({"start": "noise", "noise_scale": 30}))
         assert steps[-1].losses.total < steps[0].losses.total
 
@@ -193,7 +193,7 @@ class BackendConformance(Interruptions):
     def test_measuring_gives_the_losses_before_the_first_step(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
-        """Losses belong to the picture before the step; measuring paints nothing."""
+        """Losses belong to the picture before the step; measuring makes no step."""
         task = sample(recipe)
         measured, first = backend.measure(task), painted(backend, task)[0].losses
         assert measured.total == pytest.approx(first.total, rel=self.closeness)
@@ -211,7 +211,7 @@ class BackendConformance(Interruptions):
     def test_a_seed_is_repeatable_and_another_one_paints_another_picture(
         self, backend: Backend
     ) -> None:
-        """All chance in a painting comes from the seed."""
+        """All randomness comes from the seed."""
         noise = {"start": "noise", "noise_scale": 30}
         first = painted(backend, sample(noise, seed=1))
         assert self.same(backend, painted(self.make({}), sample(noise, seed=1)), first)
@@ -219,7 +219,7 @@ class BackendConformance(Interruptions):
 
     @pytest.mark.parametrize("start", ["style", "noise", "mixed", "picture"])
     def test_each_start_is_another_picture(self, backend: Backend, start: str) -> None:
-        """A painting begins where the recipe says."""
+        """The first picture is the one that the recipe names."""
         told = {"start": start, "noise_ratio": 0.5, "noise_scale": 30}
         from_there = backend.measure(sample(told, init=picture(24, 18, seed=7)))
         assert from_there.total != backend.measure(sample()).total
@@ -228,7 +228,7 @@ class BackendConformance(Interruptions):
     def test_odd_sizes_are_painted_or_refused_in_words(
         self, backend: Backend, size: tuple[int, int]
     ) -> None:
-        """No size brings it down: it paints, or says what is wrong with the picture."""
+        """Every size works, or raises PictureError with the reason."""
         task = sample(content=picture(*size))
         try:
             last = painted(backend, task)[-1]
@@ -241,7 +241,7 @@ class BackendConformance(Interruptions):
             assert np.isfinite(last.picture).all()
 
     def test_several_styles_count_by_their_weights(self, backend: Backend) -> None:
-        """Each has its own terms under its own name; another balance gives another picture."""
+        """Each style has its own terms under its name; other weights give another picture."""
         one, two = picture(20, 22, seed=1), picture(22, 16, seed=2)
         balance = sample(styles=(Style(one, "one", weight=3), Style(two, "two", weight=1)))
         turned = sample(styles=(Style(one, "one", weight=1), Style(two, "two", weight=3)))
@@ -259,14 +259,14 @@ class BackendConformance(Interruptions):
         assert content_only.losses.content and not content_only.losses.style
 
     def test_without_any_picture_it_refuses_in_words(self, backend: Backend) -> None:
-        """There is nothing to paint."""
+        """Without content and style it raises PictureError."""
         with pytest.raises(PictureError, match=" "):
             painted(backend, sample({"start": "noise"}, content=None, styles=()))
 
     def test_a_painting_that_runs_away_never_shows_what_is_no_number(
         self, backend: Backend
     ) -> None:
-        """It raises DivergedError; a backend that cannot run away goes on."""
+        """A diverging run raises DivergedError, or stays finite."""
         wild = {"optimizer": {"kind": "sgd", "rate": 1e30}, "save_every": 1}
         try:
             steps = painted(backend, sample(wild))
@@ -275,7 +275,7 @@ class BackendConformance(Interruptions):
         assert all(np.isfinite(s.picture).all() for s in steps if isinstance(s, Stage))
 
     def test_masks_that_show_everything_change_nothing(self, backend: Backend) -> None:
-        """A mask of ones is none."""
+        """A mask of ones equals no mask."""
         content, style = picture(24, 18), picture(20, 22, seed=1)
         everything = sample(
             content_mask=np.ones_like(content[..., 0]),
@@ -285,14 +285,14 @@ class BackendConformance(Interruptions):
         assert found == pytest.approx(plain, rel=self.closeness)
 
     def test_a_style_is_looked_at_where_its_mask_says(self, backend: Backend) -> None:
-        """What is like the shown half is nearer to it than to the other; unclaimed, all is one."""
+        """The loss is smaller for the half that matches; without the capability both are equal."""
         left, right = (
             weighed(backend.measure(masked_style(side)), "style") for side in ("left", "right")
         )
         assert left < right if capabilities(backend).masks else left == right
 
     def test_a_style_acts_where_the_contents_mask_says(self, backend: Backend) -> None:
-        """Outside of it nothing is held to the style, but all to the content; unclaimed, all is."""
+        """Outside of the mask only the content counts; otherwise the style counts too."""
         both = [backend.measure(masked_painting(side)) for side in ("left", "right")]
         left, right = (weighed(losses, "style") for losses in both)
         assert left < right if capabilities(backend).masks else left == right
@@ -300,14 +300,14 @@ class BackendConformance(Interruptions):
         assert here == pytest.approx(there, rel=self.closeness)
 
     def test_each_region_is_held_to_the_same_region_of_the_style(self, backend: Backend) -> None:
-        """Regions go by their order in the masks; unclaimed, there is but one."""
+        """Regions match by their order in the masks; without the capability there is one region."""
         right, swapped = (
             weighed(backend.measure(two_regions(first)), "style") for first in ("left", "right")
         )
         assert right < swapped if capabilities(backend).masks else right == swapped
 
     def test_regions_may_come_in_any_order(self, backend: Backend) -> None:
-        """Each of them counts, the second as the first does."""
+        """All regions count alike."""
         task = two_regions("right")
         (style,) = task.styles
         assert task.content_mask is not None and style.mask is not None
@@ -320,7 +320,7 @@ class BackendConformance(Interruptions):
         assert found == pytest.approx(plain, rel=self.closeness)
 
     def test_a_style_without_a_mask_serves_every_region(self, backend: Backend) -> None:
-        """With all of it, as if its mask were white there."""
+        """A missing mask equals a white one."""
         task = two_regions("left")
         (style,) = task.styles
         unmasked, white = (
@@ -330,7 +330,7 @@ class BackendConformance(Interruptions):
         assert unmasked == pytest.approx(white, rel=self.closeness)
 
     def test_a_checkpoint_under_another_mask_is_refused(self, backend: Backend) -> None:
-        """Where masks are claimed, they are part of what a painting is."""
+        """With the capability, masks belong to the job."""
         can = capabilities(backend)
         if can.masks and can.resume:
             for masked in (masked_style, masked_painting, two_regions):
@@ -343,7 +343,7 @@ class BackendConformance(Interruptions):
     def test_each_of_many_is_painted_as_if_alone(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
-        """The same steps of the same number, and stages that hardly differ: sums go other ways."""
+        """The steps are the same, and stages nearly: sums are in another order."""
         if not isinstance(backend, PaintsMany):
             return
         tasks = three(recipe)
@@ -354,7 +354,7 @@ class BackendConformance(Interruptions):
     def test_one_of_many_that_is_stopped_stops_alone(
         self, backend: Backend, recipe: Mapping[str, Any]
     ) -> None:
-        """A wish is for one task; the others go on to their end."""
+        """A wish is for one task; the others continue to their end."""
         if not isinstance(backend, PaintsMany):
             return
         tasks = three(recipe)
@@ -366,7 +366,7 @@ class BackendConformance(Interruptions):
             self._check_alike(steps_of(told[number]), painted(backend, tasks[number]))
 
     def test_one_of_many_that_cannot_be_painted_ends_alone(self, backend: Backend) -> None:
-        """What `paint` would raise is handed out, as the end of that task."""
+        """An error that `paint` would raise is yielded, as the end of that task."""
         if not isinstance(backend, PaintsMany):
             return
         tasks = three()

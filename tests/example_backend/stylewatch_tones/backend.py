@@ -54,22 +54,22 @@ class Tones:
         return None
 
     def provenance(self, task: Task) -> Provenance:
-        """There is no network behind it, and nothing that it decides by itself."""
+        """Describe the backend; it has no network and decides nothing by itself."""
         return Provenance(self.name, self.version, device="cpu", precision="fp64")
 
     def estimate(self, task: Task) -> Estimate:
-        """Sizes and steps; how long that takes, it cannot tell."""
+        """Return sizes and steps; the time is unknown."""
         levels = task.levels()
         return Estimate(
             tuple(level.size for level in levels), tuple(level.steps for level in levels)
         )
 
     def measure(self, task: Task) -> Losses:
-        """The losses of the picture that `task` starts from, at its final size."""
+        """Compute the losses of the picture that `task` starts from, at its final size."""
         return Motif.of(task, task.final).losses(numpy_loop.start(task, task.final))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Paint; of its own it only says what a step at a size does to a picture."""
+        """Run `task` in the common loop, with a step of its own."""
 
         def at(size: tuple[int, int]) -> numpy_loop.Move:
             motif = Motif.of(task, size)
