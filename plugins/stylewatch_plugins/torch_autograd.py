@@ -90,7 +90,7 @@ class TorchAutograd(VggBackend):
             ready.looks,
             self._rooms.at_once,
         ):
-            yield row, step
+            yield ample[row], step
         for number, task in enumerate(tasks):
             if number not in ample:
                 try:
