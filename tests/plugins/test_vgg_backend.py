@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,19 +14,20 @@ from stylewatch_painter.algorithm import forecast
 from stylewatch_painter.algorithm.forecast import needed
 from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.stage import Stage, Step, Wish, go_on
+from stylewatch_painter.stage import Stage, Wish, go_on
 from stylewatch_plugins.contract import Backend, BackendOptionError
-from stylewatch_plugins.memory_options import Fitted, MemoryOptions, by_turns
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
 from stylewatch_plugins.testing.tasks import OPTIMIZERS, kept, painted, picture, sample, stages
 from stylewatch_plugins.torch_autograd import TorchAutograd
+from stylewatch_plugins.vgg_backend import TaskRooms, VggOptions
 
 CPU = torch.device("cpu")
 EXACT = {"device": "cpu", "precision": "fp32"}
 TILES = {"tile": 16, "history": 4}
 
 
+@pytest.mark.usefixtures("small_network")
 class TestTorchInTiles(BackendConformance):
     """The conformance suite: a painting in tiles keeps every promise, too."""
 
@@ -33,6 +35,7 @@ class TestTorchInTiles(BackendConformance):
         return TorchAutograd({**EXACT, **TILES, **options})
 
 
+@pytest.mark.usefixtures("small_network")
 class TestOnnxInTiles(BackendConformance):
     """The same in ONNX Runtime."""
 
@@ -81,6 +84,7 @@ def made_by(make: type[TorchAutograd | OnnxVgg], **more: object) -> Backend:
 
 @BACKENDS
 @CONTROLLED
+@pytest.mark.usefixtures("small_network")
 def test_in_tiles_all_controls_at_once_give_the_painting(
     make: type[TorchAutograd | OnnxVgg], optimizer: str
 ) -> None:
@@ -95,6 +99,7 @@ def test_in_tiles_all_controls_at_once_give_the_painting(
 @BACKENDS
 @CONTROLLED
 @pytest.mark.parametrize("tile", ["none", 48])
+@pytest.mark.usefixtures("small_network")
 def test_with_all_controls_at_once_it_goes_on_from_every_step_in_the_same_bytes(
     make: type[TorchAutograd | OnnxVgg], optimizer: str, tile: str | int
 ) -> None:
@@ -110,8 +115,8 @@ def test_with_all_controls_at_once_it_goes_on_from_every_step_in_the_same_bytes(
 def test_what_is_decided_are_options_that_decide_the_same() -> None:
     for said in ({}, {"tile": 64}, {"tile": "none", "history": 3}, {"history": "whole"}):
         task = sample()
-        decided = Fitted(MemoryOptions.model_validate(said), CPU, 4).decided(task)
-        again = Fitted(MemoryOptions.model_validate(decided), CPU, 4)
+        decided = TaskRooms(VggOptions.model_validate(said), CPU, 4).decided(task)
+        again = TaskRooms(VggOptions.model_validate(decided), CPU, 4)
         assert again.decided(task) == decided
         assert {key: decided[key] for key in said} == said
 
@@ -124,7 +129,7 @@ def test_a_task_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return AMPLE
 
     monkeypatch.setattr(forecast, "room", room)
-    fitted, task = Fitted(MemoryOptions(), CPU, 4), sample()
+    fitted, task = TaskRooms(VggOptions(), CPU, 4), sample()
     assert fitted.room(task) is fitted.room(task)
     assert len(seen) == 1
 
@@ -142,15 +147,36 @@ def test_what_memory_does_not_suffice_for_is_a_warning() -> None:
     assert "there it remembers 5" in told
 
 
-def test_those_without_ample_room_are_painted_by_themselves() -> None:
-    """Together with others, and each as if it were alone; what goes wrong is its own end."""
-    backend = TorchAutograd({**EXACT, "tile": 16})
-    tasks = [sample({"steps": 1, "scales": []}, seed=seed) for seed in (1, 2)]
-    made = list(backend.paint_many(tasks, [go_on] * 2))
-    assert [number for number, _ in made] == [0, 1]
-    cramped = TorchAutograd({**EXACT, "memory": 1000})
-    ends = list(cramped.paint_many(tasks, [go_on] * 2))
-    assert [type(end) for _, end in ends] == [PictureError, PictureError]
+@pytest.mark.usefixtures("small_network")
+def test_tasks_that_must_save_memory_run_by_themselves_after_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every step is that of its own task: here the first and the third need tiles."""
+    whole = forecast.room
+
+    def room(task: Task, *asked: Any) -> Room:
+        return Room(tile=16) if task.seed in (1, 3) else whole(task, *asked)
+
+    monkeypatch.setattr(forecast, "room", room)
+    recipe = {"steps": 1, "save_every": 1, "scales": [], "start": "noise", "noise_scale": 30}
+    tasks = [sample(recipe, seed=seed) for seed in (1, 2, 3, 4)]
+    backend = TorchAutograd(EXACT)
+    items = list(backend.paint_many(tasks, [go_on] * 4))
+    assert [number for number, _ in items] == [1, 3, 0, 2]
+    for number, stage in items:
+        assert isinstance(stage, Stage)
+        (alone,) = painted(backend, tasks[number])
+        assert isinstance(alone, Stage)
+        assert np.abs(stage.picture - alone.picture).max() < 0.5
+
+
+def test_of_several_tasks_each_ends_with_its_own_error() -> None:
+    backend = TorchAutograd({**EXACT, "memory": 1000})
+    items = list(backend.paint_many([sample(), sample(seed=2)], [go_on] * 2))
+    assert [(number, type(error)) for number, error in items] == [
+        (0, PictureError),
+        (1, PictureError),
+    ]
 
 
 @pytest.mark.parametrize(("many", "turns"), [(2, [0, 0, 1, 2, 1, 2]), (3, [0, 1, 2, 0, 1, 2])])
@@ -173,7 +199,7 @@ def test_what_earlier_paintings_left_is_told_apart_where_there_is_a_limit(
     monkeypatch.setattr(forecast, "left", lambda: 123)
     for make in (TorchAutograd, OnnxVgg):
         for said, left in (({"memory": 10**10}, 123), ({}, 0)):
-            assert make({"device": "cpu", **said})._fitted._wanted.left == left
+            assert make({"device": "cpu", **said})._rooms._wanted.left == left
 
 
 PROGRAM = """
@@ -204,17 +230,64 @@ def test_a_process_that_painted_has_as_much_for_the_next_as_a_fresh_one() -> Non
     assert free_for("128", "64") == pytest.approx(free_for("64"), abs=12_000_000)
 
 
-def test_those_with_ample_room_are_left_to_others() -> None:
-    def paint(*_: object) -> list[Step]:
-        raise AssertionError
-
-    fitted = Fitted(MemoryOptions(), CPU, 4)
-    assert not list(by_turns([sample()], [go_on], fitted, lambda *asked: iter(paint(*asked))))
-
-
 @pytest.mark.parametrize("said", [{"tile": "all"}, {"tile": 8}, {"history": -1}, {"memory": 0}])
 def test_a_wrong_option_is_told_with_its_name(said: Mapping[str, object]) -> None:
     (name,) = said
     for make in (TorchAutograd, OnnxVgg):
         with pytest.raises(BackendOptionError, match=name):
             make(said)
+
+
+# a block of 30 MB teaches glibc to keep such; the next, freed under a smaller one, would stay
+LARGE_BLOCKS = """
+import os
+from stylewatch_plugins.vgg_backend import give_back_large_blocks
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+give_back_large_blocks()
+first = bytearray(30_000_000)
+del first
+before = held()
+blocks = [bytearray(20_000_000) for _ in range(3)]
+for block in blocks:
+    block[::4096] = b"x" * len(block[::4096])  # pages count once they are touched
+pins = [bytearray(200_000) for _ in range(3)]
+del block, blocks
+print(held() - before)
+"""
+
+
+def run(program: str) -> int:
+    command = [sys.executable, "-c", program]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def test_large_blocks_go_back_to_the_system_when_they_are_freed() -> None:
+    """Where there is glibc; elsewhere there is nothing to see, and nothing breaks."""
+    assert run(LARGE_BLOCKS) < 5_000_000 or sys.platform != "linux"
+
+
+# small blocks, of which the last one pins all: the C library keeps what is freed below it
+SMALL_BLOCKS = """
+import os
+from stylewatch_plugins.vgg_backend import give_back_freed
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+blocks = [bytearray(b"x") * 100_000 for _ in range(600)]
+pin = bytearray(b"x") * 100_000
+circle = [blocks]
+circle.append(circle)
+before = held()
+del blocks, circle
+give_back_freed()
+print(before - held())
+"""
+
+
+def test_what_was_freed_goes_back_when_that_is_asked_for() -> None:
+    """Though it lies below what is in use, and though it referred to itself."""
+    assert run(SMALL_BLOCKS) > 50_000_000 or sys.platform != "linux"
