@@ -1,4 +1,4 @@
-"""docs/architecture.md names functions that exist, and files that are there."""
+"""Names of functions in docs/architecture.md, and of entries of child processes, exist."""
 
 import ast
 import re
@@ -56,3 +56,18 @@ def test_the_layers_of_the_page_are_those_that_are_enforced() -> None:
     contract = (ROOT / "pyproject.toml").read_text("utf-8").partition("Layers of the daemon")[2]
     layers = re.findall(r'"([\w |]+)",', contract.partition("layers = [")[2].partition("\n]")[0])
     assert names == layers
+
+
+@pytest.mark.parametrize(
+    "entry",
+    sorted(
+        {
+            entry
+            for path in DAEMON.rglob("*.py")
+            for entry in re.findall(r'"(stylewatch_[a-z_.]+:[a-z_]+)"', path.read_text("utf-8"))
+        }
+    ),
+)
+def test_an_entry_of_a_child_process_exists(entry: str) -> None:
+    module, _, name = entry.partition(":")
+    assert name in definitions((DAEMON.parent / module.replace(".", "/")).with_suffix(".py"))

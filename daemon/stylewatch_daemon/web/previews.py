@@ -16,7 +16,7 @@ from stylewatch_daemon.ingest.inspection.process import Intake
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.views.output_files import Memory
 
-THUMBNAILER = "stylewatch_daemon.ingest.inspection.thumbnailer:shrink"
+THUMBNAILER = "stylewatch_daemon.ingest.inspection.inspect:shrink"
 
 FOLDER = "previews"
 """In the state folder."""
