@@ -13,7 +13,7 @@ from stylewatch_daemon.files import lock
 HOLDS = """
 import sys, signal
 from pathlib import Path
-from stylewatch_daemon import lock
+from stylewatch_daemon.files import lock
 with lock.held(Path(sys.argv[1])):
     print("held", flush=True)
     signal.pause()
