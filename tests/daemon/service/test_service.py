@@ -193,7 +193,8 @@ def test_the_supervisor_loads_neither_torch_nor_numpy_nor_pillow(tmp_path: Path)
     program = f"""
 import sys
 from pathlib import Path
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once, watch
+from stylewatch_daemon.service.service import once, watch
+from tests.daemon.settings_made import make_inbox, make_settings
 root = Path({str(tmp_path)!r})
 settings = make_settings((make_inbox(root / "in", root / "out"),), root / "state", quiet_s=0)
 assert once(settings).exit_code == 0

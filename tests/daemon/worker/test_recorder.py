@@ -158,13 +158,14 @@ def test_the_receipt_has_settings_inputs_files_and_digests(given: Order, picture
 def test_the_receipt_has_the_form_of_the_output(tmp_path: Path, pictures: Path) -> None:
     settings: dict[str, Any] = {
         "format": "jpg", "quality": 60, "metadata": "none", "stages": {"size": None},
-        "keep": ["losses.png"],
     }  # fmt: skip
-    given = order(tmp_path / "job", pictures, color="match", **settings)
+    given = order(tmp_path / "job", pictures, color="match", artifacts=["losses.png"], **settings)
     Image.new("RGBA", (48, 36), (90, 20, 30, 99)).save(pictures / "clear.png")
     painted(replace(given, content=pictures / "clear.png"))
     found = receipt(given)
-    assert found["output"] == {**settings, "depth": 8, "stages": {}}
+    assert found["output"] == {
+        **settings, "depth": 8, "stages": {}, "keep": ["losses.png"]
+    }  # fmt: skip
     assert found["color"] == {"mode": "match", "space": "oklab"}
     assert any("holds no transparency" in warning for warning in found["warnings"])
 
@@ -209,7 +210,7 @@ def test_artifacts_have_labels_and_are_found_staged_or_published(
     tmp_path: Path, pictures: Path
 ) -> None:
     (pictures / "style.jpg").rename(pictures / "wave.jpg")
-    given = order(tmp_path / "job", pictures, keep=["sheet"])
+    given = order(tmp_path / "job", pictures, artifacts=["sheet"])
     given = replace(given, styles=(pictures / "wave.jpg",), place=tmp_path / "out/job")
     found = request(given)
     assert found.content is not None and found.content.label == "content"
@@ -241,7 +242,7 @@ def test_artifacts_show_the_pictures_that_were_used(
 
 
 def test_the_name_of_the_final_picture_is_taken(tmp_path: Path, pictures: Path) -> None:
-    given = order(tmp_path / "job", pictures, keep=["sheet", "losses"])
+    given = order(tmp_path / "job", pictures, artifacts=["sheet", "losses"])
     names = {"sheet.png": "sheet-2.png", "losses.png": "losses.png"}
     assert artifact_names(given, "sheet.png") == names
     assert artifact_names(given, "final.png")["sheet.png"] == "sheet.png"
@@ -251,8 +252,10 @@ def test_artifacts_come_before_the_receipt_and_are_the_same_after_a_stop(
     tmp_path: Path, pictures: Path
 ) -> None:
     names = ["losses.png", "progress.webp", "progress.gif", "sheet.png"]
-    keep = ["losses", "progress", "gif", "sheet"]
-    whole, cut = (order(tmp_path / name, pictures, keep=keep) for name in ("whole", "cut"))
+    artifacts = ["losses", "progress", "gif", "sheet"]
+    whole, cut = (
+        order(tmp_path / name, pictures, artifacts=artifacts) for name in ("whole", "cut")
+    )
     staged = [event.path for event in painted(whole) if isinstance(event, Staged)]
     assert staged[-6:] == ["final.png", *names, "receipt.json"]
     painted(cut, *after(3, Wish.STOP))
@@ -266,7 +269,7 @@ def test_artifacts_come_before_the_receipt_and_are_the_same_after_a_stop(
 def test_an_artifact_that_fails_is_a_warning(
     where: str, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = order(tmp_path / "job", pictures, keep=["sheet", "losses"])
+    given = order(tmp_path / "job", pictures, artifacts=["sheet", "losses"])
     write = publish.stage
 
     def stage(staging: Path, name: str, content: bytes) -> None:
