@@ -32,8 +32,8 @@ from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_painter.stage import go_on
 from stylewatch_plugins import graphs, registry
-from stylewatch_plugins.graph_file import Plan
-from stylewatch_plugins.ort_bridge import OrtVgg19
+from stylewatch_plugins.graphs import Plan
+from stylewatch_plugins.onnx_runtime import OrtVgg19
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")

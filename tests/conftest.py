@@ -11,14 +11,7 @@ from PIL import Image
 from tests import nodes
 from tests.daemon.lookers import nodding
 
-pytest.register_assert_rewrite(
-    "stylewatch_plugins.testing",
-    "stylewatch_plugins.testing.controls",
-    "stylewatch_plugins.testing.batches",
-    "stylewatch_plugins.testing.masks",
-    "stylewatch_plugins.testing.stops",
-    "stylewatch_plugins.testing.tasks",
-)
+pytest.register_assert_rewrite("stylewatch_plugins.testing")
 
 # before torch is there to read it; tests are small, and threads would only wait on one another
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -37,7 +37,9 @@ def test_the_drawn_tree_of_errors_is_the_real_one(path: Path) -> None:
     real = {
         name: next((base.__name__ for base in value.__bases__ if base.__name__ in tree), None)
         for name, value in vars(module).items()
-        if isinstance(value, type) and value.__module__ == module.__name__
+        if isinstance(value, type)
+        and issubclass(value, Exception)
+        and value.__module__ == module.__name__
     }
     assert real == tree
     assert list(tree.values()).count(None) == 1, "one root"

@@ -109,7 +109,7 @@ def test_the_export_has_its_program_and_the_backend_its_builder(
     words = ("build", "--layer", "conv1_1", "-o", "graphs")
     features, _ = run(programs / "stylewatch-export", *words, folder=tmp_path).split()
     assert (tmp_path / features).is_file()
-    ask = "from stylewatch_plugins.graph_builder import builder; print(builder().__module__)"
+    ask = "from stylewatch_plugins.graphs import builder; print(builder().__module__)"
     assert run(programs / "python", "-c", ask, folder=tmp_path).strip() == "stylewatch_export.graph"
 
 

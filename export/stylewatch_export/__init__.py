@@ -1,1 +1,1 @@
-"""The room for graphs: where VGG19's feature layers leave torch for other runtimes."""
+"""Export of VGG19 as ONNX graphs, for other runtimes than torch."""

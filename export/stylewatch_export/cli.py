@@ -1,6 +1,7 @@
 """The stylewatch-export command: builds VGG19's ONNX graphs, verifies and describes them."""
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,19 +9,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from stylewatch_export.errors import AskedError, ExportError, UnequalError
+from stylewatch_export.errors import ExportError, RequestError, UnequalError
 from stylewatch_painter.errors import PainterError, RecipeError, WeightsError
 from stylewatch_painter.network.weights import BUNDLED, locate
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 from stylewatch_plugins.errors import BackendError, GraphError
-from stylewatch_plugins.graph_file import Pair, Plan, Precision
+from stylewatch_plugins.graphs import Pair, Plan, Precision
 
 USAGE, BAD_DATA, NO_INPUT, UNAVAILABLE, OUR_FAULT, CANNOT_WRITE = 64, 65, 66, 69, 70, 73
 INTERRUPTED = 130
 
 _CODES: tuple[tuple[type[Exception], int], ...] = (
-    (AskedError, USAGE),
+    (RequestError, USAGE),
     (RecipeError, USAGE),
     (GraphError, BAD_DATA),
     (UnequalError, BAD_DATA),
@@ -28,7 +29,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (FileNotFoundError, NO_INPUT),
     (OSError, CANNOT_WRITE),
 )
-_ENDS = (".features.onnx", ".gradient.onnx")
+_SUFFIXES = (".features.onnx", ".gradient.onnx")
 
 app = typer.Typer(
     name="stylewatch-export",
@@ -79,16 +80,19 @@ def build(
 
 @app.command()
 def verify(graph: Graph) -> None:
-    """Hold both graphs against torch, and against ONNX's reference evaluator."""
+    """Compare both graphs with torch, and with ONNX's reference evaluator."""
     from stylewatch_export import manifest
     from stylewatch_export.verify import LIMITS, verify
 
     pair = _pair(graph)
     limit = LIMITS[manifest.load(pair.features)[0].precision]
-    worst = 0.0
-    for found in verify(pair):
-        print(f"{found.what:10} {found.against:30} {found.error:.1e}", flush=True)
-        worst = max(worst, found.error if found.judged else 0.0)
+    errors = []
+    for comparison in verify(pair):
+        print(f"{comparison.what:10} {comparison.against:30} {comparison.error:.1e}", flush=True)
+        if comparison.judged:
+            errors.append(comparison.error)
+    # `max` alone would drop NaN, which compares false with everything
+    worst = max(errors, key=lambda error: (math.isnan(error), error))
     if not worst <= limit:
         raise UnequalError(f"{graph} is off by {worst:.1e}, and {limit:.0e} is allowed")
 
@@ -97,12 +101,11 @@ def verify(graph: Graph) -> None:
 def show(
     graph: Graph, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
 ) -> None:
-    """Tell what a graph says of itself, and what goes in and comes out."""
+    """Show a graph's manifest, inputs and outputs."""
     from stylewatch_export import manifest
-    from stylewatch_export.nodes import ends
 
     about, model = manifest.load(graph)
-    plain = {**about.model_dump(mode="json"), **ends(model)}
+    plain = {**about.model_dump(mode="json"), **manifest.ends(model)}
     if as_json:
         print(json.dumps(plain))
         return
@@ -112,44 +115,46 @@ def show(
 
 
 def _layers(names: Sequence[str] | frozenset[LayerName]) -> tuple[LayerName, ...]:
-    if strange := [name for name in names if name not in LAYERS]:
-        raise AskedError(f"VGG19 has no layer {strange[0]!r}; it has {', '.join(LAYERS)}")
+    if unknown := [name for name in names if name not in LAYERS]:
+        raise RequestError(f"VGG19 has no layer {unknown[0]!r}; it has {', '.join(LAYERS)}")
     return tuple(layer for layer in LAYERS if layer in names)
 
 
 def _pair(path: Path) -> Pair:
-    """The pair that `path` is one of."""
-    for end in _ENDS:
-        if path.name.endswith(end):
-            return Pair.of(path.parent, path.name.removesuffix(end))
-    raise AskedError(f"{path} is called neither NAME{_ENDS[0]} nor NAME{_ENDS[1]}")
+    """Return the pair that `path` belongs to."""
+    for suffix in _SUFFIXES:
+        if path.name.endswith(suffix):
+            return Pair.of(path.parent, path.name.removesuffix(suffix))
+    raise RequestError(f"{path} is called neither NAME{_SUFFIXES[0]} nor NAME{_SUFFIXES[1]}")
 
 
 def main() -> None:
-    """Run the command line that this process was started with, and leave with its exit code."""
+    """Run this process's command line, and exit with its code."""
     sys.exit(call(sys.argv[1:]))
 
 
 def call(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code, as in sysexits; errors are told on stderr."""
+    """Run one command line, print errors on stderr, and return the exit code, as in sysexits."""
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, "stylewatch-export", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except (ExportError, PainterError, BackendError, OSError) as error:
-        _note(str(error))
+        _print_error(str(error))
         return next((code for kind, code in _CODES if isinstance(error, kind)), OUR_FAULT)
     except ImportError as error:
-        _note(f"a package is not installed ({error}); `pip install onnx onnxruntime` brings it")
+        _print_error(
+            f"a package is not installed ({error}); `pip install onnx onnxruntime` brings it"
+        )
         return UNAVAILABLE
     except Exception as error:
         if (usage := getattr(error, "format_message", None)) is None:  # typer's errors all have it
             raise
-        _note(" ".join(usage().split()))
+        _print_error(" ".join(usage().split()))
         return USAGE
     return code if isinstance(code, int) else 0
 
 
-def _note(text: str) -> None:
+def _print_error(text: str) -> None:
     print(f"stylewatch-export: {text}", file=sys.stderr)

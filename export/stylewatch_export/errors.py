@@ -1,11 +1,11 @@
 """Every error of the export, as one tree.
 
     ExportError
-    ├── AskedError       what was asked for makes no graph
+    ├── RequestError     no graph can be made of the options
     └── UnequalError     a graph does not compute what torch computes
 
-Each message says in one sentence what was met and what helps. Graphs that are damaged or made
-for something else raise the GraphError of `stylewatch_plugins.errors`.
+Each message is one sentence: what happened, and what to do about it. Graphs that are damaged or
+made for something else raise the GraphError of `stylewatch_plugins.errors`.
 """
 
 
@@ -13,8 +13,8 @@ class ExportError(Exception):
     """Root of everything that the export raises on purpose."""
 
 
-class AskedError(ExportError, ValueError):
-    """What was asked for makes no graph."""
+class RequestError(ExportError, ValueError):
+    """No graph can be made of the options."""
 
 
 class UnequalError(ExportError):

@@ -1,42 +1,155 @@
 """Builds the two ONNX graphs of VGG19: pictures to features, and features' gradients back.
 
-The gradient graph is a chain of plain convolutions with transposed, turned filters: runtimes know
-no operation better. Between them go what ReLU and the pools did: masks taken from the features,
-averages spread evenly, maxima to the place they came from (the first of equals, as `MaxPool`
-counts its indices).
+The gradient graph is a chain of plain convolutions with transposed, turned filters: runtimes are
+fastest at these. Between them it repeats what ReLU and the pools did: masks taken from the
+features, averages spread evenly, maxima to the position they came from (the first of equals, as
+`MaxPool` counts its indices).
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
-from stylewatch_export.chain import Link, links
 from stylewatch_export.manifest import Manifest
-from stylewatch_export.nodes import OPSET, Nodes
-from stylewatch_export.pool_back import pool_back
+from stylewatch_painter.algorithm.scales import pools_before
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store
 from stylewatch_painter.network.vgg19 import layers_up_to
-from stylewatch_painter.network.weights import locate
-from stylewatch_plugins.graph_file import Pair, Part, Plan, sealed
+from stylewatch_painter.network.weights import LAYERS, locate
+from stylewatch_painter.recipes.recipe import LayerName
+from stylewatch_plugins.graphs import Pair, Part, Plan, sealed
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
+OPSET = 18
+IR_VERSION = 9  # of the same release as the opset: runtimes of that time can read it
+
 _CONV = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
 _POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
-_LEAST = 1e-30  # a gradient that is nothing at all is divided by this
+_TWICE = {
+    "mode": "nearest",
+    "coordinate_transformation_mode": "asymmetric",
+    "nearest_mode": "floor",
+}
+_LEAST = 1e-30  # the smallest divisor of gradients, for those that are all zero
+
+
+@dataclass(eq=False)
+class Nodes:
+    """An ONNX graph under construction: nodes and constants in order, each value by its name."""
+
+    name: str
+    _nodes: list[onnx.NodeProto] = field(default_factory=list)
+    _constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
+    _inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
+    _outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
+
+    def add(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Add a node with one output, which is also its name."""
+        return self.add_many(op, inputs, [output], **attributes)[0]
+
+    def add_many(
+        self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
+    ) -> Sequence[str]:
+        """Add a node with several outputs; the first is also its name."""
+        self._nodes.append(helper.make_node(op, inputs, outputs, outputs[0], **attributes))
+        return outputs
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        """Add a constant; of several with one name only the first is added."""
+        if name not in self._constants:
+            self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return name
+
+    def integers(self, name: str, *values: int) -> str:
+        """Add a constant of integers, for shapes and axes."""
+        return self.constant(name, np.array(values, dtype=np.int64))
+
+    def takes(self, name: str, shape: Sequence[int | str], kind: int = TensorProto.FLOAT) -> str:
+        """Declare an input."""
+        self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
+        return name
+
+    def gives(self, name: str, shape: Sequence[int | str], kind: int = TensorProto.FLOAT) -> None:
+        """Declare an output."""
+        self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
+
+    def model(self) -> onnx.ModelProto:
+        """Make the model."""
+        constants = list(self._constants.values())
+        graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, constants)
+        return helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="stylewatch",
+        )
+
+
+@dataclass(frozen=True)
+class Link:
+    """One convolution with its ReLU: are its features wanted, does a pool follow it."""
+
+    layer: LayerName
+    channels: int
+    wanted: bool
+    pooled: bool
+
+    @property
+    def above(self) -> str:
+        """Name of the value that is true where the features are above zero."""
+        return f"{self.layer}.above"
+
+    @property
+    def places(self) -> str:
+        """Name of the value with the positions of the maxima in the pool that follows."""
+        return f"{self.layer}.places"
+
+    @property
+    def gradient(self) -> str:
+        """Name of the gradient of the features."""
+        return f"{self.layer}.gradient"
+
+    def shape(self, *, after_pool: bool = False) -> list[int | str]:
+        """Return (1, channels, height, width) of its maps, with one name for a side in a block."""
+        halvings = pools_before(self.layer) + after_pool
+        end = f"_{halvings + 1}" if halvings else ""
+        return [1, self.channels, f"height{end}", f"width{end}"]
+
+    def state(self, pool: str) -> Iterator[tuple[str, list[int | str], int]]:
+        """Yield name, shape and type of what its gradient needs besides the wanted features."""
+        if not self.wanted:
+            yield self.above, self.shape(), TensorProto.BOOL
+        if self.pooled and pool == "max":
+            yield self.places, self.shape(after_pool=True), TensorProto.INT64
+
+
+def links(plan: Plan) -> list[Link]:
+    """Return the convolutions up to the deepest layer of `plan`."""
+    chain = layers_up_to(plan.layers)
+    return [
+        Link(
+            layer=layer,
+            channels=LAYERS[layer][0],
+            wanted=layer in plan.layers,
+            pooled=after is not None and after.endswith("_1"),
+        )
+        for layer, after in zip(chain, (*chain[1:], None), strict=True)
+    ]
 
 
 def build(plan: Plan, weights: str, pair: Pair) -> None:
-    """Write both graphs of `plan`, each whole or not at all, out of the weights called `weights`.
+    """Write both graphs of `plan`, each atomically, from the weights called `weights`.
 
-    Raises WeightsError: not here, damaged, or not those that the plan names; OSError.
+    Raises WeightsError: missing, damaged, or not those of the plan; OSError.
     """
     file = locate(weights)
     if (file.sha256, file.mean) != (plan.weights, plan.mean):
@@ -50,7 +163,7 @@ def build(plan: Plan, weights: str, pair: Pair) -> None:
 
 
 def write(path: Path, model: onnx.ModelProto) -> None:
-    """Check `model` and write it with its seal, whole or not at all."""
+    """Check `model` and write it with its seal, atomically."""
     onnx.checker.check_model(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
@@ -62,7 +175,7 @@ def write(path: Path, model: onnx.ModelProto) -> None:
 
 
 def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
-    """Picture in network units to the features asked for, and what the way back needs."""
+    """Build the graph from a picture to the features, and to the state for the gradient graph."""
     nodes = Nodes("vgg19-features")
     x = nodes.takes("picture", [1, 3, "height", "width"])
     half = plan.precision == "fp16"
@@ -71,12 +184,12 @@ def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
     for link in links(plan):
         layer = link.layer
         filters = [
-            nodes.constant(name, _cut(arrays[name], half))
+            nodes.constant(name, _cast(arrays[name], half))
             for name in (f"{layer}.weight", f"{layer}.bias")
         ]
         before = nodes.add("Conv", [x, *filters], f"{layer}.before", **_CONV)
         x = nodes.add("Relu", [before], f"{layer}.half" if half else layer)
-        if link.asked:
+        if link.wanted:
             if half:
                 nodes.add("Cast", [x], layer, to=TensorProto.FLOAT)
             nodes.gives(layer, link.shape())
@@ -97,29 +210,29 @@ def _pool(nodes: Nodes, link: Link, x: str, plan: Plan) -> str:
 
 
 def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
-    """Gradients of the features asked for, and what was kept, to the gradient of the picture."""
+    """Build the graph from gradients of the features, and that state, to the picture's gradient."""
     nodes = Nodes("vgg19-gradient")
     half = plan.precision == "fp16"
     chain = links(plan)
     for link in chain:
-        if link.asked:
+        if link.wanted:
             nodes.takes(link.layer, link.shape())
             nodes.takes(link.gradient, link.shape())
         for state in link.state(plan.pool):
             nodes.takes(*state)
-    given = _gradients(nodes, [link for link in chain if link.asked], half)
-    back = ""  # nothing comes from beyond the deepest layer
+    given = _gradients(nodes, [link for link in chain if link.wanted], half)
+    back = ""  # no gradient comes from beyond the deepest layer
     for link in reversed(chain):
-        # before the nodes that it waits for: ONNX Runtime then holds no mask before its turn
+        # first: otherwise ONNX Runtime computes all masks early, and holds them in memory
         mask = _mask(nodes, link, half)
         if link.pooled:
-            back = pool_back(nodes, link, back, plan)
-        if link.asked:
+            back = _pool_back(nodes, link, back, plan)
+        if link.wanted:
             own = given[link.layer]
             back = nodes.add("Add", [back, own], f"{link.layer}.sum") if back else own
         back = nodes.add("Mul", [back, mask], f"{link.layer}.masked")
         turned = arrays[f"{link.layer}.weight"][:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-        filters = nodes.constant(f"{link.layer}.turned", _cut(turned, half))
+        filters = nodes.constant(f"{link.layer}.turned", _cast(turned, half))
         last = link is chain[0] and not half
         back = nodes.add(
             "Conv", [back, filters], "picture.gradient" if last else f"{link.layer}.back", **_CONV
@@ -132,20 +245,20 @@ def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
 
 
 def _mask(nodes: Nodes, link: Link, half: bool) -> str:
-    """One where the features of `link` are above zero, else zero."""
+    """Add the mask of `link`: 1 where its features are above zero, else 0."""
     above = link.above
-    if link.asked:
+    if link.wanted:
         above = nodes.add("Greater", [link.layer, _zero(nodes, False)], above)
     return nodes.add("Cast", [above], f"{link.layer}.mask", to=_float(half))
 
 
-def _gradients(nodes: Nodes, asked: list[Link], half: bool) -> dict[str, str]:
-    """The gradients that come in, by layer; in fp16 divided by the greatest of all values.
+def _gradients(nodes: Nodes, wanted: list[Link], half: bool) -> dict[str, str]:
+    """Return the gradients of the features, by layer; in fp16 divided by the greatest value.
 
-    Gradients are small numbers, and fp16 has none under 6e-8. All that follows is linear in them.
+    Gradients are small, and fp16 ends at 6e-8. All that follows is linear in them.
     """
     if not half:
-        return {str(link.layer): link.gradient for link in asked}
+        return {str(link.layer): link.gradient for link in wanted}
     tops = [
         nodes.add(
             "ReduceMax",
@@ -153,17 +266,17 @@ def _gradients(nodes: Nodes, asked: list[Link], half: bool) -> dict[str, str]:
             f"{link.gradient}.top",
             keepdims=0,
         )
-        for link in asked
+        for link in wanted
     ]
     least = nodes.constant("least", np.array(_LEAST, dtype=np.float32))
     nodes.add("Max", [*tops, least], "greatest")
-    found: dict[str, str] = {}
-    for link in asked:
+    scaled_by_layer: dict[str, str] = {}
+    for link in wanted:
         scaled = nodes.add("Div", [link.gradient, "greatest"], f"{link.gradient}.scaled")
-        found[link.layer] = nodes.add(
+        scaled_by_layer[link.layer] = nodes.add(
             "Cast", [scaled], f"{link.gradient}.half", to=TensorProto.FLOAT16
         )
-    return found
+    return scaled_by_layer
 
 
 def _finished(nodes: Nodes, plan: Plan, part: Part) -> onnx.ModelProto:
@@ -184,9 +297,80 @@ def _float(half: bool) -> int:
 
 
 def _zero(nodes: Nodes, half: bool) -> str:
-    kind = np.float16 if half else np.float32
-    return nodes.constant("zero", np.array(0, dtype=kind))
+    dtype = np.float16 if half else np.float32
+    return nodes.constant("zero", np.array(0, dtype=dtype))
 
 
-def _cut(array: NDArray[np.float32], half: bool) -> NDArray[np.float16] | NDArray[np.float32]:
+def _cast(array: NDArray[np.float32], half: bool) -> NDArray[np.float16] | NDArray[np.float32]:
     return array.astype(np.float16) if half else array
+
+
+def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
+    """Add the gradient before the pool that follows `link`, from that after the pool."""
+    maps = link.layer if link.wanted else link.above  # a value of the wanted shape
+    if plan.pool == "max":
+        return _unpooled(nodes, link, back, maps, plan)
+    name = link.layer
+    size = nodes.add("Shape", [maps], f"{name}.size", start=2)
+    share = _shares(nodes, name, size, plan)
+    even = nodes.add("Mul", [back, share], f"{name}.even")
+    factors = nodes.constant("twice", np.array([1, 1, 2, 2], dtype=np.float32))
+    spread = nodes.add("Resize", [even, "", factors], f"{name}.spread", **_TWICE)
+    if plan.pool_edge == "ceil":
+        origin, sides = nodes.integers("origin", 0, 0), nodes.integers("sides", 2, 3)
+        return nodes.add("Slice", [spread, origin, size, sides], f"{name}.unpooled")
+    here = nodes.add("Shape", [spread], f"{name}.spread_size", start=2)
+    missing = nodes.add("Sub", [size, here], f"{name}.missing")
+    pads = nodes.add(
+        "Concat", [nodes.integers("no_pads", *[0] * 6), missing], f"{name}.pads", axis=0
+    )
+    return nodes.add("Pad", [spread, pads], f"{name}.unpooled")
+
+
+def _unpooled(nodes: Nodes, link: Link, back: str, maps: str, plan: Plan) -> str:
+    """Scatter values to the positions of the maxima, in one row as `MaxPool` counts its indices.
+
+    `MaxUnpool` would be faster, but runtimes differ at odd edges, and few have it.
+    """
+    name = link.layer
+    row = nodes.integers("row", -1)
+    values = nodes.add("Reshape", [back, row], f"{name}.values")
+    places = nodes.add("Reshape", [link.places, row], f"{name}.places_row")
+    size = nodes.add("Shape", [maps], f"{name}.size")
+    count = nodes.add("ReduceProd", [size], f"{name}.count", keepdims=1)
+    zero = numpy_helper.from_array(np.zeros(1, dtype=_number(plan)))
+    empty = nodes.add("ConstantOfShape", [count], f"{name}.empty", value=zero)
+    filled = nodes.add("ScatterElements", [empty, places, values], f"{name}.filled")
+    return nodes.add("Reshape", [filled, size], f"{name}.unpooled")
+
+
+def _shares(nodes: Nodes, name: str, size: str, plan: Plan) -> str:
+    """Add the share of each average for each of its positions: one over their number.
+
+    It is a quarter; with `ceil`, a half at an odd edge, and 1 in the corner.
+    """
+    kind = _number(plan)
+    if plan.pool_edge == "floor":
+        return nodes.constant("quarter", np.array(0.25, dtype=kind))
+    one, two = nodes.integers("one", 1), nodes.integers("two", 2)
+    half, whole = (
+        nodes.constant(word, np.array(value, dtype=kind))
+        for word, value in (("half", 0.5), ("whole", 1.0))
+    )
+    pairs = nodes.add("Div", [size, two], f"{name}.pairs")
+    rest = nodes.add("Mod", [size, two], f"{name}.rest")
+    along = []
+    for axis, side in enumerate(("down", "right")):
+        place = nodes.integers(side, axis)
+        counts = [nodes.add("Gather", [of, place], f"{of}.{side}", axis=0) for of in (pairs, rest)]
+        halves = nodes.add("Expand", [half, counts[0]], f"{name}.halves.{side}")
+        wholes = nodes.add("Expand", [whole, counts[1]], f"{name}.wholes.{side}")
+        shares = nodes.add("Concat", [halves, wholes], f"{name}.shares.{side}", axis=0)
+        if side == "down":
+            shares = nodes.add("Unsqueeze", [shares, one], f"{name}.shares.column")
+        along.append(shares)
+    return nodes.add("Mul", along, f"{name}.shares")
+
+
+def _number(plan: Plan) -> type[np.floating[Any]]:
+    return np.float16 if plan.precision == "fp16" else np.float32

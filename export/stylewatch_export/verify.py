@@ -1,9 +1,9 @@
-"""Holds a pair of graphs against torch, and against ONNX's own reference evaluator.
+"""Compares a pair of graphs with torch, and with ONNX's own reference evaluator.
 
 A gradient depends on decisions: which features are above zero, which of four is the greatest.
-Where two values are as good as equal, any two ways to add up may decide otherwise, and then the
-gradients differ in that place, though both are right. So the gradient is held against torch at
-the decisions that the graph took, and the plain difference is told beside it.
+Where two values are nearly equal, two orders of summation may decide differently; the gradients
+then differ there, though both are correct. So the gradient is compared with torch at the
+decisions of the graph; the plain difference is reported too, but not judged.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,8 +20,8 @@ from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.vgg19 import Passed, Pool, Vgg19, layers_up_to
 from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_plugins.errors import GraphError
-from stylewatch_plugins.graph_file import Pair, Plan
-from stylewatch_plugins.ort_bridge import OrtVgg19
+from stylewatch_plugins.graphs import Pair, Plan
+from stylewatch_plugins.onnx_runtime import OrtVgg19
 
 LIMITS = {"fp32": 1e-4, "fp16": 5e-3}
 """The greatest error that passes, by precision."""
@@ -31,24 +31,23 @@ _SMALL = 20  # pixels: the reference evaluator takes its time
 
 
 @dataclass(frozen=True)
-class Found:
-    """One comparison: what of what against what, and the error.
+class Comparison:
+    """One result: the value compared, the reference, and the error.
 
-    Features: the greatest error over the greatest value; gradients: relative in the L2 norm.
+    Features: greatest error divided by greatest value; gradients: relative in the L2 norm.
     """
 
     what: str
     against: str
     error: float
     judged: bool = True
-    """Whether the error is the graph's: not where torch took other decisions."""
+    """False where torch made other decisions: such an error is not the graph's."""
 
 
-def verify(pair: Pair, size: tuple[int, int] = (97, 75), seed: int = 0) -> Iterator[Found]:
-    """Compare at a picture of `size` (width, height) pixels drawn by chance; what comes of it.
+def verify(pair: Pair, size: tuple[int, int] = (97, 75), seed: int = 0) -> Iterator[Comparison]:
+    """Compare at random pictures, the larger of `size` (width, height) pixels.
 
-    Raises GraphError: damaged, or the two are not a pair; WeightsError: the weights that the
-    graphs name are not here.
+    Raises GraphError: damaged, or not a pair; WeightsError: the graphs' weights are missing.
     """
     plan = manifest.load(pair.features)[0].plan
     if manifest.load(pair.gradient)[0].plan != plan:
@@ -59,7 +58,7 @@ def verify(pair: Pair, size: tuple[int, int] = (97, 75), seed: int = 0) -> Itera
     yield from _against_reference(pair, vgg, plan, picture(plan, (_SMALL + 1, _SMALL), seed))
 
 
-def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Found]:
+def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Comparison]:
     features, state = graph.forward(x, keep=True)
     named: dict[str, Tensor] = dict(zip(plan.layers, features, strict=True))
     u = x.clone().requires_grad_()
@@ -68,13 +67,13 @@ def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterat
     own = {layer: _even(maps) for layer, maps in wanted.items()}
     back = graph.backward({**graph.inputs_back(features, [*own.values()]), **state}, x)
     decided = torch_back(vgg, plan, {**named, **state}, own)
-    yield Found("gradient", "torch, as the graph decided", distance(back, decided))
+    yield Comparison("gradient", "torch, as the graph decided", distance(back, decided))
     (free,) = torch.autograd.grad([*wanted.values()], u, [*own.values()])
-    yield Found("gradient", "torch, as it decided itself", distance(back, free), judged=False)
+    yield Comparison("gradient", "torch, as it decided itself", distance(back, free), judged=False)
 
 
-def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Found]:
-    """ONNX's own evaluator adds up in NumPy, and shares nothing with either."""
+def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Comparison]:
+    """Compare with ONNX's evaluator, which computes in NumPy and shares no code with either."""
     there, back = (
         ReferenceEvaluator(manifest.load(path)[1]) for path in (pair.features, pair.gradient)
     )
@@ -82,26 +81,26 @@ def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterato
     kept = {name: torch.from_numpy(a) for name, a in zip(there.output_names, arrays, strict=True)}
     yield from _features(kept, vgg(x, plan.layers, network(plan)), "onnx.reference")
     own = {layer: _even(kept[layer]) for layer in plan.layers}
-    given = {**kept, **{f"{layer}.gradient": gradient for layer, gradient in own.items()}}
-    (found,) = back.run(None, {name: given[name].numpy() for name in back.input_names})
+    given = {**kept, **{f"{layer}.gradient": maps for layer, maps in own.items()}}
+    (gradient,) = back.run(None, {name: given[name].numpy() for name in back.input_names})
     decided = torch_back(vgg, plan, kept, own)
-    yield Found("gradient", "onnx.reference", distance(torch.from_numpy(found), decided))
+    yield Comparison("gradient", "onnx.reference", distance(torch.from_numpy(gradient), decided))
 
 
 def _even(maps: Tensor) -> Tensor:
-    """Features as gradients for a trial, no layer louder than another."""
+    """Scale features to serve as gradients, of equal strength for all layers."""
     maps = maps.detach()
     return maps / maps.square().mean().sqrt().clamp_min(1e-30)
 
 
 def opened(pair: Pair, plan: Plan) -> OrtVgg19:
-    """The graphs in ONNX Runtime, on the processor."""
+    """Open the graphs in ONNX Runtime, on the CPU."""
     providers = [("CPUExecutionProvider", dict[str, str]())]
     return OrtVgg19(pair, plan, _CPU, providers, torch.get_num_threads())
 
 
 def picture(plan: Plan, size: tuple[int, int], seed: int) -> Tensor:
-    """A picture by chance, in network units: smooth shades with some grain."""
+    """Draw a random picture in network units (1, 3, height, width): smooth, with some grain."""
     width, height = size
     draw = np.random.Generator(np.random.PCG64(seed))
     coarse = torch.from_numpy(draw.uniform(0, 255, (1, 3, 8, 8)).astype(np.float32))
@@ -111,21 +110,21 @@ def picture(plan: Plan, size: tuple[int, int], seed: int) -> Tensor:
 
 
 def distance(found: Tensor, wanted: Tensor) -> float:
-    """How far apart two gradients are: relative, in the L2 norm."""
+    """Return the distance of two gradients, relative, in the L2 norm."""
     return float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))
 
 
 def network(plan: Plan) -> Network:
-    """How the picture goes through the network, as a recipe says it."""
+    """Return the pools of `plan` as a recipe has them."""
     return Network(pool=plan.pool, pool_edge=plan.pool_edge)
 
 
 def torch_back(
     vgg: Vgg19, plan: Plan, kept: Mapping[str, Tensor], own: Mapping[LayerName, Tensor]
 ) -> Tensor:
-    """The picture's gradient by torch, from the gradients `own` of the features.
+    """Compute the picture's gradient in torch, from the gradients `own` of the features.
 
-    `kept` are the features and the rest of what the feature graph gives: the decisions are its.
+    `kept` are the outputs of the feature graph, whose decisions are used.
     """
     pool = Pool(network(plan))
     chain = layers_up_to(plan.layers)
@@ -135,7 +134,7 @@ def torch_back(
         if after is not None and after.endswith("_1"):
             size = (above.shape[-2], above.shape[-1])
             places = kept.get(f"{layer}.places")
-            # ONNX counts through all maps, torch through each
+            # ONNX counts positions through all maps, torch through each
             places = None if places is None else places % (size[0] * size[1])
             back = pool.back(back, Passed((*back.shape[:2], *size), places))
         back = (back + own[layer] if layer in own else back) * above
@@ -147,7 +146,9 @@ def _torch(plan: Plan) -> Vgg19:
     for file in weights.available():
         if file.sha256 == plan.weights:
             _, arrays = store.load(file, layers_up_to(plan.layers))
-            return Vgg19({name: torch.from_numpy(one) for name, one in arrays.items()}, plan.mean)
+            return Vgg19(
+                {name: torch.from_numpy(array) for name, array in arrays.items()}, plan.mean
+            )
     raise WeightsError(
         f"the weights {plan.weights[:12]}... that the graphs were made from are not here; "
         "`stylewatch weights list` tells what is"
@@ -156,7 +157,7 @@ def _torch(plan: Plan) -> Vgg19:
 
 def _features(
     found: Mapping[str, Tensor], wanted: Mapping[LayerName, Tensor], against: str
-) -> Iterator[Found]:
+) -> Iterator[Comparison]:
     for layer, maps in wanted.items():
         error = (found[layer] - maps).detach().abs().max()
-        yield Found(layer, against, float(error / maps.detach().abs().max().clamp_min(1e-30)))
+        yield Comparison(layer, against, float(error / maps.detach().abs().max().clamp_min(1e-30)))

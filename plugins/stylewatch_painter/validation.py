@@ -86,6 +86,7 @@ RENAMED: Mapping[str, str] = {
     "carry": "carry_moments",
     "coordinates": "fourier_power",
     "first_steps": "initial_steps",
+    "optimiser": "optimizer",
     "passes": "scales",
     "print_steps": "upscale_steps",
     "keep": "artifacts",

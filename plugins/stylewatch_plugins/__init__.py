@@ -1,1 +1,1 @@
-"""The backends, the contract they keep, and the door they come in by."""
+"""Backends, the contract that they implement, and the registry that loads them."""

@@ -1,12 +1,14 @@
-"""What a backend is: it takes a frozen Task and yields Steps and Stages."""
+"""The contract of a backend: it takes a frozen Task and yields Steps and Stages."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
+
+from pydantic import BaseModel, ValidationError
 
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Plane, Stage, Step, Term, Wish
-from stylewatch_plugins.capabilities import CONTRACT, Capabilities
+from stylewatch_painter.validation import mistakes
 from stylewatch_plugins.errors import (
     BackendError,
     BackendMissingError,
@@ -36,14 +38,41 @@ __all__ = [
     "Task",
     "Term",
     "Wish",
+    "capabilities",
+    "check_options",
 ]
+
+CONTRACT = 1
+"""The version of the contract that this stylewatch implements. It grows when a backend written
+for the version before would no longer work; optional members and new capabilities do not count."""
+
+_Options = TypeVar("_Options", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """The abilities of a backend; the defaults are those of most backends."""
+
+    masks: bool = False
+    """It uses the masks of content and styles; otherwise masks change nothing."""
+    resume: bool = True
+    """It yields checkpoints and resumes from them; otherwise an interrupted job starts again."""
+    deterministic: bool = True
+    """On the CPU the same task gives the same picture, byte for byte."""
+    memory: bool = False
+    """It has an option `memory`, in bytes, and stays below it."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The names of the capabilities that it has."""
+        return tuple(name for name, has in vars(self).items() if has)
 
 
 @dataclass(frozen=True)
 class Device:
-    """Somewhere a backend can paint.
+    """A device that a backend can run on.
 
-    `name` as its option `device` takes it; `memory` in bytes if known.
+    `name` is a value of its option `device`; `memory` is in bytes, None if unknown.
     """
 
     name: str
@@ -53,11 +82,11 @@ class Device:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a task would take: sizes (width, height) in pixels with their steps, coarse to fine.
+    """The cost of a task: its sizes (width, height) in pixels and their steps, coarse to fine.
 
-    `seconds` and `memory` (bytes, the whole process at its peak) are None where the backend
-    cannot tell. `tile`: pixels of the tiles that the last size is painted in, None where it is
-    painted in one piece.
+    `seconds` and `memory` (bytes, peak of the whole process) are None where the backend cannot
+    tell. `tile`: side in pixels of the tiles that the last size is computed in, None if it is
+    computed in one piece.
     """
 
     sizes: tuple[tuple[int, int], ...]
@@ -69,11 +98,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What painted: for the receipt.
+    """The backend, device and network of a job, for its receipt.
 
-    `weights` holds name, sha256 and bits of the trained network (empty without one);
-    `decided` what the backend chose where it was told `auto`, as options that choose the same
-    again; `warnings` are sentences.
+    `weights` holds name, sha256 and bits of the trained network (empty without one); `decided`
+    holds what the backend chose for `auto`, as options that choose the same again; `warnings`
+    are sentences.
     """
 
     name: str
@@ -87,13 +116,13 @@ class Provenance:
 
 @runtime_checkable
 class Backend(Protocol):
-    """A way to paint; made from its options, a mapping of plain values.
+    """A backend; it is made from its options, a mapping of plain values.
 
-    Making one is cheap and loads no network. Options it does not know raise
-    BackendOptionError. Pictures that cannot be painted raise the painter's PictureError,
-    a painting whose loss is no longer a number its DivergedError.
+    Making one is cheap and loads no network. Unknown options raise BackendOptionError. Pictures
+    that cannot be used raise the painter's PictureError, a loss that is not finite its
+    DivergedError.
 
-    Its class may say more of itself: `contract`, the version of this contract that it was
+    The class may have two more attributes: `contract`, the version of this contract that it was
     written for (CONTRACT), and `capabilities`.
     """
 
@@ -103,49 +132,79 @@ class Backend(Protocol):
     def __init__(self, options: Mapping[str, object]) -> None: ...
 
     def devices(self) -> tuple[Device, ...]:
-        """Where it can paint on this machine, best first."""
+        """List the devices of this machine that it can run on, best first."""
         ...
 
     def problem(self) -> str | None:
-        """Why it cannot run here as its options say, in a sentence that helps; None if it can."""
+        """Explain why it cannot run here with its options, in one sentence; None if it can."""
         ...
 
     def provenance(self, task: Task) -> Provenance:
-        """Who paints `task`, on what, with which network."""
+        """Describe what runs `task`: backend, device and network."""
         ...
 
     def estimate(self, task: Task) -> Estimate:
-        """What `task` would take, without painting it."""
+        """Estimate the cost of `task` without running it."""
         ...
 
     def measure(self, task: Task) -> Losses:
-        """The losses, in fp32, of the float picture that `task` starts from at its final size."""
+        """Compute the losses, in fp32, of the float picture that `task` starts from.
+
+        The picture has the task's final size.
+        """
         ...
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Paint: a Step after every step, a Stage (which is a Step) where one is due.
+        """Run `task`: yield a Step after every step, and a Stage (a Step too) when one is due.
 
-        Between two steps it asks for a `wish`. With `task.resume` it goes on from there; on
-        the CPU the stages to come are then the same, byte for byte. The last thing yielded is
-        a Stage, unless it was told to stop.
-
-        It is a generator. A wish is asked for once after every step, before the step is handed
-        out, and decides about that very step. A schedule without steps yields nothing. What is
-        handed out may be written to.
+        This is a generator. It calls `wish` exactly once after every step, before it yields that
+        step, and the answer applies to that step. With `task.resume` it continues from there; on
+        the CPU the following stages are the same, byte for byte. The last item is a Stage, unless
+        it was stopped. A schedule without steps yields nothing. The caller may write to what is
+        yielded.
         """
         ...
 
 
 @runtime_checkable
 class PaintsMany(Protocol):
-    """A Backend that can paint several tasks at once, where that is quicker than in turn."""
+    """A Backend that can run several tasks at once, where that is faster than in turn."""
 
     def paint_many(
         self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
     ) -> Iterator[tuple[int, Step | Exception]]:
-        """Paint `tasks`, each by its own wish; each item says which task, by number, it is about.
+        """Run `tasks`, each with its own wish; yield (index of the task, its next step).
 
-        For a task it yields what `paint` of that task alone yields. What `paint` would raise is
-        handed out in place of a Step: it is the end of that task, and of no other.
+        For each task it yields what `paint` of that task alone yields. An error that `paint`
+        would raise is yielded in place of a step: it ends that task, and no other.
         """
         ...
+
+
+def check_options(name: str, model: type[_Options], options: Mapping[str, object]) -> _Options:
+    """Validate the `options` of the backend called `name` by its pydantic `model`.
+
+    Raises BackendOptionError with all mistakes.
+    """
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        listed = "; ".join(str(mistake) for mistake in mistakes(error, model))
+        raise BackendOptionError(f"backend {name}: {listed}") from error
+
+
+def capabilities(backend: object) -> Capabilities:
+    """Return the capabilities of a backend or of its class; the defaults if it has none."""
+    declared = getattr(backend, "capabilities", None)
+    return declared if isinstance(declared, Capabilities) else Capabilities()
+
+
+def misfit(backend: object) -> str | None:
+    """Explain why a backend's class does not fit this stylewatch; None if it fits."""
+    version = getattr(backend, "contract", CONTRACT)
+    if version != CONTRACT or type(version) is not int:
+        return f"it keeps version {version} of the contract, and this stylewatch version {CONTRACT}"
+    declared = getattr(backend, "capabilities", Capabilities())
+    if not isinstance(declared, Capabilities):
+        return f"its capabilities are not a Capabilities, but {declared!r}"
+    return None

@@ -5,8 +5,13 @@
     ├── BackendOptionError     an option that the backend does not have or cannot take
     └── GraphError             a network's graph is damaged, or made for something else
 
-Each message says in one sentence what was met and what helps.
+Each message is one sentence: what happened, and what to do about it. `error_kind` classifies the
+errors of torch, ONNX Runtime and the drivers that no setting of a job can cause.
 """
+
+import errno
+import re
+from enum import StrEnum
 
 
 class BackendError(Exception):
@@ -23,3 +28,44 @@ class BackendOptionError(BackendError, ValueError):
 
 class GraphError(BackendError):
     """A network's graph is damaged, or made for something else."""
+
+
+class ErrorKind(StrEnum):
+    """The cause of an error that is not the job's fault."""
+
+    MEMORY = "memory"
+    """There was not enough memory, of the device or of the machine."""
+    DEVICE = "device"
+    """The device is lost; this process cannot use it any more."""
+
+
+_NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|cannot allocate memory|not enough memory"
+    r"|failed to allocate memory|_alloc_failed"
+    # oneDNN allocates memory for its primitives, and reports a failure only in these words
+    r"|could not create a memory|could not (create|execute) a primitive(?! descriptor)"
+)
+_NO_DEVICE = re.compile(
+    r"cuda error|cuda failure|cuda driver|no cuda gpus are available|no nvidia driver"
+    r"|cudnn error|cublas_status_|hip error|level_zero backend failed"
+)
+
+
+def error_kind(error: BaseException) -> ErrorKind | None:
+    """Classify `error`; None if it is neither a lack of memory nor a lost device.
+
+    Classes of torch and ONNX Runtime are recognized by name, so that neither must be imported.
+    """
+    classes = {cls.__name__ for cls in type(error).__mro__}
+    if isinstance(error, MemoryError) or "OutOfMemoryError" in classes:
+        return ErrorKind.MEMORY
+    if isinstance(error, OSError):
+        return ErrorKind.MEMORY if error.errno == errno.ENOMEM else None
+    if not classes & {"RuntimeError", "RuntimeException"}:
+        return None
+    message = str(error).lower()
+    if _NO_MEMORY.search(message):
+        return ErrorKind.MEMORY
+    if "AcceleratorError" in classes or _NO_DEVICE.search(message):
+        return ErrorKind.DEVICE
+    return None

@@ -1,49 +1,190 @@
-"""Has the graphs of VGG19 built once, into the cache, by whichever builder is installed.
+"""The ONNX graphs of VGG19: plans, files and their cache, and how graphs are built into it.
 
 Builders are entry points of the group `stylewatch.graphs`: functions as `Builder` describes. One
-runs in a child process, so that what it needs for building is not held while painting.
+runs in a child process, so that the memory for building is free again before a job runs; nothing
+here imports onnx.
+
+A graph's file ends in a seal: the SHA-256 of all bytes before it, in the form of one more entry
+of the model's metadata, so that every reader of ONNX accepts it.
 """
 
+import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
+from filelock import FileLock
 from platformdirs import user_cache_path
 
-from stylewatch_plugins.errors import BackendMissingError
-from stylewatch_plugins.graph_cache import MOST, lock, make_room, note_use
-from stylewatch_plugins.graph_file import Pair, Plan
+from stylewatch_painter.errors import PainterError
+from stylewatch_painter.network.weights import WeightsFile
+from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Objective, Strict
+from stylewatch_plugins.errors import BackendError, BackendMissingError, GraphError
+
+FORM = "stylewatch-graph/1"
+"""The format of our graphs; the number grows with every change of how they are built."""
+
+MANIFEST = "stylewatch"
+"""The key of the manifest, a JSON text, in a graph's metadata."""
 
 GROUP = "stylewatch.graphs"
 NAME = "vgg19"
 
+MAX_CACHE = 2**30
+"""Bytes that the cache may take: some nine pairs in fp32, more than the shipped recipes need."""
+
+Part = Literal["features", "gradient"]
+Precision = Literal["fp32", "fp16"]
+
+_SEAL = b"\x72\x4a\x0a\x06sha256\x12\x40"  # metadata_props: an entry of a key and 64 digits
+_DIGITS = 64
+_LONGEST_WAIT = 300  # seconds, for another process that builds or opens the same graphs
+_FEATURES = ".features.onnx"
+
 _log = logging.getLogger(__name__)
 
 
+class Plan(Strict):
+    """The content of a pair of graphs; `weights` is the SHA-256 of the trained network."""
+
+    weights: str
+    mean: tuple[float, float, float]
+    layers: tuple[LayerName, ...]
+    pool: Literal["max", "average"]
+    pool_edge: Literal["floor", "ceil"]
+    precision: Precision = "fp32"
+
+    @classmethod
+    def of(cls, objective: Objective, file: WeightsFile, precision: Precision = "fp32") -> "Plan":
+        """Make the plan for all layers of `objective`, in the network of `file`."""
+        return cls(
+            weights=file.sha256,
+            mean=file.mean,
+            layers=tuple(layer for layer in LAYERS if layer in objective.layers),
+            pool=objective.network.pool,
+            pool_edge=objective.network.pool_edge,
+            precision=precision,
+        )
+
+    @property
+    def stem(self) -> str:
+        """The file name of this plan, without suffix; no other plan has it."""
+        digest = hashlib.sha256((FORM + self.model_dump_json()).encode()).hexdigest()
+        return f"vgg19-{self.pool}-{self.pool_edge}-{self.precision}-{digest[:16]}"
+
+    def check(self, path: Path, part: Part, manifest: str) -> None:
+        """Raise GraphError where the manifest of `path` is not that of this plan's `part`."""
+        fields = read_manifest(path, manifest)
+        for field, value in {"part": part, **self.model_dump(mode="json")}.items():
+            if fields.get(field) != value:
+                raise GraphError(
+                    f"{path} is a graph for {field} {fields.get(field)!r}, and {value!r} is asked "
+                    "for; `stylewatch-export build` makes one that fits"
+                )
+
+
+def read_manifest(path: Path, manifest: str) -> dict[str, object]:
+    """Parse the `manifest` of the graph at `path`.
+
+    Raises GraphError: it is missing, or of another format.
+    """
+    try:
+        fields = json.loads(manifest or "null")
+    except ValueError:
+        fields = None
+    form = fields.get("form") if isinstance(fields, dict) else None
+    if form is None:
+        raise GraphError(
+            f"{path} has no manifest of stylewatch's; `stylewatch-export build` makes graphs "
+            "that do"
+        )
+    if form != FORM:
+        raise GraphError(
+            f"{path} is of the form {form}, and {FORM} is needed here; `stylewatch-export build` "
+            "makes it anew"
+        )
+    return dict(fields)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The files of a feature graph and of its gradient graph."""
+
+    features: Path
+    gradient: Path
+
+    @classmethod
+    def of(cls, folder: Path, stem: str) -> "Pair":
+        """Name the two files called `stem` in `folder`, whether they exist or not."""
+        return cls(folder / f"{stem}{_FEATURES}", folder / f"{stem}.gradient.onnx")
+
+    @property
+    def whole(self) -> bool:
+        """Both files exist, and neither has changed since it was written."""
+        try:
+            check_seal(self.features)
+            check_seal(self.gradient)
+        except (GraphError, OSError):
+            return False
+        return True
+
+    def lock(self, wait: float = _LONGEST_WAIT) -> FileLock:
+        """Make the lock for building, opening or removing the pair; waits `wait` seconds."""
+        stem = self.features.name.removesuffix(_FEATURES)
+        return FileLock(self.features.with_name(f"{stem}.lock"), timeout=wait)
+
+    def bytes(self) -> int:
+        """Return the size of the files that exist."""
+        return sum(path.stat().st_size for path in (self.features, self.gradient) if path.exists())
+
+
+def sealed(model: bytes) -> bytes:
+    """Append the seal to a serialized model."""
+    return model + _SEAL + hashlib.sha256(model).hexdigest().encode()
+
+
+def check_seal(path: Path) -> None:
+    """Raise GraphError where `path` was changed or cut short, OSError where it cannot be read."""
+    length = path.stat().st_size - len(_SEAL) - _DIGITS
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while length > 0 and (block := file.read(min(length, 1 << 20))):
+            digest.update(block)
+            length -= len(block)
+        seal = file.read()
+    if seal != _SEAL + digest.hexdigest().encode():
+        raise GraphError(
+            f"{path} is cut short, damaged or no graph of stylewatch's; "
+            "`stylewatch-export build` makes it anew"
+        )
+
+
 class Builder(Protocol):
-    """Builds a pair of graphs."""
+    """A builder of graphs."""
 
     def __call__(self, plan: Plan, weights: str, pair: Pair) -> None:
-        """Write both files, each whole or not at all, out of the weights called `weights`."""
+        """Write both files, each atomically, from the weights called `weights`."""
         ...
 
 
 def cache_folder() -> Path:
-    """Where graphs lie, which can be made again: in the user's cache folder."""
+    """Return the folder of graphs that can be built again, in the user's cache folder."""
     return user_cache_path("stylewatch") / "graphs"
 
 
 def problem() -> str | None:
-    """Why no graphs can be had here, in a sentence; None where some are, or can be built."""
+    """Explain why there are no graphs and none can be built; None if there are, or they can."""
     if any(cache_folder().glob("*.onnx")):
         return None
     if find_spec("onnx") is None:
@@ -51,56 +192,104 @@ def problem() -> str | None:
             "the package onnx, which builds the graphs, is not installed; `pip install onnx` "
             "brings it"
         )
-    if not entry_points(group=GROUP, name=NAME):
-        return (
-            f"no builder of graphs is installed (entry points of the group {GROUP}); "
-            "`pip install stylewatch` brings one"
-        )
-    return None
+    return None if entry_points(group=GROUP, name=NAME) else _no_builder()
 
 
 @contextmanager
 def ready(
     plan: Plan, weights: str, *, cache: Path | None = None, anew: bool = False
 ) -> Iterator[Pair]:
-    """The graphs of `plan`, both whole; they are built where they are not there yet, or `anew`.
+    """Hold the graphs of `plan`; they are built if they are not there yet, or if `anew`.
 
-    Nobody else opens, builds or removes them as long as this context lasts. What is built makes
-    older ones go. Where the cache cannot be written they are built every time, and are gone with
-    this context. Raises BackendMissingError where they cannot be built.
+    No other process opens, builds or removes them within this context. After a build the pairs
+    used least recently are removed from the cache. Where the cache cannot be written, graphs are
+    built into a temporary folder, which is removed with this context. Raises BackendMissingError
+    where they cannot be built.
     """
     folder = cache or cache_folder()
     pair = Pair.of(folder, plan.stem)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(lock(pair))
+            stack.enter_context(pair.lock())
             if anew or not pair.whole:
                 _build(plan, weights, pair)
-                make_room(folder, MOST)
-            note_use(pair)
+                make_room(folder, MAX_CACHE)
+            os.utime(pair.features)  # `make_room` removes the oldest first
         except OSError as error:
-            if anew or not pair.whole:  # else others keep them there, for reading
+            if anew or not pair.whole:  # else the cache is readable, and that is enough
                 _log.warning("the graphs cannot be kept, starting takes longer: %s", error)
-                name = held.enter_context(tempfile.TemporaryDirectory())
-                pair = Pair.of(Path(name), plan.stem)
+                temporary = stack.enter_context(tempfile.TemporaryDirectory())
+                pair = Pair.of(Path(temporary), plan.stem)
                 _build(plan, weights, pair)
         yield pair
 
 
+def make_room(folder: Path, limit: int) -> None:
+    """Remove the pairs used least recently until the rest takes at most `limit` bytes.
+
+    Pairs that are locked, and those that may not be removed, stay.
+    """
+
+    def last_used(pair: Pair) -> float:
+        """Return seconds since the epoch; 0 if another process has removed the pair by now."""
+        return pair.features.stat().st_mtime if pair.features.exists() else 0.0
+
+    stems = [path.name.removesuffix(_FEATURES) for path in folder.glob(f"*{_FEATURES}")]
+    pairs = sorted((Pair.of(folder, stem) for stem in stems), key=last_used)
+    excess = sum(pair.bytes() for pair in pairs) - limit
+    for pair in pairs:
+        if excess <= 0:
+            return
+        with suppress(OSError), pair.lock(wait=0):
+            freed = pair.bytes()
+            pair.gradient.unlink(missing_ok=True)
+            pair.features.unlink(missing_ok=True)  # last: pairs are found by this file
+            excess -= freed
+
+
 def _build(plan: Plan, weights: str, pair: Pair) -> None:
+    """Build `pair` in a child process; raises BackendMissingError."""
     _log.warning(
         "building the ONNX graphs of the weights %r for %s pools and %d layers, once, into %s",
         weights, plan.pool, len(plan.layers), pair.features.parent,
     )  # fmt: skip
     began = time.monotonic()
-    asked = {"plan": plan.model_dump(mode="json"), "weights": weights}
-    files = {"features": str(pair.features), "gradient": str(pair.gradient)}
-    child = [sys.executable, "-m", "stylewatch_plugins.graph_builder"]
-    ended = subprocess.run(
-        child, input=json.dumps({**asked, **files}), capture_output=True, text=True, check=False
-    )
+    files = [str(pair.features), str(pair.gradient)]
+    code = "from stylewatch_plugins.graphs import main; main()"
+    child = [sys.executable, "-c", code, plan.model_dump_json(), weights, *files]
+    ended = subprocess.run(child, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
-        said = ended.stderr.strip().splitlines()[-1:] or ["without a word"]
-        raise BackendMissingError(f"the ONNX graphs cannot be built: {said[0]}")
+        reason = ended.stderr.strip().splitlines()[-1:] or ["without a word"]
+        raise BackendMissingError(f"the ONNX graphs cannot be built: {reason[0]}")
     _log.warning("built in %.1f s", time.monotonic() - began)
+
+
+def builder() -> Builder:
+    """Load the installed builder of VGG19's graphs; raises BackendMissingError."""
+    for entry in entry_points(group=GROUP, name=NAME):
+        try:
+            build: Builder = entry.load()
+        except ImportError as error:
+            raise BackendMissingError(
+                f"building the ONNX graphs needs a package that is not installed ({error}); "
+                "`pip install onnx` brings it"
+            ) from error
+        return build
+    raise BackendMissingError(_no_builder())
+
+
+def main() -> None:
+    """Run the child process of `_build`; an error goes to stderr, in a sentence."""
+    plan, weights, features, gradient = sys.argv[1:]
+    try:
+        builder()(Plan.model_validate_json(plan), weights, Pair(Path(features), Path(gradient)))
+    except (BackendError, PainterError, OSError) as error:
+        sys.exit(str(error))
+
+
+def _no_builder() -> str:
+    return (
+        f"no builder of graphs is installed (entry points of the group {GROUP}); "
+        "`pip install stylewatch` brings one"
+    )

@@ -1,7 +1,6 @@
-"""What backends that paint in NumPy have in common: where they start, and the way to the end.
+"""The loop of backends that compute in NumPy: start, sizes, stages, wishes, checkpoints, time.
 
-Such a backend says what one step at one size does to a picture; the rest is here: sizes, stages,
-wishes, checkpoints, the time.
+Such a backend provides one thing: the function that makes one step at one size.
 """
 
 import hashlib
@@ -21,62 +20,66 @@ from stylewatch_painter.images.resize import resize
 from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Wish
 
 Move = Callable[[Pixels, int], tuple[Losses, Pixels]]
-"""One step: from a picture (height, width, 3) and the number of the step, counted from 1, to the
-losses of that picture and a new one of the same size."""
+"""One step: takes a picture (height, width, 3) and the number of the step, counted from 1; returns
+the losses of that picture, and the next picture, of the same size."""
 
-_GRAY = 127.5  # what noise lies around
+_GRAY = 127.5  # the mean of noise
 
 
 def paint(task: Task, wish: Callable[[], Wish], at: Callable[[Size], Move]) -> Iterator[Step]:
-    """Paint `task` by the moves that `at` gives for each size, as the contract has it.
+    """Run `task` as `Backend.paint` does, by the moves that `at` returns for each size.
 
     Raises RecipeError and CheckpointError before the first step, DivergedError, and what `at`
     and its moves raise.
     """
     levels = task.levels()
-    place = _Place(start(task, levels[0].size)) if task.resume is None else _restored(task)
-    began = time.monotonic() - place.seconds
+    state = _State(start(task, levels[0].size)) if task.resume is None else _restored(task)
+    began = time.monotonic() - state.seconds
     steps = sum(level.steps for level in levels)
     for end, level in zip(accumulate(level.steps for level in levels), levels, strict=True):
-        if place.step >= end:
+        if state.step >= end:
             continue
-        place.picture = resize(place.picture, level.size)
+        state.picture = resize(state.picture, level.size)
         move = at(level.size)
-        while place.step < end:
-            losses = place.move(move)
-            asked = wish()
-            place.seconds = time.monotonic() - began
-            kept = _saved(task, place) if asked in (Wish.CHECKPOINT, Wish.STOP) else None
-            told = (place.step, steps, level.size, losses, place.seconds)
-            if asked is Wish.FINISH or _stage_is_due(task, place.step, steps):
-                picture = resize(place.picture, levels[-1].size).copy()
-                yield Stage(*told, picture=picture, checkpoint=kept)
+        while state.step < end:
+            losses, state.picture = move(state.picture, state.step + 1)
+            state.step += 1
+            if not math.isfinite(losses.total):
+                raise DivergedError(f"the loss was no longer a number at step {state.step}")
+            wished = wish()
+            state.seconds = time.monotonic() - began
+            checkpoint = _saved(task, state) if wished in (Wish.CHECKPOINT, Wish.STOP) else None
+            fields = (state.step, steps, level.size, losses, state.seconds)
+            due = state.step % task.recipe.schedule.save_every == 0 or state.step == steps
+            if due or wished is Wish.FINISH:
+                picture = resize(state.picture, levels[-1].size).copy()
+                yield Stage(*fields, picture=picture, checkpoint=checkpoint)
             else:
-                yield Step(*told, checkpoint=kept)
-            if asked in (Wish.STOP, Wish.FINISH):
+                yield Step(*fields, checkpoint=checkpoint)
+            if wished in (Wish.STOP, Wish.FINISH):
                 return
 
 
 def by_turns(paintings: Sequence[Iterator[Step]]) -> Iterator[tuple[int, Step | Exception]]:
-    """Several paintings, a step of each in turn, by index; what one raises is its end alone."""
-    going = dict(enumerate(paintings))
-    while going:
-        for index, steps in list(going.items()):
-            said: Step | Exception | None
+    """Yield a step of each painting in turn, with its index; an error ends its painting alone."""
+    running = dict(enumerate(paintings))
+    while running:
+        for index, steps in list(running.items()):
+            item: Step | Exception | None
             try:
-                said = next(steps, None)
+                item = next(steps, None)
             except Exception as error:
-                said = error
-            if said is None or isinstance(said, Exception):
-                del going[index]
-            if said is not None:
-                yield index, said
+                item = error
+            if item is None or isinstance(item, Exception):
+                del running[index]
+            if item is not None:
+                yield index, item
 
 
 def start(task: Task, size: Size) -> Pixels:
-    """The picture that the painting starts from, (height, width, 3), at `size` (width, height).
+    """Make the picture that `task` starts from, (height, width, 3), at `size` (width, height).
 
-    Raises RecipeError: it starts from a picture that is not there.
+    Raises RecipeError: it starts from a picture that is missing.
     """
     begin = task.recipe.schedule.start
     share = {"noise": 1.0, "mixed": task.recipe.schedule.noise_ratio}.get(begin, 0.0)
@@ -91,46 +94,34 @@ def start(task: Task, size: Size) -> Pixels:
 
 
 @dataclass
-class _Place:
-    """Where a painting stands: all of it that changes."""
+class _State:
+    """The changing part of a painting."""
 
     picture: Pixels
     step: int = 0
     seconds: float = 0.0
 
-    def move(self, move: Move) -> Losses:
-        """Make a step; the losses before."""
-        losses, picture = move(self.picture, self.step + 1)
-        self.picture, self.step = picture, self.step + 1
-        if not math.isfinite(losses.total):
-            raise DivergedError(f"the loss was no longer a number at step {self.step}")
-        return losses
-
 
 def _noise(task: Task, size: Size) -> Pixels:
-    """Normal noise around gray."""
+    """Draw normal noise around gray."""
     width, height = size
     noise = np.random.Generator(np.random.PCG64(task.seed)).standard_normal((height, width, 3))
     picture: Pixels = (_GRAY + task.recipe.schedule.noise_scale * noise).astype(np.float32)
     return picture
 
 
-def _stage_is_due(task: Task, step: int, steps: int) -> bool:
-    return step % task.recipe.schedule.save_every == 0 or step == steps
-
-
-def _saved(task: Task, place: _Place) -> Checkpoint:
-    """All that `_restored` needs."""
+def _saved(task: Task, state: _State) -> Checkpoint:
+    """Make the checkpoint that `_restored` reads."""
     return {
         "task": _fingerprint(task),
-        "picture": place.picture.copy(),
-        "step": np.array(place.step),
-        "seconds": np.array(place.seconds),
+        "picture": state.picture.copy(),
+        "step": np.array(state.step),
+        "seconds": np.array(state.seconds),
     }
 
 
-def _restored(task: Task) -> _Place:
-    """Where `task.resume` stood; raises CheckpointError where that is not of this task."""
+def _restored(task: Task) -> _State:
+    """Read `task.resume`; raises CheckpointError where it belongs to another task."""
     saved = task.resume or {}
     if not np.array_equal(saved.get("task", np.zeros(0)), _fingerprint(task)):
         raise CheckpointError(
@@ -138,18 +129,18 @@ def _restored(task: Task) -> _Place:
             "without it the painting starts anew"
         )
     picture = saved["picture"].astype(np.float32)
-    return _Place(picture, int(saved["step"]), float(saved["seconds"]))
+    return _State(picture, int(saved["step"]), float(saved["seconds"]))
 
 
 def _fingerprint(task: Task) -> NDArray[np.uint8]:
-    """The SHA-256 of all that decides what `task` becomes, (32,)."""
+    """Compute the SHA-256 of everything that determines the result of `task`, (32,)."""
     digest = hashlib.sha256(f"{task.recipe.model_dump_json()} {task.seed}".encode())
-    shown = [(style.picture, style.mask) for style in task.styles]
-    for pair in ((task.content, task.content_mask), (task.init, None), *shown):
+    styles = [(style.picture, style.mask) for style in task.styles]
+    for pair in ((task.content, task.content_mask), (task.init, None), *styles):
         for array in pair:
             if array is not None:
                 digest.update(str(array.shape).encode())
                 digest.update(np.ascontiguousarray(array).data)
-    told = [(style.name, style.weight, style.scale, style.size) for style in task.styles]
-    digest.update(str(told).encode())
+    fields = [(style.name, style.weight, style.scale, style.size) for style in task.styles]
+    digest.update(str(fields).encode())
     return np.frombuffer(digest.digest(), dtype=np.uint8)

@@ -1,117 +1,220 @@
-"""Backend `sketch`: moves colors, in NumPy, quickly and exactly; for tests and for trying out.
+"""Backend `sketch`: color transfer in NumPy, fast and exact; for tests and for trying out.
 
-By gradient descent it brings mean and covariance of the painting's colors to those of the style,
-while the content's colors hold against it. It is the sample to read for who writes a backend.
+Gradient descent brings mean and covariance of the picture's colors to those of the style, with a
+penalty on the distance from the content's colors. It is an example for authors of backends.
+
+For x (M, 3), the colors of M pixels with white as 1, and y those of another picture:
+
+    mean        mu = 1/M sum x                    loss |mu_x - mu_y|^2
+    covariance  C = 1/M sum (x - mu)(x - mu)^T    loss |C_x - C_y|^2, over its 9 entries
+    content     the colors themselves             loss 1/M sum |x - y|^2
 """
 
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, ValidationError
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
 
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.recipes.recipe import Strict
-from stylewatch_painter.stage import Losses, Pixels, Step, Wish
-from stylewatch_painter.validation import mistakes
+from stylewatch_painter.stage import Losses, Pixels, Step, Term, Wish
 from stylewatch_plugins import numpy_loop
-from stylewatch_plugins.color_statistics import Look, Wanted, colors
-from stylewatch_plugins.contract import CONTRACT, BackendOptionError, Device, Estimate, Provenance
+from stylewatch_plugins.contract import CONTRACT, Device, Estimate, Provenance, check_options
 
+Colors = NDArray[np.float64]
+"""(M, 3), RGB, white is 1."""
+
+_BAND = 1 << 16  # pixels processed at a time
+_COVARIANCE = 10.0  # weight of the covariance, whose values are small beside those of the mean
 _CONTENT = 0.05  # weight of the content at strength 0.5
 
 
+@dataclass(frozen=True, eq=False)
+class StyleColors:
+    """Mean (3,) and covariance (3, 3) of the colors of a style picture."""
+
+    name: str
+    share: float
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, name: str, share: float, picture: Pixels) -> "StyleColors":
+        """Compute them of a picture (height, width, 3); all shares together are 1."""
+        return cls(name, share, *_statistics(picture))
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Targets of a picture: colors (M, 3) of the content, if any, and statistics of styles."""
+
+    content: Colors | None
+    content_weight: float
+    styles: Sequence[StyleColors]
+
+    def losses(self, picture: Pixels) -> Losses:
+        """Compute the losses of a picture (height, width, 3) with M pixels."""
+        x = colors(picture)
+        mean, covariance = _statistics(picture)
+        content, style = {}, {}
+        if self.content is not None:
+            value = float(np.square(x - self.content).sum()) / len(x)
+            content["colors"] = Term(value, self.content_weight)
+        for target in self.styles:
+            mean_loss = float(np.square(mean - target.mean).sum())
+            covariance_loss = float(np.square(covariance - target.covariance).sum())
+            style[target.name] = {
+                "mean": Term(mean_loss, target.share),
+                "covariance": Term(covariance_loss, target.share * _COVARIANCE),
+            }
+        terms = [
+            *content.values(),
+            *(term for layers in style.values() for term in layers.values()),
+        ]
+        return Losses(sum(term.value * term.weight for term in terms), content, style)
+
+    def gradient(self, picture: Pixels) -> Colors:
+        """Compute M times the gradient of the total for each color, (M, 3)."""
+        x = colors(picture)
+        mean, covariance = _statistics(picture)
+        gradient = np.zeros_like(x)
+        if self.content is not None:
+            gradient += 2 * self.content_weight * (x - self.content)
+        for target in self.styles:
+            pull = 4 * _COVARIANCE * (covariance - target.covariance)
+            gradient += target.share * (
+                2 * (mean - target.mean) + np.einsum("mi,ij->mj", x - mean, pull)
+            )
+        return gradient
+
+    def step(self, picture: Pixels) -> Pixels:
+        """Return the picture after one step of descent, short enough that no color overshoots."""
+        x = colors(picture)
+        spread = np.trace(_statistics(picture)[1])
+        for target in self.styles:
+            spread += target.share * np.trace(target.covariance)
+        rate = 1 / (2 + 2 * self.content_weight + 4 * _COVARIANCE * spread)
+        moved: Pixels = (255 * (x - rate * self.gradient(picture))).astype(np.float32)
+        return moved.reshape(picture.shape)
+
+
+def colors(picture: Pixels) -> Colors:
+    """Return the colors of a picture (height, width, 3), pixel after pixel."""
+    return picture.reshape(-1, 3).astype(np.float64) / 255
+
+
+def _statistics(picture: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute mean (3,) and covariance (3, 3) in bands: float64 takes much memory.
+
+    Each sum starts with the sum so far, so that it equals the sum over all pixels to the bit.
+    """
+    flat = picture.reshape(-1, 3)
+    bands = [flat[start : start + _BAND] for start in range(0, len(flat), _BAND)]
+    total = np.zeros(3)
+    for band in bands:
+        total = np.concatenate([total[None], colors(band)]).sum(axis=0)
+    mean = total / len(flat)
+    products, unit = np.zeros((3, 3)), np.eye(3)
+    for band in bands:
+        centered = colors(band) - mean
+        # einsum adds in the same order on every machine; a matrix product may split the sum
+        products = np.einsum(
+            "mi,mj->ij", np.concatenate([unit, centered]), np.concatenate([products, centered])
+        )
+    return mean, products / len(flat)
+
+
 class Options(Strict):
-    """What a sketch can be told; the last three are for tests of those who run backends."""
+    """The options of `sketch`; the last three are for tests of programs that run backends."""
 
     device: Literal["auto", "cpu"] = "auto"
     seconds_per_step: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
-    """Sleep so long in every step."""
+    """Sleep this long in every step."""
     fail_at_step: PositiveInt | None = None
-    """Raise RuntimeError in place of this step."""
+    """Raise RuntimeError instead of this step."""
     exit_at_step: PositiveInt | None = None
-    """In place of this step end the whole process, at once, with status 1."""
+    """End the whole process at once with status 1 instead of this step."""
 
 
 class Sketch:
-    """Takes start, sizes, steps, seed and strength from the recipe; of its losses, which sides."""
+    """Uses start, sizes, steps, seed and strength of the recipe, and which sides its loss has."""
 
     name = "sketch"
     version = "1.0"
     contract = CONTRACT
 
     def __init__(self, options: Mapping[str, object]) -> None:
-        try:
-            self._options = Options.model_validate(dict(options))
-        except ValidationError as error:
-            told = "; ".join(str(mistake) for mistake in mistakes(error, Options))
-            raise BackendOptionError(f"backend sketch: {told}") from error
+        self._options = check_options(self.name, Options, options)
 
     def devices(self) -> tuple[Device, ...]:
-        """The processor."""
+        """Return the CPU."""
         return (Device("cpu", "NumPy on the processor"),)
 
     def problem(self) -> str | None:
-        """None: where NumPy is, it runs."""
+        """Return None: NumPy is all it needs."""
         return None
 
     def provenance(self, task: Task) -> Provenance:
-        """No network; the warnings say what a sketch does not do."""
+        """Describe the backend; the warnings say what it does not do."""
         warnings = ["a sketch moves colors only, there is no network behind it"]
         if task.content_mask is not None or any(style.mask is not None for style in task.styles):
             warnings.append("a sketch does not look at masks")
         return Provenance(self.name, self.version, "cpu", "fp32", warnings=tuple(warnings))
 
     def estimate(self, task: Task) -> Estimate:
-        """Sizes and steps; seconds only where each step is told to sleep."""
+        """Return sizes and steps, and seconds only where every step sleeps."""
         levels = task.levels()
         steps = tuple(level.steps for level in levels)
         seconds = self._options.seconds_per_step * sum(steps)
         return Estimate(tuple(level.size for level in levels), steps, seconds=seconds or None)
 
     def measure(self, task: Task) -> Losses:
-        """The losses of the picture that `task` starts from, at its final size."""
+        """Compute the losses of the picture that `task` starts from, at its final size."""
         size = task.levels()[-1].size
-        return _wanted(task, size).losses(numpy_loop.start(task, size))
+        return _targets(task, size).losses(numpy_loop.start(task, size))
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
-        """Paint; raises what the easel raises."""
-        return numpy_loop.paint(
-            task, wish, lambda size: partial(self._one_step, _wanted(task, size))
-        )
+        """Run `task`; raises what `numpy_loop.paint` raises."""
+        return numpy_loop.paint(task, wish, lambda size: partial(self._step, _targets(task, size)))
 
     def paint_many(
         self, tasks: Sequence[Task], wishes: Sequence[Callable[[], Wish]]
     ) -> Iterator[tuple[int, Step | Exception]]:
-        """A step of each in turn, which is no quicker, but shows what comes of several at once."""
+        """Run a step of each task in turn: not faster, but it exercises several at once."""
         return numpy_loop.by_turns(list(map(self.paint, tasks, wishes)))
 
-    def _one_step(self, wanted: Wanted, picture: Pixels, step: int) -> tuple[Losses, Pixels]:
-        """The losses before, and the picture after."""
+    def _step(self, targets: Targets, picture: Pixels, step: int) -> tuple[Losses, Pixels]:
+        """Return the losses before the step, and the picture after it."""
         if step == self._options.exit_at_step:
             os._exit(1)
         if step == self._options.fail_at_step:
             raise RuntimeError(f"backend sketch was told to fail at step {step}")
-        if self._options.seconds_per_step:  # to sleep for no time takes some, too
+        if self._options.seconds_per_step:  # sleeping for 0 s takes time too
             time.sleep(self._options.seconds_per_step)
-        return wanted.losses(picture), wanted.nearer(picture)
+        return targets.losses(picture), targets.step(picture)
 
 
-def _wanted(task: Task, size: scales.Size) -> Wanted:
-    """What a picture of that size is held to; raises PictureError where it is nothing."""
+def _targets(task: Task, size: scales.Size) -> Targets:
+    """Return the targets of a picture of that size; raises PictureError where there are none."""
     objective = task.recipe.objective
     content = None if task.content is None or objective.content is None else task.content
     styles = task.styles if objective.style is not None else ()
     if content is None and not styles:
         raise PictureError(f"recipe {task.recipe.name} has no use for the pictures that are given")
     whole = sum(style.weight for style in styles)
-    return Wanted(
+    return Targets(
         content=None if content is None else colors(resize(content, size)),
         content_weight=_CONTENT * 16 ** (0.5 - objective.strength),
-        looks=[Look.of(style.name, style.weight / whole, style.picture) for style in styles],
+        styles=[
+            StyleColors.of(style.name, style.weight / whole, style.picture) for style in styles
+        ],
     )

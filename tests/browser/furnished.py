@@ -29,11 +29,11 @@ def furnish(site: Site, page: Page) -> None:
     expect(not_painted(page, "note-wave")).to_be_visible()
     for name in ("sea-wave-2", "sea-wave-3"):
         give(page, sea, wave)
-        expect(page.get_by_text(f"{name} is taken")).to_be_visible()
+        expect(page.get_by_text(f"{name} was added")).to_be_visible()
     _half(site.root)
     see(easel(page, "sea-wave-2").get_by_role("img").first)
     until(lambda: site.step > 10)
-    expect(page.get_by_role("region", name="Waiting for another half")).to_be_visible()
+    expect(page.get_by_role("region", name="Incomplete")).to_be_visible()
 
 
 def _half(root: Path) -> None:

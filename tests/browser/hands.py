@@ -40,24 +40,24 @@ def give(page: Page, *paths: Path) -> None:
 
 def send(page: Page) -> None:
     """Press the button."""
-    page.get_by_role("button", name="Paint it").click()
+    page.get_by_role("button", name="Start").click()
 
 
 def easel(page: Page, job: str) -> Locator:
     """The job among those that are being painted."""
-    article = page.get_by_role("region", name="On the easel").get_by_role("article")
+    article = page.get_by_role("region", name="Running").get_by_role("article")
     return article.filter(has=page.get_by_role("heading", name=job, exact=True))
 
 
 def finished(page: Page, job: str) -> Locator:
     """The job among those that were just finished."""
-    article = page.get_by_role("region", name="Just finished").get_by_role("article")
+    article = page.get_by_role("region", name="Recently finished").get_by_role("article")
     return article.filter(has=page.get_by_role("heading", name=job, exact=True))
 
 
 def not_painted(page: Page, job: str) -> Locator:
     """The job among those that came to a bad end."""
-    item = page.get_by_role("region", name="Not painted").get_by_role("listitem")
+    item = page.get_by_role("region", name="Failed or refused").get_by_role("listitem")
     return item.filter(has=page.get_by_role("link", name=job, exact=True))
 
 
@@ -74,7 +74,7 @@ def stages(page: Page, job: str, several: int) -> list[int]:
     """The steps after which stages of a painting were seen, one after the other, so many."""
     picture, seen = easel(page, job).get_by_role("img").first, list[int]()
     while len(seen) < several:
-        last = f"step {seen[-1]}$" if seen else "the photograph"
+        last = f"step {seen[-1]}$" if seen else "content image"
         expect(picture).not_to_have_attribute("alt", re.compile(last))
         found = re.search(r"after step (\d+)$", picture.get_attribute("alt") or "")
         if found and int(found[1]) not in seen:

@@ -20,7 +20,7 @@ def test_a_painting_is_cancelled_once_its_viewer_is_sure_and_can_be_tried_again(
     expect(easel(page, "sea-wave")).to_have_count(0)
     page.get_by_role("link", name="Gallery", exact=True).click()
     page.get_by_role("link", name=re.compile("cancelled")).click()
-    page.get_by_role("button", name="Try again sea-wave").click()
+    page.get_by_role("button", name="Retry sea-wave").click()
     page.wait_for_url("**/jobs/*")
     expect(page.get_by_role("heading", level=1)).to_contain_text("done")
     assert site.painted == ["sea-wave-2"]
@@ -36,11 +36,11 @@ def test_a_painting_is_finished_as_it_stands(page: Page, site: Site) -> None:
 
 def test_nothing_is_begun_while_paused_and_goes_on_after(page: Page, site: Site) -> None:
     page.get_by_role("button", name="Pause").click()
-    go_on = page.get_by_role("button", name="Go on")
+    go_on = page.get_by_role("button", name="Resume")
     expect(go_on).to_be_visible()
     give(page, site.root / "sea.jpg", site.root / "wave.jpg")
-    expect(page.get_by_role("region", name="Waiting their turn")).to_contain_text("sea-wave")
-    expect(page.get_by_role("heading", name="On the easel").locator("..")).to_contain_text("Paused")
+    expect(page.get_by_role("region", name="Queue")).to_contain_text("sea-wave")
+    expect(page.get_by_role("heading", name="Running").locator("..")).to_contain_text("Paused")
     go_on.click()
     see(easel(page, "sea-wave").get_by_role("img").first)
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
@@ -50,7 +50,7 @@ def test_what_one_viewer_does_all_others_see(page: Page, site: Site) -> None:
     other = page.context.new_page()
     other.goto(site.url)
     page.get_by_role("button", name="Pause").click()
-    expect(other.get_by_role("button", name="Go on")).to_be_visible()
-    other.get_by_role("button", name="Go on").click()
+    expect(other.get_by_role("button", name="Resume")).to_be_visible()
+    other.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     until(lambda: not site.published["health"]["paused"])

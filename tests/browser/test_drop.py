@@ -17,7 +17,7 @@ def test_two_files_that_are_dropped_become_a_job_whose_stages_come_by_themselves
     expect(page.locator("[data-well]").first).to_contain_text("sea.jpg")
     expect(page.locator("[data-well]").last).to_contain_text("wave.jpg")
     send(page)
-    expect(page.get_by_text("sea-wave is taken: it begins in its turn.")).to_be_visible()
+    expect(page.get_by_text("sea-wave was added to the queue.")).to_be_visible()
     seen = stages(page, "sea-wave", 3)
     assert seen == sorted(set(seen))
     see(finished(page, "sea-wave").get_by_role("img"))
@@ -47,10 +47,10 @@ def test_each_file_goes_into_the_well_that_it_is_dropped_on(page: Page, site: Si
 
 
 def test_what_is_chosen_for_a_job_holds(page: Page, site: Site) -> None:
-    page.get_by_text("Recipe, size, name").click()
+    page.get_by_text("Options").click()
     page.get_by_label("Recipe", exact=True).select_option("devos")
     page.get_by_label("Size").fill("32")
-    page.get_by_label("Painted by").select_option("sketch")
+    page.get_by_label("Backend").select_option("sketch")
     page.get_by_label("Name").fill("by-hand")
     give(page, site.root / "sea.jpg", site.root / "wave.jpg")
     see(finished(page, "by-hand").get_by_role("img"))
@@ -63,15 +63,15 @@ def test_what_is_chosen_for_a_job_holds(page: Page, site: Site) -> None:
 def test_a_wish_that_cannot_be_met_is_told_at_the_form_which_keeps_the_pictures(
     page: Page, site: Site, windows: Windows
 ) -> None:
-    page.get_by_text("Recipe, size, name").click()
+    page.get_by_text("Options").click()
     page.get_by_label("Size").fill("enormous")
     give(page, site.root / "sea.jpg", site.root / "wave.jpg")
-    expect(page.locator("#said")).to_contain_text("size")
+    expect(page.locator("#message")).to_contain_text("size")
     windows.forget("400 (Bad Request)")
     expect(page.locator("[data-well]").first).to_contain_text("sea.jpg")
     page.get_by_label("Size").fill("32")
     send(page)
-    expect(page.get_by_text("sea-wave is taken")).to_be_visible()
+    expect(page.get_by_text("sea-wave was added")).to_be_visible()
 
 
 def test_what_is_no_picture_is_refused_with_its_reason_and_can_be_tried_again(
@@ -81,15 +81,15 @@ def test_what_is_no_picture_is_refused_with_its_reason_and_can_be_tried_again(
     give(page, site.root / "note.jpg", site.root / "wave.jpg")
     refused = not_painted(page, "note-wave")
     expect(refused).to_contain_text("content.jpg holds text")
-    refused.get_by_role("button", name="Try again").click()
+    refused.get_by_role("button", name="Retry").click()
     page.wait_for_url("**/jobs/*")
     expect(page.get_by_role("heading", level=1)).to_contain_text("refused")
-    expect(page.get_by_text("painted again")).to_be_visible()
+    expect(page.get_by_text("retry of")).to_be_visible()
 
 
 def test_half_a_pair_is_shown_with_what_it_waits_for(page: Page, site: Site) -> None:
     (site.root / "sea.jpg").rename(site.root / "inbox/lone.content.jpg")
-    halves = page.get_by_role("region", name="Waiting for another half")
+    halves = page.get_by_role("region", name="Incomplete")
     expect(halves).to_contain_text("lone")
     (site.root / "wave.jpg").rename(site.root / "inbox/lone.style.jpg")
     see(easel(page, "lone").get_by_role("img").first)

@@ -42,7 +42,7 @@ def test_all_stages_are_seen_by_keys_alone(done: Page) -> None:
     for key, step in (("Home", 5), ("ArrowRight", 10), ("ArrowRight", 15), ("End", 60)):
         done.keyboard.press(key)
         expect(slider).to_have_attribute("aria-valuetext", f"step {step}")
-        expect(picture).to_have_attribute("alt", f"sea-wave, as it stood after step {step}")
+        expect(picture).to_have_attribute("alt", f"sea-wave after step {step}")
         see(picture)
 
 
@@ -56,7 +56,7 @@ def test_the_stages_play_by_themselves(done: Page) -> None:
 
 
 def test_before_and_after_are_compared_by_keys_alone(done: Page) -> None:
-    handle = done.get_by_label("How much of the photograph is seen")
+    handle = done.get_by_label("Share of the content image")
     pair = done.locator("[data-compare]")
     for picture in pair.get_by_role("img").all():
         see(picture)

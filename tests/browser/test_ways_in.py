@@ -46,7 +46,7 @@ def test_who_says_the_token_comes_in_and_who_logs_out_is_out(site: Site, windows
 def test_who_says_another_word_stays_out(site: Site, windows: Windows) -> None:
     page = with_token(site, windows)
     come_in(page, "a-word-that-is-not-the-token")
-    expect(page.get_by_text("that is not the token")).to_be_visible()
+    expect(page.get_by_text("wrong token")).to_be_visible()
     assert not barriers(page)
     page.goto(site.url)
     expect(page.get_by_label("Token")).to_be_visible()
@@ -67,7 +67,7 @@ def test_under_a_path_of_another_server_everything_works(
         finished(page, "sea-wave").get_by_role("link").first.click()
         page.wait_for_url(f"{address}jobs/*")
         see(page.locator("[data-stage] img"))
-        page.get_by_role("button", name="Paint it again").click()
+        page.get_by_role("button", name="Run again").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("sea-wave-2")
         page.get_by_role("link", name="stylewatch").click()
         see(easel(page, "sea-wave-2").get_by_role("img").first)

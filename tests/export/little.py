@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tests.painter.networks import narrow
 from tests.painter.plain_vgg19 import filters
 
-from stylewatch_plugins.graph_file import Plan
+from stylewatch_plugins.graphs import Plan
 
 CHANNELS = (3, 4, 5, 6, 7)
 """What `narrow` leaves of the channels of each block."""

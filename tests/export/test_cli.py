@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import numpy_helper
 
+from stylewatch_export import graph, manifest
 from stylewatch_export.cli import call
-from stylewatch_plugins.graph_file import Pair
+from stylewatch_plugins.graphs import Pair
 
 LAYERS = ("--layer", "conv1_1", "--layer", "conv2_1")
 
@@ -54,6 +57,20 @@ def test_verify_ends_with_65_where_a_graph_is_off(
     monkeypatch.setattr("stylewatch_export.verify.LIMITS", {"fp32": 1e-12})
     assert call(["verify", str(pair.features)]) == 65
     assert "and 1e-12 is allowed" in capsys.readouterr().err
+
+
+def test_verify_ends_with_65_where_a_graph_gives_nan(
+    pair: Pair, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """NaN is no smaller error than the limit, whichever comparison it comes from."""
+    about, model = manifest.load(pair.features)
+    (bias,) = [value for value in model.graph.initializer if value.name == "conv2_1.bias"]
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) * np.nan, bias.name))
+    del model.metadata_props[:]
+    about.attach(model)
+    graph.write(pair.features, model)
+    assert call(["verify", str(pair.features)]) == 65
+    assert "is off by nan, and 1e-04 is allowed" in capsys.readouterr().err
 
 
 def test_show_tells_what_goes_in_and_comes_out(

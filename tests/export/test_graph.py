@@ -1,21 +1,29 @@
 """Both graphs, run by ONNX Runtime alone, against the same network in plain NumPy."""
 
+import errno
+import os
 from itertools import product
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
 from tests.export import little
+from tests.export.little import plan, run
 from tests.painter import small
-from tests.painter.plain_vgg19 import Array, Net
+from tests.painter.plain_vgg19 import Array, Net, pooled, unpooled
 
 from stylewatch_export import graph
+from stylewatch_export.graph import IR_VERSION, OPSET, Link, Nodes, _pool_back, links
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network.weights import locate
 from stylewatch_painter.recipes.recipe import LAYERS
-from stylewatch_plugins.graph_file import Pair, Plan, check_seal
+from stylewatch_plugins.graphs import Pair, Plan, check_seal, sealed
 
 POOLS = list(product(("max", "average"), ("floor", "ceil")))
 SETS = [
@@ -125,3 +133,128 @@ def test_what_is_written_is_whole_and_the_same_every_time(tmp_path: Path) -> Non
 def test_graphs_for_other_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"graphs for 000000000000... are asked for"):
         graph.build(little.plan(), "bundled", Pair.of(tmp_path, "graph"))
+
+
+def test_it_ends_with_the_deepest_layer_and_marks_what_is_asked_for() -> None:
+    found = links(plan(layers=("conv1_1", "conv2_1")))
+    assert [link.layer for link in found] == ["conv1_1", "conv1_2", "conv2_1"]
+    assert [link.wanted for link in found] == [True, False, True]
+    assert [link.pooled for link in found] == [False, True, False]
+
+
+def test_the_way_back_needs_masks_of_what_nobody_asked_for_and_places_of_maxima() -> None:
+    first, second, _ = links(plan())
+    assert list(first.state("max")) == []
+    assert [name for name, _, _ in second.state("average")] == ["conv1_2.above"]
+    assert list(second.state("max")) == [
+        ("conv1_2.above", [1, 64, "height", "width"], TensorProto.BOOL),
+        ("conv1_2.places", [1, 64, "height_2", "width_2"], TensorProto.INT64),
+    ]
+
+
+def twice_and_one() -> Nodes:
+    nodes = Nodes("sum")
+    x = nodes.takes("x", [1, "width"])
+    two = nodes.constant("two", np.array(2, np.float32))
+    assert nodes.constant("two", np.array(3, np.float32)) == two
+    nodes.add("Add", [nodes.add("Mul", [x, two], "twice"), "two"], "y")
+    nodes.gives("y", [1, "width"])
+    return nodes
+
+
+def test_nodes_become_a_graph_that_runs() -> None:
+    """The first constant of a name stands for all."""
+    model = twice_and_one().model()
+    onnx.checker.check_model(model, full_check=True)
+    found = run(model, x=np.array([[1, 2]], np.float32))
+    assert found["y"].tolist() == [[4, 6]]
+
+
+def test_the_model_says_what_reads_it() -> None:
+    model = twice_and_one().model()
+    assert (model.opset_import[0].version, model.ir_version) == (OPSET, IR_VERSION)
+
+
+LINK = Link("conv1_2", channels=3, wanted=True, pooled=True)
+
+
+def back(kind: str, edge: str) -> onnx.ModelProto:
+    """A graph of nothing but the pool and its way back."""
+    nodes = Nodes("back")
+    nodes.takes("conv1_2", LINK.shape())
+    nodes.takes("after", LINK.shape(after_pool=True))
+    for name, shape, type_ in LINK.state(kind):
+        nodes.takes(name, shape, type_)
+    before = _pool_back(nodes, LINK, "after", little.plan(pool=kind, pool_edge=edge))
+    nodes.gives(before, LINK.shape(), TensorProto.FLOAT)
+    return nodes.model()
+
+
+@pytest.mark.parametrize(("kind", "edge"), POOLS)
+@pytest.mark.parametrize("size", [(4, 6), (5, 6), (4, 7), (5, 7), (1, 3), (2, 1), (1, 1)])
+def test_maps_of_any_size_get_their_share(kind: str, edge: str, size: tuple[int, int]) -> None:
+    """A map that would vanish is left to `ceil`."""
+    if edge == "floor" and min(size) == 1:
+        size = (2, 3)
+    draw = np.random.Generator(np.random.PCG64(0))
+    x = draw.standard_normal((3, *size))
+    after = draw.standard_normal(pooled(x, kind, edge).shape)
+    inputs: dict[str, NDArray[Any]] = {
+        "conv1_2": x[None].astype(np.float32),
+        "after": after[None].astype(np.float32),
+    }
+    if kind == "max":
+        inputs["conv1_2.places"] = places(x, edge)
+    model = back(kind, edge)
+    (found,) = ReferenceEvaluator(model).run(None, inputs)
+    wanted = unpooled(after, x, kind, edge)
+    assert np.allclose(found[0], wanted, atol=1e-6)
+    (again,) = little.run(model, **inputs).values()
+    assert np.allclose(again[0], wanted, atol=1e-6)
+
+
+def places(x: Array, edge: str) -> NDArray[np.int64]:
+    """Where the maxima of x lie, counted through all maps."""
+    maxima = pooled(x, "max", edge)
+    found = np.zeros(maxima.shape, dtype=np.int64)
+    for at in np.ndindex(*maxima.shape):
+        found[at] = np.flatnonzero(x == maxima[at])[0]
+    return found[None]
+
+
+def test_a_graph_is_flushed_to_disk_before_it_replaces_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure at any moment leaves the old file whole."""
+    path = tmp_path / "a.features.onnx"
+    path.write_bytes(b"old")
+    events: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def flushed(descriptor: int) -> None:
+        fsync(descriptor)
+        written = path.with_name(f".{path.name}.part").read_bytes()
+        events.append("fsync" if written == sealed(model) else "fsync too early")
+        assert path.read_bytes() == b"old"
+
+    def replaced(source: Path, target: Path) -> Path:
+        events.append("replace")
+        return replace(source, target)
+
+    built = graph.features(little.plan(), little.arrays(monkeypatch))
+    model = built.SerializeToString(deterministic=True)
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "replace", replaced)
+    graph.write(path, built)
+    assert events == ["fsync", "replace"]
+    assert path.read_bytes() == sealed(model)
+
+
+def test_a_full_disk_leaves_the_old_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.features.onnx"
+    path.write_bytes(b"old")
+    built = graph.features(little.plan(), little.arrays(monkeypatch))
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(errno.ENOSPC, "full")))
+    with pytest.raises(OSError, match="full"):
+        graph.write(path, built)
+    assert path.read_bytes() == b"old"

@@ -10,7 +10,7 @@ from tests.export import little
 
 from stylewatch_export import graph, manifest
 from stylewatch_plugins.errors import GraphError
-from stylewatch_plugins.graph_file import MANIFEST, sealed
+from stylewatch_plugins.graphs import MANIFEST, sealed
 
 
 @pytest.fixture
@@ -35,12 +35,6 @@ def test_a_graph_says_what_it_is_for(path: Path) -> None:
     assert (found.part, found.opset, found.range) == ("features", 18, (0, 255))
     assert found.library == f"onnx {onnx.__version__}" and found.version
     onnx.checker.check_model(model)
-
-
-def test_it_can_be_read_without_us(path: Path) -> None:
-    texts = {one.key: one.value for one in onnx.load(path).metadata_props}
-    assert json.loads(texts[MANIFEST])["layers"] == ["conv1_1", "conv2_1"]
-    assert len(texts["sha256"]) == 64
 
 
 def test_an_older_manifest_is_refused_in_a_sentence(path: Path) -> None:

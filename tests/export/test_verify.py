@@ -12,7 +12,7 @@ from stylewatch_export import graph, manifest, verify
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network.weights import locate
 from stylewatch_plugins.errors import GraphError
-from stylewatch_plugins.graph_file import Pair, Plan
+from stylewatch_plugins.graphs import Pair, Plan
 
 POOLS = [("max", "floor"), ("max", "ceil"), ("average", "floor"), ("average", "ceil")]
 

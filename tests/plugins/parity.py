@@ -27,8 +27,8 @@ from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import LayerName, Network
 from stylewatch_painter.stage import Pixels
 from stylewatch_plugins import graphs
-from stylewatch_plugins.graph_file import Plan
-from stylewatch_plugins.ort_bridge import OrtVgg19
+from stylewatch_plugins.graphs import Plan
+from stylewatch_plugins.onnx_runtime import OrtVgg19
 from stylewatch_plugins.testing.tasks import picture, terms
 
 
@@ -88,12 +88,12 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
     file = weights.locate()
     plan = Plan.of(recipe.objective, file)
     _, arrays = store.load(file, layers_up_to(plan.layers))
-    vgg = Vgg19({name: torch.from_numpy(one) for name, one in arrays.items()}, file.mean)
+    vgg = Vgg19({name: torch.from_numpy(array) for name, array in arrays.items()}, file.mean)
     with graphs.ready(plan, "bundled") as pair:
         graph = opened(pair, plan)
     canvas = Canvas(task, file.mean, vgg.device)
     level = canvas.levels()[-1]
-    targets = [Objective([canvas], one, level) for one in (vgg, graph, Decided(vgg, graph, plan))]
+    targets = [Objective([canvas], maps, level) for maps in (vgg, graph, Decided(vgg, graph, plan))]
     u, moves = canvas.start(level.size), optimizer(recipe.schedule.optimizer)
     for _ in range(steps):
         ours, theirs, decided = (target(u) for target in targets)

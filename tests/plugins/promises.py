@@ -1,4 +1,4 @@
-"""Runs single tests of the conformance suite by hand, and says which of them a backend passes."""
+"""Runs single tests of the conformance suite, and returns the result."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ Make = Callable[[Mapping[str, object]], Backend]
 
 
 class Conformance(BackendConformance):
-    """The suite on whatever `make_one` makes."""
+    """The suite for the backend that `make_one` makes."""
 
     def __init__(self, make_one: Make) -> None:
         self._make_one = make_one
@@ -24,12 +24,12 @@ class Conformance(BackendConformance):
 
 
 def promises() -> list[str]:
-    """The names of all tests in the suite."""
+    """List the names of all tests in the suite."""
     return [name for name in dir(BackendConformance) if name.startswith("test_")]
 
 
 def keeps(make: Make, promise: str) -> bool:
-    """Whether a backend passes the test of that name, with all of its parameters."""
+    """Run the test of that name, with all of its parameters; True if the backend passes."""
     suite = Conformance(make)
     test = getattr(suite, promise)
     try:
@@ -43,7 +43,7 @@ def keeps(make: Make, promise: str) -> bool:
 
 
 def _parameters(test: Callable[..., None]) -> Iterator[dict[str, Any]]:
-    """Every choice of the parameters that a test is marked with."""
+    """Yield every choice of a test's parameters."""
     marks = [mark.args for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
     for values in product(*(choice for _, choice in marks)):
         yield dict(zip((name for name, _ in marks), values, strict=True))

@@ -1,4 +1,4 @@
-"""Backends of somebody else's, most of them broken, each installed as a distribution of its own."""
+"""Third-party backends, most of them broken, each installed as a distribution of its own."""
 
 import os
 from pathlib import Path
@@ -58,7 +58,7 @@ SOURCES = {
 
 
 def install(root: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Have these backends found, by this process and by those that it starts."""
+    """Install these backends for this process and for its child processes."""
     for name in names:
         module = name.replace("-", "_") + "_backend"
         about = root / f"stranger_{module}-1.0.dist-info"

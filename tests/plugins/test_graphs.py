@@ -1,136 +1,280 @@
-"""Graphs are built once, into the cache, by the builder that is installed."""
+"""Plans, seals and manifests of graphs; their cache; and how they are built into it, once."""
 
+import json
 import logging
+import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from os import utime
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.plugins.small_vgg import small_vgg
 
-from stylewatch_painter.network.weights import locate
+from stylewatch_painter.network import weights
 from stylewatch_plugins import graphs
-from stylewatch_plugins.errors import BackendMissingError
-from stylewatch_plugins.graph_cache import lock, make_room
-from stylewatch_plugins.graph_file import Pair, Plan
+from stylewatch_plugins.errors import BackendMissingError, GraphError
+from stylewatch_plugins.graphs import FORM, Pair, Plan, check_seal, make_room, sealed
 
-
-def plan() -> Plan:
-    file = locate()
-    return Plan(
-        weights=file.sha256, mean=file.mean, layers=("conv1_1",), pool="max", pool_edge="floor"
-    )
-
-
-def test_a_builder_comes_with_the_installation() -> None:
-    assert graphs.problem() is None
+PLAN = Plan(weights="0" * 64, mean=(1, 2, 3), layers=("conv1_1",), pool="max", pool_edge="floor")
+MANIFEST: dict[str, Any] = {"form": FORM, "part": "features", **PLAN.model_dump(mode="json")}
+NAMES = ("oldest", "older", "newest")
 
 
 @pytest.mark.parametrize(
-    ("gone", "found", "told"),
+    "changed",
+    [
+        {"weights": "1" * 64},
+        {"mean": (3, 2, 1)},
+        {"layers": ("conv1_2",)},
+        {"pool": "average"},
+        {"pool_edge": "ceil"},
+        {"precision": "fp16"},
+    ],
+)
+def test_a_plan_has_its_own_name_and_accepts_no_other_graph(changed: dict[str, Any]) -> None:
+    other = PLAN.model_copy(update=changed)
+    assert other.stem != PLAN.stem
+    (field,) = changed
+    with pytest.raises(GraphError, match=f"here is a graph for {field} "):
+        other.check(Path("here"), "features", json.dumps(MANIFEST))
+    PLAN.check(Path("here"), "features", json.dumps(MANIFEST))
+    with pytest.raises(GraphError, match="for part 'features', and 'gradient' is asked for"):
+        PLAN.check(Path("here"), "gradient", json.dumps(MANIFEST))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        *((text, "here has no manifest of stylewatch's") for text in ("", "[]", "{", '"a"', "{}")),
+        (
+            json.dumps({**MANIFEST, "form": "stylewatch-graph/0"}),
+            "of the form stylewatch-graph/0, and stylewatch-graph/1",
+        ),
+    ],
+)
+def test_a_missing_or_old_manifest_is_refused(manifest: str, message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        PLAN.check(Path("here"), "features", manifest)
+
+
+@pytest.mark.parametrize("model", [b"", b"a", b"graph" * 1000])
+def test_a_seal_breaks_with_any_byte(tmp_path: Path, model: bytes) -> None:
+    path = tmp_path / "graph.onnx"
+    whole = sealed(model)
+    path.write_bytes(whole)
+    check_seal(path)
+    for broken in (whole[:-1], whole + b"\0", whole[1:], b"x" + whole, b""):
+        path.write_bytes(broken)
+        with pytest.raises(GraphError, match="is cut short, damaged or no graph"):
+            check_seal(path)
+
+
+def test_a_pair_is_whole_with_both_files_undamaged(tmp_path: Path) -> None:
+    pair = Pair.of(tmp_path, "one")
+    states = [pair.whole]
+    for path, content in (
+        (pair.features, sealed(b"features")),
+        (pair.gradient, sealed(b"gradient")),
+        (pair.gradient, b"gradient"),
+    ):
+        path.write_bytes(content)
+        states.append(pair.whole)
+    assert states == [False, False, True, False]
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> dict[str, Pair]:
+    """Three pairs of 20 bytes, by name; of each pair the second file is the younger one."""
+    made = {name: Pair.of(tmp_path, name) for name in NAMES}
+    for age, pair in enumerate(made.values()):
+        for path, younger in ((pair.features, 0), (pair.gradient, 9)):
+            path.write_bytes(bytes(10))
+            os.utime(path, (1e9 + age + younger, 1e9 + age + younger))
+    return made
+
+
+def left(folder: Path) -> set[str]:
+    """List the pairs in the cache; both files of each are there."""
+    features, gradients = (
+        {path.name.partition(".")[0] for path in folder.glob(f"*.{part}.onnx")}
+        for part in ("features", "gradient")
+    )
+    assert features == gradients
+    return features
+
+
+@pytest.mark.usefixtures("pairs")
+@pytest.mark.parametrize(("limit", "count"), [(60, 3), (59, 2), (40, 2), (39, 1), (0, 0)])
+def test_the_oldest_pairs_are_removed_until_the_rest_fits(
+    tmp_path: Path, limit: int, count: int
+) -> None:
+    (tmp_path / "notes.onnx").touch()
+    make_room(tmp_path, limit)
+    assert left(tmp_path) == {*NAMES[3 - count :]}
+    assert (tmp_path / "notes.onnx").exists()
+
+
+def test_a_locked_pair_stays_and_the_next_is_removed(
+    tmp_path: Path, pairs: dict[str, Pair]
+) -> None:
+    with pairs["oldest"].lock():
+        make_room(tmp_path, 40)
+        assert left(tmp_path) == {"oldest", "newest"}
+    make_room(tmp_path, 20)
+    assert left(tmp_path) == {"newest"}
+
+
+def test_a_pair_that_cannot_be_removed_stays_and_half_a_pair_goes(
+    tmp_path: Path, pairs: dict[str, Pair]
+) -> None:
+    pairs["oldest"].gradient.unlink()
+    pairs["oldest"].gradient.mkdir()
+    make_room(tmp_path, 30 + pairs["oldest"].gradient.stat().st_size)
+    assert left(tmp_path) == {"oldest", "newest"}
+    pairs["oldest"].gradient.rmdir()
+    make_room(tmp_path, 20)
+    assert left(tmp_path) == {"newest"}
+
+
+def real_plan() -> Plan:
+    file = weights.locate()
+    return PLAN.model_copy(update={"weights": file.sha256, "mean": file.mean})
+
+
+@pytest.fixture
+def fast(tmp_path: Path) -> Iterator[None]:
+    """Build in this process, from the small network."""
+    with small_vgg(tmp_path / "home"):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("missing", "value", "message"),
     [("find_spec", None, "the package onnx, which"), ("entry_points", (), "no builder of graphs")],
 )
-def test_without_a_builder_or_its_package_only_what_is_built_can_be_had(
-    gone: str, found: object, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_a_builder_or_onnx_only_built_graphs_can_be_used(
+    missing: str, value: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(graphs, gone, lambda *_, **__: found)
-    assert str(graphs.problem()).startswith(told)
+    assert graphs.problem() is None
+    monkeypatch.setattr(graphs, missing, lambda *_, **__: value)
+    assert str(graphs.problem()).startswith(message)
     graphs.cache_folder().mkdir(parents=True)
     (graphs.cache_folder() / "one.features.onnx").touch()
     assert graphs.problem() is None
 
 
-def test_they_are_built_once_and_that_is_told(
+def test_graphs_are_built_once_in_a_child_process_and_the_log_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING), graphs.ready(plan(), "bundled", cache=tmp_path) as pair:
-        assert pair.whole and pair.features.parent == tmp_path
-    assert "building the ONNX graphs of the weights 'bundled'" in caplog.text
-    made = pair.features.stat().st_ino
-    caplog.clear()
-    with graphs.ready(plan(), "bundled", cache=tmp_path) as again:
-        assert again == pair and again.features.stat().st_ino == made
-    assert caplog.text == ""
+    """Also when several ask at the same time."""
 
-
-def test_several_at_once_build_them_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    def ask(_: int) -> bool:
-        with graphs.ready(plan(), "bundled", cache=tmp_path) as pair:
-            return pair.whole
+    def ask(_: int) -> tuple[Pair, int]:
+        with graphs.ready(real_plan(), "bundled", cache=tmp_path) as pair:
+            assert pair.whole and pair.features.parent == tmp_path
+            return pair, pair.features.stat().st_ino
 
     with caplog.at_level(logging.WARNING), ThreadPoolExecutor() as pool:
-        assert all(pool.map(ask, range(3)))
-    assert caplog.text.count("building") == 1
+        assert len(set(pool.map(ask, range(3)))) == 1
+    assert caplog.text.count("building the ONNX graphs of the weights 'bundled'") == 1
 
 
-def test_a_damaged_one_is_built_anew(tmp_path: Path) -> None:
-    with graphs.ready(plan(), "bundled", cache=tmp_path) as pair:
+@pytest.mark.usefixtures("fast")
+def test_a_damaged_graph_is_built_again(tmp_path: Path) -> None:
+    with graphs.ready(real_plan(), "bundled", cache=tmp_path) as pair:
         before = pair.gradient.read_bytes()
     pair.gradient.write_bytes(before[:-10])
-    with graphs.ready(plan(), "bundled", cache=tmp_path) as pair:
+    with graphs.ready(real_plan(), "bundled", cache=tmp_path) as pair:
         assert pair.gradient.read_bytes() == before
 
 
-def test_where_the_cache_cannot_be_written_they_stay_as_long_as_they_are_used(
+@pytest.mark.usefixtures("fast")
+def test_without_a_writable_cache_graphs_are_temporary(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "file"
     file.write_text("in the way")
-    with (
-        caplog.at_level(logging.WARNING),
-        graphs.ready(plan(), "bundled", cache=file / "cache") as pair,
-    ):
+    with graphs.ready(real_plan(), "bundled", cache=file / "cache") as pair:
         assert pair.whole
     assert not pair.features.exists()
     assert "the graphs cannot be kept" in caplog.text
 
 
-def test_whole_ones_are_used_where_nothing_can_be_written(
+@pytest.mark.usefixtures("fast")
+def test_whole_graphs_in_a_read_only_cache_are_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with graphs.ready(plan(), "bundled", cache=tmp_path) as pair:
+    with graphs.ready(real_plan(), "bundled", cache=tmp_path) as pair:
         pass
-    in_the_way = tmp_path / f"{plan().stem}.lock"
-    in_the_way.unlink()
-    in_the_way.mkdir()
+    lock = tmp_path / f"{real_plan().stem}.lock"
+    lock.unlink()
+    lock.mkdir()
     caplog.clear()
-    with graphs.ready(plan(), "bundled", cache=tmp_path) as again:
+    with graphs.ready(real_plan(), "bundled", cache=tmp_path) as again:
         assert again == pair
     assert caplog.text == ""
 
 
-def test_what_is_built_makes_others_go_but_none_in_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("fast")
+def test_a_build_removes_other_pairs_but_none_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: dict[str, Pair]
 ) -> None:
-    monkeypatch.setattr(graphs, "MOST", 0)
-    old, used = (Pair.of(tmp_path, name) for name in ("old", "used"))
-    for pair in (old, used):
-        pair.features.write_bytes(b"features")
-        pair.gradient.write_bytes(b"gradient")
-    with lock(used), graphs.ready(plan(), "bundled", cache=tmp_path) as new:
-        assert not old.features.exists() and not old.gradient.exists()
-        assert used.features.exists() and used.gradient.exists()
-        make_room(tmp_path, 0)  # as another process does that builds
+    monkeypatch.setattr(graphs, "MAX_CACHE", 0)
+    with pairs["older"].lock(), graphs.ready(real_plan(), "bundled", cache=tmp_path) as new:
+        make_room(tmp_path, 0)  # as another process does after its build
+        assert left(tmp_path) == {"older", real_plan().stem}
         assert new.whole
 
 
-def test_those_asked_for_are_no_longer_the_oldest(tmp_path: Path) -> None:
-    with graphs.ready(plan(), "bundled", cache=tmp_path) as pair:
-        utime(pair.features, (1e9, 1e9))
-    other = Pair.of(tmp_path, "other")
-    other.features.write_bytes(b"features")
-    utime(other.features, (1e9 + 1, 1e9 + 1))
-    with graphs.ready(plan(), "bundled", cache=tmp_path):
+@pytest.mark.usefixtures("fast")
+def test_a_pair_in_use_becomes_the_newest(tmp_path: Path, pairs: dict[str, Pair]) -> None:
+    with graphs.ready(real_plan(), "bundled", cache=tmp_path) as pair:
+        os.utime(pair.features, (1, 1))
+    with graphs.ready(real_plan(), "bundled", cache=tmp_path):
         pass
-    make_room(tmp_path, pair.features.stat().st_size + pair.gradient.stat().st_size)
-    assert pair.whole and not other.features.exists()
+    make_room(tmp_path, pair.bytes())
+    assert left(tmp_path) == {real_plan().stem}
 
 
-def test_what_keeps_them_from_being_built_is_told_in_a_sentence(tmp_path: Path) -> None:
-    other = plan().model_copy(update={"weights": "0" * 64})
+def test_an_error_of_the_builder_is_one_sentence(tmp_path: Path) -> None:
     with (
         pytest.raises(BackendMissingError, match="cannot be built: the weights 'bundled' are"),
-        graphs.ready(other, "bundled", cache=tmp_path),
+        graphs.ready(PLAN, "bundled", cache=tmp_path),
     ):
         pass
     assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_the_builder_of_another_package_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets the plan, the name of the weights, and the files to write."""
+    (tmp_path / "other_builder.py").write_text(
+        "def build(plan, weights, pair):\n    pair.features.write_text(f'{weights} {plan.pool}')\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint(graphs.NAME, "other_builder:build", graphs.GROUP)
+    monkeypatch.setattr(graphs, "entry_points", lambda **_: [entry])
+    pair = Pair.of(tmp_path, "graph")
+    words = [PLAN.model_dump_json(), "mine", str(pair.features), str(pair.gradient)]
+    monkeypatch.setattr("sys.argv", ["-c", *words])
+    graphs.main()
+    assert pair.features.read_text() == "mine max"
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([], "no builder of graphs is installed"),
+        ([EntryPoint("vgg19", "no_such_package:build", graphs.GROUP)], "a package .*no_such_pack"),
+    ],
+)
+def test_a_missing_builder_is_one_sentence(
+    entries: list[EntryPoint], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "entry_points", lambda **_: entries)
+    with pytest.raises(BackendMissingError, match=message):
+        graphs.builder()

@@ -15,7 +15,7 @@ from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.network import weights
 from stylewatch_painter.recipes.book import change, find, names
 from stylewatch_painter.stage import Stage, Wish
-from stylewatch_plugins import session_cache
+from stylewatch_plugins import onnx_runtime
 from stylewatch_plugins.contract import Backend, BackendMissingError, BackendOptionError
 from stylewatch_plugins.onnx_vgg import OnnxVgg
 from stylewatch_plugins.testing import BackendConformance
@@ -25,6 +25,7 @@ from stylewatch_plugins.torch_autograd import TorchAutograd
 CPU = {"device": "cpu"}
 
 
+@pytest.mark.usefixtures("small_network")
 class TestOnnxVgg(BackendConformance):
     """The conformance suite."""
 
@@ -49,6 +50,7 @@ def test_a_wrong_option_is_told_with_its_name(options: Mapping[str, object], tol
         OnnxVgg(options)
 
 
+@pytest.mark.usefixtures("small_network")
 def test_a_painting_begun_on_one_backend_can_be_finished_on_the_other() -> None:
     """Whichever begins; the last picture is as good as the same."""
     small = {"optimizer": {"kind": "adam", "rate": 2.0}}
@@ -96,11 +98,12 @@ def test_without_any_of_its_providers_it_paints_nothing() -> None:
         painted(backend, sample())
 
 
+@pytest.mark.usefixtures("small_network")
 def test_a_provider_that_does_not_start_is_told_or_refused(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As when the wheel has it, and a library of its maker is missing."""
-    monkeypatch.setattr("stylewatch_plugins.ort_bridge.OrtVgg19.providers", [])
+    monkeypatch.setattr("stylewatch_plugins.onnx_runtime.OrtVgg19.providers", [])
     painted(OnnxVgg(CPU), sample())
     assert "could not start its provider cpu" in caplog.text
     with pytest.raises(BackendMissingError, match="could not start its provider cpu"):
@@ -163,6 +166,7 @@ def test_once_the_graphs_are_there_neither_onnx_nor_the_export_is_imported() -> 
     assert ended.stdout.strip() == "neither", ended.stderr
 
 
+@pytest.mark.usefixtures("small_network")
 def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
     """Upright or not is the same to it; and the paintings are what they were without."""
     small = {"size": 24, "steps": 2, "save_every": 1, "smallest": 1, "scales": []}
@@ -171,23 +175,24 @@ def test_of_an_album_the_style_is_looked_at_once_for_each_size() -> None:
     sizes = [(48, 32), (32, 48), (40, 30)]
     tasks = [Task(recipe, picture(*size, seed=i), (style,)) for i, size in enumerate(sizes)]
     seen = [stages(painted(OnnxVgg(CPU), task)) for task in tasks]
-    (kept_,) = session_cache._last.values()
+    (kept_,) = onnx_runtime._open.values()
     assert (kept_.looks.computed, kept_.looks.reused) == (2, 1)
     for task, pictures in zip(tasks, seen, strict=True):
         plain = replace(task, styles=(replace(style, digest=None),))
         assert stages(painted(OnnxVgg(CPU), plain)) == pictures
 
 
+@pytest.mark.usefixtures("small_network")
 def test_a_painting_that_fails_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the runtime took of a GPU for it is there for the next try."""
     painted(OnnxVgg(CPU), sample())
-    assert session_cache._last
+    assert onnx_runtime._open
     monkeypatch.setattr(
         "stylewatch_painter.algorithm.paint._at_one_size", Mock(side_effect=MemoryError)
     )
     with pytest.raises(MemoryError):
         painted(OnnxVgg(CPU), sample())
-    assert not session_cache._last
+    assert not onnx_runtime._open
 
 
 def test_the_same_command_gives_the_same_bytes_in_every_process() -> None:
@@ -213,6 +218,7 @@ def test_the_same_command_gives_the_same_bytes_in_every_process() -> None:
     assert first == second
 
 
+@pytest.mark.usefixtures("small_network")
 def test_half_precision_paints_and_measures_in_full() -> None:
     half, full = OnnxVgg({**CPU, "precision": "fp16"}), OnnxVgg(CPU)
     assert half.provenance(sample()).precision == "fp16"
@@ -226,6 +232,7 @@ def test_half_precision_paints_and_measures_in_full() -> None:
 
 
 @pytest.mark.parametrize("name", names())
+@pytest.mark.usefixtures("small_network")
 def test_forty_steps_of_adam_end_in_the_same_picture(name: str) -> None:
     """For every recipe's losses and pools: above 40 dB of one another, on odd sides.
 
@@ -238,5 +245,5 @@ def test_forty_steps_of_adam_end_in_the_same_picture(name: str) -> None:
     both = TorchAutograd({**CPU, "precision": "fp32"}), OnnxVgg(CPU)
     last = [painted(backend, task)[-1] for backend in both]
     one, two = (step.picture for step in last if isinstance(step, Stage))
-    assert np.abs(one - picture(19, 17)).mean() > 15
+    assert np.abs(one - picture(19, 17)).mean() > 5
     assert 20 * np.log10(255 / np.sqrt(np.square(one - two).mean())) > 40

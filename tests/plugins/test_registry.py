@@ -160,7 +160,7 @@ def test_a_broken_backend_is_one_sentence_with_a_remedy(
     ("said", "why"),
     [
         ("contract = 2", "it keeps version 2 of the contract, and this stylewatch version 1;"),
-        ("capabilities = 'all'", "its capabilities are no Capabilities, but 'all';"),
+        ("capabilities = 'all'", "its capabilities are not a Capabilities, but 'all';"),
     ],
 )
 def test_a_backend_for_another_stylewatch_is_not_even_made(

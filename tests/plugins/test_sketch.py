@@ -1,20 +1,22 @@
-"""Backend `sketch` keeps the contract, and what it promises beyond."""
+"""Backend `sketch`: the contract, its options, and its statistics, computed by hand."""
 
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from stylewatch_painter.algorithm.task import Style
-from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeError
+from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.recipes.book import find, names
-from stylewatch_painter.stage import Stage, Wish, go_on
-from stylewatch_plugins.contract import Backend, BackendOptionError, PaintsMany
-from stylewatch_plugins.sketch import Sketch
+from stylewatch_painter.stage import Pixels, Stage, go_on
+from stylewatch_plugins.contract import Backend, BackendOptionError
+from stylewatch_plugins.sketch import Sketch, StyleColors, Targets, colors
 from stylewatch_plugins.testing import BackendConformance
-from stylewatch_plugins.testing.tasks import after, kept, painted, picture, sample
+from stylewatch_plugins.testing.tasks import painted, picture, sample
 
 
 class TestSketch(BackendConformance):
@@ -61,29 +63,6 @@ def test_noise_lies_around_gray_and_mixes_by_its_ratio() -> None:
     assert backend.measure(sample()).as_json() == content.as_json()
 
 
-@pytest.mark.parametrize(
-    ("start", "given"),
-    [
-        ("content", {"content": None}),
-        ("mixed", {"content": None}),
-        ("style", {"styles": ()}),
-        ("picture", {"init": None}),
-    ],
-)
-def test_a_start_without_its_picture_is_refused_by_name(
-    start: str, given: Mapping[str, object]
-) -> None:
-    with pytest.raises(RecipeError, match=f"start: {start}"):
-        Sketch({}).measure(sample({"start": start}, **given))
-
-
-def test_a_picture_of_numbers_that_are_none_is_told_and_not_shown() -> None:
-    broken = picture(24, 18)
-    broken[3, 3] = np.nan
-    with pytest.raises(DivergedError, match="step 1"):
-        painted(Sketch({}), sample(content=broken))
-
-
 def test_a_checkpoint_that_is_empty_is_refused() -> None:
     with pytest.raises(CheckpointError, match="another painting"):
         painted(Sketch({}), sample(resume={}))
@@ -125,14 +104,6 @@ def test_it_can_be_told_to_fail_at_a_step() -> None:
         next(steps)
 
 
-def test_after_a_failure_it_goes_on_from_the_checkpoint_before() -> None:
-    """As the next attempt does, without the fault."""
-    kind, whole = {"save_every": 1}, painted(Sketch({}), sample({"save_every": 1}))
-    before = painted(Sketch({"fail_at_step": 3}), sample(kind), *after(2, Wish.STOP))[-1]
-    rest = painted(Sketch({}), sample(kind, resume=kept(before.checkpoint)))
-    assert [step.losses for step in rest] == [step.losses for step in whole[2:]]
-
-
 def test_it_can_be_told_to_end_its_process_at_a_step() -> None:
     """Nothing runs after it: neither `finally` nor what is left to be printed."""
     script = (
@@ -157,13 +128,78 @@ def test_it_paints_without_torch() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_several_at_once_come_out_as_they_do_alone() -> None:
-    sketch, tasks = Sketch({}), [sample({"steps": 3}, seed=seed) for seed in (1, 2)]
-    assert isinstance(sketch, PaintsMany)
-    last = dict(sketch.paint_many(tasks, [go_on] * 2))
-    for index, task in enumerate(tasks):
-        alone, said = painted(sketch, task)[-1], last[index]
-        assert isinstance(alone, Stage)
-        assert isinstance(said, Stage)
-        assert np.array_equal(alone.picture, said.picture)
-        assert said.losses == alone.losses
+def two_pixels(first: tuple[float, ...], second: tuple[float, ...]) -> Pixels:
+    """A picture of 1x2, its colors given with white as 1."""
+    return np.array([[first, second]], dtype=np.float32) * 255
+
+
+BLACK_AND_RED = two_pixels((0, 0, 0), (1, 0, 0))
+GRAYS = two_pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+def test_colors_that_move_together_have_a_covariance() -> None:
+    look = StyleColors.of("style-1", 1.0, two_pixels((0, 1, 0), (1, 0, 0)))
+    assert look.covariance == pytest.approx(
+        np.array([[0.25, -0.25, 0], [-0.25, 0.25, 0], [0, 0, 0]])
+    )
+
+
+def test_losses_are_those_worked_out_by_hand() -> None:
+    """Of gray beside black and red, which is content and, by a quarter, style."""
+    wanted = Targets(colors(BLACK_AND_RED), 2.0, [StyleColors.of("s", 0.25, BLACK_AND_RED)])
+    losses = wanted.losses(GRAYS)
+    assert losses.content["colors"].value == pytest.approx(0.75)  # each color is 3/4 away
+    assert losses.style["s"]["mean"].value == pytest.approx(0.5)  # (0, 1/2, 1/2) squared
+    assert losses.style["s"]["covariance"].value == pytest.approx(1 / 16)
+    assert losses.total == pytest.approx(2 * 0.75 + 0.25 * 0.5 + 0.25 * 10 / 16)
+
+
+def drawn(seed: int, spread: float = 60) -> Pixels:
+    """A picture of 4x3, its levels whole numbers around gray."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    return np.rint(draw.normal(127, spread, (3, 4, 3))).astype(np.float32)
+
+
+def test_the_slope_is_that_of_the_total() -> None:
+    """Against central differences over two levels, which float32 holds exactly."""
+    x, y, z = drawn(0), drawn(1), drawn(2)
+    wanted = Targets(colors(y), 0.4, [StyleColors.of("s", 0.3, y), StyleColors.of("t", 0.7, z)])
+    slope = wanted.gradient(x)
+    for position in range(len(slope)):
+        step = np.zeros_like(slope, dtype=np.float32)
+        step[position, position % 3] = 1
+        ahead, behind = (wanted.losses(x + s * step.reshape(x.shape)).total for s in (1, -1))
+        difference = len(slope) * (ahead - behind) / (2 / 255)
+        assert difference == pytest.approx(slope[position, position % 3], rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("spread", [1, 60, 5000])
+def test_every_step_makes_the_total_smaller(spread: float) -> None:
+    """However far the colors lie from those wanted."""
+    x, wanted = drawn(0, spread), Targets(None, 1.0, [StyleColors.of("s", 1.0, drawn(1))])
+    totals = []
+    for _ in range(20):
+        totals.append(wanted.losses(x).total)
+        x = wanted.step(x)
+    assert all(later < earlier for earlier, later in pairwise(totals))
+
+
+def test_a_single_pixel_has_no_spread() -> None:
+    one = np.full((1, 1, 3), 51, dtype=np.float32)
+    assert StyleColors.of("s", 1.0, one).covariance.tolist() == [[0.0] * 3] * 3
+    wanted = Targets(None, 1.0, [StyleColors.of("s", 1.0, GRAYS)])
+    assert np.isfinite(wanted.step(one)).all()
+
+
+def test_a_look_is_to_the_bit_the_one_of_all_positions_at_once_in_less_memory() -> None:
+    picture = np.random.default_rng(4).uniform(-9, 300, (700, 1001, 3)).astype(np.float32)
+    whole = picture.reshape(-1, 3).astype(np.float64) / 255
+    centered = whole - whole.mean(axis=0)
+    covariance = np.einsum("mi,mj->ij", centered, centered) / len(whole)
+    tracemalloc.start()
+    look = StyleColors.of("s", 1.0, picture)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(look.mean, whole.mean(axis=0))
+    assert np.array_equal(look.covariance, covariance)
+    assert peak < picture.nbytes

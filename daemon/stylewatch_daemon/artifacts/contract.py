@@ -47,7 +47,7 @@ class Curves:
         return cls(
             columns=tuple(columns),
             rows=tuple((*row[:3], *row[len(_HEAD) :]) for row in rows),
-            weights=dict(_weights(losses)),
+            weights=dict(weights(losses)),
             stages=tuple(stages),
         )
 
@@ -111,8 +111,8 @@ def evenly(count: int, limit: int) -> list[int]:
     return [round(number * (count - 1) / (limit - 1)) for number in range(limit)]
 
 
-def _weights(losses: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """The weight of each term in the total, by its column."""
+def weights(losses: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield each term of a receipt's `losses`, by its column in losses.csv, with its weight."""
     for layer, term in losses["content"].items():
         yield f"content.{layer}", float(term["weight"])
     for name, value in losses["style"].items():

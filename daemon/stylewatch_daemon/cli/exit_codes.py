@@ -11,8 +11,12 @@ from stylewatch_painter.errors import (
     SaveError,
     WeightsError,
 )
-from stylewatch_plugins.error_kind import trouble
-from stylewatch_plugins.errors import BackendError, BackendMissingError, BackendOptionError
+from stylewatch_plugins.errors import (
+    BackendError,
+    BackendMissingError,
+    BackendOptionError,
+    error_kind,
+)
 
 USAGE, UNAVAILABLE, OUR_FAULT, CANNOT_WRITE = 64, 69, 70, 73
 BY_SIGNAL, INTERRUPTED = 128, 130
@@ -42,7 +46,7 @@ def code_of(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, OSError) and error.errno in _DISK:
         return CANNOT_WRITE
-    if trouble(error) is not None:
+    if error_kind(error) is not None:
         return UNAVAILABLE
     return next((code for kind, code in _CODES if isinstance(error, kind)), OUR_FAULT)
 
@@ -53,7 +57,7 @@ def sentence_of(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno in _DISK:
         return f"{error.filename or 'the output'} cannot be written: {error.strerror}"
-    if (found := trouble(error)) is not None:
+    if (found := error_kind(error)) is not None:
         return _TROUBLE[found].format(str(error).partition("\n")[0] or type(error).__name__)
     return (
         f"a fault of stylewatch's own, {type(error).__name__}: {error}; "

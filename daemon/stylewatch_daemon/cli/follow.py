@@ -1,4 +1,4 @@
-"""Follows a job that was dropped until it is at its end, and says how it gets on."""
+"""Follow a submitted job until it ends, and print its progress."""
 
 import sys
 import time
@@ -13,20 +13,19 @@ from stylewatch_daemon.cli.progress import EVERY_S, standing
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.store.ledger import Entry
 
-LOOK_EVERY = 0.25
-"""Seconds between two looks at how the job stands."""
+POLL_EVERY_S = 0.25
 
-LATER = 75
-ENDS: Mapping[str, int] = {"done": 0, "refused": 65, "failed": 70, "cancelled": LATER}
-"""The exit codes of the states that are an end."""
+RETRY_LATER = 75
+ENDS: Mapping[str, int] = {"done": 0, "refused": 65, "failed": 70, "cancelled": RETRY_LATER}
+"""The exit codes of the final states."""
 
 
 def follow(daemon: Daemon, job: str, *, quiet: bool) -> int:
-    """Wait for the end of the job that was dropped as `job`; the exit code that it means.
+    """Wait until the job that was submitted as `job` ends; return the exit code.
 
-    A daemon that does not run brings nothing to an end: that is not waited for.
+    Without a running daemon it would never end, so that returns at once.
     """
-    with _telling(quiet) as tell:
+    with _printing(quiet) as print_progress:
         while True:
             at_work = daemon.is_at_work()
             with daemon.ledger() as ledger:
@@ -34,34 +33,34 @@ def follow(daemon: Daemon, job: str, *, quiet: bool) -> int:
             if entry is not None and entry.state in ENDS:
                 break
             if not at_work:
-                note(f"{job} waits: no daemon is at work with {daemon.state}")
-                return LATER
-            tell(f"{job}: {_how(entry, daemon.published() or {})}")
-            time.sleep(LOOK_EVERY)
-    _tell_end(entry, quiet)
+                note(f"{job} waits: no daemon is running with the state folder {daemon.state}")
+                return RETRY_LATER
+            print_progress(f"{job}: {_progress(entry, daemon.published() or {})}")
+            time.sleep(POLL_EVERY_S)
+    _print_end(entry, quiet)
     return ENDS[entry.state]
 
 
 def painting(running: Mapping[str, Any]) -> str:
-    """How far a painting is, by what the daemon published of it."""
+    """Progress of a running job in words, by its part of status.json."""
     if running["loss"] is None:
-        return "being prepared"
-    step = Progress(running["step"], running["steps"], running["size"], running["loss"], 0.0)
-    return standing(step, running["seconds_left"])
+        return "preparing"
+    progress = Progress(running["step"], running["steps"], running["size"], running["loss"], 0.0)
+    return standing(progress, running["seconds_left"])
 
 
-def _how(entry: Entry | None, published: Mapping[str, Any]) -> str:
+def _progress(entry: Entry | None, published: Mapping[str, Any]) -> str:
     if entry is None:
-        return "waits to be taken from the inbox"
-    painted = published.get("running", [])
-    if running := next((one for one in painted if one["job"] == entry.place), None):
+        return "waits in the inbox"
+    jobs = published.get("running", [])
+    if running := next((job for job in jobs if job["id"] == entry.id), None):
         return painting(running)
     if published.get("health", {}).get("paused"):
         return "waits: the daemon is paused"
-    return entry.reason or "waits its turn"
+    return entry.reason or "waits in the queue"
 
 
-def _tell_end(entry: Entry, quiet: bool) -> None:
+def _print_end(entry: Entry, quiet: bool) -> None:
     if entry.state != "done":
         note(f"{entry.place or entry.name}: {entry.state}: {entry.reason}".removesuffix(": "))
     elif not quiet:
@@ -69,8 +68,8 @@ def _tell_end(entry: Entry, quiet: bool) -> None:
 
 
 @contextmanager
-def _telling(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """What tells, on stderr, how it stands: a line that moves on a terminal, else now and then."""
+def _printing(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Yield a function that prints progress to stderr, in place on a terminal."""
     if quiet:
         yield lambda _: None
     elif sys.stderr.isatty():
@@ -80,16 +79,16 @@ def _telling(quiet: bool) -> Iterator[Callable[[str], None]]:
         with Console(stderr=True).status("") as line:
             yield lambda text: line.update(Text(text))
     else:
-        yield _Seldom()
+        yield _Throttle()
 
 
-class _Seldom:
-    """Plain lines: the first, and then a new one every so often."""
+class _Throttle:
+    """Prints the first line, and then a new one every EVERY_S seconds."""
 
     def __init__(self) -> None:
-        self._last, self._at = "", -float("inf")
+        self._last, self._printed_at = "", -float("inf")
 
     def __call__(self, text: str) -> None:
-        if text != self._last and time.monotonic() - self._at >= EVERY_S:
+        if text != self._last and time.monotonic() - self._printed_at >= EVERY_S:
             note(text)
-            self._last, self._at = text, time.monotonic()
+            self._last, self._printed_at = text, time.monotonic()

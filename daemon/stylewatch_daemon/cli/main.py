@@ -16,7 +16,7 @@ from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.cli.doctor import doctor
 from stylewatch_daemon.cli.exit_codes import BY_SIGNAL, INTERRUPTED, USAGE, code_of, sentence_of
 from stylewatch_daemon.cli.figure import figure
-from stylewatch_daemon.cli.html.command import report
+from stylewatch_daemon.cli.html.report import report
 from stylewatch_daemon.cli.leave import leave
 from stylewatch_daemon.cli.prune import prune
 from stylewatch_daemon.cli.render import render

@@ -1,10 +1,8 @@
-"""`stylewatch show JOB`: the story of a job, from the ledger and from its receipt."""
+"""`stylewatch show JOB`: all that is known of a job, from the ledger and its receipt."""
 
-import json as json_
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,13 +11,11 @@ from stylewatch_daemon.cli.client import Daemon, StateFolder, daemon
 from stylewatch_daemon.cli.console import say, say_json
 from stylewatch_daemon.cli.follow import painting
 from stylewatch_daemon.errors import UsageError
-from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.model import JobState
-from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.store.ledger import Entry, Ledger
-from stylewatch_daemon.views.formatting import columns, losses
-from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.formatting import columns
+from stylewatch_daemon.views.job import JobView, in_a_line, job_view
 from stylewatch_painter.validation import nearest
 
 Job = Annotated[
@@ -27,10 +23,7 @@ Job = Annotated[
 ]
 
 NEARBY = 1000
-"""How many of the latest jobs a name that there is not is compared with."""
-
-Story = dict[str, Any]
-"""The ledger's entry of a job, with `attempts`, its `running` and its `receipt` if it has them."""
+"""The latest jobs among which the nearest to an unknown name is sought."""
 
 
 def show(
@@ -39,27 +32,25 @@ def show(
     state: StateFolder = None,
     json: options.AsJson = False,
 ) -> None:
-    """Tell the story of a job: how it stands, its attempts, pictures, settings, losses, files."""
-    story = story_of(daemon(config_file, state), job)
+    """Show a job: its state, attempts, pictures, settings, losses and files."""
+    view = view_of(daemon(config_file, state), job)
     if json:
-        say_json(story)
+        say_json(view.as_json())
     else:
-        say("\n\n".join(_told(story)))
+        say("\n\n".join(_sections(view)))
 
 
-def story_of(here: Daemon, job: str) -> Story:
+def view_of(here: Daemon, job: str) -> JobView:
     """All that is known of `job`; raises UsageError where there is none, with the nearest name."""
     with here.ledger() as ledger:
         entry = entry_of(ledger, job)
         attempts = ledger.story(entry.id) if ledger else ()
-        story = {**asdict(entry), "attempts": [asdict(one) for one in attempts]}
-    said = (here.published() or {}).get("running", []) if here.is_at_work() else []
-    story["running"] = next((one for one in said if one["job"] == entry.place), None)
-    return {**story, "receipt": _receipt(entry)}
+    status = (here.published() or {}) if here.is_at_work() else {}
+    return job_view(entry, attempts, status.get("running", ()))
 
 
 def entry_of(ledger: Ledger | None, job: str) -> Entry:
-    """What the `ledger` has of `job`; raises UsageError where that is nothing."""
+    """The entry of `job` in the `ledger`; raises UsageError where there is none."""
     entry = ledger.find(job) if ledger else None
     if entry is None:
         raise UsageError(_unknown(job, ledger))
@@ -68,94 +59,47 @@ def entry_of(ledger: Ledger | None, job: str) -> Entry:
 
 def _unknown(job: str, ledger: Ledger | None) -> str:
     latest = ledger.latest(*JobState, limit=NEARBY) if ledger else []
-    names = {one.place or one.name for one in latest}
+    names = {entry.place or entry.name for entry in latest}
     if not names:
         return f"there is no job {job!r}, nor any other yet"
     return nearest(job, names, "job")
 
 
-def _receipt(entry: Entry) -> Mapping[str, Any] | None:
-    if entry.place is None:
-        return None
-    try:
-        plain = json_.loads(Path(entry.outbox, entry.place, RECEIPT).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return plain if isinstance(plain, dict) else None
+def _sections(view: JobView) -> Iterator[str]:
+    yield columns([(label, text) for label, text in _facts(view) if text])
+    if view.attempt_rows:
+        rows = (
+            (row.started, row.backend, row.resumed, row.outcome, row.reason)
+            for row in view.attempt_rows
+        )
+        yield _table("attempts", rows)
+    yield _table("pictures", ((row.name, row.size, row.sha256) for row in view.inputs))
+    if view.settings:
+        yield _table("settings", view.settings)
+    if view.jobs:
+        yield _table("jobs", view.jobs)
+    if view.losses:
+        yield _table("losses", (("term", "value", "weight", "value x weight"), *view.losses))
+    if view.files:
+        yield _table("files", ((name,) for name, _ in view.files))
 
 
-def _told(story: Story) -> Iterator[str]:
-    yield columns([(what, text) for what, text in _facts(story) if text])
-    if story["attempts"]:
-        yield _table("attempts", [_attempt(one) for one in story["attempts"]])
-    receipt = story["receipt"] or {}
-    entered = [one for one in story["inputs"] if one.get("role") != "job"]
-    pictures = receipt.get("inputs") or entered
-    yield _table("pictures", [_input(one) for one in pictures])
-    settings = _flat(receipt.get("recipe") or story["settings"] or {})
-    if settings:
-        yield _table("settings", [(key, _line(value)) for key, value in settings])
-    if "sweep" in receipt:
-        told = [(one["name"], one["state"]) for one in receipt["jobs"]]
-        yield _table("jobs", [(shown(name), shown(state)) for name, state in told])
-    elif receipt:
-        yield f"losses:\n{_indented(losses(receipt['losses']))}"
-        yield _table("files", [(one,) for one in _files(receipt)])
+def _facts(view: JobView) -> Iterator[tuple[str, str]]:
+    entry = view.entry
+    folder = entry.refused_as or entry.place
+    yield "job", shown(entry.place or entry.name)
+    yield "id", entry.id
+    yield "state", entry.state
+    yield "progress", painting(view.running) if view.running else ""
+    yield "reason", in_a_line(entry.reason)
+    yield "retry of", shown(entry.retry_of)
+    yield "inbox", shown(entry.inbox)
+    yield "folder", shown(Path(entry.outbox, folder)) if folder else ""
+    yield "entered", entry.entered
+    yield "finished", entry.finished or ""
+    yield "dismissed", "yes" if entry.dismissed else ""
 
 
-def _facts(story: Story) -> Iterator[tuple[str, str]]:
-    yield "job", shown(story["place"] or story["name"])
-    yield "id", story["id"]
-    yield "state", story["state"]
-    yield "painting", painting(story["running"]) if story["running"] else ""
-    yield "reason", _line(story["reason"])
-    yield "retry of", shown(story["retry_of"])
-    yield "inbox", shown(story["inbox"])
-    folder = story["refused_as"] or story["place"]
-    yield "folder", shown(Path(story["outbox"], folder)) if folder else ""
-    yield "entered", story["entered"]
-    yield "finished", story["finished"] or ""
-    yield "dismissed", "yes" if story["dismissed"] else ""
-
-
-def _attempt(attempt: Mapping[str, Any]) -> Sequence[str]:
-    on = f"{attempt['backend']} ({attempt['device']})" if attempt["device"] else attempt["backend"]
-    if attempt["together"] > 1:
-        on = f"{on}, {attempt['together']} at once"
-    went_on = f"from step {attempt['step']}" if attempt["step"] else ""
-    how = attempt["how"] if attempt["ended"] else "not ended"
-    return (attempt["started"], on, went_on, how, _line(attempt["reason"]))
-
-
-def _input(one: Mapping[str, Any]) -> Sequence[str]:
-    size = in_pixels(one["size"]) if isinstance(one["size"], list) else amount(one["size"])
-    return (shown(one["name"]), size, one.get("sha256") or "")
-
-
-def _files(receipt: Mapping[str, Any]) -> Iterator[str]:
-    """The files of a painting, in its folder; each once."""
-    stages = (one["file"] for one in receipt["stages"])
-    files = (one["file"] for one in receipt["files"])
-    yield from dict.fromkeys([*stages, receipt["final"], *files, RECEIPT])
-
-
-def _flat(plain: Mapping[str, Any], around: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by their dotted names, without those that say nothing."""
-    for key, value in plain.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{around}{key}.")
-        elif value is not None and value != {}:
-            yield f"{around}{key}", value
-
-
-def _table(title: str, rows: Sequence[Sequence[str]]) -> str:
-    return f"{title}:\n{_indented(columns(rows))}"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
-
-
-def _line(value: object) -> str:
-    """`value` on one line, without what would mislead a reader."""
-    return "; ".join(shown(line) for line in str(value).split("\n"))
+def _table(title: str, rows: Iterable[Sequence[str]]) -> str:
+    lines = columns(rows).splitlines()
+    return "\n".join([f"{title}:", *(f"  {line}" for line in lines)])

@@ -10,7 +10,7 @@ from stylewatch_daemon.doctor.backends import WRONG_OPTION, Device, Status
 from stylewatch_daemon.processes.child import send
 from stylewatch_painter.errors import WeightsError
 from stylewatch_plugins import registry
-from stylewatch_plugins.capabilities import capabilities
+from stylewatch_plugins.contract import capabilities
 from stylewatch_plugins.errors import BackendError, BackendOptionError
 
 

@@ -52,9 +52,6 @@ from stylewatch_daemon.worker.contract import (
     Wanted,
 )
 
-OnResult = Callable[[Journal, Outcome], object]
-"""Called with each job as soon as something has become of it."""
-
 IN_THE_WAY = (OSError, InputError, SettingsError)
 """Errors by which a job waits or is refused."""
 
@@ -77,7 +74,7 @@ class Dispatcher:
     """Brings jobs to their ends.
 
     `attempts` are those with the executor, by ticket. A job whose end is settled is not finalized
-    at once: its worker gets the next job first. Every result goes to `on_result` at once, too.
+    at once: its worker gets the next job first.
     """
 
     settings: ServiceSettings
@@ -85,7 +82,6 @@ class Dispatcher:
     executor: Executor
     reporter: Reporter
     stopping: Callable[[], bool] = lambda: False
-    on_result: OnResult = lambda job, outcome: None
     transfers: Transfers = field(default_factory=Transfers)
 
     def __post_init__(self) -> None:
@@ -122,10 +118,7 @@ class Dispatcher:
         return self.executor.free() - len(self._round.batches)
 
     def begin(self, batches: Iterable[Sequence[Journal]]) -> list[Result]:
-        """Begin jobs, those of a batch in one worker, and return what became of each.
-
-        The next batch is taken when the results of the last one are known to `on_result`.
-        """
+        """Begin jobs, those of a batch in one worker, and return what became of each."""
         begun = self._round = _Round(self.state.ledger.wishes())
         results: list[Result] = []
         # 1. enter the attempts in the ledger, or that a job's end is settled
@@ -161,7 +154,7 @@ class Dispatcher:
 
     def finalize(self) -> list[Result]:
         """Finalize the settled jobs, receipts and all, and return what became of each."""
-        return [self._report(job, result) for job, result in self._finalizer.finalize()]
+        return [(job, result) for job, result in self._finalizer.finalize()]
 
     def ask(self) -> None:
         """Ask the executor to stop, finish or cancel attempts, where that has changed."""
@@ -201,11 +194,7 @@ class Dispatcher:
                 self.executor.drop(ticket)
         waiting = list(self._noted.values())
         self._noted.clear()
-        return [self._report(job, self._finalizer.pause(job, error)) for job in waiting]
-
-    def _report(self, job: Journal, result: Outcome) -> Result:
-        self.on_result(job, result)
-        return job, result
+        return [(job, self._finalizer.pause(job, error)) for job in waiting]
 
     def _guarded(
         self, attempt: ActiveAttempt, doing: str, step: Callable[[], Outcome | None]
@@ -221,7 +210,7 @@ class Dispatcher:
             result = self._finalizer.pause(attempt.job, error)
         except QuarantinedError as error:
             result = quarantined(attempt.job, error)
-        return [] if result is None else [self._report(attempt.job, result)]
+        return [] if result is None else [(attempt.job, result)]
 
     # -- beginning jobs
 
@@ -298,12 +287,12 @@ class Dispatcher:
                 self.executor.submit(submitted)
             except OSError as error:
                 for attempt in (attempts[ticket] for ticket in submitted):
-                    results.append(self._report(attempt.job, self._obstructed(attempt, error)))
+                    results.append((attempt.job, self._obstructed(attempt, error)))
             else:
                 for ticket in submitted:
                     attempt = self.attempts[ticket] = attempts[ticket]
                     started = outcome(OutcomeKind.STARTED, attempt.job)
-                    results.append(self._report(attempt.job, started))
+                    results.append((attempt.job, started))
         return results
 
     def _order(self, attempt: ActiveAttempt, orders: dict[str, Order]) -> Outcome | None:

@@ -1,1 +1,1 @@
-"""What the page, the report and the commands show alike."""
+"""Views shared by the page, the report and the commands."""

@@ -1,13 +1,16 @@
-"""Numbers and tables as people read them."""
+"""Numbers, times and tables in words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+
+from stylewatch_daemon.files.names import shown
 
 _GB = 1000  # MB
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:
-    """`rows` as lines of text, the cells under one another, two spaces between."""
+    """Align `rows` as lines of text, with two spaces between columns."""
     table = [tuple(row) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -36,27 +39,22 @@ def memory(count: int) -> str:
 
 
 def losses(plain: Mapping[str, Any]) -> str:
-    """The terms of a loss, in its JSON form, as a table with the total last."""
+    """Table of the terms of a loss, given in its JSON form, with the total last."""
     rows = [("term", "value", "weight", "value x weight")]
     rows += terms(plain)
     rows.append(("total", "", "", f"{plain['total']:.6g}"))
     return columns(rows)
 
 
-def _terms(plain: Mapping[str, Any], name: str = "") -> Iterable[tuple[str, Mapping[str, float]]]:
-    """Every term with its place, as `style conv1_1`."""
+def terms(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Every term of a loss in its JSON form: name (`style conv1_1`), value, weight, product."""
     for key, inner in plain.items():
         if isinstance(inner, Mapping):
-            place = f"{name} {key}".strip()
+            name = f"{prefix} {key}".strip()
             if "value" in inner:
-                yield place, inner
+                yield (name, *_cells(inner))
             else:
-                yield from _terms(inner, place)
-
-
-def terms(plain: Mapping[str, Any]) -> Iterable[tuple[str, str, str, str]]:
-    """Every term of a loss with its place: value, weight, and what it comes to."""
-    return ((name, *_cells(term)) for name, term in _terms(plain))
+                yield from terms(inner, name)
 
 
 def _cells(term: Mapping[str, float]) -> tuple[str, str, str]:
@@ -64,3 +62,12 @@ def _cells(term: Mapping[str, float]) -> tuple[str, str, str]:
     if "gradient_weight" in term:
         return f"{value:.6g}", f"{term['gradient_weight']:.6g}", "on the gradient only"
     return f"{value:.6g}", f"{term['weight']:.6g}", f"{value * term['weight']:.6g}"
+
+
+def when(time: datetime | str) -> str:
+    """`2026-01-02 12:05:09 UTC`, of a UTC time as the ledger (ISO 8601) or a receipt has it."""
+    try:
+        at = datetime.fromisoformat(time) if isinstance(time, str) else time
+    except ValueError:
+        return shown(time)
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,12 +1,12 @@
-"""What people may ask of the daemon: to pause, to go on, and what is to become of a job.
+"""Actions: requests to the daemon, as the commands make them.
 
 POST /pause, /resume
 POST /jobs/ID/cancel, /jobs/ID/finish
-POST /jobs/ID/dismiss       take a refused or failed job out of the status; /dismiss: all of them
-POST /jobs/ID/retry         may say from_stage, the number of a stage to go on from
-POST /health/look           have the doctor look again
+POST /jobs/ID/dismiss       remove a refused or failed job from the status; /dismiss: all of them
+POST /jobs/ID/retry         optionally with from_stage, the number of a stage to resume from
+POST /health/look           run the checks of the doctor again
 
-All but the last leave a request, as the commands do, and wait a moment for the daemon to act.
+All but the last leave a request file, and wait a moment for the daemon to act on it.
 """
 
 import asyncio
@@ -24,35 +24,31 @@ from starlette.routing import Route
 from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ingest.inbox import new_id
-from stylewatch_daemon.queue import retry as again
+from stylewatch_daemon.queue import retry as retries
 from stylewatch_daemon.queue.job_actions import nothing_to
 from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
 from stylewatch_daemon.store.ledger_writer import LAST, now
-from stylewatch_daemon.web.context import Context, context
-from stylewatch_daemon.web.forms import form
-from stylewatch_daemon.web.responses import done
+from stylewatch_daemon.web.http import Context, context, done, form, root_path
 
-ANSWERS_WITHIN = 2.0
-"""Seconds that the daemon gets to act before people see the page again."""
-
-LOOK_EVERY = 0.05
+WAIT_S, POLL_EVERY_S = 2.0, 0.05
+"""Seconds that the answer waits for the daemon to act, and between two looks."""
 
 AT_ONCE = 4
-"""Requests of ours that the daemon is to act on; whoever asks more waits for these."""
+"""Requests of the page that the daemon has at the same time; others wait their turn."""
 
-WAITING = 200
-"""Requests of all that wait for the daemon; with more, none is added."""
+MAX_REQUESTS = 200
+"""Requests of all processes that wait for the daemon; the page adds none to more."""
 
-_turns = asyncio.Semaphore(AT_ONCE)
+_slots = asyncio.Semaphore(AT_ONCE)
 
 
 def routes() -> list[Route]:
-    """The actions."""
+    """The routes of the actions."""
     return [
         Route("/pause", pause, methods=["POST"]),
         Route("/resume", resume, methods=["POST"]),
-        Route("/health/look", look, methods=["POST"]),
+        Route("/health/look", check_health, methods=["POST"]),
         Route("/dismiss", dismiss_all, methods=["POST"]),
         Route("/jobs/{job}/dismiss", dismiss, methods=["POST"]),
         Route("/jobs/{job}/cancel", cancel, methods=["POST"]),
@@ -62,116 +58,118 @@ def routes() -> list[Route]:
 
 
 async def pause(request: Request) -> Response:
-    """Begin nothing new."""
-    return done(request, acted=await _asked(context(request), "pause"))
+    """Start no new jobs."""
+    return done(request, acted=await _request(context(request), "pause"))
 
 
 async def resume(request: Request) -> Response:
-    """Go on with what waits."""
-    return done(request, acted=await _asked(context(request), "resume"))
+    """Start new jobs again."""
+    return done(request, acted=await _request(context(request), "resume"))
 
 
-async def look(request: Request) -> Response:
-    """Have the doctor look again, if that was not just done."""
+async def check_health(request: Request) -> Response:
+    """Run the checks of the doctor again, unless they have just been run."""
     report = await context(request).checkup.look(anew=True)
-    found = [asdict(one) for one in report.findings] if report is not None else None
-    return done(request, to=f"{request.scope['root_path']}/health", findings=found)
+    findings = [asdict(finding) for finding in report.findings] if report is not None else None
+    return done(request, to=f"{root_path(request)}/health", findings=findings)
 
 
 async def cancel(request: Request) -> Response:
-    """End a job."""
+    """Cancel a job."""
     here = context(request)
-    entry = await run_in_threadpool(_open, here, request.path_params["job"], "cancel")
-    return done(request, acted=await _asked(here, "cancel", job=entry.id))
+    entry = await run_in_threadpool(_open_job, here, request.path_params["job"], "cancel")
+    return done(request, acted=await _request(here, "cancel", job=entry.id))
 
 
 async def finish(request: Request) -> Response:
-    """Make the picture of a job final as it is."""
+    """Stop a job and make its latest stage the output."""
     here = context(request)
-    entry = await run_in_threadpool(_open, here, request.path_params["job"], "finish")
-    if not await run_in_threadpool(_is_begun, here, entry):
-        raise UsageError(f"{_called(entry)} was not begun, so that there is no picture yet")
-    return done(request, acted=await _asked(here, "finish", job=entry.id))
+    entry = await run_in_threadpool(_open_job, here, request.path_params["job"], "finish")
+    if not await run_in_threadpool(_has_begun, here, entry):
+        raise UsageError(f"{_name(entry)} has not begun yet: there is no stage to finish with")
+    return done(request, acted=await _request(here, "finish", job=entry.id))
 
 
 async def dismiss(request: Request) -> Response:
-    """Take a refused or failed job out of the status."""
+    """Remove a refused or failed job from the status."""
     here = context(request)
-    entry = await run_in_threadpool(_entry, here, request.path_params["job"])
+    entry = await run_in_threadpool(_job, here, request.path_params["job"])
     if entry.state not in DISMISSIBLE:
         raise HTTPException(
-            409, f"{_called(entry)} is {entry.state}: only refused and failed jobs can be dismissed"
+            409, f"{_name(entry)} is {entry.state}: only refused and failed jobs can be dismissed"
         )
-    return done(request, acted=await _asked(here, "dismiss", jobs=[entry.id]))
+    return done(request, acted=await _request(here, "dismiss", jobs=[entry.id]))
 
 
 async def dismiss_all(request: Request) -> Response:
-    """Take every refused or failed job out of the status."""
-    return done(request, acted=await _asked(context(request), "dismiss", until=now()))
+    """Remove all refused and failed jobs from the status."""
+    return done(request, acted=await _request(context(request), "dismiss", until=now()))
 
 
 async def retry(request: Request) -> Response:
-    """Paint a job again that is at its end, as a new one."""
-    here, said = context(request), await form(request)
-    number = said.get("from_stage", "")
+    """Run a finished job again, as a new one."""
+    here, fields = context(request), await form(request)
+    number = fields.get("from_stage", "")
     if number and not re.fullmatch("0*[1-9][0-9]{0,8}", number):
-        raise UsageError("from_stage is the number of a stage")
+        raise UsageError("from_stage should be the number of a stage")
     stage = int(number) if number else None
-    entry = await run_in_threadpool(_entry, here, request.path_params["job"])
+    entry = await run_in_threadpool(_job, here, request.path_params["job"])
     settings = await run_in_threadpool(_settings, here, entry, stage)
     new = new_id()
-    acted = await _asked(here, "retry", job=entry.id, new=new, settings=settings, from_stage=stage)
-    to = f"{request.scope['root_path']}/jobs/{new}" if acted else None
+    acted = await _request(
+        here, "retry", job=entry.id, new=new, settings=settings, from_stage=stage
+    )
+    to = f"{root_path(request)}/jobs/{new}" if acted else None
     return done(request, to=to, acted=acted, job=new)
 
 
-def _entry(here: Context, job_id: str) -> Entry:
-    """The job with this id; HTTPException where there is none."""
+def _job(here: Context, job_id: str) -> Entry:
+    """The job with this id; raises HTTPException where there is none."""
     entry = here.reader.job(job_id)
     if entry is None:
         raise HTTPException(404, "there is no such job")
     return entry
 
 
-def _open(here: Context, job_id: str, verb: str) -> Entry:
-    """A job that is not at its end."""
-    entry = _entry(here, job_id)
+def _open_job(here: Context, job_id: str, verb: str) -> Entry:
+    """The same for a job that has not ended yet."""
+    entry = _job(here, job_id)
     if entry.state in LAST:
         raise HTTPException(409, nothing_to(verb, entry))
     return entry
 
 
-def _is_begun(here: Context, entry: Entry) -> bool:
+def _has_begun(here: Context, entry: Entry) -> bool:
     with here.reader.ledger() as ledger:
         return ledger is not None and bool(ledger.story(entry.id))
 
 
 def _settings(here: Context, entry: Entry, stage: int | None) -> Any:
-    """What a job is to be painted again by, once it is seen that it can be."""
-    again.check_at_end(entry)
-    wanted = again.settings_for(entry, here.settings, {}, stage)
-    for one in again.needed(entry, stage):
-        one.find()
-    return wanted
+    """Settings to run a job again with; raises DaemonError where that is not possible."""
+    retries.check_at_end(entry)
+    settings = retries.settings_for(entry, here.settings, {}, stage)
+    for file in retries.needed(entry, stage):
+        file.find()
+    return settings
 
 
-async def _asked(here: Context, verb: str, **arguments: Any) -> bool:
-    """Ask it of the daemon; whether that acted before long."""
-    async with _turns:
-        if await run_in_threadpool(_waiting, here.state) >= WAITING:
-            raise HTTPException(503, "too much is asked of the daemon already: try again later")
+async def _request(here: Context, verb: str, **arguments: Any) -> bool:
+    """Leave a request for the daemon; return whether it acted on it within WAIT_S."""
+    async with _slots:
+        if await run_in_threadpool(_count_requests, here.state) >= MAX_REQUESTS:
+            raise HTTPException(503, "too many requests wait for the daemon: try again later")
         path = await run_in_threadpool(requests.leave, here.state, verb, **arguments)
-        for _ in range(round(ANSWERS_WITHIN / LOOK_EVERY)):
+        for _ in range(round(WAIT_S / POLL_EVERY_S)):
             if not path.exists():
                 return True
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(POLL_EVERY_S)
     return False
 
 
-def _waiting(state: Path) -> int:
+def _count_requests(state: Path) -> int:
     folder = state / requests.FOLDER
     return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
 
 
-def _called(entry: Entry) -> str:
+def _name(entry: Entry) -> str:
     return shown(entry.place or entry.name)

@@ -1,52 +1,148 @@
-"""Logging in and out, where a token is needed: a form, and a cookie."""
+"""Who knows the token: sessions of browsers, and the pages to log in and out."""
 
 import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
 
+from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from stylewatch_daemon.web.context import context
-from stylewatch_daemon.web.forms import form
-from stylewatch_daemon.web.responses import failed
-from stylewatch_daemon.web.sessions import COOKIE, LASTS_S, Sessions
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.web.http import context, failed, form, root_path
 
-PAUSE_S = 0.5
-"""Seconds that somebody waits who said something else than the token."""
+COOKIE = "stylewatch"
 
+LASTS_S = 7 * 24 * 3600
+"""Seconds that a session lasts."""
 
-def routes(sessions: Sessions) -> list[Route]:
-    """The pages that begin and end one of the `sessions`."""
-    door = Door(sessions)
-    return [
-        Route("/login", door.ask, methods=["GET"]),
-        Route("/login", door.let_in, methods=["POST"]),
-        Route("/logout", door.let_out, methods=["POST"]),
-    ]
+MAX_SESSIONS = 1_000
+"""Sessions at once; with one more the oldest ends."""
+
+FILE_NAME = "sessions.json"
+
+WRONG_TOKEN_DELAY_S = 0.5
+"""Seconds that the answer to a wrong token takes."""
 
 
-class Door:
-    """Begins and ends `sessions`."""
+class Sessions:
+    """Sessions of browsers whose users know `token`; without one nobody needs any.
+
+    A session is a random number in a cookie. The file `path` keeps the signature of each, made
+    with the token, and the time of its end: so a session survives a restart of the page, ends for
+    good at logout, and all end when the token is changed. `clock` gives Unix time in seconds.
+    """
+
+    def __init__(
+        self, token: SecretStr | None, path: Path, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._token = None if token is None else token.get_secret_value().encode()
+        self._path, self._clock, self._writing = path, clock, Lock()
+        self._log = logging.getLogger(__name__)
+        self._ends = {} if token is None else self._read()
+        """The time at which each session ends, by its signature, the oldest first."""
+
+    @property
+    def are_needed(self) -> bool:
+        """True where people have to log in."""
+        return self._token is not None
+
+    def knows(self, given: str) -> bool:
+        """Compare `given` with the token, in constant time."""
+        return self._token is not None and hmac.compare_digest(
+            _digest(given.encode(errors="replace")), _digest(self._token)
+        )
+
+    def begin(self) -> str:
+        """Begin a session; return the value of its cookie."""
+        cookie = secrets.token_urlsafe(32)
+        with self._writing:
+            ends = {**self._ends, self._signature(cookie): self._clock() + LASTS_S}
+            self._write(ends)
+        return cookie
+
+    def end(self, cookie: str) -> None:
+        """End the session of this cookie, for all who have a copy of it."""
+        signature = self._signature(cookie)
+        with self._writing:
+            if signature in self._ends:
+                self._write({other: end for other, end in self._ends.items() if other != signature})
+
+    def holds(self, cookie: str) -> bool:
+        """Check that `cookie` is that of a session that has not ended."""
+        return self._ends.get(self._signature(cookie), 0.0) > self._clock()
+
+    def _signature(self, cookie: str) -> str:
+        key = _digest(b"session of " + (self._token or b""))
+        return hmac.new(key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+    def _read(self) -> dict[str, float]:
+        with suppress(OSError, ValueError, RecursionError):
+            ends = json.loads(self._path.read_bytes())
+            if isinstance(ends, dict) and all(type(end) is float for end in ends.values()):
+                return ends
+        return {}
+
+    def _write(self, ends: dict[str, float]) -> None:
+        now = self._clock()
+        current = [(signature, end) for signature, end in ends.items() if end > now]
+        self._ends = dict(current[-MAX_SESSIONS:])
+        try:
+            atomic.write(self._path, json.dumps(self._ends).encode("ascii"))
+        except OSError as error:
+            # A file that still has a session which was ended would bring it back at a restart.
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            self._log.warning(
+                "%s cannot be written (%s): everybody has to log in again once the page restarts",
+                self._path,
+                error.strerror or error,
+            )
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+class Login:
+    """Pages that begin and end the `sessions`."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    async def ask(self, request: Request) -> Response:
-        """A form that asks for the token; where none is needed, the page."""
+    def routes(self) -> list[Route]:
+        """The routes to log in and out."""
+        return [
+            Route("/login", self.show, methods=["GET"]),
+            Route("/login", self.log_in, methods=["POST"]),
+            Route("/logout", self.log_out, methods=["POST"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """A form that asks for the token; where none is needed, the first page."""
         if not self._sessions.are_needed:
-            return RedirectResponse(f"{request.scope['root_path']}/", 303)
+            return RedirectResponse(f"{root_path(request)}/", 303)
         return context(request).templates.TemplateResponse(request, "login.html")
 
-    async def let_in(self, request: Request) -> Response:
-        """A new session, for somebody who knows the token; one that they had before ends."""
+    async def log_in(self, request: Request) -> Response:
+        """Begin a session for somebody who knows the token; the browser's earlier one ends."""
         if not self._sessions.are_needed:
-            return await self.ask(request)
-        said = await form(request)
-        if not self._sessions.knows(said.get("token", "")):
-            await asyncio.sleep(PAUSE_S)
-            return failed(request, 403, "that is not the token")
-        root: str = request.scope["root_path"]
+            return await self.show(request)
+        fields = await form(request)
+        if not self._sessions.knows(fields.get("token", "")):
+            await asyncio.sleep(WRONG_TOKEN_DELAY_S)
+            return failed(request, 403, "wrong token")
+        root = root_path(request)
         answer = RedirectResponse(f"{root}/", 303)
         await run_in_threadpool(self._sessions.end, request.cookies.get(COOKIE, ""))
         answer.set_cookie(
@@ -56,14 +152,14 @@ class Door:
             path=f"{root}/",
             httponly=True,
             samesite="strict",
-            # where a proxy speaks TLS; who says so wrongly harms nobody else
+            # Where a proxy has TLS. A client that claims so wrongly harms only itself.
             secure=request.headers.get("x-forwarded-proto") == "https",
         )
         return answer
 
-    async def let_out(self, request: Request) -> Response:
-        """End the session, for everybody who has its cookie, and take the cookie away."""
-        root: str = request.scope["root_path"]
+    async def log_out(self, request: Request) -> Response:
+        """End the session, for everybody who has its cookie, and remove the cookie."""
+        root = root_path(request)
         await run_in_threadpool(self._sessions.end, request.cookies.get(COOKIE, ""))
         answer = RedirectResponse(f"{root}/login", 303)
         answer.delete_cookie(COOKIE, path=f"{root}/", httponly=True, samesite="strict")

@@ -1,7 +1,7 @@
-"""What every request passes on its way in, and every answer on its way out.
+"""Checks of every request, and headers of every answer.
 
-In: the name by which the page was reached, where a POST comes from, whether one knows the token.
-Out: what a browser must know to be no danger to the page, and an answer even where we failed.
+A request is checked for the host name, the origin of a form, and the token or a session. Answers
+get headers that tell browsers what to forbid, and exceptions become answers.
 """
 
 import logging
@@ -17,16 +17,16 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stylewatch_daemon.settings.sections import Web
-from stylewatch_daemon.web.responses import address, failed
-from stylewatch_daemon.web.sessions import COOKIE, Sessions
+from stylewatch_daemon.web.http import failed, split_address, wants_html
+from stylewatch_daemon.web.login import COOKIE, Sessions
 
-OUT: Mapping[str, str] = {
+HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # not no-referrer, with which browsers do not say where a form comes from
+    # With no-referrer browsers would not send the origin of a form.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -35,21 +35,21 @@ OUT: Mapping[str, str] = {
 
 HEALTH = "/healthz"
 
-OPEN = ("/login", HEALTH, "/readyz", "/favicon.ico")
-"""What is told to everybody, and so is all below /static/."""
+PUBLIC = ("/login", HEALTH, "/readyz", "/favicon.ico")
+"""Addresses that need no token, as all below /static/."""
 
 AT_ONCE: Mapping[bool, int] = {True: 512, False: 64}
-"""Requests that are answered at once: those that only read, and those that change something.
+"""Requests that are handled at the same time: those that only read (True), and others.
 
-A browser's form comes at once, but a body may also be sent slowly, by many.
+The limit of the others is lower, because many clients could send their bodies slowly.
 """
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?")
-_HARMLESS = ("GET", "HEAD")
+_SAFE = ("GET", "HEAD")
 
 
 class Gate:
-    """Stands before `app`, which is served by the settings `web`, to those with `sessions`."""
+    """Lets requests into `app` by the settings `web`, and by `sessions` where a token is needed."""
 
     def __init__(self, app: ASGIApp, web: Web, sessions: Sessions) -> None:
         self._app, self._web, self._sessions = app, web, sessions
@@ -57,20 +57,20 @@ class Gate:
         self._busy: Counter[bool] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request in, or answer it."""
+        """Handle a request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope = self._placed(scope)
+        scope = self._with_root_path(scope)
         request = Request(scope, receive)
-        leaving = _Leaving(send, lambda: self._may(request))
+        sender = _Sender(send, lambda: self._is_allowed(request))
         try:
             refusal = self._refusal(request)
             if refusal is None:
-                refusal = await self._in_turn(request, leaving)
+                refusal = await self._pass_on(request, sender)
             if refusal is None:
                 return
         except ClientDisconnect:
@@ -78,19 +78,19 @@ class Gate:
         except Exception as error:
             trace = traceback.format_exc()
             self._log.error("the page failed at a request: %s", error, extra={"trace": trace})
-            if leaving.begun:
+            if sender.has_begun:
                 raise
-            refusal = failed(request, 500, "a fault of our own, which the daemon's log tells of")
-        await refusal(scope, receive, leaving)
+            refusal = failed(request, 500, "internal error: see the log of the daemon")
+        await refusal(scope, receive, sender)
 
-    async def _in_turn(self, request: Request, send: Send) -> Response | None:
-        """Have a request answered; what to answer instead where there are too many.
+    async def _pass_on(self, request: Request, send: Send) -> Response | None:
+        """Let the application answer; returns a refusal where there are too many requests.
 
-        The question whether the page answers is always answered.
+        /healthz is always answered.
         """
-        reads = request.method in _HARMLESS
-        if self._busy[reads] >= AT_ONCE[reads] and _asked_for(request) != HEALTH:
-            return failed(request, 503, "too many ask at the same time: try again in a moment")
+        reads = request.method in _SAFE
+        if self._busy[reads] >= AT_ONCE[reads] and _path_of(request) != HEALTH:
+            return failed(request, 503, "too many requests at the same time: try again in a moment")
         self._busy[reads] += 1
         try:
             await self._app(request.scope, request.receive, send)
@@ -98,86 +98,85 @@ class Gate:
             self._busy[reads] -= 1
         return None
 
-    def _placed(self, scope: Scope) -> Scope:
-        """The same below our path, whether a proxy left that in front or took it away."""
+    def _with_root_path(self, scope: Scope) -> Scope:
+        """The scope with `web.path` in front of the path, whether a proxy removed that or not."""
         root, path = self._web.path, scope["path"]
         below = path if path == root or path.startswith(f"{root}/") else f"{root}{path}"
         return {**scope, "root_path": root, "path": below or "/"}
 
     def _refusal(self, request: Request) -> Response | None:
-        """What to answer at once; None where the request may pass."""
+        """The answer to a request that is not allowed; None for all others."""
         hosts = request.headers.getlist("host")
-        if len(hosts) != 1 or not self._is_ours(hosts[0].lower()):
+        if len(hosts) != 1 or not self._is_our_name(hosts[0].lower()):
             return failed(
-                request, 421, "the page does not go by this name: list it under web.hosts"
+                request, 421, "the page is not known by this host name: add it to web.hosts"
             )
-        knows = self._knows(request)
-        if request.method not in _HARMLESS and not _is_from_here(request.headers, knows):
-            return failed(request, 403, "this was asked from another site, and is not done")
-        if self._may(request):
+        has_token = self._has_token(request)
+        if request.method not in _SAFE and not _is_from_here(request.headers, has_token):
+            return failed(request, 403, "the request comes from another site: it was refused")
+        if self._is_allowed(request):
             return None
-        if request.method in _HARMLESS and "text/html" in request.headers.get("accept", ""):
+        if request.method in _SAFE and wants_html(request):
             return RedirectResponse(f"{self._web.path}/login", 303)
-        answer = failed(request, 401, "say the token first")
+        answer = failed(request, 401, "the token is missing or wrong (web.token_file)")
         answer.headers["WWW-Authenticate"] = 'Bearer realm="stylewatch"'
         return answer
 
-    def _is_ours(self, host: str) -> bool:
-        """Whether nobody could have made a browser believe that this is our name."""
-        found = _HOST.fullmatch(host)
-        if found is None:
+    def _is_our_name(self, host: str) -> bool:
+        """Check the host: a foreign name that leads here (DNS rebinding) is none of ours."""
+        match = _HOST.fullmatch(host)
+        if match is None:
             return False
-        name = found[1]
+        name = match[1]
         return name in ("localhost", *self._web.hosts) or _is_ip(name.strip("[]"))
 
-    def _knows(self, request: Request) -> bool:
-        kind, _, given = request.headers.get("authorization", "").partition(" ")
-        return kind.lower() == "bearer" and self._sessions.knows(given.strip())
+    def _has_token(self, request: Request) -> bool:
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        return kind.lower() == "bearer" and self._sessions.knows(token.strip())
 
-    def _may(self, request: Request) -> bool:
-        """Whether an answer is for whoever asks; no longer, once their session has ended."""
-        if not (self._sessions.are_needed and _is_closed(request)) or self._knows(request):
+    def _is_allowed(self, request: Request) -> bool:
+        """Check the token or the session; no longer true once the session has ended."""
+        if not self._sessions.are_needed or _is_public(request) or self._has_token(request):
             return True
         return self._sessions.holds(request.cookies.get(COOKIE, ""))
 
 
-class _Leaving:
-    """Sends on, with what browsers must know, for as long as whoever asked `may` have it."""
+class _Sender:
+    """Adds the HEADERS, and cuts a stream off once its viewer is no longer allowed to have it."""
 
-    def __init__(self, send: Send, may: Callable[[], bool]) -> None:
-        self._send, self._may = send, may
-        self.begun = False
+    def __init__(self, send: Send, is_allowed: Callable[[], bool]) -> None:
+        self._send, self._is_allowed = send, is_allowed
+        self.has_begun = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
+            self.has_begun = True
             headers = MutableHeaders(scope=message)
             headers.setdefault("Cache-Control", "private, no-cache")
-            for name, value in OUT.items():
+            for name, value in HEADERS.items():
                 headers[name] = value
-        elif message.get("more_body") and not self._may():
+        elif message.get("more_body") and not self._is_allowed():
             raise ClientDisconnect
         await self._send(message)
 
 
-def _is_from_here(headers: Headers, knows: bool) -> bool:
-    """Whether one of our own pages asks, or a program that `knows` the token."""
+def _is_from_here(headers: Headers, has_token: bool) -> bool:
+    """Tell requests of our pages, and of programs with the token, from those of other sites."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         return site == "same-origin"
-    if origin is not None:  # the scheme is a proxy's affair
-        return address(origin).netloc.lower() == headers.get("host", "").lower()
-    return knows
+    if origin is not None:  # a proxy may have another scheme
+        return split_address(origin).netloc.lower() == headers.get("host", "").lower()
+    return has_token
 
 
-def _is_closed(request: Request) -> bool:
-    """Whether what is asked for is told only to those who know the token."""
-    path = _asked_for(request)
-    return not (path in OPEN or path.startswith("/static/"))
+def _is_public(request: Request) -> bool:
+    path = _path_of(request)
+    return path in PUBLIC or path.startswith("/static/")
 
 
-def _asked_for(request: Request) -> str:
-    """The path below ours."""
+def _path_of(request: Request) -> str:
+    """The path below `web.path`."""
     path: str = request.scope["path"]
     return path.removeprefix(request.scope["root_path"])
 

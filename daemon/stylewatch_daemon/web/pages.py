@@ -1,51 +1,62 @@
-"""The pages: what is painted now, the gallery, a job, health; their pictures and their news."""
+"""The pages: what runs and waits, the gallery, a job, health; and their live updates."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
-from starlette.responses import StreamingResponse as Streaming
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.templating import Jinja2Templates
 
-from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.web import files, pictures, stream, thumbs
-from stylewatch_daemon.web.app_state import NOW, studio, told_of
-from stylewatch_daemon.web.context import context
-from stylewatch_daemon.web.views import ENDED, Card
+from stylewatch_daemon.model import JobState
+from stylewatch_daemon.outbox.publish import STAGES
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.store.ledger import FILE_NAME, Entry
+from stylewatch_daemon.views.output_files import read_receipt
+from stylewatch_daemon.web.events import MAX_VIEWERS, Parts
+from stylewatch_daemon.web.http import context, root_path
+from stylewatch_daemon.web.page_data import ENDED, Card, PageData
+from stylewatch_daemon.web.queries import Reader
 from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
 
-PAGE = 24
+GALLERY_PAGE = 24
 """Jobs on a page of the gallery."""
 
 SIZES = ("320", "512", "640", "1024", "2048")
-"""What can be chosen without a word of one's own: pixels of the long side."""
+"""Sizes that the form offers: pixels of the long side."""
 
-BLANK = "blank.svg"
-"""What stands in the place of a small picture until there is one; scripts ask again for it."""
+FIRST_PAGE = "now"
+"""The name of the first page in live updates; that of a job's page is the job's id."""
+
+FIRST_PAGE_PARTS = ("health", "running", "queue", "incomplete", "failed", "recent", "news")
+JOB_PARTS = ("job_head", "job_pictures", "job_curve", "job_details")
+"""The parts of these pages; each is the template of that name in `parts`."""
+
+_WATCHED = (FILE_NAME, f"{FILE_NAME}-wal")
 
 
 def routes() -> list[Route]:
-    """What can be looked at."""
+    """The routes of pages."""
     return [
-        Route("/", now, name="now"),
+        Route("/", overview, name="overview"),
         Route("/gallery", gallery, name="gallery"),
         Route("/health", health, name="health"),
         Route("/events", events, name="events"),
         Route("/jobs/{job}", job, name="job"),
         Route("/jobs/{job}/receipt.json", receipt, name="receipt"),
-        Route("/jobs/{job}/pictures/{what}", picture, name="picture"),
-        Route("/jobs/{job}/small/{side}/{what}", small, name="small"),
     ]
 
 
 @dataclass(frozen=True)
-class Shelf:
+class GalleryPage:
     """A page of the gallery; `older` and `newest` are the queries of others, empty for none."""
 
     state: str
@@ -55,143 +66,121 @@ class Shelf:
     newest: str
 
 
-def now(request: Request) -> Response:
-    """The first page: what is painted, what waits, and where more is dropped."""
-    here = studio(request)
-    standing = here.views.now()
-    settings = here.context.settings
+def overview(request: Request) -> Response:
+    """Running and waiting jobs, and a form for a new job."""
+    here = context(request)
     values = {
-        "now": standing,
-        "events": f"/events?page={NOW}",
-        "recipes": book.names(*settings.recipes),
+        "overview": here.data.overview(),
+        "events": f"/events?page={FIRST_PAGE}",
+        "recipes": book.names(*here.settings.recipes),
         "backends": registry.names(),
         "sizes": SIZES,
-        "usual": settings.job,
+        "defaults": here.settings.job,
     }
-    return here.context.templates.TemplateResponse(request, "now.html", values)
+    return here.templates.TemplateResponse(request, "overview.html", values)
 
 
 def gallery(request: Request) -> Response:
-    """Jobs at their end, the last first, page by page."""
-    here = studio(request)
-    asked = request.query_params.get("state", "done")
-    states: tuple[str, ...] = tuple(one for one in ENDED if one == asked)
+    """Finished jobs, the latest first, page by page."""
+    here = context(request)
+    wanted = request.query_params.get("state", "done")
+    states: tuple[JobState, ...] = tuple(state for state in ENDED if state == wanted)
     if not states:
-        raise HTTPException(404, f"there is no shelf for jobs that are {asked!r}")
+        raise HTTPException(404, f"the gallery has no jobs with the state {wanted!r}")
     time, _, last = request.query_params.get("before", "").partition("~")
     before = (time, last) if time and last else None
-    with here.context.reader.ledger() as ledger:
-        found = ledger.ended(states, PAGE + 1, before) if ledger else []
-    shelf = Shelf(
-        state=asked,
-        cards=tuple(here.views.card(entry) for entry in found[:PAGE]),
-        counts=here.context.reader.published()["counts"],
-        older=_older(asked, found),
-        newest=urlencode({"state": asked}) if before else "",
+    with here.reader.ledger() as ledger:
+        entries = ledger.ended(states, GALLERY_PAGE + 1, before) if ledger else []
+    page = GalleryPage(
+        state=wanted,
+        cards=tuple(here.data.card(entry) for entry in entries[:GALLERY_PAGE]),
+        counts=here.reader.published()["counts"],
+        older=_older(wanted, entries),
+        newest=urlencode({"state": wanted}) if before else "",
     )
-    return here.context.templates.TemplateResponse(request, "gallery.html", {"shelf": shelf})
+    return here.templates.TemplateResponse(request, "gallery.html", {"gallery": page})
 
 
-def _older(state: str, found: list[Entry]) -> str:
-    if len(found) <= PAGE:
+def _older(state: str, entries: list[Entry]) -> str:
+    if len(entries) <= GALLERY_PAGE:
         return ""
-    last = found[PAGE - 1]
+    last = entries[GALLERY_PAGE - 1]
     return urlencode({"state": state, "before": f"{last.finished}~{last.id}"})
 
 
 async def health(request: Request) -> Response:
-    """How the daemon is, and what the doctor says."""
-    here = studio(request)
-    found = await run_in_threadpool(here.views.health)
-    values = {"health": found, "report": await here.context.checkup.look()}
-    return here.context.templates.TemplateResponse(request, "health.html", values)
+    """State of the daemon, and the checks of `stylewatch doctor`."""
+    here = context(request)
+    state = await run_in_threadpool(here.data.health)
+    values = {"health": state, "report": await here.checkup.look()}
+    return here.templates.TemplateResponse(request, "health.html", values)
 
 
 def job(request: Request) -> Response:
-    """The story of a job."""
-    here = studio(request)
-    told = told_of(here.context, here.views, request.path_params["job"])
-    if told is None:
-        return _other(request)
-    values: dict[str, Any] = {"story": told, "events": f"/events?{urlencode({'page': told.id})}"}
-    return here.context.templates.TemplateResponse(request, "job.html", values)
-
-
-def _other(request: Request) -> Response:
-    """What is asked for by another name than its id: a job is found by that as well."""
-    here = context(request)
+    """The page of a job; a name leads to the page of the latest job of that name."""
+    here, name = context(request), request.path_params["job"]
+    page = here.data.job(name)
+    if page is not None:
+        values = {"page": page, "events": f"/events?{urlencode({'page': page.view.entry.id})}"}
+        return here.templates.TemplateResponse(request, "job.html", values)
     with here.reader.ledger() as ledger:
-        entry = ledger.find(request.path_params["job"]) if ledger is not None else None
+        entry = ledger.find(name) if ledger is not None else None
     if entry is None:
-        raise HTTPException(404, "there is no such job, or it was forgotten by now")
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/jobs/{entry.id}", 302)
+        raise HTTPException(404, "there is no such job, or it was removed from the ledger")
+    return RedirectResponse(f"{root_path(request)}/jobs/{entry.id}", 302)
 
 
 def receipt(request: Request) -> Response:
     """The receipt of a job, as it was written."""
     entry = context(request).reader.job(request.path_params["job"])
-    told = files.receipt(entry) if entry is not None else {}
-    if not told:
-        raise HTTPException(404, "there is no receipt, so that is not done")
-    return JSONResponse(told)
-
-
-def picture(request: Request) -> Response:
-    """A picture of a job, as its file is."""
-    found = _found(request)
-    if found is None:
-        raise HTTPException(404, "there is no such picture")
-    return pictures.answer(request, found)
-
-
-async def small(request: Request) -> Response:
-    """A picture of a job, small; a blank where it takes long to make."""
-    here = studio(request)
-    side = next((one for one in thumbs.SIDES if str(one) == request.path_params["side"]), None)
-    if side is None:
-        raise HTTPException(404, "there is no such size")
-    sha256 = await run_in_threadpool(_input_digest, request)
-    path = here.thumbs.known(sha256, side) if sha256 else None
-    if path is None:
-        found = await run_in_threadpool(_found, request)
-        if found is not None:
-            found.file.close()
-            sha256 = found.sha256
-            path = await here.thumbs.get(found.place.path, sha256, side)
-    sure = path is not None and sha256.startswith(request.query_params.get("d") or "-")
-    path = path or (here.thumbs.known(sha256, thumbs.SIDES[0]) if sha256 else None)
-    if path is None:
-        blank = f"{request.scope.get('root_path', '')}/static/{BLANK}"
-        return RedirectResponse(blank, 302, {"Cache-Control": "no-store"})
-    headers = {"Cache-Control": pictures.EVER if sure else pictures.NOW}
-    return FileResponse(path, headers=headers, media_type="image/jpeg")
-
-
-def _input_digest(request: Request) -> str:
-    """The digest of an input by the ledger, whose small picture outlives its file; else empty."""
-    entry = context(request).reader.job(request.path_params["job"])
-    if entry is None:
-        return ""
-    sought = pictures.wanted(entry, context(request).state, request.path_params["what"])
-    return sought.sha256
-
-
-def _found(request: Request) -> pictures.Found | None:
-    here = context(request)
-    entry = here.reader.job(request.path_params["job"])
-    if entry is None:
-        return None
-    return pictures.find(entry, here.state, request.path_params["what"])
+    plain = read_receipt(entry) if entry is not None else {}
+    if not plain:
+        raise HTTPException(404, "there is no receipt: the job is not done")
+    return JSONResponse(plain)
 
 
 async def events(request: Request) -> Response:
-    """News of a page, as they come (server-sent events)."""
-    here, page = studio(request), request.query_params.get("page", NOW)
-    if here.hub.viewers >= stream.MOST:
-        raise HTTPException(503, "too many look on already")
-    if page != NOW and await run_in_threadpool(context(request).reader.job, page) is None:
+    """Live updates of a page, as server-sent events."""
+    here, page = context(request), request.query_params.get("page", FIRST_PAGE)
+    if here.hub.viewers >= MAX_VIEWERS:
+        raise HTTPException(503, "too many viewers: try again later")
+    if page != FIRST_PAGE and await run_in_threadpool(here.reader.job, page) is None:
         raise HTTPException(404, "there is no such job")
-    last = request.headers.get("Last-Event-ID", "")
-    told: AsyncIterator[bytes] = here.hub.watch(page, last)
+    messages: AsyncIterator[bytes] = here.hub.watch(page, request.headers.get("Last-Event-ID", ""))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Streaming(told, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
+
+
+def look(settings: Config, reader: Reader) -> Hashable:
+    """All that the pages depend on: times of files, and whether the daemon runs."""
+    status = reader.published()
+    times = [_mtime(reader.state / name) for name in _WATCHED]
+    for place in {job["job"] for job in status["running"]}:
+        times += [_mtime(inbox.outbox / place / STAGES) for inbox in settings.inboxes]
+    # The status.json that was read counts, not what lies there by now: pages do not show that yet.
+    return (reader.seen, status["health"]["at_work"], status["health"]["paused"], *times)
+
+
+def parts(templates: Jinja2Templates, data: PageData, page: str) -> Parts:
+    """Render the parts of a page; none where there is no such job."""
+    if page == FIRST_PAGE:
+        return _render(templates, FIRST_PAGE_PARTS, {"overview": data.overview()})
+    job_page = data.job(page)
+    return {} if job_page is None else _render(templates, JOB_PARTS, {"page": job_page})
+
+
+def _render(templates: Jinja2Templates, names: tuple[str, ...], values: Mapping[str, Any]) -> Parts:
+    return {name: templates.env.get_template(f"parts/{name}.html").render(values) for name in names}
+
+
+def short_time(time: str) -> str:
+    """A time (ISO 8601) as `2 Jan 2026, 12:05 UTC`; scripts put it into the viewer's zone."""
+    with suppress(ValueError):
+        return f"{datetime.fromisoformat(time):%-d %b %Y, %H:%M} UTC"
+    return time
+
+
+def _mtime(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_mtime_ns
+    return 0

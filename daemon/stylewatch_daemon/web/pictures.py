@@ -1,142 +1,120 @@
-"""The pictures of a job, named by what they are: `final`, `stage-50`, `input-0`, `animation`."""
+"""Routes of the pictures of jobs: their own files, and previews of them.
 
-import re
+GET /jobs/ID/pictures/WHAT       `final`, `stage-50`, `input-0`, `animation`, `sheet`, `curve`
+GET /jobs/ID/small/SIDE/WHAT     a JPEG with SIDE pixels at most
+"""
+
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
 
-from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.files import flat_layout
-from stylewatch_daemon.outbox.job_files import Spot, stages
-from stylewatch_daemon.store.ledger import Entry
-from stylewatch_daemon.web import files
+from stylewatch_daemon.views.output_files import PictureFile, find, identity, input_digest
+from stylewatch_daemon.web.http import context, root_path
+from stylewatch_daemon.web.previews import SIDES
 
-KINDS = {
-    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp",
-    ".gif": "image/gif", ".bmp": "image/bmp", ".tif": "image/tiff", ".tiff": "image/tiff",
-}  # fmt: skip
-"""The media types of pictures, by the endings of their files."""
+MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+}
+DOWNLOAD = "application/octet-stream"
+"""The media type of all other files, which browsers do not show."""
 
-UNKNOWN = "application/octet-stream"
+IMMUTABLE, REVALIDATE = "private, max-age=31536000, immutable", "private, no-cache"
+"""Cache-Control of an address that holds the digest of what was sent, and of others."""
 
-SHOWN = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})
-"""What every browser shows."""
+BLANK = "blank.svg"
+"""Shown in place of a preview until there is one; scripts ask again for it."""
 
-KEEPSAKES = {
-    "animation": ("progress.webp", "progress.gif"), "sheet": ("sheet.png",),
-    "curve": ("losses.png",),
-}  # fmt: skip
-"""What may lie beside a painting, by what it is called here."""
-
-EVER, NOW = "private, max-age=31536000, immutable", "private, no-cache"
-"""For how long what was sent may be shown again: what has its digest in its address, and what has
-not."""
-
-AT_ONCE = 1 << 20
+MAX_BUFFERED = 1 << 20
 """Bytes of a picture that is sent as a whole."""
 
-_NUMBERED = re.compile(r"(stage|input)-([0-9]{1,9})")
-_LEAST = 16  # letters of a digest that stand for all of it
+_CHUNK = 1 << 18
+_MIN_DIGEST = 16
+"""Hexadecimal digits of a SHA-256 in an address that stand for all of it."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Where a picture may be, and its SHA-256 where that is known: no other will do then."""
-
-    places: tuple[Spot, ...]
-    sha256: str = ""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A picture, opened; who has it closes `file`."""
-
-    place: Spot
-    file: BufferedReader
-    sha256: str
+def routes() -> list[Route]:
+    """The routes of pictures."""
+    return [
+        Route("/jobs/{job}/pictures/{what}", picture, name="picture"),
+        Route("/jobs/{job}/small/{side}/{what}", small, name="small"),
+    ]
 
 
-def wanted(entry: Entry, state: Path, what: str) -> Wanted:
-    """Where the picture `what` of a job may lie; `state` is the daemon's folder."""
-    numbered = _NUMBERED.fullmatch(what)
-    if numbered and numbered[1] == "stage":
-        place = stages(entry).get(int(numbered[2]))
-        return Wanted((place,) if place else ())
-    if numbered:
-        return _input(entry, state, int(numbered[2]))
-    if entry.place is None:
-        return Wanted(())
-    root = Path(entry.outbox)
-    if what == "final":
-        return Wanted(tuple(_final(entry, entry.place, root)))
-    return Wanted(tuple(Spot(root, entry.place, name) for name in KEEPSAKES.get(what, ())))
-
-
-def find(entry: Entry, state: Path, what: str) -> Found | None:
-    """The picture `what` of a job, opened; None where there is none."""
-    sought = wanted(entry, state, what)
-    for place in sought.places:
-        with suppress(OSError, OutputError):
-            file = place.open()
-            sha256 = files.digest(file)
-            if sought.sha256 in ("", sha256):
-                return Found(place, file, sha256)
-            file.close()
-    return None
-
-
-def answer(request: Request, found: Found) -> Response:
-    """The picture, unless whoever asks has it already."""
+def picture(request: Request) -> Response:
+    """A picture of a job, unless the browser has it already."""
+    picture_file = _picture_file(request)
+    if picture_file is None:
+        raise HTTPException(404, "there is no such picture")
     known = request.query_params.get("d", "")
-    sure = len(known) >= _LEAST and found.sha256.startswith(known)
+    is_current = len(known) >= _MIN_DIGEST and picture_file.sha256.startswith(known)
     headers = {
-        "ETag": f'"{found.sha256}"',
-        "Cache-Control": EVER if sure else NOW,
+        "ETag": f'"{picture_file.sha256}"',
+        "Cache-Control": IMMUTABLE if is_current else REVALIDATE,
         "X-Content-Type-Options": "nosniff",
     }
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
-        found.file.close()
+        picture_file.file.close()
         return Response(status_code=304, headers=headers)
-    kind = KINDS.get(PurePosixPath(found.place.name).suffix.lower(), UNKNOWN)
-    if kind == UNKNOWN:
+    media_type = MEDIA_TYPES.get(PurePosixPath(picture_file.spot.name).suffix.lower(), DOWNLOAD)
+    if media_type == DOWNLOAD:
         headers["Content-Disposition"] = "attachment"
-    length = files.look(found.file)[2]
-    headers["Content-Length"] = str(length)
-    if length <= AT_ONCE:
-        with found.file:
-            return Response(found.file.read(), media_type=kind, headers=headers)
-    return StreamingResponse(files.chunks(found.file), media_type=kind, headers=headers)
+    _, _, size, _ = identity(picture_file.file)
+    headers["Content-Length"] = str(size)
+    if size <= MAX_BUFFERED:
+        with picture_file.file:
+            return Response(picture_file.file.read(), media_type=media_type, headers=headers)
+    return StreamingResponse(_chunks(picture_file.file), media_type=media_type, headers=headers)
 
 
-def is_shown(name: str) -> bool:
-    """Whether browsers show a file of this name."""
-    return PurePosixPath(name).suffix.lower() in SHOWN
+async def small(request: Request) -> Response:
+    """A preview of a picture; a blank where it takes long to make."""
+    previews = context(request).previews
+    side = next((side for side in SIDES if str(side) == request.path_params["side"]), None)
+    if side is None:
+        raise HTTPException(404, "there is no such size")
+    # The preview of an input outlives its file, so it is looked up by the ledger's digest first.
+    sha256 = await run_in_threadpool(_input_digest, request)
+    path = previews.known(sha256, side) if sha256 else None
+    if path is None:
+        picture_file = await run_in_threadpool(_picture_file, request)
+        if picture_file is not None:
+            picture_file.file.close()
+            sha256 = picture_file.sha256
+            path = await previews.get(picture_file.spot.path, sha256, side)
+    is_current = path is not None and sha256.startswith(request.query_params.get("d") or "-")
+    path = path or (previews.known(sha256, SIDES[0]) if sha256 else None)
+    if path is None:
+        blank = f"{root_path(request)}/static/{BLANK}"
+        return RedirectResponse(blank, 302, {"Cache-Control": "no-store"})
+    headers = {"Cache-Control": IMMUTABLE if is_current else REVALIDATE}
+    return FileResponse(path, headers=headers, media_type="image/jpeg")
 
 
-def _final(entry: Entry, place: str, root: Path) -> Iterator[Spot]:
-    told = files.receipt(entry).get("final")
-    if isinstance(told, str) and files.is_name(PurePosixPath(told).name):
-        where = PurePosixPath(flat_layout.painting(place, told))
-        yield Spot(root, str(where.parent), where.name)
+def _picture_file(request: Request) -> PictureFile | None:
+    here = context(request)
+    entry = here.reader.job(request.path_params["job"])
+    return find(entry, here.state, request.path_params["what"]) if entry is not None else None
 
 
-def _input(entry: Entry, state: Path, number: int) -> Wanted:
-    """Where it is while the job is ours, where it is archived, and where it lay and may lie yet."""
-    if number >= len(entry.inputs) or not files.is_name(str(entry.inputs[number]["name"])):
-        return Wanted(())
-    one = entry.inputs[number]
-    name, sha256 = str(one["name"]), str(one.get("sha256") or "")
-    found = [Spot(state, f"jobs/{entry.id}/files", name)]
-    if entry.place is not None:
-        found.append(Spot(Path(entry.outbox), f"{entry.place}/inputs", name))
-    if entry.refused_as is not None:
-        found.append(Spot(Path(entry.outbox), entry.refused_as, name))
-    source, inbox = Path(str(one.get("source") or "")), Path(entry.inbox)
-    if sha256 and source.is_relative_to(inbox):
-        found.append(Spot(inbox, str(source.relative_to(inbox).parent), source.name))
-    return Wanted(tuple(found), sha256)
+def _input_digest(request: Request) -> str:
+    entry = context(request).reader.job(request.path_params["job"])
+    return input_digest(entry, request.path_params["what"]) if entry is not None else ""
+
+
+def _chunks(file: BufferedReader) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(_CHUNK):
+            yield chunk

@@ -1,4 +1,4 @@
-"""The socket that the page listens at: made by the supervisor, or handed to it by systemd."""
+"""The listening socket of the page: opened by the supervisor, or passed by systemd."""
 
 import os
 import socket
@@ -12,17 +12,17 @@ from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import NO_TOKEN, SYSTEMD
 
 QUEUE = 128
-"""Connections that wait to be accepted."""
+"""Connections that may wait to be accepted."""
 
 FIRST = 3
-"""The number of the first file that systemd hands over."""
+"""The first file descriptor that systemd passes."""
 
-_SHARED = 0o660
-"""Who may connect to a UNIX socket of ours: its owner, and its group."""
+_MODE = 0o660
+"""The owner and the group of a UNIX socket may connect."""
 
 
 def handed(environment: MutableMapping[str, str]) -> socket.socket | None:
-    """The socket that systemd hands over; its variables are taken out of `environment`."""
+    """The socket that systemd passes; its variables are removed from `environment`."""
     names = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
     count, pid, _ = (environment.pop(name, "") for name in names)
     if pid != str(os.getpid()) or not count.isdecimal() or int(count) < 1:
@@ -32,13 +32,13 @@ def handed(environment: MutableMapping[str, str]) -> socket.socket | None:
 
 
 def check(served: WebPage, ours: socket.socket | None) -> None:
-    """Raise SettingsError where systemd is to hand a socket over, and did not, or a wrong one."""
+    """Raise SettingsError where systemd should pass a socket, and did not, or a wrong one."""
     if str(served.address) != SYSTEMD:
         return
     if ours is None or not _listens(ours):
         raise SettingsError(
-            "web.listen is systemd, and systemd handed no socket over that listens: "
-            "`systemctl enable --now stylewatch-web.socket`, or say an address"
+            "web.listen is systemd, but systemd passed no listening socket: run "
+            "`systemctl enable --now stylewatch-web.socket`, or set an address"
         )
     if served.token is None and not is_near(ours):
         raise SettingsError(f"web.listen: {NO_TOKEN.format(told(ours))}")
@@ -46,7 +46,7 @@ def check(served: WebPage, ours: socket.socket | None) -> None:
 
 @contextmanager
 def bound(served: WebPage, ours: socket.socket | None) -> Iterator[socket.socket]:
-    """The socket to listen at, `ours` where systemd is to hand it over; raises OSError."""
+    """Open the socket to listen at, or take `ours` of systemd; raises OSError."""
     address = served.address
     if address.socket is not None:
         with _at(address.socket) as listening:
@@ -62,7 +62,7 @@ def bound(served: WebPage, ours: socket.socket | None) -> Iterator[socket.socket
 
 
 def told(listening: socket.socket, path: str = "") -> str:
-    """Where the page is, for a person to go to."""
+    """Address of the page, for a browser."""
     if listening.family == socket.AF_UNIX:
         return f"unix:{listening.getsockname()}"
     host, port, *_ = listening.getsockname()
@@ -76,7 +76,7 @@ def _listens(listening: socket.socket) -> bool:
 
 
 def is_near(listening: socket.socket) -> bool:
-    """Whether this machine alone reaches it."""
+    """Check that only this machine can reach it."""
     if listening.family == socket.AF_UNIX:
         return True
     return ip_address(listening.getsockname()[0]).is_loopback
@@ -84,14 +84,14 @@ def is_near(listening: socket.socket) -> bool:
 
 @contextmanager
 def _at(path: Path) -> Iterator[socket.socket]:
-    """A UNIX socket; one that somebody left, and nobody listens at any more, is replaced."""
+    """Open a UNIX socket; replaces one that a process left behind."""
     with socket.socket(socket.AF_UNIX) as listening:
-        if path.is_socket() and _is_left(path):
+        if path.is_socket() and _is_abandoned(path):
             path.unlink(missing_ok=True)
         listening.bind(str(path))
         made = path.stat().st_ino
         try:
-            path.chmod(_SHARED)
+            path.chmod(_MODE)
             listening.listen(QUEUE)
             yield listening
         finally:
@@ -100,10 +100,10 @@ def _at(path: Path) -> Iterator[socket.socket]:
                     path.unlink()
 
 
-def _is_left(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as trying:
+def _is_abandoned(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
         try:
-            trying.connect(str(path))
+            client.connect(str(path))
         except ConnectionRefusedError:
             return True
     return False

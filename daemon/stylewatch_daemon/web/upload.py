@@ -1,9 +1,9 @@
-"""Pictures that are dropped onto the page, put into the inbox as any others.
+"""Uploads: pictures that are dropped onto the page are put into the first inbox.
 
-POST /upload     a form with files: content, style (one or more);
-                 and, if wanted, name, recipe, size, backend
+POST /upload     a form with files: `content`, `style` (one or more);
+                 and optionally `name`, `recipe`, `size`, `backend`
 
-They lie in `state/uploads` until all of them are here, and go the way of `stylewatch submit` then.
+They are collected in `state/uploads`, and then submitted as by `stylewatch submit`.
 """
 
 import asyncio
@@ -12,8 +12,12 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path, PurePosixPath
 
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,84 +27,94 @@ from starlette.routing import Route
 from stylewatch_daemon.errors import InputError, UsageError
 from stylewatch_daemon.files.names import safe, shown
 from stylewatch_daemon.ingest import submit
+from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.web.context import Context, context
-from stylewatch_daemon.web.multipart import File, Form
-from stylewatch_daemon.web.responses import done
+from stylewatch_daemon.web.http import Context, context, done, root_path
 from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
 
 FOLDER = "uploads"
 
 AT_ONCE = 4
-"""Uploads that come at the same time; one more is told to try again."""
+"""Uploads at the same time; others are told to try again."""
 
 SILENT_S = 20.0
-"""Seconds that one who sends may be silent."""
+"""Seconds without any data after which an upload is given up."""
 
-WITHIN = 900.0
-"""Seconds in which all has to be here."""
+WITHIN_S = 900.0
+"""Seconds in which an upload has to be complete."""
 
-LEAST = 2_000
-"""Bytes a second that are sent on average, after the first SILENT_S."""
+MIN_RATE = 2_000
+"""Bytes a second on average, after the first SILENT_S."""
 
-SAID = ("recipe", "size", "backend")
-"""What may be said of the job; no more, since settings may name files."""
+SETTINGS = ("recipe", "size", "backend")
+"""Settings of the job that a form may have; not all, since settings may name files."""
+
+MAX_FILES = 17
+"""Files of one form: a content image, and more styles than anybody mixes."""
+
+MAX_PIECES = 150
+"""Parts of a form and their headers together, empty ones included."""
+
+MAX_FIELD = 1_000
+"""Bytes of a field, and of a header."""
+
+_TOO_MUCH = "the form has too many or too long parts"
 
 
-class Desk:
-    """Takes uploads, a few at a time."""
+class Uploads:
+    """Receives uploads, a few at a time."""
 
     def __init__(self) -> None:
         self._busy = 0
 
     def routes(self) -> list[Route]:
-        """Where they are taken."""
-        return [Route("/upload", self.take, methods=["POST"])]
+        """The route of uploads."""
+        return [Route("/upload", self.upload, methods=["POST"])]
 
-    async def take(self, request: Request) -> Response:
-        """Make a job of what is sent; told is its name in the inbox."""
+    async def upload(self, request: Request) -> Response:
+        """Make a job of the pictures; the answer has its name in the inbox."""
         here = context(request)
-        await run_in_threadpool(_check_room, request, here)
+        await run_in_threadpool(_check_size, request, here)
         if self._busy >= AT_ONCE:
-            raise HTTPException(503, "others send pictures now: try again in a moment")
+            raise HTTPException(503, "too many uploads at the same time: try again in a moment")
         self._busy += 1
         try:
-            with _folder(here.state / FOLDER) as folder:
+            with _temporary_folder(here.state / FOLDER) as folder:
                 form = await _received(request, here.settings.web.upload, folder)
-                job = await run_in_threadpool(_put, here, form)
+                job = await run_in_threadpool(_submit, here, form)
         finally:
             self._busy -= 1
-        return done(request, to=f"{request.scope['root_path']}/", job=job)
+        return done(request, to=f"{root_path(request)}/", job=job)
 
 
 def clear(state: Path) -> None:
-    """Remove what a process that was killed had received."""
+    """Remove the uploads of a process that was killed."""
     shutil.rmtree(state / FOLDER, ignore_errors=True)
 
 
-def _check_room(request: Request, here: Context) -> None:
-    """HTTPException where so much is not taken, or the disk has no room for it."""
-    most, told = here.settings.web.upload, request.headers.get("content-length", "")
-    size = int(told[:20]) if told.isascii() and told.isdecimal() else most
+def _check_size(request: Request, here: Context) -> None:
+    """Raise HTTPException for an upload that is too large, or for which the disk has no room."""
+    most, length = here.settings.web.upload, request.headers.get("content-length", "")
+    size = int(length[:20]) if length.isascii() and length.isdecimal() else most
     if size > most:
         raise HTTPException(413, _too_large(most))
-    if _free(here.state) - 2 * size < here.settings.limits.free_bytes:
-        raise HTTPException(507, "the disk has no room for more pictures")
+    # An upload exists twice for a moment: in the state folder, and in the inbox.
+    if _free_bytes(here.state) - 2 * size < here.settings.limits.free_bytes:
+        raise HTTPException(507, "the disk is too full for an upload (limits.free_bytes)")
 
 
-def _free(folder: Path) -> int:
+def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
 def _too_large(most: int) -> str:
-    return f"pictures of one job have at most {most / 1e6:g} MB together (web.upload)"
+    return f"the pictures are too large: the limit for a job is {most / 1e6:g} MB (web.upload)"
 
 
 @contextmanager
-def _folder(above: Path) -> Iterator[Path]:
-    """A folder for one upload, which goes with whatever is in it."""
-    folder = above / secrets.token_hex(8)
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    folder = parent / secrets.token_hex(8)
     folder.mkdir(parents=True, mode=0o700)
     try:
         yield folder
@@ -108,76 +122,200 @@ def _folder(above: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _received(request: Request, most: int, folder: Path) -> Form:
-    """The whole form; raises InputError, and HTTPException for what is too large or too slow."""
+async def _received(request: Request, most: int, folder: Path) -> "Form":
+    """Receive the whole form; raises InputError, and HTTPException if it is too large or slow."""
     form = Form(request.headers.get("content-type", ""), folder)
-    coming, came, began = request.stream(), 0, time.monotonic()
+    stream, came, began = request.stream(), 0, time.monotonic()
     try:
-        async with asyncio.timeout(WITHIN):
-            while chunk := await _next(coming):
+        async with asyncio.timeout(WITHIN_S):
+            while chunk := await _next(stream):
                 came += len(chunk)
                 if came > most:
                     raise HTTPException(413, _too_large(most))
-                if came < LEAST * (time.monotonic() - began - SILENT_S):
+                if came < MIN_RATE * (time.monotonic() - began - SILENT_S):
                     raise TimeoutError
                 await run_in_threadpool(form.feed, chunk)
     except TimeoutError:
-        raise HTTPException(408, "the pictures did not come in time") from None
+        raise HTTPException(408, "the upload did not arrive in time") from None
     finally:
         form.close()
-    if not form.is_whole:
+    if not form.is_complete:
         raise InputError("the form ended too early")
     return form
 
 
-async def _next(coming: AsyncIterator[bytes]) -> bytes:
+async def _next(stream: AsyncIterator[bytes]) -> bytes:
     async with asyncio.timeout(SILENT_S):
-        return await anext(coming, b"")
+        return await anext(stream, b"")
 
 
-def _put(here: Context, form: Form) -> str:
-    """Put the pictures of `form` into the inbox; the job's name there."""
+def _submit(here: Context, form: "Form") -> str:
+    """Put the pictures of `form` into the inbox; return the name of the job there."""
     content, styles = _pictures(form)
-    said = {key: form.fields[key] for key in SAID if key in form.fields}
-    _check(here, said)
+    settings = {key: form.fields[key] for key in SETTINGS if key in form.fields}
+    _check_settings(here, settings)
     inbox = here.settings.inboxes[0]
-    name = form.fields.get("name") or safe(f"{_stem(content)}-{_stem(styles[0])}")
+    name = form.fields.get("name") or safe(f"{content.stem}-{styles[0].stem}")
     submit.check_name(name, here.settings.watch.ignore)
-    files = submit.files_of(content.path, tuple(one.path for one in styles))
+    files = submit.files_of(content.path, tuple(style.path for style in styles))
     with here.reader.ledger() as ledger:
-        free = submit.free(name, inbox.path, inbox.outbox)
-        new = (one for one in free if not (ledger and ledger.find(one)))
-        return submit.put(inbox.path, new, files, said)
+        names = submit.free(name, inbox.path, inbox.outbox)
+        unused = (other for other in names if not (ledger and ledger.find(other)))
+        return submit.put(inbox.path, unused, files, settings)
 
 
-def _pictures(form: Form) -> tuple[File, list[File]]:
-    """The content and the styles; raises InputError where one is missing, or empty."""
+def _pictures(form: "Form") -> tuple["File", list["File"]]:
+    """The content and the styles; raises InputError where one is missing or empty."""
     contents, styles = (
-        [one for one in form.files if one.field == field] for field in ("content", "style")
+        [file for file in form.files if file.field == field] for field in ("content", "style")
     )
     if len(contents) != 1 or not styles or len(form.files) > 1 + len(styles):
-        raise InputError("a job is made of one picture as `content` and one or more as `style`")
-    for one in form.files:
-        if one.path.stat().st_size == 0:
-            raise InputError(f"{shown(one.named)} is empty")
+        raise InputError("an upload needs one picture as `content` and one or more as `style`")
+    for file in form.files:
+        if file.path.stat().st_size == 0:
+            raise InputError(f"{shown(file.name)} is empty")
     return contents[0], styles
 
 
-def _check(here: Context, said: Mapping[str, str]) -> None:
-    """Raise UsageError for what a job cannot be told; a recipe by its name alone, no path."""
-    known = {
-        "recipe": book.names(*here.settings.recipes),
-        "backend": registry.names(),
-    }
+def _check_settings(here: Context, settings: Mapping[str, str]) -> None:
+    """Raise UsageError for invalid settings; a recipe goes by its name only, never by a path."""
+    known = {"recipe": book.names(*here.settings.recipes), "backend": registry.names()}
     for key, names in known.items():
-        if said.get(key, names[0]) not in names:
+        if settings.get(key, names[0]) not in names:
             raise UsageError(f"{key} should be one of {', '.join(names)}")
     try:
-        config.override(here.settings, {f"job.{key}": value for key, value in said.items()})
+        config.override(here.settings, {f"job.{key}": value for key, value in settings.items()})
     except UsageError as error:
         raise UsageError(str(error).replace("command line: job.", "")) from None
 
 
-def _stem(file: File) -> str:
-    """What the picture is called by whoever sent it, without folders and ending."""
-    return PurePosixPath(file.named.replace("\\", "/")).stem
+@dataclass(frozen=True)
+class File:
+    """A file that came in the field `field`, with the client's `name` for it; it lies at `path`."""
+
+    field: str
+    name: str
+    path: Path
+
+    @property
+    def stem(self) -> str:
+        """The client's name for it, without folders and ending."""
+        return PurePosixPath(self.name.replace("\\", "/")).stem
+
+
+class Form:
+    """Parses a form with this `content_type` as it arrives; its files go into `folder`.
+
+    Files without a name, as browsers send them where none was chosen, are skipped. Raises
+    InputError for what is no such form, or exceeds a limit; OSError.
+
+    Starlette's form parser would not do here: of a form that ends too early it silently drops the
+    last part, so that a job would begin with some of its styles; it does not limit parts and
+    headers together; and it spools files to the temporary folder, which may be memory, and is not
+    on the disk whose free space is checked.
+    """
+
+    def __init__(self, content_type: str, folder: Path) -> None:
+        kind, options = parse_options_header(content_type)
+        if kind != b"multipart/form-data" or not options.get(b"boundary"):
+            raise InputError("expected a form with files: multipart/form-data")
+        self.fields: dict[str, str] = {}
+        self.files: list[File] = []
+        self.is_complete = False
+        self._folder = folder
+        self._pieces = 0
+        self._header_name = self._header_value = b""
+        self._field: str | None = None
+        self._value = b""
+        self._writing: BufferedWriter | None = None
+        try:
+            self._parser = MultipartParser(
+                options[b"boundary"],
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_begin": self._begin_header,
+                    "on_header_field": self._extend_header_name,
+                    "on_header_value": self._extend_header_value,
+                    "on_header_end": self._end_header,
+                    "on_part_data": self._extend_part,
+                    "on_part_end": self._end_part,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise InputError(f"the form is not valid: {error}") from None
+
+    def feed(self, chunk: bytes) -> None:
+        """Parse the next bytes."""
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise InputError(f"the form is not valid: {error}") from None
+
+    def close(self) -> None:
+        """Close a file that is still open."""
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
+
+    def _count(self) -> None:
+        """Count a part or a header: each costs time, however short it is."""
+        self._pieces += 1
+        if self._pieces > MAX_PIECES:
+            raise InputError(_TOO_MUCH)
+
+    def _begin_part(self) -> None:
+        self._count()
+        self._field, self._value = None, b""
+
+    def _begin_header(self) -> None:
+        self._count()
+        self._header_name = self._header_value = b""
+
+    def _extend_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name = _extended(self._header_name, data[start:end])
+
+    def _extend_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value = _extended(self._header_value, data[start:end])
+
+    def _end_header(self) -> None:
+        """Learn from Content-Disposition whether a field or a file follows."""
+        if self._header_name.lower() != b"content-disposition":
+            return
+        _, options = parse_options_header(self._header_value)
+        self._field = options.get(b"name", b"").decode(errors="replace")
+        filename = options.get(b"filename")
+        if not filename:
+            if filename is not None:
+                self._field = None
+            return
+        if len(self.files) >= MAX_FILES:
+            raise InputError(f"the form has too many pictures: the limit is {MAX_FILES}")
+        name = filename.decode(errors="replace")
+        ending = name.rpartition(".")[2].lower()
+        path = self._folder / f"{len(self.files)}.{ending if ending in PICTURE_SUFFIXES else 'img'}"
+        self.close()
+        self._writing = path.open("xb")
+        self.files.append(File(self._field, name, path))
+
+    def _extend_part(self, data: bytes, start: int, end: int) -> None:
+        if self._writing is not None:
+            self._writing.write(data[start:end])
+        elif self._field is not None:
+            self._value = _extended(self._value, data[start:end])
+
+    def _end_part(self) -> None:
+        if self._writing is not None:
+            self.close()
+        elif self._field and (text := self._value.decode(errors="replace").strip()):
+            self.fields[self._field] = text
+
+    def _end(self) -> None:
+        self.is_complete = True
+
+
+def _extended(known: bytes, more: bytes) -> bytes:
+    """`known` with `more`; raises InputError where that exceeds MAX_FIELD."""
+    if len(known) + len(more) > MAX_FIELD:
+        raise InputError(_TOO_MUCH)
+    return known + more

@@ -14,8 +14,7 @@ from stylewatch_daemon.worker.prepare import Prepared, load_backend, prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_daemon.worker.run_job import JobRun
 from stylewatch_plugins.contract import Backend, PaintsMany, Pixels, Step, Wish
-from stylewatch_plugins.error_kind import trouble
-from stylewatch_plugins.errors import BackendError
+from stylewatch_plugins.errors import BackendError, error_kind
 
 IndexedEvent = tuple[int, Event]
 """An event, after the index of its order."""
@@ -134,7 +133,7 @@ class _Batch:
                 yield from self._guarded(indices[number], _take(runs[number], step))
                 yield from self._close(lambda run: run.can_close)
         except Exception as error:
-            if trouble(error) == "memory":
+            if error_kind(error) == "memory":
                 self.too_many = len(self._orders)
             else:
                 end = as_end(error)
@@ -158,7 +157,7 @@ class _Batch:
 
     def _failed(self, index: int, error: Exception) -> Iterator[IndexedEvent]:
         """The End by an `error`; where memory did not suffice, none, and the order is left."""
-        if trouble(error) == "memory":
+        if error_kind(error) == "memory":
             self.too_many = len(self._orders)
             self.left.append(index)
         else:

@@ -13,8 +13,7 @@ from stylewatch_painter.errors import (
     WeightsError,
 )
 from stylewatch_plugins import registry
-from stylewatch_plugins.error_kind import trouble
-from stylewatch_plugins.errors import BackendError
+from stylewatch_plugins.errors import BackendError, error_kind
 
 NOT_THERE, OUR_FAULT, CANNOT_WRITE = 69, 70, 73
 
@@ -54,7 +53,7 @@ def _own_end(error: Exception) -> Refused | Failed:
     if isinstance(error, OSError) and _is_of_disk(error):
         reason = f"{error.filename or 'a file'} cannot be written: {error.strerror}"
         return Failed(reason, CANNOT_WRITE)
-    if (kind := trouble(error)) is not None:
+    if (kind := error_kind(error)) is not None:
         message = str(error).strip().partition("\n")[0][:_MAX_CHARACTERS] or type(error).__name__
         return Failed(_REASONS[kind].format(message), NOT_THERE, recycle=True)
     trace = "".join(traceback.format_exception(error))

@@ -25,8 +25,14 @@ from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import Recipe
 from stylewatch_painter.stage import Pixels
 from stylewatch_plugins import registry
-from stylewatch_plugins.capabilities import capabilities
-from stylewatch_plugins.contract import Backend, BackendMissingError, Checkpoint, Style, Task
+from stylewatch_plugins.contract import (
+    Backend,
+    BackendMissingError,
+    Checkpoint,
+    Style,
+    Task,
+    capabilities,
+)
 
 
 @dataclass(frozen=True, eq=False)

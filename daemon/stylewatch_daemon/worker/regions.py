@@ -23,8 +23,7 @@ from stylewatch_painter.images.masks import (
 from stylewatch_painter.images.read import Picture, read
 from stylewatch_painter.images.reduced import Enough
 from stylewatch_painter.images.resize import resize_plane
-from stylewatch_plugins.capabilities import capabilities
-from stylewatch_plugins.contract import Backend
+from stylewatch_plugins.contract import Backend, capabilities
 
 _CONTENT = f"content{MASK}"
 

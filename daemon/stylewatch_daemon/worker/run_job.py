@@ -18,7 +18,7 @@ from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.stage import Checkpoint
 from stylewatch_plugins.contract import Estimate, PaintsMany, Stage, Step, Wish
-from stylewatch_plugins.error_kind import trouble
+from stylewatch_plugins.errors import error_kind
 
 CHECKPOINT_EVERY = 60.0
 """Seconds between two checkpoints; there is one with every stage, too."""
@@ -88,7 +88,7 @@ def _attempt(
         yield from JobRun(lighter, wish, recorder).run()
         return None
     except Exception as error:
-        further = fallback.further(order, prepared) if trouble(error) == "memory" else None
+        further = fallback.further(order, prepared) if error_kind(error) == "memory" else None
         if further is None:
             raise
     # here the error is gone, and with it the frames that held the memory

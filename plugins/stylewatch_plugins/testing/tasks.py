@@ -1,4 +1,4 @@
-"""Small tasks to try backends on, and ways to look at what comes out."""
+"""Small tasks for tests of backends, and helpers to read the results."""
 
 import io
 from abc import ABC, abstractmethod
@@ -11,9 +11,8 @@ import pytest
 
 from stylewatch_painter.algorithm.task import Style, Task
 from stylewatch_painter.recipes.book import change, check
-from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Stage, Step, Term, Wish
-from stylewatch_plugins.capabilities import capabilities
-from stylewatch_plugins.contract import Backend
+from stylewatch_painter.stage import Checkpoint, Losses, Pixels, Plane, Stage, Step, Term, Wish
+from stylewatch_plugins.contract import Backend, capabilities
 
 OPTIMIZERS: Mapping[str, Mapping[str, object]] = {
     "adam": {"kind": "adam", "rate": 2.0},
@@ -43,14 +42,14 @@ SMOOTHED: Mapping[str, Any] = {
     "objective.network.padding": "reflect",
     "objective.tv": {"loss": "isotropic", "weight": 0.01},
 }
-"""Controls that a backend may have no use for; all that it promises holds with them too."""
+"""Settings that a backend may ignore; it must keep the contract with them too."""
 
 PRINT = {"preview": "12", "upscale_steps": 3}
-"""The painting is first half as large, and goes up from there."""
+"""A print: half size first, then the full size."""
 
 
 def picture(width: int, height: int, seed: int = 0) -> Pixels:
-    """A picture of colors drawn by chance, another palette for each seed."""
+    """Draw a picture of random colors, float32 (height, width, 3), with a palette for each seed."""
     draw = np.random.Generator(np.random.PCG64(seed))
     darkest = draw.uniform(0, 128, 3)
     colors: Pixels = draw.uniform(darkest, darkest + 127, (height, width, 3)).astype(np.float32)
@@ -58,35 +57,35 @@ def picture(width: int, height: int, seed: int = 0) -> Pixels:
 
 
 def sample(recipe: Mapping[str, Any] | None = None, **task: Any) -> Task:
-    """A small task, with single fields of its recipe, or of itself, changed."""
+    """Make a small task; `recipe` and `task` change single fields of its recipe and of itself."""
     plain = Task(change(RECIPE, recipe or {}), picture(24, 18), (Style(picture(20, 22, seed=1)),))
     return replace(plain, **task)
 
 
 def painted(backend: Backend, task: Task, *wishes: Wish) -> list[Step]:
-    """Every step; `wishes` are those after step 1, 2 ..., and to go on after that."""
+    """Run `task` to its end; `wishes` are those after step 1, 2 ..., then GO_ON."""
     left = iter(wishes)
     return list(backend.paint(task, lambda: next(left, Wish.GO_ON)))
 
 
 def stages(steps: Sequence[Step]) -> dict[int, bytes]:
-    """The pictures, byte for byte, by their step."""
+    """Return the pictures as bytes, by step."""
     return {step.step: step.picture.tobytes() for step in steps if isinstance(step, Stage)}
 
 
 def pictures(task: Task) -> list[Pixels]:
-    """Every picture that a task holds."""
-    given = (task.content, task.init, *(style.picture for style in task.styles))
-    return [picture for picture in given if picture is not None]
+    """List every picture of a task."""
+    sources = (task.content, task.init, *(style.picture for style in task.styles))
+    return [pixels for pixels in sources if pixels is not None]
 
 
 def after(step: int, wish: Wish) -> tuple[Wish, ...]:
-    """The wishes of someone who wants something after `step`."""
+    """Return the wishes GO_ON until `step`, then `wish`."""
     return (*[Wish.GO_ON] * (step - 1), wish)
 
 
 def terms(losses: Losses) -> Iterator[Term]:
-    """Every term of a loss."""
+    """Yield every term of a loss."""
     yield from losses.content.values()
     for layers in losses.style.values():
         yield from layers.values()
@@ -95,8 +94,8 @@ def terms(losses: Losses) -> Iterator[Term]:
 
 
 def kept(checkpoint: Checkpoint | None) -> Checkpoint:
-    """A checkpoint after its way through a file that holds nothing but plain arrays."""
-    assert checkpoint is not None, "a checkpoint was wished for, and none was handed out"
+    """Write a checkpoint to a file of plain arrays, and read it back."""
+    assert checkpoint is not None, "a checkpoint was requested, and none was yielded"
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **checkpoint)
     file.seek(0)
@@ -104,27 +103,94 @@ def kept(checkpoint: Checkpoint | None) -> Checkpoint:
         return dict(loaded)
 
 
+def half(shown: Pixels, side: str) -> Plane:
+    """Make a mask of the `left` or the `right` half of a picture."""
+    mask = np.zeros_like(shown[..., 0])
+    middle = shown.shape[1] // 2
+    mask[:, slice(middle) if side == "left" else slice(middle, None)] = 1
+    return mask
+
+
+def two_halves(dark: Pixels, bright: Pixels) -> Pixels:
+    """Make a picture that is dark on the left and bright on the right."""
+    middle = dark.shape[1] // 2
+    return np.concatenate([0.2 * dark[:, :middle], 200 + 0.2 * bright[:, middle:]], axis=1)
+
+
+def masked_style(side: str) -> Task:
+    """Make a task with a dark picture, and a style that is dark left and bright right.
+
+    The mask of the style shows one `side`.
+    """
+    shown = two_halves(picture(20, 22, seed=1), picture(20, 22, seed=2))
+    style = Style(shown, mask=half(shown, side))
+    return sample({"start": "picture"}, init=0.2 * picture(24, 18, seed=1), styles=(style,))
+
+
+def masked_painting(side: str) -> Task:
+    """Make a task with a picture that is as bright as its style on the left, and dark right.
+
+    The mask of the content lets the style act on one `side`.
+    """
+    start = two_halves(picture(24, 18, seed=1), picture(24, 18, seed=2))[:, ::-1]
+    style = Style(200 + 0.2 * picture(20, 22, seed=2))
+    mask = half(start, side)
+    return sample({"start": "picture"}, init=start, styles=(style,), content_mask=mask)
+
+
+def two_regions(first: str) -> Task:
+    """Make a task with a picture that is dark left and bright right, as its style is.
+
+    Both have two regions; the first of the style is its `first` half, left or right.
+    """
+    start = two_halves(picture(24, 18, seed=1), picture(24, 18, seed=2))
+    shown = two_halves(picture(20, 22, seed=3), picture(20, 22, seed=4))
+    second = {"left": "right", "right": "left"}[first]
+    mask = np.stack([half(shown, first), half(shown, second)], axis=2)
+    regions = np.stack([half(start, "left"), half(start, "right")], axis=2)
+    style = Style(shown, mask=mask)
+    return sample({"start": "picture"}, init=start, styles=(style,), content_mask=regions)
+
+
+def weighed(losses: Losses, side: str) -> float:
+    """Sum what one side of the objective, `content` or `style`, adds to the total."""
+    part = Losses(0.0, losses.content) if side == "content" else Losses(0.0, {}, losses.style)
+    return sum(term.value * term.weight for term in terms(part))
+
+
+def everything() -> Task:
+    """Make a task with regions, two styles of their own sizes, two sizes, and all of SMOOTHED."""
+    task = two_regions("left")
+    (style,) = task.styles
+    unmasked = replace(style, name="style-2", size=None, scale=0.5, mask=None)
+    return replace(
+        task,
+        recipe=change(task.recipe, {**SMALL_FIRST, **SMOOTHED, "save_every": 1}),
+        styles=(replace(style, size="16"), unmasked),
+    )
+
+
 class Suite(ABC):
     """A backend under test."""
 
     closeness = 1e-5
-    """How far, relatively, losses may differ that should be equal."""
+    """The relative difference allowed between losses that should be equal."""
 
     alike = 2.0
-    """How far, in levels of 0..255 on average, pictures of a backend may differ that should be
-    equal, if it is not deterministic."""
+    """The mean difference, in levels of 0..255, allowed between pictures that should be equal, of a
+    backend that is not deterministic."""
 
     @abstractmethod
     def make(self, options: Mapping[str, object]) -> Backend:
-        """The backend, made with these options beside those that its own tests need."""
+        """Make the backend with these options, and those that its own tests need."""
 
     @pytest.fixture
     def backend(self) -> Backend:
-        """The backend, made without further options."""
+        """Make the backend without further options."""
         return self.make({})
 
     def check_going_on(self, backend: Backend, task: Task) -> None:
-        """Stopped after any step, `task` ends in the same pictures; each step of it is a Stage."""
+        """Stop `task` after each step, and resume it; every step of it must be a Stage."""
         whole = painted(backend, task) if capabilities(backend).resume else []
         for step in whole[:-1]:
             stopped = painted(backend, task, *after(step.step, Wish.STOP))[-1]
@@ -135,14 +201,18 @@ class Suite(ABC):
                 assert [s.losses for s in rest] == [s.losses for s in whole[step.step :]]
             assert rest[0].seconds >= stopped.seconds
 
-    def same(self, backend: Backend, one: list[Step], other: list[Step]) -> bool:
-        """Whether two paintings show the same stages: byte for byte, if that can be had."""
+    def same(self, backend: Backend, first: list[Step], second: list[Step]) -> bool:
+        """Compare the stages of two runs: byte for byte, if the backend is deterministic."""
         if capabilities(backend).deterministic:
-            return stages(one) == stages(other)
-        shown, again = ({at: _pixels(seen) for at, seen in stages(x).items()} for x in (one, other))
-        near = (np.abs(shown[at] - again[at]).mean() <= self.alike for at in shown if at in again)
-        return shown.keys() == again.keys() and all(near)
+            return stages(first) == stages(second)
+        return self.close(first, second)
 
-
-def _pixels(shown: bytes) -> Pixels:
-    return np.frombuffer(shown, dtype=np.float32)
+    def close(self, first: Sequence[Step], second: Sequence[Step]) -> bool:
+        """Compare the stages of two runs, with the difference that `alike` allows."""
+        one, two = (
+            {number: np.frombuffer(pixels, np.float32) for number, pixels in stages(run).items()}
+            for run in (first, second)
+        )
+        return one.keys() == two.keys() and all(
+            np.abs(one[number] - two[number]).mean() <= self.alike for number in one
+        )

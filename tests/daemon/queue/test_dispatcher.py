@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sqlite3
 from itertools import count
 from pathlib import Path
 
@@ -190,10 +191,10 @@ def test_attempts_are_entered_by_one_commit_before_anything_is_made(
     seen: list[tuple[list[str], dict[str, str]]] = []
     commit = ledger_writer.commit
 
-    def committed(connection: object) -> None:
+    def committed(connection: sqlite3.Connection) -> None:
         folders = [path.name for path in world.outbox.iterdir() if path.name != ".staging"]
         seen.append((folders, {job.id: job.state for job in world.jobs}))
-        commit(connection)  # type: ignore[arg-type]
+        commit(connection)
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger_writer, "commit", committed)
@@ -212,8 +213,8 @@ def test_where_someone_else_made_the_folder_another_one_is_made_and_remembered(
 ) -> None:
     world, commit = World(tmp_path), ledger_writer.commit
 
-    def committed(connection: object) -> None:
-        commit(connection)  # type: ignore[arg-type]
+    def committed(connection: sqlite3.Connection) -> None:
+        commit(connection)
         (world.outbox / "job").mkdir(exist_ok=True)
 
     monkeypatch.setattr(ledger_writer, "commit", committed)
@@ -236,21 +237,6 @@ def test_what_the_ledger_does_not_take_is_not_begun_and_waits(
     assert [outcome.kind for _, outcome in results] == ["settled", "paused", "paused"]
     assert not dispatcher.busy and world.painter.submitted == []
     assert [job.state for job in world.jobs] == ["queued", "queued"]
-
-
-def test_every_result_is_reported_before_the_next_batch_is_taken(tmp_path: Path) -> None:
-    world, log = World(tmp_path, jobs=2), list[str]()
-    world.outbox.write_text("in the way")
-    dispatcher = world.dispatcher()
-    dispatcher.on_result = lambda job, outcome: log.append(f"{job.id} {outcome.kind}")
-
-    def batches() -> object:
-        for job in world.jobs:
-            log.append(f"{job.id} taken")
-            yield [job]
-
-    dispatcher.begin(batches())  # type: ignore[arg-type]
-    assert log == ["1 taken", "1 paused", "2 taken", "2 paused"]
 
 
 @pytest.mark.parametrize("ending", [None, Refused("no picture")], ids=["done", "refused"])

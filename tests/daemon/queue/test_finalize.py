@@ -48,9 +48,9 @@ class Ending(World):
         receipt: dict[str, Any] = json.loads((self.outbox / "job-1/receipt.json").read_text())
         return receipt
 
-    def settle_first(self, **changes: object) -> Journal:
+    def settle_first(self, **changes: Any) -> Journal:
         """Settle the first job alone, with a receipt that names its inputs as they are now."""
-        job = replace(self.jobs[0], **changes)  # type: ignore[arg-type]
+        job = replace(self.jobs[0], **changes)
         inputs = [{"name": path.name, "sha256": digest(path)} for path in self.state.pictures(job)]
         text = json.dumps({"inputs": inputs, "warnings": ["as ever"]})
         (self.outbox / ".staging/1/receipt.json").write_text(text)

@@ -194,9 +194,14 @@ def test_the_supervisor_loads_neither_torch_nor_numpy_nor_pillow(tmp_path: Path)
 import sys
 from pathlib import Path
 from stylewatch_daemon.service.service import once, watch
-from tests.daemon.settings_made import make_inbox, make_settings
+from stylewatch_daemon.settings import sections
+from stylewatch_daemon.settings.config import ServiceSettings
 root = Path({str(tmp_path)!r})
-settings = make_settings((make_inbox(root / "in", root / "out"),), root / "state", quiet_s=0)
+settings = ServiceSettings(
+    inboxes=(sections.Inbox(path=root / "in", outbox=root / "out"),),
+    state=sections.State(path=root / "state"),
+    watch=sections.Watch(quiet_s=0),
+)
 assert once(settings).exit_code == 0
 heavy = {{"torch", "numpy", "PIL", "onnxruntime", "starlette", "uvicorn"}} & set(sys.modules)
 assert not heavy, heavy

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -40,9 +41,9 @@ def file(tmp_path: Path) -> Path:
 def load(file: Path) -> Load:
     """Load settings with this text."""
 
-    def load(text: str, *args: object, **more: object) -> Config:
+    def load(text: str, *args: Any, **more: Any) -> Config:
         file.write_text(text)
-        return config.load(file, *args, **more)  # type: ignore[arg-type]
+        return config.load(file, *args, **more)
 
     return load
 

@@ -1,172 +1,164 @@
-"""What people ask by the page becomes a request to the daemon, and only where it makes sense."""
+"""Actions of the page become requests to the daemon, where they make sense."""
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.daemon.web import doctors
-from tests.daemon.web.visitors import PEOPLE, asked, enter, entry, visitor
+from tests.daemon.web.world import BROWSER, client, enter, entry, requested
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.requests import FOLDER, Requests
 from stylewatch_daemon.web import actions, doctor_runner
 
-TRIED = Attempt(started="2026-01-02T12:00:00+00:00", boot="", pid=1, backend="sketch")
-
-
-OLD = entry("old", finished="2026-01-02T13:00:00+00:00")
+ATTEMPT = Attempt(started="2026-01-02T12:00:00+00:00", backend="sketch")
 
 
 @pytest.fixture
-def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "ANSWERS_WITHIN", 0.0)
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actions, "WAIT_S", 0.0)
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume"])
-def test_a_pause_is_asked_for(verb: str, tmp_path: Path, in_haste: None) -> None:
-    assert visitor(tmp_path).post(f"/{verb}").json() == {"acted": False}
-    assert asked(tmp_path) == [{"verb": verb}]
+@contextmanager
+def acting(root: Path, **acts: Callable[..., object]) -> Iterator[None]:
+    """Run a daemon that only acts on requests."""
+    end = threading.Event()
 
-
-def acting(root: Path, done: threading.Event, **acts: Callable[..., object]) -> threading.Thread:
-    """A daemon that does nothing but act on requests."""
-
-    def go() -> None:
+    def run() -> None:
         requests = Requests(root / "state", Reporter())
-        while not done.wait(0.01):
+        while not end.wait(0.01):
             requests.act(acts)
 
-    return threading.Thread(target=go)
-
-
-def test_people_see_the_page_again_once_the_daemon_has_acted(tmp_path: Path) -> None:
-    heard: list[str] = []
-
-    def cancel(job: str) -> None:
-        heard.append(job)
-
-    enter(tmp_path / "state", entry("sea", "queued"))
-    page, left = visitor(tmp_path), threading.Event()
-    daemon = acting(tmp_path, left, cancel=cancel)
+    daemon = threading.Thread(target=run)
     daemon.start()
-    answer = page.post("/jobs/id-sea/cancel")
-    left.set()
-    daemon.join()
-    assert (answer.json(), heard) == ({"acted": True}, ["id-sea"])
+    try:
+        yield
+    finally:
+        end.set()
+        daemon.join()
 
 
-def test_only_jobs_that_are_not_at_their_end_are_ended(tmp_path: Path, in_haste: None) -> None:
-    enter(tmp_path / "state", entry("sea", "running"), OLD, attempts=(TRIED,))
-    page = visitor(tmp_path)
-    for verb in ("cancel", "finish"):
-        assert page.post(f"/jobs/id-sea/{verb}").status_code == 200
-        over = page.post(f"/jobs/id-old/{verb}")
-        said = f"old has ended (done, 2026-01-02 13:00 UTC): there is nothing to {verb}"
-        assert (over.status_code, over.json()) == (409, {"error": said})
-        assert page.post(f"/jobs/id-none/{verb}").status_code == 404
-    assert asked(tmp_path) == [
-        {"verb": "cancel", "job": "id-sea"},
-        {"verb": "finish", "job": "id-sea"},
-    ]
-
-
-def test_only_refused_and_failed_jobs_are_dismissed(tmp_path: Path, in_haste: None) -> None:
-    enter(tmp_path / "state", entry("sea", "refused"), entry("fog", "failed"), entry("old"))
-    page = visitor(tmp_path)
-    for name in ("sea", "fog"):
-        assert page.post(f"/jobs/id-{name}/dismiss", headers=PEOPLE).headers["Location"] == "/"
-    over = page.post("/jobs/id-old/dismiss")
-    assert over.status_code == 409 and "only refused and failed jobs" in over.json()["error"]
-    assert page.post("/jobs/id-none/dismiss").status_code == 404
-    assert page.post("/dismiss").json() == {"acted": False}
-    *both, every = asked(tmp_path)
-    assert both == [{"verb": "dismiss", "jobs": [f"id-{name}"]} for name in ("sea", "fog")]
-    assert every == {"verb": "dismiss", "until": every["until"]}
-
-
-def test_what_was_not_begun_has_no_picture_to_finish_with(tmp_path: Path, in_haste: None) -> None:
-    enter(tmp_path / "state", entry("sea", "queued"))
-    answer = visitor(tmp_path).post("/jobs/id-sea/finish")
-    assert answer.status_code == 400 and "not begun" in answer.json()["error"]
-
-
-def at_its_end(root: Path, **more: Any) -> None:
-    """A job that is done, its inputs in the outbox."""
-    folder = root / "out/sea/inputs"
-    folder.mkdir(parents=True)
+def done_job(root: Path, **more: Any) -> None:
+    """A done job with its inputs and a stage in the outbox."""
     inputs = []
     for role, name in (("content", "content.jpg"), ("style", "style.jpg")):
-        (folder / name).write_bytes(b"picture")
+        path = root / "out/sea/inputs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"picture")
         inputs.append({"role": role, "name": name, "size": 7, "source": str(root / "in" / name)})
-    stages = root / "out/sea/stages"
-    stages.mkdir()
-    (stages / "0002.png").write_bytes(b"stage")
     values = {"inbox": str(root / "in"), "outbox": str(root / "out"), "inputs": tuple(inputs)}
     enter(root / "state", entry("sea", **values, **more), entry("now", "running"))
 
 
-def test_a_job_at_its_end_is_painted_again_by_its_settings(tmp_path: Path, in_haste: None) -> None:
-    at_its_end(tmp_path, settings={"backend": "sketch", "seed": 7})
-    answer = visitor(tmp_path).post("/jobs/id-sea/retry", headers=PEOPLE)
-    assert answer.status_code == 303
-    (request,) = asked(tmp_path)
-    assert request["verb"] == "retry" and request["job"] == "id-sea"
-    assert request["settings"]["seed"] == 7 and request["from_stage"] is None
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_pause_and_resume_are_requested(verb: str, tmp_path: Path, no_wait: None) -> None:
+    assert client(tmp_path).post(f"/{verb}").json() == {"acted": False}
+    assert requested(tmp_path) == [{"verb": verb}]
 
 
-def test_people_are_led_to_the_new_job(tmp_path: Path) -> None:
-    at_its_end(tmp_path)
-    page, left, made = visitor(tmp_path), threading.Event(), list[str]()
+def test_the_answer_waits_until_the_daemon_has_acted(tmp_path: Path) -> None:
+    cancelled: list[str] = []
+    enter(tmp_path / "state", entry("sea", "queued"))
+    page = client(tmp_path)
+
+    def cancel(job: str) -> None:
+        cancelled.append(job)
+
+    with acting(tmp_path, cancel=cancel):
+        assert page.post("/jobs/id-sea/cancel").json() == {"acted": True}
+    assert cancelled == ["id-sea"]
+
+
+def test_only_open_jobs_are_cancelled_or_finished(tmp_path: Path, no_wait: None) -> None:
+    old = entry("old", finished="2026-01-02T13:00:00+00:00")
+    enter(tmp_path / "state", entry("sea", "running"), old, entry("new", "queued"),
+          attempts=(ATTEMPT,))  # fmt: skip
+    page = client(tmp_path)
+    for verb in ("cancel", "finish"):
+        assert page.post(f"/jobs/id-sea/{verb}").status_code == 200
+        ended = page.post(f"/jobs/id-old/{verb}")
+        reason = f"old has ended (done, 2026-01-02 13:00 UTC): there is nothing to {verb}"
+        assert (ended.status_code, ended.json()) == (409, {"error": reason})
+        assert page.post(f"/jobs/id-none/{verb}").status_code == 404
+    unbegun = page.post("/jobs/id-new/finish")
+    assert unbegun.status_code == 400 and "has not begun" in unbegun.json()["error"]
+    assert requested(tmp_path) == [
+        {"verb": "cancel", "job": "id-sea"}, {"verb": "finish", "job": "id-sea"},
+    ]  # fmt: skip
+
+
+def test_only_refused_and_failed_jobs_are_dismissed(tmp_path: Path, no_wait: None) -> None:
+    enter(tmp_path / "state", entry("sea", "refused"), entry("fog", "failed"), entry("old"))
+    page = client(tmp_path)
+    for name in ("sea", "fog"):
+        assert page.post(f"/jobs/id-{name}/dismiss", headers=BROWSER).headers["Location"] == "/"
+    ended = page.post("/jobs/id-old/dismiss")
+    assert ended.status_code == 409 and "only refused and failed jobs" in ended.json()["error"]
+    assert page.post("/dismiss").json() == {"acted": False}
+    *two, every = requested(tmp_path)
+    assert two == [{"verb": "dismiss", "jobs": [f"id-{name}"]} for name in ("sea", "fog")]
+    assert every == {"verb": "dismiss", "until": every["until"]}
+
+
+def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> None:
+    done_job(tmp_path, settings={"backend": "sketch", "seed": 7})
+    assert client(tmp_path).post("/jobs/id-sea/retry", headers=BROWSER).status_code == 303
+    (request,) = requested(tmp_path)
+    assert (request["verb"], request["job"], request["from_stage"]) == ("retry", "id-sea", None)
+    assert request["settings"]["seed"] == 7
+
+
+def test_people_get_to_the_page_of_the_new_job(tmp_path: Path) -> None:
+    done_job(tmp_path)
+    page, made = client(tmp_path), list[str]()
 
     def retry(job: str, new: str, **more: Any) -> None:
         made.append(new)
 
-    daemon = acting(tmp_path, left, retry=retry)
-    daemon.start()
-    answer = page.post("/jobs/id-sea/retry", headers=PEOPLE)
-    left.set()
-    daemon.join()
+    with acting(tmp_path, retry=retry):
+        answer = page.post("/jobs/id-sea/retry", headers=BROWSER)
     assert answer.headers["Location"] == f"/jobs/{made[0]}"
 
 
 @pytest.mark.parametrize("stage", ["x", "-1", "0", "1.5", "../1", "9" * 20, "\u0661"])
-def test_a_stage_is_a_number(stage: str, tmp_path: Path, in_haste: None) -> None:
-    at_its_end(tmp_path)
-    answer = visitor(tmp_path).post("/jobs/id-sea/retry", data={"from_stage": stage})
+def test_a_stage_goes_by_its_number(stage: str, tmp_path: Path, no_wait: None) -> None:
+    done_job(tmp_path)
+    answer = client(tmp_path).post("/jobs/id-sea/retry", data={"from_stage": stage})
     assert answer.status_code == 400 and "number of a stage" in answer.json()["error"]
-    assert asked(tmp_path) == []
+    assert requested(tmp_path) == []
 
 
-def test_what_cannot_be_painted_again_is_told(tmp_path: Path, in_haste: None) -> None:
-    at_its_end(tmp_path)
-    page = visitor(tmp_path)
+def test_a_job_that_cannot_run_again_is_refused(tmp_path: Path, no_wait: None) -> None:
+    done_job(tmp_path)
+    page = client(tmp_path)
     assert page.post("/jobs/id-now/retry").status_code == 400
     assert page.post("/jobs/id-sea/retry", data={"from_stage": "999"}).status_code in (400, 422)
     (tmp_path / "out/sea/inputs/style.jpg").unlink()
     answer = page.post("/jobs/id-sea/retry")
     assert answer.status_code == 422 and "style.jpg" in answer.json()["error"]
-    assert asked(tmp_path) == []
+    assert requested(tmp_path) == []
 
 
-def test_the_daemon_is_not_asked_without_end(tmp_path: Path, in_haste: None) -> None:
+def test_the_number_of_waiting_requests_is_limited(tmp_path: Path, no_wait: None) -> None:
     folder = tmp_path / "state" / FOLDER
     folder.mkdir(parents=True)
-    for number in range(actions.WAITING):
+    for number in range(actions.MAX_REQUESTS):
         (folder / f"{number}.json").write_text(json.dumps({"verb": "pause"}))
-    assert visitor(tmp_path).post("/pause").status_code == 503
-    assert len(list(folder.iterdir())) == actions.WAITING
+    assert client(tmp_path).post("/pause").status_code == 503
+    assert len(list(folder.iterdir())) == actions.MAX_REQUESTS
 
 
-def test_the_doctor_looks_again_when_somebody_asks(
+def test_the_checks_of_the_doctor_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor_runner, "CHECK", doctors.CHECK)
     monkeypatch.setattr(doctor_runner, "PATIENCE_S", 60.0)
-    with visitor(tmp_path) as page:
-        (found,) = page.post("/health/look").json()["findings"]
-        assert found["words"] == "has room"
-        assert page.post("/health/look", headers=PEOPLE).headers["Location"] == "/health"
+    with client(tmp_path) as page:
+        (finding,) = page.post("/health/look").json()["findings"]
+        assert finding["words"] == "has room"
+        assert page.post("/health/look", headers=BROWSER).headers["Location"] == "/health"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.children import children
 from tests.daemon.web import doctors
-from tests.daemon.web.visitors import settings
+from tests.daemon.web.world import settings
 
 from stylewatch_daemon.web import doctor_runner
 from stylewatch_daemon.web.doctor_runner import AT_MOST_EVERY, RECENT_S, Checkup, Device, Report

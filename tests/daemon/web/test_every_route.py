@@ -12,8 +12,15 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.types import Message
 from tests.daemon.web import doctors
-from tests.daemon.web.jobs import painted
-from tests.daemon.web.visitors import HERE, TOKEN, enter, entry, settings, standing
+from tests.daemon.web.world import (
+    HERE,
+    TOKEN,
+    enter,
+    entry,
+    finished_job,
+    publish_status,
+    settings,
+)
 
 from stylewatch_daemon.web import actions, doctor_runner
 from stylewatch_daemon.web.app import application
@@ -32,9 +39,9 @@ def site(root: Path, token: str | None = None, **web: Any) -> Starlette:
     """The page of a daemon with one painted, one refused and one running job."""
     for name in ("in", "out", "state"):
         (root / name).mkdir()
-    jobs = (painted(root, "sea"), entry("bad", "refused"), entry("now", "running"))
+    jobs = (finished_job(root, "sea"), entry("bad", "refused"), entry("now", "running"))
     enter(root / "state", *jobs)
-    standing(root)
+    publish_status(root)
     return application(settings(root, **web), None if token is None else SecretStr(token))
 
 
@@ -98,7 +105,7 @@ def faults(
 
 @pytest.fixture(autouse=True)
 def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actions, "ANSWERS_WITHIN", 0.0)
+    monkeypatch.setattr(actions, "WAIT_S", 0.0)
     monkeypatch.setattr(doctor_runner, "CHECK", doctors.CHECK)
 
 

@@ -1,26 +1,17 @@
-"""What is published is read when it is new, and the ledger when somebody asks."""
+"""status.json is read when it is new; the ledger is opened once."""
 
 import json
 import os
 from pathlib import Path
 
 import pytest
-from tests.daemon.web.visitors import enter, entry, standing
+from tests.daemon.web.world import Clock, enter, entry, publish_status
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.store.control import PAUSED
-from stylewatch_daemon.web.queries import LOOK_EVERY, Reader
-
-
-class Clock:
-    """One that is set by hand."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from stylewatch_daemon.web.queries import POLL_EVERY_S, Reader
 
 
 @pytest.fixture
@@ -34,42 +25,38 @@ def reader(tmp_path: Path, clock: Clock) -> Reader:
     return Reader(tmp_path / "state", clock)
 
 
-def test_before_anything_is_said_every_key_is_there(reader: Reader) -> None:
-    found = reader.published()
-    assert found == status_json.nothing()
-    assert found["counts"]["done"] == 0 and found["health"]["at_work"] is False
+def test_without_a_status_every_key_is_there(reader: Reader) -> None:
+    status = reader.published()
+    assert status == status_json.nothing()
+    assert status["counts"]["done"] == 0 and status["health"]["at_work"] is False
 
 
-def test_news_are_read_and_looked_for_now_and_then(
-    reader: Reader, clock: Clock, tmp_path: Path
-) -> None:
+def test_a_new_status_is_read_now_and_then(reader: Reader, clock: Clock, tmp_path: Path) -> None:
     reader.published()
-    standing(tmp_path, waiting=["sea"])
+    publish_status(tmp_path, waiting=["sea"])
     assert reader.published()["waiting"] == []
-    clock.now += LOOK_EVERY
+    clock.now += POLL_EVERY_S
     assert reader.published()["waiting"] == ["sea"]
     assert set(reader.published()) == set(status_json.nothing())
 
 
-def test_what_did_not_change_is_not_read_again(
+def test_an_unchanged_status_is_not_read_again(
     reader: Reader, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    standing(tmp_path, waiting=["sea"])
+    publish_status(tmp_path, waiting=["sea"])
     reader.published()
     monkeypatch.setattr(status_json, "read", lambda state: {"waiting": ["read again"]})
-    clock.now += LOOK_EVERY
+    clock.now += POLL_EVERY_S
     assert reader.published()["waiting"] == ["sea"]
 
 
-def test_whether_a_daemon_is_at_work_is_looked_at_and_not_believed(
-    reader: Reader, clock: Clock, tmp_path: Path
-) -> None:
-    standing(tmp_path)
+def test_whether_a_daemon_runs_is_checked(reader: Reader, clock: Clock, tmp_path: Path) -> None:
+    publish_status(tmp_path)
     assert json.loads((tmp_path / "state/status.json").read_text())["health"]["at_work"]
     assert reader.published()["health"]["at_work"] is False
     with lock.held(tmp_path / "state" / status_json.LOCK_NAME):
         (tmp_path / "state" / PAUSED).touch()
-        clock.now += LOOK_EVERY
+        clock.now += POLL_EVERY_S
         health = reader.published()["health"]
     assert health["at_work"] and health["paused"] and health["pid"] == os.getpid()
 
@@ -79,7 +66,7 @@ def test_a_damaged_status_is_as_none(reader: Reader, tmp_path: Path) -> None:
     assert reader.published() == status_json.nothing()
 
 
-def test_jobs_are_found_by_their_ids_alone(reader: Reader, tmp_path: Path) -> None:
+def test_jobs_are_status_by_their_ids_alone(reader: Reader, tmp_path: Path) -> None:
     assert reader.job("id-sea") is None
     with reader.ledger() as ledger:
         assert ledger is None
@@ -112,7 +99,7 @@ def test_a_ledger_is_opened_once_and_anew_where_another_takes_its_place(
     assert (reader.job("id-sea"), reader.job("id-hill")) == (None, entry("hill"))
 
 
-def test_who_goes_wrong_leaves_no_ledger_to_others(reader: Reader, tmp_path: Path) -> None:
+def test_a_failed_query_leaves_no_connection_behind(reader: Reader, tmp_path: Path) -> None:
     enter(tmp_path / "state", entry("sea"))
     with pytest.raises(ZeroDivisionError), reader.ledger() as first:
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""Sockets of every kind: ours, those that are in use, left over, or handed over by systemd."""
+"""Listening sockets: ours, in use, left behind, or passed by systemd."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.daemon.web.visitors import settings
+from tests.daemon.web.world import settings
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings.config import WebPage
@@ -23,7 +23,7 @@ def served(root: Path, listen: str, token: str | None = None) -> WebPage:
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0"])
-def test_an_address_is_listened_at_and_told(listen: str, tmp_path: Path) -> None:
+def test_an_address_is_opened_and_named(listen: str, tmp_path: Path) -> None:
     with bound(served(tmp_path, listen), None) as listening:
         host, port = listening.getsockname()[:2]
         socket.create_connection((host, port)).close()
@@ -38,7 +38,7 @@ def test_an_address_in_use_is_an_error(tmp_path: Path) -> None:
             pass
 
 
-def test_a_socket_is_for_owner_and_group_and_goes_with_us(tmp_path: Path) -> None:
+def test_a_unix_socket_is_for_owner_and_group_and_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "web.sock"
     with bound(served(tmp_path, f"unix:{path}"), None) as listening:
         assert path.stat().st_mode & 0o777 == 0o660
@@ -46,7 +46,7 @@ def test_a_socket_is_for_owner_and_group_and_goes_with_us(tmp_path: Path) -> Non
     assert not path.exists()
 
 
-def test_a_socket_that_was_left_is_replaced_and_one_in_use_is_not(tmp_path: Path) -> None:
+def test_an_abandoned_socket_is_replaced_and_one_in_use_is_not(tmp_path: Path) -> None:
     path = tmp_path / "web.sock"
     ours = served(tmp_path, f"unix:{path}")
     with socket.socket(socket.AF_UNIX) as left:
@@ -57,7 +57,7 @@ def test_a_socket_that_was_left_is_replaced_and_one_in_use_is_not(tmp_path: Path
         assert path.is_socket()
 
 
-def test_a_file_in_the_place_of_a_socket_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_socket_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "web.sock"
     path.write_text("mine")
     with pytest.raises(OSError, match="in use"), bound(served(tmp_path, f"unix:{path}"), None):
@@ -81,22 +81,22 @@ print(found and found.getsockname() == ours.getsockname(), left, inherited)
 
 
 @pytest.mark.parametrize(("pid", "said"), [("", "True [] False"), ("1", "None [] None")])
-def test_what_systemd_hands_over_is_for_us_alone(pid: str, said: str) -> None:
+def test_a_socket_of_systemd_is_not_inherited(pid: str, said: str) -> None:
     command = [sys.executable, "-c", TAKES, pid]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == said
 
 
-def test_where_nothing_is_handed_over_there_is_nothing() -> None:
+def test_without_a_socket_of_systemd_there_is_none() -> None:
     assert handed({}) is None
     assert handed({"LISTEN_FDS": "0", "LISTEN_PID": str(os.getpid())}) is None
 
 
-def test_systemd_must_hand_over_a_socket_that_listens(tmp_path: Path) -> None:
+def test_systemd_must_pass_a_listening_socket(tmp_path: Path) -> None:
     ours = served(tmp_path, "systemd")
     with pytest.raises(SettingsError, match=r"stylewatch-web\.socket"):
         check(ours, None)
-    with socket.socket() as silent, pytest.raises(SettingsError, match="listens"):
+    with socket.socket() as silent, pytest.raises(SettingsError, match="no listening socket"):
         check(ours, silent)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         check(ours, listening)
@@ -105,7 +105,7 @@ def test_systemd_must_hand_over_a_socket_that_listens(tmp_path: Path) -> None:
         assert listening.fileno() >= 0, "it is not ours to close"
 
 
-def test_a_socket_that_other_machines_reach_needs_a_token_whoever_made_it(tmp_path: Path) -> None:
+def test_a_public_socket_of_systemd_needs_a_token(tmp_path: Path) -> None:
     with socket.create_server(("0.0.0.0", 0)) as far:
         with pytest.raises(SettingsError, match="token_file"):
             check(served(tmp_path, "systemd"), far)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from tests.daemon.children import children
-from tests.daemon.web.visitors import TOKEN, settings
+from tests.daemon.web.world import TOKEN, settings
 
 from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage

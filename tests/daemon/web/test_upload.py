@@ -1,4 +1,4 @@
-"""Pictures that come through the page lie in the inbox as any others, or nowhere."""
+"""Uploaded pictures lie in the inbox as any others, or nowhere."""
 
 import asyncio
 from pathlib import Path
@@ -8,74 +8,72 @@ import pytest
 import yaml
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import Message
-from tests.daemon.web.visitors import PEOPLE, enter, entry, visitor
+from tests.daemon.web.world import BROWSER, client, enter, entry
 
+from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.web import upload
+from stylewatch_daemon.web.upload import MAX_FIELD, MAX_FILES, MAX_PIECES, Form
 
 PAIR: list[Any] = [
     ("content", ("sea.jpg", b"content", "image/jpeg")),
     ("style", ("wave.png", b"style", "image/png")),
 ]
+KIND = "multipart/form-data; boundary=line"
+PICTURE = bytes(range(256)) * 9 + b"\r\n--lin\r\n"
 
 
-HEAD = b'--line\r\nContent-Disposition: form-data; name="content"; filename="c.jpg"\r\n\r\n'
+def part(name: str, value: bytes, filename: str | None = None) -> bytes:
+    header = f'Content-Disposition: form-data; name="{name}"'
+    if filename is not None:
+        header += f'; filename="{filename}"'
+    return b"--line\r\n" + header.encode() + b"\r\nContent-Type: image/x\r\n\r\n" + value + b"\r\n"
 
 
-def sent(root: Path, files: list[Any] = PAIR, **said: str) -> Any:
-    return visitor(root).post("/upload", files=files, data=said)
+def send(root: Path, files: list[Any] = PAIR, **fields: str) -> Any:
+    return client(root).post("/upload", files=files, data=fields)
 
 
 def dropped(root: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(root / "in").as_posix(): path.read_bytes()
-        for path in (root / "in").rglob("*")
-        if path.is_file()
-    }
+    """The files in the inbox; checks that none is left in the state folder."""
+    uploads = root / "state/uploads"
+    assert not uploads.exists() or list(uploads.iterdir()) == []
+    files = (path for path in (root / "in").rglob("*") if path.is_file())
+    return {path.relative_to(root / "in").as_posix(): path.read_bytes() for path in files}
 
 
-def test_a_pair_lies_in_the_inbox_as_submit_puts_it(tmp_path: Path) -> None:
-    assert sent(tmp_path).json() == {"job": "sea-wave"}
-    assert dropped(tmp_path) == {
-        "sea-wave/content.jpg": b"content",
-        "sea-wave/style.png": b"style",
-    }
-    assert list((tmp_path / "state/uploads").iterdir()) == []
-
-
-def test_several_styles_and_wishes_come_along(tmp_path: Path) -> None:
-    more = [*PAIR, ("style", ("b.png", b"b", "image/png"))]
-    answer = sent(tmp_path, more, name="mine", recipe="gatys", size="640", backend="")
-    assert answer.json() == {"job": "mine"}
-    found = dropped(tmp_path)
-    assert yaml.safe_load(found.pop("mine/job.yaml")) == {"recipe": "gatys", "size": "640"}
-    assert sorted(found) == ["mine/content.jpg", "mine/style-1.png", "mine/style-2.png"]
-
-
-def test_people_are_led_to_the_first_page(tmp_path: Path) -> None:
-    answer = visitor(tmp_path).post("/upload", files=PAIR, headers=PEOPLE)
+def test_a_pair_lies_in_the_inbox_as_submitted(tmp_path: Path) -> None:
+    assert send(tmp_path).json() == {"job": "sea-wave"}
+    pair = {"sea-wave/content.jpg": b"content", "sea-wave/style.png": b"style"}
+    assert dropped(tmp_path) == pair
+    answer = client(tmp_path).post("/upload", files=PAIR, headers=BROWSER)
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    enter(tmp_path / "state", entry("sea-wave-3"))
+    assert send(tmp_path).json() == {"job": "sea-wave-4"}, "no two jobs have one name"
 
 
-def test_no_two_jobs_have_one_name(tmp_path: Path) -> None:
-    enter(tmp_path / "state", entry("sea-wave"))
-    assert sent(tmp_path).json() == {"job": "sea-wave-2"}
-    assert sent(tmp_path).json() == {"job": "sea-wave-3"}
+def test_styles_and_settings_come_along_and_other_fields_do_not(tmp_path: Path) -> None:
+    more = [*PAIR, ("style", ("b.png", b"b", "image/png"))]
+    fields = {"name": "mine", "recipe": "gatys", "size": "640", "backend": "", "set": "y",
+              "init": "/etc/passwd", "final": "../../x", "job.yaml": "x"}  # fmt: skip
+    assert send(tmp_path, more, **fields).json() == {"job": "mine"}
+    files = dropped(tmp_path)
+    assert yaml.safe_load(files.pop("mine/job.yaml")) == {"recipe": "gatys", "size": "640"}
+    assert sorted(files) == ["mine/content.jpg", "mine/style-1.png", "mine/style-2.png"]
 
 
-def test_the_pictures_own_names_lead_nowhere(tmp_path: Path) -> None:
+def test_names_of_files_lead_nowhere(tmp_path: Path) -> None:
     files = [
         ("content", ("../../../etc/.sea.sh", b"c", "image/jpeg")),
         ("style", ("C:\\pictures\\wave.job.yaml", b"s", "image/jpeg")),
     ]
-    assert sent(tmp_path, files).status_code == 200
+    assert send(tmp_path, files).status_code == 200
     assert all(path.count("/") == 1 and ".." not in path for path in dropped(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out", "state"}
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("fields", "reason"),
     [
         ({"name": "../sea"}, "cannot be called"),
         ({"name": "/etc/x"}, "cannot be called"),
@@ -88,18 +86,12 @@ def test_the_pictures_own_names_lead_nowhere(tmp_path: Path) -> None:
         ({"size": "-5"}, "size"),
     ],
 )
-def test_a_wrong_wish_is_a_sentence_and_no_job(
-    said: dict[str, str], told: str, tmp_path: Path
-) -> None:
-    answer = sent(tmp_path, PAIR, **said)
-    assert answer.status_code == 400 and told in answer.json()["error"]
-    assert dropped(tmp_path) == {} and list((tmp_path / "state/uploads").iterdir()) == []
-
-
-def test_what_else_is_said_goes_nowhere(tmp_path: Path) -> None:
-    more = {"init": "/etc/passwd", "final": "../../x", "job.yaml": "x", "set": "y"}
-    sent(tmp_path, PAIR, **more)
-    assert "job.yaml" not in "".join(dropped(tmp_path))
+def test_invalid_settings_make_no_job(fields: dict[str, str], reason: str, tmp_path: Path) -> None:
+    answer = send(tmp_path, PAIR, **fields)
+    assert answer.status_code == 400
+    if reason != "leaves alone":
+        assert reason in answer.json()["error"]
+    assert dropped(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
@@ -113,56 +105,129 @@ def test_what_else_is_said_goes_nowhere(tmp_path: Path) -> None:
     ],
     ids=["no style", "no content", "two contents", "something else", "empty"],
 )
-def test_what_is_no_pair_is_refused(files: list[Any], tmp_path: Path) -> None:
-    answer = sent(tmp_path, files)
+def test_only_pairs_are_accepted(files: list[Any], tmp_path: Path) -> None:
+    answer = send(tmp_path, files)
     assert answer.status_code == 422 and answer.json()["error"]
     assert dropped(tmp_path) == {}
 
 
-def test_too_much_is_not_even_read(tmp_path: Path) -> None:
-    page = visitor(tmp_path, upload="1kB")
-    big = [("content", ("c.jpg", b"x" * 2000, "image/jpeg")), PAIR[1]]
-    answer = page.post("/upload", files=big)
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_large_upload_is_refused_whether_it_says_its_size_or_not(
+    announced: bool, tmp_path: Path
+) -> None:
+    page = client(tmp_path, upload="1kB")
+    body = [part("content", b"", "c.jpg")[:-2], *[b"x" * 100] * 20]
+    content: Any = b"".join(body) if announced else iter(body)
+    answer = page.post("/upload", content=content, headers={"Content-Type": KIND})
     assert answer.status_code == 413 and "web.upload" in answer.json()["error"]
+    assert dropped(tmp_path) == {}
 
 
-def test_too_much_is_noticed_though_nobody_said_how_much_it_is(tmp_path: Path) -> None:
-    page = visitor(tmp_path, upload="1kB")
-    kind = {"Content-Type": "multipart/form-data; boundary=line"}
-    head = b'--line\r\nContent-Disposition: form-data; name="content"; filename="c.jpg"\r\n\r\n'
-    answer = page.post("/upload", content=iter([head, *[b"x" * 100] * 20]), headers=kind)
-    assert answer.status_code == 413
-    assert list((tmp_path / "state/uploads").iterdir()) == []
-
-
-def test_a_disk_without_room_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "_free", lambda path: 256_000_000)
-    assert sent(tmp_path).status_code == 507
-
-
-def test_only_a_few_send_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_or_too_many_uploads_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(upload, "_free_bytes", lambda path: 256_000_000)
+        assert send(tmp_path).status_code == 507
     monkeypatch.setattr(upload, "AT_ONCE", 0)
-    answer: Response = sent(tmp_path)
-    assert answer.status_code == 503
+    assert send(tmp_path).status_code == 503
+    assert dropped(tmp_path) == {}
 
 
-@pytest.mark.parametrize("said", [[], [HEAD, *[b"x"] * 999]], ids=["nothing", "little"])
-def test_who_sends_nothing_or_little_for_long_is_not_waited_for(
-    said: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("slow", [True, False], ids=["slow", "silent"])
+def test_a_slow_or_silent_upload_is_given_up(
+    slow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "SILENT_S", 0.05)
+    chunks = [part("content", b"", "c.jpg"), *[b"x"] * 999]
 
-    async def go() -> int:
-        async def receive() -> Message:
-            await asyncio.sleep(0.01 if said else 60)
-            return {"type": "http.request", "body": said.pop(0), "more_body": True}
+    async def receive() -> Message:
+        await asyncio.sleep(0.01 if slow else 60)
+        return {"type": "http.request", "body": chunks.pop(0), "more_body": True}
 
-        kind = b"multipart/form-data; boundary=line"
-        scope = {"type": "http", "headers": [(b"content-type", kind)]}
-        try:
-            await upload._received(Request(scope, receive), 9999, tmp_path)
-        except HTTPException as error:
-            return error.status_code
-        return 200
+    scope = {"type": "http", "headers": [(b"content-type", KIND.encode())]}
+    with pytest.raises(HTTPException) as caught:
+        asyncio.run(upload._received(Request(scope, receive), 9999, tmp_path))
+    assert caught.value.status_code == 408
 
-    assert asyncio.run(go()) == 408
+
+WHOLE = (
+    part("content", PICTURE, "My Sea.JPG")
+    + part("style", b"", "")
+    + part("style", b"wave", "../../wave.png")
+    + part("name", " sea ä ".encode())
+    + part("size", b"")
+    + b"--line--\r\n"
+)
+
+
+def parsed(folder: Path, body: bytes, size: int) -> Form:
+    """Parse a form that arrives in pieces of `size` bytes."""
+    folder.mkdir(exist_ok=True)
+    form = Form(KIND, folder)
+    try:
+        for start in range(0, len(body), size):
+            form.feed(body[start : start + size])
+    finally:
+        form.close()
+    return form
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 61, 1000, 9999])
+def test_a_form_is_the_same_in_pieces_of_any_size(size: int, tmp_path: Path) -> None:
+    form = parsed(tmp_path, WHOLE, size)
+    assert form.is_complete and form.fields == {"name": "sea ä"}
+    assert [(file.field, file.name, file.path.name) for file in form.files] == [
+        ("content", "My Sea.JPG", "0.jpg"), ("style", "../../wave.png", "1.png"),
+    ]  # fmt: skip
+    assert [file.path.read_bytes() for file in form.files] == [PICTURE, b"wave"]
+
+
+@pytest.mark.parametrize("name", ["x.sh", "x", "x.php.", "x./../y", "x.job.yaml", "x.jp g"])
+def test_only_endings_of_pictures_are_kept(name: str, tmp_path: Path) -> None:
+    (file,) = parsed(tmp_path, part("content", b"x", name) + b"--line--\r\n", 99).files
+    assert file.path == tmp_path / "0.img"
+
+
+@pytest.mark.parametrize("end", [5, 60, 500, len(WHOLE) - 6])
+def test_a_form_that_ends_too_early_makes_no_job(end: int, tmp_path: Path) -> None:
+    assert not parsed(tmp_path / "form", WHOLE[:end], 100).is_complete
+    headers = {"Content-Type": KIND}
+    answer = client(tmp_path).post("/upload", content=WHOLE[:end], headers=headers)
+    assert answer.status_code == 422 and dropped(tmp_path) == {}
+
+
+def test_the_limits_leave_room_for_a_full_form(tmp_path: Path) -> None:
+    pictures = b"".join(part("style", b"x", f"{'n' * 250}.jpg") for _ in range(MAX_FILES))
+    fields = b"".join(part(f"field-{number}", b"x") for number in range(20))
+    assert parsed(tmp_path, pictures + fields + b"--line--\r\n", 1000).is_complete
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no form",
+        b"--line\r\n" + b"x" * 99999,
+        b"--line\r\nContent-Disposition: form-data; name=x\r\n" + b"A: b\r\n" * 999,
+        part("note", b"x" * (MAX_FIELD + 1)),
+        b"".join(part(f"f{n}", b"x") for n in range(MAX_PIECES)),
+        b"".join(part("f", b"", "") for n in range(MAX_PIECES)),
+        b"--line\r\n\r\n\r\n" * (MAX_PIECES + 1),
+        part("content", b"x", "x" * MAX_FIELD),
+        b"".join(part("style", b"x", "x.png") for _ in range(MAX_FILES + 1)),
+    ],
+    ids=["nothing", "header", "headers", "field", "fields", "empty files", "empty parts",
+         "a long name", "files"],
+)  # fmt: skip
+def test_an_invalid_or_excessive_form_is_refused(body: bytes, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="form"):
+        parsed(tmp_path, body, 1000)
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "multipart/form-data", "multipart/form-data; boundary=",
+             "application/json; boundary=x", f"multipart/form-data; boundary={'x' * 999}"]
+)  # fmt: skip
+def test_another_kind_of_body_is_refused(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="form"):
+        Form(kind, tmp_path)

@@ -1,1 +1,1 @@
-"""The report of a job: one HTML file with its pictures in it, that can be mailed."""
+"""The report of a job: one HTML file with its pictures in it."""

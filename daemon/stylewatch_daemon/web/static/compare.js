@@ -1,4 +1,4 @@
-// Lays the photograph over its painting; a slider, by mouse, finger or key, says how much is seen.
+// Lays the content image over the output; a slider (mouse, touch or keys) sets how much is visible.
 
 const wired = new WeakSet();
 

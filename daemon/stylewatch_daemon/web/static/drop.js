@@ -1,6 +1,6 @@
-// Takes pictures that are dropped anywhere on the page, shows them, and sends them in place.
+// Accepts files that are dropped anywhere on the page, shows them, and uploads them.
 
-const SHOWN = 3; // pictures in a well
+const MAX_SHOWN = 3; // pictures in a field
 
 function show(well) {
   const input = well.querySelector("input"), hint = well.querySelector(".hint");
@@ -9,14 +9,14 @@ function show(well) {
   for (const image of well.querySelectorAll(".shots img")) URL.revokeObjectURL(image.src);
   well.querySelector(".shots")?.remove();
   well.classList.toggle("full", files.length > 0);
-  hint.textContent = files.map((one) => one.name).join(", ") || well.dataset.hint;
+  hint.textContent = files.map((file) => file.name).join(", ") || well.dataset.hint;
   if (!files.length) return;
   const shots = document.createElement("div");
   shots.className = "shots";
-  for (const file of files.slice(0, SHOWN)) {
+  for (const file of files.slice(0, MAX_SHOWN)) {
     const image = document.createElement("img");
     image.alt = "";
-    image.onerror = () => image.remove(); // a kind that this browser does not show
+    image.onerror = () => image.remove(); // a format that this browser does not support
     image.src = URL.createObjectURL(file);
     shots.append(image);
   }
@@ -24,14 +24,14 @@ function show(well) {
 }
 
 function put(well, files) {
-  const input = well.querySelector("input"), taken = new DataTransfer();
-  for (const file of input.multiple ? files : files.slice(0, 1)) taken.items.add(file);
-  input.files = taken.files;
+  const input = well.querySelector("input"), chosen = new DataTransfer();
+  for (const file of input.multiple ? files : files.slice(0, 1)) chosen.items.add(file);
+  input.files = chosen.files;
   show(well);
 }
 
 function spread(wells, files, over) {
-  // two or more that were dropped beside the wells: the photograph first, then what is left
+  // files that were dropped outside of the fields: the content image first, then the styles
   if (over) { put(over, files); return; }
   const empty = wells.filter((well) => !well.querySelector("input").files.length);
   const [first, second] = empty.length ? empty : wells;
@@ -39,19 +39,19 @@ function spread(wells, files, over) {
   if (second && files.length > 1) put(second, files.slice(1));
 }
 
-async function send(form, said, button) {
+async function send(form) {
   const answer = await fetch(form.action, {
     method: "POST", body: new FormData(form), headers: { Accept: "application/json" },
   });
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(told.error ?? `it was not taken (${answer.status})`);
-  return told;
+  const result = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(result.error ?? `the upload failed (${answer.status})`);
+  return result;
 }
 
 export function drop(form) {
   if (!form) return;
   const wells = [...form.querySelectorAll("[data-well]")];
-  const said = form.querySelector("#said"), button = form.querySelector("button.main");
+  const message = form.querySelector("#message"), button = form.querySelector("button.main");
   for (const well of wells) well.querySelector("input").addEventListener("change", () => show(well));
 
   addEventListener("dragover", (event) => {
@@ -72,16 +72,16 @@ export function drop(form) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     button.disabled = true;
-    said.className = "said";
-    said.textContent = "On its way …";
+    message.className = "message";
+    message.textContent = "Uploading …";
     try {
-      const told = await send(form);
-      said.textContent = `${told.name ?? told.job ?? "It"} is taken: it begins in its turn.`;
+      const { job } = await send(form);
+      message.textContent = `${job} was added to the queue.`;
       form.reset();
       wells.forEach(show);
     } catch (error) {
-      said.className = "said bad";
-      said.textContent = error.message;
+      message.className = "message error";
+      message.textContent = error.message;
     }
     button.disabled = false;
   });

@@ -1,4 +1,4 @@
-// Takes in what the server tells of this page as it changes.
+// Updates the parts of this page as the server sends them.
 import { children } from "./morph.js";
 
 function show(part, html, enhance) {
@@ -8,27 +8,27 @@ function show(part, html, enhance) {
   children(part, piece.content);
   enhance(part);
   if (focused && !part.contains(document.activeElement)) {
-    // what had the focus is gone: its section's heading is where a reader goes on
+    // the focused element is gone: go on at the heading of its section
     (part.querySelector("[tabindex='-1']") ?? document.getElementById("main")).focus();
   }
 }
 
 export function live(address, enhance) {
   if (!address) return;
-  const said = document.getElementById("link");
-  const news = new EventSource(address);
-  news.addEventListener("part", (event) => {
+  const status = document.getElementById("link");
+  const source = new EventSource(address);
+  source.addEventListener("part", (event) => {
     const { part, html } = JSON.parse(event.data);
     const place = document.querySelector(`[data-part="${part}"]`);
     if (place) show(place, html, enhance);
   });
-  news.onopen = () => { said.textContent = ""; };
-  news.onerror = () => {
-    said.textContent = said.dataset.said;
-    if (news.readyState === EventSource.CLOSED) {
-      setTimeout(() => live(address, enhance), 5000); // the server was not there at all
+  source.onopen = () => { status.textContent = ""; };
+  source.onerror = () => {
+    status.textContent = status.dataset.lost;
+    if (source.readyState === EventSource.CLOSED) {
+      setTimeout(() => live(address, enhance), 5000); // browsers give up where there is no server
     }
   };
-  addEventListener("pagehide", () => news.close(), { once: true });
+  addEventListener("pagehide", () => source.close(), { once: true });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }

@@ -1,32 +1,32 @@
-// Makes one piece of the page as another, changing no more than differs: what has the focus keeps
-// it, what is open stays open, a picture that is there already is not fetched again.
+// Updates a part of the page, changing only what differs: focus and open details stay as they are,
+// and pictures that are there already are not fetched again.
 
-const OURS = ["open", "hidden", "style"]; // attributes that scripts, or people, set
+const KEPT = ["open", "hidden", "style"]; // attributes that scripts or users set
 
-function alike(one, other) {
-  if (one.nodeType !== other.nodeType || one.nodeName !== other.nodeName) return false;
-  if (one.nodeType !== Node.ELEMENT_NODE) return true;
-  return one.dataset.key === other.dataset.key && one.id === other.id;
+function matches(old, other) {
+  if (old.nodeType !== other.nodeType || old.nodeName !== other.nodeName) return false;
+  if (old.nodeType !== Node.ELEMENT_NODE) return true;
+  return old.dataset.key === other.dataset.key && old.id === other.id;
 }
 
 function attributes(from, to) {
   for (const { name } of [...from.attributes]) {
-    if (!to.hasAttribute(name) && !OURS.includes(name)) from.removeAttribute(name);
+    if (!to.hasAttribute(name) && !KEPT.includes(name)) from.removeAttribute(name);
   }
   for (const { name, value } of to.attributes) {
-    if (OURS.includes(name)) continue;
+    if (KEPT.includes(name)) continue;
     const had = from.getAttribute(name);
     if (name === "src" && had?.split("&again=")[0] === value) continue; // see blanks.js
     if (had !== value) from.setAttribute(name, value);
   }
 }
 
-function one(from, to) {
+function update(from, to) {
   if (from.nodeType !== Node.ELEMENT_NODE) {
     if (from.data !== to.data) from.data = to.data;
     return;
   }
-  if (from.hasAttribute("data-own")) return; // a script's alone
+  if (from.hasAttribute("data-own")) return; // only scripts change it
   attributes(from, to);
   children(from, to);
 }
@@ -34,19 +34,19 @@ function one(from, to) {
 export function children(from, to) {
   let here = from.firstChild;
   for (const wanted of [...to.childNodes]) {
-    let found = here;
-    while (found && !alike(found, wanted)) found = found.nextSibling;
-    if (!found) {
+    let match = here;
+    while (match && !matches(match, wanted)) match = match.nextSibling;
+    if (!match) {
       from.insertBefore(wanted, here);
       continue;
     }
-    while (here !== found) {
+    while (here !== match) {
       const gone = here;
       here = here.nextSibling;
       gone.remove();
     }
-    here = found.nextSibling;
-    one(found, wanted);
+    here = match.nextSibling;
+    update(match, wanted);
   }
   while (here) {
     const gone = here;

@@ -1,4 +1,4 @@
-// What makes a page live; without it all of it can be read, and all forms work.
+// Makes the page live. Without scripts all of it can be read, and all forms work.
 import { compare } from "./compare.js";
 import { drop } from "./drop.js";
 import { live } from "./live.js";

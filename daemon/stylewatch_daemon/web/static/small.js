@@ -1,5 +1,4 @@
-// Small things: times in the viewer's own zone, a question before something is ended, and a page
-// that is to be asked for again.
+// Local times, confirmation of actions, and pages that reload themselves.
 
 const FORM = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 

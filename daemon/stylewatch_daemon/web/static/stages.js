@@ -1,4 +1,4 @@
-// Shows one stage after the other: by a slider, or by itself. The newest one is followed as it comes.
+// Shows the stages, by a slider or as an animation. While the last one is shown, new ones are too.
 
 const EACH_MS = 350;
 
@@ -18,24 +18,24 @@ class Stages {
 
   refresh() {
     const last = this.links.length - 1;
-    for (const one of this.section.querySelectorAll("[data-stage], [data-controls]")) {
-      one.hidden = last < 0;
+    for (const element of this.section.querySelectorAll("[data-stage], [data-controls]")) {
+      element.hidden = last < 0;
     }
     this.slider.max = last;
     if (this.following && !this.timer) this.slider.value = last;
     if (last >= 0) this.show();
-    if (!this.timer) this.said("Play", "false");
+    if (!this.timer) this.label("Play", "false");
   }
 
   show() {
     const links = this.links, at = Number(this.slider.value), link = links[at];
     this.following = at === links.length - 1;
-    for (const one of links) {
-      if (one === link) one.setAttribute("aria-current", "true");
-      else one.removeAttribute("aria-current");
+    for (const other of links) {
+      if (other === link) other.setAttribute("aria-current", "true");
+      else other.removeAttribute("aria-current");
     }
     const strip = link.closest("ul");
-    const [room, box] = [strip, link].map((one) => one.getBoundingClientRect());
+    const [room, box] = [strip, link].map((element) => element.getBoundingClientRect());
     if (box.left < room.left || box.right > room.right) {
       strip.scrollLeft += box.left + box.width / 2 - room.left - room.width / 2;
     }
@@ -43,12 +43,12 @@ class Stages {
     this.image.alt = link.dataset.alt;
     const from = this.section.querySelector("[data-from]");
     if (from) {
-      from.hidden = this.following; // from the last stage there is nowhere to go
+      from.hidden = this.following; // nothing is left to do after the last stage
       from.elements.from_stage.value = link.dataset.step;
     }
     this.slider.setAttribute("aria-valuetext", `step ${link.dataset.step}`);
     this.section.querySelector("[data-at]").textContent = `step ${link.dataset.step}`;
-    if (links[at + 1]) new Image().src = links[at + 1].href; // so that it is there in time
+    if (links[at + 1]) new Image().src = links[at + 1].href; // load the next one ahead
   }
 
   pick(event) {
@@ -64,11 +64,11 @@ class Stages {
     this.slider.value = 0;
     this.show();
     this.timer = setInterval(() => this.next(), EACH_MS);
-    this.said("Stop", "true");
+    this.label("Stop", "true");
   }
 
   next() {
-    if (!this.image.complete) return; // a slow line: what is shown is never skipped
+    if (!this.image.complete) return; // a slow connection: skip no stage
     if (Number(this.slider.value) >= this.links.length - 1) { this.stop(); return; }
     this.slider.value = Number(this.slider.value) + 1;
     this.show();
@@ -77,11 +77,11 @@ class Stages {
   stop() {
     clearInterval(this.timer);
     this.timer = 0;
-    this.said("Play", "false");
+    this.label("Play", "false");
   }
 
-  said(label, pressed) {
-    this.button.textContent = label;
+  label(text, pressed) {
+    this.button.textContent = text;
     this.button.setAttribute("aria-pressed", pressed);
   }
 }

@@ -1,0 +1,271 @@
+"""One job as people see it: the page, `stylewatch show` and the report are renderings of this."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from stylewatch_daemon.artifacts.contract import weights
+from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.files.disk_space import amount
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.outbox.job_files import stages
+from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.outbox.receipt import Receipt, SeriesReceipt
+from stylewatch_daemon.store.journal import Attempt
+from stylewatch_daemon.store.ledger import Entry
+from stylewatch_daemon.views.formatting import duration, terms
+from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.loss_curve import Curve, Lines, Point, curve, parse
+from stylewatch_daemon.views.output_files import Memory, read_losses, read_receipt
+
+Row = tuple[str, ...]
+AnyReceipt = Receipt | SeriesReceipt
+
+_RECEIPT: TypeAdapter[AnyReceipt] = TypeAdapter(Receipt | SeriesReceipt)
+_tables = Memory(32)
+
+
+@dataclass(frozen=True)
+class AttemptView:
+    """An attempt in words, but for the time, which is ISO 8601 (UTC), empty where unknown.
+
+    `resumed` is "from step 50", or empty where it began anew.
+    """
+
+    started: str
+    backend: str
+    resumed: str
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class InputView:
+    """An input in words; `converted` is what was done on reading."""
+
+    role: str
+    name: str
+    size: str
+    converted: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class JobView:
+    """All that is known of a job: its ledger entry, its receipt, and how far it is.
+
+    `running` is its part of status.json, empty while it does not run. `receipt_json` is the receipt
+    as it was read, empty without one; `receipt` is None where it is none of ours. All texts may be
+    printed.
+    """
+
+    entry: Entry
+    name: str
+    running: Mapping[str, Any]
+    receipt_json: Mapping[str, Any]
+    receipt: AnyReceipt | None
+    attempts: tuple[Attempt, ...]
+    attempt_rows: tuple[AttemptView, ...]
+    inputs: tuple[InputView, ...]
+    facts: tuple[tuple[str, str], ...]
+    """Recipe, backend, seed and so on, by label."""
+    settings: tuple[tuple[str, str], ...]
+    losses: tuple[Row, ...]
+    """Of each term of the final loss: name, value, weight, value x weight; the total last."""
+    files: tuple[tuple[str, str], ...]
+    """The files of the output by their paths in its folder, with their SHA-256; each once."""
+    warnings: tuple[str, ...]
+    jobs: tuple[tuple[str, str], ...]
+    """The jobs of a series by name, with their states."""
+    steps: tuple[int, ...]
+    """The steps of the stages that are in the outbox now."""
+    curve: Curve | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The output of `stylewatch show --json`."""
+        return {
+            **asdict(self.entry),
+            "attempts": [asdict(attempt) for attempt in self.attempts],
+            "running": self.running or None,
+            "receipt": self.receipt_json or None,
+        }
+
+
+def job_view(
+    entry: Entry,
+    attempts: Sequence[Attempt] = (),
+    running: Sequence[Mapping[str, Any]] = (),
+    recent: Sequence[Point] = (),
+) -> JobView:
+    """Build the view of a job.
+
+    `running` are the running jobs of status.json; `recent` the losses that were published of this
+    one, of which those behind its losses.csv count.
+    """
+    plain = read_receipt(entry)
+    receipt = _validated(plain)
+    now = next((job for job in running if job["id"] == entry.id), {})
+    settings = receipt.recipe if isinstance(receipt, Receipt) else entry.settings
+    return JobView(
+        entry=entry,
+        name=name_of(entry),
+        running=now,
+        receipt_json=plain,
+        receipt=receipt,
+        attempts=tuple(attempts),
+        attempt_rows=tuple(_attempts(attempts, receipt)),
+        inputs=tuple(_inputs(entry, receipt)),
+        facts=tuple((label, text) for label, text in _facts(entry, receipt) if text),
+        settings=tuple((key, in_a_line(value)) for key, value in dotted(settings or {})),
+        losses=tuple(_losses(receipt)),
+        files=tuple(_files(receipt)),
+        warnings=tuple(map(shown, getattr(receipt, "warnings", ()))),
+        jobs=tuple((shown(job.name), shown(job.state)) for job in getattr(receipt, "jobs", ())),
+        steps=tuple(stages(entry)),
+        curve=loss_curve(entry, now.get("steps", 0), recent, receipt),
+    )
+
+
+def name_of(entry: Entry) -> str:
+    """Name of a job as people see it."""
+    return shown(flat_layout.called(entry.place or entry.name))
+
+
+def _validated(plain: Mapping[str, Any]) -> AnyReceipt | None:
+    with suppress(ValidationError):
+        if plain:
+            return _RECEIPT.validate_python(plain)
+    return None
+
+
+def loss_curve(
+    entry: Entry,
+    steps: int = 0,
+    recent: Sequence[Point] = (),
+    receipt: AnyReceipt | None = None,
+) -> Curve | None:
+    """Draw the losses of a job of `steps` steps; each term too where the receipt has weights."""
+    table = read_losses(entry)
+    lines: Lines = _tables.get((entry.id, table), lambda: parse(table))
+    total = lines.get("total", ())
+    written = total[-1][0] if total else 0
+    shares: Mapping[str, float] = {}
+    if isinstance(receipt, Receipt):
+        shares = dict(weights(receipt.losses.model_dump(exclude_none=True)))
+    weighted = {
+        name: [(step, share * loss) for step, loss in lines[name]]
+        for name, share in shares.items()
+        if name in lines
+    }
+    return curve([*total, *(point for point in recent if point[0] > written)], steps, weighted)
+
+
+def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by their dotted names, without empty ones."""
+    for key, value in plain.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{prefix}{key}.")
+        elif value not in (None, {}, "", [], ()):
+            yield f"{prefix}{key}", value
+
+
+def in_a_line(value: object) -> str:
+    """`value` on one line, safe to print; lists come without brackets."""
+    if isinstance(value, list | tuple):
+        return "; ".join(map(in_a_line, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{shown(key)} {in_a_line(inner)}" for key, inner in value.items())
+    return "; ".join(shown(line) for line in str(value).split("\n"))
+
+
+def _attempts(attempts: Sequence[Attempt], receipt: AnyReceipt | None) -> Iterator[AttemptView]:
+    """By the ledger, which knows more, or else by the receipt."""
+    for attempt in attempts:
+        backend = _on(attempt.backend, attempt.device)
+        if attempt.together > 1:
+            backend = f"{backend}, {attempt.together} at once"
+        yield AttemptView(
+            started=attempt.started,
+            backend=backend,
+            resumed=f"from step {attempt.step}" if attempt.step else "",
+            outcome=attempt.how if attempt.ended else "not ended",
+            reason=in_a_line(attempt.reason),
+        )
+    if not attempts and isinstance(receipt, Receipt):
+        for record in receipt.attempts:
+            outcome, _, reason = record.ended.partition(": ")
+            yield AttemptView(
+                "", _on(record.backend, record.device), "", shown(outcome), in_a_line(reason)
+            )
+
+
+def _on(backend: str, device: str | None) -> str:
+    return shown(f"{backend} ({device})" if device else backend)
+
+
+def _inputs(entry: Entry, receipt: AnyReceipt | None) -> Iterator[InputView]:
+    if receipt is not None and receipt.inputs:
+        for record in receipt.inputs:
+            yield InputView(
+                role=shown(record.role),
+                name=shown(record.name),
+                size=in_pixels(record.size),
+                converted=in_a_line(record.converted),
+                sha256=shown(record.sha256),
+            )
+        return
+    for plain in entry.inputs:
+        if plain.get("role") != "job":
+            pixels = plain.get("pixels")
+            yield InputView(
+                role=shown(plain.get("role") or ""),
+                name=shown(plain["name"]),
+                size=in_pixels(pixels) if pixels else amount(plain["size"]),
+                converted="",
+                sha256=shown(plain.get("sha256") or ""),
+            )
+
+
+def _facts(entry: Entry, receipt: AnyReceipt | None) -> Iterator[tuple[str, str]]:
+    if not isinstance(receipt, Receipt):
+        settings = entry.settings or {}
+        yield "recipe", shown(settings.get("recipe") or "")
+        yield "backend", shown(settings.get("backend") or "")
+        if receipt is not None:
+            yield "time", duration(receipt.seconds)
+        return
+    backend, network = receipt.backend, receipt.weights
+    yield "recipe", in_a_line(receipt.recipe.get("name", ""))
+    yield "about", in_a_line(receipt.recipe.get("about") or "")
+    yield "backend", shown(f"{backend.name} {backend.version} on {backend.device}")
+    yield "precision", shown(backend.precision)
+    yield "size", f"{in_pixels(receipt.size)} pixels"
+    yield "stages", str(len(receipt.stages)) if receipt.stages else ""
+    yield "time", duration(receipt.seconds)
+    yield "seed", str(receipt.seed)
+    if receipt.color:
+        yield "colors", f"{receipt.color.mode}, in {receipt.color.space}"
+    if network:
+        yield "network", shown(f"{network.name}, {network.bits} bits")
+    yield "version", shown(receipt.version)
+
+
+def _losses(receipt: AnyReceipt | None) -> Iterator[Row]:
+    if isinstance(receipt, Receipt):
+        plain = receipt.losses.model_dump(exclude_none=True)
+        yield from ((shown(name), *numbers) for name, *numbers in terms(plain))
+        yield "total", "", "", f"{receipt.losses.total:.6g}"
+
+
+def _files(receipt: AnyReceipt | None) -> Iterator[tuple[str, str]]:
+    if isinstance(receipt, Receipt):
+        digests = {
+            **{stage.file: stage.sha256 for stage in receipt.stages},
+            receipt.final: "",
+            **{file.file: file.sha256 for file in receipt.files},
+            RECEIPT: "",
+        }
+        yield from ((shown(name), shown(sha256)) for name, sha256 in digests.items())

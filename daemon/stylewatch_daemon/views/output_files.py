@@ -1,0 +1,185 @@
+"""The files of a job: its receipt, its losses, and its pictures by what they are.
+
+A picture is called `final`, `stage-50`, `input-0`, `animation`, `sheet` or `curve`. Other people
+may write into the outbox: no link is followed there, and an input whose SHA-256 is known counts
+only with these very bytes.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from typing import Any
+
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.outbox.job_files import Spot, stages
+from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.store.ledger import Entry
+
+LOSSES = "losses.csv"
+
+MAX_BYTES = 64 << 20
+"""Bytes of a receipt, or of a table of losses, that are read at most."""
+
+ARTIFACTS = {
+    "animation": ("progress.webp", "progress.gif"),
+    "sheet": ("sheet.png",),
+    "curve": ("losses.png",),
+}
+"""Files that may lie in a job's folder, by the name that they have here."""
+
+_NUMBERED = re.compile(r"(stage|input)-([0-9]{1,9})")
+
+
+class Memory:
+    """Cache of the latest `size` results, by their keys; safe for threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._lock = size, Lock()
+        self._known: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return the cached result for `key`, or that of `make()`, which is cached."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        made = make()
+        with self._lock:
+            self._known[key] = made
+            if len(self._known) > self._size:
+                self._known.popitem(last=False)
+        return made
+
+
+_digests, _receipts = Memory(4096), Memory(256)
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """An opened picture; the caller closes `file`."""
+
+    spot: Spot
+    file: BufferedReader
+    sha256: str
+
+
+def identity(file: BufferedReader) -> tuple[int, int, int, int]:
+    """Device, inode, size in bytes and mtime (ns) of an opened file: the same as long as it is."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def digest(file: BufferedReader) -> str:
+    """SHA-256 of an opened file, which is read only once; its position stays at the start."""
+
+    def hashed() -> str:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        return sha256
+
+    known: str = _digests.get(identity(file), hashed)
+    return known
+
+
+def read_receipt(entry: Entry) -> Mapping[str, Any]:
+    """Read the receipt of a job; empty where there is none, or it is damaged."""
+    with suppress(OSError, OutputError):
+        if entry.place is not None:
+            with Spot(Path(entry.outbox), entry.place, RECEIPT).open() as file:
+                plain: Mapping[str, Any] = _receipts.get(identity(file), lambda: _parsed(file))
+                return plain
+    return {}
+
+
+def _parsed(file: BufferedReader) -> Mapping[str, Any]:
+    with suppress(ValueError, RecursionError):
+        plain = json.loads(file.read(MAX_BYTES))
+        if isinstance(plain, dict):
+            return plain
+    return {}
+
+
+def read_losses(entry: Entry) -> str:
+    """Read the losses.csv of a job as far as it goes; empty where there is none."""
+    with suppress(OSError, OutputError, UnicodeDecodeError):
+        if entry.place is not None:
+            with Spot(Path(entry.outbox), entry.place, LOSSES).open() as file:
+                return file.read(MAX_BYTES).decode("ascii")
+    return ""
+
+
+def find(entry: Entry, state: Path, what: str) -> PictureFile | None:
+    """Open the picture `what` of a job; None where there is none. `state` is the state folder."""
+    wanted = input_digest(entry, what)
+    for spot in _spots(entry, state, what):
+        with suppress(OSError, OutputError):
+            file = spot.open()
+            sha256 = digest(file)
+            if wanted in ("", sha256):
+                return PictureFile(spot, file, sha256)
+            file.close()
+    return None
+
+
+def input_digest(entry: Entry, what: str) -> str:
+    """SHA-256 of the input `what` by the ledger; empty for other pictures, or where unknown."""
+    numbered = _NUMBERED.fullmatch(what)
+    if numbered is None or numbered[1] != "input" or int(numbered[2]) >= len(entry.inputs):
+        return ""
+    return str(entry.inputs[int(numbered[2])].get("sha256") or "")
+
+
+def source_name(plain: Any) -> str:
+    """Name under which an input, as `Entry.inputs` describes it, was dropped."""
+    return shown(PurePosixPath(str(plain.get("source") or plain["name"])).name)
+
+
+def _spots(entry: Entry, state: Path, what: str) -> Iterator[Spot]:
+    """Places where the picture may lie."""
+    numbered = _NUMBERED.fullmatch(what)
+    if numbered and numbered[1] == "stage":
+        spot = stages(entry).get(int(numbered[2]))
+        if spot is not None:
+            yield spot
+    elif numbered:
+        yield from _input_spots(entry, state, int(numbered[2]))
+    elif entry.place is not None:
+        root = Path(entry.outbox)
+        if what == "final":
+            final = read_receipt(entry).get("final")
+            if isinstance(final, str) and _is_name(PurePosixPath(final).name):
+                path = PurePosixPath(flat_layout.painting(entry.place, final))
+                yield Spot(root, str(path.parent), path.name)
+        else:
+            yield from (Spot(root, entry.place, name) for name in ARTIFACTS.get(what, ()))
+
+
+def _input_spots(entry: Entry, state: Path, number: int) -> Iterator[Spot]:
+    """In the state folder while the job is open, in the archive, among refusals, in the inbox."""
+    if number >= len(entry.inputs) or not _is_name(str(entry.inputs[number]["name"])):
+        return
+    plain = entry.inputs[number]
+    name, outbox = str(plain["name"]), Path(entry.outbox)
+    yield Spot(state, f"jobs/{entry.id}/files", name)
+    if entry.place is not None:
+        yield Spot(outbox, f"{entry.place}/inputs", name)
+    if entry.refused_as is not None:
+        yield Spot(outbox, entry.refused_as, name)
+    source, inbox = Path(str(plain.get("source") or "")), Path(entry.inbox)
+    if plain.get("sha256") and source.is_relative_to(inbox):
+        yield Spot(inbox, str(source.relative_to(inbox).parent), source.name)
+
+
+def _is_name(text: str) -> bool:
+    """Check that `text` names a file in its folder, and nothing elsewhere."""
+    return bool(text) and PurePosixPath(text).name == text and "\0" not in text

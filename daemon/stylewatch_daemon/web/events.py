@@ -1,0 +1,146 @@
+"""Live updates: a page is made of parts, and what changed of them is sent to its viewers.
+
+The disk is looked at once for all viewers. Of a part that a slow viewer has not fetched yet only
+the newest form is kept, so that it costs no memory.
+"""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from stylewatch_daemon.errors import DaemonError
+
+POLL_EVERY_S, BEAT_EVERY_S = 0.25, 15.0
+"""Seconds between two looks at the disk, and of silence until a comment keeps the line open."""
+
+MAX_VIEWERS = 400
+
+BEAT = b": still here\n\n"
+RETRY = b"retry: 2000\n\n"
+
+Parts = Mapping[str, str]
+"""The HTML of each part of a page, by its name."""
+
+
+@dataclass(eq=False)
+class _Viewer:
+    """Someone who watches a page; `pending` are the messages to send, by part."""
+
+    pending: dict[str, bytes] = field(default_factory=dict)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def give(self, messages: Mapping[str, bytes]) -> None:
+        """Queue messages, in place of older ones about the same parts."""
+        _replace(self.pending, messages)
+        self.news.set()
+
+    async def take(self, seconds: float) -> bytes:
+        """Wait for the next messages, and so many seconds at most; then it is a BEAT."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.news.wait(), seconds)
+        self.news.clear()
+        messages, self.pending = self.pending, {}
+        return b"".join(messages.values()) or BEAT
+
+
+@dataclass(eq=False)
+class _Topic:
+    """A page that is watched, with the latest form of its parts and the messages about them."""
+
+    viewers: set[_Viewer] = field(default_factory=set)
+    parts: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, bytes] = field(default_factory=dict)
+    newest: str = ""
+
+
+class Hub:
+    """Looks at the disk while there are viewers, and sends them what changed.
+
+    `look` returns what the pages depend on, `render` the parts of a page; both run in a thread.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[], Hashable],
+        render: Callable[[str], Parts],
+        poll_every_s: float = POLL_EVERY_S,
+        beat_every_s: float = BEAT_EVERY_S,
+    ) -> None:
+        self._look, self._render = look, render
+        self._poll_every_s, self._beat_every_s = poll_every_s, beat_every_s
+        self._topics: dict[str, _Topic] = {}
+        self._polling: asyncio.Task[None] | None = None
+        self._process, self._count = secrets.token_hex(4), 0
+
+    @property
+    def viewers(self) -> int:
+        """Number of viewers of all pages."""
+        return sum(len(topic.viewers) for topic in self._topics.values())
+
+    async def watch(self, page: str, last: str = "") -> AsyncGenerator[bytes, None]:
+        """Messages for a new viewer of `page`, without end.
+
+        First comes the whole page, unless `last`, the id of the event that the viewer got last, is
+        still the newest.
+        """
+        viewer = _Viewer()
+        topic = self._topics.setdefault(page, _Topic())
+        topic.viewers.add(viewer)
+        try:
+            yield RETRY
+            if not topic.messages:
+                await self._refresh(page, topic)
+            if not last or last != topic.newest:
+                viewer.give(topic.messages)
+            while True:
+                if self._polling is None:
+                    self._polling = asyncio.create_task(self._poll())
+                yield await viewer.take(self._beat_every_s)
+        finally:
+            topic.viewers.discard(viewer)
+            if not topic.viewers:
+                self._topics.pop(page, None)
+
+    async def _poll(self) -> None:
+        """Look at the disk until there is no viewer left."""
+        seen: Hashable = None
+        try:
+            while self._topics:
+                now = await asyncio.to_thread(self._look)
+                if now != seen:
+                    seen = now
+                    for page, topic in list(self._topics.items()):
+                        await self._refresh(page, topic)
+                await asyncio.sleep(self._poll_every_s)
+        finally:
+            self._polling = None
+
+    async def _refresh(self, page: str, topic: _Topic) -> None:
+        """Send the parts of a page that changed."""
+        try:
+            parts = await asyncio.to_thread(self._render, page)
+        except DaemonError:  # the ledger cannot be read now: viewers keep what they have
+            return
+        changed = {name: html for name, html in parts.items() if topic.parts.get(name) != html}
+        messages = {name: self._message(topic, name, html) for name, html in changed.items()}
+        topic.parts.update(changed)
+        _replace(topic.messages, messages)
+        if messages:
+            for viewer in topic.viewers:
+                viewer.give(messages)
+
+    def _message(self, topic: _Topic, name: str, html: str) -> bytes:
+        self._count += 1
+        topic.newest = f"{self._process}-{self._count}"
+        data = json.dumps({"part": name, "html": html})
+        return f"id: {topic.newest}\nevent: part\ndata: {data}\n\n".encode()
+
+
+def _replace(known: dict[str, bytes], messages: Mapping[str, bytes]) -> None:
+    """Put the newest messages last, so that the last id that a viewer gets is the newest."""
+    for name, message in messages.items():
+        known.pop(name, None)
+        known[name] = message

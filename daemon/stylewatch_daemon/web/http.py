@@ -1,0 +1,120 @@
+"""Shared by all routes: the application's parts, plain forms, answers to people and programs."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.templating import Jinja2Templates
+
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.web.doctor_runner import Checkup
+from stylewatch_daemon.web.events import Hub
+from stylewatch_daemon.web.page_data import PageData
+from stylewatch_daemon.web.previews import Previews
+from stylewatch_daemon.web.queries import Reader
+
+MAX_FORM_BYTES, MAX_FORM_FIELDS = 16_384, 50
+"""Bytes and fields of a form without files."""
+
+FORM_TIMEOUT_S = 10.0
+"""Seconds in which a form without files has to arrive."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of an application; `settings` are without secrets, `state` is the state folder."""
+
+    settings: Config
+    state: Path
+    reader: Reader
+    data: PageData
+    previews: Previews
+    hub: Hub
+    templates: Jinja2Templates
+    checkup: Checkup
+
+
+def context(request: Request) -> Context:
+    """The parts of the application that answers `request`."""
+    parts: Context = request.app.state.context
+    return parts
+
+
+def root_path(request: Request) -> str:
+    """The path that all addresses of the page begin with; empty at the top."""
+    root: str = request.scope.get("root_path", "")
+    return root
+
+
+def wants_html(request: Request) -> bool:
+    """Tell browsers, which get pages, from programs and scripts, which get JSON."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def done(request: Request, *, to: str | None = None, **result: Any) -> Response:
+    """Answer an action: people go to the page `to`, or back; programs get the `result`."""
+    if not wants_html(request):
+        return JSONResponse(result)
+    return RedirectResponse(to or _referring_page(request), 303)
+
+
+def failed(request: Request, status: int, reason: str) -> Response:
+    """Answer with an error; `reason` is made safe to print."""
+    text = "; ".join(shown(line) for line in reason.splitlines())
+    if not wants_html(request):
+        return JSONResponse({"error": text}, status)
+    templates = context(request).templates
+    return templates.TemplateResponse(request, "error.html", {"reason": text}, status)
+
+
+async def form(request: Request) -> Mapping[str, str]:
+    """Read a form without files: its fields by name, without empty ones.
+
+    Raises HTTPException for one that is too long or too slow, and for another kind of body.
+    """
+    kind = request.headers.get("content-type", "application/x-www-form-urlencoded")
+    if kind.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise HTTPException(415, "expected a form: application/x-www-form-urlencoded")
+    content = bytearray()
+    try:
+        async with asyncio.timeout(FORM_TIMEOUT_S):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > MAX_FORM_BYTES:
+                    raise HTTPException(
+                        413, f"the form is too long: the limit is {MAX_FORM_BYTES} bytes"
+                    )
+    except TimeoutError:
+        raise HTTPException(408, "the form did not arrive in time") from None
+    try:
+        fields = parse_qsl(
+            content.decode("ascii"), strict_parsing=bool(content), max_num_fields=MAX_FORM_FIELDS
+        )
+    except ValueError:
+        raise HTTPException(400, "the body is not a valid form") from None
+    return {name: value.strip() for name, value in fields if value.strip()}
+
+
+def split_address(text: str) -> SplitResult:
+    """Split an address that a client sent; an invalid one, as `http://[`, has empty parts."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return urlsplit("")
+
+
+def _referring_page(request: Request) -> str:
+    """The page of ours that the request comes from, or else the first page."""
+    root = root_path(request)
+    referer = split_address(request.headers.get("referer", ""))
+    is_ours = referer.netloc.lower() == request.headers.get("host", "").lower()
+    if not is_ours or not referer.path.startswith(f"{root}/") or referer.path.startswith("//"):
+        return f"{root}/"
+    return f"{referer.path}?{referer.query}" if referer.query else referer.path

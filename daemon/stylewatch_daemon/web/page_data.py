@@ -1,0 +1,385 @@
+"""Contents of the pages: frozen records made from status.json, the ledger and the outbox."""
+
+import json
+import math
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from shutil import disk_usage
+from typing import Any
+
+from stylewatch_daemon.model import JobState
+from stylewatch_daemon.outbox.job_files import stages
+from stylewatch_daemon.settings.config import Config
+from stylewatch_daemon.store.ledger import COUNTED_AS, DISMISSIBLE, Entry, Ledger
+from stylewatch_daemon.store.thumbs import SIDE
+from stylewatch_daemon.views.formatting import duration, memory
+from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.job import JobView, job_view, loss_curve, name_of
+from stylewatch_daemon.views.loss_curve import Curve, Point
+from stylewatch_daemon.views.output_files import find, identity, source_name
+from stylewatch_daemon.web.queries import Reader
+
+ENDED = (JobState.DONE, JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
+"""The states that the gallery can show."""
+
+RECENT, FAILED = 12, 8
+"""Numbers of finished jobs, and of failed or refused ones, on the first page."""
+
+CARD_SIDE, LARGE_SIDE = 512, 1600
+"""Pixels of the longer side of a picture on a card, and of one that fills a page."""
+
+MAX_DIRECT_BYTES = 3 << 20
+"""Bytes up to which a picture's own file is shown large; of a larger one a preview is made."""
+
+BROWSER_FORMATS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif"})
+"""Endings of the pictures that every browser shows."""
+
+MAX_STAGES = 200
+"""Stages on the page of a job; of more than that some in between are left out."""
+
+MAX_RECEIPT = 200_000
+"""Characters of a receipt that is shown on the page; a longer one can be downloaded."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture on a page: `src` below the root of all addresses, sizes in pixels or 0.
+
+    Of an input `name` is that of the file that was dropped.
+    """
+
+    src: str
+    alt: str
+    width: int = 0
+    height: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A finished job."""
+
+    id: str
+    name: str
+    state: str
+    made_from: str
+    finished: str
+    reason: str
+    image: Image | None
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A running job; `is_stage` is false where `image` is still the content image."""
+
+    id: str
+    name: str
+    step: int
+    steps: int
+    progress: str
+    left: str
+    device: str
+    size: str
+    curve: Curve | None
+    image: Image | None
+    is_stage: bool
+    wish: str
+
+    @property
+    def percent(self) -> int:
+        """Steps that are done, in per cent."""
+        return 100 * self.step // self.steps if self.steps else 0
+
+
+@dataclass(frozen=True)
+class Health:
+    """State of the daemon; `free` is the free disk space in words, empty where it is unknown."""
+
+    at_work: bool
+    paused: bool
+    has_events: bool
+    """False where file events do not work, and the inboxes are scanned instead."""
+    trouble: tuple[str, ...]
+    notes: tuple[str, ...]
+    counts: Mapping[str, int]
+    done_last_hour: int
+    free: str
+    devices: tuple[str, ...]
+    version: str
+
+    @property
+    def word(self) -> str:
+        """The state in a word or two."""
+        if not self.at_work:
+            return "not running"
+        if self.paused:
+            return "paused"
+        if self.trouble:
+            return "blocked"
+        return "running" if self.counts["running"] else "idle"
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The first page; `more` is how many jobs wait besides those in `queue`."""
+
+    health: Health
+    running: tuple[RunningJob, ...]
+    queue: tuple[str, ...]
+    more: int
+    incomplete: tuple[Mapping[str, Any], ...]
+    failed: tuple[Card, ...]
+    recent: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class StageImages:
+    """A stage: large, and small in the strip."""
+
+    step: int
+    large: Image
+    small: Image
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """The page of a job: its view, with the addresses of its pictures."""
+
+    view: JobView
+    counted_as: str
+    running: RunningJob | None
+    before: Image | None
+    after: Image | None
+    stages: tuple[StageImages, ...]
+    animation: Image | None
+    inputs: tuple[Image, ...]
+    receipt: str
+
+    @property
+    def is_dismissible(self) -> bool:
+        """True while the status lists the job among the failed and refused ones."""
+        return self.view.entry.state in DISMISSIBLE and not self.view.entry.dismissed
+
+    @property
+    def is_over(self) -> bool:
+        """True once the job has ended."""
+        return self.view.entry.state in ENDED
+
+
+class PageData:
+    """Makes the records from what `reader` reads; safe for threads.
+
+    Methods raise OutputError where the ledger cannot be read.
+    """
+
+    def __init__(self, settings: Config, reader: Reader) -> None:
+        self._settings, self._reader = settings, reader
+        self._images, self._trails = ImageLinks(reader.state), Trails()
+
+    def overview(self) -> Overview:
+        """The first page."""
+        status = self._reader.published()
+        with self._reader.ledger() as ledger:
+            jobs = [(ledger.find(job["id"]), job) for job in status["running"]] if ledger else []
+            running = tuple(self._running(entry, job) for entry, job in jobs if entry is not None)
+            failed = ledger.undismissed(FAILED) if ledger else []
+            recent = ledger.ended(("done",), RECENT) if ledger else []
+            health = self._health(status, ledger)
+        queue = tuple(status["waiting"])
+        return Overview(
+            health=health,
+            running=running,
+            queue=queue,
+            more=max(0, status["counts"]["waiting"] - len(queue)),
+            incomplete=tuple(status["incomplete"]),
+            failed=tuple(map(self.card, failed)),
+            recent=tuple(map(self.card, recent)),
+        )
+
+    def health(self) -> Health:
+        """State of the daemon."""
+        with self._reader.ledger() as ledger:
+            return self._health(self._reader.published(), ledger)
+
+    def card(self, entry: Entry) -> Card:
+        """A finished job, with its content image where there is no output."""
+        name = name_of(entry)
+        image = None
+        if entry.state == "done":
+            image = self._images.small(entry, "final", f"{name}, output")
+        if image is None:
+            image = next(self._images.inputs(entry, "content", SIDE), None)
+        sides = [" and ".join(_own_names(entry, role)) for role in ("content", "style")]
+        return Card(
+            id=entry.id,
+            name=name,
+            state=entry.state,
+            made_from=" in the style of ".join(filter(None, sides)),
+            finished=entry.finished or "",
+            reason=entry.reason,
+            image=image,
+        )
+
+    def job(self, job_id: str) -> JobPage | None:
+        """The page of the job with this id; None where there is none."""
+        entry = self._reader.job(job_id)
+        if entry is None:
+            return None
+        with self._reader.ledger() as ledger:
+            attempts = ledger.story(entry.id) if ledger is not None else ()
+        jobs = self._reader.published()["running"]
+        running = next((self._running(entry, job) for job in jobs if job["id"] == entry.id), None)
+        view = job_view(entry, attempts, jobs, self._trails.of(entry.id))
+        stages = tuple(self._stages(entry, view.steps))
+        images, name = self._images, view.name
+        receipt = json.dumps(view.receipt_json, indent=2, ensure_ascii=False)
+        final = images.large(entry, "final", f"{name}, output")
+        roles = [plain.get("role") for plain in entry.inputs]
+        return JobPage(
+            view=view,
+            counted_as=COUNTED_AS[entry.state],
+            running=running,
+            before=images.large(entry, f"input-{roles.index('content')}", f"{name}, content image")
+            if "content" in roles
+            else None,
+            after=final or (stages[-1].large if stages else None),
+            stages=stages,
+            animation=images.large(entry, "animation", f"{name}, animation of all stages"),
+            inputs=tuple(image for role in _ROLES for image in images.inputs(entry, role, SIDE)),
+            receipt=receipt if view.receipt_json and len(receipt) <= MAX_RECEIPT else "",
+        )
+
+    def _stages(self, entry: Entry, steps: Sequence[int]) -> Iterator[StageImages]:
+        stride = max(1, math.ceil(len(steps) / MAX_STAGES))
+        for step in dict.fromkeys([*steps[::stride], *steps[-1:]]):
+            alt = f"{name_of(entry)} after step {step}"
+            large = self._images.large(entry, f"stage-{step}", alt)
+            small = self._images.small(entry, f"stage-{step}", f"step {step}", SIDE)
+            if large and small:
+                yield StageImages(step, large, small)
+
+    def _running(self, entry: Entry, status: Mapping[str, Any]) -> RunningJob:
+        step, steps, left = status["step"], status["steps"], status["seconds_left"]
+        self._trails.add(entry.id, step, status["loss"])
+        name, newest = name_of(entry), next(reversed(stages(entry)), None)
+        stage = None
+        if newest is not None:
+            stage = self._images.large(entry, f"stage-{newest}", f"{name} after step {newest}")
+        return RunningJob(
+            id=entry.id,
+            name=name,
+            step=step,
+            steps=steps,
+            progress=f"step {step} of {steps}" if steps else "preparing",
+            left="" if left is None else f"{duration(left)} left",
+            device=status["device"],
+            size=in_pixels(status["size"]) if status["size"] else "",
+            curve=loss_curve(entry, steps, self._trails.of(entry.id)),
+            image=stage or next(self._images.inputs(entry, "content", CARD_SIDE), None),
+            is_stage=stage is not None,
+            wish=entry.wish,
+        )
+
+    def _health(self, status: Mapping[str, Any], ledger: Ledger | None) -> Health:
+        health = status["health"]
+        hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat(timespec="seconds")
+        return Health(
+            at_work=health["at_work"],
+            paused=health["paused"],
+            has_events=health["observer"] is not False,
+            trouble=tuple(health["trouble"]),
+            notes=tuple(health.get("notes", ())),
+            counts=status["counts"],
+            done_last_hour=ledger.done_since(hour_ago) if ledger else 0,
+            free=self._free(),
+            devices=tuple(sorted({job["device"] for job in status["running"] if job["device"]})),
+            version=health["version"] or "",
+        )
+
+    def _free(self) -> str:
+        try:
+            least = min(disk_usage(inbox.outbox).free for inbox in self._settings.inboxes)
+        except (OSError, ValueError):
+            return ""
+        return f"{memory(least)} free"
+
+
+_ROLES = {"content": "content image", "style": "style image", "init": "initial image"}
+
+
+def _own_names(entry: Entry, role: str) -> list[str]:
+    """Names under which the inputs of a `role` were dropped, but for those that say just that."""
+    names = [source_name(plain) for plain in entry.inputs if plain.get("role") == role]
+    return [name for name in names if not name.startswith((f"{role}.", f"{role}-"))]
+
+
+class ImageLinks:
+    """Makes the addresses of pictures, which hold their digests; `state` is the state folder.
+
+    So what a browser has kept under an address never becomes stale.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+
+    def small(self, entry: Entry, what: str, alt: str, side: int = CARD_SIDE) -> Image | None:
+        """A preview of the picture `what`, of `side` pixels at most; None where there is none."""
+        picture = find(entry, self._state, what)
+        if picture is None:
+            return None
+        picture.file.close()
+        return _preview(entry, what, alt, side, picture.sha256)
+
+    def large(self, entry: Entry, what: str, alt: str) -> Image | None:
+        """The picture `what` itself, or a large preview of it; None where there is none."""
+        picture = find(entry, self._state, what)
+        if picture is None:
+            return None
+        with picture.file as file:
+            _, _, size, _ = identity(file)
+        if size > MAX_DIRECT_BYTES or Path(picture.spot.name).suffix.lower() not in BROWSER_FORMATS:
+            return _preview(entry, what, alt, LARGE_SIDE, picture.sha256)
+        return Image(f"/jobs/{entry.id}/pictures/{what}?d={picture.sha256[:32]}", alt)
+
+    def inputs(self, entry: Entry, role: str, side: int) -> Iterator[Image]:
+        """Previews of all inputs of a `role`."""
+        for number, plain in enumerate(entry.inputs):
+            if plain.get("role") == role and plain.get("sha256"):
+                name = source_name(plain)
+                alt = f"{_ROLES.get(role, role)} {name}"
+                preview = _preview(entry, f"input-{number}", alt, side, plain["sha256"])
+                width, height = plain.get("pixels", (0, 0))
+                yield Image(preview.src, alt, width, height, name)
+
+
+def _preview(entry: Entry, what: str, alt: str, side: int, sha256: str) -> Image:
+    return Image(f"/jobs/{entry.id}/small/{side}/{what}?d={sha256[:32]}", alt)
+
+
+class Trails:
+    """Losses of the running jobs as they were published: more than losses.csv has yet."""
+
+    _JOBS, _STEPS = 64, 4096
+
+    def __init__(self) -> None:
+        self._trails: OrderedDict[str, list[Point]] = OrderedDict()
+
+    def add(self, job: str, step: int, loss: float | None) -> None:
+        """Add a step of `job`; drops later steps, of a job that went back to an earlier one."""
+        if loss is None or not step:
+            return
+        trail = self._trails.setdefault(job, [])
+        self._trails.move_to_end(job)
+        del trail[bisect_left(trail, (step, -math.inf)) :]
+        trail.append((step, loss))
+        del trail[: -self._STEPS]
+        if len(self._trails) > self._JOBS:
+            self._trails.popitem(last=False)
+
+    def of(self, job: str) -> tuple[Point, ...]:
+        """The losses of `job`."""
+        return tuple(self._trails.get(job, ()))

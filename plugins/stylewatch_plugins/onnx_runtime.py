@@ -1,0 +1,276 @@
+"""ONNX Runtime: VGG19 as a feature graph and a gradient graph, joined to torch's autograd.
+
+Nothing is copied between the two: the runtime reads torch's memory and writes into it.
+"""
+
+import os
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylewatch_painter.algorithm.caches import DiskCache, StyleCache
+from stylewatch_painter.algorithm.scales import pools_before
+from stylewatch_painter.network.vgg19 import Mean
+from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
+from stylewatch_plugins import graphs
+from stylewatch_plugins.errors import GraphError
+from stylewatch_plugins.graphs import MANIFEST, Pair, Part, Plan
+from stylewatch_plugins.vgg_backend import give_back_large_blocks
+
+_TYPES = {
+    "tensor(float)": (torch.float32, np.float32),
+    "tensor(bool)": (torch.bool, np.bool_),
+    "tensor(int64)": (torch.int64, np.int64),
+}
+
+Provider = tuple[str, dict[str, str]]
+"""An execution provider by ONNX Runtime's name, and its options."""
+
+
+def runtime() -> Any:
+    """Import onnxruntime, with its telemetry off; raises ImportError where it is not installed.
+
+    From 1.29 on its wheels for Linux report about machine and models to Microsoft, and keep a
+    journal of that in the user's cache folder, unless this variable is set at the first import.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+class OrtVgg19:
+    """VGG19 in ONNX Runtime: feature maps of pictures in network units.
+
+    It can be differentiated once with respect to the picture, and gives the layers of `plan`
+    only. `exact` is the same network in float32, if this one is not. Raises GraphError where a
+    file does not match `plan`.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        plan: Plan,
+        device: torch.device,
+        providers: Sequence[Provider],
+        threads: int,
+        exact: "OrtVgg19 | None" = None,
+    ) -> None:
+        self.mean: Mean = plan.mean
+        self.exact = self if exact is None else exact
+        self.device = device
+        self._plan = plan
+        # measured for a step of 640x480: a fifth less memory, a twentieth more time
+        give_back_large_blocks()
+        self._features = Session(pair.features, providers, threads)
+        self._gradient = Session(pair.gradient, providers, threads)
+        self._features.check(plan, "features")
+        self._gradient.check(plan, "gradient")
+        passed_on = {*self._features.outputs, *(f"{layer}.gradient" for layer in plan.layers)}
+        if {*plan.layers} - passed_on or passed_on != {*self._gradient.inputs}:
+            raise GraphError(
+                f"{pair.gradient} does not take what {pair.features} gives; "
+                "`stylewatch-export build` makes two that fit"
+            )
+
+    @property
+    def providers(self) -> list[str]:
+        """The execution providers in use, known once the graphs are loaded."""
+        return self._features.providers
+
+    def __call__(
+        self, x: Tensor, layers: Collection[LayerName], network: Network
+    ) -> dict[LayerName, Tensor]:
+        """Compute features after ReLU, (1, N, height, width) each, of x (1, 3, height, width).
+
+        Raises GraphError for layers or pools that the graphs were not built for.
+        """
+        plan = self._plan
+        if not {*layers} <= {*plan.layers} or (network.pool, network.pool_edge) != (
+            plan.pool,
+            plan.pool_edge,
+        ):
+            raise GraphError(
+                f"the graphs at hand give {', '.join(plan.layers)} with {plan.pool} pools "
+                f"({plan.pool_edge}), and something else is asked for; a network is for one recipe"
+            )
+        features: tuple[Tensor, ...] = _VggFunction.apply(x, self)
+        named = zip(plan.layers, features, strict=True)
+        return {layer: maps for layer, maps in named if layer in layers}
+
+    def forward(self, x: Tensor, *, keep: bool) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+        """Compute the features of x, and with `keep` the state that `backward` needs."""
+        names = [name for name in self._features.outputs if keep or name in self._plan.layers]
+        outputs = {name: self._empty(name, x) for name in names}
+        self._features.run({"picture": x}, outputs)
+        return tuple(outputs.pop(layer) for layer in self._plan.layers), outputs
+
+    def backward(self, inputs: Mapping[str, Tensor], like: Tensor) -> Tensor:
+        """Compute the picture's gradient, of the shape of `like`."""
+        gradient = torch.empty_like(like, memory_format=torch.contiguous_format)
+        self._gradient.run(inputs, {"picture.gradient": gradient})
+        return gradient
+
+    def inputs_back(
+        self, features: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> dict[str, Tensor]:
+        """Name features and their gradients as the inputs of the gradient graph."""
+        layers = self._plan.layers
+        named: dict[str, Tensor] = dict(zip(layers, features, strict=True))
+        for layer, gradient in zip(layers, gradients, strict=True):
+            named[f"{layer}.gradient"] = gradient
+        return named
+
+    def _empty(self, name: str, x: Tensor) -> Tensor:
+        """Allocate the output `name` of the feature graph for a picture x."""
+        layer = next(layer for layer in LAYERS if name.partition(".")[0] == layer)
+        sides = list(x.shape[-2:])
+        for _ in range(pools_before(layer) + name.endswith(".places")):
+            sides = [(side + (self._plan.pool_edge == "ceil")) // 2 for side in sides]
+        return self._features.empty(name, sides, x.device)
+
+
+class Session:
+    """A graph in ONNX Runtime, with inputs and outputs in torch's memory."""
+
+    def __init__(self, path: Path, providers: Sequence[Provider], threads: int) -> None:
+        options = runtime().SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.use_deterministic_compute = True
+        options.log_severity_level = 3
+        # the runtime's own arena grows by doubling, and never returns memory
+        options.enable_cpu_mem_arena = False
+        # between two runs torch needs the cores
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self._path = path
+        try:
+            self._session = runtime().InferenceSession(path, options, providers=list(providers))
+        except Exception as error:  # the runtime's errors have no common base class
+            brief = str(error).strip().partition("\n")[0]
+            raise GraphError(f"ONNX Runtime cannot load {path}: {brief}") from error
+        self._outputs = {output.name: output for output in self._session.get_outputs()}
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the outputs, in the graph's order."""
+        return list(self._outputs)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the inputs, in the graph's order."""
+        return [value.name for value in self._session.get_inputs()]
+
+    @property
+    def providers(self) -> list[str]:
+        """The execution providers in use."""
+        return list(self._session.get_providers())
+
+    def check(self, plan: Plan, part: Part) -> None:
+        """Raise GraphError where the graph is not this part of `plan`."""
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        plan.check(self._path, part, metadata.get(MANIFEST, ""))
+
+    def empty(self, name: str, size: Sequence[int], device: torch.device) -> Tensor:
+        """Allocate the output `name`, (1, N, *size), on `device`."""
+        output = self._outputs[name]
+        shape = (1, output.shape[1], *size)
+        return torch.empty(shape, dtype=_TYPES[output.type][0], device=device)
+
+    def run(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
+        """Compute `outputs` from `inputs`, in place."""
+        binding = self._session.io_binding()
+        contiguous = {name: tensor.contiguous() for name, tensor in inputs.items()}
+        for name, tensor in contiguous.items():
+            binding.bind_input(name, *_location(tensor))
+        for name, tensor in outputs.items():
+            binding.bind_output(name, *_location(tensor))
+        if any(tensor.is_cuda for tensor in contiguous.values()):
+            torch.cuda.current_stream().synchronize()  # the runtime has a stream of its own
+        self._session.run_with_iobinding(binding)
+
+
+def _location(tensor: Tensor) -> tuple[Any, ...]:
+    """Return device, its number, dtype, shape and address of a tensor, as the runtime wants."""
+    dtype = next(numpy for torch_, numpy in _TYPES.values() if torch_ == tensor.dtype)
+    device = tensor.device
+    return device.type, device.index or 0, dtype, list(tensor.shape), tensor.data_ptr()
+
+
+class _VggFunction(torch.autograd.Function):
+    """Both graphs as one function of torch's autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, vgg: OrtVgg19) -> tuple[Tensor, ...]:
+        """Compute the features of all layers; keep state only if a gradient is needed."""
+        keep = ctx.needs_input_grad[0]
+        features, ctx.state = vgg.forward(x, keep=keep)
+        if keep:
+            ctx.save_for_backward(x, *features)
+        ctx.vgg = vgg
+        return features
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute the gradient of the picture from those of the features."""
+        x, *features = ctx.saved_tensors
+        state, ctx.state = ctx.state, {}
+        inputs = {**ctx.vgg.inputs_back(features, gradients), **state}
+        return ctx.vgg.backward(inputs, x), None
+
+
+@dataclass(frozen=True, eq=False)
+class OpenNetwork:
+    """A network in ONNX Runtime, and the cached targets of the styles that it has seen."""
+
+    network: OrtVgg19
+    looks: StyleCache
+
+
+_open: dict[Hashable, OpenNetwork] = {}
+"""One at most: both graphs take as much memory as the network's weights twice."""
+
+
+def open_network(
+    plan: Plan, weights: str, device: torch.device, providers: Sequence[Provider], threads: int
+) -> OpenNetwork:
+    """Open the graphs of `plan`, from the weights called `weights`; reuse the last if the same.
+
+    Raises BackendMissingError where they cannot be built, GraphError where the runtime cannot
+    load them.
+    """
+    key = (plan, device, str(providers), threads)
+    if key not in _open:
+        _open.clear()  # first: there is memory for one
+        shelf = DiskCache.of(device, "onnxruntime", runtime().__version__, key)
+        network = _load(plan, weights, device, providers, threads)
+        _open[key] = OpenNetwork(network, StyleCache(disk=shelf))
+    return _open[key]
+
+
+def close_network() -> None:
+    """Close the last graphs, which frees all memory that the runtime holds for them."""
+    _open.clear()
+
+
+def _load(
+    plan: Plan, weights: str, device: torch.device, providers: Sequence[Provider], threads: int
+) -> OrtVgg19:
+    exact = None
+    if plan.precision != "fp32":
+        full = plan.model_copy(update={"precision": "fp32"})
+        exact = _load(full, weights, device, providers, threads)
+
+    def load(*, anew: bool) -> OrtVgg19:
+        with graphs.ready(plan, weights, anew=anew) as pair:
+            return OrtVgg19(pair, plan, device, providers, threads, exact)
+
+    try:
+        return load(anew=False)
+    except GraphError:  # undamaged, but for something else or of an old format
+        return load(anew=True)

@@ -1,0 +1,178 @@
+"""The common part of the backends that use VGG19 and the painter's loop: options and memory."""
+
+import ctypes
+import gc
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
+
+import torch
+from pydantic import Field
+
+from stylewatch_painter.algorithm import forecast as fitting
+from stylewatch_painter.algorithm.forecast import forecast
+from stylewatch_painter.algorithm.task import AMPLE, Room, Task
+from stylewatch_painter.errors import PainterError
+from stylewatch_painter.network import weights
+from stylewatch_painter.network.vgg19 import FeatureMaps
+from stylewatch_painter.recipes.recipe import Strict
+from stylewatch_plugins.contract import (
+    BackendMissingError,
+    Capabilities,
+    Device,
+    Estimate,
+    check_options,
+)
+
+_M_MMAP_THRESHOLD = -3  # as <malloc.h> of glibc has it
+_LARGE = 1 << 20  # bytes: less than the maps of any large picture, more than all other blocks
+
+
+class VggOptions(Strict):
+    """The options that `backends: torch:` and `backends: onnx:` share."""
+
+    weights: str = "bundled"
+    threads: Annotated[int, Field(gt=0, le=4096)] | None = None
+    """Processor cores to use on the CPU; all of them by default."""
+    tile: Literal["auto", "none"] | Annotated[int, Field(ge=16, le=1_000_000)] = "auto"
+    """Side in pixels of the tiles that large pictures are computed in; `auto`: only if needed."""
+    history: Literal["auto", "whole"] | Annotated[int, Field(ge=0, le=10_000)] = "auto"
+    """Pairs of vectors that L-BFGS keeps; `whole`: the recipe's number, `auto`: as many as fit."""
+    memory: Annotated[int, Field(gt=0, le=10**15)] | None = None
+    """Bytes that a job may take; by default, what is free."""
+
+
+class TaskRooms:
+    """The memory plan of each task on `device`, made once, for values of `value` bytes.
+
+    `left` are the bytes that earlier jobs left allocated in this process.
+    """
+
+    def __init__(
+        self, options: VggOptions, device: torch.device, value: int, left: int = 0
+    ) -> None:
+        self._device, self._value = device, value
+        self._wanted = fitting.Wanted(options.tile, options.history, options.memory)
+        self._wanted = replace(self._wanted, left=left)
+        self._rooms: WeakKeyDictionary[Task, Room] = WeakKeyDictionary()
+
+    def room(self, task: Task) -> Room:
+        """Return the plan of `task`; raises PictureError where the memory is not enough."""
+        if task not in self._rooms:
+            if self._wanted.limit is not None:
+                give_back_freed()  # what it took to read the pictures
+            room = fitting.room(task, self._wanted, self._device, self._value)
+            if room != AMPLE:
+                give_back_large_blocks()  # otherwise holes stay that no feature map fits into
+            self._rooms[task] = room
+        return self._rooms[task]
+
+    def at_once(self, task: Task) -> int:
+        """Return how many tasks like `task` may run at once, 1 or more."""
+        return fitting.at_once(task, self._wanted, self._device, self._value)
+
+    def decided(self, task: Task) -> dict[str, str | int]:
+        """Return the plan of `task` as options that choose it again."""
+        room = self.room(task)
+        return {
+            "tile": "none" if room.tile is None else room.tile,
+            "history": "whole" if room.history is None else room.history,
+        }
+
+    def warnings(self, task: Task) -> tuple[str, ...]:
+        """List, in sentences, where the plan of `task` departs from its recipe."""
+        return tuple(fitting.warnings(task, self.room(task)))
+
+    def is_ample(self, task: Task) -> bool:
+        """Check that `task` needs no saving of memory, so that it may run with others."""
+        try:
+            return self.room(task) == AMPLE
+        except PainterError:  # raised again when the task runs
+            return False
+
+
+class VggBackend(ABC):
+    """A backend for VGG19; a subclass adds the network and the loop."""
+
+    name: str
+    options_model: ClassVar[type[VggOptions]]
+    capabilities = Capabilities(masks=True, memory=True)
+    version: str
+
+    def __init__(self, options: Mapping[str, object]) -> None:
+        self._options: Any = check_options(self.name, self.options_model, options)
+        if self._options.threads is not None:
+            torch.set_num_threads(self._options.threads)
+        self._left = 0
+        if self._options.memory is not None:  # now, before the pictures of the first task are read
+            give_back_freed()
+            self._left = fitting.left()
+
+    @abstractmethod
+    def devices(self) -> tuple[Device, ...]:
+        """List the devices of this machine that it can run on, best first."""
+
+    @abstractmethod
+    def problem(self) -> str | None:
+        """Explain why it cannot run here with its options; None if it can."""
+
+    @abstractmethod
+    def _network(self, task: Task) -> FeatureMaps:
+        """Load VGG19 for the layers and pools of `task`."""
+
+    def estimate(self, task: Task) -> Estimate:
+        """Estimate the cost of `task` from two evaluations of it at a small size."""
+        room = self._rooms.room(task)  # before the network is loaded, as in `paint`
+        seen = forecast(task, self._network(task), room=room)
+        sizes, steps = zip(*((level.size, level.steps) for level in seen.levels), strict=True)
+        return Estimate(sizes, steps, seen.seconds, seen.memory, seen.tile)
+
+    def _device_problem(self, library: str) -> str | None:
+        """Explain that the requested device is missing; None if it is there."""
+        wanted = self._options.device
+        names = [device.name for device in self.devices()]
+        if wanted in ("auto", *names, *(name.partition(":")[0] for name in names)):
+            return None
+        return f"{library} no device {wanted} here; there are {', '.join(names)}"
+
+    @cached_property
+    def _device(self) -> torch.device:
+        if problem := self.problem():
+            raise BackendMissingError(problem)
+        wanted = self._options.device
+        return torch.device(self.devices()[0].name if wanted == "auto" else wanted)
+
+    @cached_property
+    def _rooms(self) -> TaskRooms:
+        return TaskRooms(self._options, self._device, self._bytes_per_value, self._left)
+
+    @property
+    def _bytes_per_value(self) -> int:
+        return 4
+
+    def _trained_weights(self) -> weights.WeightsFile:
+        return weights.locate(self._options.weights)
+
+
+def give_back_large_blocks() -> None:
+    """Make the C library return freed blocks of 1 MB and more to the system at once.
+
+    glibc stops doing so for sizes that were freed before; feature maps of many sizes then leave
+    holes that nothing else fits into. Without glibc this does nothing.
+    """
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def give_back_freed() -> None:
+    """Collect garbage and return all freed memory to the system."""
+    gc.collect()
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # where the C library is not glibc
+            ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,69 @@
+"""The files of a job are found by what they are, and never through a link."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.daemon.web.world import finished_job, picture, sha256, write
+
+from stylewatch_daemon.outbox.job_files import Spot
+from stylewatch_daemon.views.output_files import Memory, digest, find, read_losses, read_receipt
+
+
+def test_a_changed_receipt_is_read_again(tmp_path: Path) -> None:
+    job, path = finished_job(tmp_path), tmp_path / "out/sea/receipt.json"
+    assert read_receipt(job)["seconds"] == 61.0
+    path.unlink()
+    assert read_receipt(job) == {}
+    for text, plain in (('{"seconds": 5}', {"seconds": 5}), ("{ damaged", {}), ("[" * 99_999, {})):
+        path.write_text(text)
+        assert read_receipt(job) == plain
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_no_link_is_followed(what: str, tmp_path: Path) -> None:
+    job, place = finished_job(tmp_path), tmp_path / "out/sea"
+    elsewhere = tmp_path / "elsewhere"
+    place.rename(elsewhere)
+    if what == "folder":
+        place.symlink_to(elsewhere)
+    else:
+        place.mkdir()
+        for name in ("losses.csv", "receipt.json", "final.png"):
+            (place / name).symlink_to(elsewhere / name)
+    assert (read_losses(job), read_receipt(job)) == ("", {})
+    assert find(job, tmp_path / "state", "final") is None
+
+
+def test_a_receipt_that_names_a_file_elsewhere_leads_nowhere(tmp_path: Path) -> None:
+    write(tmp_path / "secret.png", picture(3))
+    job = finished_job(tmp_path)
+    write(tmp_path / "out/sea/receipt.json", b'{"final": "../../secret.png"}')
+    assert find(job, tmp_path / "state", "final") is None
+
+
+def test_a_stage_is_found_by_its_number_and_the_output_of_a_flat_job_elsewhere(
+    tmp_path: Path,
+) -> None:
+    job = finished_job(tmp_path, "_jobs/waves/a")
+    write(tmp_path / "out/_jobs/waves/a/stages/000020.png", picture(20))
+    write(tmp_path / "out/waves/a.png", picture(77))
+    for what, shade in (("stage-20", 20), ("final", 77)):
+        found = find(job, tmp_path / "state", what)
+        assert found is not None and found.sha256 == sha256(picture(shade))
+        found.file.close()
+
+
+def test_a_digest_leaves_the_file_to_be_read(tmp_path: Path) -> None:
+    content = write(tmp_path / "a", b"content")
+    with Spot(tmp_path, "", "a").open() as file:
+        assert digest(file) == digest(file) == sha256(content)
+        assert file.read() == content
+
+
+def test_a_cache_makes_a_result_once_and_forgets_the_oldest() -> None:
+    made: list[int] = []
+    memory = Memory(2)
+    for key in (1, 1, 2, 3, 1):
+        memory.get(key, partial(made.append, key))
+    assert made == [1, 2, 3, 1]

@@ -1,0 +1,136 @@
+"""Live updates are made once for all viewers; a slow viewer gets only the newest."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+import pytest
+
+from stylewatch_daemon.errors import OutputError
+from stylewatch_daemon.web.events import BEAT, Hub, Parts
+
+Viewer = AsyncGenerator[bytes, None]
+
+
+class Page:
+    """A page whose parts a test changes."""
+
+    def __init__(self, beat: float = 5.0, **parts: str) -> None:
+        self.parts, self.renders, self.looks = dict(parts), 0, 0
+        self.fails = False
+        self.hub = Hub(self.look, self.render, poll_every_s=0.005, beat_every_s=beat)
+
+    def look(self) -> object:
+        self.looks += 1
+        return tuple(self.parts.items())
+
+    def render(self, page: str) -> Parts:
+        if self.fails:
+            raise OutputError("the ledger cannot be read")
+        self.renders += 1
+        return dict(self.parts)
+
+    async def change(self, **parts: str) -> None:
+        """Change parts, and wait until the hub has looked."""
+        self.parts |= parts
+        until = self.looks + 3
+        while self.looks < until:
+            await asyncio.sleep(0.001)
+
+
+def parts_in(message: bytes) -> dict[str, str]:
+    lines = [line for line in message.decode().splitlines() if line.startswith("data: ")]
+    data = [json.loads(line.removeprefix("data: ")) for line in lines]
+    return {part["part"]: part["html"] for part in data}
+
+
+async def first(viewer: Viewer) -> bytes:
+    """The first message behind the one with the time to reconnect."""
+    assert (await anext(viewer)).startswith(b"retry: ")
+    return await anext(viewer)
+
+
+async def all_and_then_changes(page: Page, viewer: Viewer) -> None:
+    page.parts["b"] = "3\n"
+    assert parts_in(await anext(viewer)) == {"b": "3\n"}
+
+
+async def newest_only_with_the_newest_last(page: Page, viewer: Viewer) -> None:
+    for change in ({"a": "1"}, {"b": "1"}, {"a": "5"}):
+        await page.change(**change)
+    message = await anext(viewer)
+    assert message.count(b"event: part") == 2
+    assert list(parts_in(message).items()) == [("b", "1"), ("a", "5")]
+
+
+async def unreadable_ledger_ends_nothing(page: Page, viewer: Viewer) -> None:
+    page.fails = True
+    await page.change(a="1")
+    page.fails = False
+    page.parts["a"] = "2"
+    assert parts_in(await anext(viewer)) == {"a": "2"}
+
+
+async def reconnecting_viewer_gets_only_news(page: Page, viewer: Viewer) -> None:
+    page.parts["a"] = "1"
+    last = (await anext(viewer)).decode().split("\n")[0].removeprefix("id: ")
+    async with aclosing(page.hub.watch("now", last)) as again:
+        await anext(again)
+        page.parts["b"] = "2"
+        assert parts_in(await anext(again)) == {"b": "2"}
+    async with aclosing(page.hub.watch("now", last)) as later:
+        assert parts_in(await first(later)) == {"a": "1", "b": "2"}
+
+
+async def page_is_rendered_once_for_all(page: Page, viewer: Viewer) -> None:
+    others = [page.hub.watch("now") for _ in range(20)]
+    for other in others:
+        await first(other)
+    renders = page.renders
+    page.parts["a"] = "2"
+    messages = {await anext(each) for each in (viewer, *others)}
+    assert (len(messages), page.renders) == (1, renders + 1)
+    for other in others:
+        await other.aclose()
+
+
+async def nobody_looks_without_viewers(page: Page, viewer: Viewer) -> None:
+    await page.change()
+    assert page.hub.viewers == 1
+    await viewer.aclose()
+    await asyncio.sleep(0.02)
+    looks = page.looks
+    await asyncio.sleep(0.05)
+    assert (page.looks, page.hub.viewers) == (looks, 0)
+
+
+@pytest.mark.parametrize(
+    "behavior",
+    [
+        all_and_then_changes,
+        newest_only_with_the_newest_last,
+        unreadable_ledger_ends_nothing,
+        reconnecting_viewer_gets_only_news,
+        page_is_rendered_once_for_all,
+        nobody_looks_without_viewers,
+    ],
+    ids=lambda behavior: behavior.__name__,
+)
+def test_live_updates(behavior: Callable[[Page, Viewer], Awaitable[None]]) -> None:
+    async def body() -> None:
+        page = Page(a="0", b="0")
+        async with aclosing(page.hub.watch("now")) as viewer:
+            assert parts_in(await first(viewer)) == {"a": "0", "b": "0"}
+            await behavior(page, viewer)
+
+    asyncio.run(body())
+
+
+def test_a_comment_keeps_a_silent_line_open() -> None:
+    async def body() -> None:
+        async with aclosing(Page(beat=0.01, a="0").hub.watch("now")) as viewer:
+            await first(viewer)
+            assert await anext(viewer) == BEAT
+
+    asyncio.run(body())

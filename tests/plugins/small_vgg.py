@@ -1,0 +1,48 @@
+"""VGG19 with a few channels and random filters in place of the trained network, for speed."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.painter.networks import narrow
+from tests.painter.plain_vgg19 import filters
+
+from stylewatch_export import graph
+from stylewatch_painter.algorithm import caches
+from stylewatch_painter.network import store, weights
+from stylewatch_painter.network.store import Tensors
+from stylewatch_painter.network.weights import WeightsFile
+from stylewatch_plugins import graphs, onnx_runtime
+from stylewatch_plugins.graphs import Pair, Plan
+
+CHANNELS = (3, 4, 5, 6, 7)
+"""The channels that `narrow` leaves in each block."""
+
+ARRAYS = {name: array.astype(np.float32) for name, array in filters(0, CHANNELS).items()}
+
+
+@contextmanager
+def small_vgg(cache: Path) -> Iterator[None]:
+    """Load the small network for `bundled`, build its graphs in this process, cache in `cache`."""
+    file = replace(weights.locate(), sha256="5" * 64)
+
+    def load(file: WeightsFile, layers: Collection[str]) -> tuple[object, Tensors]:
+        names = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+        return file.mean, {name: ARRAYS[name] for name in names}
+
+    def build(plan: Plan, _: str, pair: Pair) -> None:
+        graph.write(pair.features, graph.features(plan, ARRAYS))
+        graph.write(pair.gradient, graph.gradient(plan, ARRAYS))
+
+    with pytest.MonkeyPatch.context() as patch:
+        narrow(patch)
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setattr(weights, "locate", lambda *_: file)
+        patch.setattr(store, "load", load)
+        patch.setattr(graphs, "_build", build)
+        patch.setattr(caches, "_last", {})
+        patch.setattr(onnx_runtime, "_open", {})
+        yield
