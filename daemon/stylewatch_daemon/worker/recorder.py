@@ -216,7 +216,10 @@ class Recorder:
             "state": state,
             "recipe": task.recipe.model_dump(mode="json"),
             "color": None if settings.color == "style" else color,
-            "output": settings.model_dump(include={*OutputRecord.model_fields}),
+            "output": {
+                **settings.model_dump(include={*OutputRecord.model_fields}),
+                "keep": settings.artifacts,
+            },
             "backend": {key: getattr(provenance, key) for key in backend},
             "weights": self.weights or None,
             "size": (width, height),

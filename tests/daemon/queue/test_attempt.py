@@ -268,6 +268,15 @@ def test_of_what_several_attempts_left_the_latest_files_are_taken_over(cluster: 
     assert [(left / path).read_text() for path in (FIRST, SECOND)] == ["new", SECOND]
 
 
+def test_of_several_checkpoints_that_of_the_latest_attempt_is_taken_over(cluster: World) -> None:
+    staging = cluster.out / ".staging/1"
+    for name in (".2-1-1", ".10-1-1", ".1-1-1"):
+        fill(staging / name, attempt_dir.CHECKPOINT)
+        (staging / name / attempt_dir.CHECKPOINT).write_text(name)
+    checkpoint = AttemptDirs(Outbox(cluster.out), "1").begin(".11-1-1")
+    assert checkpoint.read_text() == ".10-1-1"
+
+
 def test_what_a_machine_writes_that_was_thought_dead_is_not_published(cluster: World) -> None:
     attempt, first = cluster.begin()
     _, second = cluster.retry(attempt)

@@ -1,12 +1,16 @@
 """A snapshot is complete or missing, whatever happened to its file."""
 
+import errno
 import io
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.daemon.faults import killed_at
 
+from stylewatch_daemon.errors import ShortageError
+from stylewatch_daemon.worker import checkpoint
 from stylewatch_daemon.worker.checkpoint import Snapshot, load, save
 from stylewatch_painter.stage import Checkpoint
 
@@ -72,6 +76,21 @@ def test_a_truncated_or_damaged_file_is_none_or_makes_no_difference(path: Path) 
         path.write_bytes(damaged)
         left = load(path)
         assert left is None or same(left, snapshot())
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_a_shortage_of_descriptors_is_no_damage(
+    number: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    save(path, snapshot())
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "open_regular", fail)
+        with pytest.raises(ShortageError, match="out of file descriptors"):
+            load(path)
+    assert same(load(path), snapshot())
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"\x93NUMPY", b"PK\x05\x06"])

@@ -243,6 +243,11 @@ def test_blended_styles_are_the_weighted_mean() -> None:
         torch.testing.assert_close(one, 0.25 * apart[0][layer] + 0.75 * apart[1][layer])
 
 
+def test_losses_of_several_styles_count_by_weight() -> None:
+    apart = styles(small.task("gatys", styles=2))
+    assert [(style.name, style.share) for style in apart] == [("style-1", 0.25), ("style-2", 0.75)]
+
+
 def test_style_size_does_not_change_brightness() -> None:
     """Sums over positions are brought to as many as the painting has."""
     task = small.task("devos", {"style_size": "area"})

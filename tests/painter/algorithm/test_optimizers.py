@@ -87,6 +87,17 @@ def test_resumed_walk_is_byte_identical(settings: Settings, after: int) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(rest, whole[after:], strict=True))
 
 
+def test_later_steps_do_not_change_the_state_of_adam() -> None:
+    made, x = Adam(ADAM), torch.zeros(1, 3, 2, 2)
+    seen = Evaluation(torch.zeros(1), torch.zeros(()), torch.ones_like(x))
+    made.step(x, lambda _: seen)
+    state = made.state()
+    before = {name: tensor.clone() for name, tensor in state.items()}
+    made.step(x, lambda _: seen)
+    assert before.keys() == {"t", "m", "v"}
+    assert all(torch.equal(state[name], before[name]) for name in before)
+
+
 def test_adam_moments_are_resized() -> None:
     """Flat moments stay what they are, steps are counted on, and no square falls below 0."""
     made, x = Adam(ADAM), torch.zeros(2, 3, 4, 6)

@@ -62,6 +62,15 @@ def photograph(kind: str, *, border: int = 0) -> bytes:
     return saved(Image.fromarray(pixels), CAMERAS[kind])
 
 
+def with_thumbnail(jpeg: bytes, thumbnail: bytes) -> bytes:
+    """A JPEG with a smaller one in its EXIF, as cameras write it."""
+    at = 44  # behind both directories: an empty one, and that of the thumbnail
+    entries = struct.pack("<HHIIHHII", 0x201, 4, 1, at, 0x202, 4, 1, len(thumbnail))
+    directories = struct.pack("<HIH", 0, 14, 2) + entries + bytes(4)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + directories + thumbnail
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif + jpeg[2:]
+
+
 def saved(image: Image.Image, options: dict[str, Any]) -> bytes:
     """The file of a picture, by Pillow's `options`."""
     file = io.BytesIO()

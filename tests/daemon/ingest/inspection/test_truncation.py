@@ -1,7 +1,14 @@
 """Truncated files are told from damaged ones, for every kind of picture."""
 
 import pytest
-from tests.daemon.ingest.inspection.files import CAMERAS, KINDS, made, photograph, png
+from tests.daemon.ingest.inspection.files import (
+    CAMERAS,
+    KINDS,
+    made,
+    photograph,
+    png,
+    with_thumbnail,
+)
 
 from stylewatch_daemon.ingest.inspection.truncation import is_cut_off, lacks_end
 from stylewatch_painter.errors import PictureError
@@ -95,3 +102,11 @@ def test_a_photograph_with_a_second_picture_waits_for_that() -> None:
     assert lacks_end(several + bytes(5000))
     assert not lacks_end(several)
     assert not lacks_end(several + photograph("jpeg"))
+
+
+def test_the_end_of_a_thumbnail_is_not_the_end_of_its_picture() -> None:
+    whole = with_thumbnail(photograph("jpeg"), made("jpeg"))
+    half = whole[: len(whole) // 2].ljust(len(whole), b"\0")
+    assert can_be_read(half)
+    assert lacks_end(half)
+    assert not lacks_end(whole)
