@@ -120,7 +120,7 @@ def _wrap_supervisor(plan: Plan) -> None:
     _after(Claimer, "_let_go", lambda *_: plan.reach("let go"))
     _after(retry, "_copy", lambda *_: plan.reach("retry copied"))
     _after(retry, "save", lambda *_: plan.reach("retry whole"))
-    _before(retry, "wishes", lambda *_: plan.reach("retry taken"))
+    _before(retry, "queue_entry", lambda *_: plan.reach("retry taken"))
     _after(Retry, "retry", lambda *_, **__: plan.reach("retried"))
 
 

@@ -46,7 +46,7 @@ def test_without_a_daemon_nothing_is_waited_for_and_nothing_is_lost(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert call([*PAIR, "--steps", "3", "--wait"]) == 75
-    assert "no daemon is at work" in capfd.readouterr().err
+    assert "no daemon is running" in capfd.readouterr().err
     place.start()
     until(lambda: place.painted == ["sea-wave"])
 
@@ -64,7 +64,7 @@ def test_a_daemon_that_leaves_meanwhile_is_told(
     thread.start()
     assert call([*PAIR, "--steps", "10000", "--wait"]) == 75
     thread.join()
-    assert "sea-wave waits: no daemon is at work" in capfd.readouterr().err
+    assert "sea-wave waits: no daemon is running" in capfd.readouterr().err
     assert call(["status", "--json"]) == 0
     now = json.loads(lines(capfd)[-1])
     assert now["counts"]["waiting"] == 1

@@ -81,7 +81,7 @@ def test_an_outbox_that_is_the_inbox_by_another_path_is_refused(
         assert call(["run", "--once", "--set", "backend=sketch"]) == 78
         told = capfd.readouterr().err
         assert "outbox lies in the inbox" in told
-        assert "give it a place outside" in told
+        assert "move it out" in told
 
 
 def test_a_finished_job_in_an_inbox_is_not_painted_again(place: Place) -> None:

@@ -17,7 +17,8 @@ from tests.daemon.lookers import nodding
 from tests.daemon.painters import Painter
 from stylewatch_daemon.service import service
 from stylewatch_daemon.store import ledger_writer
-from stylewatch_daemon.service.service import InboxSettings, ServiceSettings, once
+from stylewatch_daemon.service.service import once
+from tests.daemon.settings_made import make_inbox, make_settings
 
 root, after, deadly = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 real, made = ledger_writer.commit, 0

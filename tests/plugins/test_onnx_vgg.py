@@ -188,7 +188,7 @@ def test_a_painting_that_fails_leaves_nothing_open(monkeypatch: pytest.MonkeyPat
     painted(OnnxVgg(CPU), sample())
     assert onnx_runtime._open
     monkeypatch.setattr(
-        "stylewatch_painter.algorithm.paint._at_one_size", Mock(side_effect=MemoryError)
+        "stylewatch_painter.algorithm.paint._paint_level", Mock(side_effect=MemoryError)
     )
     with pytest.raises(MemoryError):
         painted(OnnxVgg(CPU), sample())

@@ -239,7 +239,9 @@ class JobQueue:
                 break
             self._turns.took(inbox, in_turn=False)
             with suppress(QuarantinedError):
-                chosen.append(self._state.load(alike[inbox].pop(0)))
+                companion = self._state.load(alike[inbox].pop(0))
+                self._taken.add(companion.id)
+                chosen.append(companion)
         return chosen
 
     def begun(self, job: Journal) -> None:

@@ -156,7 +156,8 @@ def test_an_outbox_that_cannot_be_written_holds_its_jobs_and_no_others(
 
 
 def companions(world: World, first: str, most: int = 7, workers: int = 1) -> list[str]:
-    """Return the ids of those in one batch with the `first` job."""
+    """Return the ids of those in one batch with the `first` job, by the ledger as it is."""
+    world.queue.refresh()
     job = world.state.load(first)
     return [job.id for job in world.queue.companions(job, most, workers, retry=True)]
 
@@ -166,6 +167,19 @@ def test_a_batch_has_jobs_of_one_shape_in_order(world: World) -> None:
         world.add(job_id, shape=shape)
     assert companions(world, "1") == ["3", "5"]
     assert companions(world, "1", most=1) == ["3"]
+
+
+def test_a_job_of_a_batch_is_chosen_once(world: World) -> None:
+    for number in range(5):
+        world.add(str(number), shape="s")
+    first = world.queue.next(retry=True)
+    assert first is not None
+    world.queue.begun(first)
+    assert [job.id for job in world.queue.companions(first, 2, 1, retry=True)] == ["1", "2"]
+    second = world.queue.next(retry=True)
+    assert second is not None
+    assert second.id == "3"
+    assert [job.id for job in world.queue.companions(second, 7, 1, retry=True)] == ["4"]
 
 
 def test_a_batch_has_no_job_that_was_tried_or_waits_or_is_cancelled(
