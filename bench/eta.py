@@ -21,7 +21,7 @@ SHARES = (0.1, 0.25, 0.5)
 """Of the whole time, where what was said is looked at."""
 
 Told = tuple[float, Progress]
-"""What a worker told of a step, and when, in seconds from the start."""
+"""Event of a worker with a step, and its time in seconds from the start."""
 
 
 def listen(order: Order) -> tuple[Started, list[Told], float]:

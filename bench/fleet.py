@@ -30,19 +30,19 @@ DIGEST = 64 * "a"
 """Of every picture: intake and workers find the same."""
 
 EMPTY = hashlib.sha256().hexdigest()
-"""What is announced of a file without bytes."""
+"""SHA-256 of a file without bytes, as announced."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a painting tells: how many steps, and after how many of them a stage is left."""
+    """Events of a simulated job: the number of steps, and the steps between two stages."""
 
     steps: int = 20
     save_every: int = 10
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What a painting leaves, the receipt last."""
+        """Names of the files that a job writes, the receipt last."""
         stages = range(self.save_every, self.steps + 1, self.save_every)
         return (*(f"stages/{step:04}.png" for step in stages), "final.png", "losses.csv", RECEIPT)
 
@@ -80,7 +80,7 @@ class Fleet:
             self._going[ticket] = iter([(self.now, Lost("it was given up"))])
 
     def heard(self) -> Iterator[Heard]:
-        """What happened since; the clock goes on by SLICE."""
+        """Return the events since the last call; the clock advances by SLICE."""
         self.now += SLICE
         told = []
         while self._coming and self._coming[0][0] <= self.now:

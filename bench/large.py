@@ -1,4 +1,4 @@
-"""What a large painting takes: `python -m bench.large WIDTHxHEIGHT STEPS [LIMIT ...]`.
+"""Time and memory of a large picture: `python -m bench.large WIDTHxHEIGHT STEPS [LIMIT ...]`.
 
 The sample pair is painted by recipe `best`, at that one size, for
 so many steps. Printed are what was decided, the most memory that the process held (resident, in

@@ -36,7 +36,7 @@ class Meter:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """What is done within belongs to that part."""
+        """Count the time in the `with` block as part `name`."""
         self._book()
         self._stack.append(name)
         try:
@@ -58,7 +58,7 @@ class Meter:
                       else self._call(real, part))  # fmt: skip
 
     def own(self, part: str) -> float:
-        """What of the time of a part is the meter's: within its functions, and around others."""
+        """Nanoseconds of a part that the meter itself took, in its functions and around others."""
         return self.calls[part] * self._within + self.called_by[part] * self._around
 
     def _measured(self) -> tuple[float, float]:

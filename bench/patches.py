@@ -50,7 +50,7 @@ def distance(painting: Floats, style: Floats) -> float:
 
 
 def pyramid(picture: Tensor) -> Iterator[Tensor]:
-    """What each halving of a picture (1, 3, height, width) loses, and at last what is left."""
+    """Yield the detail lost by each halving of a (1, 3, height, width) picture, then the rest."""
     while min(picture.shape[-2:]) >= 2 * SMALLEST:
         half = _resized(picture, [side // 2 for side in picture.shape[-2:]])
         yield picture - _resized(half, list(picture.shape[-2:]))

@@ -1,4 +1,4 @@
-"""Whether a print follows its preview: beside two seeds of one setting, both by one measure.
+"""Difference of a print from its preview, next to the difference of two seeds.
 
 `python -m bench.prints CONTENT STYLE --preview 160 --print 640 --out FOLDER` paints a pair
 four times: the preview with one seed and with another, the print that follows the preview, and

@@ -1,4 +1,4 @@
-"""Whether faster is worse: our paintings beside those that pastiche made in its 1000 steps.
+"""Quality of faster settings: outputs next to those of pastiche after its 1000 steps.
 
 `python -m bench.quality PEERS SAMPLES OUT`: PEERS has pictures as pastiche wrote them, called
 CONTENT+STYLE-PIXELS-STEPS.png, SAMPLES the pictures themselves, content-CONTENT.jpg and
@@ -42,7 +42,7 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Pair:
-    """What pastiche painted: the files, its own picture, its size in pixels."""
+    """Output of pastiche: the files, its own picture, its size in pixels."""
 
     name: str
     content: Path

@@ -91,7 +91,7 @@ def ours(setting: Setting, steps: int, written: bool) -> Curve:
 
 
 def goals(setting: Setting, referee: Referee, peer: Curve) -> Iterator[Goal]:
-    """What is to be reached, and in how many steps; the curves are left among the results."""
+    """Return the loss to reach, and the steps to reach it; the curves are kept with the results."""
     own = {written: ours(setting, MOST, written) for written in KINDS}
     curves = {
         "ours": {kind: judged(own[written], referee, written) for written, kind in KINDS.items()},
@@ -128,7 +128,7 @@ def judge(referee: Referee, picture: Floats, written: bool) -> float:
 
 
 def judged(curve: Curve, referee: Referee, written: bool) -> dict[str, list[float]]:
-    """What the plot shows: seconds, and losses; not of each late step."""
+    """Return seconds and losses for the plot, without most of the late steps."""
     shown = [i for i, step in enumerate(curve.steps) if step <= 50 or step % 5 == 0]
     return {
         "seconds": [curve.seconds[i] for i in shown],

@@ -87,7 +87,7 @@ class Referee:
 
 
 def as_written(picture: Floats) -> Floats:
-    """What a PNG keeps of a picture: whole numbers from 0 to 255."""
+    """Round a picture as a PNG does: whole numbers from 0 to 255."""
     written: Floats = np.clip(np.rint(picture), 0, 255).astype(np.float32)
     return written
 

@@ -1,4 +1,4 @@
-"""What a probe tells the bench: one line of JSON on its steps and its memory."""
+"""Report of a probe to the benchmark: one line of JSON on its steps and its memory."""
 
 import json
 import resource

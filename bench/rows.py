@@ -30,7 +30,7 @@ Reading = tuple[str, float]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a bench measures with: a pair of pictures, a folder for results, one that goes after.
+    """Setting of a benchmark: a pair of pictures, a folder for results, a temporary folder.
 
     `pixels` is the size of steps and of `best`, `small` that of paintings to a given loss,
     `large` that of a large one; `steps` is how many are timed in a row, `album` how many

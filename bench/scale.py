@@ -1,4 +1,4 @@
-"""What a job costs the dispatcher, of a million: `python -m bench.scale --help`.
+"""Cost of a job for the dispatcher, among a million: `python -m bench.scale --help`.
 
 The line of a daemon, as it is, with a fleet of devices that paint nothing (fleet.py) and a queue
 that was entered in bulk (stock.py). Of each part of the way of a job it says how long a core was

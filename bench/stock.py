@@ -71,7 +71,7 @@ class Stock(State):
         """There are none."""
 
     def align(self) -> None:
-        """What is not here yet comes when it is loaded."""
+        """Do nothing: missing files are made when a job is loaded."""
 
     def _make(self) -> None:
         for kind in range(KINDS):

@@ -1,4 +1,4 @@
-"""What the bench tells: a table for the terminal or a page, and the results as JSON."""
+"""Results of the benchmark: a table for the terminal or a page, and JSON."""
 
 import json
 import os
@@ -14,11 +14,11 @@ CPU, GPU = "bench.json", "bench-gpu.json"
 """The files of results: of the processor, and of a GPU."""
 
 Results = dict[str, Any]
-"""What a JSON of results holds: rows by key, `about` the machine, rows with no goal in `beside`."""
+"""JSON of results: rows by key, `about` the machine, rows without a goal in `beside`."""
 
 
 def machine() -> Results:
-    """What the figures were measured on."""
+    """Describe the machine of the measurements."""
     import torch
 
     return {
@@ -83,7 +83,7 @@ def spread(row: Results) -> str:
 
 
 def goal(row: Results, name: str) -> str:
-    """What is wanted, with a word where it is met."""
+    """Return a goal, and a mark if it is met."""
     if name not in row:
         return ""
     return f"{row[name]:g} {'✓' if row[f'{name}_met'] else '✗'}"

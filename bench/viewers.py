@@ -13,7 +13,7 @@ PICTURE = re.compile(rb'src=\\"(/jobs/[^"\\]+/pictures/stage-[^"\\]+)\\"')
 
 @dataclass
 class Tally:
-    """What all viewers got: how many are there, how many events, how many pictures."""
+    """Totals over all viewers: their number, their events, their pictures."""
 
     viewers: int = 0
     events: int = 0

@@ -1,4 +1,4 @@
-"""What the page costs, and how soon it shows what is new: `make bench-web`.
+"""Cost of the page, and the delay until it shows news: `make bench-web`.
 
 A daemon with thousands of finished jobs paints with the backend `sketch`. Told are the first paints
 of a fresh Chromium, what fifty viewers cost the page's process and the supervisor while a painting

@@ -38,7 +38,7 @@ class UsageError(DaemonError, ValueError):
 
 
 class InputError(DaemonError, ValueError):
-    """What was dropped cannot be painted."""
+    """Input that cannot be painted."""
 
     exit_code = 65
 

@@ -67,7 +67,7 @@ class Reporter:
         """The job was interrupted; it goes on from `step` at the next start."""
 
     def incomplete(self, waiting: Sequence[Incomplete]) -> None:
-        """What waits for another half, whenever that changes."""
+        """Called when the incomplete pairs change."""
 
     def left_alone(self, path: Path, why: str) -> None:
         """Something that will not be looked at: a link in an inbox, a damaged job."""

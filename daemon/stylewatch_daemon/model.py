@@ -85,7 +85,7 @@ class Incomplete:
 
 
 CHECKPOINT = "checkpoint.npz"
-"""What a worker keeps in the folder of a job, to go on from."""
+"""Name of a worker's checkpoint in the folder of a job."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Started:
     accelerators: tuple[str, ...] = ()
     """All devices but the CPU that the backend could paint on there, best first."""
     paints_many: bool = False
-    """Whether the backend can paint several at once there."""
+    """True if the backend can run several jobs at once on this device."""
     together: int = 1
     """How many are painted at once, this one with them."""
     too_many: int = 0

@@ -20,7 +20,7 @@ _STARTS = ("content", "style", "noise", "mixed")
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command line says; `given` are a job's settings by name, None where not said."""
+    """Options of a command line; `given` are a job's settings by name, None if not given."""
 
     pictures: tuple[Path, ...] = ()
     output: str | None = None
@@ -30,13 +30,13 @@ class Asked:
     sets: tuple[str, ...] = ()
     config_file: Path | None = None
     swept: Mapping[str, Any] = field(default_factory=dict)
-    """What one member of a series says beside that, by the dotted keys of config.yaml."""
+    """Additional settings of one member of a series, by the dotted keys of config.yaml."""
     masks: Masks = field(default_factory=Masks)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be done: the order's files are staged in no place yet."""
+    """Order of a command, with its recipe and the place of its output."""
 
     order: Order
     recipe: Recipe
@@ -93,7 +93,7 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
 
 
 def _format(asked: Asked, place: output_target.Place | None) -> dict[str, Any]:
-    """What the name of a picture says of its format; UsageError where `--set` says another."""
+    """Return the format that a picture's name implies; UsageError if `--set` differs."""
     if place is None or place.format is None:
         return {}
     said = overrides_of(asked).get("job.format", place.format)
@@ -138,7 +138,7 @@ def _repeating(repeated: replay.Repeat, job: JobSettings, below: Config) -> Conf
 
 
 def overrides_of(asked: Asked) -> dict[str, Any]:
-    """What is asked of the settings, by the dotted keys of config.yaml; raises UsageError."""
+    """Return the changed settings by the dotted keys of config.yaml; raises UsageError."""
     given = {f"job.{key}": value for key, value in asked.given.items() if value is not None}
     if asked.init is not None:
         given["job.init"] = asked.init if asked.init in _STARTS else "picture"
@@ -146,7 +146,7 @@ def overrides_of(asked: Asked) -> dict[str, Any]:
 
 
 def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """What is asked of a job, as its job.yaml has it.
+    """Return the job's settings as its job.yaml has them.
 
     Raises UsageError, which tells all that a job may not say.
     """
@@ -186,7 +186,7 @@ def sides_of(pictures: Sequence[Path], only: Side | None) -> tuple[Path | None, 
 
 
 def name_of(pictures: Sequence[Path], only: Side | None) -> str:
-    """What a painting is called whose name nobody said: `sea-wave`, or `sea-content`."""
+    """Return the default name of an output: `sea-wave`, or `sea-content`."""
     return f"{pictures[0].stem}-{only or pictures[1].stem}"
 
 

@@ -27,11 +27,11 @@ class Daemon:
     state: Path
 
     def is_at_work(self) -> bool:
-        """Whether it runs; OutputError where that cannot be told."""
+        """True if the daemon runs; OutputError if that is unknown."""
         return published.is_at_work(self.state)
 
     def published(self) -> dict[str, Any] | None:
-        """What it said of itself last; None where it said nothing yet."""
+        """Latest published status; None if there is none yet."""
         return published.read(self.state)
 
     def ask(self, verb: str, **arguments: Any) -> Path:

@@ -45,7 +45,7 @@ def _ask(here: Daemon, verb: str, acted: str) -> None:
 
 
 def is_gone(request: Path) -> bool:
-    """Whether the daemon acted in time."""
+    """Wait for the daemon to act; return True if it did in time."""
     until = time.monotonic() + ANSWERS_WITHIN
     while request.exists():
         if time.monotonic() >= until:

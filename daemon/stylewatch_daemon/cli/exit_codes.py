@@ -1,4 +1,4 @@
-"""What an error means for whoever called: an exit code as in sysexits, and one sentence."""
+"""Exit code, as in sysexits, and message for each error."""
 
 import errno
 
@@ -52,7 +52,7 @@ def code_of(error: BaseException) -> int:
 
 
 def sentence_of(error: BaseException) -> str:
-    """What to tell of `error`; an error that nobody foresaw is told as a fault of ours."""
+    """Return the message for `error`; an unforeseen error is reported as a fault of stylewatch."""
     if isinstance(error, DaemonError | PainterError | BackendError):
         return str(error)
     if isinstance(error, OSError) and error.errno in _DISK:

@@ -14,7 +14,7 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.worker.contract import Order
 
 STEPS, SIZE = 100, "256"
-"""What is enough to see what a layer keeps."""
+"""Steps and long side (pixels) that are enough to show the features of a layer."""
 
 Content = Annotated[Path, typer.Argument(metavar="CONTENT", help="The photograph.")]
 Style = Annotated[Path, typer.Argument(metavar="STYLE", help="The painting.")]

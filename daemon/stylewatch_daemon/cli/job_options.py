@@ -18,7 +18,7 @@ _GIVEN = ("recipe", "schedule", "backend", "device", "size", "steps", "save_ever
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What was said of a job: each field is an option, in the order of `--help`."""
+    """Options of a job, in the order of `--help`."""
 
     recipe: options.Recipe = None
     schedule: options.Schedule_ = None

@@ -90,7 +90,7 @@ def _cancelled(entry: Entry) -> str:
 
 
 def entered(here: Daemon, job: str) -> Entry:
-    """What the ledger has of `job`; UsageError where that is nothing, InputError for a half."""
+    """Return the ledger's entry of `job`; UsageError if unknown, InputError for a half pair."""
     with here.ledger() as ledger:
         if ledger is None or ledger.find(job) is None:
             _check_whole(here, job)

@@ -54,7 +54,7 @@ app.add_typer(alerts.app, name="alerts")
 
 @dataclass
 class Wishes:
-    """What was asked of all commands alike."""
+    """Options that all commands share."""
 
     debug: bool = False
 

@@ -160,7 +160,7 @@ Strength = Annotated[
 
 
 def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
-    """What `--set KEY=VALUE ...` changes, by the dotted keys of config.yaml.
+    """Return the settings that `--set KEY=VALUE ...` changes, by the dotted keys of config.yaml.
 
     Raises UsageError: no `=`, a value that is no YAML, or a key that there is not, with the
     nearest right one.

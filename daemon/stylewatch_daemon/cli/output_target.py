@@ -31,7 +31,7 @@ class Place:
 
 
 def named(out: str) -> Place:
-    """What `-o OUT` means: a folder that is there or ends in `/`, else by its suffix.
+    """Return the target of `-o OUT`: a folder if it exists or ends in `/`, else by its suffix.
 
     Raises UsageError for the suffix of a picture that cannot be written.
     """

@@ -26,7 +26,7 @@ EVERY_S = 10.0
 
 
 def telling(*, quiet: bool) -> AbstractContextManager[Begin]:
-    """What tells of paintings on stderr, in the way that fits it."""
+    """Return the progress display for stderr: none, a moving line, or plain lines."""
     if quiet:
         return nullcontext(lambda _: lambda _: None)
     if sys.stderr.isatty():
@@ -133,7 +133,7 @@ class _Moving:
 
 
 def beginning(event: Started) -> Sequence[str]:
-    """What is told of a start, a sentence each."""
+    """Yield the messages for the start of a job, a sentence each."""
     *before, final = (size(one) for one in event.sizes)
     way = f"{final} by way of {', '.join(before)}" if before else final
     return (f"painting {way} on {event.backend} ({event.device})", *event.warnings)

@@ -70,7 +70,7 @@ def render(
 
 @dataclass(frozen=True)
 class _How:
-    """What was asked of the manner rather than of the painting."""
+    """Options of the command itself, not of the job."""
 
     force: bool
     json: bool

@@ -76,7 +76,7 @@ class Repeat:
         return settings.model_copy(update={"recipe": str(file)})
 
     def options(self) -> dict[str, int]:
-        """What was decided of memory, as options of the backend: in numbers, or as everywhere."""
+        """Return the tile and the history that the receipt records, as options of the backend."""
         decided = self.receipt.attempts[-1].decided if self.receipt.attempts else {}
         return {key: decided[key] for key in _FITTED if isinstance(decided.get(key), int)}
 

@@ -1,4 +1,4 @@
-"""What the daemon does, told as it happens: through the log, and on a terminal by a moving line."""
+"""Report of the daemon's work, in the log and as a progress line on a terminal."""
 
 import logging
 import sys
@@ -119,7 +119,7 @@ class Report(Reporter):
         self._log.info("stopped; it goes on from step %d", step, extra={"job": job})
 
     def incomplete(self, waiting: Sequence[Incomplete]) -> None:
-        """What waits for another half, each when that is new or waits for something else."""
+        """Log the incomplete pairs that are new, or wait for something else than before."""
         for one in waiting:
             if one not in self._waiting:
                 self._log.warning("waits for %s", one.waits_for, extra={"job": one.name})

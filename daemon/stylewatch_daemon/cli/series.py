@@ -23,7 +23,7 @@ _SWEEP: TypeAdapter[dict[str, tuple[Any, ...]]] = TypeAdapter(Sweep)
 
 @dataclass(frozen=True)
 class Series:
-    """What is to be painted into `folder`: a plan for each member of `sweep`."""
+    """Return a plan for each member of `sweep`, to be written into `folder`."""
 
     sweep: Mapping[str, Sequence[Any]]
     folder: Path
@@ -31,7 +31,7 @@ class Series:
 
 
 def parse(sweeps: Sequence[str] | None) -> dict[str, tuple[Any, ...]]:
-    """What `--sweep KEY=V1,V2 ...` asks for, as a job.yaml has it; raises UsageError."""
+    """Parse `--sweep KEY=V1,V2 ...` into the form of job.yaml; raises UsageError."""
     found = dict(_parsed(one) for one in sweeps or ())
     try:
         return _SWEEP.validate_python(found)
@@ -41,7 +41,7 @@ def parse(sweeps: Sequence[str] | None) -> dict[str, tuple[Any, ...]]:
 
 
 def overrides_of(member: Member) -> dict[str, Any]:
-    """What one member says, by the dotted keys of config.yaml."""
+    """Return the settings of one member, by the dotted keys of config.yaml."""
     return {
         f"job.{key}" if is_of_job(key) else f"job.set.{key}": value
         for key, value in member.values.items()

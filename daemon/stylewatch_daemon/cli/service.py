@@ -156,7 +156,7 @@ def _program() -> tuple[Path, ...]:
 
 
 def _nvidia(settings: Config) -> bool:
-    """Whether jobs are painted on a GPU of NVIDIA: one is named, or there is one."""
+    """Return True if jobs run on an NVIDIA GPU: one is named, or there is one."""
     wanted = settings.job.device
     there = Path("/proc/driver/nvidia").exists()
     return there if wanted is None else wanted.startswith("cuda")

@@ -45,7 +45,7 @@ def _path(file: Path | None, config_file: Path | None) -> Path:
 
 
 def _wrong(name: str, given: Mapping[str, Any]) -> str | None:
-    """What a backend has against its options; only the backend itself knows them."""
+    """Return a backend's problem with its options; None if there is none."""
     status = check_backend(name, given)
     return None if status.version else status.problem
 

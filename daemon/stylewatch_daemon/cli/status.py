@@ -73,7 +73,7 @@ def _told(now: Standing, state: Path, json: bool) -> None:
 
 @contextmanager
 def _showing(state: Path, json: bool) -> Iterator[Callable[[Standing], None]]:
-    """What shows how things stand, over and over; Ctrl-C is a good end."""
+    """Yield the function that shows each new status; Ctrl-C ends the display normally."""
     try:
         if json or not sys.stdout.isatty():
             yield _Changes(lambda now: _told(now, state, json))

@@ -70,14 +70,14 @@ def submit(
 
 
 def _name(name: str | None, pictures: Sequence[Path], settings: Config) -> str:
-    """What the job is called, if nothing has that name; raises UsageError where it cannot be."""
+    """Return the name of the job if it is free; raises UsageError if it cannot be used."""
     wanted = name or safe(name_of(pictures, settings.job.only))
     return submission.check_name(wanted, settings.watch.ignore)
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """What goes into the inbox: `files` by their names there, and the job.yaml."""
+    """Return the files for the inbox by their names there, and the job.yaml."""
 
     files: Mapping[str, Path]
     job: Mapping[str, Any]

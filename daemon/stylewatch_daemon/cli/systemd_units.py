@@ -20,7 +20,7 @@ RUN = Path("/run/stylewatch")
 
 ACCOUNT = "stylewatch"
 HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
-"""What the service does not see, unless it is named."""
+"""Folders that are hidden from the service unless they are named."""
 
 _HIDDEN = tuple(map(Path, ("/tmp", "/var/tmp", "/dev/shm")))
 _NO_MACHINE_CODE = ("sketch",)
@@ -29,7 +29,7 @@ _NO_MACHINE_CODE = ("sketch",)
 
 @dataclass(frozen=True)
 class Machine:
-    """What a unit must know: the `stylewatch` command, `config.yaml`, the program's own folders.
+    """Values for the units: the `stylewatch` command, `config.yaml`, the program's own folders.
 
     `nvidia`: paint on a GPU of NVIDIA.
     """
@@ -41,7 +41,7 @@ class Machine:
 
 
 def for_system(machine: Machine, settings: Config) -> dict[str, str]:
-    """What to write below /etc, by name; SettingsError for a path that no unit can have."""
+    """Return the files for /etc, by name; SettingsError for a path that no unit can have."""
     written = _written(settings)
     unit = _changed(
         _shipped(UNIT),
@@ -70,7 +70,7 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
 
 
 def for_user(machine: Machine, settings: Config) -> dict[str, str]:
-    """What to write below the user's folder of settings, by name; raises as `for_system` does."""
+    """Return the files for the user's folder of settings, by name; raises as `for_system` does."""
     unit = _changed(_shipped(f"user/{UNIT}"), {"ExecStart": _start(machine)})
     files = {f"systemd/user/{UNIT}": unit}
     if settings.web.listen == SYSTEMD:
@@ -153,7 +153,7 @@ def _written(settings: Config) -> list[Path]:
 
 
 def _homes(machine: Machine, settings: Config, written: Iterable[Path]) -> Iterator[str]:
-    """What ProtectHome is, and what is to be seen in spite of it."""
+    """Return the value of ProtectHome, and the folders that stay visible."""
     read = [*machine.program, machine.config.parent, settings.pairing.styles, *settings.recipes]
     secrets = (settings.alerts.urls_file, settings.web.token_file)
     read += [path for path in secrets if path is not None]

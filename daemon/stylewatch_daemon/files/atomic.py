@@ -52,7 +52,7 @@ def read(path: Path, most: int) -> bytes:
 
 
 def is_regular(path: Path) -> bool:
-    """Whether a file is there, and no link to one."""
+    """Return True if `path` is a regular file, and not a link to one."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:

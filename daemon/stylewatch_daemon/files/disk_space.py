@@ -1,4 +1,4 @@
-"""Whether a disk has room for a job: what it may write at most, and what must stay free."""
+"""Free space of disks: the check that so much may be written, and amounts in words."""
 
 import os
 import sys
@@ -44,7 +44,7 @@ def amount(bytes_: float) -> str:
 
 
 def _by_disk(needs: Iterable[tuple[Path, int]]) -> dict[Path, int]:
-    """What is needed on each disk, under the first folder that lies on it."""
+    """Sum the needs of each disk, under the first folder on it."""
     first: dict[int, Path] = {}
     total: dict[Path, int] = {}
     for folder, bytes_ in needs:

@@ -18,7 +18,7 @@ def folder(name: str) -> str:
 
 
 def is_flat(place: str) -> bool:
-    """Whether the job with the folder `place` has its painting elsewhere."""
+    """Return True if the job with the folder `place` has its final picture in an album."""
     return place.startswith(f"{JOBS}/")
 
 
@@ -35,7 +35,7 @@ def painting(place: str, file: str) -> str:
 
 
 def paintings(place: str) -> Iterator[tuple[str, str]]:
-    """What a flat job may have as its final picture in its folder, and where that belongs."""
+    """Yield the possible final pictures in a flat job's folder, each with its album place."""
     if is_flat(place):
         for ending in _ENDINGS:
             yield f"{FINAL}{ending}", painting(place, f"{FINAL}{ending}")

@@ -13,7 +13,7 @@ Identity = tuple[int, int]
 
 @dataclass(frozen=True)
 class Look:
-    """What tells that a file is still the same: `size` in bytes, `mtime_ns` in nanoseconds.
+    """Marks by which a file counts as unchanged: `size` in bytes, `mtime_ns` in nanoseconds.
 
     `inode` is 0 where a file may get another number while it is the same.
     """

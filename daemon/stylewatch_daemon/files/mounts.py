@@ -1,4 +1,4 @@
-"""What a folder lies on, by the kernel's table of mounts, and whether it still does."""
+"""Mounts of folders, by the kernel's table, and the check that they are still there."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def kind_of(folder: Path, mounts: str) -> str:
 
 
 def lies_in(path: Path, folder: Path, mounts: str) -> bool:
-    """Whether `path` is `folder` or below it, by links or by bind mounts in the table `mounts`."""
+    """True if `path` is in `folder`, also by links or bind mounts in the table `mounts`."""
     if path.resolve().is_relative_to(folder.resolve()):
         return True
     if any(_is_same(one, folder) for one in (path, *path.absolute().parents)):
@@ -66,18 +66,18 @@ def _on_disk(folder: Path, mounts: str) -> tuple[str, Path]:
 
 
 def is_remote(folder: Path, mounts: str) -> bool:
-    """Whether `folder` lies, by the table `mounts`, where other machines may write as well."""
+    """Return True if other machines may write to `folder`, by the table `mounts`."""
     return _REMOTE.fullmatch(kind_of(folder, mounts)) is not None
 
 
 def tells_events(folder: Path, mounts: str) -> bool:
-    """Whether the file system of `folder`, by the table `mounts`, tells all events."""
+    """Return True if the file system of `folder` reports all events, by the table `mounts`."""
     kind = kind_of(folder, mounts)
     return _REMOTE.fullmatch(kind) is None and _FUSE.fullmatch(kind) is None
 
 
 def keeps_inodes(device: int, mounts: str) -> bool:
-    """Whether a file on `device` keeps its number while it is the same, by the table `mounts`.
+    """Return True if files on `device` keep their inode numbers, by the table `mounts`.
 
     Where files are numbered as they are met, they get other numbers after some time, or when they
     are mounted again: through FUSE, and over some network protocols.

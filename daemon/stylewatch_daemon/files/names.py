@@ -17,7 +17,7 @@ JOBS = "_jobs"
 RESERVED = frozenset({"_refused", "_status.txt", JOBS})
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)\s*(\.|$)", re.IGNORECASE)
-"""What Windows, which may see the share, takes for a device, with any ending."""
+"""Names that Windows, which may see the share, takes for devices, with any suffix."""
 
 _MISLEADING = r"\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _UNSHOWN = re.compile(f"[{_MISLEADING}]")
@@ -64,4 +64,4 @@ def candidates(name: str) -> Iterator[str]:
 
 
 FINAL = "final"
-"""What the last picture of a job is called where nothing else is said, without its ending."""
+"""Default name of the final picture, without its suffix."""

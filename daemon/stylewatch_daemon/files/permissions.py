@@ -58,7 +58,7 @@ OPEN = Sharing()
 """Permissions as they come: by the umask, and the folder around."""
 
 PRIVATE = Sharing(mode=0o600)
-"""What nobody else is to see before it is whole."""
+"""Permissions of files that are not complete yet."""
 
 
 def sharing(mode: str | None, group: str | int | None) -> Sharing:

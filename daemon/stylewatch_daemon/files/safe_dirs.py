@@ -25,7 +25,7 @@ _HERE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 _RANDOM = 8
 _HALF = re.compile(rf"\.[0-9a-f]{{{2 * _RANDOM}}}\.tmp")
-"""What is not whole yet is called so."""
+"""Pattern of the names of incomplete files."""
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def sync(folder: int) -> None:
 
 
 def is_link(folder: int, name: str) -> bool:
-    """Whether `name` in an opened folder is a link."""
+    """Return True if `name` in an opened folder is a link."""
     try:
         return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
     except FileNotFoundError:

@@ -103,7 +103,7 @@ def no_process(error: Exception) -> ShortageError:
 
 
 def in_words(error: OSError) -> str:
-    """What is in the way."""
+    """Describe the shortage in words."""
     if (found := shortage(error)) is not None:
         return str(found)
     if isinstance(error, DaemonError):
@@ -112,7 +112,7 @@ def in_words(error: OSError) -> str:
 
 
 def is_short() -> bool:
-    """Whether this process lacks file descriptors, or cannot start a thread."""
+    """Return True if this process lacks file descriptors, or cannot start a thread."""
     opened: list[int] = []
     try:
         opened += (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(SPARE))

@@ -71,7 +71,7 @@ class Inbox:
         self._blocked = self._fault = ""
         """Why nothing can be claimed now, and the last unexpected error."""
         self.trouble: dict[str, str] = {}
-        """What could not be claimed, by name, and why."""
+        """Reasons why pairs could not be claimed, by name."""
 
     def scan(self) -> bool:
         """Scan the folder; return whether all files have settled and none is truncated."""
@@ -163,7 +163,7 @@ class Inbox:
 
     @property
     def has_pending(self) -> bool:
-        """Whether there are pairs that were entered, and not tried to claim since."""
+        """True if there are entered pairs whose claim was not tried since."""
         return bool(self._pending)
 
     @property

@@ -181,17 +181,17 @@ class Ingest:
 
     @property
     def has_more(self) -> bool:
-        """Whether there is more that could be claimed now."""
+        """True if more could be claimed now."""
         return bool(self._claimable())
 
     @property
     def is_inspecting(self) -> bool:
-        """Whether a verdict is to come, or files are being copied."""
+        """True if a verdict is pending, or files are being copied."""
         return self._inspection.is_waiting or bool(self._claimer.copying)
 
     @property
     def is_quiet(self) -> bool:
-        """Whether no job is about to be queued, as far as scans tell.
+        """True if no job is about to be queued, as far as scans show.
 
         Files that still change QUIET_AFTER seconds after the start are not waited for.
         """
@@ -201,12 +201,12 @@ class Ingest:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing in the last scan is still changing."""
+        """True if no file of the last scan is still changing."""
         return self.settled and not any(waiting.changing for waiting in self.incomplete)
 
     @property
     def awaits_rest(self) -> bool:
-        """Whether a file is truncated and may still grow."""
+        """True if a file is truncated and may still grow."""
         return any(inbox.truncated.any_awaited for inbox in self.inboxes)
 
     @property

@@ -57,7 +57,7 @@ class InspectionQueue:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a verdict is to come; none is while earlier ones cannot be applied."""
+        """True if a verdict is pending; False while earlier ones cannot be applied."""
         return bool(self._asked or (self._waiting and not self._verdicts))
 
     @property

@@ -90,7 +90,7 @@ class TruncatedFiles:
 
     @property
     def any_awaited(self) -> bool:
-        """Whether the rest of any file is still waited for."""
+        """True if the rest of any file is still expected."""
         return any(map(self._is_awaited, self._files))
 
     def gave_up(self, paths: Collection[Path]) -> bool:

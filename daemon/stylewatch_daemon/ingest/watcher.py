@@ -80,7 +80,7 @@ class Events:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread reads events."""
+        """True if the thread reads events."""
         return bool(self._reader.is_alive())
 
     def follow(self, folders: Folders) -> bool:
@@ -204,7 +204,7 @@ class Watcher:
 
     @property
     def sound(self) -> bool:
-        """Whether events are read for every inbox that is watched."""
+        """True if events are read for every watched inbox."""
         return all(inbox.events is None or inbox.events.alive for inbox in self._watched)
 
     def check(self) -> bool:

@@ -52,7 +52,7 @@ class Health:
     version: str
     paused: bool
     observer: bool | None
-    """Whether file events work, else scans have to do; None where nothing is watched."""
+    """True if file events work, False if scans replace them; None if nothing is watched."""
     trouble: tuple[str, ...]
     notes: tuple[str, ...]
     """Files in the inboxes that are skipped, and inboxes where file events fail."""

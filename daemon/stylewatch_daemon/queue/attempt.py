@@ -60,15 +60,15 @@ class ActiveAttempt:
         self._announced = AnnouncedFiles(self._outbox, job.id, remote=False)
         self._progress = JobProgress()
         self._has_checkpoint = False
-        """Whether a checkpoint was announced."""
+        """True once a checkpoint was announced."""
         self._is_new = job.place is None
-        """Whether nobody has made its folder in the outbox yet."""
+        """True if the job's folder in the outbox must still be made."""
         self.wanted = Wanted.GO_ON
-        """What the executor was asked to do with it."""
+        """Latest request passed to the executor."""
         self.alone = False
-        """Whether nothing else may run meanwhile."""
+        """True if nothing else may run at the same time."""
         self.given_up: OSError | None = None
-        """What kept its files from being published; then nothing that it does counts any more."""
+        """Error that kept files from being published; later events of the attempt are ignored."""
 
     @property
     def title(self) -> str:

@@ -61,7 +61,7 @@ class _Round:
     """The jobs that are begun together, in one transaction."""
 
     wishes: Mapping[str, str]
-    """What people asked of jobs, by their ids."""
+    """Requests of people, by the ids of jobs."""
     batches: list[list[ActiveAttempt]] = field(default_factory=list)
     """Attempts to submit, by the jobs that share a worker."""
     series: list[ActiveAttempt] = field(default_factory=list)
@@ -107,7 +107,7 @@ class Dispatcher:
 
     @property
     def busy(self) -> bool:
-        """Whether any job is running or settled."""
+        """True if any job is running or settled."""
         return bool(self.attempts or self._finalizer.settled)
 
     @property

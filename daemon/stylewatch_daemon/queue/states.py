@@ -98,7 +98,7 @@ def next_state(job: Journal, event: JobEvent) -> JobState:
 
 
 class OutcomeKind(StrEnum):
-    """What became of a job in this round."""
+    """Kind of result of a job in this round."""
 
     STARTED = "started"
     """An attempt is with the executor."""
@@ -120,7 +120,7 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of `job` (its name in the outbox); `exit_code` as in sysexits."""
+    """Result of `job` (its name in the outbox); `exit_code` as in sysexits."""
 
     kind: OutcomeKind
     job: str

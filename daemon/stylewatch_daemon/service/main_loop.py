@@ -81,7 +81,7 @@ class MainLoop:
 
     @property
     def _is_drained(self) -> bool:
-        """Whether all jobs are done that were to be done before the daemon stops."""
+        """True if all jobs that had to finish before the daemon stops are finished."""
         return self.pipeline.control.draining and not self.pipeline.busy
 
     def _scan(self) -> None:

@@ -50,7 +50,7 @@ class Pipeline:
     transfers: Transfers
     clock: Callable[[], float] = time.monotonic
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    """What became of jobs, by id."""
+    """Outcomes of jobs, by id."""
     ended: int = 0
     """How many outcomes there were, of all jobs."""
 
@@ -139,7 +139,7 @@ class Pipeline:
 
     @property
     def busy(self) -> bool:
-        """Whether any job is running or being finished."""
+        """True if any job is running or being finished."""
         return self.dispatcher.busy
 
     def next_job(self, retry: bool = True) -> Journal | None:
@@ -278,7 +278,7 @@ class Pipeline:
 
     @property
     def summary(self) -> str:
-        """What the daemon does now, in a line."""
+        """Current work of the daemon, in one line."""
         attempts = self.dispatcher.attempts
         first, others = next(iter(attempts.values()), None), len(attempts) - 1
         more = f" and {others} more" if others > 0 else ""

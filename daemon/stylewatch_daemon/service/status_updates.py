@@ -35,7 +35,7 @@ class Snapshot:
     paused: bool
     leaving: bool = False
     trouble: Mapping[str, str] = field(default_factory=dict)
-    """What else waits for something outside the daemon, and why."""
+    """Other things that wait for something outside the daemon, with the reason."""
 
 
 class StatusUpdates:

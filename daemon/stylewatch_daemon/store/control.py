@@ -1,4 +1,4 @@
-"""What people want of the daemon: to begin nothing new (pause), to go on, to leave (drain)."""
+"""Control of the daemon: pause, resume, drain."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ PAUSED = "paused"
 
 
 class Control:
-    """What is wanted of the daemon that works with the folder `state`.
+    """Requests to the daemon that works with the folder `state`.
 
     `acts` are what commands may ask for besides pause, resume and drain, by verb.
     """
@@ -36,12 +36,12 @@ class Control:
 
     @property
     def paused(self) -> bool:
-        """Whether nothing is to be begun until further notice."""
+        """True if no job may begin until `resume`."""
         return self._mark.exists()
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is to be begun now."""
+        """True if no job may begin now."""
         return self.draining or self.paused
 
     def act(self) -> None:

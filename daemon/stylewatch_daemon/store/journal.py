@@ -28,7 +28,7 @@ LONGEST = 16 << 20
 """Bytes of a record: thousands of pictures with the longest names."""
 
 Role = str
-"""What a file is for: `content`, `style`, `init`, `job`, or a mask: `content-mask`, and
+"""Role of a file: `content`, `style`, `init`, `job`, or a mask: `content-mask`, and
 `style-2-mask` of the second style."""
 
 MASK = "-mask"
@@ -46,12 +46,12 @@ _BY_PHASE = {"claiming": JobState.CLAIMED, "waiting": JobState.QUEUED}
 
 
 def is_id(text: str) -> bool:
-    """Whether a job, and so its folder, can be called that."""
+    """Return True if `text` can be the id of a job, and so the name of its folder."""
     return _ID.fullmatch(text) is not None
 
 
 def is_role(text: object) -> bool:
-    """Whether a file of a job can have that role."""
+    """Return True if `text` is the role of a file."""
     return isinstance(text, str) and _ROLES.fullmatch(text) is not None
 
 
@@ -134,15 +134,15 @@ class Journal:
 
     @property
     def is_copy(self) -> bool:
-        """Whether nothing of it comes out of an inbox."""
+        """True if no file of the job comes out of an inbox."""
         return bool(self.retry_of) or self.series not in ("", self.id)
 
     def moves(self, file: File) -> bool:
-        """Whether `file` leaves the inbox."""
+        """Return True if `file` leaves the inbox."""
         return self.archives(file) and not self.is_copy
 
     def archives(self, file: File) -> bool:
-        """Whether `file` lies nowhere else any more, once it is here."""
+        """Return True if the claimed copy of `file` is the only one there is."""
         return file.own and self.after != "keep" and not file.stays
 
 
@@ -199,7 +199,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _mistakes(job: Journal, folder: Path) -> Iterator[str]:
-    """What a record says that no job of ours can be like.
+    """Yield the contradictions of a record, which no job can have.
 
     Files are read, moved and removed by it, so it must lead to no others. This is done for every
     job that is begun: as texts, paths are compared twenty times as fast.

@@ -45,7 +45,7 @@ COUNTED_AS: Mapping[str, str] = {
     "failed": "failed",
     "cancelled": "cancelled",
 }
-"""What each state is to a person."""
+"""Names of the states for people."""
 
 
 DISMISSIBLE: tuple[str, ...] = ("refused", "failed")
@@ -81,15 +81,15 @@ class Entry:
     finished: str | None = None
     settings: Mapping[str, Any] | None = None
     wish: str = ""
-    """What people ask of it, until it is at its end: `cancel`, `finish`."""
+    """Request for a job that has not ended: `cancel`, `finish`, or empty."""
     retry_of: str = ""
     """The job that it paints again, by its name in the outbox."""
     shape: str = ""
-    """What is the same of jobs that can be painted at once; empty where it is for itself."""
+    """Key that is equal for jobs that can run in one batch; empty if the job runs alone."""
     series: str = ""
     """The id of the series that it belongs to; its own where it is one, once that is divided."""
     dismissed: bool = False
-    """Whether a person took it out of the status, which lists what was refused or failed."""
+    """True if a person removed the refused or failed job from the status."""
 
 
 class Ledger(Turns):
@@ -121,7 +121,7 @@ class Ledger(Turns):
         return None
 
     def wish(self, job_id: str) -> str:
-        """What people ask of a job; empty where that is nothing."""
+        """Return the request for a job; empty if there is none."""
         rows = self._rows("SELECT wish FROM jobs WHERE id = ?", job_id)
         return next((str(row["wish"]) for row in rows), "")
 
@@ -191,7 +191,7 @@ class Ledger(Turns):
         return int(count)
 
     def has_used(self, inbox: str, folder: str, source: Path) -> bool:
-        """Whether a job of the `inbox`, named as in that `folder` of it, had the file `source`."""
+        """Return True if a job of `inbox`, named as in its `folder`, had the file `source`."""
         first, last = (f"{folder}/", f"{folder}0") if folder else ("", _LAST_OF_ALL)
         query = (
             "SELECT 1 FROM jobs WHERE name >= ? AND name < ? AND inbox = ? AND instr(inputs, ?) > 0"

@@ -25,7 +25,7 @@ class Rows:
     """Reads the ledger at `path` through `connection`."""
 
     counted = COUNTED
-    """What says, for SQL, how many jobs of an inbox and an outbox are in a state."""
+    """SQL for the number of jobs of an inbox and an outbox in each state."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""What the ledger tells of the jobs that wait for their turn: which are next, and what holds them.
+"""Queries on waiting jobs: which are next, and what blocks them.
 
 All of it is asked again and again, and found by indexes, however many jobs there are.
 """
@@ -14,7 +14,7 @@ from stylewatch_daemon.store.ledger_schema import DECIDED, OPEN, PARTS, WISHED
 
 @dataclass(frozen=True)
 class Held:
-    """What must wait: jobs by id, by what they need, and by their outbox."""
+    """Blocked jobs: by id, by what they need, and by their outbox."""
 
     jobs: Collection[str] = ()
     needs: Collection[str] = ()
@@ -82,12 +82,12 @@ class Turns(Rows):
         return {inbox: jobs for inbox, jobs in found.items() if jobs}
 
     def wishes(self) -> dict[str, str]:
-        """What people ask of jobs that are not at their end, by the ids of these."""
+        """Return the requests for jobs that have not ended, by id."""
         query = f"SELECT id, wish FROM jobs INDEXED BY jobs_wished WHERE {WISHED}"
         return {row["id"]: row["wish"] for row in self._rows(query)}
 
     def is_reserved(self, place: str, outbox: str) -> bool:
-        """Whether a job that is not at its end has that folder in the outbox, or is to get it."""
+        """Return True if an unfinished job has that folder in the outbox, or will get it."""
         query = (
             f"SELECT 1 FROM jobs WHERE place IN (?, ?) AND outbox = ? AND state IN {OPEN} LIMIT 1"
         )

@@ -1,4 +1,4 @@
-"""What commands ask of the daemon: a file each in its state folder, whole, acted on once."""
+"""Requests of commands to the daemon: one file each in its state folder, acted on once."""
 
 import inspect
 import json
@@ -22,12 +22,12 @@ LONGEST = 100_000
 """Bytes of a request."""
 
 Act = Callable[..., object]
-"""What is done for a verb; called with the arguments of the request, by name."""
+"""Function for a verb; called with the arguments of the request, by name."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked, with its arguments by name; `made` is UTC, ISO 8601."""
+    """Request with its arguments by name; `made` is UTC, ISO 8601."""
 
     verb: str
     arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -250,7 +250,7 @@ class State:
         return sorted(one for one in folders if any(lexists(one / mark) for mark in marks))
 
     def name_of(self, job_id: str) -> str:
-        """What a job is called, as far as the ledger knows."""
+        """Return the name of a job, as far as the ledger knows it."""
         entry = None
         with suppress(OSError, ValueError):
             entry = self.ledger.find(job_id)
@@ -346,7 +346,7 @@ class State:
         )
 
     def has(self, job_id: str) -> bool:
-        """Whether the files of a job are here, or on their way."""
+        """Return True if the files of a job are here, or on their way."""
         return (self.jobs / job_id).exists() or (self.claims / job_id).exists()
 
     def begin(
@@ -407,7 +407,7 @@ class State:
         return tuple(path for one, path in self._files_of(job) if job.archives(one))
 
     def is_as_taken(self, job: Journal, name: str) -> bool:
-        """Whether the file of that name is still as it was when it was renamed here, or copied."""
+        """Return True if that file is unchanged since it was renamed or copied to this place."""
         file = next(one for one in job.files if one.name == name)
         now = look(self.jobs / job.id / "files" / name)
         return now is None or now == file.look or now.inode != file.look.inode
@@ -437,12 +437,12 @@ class State:
 
 
 def _is_entry(name: str) -> bool:
-    """Whether `name` can name something in a folder, and leads nowhere else."""
+    """Return True if `name` can name an entry of a folder, and leads nowhere else."""
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether a folder is there, and no link to one."""
+    """Return True if `path` is a folder, and not a link to one."""
     return path.is_dir() and not path.is_symlink()
 
 
@@ -456,7 +456,7 @@ def _restrict(path: Path) -> None:
 
 
 def _explained(path: Path, name: str, reason: str, trace: str) -> str:
-    """What people find beside a job that was set aside."""
+    """Return the text that explains a job that was set aside."""
     with suppress(OSError):
         files = [shown(one.name) for one in sorted((path / FILES).iterdir())[:20]]
         pictures = f"what was dropped: {', '.join(files) or 'nothing'}, in job/{FILES}/\n"
@@ -488,7 +488,7 @@ def _reason_in(folder: Path) -> str:
 
 
 def entry_of(job: Journal, **more: Any) -> Entry:
-    """What the ledger is told of a job when it is entered; `more` holds further columns."""
+    """Return the ledger's entry of a new job; `more` has further columns."""
     return Entry(
         id=job.id,
         name=job.name,
