@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from stylewatch_daemon.views.formatting import duration, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.job import JobView, job_view, loss_curve, name_of
 from stylewatch_daemon.views.loss_curve import Curve, Point
-from stylewatch_daemon.views.output_files import find, identity, source_name
+from stylewatch_daemon.views.output_files import Memory, find, identity, source_name
 
 ENDED = (JobState.DONE, JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
 """The states that the gallery can show."""
@@ -436,20 +435,16 @@ class Trails:
     _JOBS, _STEPS = 64, 4096
 
     def __init__(self) -> None:
-        self._trails: OrderedDict[str, list[Point]] = OrderedDict()
+        self._trails = Memory(self._JOBS)
 
     def add(self, job: str, step: int, loss: float | None) -> None:
         """Add a step of `job`; drops later steps, of a job that went back to an earlier one."""
-        if loss is None or not step:
-            return
-        trail = self._trails.setdefault(job, [])
-        self._trails.move_to_end(job)
-        del trail[bisect_left(trail, (step, -math.inf)) :]
-        trail.append((step, loss))
-        del trail[: -self._STEPS]
-        if len(self._trails) > self._JOBS:
-            self._trails.popitem(last=False)
+        if loss is not None and step:
+            trail: list[Point] = self._trails.get(job, list)
+            del trail[bisect_left(trail, (step, -math.inf)) :]
+            trail.append((step, loss))
+            del trail[: -self._STEPS]
 
     def of(self, job: str) -> tuple[Point, ...]:
         """The losses of `job`."""
-        return tuple(self._trails.get(job, ()))
+        return tuple(self._trails.get(job, list))

@@ -200,15 +200,13 @@ class LimitedProtocol(H11Protocol):
     """
 
     _timer: asyncio.TimerHandle | None = None
-    _seen: object = object()
-    """The request that there was when the timer ran last."""
     _waits_since = 0.0
     """Time of the loop's clock since which the connection waits for a request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timer, and make room if there are too many connections."""
         super().connection_made(cast(asyncio.Transport, transport))
-        self._waits_since, self._seen = self.loop.time(), self.cycle
+        self._waits_since = self.loop.time()
         self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check)
         if len(self.connections) > _max_connections():
             self._make_room()
@@ -243,11 +241,10 @@ class LimitedProtocol(H11Protocol):
             other.transport.abort()
 
     def _check(self) -> None:
-        if self._is_idle and self.cycle is self._seen:
+        if self._is_idle and self.loop.time() - self._waits_since >= REQUEST_TIMEOUT_S:
             self.transport.abort()
-            return
-        self._seen = self.cycle
-        self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check)
+        else:
+            self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check)
 
 
 def _max_connections() -> int:

@@ -7,14 +7,13 @@ They are collected in `state/uploads`, and then submitted as by `stylewatch subm
 """
 
 import asyncio
-import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -71,8 +70,9 @@ async def upload(request: Request) -> Response:
     if _slots.locked():
         raise HTTPException(503, "too many uploads at the same time: try again in a moment")
     async with _slots:
-        with _temporary_folder(here.state / FOLDER) as folder:
-            form = await _received(request, here.settings.web.upload, folder)
+        (here.state / FOLDER).mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=here.state / FOLDER, ignore_cleanup_errors=True) as folder:
+            form = await _received(request, here.settings.web.upload, Path(folder))
             job = await run_in_threadpool(_submit, here, form)
     return done(request, to=f"{root_path(request)}/", job=job)
 
@@ -96,16 +96,6 @@ def _check_size(request: Request, here: Context) -> None:
 
 def _too_large(most: int) -> str:
     return f"the pictures are too large: the limit for a job is {most / 1e6:g} MB (web.upload)"
-
-
-@contextmanager
-def _temporary_folder(parent: Path) -> Iterator[Path]:
-    folder = parent / secrets.token_hex(8)
-    folder.mkdir(parents=True, mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _received(request: Request, most: int, folder: Path) -> "Form":
