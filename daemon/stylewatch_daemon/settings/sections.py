@@ -83,7 +83,15 @@ Keep = Annotated[
 ]
 """A number of days, also written `30 days`, or `keep` for no limit."""
 
-Bytes = Annotated[ByteSize, Field(gt=0, le=_MOST)]
+Bytes = Annotated[
+    ByteSize,
+    BeforeValidator(lambda size: f"{size}B" if str(size).endswith("i") else size),
+    Field(gt=0, le=_MOST),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1},
+                   {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kMGT]i?B?$"}]}
+    ),
+]  # fmt: skip
 """A number of bytes, also written `6GB`, `500 MB` or `6GiB`."""
 
 

@@ -42,7 +42,7 @@ def load(tmp_path: Path) -> Load:
         ("retention.inputs", "30 days", 30), ("outbox.group", "painters", "painters"),
         ("outbox.group", "1000", 1000), ("executor.devices", "[cuda:1, cpu]", ("cuda:1", "cpu")),
         ("limits.memory", "null", None), ("limits.memory", "6GB", 6 * 10**9),
-        ("limits.memory", "1.5 GB", 1_500_000_000), ("limits.memory", "512MiB", 2**29),
+        ("limits.memory", "1.5 GB", 1_500_000_000), ("limits.memory", "512Mi", 2**29),
         ("limits.memory", "7", 7), ("web.hosts", "[A.Example]", ("a.example",)),
     ],
 )  # fmt: skip
