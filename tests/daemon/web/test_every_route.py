@@ -111,7 +111,7 @@ HOSTILE: tuple[Headers, ...] = (
     *({"Origin": value}
       for value in (b"http://[::1", b"http://\xe2\x84\x80.example", b"\x00\xff://", LONG)),
     *({"Host": value} for value in (b"", b"[::1", b"127.0.0.1:99999999", b"\xff\xfe", LONG)),
-    *({"Referer": value, "Accept": b"text/html"}
+    *({"Referer": value}
       for value in (b"http://[::1", b"http://127.0.0.1:8787//evil.example/", b"\xff" * 99)),
     *({"Cookie": value}
       for value in (b"stylewatch", b"stylewatch=\xff\xff; =; ; stylewatch=\"\\777\"",
@@ -132,13 +132,11 @@ HOSTILE: tuple[Headers, ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("people", [b"*/*", b"text/html"], ids=["program", "browser"])
-def test_no_header_makes_a_route_fail(people: bytes, tmp_path: Path) -> None:
+def test_no_header_makes_a_route_fail(tmp_path: Path) -> None:
     app = site(tmp_path)
+    people = {**PLAIN, "Accept": b"text/html", "Content-Type": FORM}
     requests = [
-        (method, path, {**PLAIN, "Accept": people, "Content-Type": FORM, **headers})
-        for headers in HOSTILE
-        for method, path in addresses(app)
+        (*address, {**people, **headers}) for headers in HOSTILE for address in addresses(app)
     ]
     assert not faults(app, requests)
 
@@ -187,10 +185,9 @@ BODIES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("token", [None, TOKEN], ids=["open", "token"])
-def test_no_form_makes_a_route_fail(token: str | None, tmp_path: Path) -> None:
-    app = site(tmp_path, token)
-    known = {**PLAIN, "Authorization": f"Bearer {token}".encode()}
+def test_no_form_makes_a_route_fail(tmp_path: Path) -> None:
+    app = site(tmp_path, TOKEN)
+    known = {**PLAIN, "Authorization": f"Bearer {TOKEN}".encode()}
     requests = [
         ("POST", path, {**known, "Content-Type": kind}, b"", body)
         for method, path in addresses(app)
