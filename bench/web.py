@@ -18,8 +18,8 @@ from bench.rows import Figures, Reading, Row
 from bench.viewers import watching
 from playwright.sync_api import Browser, Page
 from tests.browser import chromium
-from tests.browser.hands import easel, give, see
 from tests.browser.site import Site
+from tests.browser.viewer import give, running, see
 
 JOBS, VARIANTS, VIEWERS = 10_000, 24, 50
 """Finished jobs, how many different ones are among them, and viewers."""
@@ -122,7 +122,7 @@ def measured(root: Path, browser: Browser) -> Iterator[Reading]:
         page = browser.new_page()
         page.goto(site.url)
         give(page, root / "sea.jpg", root / "wave.jpg")
-        see(easel(page, "sea-wave").get_by_role("img").first)
+        see(running(page, "sea-wave").get_by_role("img").first)
         yield from arrivals(page, site, "sea-wave")
         page.close()
         for _ in range(ROUNDS):

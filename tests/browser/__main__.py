@@ -6,18 +6,8 @@ import sys
 import pytest
 from tests.browser.chromium import obstacle
 
-WANTED = "STYLEWATCH_BROWSER"
-"""What must be set that pytest collects these tests: by themselves they take minutes."""
-
-
-def main(arguments: list[str]) -> int:
-    """Run the tests; 0 also where there is no browser to run them in."""
-    if why := obstacle():
-        print(f"no browser was started: {why}")
-        return 0
-    os.environ[WANTED] = "yes"
-    return pytest.main(["tests/browser", *arguments])
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+if why := obstacle():
+    print(f"no browser was started: {why}")
+    sys.exit(0)
+os.environ["STYLEWATCH_BROWSER"] = "yes"  # else pytest collects none of these tests
+sys.exit(pytest.main(["tests/browser", *sys.argv[1:]]))

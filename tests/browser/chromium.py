@@ -8,37 +8,36 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, Error, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-"""What its program is called, by whose package it is."""
 
-ALONE = (
+OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--no-pings",
 )
-"""What keeps it to this machine: no name but 127.0.0.1 leads anywhere."""
+"""No host name but 127.0.0.1 is resolved."""
 
 
 def program() -> str | None:
-    """Where Chromium is; None where it is not installed."""
+    """The path of Chromium; None where it is not installed."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
 def started() -> Iterator[Browser]:
-    """A Chromium without a display; raises playwright's Error where it does not start."""
-    sandboxed = os.geteuid() != 0  # root has none
+    """A headless Chromium; raises playwright's Error where it does not start."""
+    is_sandboxed = os.geteuid() != 0  # not possible for root
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=program(), args=list(ALONE), chromium_sandbox=sandboxed
+            executable_path=program(), args=list(OPTIONS), chromium_sandbox=is_sandboxed
         )
         yield browser
         browser.close()
 
 
 def obstacle() -> str | None:
-    """Why no browser can be started here; None where one can: it was tried."""
+    """The reason why no browser can be started here; None where that works."""
     if program() is None:
         return "Chromium is not installed (on Debian: apt-get install chromium)"
     try:

@@ -1,11 +1,10 @@
-"""A daemon of its own with its page, in a folder of its own."""
+"""A daemon with its page, in a folder of its own."""
 
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from urllib.error import URLError
 
 from PIL import Image
 from tests.line.daemons import PROGRAM, Place
@@ -14,31 +13,31 @@ from tests.nodes import unused_port
 
 from stylewatch_painter import sample
 
-STEPS = 60
-CONFIG = f"""
-backends: {{sketch: {{seconds_per_step: 0.1}}}}
-job: {{backend: sketch, recipe: gatys, steps: {STEPS}, save_every: 5}}
+CONFIG = """
+backends: {sketch: {seconds_per_step: 0.1}}
+job: {backend: sketch, recipe: gatys, steps: 60, save_every: 5}
 """
-"""Paintings of six seconds, a stage every half second; a job may want it otherwise."""
+"""Jobs of six seconds, a stage every half second."""
 
-PATIENCE = 30.0
-"""Seconds that anything may take."""
+TIMEOUT_S = 30.0
 
 
 class Site(Place):
-    """A folder with two pictures, and a daemon with its page, which is at `url`."""
+    """A folder with the pictures `sea` and `wave`, and a daemon with its page at `url`."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, PROGRAM)
-        (root / "content.jpg").rename(root / "sea.jpg")
-        (root / "style.jpg").rename(root / "wave.jpg")
+        self.sea, self.wave = root / "sea.jpg", root / "wave.jpg"
+        (root / "content.jpg").rename(self.sea)
+        (root / "style.jpg").rename(self.wave)
         (root / "inbox").mkdir()
         (root / "config.yaml").write_text(CONFIG)
         self.port = unused_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
 
     @classmethod
     def made(cls, folder: Path) -> "Site":
-        """One in an empty folder, with the sample pair, small."""
+        """Make a site in an empty folder, with the sample pair, small."""
         sample.write(folder / "pair")
         for name in ("content", "style"):
             with Image.open(folder / f"pair/{name}.jpg") as picture:
@@ -46,31 +45,31 @@ class Site(Place):
                 picture.save(folder / f"{name}.jpg")
         return cls(folder)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
     def start(self, *more: str) -> None:
         """Start a daemon, and wait until its page answers."""
-        super().start(
-            "--config", "config.yaml", "--set", f"web.listen=127.0.0.1:{self.port}", *more
-        )
+        listen = ("--set", f"web.listen=127.0.0.1:{self.port}")
+        super().start("--config", "config.yaml", *listen, *more)
         until(self.answers)
 
     def answers(self) -> bool:
-        try:
+        with suppress(OSError):
             urllib.request.urlopen(f"{self.url}healthz", timeout=5).close()
-        except (URLError, ConnectionError, TimeoutError):
-            return False
-        return True
+            return True
+        return False
 
     @property
     def page_process(self) -> int | None:
-        """The process that serves the page: of those that the daemon started, who listens."""
+        """The process that serves the page: the child of the daemon that has the socket open."""
         assert self.process is not None
-        sockets = listening(self.port)
-        mine = (one for one in children(self.process.pid) if not sockets.isdisjoint(open_by(one)))
-        return next(mine, None)
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+        address = f"0100007F:{self.port:04X}"
+        sockets = {f"socket:[{row[9]}]" for row in rows if (row[1], row[3]) == (address, "0A")}
+        for pid in children(self.process.pid):
+            for file in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    if str(file.readlink()) in sockets:
+                        return pid
+        return None
 
     def close(self) -> None:
         """End the daemon, if there is one."""
@@ -78,23 +77,9 @@ class Site(Place):
             self.end()
 
 
-def listening(port: int) -> set[str]:
-    """The sockets, as /proc names them, at which a port of 127.0.0.1 is listened to."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
-    at = f"0100007F:{port:04X}"
-    return {f"socket:[{row[9]}]" for row in rows if (row[1], row[3]) == (at, "0A")}
-
-
-def open_by(process: int) -> Iterator[str]:
-    """What a process holds open."""
-    for one in Path(f"/proc/{process}/fd").iterdir():
-        with suppress(OSError):
-            yield str(one.readlink())
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Wait until something holds; raises AssertionError where it does not come."""
+def until(condition: Callable[[], object]) -> None:
+    """Wait until `condition` holds; raises AssertionError after TIMEOUT_S."""
     began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < PATIENCE, "in vain waited for"
+    while not condition():
+        assert time.monotonic() - began < TIMEOUT_S, "waited in vain"
         time.sleep(0.05)

@@ -1,71 +1,103 @@
-"""The page is for everyone: who does not see it, or uses keys, or a telephone, or no scripts."""
+"""The page can be used without seeing it, by keys, on a telephone, and without scripts."""
 
 import re
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from bench.many_done import repeat
 from playwright.sync_api import Browser, expect
-from tests.browser.axe import barriers
-from tests.browser.furnished import MANY, furnish, pages
-from tests.browser.hands import finished, give, see
-from tests.browser.site import Site
-from tests.browser.windows import NARROW, WIDE, Windows
+from tests.browser.site import Site, until
+from tests.browser.viewer import (
+    NARROW,
+    WIDE,
+    Windows,
+    barriers,
+    finished,
+    give,
+    give_pair,
+    refused,
+    running,
+    see,
+)
 
-SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+MANY = 30
+"""Finished jobs, more than a page of the gallery has."""
+
+OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 """Pixels by which a page is wider than its window."""
+
+PATHS = ("", *(f"gallery?state={state}" for state in ("done", "refused", "failed")), "health",
+         "nowhere", "jobs/sea-wave-2", "jobs/sea-wave", "jobs/note-wave")  # fmt: skip
+"""Pages of all kinds, with a running, a done and a refused job."""
 
 
 @pytest.fixture(scope="module")
 def furnished(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with closing(Site.made(tmp_path_factory.mktemp("furnished"))) as site:
-        with closing(Windows(browser)) as windows:
-            furnish(site, windows.open())
+    """A daemon with jobs that run, wait, are done, were refused, or are incomplete."""
+    folder = tmp_path_factory.mktemp("furnished")
+    with closing(Site.made(folder)) as site, closing(Windows(browser)) as windows:
+        page, note = windows.open(), folder / "note.jpg"
+        note.write_text("no picture")
+        site.start("--set", "steps=10")
+        page.goto(site.url)
+        give_pair(page, site)
+        see(finished(page).get_by_role("img"))
+        site.end()
+        repeat(site.root, MANY)
+        site.start("--set", "steps=100000", "--set", "save_every=10")
+        page.goto(site.url)
+        give(page, note, site.wave)
+        expect(refused(page, "note-wave")).to_be_visible()
+        for name in ("sea-wave-2", "sea-wave-3"):
+            give_pair(page, site)
+            expect(page.get_by_text(f"{name} was added")).to_be_visible()
+        (folder / "half.jpg").write_bytes(site.sea.read_bytes())
+        (folder / "half.jpg").rename(folder / "inbox/lone.content.jpg")
+        see(running(page, "sea-wave-2").get_by_role("img").first)
+        until(lambda: site.step > 10)
+        expect(page.get_by_role("region", name="Incomplete")).to_be_visible()
+        page.close()
         yield site
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_no_page_keeps_anybody_out_or_is_wider_than_its_window(
+def test_no_page_has_barriers_or_is_wider_than_its_window(
     furnished: Site, windows: Windows, size: dict[str, int], scheme: str
 ) -> None:
     page = windows.open(viewport=size, color_scheme=scheme)
-    found, wide = {}, {}
-    for name, address in pages(furnished).items():
-        page.goto(address)
+    problems = []
+    for path in PATHS:
+        page.goto(furnished.url + path)
         for more in page.locator("summary").all():
             more.click()
-        found[name], wide[name] = barriers(page), page.evaluate(SIDEWAYS)
-    windows.forget("404")
-    assert not {name: told for name, told in found.items() if told}
-    assert not {name: pixels for name, pixels in wide.items() if pixels > 0}
+        problems += [f"{path}: {barrier}" for barrier in barriers(page)]
+        if (pixels := page.evaluate(OVERHANG)) > 0:
+            problems.append(f"{path} is {pixels} pixels too wide")
+    windows.expected.append("404")
+    assert not problems
 
 
-def test_all_of_the_page_is_reached_by_keys_alone(furnished: Site, windows: Windows) -> None:
+def test_the_page_is_used_by_keys_alone_and_the_focus_stays_while_it_changes(
+    furnished: Site, windows: Windows
+) -> None:
     page = windows.open()
     page.goto(furnished.url)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("main")).to_be_focused()
-    wanted = {"Pause", "Finish now sea-wave-2", "Cancel sea-wave-2", "Start",
-              "Retry note-wave"}  # fmt: skip
+    missing = {"Pause", "Finish now sea-wave-2", "Cancel sea-wave-2", "Start", "Retry note-wave"}
     for _ in range(60):
         page.keyboard.press("Tab")
         text = page.evaluate("document.activeElement.textContent")
-        wanted.discard(" ".join(text.split()))
-    assert not wanted
-
-
-def test_what_has_the_focus_keeps_it_while_the_page_changes(
-    furnished: Site, windows: Windows
-) -> None:
-    page = windows.open()
-    page.goto(furnished.url)
+        missing.discard(" ".join(text.split()))
+    assert not missing
     cancel = page.get_by_role("button", name="Cancel sea-wave-2")
     cancel.focus()
-    words = page.get_by_text("of 100000").text_content()
-    expect(page.get_by_text("of 100000")).not_to_have_text(str(words))
+    progress = page.get_by_text("of 100000")
+    expect(progress).not_to_have_text(str(progress.text_content()))
     expect(cancel).to_be_focused()
 
 
@@ -86,9 +118,7 @@ def test_without_scripts_all_can_be_read(furnished: Site, windows: Windows) -> N
     assert page.request.get(furnished.url + str(stage).lstrip("/")).ok
 
 
-def test_the_gallery_is_paged_and_shows_each_painting_once(
-    furnished: Site, windows: Windows
-) -> None:
+def test_the_gallery_is_paged_and_shows_each_job_once(furnished: Site, windows: Windows) -> None:
     page = windows.open()
     page.goto(f"{furnished.url}gallery")
     names = page.get_by_role("article").get_by_role("heading").all_text_contents()
@@ -103,15 +133,14 @@ def test_the_gallery_is_paged_and_shows_each_painting_once(
     expect(page.get_by_role("article")).to_have_count(24)
 
 
-def test_without_scripts_a_pair_can_be_given(site: Site, windows: Windows) -> None:
+def test_without_scripts_a_pair_can_be_submitted(site: Site, windows: Windows) -> None:
     site.start("--set", "steps=5")
     page = windows.open(script=False)
     page.goto(site.url)
-    give(page, site.root / "sea.jpg", site.root / "wave.jpg")
+    give_pair(page, site)
     page.wait_for_url(site.url)
-    while not site.painted:
-        page.wait_for_timeout(100)
+    until(lambda: site.painted)
     page.reload()
-    expect(finished(page, "sea-wave")).to_be_visible()
+    expect(finished(page)).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()

@@ -120,17 +120,17 @@ def test_a_series_that_cannot_be_divided_is_set_aside(
 def test_settings_that_cannot_be_read_set_aside_none_but_their_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, real = Place(tmp_path), resolve.settle
+    place, real = Place(tmp_path), resolve.merge_settings
     fill(place.inbox, *PAIRS)
     (place.inbox / "bad/job.yaml").write_text("seed: 7")
 
-    def settle(settings: Any, job_file: Path | None) -> Any:
-        if job_file is not None:
+    def merge(settings: Any, plain: Any, where: str = "") -> Any:
+        if plain:
             raise OverflowError("planted")
-        return real(settings, job_file)
+        return real(settings, plain, where)
 
     with monkeypatch.context() as patch:
-        patch.setattr(resolve, "settle", settle)
+        patch.setattr(resolve, "merge_settings", merge)
         place.run()
     assert len(place.state.set_aside()) == 1
     assert (place.outbox / "good/receipt.json").exists()

@@ -25,7 +25,7 @@ from stylewatch_daemon.executors.worker_process import NAME as WORKER
 from stylewatch_daemon.ingest.inspection.process import NAME as INTAKE
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Artifact, JobSettings
-from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.contract import Order
 
 VARIABLE, FILE = "STRICKEN", "plan.json"

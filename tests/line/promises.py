@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from stylewatch_daemon.outbox.job_files import NOTE
-from stylewatch_daemon.settings.sweep import members
+from stylewatch_daemon.settings.job import members
 from stylewatch_daemon.store.ledger import reading
 
 SWEEP = {"strength": (0.2, 0.8)}

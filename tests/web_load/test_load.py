@@ -1,4 +1,4 @@
-"""In short: the page answers while it is attacked in every way, and a pair is painted meanwhile."""
+"""The page answers while it is attacked in every way, and a job is done meanwhile."""
 
 from contextlib import closing
 from pathlib import Path
@@ -8,11 +8,11 @@ from tests.web_load.__main__ import JOB, attacked
 from tests.web_load.attacks import ATTACKS
 
 
-def test_the_page_answers_and_the_daemon_paints_while_the_page_is_attacked(tmp_path: Path) -> None:
+def test_the_page_answers_and_the_daemon_works_while_the_page_is_attacked(tmp_path: Path) -> None:
     with closing(Site.made(tmp_path)) as site:
         site.start(*JOB, "--set", "steps=5")
         page = site.page_process
-        seen = attacked(site, list(ATTACKS), 3.0, 0.05)
-        assert (seen.failures, site.page_process) == ([], page)
-    assert seen.delays and seen.paint is not None
+        measured = attacked(site, list(ATTACKS), 3.0, 0.05)
+        assert (measured.failures, site.page_process) == ([], page)
+    assert measured.delays and measured.job is not None
     assert "the page failed at a request" not in (tmp_path / "daemon.log").read_text()

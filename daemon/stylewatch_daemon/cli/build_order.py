@@ -9,9 +9,9 @@ from stylewatch_daemon.cli import options, output_target, replay
 from stylewatch_daemon.cli.masks import Masks, check_there
 from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.settings import config, patterns
+from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobSettings, Side
+from stylewatch_daemon.settings.job import JobSettings, Side, fill_file, name_fields
 from stylewatch_daemon.worker.contract import Order
 from stylewatch_painter.recipes.recipe import Recipe
 
@@ -125,8 +125,8 @@ def _placed(
     if place is None or place.format:
         return place or output_target.unnamed(name, settings.format), FINAL
     _, styles = sides_of(pictures, settings.only)
-    places = patterns.values(name, pictures[0], styles, recipe=settings.recipe, seed=settings.seed)
-    final = patterns.file(settings.final, places)
+    places = name_fields(name, pictures[0], styles, recipe=settings.recipe, seed=settings.seed)
+    final = fill_file(settings.final, places)
     return replace(place, final=f"{final}.{settings.format}"), final
 
 

@@ -15,7 +15,7 @@ from stylewatch_daemon.cli.job_options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import telling
 from stylewatch_daemon.errors import WorkerError
 from stylewatch_daemon.model import Started
-from stylewatch_daemon.settings.sweep import Member
+from stylewatch_daemon.settings.job import Member
 from stylewatch_daemon.views.formatting import duration, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.worker.contract import Done, Event, Order, Staged

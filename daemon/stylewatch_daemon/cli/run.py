@@ -14,8 +14,7 @@ from stylewatch_daemon.events import Both, Reporter
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config, ServiceSettings, service_settings, web_page
-from stylewatch_daemon.web.sockets import handed
-from stylewatch_daemon.web.supervisor import Keeper, kept
+from stylewatch_daemon.web.supervisor import Supervisor, supervising, systemd_socket
 
 
 def run(
@@ -47,11 +46,11 @@ def run(
     with (
         reporting(settings.log, quiet=quiet) as log,
         notifying(to) as notifier,
-        kept(None if once else web_page(settings), handed(os.environ)) as keeper,
+        supervising(None if once else web_page(settings), systemd_socket(os.environ)) as supervisor,
     ):
-        reporter = Both(log, Both(notifier, keeper))
+        reporter = Both(log, Both(notifier, supervisor))
         if not once:
-            tell = partial(_tell_of, settings, reporter, notifier, keeper)
+            tell = partial(_tell_of, settings, reporter, notifier, supervisor)
             reread = partial(_reread, load, overrides, tell)
             service.watch(ready, reporter, manager=Manager(os.environ), reread=reread)
             return
@@ -68,10 +67,10 @@ def _reread(
 
 
 def _tell_of(
-    before: Config, reporter: Reporter, notifier: Notifier, keeper: Keeper, new: Config
+    before: Config, reporter: Reporter, notifier: Notifier, supervisor: Supervisor, new: Config
 ) -> None:
     """Let those who report have their part of `new` settings; SettingsError where it is wrong."""
     if new.log != before.log:
         reporter.needs_restart("log")
-    keeper.offer(web_page(new))
+    supervisor.offer(web_page(new))
     notifier.offer(new.alerts.targets())

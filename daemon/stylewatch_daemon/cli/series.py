@@ -13,8 +13,7 @@ from stylewatch_daemon.cli.build_order import Asked, Plan, make_plan
 from stylewatch_daemon.errors import OutputError, SettingsError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings import yaml_lines
-from stylewatch_daemon.settings.job import is_of_job
-from stylewatch_daemon.settings.sweep import Member, Sweep, columns, members
+from stylewatch_daemon.settings.job import Member, Sweep, columns, is_of_job, members
 
 SHEET = "sheet.png"
 

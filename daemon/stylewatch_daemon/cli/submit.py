@@ -25,7 +25,7 @@ from stylewatch_daemon.files.names import safe
 from stylewatch_daemon.ingest import submit as submission
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.sweep import members
+from stylewatch_daemon.settings.job import members
 
 Pictures = Annotated[
     list[Path],

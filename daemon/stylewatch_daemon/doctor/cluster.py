@@ -10,7 +10,7 @@ from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
 from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, Word, heard
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
-from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.sections import Demand
 
 ANSWER_WITHIN = 90.0
 """Seconds that the cluster gets to answer."""
@@ -31,8 +31,7 @@ def look(demand: Demand | None) -> Iterator[Finding]:
     if isinstance(answer, Room) and answer.places:
         yield ok(_WHAT, f"{demand.address} answers, with places for {answer.places} jobs at once")
     elif isinstance(answer, Room):
-        wanted = ", ".join(demand.wanted())
-        words = f"{demand.address} answers, and no machine there has {wanted}: correct executor"
+        words = f"{demand.address} answers, and no machine there has {demand}: correct executor"
         yield mend(_WHAT, words, UnavailableError.exit_code)
     else:
         yield mend(_WHAT, answer.reason, UnavailableError.exit_code)

@@ -18,9 +18,8 @@ from stylewatch_daemon.queue import attempt_dir
 from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs, Match
 from stylewatch_daemon.queue.eta import JobProgress
 from stylewatch_daemon.queue.states import JobEvent, RetryMode, crashes, next_state, retry_after
-from stylewatch_daemon.settings import patterns
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.store.ledger_writer import now
 from stylewatch_daemon.store.state import State
@@ -256,14 +255,14 @@ class _Names:
     """Names of a job and its final picture by its settings."""
 
     def __init__(self, job: Job, settings: JobSettings) -> None:
-        values = patterns.values(
+        values = name_fields(
             job.name, job.main, job.styles, recipe=settings.recipe, seed=settings.seed
         )
-        name = patterns.folder(settings.name, values)
+        name = fill_folder(settings.name, values)
         # A series has no picture of its own; those of its jobs lie beside its contact sheet.
         self.folder = flat_layout.folder(name) if settings.flat and not settings.sweep else name
         """In the outbox, unless that is taken."""
-        self.final = patterns.file(settings.final, values)
+        self.final = fill_file(settings.final, values)
 
 
 def _without_repetition(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

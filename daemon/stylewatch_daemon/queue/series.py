@@ -19,8 +19,7 @@ from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.retry import write_job_file
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.job import JobSettings, is_of_job
-from stylewatch_daemon.settings.sweep import Member, members
+from stylewatch_daemon.settings.job import JobSettings, Member, members
 from stylewatch_daemon.store.journal import Journal, load, save
 from stylewatch_daemon.store.state import State, entry_of, with_seen
 from stylewatch_daemon.worker.contract import Part
@@ -148,7 +147,7 @@ class Series:
 
 
 def _settings_of(member: Member, plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {**member.over(plain, is_of_job), "name": "{name}"}
+    return {**member.over(plain), "name": "{name}"}
 
 
 def _id(series: Journal, number: int) -> str:

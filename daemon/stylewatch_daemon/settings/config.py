@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -41,10 +41,6 @@ _LONGEST_PATH, _LONGEST_NAME = 4095, 255
 SHORTEST_TOKEN = 16
 """Characters of the page's token."""
 
-NO_WEB_PACKAGES = (
-    "web.listen is set, but the packages of the page are not installed: "
-    "`pip install 'stylewatch[web]'`"
-)
 _WEB_PACKAGES = ("starlette", "uvicorn", "jinja2", "prometheus_client", "python_multipart")
 
 
@@ -213,7 +209,7 @@ def override(config: Config, overrides: Mapping[str, Any]) -> Config:
         plain["job"] = merge_job(config.job, job_overrides(overrides))
         for key, value in overrides.items():
             if not key.startswith("job."):
-                _put(plain, key, value)
+                _put(plain, key, key.split("."), value)
         try:
             merged = Config.model_validate(plain)
             merged.job.resolve(*merged.recipes)
@@ -233,14 +229,8 @@ def job_overrides(overrides: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key, value in overrides.items():
         section, _, name = key.partition(".")
-        outer_name, dot, inner_name = name.partition(".")
-        if section == "job" and dot:
-            outer = plain.get(outer_name, {})
-            if not isinstance(outer, Mapping):
-                raise _no_keys(key, outer_name)
-            plain[outer_name] = {**outer, inner_name: value}
-        elif section == "job":
-            _put(plain, name, value)
+        if section == "job":
+            _put(plain, key, name.split(".", 1), value)
     return plain
 
 
@@ -262,19 +252,16 @@ def merge_job(below: JobSettings, above: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, **above, **inner, "set": merged}
 
 
-def _put(plain: dict[str, Any], key: str, value: Any) -> None:
-    """Set the value at the dotted `key`."""
-    *parents, last = key.split(".")
+def _put(plain: dict[str, Any], key: str, parts: Sequence[str], value: Any) -> None:
+    """Set the value at the dotted `key`, whose `parts` lead to it from `plain`."""
+    *parents, last = parts
     for parent in parents:
-        inner = plain.setdefault(parent, {})
-        if not isinstance(inner, dict):
-            raise _no_keys(key, parent)
-        plain = inner
+        inner = plain.get(parent, {})
+        if not isinstance(inner, Mapping):
+            raise UsageError(f"{key}: {parent!r} holds no keys; give it as a whole, as YAML")
+        plain[parent] = dict(inner)
+        plain = plain[parent]
     plain[last] = value
-
-
-def _no_keys(key: str, part: str) -> UsageError:
-    return UsageError(f"{key}: {part!r} holds no keys; give it as a whole, as YAML")
 
 
 def _with_absolute_paths(config: Config, base: Path) -> Config:
@@ -327,7 +314,10 @@ def web_page(settings: Config) -> WebPage | None:
     if web.listen is None:
         return None
     if not all(map(find_spec, _WEB_PACKAGES)):
-        raise SettingsError(NO_WEB_PACKAGES)
+        raise SettingsError(
+            "web.listen is set, but the packages of the page are not installed: "
+            "`pip install 'stylewatch[web]'`"
+        )
     token = None if web.token_file is None else _read_token(web.token_file)
     without_urls = settings.model_copy(update={"alerts": Alerts()})
     return WebPage(parse_address(web.listen), without_urls, token)

@@ -1,19 +1,19 @@
 """The settings of one job: the `job` section of config.yaml, job.yaml, and a command's options."""
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
+from itertools import product
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.files.names import FINAL, shown
-from stylewatch_daemon.settings import patterns
-from stylewatch_daemon.settings.sweep import Sweep
+from stylewatch_daemon.errors import InputError, SettingsError
+from stylewatch_daemon.files.names import FINAL, candidates, safe, safe_path, shown
 from stylewatch_painter.recipes import book
 from stylewatch_painter.recipes.recipe import (
     MOST_STEPS,
@@ -37,9 +37,8 @@ Side = Literal["content", "style"]
 Color = Literal["style", "content", "luminance", "match"]
 Space = Literal["linear", "srgb", "oklab"]
 
-_DEEP_BITS = 16
-_DEEP_FORMATS = ("png", "tiff")
-"""Formats that hold _DEEP_BITS per channel."""
+_DEEP_BITS, _DEEP_FORMATS = 16, ("png", "tiff")
+"""Bits per channel that only these formats hold."""
 
 _RECIPE_FIELDS = ("strength", "size", "preview", "stroke", "fit", "enlarge", "steps",
                   "save_every", "noise_ratio")  # fmt: skip
@@ -116,13 +115,7 @@ def _check_weights(weights: tuple[float, ...] | None) -> tuple[float, ...] | Non
 
 # Masks
 
-_MOST_FEATHER_PERCENT = 50
-_MOST_FEATHER_PIXELS = 10_000
-
-
-def _number_as_text(value: object) -> object:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if is_number else value
+_MOST_FEATHER_PERCENT, _MOST_FEATHER_PIXELS = 50, 10_000
 
 
 def _check_feather(text: str) -> str:
@@ -138,7 +131,7 @@ def _check_feather(text: str) -> str:
 
 Feather = Annotated[
     str,
-    BeforeValidator(_number_as_text),
+    Field(coerce_numbers_to_str=True),
     AfterValidator(_check_feather),
     WithJsonSchema({"type": ["string", "number"]}),
 ]
@@ -172,27 +165,149 @@ ARTIFACT_WORDS: dict[str, Artifact] = {
 """The short name of each file."""
 
 
-def _artifact_file(name: Any) -> Any:
-    """Return the file that a short name stands for."""
-    return ARTIFACT_WORDS.get(name, name) if isinstance(name, str) else name
-
-
-def _unique(names: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
-    return tuple(dict.fromkeys(names))
-
-
 Artifacts = Annotated[
     tuple[
         Annotated[
             Artifact,
-            BeforeValidator(_artifact_file),
+            BeforeValidator(lambda name: ARTIFACT_WORDS.get(str(name), name)),
             WithJsonSchema({"enum": [*ARTIFACTS, *ARTIFACT_WORDS]}),
         ],
         ...,
     ],
-    AfterValidator(_unique),
+    AfterValidator(lambda names: tuple(dict.fromkeys(names))),
 ]
 """Files drawn from a job's record, each once, in the order in which they are named."""
+
+# Names in the outbox, as `{folder}/{stem}-{style}`
+
+NAME_FIELDS = ("name", "folder", "content", "stem", "style", "recipe", "seed")
+"""Fields that a pattern can have in braces."""
+
+LONGEST_PATH = 2000
+"""Bytes of a folder's path in the outbox; systems allow about 4,000 from the root on."""
+
+_LONGEST_PATTERN, _MOST_PARTS = 500, 16
+"""Characters of a pattern, and its parts between slashes."""
+
+_FIELD = re.compile(r"\{(\w*)\}")
+_BRACE = re.compile(r"\{[^{}]*\}?|\}")
+_EXTENSIONS = frozenset([".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"])
+
+
+def _check_pattern(pattern: str) -> str:
+    known = [f"{{{name}}}" for name in NAME_FIELDS]
+    for field in _BRACE.findall(pattern):
+        if field not in known:
+            raise ValueError(f"{field} is unknown; the fields are {', '.join(known)}")
+    if not pattern.strip():
+        raise ValueError(f"a name is required, as {known[0]}")
+    if len(pattern) > _LONGEST_PATTERN or pattern.count("/") >= _MOST_PARTS:
+        raise ValueError(
+            f"a name has at most {_LONGEST_PATTERN} characters and {_MOST_PARTS} parts between "
+            "slashes"
+        )
+    return pattern
+
+
+def _check_extension(pattern: str) -> None:
+    """Raise ValueError where a pattern for an image has an extension, which `format` sets."""
+    extension = PurePosixPath(pattern).suffix
+    if extension.lower() in _EXTENSIONS:
+        raise ValueError(f"`format` sets the extension: leave {extension} out")
+
+
+def _check_file_pattern(pattern: str) -> str:
+    if "/" in pattern or "\\" in pattern:
+        raise ValueError(
+            "this names a file in the job's folder, and no folders: `name` names those, and "
+            "`flat` puts the final images of an album side by side"
+        )
+    _check_extension(pattern)
+    return _check_pattern(pattern)
+
+
+FolderPattern = Annotated[str, AfterValidator(_check_pattern)]
+"""A pattern for a folder, with `/` between its parts."""
+
+FilePattern = Annotated[str, AfterValidator(_check_file_pattern)]
+"""A pattern for a file in it, without extension."""
+
+
+def name_fields(
+    name: str, main: Path, styles: Sequence[Path], *, recipe: str, seed: int
+) -> dict[str, str]:
+    """Return the values of the NAME_FIELDS for a job called `name` with the main image `main`."""
+    parent = PurePosixPath(name).parent.as_posix()
+    return {
+        "name": name,
+        "folder": "" if parent == "." else parent,
+        "content": main.stem,
+        "stem": main.stem,
+        "style": styles[0].stem if styles else "",
+        "recipe": Path(recipe).stem,
+        "seed": str(seed),
+    }
+
+
+def fill_folder(pattern: str, fields: Mapping[str, str]) -> str:
+    """Fill in a folder's path, made safe; empty parts are dropped, and an empty path is the name.
+
+    Raises InputError where the path is too long.
+    """
+    path = safe_path(_fill(pattern, fields) or fields["name"])
+    if len(path.encode()) > LONGEST_PATH:
+        raise InputError(
+            f"its folder in the outbox would have a path of {len(path.encode())} bytes; the limit "
+            f"is {LONGEST_PATH}: shorten `name`, or the names of its parent folders"
+        )
+    return path
+
+
+def fill_file(pattern: str, fields: Mapping[str, str]) -> str:
+    """Fill in a file's name without extension, made safe: `a/b` becomes `a_b`."""
+    return safe(_fill(pattern, fields) or FINAL)
+
+
+def _fill(pattern: str, fields: Mapping[str, str]) -> str:
+    return _FIELD.sub(lambda field: fields[field[1]], pattern).strip(" /")
+
+
+# Series
+
+MOST_MEMBERS = 64
+"""Jobs of a series."""
+
+
+_NOT_SWEPT = ("sweep", "name", "final", "flat", "priority", "set")
+
+
+_LONGEST_VALUE = 60
+"""Characters of a value in a job's name."""
+
+
+_LONGEST_ROW = 6
+"""Columns of a sheet of one field, before its members are arranged in a square."""
+
+
+def _check_sweep(fields: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    for key in fields:
+        if key in _NOT_SWEPT:
+            raise ValueError(f"{key} is the same for a whole series: sweep other fields")
+    count = math.prod(map(len, fields.values()))
+    if count > MOST_MEMBERS:
+        raise ValueError(
+            f"this makes {count} jobs, and a series has at most {MOST_MEMBERS}: ask for fewer"
+        )
+    return fields
+
+
+Sweep = Annotated[
+    dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]],
+    Field(max_length=MOST_MEMBERS),
+    AfterValidator(_check_sweep),
+]
+"""Fields of a job, named as with `--set`, with their values; two fields make every combination."""
+
 
 # The job
 
@@ -241,9 +356,9 @@ class JobSettings(Strict):
     stages: StageSettings = StageSettings()
     color: Color = "style"
     color_space: Space = "oklab"
-    name: patterns.Folder = "{name}"
+    name: FolderPattern = "{name}"
     """The outbox folder: {name} the pair's own, {folder}, {content}, {style}, {recipe}, {seed}."""
-    final: patterns.File = FINAL
+    final: FilePattern = FINAL
     """The final image in it, without extension; fields as in `name`."""
     flat: bool = False
     """Name the final image as `name` says, and put the job's folder into `_jobs`."""
@@ -255,18 +370,14 @@ class JobSettings(Strict):
     """Single fields of the recipe, dotted: `objective.tv.weight: 0.1`."""
 
     @model_validator(mode="after")
-    def _check_depth(self) -> "JobSettings":
+    def _check_combinations(self) -> "JobSettings":
         if self.depth == _DEEP_BITS and self.format not in _DEEP_FORMATS:
             raise ValueError(
                 f"depth: {self.depth} is for {' and '.join(_DEEP_FORMATS)}, and format is "
                 f"{self.format}: set depth: 8, or another format"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_flat(self) -> "JobSettings":
         if self.flat:
-            patterns.check_ending(self.name)
+            _check_extension(self.name)
         if self.flat and self.final != FINAL:
             raise ValueError(
                 f"flat: the final image is named by `name`, and final is {self.final!r}: "
@@ -329,11 +440,9 @@ class JobSettings(Strict):
     @property
     def _common_style_size(self) -> str | None:
         """The rule for all styles alike, which is a field of the recipe; None: there is none."""
-        rules = (
-            {self.style_size} if isinstance(self.style_size, str) else set(self.style_size or ())
-        )
-        rule = next(iter(rules), None)
-        return None if rule is None or len(rules) > 1 or "%" in rule else rule
+        size = self.style_size
+        rules = {size} if isinstance(size, str) else set(size or ())
+        return rules.pop() if len(rules) == 1 and "%" not in "".join(rules) else None
 
     def style_scales(self, count: int) -> tuple[StyleScale, ...]:
         """Return the size of each of `count` styles, as far as it is not the recipe's.
@@ -379,3 +488,76 @@ _SECTIONS = frozenset(
 def is_of_job(key: str) -> bool:
     """Return True where `key`, as `mask.feather`, is a setting of a job, not of its recipe."""
     return key in JobSettings.model_fields or key.partition(".")[0] in _SECTIONS
+
+
+# The jobs of a series
+
+
+@dataclass(frozen=True)
+class Member:
+    """One job of a series: its `name`, safe for a folder, and its own `values`."""
+
+    name: str
+    values: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """The values for a reader, one per line."""
+        lines = (f"{key.split('.')[-1]} {as_text(value)}" for key, value in self.values.items())
+        return "\n".join(lines)
+
+    def over(self, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """Put these values on top of the job.yaml `plain`; fields of the recipe go into `set`."""
+        above: dict[str, Any] = {}
+        for key, value in self.values.items():
+            section, dot, name = key.partition(".")
+            if is_of_job(key):
+                below = above.get(section, plain.get(section))
+                inside = {**below, name: value} if isinstance(below, Mapping) else {name: value}
+                above[section] = inside if dot else value
+        beaten = {*self.values, *(("start",) if "init" in above else ())}
+        kept = {
+            key: value
+            for key, value in dict(plain.get("set") or {}).items()
+            if key not in self.values and key.split(".")[-1] not in beaten
+        }
+        of_recipe = {key: value for key, value in self.values.items() if not is_of_job(key)}
+        rest = {key: value for key, value in plain.items() if key != "sweep"}
+        return {**rest, **above, "set": {**kept, **of_recipe}}
+
+
+def members(sweep: Mapping[str, Sequence[Any]]) -> tuple[Member, ...]:
+    """Return a member for each combination, the last field changing first, with unique names."""
+    combinations = product(*sweep.values())
+    return tuple(_named(dict(zip(sweep, values, strict=True)) for values in combinations))
+
+
+def columns(sweep: Mapping[str, Sequence[Any]]) -> int:
+    """Return the columns of a sheet: the values of the last field, or about a square."""
+    *before, last = (len(values) for values in sweep.values())
+    return last if before or last <= _LONGEST_ROW else math.ceil(math.sqrt(last))
+
+
+def as_text(value: Any) -> str:
+    """Write a value as people do: `0.5`, `yes`, `0.75,0.25`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ",".join(map(as_text, value))
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}:{as_text(inner)}" for key, inner in value.items())
+    return str(value)
+
+
+def _named(combinations: Iterator[Mapping[str, Any]]) -> Iterator[Member]:
+    taken: set[str] = set()
+    for values in combinations:
+        fields = (f"{key}={as_text(value)[:_LONGEST_VALUE]}" for key, value in values.items())
+        names = candidates(safe(",".join(fields)))
+        name = next(name for name in names if name.casefold() not in taken)
+        taken.add(name.casefold())
+        yield Member(name, values)

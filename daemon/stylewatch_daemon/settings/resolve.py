@@ -26,15 +26,6 @@ _MOST_CACHED = 256
 """Different job.yaml texts whose settings are cached."""
 
 
-def settle(settings: ServiceSettings, job_file: Path | None) -> JobSettings:
-    """Return the settings of the job with this job.yaml.
-
-    Raises SettingsError, which lists every mistake in the file with its line.
-    """
-    where = "the settings" if job_file is None else job_file.name
-    return merge_settings(settings, read_job_file(job_file), where)
-
-
 @dataclass(frozen=True)
 class Settler:
     """Settle jobs by `settings`; job files with the same text are checked once."""
@@ -43,14 +34,18 @@ class Settler:
     _cache: dict[bytes, JobSettings] = field(default_factory=dict)
 
     def settle(self, job_file: Path | None) -> JobSettings:
-        """Return the settings of the job with this job.yaml; raises as the function `settle`."""
+        """Return the settings of the job with this job.yaml.
+
+        Raises SettingsError, which lists every mistake in the file with its line.
+        """
         text = b"" if job_file is None else _read_start(job_file)
-        if text not in self._cache:
-            job = settle(self.settings, job_file)
+        job = self._cache.get(text)
+        if job is None:
+            where = "the settings" if job_file is None else job_file.name
+            job = merge_settings(self.settings, read_job_file(job_file), where)
             if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
             self._cache[text] = job
-        job = self._cache[text]
         try:
             job.resolve(*self.settings.recipes)  # the recipe's file may have changed
         except RecipeError as error:
@@ -64,11 +59,9 @@ def read_job_file(job_file: Path | None, folder: int | None = None) -> Mapping[s
         return {}
     document = yaml_lines.parse_bytes(_read_start(job_file, folder), job_file.name, LONGEST)
     job = yaml_lines.check(JobSettings, document)
-    for where, recipe in (
-        (("recipe",), job.recipe),
-        *((("sweep", "recipe"), recipe) for recipe in job.sweep.get("recipe", ())),
-    ):
-        if str(Path(str(recipe))).endswith((".yaml", ".yml")):
+    swept = (("sweep", "recipe"), job.sweep.get("recipe", ()))
+    for where, recipes in ((("recipe",), (job.recipe,)), swept):
+        if any(str(Path(str(recipe))).endswith((".yaml", ".yml")) for recipe in recipes):
             # Whoever can drop a file could read any file of the daemon's, error by error.
             raise SettingsError(
                 f"{job_file.name} line {document.line(where)}: recipe: a job names a recipe, not "

@@ -1,17 +1,20 @@
 """The sections of config.yaml except `job`: keys, defaults, and allowed values."""
 
+import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ByteSize,
     Field,
     SecretStr,
     WithJsonSchema,
@@ -21,7 +24,6 @@ from pydantic import (
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files.permissions import Sharing, sharing
 from stylewatch_daemon.settings.job import Name
-from stylewatch_daemon.settings.resources import Demand
 from stylewatch_painter.recipes.recipe import Strict
 
 _LONGEST_WAIT = 1_000_000
@@ -81,20 +83,10 @@ Keep = Annotated[
 ]
 """A number of days, also written `30 days`, or `keep` for no limit."""
 
-_UNITS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
-          "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}  # fmt: skip
-_WITH_UNIT = re.compile(r"(\d{1,15}(?:\.\d+)?) ?([kMGT]i?)B?")
-
-
-def _bytes(value: object) -> object:
-    """Read `6GB` as 6000000000."""
-    size = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
-    return int(float(size[1]) * _UNITS[size[2]]) if size else value
-
-
 Bytes = Annotated[
-    PositiveInt,
-    BeforeValidator(_bytes),
+    ByteSize,
+    BeforeValidator(lambda size: f"{size}B" if str(size).endswith("i") else size),
+    Field(gt=0, le=_MOST),
     WithJsonSchema(
         {"anyOf": [{"type": "integer", "minimum": 1},
                    {"type": "string", "pattern": r"^\d+(\.\d+)? ?[kMGT]i?B?$"}]}
@@ -161,6 +153,93 @@ def _check_gpus(gpus: float) -> float:
     if gpus > 1 and not gpus.is_integer():
         raise ValueError("should be a share of a GPU, as 0.25, or a whole number of them")
     return gpus
+
+
+_RAY_OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+"""Resources that have an option of their own in Ray's description of an actor."""
+
+
+_TOLERANCE = 1e-9
+"""Makes three thirds fit into one."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine of the cluster: all that it declares, used or not."""
+
+    id: str
+    resources: Mapping[str, float]
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Demand:
+    """The cluster at `address`, and the demand of one job on a machine.
+
+    `gpus` can be a share of one; the machine must have the `labels` and declare the `resources`.
+    With no demand at all, each machine runs one job at a time.
+    """
+
+    address: str = "auto"
+    gpus: float = 1.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def taken(self) -> dict[str, float]:
+        """The resources of a job, by the names that machines declare."""
+        return {**({"GPU": self.gpus} if self.gpus else {}), **self.resources}
+
+    def check(self) -> None:
+        """Raise SettingsError where Ray is not installed, or GPUs are demanded twice."""
+        if "GPU" in self.resources:
+            raise SettingsError("executor.resources names GPU: set executor.gpus_per_job instead")
+        try:
+            version("ray")
+        except PackageNotFoundError:
+            raise SettingsError(
+                "executor.kind is ray, and Ray is not installed: `pip install 'stylewatch[ray]'`"
+            ) from None
+
+    def options(self) -> dict[str, Any]:
+        """Return the demand as options of a Ray actor; without num_cpus Ray would take a CPU."""
+        own = dict(self.taken)
+        known = {_RAY_OPTIONS[key]: own.pop(key) for key in _RAY_OPTIONS if key in own}
+        groups = {"resources": own, "label_selector": dict(self.labels)}
+        return {"num_cpus": 0, **known, **{key: group for key, group in groups.items() if group}}
+
+    def places(self, machines: Iterable[Machine]) -> int:
+        """Return the number of jobs that the `machines` can run at once when they are idle."""
+        return sum(map(self._places_on, machines))
+
+    def _places_on(self, machine: Machine) -> int:
+        if any(machine.labels.get(key) != value for key, value in self.labels.items()):
+            return 0
+        each = (
+            math.floor(machine.resources.get(key, 0.0) / amount + _TOLERANCE)
+            for key, amount in self.taken.items()
+        )
+        return min(each, default=1)
+
+    def impossible(self, machines: Sequence[Machine]) -> str:
+        """Say in a sentence why no machine can run a job."""
+        descriptions = "; ".join(sorted(map(self._describe, machines))) or "none"
+        return (
+            f"no machine of the Ray cluster has {self}; there are {len(machines)}: "
+            f"{descriptions}: correct executor.gpus_per_job, labels or resources, or add such a "
+            "machine"
+        )
+
+    def _describe(self, machine: Machine) -> str:
+        resources = [f"{key} {machine.resources.get(key, 0.0):g}" for key in self.taken]
+        return ", ".join(
+            resources + [f"{key}={machine.labels.get(key, '')}" for key in self.labels]
+        )
+
+    def __str__(self) -> str:
+        resources = [f"{key} {amount:g}" for key, amount in self.taken.items()]
+        labels = [f"the label {key}={value}" for key, value in self.labels.items()]
+        return ", ".join(resources + labels)
 
 
 class Executor(Strict):
@@ -246,8 +325,6 @@ class Retention(Strict):
 
 AlertKind = Literal["done", "refused", "failed", "paused"]
 
-NO_APPRISE = "apprise, which sends alerts, is not installed: `pip install 'stylewatch[notify]'`"
-
 
 @dataclass(frozen=True)
 class AlertTargets:
@@ -276,16 +353,18 @@ class Alerts(Strict):
 
         Raises SettingsError where apprise is missing or the file cannot be read.
         """
-        urls = tuple(dict.fromkeys([*self.urls, *_urls_in_file(self.urls_file)]))
+        in_file = _urls_in_file(self.urls_file) if self.urls_file is not None else ()
+        urls = tuple(dict.fromkeys([*self.urls, *in_file]))
         if self.wanted and find_spec("apprise") is None:
-            raise SettingsError(f"alerts: {NO_APPRISE}")
+            raise SettingsError(
+                "alerts: apprise, which sends alerts, is not installed: "
+                "`pip install 'stylewatch[notify]'`"
+            )
         return AlertTargets(urls, frozenset(self.events), self.every_s)
 
 
-def _urls_in_file(path: Path | None) -> Iterator[SecretStr]:
+def _urls_in_file(path: Path) -> Iterator[SecretStr]:
     """Yield the URLs in a file, one per line; a line that begins with # is a comment."""
-    if path is None:
-        return
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except OSError as error:
@@ -362,9 +441,8 @@ def parse_address(listen: str) -> Address:
     return Address(str(ip), port)
 
 
-def _check_address(listen: str) -> str:
-    parse_address(listen)
-    return listen
+Listen = Annotated[str, AfterValidator(lambda listen: parse_address(listen) and listen)]
+"""The address of the page, as `parse_address` takes it."""
 
 
 def _check_url_path(path: str) -> str:
@@ -383,11 +461,13 @@ def _check_host_names(hosts: tuple[str, ...]) -> tuple[str, ...]:
 class Web(Strict):
     """The web page: its address (None: no page), and access to it."""
 
-    listen: Annotated[str, AfterValidator(_check_address)] | None = None
+    listen: (
+        Annotated[str, AfterValidator(lambda listen: parse_address(listen) and listen)] | None
+    ) = None
     token_file: Path | None = None
     path: Annotated[str, AfterValidator(_check_url_path)] = ""
     hosts: Annotated[tuple[str, ...], AfterValidator(_check_host_names)] = ()
-    upload: Bytes = 100_000_000
+    upload: Bytes = ByteSize(100_000_000)
 
     @model_validator(mode="after")
     def _require_token(self) -> "Web":

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from starlette.exceptions import HTTPException
@@ -14,11 +14,13 @@ from starlette.templating import Jinja2Templates
 
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.web.doctor_runner import Checkup
-from stylewatch_daemon.web.events import Hub
-from stylewatch_daemon.web.page_data import PageData
-from stylewatch_daemon.web.previews import Previews
-from stylewatch_daemon.web.queries import Reader
+
+if TYPE_CHECKING:
+    from stylewatch_daemon.web.access import Sessions
+    from stylewatch_daemon.web.doctor_runner import DoctorRunner
+    from stylewatch_daemon.web.live_updates import Hub
+    from stylewatch_daemon.web.page_data import PageData, Reader
+    from stylewatch_daemon.web.pictures import Previews
 
 MAX_FORM_BYTES, MAX_FORM_FIELDS = 16_384, 50
 """Bytes and fields of a form without files."""
@@ -29,16 +31,21 @@ FORM_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Context:
-    """The parts of an application; `settings` are without secrets, `state` is the state folder."""
+    """The parts of an application; `settings` are without secrets."""
 
     settings: Config
-    state: Path
-    reader: Reader
-    data: PageData
-    previews: Previews
-    hub: Hub
+    sessions: "Sessions"
+    reader: "Reader"
+    data: "PageData"
+    previews: "Previews"
+    hub: "Hub"
     templates: Jinja2Templates
-    checkup: Checkup
+    doctor: "DoctorRunner"
+
+    @property
+    def state(self) -> Path:
+        """The state folder."""
+        return self.settings.state.path
 
 
 def context(request: Request) -> Context:
@@ -91,12 +98,11 @@ async def form(request: Request) -> Mapping[str, str]:
                     raise HTTPException(
                         413, f"the form is too long: the limit is {MAX_FORM_BYTES} bytes"
                     )
-    except TimeoutError:
-        raise HTTPException(408, "the form did not arrive in time") from None
-    try:
         fields = parse_qsl(
             content.decode("ascii"), strict_parsing=bool(content), max_num_fields=MAX_FORM_FIELDS
         )
+    except TimeoutError:
+        raise HTTPException(408, "the form did not arrive in time") from None
     except ValueError:
         raise HTTPException(400, "the body is not a valid form") from None
     return {name: value.strip() for name, value in fields if value.strip()}

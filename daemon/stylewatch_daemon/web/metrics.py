@@ -1,14 +1,10 @@
-"""Probes for programs: /healthz, /readyz and /metrics.
+"""Probes for programs, and numbers for Prometheus, made of status.json each time."""
 
-GET /healthz    200 while this process answers
-GET /readyz     200 while the daemon runs and would start new jobs; else 503 and the reason
-GET /metrics    numbers for Prometheus, made of status.json each time
-"""
-
-import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from stylewatch_daemon.doctor.backends import Device
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.web.doctor_runner import Device
 from stylewatch_daemon.web.http import context
 
 _SUMMARIES = {
@@ -44,22 +40,13 @@ _COUNTERS = {
 }
 
 
-def routes() -> list[Route]:
-    """The routes of the probes."""
-    return [
-        Route("/healthz", healthz, methods=["GET"]),
-        Route("/readyz", readyz, methods=["GET"]),
-        Route("/metrics", metrics, methods=["GET"]),
-    ]
-
-
 async def healthz(request: Request) -> Response:
-    """Answer, which is all that is asked."""
+    """Answer 200 while this process runs."""
     return PlainTextResponse("ok\n")
 
 
 async def readyz(request: Request) -> Response:
-    """Say whether a pair that is dropped now would be processed."""
+    """Answer 200 while the daemon would start new jobs; else 503 and the reason."""
     reason = not_ready(await run_in_threadpool(context(request).reader.published))
     return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200)
 
@@ -68,7 +55,7 @@ async def metrics(request: Request) -> Response:
     """All numbers in the text format of Prometheus."""
     here = context(request)
     status = await run_in_threadpool(here.reader.published)
-    report = here.checkup.latest()
+    report = here.doctor.latest
     devices = report.devices if report is not None else ()
     content = await run_in_threadpool(exposition, status, here.settings, devices)
     return Response(content, media_type=CONTENT_TYPE_PLAIN_0_0_4)
@@ -110,42 +97,15 @@ class _Numbers(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Each number with its meaning."""
-        yield from self._state()
-        yield from self._counters()
-        yield self._disk()
-        memory = GaugeMetricFamily(
-            "stylewatch_device_memory_bytes",
-            "Memory of the devices, once the doctor has checked them.",
-            labels=["device"],
-        )
-        for device in self.devices:
-            memory.add_metric([device.name], device.memory)
-        yield memory
-
-    def _state(self) -> Iterator[Metric]:
-        health = self.status["health"]
-        gauges = (
-            ("up", "Whether the daemon runs.", health["at_work"]),
-            ("paused", "Whether the daemon starts no new jobs.", health["paused"]),
-            (
-                "incomplete",
-                "Pairs in the inboxes that are incomplete.",
-                len(self.status["incomplete"]),
-            ),
-            ("trouble", "Problems that stop jobs or inboxes.", len(health["trouble"])),
-        )
-        for name, meaning, value in gauges:
-            yield GaugeMetricFamily(f"stylewatch_{name}", meaning, float(value))
-        jobs = GaugeMetricFamily(
-            "stylewatch_jobs", "Jobs in the ledger, by their state.", labels=["state"]
-        )
-        for state, count in self.status["counts"].items():
-            jobs.add_metric([state], count)
-        yield jobs
-
-    def _counters(self) -> Iterator[Metric]:
-        """Counts since the daemon started, as far as it has published them."""
-        meters = self.status["meters"]
+        health, meters = self.status["health"], self.status["meters"]
+        yield _gauge("up", "Whether the daemon runs.", health["at_work"])
+        yield _gauge("paused", "Whether the daemon starts no new jobs.", health["paused"])
+        count = len(self.status["incomplete"])
+        yield _gauge("incomplete", "Pairs in the inboxes that are incomplete.", count)
+        yield _gauge("trouble", "Problems that stop jobs or inboxes.", len(health["trouble"]))
+        counts = self.status["counts"]
+        yield _gauge("jobs", "Jobs in the ledger, by their state.", counts, "state")
+        # Counts since the daemon started, as far as it has published them.
         for key, (name, meaning) in _SUMMARIES.items():
             if key in meters:
                 yield SummaryMetricFamily(name, meaning, meters[key], meters["seconds"][key])
@@ -160,23 +120,40 @@ class _Numbers(Collector):
         for end in meters.get("ended", ()):
             ended.add_metric([end["state"], end["why"]], end["count"])
         yield ended
-
-    def _disk(self) -> Metric:
-        free = GaugeMetricFamily(
-            "stylewatch_disk_free_bytes", "Free space where the daemon writes.", labels=["folder"]
+        folders = (self.settings.state.path, *self.settings.outboxes)
+        free = {str(folder): _free_bytes(folder) for folder in folders}
+        yield _gauge("disk_free_bytes", "Free space where the daemon writes.", free, "folder")
+        yield _gauge(
+            "device_memory_bytes",
+            "Memory of the devices, once the doctor has checked them.",
+            {device.name: device.memory for device in self.devices},
+            "device",
         )
-        outboxes = (inbox.outbox for inbox in self.settings.inboxes)
-        for folder in dict.fromkeys((self.settings.state.path, *outboxes)):
-            available = _free_bytes(folder)
-            if available is not None:
-                free.add_metric([str(folder)], available)
-        return free
+
+
+def _gauge(
+    name: str, meaning: str, value: float | Mapping[str, float | None], label: str = ""
+) -> Metric:
+    """A number; or several by their `label`, without those that are unknown."""
+    if not isinstance(value, Mapping):
+        return GaugeMetricFamily(f"stylewatch_{name}", meaning, float(value))
+    family = GaugeMetricFamily(f"stylewatch_{name}", meaning, labels=[label])
+    for key, number in value.items():
+        if number is not None:
+            family.add_metric([key], number)
+    return family
 
 
 def _free_bytes(folder: Path) -> int | None:
     """Free bytes for ordinary users; None where the folder, or its file system's size, is not."""
-    try:
-        status = os.statvfs(folder)
-    except OSError:
-        return None
-    return status.f_bavail * status.f_frsize if status.f_blocks else None
+    with suppress(OSError):
+        usage = disk_usage(folder)
+        return usage.free if usage.total else None
+    return None
+
+
+ROUTES = [
+    Route("/healthz", healthz, methods=["GET"]),
+    Route("/readyz", readyz, methods=["GET"]),
+    Route("/metrics", metrics, methods=["GET"]),
+]

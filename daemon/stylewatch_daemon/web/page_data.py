@@ -2,26 +2,37 @@
 
 import json
 import math
+import threading
+import time
 from bisect import bisect_left
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.model import JobState
+from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.store.ledger import COUNTED_AS, DISMISSIBLE, Entry, Ledger
+from stylewatch_daemon.store.control import PAUSED
+from stylewatch_daemon.store.ledger import (
+    COUNTED_AS,
+    DISMISSIBLE,
+    FILE_NAME,
+    Entry,
+    Ledger,
+    reading,
+)
 from stylewatch_daemon.store.thumbs import SIDE
 from stylewatch_daemon.views.formatting import duration, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
 from stylewatch_daemon.views.job import JobView, job_view, loss_curve, name_of
 from stylewatch_daemon.views.loss_curve import Curve, Point
-from stylewatch_daemon.views.output_files import find, identity, source_name
-from stylewatch_daemon.web.queries import Reader
+from stylewatch_daemon.views.output_files import Memory, find, identity, source_name
 
 ENDED = (JobState.DONE, JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)
 """The states that the gallery can show."""
@@ -43,6 +54,65 @@ MAX_STAGES = 200
 
 MAX_RECEIPT = 200_000
 """Characters of a receipt that is shown on the page; a longer one can be downloaded."""
+
+POLL_EVERY_S = 0.2
+"""Seconds between two looks for a new status.json."""
+
+
+class Reader:
+    """Reads what the daemon of the state folder `state` has written; safe for threads.
+
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, state: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.state, self._clock = state, clock
+        self._lock = threading.Lock()
+        self._read_at = -float("inf")
+        self._file_content: Mapping[str, Any] = {}
+        self._status: dict[str, Any] = {}
+        self.seen: Hashable = None
+        """The inode, mtime and size of the status.json that `published` returned last."""
+
+    def published(self) -> dict[str, Any]:
+        """The latest status.json with all its keys; read-only.
+
+        `health.at_work` and `health.paused` are as they are now, not as they were published.
+        """
+        with self._lock:
+            if self._clock() - self._read_at >= POLL_EVERY_S:
+                self._read_at = self._clock()
+                self._read_status()
+            return self._status
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger | None]:
+        """Open the ledger; None where there is none yet. Raises OutputError."""
+        if not (self.state / FILE_NAME).exists():
+            yield None
+            return
+        with reading(self.state / FILE_NAME) as ledger:
+            yield ledger
+
+    def job(self, job_id: str) -> Entry | None:
+        """The job with exactly this id; raises OutputError where the ledger cannot be read."""
+        with self.ledger() as ledger:
+            entry = ledger.find(job_id) if ledger is not None else None
+        return entry if entry is not None and entry.id == job_id else None
+
+    def _read_status(self) -> None:
+        seen = None
+        with suppress(OSError):
+            status = (self.state / status_json.FILE_NAME).stat()
+            seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if seen is None or seen != self.seen:
+            self.seen, self._file_content = seen, status_json.read(self.state) or {}
+        plain = {**status_json.nothing(), **self._file_content}
+        at_work = False
+        with suppress(OutputError):
+            at_work = status_json.is_at_work(self.state)
+        now = {"at_work": at_work, "paused": (self.state / PAUSED).exists()}
+        self._status = {**plain, "health": {**plain["health"], **now}}
 
 
 @dataclass(frozen=True)
@@ -226,11 +296,11 @@ class PageData:
 
     def job(self, job_id: str) -> JobPage | None:
         """The page of the job with this id; None where there is none."""
-        entry = self._reader.job(job_id)
-        if entry is None:
-            return None
         with self._reader.ledger() as ledger:
-            attempts = ledger.story(entry.id) if ledger is not None else ()
+            entry = ledger.find(job_id) if ledger is not None else None
+            attempts = ledger.story(job_id) if ledger is not None else ()
+        if entry is None or entry.id != job_id:
+            return None
         jobs = self._reader.published()["running"]
         running = next((self._running(entry, job) for job in jobs if job["id"] == entry.id), None)
         view = job_view(entry, attempts, jobs, self._trails.of(entry.id))
@@ -301,11 +371,10 @@ class PageData:
         )
 
     def _free(self) -> str:
-        try:
+        with suppress(OSError, ValueError):
             least = min(disk_usage(inbox.outbox).free for inbox in self._settings.inboxes)
-        except (OSError, ValueError):
-            return ""
-        return f"{memory(least)} free"
+            return f"{memory(least)} free"
+        return ""
 
 
 _ROLES = {"content": "content image", "style": "style image", "init": "initial image"}
@@ -366,20 +435,16 @@ class Trails:
     _JOBS, _STEPS = 64, 4096
 
     def __init__(self) -> None:
-        self._trails: OrderedDict[str, list[Point]] = OrderedDict()
+        self._trails = Memory(self._JOBS)
 
     def add(self, job: str, step: int, loss: float | None) -> None:
         """Add a step of `job`; drops later steps, of a job that went back to an earlier one."""
-        if loss is None or not step:
-            return
-        trail = self._trails.setdefault(job, [])
-        self._trails.move_to_end(job)
-        del trail[bisect_left(trail, (step, -math.inf)) :]
-        trail.append((step, loss))
-        del trail[: -self._STEPS]
-        if len(self._trails) > self._JOBS:
-            self._trails.popitem(last=False)
+        if loss is not None and step:
+            trail: list[Point] = self._trails.get(job, list)
+            del trail[bisect_left(trail, (step, -math.inf)) :]
+            trail.append((step, loss))
+            del trail[: -self._STEPS]
 
     def of(self, job: str) -> tuple[Point, ...]:
         """The losses of `job`."""
-        return tuple(self._trails.get(job, ()))
+        return tuple(self._trails.get(job, list))

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from starlette.templating import Jinja2Templates
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox.publish import STAGES
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.store.ledger import FILE_NAME, Entry
+from stylewatch_daemon.store.ledger import FILE_NAME
 from stylewatch_daemon.views.output_files import read_receipt
-from stylewatch_daemon.web.events import MAX_VIEWERS, Parts
 from stylewatch_daemon.web.http import context, root_path
-from stylewatch_daemon.web.page_data import ENDED, Card, PageData
-from stylewatch_daemon.web.queries import Reader
+from stylewatch_daemon.web.live_updates import MAX_VIEWERS, Parts
+from stylewatch_daemon.web.page_data import ENDED, PageData, Reader
 from stylewatch_painter.recipes import book
 from stylewatch_plugins import registry
 
@@ -41,29 +39,6 @@ JOB_PARTS = ("job_head", "job_pictures", "job_curve", "job_details")
 """The parts of these pages; each is the template of that name in `parts`."""
 
 _WATCHED = (FILE_NAME, f"{FILE_NAME}-wal")
-
-
-def routes() -> list[Route]:
-    """The routes of pages."""
-    return [
-        Route("/", overview, name="overview"),
-        Route("/gallery", gallery, name="gallery"),
-        Route("/health", health, name="health"),
-        Route("/events", events, name="events"),
-        Route("/jobs/{job}", job, name="job"),
-        Route("/jobs/{job}/receipt.json", receipt, name="receipt"),
-    ]
-
-
-@dataclass(frozen=True)
-class GalleryPage:
-    """A page of the gallery; `older` and `newest` are the queries of others, empty for none."""
-
-    state: str
-    cards: tuple[Card, ...]
-    counts: dict[str, int]
-    older: str
-    newest: str
 
 
 def overview(request: Request) -> Response:
@@ -91,28 +66,25 @@ def gallery(request: Request) -> Response:
     before = (time, last) if time and last else None
     with here.reader.ledger() as ledger:
         entries = ledger.ended(states, GALLERY_PAGE + 1, before) if ledger else []
-    page = GalleryPage(
-        state=wanted,
-        cards=tuple(here.data.card(entry) for entry in entries[:GALLERY_PAGE]),
-        counts=here.reader.published()["counts"],
-        older=_older(wanted, entries),
-        newest=urlencode({"state": wanted}) if before else "",
-    )
+    older = ""
+    if len(entries) > GALLERY_PAGE:
+        oldest = entries[GALLERY_PAGE - 1]
+        older = urlencode({"state": wanted, "before": f"{oldest.finished}~{oldest.id}"})
+    page = {
+        "state": wanted,
+        "cards": [here.data.card(entry) for entry in entries[:GALLERY_PAGE]],
+        "counts": here.reader.published()["counts"],
+        "older": older,  # the queries of other pages
+        "newest": urlencode({"state": wanted}) if before else "",
+    }
     return here.templates.TemplateResponse(request, "gallery.html", {"gallery": page})
-
-
-def _older(state: str, entries: list[Entry]) -> str:
-    if len(entries) <= GALLERY_PAGE:
-        return ""
-    last = entries[GALLERY_PAGE - 1]
-    return urlencode({"state": state, "before": f"{last.finished}~{last.id}"})
 
 
 async def health(request: Request) -> Response:
     """State of the daemon, and the checks of `stylewatch doctor`."""
     here = context(request)
     state = await run_in_threadpool(here.data.health)
-    values = {"health": state, "report": await here.checkup.look()}
+    values = {"health": state, "report": await here.doctor.report()}
     return here.templates.TemplateResponse(request, "health.html", values)
 
 
@@ -146,7 +118,7 @@ async def events(request: Request) -> Response:
         raise HTTPException(503, "too many viewers: try again later")
     if page != FIRST_PAGE and await run_in_threadpool(here.reader.job, page) is None:
         raise HTTPException(404, "there is no such job")
-    messages: AsyncIterator[bytes] = here.hub.watch(page, request.headers.get("Last-Event-ID", ""))
+    messages: AsyncIterator[bytes] = here.hub.watch(page)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
 
@@ -184,3 +156,13 @@ def _mtime(path: Path) -> int:
     with suppress(OSError):
         return path.stat().st_mtime_ns
     return 0
+
+
+ROUTES = [
+    Route("/", overview, name="overview"),
+    Route("/gallery", gallery, name="gallery"),
+    Route("/health", health, name="health"),
+    Route("/events", events, name="events"),
+    Route("/jobs/{job}", job, name="job"),
+    Route("/jobs/{job}/receipt.json", receipt, name="receipt"),
+]

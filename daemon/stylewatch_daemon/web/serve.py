@@ -1,4 +1,4 @@
-"""The page's process: serves the application until the daemon ends it, or it hangs."""
+"""The page's process: the application, served until the daemon ends it, or it hangs."""
 
 import asyncio
 import resource
@@ -6,17 +6,35 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from http import HTTPStatus
 from multiprocessing.connection import Connection
+from pathlib import Path
 from threading import Thread
 from typing import cast
 
 import uvicorn
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.templating import Jinja2Templates
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from stylewatch_daemon import errors
 from stylewatch_daemon.processes.child import received
 from stylewatch_daemon.service.log import logging_as
-from stylewatch_daemon.settings.config import WebPage
-from stylewatch_daemon.web.app import application
+from stylewatch_daemon.settings.config import Config, WebPage
+from stylewatch_daemon.views.formatting import memory
+from stylewatch_daemon.web import access, actions, metrics, pages, pictures, upload
+from stylewatch_daemon.web.doctor_runner import DoctorRunner
+from stylewatch_daemon.web.http import Context, failed
+from stylewatch_daemon.web.live_updates import Hub
+from stylewatch_daemon.web.page_data import PageData, Reader
 
 HANG_TIMEOUT_S = 30
 """Seconds without a beat after which the kernel ends the process."""
@@ -41,9 +59,82 @@ MAX_CONNECTIONS = 3_000
 CLOSED_SHARE = 8
 """One in so many idle connections is closed where there are too many."""
 
+HERE = Path(__file__).parent
 
-def serve(life: Connection, listening: socket.socket, served: WebPage) -> None:
-    """Serve what is `served` to the clients of `listening`, until `life` is closed."""
+STATUS = {
+    errors.UsageError: 400,
+    errors.SettingsError: 400,
+    errors.InputError: 422,
+    errors.OutputError: 503,
+    errors.UnavailableError: 503,
+}
+"""HTTP status codes of our errors."""
+
+_SENTENCES = {404: "there is no such page", 405: "this address does not support the method"}
+
+
+def application(settings: Config, token: SecretStr | None = None) -> Starlette:
+    """The page of the daemon with these `settings`, for people who know the `token`, if any."""
+    state = settings.state.path
+    sessions = access.Sessions(token, state / access.FILE_NAME)
+    reader = Reader(state)
+    data = PageData(settings, reader)
+    templates = Jinja2Templates(directory=HERE / "templates")
+    templates.env.globals |= {"root": settings.web.path, "has_sessions": sessions.are_needed}
+    templates.env.filters |= {"when": pages.short_time, "memory": memory}
+    upload.clear(state)
+    app = Starlette(
+        routes=[
+            *metrics.ROUTES,
+            *access.ROUTES,
+            *actions.ROUTES,
+            Route("/upload", upload.upload, methods=["POST"]),
+            *pages.ROUTES,
+            *pictures.ROUTES,
+            Route("/favicon.ico", _icon),
+            Mount("/static", StaticFiles(directory=HERE / "static"), name="static"),
+        ],
+        middleware=[Middleware(access.AccessMiddleware, web=settings.web, sessions=sessions)],
+        exception_handlers={HTTPException: _http_error, errors.DaemonError: _daemon_error},
+    )
+    app.router.redirect_slashes = False
+    app.state.context = Context(
+        settings=settings,
+        sessions=sessions,
+        reader=reader,
+        data=data,
+        previews=pictures.Previews(state, settings.limits.max_pixels),
+        hub=Hub(partial(pages.look, settings, reader), partial(pages.parts, templates, data)),
+        templates=templates,
+        doctor=DoctorRunner(settings),
+    )
+    return app
+
+
+async def _icon(request: Request) -> Response:
+    """The icon that browsers ask for by themselves."""
+    return FileResponse(HERE / "static/icon.svg")
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    has_reason = error.detail != HTTPStatus(error.status_code).phrase
+    reason = error.detail if has_reason else _SENTENCES.get(error.status_code, error.detail)
+    answer = failed(request, error.status_code, reason)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _daemon_error(request: Request, error: Exception) -> Response:
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    return failed(request, status, str(error))
+
+
+# The process
+
+
+def serve(life: Connection, listening: socket.socket, page: WebPage) -> None:
+    """Serve `page` to the clients of `listening`, until `life` is closed."""
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, most))
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -53,10 +144,10 @@ def serve(life: Connection, listening: socket.socket, served: WebPage) -> None:
     with suppress(OSError):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
-    with logging_as(served.settings.log, quiet=False):
+    with logging_as(page.settings.log, quiet=False):
         server = _Server(
             uvicorn.Config(
-                application(served.settings, served.token),
+                application(page.settings, page.token),
                 http=LimitedProtocol,
                 ws="none",
                 lifespan="off",
@@ -73,7 +164,7 @@ def serve(life: Connection, listening: socket.socket, served: WebPage) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the supervisor."""
+    """A server that leaves signals to the daemon."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -109,15 +200,13 @@ class LimitedProtocol(H11Protocol):
     """
 
     _timer: asyncio.TimerHandle | None = None
-    _seen: object = object()
-    """The request that there was when the timer ran last."""
     _waits_since = 0.0
     """Time of the loop's clock since which the connection waits for a request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timer, and make room if there are too many connections."""
         super().connection_made(cast(asyncio.Transport, transport))
-        self._waits_since, self._seen = self.loop.time(), self.cycle
+        self._waits_since = self.loop.time()
         self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check)
         if len(self.connections) > _max_connections():
             self._make_room()
@@ -152,11 +241,10 @@ class LimitedProtocol(H11Protocol):
             other.transport.abort()
 
     def _check(self) -> None:
-        if self._is_idle and self.cycle is self._seen:
+        if self._is_idle and self.loop.time() - self._waits_since >= REQUEST_TIMEOUT_S:
             self.transport.abort()
-            return
-        self._seen = self.cycle
-        self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check)
+        else:
+            self._timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._check)
 
 
 def _max_connections() -> int:

@@ -5,23 +5,26 @@ The process sends nothing back, so the daemon never waits for it either.
 """
 
 import logging
+import os
 import random
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from pkgutil import resolve_name
 
+from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
-from stylewatch_daemon.web import sockets
+from stylewatch_daemon.settings.sections import NO_TOKEN, SYSTEMD
 
 SERVE = "stylewatch_daemon.web.serve:serve"
 ENTRY = "stylewatch_daemon.web.supervisor:enter"
@@ -35,60 +38,160 @@ RETRY = Backoff(first=1.0, most=60.0, least=0.5)
 STABLE_S = 60.0
 """Seconds after which a failure of the page counts as its first again."""
 
+QUEUE = 128
+"""Connections that may wait to be accepted."""
 
-class Keeper(Reporter):
-    """Runs the page `served` (None: no page) from the moment that inboxes are watched.
+FIRST_FD = 3
+"""The first file descriptor that systemd passes."""
 
-    `ours` is the socket that systemd handed over. The process calls `serve` (`module:function`)
-    with its end of a connection, the listening socket and `served`.
+_MODE = 0o660
+"""The owner and the group of a UNIX socket may connect."""
+
+
+# Listening sockets
+
+
+def systemd_socket(environment: MutableMapping[str, str]) -> socket.socket | None:
+    """The socket that systemd passes; its variables are removed from `environment`."""
+    names = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+    count, pid, _ = (environment.pop(name, "") for name in names)
+    if pid != str(os.getpid()) or not count.isdecimal() or int(count) < 1:
+        return None
+    os.set_inheritable(FIRST_FD, False)
+    return socket.socket(fileno=FIRST_FD)
+
+
+def check_socket(page: WebPage, passed: socket.socket | None) -> None:
+    """Raise SettingsError where systemd should pass a socket, and did not, or a wrong one."""
+    if str(page.address) != SYSTEMD:
+        return
+    if passed is None or not _listens(passed):
+        raise SettingsError(
+            "web.listen is systemd, but systemd passed no listening socket: run "
+            "`systemctl enable --now stylewatch-web.socket`, or set an address"
+        )
+    if page.token is None and not _is_near(passed):
+        raise SettingsError(f"web.listen: {NO_TOKEN.format(url_of(passed))}")
+
+
+@contextmanager
+def listening_socket(page: WebPage, passed: socket.socket | None) -> Iterator[socket.socket]:
+    """Open the socket to listen at, or take the one `passed` by systemd; raises OSError."""
+    address = page.address
+    if address.socket is not None:
+        with _unix_socket(address.socket) as listening:
+            yield listening
+    elif address.host:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        place = (address.host, address.port)
+        with socket.create_server(place, family=family, backlog=QUEUE) as listening:
+            yield listening
+    elif passed is not None:
+        yield passed
+
+
+def url_of(listening: socket.socket, path: str = "") -> str:
+    """Address of the page, for a browser."""
+    if listening.family == socket.AF_UNIX:
+        return f"unix:{listening.getsockname()}"
+    host, port, *_ = listening.getsockname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{path}/"
+
+
+def _listens(listening: socket.socket) -> bool:
+    with suppress(OSError):
+        return bool(listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    return False
+
+
+def _is_near(listening: socket.socket) -> bool:
+    """Check that only this machine can reach it."""
+    if listening.family == socket.AF_UNIX:
+        return True
+    return ip_address(listening.getsockname()[0]).is_loopback
+
+
+@contextmanager
+def _unix_socket(path: Path) -> Iterator[socket.socket]:
+    """Open a UNIX socket; replaces one that a process left behind."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        if path.is_socket() and _is_abandoned(path):
+            path.unlink(missing_ok=True)
+        listening.bind(str(path))
+        inode = path.stat().st_ino
+        try:
+            path.chmod(_MODE)
+            listening.listen(QUEUE)
+            yield listening
+        finally:
+            with suppress(OSError):
+                if path.stat().st_ino == inode:
+                    path.unlink()
+
+
+def _is_abandoned(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+    return False
+
+
+# The page's process
+
+
+class Supervisor(Reporter):
+    """Runs `page` (None: no page) from the moment that inboxes are watched.
+
+    `passed` is the socket that systemd passed. The process calls `serve` (`module:function`)
+    with its end of a connection, the listening socket and the page. Raises SettingsError as
+    `check_socket` does.
     """
 
     def __init__(
         self,
-        served: WebPage | None,
-        ours: socket.socket | None = None,
+        page: WebPage | None,
+        passed: socket.socket | None = None,
         serve: str = SERVE,
         retry: Backoff = RETRY,
     ) -> None:
-        self._held, self._offered, self._ours = served, served, ours
-        self._serve, self._retry = serve, retry
+        self._passed, self._serve, self._retry = passed, serve, retry
+        self.offer(page)
+        self._page = page
         self._leaving = False
-        self._hears, self._knocks = Pipe(duplex=False)
+        self._news, self._announce = Pipe(duplex=False)
         self._thread: threading.Thread | None = None
         self._log = logging.getLogger(__name__)
         self._warned = ""
 
-    def check(self, served: WebPage | None) -> WebPage | None:
-        """Return `served`; raises SettingsError as `sockets.check` does."""
-        if served is not None:
-            sockets.check(served, self._ours)
-        return served
-
-    def offer(self, served: WebPage | None) -> None:
+    def offer(self, page: WebPage | None) -> None:
         """Set the page to be served after the reload of the settings; raises SettingsError."""
-        self._offered = self.check(served)
+        if page is not None:
+            check_socket(page, self._passed)
+        self._offered = page
 
     def reloaded(self) -> None:
         """Serve the page of the new settings."""
-        if self._offered != self._held:
-            self._held = self._offered
+        if self._offered != self._page:
+            self._page = self._offered
             if self._thread is not None:
-                self._knocks.send_bytes(b"!")
+                self._announce.send_bytes(b"!")
 
     def not_reloaded(self, reason: str) -> None:
         """Keep the page of the old settings."""
-        self._offered = self._held
+        self._offered = self._page
 
     def watching(self, inboxes: Sequence[Path]) -> None:
         """Start the thread once the daemon is at work."""
-        if self._thread is None and self._held is not None:
+        if self._thread is None and self._page is not None:
             self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
             self._thread.start()
 
     def leave(self) -> None:
         """Stop the page's process and the thread."""
         self._leaving = True
-        self._knocks.send_bytes(b"!")
+        self._announce.send_bytes(b"!")
         if self._thread is not None:
             self._thread.join()
 
@@ -96,30 +199,30 @@ class Keeper(Reporter):
         """Serve the page until we leave; try again whatever fails."""
         failures = 0
         while not self._leaving:
-            served = self._held
+            page = self._page
             try:
-                if served is None:
+                if page is None:
                     self._is_news([], None)
                 else:
-                    with sockets.bound(served, self._ours) as listening:
+                    with listening_socket(page, self._passed) as listening:
                         failures = 0
-                        self._log_address(served, listening)
-                        self._keep(served, listening)
+                        self._log_address(page, listening)
+                        self._keep_serving(page, listening)
             except OSError as error:
                 failures += 1
-                where = served.address if served is not None else "the page"
+                where = page.address if page is not None else "the page"
                 why = shortages.shortage(error) or error.strerror or error
                 self._warn(f"the page cannot be served at {where} ({why}): "
                            "painting goes on, and it is tried again")  # fmt: skip
                 self._is_news([], self._retry.seconds(failures, random.random()))
 
-    def _keep(self, served: WebPage, listening: socket.socket) -> None:
+    def _keep_serving(self, page: WebPage, listening: socket.socket) -> None:
         """Run one process after the other until there is news; raises ShortageError."""
         failures = 0
         while True:
             began = time.monotonic()
             fd = listening.fileno()
-            child = Child(ENTRY, self._serve, fd, served, name=NAME, pass_fds=[fd])
+            child = Child(ENTRY, self._serve, fd, page, name=NAME, pass_fds=[fd])
             try:
                 if self._is_news([child.line], None):
                     child.stop()
@@ -134,15 +237,15 @@ class Keeper(Reporter):
 
     def _is_news(self, others: Sequence[Connection], seconds: float | None) -> bool:
         """Wait for news or one of `others`, for `seconds` at most; return True if there is news."""
-        if self._hears not in wait([self._hears, *others], seconds):
+        if self._news not in wait([self._news, *others], seconds):
             return False
-        self._hears.recv_bytes()
+        self._news.recv_bytes()
         return True
 
-    def _log_address(self, served: WebPage, listening: socket.socket) -> None:
-        where = sockets.told(listening, served.settings.web.path)
-        who = "this machine alone" if sockets.is_near(listening) else "other machines too"
-        token = "" if served.token is None else ", where one knows the token"
+    def _log_address(self, page: WebPage, listening: socket.socket) -> None:
+        where = url_of(listening, page.settings.web.path)
+        who = "this machine alone" if _is_near(listening) else "other machines too"
+        token = "" if page.token is None else ", with the token"
         self._warn("")
         self._log.info("the page is at %s, for %s%s", where, who, token)
 
@@ -153,19 +256,18 @@ class Keeper(Reporter):
         self._warned = text
 
 
-def enter(life: Connection, serve: str, fd: int, served: WebPage) -> None:
+def enter(life: Connection, serve: str, fd: int, page: WebPage) -> None:
     """Serve the page, in its process, at the listening socket `fd` until `life` is closed."""
     listening = socket.socket(fileno=fd)
     listening.set_inheritable(False)
-    resolve_name(serve)(life, listening, served)
+    resolve_name(serve)(life, listening, page)
 
 
 @contextmanager
-def kept(served: WebPage | None, ours: socket.socket | None = None) -> Iterator[Keeper]:
-    """Yield a Keeper of the page `served`; raises SettingsError as `check` does."""
-    keeper = Keeper(served, ours)
-    keeper.check(served)
+def supervising(page: WebPage | None, passed: socket.socket | None = None) -> Iterator[Supervisor]:
+    """Yield a Supervisor of `page`; raises SettingsError as `check_socket` does."""
+    supervisor = Supervisor(page, passed)
     try:
-        yield keeper
+        yield supervisor
     finally:
-        keeper.leave()
+        supervisor.leave()

@@ -7,14 +7,13 @@ They are collected in `state/uploads`, and then submitted as by `stylewatch subm
 """
 
 import asyncio
-import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -22,7 +21,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from stylewatch_daemon.errors import InputError, UsageError
 from stylewatch_daemon.files.names import safe, shown
@@ -36,7 +34,7 @@ from stylewatch_plugins import registry
 FOLDER = "uploads"
 
 AT_ONCE = 4
-"""Uploads at the same time; others are told to try again."""
+"""Uploads at the same time; others are refused with the advice to try again."""
 
 SILENT_S = 20.0
 """Seconds without any data after which an upload is given up."""
@@ -62,30 +60,21 @@ MAX_FIELD = 1_000
 _TOO_MUCH = "the form has too many or too long parts"
 
 
-class Uploads:
-    """Receives uploads, a few at a time."""
+_slots = asyncio.Semaphore(AT_ONCE)
 
-    def __init__(self) -> None:
-        self._busy = 0
 
-    def routes(self) -> list[Route]:
-        """The route of uploads."""
-        return [Route("/upload", self.upload, methods=["POST"])]
-
-    async def upload(self, request: Request) -> Response:
-        """Make a job of the pictures; the answer has its name in the inbox."""
-        here = context(request)
-        await run_in_threadpool(_check_size, request, here)
-        if self._busy >= AT_ONCE:
-            raise HTTPException(503, "too many uploads at the same time: try again in a moment")
-        self._busy += 1
-        try:
-            with _temporary_folder(here.state / FOLDER) as folder:
-                form = await _received(request, here.settings.web.upload, folder)
-                job = await run_in_threadpool(_submit, here, form)
-        finally:
-            self._busy -= 1
-        return done(request, to=f"{root_path(request)}/", job=job)
+async def upload(request: Request) -> Response:
+    """Make a job of the pictures; the answer has its name in the inbox."""
+    here = context(request)
+    await run_in_threadpool(_check_size, request, here)
+    if _slots.locked():
+        raise HTTPException(503, "too many uploads at the same time: try again in a moment")
+    async with _slots:
+        (here.state / FOLDER).mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=here.state / FOLDER, ignore_cleanup_errors=True) as folder:
+            form = await _received(request, here.settings.web.upload, Path(folder))
+            job = await run_in_threadpool(_submit, here, form)
+    return done(request, to=f"{root_path(request)}/", job=job)
 
 
 def clear(state: Path) -> None:
@@ -100,26 +89,13 @@ def _check_size(request: Request, here: Context) -> None:
     if size > most:
         raise HTTPException(413, _too_large(most))
     # An upload exists twice for a moment: in the state folder, and in the inbox.
-    if _free_bytes(here.state) - 2 * size < here.settings.limits.free_bytes:
+    free = shutil.disk_usage(here.state).free
+    if free - 2 * size < here.settings.limits.free_bytes:
         raise HTTPException(507, "the disk is too full for an upload (limits.free_bytes)")
-
-
-def _free_bytes(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
 
 
 def _too_large(most: int) -> str:
     return f"the pictures are too large: the limit for a job is {most / 1e6:g} MB (web.upload)"
-
-
-@contextmanager
-def _temporary_folder(parent: Path) -> Iterator[Path]:
-    folder = parent / secrets.token_hex(8)
-    folder.mkdir(parents=True, mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _received(request: Request, most: int, folder: Path) -> "Form":

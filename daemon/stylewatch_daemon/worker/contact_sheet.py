@@ -14,7 +14,7 @@ from stylewatch_daemon.files import flat_layout, safe_dirs
 from stylewatch_daemon.outbox import job_files, publish
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import FileRecord, InputRecord, PartRecord, SeriesReceipt
-from stylewatch_daemon.settings import sweep
+from stylewatch_daemon.settings.job import columns
 from stylewatch_daemon.worker.contract import Done, Event, Order, Part, Staged
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
@@ -41,7 +41,7 @@ def draw(order: Order) -> list[Event]:
         sheet.Cell(part.label, final[1]) if final else sheet.Cell(f"{part.label}\n({part.state})")
         for part, final in zip(order.parts, finals, strict=True)
     ]
-    content = encode(sheet.draw(sheet.in_rows(cells, sweep.columns(order.settings.sweep))))
+    content = encode(sheet.draw(sheet.in_rows(cells, columns(order.settings.sweep))))
     staged_sheet = _write(order, FILE_NAME, content)
     receipt = SeriesReceipt(
         job=order.name,

@@ -9,7 +9,7 @@ import yaml
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.cli.series import field_of, overrides_of, parse
 from stylewatch_daemon.errors import UsageError
-from stylewatch_daemon.settings.sweep import members
+from stylewatch_daemon.settings.job import members
 
 SMALL = ("--backend", "sketch", "--size", "32", "--steps", "2", "--set", "scales=[]")
 

@@ -8,8 +8,8 @@ from tests import nodes
 from stylewatch_daemon.doctor import cluster
 from stylewatch_daemon.doctor.finding import Finding, mend, ok
 from stylewatch_daemon.executors.ray.messages import Away, Room
-from stylewatch_daemon.settings import resources
-from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings import sections
+from stylewatch_daemon.settings.sections import Demand
 
 pytestmark = nodes.TIME_ENOUGH
 
@@ -51,7 +51,7 @@ def test_a_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None
     def version(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(resources, "version", version)
+    monkeypatch.setattr(sections, "version", version)
     finding = check(Demand())
     assert (finding.verdict, finding.exit_code) == ("mend", 78)
     assert "stylewatch[ray]" in finding.words

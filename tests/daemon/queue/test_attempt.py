@@ -21,7 +21,7 @@ from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs, Match
 from stylewatch_daemon.queue.states import JobEvent
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.store.state import State, entry_of

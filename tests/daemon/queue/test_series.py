@@ -10,7 +10,7 @@ from tests.daemon.lines import Place
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import JobState
 from stylewatch_daemon.queue.series import Series
-from stylewatch_daemon.settings import resolve
+from stylewatch_daemon.settings.resolve import Settler
 from stylewatch_daemon.store.journal import load
 from stylewatch_daemon.store.ledger import Entry
 
@@ -29,7 +29,7 @@ class World(Place):
         line.claim()
         (job_id,) = self.state.ledger.open_jobs()
         self.job = self.state.save(self.state.load(job_id), place="a")
-        self.job_settings = resolve.settle(self.settings, self.state.job_file(self.job))
+        self.job_settings = Settler(self.settings).settle(self.state.job_file(self.job))
         self.series = Series(self.state, self.settings)
 
     def divide(self) -> list[Entry]:

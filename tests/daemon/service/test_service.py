@@ -23,7 +23,8 @@ from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import service
 from stylewatch_daemon.service.main_loop import MIN_INTERVAL
 from stylewatch_daemon.service.service import ServiceSettings, Summary, once, watch
-from stylewatch_daemon.settings import resources
+from stylewatch_daemon.settings import sections
+from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Wanted
 
@@ -174,7 +175,7 @@ def test_nothing_starts_while_the_worker_of_a_killed_daemon_lives(
     [
         ({"inboxes": (make_inbox(Path("/x/in"), Path("/x/in/out")),)}, "lies in the inbox"),
         ({"default_style": "night", "styles": Path("/x")}, r"'night'.*no such picture"),
-        ({"cluster": resources.Demand()}, r"stylewatch\[ray\]"),
+        ({"cluster": Demand()}, r"stylewatch\[ray\]"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_made(
@@ -183,7 +184,7 @@ def test_wrong_settings_are_refused_before_anything_is_made(
     def version(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(resources, "version", version)
+    monkeypatch.setattr(sections, "version", version)
     with pytest.raises(SettingsError, match=reason):
         once(changed_settings(settings(tmp_path), **changes), executor=Painter())
     assert list(tmp_path.iterdir()) == []

@@ -1,37 +1,37 @@
-"""The settings of a job: allowed values, their way into the recipe, masks, sizes of styles."""
+"""The settings of a job: values, their way into the recipe, masks, styles, names, series."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.errors import InputError, SettingsError
 from stylewatch_daemon.settings.job import (
     ARTIFACT_WORDS,
     ARTIFACTS,
+    MOST_MEMBERS,
+    NAME_FIELDS,
+    FilePattern,
+    FolderPattern,
     JobSettings,
     MaskSettings,
     StyleScale,
-    is_of_job,
+    Sweep,
+    columns,
+    fill_file,
+    fill_folder,
+    members,
+    name_fields,
 )
-from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book
-from stylewatch_painter.recipes.recipe import Adam, Schedule
+from stylewatch_painter.recipes.recipe import Schedule
 
 OF_THE_SCHEDULE: Mapping[str, Any] = {
-    "size": "321",
-    "preview": "123",
-    "stroke": 2.5,
-    "style_size": "side",
-    "fit": "stretch",
-    "enlarge": True,
-    "steps": 7,
-    "save_every": 3,
-    "noise_ratio": 0.25,
-}
-OF_THE_RECIPE = {"strength", "init", *OF_THE_SCHEDULE}
+    "size": "321", "preview": "123", "stroke": 2.5, "style_size": "side", "fit": "stretch",
+    "enlarge": True, "steps": 7, "save_every": 3, "noise_ratio": 0.25,
+}  # fmt: skip
 OF_THE_JOB = {
     "backend", "device", "recipe", "schedule", "seed", "style_weights", "format", "quality",
     "name", "priority", "set", "from_step", "only", "sweep", "depth", "metadata", "stages", "color",
@@ -47,21 +47,16 @@ def settings(**values: object) -> JobSettings:
 
 
 def test_each_setting_is_of_the_recipe_or_of_the_job() -> None:
-    """A new setting belongs to one of these, and is tested with it."""
-    assert set(JobSettings.model_fields) == OF_THE_RECIPE | OF_THE_JOB
+    """A new setting belongs to either, and is tested with it."""
+    assert set(JobSettings.model_fields) == {"strength", "init", *OF_THE_SCHEDULE} | OF_THE_JOB
     assert set(OF_THE_SCHEDULE) <= set(Schedule.model_fields)
-
-
-@pytest.mark.parametrize("name", book.names())
-def test_unset_settings_leave_each_recipe_as_it_is(name: str) -> None:
-    assert JobSettings(recipe=name).resolve() == book.find(name)
-    assert settings(recipe=name, **dict.fromkeys(OF_THE_RECIPE)).resolve() == book.find(name)
+    for name in book.names():
+        assert settings(recipe=name, **dict.fromkeys(OF_THE_SCHEDULE)).resolve() == book.find(name)
 
 
 @pytest.mark.parametrize("field", OF_THE_SCHEDULE)
 def test_a_setting_of_the_schedule_changes_that_field_alone(field: str) -> None:
-    value = OF_THE_SCHEDULE[field]
-    best = book.find("best")
+    value, best = OF_THE_SCHEDULE[field], book.find("best")
     assert getattr(best.schedule, field) != value
     update = {field: value} | ({"start": "mixed"} if field == "noise_ratio" else {})
     schedule = best.schedule.model_copy(update=update)
@@ -76,14 +71,19 @@ def test_a_setting_of_the_schedule_changes_that_field_alone(field: str) -> None:
           for start in ("content", "style", "noise", "mixed", "picture")),
         ({"set": {"objective.content.layers.conv4_2": 2.5}},
          "objective content layers conv4_2", 2.5),
-        ({"set": {"objective.network.pool": "average"}}, "objective network pool", "average"),
         ({"set": {"schedule.optimizer.history": 9}}, "schedule optimizer history", 9),
         ({"set": {"optimizer.history": 9}}, "schedule optimizer history", 9),
-        ({"set": {"smallest": 16}}, "schedule smallest", 16),
         ({"set": {"strength": 0.25}}, "objective strength", 0.25),
         ({"steps": 3, "set": {"steps": 5}}, "schedule steps", 5),
         ({"set": {"objective.content": None}}, "objective content", None),
         ({"recipe": "devos", "schedule": "fast", "steps": 5}, "schedule steps", 5),
+        ({"only": "content"}, "objective style", None),
+        ({"only": "style"}, "objective content", None),
+        ({"only": "content"}, "schedule start", "noise"),
+        ({"only": "content"}, "schedule keep_detail", 0.0),
+        ({"only": "content", "init": "content"}, "schedule start", "content"),
+        ({"only": "content", "noise_ratio": 0.5}, "schedule start", "mixed"),
+        ({"only": "content", "set": {"start": "picture"}}, "schedule start", "picture"),
     ],
 )  # fmt: skip
 def test_a_setting_or_set_reaches_a_field_of_the_recipe(
@@ -95,41 +95,11 @@ def test_a_setting_or_set_reaches_a_field_of_the_recipe(
     assert part == value
 
 
-def test_set_can_remove_a_layer_and_replace_the_optimizer() -> None:
-    objective = settings(set={"objective.style.layers.conv1_1": None}).resolve().objective
-    assert objective.style is not None and "conv1_1" not in objective.style.layers
-    adam = {"optimizer.kind": "adam", "optimizer.rate": 5}
-    for fields in (adam, dict(reversed(adam.items()))):
-        assert settings(set=fields).resolve().schedule.optimizer == Adam(kind="adam", rate=5)
-
-
 def test_the_fast_schedule_keeps_the_objective() -> None:
     best, devos = book.find("best"), book.find("devos")
     fast = JobSettings(recipe="devos", schedule="fast").resolve()
     assert fast.objective == devos.objective
     assert fast.schedule.optimizer == best.schedule.optimizer
-    assert fast.schedule.resample == devos.schedule.resample
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"set": {"stepps": 3}}, "unknown key 'stepps'; did you mean 'steps'?"),
-        ({"set": {"objective.stile": 3}}, "objective: unknown key 'stile'; did you mean 'style'?"),
-        ({"set": {"steps": "many"}}, "schedule.steps: input should be a valid integer"),
-        ({"recipe": "bset"}, "there is no recipe 'bset'; did you mean 'best'?"),
-        ({"recipe": "keras", "noise_ratio": 0.5, "init": "noise", "set": {"noise_ratio": 2}},
-         "schedule.noise_ratio: input should be less than or equal to 1, got 2"),
-        ({"only": "content", "set": {"objective.content": None}},
-         "the objective names no layer"),
-    ],
-)  # fmt: skip
-def test_a_setting_that_the_recipe_cannot_take_is_an_error(
-    values: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(RecipeError) as caught:
-        settings(**values).resolve()
-    assert message in str(caught.value)
 
 
 def test_own_recipes_come_first_and_are_read_again_once_they_change(tmp_path: Path) -> None:
@@ -143,108 +113,51 @@ def test_own_recipes_come_first_and_are_read_again_once_they_change(tmp_path: Pa
     assert JobSettings().resolve(tmp_path).schedule.steps == 18
 
 
-@pytest.mark.parametrize(("only", "other"), [("content", "style"), ("style", "content")])
-def test_only_one_side_removes_the_other_and_starts_from_noise(only: str, other: str) -> None:
-    recipe = settings(only=only).resolve()
-    assert getattr(recipe.objective, other) is None
-    assert getattr(recipe.objective, only) == getattr(book.find("best").objective, only)
-    assert (recipe.schedule.start, recipe.schedule.keep_detail) == ("noise", 0.0)
-
-
-@pytest.mark.parametrize(
-    ("values", "start"),
-    [({"init": "content"}, "content"), ({"noise_ratio": 0.5}, "mixed"),
-     ({"set": {"start": "picture"}}, "picture")],
-)  # fmt: skip
-def test_only_one_side_can_start_elsewhere(values: dict[str, Any], start: str) -> None:
-    assert settings(only="content", **values).resolve().schedule.start == start
-
-
 # Values
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"steps": -1}, {"save_every": 0}, {"seed": -1}, {"seed": 2**64}, {"strength": 1.1},
-        {"size": "big"}, {"quality": 0}, {"quality": 101}, {"format": "gif"}, {"init": "here"},
-        {"schedule": "slow"}, {"style_weights": [1, -1]}, {"style_weights": [0, 0]},
-        {"style_weights": [float("inf")]}, {"only": "both"}, {"priority": 1001}, {"set": [1]},
-        {"color": "red"}, {"colour": "style"}, {"depth": 12}, {"color_space": "xyz"},
-        {"metadata": "some"}, {"stages": {"size": 0}}, {"stages": 100},
-        {"artifacts": ["shet"]}, {"artifacts": [3]}, {"artifacts": "sheet.png"}, {"keep": []},
-        *({"mask": {"feather": value}}
-          for value in ("soft", "-1", "60%", "3px", "2%%", "", True, None, "1e3", 99999)),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_an_impossible_value_is_refused(values: Mapping[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        JobSettings.model_validate(values)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"seed": 2**64}, "."), ({"size": "big"}, "."), ({"style_weights": [1, -1]}, "."),
+        ({"colour": "style"}, "unknown|not permitted"), ({"stages": {"size": 0}}, "."),
+        ({"artifacts": ["shet"]}, "."), ({"artifacts": [3]}, "."),
+        *(({"mask": {"feather": value}}, ".")
+          for value in ("soft", "-1", "60%", "3px", "2%%", "", True, None, "1e3", 99999)),
+        ({"style_weights": [0, 0]}, "at least one"),
         ({"depth": 16, "format": "jpg"}, "depth: 16 is for png and tiff.* is jpg"),
-        ({"depth": 16, "format": "webp"}, "depth: 16 is for png and tiff.* is webp"),
         ({"flat": True, "final": "{stem}"}, "flat: the final image is named by `name`"),
         ({"flat": True, "name": "{stem}.png"}, r"leave \.png out"),
         ({"device": "a\nb"}, "no control characters"),
         ({"set": {"x": "a\ud800"}}, r"set: the character U\+D800 cannot be stored"),
         ({"set": {"x": float("nan")}}, "set: this cannot be stored"),
-        ({"set": {"x": {1}}}, "set: this cannot be stored"),
+        *(({"style_size": size}, r"area, side, stretch, 640 .* or 50%|1000 sizes")
+          for size in ("0%", "50 %", [], ["area", "big"], [[640]], 1.5, ["area"] * 1001)),
     ],
-)
-def test_settings_that_do_not_go_together_or_cannot_be_stored_are_refused(
-    values: Mapping[str, Any], message: str
-) -> None:
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_an_impossible_value_is_refused(values: Mapping[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         JobSettings.model_validate(values)
 
 
-def test_settings_at_the_edge_are_accepted() -> None:
-    assert settings(style_weights=[1, 0]).style_weights == (1.0, 0.0)
-    assert settings(depth=16, format="tiff").depth == 16
-    assert settings(flat=True, final="final").flat
-    assert JobSettings().set is not JobSettings().set
-    assert JobSettings().mask == MaskSettings(feather="0", outside="free")
-
-
 def test_recorded_settings_of_an_earlier_version_are_read() -> None:
-    plain = JobSettings(artifacts=("sheet.png",), steps=5).model_dump(mode="json")
-    assert JobSettings.from_record(plain).artifacts == ("sheet.png",)
-    plain["keep"] = plain.pop("artifacts")
-    assert JobSettings.from_record(plain) == JobSettings(artifacts=("sheet.png",), steps=5)
-
-
-@pytest.mark.parametrize(
-    ("key", "of_job"),
-    [("strength", True), ("mask.feather", True), ("stages.sizes", True), ("schedule", True),
-     ("schedule.steps", False), ("objective.tv.weight", False), ("keep_detail", False)],
-)  # fmt: skip
-def test_a_key_is_of_the_job_or_of_its_recipe(key: str, *, of_job: bool) -> None:
-    assert is_of_job(key) == of_job
+    plain = JobSettings(artifacts=("sheet.png",), depth=16, format="tiff").model_dump(mode="json")
+    renamed = {"keep" if key == "artifacts" else key: value for key, value in plain.items()}
+    assert JobSettings.from_record(plain) == JobSettings.from_record(renamed) == settings(**plain)
 
 
 def test_artifacts_have_a_file_name_and_a_short_name() -> None:
-    assert settings(artifacts=ARTIFACTS).artifacts == ARTIFACTS
     assert settings(artifacts=[*ARTIFACT_WORDS]).artifacts == ARTIFACTS
     twice = settings(artifacts=["sheet", "losses", "sheet.png"])
     assert twice.artifacts == ("sheet.png", "losses.png")
-    schema = JobSettings.model_json_schema()["properties"]["artifacts"]
-    assert schema["items"] == {"enum": [*ARTIFACTS, *ARTIFACT_WORDS]}
 
 
 @pytest.mark.parametrize(
-    ("feather", "reach"),
-    [(0, 0), (8, 0.01), ("8", 0.01), (2.5, 1 / 320), ("2%", 0.02), ("1.5 %", 0.015)],
-)  # fmt: skip
+    ("feather", "reach"), [(0, 0), (8, 0.01), ("8", 0.01), (2.5, 1 / 320), ("1.5 %", 0.015)]
+)
 def test_feather_is_a_share_of_the_long_side(feather: object, reach: float) -> None:
     assert MaskSettings.model_validate({"feather": feather}).reach(800) == pytest.approx(reach)
-
-
-# Sizes of styles
 
 
 @pytest.mark.parametrize(
@@ -252,7 +165,6 @@ def test_feather_is_a_share_of_the_long_side(feather: object, reach: float) -> N
     [
         (None, None, False, (StyleScale(),) * 2),
         (640, "640", True, (StyleScale(),) * 2),
-        ("0.25mp", "0.25mp", True, (StyleScale(),) * 2),
         (["side", "side"], ("side", "side"), True, (StyleScale(),) * 2),
         ("150%", "150%", False, (StyleScale(scale=1.5, asked="150%"),) * 2),
         ([320, "50%"], ("320", "50%"), False,
@@ -266,17 +178,131 @@ def test_a_size_for_all_styles_is_the_recipes_and_others_are_the_styles_own(
     assert job.style_size == checked
     assert (job.resolve() != book.find("best")) == of_recipe
     assert job.style_scales(2) == scales
+    if isinstance(asked, list):
+        with pytest.raises(SettingsError, match="2 sizes for 3 style pictures: give one for each"):
+            job.style_scales(3)
 
 
-def test_sizes_must_be_as_many_as_styles() -> None:
-    with pytest.raises(SettingsError, match="2 sizes for 3 style pictures: give one for each"):
-        settings(style_size=["50%", "area"]).style_scales(3)
+# Names in the outbox
+
+FOLDER: TypeAdapter[str] = TypeAdapter(FolderPattern)
+FILE: TypeAdapter[str] = TypeAdapter(FilePattern)
+SWEEP: TypeAdapter[dict[str, tuple[Any, ...]]] = TypeAdapter(Sweep)
+PHOTO = name_fields(
+    "album/sub/photo", Path("photo.v2.jpg"), [Path("wave.jpg")], recipe="/r/mine.yaml", seed=7
+)
+LONE = name_fields("photo", Path("photo.jpg"), [], recipe="best", seed=0)
 
 
 @pytest.mark.parametrize(
-    "asked",
-    ["big", "0%", "50 %", [], ["area", "big"], {"a": 1}, [[640]], 1.5, ["area"] * 1001],
+    ("pattern", "fields", "path"),
+    [
+        ("{name}", PHOTO, "album/sub/photo"),
+        ("{folder}/{content}-{style}", PHOTO, "album/sub/photo.v2-wave"),
+        ("{recipe} {seed}", PHOTO, "mine 7"),
+        ("../../{stem}", PHOTO, "_/_/photo.v2"),
+        ("{folder}/{stem}", LONE, "photo"),
+        ("{folder}/{style}", LONE, "photo"),
+    ],
 )
-def test_an_impossible_size_is_refused_with_the_choice(asked: object) -> None:
-    with pytest.raises(ValidationError, match=r"area, side, stretch, 640 .* or 50%|1000 sizes"):
-        settings(style_size=asked)
+def test_a_folder_is_filled_in_safely(pattern: str, fields: dict[str, str], path: str) -> None:
+    assert set(fields) == set(NAME_FIELDS)
+    assert fill_folder(FOLDER.validate_python(pattern), fields) == path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fields", "name"),
+    [("{stem}-{style}", PHOTO, "photo.v2-wave"), ("{name}", PHOTO, "album_sub_photo"),
+     ("..", PHOTO, "_"), ("{style}", LONE, "final")],
+)  # fmt: skip
+def test_a_file_has_one_part(pattern: str, fields: dict[str, str], name: str) -> None:
+    assert fill_file(FILE.validate_python(pattern), fields) == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern", "message"),
+    [
+        *((FOLDER, field, r"is unknown; the fields are \{name\}, ")
+          for field in ("{nam}", "{}-x", "{stem", "stem}", "{content:3}", "{{stem}}")),
+        (FILE, "{nam}", r"is unknown; the fields are \{name\}, "),
+        (FOLDER, " ", r"a name is required, as \{name\}"),
+        (FOLDER, "a" * 501, "at most 500 characters and 16 parts"),
+        (FOLDER, "/".join("a" * 17), "at most 500 characters and 16 parts"),
+        (FILE, "{folder}/{stem}", "names a file in the job's folder, and no folders.*`flat`"),
+        (FILE, "..\\{stem}", "names a file in the job's folder"),
+        (FILE, "{stem}.PNG", r"leave \.PNG out"),
+    ],
+)  # fmt: skip
+def test_a_wrong_pattern_is_refused(kind: TypeAdapter[str], pattern: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        kind.validate_python(pattern)
+
+
+def test_a_path_that_is_too_long_is_refused() -> None:
+    long = PHOTO | {"name": "/".join(["b" * 100] * 10)}
+    with pytest.raises(InputError, match="path of 3029 bytes; the limit is 2000: shorten `name`"):
+        fill_folder("{name}/{name}/{name}", long)
+
+
+# Series
+
+
+@pytest.mark.parametrize(
+    ("sweep", "names"),
+    [
+        ({"strength": (0.2, 0.8), "seed": (1, 2)},
+         ["strength=0.2,seed=1", "strength=0.2,seed=2", "strength=0.8,seed=1",
+          "strength=0.8,seed=2"]),
+        ({"recipe": ("a/b", "a:b", None)}, ["recipe=a_b", "recipe=a_b-2", "recipe=null"]),
+    ],
+)  # fmt: skip
+def test_members_have_safe_unique_names(sweep: dict[str, Any], names: list[str]) -> None:
+    assert [member.name for member in members(sweep)] == names
+    assert members({"objective.tv.weight": (0.1,), "seed": (2,)})[0].label == "weight 0.1\nseed 2"
+
+
+@pytest.mark.parametrize(
+    ("sweep", "plain", "merged"),
+    [
+        (
+            {"strength": (0.5,), "objective.tv.weight": (0.1,)},
+            {"size": 64, "sweep": {}, "set": {"objective.strength": 1, "steps": 3}},
+            {"size": 64, "strength": 0.5, "set": {"steps": 3, "objective.tv.weight": 0.1}},
+        ),
+        (
+            {"stages.size": (9,), "mask.feather": (3,), "mask.outside": ("keep",)},
+            {"mask": {"feather": 1, "outside": "free"}},
+            {"stages": {"size": 9}, "mask": {"feather": 3, "outside": "keep"}, "set": {}},
+        ),
+        ({"mask.feather": (3,)}, {"mask": "all"}, {"mask": {"feather": 3}, "set": {}}),
+        ({"init": ("noise",)}, {"set": {"start": "style"}}, {"init": "noise", "set": {}}),
+    ],
+)
+def test_a_member_beats_the_settings_of_its_job(
+    sweep: dict[str, Any], plain: dict[str, Any], merged: dict[str, Any]
+) -> None:
+    (member,) = members(sweep)
+    assert member.over(plain) == merged
+
+
+def test_a_sheet_has_rows_of_the_last_field_or_is_about_a_square() -> None:
+    assert columns({"seed": tuple(range(5))}) == 5
+    assert columns({"seed": tuple(range(9))}) == 3
+    assert columns({"strength": (1, 2), "seed": tuple(range(9))}) == 9
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ({"seed": 1}, "(?s)seed.*valid tuple"),
+        ({"seed": []}, "(?s)seed.*at least 1 item"),
+        ([1], "valid dictionary"),
+        *(({key: ["a", "b"]}, f"{key} is the same for a whole series")
+          for key in ("name", "flat", "final", "sweep", "priority", "set")),
+        ({"seed": [1] * 9, "strength": [1] * 8}, f"72 jobs, .* at most {MOST_MEMBERS}"),
+    ],
+)  # fmt: skip
+def test_a_wrong_sweep_is_refused(sweep: object, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        SWEEP.validate_python(sweep)
+    assert len(members(SWEEP.validate_python({"seed": list(range(MOST_MEMBERS))}))) == MOST_MEMBERS

@@ -1,12 +1,13 @@
-"""What the doctor's process does in tests of the page, in place of its checks."""
+"""Entries of the doctor's process in tests of the page, in place of its checks."""
 
 import time
 from multiprocessing.connection import Connection
 
+from stylewatch_daemon.doctor.backends import Device
 from stylewatch_daemon.doctor.finding import ok
 from stylewatch_daemon.processes.child import send
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.web.doctor_runner import Checks, Device
+from stylewatch_daemon.web.doctor_runner import Report
 
 CHECK = "tests.daemon.web.doctors:check"
 
@@ -15,11 +16,11 @@ def check(pipe: Connection, settings: Config) -> None:
     """Find something, and record the call in the folder of the state folder."""
     with (settings.state.path.parent / "log").open("a") as log:
         print(settings.job.backend, file=log)
-    send(pipe, Checks((ok("disk", "has room"),), (Device("cuda:0", 9),)))
+    send(pipe, Report((ok("disk", "has room"),), (Device("cuda:0", memory=9),)))
 
 
 def invalid(pipe: Connection, settings: Config) -> None:
-    pipe.send_bytes(b'["Checks", {"findings": [{"x": 1}], "devices": []}]')
+    pipe.send_bytes(b'["Report", {"findings": [{"x": 1}], "devices": []}]')
 
 
 def exits(pipe: Connection, settings: Config) -> None:

@@ -15,13 +15,13 @@ from starlette.testclient import TestClient
 from tests.daemon.web.world import BROWSER, HERE, OURS, TOKEN, Clock, client, requested
 
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.web import login, middleware
-from stylewatch_daemon.web.login import COOKIE, LASTS_S, Sessions
+from stylewatch_daemon.web import access
+from stylewatch_daemon.web.access import COOKIE, LASTS_S, Sessions
 
 
 @pytest.fixture(autouse=True)
 def no_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "WRONG_TOKEN_DELAY_S", 0.0)
+    monkeypatch.setattr(access, "WRONG_TOKEN_DELAY_S", 0.0)
 
 
 def with_route(page: TestClient, route: Route) -> TestClient:
@@ -33,10 +33,10 @@ def with_route(page: TestClient, route: Route) -> TestClient:
 @pytest.mark.parametrize(
     ("host", "status"),
     [
-        *((host, 200) for host in ("127.0.0.1:8787", "localhost", "LOCALHOST:9", "[::1]:8787",
-                                   "192.168.1.7", "a.example")),
+        *((host, 200) for host in ("127.0.0.1:8787", "LOCALHOST:9", "[::1]:8787", "192.168.1.7",
+                                   "a.example")),
         *((host, 421) for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil",
-                                   "a b", "[::1", "", "1.2.3")),
+                                   "[::1", "", "1.2.3")),
     ],
 )  # fmt: skip
 def test_only_addresses_and_configured_names_are_answered(
@@ -50,17 +50,14 @@ def test_only_addresses_and_configured_names_are_answered(
 @pytest.mark.parametrize(
     "headers",
     [
-        {"Origin": "http://evil.example"},
-        {"Origin": "null"},
-        {"Origin": ""},
-        {"Origin": f"{HERE}.evil.example"},
-        {"Origin": "http://127.0.0.1:8788"},
+        *({"Origin": origin} for origin in ("http://evil.example", "null", "",
+                                            f"{HERE}.evil.example", "http://127.0.0.1:8788")),
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site", "Origin": HERE},
         {"Sec-Fetch-Site": "none"},
         {},
     ],
-)
+)  # fmt: skip
 def test_other_sites_cannot_act(headers: dict[str, str], tmp_path: Path) -> None:
     page = client(tmp_path)
     del page.headers["Origin"]
@@ -70,16 +67,7 @@ def test_other_sites_cannot_act(headers: dict[str, str], tmp_path: Path) -> None
     assert requested(tmp_path) == []
 
 
-def test_a_program_with_the_token_needs_no_origin(tmp_path: Path) -> None:
-    page = client(tmp_path, TOKEN)
-    del page.headers["Origin"]
-    bearer = {"Authorization": f"Bearer {TOKEN}"}
-    assert page.post("/nothing", headers=bearer).status_code == 404
-    other_site = {**bearer, "Sec-Fetch-Site": "cross-site"}
-    assert page.post("/nothing", headers=other_site).status_code == 403
-
-
-@pytest.mark.parametrize("path", ["/", "/metrics", "/jobs/x", "/nothing", "/static", "/login/"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/static"])
 def test_without_the_token_nothing_is_shown(path: str, tmp_path: Path) -> None:
     page = client(tmp_path, TOKEN)
     answer = page.get(path)
@@ -89,48 +77,53 @@ def test_without_the_token_nothing_is_shown(path: str, tmp_path: Path) -> None:
     for wrong in (f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer \xe4", TOKEN):
         headers = {b"Authorization": wrong.encode("latin-1")}
         assert page.get(path, headers=headers).status_code == 401
+    for cookie in ("x", TOKEN, "9999999999.x.y", "9" * 3000):
+        assert page.get(path, headers={"Cookie": f"{COOKIE}={cookie}"}).status_code == 401
     assert page.get("/metrics", headers={"Authorization": f"bearer {TOKEN}"}).status_code == 200
     assert page.get("/metrics", params={"token": TOKEN}).status_code == 401
-    for public in ("/healthz", "/login", "/static/page.css"):
-        assert page.get(public).status_code == 200
+    del page.headers["Origin"]  # which a program with the token need not send
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    assert page.post("/nothing", headers=known).status_code == 404
+    other_site = {**known, "Sec-Fetch-Site": "cross-site"}
+    assert page.post("/nothing", headers=other_site).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "path", ["/static/../metrics", "/static/%2e%2e/metrics", "/static//../../app.py",
-             "/static/%2e%2e%2fapp.py", "/login/../metrics", "//metrics", "/healthz/../metrics"]
-)  # fmt: skip
-def test_no_path_leads_past_the_token(path: str, tmp_path: Path) -> None:
-    answer = client(tmp_path, TOKEN).get(path)
-    assert answer.status_code in (401, 404)
-    assert "import" not in answer.text and "stylewatch_jobs" not in answer.text
+def test_no_path_leads_past_the_token(tmp_path: Path) -> None:
+    page = client(tmp_path, TOKEN)
+    for path in ("/static/../metrics", "/static/%2e%2e/metrics", "/static//../../app.py",
+                 "/static/%2e%2e%2fapp.py", "/login/../metrics", "//metrics"):  # fmt: skip
+        answer = page.get(path)
+        assert answer.status_code in (401, 404)
+        assert "import" not in answer.text and "stylewatch_jobs" not in answer.text
 
 
 def broken(request: Request) -> None:
     raise ValueError("a secret")
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/nothing", "/static/page.css", "/broken"])
 def test_browsers_load_nothing_from_elsewhere_and_errors_stay_in_the_log(
-    path: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = with_route(client(tmp_path), Route("/broken", broken)).get(path)
-    headers = answer.headers
-    policy = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
-    assert policy["default-src"] == "'none'"
-    assert {policy["script-src"], policy["style-src"], policy["form-action"]} == {"'self'"}
-    assert "unsafe" not in headers["Content-Security-Policy"]
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Referrer-Policy"] == "same-origin"
-    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
-    assert (answer.status_code == 500, "a secret" in caplog.text) == (path == "/broken",) * 2
-    assert "secret" not in answer.text
+    page = with_route(client(tmp_path), Route("/broken", broken))
+    for path in ("/healthz", "/nothing", "/static/page.css", "/broken"):
+        assert "a secret" not in caplog.text
+        answer = page.get(path)
+        policy = answer.headers["Content-Security-Policy"]
+        rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+        assert rules["default-src"] == "'none'" and "unsafe" not in policy
+        assert {rules["script-src"], rules["style-src"], rules["form-action"]} == {"'self'"}
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert "secret" not in answer.text
+    assert answer.status_code == 500 and "a secret" in caplog.text
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_too_many_requests_are_refused_but_health_is_answered(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(middleware, "AT_ONCE", {True: 1, False: 1})
+    monkeypatch.setattr(access, "AT_ONCE", {True: 1, False: 1})
     statuses: list[int] = []
 
     def nested(request: Request) -> Response:
@@ -156,6 +149,10 @@ def test_the_token_gives_a_cookie_that_opens_the_page(
     root: str, scheme: str, tmp_path: Path
 ) -> None:
     page = client(tmp_path, TOKEN, path=root)
+    for wrong in ({"token": "wrong" * 5}, {"token": ""}, {"other": TOKEN}):
+        answer = page.post(f"{root}/login", params={"token": TOKEN}, data=wrong, headers=BROWSER)
+        assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
+        assert "wrong token" in answer.text
     headers = {"X-Forwarded-Proto": scheme}
     answer = page.post(f"{root}/login", data={"token": f" {TOKEN} "}, headers=headers)
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{root}/")
@@ -165,17 +162,6 @@ def test_the_token_gives_a_cookie_that_opens_the_page(
     assert bool(cookie["secure"]) == (scheme == "https")
     opened = page.get(f"{root}/metrics", headers={"Cookie": f"{COOKIE}={cookie.value}"})
     assert opened.status_code == 200
-
-
-@pytest.mark.parametrize("fields", [{"token": "wrong" * 5}, {"token": ""}, {}, {"other": TOKEN}])
-def test_a_wrong_token_gives_no_cookie(fields: dict[str, str], tmp_path: Path) -> None:
-    page = client(tmp_path, TOKEN)
-    answer = page.post("/login", params={"token": TOKEN}, data=fields, headers=BROWSER)
-    assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
-    assert "wrong token" in answer.text
-    for cookie in ("x", TOKEN, "9999999999.x.y", "9" * 3000):
-        headers = {"Cookie": f"{COOKIE}={cookie}"}
-        assert page.get("/metrics", headers=headers).status_code == 401
 
 
 @pytest.mark.parametrize("end", ["/logout", "/login"])
@@ -193,68 +179,56 @@ def test_a_session_that_ended_is_dead_everywhere_and_others_live(end: str, tmp_p
     assert elsewhere.get("/metrics").status_code == 200
 
 
-def test_without_a_token_there_is_no_login(tmp_path: Path) -> None:
-    assert client(tmp_path).get("/login", headers=BROWSER).headers["Location"] == "/"
-    open_to_all = Sessions(None, tmp_path / "sessions.json")
-    assert not open_to_all.are_needed
-    assert not open_to_all.knows("") and not open_to_all.holds("")
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def sessions(tmp_path: Path) -> Sessions:
+    return Sessions(SecretStr(TOKEN), tmp_path / "sessions.json", Clock())
 
 
-@pytest.fixture
-def sessions(tmp_path: Path, clock: Clock) -> Sessions:
-    return Sessions(SecretStr(TOKEN), tmp_path / "sessions.json", clock)
+def again(root: Path, token: str = TOKEN, seconds: float = 0.0) -> Sessions:
+    """The sessions after a restart, after so many seconds."""
+    clock = Clock()
+    clock.now += seconds
+    return Sessions(SecretStr(token), root / "sessions.json", clock)
 
 
 def test_only_the_token_is_the_token(sessions: Sessions) -> None:
-    assert sessions.knows(TOKEN)
+    assert sessions.is_token(TOKEN)
     for wrong in ("", TOKEN[:-1], f"{TOKEN} ", TOKEN.upper(), "\ud800", "ä" * 24):
-        assert not sessions.knows(wrong)
-    cookie = sessions.begin()
-    for wrong in ("", ".", "..", cookie + "0", cookie[:-1], "9" * 9999, "\ud800", "\xe4"):
-        assert not sessions.holds(wrong)
+        assert not sessions.is_token(wrong)
 
 
 def test_a_session_lasts_its_time_and_ends_with_the_token(
-    sessions: Sessions, tmp_path: Path, clock: Clock
+    sessions: Sessions, tmp_path: Path
 ) -> None:
-    path = tmp_path / "sessions.json"
-    cookie = sessions.begin()
-    assert Sessions(SecretStr(TOKEN), path, clock).holds(cookie)
-    assert not Sessions(SecretStr(TOKEN + "2"), path, clock).holds(cookie)
-    assert cookie not in path.read_text() and TOKEN not in path.read_text() + cookie
-    assert not any(sessions.holds(signature) for signature in json.loads(path.read_text()))
-    clock.now += LASTS_S - 1
-    assert sessions.holds(cookie)
-    clock.now += 1
-    assert not sessions.holds(cookie)
-    sessions.begin()
-    assert len(json.loads(path.read_text())) == 1, "expired sessions are dropped"
+    cookie, content = sessions.begin(), (tmp_path / "sessions.json").read_text()
+    assert again(tmp_path).is_open(cookie)
+    assert again(tmp_path, seconds=LASTS_S - 1).is_open(cookie)
+    assert not again(tmp_path, seconds=LASTS_S).is_open(cookie)
+    assert not again(tmp_path, TOKEN + "2").is_open(cookie)
+    assert cookie not in content and TOKEN not in content + cookie
+    for wrong in ("", cookie + "0", cookie[:-1], "9" * 9999, "\ud800", *json.loads(content)):
+        assert not sessions.is_open(wrong)
+    again(tmp_path, seconds=LASTS_S).begin()
+    assert len(json.loads((tmp_path / "sessions.json").read_text())) == 1, "expired ones are gone"
 
 
 def test_with_too_many_sessions_the_oldest_ends(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(login, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(access, "MAX_SESSIONS", 3)
     cookies = [sessions.begin() for _ in range(5)]
-    assert [sessions.holds(cookie) for cookie in cookies] == [False, False, True, True, True]
+    assert [sessions.is_open(cookie) for cookie in cookies] == [False, False, True, True, True]
 
 
-@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b'{"a": null}', b"[" * 99_999, b"\xff"])
-def test_a_damaged_file_has_no_sessions(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "sessions.json").write_bytes(content)
-    sessions = Sessions(SecretStr(TOKEN), tmp_path / "sessions.json")
-    assert not sessions.holds("a")
-    assert sessions.holds(sessions.begin())
+def test_a_damaged_file_has_no_sessions(tmp_path: Path) -> None:
+    for content in (b"", b"[1]", b'{"a": null}', b"[" * 99_999, b"\xff"):
+        (tmp_path / "sessions.json").write_bytes(content)
+        assert not again(tmp_path).is_open("a")
 
 
 def test_a_session_ends_for_good_though_the_disk_is_full(
-    sessions: Sessions, tmp_path: Path, clock: Clock,
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -262,6 +236,5 @@ def test_a_session_ends_for_good_though_the_disk_is_full(
     cookie = sessions.begin()
     monkeypatch.setattr(atomic, "write", full)
     sessions.end(cookie)
-    assert not sessions.holds(cookie)
-    assert not Sessions(SecretStr(TOKEN), tmp_path / "sessions.json", clock).holds(cookie)
+    assert not sessions.is_open(cookie) and not again(tmp_path).is_open(cookie)
     assert "cannot be written (No space left on device)" in caplog.text

@@ -1,5 +1,6 @@
-"""Actions of the page become requests to the daemon, where they make sense."""
+"""Actions of the page become requests to the daemon; forms, and answers to people and programs."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -8,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
 from tests.daemon.web import doctors
-from tests.daemon.web.world import BROWSER, client, enter, entry, requested
+from tests.daemon.web.world import BROWSER, HERE, client, enter, entry, requested
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.requests import FOLDER, Requests
-from stylewatch_daemon.web import actions, doctor_runner
+from stylewatch_daemon.web import actions, doctor_runner, http
 
 ATTEMPT = Attempt(started="2026-01-02T12:00:00+00:00", backend="sketch")
+FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.fixture
@@ -55,23 +60,16 @@ def done_job(root: Path, **more: Any) -> None:
     enter(root / "state", entry("sea", **values, **more), entry("now", "running"))
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume"])
-def test_pause_and_resume_are_requested(verb: str, tmp_path: Path, no_wait: None) -> None:
-    assert client(tmp_path).post(f"/{verb}").json() == {"acted": False}
-    assert requested(tmp_path) == [{"verb": verb}]
-
-
 def test_the_answer_waits_until_the_daemon_has_acted(tmp_path: Path) -> None:
-    cancelled: list[str] = []
-    enter(tmp_path / "state", entry("sea", "queued"))
-    page = client(tmp_path)
-
-    def cancel(job: str) -> None:
-        cancelled.append(job)
-
-    with acting(tmp_path, cancel=cancel):
-        assert page.post("/jobs/id-sea/cancel").json() == {"acted": True}
-    assert cancelled == ["id-sea"]
+    done_job(tmp_path)
+    page, acted = client(tmp_path), dict[str, Any]()
+    with acting(
+        tmp_path, pause=lambda: acted.update(pause=1), retry=lambda **given: acted.update(given)
+    ):
+        assert page.post("/pause").json() == {"acted": True}
+        answer = page.post("/jobs/id-sea/retry", headers=BROWSER)
+    assert acted["pause"] and acted["job"] == "id-sea"
+    assert answer.headers["Location"] == f"/jobs/{acted['new']}"
 
 
 def test_only_open_jobs_are_cancelled_or_finished(tmp_path: Path, no_wait: None) -> None:
@@ -87,9 +85,10 @@ def test_only_open_jobs_are_cancelled_or_finished(tmp_path: Path, no_wait: None)
         assert page.post(f"/jobs/id-none/{verb}").status_code == 404
     unbegun = page.post("/jobs/id-new/finish")
     assert unbegun.status_code == 400 and "has not begun" in unbegun.json()["error"]
-    assert requested(tmp_path) == [
-        {"verb": "cancel", "job": "id-sea"}, {"verb": "finish", "job": "id-sea"},
-    ]  # fmt: skip
+    assert page.post("/resume").json() == {"acted": False}
+    cancel, finish, resume = requested(tmp_path)
+    assert cancel == {"verb": "cancel", "job": "id-sea"} and resume == {"verb": "resume"}
+    assert finish == {"verb": "finish", "job": "id-sea"}
 
 
 def test_only_refused_and_failed_jobs_are_dismissed(tmp_path: Path, no_wait: None) -> None:
@@ -107,41 +106,20 @@ def test_only_refused_and_failed_jobs_are_dismissed(tmp_path: Path, no_wait: Non
 
 def test_a_job_runs_again_with_its_settings(tmp_path: Path, no_wait: None) -> None:
     done_job(tmp_path, settings={"backend": "sketch", "seed": 7})
-    assert client(tmp_path).post("/jobs/id-sea/retry", headers=BROWSER).status_code == 303
+    page = client(tmp_path)
+    assert page.post("/jobs/id-sea/retry", headers=BROWSER).status_code == 303
     (request,) = requested(tmp_path)
     assert (request["verb"], request["job"], request["from_stage"]) == ("retry", "id-sea", None)
     assert request["settings"]["seed"] == 7
-
-
-def test_people_get_to_the_page_of_the_new_job(tmp_path: Path) -> None:
-    done_job(tmp_path)
-    page, made = client(tmp_path), list[str]()
-
-    def retry(job: str, new: str, **more: Any) -> None:
-        made.append(new)
-
-    with acting(tmp_path, retry=retry):
-        answer = page.post("/jobs/id-sea/retry", headers=BROWSER)
-    assert answer.headers["Location"] == f"/jobs/{made[0]}"
-
-
-@pytest.mark.parametrize("stage", ["x", "-1", "0", "1.5", "../1", "9" * 20, "\u0661"])
-def test_a_stage_goes_by_its_number(stage: str, tmp_path: Path, no_wait: None) -> None:
-    done_job(tmp_path)
-    answer = client(tmp_path).post("/jobs/id-sea/retry", data={"from_stage": stage})
-    assert answer.status_code == 400 and "number of a stage" in answer.json()["error"]
-    assert requested(tmp_path) == []
-
-
-def test_a_job_that_cannot_run_again_is_refused(tmp_path: Path, no_wait: None) -> None:
-    done_job(tmp_path)
-    page = client(tmp_path)
+    for stage in ("x", "-1", "0", "1.5", "../1", "9" * 20, "\u0661"):
+        answer = page.post("/jobs/id-sea/retry", data={"from_stage": stage})
+        assert answer.status_code == 400 and "number of a stage" in answer.json()["error"]
     assert page.post("/jobs/id-now/retry").status_code == 400
     assert page.post("/jobs/id-sea/retry", data={"from_stage": "999"}).status_code in (400, 422)
     (tmp_path / "out/sea/inputs/style.jpg").unlink()
     answer = page.post("/jobs/id-sea/retry")
     assert answer.status_code == 422 and "style.jpg" in answer.json()["error"]
-    assert requested(tmp_path) == []
+    assert len(requested(tmp_path)) == 1
 
 
 def test_the_number_of_waiting_requests_is_limited(tmp_path: Path, no_wait: None) -> None:
@@ -157,8 +135,68 @@ def test_the_checks_of_the_doctor_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor_runner, "CHECK", doctors.CHECK)
-    monkeypatch.setattr(doctor_runner, "PATIENCE_S", 60.0)
+    monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 60.0)
     with client(tmp_path) as page:
         (finding,) = page.post("/health/look").json()["findings"]
         assert finding["words"] == "has room"
         assert page.post("/health/look", headers=BROWSER).headers["Location"] == "/health"
+        assert "has room" in page.get("/health", headers=BROWSER).text
+
+
+# Forms and answers
+
+
+def form_of(body: bytes, kind: str = FORM, delay: float = 0.0) -> object:
+    """The fields of a form that arrives in two pieces."""
+    chunks = [body[5:], body[:5]]
+
+    async def receive() -> Message:
+        await asyncio.sleep(delay)
+        chunk = chunks.pop()
+        return {"type": "http.request", "body": chunk, "more_body": bool(chunks)}
+
+    headers = [(b"content-type", kind.encode())]
+    return asyncio.run(http.form(Request({"type": "http", "headers": headers}, receive)))
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "result"),
+    [
+        (b"stage=3&note=%C3%A4+b&empty=&spaces=+", FORM, {"stage": "3", "note": "ä b"}),
+        (b"", FORM, {}), (b"a=" + b"x" * http.MAX_FORM_BYTES, FORM, 413),
+        (b"{}", "application/json", 415), (b"a=\xff", FORM, 400), (b"no form at all", FORM, 400),
+        (b"&".join([b"a=1"] * 99), FORM, 400), (b"slow", FORM, 408),
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_a_form_has_its_fields_by_name_and_an_invalid_long_or_slow_form_is_refused(
+    body: bytes, kind: str, result: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(result, dict):
+        assert form_of(body, kind) == result
+        return
+    monkeypatch.setattr(http, "FORM_TIMEOUT_S", 0.05)
+    with pytest.raises(HTTPException) as caught:
+        form_of(body, kind, 60.0 if result == 408 else 0.0)
+    assert caught.value.status_code == result
+
+
+def test_people_go_back_to_a_page_of_ours(tmp_path: Path, no_wait: None) -> None:
+    for referer, root, to in (
+        (f"{HERE}/jobs/x?page=2", "", "/jobs/x?page=2"), ("http://evil.example/jobs/x", "", "/"),
+        (f"{HERE}//evil.example/", "", "/"), ("javascript:alert(1)", "", "/"),
+        ("//127.0.0.1:8787//evil.example", "", "/"), (f"{HERE}/other/", "/base", "/base/"),
+    ):  # fmt: skip
+        headers = {**BROWSER, "Referer": referer}
+        answer = client(tmp_path, path=root).post(f"{root}/pause", headers=headers)
+        assert (answer.status_code, answer.headers["Location"]) == (303, to)
+
+
+def test_errors_are_sentences_for_people_and_programs(tmp_path: Path) -> None:
+    page = client(tmp_path)
+    assert page.post("/jobs/x/cancel").json() == {"error": "there is no such job"}
+    assert "there is no such page" in page.get("/nothing", headers=BROWSER).text
+    assert page.get("/pause").status_code == 405
+    (tmp_path / "state/ledger.sqlite3").write_bytes(b"no ledger" * 999)
+    damaged = page.post("/jobs/x/cancel")
+    assert damaged.status_code == 503 and "is damaged" in damaged.json()["error"]

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,15 +30,16 @@ from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import parse_address
 from stylewatch_daemon.web import serve
 from stylewatch_daemon.web.serve import LimitedProtocol
-from stylewatch_daemon.web.supervisor import ENTRY, NAME
+from stylewatch_daemon.web.supervisor import ENTRY, NAME, SERVE
 
 HANGS = "tests.daemon.web.test_serve:hang"
+HOST = b"Host: localhost\r\n"
 
 
-def hang(life: Connection, listening: socket.socket, served: WebPage) -> None:
+def hang(life: Connection, listening: socket.socket, page: WebPage) -> None:
     """Serve a page that hangs at the first request, with less time to be noticed."""
     with patch.multiple(serve, HANG_TIMEOUT_S=1, BEAT_EVERY_S=0.1, application=lambda *_: halt):
-        serve.serve(life, listening, served)
+        serve.serve(life, listening, page)
 
 
 async def halt(scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,94 +48,92 @@ async def halt(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Page:
-    """A process that serves the page at the address `place`."""
+    """A process that serves the page at `address`."""
 
-    def __init__(self, root: Path, door: str = "stylewatch_daemon.web.serve:serve") -> None:
+    def __init__(self, root: Path, entry: str = SERVE) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
-        self.place = self.listening.getsockname()
+        self.address = self.listening.getsockname()
         (root / "state").mkdir()
-        what = WebPage(parse_address("127.0.0.1:1"), settings(root), SecretStr(TOKEN))
+        page = WebPage(parse_address("127.0.0.1:1"), settings(root), SecretStr(TOKEN))
         fd = self.listening.fileno()
-        self.process = Child(ENTRY, door, fd, what, name=NAME, pass_fds=[fd])
+        self.process = Child(ENTRY, entry, fd, page, name=NAME, pass_fds=[fd])
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
-        with closing(
-            http.client.HTTPConnection(self.place[0], self.place[1], timeout=60)
-        ) as visiting:
-            visiting.putrequest("GET", path, skip_host=True)
-            for name, value in {"Host": "localhost", **headers}.items():
-                visiting.putheader(name, value)
-            visiting.endheaders()
-            answer = visiting.getresponse()
+        host, port = self.address
+        with closing(http.client.HTTPConnection(host, port, timeout=60)) as connection:
+            connection.request("GET", path, headers={"Host": "localhost", **headers})
+            answer = connection.getresponse()
             return answer.status, answer.read()
 
     def send(self, content: bytes, ends: bool = True) -> bytes:
         """Send raw bytes, and then the end if it `ends`; return all that comes back."""
-        with socket.create_connection(self.place, timeout=60) as visiting:
-            visiting.sendall(content)
-            if ends:
-                visiting.shutdown(socket.SHUT_WR)
-            answer = b""
-            while chunk := visiting.recv(9999):
-                answer += chunk
-            return answer
+        connection = connect(self.address, content)
+        if ends:
+            connection.shutdown(socket.SHUT_WR)
+        return received(connection)
 
     def close(self) -> None:
         self.listening.close()
         self.process.kill()
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
+def connect(address: tuple[str, int], content: bytes) -> socket.socket:
+    connection = socket.create_connection(address, timeout=60)
+    connection.sendall(content)
+    return connection
+
+
+def received(connection: socket.socket) -> bytes:
+    """All bytes until the connection is closed."""
+    answer = b""
+    with connection, suppress(ConnectionResetError):
+        while chunk := connection.recv(9999):
+            answer += chunk
+    return answer
+
+
+def test_it_serves_until_its_pipe_is_closed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with closing(Page(tmp_path)) as page:
+        assert page.get("/healthz") == (200, b"ok\n")
+        for option in (socket.TCP_NODELAY, socket.TCP_USER_TIMEOUT):  # connections inherit both
+            assert page.listening.getsockopt(socket.IPPROTO_TCP, option)
+        for number in (signal.SIGTERM, signal.SIGINT):  # left to the daemon
+            os.kill(page.process.pid, number)
+        assert page.get(f"/login?token={TOKEN}", Accept="text/html")[0] == 200
+        assert page.get(f"/{TOKEN}")[0] == 401
+        assert page.get("/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
+        page.process.line.close()
+        assert page.process.exit_reason() == "exit code 0"
+    assert TOKEN not in "".join(capfd.readouterr())
+
+
+@pytest.fixture(scope="module")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def page(shared_root: Path) -> Iterator[Page]:
+    with closing(Page(shared_root)) as page:
         yield page
 
 
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
-
-
-def test_it_serves_until_its_pipe_is_closed(page: Page) -> None:
-    assert page.get("/healthz") == (200, b"ok\n")
-    for option in (socket.TCP_NODELAY, socket.TCP_USER_TIMEOUT):  # connections inherit both
-        assert page.listening.getsockopt(socket.IPPROTO_TCP, option)
-    for number in (signal.SIGTERM, signal.SIGINT):  # left to the supervisor
-        os.kill(page.process.pid or 0, number)
-    assert page.get("/metrics")[0] == 401
-    assert page.get("/metrics", **BEARER)[0] == 200
-    page.process.line.close()
-    assert page.process.exit_reason() == "exit code 0"
-
-
-def test_an_open_stream_of_events_ends_with_its_session(page: Page, tmp_path: Path) -> None:
+def test_an_open_stream_of_events_ends_with_its_session(page: Page, shared_root: Path) -> None:
     form = f"token={TOKEN}".encode()
-    head = b"Host: localhost\r\nOrigin: http://localhost\r\nConnection: close\r\n"
+    head = HOST + b"Origin: http://localhost\r\nConnection: close\r\n"
     kind = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n" % len(form)
     entered = page.send(b"POST /login HTTP/1.1\r\n" + head + kind + b"\r\n" + form, ends=False)
     cookie = b"Cookie: " + entered.partition(b"set-cookie: ")[2].partition(b";")[0] + b"\r\n"
-    with socket.create_connection(page.place, timeout=60) as watching:
-        watching.sendall(b"GET /events HTTP/1.1\r\n" + head + cookie + b"\r\n")
-        seen = b""
-        while b'"part": "news"' not in seen:
-            seen += watching.recv(9999)
-        left = page.send(b"POST /logout HTTP/1.1\r\n" + head + cookie + b"\r\n", ends=False)
-        assert left.startswith(b"HTTP/1.1 303")
-        publish_status(tmp_path, waiting=("a-name-that-is-new",))
-        while chunk := watching.recv(9999):
-            seen += chunk
-    assert b"a-name-that-is-new" not in seen
-
-
-def test_answers_do_not_wait_for_one_another(page: Page) -> None:
-    page.get("/healthz")
-    for option in (socket.TCP_NODELAY, socket.TCP_USER_TIMEOUT):  # what comes of it has both
-        assert page.listening.getsockopt(socket.IPPROTO_TCP, option)
-
-
-def test_signals_are_the_supervisors(page: Page) -> None:
-    page.get("/healthz")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        os.kill(page.process.pid, number)
-    assert page.get("/healthz")[0] == 200
+    watching = connect(page.address, b"GET /events HTTP/1.1\r\n" + head + cookie + b"\r\n")
+    seen = b""
+    while b'"part": "news"' not in seen:
+        seen += watching.recv(9999)
+    left = page.send(b"POST /logout HTTP/1.1\r\n" + head + cookie + b"\r\n", ends=False)
+    assert left.startswith(b"HTTP/1.1 303")
+    publish_status(shared_root, waiting=("a-name-that-is-new",))
+    assert b"a-name-that-is-new" not in received(watching)
 
 
 def test_a_page_that_hangs_is_ended_by_the_kernel(tmp_path: Path) -> None:
@@ -148,44 +147,34 @@ def test_a_page_that_hangs_is_ended_by_the_kernel(tmp_path: Path) -> None:
     [
         b"\x16\x03\x01\x02\x00\x01\x00",
         b"GET / HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + HOST + b"Host: evil.example\r\n\r\n",
         b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 99_999 + b"\r\n\r\n",
-        b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
-        b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"x" * 99_999 + b"\r\n\r\n",
+        b"POST /upload HTTP/1.1\r\n" + HOST + b"Content-Length: -1\r\n\r\n",
+        b"POST /login HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nTransfer-Encoding: chunked"
+        b"\r\n\r\n0\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + HOST + b"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n",
     ],
     ids=["tls", "no host", "two hosts", "a proxy's", "long", "length", "smuggled", "websocket"],
 )
 def test_invalid_requests_get_no_page(page: Page, content: bytes) -> None:
-    try:
-        answer = page.send(content)
-    except ConnectionResetError:
-        answer = b""
-    assert b" 200 " not in answer.split(b"\r\n")[0]
+    assert b" 200 " not in page.send(content).split(b"\r\n")[0]
     assert page.get("/healthz")[0] == 200
 
 
 def test_a_client_that_does_not_read_delays_nobody(page: Page) -> None:
-    asked = b"GET /static/page.css HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with socket.create_connection(page.place) as greedy:
+    with socket.create_connection(page.address) as greedy:
         greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-        greedy.sendall(asked * 500)
+        greedy.sendall((b"GET /static/page.css HTTP/1.1\r\n" + HOST + b"\r\n") * 500)
         assert page.get("/healthz")[0] == 200
 
 
-def test_the_log_has_no_token(page: Page, capfd: pytest.CaptureFixture[str]) -> None:
-    page.get(f"/login?token={TOKEN}", Accept="text/html")
-    page.get("/metrics", **BEARER)
-    page.get(f"/{TOKEN}")
-    page.close()
-    out, err = capfd.readouterr()
-    assert TOKEN not in out + err
-
+# Connections
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-
+SLOW = ASK.replace(b"/ ", b"/?slow=yes ")
+CLOSE = ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+SLOW_CLOSE = CLOSE.replace(b"/ ", b"/?slow=yes ")
 
 slow_requests: SimpleQueue[Request] = SimpleQueue()
 """Requests that are being answered slowly."""
@@ -194,7 +183,7 @@ slow_requests: SimpleQueue[Request] = SimpleQueue()
 async def greet(request: Request) -> Response:
     if request.query_params.get("slow"):
         slow_requests.put(request)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.6)
     return PlainTextResponse("hello")
 
 
@@ -215,33 +204,10 @@ def server_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
         serving.join()
 
 
-def connect(server_at: tuple[str, int], content: bytes) -> socket.socket:
-    visiting = socket.create_connection(server_at, timeout=60)
-    visiting.sendall(content)
-    return visiting
-
-
-def received(visiting: socket.socket) -> bytes:
-    """All bytes until the connection is closed."""
-    answer = b""
-    try:
-        while chunk := visiting.recv(999):
-            answer += chunk
-    except ConnectionResetError:
-        pass
-    visiting.close()
-    return answer
-
-
-SLOW = ASK.replace(b"/ ", b"/?slow=yes ")
-CLOSE = ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-SLOW_CLOSE = CLOSE.replace(b"/ ", b"/?slow=yes ")
-
-
 @pytest.mark.parametrize(
     ("content", "answers"),
-    [(b"", 0), (b"G", 0), (ASK[:-2], 0), (ASK + ASK[:9], 1), (SLOW, 1)],
-    ids=["nothing", "a letter", "no end", "a second request", "a slow answer"],
+    [(b"", 0), (ASK[:-2], 0), (ASK + ASK[:9], 1), (SLOW, 1)],
+    ids=["nothing", "no end", "a second request", "a slow answer"],
 )
 def test_a_connection_without_a_whole_request_is_closed(
     content: bytes, answers: int, server_at: tuple[str, int]
@@ -256,13 +222,15 @@ def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "MAX_CONNECTIONS", 2)
 
 
-def test_the_longest_idle_connections_make_room(server_at: tuple[str, int], crowded: None) -> None:
+def test_the_longest_idle_connections_make_room(
+    server_at: tuple[str, int], crowded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = connect(server_at, b"G"), connect(server_at, b"G")
-    third = connect(server_at, CLOSE)
-    assert b"hello" in received(third)
+    assert b"hello" in received(connect(server_at, CLOSE))
     assert received(first) == b""
-    second.sendall(CLOSE[1:])
-    assert b"hello" in received(second)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2, 2))  # one connection only
+    assert b"hello" in received(connect(server_at, CLOSE))
+    assert received(second) == b""
 
 
 def test_connections_with_a_request_stay(server_at: tuple[str, int], crowded: None) -> None:
@@ -271,13 +239,3 @@ def test_connections_with_a_request_stay(server_at: tuple[str, int], crowded: No
         slow_requests.get()
     assert received(connect(server_at, b"G")) == b""
     assert all(b"hello" in received(connection) for connection in busy)
-
-
-def test_few_files_allow_few_connections(
-    server_at: tuple[str, int], crowded: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (2, 2))
-    first = connect(server_at, b"G")
-    second = connect(server_at, CLOSE)
-    assert b"hello" in received(second)
-    assert received(first) == b""

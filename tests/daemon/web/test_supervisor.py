@@ -1,4 +1,4 @@
-"""Real processes serve the page; one that is killed or hangs affects nothing else."""
+"""Listening sockets, and real processes that serve the page: a dead one affects nothing else."""
 
 import http.client
 import logging
@@ -19,16 +19,107 @@ from pydantic import SecretStr
 from tests.daemon.children import children
 from tests.daemon.web.world import TOKEN, settings
 
+from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.settings.sections import parse_address
-from stylewatch_daemon.web.supervisor import NAME, Keeper, kept
+from stylewatch_daemon.web.supervisor import (
+    FIRST_FD,
+    NAME,
+    Supervisor,
+    check_socket,
+    listening_socket,
+    systemd_socket,
+    url_of,
+)
 
 SOON = Backoff(first=0.01, most=0.02)
 HERE = "tests.daemon.web.test_supervisor"
 
 
-def greet(life: Connection, listening: socket.socket, served: WebPage) -> None:
+def page_at(root: Path, listen: str = "") -> WebPage:
+    return WebPage(parse_address(listen or f"unix:{root / 'web.sock'}"), settings(root))
+
+
+# Sockets
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:0"])
+def test_an_address_is_opened_and_named(listen: str, tmp_path: Path) -> None:
+    with listening_socket(page_at(tmp_path, listen), None) as listening:
+        host, port = listening.getsockname()[:2]
+        socket.create_connection((host, port)).close()
+        where = url_of(listening, "/base")
+    assert where.startswith("http://") and where.endswith(f":{port}/base/")
+
+
+def test_a_unix_socket_is_for_owner_and_group_and_replaces_none_in_use(tmp_path: Path) -> None:
+    path, page = tmp_path / "web.sock", page_at(tmp_path)
+    with socket.socket(socket.AF_UNIX) as abandoned:
+        abandoned.bind(str(path))
+    with listening_socket(page, None) as listening:
+        assert path.stat().st_mode & 0o777 == 0o660
+        assert url_of(listening) == f"unix:{path}"
+        with pytest.raises(OSError, match="in use"), listening_socket(page, None):
+            pass
+        assert path.is_socket()
+    assert not path.exists()
+    path.write_text("mine")
+    with pytest.raises(OSError, match="in use"), listening_socket(page, None):
+        pass
+    assert path.read_text() == "mine"
+
+
+TAKES = f"""
+import os, socket, sys
+sys.path[:0] = {sys.path!r}
+from stylewatch_daemon.web.supervisor import systemd_socket
+server = socket.create_server(("127.0.0.1", 0))
+if server.fileno() != {FIRST_FD}:
+    os.dup2(server.fileno(), {FIRST_FD})
+os.environ |= {{"LISTEN_FDS": "1", "LISTEN_PID": sys.argv[1] or str(os.getpid())}}
+passed = systemd_socket(os.environ)
+left = [name for name in os.environ if name.startswith("LISTEN_")]
+inherited = os.get_inheritable({FIRST_FD}) if passed else None
+print(passed and passed.getsockname() == server.getsockname(), left, inherited)
+"""
+
+
+@pytest.mark.parametrize(("pid", "result"), [("", "True [] False"), ("1", "None [] None")])
+def test_a_socket_of_systemd_is_not_inherited(pid: str, result: str) -> None:
+    command = [sys.executable, "-c", TAKES, pid]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == result
+    assert systemd_socket({"LISTEN_FDS": "0", "LISTEN_PID": str(os.getpid())}) is None
+
+
+def test_systemd_must_pass_a_listening_socket_and_a_public_one_needs_a_token(
+    tmp_path: Path,
+) -> None:
+    page = page_at(tmp_path, "systemd")
+    with pytest.raises(SettingsError, match=r"stylewatch-web\.socket"):
+        check_socket(page, None)
+    with socket.socket() as silent, pytest.raises(SettingsError, match="no listening socket"):
+        check_socket(page, silent)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        check_socket(page, listening)
+        with listening_socket(page, listening) as used:
+            assert used is listening
+        assert listening.fileno() >= 0, "it is not ours to close"
+    with socket.create_server(("0.0.0.0", 0)) as far:
+        with pytest.raises(SettingsError, match="token_file"):
+            check_socket(page, far)
+        check_socket(replace(page, token=SecretStr("t" * 16)), far)
+    with socket.socket(socket.AF_UNIX) as near:
+        near.bind(str(tmp_path / "x.sock"))
+        near.listen()
+        check_socket(page, near)
+
+
+# Processes
+
+
+def greet(life: Connection, listening: socket.socket, page: WebPage) -> None:
     """Serve the id of the page's process."""
     threading.Thread(target=lambda: (life.poll(None), os._exit(0))).start()
     while True:
@@ -37,132 +128,77 @@ def greet(life: Connection, listening: socket.socket, served: WebPage) -> None:
         visitor.close()
 
 
-def fail(life: Connection, listening: socket.socket, served: WebPage) -> None:
-    os._exit(3)
-
-
-def hang(life: Connection, listening: socket.socket, served: WebPage) -> None:
-    while True:
-        signal.pause()
-
-
 def until(condition: Callable[[], object]) -> None:
     while not condition():
         time.sleep(0.01)
 
 
-def page(root: Path, listen: str = "") -> WebPage:
-    return WebPage(parse_address(listen or f"unix:{root / 'web.sock'}"), settings(root))
-
-
-def asked(root: Path) -> int:
+def server_id(root: Path) -> int:
     """Return the id of the process that answers."""
-    with socket.socket(socket.AF_UNIX) as visiting:
-        visiting.settimeout(60)
-        until(lambda: visiting.connect_ex(str(root / "web.sock")) == 0)  # it is there, then listens
-        return int(visiting.recv(99))
-
-
-def is_over(pid: int) -> bool:
-    """Return True if a process has ended, waited for or not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(60)
+        until(lambda: connection.connect_ex(str(root / "web.sock")) == 0)
+        return int(connection.recv(99))
 
 
 @pytest.fixture
-def keepers() -> Iterator[list[Keeper]]:
-    keepers: list[Keeper] = []
-    yield keepers
-    for keeper in keepers:
-        keeper.leave()
+def supervisors() -> Iterator[list[Supervisor]]:
+    supervisors: list[Supervisor] = []
+    yield supervisors
+    for supervisor in supervisors:
+        supervisor.leave()
     assert not children(NAME)
     assert NAME not in {thread.name for thread in threading.enumerate()}
 
 
-def start(keepers: list[Keeper], served: WebPage | None, serve: str = "greet") -> Keeper:
-    keepers.append(Keeper(served, serve=f"{HERE}:{serve}", retry=SOON))
-    keepers[-1].watching([])
-    return keepers[-1]
-
-
-def test_a_page_that_is_killed_is_started_again_and_no_visitor_is_lost(
-    tmp_path: Path, keepers: list[Keeper]
-) -> None:
-    start(keepers, page(tmp_path))
-    until((tmp_path / "web.sock").is_socket)
-    first = asked(tmp_path)
-    os.kill(first, signal.SIGKILL)
-    until(lambda: is_over(first))
-    second = asked(tmp_path)
-    assert second not in (first, os.getpid())
-    keepers.pop().leave()
-    assert not (tmp_path / "web.sock").exists()
-    with pytest.raises(ProcessLookupError):
-        os.kill(second, 0)
-
-
-def test_a_page_that_exits_at_once_is_started_again_and_that_is_logged(
-    tmp_path: Path, keepers: list[Keeper], caplog: pytest.LogCaptureFixture
-) -> None:
-    start(keepers, page(tmp_path), "fail")
-    until(lambda: caplog.text.count("the page's process ended (exit code 3)") >= 2)
-
-
-def test_a_page_that_hangs_does_not_delay_the_end(tmp_path: Path, keepers: list[Keeper]) -> None:
-    start(keepers, page(tmp_path), "hang")
-    until(lambda: children(NAME))
-    keepers.pop().leave()
+def start(supervisors: list[Supervisor], page: WebPage | None) -> Supervisor:
+    supervisors.append(Supervisor(page, serve=f"{HERE}:greet", retry=SOON))
+    supervisors[-1].watching([])
+    return supervisors[-1]
 
 
 def test_a_port_in_use_is_logged_once_and_tried_until_it_is_free(
-    tmp_path: Path, keepers: list[Keeper], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, supervisors: list[Supervisor], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with socket.create_server(("127.0.0.1", 0)) as other:
+    with socket.create_server(("0.0.0.0", 0)) as other:
         port = other.getsockname()[1]
-        start(keepers, page(tmp_path, f"127.0.0.1:{port}"))
+        page = replace(page_at(tmp_path, f"0.0.0.0:{port}"), token=SecretStr(TOKEN))
+        start(supervisors, page)
         until(lambda: "painting goes on" in caplog.text)
         time.sleep(0.1)
         assert caplog.text.count("painting goes on") == 1
-    until(lambda: f"the page is at http://127.0.0.1:{port}/, for this machine" in caplog.text)
-    with socket.create_connection(("127.0.0.1", port)) as visiting:
-        assert int(visiting.recv(99)) > 0
-
-
-def test_the_log_says_who_can_see_the_page_and_not_the_token(
-    tmp_path: Path, keepers: list[Keeper], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    start(keepers, replace(page(tmp_path, "0.0.0.0:0"), token=SecretStr(TOKEN)))
-    until(lambda: "for other machines too, where one knows the token" in caplog.text)
+    until(lambda: f":{port}/, for other machines too, with the token" in caplog.text)
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        assert int(connection.recv(99)) > 0
     assert TOKEN not in caplog.text
 
 
-def test_new_settings_hold_once_they_are_known_to_be_right(
-    tmp_path: Path, keepers: list[Keeper]
+def test_new_settings_hold_once_they_are_known_to_be_right_and_a_killed_page_is_replaced(
+    tmp_path: Path, supervisors: list[Supervisor], caplog: pytest.LogCaptureFixture
 ) -> None:
-    keeper = start(keepers, None)
+    supervisor = start(supervisors, None)
     assert NAME not in {thread.name for thread in threading.enumerate()}
-    keeper.offer(page(tmp_path))
-    keeper.reloaded()
-    keeper.watching([])
-    until((tmp_path / "web.sock").is_socket)
-    first = asked(tmp_path)
-    keeper.reloaded()  # nothing has changed
-    assert asked(tmp_path) == first
-    elsewhere = replace(page(tmp_path), address=parse_address(f"unix:{tmp_path / 'b.sock'}"))
-    keeper.offer(elsewhere)
-    keeper.not_reloaded("another mistake")
-    keeper.reloaded()
-    assert asked(tmp_path) == first
-    keeper.offer(elsewhere)
-    keeper.reloaded()
+    supervisor.offer(page_at(tmp_path))
+    supervisor.reloaded()
+    supervisor.watching([])
+    first = server_id(tmp_path)
+    supervisor.reloaded()  # nothing has changed
+    elsewhere = replace(page_at(tmp_path), address=parse_address(f"unix:{tmp_path / 'b.sock'}"))
+    supervisor.offer(elsewhere)
+    supervisor.not_reloaded("another mistake")
+    supervisor.reloaded()
+    assert server_id(tmp_path) == first
+    os.kill(first, signal.SIGKILL)
+    until(lambda: first not in children(NAME))
+    assert server_id(tmp_path) not in (first, os.getpid())
+    assert "the page's process ended (signal 9" in caplog.text
+    supervisor.offer(elsewhere)
+    supervisor.reloaded()
     until((tmp_path / "b.sock").is_socket)
     assert not (tmp_path / "web.sock").exists()
-    keeper.offer(None)
-    keeper.reloaded()
+    supervisor.offer(None)
+    supervisor.reloaded()
     until(lambda: not (tmp_path / "b.sock").exists())
 
 
@@ -189,55 +225,26 @@ def healthy(path: Path) -> bool:
         connection.close()
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start a daemon with its page at web.sock."""
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "web.sock")]
+@pytest.mark.parametrize("is_killed", [False, True], ids=["it is stopped", "it is killed"])
+def test_a_daemon_serves_a_page_that_ends_with_it_and_loads_nothing_for_it(
+    is_killed: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "web.sock"
+    command = [sys.executable, "-c", PROGRAM, str(path)]
     with subprocess.Popen(
         command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        until(lambda: healthy(tmp_path / "web.sock"))
-        yield process
-        process.kill()
-
-
-def pages(daemon: subprocess.Popen[str]) -> list[int]:
-    """The processes of the daemon's page."""
-    return children(NAME, of=str(daemon.pid))
-
-
-def test_the_supervisor_serves_a_page_and_loads_nothing_for_it(
-    daemon: subprocess.Popen[str], tmp_path: Path
-) -> None:
-    daemon.terminate()
-    out, told = daemon.communicate()
+    ) as daemon:
+        until(lambda: healthy(path))
+        (server,) = children(NAME, of=str(daemon.pid))
+        if is_killed:
+            daemon.kill()
+            daemon.wait()
+            until(lambda: not Path(f"/proc/{server}").exists())
+            assert not healthy(path)
+            return
+        os.kill(server, signal.SIGSTOP)  # a page that hangs does not delay the end
+        daemon.terminate()
+        out, log = daemon.communicate()
     assert out.strip() == "[] 0"
-    assert f"the page is at unix:{tmp_path}/web.sock, for this machine alone" in told
-    assert not (tmp_path / "web.sock").exists()
-
-
-def test_a_page_ends_with_a_daemon_that_is_killed(
-    daemon: subprocess.Popen[str], tmp_path: Path
-) -> None:
-    below = pages(daemon)
-    assert below
-    daemon.kill()
-    daemon.wait()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
-    assert not healthy(tmp_path / "web.sock")
-
-
-def test_a_page_that_is_stopped_does_not_keep_the_daemon_from_leaving(
-    daemon: subprocess.Popen[str],
-) -> None:
-    for pid in pages(daemon):
-        os.kill(pid, signal.SIGSTOP)
-    daemon.terminate()
-    assert daemon.communicate()[0].strip() == "[] 0"
-
-
-def test_what_is_kept_ends_with_the_block(tmp_path: Path) -> None:
-    with kept(page(tmp_path)) as keeper:
-        keeper.watching([])
-        until(lambda: healthy(tmp_path / "web.sock"))
-    assert not (tmp_path / "web.sock").exists()
+    assert f"the page is at unix:{path}, for this machine alone" in log
+    assert not path.exists()

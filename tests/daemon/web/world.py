@@ -1,4 +1,4 @@
-"""A small world for tests of the page: folders, finished jobs, published states, clients."""
+"""Folders, finished jobs, published states and clients for tests of the page."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from stylewatch_daemon.outbox.status_txt import Status
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.requests import FOLDER
-from stylewatch_daemon.web.app import application
+from stylewatch_daemon.web.serve import application
 
 __all__ = ["enter", "entry", "publish"]
 

@@ -11,7 +11,7 @@ from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor_client import ActorSlot, Remote
 from stylewatch_daemon.executors.ray.messages import NOT_THERE, Manner
 from stylewatch_daemon.executors.scheduler import DROPPED, Emit, Scheduler
-from stylewatch_daemon.settings.resources import Demand, Machine
+from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.contract import Failed, Order, Wanted
 
 StartActor = Callable[[str], Remote]
@@ -82,7 +82,7 @@ class ActorPool:
     def _unused_machine(self, machines: Sequence[Machine]) -> str:
         """A suitable machine without an actor, where each machine has one place."""
         used = self._machine_of.values()
-        suitable = (machine.id for machine in machines if self._demand.fits(machine))
+        suitable = (machine.id for machine in machines if self._demand.places([machine]))
         return next((machine for machine in suitable if machine not in used), "")
 
     async def _serve(self, slot: ActorSlot) -> None:

@@ -21,7 +21,7 @@ from stylewatch_daemon.executors.ray.actor_pool import ActorPool
 from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, Word, said
 from stylewatch_daemon.files.lock import shared
 from stylewatch_daemon.processes.child import received
-from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.sections import Demand
 
 CONNECT_WITHIN = 60.0
 """Seconds that the cluster gets to accept the driver."""

@@ -16,7 +16,7 @@ from typing import get_args
 
 from stylewatch_daemon.executors.ray.messages import NOT_THERE, Away, Manner, Room, Word, heard
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
-from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.contract import End, Failed, Heard, Lost, Order, Wanted
 
 DRIVER = "stylewatch_daemon.executors.ray.driver:serve"

@@ -6,7 +6,7 @@ from stylewatch_daemon.executors.base import ThreadedExecutor
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.driver_client import Office
 from stylewatch_daemon.executors.ray.messages import Manner, Room
-from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.contract import Heard
 
 

@@ -11,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor import WorkerActor
-from stylewatch_daemon.settings.resources import Demand, Machine
+from stylewatch_daemon.settings.sections import Demand, Machine
 
 NAMESPACE = "stylewatch"
 

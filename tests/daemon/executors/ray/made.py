@@ -10,7 +10,7 @@ from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.ray.executor import Cluster
-from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.contract import Done
 
 Make = Callable[..., Listener]

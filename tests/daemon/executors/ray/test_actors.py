@@ -20,7 +20,7 @@ from stylewatch_daemon.executors.ray.actor import Hello, Program, WorkerActor
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
 from stylewatch_daemon.executors.ray.messages import PIECE, Manner
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.settings.resources import Demand, Machine
+from stylewatch_daemon.settings.sections import Demand, Machine
 from stylewatch_daemon.worker.contract import (
     Done,
     Failed,

@@ -13,7 +13,7 @@ from tests.daemon.worker.works import WORK
 from stylewatch_daemon.executors.ray.driver import serve
 from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, heard
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.sections import Demand
 
 pytestmark = nodes.TIME_ENOUGH
 

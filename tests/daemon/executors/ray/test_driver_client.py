@@ -17,7 +17,7 @@ from tests.daemon.worker.works import WORK
 from stylewatch_daemon.executors.ray import driver_client as module
 from stylewatch_daemon.executors.ray.driver_client import Office
 from stylewatch_daemon.executors.ray.messages import Manner, Room
-from stylewatch_daemon.settings.resources import Demand
+from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.worker.contract import Failed, Heard, Lost, Wanted
 
 NOWHERE = Demand("127.0.0.1:1")

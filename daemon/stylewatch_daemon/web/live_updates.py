@@ -6,7 +6,6 @@ the newest form is kept, so that it costs no memory.
 
 import asyncio
 import json
-import secrets
 from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from stylewatch_daemon.errors import DaemonError
 
 POLL_EVERY_S, BEAT_EVERY_S = 0.25, 15.0
-"""Seconds between two looks at the disk, and of silence until a comment keeps the line open."""
+"""Seconds between two looks at the disk, and of silence until a comment keeps the stream open."""
 
 MAX_VIEWERS = 400
 
@@ -34,7 +33,7 @@ class _Viewer:
 
     def give(self, messages: Mapping[str, bytes]) -> None:
         """Queue messages, in place of older ones about the same parts."""
-        _replace(self.pending, messages)
+        self.pending.update(messages)
         self.news.set()
 
     async def take(self, seconds: float) -> bytes:
@@ -48,12 +47,10 @@ class _Viewer:
 
 @dataclass(eq=False)
 class _Topic:
-    """A page that is watched, with the latest form of its parts and the messages about them."""
+    """A page that is watched, with the latest message about each of its parts."""
 
     viewers: set[_Viewer] = field(default_factory=set)
-    parts: dict[str, str] = field(default_factory=dict)
     messages: dict[str, bytes] = field(default_factory=dict)
-    newest: str = ""
 
 
 class Hub:
@@ -73,19 +70,14 @@ class Hub:
         self._poll_every_s, self._beat_every_s = poll_every_s, beat_every_s
         self._topics: dict[str, _Topic] = {}
         self._polling: asyncio.Task[None] | None = None
-        self._process, self._count = secrets.token_hex(4), 0
 
     @property
     def viewers(self) -> int:
         """Number of viewers of all pages."""
         return sum(len(topic.viewers) for topic in self._topics.values())
 
-    async def watch(self, page: str, last: str = "") -> AsyncGenerator[bytes, None]:
-        """Messages for a new viewer of `page`, without end.
-
-        First comes the whole page, unless `last`, the id of the event that the viewer got last, is
-        still the newest.
-        """
+    async def watch(self, page: str) -> AsyncGenerator[bytes, None]:
+        """Messages for a new viewer of `page`, without end: first the whole page, then changes."""
         viewer = _Viewer()
         topic = self._topics.setdefault(page, _Topic())
         topic.viewers.add(viewer)
@@ -93,8 +85,7 @@ class Hub:
             yield RETRY
             if not topic.messages:
                 await self._refresh(page, topic)
-            if not last or last != topic.newest:
-                viewer.give(topic.messages)
+            viewer.give(topic.messages)
             while True:
                 if self._polling is None:
                     self._polling = asyncio.create_task(self._poll())
@@ -124,23 +115,16 @@ class Hub:
             parts = await asyncio.to_thread(self._render, page)
         except DaemonError:  # the ledger cannot be read now: viewers keep what they have
             return
-        changed = {name: html for name, html in parts.items() if topic.parts.get(name) != html}
-        messages = {name: self._message(topic, name, html) for name, html in changed.items()}
-        topic.parts.update(changed)
-        _replace(topic.messages, messages)
+        messages = {
+            name: message
+            for name, html in parts.items()
+            if (message := _message(name, html)) != topic.messages.get(name)
+        }
+        topic.messages.update(messages)
         if messages:
             for viewer in topic.viewers:
                 viewer.give(messages)
 
-    def _message(self, topic: _Topic, name: str, html: str) -> bytes:
-        self._count += 1
-        topic.newest = f"{self._process}-{self._count}"
-        data = json.dumps({"part": name, "html": html})
-        return f"id: {topic.newest}\nevent: part\ndata: {data}\n\n".encode()
 
-
-def _replace(known: dict[str, bytes], messages: Mapping[str, bytes]) -> None:
-    """Put the newest messages last, so that the last id that a viewer gets is the newest."""
-    for name, message in messages.items():
-        known.pop(name, None)
-        known[name] = message
+def _message(name: str, html: str) -> bytes:
+    return f"event: part\ndata: {json.dumps({'part': name, 'html': html})}\n\n".encode()

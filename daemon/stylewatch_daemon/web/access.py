@@ -1,0 +1,334 @@
+"""Access: sessions of people who know the token, checks of every request, headers of every answer.
+
+A request is checked for the host name, the origin of a form, and the token or a session. Answers
+get headers that tell browsers what to forbid, and exceptions become answers.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import re
+import secrets
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from threading import Lock
+
+from pydantic import SecretStr
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stylewatch_daemon.files import atomic
+from stylewatch_daemon.settings.sections import Web
+from stylewatch_daemon.web.http import context, failed, form, root_path, split_address, wants_html
+
+COOKIE = "stylewatch"
+
+LASTS_S = 7 * 24 * 3600
+"""Seconds that a session lasts."""
+
+MAX_SESSIONS = 1_000
+"""Sessions at once; with one more the oldest ends."""
+
+FILE_NAME = "sessions.json"
+
+WRONG_TOKEN_DELAY_S = 0.5
+"""Seconds that the answer to a wrong token takes."""
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # With no-referrer browsers would not send the origin of a form.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+HEALTH = "/healthz"
+
+PUBLIC = ("/login", HEALTH, "/readyz", "/favicon.ico")
+"""Addresses that need no token, as all below /static/."""
+
+AT_ONCE: Mapping[bool, int] = {True: 512, False: 64}
+"""Requests that are handled at the same time: those that only read (True), and others.
+
+The limit of the others is lower, because many clients could send their bodies slowly.
+"""
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?")
+_SAFE = ("GET", "HEAD")
+
+
+class Sessions:
+    """Sessions of browsers whose users know `token`; without a token nobody needs any.
+
+    A session is a random number in a cookie. The file `path` keeps the signature of each, made
+    with the token, and the time of its end: so a session survives a restart of the page, ends for
+    good at logout, and all end when the token is changed. `clock` gives Unix time in seconds.
+    """
+
+    def __init__(
+        self, token: SecretStr | None, path: Path, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._token = None if token is None else token.get_secret_value().encode()
+        self._path, self._clock, self._writing = path, clock, Lock()
+        self._log = logging.getLogger(__name__)
+        self._ends = {} if token is None else self._read()
+        """The time at which each session ends, by its signature, the oldest first."""
+
+    @property
+    def are_needed(self) -> bool:
+        """True where people have to log in."""
+        return self._token is not None
+
+    def is_token(self, text: str) -> bool:
+        """Compare `text` with the token, in constant time."""
+        return self._token is not None and hmac.compare_digest(
+            _digest(text.encode(errors="replace")), _digest(self._token)
+        )
+
+    def begin(self) -> str:
+        """Begin a session; return the value of its cookie."""
+        cookie = secrets.token_urlsafe(32)
+        with self._writing:
+            self._write({**self._ends, self._signature(cookie): self._clock() + LASTS_S})
+        return cookie
+
+    def end(self, cookie: str) -> None:
+        """End the session of this cookie, for all who have a copy of it."""
+        signature = self._signature(cookie)
+        with self._writing:
+            if signature in self._ends:
+                self._write({other: end for other, end in self._ends.items() if other != signature})
+
+    def is_open(self, cookie: str) -> bool:
+        """Check that `cookie` is that of a session that has not ended."""
+        return self._ends.get(self._signature(cookie), 0.0) > self._clock()
+
+    def _signature(self, cookie: str) -> str:
+        key = _digest(b"session of " + (self._token or b""))
+        return hmac.new(key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
+
+    def _read(self) -> dict[str, float]:
+        with suppress(OSError, ValueError, RecursionError):
+            ends = json.loads(self._path.read_bytes())
+            if isinstance(ends, dict) and all(type(end) is float for end in ends.values()):
+                return ends
+        return {}
+
+    def _write(self, ends: dict[str, float]) -> None:
+        now = self._clock()
+        current = [(signature, end) for signature, end in ends.items() if end > now]
+        self._ends = dict(current[-MAX_SESSIONS:])
+        try:
+            atomic.write(self._path, json.dumps(self._ends).encode("ascii"))
+        except OSError as error:
+            # A file that still has a session which was ended would bring it back at a restart.
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            self._log.warning(
+                "%s cannot be written (%s): everybody has to log in again once the page restarts",
+                self._path,
+                error.strerror or error,
+            )
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
+# Logging in and out
+
+
+async def show_login(request: Request) -> Response:
+    """A form that asks for the token; where none is needed, the first page."""
+    here = context(request)
+    if not here.sessions.are_needed:
+        return RedirectResponse(f"{root_path(request)}/", 303)
+    return here.templates.TemplateResponse(request, "login.html")
+
+
+async def log_in(request: Request) -> Response:
+    """Begin a session for somebody who knows the token; the browser's earlier one ends."""
+    sessions, root = context(request).sessions, root_path(request)
+    if not sessions.are_needed:
+        return await show_login(request)
+    fields = await form(request)
+    if not sessions.is_token(fields.get("token", "")):
+        await asyncio.sleep(WRONG_TOKEN_DELAY_S)
+        return failed(request, 403, "wrong token")
+    answer = RedirectResponse(f"{root}/", 303)
+    await run_in_threadpool(sessions.end, request.cookies.get(COOKIE, ""))
+    answer.set_cookie(
+        COOKIE,
+        await run_in_threadpool(sessions.begin),
+        max_age=LASTS_S,
+        path=f"{root}/",
+        httponly=True,
+        samesite="strict",
+        # Where a proxy has TLS. A client that claims so wrongly harms only itself.
+        secure=request.headers.get("x-forwarded-proto") == "https",
+    )
+    return answer
+
+
+async def log_out(request: Request) -> Response:
+    """End the session, for everybody who has its cookie, and remove the cookie."""
+    root = root_path(request)
+    await run_in_threadpool(context(request).sessions.end, request.cookies.get(COOKIE, ""))
+    answer = RedirectResponse(f"{root}/login", 303)
+    answer.delete_cookie(COOKIE, path=f"{root}/", httponly=True, samesite="strict")
+    return answer
+
+
+# Every request
+
+
+class AccessMiddleware:
+    """Passes allowed requests to `app`, by the settings `web`, and `sessions` with a token."""
+
+    def __init__(self, app: ASGIApp, web: Web, sessions: Sessions) -> None:
+        self._app, self._web, self._sessions = app, web, sessions
+        self._log = logging.getLogger(__name__)
+        self._busy: Counter[bool] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(self._with_root_path(scope), receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        sender = _Sender(send, lambda: self._is_allowed(request))
+        try:
+            refusal = self._refusal(request) or await self._pass_on(request, sender)
+            if refusal is None:
+                return
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            trace = traceback.format_exc()
+            self._log.error("the page failed at a request: %s", error, extra={"trace": trace})
+            if sender.has_begun:
+                raise
+            refusal = failed(request, 500, "internal error: see the log of the daemon")
+        await refusal(scope, receive, sender)
+
+    async def _pass_on(self, request: Request, send: Send) -> Response | None:
+        """Let the application answer; returns a refusal where there are too many requests.
+
+        /healthz is always answered.
+        """
+        reads = request.method in _SAFE
+        if self._busy[reads] >= AT_ONCE[reads] and _path_of(request) != HEALTH:
+            return failed(request, 503, "too many requests at the same time: try again in a moment")
+        self._busy[reads] += 1
+        try:
+            await self._app(request.scope, request.receive, send)
+        finally:
+            self._busy[reads] -= 1
+        return None
+
+    def _with_root_path(self, scope: Scope) -> Scope:
+        """The scope with `web.path` in front of the path, whether a proxy removed that or not."""
+        root, path = self._web.path, scope["path"]
+        below = path if path == root or path.startswith(f"{root}/") else f"{root}{path}"
+        return {**scope, "root_path": root, "path": below or "/"}
+
+    def _refusal(self, request: Request) -> Response | None:
+        """The answer to a request that is not allowed; None for all others."""
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or not self._is_our_name(hosts[0].lower()):
+            return failed(
+                request, 421, "the page is not known by this host name: add it to web.hosts"
+            )
+        has_token = self._has_token(request)
+        if request.method not in _SAFE and not _is_from_here(request.headers, has_token):
+            return failed(request, 403, "the request comes from another site: it was refused")
+        if self._is_allowed(request):
+            return None
+        if request.method in _SAFE and wants_html(request):
+            return RedirectResponse(f"{self._web.path}/login", 303)
+        answer = failed(request, 401, "the token is missing or wrong (web.token_file)")
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="stylewatch"'
+        return answer
+
+    def _is_our_name(self, host: str) -> bool:
+        """Check the host: any other name that leads here (DNS rebinding) is refused."""
+        match = _HOST.fullmatch(host)
+        if match is None:
+            return False
+        if match[1] in ("localhost", *self._web.hosts):
+            return True
+        try:
+            return bool(ip_address(match[1].strip("[]")))
+        except ValueError:
+            return False
+
+    def _has_token(self, request: Request) -> bool:
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        return kind.lower() == "bearer" and self._sessions.is_token(token.strip())
+
+    def _is_allowed(self, request: Request) -> bool:
+        """Check the token or the session; no longer true once the session has ended."""
+        path = _path_of(request)
+        if not self._sessions.are_needed or path in PUBLIC or path.startswith("/static/"):
+            return True
+        return self._has_token(request) or self._sessions.is_open(request.cookies.get(COOKIE, ""))
+
+
+class _Sender:
+    """Adds the HEADERS, and cuts a stream off once its viewer is no longer allowed to have it."""
+
+    def __init__(self, send: Send, is_allowed: Callable[[], bool]) -> None:
+        self._send, self._is_allowed = send, is_allowed
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("Cache-Control", "private, no-cache")
+            headers.update(HEADERS)
+        elif message.get("more_body") and not self._is_allowed():
+            raise ClientDisconnect
+        await self._send(message)
+
+
+def _is_from_here(headers: Headers, has_token: bool) -> bool:
+    """Tell requests of our pages, and of programs with the token, from those of other sites."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site == "same-origin"
+    if origin is not None:  # a proxy may have another scheme
+        return split_address(origin).netloc.lower() == headers.get("host", "").lower()
+    return has_token
+
+
+def _path_of(request: Request) -> str:
+    """The path below `web.path`."""
+    path: str = request.scope["path"]
+    return path.removeprefix(request.scope["root_path"])
+
+
+ROUTES = [
+    Route("/login", show_login, methods=["GET"]),
+    Route("/login", log_in, methods=["POST"]),
+    Route("/logout", log_out, methods=["POST"]),
+]
