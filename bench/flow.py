@@ -24,7 +24,7 @@ from PIL import Image
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.model import Started
-from stylewatch_daemon.service.service import watch
+from stylewatch_daemon.service.daemon import watch
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Inbox, Limits, State, Watch

@@ -77,7 +77,7 @@ def mounts(*roots: Path) -> Iterator[None]:
 
 
 @contextmanager
-def told_of_syncs() -> Iterator[list[tuple[str, str]]]:
+def recorded_syncs() -> Iterator[list[tuple[str, str]]]:
     """What is renamed (`rename`, to what) and synced (`sync`, what), in its order, by path."""
     told: list[tuple[str, str]] = []
     rename, fsync = os.rename, os.fsync

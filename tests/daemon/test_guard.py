@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, tree
-from tests.daemon.lines import Place
-from tests.daemon.painters import go_on
+from tests.daemon.world import DaemonWorld, run_jobs
 
 from stylewatch_daemon.errors import OutputError, QuarantinedError
 from stylewatch_daemon.events import Reporter
@@ -74,16 +73,16 @@ STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 def test_a_job_with_a_step_that_fails_is_set_aside_and_those_with_it_are_painted(
     step: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, told = Place(tmp_path), Told()
-    place.state, place.painter.at_once = State(tmp_path / "state", told), 3
+    place, told = DaemonWorld(tmp_path), Told()
+    place.state, place.executor.at_once = State(tmp_path / "state", told), 3
     fill(place.inbox, *PAIRS)
-    line = place.line(told)
+    line = place.start(told)
     with monkeypatch.context() as patch:
         step(patch)
         for _ in range(3):
             line.scan()
             line.enter()
-            go_on(line, again=False)
+            run_jobs(line, again=False)
     (aside,) = place.state.set_aside()
     entry = place.state.ledger.find(aside.job)
     assert entry is not None
@@ -107,7 +106,7 @@ def test_a_job_with_a_step_that_fails_is_set_aside_and_those_with_it_are_painted
 def test_a_series_that_cannot_be_divided_is_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Place(tmp_path)
+    place = DaemonWorld(tmp_path)
     fill(place.inbox, *PAIRS)
     (place.inbox / "bad/job.yaml").write_text("sweep: {seed: [1, 2]}")
     with monkeypatch.context() as patch:
@@ -120,7 +119,7 @@ def test_a_series_that_cannot_be_divided_is_set_aside(
 def test_settings_that_cannot_be_read_set_aside_none_but_their_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, real = Place(tmp_path), resolve.settle
+    place, real = DaemonWorld(tmp_path), resolve.settle
     fill(place.inbox, *PAIRS)
     (place.inbox / "bad/job.yaml").write_text("seed: 7")
 
@@ -139,7 +138,7 @@ def test_settings_that_cannot_be_read_set_aside_none_but_their_job(
 def test_a_lack_of_memory_is_nothing_that_a_job_is_set_aside_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Place(tmp_path)
+    place = DaemonWorld(tmp_path)
     fill(place.inbox, *PAIRS)
     with monkeypatch.context() as patch:
         fails_for_bad(ActiveAttempt, "begin", MemoryError())(patch)

@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill
-from tests.daemon.painters import Painter
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import FakeExecutor, make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.outbox import status_json
-from stylewatch_daemon.service.service import Summary, once
+from stylewatch_daemon.service.daemon import Summary, once
 from stylewatch_daemon.store.state import State
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
@@ -57,7 +56,7 @@ class Place:
         self.jobs = {record["name"]: folder for folder, record in records.items()}
 
     def run(self) -> Summary:
-        return once(self.settings, self.told, Painter())
+        return once(self.settings, self.told, FakeExecutor())
 
     def run_with_good_pair(self) -> Summary:
         """A new start, with a good pair in the inbox; it is painted."""

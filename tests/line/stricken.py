@@ -31,7 +31,7 @@ from stylewatch_daemon.queue import retry
 from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.retry import Retry
 from stylewatch_daemon.queue.series import Series
-from stylewatch_daemon.service import service
+from stylewatch_daemon.service import daemon as service
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state import State

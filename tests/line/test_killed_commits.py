@@ -13,12 +13,12 @@ from stylewatch_daemon.store.ledger import reading
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from tests.daemon.lookers import nodding
-from tests.daemon.painters import Painter
-from stylewatch_daemon.service import service
+from tests.daemon.world import nodding
+from tests.daemon.world import Painter
+from stylewatch_daemon.service import daemon as service
 from stylewatch_daemon.store import ledger_writer
-from stylewatch_daemon.service.service import once
-from tests.daemon.settings_made import make_inbox, make_settings
+from stylewatch_daemon.service.daemon import once
+from tests.daemon.world import make_inbox, make_settings
 
 root, after, deadly = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 real, made = ledger_writer.commit, 0

@@ -42,7 +42,7 @@ def run(
     context.obj.debug |= settings.log.level == "debug"
     ready, to = service_settings(settings, overrides), settings.alerts.targets()
     from stylewatch_daemon.cli.report import reporting
-    from stylewatch_daemon.service import service
+    from stylewatch_daemon.service import daemon as service
 
     with (
         reporting(settings.log, quiet=quiet) as log,

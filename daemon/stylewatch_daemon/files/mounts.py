@@ -95,7 +95,7 @@ def root_of(folder: Path) -> Path:
     return list(takewhile(lambda one: one.stat().st_dev == device, above))[-1]
 
 
-class Moorings:
+class MountGuard:
     """On which disks folders lay: below a mount that is gone, nothing is to be written."""
 
     def __init__(self) -> None:

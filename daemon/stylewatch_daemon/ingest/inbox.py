@@ -155,7 +155,7 @@ class Inbox:
                 pending, {key_of(pair.main, pair.name) for pair in pairing.complete}
             )
             if pending:
-                self._state.moorings.check(self.outbox)
+                self._state.mount_guard.check(self.outbox)
                 Outbox(self.outbox).probe()  # if it fails the pictures stay in the inbox
             self._pending.extend(pending.items())
         except OSError as error:

@@ -140,7 +140,7 @@ class Finalizer:
         return results
 
     def _publish(self, job: Journal) -> _Finalized:
-        self.state.moorings.check(job.outbox)
+        self.state.mount_guard.check(job.outbox)
         return self._finish(job) if job.state == JobState.ENDING else self._refuse(job)
 
     def _finish(self, job: Journal) -> _Finalized:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import QuarantinedError, ShortageError, UnavailableError
 from stylewatch_daemon.files import disk_space, shortages
-from stylewatch_daemon.files.mounts import Moorings
+from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.model import JobState, Started
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.processes.wakeup import Backoff, Pauses
@@ -321,7 +321,7 @@ class JobQueue:
         if outcome.lacks is not None:
             return job.id, partial(_lacks_room, *outcome.lacks)
         for obstacle, folder, write in (
-            (_text(job.outbox), job.outbox, partial(_write_outbox, job, self._state.moorings)),
+            (_text(job.outbox), job.outbox, partial(_write_outbox, job, self._state.mount_guard)),
             (MACHINE, self._state.root, self._state.probe),
         ):
             probe = _probe_of(folder, write)
@@ -374,8 +374,8 @@ def _probe_of(folder: Path, write: Callable[[], object]) -> Callable[[], bool]:
     return is_there
 
 
-def _write_outbox(job: Journal, moorings: Moorings) -> None:
-    moorings.check(job.outbox)
+def _write_outbox(job: Journal, mount_guard: MountGuard) -> None:
+    mount_guard.check(job.outbox)
     Outbox(job.outbox).probe()
 
 

@@ -13,7 +13,7 @@ from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.ingest import STRETCH, Ingest
 from stylewatch_daemon.outbox.retention import Expiry
-from stylewatch_daemon.processes.wakeup import Bell
+from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_actions import JobActions
 from stylewatch_daemon.queue.job_queue import JobQueue
@@ -43,7 +43,7 @@ class Pipeline:
     state: State
     executor: Executor
     reporter: Reporter
-    wakeup: Bell
+    wakeup: Wakeup
     ingest: Ingest
     dispatcher: Dispatcher
     status: StatusUpdates

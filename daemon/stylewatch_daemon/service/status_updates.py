@@ -87,7 +87,7 @@ class StatusUpdates:
             statuses = self._statuses(now)
             for outbox, status in statuses.items():
                 with suppress(OSError):  # one missing disk does not affect other outboxes
-                    self._state.moorings.check(outbox)
+                    self._state.mount_guard.check(outbox)
                     self._boards[outbox].show(status, datetime.now(UTC))
             self._publish(statuses.values())
         self._took = self._publisher.took = self._clock() - self._updated

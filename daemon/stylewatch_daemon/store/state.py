@@ -35,7 +35,7 @@ from stylewatch_daemon.errors import InProgressError, OutputError, QuarantinedEr
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import look
-from stylewatch_daemon.files.mounts import Moorings
+from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.model import CHECKPOINT, Job, JobState, Picture
 from stylewatch_daemon.store import journal
@@ -85,7 +85,7 @@ class State:
         self.kept, self.lock, self.worker_lock = (
             root / name for name in ("kept.json", "lock", "worker.lock")
         )
-        self.moorings = Moorings()
+        self.mount_guard = MountGuard()
 
     @cached_property
     def ledger(self) -> LedgerWriter:

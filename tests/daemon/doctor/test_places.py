@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.daemon.disks import CAN_MOUNT, fill_up, small_disk
 from tests.daemon.faults import fill
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.daemon.disks import CAN_MOUNT, deep_tree, small_disk
-from tests.daemon.settings_made import make_settings
+from tests.daemon.world import make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import disk_space

@@ -9,7 +9,7 @@ from tests.daemon.disks import SAME, same_folder
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.mounts import (
-    Moorings,
+    MountGuard,
     is_remote,
     keeps_inodes,
     kind_of,
@@ -111,17 +111,17 @@ def test_a_folder_whose_disk_is_gone_is_not_written_until_it_is_back(
     tmp_path: Path, put: Put
 ) -> None:
     (tmp_path / "nas/out").mkdir(parents=True)
-    moorings = Moorings()
-    moorings.check(tmp_path / "nas/out")
+    mount_guard = MountGuard()
+    mount_guard.check(tmp_path / "nas/out")
     put("nas", 7)
-    moorings.check(tmp_path / "nas/out")  # it came later, which is well
+    mount_guard.check(tmp_path / "nas/out")  # it came later, which is well
     put("nas", 1)
     for _ in range(2):
         with pytest.raises(OutputError, match="nas, and is not now: mount it again"):
-            moorings.check(tmp_path / "nas/out")
-    moorings.check(tmp_path / "other")
+            mount_guard.check(tmp_path / "nas/out")
+    mount_guard.check(tmp_path / "other")
     put("nas", 8)
-    moorings.check(tmp_path / "nas/out")
+    mount_guard.check(tmp_path / "nas/out")
 
 
 BOUND = r"""

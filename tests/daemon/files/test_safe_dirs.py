@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, mounts, told_of_syncs, tree
+from tests.daemon.faults import fill, mounts, recorded_syncs, tree
 
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files import safe_dirs
@@ -128,7 +128,7 @@ def test_a_folder_is_discarded_with_the_links_in_it_but_not_what_they_lead_to(
 def test_what_lasts_is_synced_before_it_gets_its_name_and_once_it_was_moved(root: Path) -> None:
     fill(root, "below/old")
     with safe_dirs.opened(root) as folder, safe_dirs.opened(root, "below") as below:
-        with told_of_syncs() as told:
+        with recorded_syncs() as told:
             safe_dirs.write(folder, "file", b"x")
             safe_dirs.move(folder, "file", below)
         (_, temporary), *rest = told
@@ -139,7 +139,7 @@ def test_what_lasts_is_synced_before_it_gets_its_name_and_once_it_was_moved(root
 
 def test_nothing_is_synced_for_what_need_not_last(root: Path) -> None:
     fill(root, "doomed/a", "trash/b")
-    with told_of_syncs() as told, safe_dirs.opened(root) as folder:
+    with recorded_syncs() as told, safe_dirs.opened(root) as folder:
         safe_dirs.write(folder, "file", b"x", lasting=False)
         with safe_dirs.opened(root, "trash", lambda handle: None) as trash:
             safe_dirs.discard(folder, "doomed", trash)
@@ -148,7 +148,7 @@ def test_nothing_is_synced_for_what_need_not_last(root: Path) -> None:
 
 
 def test_a_folder_lasts_once_it_was_made(root: Path) -> None:
-    with told_of_syncs() as told, safe_dirs.opened(root, "a/b", lambda handle: None):
+    with recorded_syncs() as told, safe_dirs.opened(root, "a/b", lambda handle: None):
         pass
     assert told == [("sync", str(root)), ("sync", f"{root}/a")]
 

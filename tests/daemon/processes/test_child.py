@@ -14,8 +14,8 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from tests.daemon.children import children
 from tests.daemon.worker.records import EVENTS
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.errors import ShortageError
 from stylewatch_daemon.ingest.inspection.contract import Begun, CutOff, Fine
@@ -85,11 +85,11 @@ def test_messages_go_both_ways_until_the_child_is_stopped() -> None:
     assert child.receive(Staged) == READY
     child.send("c")
     assert child.receive(Begun, Staged, timeout=60) == Staged("abc", "")
-    assert child.is_alive() and children("test") == [child.pid]
+    assert child.is_alive() and child_pids("test") == [child.pid]
     with pytest.raises(TimeoutError):
         child.receive(Staged, timeout=0.01)
     child.stop()
-    assert (child.exit_reason(), children("test")) == ("exit code 0", [])
+    assert (child.exit_reason(), child_pids("test")) == ("exit code 0", [])
 
 
 def test_no_module_is_imported_from_the_current_directory(

@@ -6,30 +6,30 @@ import threading
 
 import pytest
 
-from stylewatch_daemon.processes.wakeup import Backoff, Bell, Pauses, reloads_on_signal
+from stylewatch_daemon.processes.wakeup import Backoff, Pauses, Wakeup, reloads_on_signal
 from stylewatch_daemon.processes.wakeup import stops_on_signals as stops
 
 
 def test_many_wakeups_count_as_one_and_come_from_any_thread() -> None:
-    bell = Bell()
-    bell.ring()
-    bell.ring()
-    assert bell.wait(0) and bell.rung
-    assert not bell.wait(0)
-    ringer = threading.Timer(0.01, bell.ring)
+    wakeup = Wakeup()
+    wakeup.request_scan()
+    wakeup.request_scan()
+    assert wakeup.wait(0) and wakeup.scan_requested
+    assert not wakeup.wait(0)
+    ringer = threading.Timer(0.01, wakeup.request_scan)
     ringer.start()
-    assert bell.wait(60)
+    assert wakeup.wait(60)
     ringer.join()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_and_wakes_and_a_second_one_interrupts(number: int) -> None:
-    bell = Bell()
+    wakeup = Wakeup()
     before = signal.getsignal(number)
-    with stops(bell):
+    with stops(wakeup):
         os.kill(os.getpid(), number)
-        assert bell.wait(60)
-        assert bell.stopping
+        assert wakeup.wait(60)
+        assert wakeup.stopping
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
@@ -38,26 +38,26 @@ def test_a_signal_stops_and_wakes_and_a_second_one_interrupts(number: int) -> No
 def test_a_hangup_reloads_the_settings_or_stops_if_the_terminal_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    bell, terminals = Bell(), {0}
+    wakeup, terminals = Wakeup(), {0}
     before = signal.getsignal(signal.SIGHUP)
     monkeypatch.setattr(os, "isatty", lambda file: file in terminals)
-    with reloads_on_signal(bell):
+    with reloads_on_signal(wakeup):
         os.kill(os.getpid(), signal.SIGHUP)
-        assert bell.wait(60)
-        assert (bell.reloading, bell.stopping) == (True, False)
+        assert wakeup.wait(60)
+        assert (wakeup.reloading, wakeup.stopping) == (True, False)
         terminals.clear()
         os.kill(os.getpid(), signal.SIGHUP)
-    assert bell.stopping
+    assert wakeup.stopping
     assert signal.getsignal(signal.SIGHUP) is before
 
 
 def test_a_hangup_that_was_ignored_stays_so() -> None:
-    bell = Bell()
+    wakeup = Wakeup()
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with reloads_on_signal(bell):
+        with reloads_on_signal(wakeup):
             os.kill(os.getpid(), signal.SIGHUP)
-        assert not (bell.reloading or bell.stopping)
+        assert not (wakeup.reloading or wakeup.stopping)
     finally:
         signal.signal(signal.SIGHUP, before)
 

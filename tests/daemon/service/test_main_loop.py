@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill
-from tests.daemon.lookers import Nodding
-from tests.daemon.painters import Painter
-from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
+from tests.daemon.world import (
+    FakeExecutor,
+    FakeInspector,
+    changed_settings,
+    make_inbox,
+    make_settings,
+)
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.watcher import Watcher
-from stylewatch_daemon.processes.wakeup import Bell
+from stylewatch_daemon.processes.wakeup import Wakeup
+from stylewatch_daemon.service.daemon import build_pipeline
 from stylewatch_daemon.service.main_loop import MainLoop
-from stylewatch_daemon.service.service import build_pipeline
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
@@ -26,14 +30,14 @@ PAIR = ("a/content.jpg", "a/style.jpg")
 class StoppingWatcher(Watcher):
     """Stops the daemon at the fifth check of the watcher."""
 
-    bell: Bell
+    wakeup: Wakeup
     left = 5
     well = True
 
     def check(self) -> bool:
         self.left -= 1
         if self.left == 0:
-            self.bell.stop()
+            self.wakeup.stop()
         return False
 
     @property
@@ -41,7 +45,7 @@ class StoppingWatcher(Watcher):
         return self.well
 
 
-class EventPainter(Painter):
+class EventPainter(FakeExecutor):
     """Calls `on_event` before each event of a job."""
 
     on_event: Callable[[], object] = staticmethod(lambda: None)
@@ -56,7 +60,7 @@ class World:
     """A daemon's parts, and the socket that receives its notifications."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.bell, self.painter = root, Bell(), EventPainter()
+        self.root, self.wakeup, self.painter = root, Wakeup(), EventPainter()
         inboxes = (make_inbox(root / "in", root / "out"),)
         self.settings = make_settings(inboxes, root / "state", quiet_s=0)
         self.reread: ServiceSettings | None = None
@@ -68,20 +72,20 @@ class World:
     def run(self, settings: ServiceSettings | None = None) -> ServiceSettings | None:
         state = State(self.root / "state")
         state.make()
-        inspector = Nodding()
-        self.painter.wake = inspector.wake = self.bell.wake
+        inspector = FakeInspector()
+        self.painter.wake = inspector.wake = self.wakeup.wake
         self.pipeline = build_pipeline(
-            self.settings, state, self.painter, Reporter(), self.bell, inspector
+            self.settings, state, self.painter, Reporter(), self.wakeup, inspector
         )
-        watcher = StoppingWatcher([], "yes", self.bell.ring)
-        watcher.bell, watcher.well = self.bell, self.well
+        watcher = StoppingWatcher([], "yes", self.wakeup.request_scan)
+        watcher.wakeup, watcher.well = self.wakeup, self.well
         environment = {"NOTIFY_SOCKET": str(self.root / "notify")}
         manager = Manager({**environment, **({"WATCHDOG_USEC": "20000"} if self.pings else {})})
         return MainLoop(
             self.pipeline,
             watcher,
             settings or self.settings,
-            self.bell,
+            self.wakeup,
             manager,
             lambda: self.reread,
         ).run()
@@ -123,18 +127,18 @@ def test_a_state_folder_that_answers_with_an_error_is_no_hang(world: World) -> N
 
 
 def test_new_settings_end_the_loop_and_wrong_ones_do_not(world: World) -> None:
-    world.bell.reload()
+    world.wakeup.reload()
     assert world.run() is None  # it ran until it was stopped
-    world.bell = Bell()
-    world.bell.reload()
+    world.wakeup = Wakeup()
+    world.wakeup.reload()
     world.reread = changed_settings(world.settings, quiet_s=9)
     assert world.run() is world.reread
-    assert not world.bell.reloading
+    assert not world.wakeup.reloading
 
 
 def test_when_stopping_it_asks_for_time_and_claims_nothing_more(world: World) -> None:
     def on_event() -> None:
-        world.bell.stop()
+        world.wakeup.stop()
         fill(world.root / "in", "b/content.jpg", "b/style.jpg")
 
     fill(world.root / "in", *PAIR)
@@ -159,7 +163,7 @@ def test_drain_finishes_running_jobs_and_stops(world: World) -> None:
 
 def test_new_settings_do_not_wait_for_running_jobs(world: World) -> None:
     fill(world.root / "in", *PAIR)
-    world.painter.on_event, world.pings = world.bell.reload, False
+    world.painter.on_event, world.pings = world.wakeup.reload, False
     world.reread = world.settings
     assert world.run() is world.settings
     assert world.pipeline.busy

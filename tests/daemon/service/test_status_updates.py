@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.cli.states import entry
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
@@ -130,7 +130,7 @@ def test_a_missing_disk_affects_no_other_outbox(
         if folder == world.ours:
             raise OutputError("it is not mounted")
 
-    monkeypatch.setattr(world.state.moorings, "check", check)
+    monkeypatch.setattr(world.state.mount_guard, "check", check)
     world.update()
     assert list(world.ours.iterdir()) == []
     assert world.text(world.theirs)

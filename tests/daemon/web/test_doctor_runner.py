@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.daemon.children import children
 from tests.daemon.web import doctors
 from tests.daemon.web.world import settings
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.web import doctor_runner
 from stylewatch_daemon.web.doctor_runner import AT_MOST_EVERY, RECENT_S, Checkup, Device, Report
@@ -91,7 +91,7 @@ def test_checks_that_run_when_the_page_stops_are_ended(
     runner, _ = checkup(tmp_path, monkeypatch, "hangs")
     monkeypatch.setattr(doctor_runner, "PATIENCE_S", 0.1)
     asyncio.run(runner.look())  # which cancels what still runs at its end
-    assert children("doctor") == []
+    assert child_pids("doctor") == []
 
 
 def test_the_checks_are_those_of_the_doctor_for_these_settings(tmp_path: Path) -> None:

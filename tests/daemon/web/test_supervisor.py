@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.daemon.children import children
 from tests.daemon.web.world import TOKEN, settings
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.config import WebPage
@@ -77,7 +77,7 @@ def keepers() -> Iterator[list[Keeper]]:
     yield keepers
     for keeper in keepers:
         keeper.leave()
-    assert not children(NAME)
+    assert not child_pids(NAME)
     assert NAME not in {thread.name for thread in threading.enumerate()}
 
 
@@ -112,7 +112,7 @@ def test_a_page_that_exits_at_once_is_started_again_and_that_is_logged(
 
 def test_a_page_that_hangs_does_not_delay_the_end(tmp_path: Path, keepers: list[Keeper]) -> None:
     start(keepers, page(tmp_path), "hang")
-    until(lambda: children(NAME))
+    until(lambda: child_pids(NAME))
     keepers.pop().leave()
 
 
@@ -203,7 +203,7 @@ def daemon(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def pages(daemon: subprocess.Popen[str]) -> list[int]:
     """The processes of the daemon's page."""
-    return children(NAME, of=str(daemon.pid))
+    return child_pids(NAME, of=str(daemon.pid))
 
 
 def test_the_supervisor_serves_a_page_and_loads_nothing_for_it(

@@ -27,7 +27,7 @@ from stylewatch_daemon.ingest.inspection.process import QUICK, Intake
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.retention import daily, prune
-from stylewatch_daemon.processes.wakeup import Bell, reloads_on_signal, stops_on_signals
+from stylewatch_daemon.processes.wakeup import Wakeup, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.states import OUR_FAULT, Outcome, OutcomeKind
 from stylewatch_daemon.service.main_loop import MIN_INTERVAL, PATIENCE, MainLoop, run_once
@@ -85,7 +85,7 @@ def once(
     Raises SettingsError (another daemon uses the state folder, for example), UnavailableError (a
     worker of a killed one does), OutputError (the state folder cannot be written).
     """
-    wakeup, reporter = Bell(), reporter or Reporter()
+    wakeup, reporter = Wakeup(), reporter or Reporter()
     patience = PATIENCE * max(settings.watch.quiet_s, MIN_INTERVAL)
     watch = settings.watch.model_copy(
         update={"truncated_s": min(patience, settings.watch.truncated_s)}
@@ -101,7 +101,7 @@ def watch(
     settings: ServiceSettings,
     reporter: Reporter | None = None,
     executor: Executor | None = None,
-    wakeup: Bell | None = None,
+    wakeup: Wakeup | None = None,
     manager: Manager | None = None,
     reread: Callable[[], ServiceSettings] | None = None,
 ) -> Summary:
@@ -110,15 +110,15 @@ def watch(
     `manager` gets the daemon's status. On SIGHUP `reread` reads the settings again: the new ones
     apply from the next job on, and wrong ones not at all.
     """
-    wakeup, reporter = wakeup or Bell(), reporter or Reporter()
+    wakeup, reporter = wakeup or Wakeup(), reporter or Reporter()
     manager = manager or Manager({})
     now: ServiceSettings | None = settings
     with _running(settings, reporter, executor, wakeup) as pipeline, reloads_on_signal(wakeup):
         while now is not None:
             folders = [inbox.path for inbox in now.inboxes]
             with (
-                Watcher(folders, now.watch.polling, wakeup.ring) as watcher,
-                Watcher([pipeline.control.folder], "no", wakeup.ring),
+                Watcher(folders, now.watch.polling, wakeup.request_scan) as watcher,
+                Watcher([pipeline.control.folder], "no", wakeup.request_scan),
                 daily(now.outboxes, now.retention, reporter),
             ):
                 manager.ready()
@@ -136,7 +136,7 @@ def build_pipeline(
     state: State,
     executor: Executor,
     reporter: Reporter,
-    wakeup: Bell,
+    wakeup: Wakeup,
     inspector: Inspector,
     metrics: Callable[[], Mapping[str, Any]] = dict,
 ) -> Pipeline:
@@ -158,7 +158,7 @@ def build_pipeline(
 
 @contextmanager
 def _running(
-    settings: ServiceSettings, reporter: Reporter, executor: Executor | None, wakeup: Bell
+    settings: ServiceSettings, reporter: Reporter, executor: Executor | None, wakeup: Wakeup
 ) -> Iterator[Pipeline]:
     """Start the parts in order, yield the pipeline, and stop them in reverse order."""
     shortages.raise_limit()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import mounts, take, tree
-from tests.daemon.settings_made import make_inbox
+from tests.daemon.world import make_inbox
 
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.pairing import pair
@@ -20,7 +20,7 @@ from stylewatch_daemon.store.state import State
 JOB = ("trip/content.jpg", "trip/style.jpg", "trip/job.yaml")
 
 
-class Place:
+class ClaimWorld:
     """An inbox with a state folder."""
 
     def __init__(self, root: Path) -> None:
@@ -69,15 +69,15 @@ class Place:
         return mounts(self.inbox, self.state.root)
 
 
-Layout = Callable[[Place], AbstractContextManager[None]]
+Layout = Callable[[ClaimWorld], AbstractContextManager[None]]
 TAKEN = {name.removeprefix("trip/"): name for name in JOB}
 
 
-def one_mount(place: Place) -> AbstractContextManager[None]:
+def one_mount(place: ClaimWorld) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def two_mounts(place: Place) -> AbstractContextManager[None]:
+def two_mounts(place: ClaimWorld) -> AbstractContextManager[None]:
     return place.mounts()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass
-class Posts:
+class AlertServer:
     """What was posted, in order; `statuses` are its next answers, 200 after these."""
 
     port: int = 0
@@ -32,9 +32,9 @@ class Posts:
 
 
 @contextmanager
-def posted() -> Iterator[Posts]:
-    """Such a server, at work."""
-    posts = Posts()
+def alert_server() -> Iterator[AlertServer]:
+    """Run a server on this machine."""
+    posts = AlertServer()
     posts.hangs.set()
 
     class Handler(BaseHTTPRequestHandler):
