@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,8 @@ def serve(root: Path) -> None:
     """Be the daemon, until told to stop."""
     count_syncs("daemon")
     own = settings(root)
-    watch(own, Starts(root), Local(own.state.path / "worker.lock", f"{__spec__.name}:work"))
+    executor = partial(Local, own.state.path / "worker.lock", f"{__spec__.name}:work")
+    watch(own, Starts(root), executor)
 
 
 def make(folder: Path, side: int) -> Path:

@@ -66,7 +66,7 @@ def line_of(root: Path) -> Iterator[tuple[Pipeline, Wakeup]]:
     """The line, with a real intake."""
     state, bell = State(root / "state"), Wakeup()
     state.make()
-    with closing(state), closing(Intake(bell.ring)) as intake:
+    with closing(state), closing(Intake(bell.request_scan)) as intake:
         worker = Local(state.worker_lock)
         yield build_pipeline(settings(root), state, worker, Reporter(), bell, intake), bell
 
@@ -117,7 +117,7 @@ def finish(root: Path) -> None:
     with state.ledger.together():
         for job_id in state.ledger.open_jobs():
             state.ledger.change(job_id, state="done")
-    state.enter_strays()
+    state.enter_missing()
     state.close()
 
 

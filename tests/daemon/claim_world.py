@@ -50,7 +50,7 @@ class ClaimWorld:
     def start(self) -> Claimer:
         """A new start of the daemon, which finds what was held to be fine."""
         self.state.close()
-        self.state.tidy()
+        self.state.check_jobs()
         claimer = Claimer(self.state)
         claimer.recover()
         for job in claimer.claimed.values():

@@ -117,6 +117,11 @@ class FakeExecutor:
     def __post_init__(self) -> None:
         self.wake: Callable[[], object] = lambda: None
 
+    def __call__(self, *, wake: Callable[[], object]) -> "FakeExecutor":
+        """Serve as its own factory."""
+        self.wake = wake
+        return self
+
     def submit(self, orders: Mapping[str, Order]) -> None:
         self.submitted.append(list(orders))
         for ticket, order in orders.items():
@@ -272,7 +277,7 @@ class DaemonWorld:
         self.executor.close()
         self.state.close()
         self.state.make()
-        self.state.tidy()
+        self.state.check_jobs()
         self.inspector = FakeInspector(self.inspector.says)
         return build_pipeline(
             *(self.settings, self.state, self.executor, reporter or Reporter()),

@@ -1,4 +1,4 @@
-"""Waking and stopping the daemon's main loop, also from signal handlers; delays between retries."""
+"""Waking and stopping the main loop, also from signal handlers; delays between retries."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ class Wakeup:
         self.wake()
 
     def wait(self, seconds: float) -> bool:
-        """Wait to be woken, for `seconds` at most; return True if we were. Many count as one."""
+        """Wait for a wake-up, at most `seconds`; return True if there was one or several."""
         try:
             self._wakeups.get(timeout=max(0.0, seconds))
         except Empty:

@@ -29,8 +29,8 @@ from stylewatch_daemon.processes.wakeup import Backoff, Pauses
 from stylewatch_daemon.queue.states import BEGUN, Outcome, OutcomeKind, RetryMode, retry_after
 from stylewatch_daemon.settings.sections import Batch
 from stylewatch_daemon.store.journal import Journal
-from stylewatch_daemon.store.ledger_rows import plain
-from stylewatch_daemon.store.ledger_turns import Held
+from stylewatch_daemon.store.ledger import Held
+from stylewatch_daemon.store.ledger_schema import sql_value
 from stylewatch_daemon.store.state import State
 
 RETRY = Backoff(first=1.0, most=60.0)
@@ -388,4 +388,4 @@ def _lacks_room(folder: Path, wanted: int) -> bool:
 
 def _text(path: object) -> str:
     """Return a path as the ledger has it."""
-    return str(plain(str(path)))
+    return str(sql_value(str(path)))

@@ -1,8 +1,6 @@
 """Build the daemon from its parts, run its main loop, and stop the parts in order.
 
-`once` processes what is in the inboxes and stops; `watch` does so whenever something changes. Both
-may be told to stop by SIGTERM or SIGINT: running jobs write a checkpoint and continue at the next
-start.
+SIGTERM and SIGINT stop it: running jobs write a checkpoint and continue at the next start.
 """
 
 import time
@@ -10,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.events import Both, Reporter
@@ -40,6 +38,13 @@ from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.state import State
 
 __all__ = ["InboxSettings", "Reporter", "ServiceSettings", "Summary", "once", "watch"]
+
+
+class ExecutorFactory(Protocol):
+    """Makes an executor that calls `wake`, in any thread, when there are new events."""
+
+    def __call__(self, *, wake: Callable[[], object]) -> Executor: ...
+
 
 LOCK_WITHIN = 0.5
 """Seconds to wait for the lock: commands hold it for a moment, to see whether the daemon does."""
@@ -74,7 +79,9 @@ class Summary:
 
 
 def once(
-    settings: ServiceSettings, reporter: Reporter | None = None, executor: Executor | None = None
+    settings: ServiceSettings,
+    reporter: Reporter | None = None,
+    executor: ExecutorFactory | None = None,
 ) -> Summary:
     """Process what is in the inboxes, and stop.
 
@@ -100,7 +107,7 @@ def once(
 def watch(
     settings: ServiceSettings,
     reporter: Reporter | None = None,
-    executor: Executor | None = None,
+    executor: ExecutorFactory | None = None,
     wakeup: Wakeup | None = None,
     manager: Manager | None = None,
     reread: Callable[[], ServiceSettings] | None = None,
@@ -150,15 +157,15 @@ def build_pipeline(
     ingest = Ingest(settings, state, inspector, reporter, clock, transfers)
     ingest.recover()  # before the queue is read
     status = StatusUpdates(state, reporter, clock, metrics)
-    return Pipeline(
-        *(settings, state, executor, reporter, wakeup),
-        *(ingest, dispatcher, status, transfers, clock),
-    )
+    return Pipeline(settings, state, reporter, wakeup, ingest, dispatcher, status, transfers, clock)
 
 
 @contextmanager
 def _running(
-    settings: ServiceSettings, reporter: Reporter, executor: Executor | None, wakeup: Wakeup
+    settings: ServiceSettings,
+    reporter: Reporter,
+    executor_factory: ExecutorFactory | None,
+    wakeup: Wakeup,
 ) -> Iterator[Pipeline]:
     """Start the parts in order, yield the pipeline, and stop them in reverse order."""
     shortages.raise_limit()
@@ -167,14 +174,13 @@ def _running(
     reporters = Both(reporter, metrics)
     state = State(settings.state.path, reporters)
     _prepare(settings, state)
-    executor = executor or _executor(settings, state)
-    executor.wake = wakeup.wake
+    executor = (executor_factory or partial(_executor, settings, state))(wake=wakeup.wake)
     with _locked(state), stops_on_signals(wakeup):
         for inbox in settings.inboxes:
             submit.clear(inbox.path)
         inspector = Intake(wakeup.wake, settings.executor.idle_s, quick=QUICK)
         with closing(state), closing(executor), closing(inspector):
-            state.tidy()
+            state.check_jobs()
             pipeline = build_pipeline(
                 settings, state, executor, reporters, wakeup, inspector, metrics.plain
             )
@@ -182,18 +188,15 @@ def _running(
                 try:
                     yield pipeline
                 except KeyboardInterrupt:
-                    pipeline.give_up_jobs()
+                    pipeline.dispatcher.leave()  # without counting that as a crash
                     raise
 
 
-def _executor(settings: ServiceSettings, state: State) -> Executor:
-    if settings.executor.cluster is None:
-        return Local(
-            state.worker_lock,
-            devices=settings.executor.named_devices,
-            idle_s=settings.executor.idle_s,
-        )
-    return Cluster(state.worker_lock, settings.executor.cluster, idle_s=settings.executor.idle_s)
+def _executor(settings: ServiceSettings, state: State, wake: Callable[[], object]) -> Executor:
+    lock_file, how = state.worker_lock, settings.executor
+    if how.cluster is None:
+        return Local(lock_file, devices=how.named_devices, idle_s=how.idle_s, wake=wake)
+    return Cluster(lock_file, how.cluster, idle_s=how.idle_s, wake=wake)
 
 
 @contextmanager
@@ -209,7 +212,7 @@ def _locked(state: State) -> Iterator[None]:
             ) from error
         try:
             with lock.held(state.worker_lock, ORPHAN_WITHIN):
-                state.hold()
+                state.write_holder()
         except TimeoutError as error:
             raise UnavailableError(
                 f"the worker of a stylewatch that was killed is still at work with {state.root}: "
@@ -275,7 +278,7 @@ def _summary(pipeline: Pipeline) -> Summary:
     }
     outcomes["failed"] += tuple(
         Outcome(OutcomeKind.FAILED, name, reason, OUR_FAULT)
-        for job, (name, reason) in pipeline.set_aside.items()
+        for job, (name, reason) in pipeline.state.quarantined.items()
         if job not in pipeline.outcomes
     )
     trouble = [item for inbox in pipeline.ingest.inboxes for item in inbox.trouble.items()]

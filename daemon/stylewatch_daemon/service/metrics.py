@@ -55,10 +55,6 @@ class Metrics(Reporter):
         """Count an overflow of the kernel's event queue."""
         self._sums["overflows"] += 1
 
-    def job_started(self, job: str, started: Started) -> None:
-        """Forget an earlier attempt: the first step has no start to be measured from."""
-        self._progress.pop(job, None)
-
     def progress(self, job: str, progress: Progress) -> None:
         """Count a step."""
         before = self._progress.get(job)
@@ -77,32 +73,39 @@ class Metrics(Reporter):
 
     def done(self, job: str, folder: Path) -> None:
         """Count a job that is done."""
-        self._progress.pop(job, None)
+        self._forget(job)
         self._sums["done"] += 1
 
     def cancelled(self, job: str, folder: Path) -> None:
         """Count a job that was cancelled."""
-        self._progress.pop(job, None)
+        self._forget(job)
         self._sums["cancelled"] += 1
 
     def refused(self, job: str, reason: str, folder: Path) -> None:
         """Count a job that was refused, by the cause."""
-        self._progress.pop(job, None)
+        self._forget(job)
         self._ended["refused", why("refused", reason)] += 1
 
     def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
         """Count a job that failed for good, by the cause."""
-        self._progress.pop(job, None)
+        self._forget(job)
         if for_good:
             self._ended["failed", why("failed", reason)] += 1
 
+    def job_started(self, job: str, started: Started) -> None:
+        """Forget an earlier attempt: the first step has no start to be measured from."""
+        self._forget(job)
+
     def stopped(self, job: str, step: int) -> None:
         """Forget the progress of a job that continues at the next start."""
-        self._progress.pop(job, None)
+        self._forget(job)
 
     def paused(self, what: str, reason: str) -> None:
         """Forget the progress of a job that continues later."""
-        self._progress.pop(what, None)
+        self._forget(what)
+
+    def _forget(self, job: str) -> None:
+        self._progress.pop(job, None)
 
     def _count(self, what: str, seconds: float) -> None:
         self._sums[what] += 1

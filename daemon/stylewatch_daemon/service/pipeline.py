@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from stylewatch_daemon.errors import QuarantinedError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.ingest import STRETCH, Ingest
 from stylewatch_daemon.outbox.retention import Expiry
@@ -21,8 +20,8 @@ from stylewatch_daemon.queue.retry import Retry
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind, Result
 from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.store.control import Control
 from stylewatch_daemon.store.journal import Journal
+from stylewatch_daemon.store.requests import Act, Control
 from stylewatch_daemon.store.state import State
 
 STATUS_EVERY = 5.0
@@ -41,7 +40,6 @@ class Pipeline:
 
     settings: ServiceSettings
     state: State
-    executor: Executor
     reporter: Reporter
     wakeup: Wakeup
     ingest: Ingest
@@ -55,24 +53,18 @@ class Pipeline:
     """How many outcomes there were, of all jobs."""
 
     def __post_init__(self) -> None:
+        state, reporter = self.state, self.reporter
         actions = JobActions(
-            self.state,
-            self.reporter,
-            lambda: self.dispatcher.active_jobs,
-            self._cancel,
-            self.update_status,
+            *(state, reporter, lambda: self.dispatcher.active_jobs),
+            *(self._cancel, self.update_status),
         )
-        retry = Retry(self.state, self.reporter, lambda: self.settings)
-        self.control = Control(
-            self.state.root,
-            self.reporter,
-            {
-                "cancel": actions.cancel,
-                "finish": actions.finish,
-                "dismiss": actions.dismiss,
-                "retry": retry.retry,
-            },
-        )
+        acts: dict[str, Act] = {
+            "cancel": actions.cancel,
+            "finish": actions.finish,
+            "dismiss": actions.dismiss,
+            "retry": Retry(state, reporter, lambda: self.settings).retry,
+        }
+        self.control = Control(state.root, reporter, acts)
         self._expiry = Expiry(lambda: self.state.ledger, self.clock, self.state.thumbs)
         self._kinds: Counter[str] = Counter()
         self._has_news = False
@@ -231,10 +223,6 @@ class Pipeline:
                 return
             self.wakeup.wait(NEWS_EVERY)
 
-    def give_up_jobs(self) -> None:
-        """Give up running jobs at once, without counting that as a crash."""
-        self.dispatcher.leave()
-
     def close(self) -> None:
         """End copies, and publish that the daemon stops."""
         self.transfers.close()
@@ -265,11 +253,6 @@ class Pipeline:
     # Status
 
     @property
-    def set_aside(self) -> Mapping[str, tuple[str, str]]:
-        """The jobs that were set aside since the start: name and reason by id."""
-        return self.state.quarantined
-
-    @property
     def not_begun(self) -> tuple[str, ...]:
         """The names of the jobs without an outcome, and of the pairs that do not queue yet."""
         jobs = self.state.ledger.open_jobs()
@@ -283,7 +266,7 @@ class Pipeline:
         first, others = next(iter(attempts.values()), None), len(attempts) - 1
         more = f" and {others} more" if others > 0 else ""
         doing = f"painting {first.title}{more}" if first else "nothing to paint"
-        return f"{doing}; {self.state.ledger.waiting_count()} waiting"
+        return f"{doing}; {self.state.ledger.counts()['waiting']} waiting"
 
     def update_status(self, leaving: bool = False) -> None:
         """Update `_status.txt` in every outbox, and `status.json`."""

@@ -1,4 +1,4 @@
-"""The ledger, to be written: by the daemon alone, each change whole and on the disk, or not made.
+"""Changes of the ledger, by the daemon alone: each is whole and on the disk, or not made.
 
 WAL, and every commit synced: what was committed outlives a power cut. Changes that may as well
 be lost together are made `together`, for one sync.
@@ -18,14 +18,51 @@ from pydantic import TypeAdapter
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import mounts
-from stylewatch_daemon.store import ledger_counts
 from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.store.ledger import BUSY_S, ENDED_BEFORE, Entry, Ledger, json_column
-from stylewatch_daemon.store.ledger_rows import check_files, in_words, plain
-from stylewatch_daemon.store.ledger_schema import UNDISMISSED, check, migrate
+from stylewatch_daemon.store.ledger import BUSY_S, COUNTED, ENDED_BEFORE, Entry, Ledger, json_column
+from stylewatch_daemon.store.ledger_schema import (
+    UNDISMISSED,
+    check,
+    check_files,
+    migrate,
+    sql_value,
+    translated_errors,
+)
 
 SYNCHRONOUS = "FULL"
 """How SQLite syncs: each commit, before it counts as made."""
+
+COUNTS = "job_counts"
+"""Table of the number of jobs of an inbox and an outbox in each state.
+
+Triggers keep it up to date: to count thousands of jobs anew would delay each of them. It is a
+temporary table of the writer's connection, and is rolled back together with the ledger.
+"""
+
+_ADD = f"""
+    INSERT INTO {COUNTS} VALUES (NEW.inbox, NEW.outbox, NEW.state, 1)
+    ON CONFLICT DO UPDATE SET count = count + 1;
+"""
+_TAKE = f"""
+    UPDATE {COUNTS} SET count = count - 1
+    WHERE inbox = OLD.inbox AND outbox = OLD.outbox AND state = OLD.state;
+"""
+
+_COUNT = (
+    "PRAGMA temp_store = MEMORY",
+    f"""
+    CREATE TEMP TABLE {COUNTS} (
+        inbox TEXT, outbox TEXT, state TEXT, count INTEGER, PRIMARY KEY (inbox, outbox, state)
+    ) WITHOUT ROWID
+    """,
+    f"INSERT INTO {COUNTS} SELECT * FROM {COUNTED}",
+    f"CREATE TEMP TRIGGER entered AFTER INSERT ON jobs BEGIN {_ADD} END",
+    f"CREATE TEMP TRIGGER gone AFTER DELETE ON jobs BEGIN {_TAKE} END",
+    f"""
+    CREATE TEMP TRIGGER changed AFTER UPDATE OF inbox, outbox, state ON jobs
+    BEGIN {_TAKE} {_ADD} END
+    """,
+)
 
 LAST: tuple[str, ...] = ("done", "refused", "failed", "cancelled")
 """The states that a job does not leave by itself."""
@@ -48,7 +85,7 @@ _KEPT = TypeAdapter(list[_KeptFile])
 class LedgerWriter(Ledger):
     """The one writer of the ledger; methods raise OutputError, and change nothing if they do."""
 
-    counted = ledger_counts.TABLE
+    counted = COUNTS
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -66,10 +103,10 @@ class LedgerWriter(Ledger):
         check_files(path)
         with suppress(FileExistsError, PermissionError):  # SQLite says better what is wrong
             path.touch(0o600, exist_ok=False)
-        with in_words(path):
+        with translated_errors(path):
             connection = sqlite3.connect(path, BUSY_S, isolation_level=None)
         try:
-            with in_words(path):
+            with translated_errors(path):
                 _prepare(connection, path)
         except BaseException:
             connection.close()
@@ -89,7 +126,7 @@ class LedgerWriter(Ledger):
         if self._connection.in_transaction:  # part of something larger
             yield
             return
-        with in_words(self.path):
+        with translated_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             before = self._connection.total_changes
             try:
@@ -106,7 +143,7 @@ class LedgerWriter(Ledger):
     @contextmanager
     def apart(self) -> Iterator[None]:
         """Undo what was changed within, and no more of a transaction, if an error leaves it."""
-        with in_words(self.path):
+        with translated_errors(self.path):
             if not self._connection.in_transaction:
                 yield
                 return
@@ -136,7 +173,7 @@ class LedgerWriter(Ledger):
 
     def withdraw_all_but(self, inboxes: Iterable[str]) -> None:
         """Forget the jobs that nothing was taken of, out of any inbox but these."""
-        known = json.dumps([plain(inbox) for inbox in inboxes])
+        known = json.dumps([sql_value(inbox) for inbox in inboxes])
         others = "inbox NOT IN (SELECT value FROM json_each(?))"
         self._write(f"DELETE FROM jobs WHERE state = 'claimed' AND {others}", known)
 
@@ -201,7 +238,7 @@ class LedgerWriter(Ledger):
             with self.together():
                 self._write(statement, *values)
             return
-        self._connection.execute(statement, [plain(value) for value in values])
+        self._connection.execute(statement, [sql_value(value) for value in values])
 
 
 @cache
@@ -235,4 +272,5 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     if migrate(connection, path):
         check(connection, path)
-    ledger_counts.keep(connection)
+    for statement in _COUNT:
+        connection.execute(statement)

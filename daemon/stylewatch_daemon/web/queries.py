@@ -10,8 +10,8 @@ from typing import Any
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.outbox import status_json
-from stylewatch_daemon.store.control import PAUSED
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, opened
+from stylewatch_daemon.store.requests import PAUSED
 
 POLL_EVERY_S = 0.2
 """Seconds between two looks for a new status.json."""

@@ -43,7 +43,7 @@ class World(Reporter):
         """Start the daemon anew."""
         self.state.close()
         self.state.make()
-        self.state.tidy()
+        self.state.check_jobs()
         self.ingest = Ingest(self.settings, self.state, self.inspector, self, lambda: self.now)
         self.ingest.recover()
 

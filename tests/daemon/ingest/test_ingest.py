@@ -20,7 +20,7 @@ from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ingest.inbox import MAX_NOTES, library, new_id
 from stylewatch_daemon.ingest.inspection.contract import CutOff
 from stylewatch_daemon.ingest.inspection_queue import AHEAD
-from stylewatch_daemon.store import transfer
+from stylewatch_daemon.store import claim_files
 
 
 @pytest.fixture
@@ -469,7 +469,7 @@ def test_a_pair_that_cannot_be_given_back_now_is_later_and_stops_no_other(
     world.inspector.says = {"a/content": "cut off"}
     world.drop("a", "b")
     with monkeypatch.context() as patch:
-        patch.setattr(transfer, "put_back", unplugged)
+        patch.setattr(claim_files, "put_back", unplugged)
         world.run()
         assert (world.states, world.ingest.not_queued) == ({"b": "queued"}, ("a",))
         world.apply()

@@ -157,7 +157,7 @@ def test_a_damaged_job_is_named_and_the_others_are_painted(tmp_path: Path) -> No
 def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
     state = State(tmp_path / "state")
     state.make()
-    state.hold()
+    state.write_holder()
     process = rf"process {os.getpid()} on .* is at work"
     with lock.held(state.lock), pytest.raises(SettingsError, match=process):
         once(settings(tmp_path), executor=FakeExecutor())

@@ -10,7 +10,7 @@ from tests.daemon.web.world import Clock, enter, entry, publish_status
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.outbox import status_json
-from stylewatch_daemon.store.control import PAUSED
+from stylewatch_daemon.store.requests import PAUSED
 from stylewatch_daemon.web.queries import POLL_EVERY_S, Reader
 
 
