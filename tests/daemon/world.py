@@ -188,6 +188,17 @@ class FakeExecutor:
         return staged_event(order, name, step)
 
 
+class EventExecutor(FakeExecutor):
+    """Calls `on_event` after each event of a job."""
+
+    on_event: Callable[[], object] = staticmethod(lambda: None)
+
+    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
+        for event in super().paint(order, wanted):
+            yield event
+            self.on_event()
+
+
 def content_of(order: Order, name: str) -> bytes:
     """What is in a file of a job."""
     return f"{name} of {order.main.read_text()} and {order.styles[0].read_text()}".encode()

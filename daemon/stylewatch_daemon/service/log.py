@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from stylewatch_daemon.settings.sections import Log
 
-OURS = "stylewatch_daemon"
+LOGGER = "stylewatch_daemon"
 """The parent of all loggers of the daemon."""
 
 
@@ -21,7 +21,7 @@ class Sentences(logging.Formatter):
         job = getattr(record, "job", None)
         text = f"{job}: {record.getMessage()}" if job else record.getMessage()
         trace = getattr(record, "trace", "")
-        wanted = trace and logging.getLogger(OURS).isEnabledFor(logging.DEBUG)
+        wanted = trace and logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
         return f"stylewatch: {text}\n{trace}".rstrip() if wanted else f"stylewatch: {text}"
 
 
@@ -51,7 +51,7 @@ class _Stderr(logging.Handler):
 @contextmanager
 def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
     """Yield the daemon's logger, set up by `settings`; `quiet` logs only errors."""
-    logger, level = logging.getLogger(OURS), "error" if quiet else settings.level
+    logger, level = logging.getLogger(LOGGER), "error" if quiet else settings.level
     handler = _Stderr()
     handler.setFormatter(Objects() if settings.format == "json" else Sentences())
     before = logger.level

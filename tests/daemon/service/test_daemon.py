@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from tests.daemon.faults import fill, tree
 from tests.daemon.world import (
+    EventExecutor,
     FakeExecutor,
     FakeInspector,
     changed_settings,
@@ -26,10 +26,9 @@ from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service import daemon as service
 from stylewatch_daemon.service.daemon import ServiceSettings, Summary, once, watch
-from stylewatch_daemon.service.main_loop import MIN_INTERVAL
 from stylewatch_daemon.settings import resources
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Wanted
+from stylewatch_daemon.worker.contract import Failed, Refused
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 
@@ -73,23 +72,18 @@ class Log(Reporter):
         self.events.append(key)
 
 
-def test_once_paints_what_is_there_and_stops(tmp_path: Path) -> None:
+def test_once_runs_all_jobs_and_stops(tmp_path: Path) -> None:
     fill(tmp_path / "in", *A, "half/style.jpg")
     left = tmp_path / "in/.submit-0123456789abcdef"  # by a killed submit
     fill(left, "content.jpg")
     for path in (left / "content.jpg", left):
         os.utime(path, (0, 0))
-    painter = FakeExecutor()
-    summary = once(settings(tmp_path), executor=painter)
-    assert (names(summary.done), summary.exit_code, painter.closed) == (["a"], 0, 1)
+    executor = FakeExecutor()
+    summary = once(settings(tmp_path), executor=executor)
+    assert (names(summary.done), summary.exit_code, executor.closed) == (["a"], 0, 1)
     assert [waiting.name for waiting in summary.incomplete] == ["half"]
     assert (tmp_path / "out/a/receipt.json").exists()
     assert not left.exists()
-
-
-def test_a_missing_inbox_is_made(tmp_path: Path) -> None:
-    assert once(settings(tmp_path), executor=FakeExecutor()) == Summary()
-    assert (tmp_path / "in").is_dir()
 
 
 @pytest.mark.parametrize(
@@ -104,8 +98,8 @@ def test_the_exit_code_is_that_of_the_worst_kind(kinds: str, code: int) -> None:
 
 def test_refused_and_paused_jobs_have_reasons(tmp_path: Path) -> None:
     fill(tmp_path / "in", *A, *B)
-    painter = FakeExecutor([Refused("no picture"), Failed("no such backend", 69)])
-    summary = once(settings(tmp_path), executor=painter)
+    executor = FakeExecutor([Refused("no picture"), Failed("no such backend", 69)])
+    summary = once(settings(tmp_path), executor=executor)
     assert [(job.job, job.reason) for job in summary.refused] == [("a", "no picture")]
     assert [(job.job, job.reason) for job in summary.paused] == [("b", "no such backend")]
     assert names(once(settings(tmp_path), executor=FakeExecutor()).done) == ["b"]
@@ -120,7 +114,7 @@ def test_an_unwritable_outbox_leaves_the_pair_in_the_inbox(tmp_path: Path) -> No
     assert set(tree(tmp_path / "in")) == set(A)
 
 
-def test_a_truncated_picture_that_grows_for_ever_is_named_in_the_end(
+def test_a_truncated_picture_that_keeps_growing_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = tmp_path / "in/a/content.jpg"
@@ -140,7 +134,7 @@ def test_a_truncated_picture_that_grows_for_ever_is_named_in_the_end(
     assert set(tree(tmp_path / "in")) == set(A)
 
 
-def test_a_damaged_job_is_named_and_the_others_are_painted(tmp_path: Path) -> None:
+def test_a_damaged_job_is_reported_and_the_others_run(tmp_path: Path) -> None:
     fill(tmp_path / "state/jobs/1", "job.json")
     fill(tmp_path / "in", *A)
     log = Log()
@@ -216,7 +210,7 @@ assert not heavy, heavy
 # Watch
 
 
-def test_watch_paints_what_lands_until_it_is_stopped(tmp_path: Path) -> None:
+def test_watch_runs_new_jobs_until_it_is_stopped(tmp_path: Path) -> None:
     wakeup = Wakeup()
 
     def on_done(job: str) -> None:
@@ -227,43 +221,17 @@ def test_watch_paints_what_lands_until_it_is_stopped(tmp_path: Path) -> None:
     assert names(summary.done) == ["a", "b"]
 
 
-class EventPainter(FakeExecutor):
-    """Calls `on_event` after each event."""
-
-    on_event: Callable[[], object]
-
-    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
-        for event in super().paint(order, wanted):
-            yield event
-            self.on_event()
-
-
-def test_a_pair_that_lands_during_a_job_is_claimed_at_once(tmp_path: Path) -> None:
-    wakeup, painter = Wakeup(), EventPainter()
-
-    def on_event() -> None:
-        if not list(tmp_path.glob("in/b/*")) and len(painter.orders) == 1:
-            fill(tmp_path / "in", *B)
-        wakeup.request_scan()
-        time.sleep(MIN_INTERVAL)  # the shortest time between two scans
-
-    fill(tmp_path / "in", *A)
-    log, painter.on_event = Log(lambda job: wakeup.stop()), on_event
-    watch(settings(tmp_path, polling="yes"), log, painter, wakeup)
-    assert log.events[:2] == ["a taken", "b taken"]
-
-
 def test_a_stopped_job_is_left_for_the_next_start(tmp_path: Path) -> None:
     fill(tmp_path / "in", *A, *B)
-    wakeup, painter = Wakeup(), EventPainter()
-    painter.on_event = wakeup.stop
-    summary = watch(settings(tmp_path), None, painter, wakeup)
+    wakeup, executor = Wakeup(), EventExecutor()
+    executor.on_event = wakeup.stop
+    summary = watch(settings(tmp_path), None, executor, wakeup)
     assert (names(summary.stopped), summary.waiting) == (["a"], ("b",))
     assert names(once(settings(tmp_path), executor=FakeExecutor()).done) == ["a", "b"]
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_settings_that_are_read_again_apply_from_the_next_job_on_if_they_are_right(
+def test_new_settings_apply_from_the_next_job_if_they_are_valid(
     right: bool, tmp_path: Path
 ) -> None:
     wakeup = Wakeup()

@@ -1,13 +1,13 @@
 """The main loop scans, runs jobs, waits, and notifies systemd only while everything works."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill
 from tests.daemon.world import (
-    FakeExecutor,
+    EventExecutor,
     FakeInspector,
     changed_settings,
     make_inbox,
@@ -22,7 +22,6 @@ from stylewatch_daemon.service.main_loop import MainLoop
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Event, Order, Wanted
 
 PAIR = ("a/content.jpg", "a/style.jpg")
 
@@ -45,22 +44,11 @@ class StoppingWatcher(Watcher):
         return self.well
 
 
-class EventPainter(FakeExecutor):
-    """Calls `on_event` before each event of a job."""
-
-    on_event: Callable[[], object] = staticmethod(lambda: None)
-
-    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
-        for event in super().paint(order, wanted):
-            self.on_event()
-            yield event
-
-
 class World:
     """A daemon's parts, and the socket that receives its notifications."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.wakeup, self.painter = root, Wakeup(), EventPainter()
+        self.root, self.wakeup, self.executor = root, Wakeup(), EventExecutor()
         inboxes = (make_inbox(root / "in", root / "out"),)
         self.settings = make_settings(inboxes, root / "state", quiet_s=0)
         self.reread: ServiceSettings | None = None
@@ -73,9 +61,9 @@ class World:
         state = State(self.root / "state")
         state.make()
         inspector = FakeInspector()
-        self.painter.wake = inspector.wake = self.wakeup.wake
+        self.executor.wake = inspector.wake = self.wakeup.wake
         self.pipeline = build_pipeline(
-            self.settings, state, self.painter, Reporter(), self.wakeup, inspector
+            self.settings, state, self.executor, Reporter(), self.wakeup, inspector
         )
         watcher = StoppingWatcher([], "yes", self.wakeup.request_scan)
         watcher.wakeup, watcher.well = self.wakeup, self.well
@@ -107,23 +95,16 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.receiver.close()
 
 
-def test_an_idle_daemon_pings_after_touching_the_state_folder(world: World) -> None:
-    assert world.run() is None
+@pytest.mark.parametrize(("folder", "sound"), [("state", True), ("gone", True), ("state", False)])
+def test_an_idle_daemon_pings_while_file_events_come_in(
+    folder: str, sound: bool, world: World
+) -> None:
+    world.well = sound
+    assert world.run(changed_settings(world.settings, state=world.root / folder)) is None
     first, *more = world.messages
     assert first == "STATUS=nothing to paint; 0 waiting"
-    assert more and set(more) == {"WATCHDOG=1"}
-    assert (world.root / "state/alive").exists()
-
-
-def test_it_does_not_ping_while_no_file_events_come_in(world: World) -> None:
-    world.well = False
-    world.run()
-    assert "WATCHDOG=1" not in world.messages
-
-
-def test_a_state_folder_that_answers_with_an_error_is_no_hang(world: World) -> None:
-    world.run(changed_settings(world.settings, state=world.root / "gone"))
-    assert "WATCHDOG=1" in world.messages
+    assert set(more) == ({"WATCHDOG=1"} if sound else set())
+    assert (world.root / "state/alive").exists() == (folder == "state")
 
 
 def test_new_settings_end_the_loop_and_wrong_ones_do_not(world: World) -> None:
@@ -142,7 +123,7 @@ def test_when_stopping_it_asks_for_time_and_claims_nothing_more(world: World) ->
         fill(world.root / "in", "b/content.jpg", "b/style.jpg")
 
     fill(world.root / "in", *PAIR)
-    world.painter.on_event, world.pings = on_event, False
+    world.executor.on_event, world.pings = on_event, False
     world.run()
     messages = world.messages
     assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in messages
@@ -155,7 +136,7 @@ def test_drain_finishes_running_jobs_and_stops(world: World) -> None:
         world.pipeline.control.drain()
 
     fill(world.root / "in", *PAIR, "b/content.jpg", "b/style.jpg")
-    world.painter.on_event, world.pings = on_event, False
+    world.executor.on_event, world.pings = on_event, False
     assert world.run() is None
     assert (world.root / "out/a/receipt.json").exists()
     assert world.pipeline.not_begun == ("b",)
@@ -163,7 +144,7 @@ def test_drain_finishes_running_jobs_and_stops(world: World) -> None:
 
 def test_new_settings_do_not_wait_for_running_jobs(world: World) -> None:
     fill(world.root / "in", *PAIR)
-    world.painter.on_event, world.pings = world.wakeup.reload, False
+    world.executor.on_event, world.pings = world.wakeup.reload, False
     world.reread = world.settings
     assert world.run() is world.settings
     assert world.pipeline.busy
