@@ -38,8 +38,8 @@ from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_queue import JobQueue
 from stylewatch_daemon.service.daemon import build_pipeline
 from stylewatch_daemon.service.main_loop import MainLoop
+from stylewatch_daemon.service.monitoring import Manager
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings

@@ -42,17 +42,17 @@ def look(path: Path | str, folder: int | None = None) -> Look | None:
             status = os.stat(path, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return None
-    return _look(status, _Numbers()) if stat.S_ISREG(status.st_mode) else None
+    return look_of(status, Inodes()) if stat.S_ISREG(status.st_mode) else None
 
 
-class _Numbers:
-    """The numbers of files, for a while in which nothing is mounted."""
+class Inodes:
+    """Knows, for a while in which nothing is mounted, which disks keep their inode numbers."""
 
     def __init__(self) -> None:
         self._lasting: dict[int, bool] = {}
 
     def of(self, status: os.stat_result) -> int:
-        """The file's number, if it has one that stays."""
+        """Return the inode of a file; 0 where it may change."""
         device = status.st_dev
         if os.major(device):  # a disk; network file systems have none that is real
             return status.st_ino
@@ -61,8 +61,9 @@ class _Numbers:
         return status.st_ino if self._lasting[device] else 0
 
 
-def _look(status: os.stat_result, numbers: _Numbers) -> Look:
-    return Look(numbers.of(status), status.st_size, status.st_mtime_ns)
+def look_of(status: os.stat_result, inodes: Inodes) -> Look:
+    """Return the look of the file with that `status`."""
+    return Look(inodes.of(status), status.st_size, status.st_mtime_ns)
 
 
 DEPTH = 32

@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -45,17 +46,12 @@ def lies_in(path: Path, folder: Path, mounts: str) -> bool:
     """Return True if `path` is in `folder`, also by links or bind mounts in the table `mounts`."""
     if path.resolve().is_relative_to(folder.resolve()):
         return True
-    if any(_is_same(above, folder) for above in (path, *path.absolute().parents)):
-        return True
+    for above in (path, *path.absolute().parents):
+        with suppress(OSError):
+            if above.samefile(folder):
+                return True
     (disk, place), (its_disk, its_place) = _on_disk(path, mounts), _on_disk(folder, mounts)
     return disk == its_disk != "" and place.is_relative_to(its_place)
-
-
-def _is_same(path: Path, folder: Path) -> bool:
-    try:
-        return path.samefile(folder)
-    except OSError:
-        return False
 
 
 def _on_disk(folder: Path, mounts: str) -> tuple[str, Path]:

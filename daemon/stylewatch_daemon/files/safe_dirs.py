@@ -35,7 +35,9 @@ def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iter
     """
     handle = os.open(root, _HERE)
     try:
-        for part in _parts(path):
+        for part in ("/", *path.split("/")) if path.startswith("/") else path.split("/"):
+            if part in ("", "."):
+                continue
             deeper = _enter(handle, part, (root, path), make=entered is not None)
             os.close(handle)
             handle = deeper
@@ -44,13 +46,6 @@ def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iter
         yield handle
     finally:
         os.close(handle)
-
-
-def _parts(path: str) -> Iterator[str]:
-    """The names in a path, as PurePosixPath has them, which takes its time for it."""
-    if path.startswith("/"):
-        yield "/"
-    yield from (part for part in path.split("/") if part not in ("", "."))
 
 
 def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> int:
@@ -64,19 +59,15 @@ def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> in
                 os.mkdir(name, dir_fd=folder)
                 atomic.sync_folder(folder)
             return _enter(folder, name, where, make=False)
-        if error.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(folder, name):
+        is_link = False
+        with suppress(FileNotFoundError):
+            is_link = stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and is_link:
             raise OutputError(
                 f"{where[0] / where[1]} leads out of the outbox by the link {name!r}; "
                 "remove the link there"
             ) from error
         raise OSError(error.errno, error.strerror, where[0] / where[1]) from error
-
-
-def _is_link(folder: int, name: str) -> bool:
-    try:
-        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
 
 
 def move(source: int, name: str, target: int, to: str = "") -> None:

@@ -29,10 +29,9 @@ from stylewatch_daemon.processes.wakeup import Wakeup, reloads_on_signal, stops_
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.states import OUR_FAULT, Outcome, OutcomeKind
 from stylewatch_daemon.service.main_loop import MIN_INTERVAL, PATIENCE, MainLoop, run_once
-from stylewatch_daemon.service.metrics import Metrics
+from stylewatch_daemon.service.monitoring import Manager, Metrics
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.service.status_updates import StatusUpdates
-from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.state import State
@@ -260,15 +259,11 @@ def _reload(
         manager.ready()
     if new.state.path != before.state.path:
         reporter.needs_restart("state.path")
-    if _executor_settings(new) != _executor_settings(before):
+    kept = ("named_devices", "idle_s", "cluster")  # an executor is made with these
+    if any(getattr(new.executor, key) != getattr(before.executor, key) for key in kept):
         reporter.needs_restart("executor")
     reporter.reloaded()
     return new.model_copy(update={"state": before.state})
-
-
-def _executor_settings(settings: ServiceSettings) -> tuple[object, ...]:
-    """Return the settings that an executor is made with, and keeps."""
-    return settings.executor.named_devices, settings.executor.idle_s, settings.executor.cluster
 
 
 def _summary(pipeline: Pipeline) -> Summary:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.outbox.status_json import AT_MOST_EVERY
 from stylewatch_daemon.processes.wakeup import Wakeup
+from stylewatch_daemon.service.monitoring import Manager
 from stylewatch_daemon.service.pipeline import STATUS_EVERY, Pipeline
-from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.config import ServiceSettings
 
 MIN_INTERVAL = 0.2
@@ -76,7 +76,13 @@ class MainLoop:
             if not more and not self._is_drained:
                 self._wait()
             pipeline.handle_worker_events()
-        pipeline.stop_workers(self._extend_stop)
+
+        def extend_stop() -> None:  # a checkpoint may take some time
+            pipeline.control.act()
+            self._tell_manager()
+            self.manager.stopping()
+
+        pipeline.stop_workers(extend_stop)
         return None
 
     @property
@@ -134,12 +140,6 @@ class MainLoop:
             (self.settings.state.path / SIGN).touch()
         if self.watcher.sound:
             self.manager.ping()
-
-    def _extend_stop(self) -> None:
-        """Ask for more time to stop, again and again: a checkpoint may take some."""
-        self.pipeline.control.act()
-        self._tell_manager()
-        self.manager.stopping()
 
 
 def run_once(pipeline: Pipeline, wakeup: Wakeup, quiet_s: float, patience: float) -> None:

@@ -110,7 +110,7 @@ class StatusUpdates:
         running: dict[Path, list[Running]] = {}
         for outbox, progress in now.running.values():
             running.setdefault(outbox, []).append(progress)
-        set_aside = len(self._state.set_aside_folders())
+        set_aside = len(self._state.set_aside())
         return {
             outbox: self._status(now, outbox, running.get(outbox, []), set_aside)
             for outbox in self._boards

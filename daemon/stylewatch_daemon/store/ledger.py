@@ -21,19 +21,8 @@ from annotated_types import Len
 from pydantic import Field, TypeAdapter
 
 from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.store import ledger_schema as schema
 from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.store.ledger_schema import (
-    DECIDED,
-    OPEN,
-    REQUESTED,
-    SERIES_MEMBERS,
-    UNDISMISSED,
-    WAITING,
-    check,
-    check_files,
-    sql_value,
-    translated_errors,
-)
 
 FILE_NAME = "ledger.sqlite3"
 
@@ -65,7 +54,7 @@ DISMISSIBLE: tuple[str, ...] = ("refused", "failed")
 """The states of jobs that the status lists until they are dismissed."""
 
 _LAST_OF_ALL = "~"
-"""Comes behind every time, as text."""
+"""Sorts after every time."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +119,17 @@ class Ledger:
         self._connection.close()
 
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        with translated_errors(self.path):
-            return self._connection.execute(query, [sql_value(one) for one in values]).fetchall()
+        with schema.translated_errors(self.path):
+            return self._connection.execute(
+                query, [schema.sql_value(one) for one in values]
+            ).fetchall()
 
     def _value(self, column: str, job_id: str) -> str:
         rows = self._rows(f"SELECT {column} FROM jobs WHERE id = ?", job_id)
         return str(rows[0][0]) if rows else ""
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are waiting, running, done, refused, failed and cancelled."""
+        """Return how many jobs are waiting, running, done, refused, failed and cancelled."""
         counts = dict.fromkeys(COUNTED_AS.values(), 0)
         for state, count in self._rows(f"SELECT state, count FROM {self.counted}"):
             counts[COUNTED_AS[state]] += count
@@ -146,11 +137,11 @@ class Ledger:
 
     def check(self) -> None:
         """Raise DamagedError where the file, its tables or their rows are damaged."""
-        with translated_errors(self.path):
-            check(self._connection, self.path)
+        with schema.translated_errors(self.path):
+            schema.check(self._connection, self.path)
 
     def find(self, job: str) -> Entry | None:
-        """The job with this id; else the latest of this name, in the outbox or in the inbox.
+        """Return the job with this id; else the latest with this name in the outbox or the inbox.
 
         Its name in the outbox is that of its folder, or of its painting in a flat album.
         """
@@ -180,7 +171,7 @@ class Ledger:
         )
 
     def latest(self, *states: str, limit: int) -> list[Entry]:
-        """The jobs in one of `states`, those that finished or came last first."""
+        """Return the jobs in one of `states`, the latest first."""
         query = (
             "SELECT * FROM jobs WHERE state IN (SELECT value FROM json_each(?)) "
             "ORDER BY finished DESC, id DESC LIMIT ?"
@@ -190,10 +181,10 @@ class Ledger:
     def ended(
         self, states: tuple[str, ...], limit: int, before: tuple[str, str] | None = None
     ) -> list[Entry]:
-        """The jobs that ended in one of `states`, the last ones first, from any place on.
+        """Return the jobs that ended in one of `states`, the latest first, as a page.
 
-        `before` is (finished, id) of the job that they come behind. An index has each state in
-        this order, so each is asked for by itself: a page of many thousands costs what one does.
+        `before` is (finished, id) of the last job of the page before. An index has each state in
+        this order, so each is queried by itself.
         """
         query = (
             "SELECT * FROM jobs WHERE state = ? AND (finished, id) < (?, ?) "
@@ -209,25 +200,25 @@ class Ledger:
         The latest come first.
         """
         query = (
-            f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {UNDISMISSED} "
+            f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED} "
             "AND outbox = coalesce(?, outbox) ORDER BY finished DESC, id DESC LIMIT ?"
         )
         return [_entry(row) for row in self._rows(query, outbox, limit)]
 
     def members(self, series: str) -> list[Entry]:
-        """The jobs of a series, in the order they were made."""
+        """Return the jobs of a series, in their order."""
         query = "SELECT * FROM jobs WHERE id > ? AND id < ? AND series = ? ORDER BY id"
         bounds = (f"{series}.", f"{series}/")  # what lies between begins with the first
         return [_entry(row) for row in self._rows(query, *bounds, series)]
 
     def done_since(self, time: str) -> int:
-        """How many jobs were done at that time or later."""
+        """Return how many jobs were done at that time or later."""
         query = "SELECT count(*) FROM jobs WHERE state = 'done' AND finished >= ?"
         ((count,),) = self._rows(query, time)
         return int(count)
 
     def outlived(self, before: str) -> int:
-        """How many jobs ended before that time."""
+        """Return how many jobs ended before that time."""
         ((count,),) = self._rows(f"SELECT count(*) FROM jobs WHERE {ENDED_BEFORE}", before)
         return int(count)
 
@@ -241,17 +232,19 @@ class Ledger:
         return any(self._rows(f"{query} LIMIT 1", first, last, inbox, written))
 
     def claimed(self, inbox: str) -> list[Entry]:
-        """The jobs that were entered, and are being taken out of that inbox."""
+        """Return the jobs that are being claimed from that inbox."""
         query = "SELECT * FROM jobs WHERE state = 'claimed' AND inbox = ? ORDER BY id"
         return [_entry(row) for row in self._rows(query, inbox)]
 
     def open_jobs(self) -> dict[str, str]:
-        """The jobs that are ours and not at their end, in the order they came: names by id."""
-        query = f"SELECT id, coalesce(place, name) FROM jobs WHERE state IN {OPEN} ORDER BY id"
+        """Return the claimed jobs that have not ended, in their order: names by id."""
+        query = (
+            f"SELECT id, coalesce(place, name) FROM jobs WHERE state IN {schema.OPEN} ORDER BY id"
+        )
         return {row[0]: row[1] for row in self._rows(query)}
 
     def digests(self) -> set[str]:
-        """The SHA-256 of every picture of every job, as far as they are known."""
+        """Return the known SHA-256 digests of all pictures."""
         query = (
             "SELECT DISTINCT json_extract(input.value, '$.sha256') AS sha256 "
             "FROM (SELECT inputs FROM jobs WHERE json_valid(inputs)) AS known, "
@@ -260,8 +253,8 @@ class Ledger:
         return {row["sha256"] for row in self._rows(query) if row["sha256"]}
 
     def waiting(self, outbox: str, limit: int) -> tuple[dict[str, str], int]:
-        """The jobs that wait to be begun, names by id, `limit` at most, and how many there are."""
-        which = f"WHERE state IN {WAITING} AND outbox = ?"
+        """Return the waiting jobs, names by id, `limit` at most, and how many there are."""
+        which = f"WHERE state IN {schema.WAITING} AND outbox = ?"
         query = f"SELECT id, coalesce(place, name) FROM jobs {which} ORDER BY id LIMIT ?"
         ((count,),) = self._rows(f"SELECT total(count) FROM {self.counted} {which}", outbox)
         return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, int(count)
@@ -269,10 +262,9 @@ class Ledger:
     def heads(
         self, held: Held, begun: Collection[str] = (), limit: int = 1
     ) -> dict[str, list[str]]:
-        """For each inbox that has jobs to go on with, the ids of the next; `held` ones wait.
+        """Return the ids of the next jobs of each inbox, without `held` ones.
 
-        Those are the ones that nobody has begun, or that are to be tried again, and of others
-        those with the ids `begun`.
+        Those are the queued jobs, and those with the ids `begun`.
         """
         which, values = _not_held(held)
         query = (
@@ -286,7 +278,7 @@ class Ledger:
         if begun:
             query = (
                 "SELECT inbox, priority, id FROM jobs WHERE id IN (SELECT value FROM json_each(?)) "
-                f"AND state IN {OPEN} AND state <> 'queued' {which}"
+                f"AND state IN {schema.OPEN} AND state <> 'queued' {which}"
             )
             rows += self._rows(query, json.dumps(list(begun)), *values)
             rows.sort(key=lambda row: (-row["priority"], row["id"]))
@@ -296,16 +288,16 @@ class Ledger:
         return {inbox: jobs[:limit] for inbox, jobs in heads.items()}
 
     def decided(self, begun: Collection[str], held: Held) -> list[str]:
-        """Those of the jobs `begun` whose end is decided and that are not `held`, by their ids."""
+        """Return the ids of the jobs `begun` whose end is decided and that are not `held`."""
         which, values = _not_held(held)
         query = (
             "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?)) "
-            f"AND state IN {DECIDED} {which} ORDER BY id"
+            f"AND state IN {schema.DECIDED} {which} ORDER BY id"
         )
         return [row["id"] for row in self._rows(query, json.dumps(list(begun)), *values)]
 
     def alike(self, shape: str, held: Held, limit: int) -> dict[str, list[str]]:
-        """For each inbox the ids of jobs of that shape that nothing was tried with, in their turn.
+        """Return the ids of never-tried jobs of a shape for each inbox, in their order.
 
         They have the priority of the inbox's next job, so that none goes before a higher one.
         """
@@ -325,21 +317,23 @@ class Ledger:
 
     def wishes(self) -> dict[str, str]:
         """Return the requests for jobs that have not ended, by id."""
-        query = f"SELECT id, wish FROM jobs INDEXED BY jobs_wished WHERE {REQUESTED}"
+        query = f"SELECT id, wish FROM jobs INDEXED BY jobs_wished WHERE {schema.REQUESTED}"
         return {row["id"]: row["wish"] for row in self._rows(query)}
 
     def is_reserved(self, place: str, outbox: str) -> bool:
         """Return True if an unfinished job has that folder in the outbox, or will get it."""
         query = (
-            f"SELECT 1 FROM jobs WHERE place IN (?, ?) AND outbox = ? AND state IN {OPEN} LIMIT 1"
+            "SELECT 1 FROM jobs WHERE place IN (?, ?) AND outbox = ? "
+            f"AND state IN {schema.OPEN} LIMIT 1"
         )
         # A flat job and another one may need the same name.
         called = flat_layout.called(place)
         return bool(self._rows(query, called, flat_layout.folder(called), outbox))
 
     def divided(self) -> list[str]:
-        """The ids of the series that have jobs which are not at their end; they wait for these."""
-        query = f"SELECT DISTINCT series FROM jobs INDEXED BY jobs_of_series WHERE {SERIES_MEMBERS}"
+        """Return the ids of the series that wait for their jobs."""
+        jobs = "jobs INDEXED BY jobs_of_series"
+        query = f"SELECT DISTINCT series FROM {jobs} WHERE {schema.SERIES_MEMBERS}"
         return [row["series"] for row in self._rows(query)]
 
 
@@ -350,9 +344,9 @@ def reading(path: Path) -> AbstractContextManager[Ledger]:
 
 def opened(path: Path) -> Ledger:
     """Open the ledger as `reading` does, for any threads, one at a time; the caller closes it."""
-    check_files(path)
+    schema.check_files(path)
     where = f"{path.absolute().as_uri()}?mode=ro"
-    with translated_errors(path):
+    with schema.translated_errors(path):
         return Ledger(path, sqlite3.connect(where, BUSY_S, uri=True, check_same_thread=False))
 
 
@@ -389,7 +383,7 @@ def _entry(row: sqlite3.Row) -> Entry:
 
 
 def json_column(kind: TypeAdapter[Any], text: str | None) -> Any:
-    """The JSON in a column of the ledger; None where it is not of the `kind` that belongs there."""
+    """Return the JSON in a column of the ledger; None if it is not of that `kind`."""
     try:
         # pydantic's own reader of JSON refuses names with bytes that were no text
         plain = json.loads(text or "null")

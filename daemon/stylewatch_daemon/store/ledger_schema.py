@@ -182,11 +182,10 @@ def sql_value(value: object) -> object:
 def migrate(
     connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS
 ) -> int:
-    """Bring the ledger at `path` to the newest version, step by step; how many steps those were.
+    """Bring the ledger at `path` to the newest version; return the number of migrations.
 
-    Before each step a copy of an older ledger is left beside it, as `<name>.vN.bak`. Raises
-    SettingsError for a ledger of a version that is still to come, DamagedError for what no version
-    of stylewatch has written.
+    Before each migration an older ledger is copied to `<name>.vN.bak`. Raises SettingsError for a
+    ledger of a newer version, DamagedError for one that no version has written.
     """
     found: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > len(migrations):
@@ -215,10 +214,9 @@ def _step(connection: sqlite3.Connection, statements: Sequence[str], version: in
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version}")
         connection.execute("COMMIT")
-    except BaseException:
+    finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:

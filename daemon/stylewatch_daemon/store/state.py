@@ -212,7 +212,8 @@ class State:
         Files that cannot be moved now are ignored until the next start. Returns the error to raise.
         """
         name = self.name_of(job_id)
-        folders = (self.claims, self.jobs) if _is_entry(job_id) else ()
+        is_name = job_id not in ("", ".", "..") and "/" not in job_id and "\0" not in job_id
+        folders = (self.claims, self.jobs) if is_name else ()
         try:
             moved = [self._move_aside(folder / job_id, name, reason, trace)
                      for folder in folders if lexists(folder / job_id)]  # fmt: skip
@@ -230,17 +231,19 @@ class State:
 
     def set_aside(self) -> list[SetAside]:
         """List the jobs in quarantine, with their reasons."""
-        folders = self.set_aside_folders()
-        return [SetAside(path, path.name.rpartition("-")[0], _reason_in(path)) for path in folders]
-
-    def set_aside_folders(self) -> list[Path]:
-        """List the folders of the jobs in quarantine."""
         try:
             with os.scandir(self.damaged) as entries:
                 folders = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError:  # mostly there is no such folder
             return []
-        return sorted(path for path in folders if lexists(path / REASON))
+        jobs = []
+        for folder in sorted(folder for folder in folders if lexists(folder / REASON)):
+            reason = ""
+            with suppress(OSError, ValueError):
+                reason = atomic.read(folder / REASON, 1 << 20).decode(errors="replace")
+            reason = shown(reason.partition("\n")[0]) or "its record cannot be read"
+            jobs.append(SetAside(folder, folder.name.rpartition("-")[0], reason))
+        return jobs
 
     def name_of(self, job_id: str) -> str:
         """Return the name of a job, as far as the ledger knows it."""
@@ -428,11 +431,6 @@ class State:
         return self.damaged / f"{path.name[:100]}-{secrets.token_hex(4)}"
 
 
-def _is_entry(name: str) -> bool:
-    """Return True if `name` is the name of an entry of a folder."""
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
-
-
 def _is_folder(path: Path) -> bool:
     """Return True if `path` is a folder, and not a link to one."""
     return path.is_dir() and not path.is_symlink()
@@ -468,15 +466,6 @@ set aside: {}
 same way, it is a fault of stylewatch: please report it, with what follows.
 
 {}"""
-
-
-def _reason_in(folder: Path) -> str:
-    """Return the reason in the folder of a job in quarantine."""
-    try:
-        text = atomic.read(folder / REASON, 1 << 20).decode(errors="replace")
-    except (OSError, ValueError):
-        text = ""
-    return shown(text.partition("\n")[0]) or "its record cannot be read"
 
 
 def entry_of(job: Journal, **more: Any) -> Entry:

@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stylewatch_daemon.processes.child import received
-from stylewatch_daemon.service.log import logging_as
+from stylewatch_daemon.service.monitoring import logging_as
 from stylewatch_daemon.settings.config import WebPage
 from stylewatch_daemon.web.app import application
 

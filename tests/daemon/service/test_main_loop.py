@@ -19,7 +19,7 @@ from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.service.daemon import build_pipeline
 from stylewatch_daemon.service.main_loop import MainLoop
-from stylewatch_daemon.service.systemd import Manager
+from stylewatch_daemon.service.monitoring import Manager
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
 

@@ -10,7 +10,7 @@ from tests.daemon.web.world import client, publish_status, settings
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox import status_json
-from stylewatch_daemon.service.metrics import Metrics
+from stylewatch_daemon.service.monitoring import Metrics
 from stylewatch_daemon.web.doctor_runner import Device
 from stylewatch_daemon.web.metrics import exposition, not_ready
 

@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.service.log import LOGGER, logging_as
-from stylewatch_daemon.service.metrics import Metrics, why
-from stylewatch_daemon.service.systemd import Manager
+from stylewatch_daemon.service.monitoring import LOGGER, Manager, Metrics, logging_as, why
 from stylewatch_daemon.settings.sections import Log
 
 SENTENCES = "stylewatch: a\nstylewatch: b\nstylewatch: sea: c\n"
