@@ -14,7 +14,6 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.finalize import Finalizer
-from stylewatch_daemon.queue.series import Series
 from stylewatch_daemon.store.state import IN_A_ROW, State
 
 PAIRS = [f"{name}/{side}.jpg" for name in ("bad", "good", "more") for side in ("content", "style")]
@@ -91,19 +90,6 @@ def test_a_job_with_a_step_that_fails_is_quarantined_alone(
     again = place.run()
     assert again.queue.next(retry=True) is None
     assert len(place.state.set_aside()) == 1
-
-
-def test_a_series_that_cannot_be_divided_is_set_aside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = DaemonWorld(tmp_path)
-    fill(place.inbox, *PAIRS)
-    (place.inbox / "bad/job.yaml").write_text("sweep: {seed: [1, 2]}")
-    with monkeypatch.context() as patch:
-        fails_for_bad(Series, "divide", ODD)(patch)
-        place.run()
-    assert len(place.state.set_aside()) == 1
-    assert (place.outbox / "good/receipt.json").exists()
 
 
 def test_a_lack_of_memory_quarantines_no_job(

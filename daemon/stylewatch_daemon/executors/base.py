@@ -48,6 +48,9 @@ class Executor(_TakesOrders, Protocol):
     All methods are called by one thread; only `close` blocks.
     """
 
+    wake: Callable[[], object]
+    """Called, by any thread, when there are new events."""
+
     def heard(self) -> Iterator[Heard]:
         """The events since the last call."""
         ...
@@ -70,7 +73,6 @@ class ThreadedExecutor(ABC):
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self.wake = wake
-        """Called, by any thread, when there are new events."""
         self._events: SimpleQueue[Heard] = SimpleQueue()
         self._batch_of: dict[str, int] = {}
         """The batch of each running attempt, by ticket."""

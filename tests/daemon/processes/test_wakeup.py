@@ -77,9 +77,9 @@ def test_a_name_waits_longer_each_time_until_it_is_forgotten() -> None:
     pauses = Pauses(Backoff(first=2.0, most=60.0), lambda: now, lambda: 1.0)
     for _ in range(3):
         pauses.begin("a")  # no longer while it waits
-    assert (pauses.held(), pauses.soonest()) == ({"a"}, 2.0)
+    assert pauses.held() == {"a"} and pauses.soonest() == 2.0
     now = 2.0
-    assert (pauses.held(), pauses.all(), pauses.soonest()) == (frozenset(), {"a"}, None)
+    assert pauses.held() == frozenset() and pauses.all() == {"a"} and pauses.soonest() is None
     pauses.begin("a")
     pauses.begin("b")
     assert pauses.soonest() == 2.0

@@ -28,7 +28,6 @@ from stylewatch_daemon.service import daemon as service
 from stylewatch_daemon.service.daemon import ServiceSettings, Summary, once, watch
 from stylewatch_daemon.settings import resources
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Failed, Refused
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 
@@ -96,15 +95,6 @@ def test_the_exit_code_is_that_of_the_worst_kind(kinds: str, code: int) -> None:
     assert Summary(**summary).exit_code == code
 
 
-def test_refused_and_paused_jobs_have_reasons(tmp_path: Path) -> None:
-    fill(tmp_path / "in", *A, *B)
-    executor = FakeExecutor([Refused("no picture"), Failed("no such backend", 69)])
-    summary = once(settings(tmp_path), executor=executor)
-    assert [(job.job, job.reason) for job in summary.refused] == [("a", "no picture")]
-    assert [(job.job, job.reason) for job in summary.paused] == [("b", "no such backend")]
-    assert names(once(settings(tmp_path), executor=FakeExecutor()).done) == ["b"]
-
-
 def test_an_unwritable_outbox_leaves_the_pair_in_the_inbox(tmp_path: Path) -> None:
     fill(tmp_path / "in", *A)
     (tmp_path / "out").write_text("in the way")
@@ -132,17 +122,6 @@ def test_a_truncated_picture_that_keeps_growing_is_reported(
     assert summary.exit_code == 75
     assert [(waiting.name, waiting.changing) for waiting in summary.incomplete] == [("a", True)]
     assert set(tree(tmp_path / "in")) == set(A)
-
-
-def test_a_damaged_job_is_reported_and_the_others_run(tmp_path: Path) -> None:
-    fill(tmp_path / "state/jobs/1", "job.json")
-    fill(tmp_path / "in", *A)
-    log = Log()
-    summary = once(settings(tmp_path), log, FakeExecutor())
-    assert (names(summary.done), summary.exit_code) == (["a"], 70)
-    (failed,) = summary.failed
-    assert log.events[0] == f"{failed.job}: {failed.reason}"
-    assert log.events[0].startswith(f"1: set aside in {tmp_path / 'state/damaged/1-'}")
 
 
 # What keeps the daemon from starting

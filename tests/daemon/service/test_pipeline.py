@@ -11,9 +11,6 @@ from tests.daemon.world import DaemonWorld, changed_settings, make_inbox, run_jo
 
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import HELD
-from stylewatch_daemon.processes.wakeup import Backoff
-from stylewatch_daemon.queue import job_queue
-from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
@@ -79,29 +76,6 @@ def test_jobs_wait_for_the_same_missing_backend_and_others_do_not(
     assert pipeline.not_begun == (() if "b" in expected else ("b",))
     assert "In the way:\n  a: no such backend" in place.status
     assert set(kinds(place.run()).values()) == {"done"}
-
-
-def test_a_crashed_job_lets_others_go_first(
-    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job_queue, "RETRY", Backoff(first=1000.0, most=1000.0, least=1.0))
-    fill(place.inbox, *A, *B)
-    place.executor.endings = [Failed("it broke", 70)]
-    pipeline = place.run()
-    assert (kinds(pipeline), pipeline.not_begun) == ({"b": "done"}, ("a",))
-    assert pipeline.queue.crashed_for() is not None
-    assert place.run().outcomes.popitem()[1] == Outcome(OutcomeKind.DONE, "a")
-
-
-def test_inboxes_take_turns(tmp_path: Path) -> None:
-    place = DaemonWorld(tmp_path)
-    other = make_inbox(tmp_path / "in2", place.outbox)
-    place.settings = changed_settings(place.settings, inboxes=(*place.settings.inboxes, other))
-    fill(place.inbox, *(f"{n}/{half}.jpg" for n in range(9) for half in ("content", "style")))
-    fill(other.path, "mine/content.jpg", "mine/style.jpg")
-    names = list(kinds(place.run()))
-    assert names.index("mine") <= 1
-    assert len(names) == 10
 
 
 @pytest.mark.parametrize("after", ["archive", "keep"])
@@ -228,44 +202,3 @@ def test_a_refusal_needs_no_worker_even_while_paused(place: DaemonWorld) -> None
     assert "job.yaml line 1: unknown key 'stepps'" in (refused / "a/reason.txt").read_text()
     assert "no picture" in (refused / "b/reason.txt").read_text()
     assert place.executor.free() == 0
-
-
-def test_a_refusal_that_cannot_be_written_is_finished_later(
-    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("PUT_OFF", "PAUSE"):
-        monkeypatch.setattr(job_queue, name, Backoff(first=0.0, most=0.0))
-    busy = busy_pipeline(place)
-    refused = place.outbox / "_refused"
-    refused.write_text("a file where the folder belongs")
-    fill(place.inbox, *A)
-    (place.inbox / "a/job.yaml").write_text("stepps: 5")
-    enter_all(busy)
-    busy.finish_jobs()
-    assert kinds(busy) == {"a": "paused"}
-    counts = place.state.ledger.counts()
-    assert (counts["running"], counts["refused"]) == (1, 1)
-    refused.unlink()
-    busy.start_jobs()
-    busy.finish_jobs()
-    assert (refused / "a/reason.txt").exists()
-    assert place.executor.free() == 0
-
-
-@pytest.mark.parametrize("during", ["inspection", "queue", "run"])
-def test_a_job_is_cancelled_wherever_it_is(during: str, place: DaemonWorld) -> None:
-    fill(place.inbox, *A)
-    pipeline = scanned(place)
-    place.inspector.silent = during == "inspection"
-    pipeline.enter()
-    while pipeline.claim():
-        pass
-    if during == "run":
-        pipeline.start_jobs()
-    (job_id,) = place.state.ledger.ids("claimed", "queued", "running")
-    pipeline.control.acts["cancel"](job_id)
-    place.inspector.silent = False
-    run_jobs(pipeline)
-    entry = place.state.ledger.find(job_id)
-    assert entry is not None
-    assert entry.state == "cancelled"

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import get_args
 
-from stylewatch_daemon.executors.base import ThreadedExecutor
+from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.contract import End, Event, Order
 
@@ -24,7 +24,7 @@ def order(what: str, device: str | None = None, backend: str = "torch") -> Order
 class Listener:
     """Hears what the attempts of `executor` tell, by ticket."""
 
-    def __init__(self, executor: ThreadedExecutor) -> None:
+    def __init__(self, executor: Executor) -> None:
         self.executor, self._news = executor, threading.Event()
         self.events: defaultdict[str, list[Event]] = defaultdict(list)
         executor.wake = self._news.set
