@@ -29,12 +29,12 @@ class Look:
 
 
 def identity(status: os.stat_result) -> Identity:
-    """The identity of the folder with that `status`."""
+    """Return the identity of the folder with that `status`."""
     return status.st_dev, status.st_ino
 
 
 def look(path: Path | str, folder: int | None = None) -> Look | None:
-    """The look of the regular file `path`, in an opened `folder`; None where there is none."""
+    """Return the look of the regular file `path`, in an opened `folder`; None if there is none."""
     try:
         if folder is None:
             status = Path(path).lstat()
@@ -73,10 +73,10 @@ DEPTH = 32
 def is_being_written(name: str, folder: int) -> bool:
     """Return whether any process has the file `name` of an opened folder open for writing.
 
-    A read lease is refused while that is so. It is given back at once, as it keeps whoever opens
-    the file meanwhile waiting. False, too, where nothing is known: the file belongs to somebody
-    else and we lack CAP_LEASE, the file system has no leases, or the system is not Linux. On a
-    network file system only the programs of this machine are seen.
+    A read lease is refused meanwhile. It is released at once, as others who open the file wait for
+    that. Returns False if nothing is known: the file belongs to another user and this process
+    lacks CAP_LEASE, the file system has no leases, or the system is not Linux. On a network file
+    system only the programs of this machine are seen.
     """
     if sys.platform != "linux":
         return False
@@ -86,8 +86,8 @@ def is_being_written(name: str, folder: int) -> bool:
     except OSError:
         return False
     try:
-        # Somebody who opens the file while we hold the lease has the kernel send us a signal: this
-        # one is ignored by default, while SIGIO would end the process.
+        # When others open the file during the lease the kernel sends a signal: this one is ignored
+        # by default, while SIGIO would end the process.
         fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:

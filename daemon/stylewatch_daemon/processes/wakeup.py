@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -53,25 +53,20 @@ class Wakeup:
 
 @contextmanager
 def stops_on_signals(wakeup: Wakeup) -> Iterator[None]:
-    """Let SIGTERM and SIGINT stop `wakeup`; a second one raises KeyboardInterrupt."""
+    """Let SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if wakeup.stopping:
             raise KeyboardInterrupt
         wakeup.stop()
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, handle) for number in numbers]
-    try:
+    with _handler(handle, signal.SIGTERM), _handler(handle, signal.SIGINT):
         yield
-    finally:
-        for number, old in zip(numbers, before, strict=True):
-            signal.signal(number, old)
 
 
 @contextmanager
 def reloads_on_signal(wakeup: Wakeup) -> Iterator[None]:
-    """Let SIGHUP reload the settings; if our terminal was closed, it stops `wakeup` instead."""
+    """Let SIGHUP reload the settings, or stop the daemon if its terminal was closed."""
     terminals = [file for file in (0, 1, 2) if os.isatty(file)]
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -80,13 +75,18 @@ def reloads_on_signal(wakeup: Wakeup) -> Iterator[None]:
         else:
             wakeup.stop()
 
-    before = signal.getsignal(signal.SIGHUP)
-    if before != signal.SIG_IGN:  # as under nohup
-        signal.signal(signal.SIGHUP, handle)
+    is_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as under nohup
+    with nullcontext() if is_ignored else _handler(handle, signal.SIGHUP):
+        yield
+
+
+@contextmanager
+def _handler(handle: Callable[[int, FrameType | None], None], number: int) -> Iterator[None]:
+    before = signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(number, before)
 
 
 @dataclass(frozen=True)

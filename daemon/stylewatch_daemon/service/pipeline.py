@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,7 +65,6 @@ class Pipeline:
         }
         self.control = Control(state.root, reporter, acts)
         self._expiry = Expiry(lambda: self.state.ledger, self.clock, self.state.thumbs)
-        self._kinds: Counter[str] = Counter()
         self._has_news = False
         self._inspection_trouble: Mapping[str, str] = {}
         self._apply_settings(self.settings)
@@ -229,7 +227,7 @@ class Pipeline:
         self.update_status(leaving=True)
 
     def _handle_results(self, results: Iterable[Result]) -> None:
-        """Record what became of jobs; those that are started or settled have no outcome yet."""
+        """Record the outcomes of jobs; started and settled ones have none yet."""
         for job, outcome in results:
             if outcome.kind not in (OutcomeKind.STARTED, OutcomeKind.SETTLED):
                 self._handle_outcome(job, outcome)
@@ -237,18 +235,14 @@ class Pipeline:
     def _handle_outcome(self, job: Journal, outcome: Outcome) -> None:
         self._has_news = True
         self.queue.ended(job, outcome)
-        if before := self.outcomes.pop(job.id, None):
-            self._kinds[before.kind] -= 1
+        self.outcomes.pop(job.id, None)
         if outcome.kind in (OutcomeKind.RETRY, OutcomeKind.DIVIDED):
             return
         self.outcomes[job.id] = outcome
         self.ended += 1
-        self._kinds[outcome.kind] += 1
-        if self._kinds[outcome.kind] > MAX_OUTCOMES:
-            oldest = next(
-                job_id for job_id, known in self.outcomes.items() if known.kind == outcome.kind
-            )
-            self._kinds[self.outcomes.pop(oldest).kind] -= 1
+        alike = [job_id for job_id, known in self.outcomes.items() if known.kind == outcome.kind]
+        if len(alike) > MAX_OUTCOMES:
+            del self.outcomes[alike[0]]
 
     # Status
 
