@@ -24,7 +24,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.ingest.inspection.process import NAME, Intake
 from stylewatch_daemon.processes.wakeup import Wakeup
-from stylewatch_daemon.service.daemon import build_pipeline, watch
+from stylewatch_daemon.service.daemon import watch
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -68,7 +68,7 @@ def line_of(root: Path) -> Iterator[tuple[Pipeline, Wakeup]]:
     state.make()
     with closing(state), closing(Intake(bell.request_scan)) as intake:
         worker = Local(state.worker_lock)
-        yield build_pipeline(settings(root), state, worker, Reporter(), bell, intake), bell
+        yield Pipeline(settings(root), state, worker, Reporter(), bell, intake), bell
 
 
 def take(root: Path) -> tuple[float, float]:

@@ -36,7 +36,6 @@ from stylewatch_daemon.outbox.status_json import FILE_NAME as STATUS
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_queue import JobQueue
-from stylewatch_daemon.service.daemon import build_pipeline
 from stylewatch_daemon.service.main_loop import MainLoop
 from stylewatch_daemon.service.monitoring import Manager
 from stylewatch_daemon.service.pipeline import Pipeline
@@ -166,7 +165,7 @@ def measure(plan: Plan, root: Path) -> Found:
         counting = Counting(bell, plan.jobs)
         fleet = Fleet(plan.devices, plan.told, random.Random(0), many=plan.batch > 1)
         fleet.wake = bell.wake
-        line = build_pipeline(settings, stock, fleet, counting, bell, FakeInspector())
+        line = Pipeline(settings, stock, fleet, counting, bell, FakeInspector())
         watcher = cast(Watcher, Still())
         main_loop = MainLoop(line, watcher, settings, bell, Manager({}), lambda: None)
         meter = Meter()

@@ -1,4 +1,4 @@
-"""Nothing that the state folder holds keeps the daemon from painting a good pair."""
+"""Nothing in the state folder keeps the daemon from running a good pair."""
 
 import json
 import os
@@ -35,7 +35,7 @@ class Recorder(Reporter):
 
 
 class Place:
-    """A state folder with jobs called `names` that wait; nothing was tried with them."""
+    """A state folder with queued jobs called `names`."""
 
     def __init__(self, root: Path, *names: str) -> None:
         self.root, self.recorder = root, Recorder()
@@ -58,7 +58,7 @@ class Place:
         return once(self.settings, self.recorder, FakeExecutor())
 
     def run_with_good_pair(self) -> Summary:
-        """A new start, with a good pair in the inbox; it is painted."""
+        """Start anew, with a good pair in the inbox, which must be done."""
         fill(self.root / "in", *GOOD)
         summary = self.run()
         assert (self.root / "out/good/receipt.json").is_file()
@@ -66,19 +66,19 @@ class Place:
         return summary
 
     def claim(self) -> None:
-        """Let taking the jobs be cut off just before its end."""
+        """Undo the last step of claiming the jobs."""
         for name, job in self.jobs.items():
             self.jobs[name] = job.rename(self.state / "claims" / job.name)
 
     @property
     def pictures(self) -> list[str]:
-        """What was dropped, wherever it lies now; pictures hold their names."""
+        """The inputs, wherever they are; pictures contain their names."""
         found = [path for path in self.root.rglob("*.jpg") if path.is_file()]
         return sorted({path.read_text() for path in found} & {*self.dropped})
 
 
 def instead(make: Callable[[Path], object]) -> Callable[[Path], None]:
-    """Have the record of a job be something else."""
+    """Replace the record of a job."""
 
     def damage(job: Path) -> None:
         (job / "job.json").unlink()
@@ -92,7 +92,7 @@ def text(content: bytes) -> Callable[[Path], None]:
 
 
 def with_(**values: Any) -> Callable[[Path], None]:
-    """Have the record of a job say something else; `file_` holds for its first file."""
+    """Change values in the record of a job, with the prefix `file_` those of its first file."""
 
     def damage(job: Path) -> None:
         record = json.loads((job / "job.json").read_text())
@@ -115,7 +115,7 @@ def a_link_for_the_files(job: Path) -> None:
 
 
 def odd_picture(make: Callable[[Path], object]) -> Callable[[Path], None]:
-    """Have something else lie where the content was."""
+    """Replace the content of a job."""
 
     def damage(job: Path) -> None:
         shutil.move(job / "files/content.jpg", job / "content.jpg")
@@ -129,7 +129,7 @@ def a_pipe_for_the_checkpoint(job: Path) -> None:
 
 
 def renamed(job: Path) -> None:
-    """Its record is that of another job then."""
+    """Give the folder of a job another name than its record has."""
     job.rename(job.with_name("another"))
 
 
@@ -176,11 +176,11 @@ def test_jobs_with_odd_records_are_quarantined_and_no_picture_is_lost(
         assert any(job.reason in text for text in place.recorder.lost.values())
         assert "drop the pictures into the inbox again" in (job.folder / "reason.txt").read_text()
     assert place.pictures == place.dropped
-    assert place.run() == Summary()  # nothing of them is left over
+    assert place.run() == Summary()
 
 
 def is_now(make: Callable[[Path], object], *names: str) -> Callable[[Path], None]:
-    """Have something else in the place of files or folders in the state folder."""
+    """Replace files or folders in the state folder."""
 
     def damage(state: Path) -> None:
         for name in names:
@@ -195,7 +195,7 @@ def is_now(make: Callable[[Path], object], *names: str) -> Callable[[Path], None
 
 
 def into(folder: str, make: Callable[[Path], object], name: str | bytes) -> Callable[[Path], None]:
-    """Have something odd lie in a folder in the state folder."""
+    """Add something odd to a folder in the state folder."""
 
     def damage(state: Path) -> None:
         (state / folder).mkdir(exist_ok=True)

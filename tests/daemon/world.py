@@ -19,7 +19,6 @@ from stylewatch_daemon.ingest.inspection.contract import Refused as InputRefused
 from stylewatch_daemon.model import Picture, Progress, Started
 from stylewatch_daemon.processes.child import BOOTSTRAP
 from stylewatch_daemon.processes.wakeup import Wakeup
-from stylewatch_daemon.service.daemon import build_pipeline
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Executor, Inbox, Outbox
@@ -290,7 +289,7 @@ class DaemonWorld:
         self.state.make()
         self.state.check_jobs()
         self.inspector = FakeInspector(self.inspector.says)
-        return build_pipeline(
+        return Pipeline(
             *(self.settings, self.state, self.executor, reporter or Reporter()),
             *(Wakeup(), self.inspector),
         )

@@ -94,47 +94,24 @@ def copy(
     *,
     target_folder: int | None = None,
 ) -> str:
-    """Copy a regular file with its holes and its time; return the SHA-256 of the bytes read.
+    """Copy a regular file with its time; return the SHA-256 of the bytes read.
 
     Each path may be a name in an opened folder. Raises InputError where `source` is no regular
     file.
     """
+    sha256 = hashlib.sha256()
     with open_regular(source, source_folder) as reading, beside(target, target_folder) as writing:
-        return _fill(reading, writing, step)
-
-
-def _fill(source: BufferedReader, target: BufferedWriter, step: Step) -> str:
-    digest, handle = hashlib.sha256(), source.fileno()
-    status, at = os.fstat(handle), 0
-    while at < status.st_size:
-        start, end = _data(handle, at, status.st_size)
-        while at < start:  # in a hole
+        status = os.fstat(reading.fileno())
+        left = status.st_size  # it may grow meanwhile
+        while left > 0 and (chunk := reading.read(min(CHUNK, left))):
             step()
-            length = min(CHUNK, start - at)
-            digest.update(bytes(length))
-            at += length
-        target.seek(start)
-        while at < end and (chunk := os.pread(handle, min(CHUNK, end - at), at)):
-            step()
-            digest.update(chunk)
-            target.write(chunk)
-            at += len(chunk)
-        if at < end:  # it was cut meanwhile
-            break
-    target.truncate(at)
-    with suppress(PermissionError):  # a share may have an owner of its own for all files
-        os.utime(target.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
-    return digest.hexdigest()
-
-
-def _data(handle: int, at: int, size: int) -> tuple[int, int]:
-    """Where the next bytes from `at` on begin and end that are no hole."""
-    try:
-        start = os.lseek(handle, at, os.SEEK_DATA)
-        return start, min(os.lseek(handle, start, os.SEEK_HOLE), size)
-    except OSError as error:
-        # ENXIO: nothing but a hole is left. Else the file system does not know of holes.
-        return (size, size) if error.errno == errno.ENXIO else (at, size)
+            sha256.update(chunk)
+            writing.write(chunk)
+            left -= len(chunk)
+        writing.flush()
+        with suppress(PermissionError):  # a share may have an owner of its own for all files
+            os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+    return sha256.hexdigest()
 
 
 def digest(path: Path | str, folder: int | None = None) -> str:

@@ -3,12 +3,11 @@
 SIGTERM and SIGINT stop it: running jobs write a checkpoint and continue at the next start.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.events import Both, Reporter
@@ -16,22 +15,17 @@ from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.files import atomic, lock, shortages
-from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest import submit
 from stylewatch_daemon.ingest.inbox import library
-from stylewatch_daemon.ingest.ingest import Ingest
-from stylewatch_daemon.ingest.inspection.contract import Inspector
 from stylewatch_daemon.ingest.inspection.process import QUICK, Intake
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.retention import daily, prune
 from stylewatch_daemon.processes.wakeup import Wakeup, reloads_on_signal, stops_on_signals
-from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.states import OUR_FAULT, Outcome, OutcomeKind
 from stylewatch_daemon.service.main_loop import MIN_INTERVAL, PATIENCE, MainLoop, run_once
 from stylewatch_daemon.service.monitoring import Manager, Metrics
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.service.status_updates import StatusUpdates
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.state import State
@@ -137,28 +131,6 @@ def watch(
         return _summary(pipeline)
 
 
-def build_pipeline(
-    settings: ServiceSettings,
-    state: State,
-    executor: Executor,
-    reporter: Reporter,
-    wakeup: Wakeup,
-    inspector: Inspector,
-    metrics: Callable[[], Mapping[str, Any]] = dict,
-) -> Pipeline:
-    """Build the pipeline of `settings`, with the jobs that are in the state folder already."""
-    clock, transfers = time.monotonic, Transfers(wakeup.wake)
-    dispatcher = Dispatcher(
-        *(settings, state, executor, reporter),
-        stopping=lambda: wakeup.stopping,
-        transfers=transfers,
-    )
-    ingest = Ingest(settings, state, inspector, reporter, clock, transfers)
-    ingest.recover()  # before the queue is read
-    status = StatusUpdates(state, reporter, clock, metrics)
-    return Pipeline(settings, state, reporter, wakeup, ingest, dispatcher, status, transfers, clock)
-
-
 @contextmanager
 def _running(
     settings: ServiceSettings,
@@ -180,7 +152,7 @@ def _running(
         inspector = Intake(wakeup.wake, settings.executor.idle_s, quick=QUICK)
         with closing(state), closing(executor), closing(inspector):
             state.check_jobs()
-            pipeline = build_pipeline(
+            pipeline = Pipeline(
                 settings, state, executor, reporters, wakeup, inspector, metrics.plain
             )
             with closing(pipeline):

@@ -116,6 +116,12 @@ class State:
         for name in (*_FOLDERS, *_FILES, *_LOCKS, *ledger):
             _restrict(self.root / name)
 
+    def probe(self) -> None:
+        """Raise OSError if the folder cannot be written."""
+        mark = self.root / ".probe"
+        mark.write_bytes(b"can this be written?")
+        mark.unlink()
+
     def write_holder(self) -> None:
         """Record this process as the holder of the lock."""
         holder = {"pid": os.getpid(), "host": platform.node(), "since": now()}

@@ -89,18 +89,14 @@ def test_only_a_file_system_that_cannot_sync_folders_is_tolerated(
         atomic.sync_folder(os.open(root, os.O_RDONLY))
 
 
-@pytest.mark.parametrize("size", [0, 100, atomic.CHUNK + 1, 100 << 20])
-def test_a_copy_has_the_bytes_the_time_and_the_holes(size: int, root: Path) -> None:
-    with (root / "a").open("wb") as file:
-        file.seek(size // 2)
-        file.write(b"in the middle"[:size])
-        file.truncate(size)
+@pytest.mark.parametrize("size", [0, 100, atomic.CHUNK + 1])
+def test_a_copy_has_the_bytes_and_the_time(size: int, root: Path) -> None:
+    (root / "a").write_bytes(b"x" * size)
     os.utime(root / "a", ns=(1, 10**18))
     with safe_dirs.opened(root) as folder:
         digest = atomic.copy(root / "a", "b", target_folder=folder)
     assert digest == atomic.digest(root / "a") == atomic.digest(root / "b")
     assert (root / "b").stat().st_mtime_ns == 10**18
-    assert size < 50 << 20 or (root / "b").stat().st_blocks * 512 < 1 << 20
 
 
 def test_a_copy_succeeds_where_times_may_not_be_set(

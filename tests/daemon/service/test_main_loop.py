@@ -17,9 +17,9 @@ from tests.daemon.world import (
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.processes.wakeup import Wakeup
-from stylewatch_daemon.service.daemon import build_pipeline
 from stylewatch_daemon.service.main_loop import MainLoop
 from stylewatch_daemon.service.monitoring import Manager
+from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
 
@@ -62,7 +62,7 @@ class World:
         state.make()
         inspector = FakeInspector()
         self.executor.wake = inspector.wake = self.wakeup.wake
-        self.pipeline = build_pipeline(
+        self.pipeline = Pipeline(
             self.settings, state, self.executor, Reporter(), self.wakeup, inspector
         )
         watcher = StoppingWatcher([], "yes", self.wakeup.request_scan)
