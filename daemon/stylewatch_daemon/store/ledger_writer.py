@@ -201,11 +201,7 @@ class LedgerWriter(Ledger):
         with self.together():
             self._write("DELETE FROM attempts WHERE job = ?", job_id)
             for number, attempt in enumerate(attempts, start=1):
-                self.write_attempt(job_id, number, attempt)
-
-    def write_attempt(self, job_id: str, number: int, attempt: Attempt) -> None:
-        """Write one attempt of a job."""
-        self._put("attempts", {"job": job_id, "number": number, **vars(attempt)})
+                self._put("attempts", {"job": job_id, "number": number, **vars(attempt)})
 
     def ids(self, *states: str) -> set[str]:
         """Return the ids of all jobs in one of `states`."""

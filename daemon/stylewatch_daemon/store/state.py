@@ -344,27 +344,18 @@ class State:
     ) -> Journal:
         """Record that `job` runs in `place`, by `settings` in JSON, as the last of `attempts`."""
         with self.ledger.together():
-            self._write_attempts(job, attempts)
-            self.ledger.change(job.id, state="running", place=place, settings=settings)
-        return replace(job, state=JobState.RUNNING, place=place, attempts=attempts)
+            self.ledger.change(job.id, settings=settings)
+            return self.save(job, state=JobState.RUNNING, place=place, attempts=attempts)
 
     def save(self, job: Journal, **changes: Any) -> Journal:
         """Record `changes` of `job` in the ledger; return the changed job."""
         changed = replace(job, **changes)
         with self.ledger.together():
             if "attempts" in changes:
-                self._write_attempts(job, changes.pop("attempts"))
+                self.ledger.write_attempts(job.id, changes.pop("attempts"))
             if changes:
                 self.ledger.change(job.id, **changes)
         return changed
-
-    def _write_attempts(self, job: Journal, attempts: tuple[Attempt, ...]) -> None:
-        """Record the attempts of a job, of which mostly only the last one has changed."""
-        *earlier, last = attempts
-        if len(job.attempts) <= len(attempts) and [*job.attempts[: len(earlier)]] == earlier:
-            self.ledger.write_attempt(job.id, len(attempts), last)
-        else:
-            self.ledger.write_attempts(job.id, attempts)
 
     def finish(self, *ended: tuple[Journal, JobState]) -> None:
         """Record the final state of jobs, all at once, then remove their files."""
