@@ -1,4 +1,4 @@
-"""An inbox that pairs are claimed from, with a state folder, on as many mounts as is wanted."""
+"""An inbox and a state folder to claim pairs, on one mount or two."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +21,7 @@ JOB = ("trip/content.jpg", "trip/style.jpg", "trip/job.yaml")
 
 
 class ClaimWorld:
-    """An inbox with a state folder."""
+    """An inbox and a state folder."""
 
     def __init__(self, root: Path) -> None:
         self.inbox, self.outbox = root / "in", root / "out"
@@ -33,12 +33,12 @@ class ClaimWorld:
         return pair(self.inbox, scan(self.inbox).files, {}).complete
 
     def take(self, after: Any = "archive", job_id: str = "1") -> Journal:
-        """Claim the one pair, which can be painted."""
+        """Claim and accept the pair."""
         (one,) = self.pairs()
         return take(self.state, one, scan(self.inbox).files, self.terms(after), job_id)
 
     def hold(self, after: Any = "archive") -> tuple[Claimer, Journal]:
-        """Claim the one pair, of which nobody knows yet what it is."""
+        """Claim the pair, which is not inspected yet."""
         (one,), claimer = self.pairs(), Claimer(self.state)
         journal = claimer.claim(one, scan(self.inbox).files, self.terms(after), "1")
         assert journal is not None
@@ -48,7 +48,7 @@ class ClaimWorld:
         return make_inbox(self.inbox, self.outbox, after)
 
     def start(self) -> Claimer:
-        """A new start of the daemon, which finds what was held to be fine."""
+        """Start the daemon anew; it accepts what was claimed."""
         self.state.close()
         self.state.check_jobs()
         claimer = Claimer(self.state)
@@ -58,11 +58,11 @@ class ClaimWorld:
         return claimer
 
     def held(self) -> list[dict[str, str]]:
-        """The files of each job that is ours."""
+        """Return the files of each claimed job."""
         return [tree(folder / "files") for folder in sorted(self.state.jobs.iterdir())]
 
     def taken(self) -> dict[str, str]:
-        """All files that were taken, wherever they are."""
+        """Return all claimed files, wherever they are."""
         return tree(self.state.claims) | tree(self.state.jobs) | tree(self.state.trash)
 
     def mounts(self) -> AbstractContextManager[None]:

@@ -93,11 +93,11 @@ Ending = Refused | Failed | Lost | None
 
 @dataclass
 class FakeExecutor:
-    """Two stages, a final picture and a receipt, unless `endings` has another end in store.
+    """Makes two stages, a final picture and a receipt, unless `endings` has another end.
 
-    Of `endings` each order takes the first, None for a good one. As a real one does, it keeps a
-    checkpoint after the first stage, and goes on from there. Each time that it is listened to,
-    every order that is on its way comes one event further.
+    Each order takes the first of `endings`; None is a good one. As a real executor does, it writes
+    a checkpoint after the first stage, and continues from there. Each call of `heard` returns one
+    event of each running order.
     """
 
     endings: list[Ending] = field(default_factory=list)
@@ -106,11 +106,11 @@ class FakeExecutor:
     closed: int = 0
     at_once: int = 1
     many: bool = False
-    """Whether it says that it paints several at once."""
+    """Whether it can run batches."""
     device: str = "cpu"
     going: dict[str, Iterator[Event]] = field(default_factory=dict)
     submitted: list[list[str]] = field(default_factory=list)
-    """The tickets that came together."""
+    """The tickets of each batch."""
     wanted: dict[str, Wanted] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class FakeExecutor:
             yield Heard(ticket, event)
 
     def free(self) -> int:
-        return self.at_once - sum(bool(self.going.keys() & one) for one in self.submitted)
+        return self.at_once - sum(bool(self.going.keys() & batch) for batch in self.submitted)
 
     def close(self) -> None:
         self.going.clear()
@@ -156,12 +156,12 @@ class FakeExecutor:
         assert order.checkpoint is not None
         first = 1 if order.checkpoint.exists() else 0
         self.started_at.append(first)
-        together = next(len(one) for one in self.submitted if self.going.keys() & one)
+        together = next(len(batch) for batch in self.submitted if self.going.keys() & batch)
         yield Started(
             *("fake", self.device, ((4, 4),), (2,)),
             step=first, paints_many=self.many, together=together,
         )  # fmt: skip
-        if first:  # which an earlier attempt left, and perhaps nobody heard of
+        if first:  # left by an earlier attempt
             yield staged_event(order, "stages/1.png", 1)
         for step in range(first + 1, 3):
             if (asked := wanted()) in (Wanted.STOP, Wanted.CANCEL):
@@ -199,7 +199,7 @@ class EventExecutor(FakeExecutor):
 
 
 def content_of(order: Order, name: str) -> bytes:
-    """What is in a file of a job."""
+    """Return the content of a file of a job."""
     return f"{name} of {order.main.read_text()} and {order.styles[0].read_text()}".encode()
 
 
@@ -220,9 +220,9 @@ def run_jobs(pipeline: Pipeline, again: bool = True) -> None:
 
 @dataclass
 class FakeInspector:
-    """Answers at once; `says` has other answers in store, by the start of a file's text.
+    """Accepts every file; `says` has other verdicts, by the start of a file's text.
 
-    Where it is `silent` it answers only when it speaks again.
+    While it is `silent` it returns no verdicts.
     """
 
     says: dict[str, str] = field(default_factory=dict)
@@ -244,7 +244,7 @@ class FakeInspector:
         if self.silent:
             return []
         answered, self.answered = self.answered, len(self.asked)
-        return [self._verdict(one) for one in self.asked[answered:]]
+        return [self._verdict(question) for question in self.asked[answered:]]
 
     def close(self) -> None:
         self.closed += 1
@@ -252,10 +252,10 @@ class FakeInspector:
     def _verdict(self, question: Question) -> Verdict:
         for path in question.files:
             text = path.read_text(errors="replace")
-            said = next((said for start, said in self.says.items() if text.startswith(start)), "")
-            if said:
+            reason = next((self.says[start] for start in self.says if text.startswith(start)), "")
+            if reason:
                 cut_off = CutOff(question.job, path.name, f"{path.name} is cut off")
-                return cut_off if said == "cut off" else InputRefused(question.job, said)
+                return cut_off if reason == "cut off" else InputRefused(question.job, reason)
         return Fine(
             question.job,
             tuple(
@@ -309,7 +309,7 @@ class DaemonWorld:
 
 
 def make_finished_job(outbox: Path, place: str, days: float) -> Path:
-    """Make a job that ended so many days ago, with two stages and two inputs; its folder."""
+    """Make the folder of a job that ended so many `days` ago, with two stages and two inputs."""
     folder = outbox / place
     ended = datetime.now(UTC) - timedelta(days=days)
     files = ["stages/0001.png", "stages/0002.png", "inputs/content.jpg", "inputs/style.jpg"]
@@ -330,7 +330,7 @@ def make_finished_job(outbox: Path, place: str, days: float) -> Path:
 
 
 def write_receipt(folder: Path, receipt: object, ended: datetime | None = None) -> None:
-    """Put another receipt into the folder of a job, of the same age, or of the time `ended`."""
+    """Replace the receipt of a job, with the time `ended` or that of the old one."""
     path = folder / "receipt.json"
     when = ended.timestamp() if ended else path.stat().st_mtime
     path.write_text(json.dumps(receipt))
@@ -338,7 +338,7 @@ def write_receipt(folder: Path, receipt: object, ended: datetime | None = None) 
 
 
 def child_pids(*names: str, of: str = "self") -> list[int]:
-    """PIDs of the live children that were started as a Child, by their `names` if any are given."""
+    """Return the PIDs of the live children that were started as a Child, with those `names`."""
     pids = []
     for path in Path(f"/proc/{of}/task").glob("*/children"):
         for pid in path.read_text().split():
@@ -349,7 +349,7 @@ def child_pids(*names: str, of: str = "self") -> list[int]:
 
 
 def child_name(pid: str | int) -> str | None:
-    """Name of the process as a Child; None if it is none, or has ended."""
+    """Return the name of a Child; None if the process is none, or has ended."""
     with suppress(OSError, ValueError):
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")  # empty for a zombie
         return arguments[arguments.index(BOOTSTRAP.encode()) + 1].decode()

@@ -94,8 +94,8 @@ def shortage(error: BaseException | None) -> ShortageError | None:
 
 def no_process(error: Exception) -> ShortageError:
     """Return the shortage that kept a process or a thread from being started."""
-    if (found := shortage(error)) is not None:
-        return found
+    if (known := shortage(error)) is not None:
+        return known
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return ShortageError("this machine has no memory to spare for another process")
     return _out_of_processes(getattr(error, "strerror", None) or str(error))
@@ -103,8 +103,8 @@ def no_process(error: Exception) -> ShortageError:
 
 def in_words(error: OSError) -> str:
     """Describe the shortage in words."""
-    if (found := shortage(error)) is not None:
-        return str(found)
+    if (known := shortage(error)) is not None:
+        return str(known)
     if isinstance(error, DaemonError):
         return str(error)
     return f"{error.filename or 'the disk'}: {error.strerror or error}"

@@ -88,7 +88,7 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
         ) WITHOUT ROWID
         """,
         """
-        CREATE TABLE kept (             -- painted, and left in the inbox
+        CREATE TABLE kept (             -- done, and left in the inbox
             key TEXT PRIMARY KEY,
             content TEXT NOT NULL,
             files TEXT NOT NULL         -- JSON: [{name, inode, size, mtime_ns, sha256}]
@@ -96,23 +96,23 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
         """,
         "CREATE INDEX kept_by_content ON kept (content)",
     ),
-    # What people ask of a job that is not at its end: to cancel it, or to finish it early.
+    # The request for a job: to cancel it, or to finish it early.
     ("ALTER TABLE jobs ADD COLUMN wish TEXT NOT NULL DEFAULT ''",),
-    # The job that this one paints again, by its name; `inputs` tell role and source from here on.
+    # The name of the job that this one runs again; `inputs` have role and source from here on.
     ("ALTER TABLE jobs ADD COLUMN retry_of TEXT NOT NULL DEFAULT ''",),
     (f"CREATE INDEX jobs_that_wait ON jobs (outbox, id) WHERE state IN {WAITING}",),
-    # What is the same of jobs that can be painted at once, and how many were in an attempt.
+    # The key of jobs that can run in one batch, and the batch size of an attempt.
     (
         "ALTER TABLE jobs ADD COLUMN shape TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE attempts ADD COLUMN together INTEGER NOT NULL DEFAULT 1",
         f"CREATE INDEX jobs_alike ON jobs (inbox, shape, priority, id) WHERE state IN {OPEN}",
     ),
-    # The series that a job belongs to, by its id; the series has its own, once its jobs are made.
+    # The id of the series of a job; the series has its own, once its jobs are made.
     (
         "ALTER TABLE jobs ADD COLUMN series TEXT NOT NULL DEFAULT ''",
         f"CREATE INDEX jobs_of_series ON jobs (series) WHERE {SERIES_MEMBERS}",
     ),
-    # Those that nobody has begun, by their turn; however many run, none of these is passed over.
+    # The queued jobs in their order, however many others run.
     (
         "DROP INDEX jobs_in_turn",
         "DROP INDEX jobs_alike",
@@ -187,16 +187,16 @@ def migrate(
     Before each migration an older ledger is copied to `<name>.vN.bak`. Raises SettingsError for a
     ledger of a newer version, DamagedError for one that no version has written.
     """
-    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found > len(migrations):
+    current: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if current > len(migrations):
         raise SettingsError(
-            f"the ledger {path} was written by a newer stylewatch (version {found} of its tables, "
-            f"this one knows {len(migrations)}): install that one again"
+            f"the ledger {path} was written by a newer stylewatch (version {current} of its "
+            f"tables, this one knows {len(migrations)}): install that one again"
         )
-    if found < 0 or (found == 0 and _tables(connection)):
+    if current < 0 or (current == 0 and _tables(connection)):
         raise damaged(path, "it is the database of another program")
-    for version in range(found, len(migrations)):
-        if found:
+    for version in range(current, len(migrations)):
+        if current:
             _back_up(connection, path.with_name(f"{path.name}.v{version}.bak"))
         try:
             _step(connection, migrations[version], version + 1)
@@ -204,7 +204,7 @@ def migrate(
             if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
                 raise
             raise damaged(path, str(error)) from error  # its tables are not those of its version
-    return len(migrations) - found
+    return len(migrations) - current
 
 
 def _step(connection: sqlite3.Connection, statements: Sequence[str], version: int) -> None:
@@ -226,10 +226,10 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     stores any type in any column, and knows nothing of the JSON in some of them.
     """
     try:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if found != "ok":
-            raise damaged(path, found)
+        if result != "ok":
+            raise damaged(path, result)
         if version == len(MIGRATIONS):
             _check_tables(connection, path)
     except sqlite3.OperationalError as error:
@@ -243,10 +243,10 @@ def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
         for statements in MIGRATIONS:
             for statement in statements:
                 fresh.execute(statement)
-        wanted, found = _tables(fresh), _tables(connection)
+        wanted, tables = _tables(fresh), _tables(connection)
         kinds = {table: _columns(fresh, table) for table in wanted}
         indexes = _named(fresh, "index")
-    if any(found.get(table) != columns for table, columns in wanted.items()):
+    if any(tables.get(table) != columns for table, columns in wanted.items()):
         raise damaged(path, "its tables are not those of stylewatch")
     if not indexes <= _named(connection, "index") or _named(connection, "trigger"):
         raise damaged(path, "its indexes or triggers are not those of stylewatch")

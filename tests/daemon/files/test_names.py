@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.daemon.faults import fill, tree
+from tests.daemon.faults import fill
 from tests.daemon.worker.orders import order, painted, receipt
 
 from stylewatch_daemon.errors import OutputError
@@ -96,28 +96,6 @@ def outbox(tmp_path: Path) -> Outbox:
     outbox = Outbox(tmp_path / "out")
     outbox.probe()
     return outbox
-
-
-def finish(outbox: Outbox) -> list[str]:
-    """Finish a flat job with a JPEG; return what was reported, by paths in the outbox."""
-    folder = outbox.reopen(FLAT)
-    fill(folder, "final.jpg")
-    fill(outbox.staging("1"), "receipt.json")
-    return [path.relative_to(outbox.root).as_posix() for path in outbox.finish("1", folder)]
-
-
-def test_a_flat_final_picture_moves_before_the_receipt_and_replaces_no_file(
-    outbox: Outbox,
-) -> None:
-    fill(outbox.root, "waves/a.jpg")
-    with pytest.raises(OutputError, match=r"waves/a\.jpg, which was not there before, .* move it"):
-        finish(outbox)
-    assert not (outbox.root / FLAT / "receipt.json").exists()
-    (outbox.root / "waves/a.jpg").unlink()
-    assert finish(outbox) == ["waves/a.jpg", f"{FLAT}/receipt.json"]
-    assert tree(outbox.root) == {
-        "waves/a.jpg": "final.jpg", f"{FLAT}/receipt.json": "receipt.json"
-    }  # fmt: skip
 
 
 def test_flat_and_other_jobs_do_not_share_names(outbox: Outbox) -> None:
