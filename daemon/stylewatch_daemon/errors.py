@@ -1,5 +1,18 @@
 """Errors that the daemon raises on purpose, as one tree, by what a caller can do about them.
 
+    DaemonError
+    ├── SettingsError      config.yaml or job.yaml is wrong: correct it (exit 78)
+    ├── UsageError         the command line is wrong (exit 64)
+    ├── InputError         the input cannot be processed: refuse it (exit 65)
+    ├── UnavailableError   a backend, a device or the weights are missing (exit 69)
+    ├── OutputError        the outbox or the output cannot be written (exit 73)
+    │   ├── FullError      a disk is full (exit 73)
+    │   └── DamagedError   the ledger is damaged (exit 78)
+    ├── ShortageError      no file descriptor or process is available: try again later (exit 75)
+    ├── InProgressError    a long copy is not done yet: ask again later (exit 75)
+    ├── QuarantinedError   a job was set aside, the others continue (exit 70)
+    └── WorkerError        a worker failed by a fault of stylewatch (exit 70)
+
 Messages say in one sentence what happened and what helps.
 """
 
