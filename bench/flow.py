@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from PIL import Image
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.model import Started
-from stylewatch_daemon.service.service import watch
+from stylewatch_daemon.service.daemon import watch
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Inbox, Limits, State, Watch
@@ -99,7 +100,8 @@ def serve(root: Path) -> None:
     """Be the daemon, until told to stop."""
     count_syncs("daemon")
     own = settings(root)
-    watch(own, Starts(root), Local(own.state.path / "worker.lock", f"{__spec__.name}:work"))
+    executor = partial(Local, own.state.path / "worker.lock", f"{__spec__.name}:work")
+    watch(own, Starts(root), executor)
 
 
 def make(folder: Path, side: int) -> Path:

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tests.daemon.children import children
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.ingest.inspection.process import NAME, Intake
-from stylewatch_daemon.processes.wakeup import Bell
+from stylewatch_daemon.processes.wakeup import Wakeup
+from stylewatch_daemon.service.daemon import watch
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.service.service import build_pipeline, watch
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
@@ -62,13 +62,13 @@ def picture(side: int) -> bytes:
 
 
 @contextmanager
-def line_of(root: Path) -> Iterator[tuple[Pipeline, Bell]]:
+def line_of(root: Path) -> Iterator[tuple[Pipeline, Wakeup]]:
     """The line, with a real intake."""
-    state, bell = State(root / "state"), Bell()
+    state, bell = State(root / "state"), Wakeup()
     state.make()
-    with closing(state), closing(Intake(bell.ring)) as intake:
+    with closing(state), closing(Intake(bell.request_scan)) as intake:
         worker = Local(state.worker_lock)
-        yield build_pipeline(settings(root), state, worker, Reporter(), bell, intake), bell
+        yield Pipeline(settings(root), state, worker, Reporter(), bell, intake), bell
 
 
 def take(root: Path) -> tuple[float, float]:
@@ -84,7 +84,7 @@ def take(root: Path) -> tuple[float, float]:
         return entered, time.perf_counter() - began
 
 
-def until_looked_at(line: Pipeline, bell: Bell) -> None:
+def until_looked_at(line: Pipeline, bell: Wakeup) -> None:
     """Claim, and hear what intake says, to the end."""
     while line.claim() or (line.ingest.is_inspecting and bell.wait(1)):
         pass
@@ -106,7 +106,7 @@ def look_at(root: Path) -> tuple[float, float]:
             line.enter()
             until_looked_at(line, bell)
             took.append(time.perf_counter() - began)
-        (child,) = children(NAME)
+        (child,) = child_pids(NAME)
         status = Path(f"/proc/{child}/statm").read_text("ascii").split()
         return min(took[1:]), int(status[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -117,7 +117,7 @@ def finish(root: Path) -> None:
     with state.ledger.together():
         for job_id in state.ledger.open_jobs():
             state.ledger.change(job_id, state="done")
-    state.enter_strays()
+    state.enter_missing()
     state.close()
 
 

@@ -24,7 +24,7 @@ from bench.fleet import Fleet, Told
 from bench.flow import disk
 from bench.meter import REST, Meter
 from bench.stock import Stock
-from tests.daemon.lookers import Nodding
+from tests.daemon.world import FakeInspector
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
@@ -33,13 +33,12 @@ from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.outbox import disk_need
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.outbox.status_json import FILE_NAME as STATUS
-from stylewatch_daemon.processes.wakeup import Bell
+from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_queue import JobQueue
 from stylewatch_daemon.service.main_loop import MainLoop
+from stylewatch_daemon.service.monitoring import Manager
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.service.service import build_pipeline
-from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
@@ -78,7 +77,7 @@ WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
 class Counting(Reporter):
     """Stops `bell` once so many jobs are done."""
 
-    def __init__(self, bell: Bell, jobs: int) -> None:
+    def __init__(self, bell: Wakeup, jobs: int) -> None:
         self.done_by_now = 0
         self._bell, self._jobs = bell, jobs
 
@@ -162,11 +161,11 @@ def measure(plan: Plan, root: Path) -> Found:
     with closing(Stock(settings)) as stock:
         stock.make()
         stock.fill(plan.queued)
-        bell = Bell()
+        bell = Wakeup()
         counting = Counting(bell, plan.jobs)
         fleet = Fleet(plan.devices, plan.told, random.Random(0), many=plan.batch > 1)
         fleet.wake = bell.wake
-        line = build_pipeline(settings, stock, fleet, counting, bell, Nodding())
+        line = Pipeline(settings, stock, fleet, counting, bell, FakeInspector())
         watcher = cast(Watcher, Still())
         main_loop = MainLoop(line, watcher, settings, bell, Manager({}), lambda: None)
         meter = Meter()

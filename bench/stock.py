@@ -67,10 +67,10 @@ class Stock(State):
         told = {key: value for key, value in plain.items() if key not in LATER}
         (folder / journal.FILE_NAME).write_text(json.dumps(told, default=str), "ascii")
 
-    def enter_strays(self) -> None:
+    def enter_missing(self) -> None:
         """There are none."""
 
-    def align(self) -> None:
+    def reconcile(self) -> None:
         """Do nothing: missing files are made when a job is loaded."""
 
     def _make(self) -> None:

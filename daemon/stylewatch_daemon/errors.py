@@ -1,32 +1,32 @@
-"""Every error the daemon raises on purpose, as one tree, by what a caller can do about it.
+"""Errors that the daemon raises on purpose, as one tree, by what a caller can do about them.
 
     DaemonError
-    ├── SettingsError      config.yaml or job.yaml is wrong: mend it (exit 78)
+    ├── SettingsError      config.yaml or job.yaml is wrong: correct it (exit 78)
     ├── UsageError         the command line is wrong (exit 64)
-    ├── InputError         what was dropped cannot be painted: refuse it (exit 65)
-    ├── UnavailableError   a backend, a device or the weights are not there (exit 69)
+    ├── InputError         the input cannot be processed: refuse it (exit 65)
+    ├── UnavailableError   a backend, a device or the weights are missing (exit 69)
     ├── OutputError        the outbox or the output cannot be written (exit 73)
-    │   ├── FullError      a disk has no room for what is to be written (exit 73)
+    │   ├── FullError      a disk is full (exit 73)
     │   └── DamagedError   the ledger is damaged (exit 78)
-    ├── ShortageError      no file descriptor or process is to be had: try again later (exit 75)
+    ├── ShortageError      no file descriptor or process is available: try again later (exit 75)
     ├── InProgressError    a long copy is not done yet: ask again later (exit 75)
-    ├── QuarantinedError   a job was set aside, the others go on (exit 70)
-    └── WorkerError        a worker failed by our own fault (exit 70)
+    ├── QuarantinedError   a job was set aside, the others continue (exit 70)
+    └── WorkerError        a worker failed by a fault of stylewatch (exit 70)
 
-Messages say in one sentence what was met and what helps.
+Messages say in one sentence what happened and what helps.
 """
 
 from pathlib import Path
 
 
 class DaemonError(Exception):
-    """Root of everything the daemon raises on purpose; `exit_code` is as in sysexits."""
+    """Root of the tree; `exit_code` is as in sysexits."""
 
     exit_code = 70
 
 
 class SettingsError(DaemonError, ValueError):
-    """A config.yaml or a job.yaml is wrong; the message tells every mistake."""
+    """A config.yaml or a job.yaml is wrong; the message names every mistake."""
 
     exit_code = 78
 
@@ -56,7 +56,7 @@ class OutputError(DaemonError, OSError):
 
 
 class FullError(OutputError):
-    """The disk of `folder` has no room: `wanted` bytes have to be free."""
+    """The disk of `folder` is full: `wanted` bytes have to be free."""
 
     def __init__(self, message: str, folder: Path = Path(), wanted: int = 0) -> None:
         super().__init__(message)
@@ -64,7 +64,7 @@ class FullError(OutputError):
 
 
 class DamagedError(OutputError):
-    """The ledger is damaged: no job can go on, and none is to blame."""
+    """The ledger is damaged: no job can continue."""
 
     exit_code = 78
 
@@ -76,7 +76,7 @@ class ShortageError(DaemonError, OSError):
 
 
 class InProgressError(DaemonError):
-    """A long copy is not done yet."""
+    """A long copy is not done yet: ask again later."""
 
     exit_code = 75
 
@@ -84,10 +84,6 @@ class InProgressError(DaemonError):
 class QuarantinedError(DaemonError):
     """A job was set aside because one of its steps failed; the message is the reason."""
 
-    exit_code = 70
-
 
 class WorkerError(DaemonError):
-    """A worker failed by our own fault."""
-
-    exit_code = 70
+    """A worker failed by a fault of stylewatch."""

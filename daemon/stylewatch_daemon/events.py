@@ -1,4 +1,4 @@
-"""Who is told what the daemon does: hooks, all empty, for whoever shows or counts it."""
+"""Hooks for what the daemon does, for those that show or count it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,86 +10,86 @@ from stylewatch_daemon.model import Incomplete, Progress, Started
 
 
 class Reporter:
-    """Override what you want to hear of. Jobs go by their names in the outbox."""
+    """Hooks that do nothing by default. Jobs are named as in the outbox."""
 
     def watching(self, inboxes: Sequence[Path]) -> None:
         """The inboxes are watched from now on."""
 
     def reloaded(self) -> None:
-        """The settings were read again, and hold from the next job on."""
+        """The settings were read again, and apply from the next job on."""
 
     def not_reloaded(self, reason: str) -> None:
-        """The settings were read again and are wrong: those from before hold on."""
+        """The settings were read again and are wrong: the earlier ones still apply."""
 
     def needs_restart(self, key: str) -> None:
-        """`key` was changed in the settings, and holds from the next start on."""
+        """`key` was changed in the settings, and applies from the next start on."""
 
     def asked(self, what: str) -> None:
-        """A command asked for something, and we do it; in words."""
+        """A command is carried out; `what` describes it."""
 
     def taken(self, job: str) -> None:
-        """A pair was taken out of its inbox."""
+        """A pair was claimed from its inbox."""
 
     def divided(self, job: str, jobs: int) -> None:
-        """It is a series, of so many jobs, which are painted first."""
+        """The job is a series of so many `jobs`, which run first."""
 
     def input_changed(self, job: str, what: str) -> None:
-        """An input of the job changed after it was taken; `what` says which and where it is."""
+        """An input of the job changed after it was claimed; `what` says which and where it is."""
 
     def job_started(self, job: str, started: Started) -> None:
-        """The first step is about to be made."""
+        """The first step begins."""
 
     def progress(self, job: str, progress: Progress) -> None:
-        """A step was made."""
+        """A step was completed."""
 
     def staged(self, job: str, path: Path) -> None:
         """A file of the job is in the outbox."""
 
     def done(self, job: str, folder: Path) -> None:
-        """The painting is in `folder`."""
+        """The job is done; its files are in `folder`."""
 
     def refused(self, job: str, reason: str, folder: Path) -> None:
-        """The input cannot be painted; it lies in `folder` with the reason."""
+        """The input is refused; it is in `folder` with the reason."""
 
     def cancelled(self, job: str, folder: Path) -> None:
-        """The job was ended as people asked; what was dropped lies in `folder`."""
+        """The job was cancelled; its inputs are in `folder`."""
 
     def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
-        """A try went wrong by a fault of ours; `for_good`: there will be no other."""
+        """An attempt failed by a fault of stylewatch; `for_good`: it was the last one."""
 
     def paused(self, what: str, reason: str) -> None:
-        """Something outside of us keeps a job, or an inbox, from going on; it waits."""
+        """A job or an inbox waits for something outside the daemon."""
 
     def blocked(self, trouble: Mapping[str, str]) -> None:
-        """All that waits for something outside of us, and why, whenever that changes."""
+        """Everything that waits for something outside, with the reason; called on changes."""
 
     def stopped(self, job: str, step: int) -> None:
-        """The job was interrupted; it goes on from `step` at the next start."""
+        """The job was interrupted; it continues from `step` at the next start."""
 
     def incomplete(self, waiting: Sequence[Incomplete]) -> None:
         """Called when the incomplete pairs change."""
 
     def left_alone(self, path: Path, why: str) -> None:
-        """Something that will not be looked at: a link in an inbox, a damaged job."""
+        """Something is ignored, as a link in an inbox or a damaged request."""
 
     def looked(self, seconds: float) -> None:
-        """The inboxes were looked through, which took so long."""
+        """The inboxes were scanned, in so many seconds."""
 
     def events_lost(self) -> None:
-        """More happened in the inboxes than the kernel told; they are looked through for it."""
+        """The kernel dropped file events; the inboxes are scanned instead."""
 
     def pruned(self, files: int, bytes_: int) -> None:
-        """So many files of finished jobs, and bytes, were kept long enough and are gone."""
+        """Files of finished jobs were removed by retention."""
 
 
 class Both(Reporter):
-    """Tells two reporters of everything."""
+    """Passes everything on to two reporters."""
 
     def __init__(self, first: Reporter, second: Reporter) -> None:
         for name, _ in getmembers(Reporter, isfunction):
             setattr(self, name, partial(_both, getattr(first, name), getattr(second, name)))
 
 
-def _both(first: Callable[..., None], second: Callable[..., None], *told: Any, **more: Any) -> None:
-    first(*told, **more)
-    second(*told, **more)
+def _both(first: Callable[..., None], second: Callable[..., None], *args: Any, **more: Any) -> None:
+    first(*args, **more)
+    second(*args, **more)

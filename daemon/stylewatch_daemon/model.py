@@ -43,10 +43,10 @@ class AttemptEnd(StrEnum):
 
 @dataclass(frozen=True)
 class Pair:
-    """A complete pair, or the one side that a job is for, still in the inbox.
+    """A complete pair, or a single picture for a job of one side, still in the inbox.
 
     `name` is its name in the outbox, with `/` where the inbox had folders. The files in
-    `shared` (an album's style, a picture of the style library) serve other jobs too and stay.
+    `shared` (an album's style, a picture of the style library) belong to other jobs too and stay.
     """
 
     name: str
@@ -58,25 +58,25 @@ class Pair:
     job_file: Path | None = None
     shared: frozenset[Path] = frozenset()
     folder: Path | None = None
-    """The job's own folder in the inbox, which goes when it is empty."""
+    """The job's own folder in the inbox, which is removed when it is empty."""
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file of the pair, the `main` one first."""
-        found = (self.content, *self.styles, self.init, *self.masks.values(), self.job_file)
-        return tuple(path for path in found if path is not None)
+        paths = (self.content, *self.styles, self.init, *self.masks.values(), self.job_file)
+        return tuple(path for path in paths if path is not None)
 
     @property
     def main(self) -> Path:
-        """The picture that the job is known by: the content, or its style where it has no other."""
+        """The content, or the style of a job without content."""
         return self.styles[0] if self.content is None else self.content
 
 
 @dataclass(frozen=True)
 class Incomplete:
-    """Something that waits for its other half; `waits_for` says for what, in words.
+    """A pair that is not complete; `waits_for` says what it waits for.
 
-    `changing`: its files are all there, and one is still being written.
+    `changing`: its files are complete, and one is still being written.
     """
 
     name: str
@@ -90,10 +90,9 @@ CHECKPOINT = "checkpoint.npz"
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed pair: its files are the daemon's own, in `folder`.
+    """A claimed pair, whose files are in `folder`.
 
-    `outbox` is where the painting goes, under `name`; `archived` are the bytes of the inputs that
-    go there with it.
+    It is published in `outbox` under `name`, with `archived` bytes of inputs.
     """
 
     id: str
@@ -107,17 +106,17 @@ class Job:
     """By their roles: `content-mask`, `style-1-mask`."""
     archived: int = 0
     size: tuple[int, int] | None = None
-    """(width, height) of the content in pixels, once it was looked at."""
+    """(width, height) of the content in pixels, once it was inspected."""
 
     @property
     def main(self) -> Path:
-        """The picture that it is known by: the content, or its style where it has no other."""
+        """The content, or the style of a job without content."""
         return self.styles[0] if self.content is None else self.content
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that can be painted; `size` is (width, height) in pixels, as its file has it."""
+    """A valid picture; `size` is (width, height) in pixels, as in its file."""
 
     name: str
     sha256: str
@@ -126,7 +125,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Started:
-    """The pictures are read and the backend is ready. Sizes are (width, height) in pixels."""
+    """The pictures are read and the backend is ready; sizes are (width, height) in pixels."""
 
     backend: str
     device: str
@@ -134,16 +133,16 @@ class Started:
     steps_at: tuple[int, ...]
     """The steps at each of the sizes."""
     step: int = 0
-    """The step that a checkpoint brought us to."""
+    """The step of the checkpoint that the job continues from."""
     warnings: tuple[str, ...] = ()
     accelerators: tuple[str, ...] = ()
-    """All devices but the CPU that the backend could paint on there, best first."""
+    """All devices but the CPU that the backend can use there, best first."""
     paints_many: bool = False
     """True if the backend can run several jobs at once on this device."""
     together: int = 1
-    """How many are painted at once, this one with them."""
+    """Number of jobs in its batch."""
     too_many: int = 0
-    """So many at once there was no memory for: therefore this one is painted alone."""
+    """Size of the batch that memory did not suffice for, so that this job runs alone."""
 
     @property
     def steps(self) -> int:
@@ -153,7 +152,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """A step was made; `loss` is the total before it, `seconds` count from the job's start."""
+    """A completed step; `loss` is the total before it, `seconds` count from the job's start."""
 
     step: int
     steps: int

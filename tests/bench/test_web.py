@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.many_done import repeat
 from bench.viewers import watching
-from tests.daemon.finished import finish
+from tests.daemon.world import make_finished_job
 
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry, reading
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
@@ -22,7 +22,7 @@ def test_repeated_jobs_have_names_and_ends_of_their_own_and_the_same_pictures(
 ) -> None:
     outbox, state = tmp_path / "outbox", tmp_path / "state"
     state.mkdir()
-    final = finish(outbox, "sea", days=1) / "final.png"
+    final = make_finished_job(outbox, "sea", days=1) / "final.png"
     ledger = LedgerWriter.open(state / FILE_NAME)
     ledger.enter([
         Entry("1", "sea", str(tmp_path), str(outbox), "done", "2026-01-01T00:00:00+00:00", (), 0,

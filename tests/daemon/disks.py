@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.daemon.children import children
+from tests.daemon.world import child_pids
 
 
 @contextmanager
@@ -93,6 +93,6 @@ def fill_up(folder: Path) -> Path:
 
 def let_children_write(bytes_: int) -> None:
     """Let worker processes make no file longer than that, as if their disk were full."""
-    for pid in children():
+    for pid in child_pids():
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (bytes_, hard))

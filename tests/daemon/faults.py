@@ -1,4 +1,4 @@
-"""Deaths and faults of file systems for tests: killed at the n-th change, or over mounts."""
+"""Faults for tests: kills at the n-th change of the disk, and separate mounts."""
 
 import errno
 import hashlib
@@ -23,15 +23,14 @@ CHANGES = ("rename", "replace", "link", "unlink", "mkdir", "rmdir", "fsync")
 
 
 class Killed(BaseException):
-    """What a killed process does not get to handle."""
+    """Raised instead of a kill."""
 
 
 @contextmanager
 def killed_at(change: int) -> Iterator[Callable[[], bool]]:
-    """Let all changes of files raise Killed from number `change` on; whether it came to that.
+    """Let all changes of files raise Killed from number `change` on; yield whether that occurred.
 
-    A commit of the ledger is a change as well. Dead stays dead: no clean-up changes anything
-    either. Nothing is really synced.
+    A commit of the ledger is a change as well. Clean-up code fails too. Nothing is really synced.
     """
     made = 0
 
@@ -56,7 +55,7 @@ def killed_at(change: int) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def mounts(*roots: Path) -> Iterator[None]:
-    """Make each of `roots` a mount of its own: renames and links between them fail."""
+    """Make each of `roots` a separate mount: renames and links between them fail."""
 
     def mount(path: Any, folder: int | None) -> Path | None:
         path = path if folder is None else place_of(folder) / path
@@ -77,33 +76,33 @@ def mounts(*roots: Path) -> Iterator[None]:
 
 
 @contextmanager
-def told_of_syncs() -> Iterator[list[tuple[str, str]]]:
-    """What is renamed (`rename`, to what) and synced (`sync`, what), in its order, by path."""
-    told: list[tuple[str, str]] = []
+def recorded_syncs() -> Iterator[list[tuple[str, str]]]:
+    """Record renames (`rename`, target) and syncs (`sync`, path) in their order."""
+    events: list[tuple[str, str]] = []
     rename, fsync = os.rename, os.fsync
 
     def renamed(source: Any, target: Any, **more: Any) -> None:
         folder = more.get("dst_dir_fd")
-        told.append(("rename", str(target if folder is None else place_of(folder) / target)))
+        events.append(("rename", str(target if folder is None else place_of(folder) / target)))
         rename(source, target, **more)
 
     def synced(handle: int) -> None:
-        told.append(("sync", str(place_of(handle))))
+        events.append(("sync", str(place_of(handle))))
         fsync(handle)
 
     with pytest.MonkeyPatch.context() as patch:
         for name, changed in (("rename", renamed), ("replace", renamed), ("fsync", synced)):
             patch.setattr(os, name, changed)
-        yield told
+        yield events
 
 
 def place_of(handle: int) -> Path:
-    """Where what was opened lies."""
+    """Return the path of an opened file."""
     return Path(f"/proc/self/fd/{handle}").readlink()
 
 
 def fill(root: Path, *names: str) -> None:
-    """Make files under `root`, each holding its own name."""
+    """Make files under `root` that contain their names."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,14 +110,14 @@ def fill(root: Path, *names: str) -> None:
 
 
 def announced(name: str, step: int = 0) -> Staged:
-    """The word of a file that `fill` made."""
+    """Return the event of a file that `fill` made."""
     return Staged(name, hashlib.sha256(os.fsencode(name)).hexdigest(), step)
 
 
 def take(
     state: State, one: Pair, looks: Mapping[Path, Look], terms: InboxSettings, job_id: str
 ) -> Journal:
-    """Claim a pair, and let it be one that can be painted; the job, which waits."""
+    """Claim and accept a pair; return the queued job."""
     claimer = Claimer(state)
     journal = claimer.claim(one, looks, terms, job_id)
     assert journal is not None
@@ -127,12 +126,12 @@ def take(
 
 
 def waiting(state: State) -> list[Journal]:
-    """The jobs that are ours and not at their end, in the order they came."""
+    """Return the claimed jobs that have not ended, in their order."""
     return [state.load(job_id) for job_id in sorted(state.ledger.open_jobs())]
 
 
 def tree(root: Path) -> dict[str, str]:
-    """The files under `root` that people see, and what is in them."""
+    """Return the files under `root` that are not hidden, with their text."""
     return {
         path.relative_to(root).as_posix(): path.read_text(errors="replace")
         for path in sorted(root.rglob("*"))

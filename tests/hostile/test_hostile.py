@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import make_inbox, make_settings
 from tests.hostile import bombs, strategies
 from tests.hostile.cases import Case
 from tests.hostile.meter import Meter, allocated

@@ -17,9 +17,8 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Literal, Self
 
-from tests.daemon.children import children
 from tests.daemon.disks import fill_up
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import child_pids, make_inbox, make_settings
 
 from stylewatch_daemon.executors.worker_process import NAME as WORKER
 from stylewatch_daemon.ingest.inspection.process import NAME as INTAKE
@@ -166,7 +165,7 @@ def remount(disk: Path, how: str) -> None:
 
 def _children(whom: str) -> list[int]:
     """The worker, or the intake process, as far as there is one."""
-    return children(INTAKE if whom == "intake" else WORKER)
+    return child_pids(INTAKE if whom == "intake" else WORKER)
 
 
 def _victims(whom: str, where: Where) -> Iterator[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.daemon.children import children as children_of
+from tests.daemon.world import child_pids as children_of
 
 PARTS = ("stages", "inputs")
 """What retention governs in the folder of a job."""

@@ -31,7 +31,7 @@ from stylewatch_daemon.queue import retry
 from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.retry import Retry
 from stylewatch_daemon.queue.series import Series
-from stylewatch_daemon.service import service
+from stylewatch_daemon.service import daemon as service
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state import State
@@ -163,13 +163,13 @@ def look(question: Question) -> Iterator[Begun | NotNow | Verdict]:
         plan.reach("decoding" if isinstance(said, Begun) else "answered", "intake")
 
 
-def executor(plan: Plan) -> Executor:
-    """Who paints: this machine, or a cluster."""
+def executor(plan: Plan, *, wake: Callable[[], object]) -> Executor:
+    """Make the executor: this machine, or a cluster."""
     settings = plan.settings()
     lock = settings.state.path / "worker.lock"
     if settings.executor.cluster is None:
-        return Local(lock, WORK)
-    return Cluster(lock, settings.executor.cluster, WORK, silent_s=plan.silent_s)
+        return Local(lock, WORK, wake=wake)
+    return Cluster(lock, settings.executor.cluster, WORK, silent_s=plan.silent_s, wake=wake)
 
 
 def main() -> int:
@@ -180,7 +180,7 @@ def main() -> int:
     vars(service)["Intake"] = partial(Intake, look="tests.line.stricken:look")
     run = service.once if plan.mode == "once" else service.watch
     try:
-        return run(settings, Telling(plan), executor(plan)).exit_code
+        return run(settings, Telling(plan), partial(executor, plan)).exit_code
     except DaemonError as error:
         print(error, flush=True)
         return error.exit_code

@@ -20,7 +20,7 @@ from shutil import rmtree
 from threading import Event, Thread
 
 from tests.daemon.disks import CAN_MOUNT, small_disk
-from tests.daemon.settings_made import make_inbox
+from tests.daemon.world import make_inbox
 
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.ingest.claim import Claimer

@@ -6,22 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.daemon.alert_server import alert_server
 from tests.daemon.faults import fill
-from tests.daemon.painters import Painter
-from tests.daemon.posts import posted
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import FakeExecutor, make_inbox, make_settings
 from tests.line.daemons import PAIR, Place, until
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.service.service import once
+from stylewatch_daemon.service.daemon import once
 from stylewatch_daemon.worker.contract import Failed
 
 
 @pytest.mark.usefixtures("hears_hangups")
 def test_a_daemon_tells_what_happens_and_holds_on_to_new_settings(place: Place) -> None:
     file = place.root / "config.yaml"
-    with posted() as old, posted() as new:
+    with alert_server() as old, alert_server() as new:
         file.write_text(f"alerts: {{urls: ['{old.url}'], events: [done, refused], every_s: 1}}\n")
         place.start("--config", "config.yaml")
         assert place.process is not None
@@ -74,6 +73,6 @@ def test_what_is_in_the_way_is_told_when_it_comes_and_when_it_goes(tmp_path: Pat
     inboxes = (make_inbox(tmp_path / "in", tmp_path / "out"),)
     settings = make_settings(inboxes, tmp_path / "state", quiet_s=0)
     reporter = Troubled()
-    once(settings, reporter, Painter([None, None, Failed("no GPU", exit_code=69)]))
+    once(settings, reporter, FakeExecutor([None, None, Failed("no GPU", exit_code=69)]))
     assert reporter.told == [{"b": "no GPU"}]
     assert "apprise" not in sys.modules

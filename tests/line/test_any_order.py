@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.daemon.faults import killed_at, tree
-from tests.daemon.lookers import nodding
-from tests.daemon.painters import Painter
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import FakeExecutor, make_inbox, make_inspector, make_settings
 
-from stylewatch_daemon.service import service
-from stylewatch_daemon.service.service import once
+from stylewatch_daemon.service import daemon as service
+from stylewatch_daemon.service.daemon import once
 from stylewatch_daemon.store.ledger import reading
 
 NEVER = 1 << 30
@@ -76,12 +74,12 @@ class World:
         """Let a daemon take and paint what is there, and be killed at that change of a file."""
         inbox = make_inbox(self.inbox, self.outbox)
         with pytest.MonkeyPatch.context() as patch, killed_at(change):
-            patch.setattr(service, "Intake", nodding)
+            patch.setattr(service, "Intake", make_inspector)
             once(
                 make_settings(
                     (inbox,), self.root / "state", quiet_s=0.0, attempts=1000, free_bytes=0
                 ),
-                executor=Painter(),
+                executor=FakeExecutor(),
             )
 
     def check(self) -> None:

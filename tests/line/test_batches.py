@@ -7,16 +7,20 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill
-from tests.daemon.lines import Place
-from tests.daemon.painters import Painter
-from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
 from tests.daemon.worker.orders import order, receipt
+from tests.daemon.world import (
+    DaemonWorld,
+    FakeExecutor,
+    changed_settings,
+    make_inbox,
+    make_settings,
+)
 from tests.line import promises
 
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.queue import job_queue
-from stylewatch_daemon.service import service
+from stylewatch_daemon.service import daemon as service
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
@@ -32,23 +36,23 @@ from stylewatch_plugins.contract import Wish
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> DaemonWorld:
+    return DaemonWorld(tmp_path)
 
 
-def album(place: Place, *names: str, **painter: Any) -> None:
+def album(place: DaemonWorld, *names: str, **painter: Any) -> None:
     """Pairs of one size, for painters that can paint several at once."""
-    place.painter = Painter(many=True, **painter)
+    place.executor = FakeExecutor(many=True, **painter)
     fill(place.inbox, *(f"{name}/{half}.jpg" for name in names for half in ("content", "style")))
 
 
-def names_of(line: Pipeline, place: Place) -> list[list[str]]:
+def names_of(line: Pipeline, place: DaemonWorld) -> list[list[str]]:
     """The jobs that came together to the painter."""
-    orders = iter(order.name for order in place.painter.orders)
-    return [[next(orders) for _ in one] for one in place.painter.submitted]
+    orders = iter(order.name for order in place.executor.orders)
+    return [[next(orders) for _ in one] for one in place.executor.submitted]
 
 
-def test_once_it_is_known_where_jobs_alike_are_painted_at_once(place: Place) -> None:
+def test_once_it_is_known_where_jobs_alike_are_painted_at_once(place: DaemonWorld) -> None:
     album(place, *"abcdefghijkl", device="cuda:0")
     line = place.run()
     assert names_of(line, place) == [["a"], [*"bcdefghi"], [*"jkl"]]
@@ -61,28 +65,28 @@ def test_once_it_is_known_where_jobs_alike_are_painted_at_once(place: Place) -> 
 
 @pytest.mark.parametrize(("batch", "sizes"), [("auto", [1] * 4), (2, [1, 2, 1]), (1, [1] * 4)])
 def test_on_the_processor_jobs_are_painted_at_once_only_where_it_is_said(
-    batch: Any, sizes: list[int], place: Place
+    batch: Any, sizes: list[int], place: DaemonWorld
 ) -> None:
     place.settings = changed_settings(place.settings, batch=batch)
     album(place, *"abcd")
     place.run()
-    assert [len(one) for one in place.painter.submitted] == sizes
+    assert [len(one) for one in place.executor.submitted] == sizes
 
 
 def test_what_went_wrong_at_once_is_tried_again_alone_and_counts_for_nobody(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_queue, "RETRY", Backoff(first=0.0, most=0.0))
     place.settings = changed_settings(place.settings, batch=8, attempts=1)
     album(place, *"abcd")
-    place.painter.endings = [None, None, *[Lost("the worker died")] * 3]
+    place.executor.endings = [None, None, *[Lost("the worker died")] * 3]
     line = place.run()
-    assert [len(one) for one in place.painter.submitted] == [1, 3, 1, 1, 1]
+    assert [len(one) for one in place.executor.submitted] == [1, 3, 1, 1, 1]
     assert [one.kind for one in line.outcomes.values()] == ["done"] * 4
 
 
 def test_jobs_that_ask_for_another_device_by_now_go_to_another_worker(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: DaemonWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What they ask for may have changed, with the settings, since their shapes were noted."""
     place.settings = changed_settings(place.settings, batch=8)
@@ -90,7 +94,7 @@ def test_jobs_that_ask_for_another_device_by_now_go_to_another_worker(
     settled = iter(["cpu"] * 3 + ["cpu", "cpu", "gpu"])  # when they are taken, then begun
     monkeypatch.setattr(resolve.Settler, "settle", lambda *_: JobSettings(device=next(settled)))
     place.run()
-    assert [len(one) for one in place.painter.submitted] == [1, 1, 1]
+    assert [len(one) for one in place.executor.submitted] == [1, 1, 1]
 
 
 def painted(root: Path, batch: Batch) -> promises.Place:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import tree
-from tests.daemon.finished import finish
-from tests.daemon.painters import Painter
+from tests.daemon.world import FakeExecutor, make_finished_job
 
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.processes.wakeup import Bell
-from stylewatch_daemon.service.service import once, watch
+from stylewatch_daemon.processes.wakeup import Wakeup
+from stylewatch_daemon.service.daemon import once, watch
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings, service_settings
 from stylewatch_daemon.store.state import State
@@ -24,7 +23,7 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "in" / "new").mkdir(parents=True)
     for name in ("content.jpg", "style.jpg"):
         (tmp_path / "in" / "new" / name).write_text(name)
-    finish(tmp_path / "out", "old", 3)
+    make_finished_job(tmp_path / "out", "old", 3)
     return tmp_path
 
 
@@ -40,7 +39,7 @@ def bits(path: Path) -> int:
 
 
 def test_all_that_is_published_has_the_mode_of_the_settings(root: Path) -> None:
-    once(settings(root, "outbox: {mode: 0664}"), executor=Painter())
+    once(settings(root, "outbox: {mode: 0664}"), executor=FakeExecutor())
     published = [root / "out" / "_status.txt", *(root / "out" / "new").rglob("*")]
     assert {bits(path) for path in published if path.is_file()} == {0o664}
     assert {bits(path) for path in published if path.is_dir()} == {0o775}
@@ -48,7 +47,7 @@ def test_all_that_is_published_has_the_mode_of_the_settings(root: Path) -> None:
 
 
 def test_what_is_kept_long_enough_goes_at_the_start_of_a_run(root: Path) -> None:
-    once(settings(root, "retention: {stages: 2}"), executor=Painter())
+    once(settings(root, "retention: {stages: 2}"), executor=FakeExecutor())
     assert not (root / "out" / "old" / "stages").exists()
     assert (root / "out" / "new" / "stages").exists()
     assert (root / "out" / "old" / "final.png").exists()
@@ -57,23 +56,23 @@ def test_what_is_kept_long_enough_goes_at_the_start_of_a_run(root: Path) -> None
 class Leaving(Reporter):
     """Has the daemon leave once something was pruned."""
 
-    def __init__(self, bell: Bell) -> None:
-        self._bell = bell
+    def __init__(self, wakeup: Wakeup) -> None:
+        self._wakeup = wakeup
 
     def pruned(self, files: int, bytes_: int) -> None:
-        self._bell.stop()
+        self._wakeup.stop()
 
 
 def test_what_is_kept_long_enough_goes_while_the_daemon_watches(root: Path) -> None:
-    bell = Bell()
-    watch(settings(root, "retention: {inputs: 2 days}"), Leaving(bell), Painter(), bell)
+    wakeup = Wakeup()
+    watch(settings(root, "retention: {inputs: 2 days}"), Leaving(wakeup), FakeExecutor(), wakeup)
     assert sorted(tree(root / "out" / "old" / "inputs")) == ["job.yaml"]
     assert (root / "out" / "old" / "stages").exists()
 
 
 def test_the_daemon_remembers_jobs_as_long_as_it_is_told(root: Path) -> None:
     for days, known in ((1, 1), (0, 0)):
-        once(settings(root, f"retention: {{ledger: {days}}}"), executor=Painter())
+        once(settings(root, f"retention: {{ledger: {days}}}"), executor=FakeExecutor())
         ledger = State(root / "state").ledger
         assert ledger.counts().get("done", 0) == known
         with ledger.together():

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from tests.daemon.settings_made import make_inbox, make_settings
 from tests.daemon.worker.orders import files, order, painted
+from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.service.service import once
+from stylewatch_daemon.service.daemon import once
 from stylewatch_daemon.worker.contract import Done, Order, Stopped
 from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize

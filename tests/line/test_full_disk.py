@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from tests.daemon.disks import CAN_MOUNT, fill_up, let_children_write, small_disk
 from tests.daemon.faults import fill, tree
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.model import Started
-from stylewatch_daemon.service.service import Summary, once
+from stylewatch_daemon.service.daemon import Summary, once
 from stylewatch_daemon.settings.job import JobSettings
 
 DISK_KIB = 600

@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place
+from tests.daemon.claim_world import BOTH, JOB, TAKEN, ClaimWorld, Layout
 from tests.daemon.faults import fill, killed_at, tree
 
 from stylewatch_daemon.errors import OutputError
@@ -15,11 +15,11 @@ from stylewatch_daemon.ingest.scan import scan
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> ClaimWorld:
+    return ClaimWorld(tmp_path)
 
 
-def test_what_is_held_is_not_taken_again_unless_it_has_changed(place: Place) -> None:
+def test_what_is_held_is_not_taken_again_unless_it_has_changed(place: ClaimWorld) -> None:
     fill(place.inbox, *JOB)
     claimer, _ = place.hold("keep")
     (one,) = place.pairs()
@@ -28,7 +28,7 @@ def test_what_is_held_is_not_taken_again_unless_it_has_changed(place: Place) -> 
     assert not claimer.is_claimed(one, scan(place.inbox).files)
 
 
-def test_what_was_being_looked_at_is_held_again_by_the_next_start(place: Place) -> None:
+def test_what_was_being_looked_at_is_held_again_by_the_next_start(place: ClaimWorld) -> None:
     fill(place.inbox, *JOB)
     with place.mounts():
         place.hold()
@@ -44,7 +44,7 @@ def test_killed_while_it_is_given_back_nothing_is_lost_or_doubled(
     layout: Layout, after: str, tmp_path: Path
 ) -> None:
     for change in count(1):
-        place = Place(tmp_path / str(change))
+        place = ClaimWorld(tmp_path / str(change))
         fill(place.inbox, *JOB)
         with layout(place):
             claimer, job = place.hold(after)
@@ -64,7 +64,7 @@ def test_killed_while_it_is_given_back_nothing_is_lost_or_doubled(
             break
 
 
-def half_taken(place: Place) -> None:
+def half_taken(place: ClaimWorld) -> None:
     """Kill it when it has the content, and not yet the style."""
     fill(place.inbox, *JOB)
     with killed_at(9):
@@ -72,7 +72,7 @@ def half_taken(place: Place) -> None:
     assert set(tree(place.inbox)) == {"trip/style.jpg", "trip/job.yaml"}
 
 
-def test_half_a_pair_whose_folder_was_removed_is_refused_with_the_reason(place: Place) -> None:
+def test_half_a_pair_whose_folder_was_removed_is_refused_with_the_reason(place: ClaimWorld) -> None:
     half_taken(place)
     shutil.rmtree(place.inbox / "trip")
     assert Claimer(place.state).recover() == {}
@@ -83,7 +83,7 @@ def test_half_a_pair_whose_folder_was_removed_is_refused_with_the_reason(place: 
     assert content.read_text() == "trip/content.jpg"
 
 
-def test_half_a_pair_waits_for_an_inbox_that_is_not_there(place: Place) -> None:
+def test_half_a_pair_waits_for_an_inbox_that_is_not_there(place: ClaimWorld) -> None:
     half_taken(place)
     place.inbox.rename(place.inbox.with_name("away"))
     assert set(Claimer(place.state).recover()) == {"trip"}
@@ -94,7 +94,7 @@ def test_half_a_pair_waits_for_an_inbox_that_is_not_there(place: Place) -> None:
 
 
 def test_a_folder_that_is_removed_while_its_pair_is_taken_costs_no_picture(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: ClaimWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(place.inbox, *JOB)
     rename = os.rename

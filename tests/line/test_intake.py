@@ -9,15 +9,14 @@ from shutil import copy
 from typing import Any
 
 import pytest
-from tests.daemon.children import children
 from tests.daemon.disks import CAN_MOUNT, small_disk
 from tests.daemon.ingest.inspection.files import endless_gif, made, photograph, png
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import child_pids, make_inbox, make_settings
 from tests.line.daemons import SLOW, Place, until
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.ingest.inspection.process import NAME
-from stylewatch_daemon.service.service import ServiceSettings, once
+from stylewatch_daemon.service.daemon import ServiceSettings, once
 from stylewatch_daemon.settings.job import JobSettings
 
 NO_MATTER = ("--set", "limits.free_bytes=0", "--set", "job.recipe=gatys", "--set", "job.size=24")
@@ -181,7 +180,7 @@ def test_an_intake_that_is_killed_between_two_pictures_is_replaced(
         heard = hear(self)
         if heard and not killed:
             killed.append(1)
-            for pid in children(NAME):
+            for pid in child_pids(NAME):
                 os.kill(pid, signal.SIGKILL)
         return heard
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.outbox.retention import prune
-from stylewatch_daemon.service.service import ServiceSettings, once
+from stylewatch_daemon.service.daemon import ServiceSettings, once
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Retention
 

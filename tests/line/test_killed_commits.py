@@ -13,12 +13,12 @@ from stylewatch_daemon.store.ledger import reading
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from tests.daemon.lookers import nodding
-from tests.daemon.painters import Painter
-from stylewatch_daemon.service import service
+from tests.daemon.world import make_inspector
+from tests.daemon.world import FakeExecutor
+from stylewatch_daemon.service import daemon as service
 from stylewatch_daemon.store import ledger_writer
-from stylewatch_daemon.service.service import once
-from tests.daemon.settings_made import make_inbox, make_settings
+from stylewatch_daemon.service.daemon import once
+from tests.daemon.world import make_inbox, make_settings
 
 root, after, deadly = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 real, made = ledger_writer.commit, 0
@@ -32,9 +32,9 @@ def commit(connection):
     if made == deadly:
         os.kill(os.getpid(), signal.SIGKILL)
 
-ledger_writer.commit, service.Intake = commit, nodding
+ledger_writer.commit, service.Intake = commit, make_inspector
 inboxes = (make_inbox(root / "in", root / "out"),)
-sys.exit(once(make_settings(inboxes, root / "state", quiet_s=0), executor=Painter()).exit_code)
+sys.exit(once(make_settings(inboxes, root / "state", quiet_s=0), executor=FakeExecutor()).exit_code)
 """
 NAMES = ["inputs/content.jpg", "inputs/style.jpg", "final.png", "receipt.json",
          "stages/1.png", "stages/2.png"]  # fmt: skip

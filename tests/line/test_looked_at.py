@@ -4,29 +4,28 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill, tree
-from tests.daemon.lines import Place
-from tests.daemon.settings_made import changed_settings
+from tests.daemon.world import DaemonWorld, changed_settings
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> DaemonWorld:
+    return DaemonWorld(tmp_path)
 
 
-def test_what_intake_refuses_is_laid_out_and_never_painted(place: Place) -> None:
+def test_what_intake_refuses_is_laid_out_and_never_painted(place: DaemonWorld) -> None:
     fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
-    place.intake.says = {"a/style": "style.jpg is no picture"}
+    place.inspector.says = {"a/style": "style.jpg is no picture"}
     line = place.run()
     assert [one.kind for one in line.outcomes.values()] == ["refused", "done"]
-    assert [order.name for order in place.painter.orders] == ["b"]
+    assert [order.name for order in place.executor.orders] == ["b"]
     assert tree(place.outbox)["_refused/a/reason.txt"] == "style.jpg is no picture\n"
     assert tree(place.inbox) == {}
 
 
-def test_what_is_cut_off_is_given_back_told_and_looked_at_again_soon(place: Place) -> None:
+def test_what_is_cut_off_is_given_back_told_and_looked_at_again_soon(place: DaemonWorld) -> None:
     place.settings = changed_settings(place.settings, truncated_s=1000)
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
-    place.intake.says = {"a/content": "cut off"}
+    place.inspector.says = {"a/content": "cut off"}
     line = place.run()
     assert not line.ingest.settled
     assert line.ingest.awaits_rest
@@ -45,10 +44,10 @@ def test_what_is_cut_off_is_given_back_told_and_looked_at_again_soon(place: Plac
     assert place.state.job(job).content.read_text() == "the whole of it"
 
 
-def test_what_is_being_looked_at_waits_and_is_named(place: Place) -> None:
+def test_what_is_being_looked_at_waits_and_is_named(place: DaemonWorld) -> None:
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
-    line = place.line()
-    place.intake.silent = True
+    line = place.start()
+    place.inspector.silent = True
     line.scan()
     line.scan()
     line.enter()
@@ -57,24 +56,26 @@ def test_what_is_being_looked_at_waits_and_is_named(place: Place) -> None:
     assert line.not_begun == ("a",)
     assert "Waiting their turn:\n  a" in place.status
     line.apply_settings(place.settings)
-    place.intake.silent = False
+    place.inspector.silent = False
     assert line._queue_inspected()
     assert not line.ingest.is_inspecting
     assert line.next_job() is not None
 
 
-def test_what_is_cancelled_while_it_is_looked_at_ends_at_once_even_in_a_pause(place: Place) -> None:
+def test_a_job_cancelled_during_inspection_ends_at_once_even_when_paused(
+    place: DaemonWorld,
+) -> None:
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
-    line = place.line()
+    line = place.start()
     line.control.pause()
-    place.intake.silent = True
+    place.inspector.silent = True
     for _ in range(2):
         line.scan()
         line.enter()
     (job_id,) = place.state.ledger.ids("claimed")
     line.control.acts["cancel"](job_id)
     assert place.state.ledger.counts()["waiting"] == 1
-    place.intake.silent = False
+    place.inspector.silent = False
     line._queue_inspected()
     assert place.state.ledger.counts()["cancelled"] == 1
     assert tree(place.outbox)["_refused/a/reason.txt"] == "cancelled\n"

@@ -13,19 +13,18 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.daemon.children import children
 from tests.daemon.faults import mounts
-from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
+from tests.daemon.world import changed_settings, child_pids, make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.service.service import ServiceSettings, Summary, once
+from stylewatch_daemon.service.daemon import ServiceSettings, Summary, once
 from stylewatch_daemon.settings.job import JobSettings, MaskSettings
 
 PROGRAM = """
 import pickle, sys
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.service.service import once
+from stylewatch_daemon.service.daemon import once
 
 class Told(Reporter):
     def progress(self, job, progress):
@@ -265,7 +264,7 @@ class Killer(Reporter):
 
 def kill_the_worker() -> None:
     """End the one process that paints for this one."""
-    for pid in children():
+    for pid in child_pids():
         os.kill(pid, signal.SIGKILL)
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.daemon.faults import fill, killed_at, tree
-from tests.daemon.lines import Place
-from tests.daemon.painters import go_on
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import DaemonWorld, make_inbox, make_settings, run_jobs
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.errors import DaemonError
-from stylewatch_daemon.service.service import once
+from stylewatch_daemon.service.daemon import once
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker.contract import Order
 
@@ -23,11 +21,11 @@ KINDS = ["final.png", "inputs/job.yaml", "receipt.json", "stages/1.png", "stages
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> DaemonWorld:
+    return DaemonWorld(tmp_path)
 
 
-def drop(place: Place, sweep: str = "{seed: [1, 2]}") -> None:
+def drop(place: DaemonWorld, sweep: str = "{seed: [1, 2]}") -> None:
     fill(place.inbox, "a/content.jpg", "a/style.jpg")
     (place.inbox / "a/job.yaml").write_text(f"sweep: {sweep}\n")
 
@@ -36,19 +34,19 @@ def painted(orders: list[Order]) -> list[str]:
     return [order.name for order in orders if not order.parts]
 
 
-def test_each_value_is_a_job_and_the_sheet_comes_when_all_are_done(place: Place) -> None:
+def test_each_value_is_a_job_and_the_sheet_comes_when_all_are_done(place: DaemonWorld) -> None:
     drop(place)
     line = place.run()
-    assert [order.name for order in place.painter.orders] == [*MEMBERS, "a"]
-    assert [order.settings.seed for order in place.painter.orders[:-1]] == [1, 2]
-    *_, last = place.painter.orders
+    assert [order.name for order in place.executor.orders] == [*MEMBERS, "a"]
+    assert [order.settings.seed for order in place.executor.orders[:-1]] == [1, 2]
+    *_, last = place.executor.orders
     assert [(one.name, one.state, one.place) for one in last.parts] == [
         (name.removeprefix("a/"), "done", name) for name in MEMBERS
     ]
     assert {one.job for one in line.outcomes.values() if one.kind == "done"} == {*MEMBERS, "a"}
 
 
-def test_the_inputs_are_archived_once_with_the_series(place: Place) -> None:
+def test_the_inputs_are_archived_once_with_the_series(place: DaemonWorld) -> None:
     drop(place)
     place.run()
     assert {name for name in tree(place.outbox) if name.startswith("a/inputs/")} == {
@@ -57,7 +55,7 @@ def test_the_inputs_are_archived_once_with_the_series(place: Place) -> None:
     assert not list(place.outbox.glob("a/seed=1/inputs/*.jpg"))
 
 
-def everything_once(place: Place) -> Iterator[str]:
+def everything_once(place: DaemonWorld) -> Iterator[str]:
     """What is wrong once all should be done."""
     there = {name for name in tree(place.outbox) if name != "_status.txt"}
     wanted = {f"{name}/{kind}" for name in MEMBERS for kind in KINDS}
@@ -77,7 +75,7 @@ def test_killed_at_any_change_nothing_is_lost_and_nothing_made_twice(
 ) -> None:
     """Every change of a file or of the ledger is one; a few of them are tried."""
     for change in range(10 + 17 * first, 10_000, 51):
-        place = Place(tmp_path / str(change))
+        place = DaemonWorld(tmp_path / str(change))
         drop(place)
         with killed_at(change) as was_killed:
             place.run()
@@ -90,25 +88,25 @@ def test_killed_at_any_change_nothing_is_lost_and_nothing_made_twice(
         place.state.close()
 
 
-def test_a_series_with_a_member_that_cannot_be_is_refused_as_a_whole(place: Place) -> None:
+def test_a_series_with_a_member_that_cannot_be_is_refused_as_a_whole(place: DaemonWorld) -> None:
     drop(place, "{strength: [0.5, 7], seed: [1]}")
     place.run()
-    assert place.painter.orders == []
+    assert place.executor.orders == []
     reason = (place.outbox / "_refused/a/reason.txt").read_text()
     assert "sweep, strength=7,seed=1" in reason and "less than or equal to 1" in reason
     assert (place.outbox / "_refused/a/content.jpg").exists()
 
 
-def test_more_jobs_than_a_series_has_are_refused_with_both_numbers(place: Place) -> None:
+def test_more_jobs_than_a_series_has_are_refused_with_both_numbers(place: DaemonWorld) -> None:
     drop(place, f"{{seed: {list(range(65))}}}")
     place.run()
     reason = (place.outbox / "_refused/a/reason.txt").read_text()
     assert "job.yaml line 1: sweep: this makes 65 jobs, and a series has at most 64" in reason
 
 
-def test_cancelled_as_a_whole_no_job_of_it_is_painted(place: Place) -> None:
+def test_cancelled_as_a_whole_no_job_of_it_is_painted(place: DaemonWorld) -> None:
     drop(place)
-    line = place.line()
+    line = place.start()
     line.scan()
     line.scan()
     line.enter()
@@ -116,7 +114,7 @@ def test_cancelled_as_a_whole_no_job_of_it_is_painted(place: Place) -> None:
     line.start_jobs()  # it is divided, and its first job is begun
     (series,) = place.state.ledger.divided()
     line.control.acts["cancel"](series)
-    go_on(line, again=False)
+    run_jobs(line, again=False)
     counts = {state: count for state, count in place.state.ledger.counts().items() if count}
     assert counts == {"cancelled": 3}
     assert (place.outbox / "_refused/a/content.jpg").exists()

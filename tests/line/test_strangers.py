@@ -4,10 +4,10 @@ from pathlib import Path
 from shutil import copy
 
 import pytest
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import make_inbox, make_settings
 from tests.plugins.strangers import install
 
-from stylewatch_daemon.service.service import once
+from stylewatch_daemon.service.daemon import once
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.ledger import FILE_NAME, reading
 

@@ -57,7 +57,7 @@ def test_nothing_goes_into_an_outbox_whose_disk_is_gone(
 
     place = World(tmp_path)
     with monkeypatch.context() as away:
-        away.setattr(place.state.moorings, "check", gone)
+        away.setattr(place.state.mount_guard, "check", gone)
         outcome = place.run()
     assert (outcome.kind, outcome.exit_code) == ("paused", 73)
     assert not place.outbox.exists()

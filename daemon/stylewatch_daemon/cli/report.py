@@ -11,7 +11,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.model import Incomplete, Progress, Started
-from stylewatch_daemon.service.log import logging_as
+from stylewatch_daemon.service.monitoring import logging_as
 from stylewatch_daemon.settings.sections import Log
 from stylewatch_daemon.worker.contract import Done, Staged
 

@@ -11,7 +11,7 @@ import typer
 from stylewatch_daemon.alerts.notifier import Notifier, notifying
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.events import Both, Reporter
-from stylewatch_daemon.service.systemd import Manager
+from stylewatch_daemon.service.monitoring import Manager
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config, ServiceSettings, service_settings, web_page
 from stylewatch_daemon.web.supervisor import Supervisor, supervising, systemd_socket
@@ -41,7 +41,7 @@ def run(
     context.obj.debug |= settings.log.level == "debug"
     ready, to = service_settings(settings, overrides), settings.alerts.targets()
     from stylewatch_daemon.cli.report import reporting
-    from stylewatch_daemon.service import service
+    from stylewatch_daemon.service import daemon as service
 
     with (
         reporting(settings.log, quiet=quiet) as log,

@@ -15,7 +15,7 @@ from stylewatch_daemon.cli.console import say, say_json
 from stylewatch_daemon.cli.follow import painting
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import ASIDE
-from stylewatch_daemon.store.control import PAUSED
+from stylewatch_daemon.store.requests import PAUSED
 from stylewatch_daemon.views.formatting import columns
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on telling, until Ctrl-C.")]

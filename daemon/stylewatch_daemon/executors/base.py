@@ -49,7 +49,7 @@ class Executor(_TakesOrders, Protocol):
     """
 
     wake: Callable[[], object]
-    """Set by the listener; called, by any thread, when there are new events."""
+    """Called, by any thread, when there are new events."""
 
     def heard(self) -> Iterator[Heard]:
         """The events since the last call."""
@@ -71,8 +71,8 @@ class Runner(_TakesOrders, Protocol):
 class ThreadedExecutor(ABC):
     """An Executor whose runner is started for the first order, and reports through a queue."""
 
-    def __init__(self) -> None:
-        self.wake: Callable[[], object] = lambda: None
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self.wake = wake
         self._events: SimpleQueue[Heard] = SimpleQueue()
         self._batch_of: dict[str, int] = {}
         """The batch of each running attempt, by ticket."""

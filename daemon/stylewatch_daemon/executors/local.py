@@ -48,8 +48,9 @@ class Local(ThreadedExecutor):
         devices: Sequence[str] = (),
         idle_s: float = 60.0,
         most_memory: int | None = None,
+        wake: Callable[[], object] = lambda: None,
     ) -> None:
-        super().__init__()
+        super().__init__(wake)
         self._lock, self._work, self._idle_s = lock, work, idle_s
         self._most_memory = max_idle_memory() if most_memory is None else most_memory
         self._devices: list[str | None] = list(devices) or [None]

@@ -1,4 +1,8 @@
-"""Files that are whole or absent, whatever is killed: written beside, synced, renamed, synced."""
+"""Atomic writes: a temporary file is written and synced, then renamed, then the folder synced.
+
+Whatever is killed, a file is complete or absent. Paths may be names in an opened folder, so that a
+link that replaces a folder leads nowhere; `safe_dirs` opens such folders.
+"""
 
 import errno
 import hashlib
@@ -17,38 +21,39 @@ from stylewatch_daemon.errors import InputError
 CHUNK = 1 << 20
 """Bytes that are copied at a time."""
 
+RANDOM = 8
+"""Random bytes in the name of a temporary file."""
+
 Step = Callable[[], object]
 """Called before each piece that is copied; it may raise, to end the copying."""
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` last.
+def sync_folder(folder: Path | int) -> None:
+    """Make the names in `folder`, a path or a handle, durable.
 
-    Some network file systems cannot (EINVAL); their word is taken. Other errors are raised.
+    Some network file systems cannot sync a folder (EINVAL), which is ignored.
     """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = folder if isinstance(folder, int) else os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
     finally:
-        os.close(handle)
+        if not isinstance(folder, int):
+            os.close(handle)
 
 
 def read(path: Path, most: int) -> bytes:
-    """The bytes of a regular file; raises ValueError where it is none, or longer than `most`."""
+    """Return the bytes of a regular file of at most `most` bytes; raises ValueError otherwise."""
     try:
-        handle = _opened(path)
+        with open_regular(path) as file:
+            content = file.read(most + 1)
     except InputError as error:
         raise ValueError(f"{path.name!r} is not a regular file") from error
-    try:
-        size = os.fstat(handle).st_size
-        if size > most:
-            raise ValueError(f"{path.name!r} is longer than {most:,} bytes")
-        return os.read(handle, size)
-    finally:
-        os.close(handle)
+    if len(content) > most:
+        raise ValueError(f"{path.name!r} is longer than {most:,} bytes")
+    return content
 
 
 def is_regular(path: Path) -> bool:
@@ -60,81 +65,53 @@ def is_regular(path: Path) -> bool:
 
 
 def sync_file(path: Path) -> None:
-    """Make the bytes of `path` last."""
+    """Make the bytes of `path` durable."""
     with open_regular(path) as file:
         os.fsync(file.fileno())
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and what is missing above it, to last."""
-    missing = list(takewhile(lambda one: not one.exists(), (folder, *folder.parents)))
-    for one in reversed(missing):
-        one.mkdir(exist_ok=True)
-        sync_folder(one.parent)
+    """Make `folder` and the missing ones above it, durably."""
+    missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
 
 
-def write(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, replacing what is there in one go."""
-    with beside(path) as file:
+def write(
+    path: Path | str, content: bytes, folder: int | None = None, *, durable: bool = True
+) -> None:
+    """Write `content` to a file, by the rules of `beside`."""
+    with beside(path, folder, durable=durable) as file:
         file.write(content)
 
 
 def copy(
-    source: Path | str, target: Path, folder: int | None = None, step: Step = lambda: None
+    source: Path | str,
+    target: Path | str,
+    source_folder: int | None = None,
+    step: Step = lambda: None,
+    *,
+    target_folder: int | None = None,
 ) -> str:
-    """Copy the regular file `source`, its time too; the SHA-256 of the bytes that were read.
+    """Copy a regular file with its time; return the SHA-256 of the bytes read.
 
-    `source` may be a name in an opened `folder`. Raises InputError where it is no regular file.
+    Each path may be a name in an opened folder. Raises InputError where `source` is no regular
+    file.
     """
-    with open_regular(source, folder) as reading, beside(target) as writing:
-        return fill(reading, writing, step)
-
-
-def fill(source: BufferedReader, target: BufferedWriter, step: Step = lambda: None) -> str:
-    """Copy the bytes of an opened file, its holes and its time; the SHA-256 of what was read."""
-    digest, reading, writing = hashlib.sha256(), source.fileno(), target.fileno()
-    status, at = os.fstat(reading), 0
-    while at < status.st_size:
-        start, end = _data(reading, at, status.st_size)
-        for length in _lengths(start - at):
+    sha256 = hashlib.sha256()
+    with open_regular(source, source_folder) as reading, beside(target, target_folder) as writing:
+        status = os.fstat(reading.fileno())
+        left = status.st_size  # it may grow meanwhile
+        while left > 0 and (chunk := reading.read(min(CHUNK, left))):
             step()
-            digest.update(bytes(length))
-        at = start
-        while at < end and (chunk := os.pread(reading, min(CHUNK, end - at), at)):
-            step()
-            digest.update(chunk)
-            _write(writing, chunk, at)
-            at += len(chunk)
-        if at < end:  # it was cut meanwhile
-            break
-    os.ftruncate(writing, at)
-    with suppress(PermissionError):  # a share may have an owner of its own for all files
-        os.utime(writing, ns=(status.st_atime_ns, status.st_mtime_ns))
-    return digest.hexdigest()
-
-
-def _data(handle: int, at: int, size: int) -> tuple[int, int]:
-    """Where the next bytes from `at` on begin and end that are no hole."""
-    try:
-        start = os.lseek(handle, at, os.SEEK_DATA)
-        return start, min(os.lseek(handle, start, os.SEEK_HOLE), size)
-    except OSError as error:
-        # ENXIO: nothing but a hole is left. Else the file system does not know of holes.
-        return (size, size) if error.errno == errno.ENXIO else (at, size)
-
-
-def _write(handle: int, chunk: bytes, at: int) -> None:
-    """Write all of `chunk` at a place in an opened file."""
-    while chunk:
-        written = os.pwrite(handle, chunk, at)
-        chunk, at = chunk[written:], at + written
-
-
-def _lengths(length: int) -> Iterator[int]:
-    """`length` in pieces."""
-    while length > 0:
-        yield min(length, CHUNK)
-        length -= CHUNK
+            sha256.update(chunk)
+            writing.write(chunk)
+            left -= len(chunk)
+        writing.flush()
+        with suppress(PermissionError):  # a share may have an owner of its own for all files
+            os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+    return sha256.hexdigest()
 
 
 def digest(path: Path | str, folder: int | None = None) -> str:
@@ -158,9 +135,9 @@ def move(source: Path, target: Path) -> None:
 
 
 def rename_folder(source: Path, target: Path) -> None:
-    """Rename the folder `source`, to last; it stays on its mount.
+    """Rename the folder `source` on its mount, durably.
 
-    Where it was is not synced: a rename is there as a whole or not at all after a power cut.
+    The old parent is not synced: after a power cut a rename is there as a whole or not at all.
     """
     source.rename(target)
     sync_folder(target.parent)
@@ -208,37 +185,42 @@ def open_regular(path: Path | str, folder: int | None = None) -> Iterator[Buffer
 
     `path` may be a name in an opened `folder`. Raises InputError where it is something else.
     """
-    with os.fdopen(_opened(path, folder), "rb") as file:
-        yield file
-
-
-def _opened(path: Path | str, folder: int | None = None) -> int:
-    """A handle of a regular file; raises as `open_regular` does."""
-    name = Path(path).name
+    refusal = f"{Path(path).name!r} is not a regular file; drop the file itself"
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         handle = os.open(path, flags, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise InputError(f"{name!r} is not a regular file; drop the file itself") from error
+            raise InputError(refusal) from error
         raise
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise InputError(f"{name!r} is not a regular file; drop the file itself")
-    return handle
+        raise InputError(refusal)
+    with os.fdopen(handle, "rb") as file:
+        yield file
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[BufferedWriter]:
-    """A file to write that becomes `path` if nothing goes wrong; of a name nobody else has."""
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+def beside(
+    path: Path | str, folder: int | None = None, *, durable: bool = True
+) -> Iterator[BufferedWriter]:
+    """Open a temporary file that replaces `path` if nothing goes wrong.
+
+    Its bytes are synced before, if it is to be `durable`, and so is the folder of a path after it.
+    `path` may be a name in an opened `folder`, which the caller syncs.
+    """
+    temporary = str(Path(path).with_name(f".{secrets.token_hex(RANDOM)}.tmp"))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        with temporary.open("xb") as file:
+        with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, path, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
         raise
-    sync_folder(path.parent)
+    if folder is None:
+        sync_folder(Path(path).parent)

@@ -1,4 +1,4 @@
-"""Free space of disks: the check that so much may be written, and amounts in words."""
+"""Free space of disks."""
 
 import os
 import sys
@@ -8,12 +8,17 @@ from pathlib import Path
 from stylewatch_daemon.errors import FullError
 
 _UNITS = ((1, "bytes"), (1000, "kB"), (10**6, "MB"), (10**9, "GB"))
-_FEW = 10  # below it a digit after the point tells something
+_FEW = 10  # numbers below it get a decimal
 
 
 def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
-    """Raise FullError where folders have no room for so many bytes, beside a `reserve`."""
-    for folder, bytes_ in _by_disk(needs).items():
+    """Raise FullError if the disks of folders lack so many bytes beside a `reserve`."""
+    first: dict[int, Path] = {}
+    totals: dict[Path, int] = {}
+    for folder, bytes_ in needs:
+        known = first.setdefault(_existing(folder).stat().st_dev, folder)
+        totals[known] = totals.get(known, 0) + bytes_
+    for folder, bytes_ in totals.items():
         lacking = bytes_ + reserve - free(folder)
         if lacking > 0:
             raise FullError(
@@ -26,34 +31,23 @@ def check(needs: Iterable[tuple[Path, int]], reserve: int) -> None:
 
 
 def free(folder: Path) -> int:
-    """The bytes that may still be written on the disk of `folder`, which need not be there yet.
+    """Return the free bytes on the disk of `folder`, which need not exist yet.
 
-    Some network file systems do not tell, and say that they have no blocks at all: that is taken
-    for room enough, as writing will show.
+    Some network file systems report no blocks at all, which counts as free.
     """
-    seen = os.statvfs(_there(folder))
+    seen = os.statvfs(_existing(folder))
     return seen.f_bavail * seen.f_frsize if seen.f_blocks else sys.maxsize
 
 
 def amount(bytes_: float) -> str:
-    """`340 bytes`, `1.2 GB`."""
-    size, unit = max((one for one in _UNITS if one[0] <= bytes_), default=(1, "bytes"))
+    """Return a number of bytes as text: `340 bytes`, `1.2 GB`."""
+    size, unit = max((unit for unit in _UNITS if unit[0] <= bytes_), default=_UNITS[0])
     number = bytes_ / size
     digits = 1 if size > 1 and number < _FEW else 0
     return f"{number:.{digits}f} {unit}"
 
 
-def _by_disk(needs: Iterable[tuple[Path, int]]) -> dict[Path, int]:
-    """Sum the needs of each disk, under the first folder on it."""
-    first: dict[int, Path] = {}
-    total: dict[Path, int] = {}
-    for folder, bytes_ in needs:
-        one = first.setdefault(_there(folder).stat().st_dev, folder)
-        total[one] = total.get(one, 0) + bytes_
-    return total
-
-
-def _there(folder: Path) -> Path:
+def _existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder

@@ -1,7 +1,7 @@
-"""Flat albums: paintings lie side by side, and the folders of their jobs below `_jobs`.
+"""Flat albums: final pictures are side by side, and the folders of their jobs below `_jobs`.
 
-The job whose folder is `_jobs/waves/a` has its painting at `waves/a.png`. So the folder, which only
-one job can make, reserves the name of the painting too; all else of a job is where it always is.
+The job with the folder `_jobs/waves/a` has its final picture at `waves/a.png`. So the folder, which
+only one job can make, also reserves the name of the picture.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _ENDINGS = (".png", ".jpg", ".webp", ".tiff")
 
 
 def folder(name: str) -> str:
-    """The folder, by its path in the outbox, of a job whose painting is to be called `name`."""
+    """Return the folder in the outbox of a job whose final picture gets that `name`."""
     return f"{JOBS}/{name}"
 
 
@@ -23,12 +23,12 @@ def is_flat(place: str) -> bool:
 
 
 def called(place: str) -> str:
-    """`place` without what is there for flat jobs only."""
+    """Return the name of the job with the folder `place`."""
     return place.removeprefix(f"{JOBS}/")
 
 
 def painting(place: str, file: str) -> str:
-    """Where the final picture `file` of a job that is done lies, by its path in the outbox."""
+    """Return the path in the outbox of the final picture `file` of a job that is done."""
     if not is_flat(place):
         return f"{place}/{PurePosixPath(file).name}"
     return f"{called(place)}{PurePosixPath(file).suffix}"
@@ -42,14 +42,14 @@ def paintings(place: str) -> Iterator[tuple[str, str]]:
 
 
 def as_seen(place: str, file: str) -> str:
-    """How a receipt in the folder `place` names the final picture `file`: seen from there."""
+    """Return the path of the final picture `file` relative to the job's folder `place`."""
     if not is_flat(place):
         return file
     return "../" * len(PurePosixPath(place).parts) + painting(place, file)
 
 
 def around(folder: Path) -> Path:
-    """The folder in which the painting lies whose job has this `folder`, wherever the outbox is."""
+    """Return the folder of the final picture of the job with this `folder`."""
     above = folder.absolute().parent.parts
     if JOBS not in above:
         return folder

@@ -1,7 +1,12 @@
-"""Identity of files and folders: whether a file is still the same, whatever its path."""
+"""Detect that a file is still the same, whatever its path, and that it is still being written."""
 
+import errno
+import fcntl
 import os
+import signal
 import stat
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +29,12 @@ class Look:
 
 
 def identity(status: os.stat_result) -> Identity:
-    """The identity of the folder with that `status`."""
+    """Return the identity of the folder with that `status`."""
     return status.st_dev, status.st_ino
 
 
 def look(path: Path | str, folder: int | None = None) -> Look | None:
-    """The look of the regular file `path`, in an opened `folder`; None where there is none."""
+    """Return the look of the regular file `path`, in an opened `folder`; None if there is none."""
     try:
         if folder is None:
             status = Path(path).lstat()
@@ -37,17 +42,17 @@ def look(path: Path | str, folder: int | None = None) -> Look | None:
             status = os.stat(path, dir_fd=folder, follow_symlinks=False)
     except OSError:
         return None
-    return _look(status, _Numbers()) if stat.S_ISREG(status.st_mode) else None
+    return look_of(status, Inodes()) if stat.S_ISREG(status.st_mode) else None
 
 
-class _Numbers:
-    """The numbers of files, for a while in which nothing is mounted."""
+class Inodes:
+    """Knows, for a while in which nothing is mounted, which disks keep their inode numbers."""
 
     def __init__(self) -> None:
         self._lasting: dict[int, bool] = {}
 
     def of(self, status: os.stat_result) -> int:
-        """The file's number, if it has one that stays."""
+        """Return the inode of a file; 0 where it may change."""
         device = status.st_dev
         if os.major(device):  # a disk; network file systems have none that is real
             return status.st_ino
@@ -56,9 +61,40 @@ class _Numbers:
         return status.st_ino if self._lasting[device] else 0
 
 
-def _look(status: os.stat_result, numbers: _Numbers) -> Look:
-    return Look(numbers.of(status), status.st_size, status.st_mtime_ns)
+def look_of(status: os.stat_result, inodes: Inodes) -> Look:
+    """Return the look of the file with that `status`."""
+    return Look(inodes.of(status), status.st_size, status.st_mtime_ns)
 
 
 DEPTH = 32
 """Levels of folders below an inbox that are scanned and watched."""
+
+
+def is_being_written(name: str, folder: int) -> bool:
+    """Return whether any process has the file `name` of an opened folder open for writing.
+
+    A read lease is refused meanwhile. It is released at once, as others who open the file wait for
+    that. Returns False if nothing is known: the file belongs to another user and this process
+    lacks CAP_LEASE, the file system has no leases, or the system is not Linux. On a network file
+    system only the programs of this machine are seen.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        handle = os.open(name, flags, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        # When others open the file during the lease the kernel sends a signal: this one is ignored
+        # by default, while SIGIO would end the process.
+        fcntl.fcntl(handle, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    else:
+        return False
+    finally:
+        with suppress(OSError):
+            fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        os.close(handle)

@@ -1,4 +1,4 @@
-"""Locks on files, which go with the process that holds them, however it ends."""
+"""Locks on files, which end with the process that holds them."""
 
 import fcntl
 import os
@@ -9,18 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LOOK_EVERY = 0.05
-"""Seconds between two tries, while a lock is waited for."""
+"""Seconds between two attempts to get a lock."""
 
 
 @contextmanager
 def held(path: Path, seconds: float = 0.0) -> Iterator[None]:
-    """Hold the lock of the file `path`, which is made, alone; waits for it so long.
+    """Hold the lock file `path` exclusively; make it, and wait for it at most `seconds`.
 
-    Raises TimeoutError where others hold it, OSError where the file cannot be had.
+    Raises TimeoutError where others hold it, OSError where the file cannot be opened.
     """
     handle = _made(path)
     try:
-        _wait(handle, path, fcntl.LOCK_EX, seconds)
+        until = time.monotonic() + seconds
+        while not _try_lock(handle, fcntl.LOCK_EX):
+            if time.monotonic() >= until:
+                raise TimeoutError(f"{path} is held by another process")
+            time.sleep(LOOK_EVERY)
         yield
     finally:
         os.close(handle)
@@ -28,10 +32,7 @@ def held(path: Path, seconds: float = 0.0) -> Iterator[None]:
 
 @contextmanager
 def shared(path: Path) -> Iterator[None]:
-    """Hold the lock of the file `path`, which is made, together with whoever else does so.
-
-    Waits while somebody holds it alone.
-    """
+    """Hold the lock file `path` together with others; make it, and wait for exclusive holders."""
     handle = _made(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
@@ -44,12 +45,9 @@ def is_held(path: Path) -> bool:
     """Return True if a process holds `path` exclusively; raises OSError as `open` does."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _try_lock(handle, fcntl.LOCK_SH)
     finally:
         os.close(handle)
-    return False
 
 
 def _made(path: Path) -> int:
@@ -62,12 +60,9 @@ def _made(path: Path) -> int:
     return os.open(path, kind | os.O_CLOEXEC, 0o600)
 
 
-def _wait(handle: int, path: Path, kind: int, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            return fcntl.flock(handle, kind | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() >= until:
-                raise TimeoutError(f"{path} is held by another process") from error
-        time.sleep(LOOK_EVERY)
+def _try_lock(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Names of folders in the outbox: safe on every file system, and still to be recognized."""
+"""Names of folders in the outbox, safe on every file system and recognizable."""
 
 import re
 import unicodedata
@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from itertools import count
 
 LONGEST = 120
-"""Bytes of a part of a name; file systems take 255, and numbers and suffixes come on top."""
+"""Bytes of a part of a name; file systems allow 255, and numbers and suffixes are added."""
 
 SHOWN = 240
 """Characters of a path that the log and the status show."""
 
 JOBS = "_jobs"
-"""The folder for all of a job but its painting, where paintings lie side by side."""
+"""The folder of the jobs of flat albums."""
 
 RESERVED = frozenset({"_refused", "_status.txt", JOBS})
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)\s*(\.|$)", re.IGNORECASE)
-"""Names that Windows, which may see the share, takes for devices, with any suffix."""
+"""Names of devices in Windows, with any suffix."""
 
 _MISLEADING = r"\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _UNSHOWN = re.compile(f"[{_MISLEADING}]")
@@ -25,10 +25,10 @@ _UNSAFE = re.compile(rf'[{_MISLEADING}/\\<>:"|?*]')
 
 
 def safe(part: str) -> str:
-    """One part of a path, without what some system cannot store or a person cannot see.
+    """Return a part of a path without characters that a system cannot store or nobody can see.
 
-    Unicode is composed (NFC); a dot or dash in front, and dots and spaces at the end, go. What
-    means something here or to Windows gets a `_` in front.
+    Unicode is composed (NFC); a dot or dash in front, and dots and spaces at the end, are removed.
+    Names that are reserved here or in Windows get a `_` in front.
     """
     text = _UNSAFE.sub("_", unicodedata.normalize("NFC", part)).strip(" ")
     text = re.sub(r"^[.-]+", "_", text)
@@ -39,26 +39,26 @@ def safe(part: str) -> str:
 
 
 def safe_path(name: str) -> str:
-    """`name` with every part between slashes safe; empty parts go, so none leads upwards."""
+    """Return `name` with safe parts between slashes, so that none leads upwards."""
     return "/".join(safe(part) for part in name.split("/") if part) or "_"
 
 
 def shown(text: object) -> str:
-    """`text` for a person and for UTF-8, on one line, with `?` for what would mislead them.
+    """Return `text` on one line, with `?` for characters that would mislead a reader.
 
-    That is: bytes that were no text, line breaks, what a terminal obeys or reads backwards.
+    These are bytes that are not UTF-8, line breaks, and control and direction characters.
     """
     return _UNSHOWN.sub("?", str(text))
 
 
 def shortened(path: object) -> str:
-    """`path` as `shown`, without its middle where it is long."""
+    """Return `path` as `shown`, without its middle where it is long."""
     text = shown(path)
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}...{text[-SHOWN // 2 :]}"
 
 
 def candidates(name: str) -> Iterator[str]:
-    """`name`, then `name-2`, `name-3` ... for one that is still free."""
+    """Yield `name`, then `name-2`, `name-3` ..., to find a free one."""
     yield name
     yield from (f"{name}-{number}" for number in count(2))
 

@@ -1,4 +1,4 @@
-"""Who may read and write what is published: the mode and the group of files and folders."""
+"""Mode and group of published files and folders."""
 
 import grp
 import os
@@ -11,17 +11,17 @@ from stylewatch_daemon.errors import SettingsError
 
 @dataclass(frozen=True)
 class Sharing:
-    """`mode` as the permissions of a file, `group` as its number; None leaves them as they come.
+    """`mode` of files and number of the `group`; None leaves them as they are.
 
-    A folder may be entered by whoever may read it. With a group it hands that on to what others
-    make in it (setgid), where the system lets us say so.
+    Whoever may read a folder may also enter it. With a group it is setgid, where that is allowed,
+    so that new files inherit the group.
     """
 
     mode: int | None = None
     group: int | None = None
 
     def file(self, folder: int, name: str) -> None:
-        """Settle the regular file `name` in an opened folder; raises OSError where we may not."""
+        """Set the permissions of the file `name` in an opened folder; raises OSError."""
         if self == OPEN:
             return
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -34,7 +34,7 @@ class Sharing:
             os.close(handle)
 
     def folder(self, handle: int) -> None:
-        """Settle an opened folder, if it is ours; raises OSError where we may not."""
+        """Set the permissions of an opened folder, if this user owns it; raises OSError."""
         status = os.fstat(handle)
         if self == OPEN or status.st_uid != os.geteuid():
             return
@@ -55,16 +55,16 @@ class Sharing:
 
 
 OPEN = Sharing()
-"""Permissions as they come: by the umask, and the folder around."""
+"""Permissions by the umask and the parent folder."""
 
 PRIVATE = Sharing(mode=0o600)
-"""Permissions of files that are not complete yet."""
+"""Permissions of incomplete files."""
 
 
 def sharing(mode: str | None, group: str | int | None) -> Sharing:
-    """The settings `outbox.mode` (octal digits) and `outbox.group` (a name or a number).
+    """Return the settings `outbox.mode` (octal digits) and `outbox.group` (a name or a number).
 
-    Raises SettingsError: there is no such group, or we are not in it.
+    Raises SettingsError if there is no such group, or this user is not in it.
     """
     number = None if group is None else _number(group)
     return Sharing(None if mode is None else int(mode, 8), number)

@@ -1,7 +1,7 @@
-"""Folders below a root, entered part by part, so that a link in the place of one leads nowhere.
+"""Handles of folders below a root, opened part by part, so that no link is followed.
 
-Others may write in an outbox too: between a look at a path and its use, a folder there can become
-a link. A handle of a folder stays with the folder that it was opened for.
+Others may write in an outbox too: between a check of a path and its use, a folder there can be
+replaced by a link. A handle stays with the folder that it was opened for.
 """
 
 import errno
@@ -12,32 +12,32 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedWriter
 from pathlib import Path
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import atomic
 
 OnEntered = Callable[[int], object]
-"""Told the handle of every folder on the way."""
+"""Called with the handle of every folder on the way."""
 
 _HERE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
-_RANDOM = 8
-_HALF = re.compile(rf"\.[0-9a-f]{{{2 * _RANDOM}}}\.tmp")
+_HALF = re.compile(rf"\.[0-9a-f]{{{2 * atomic.RANDOM}}}\.tmp")
 """Pattern of the names of incomplete files."""
 
 
 @contextmanager
 def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iterator[int]:
-    """A handle of the folder `root / path`; with `entered`, what is missing of `path` is made.
+    """Open the folder `root / path`; with `entered`, make what is missing of `path`.
 
     No part of `path` may be a link; `root` may. Raises OutputError where one is, or where `path`
     leads upwards; OSError where a folder is not there, or cannot be made.
     """
     handle = os.open(root, _HERE)
     try:
-        for part in _parts(path):
+        for part in ("/", *path.split("/")) if path.startswith("/") else path.split("/"):
+            if part in ("", "."):
+                continue
             deeper = _enter(handle, part, (root, path), make=entered is not None)
             os.close(handle)
             handle = deeper
@@ -46,13 +46,6 @@ def opened(root: Path, path: str = "", entered: OnEntered | None = None) -> Iter
         yield handle
     finally:
         os.close(handle)
-
-
-def _parts(path: str) -> Iterator[str]:
-    """The names in a path, as PurePosixPath has them, which takes its time for it."""
-    if path.startswith("/"):
-        yield "/"
-    yield from (part for part in path.split("/") if part not in ("", "."))
 
 
 def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> int:
@@ -64,9 +57,12 @@ def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> in
         if make and error.errno == errno.ENOENT:
             with suppress(FileExistsError):
                 os.mkdir(name, dir_fd=folder)
-                sync(folder)
+                atomic.sync_folder(folder)
             return _enter(folder, name, where, make=False)
-        if error.errno in (errno.ELOOP, errno.ENOTDIR) and is_link(folder, name):
+        is_link = False
+        with suppress(FileNotFoundError):
+            is_link = stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and is_link:
             raise OutputError(
                 f"{where[0] / where[1]} leads out of the outbox by the link {name!r}; "
                 "remove the link there"
@@ -74,53 +70,17 @@ def _enter(folder: int, name: str, where: tuple[Path, str], *, make: bool) -> in
         raise OSError(error.errno, error.strerror, where[0] / where[1]) from error
 
 
-def sync(folder: int) -> None:
-    """Make the names in an opened folder last; a network file system that cannot is let off."""
-    try:
-        os.fsync(folder)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-
-
-def is_link(folder: int, name: str) -> bool:
-    """Return True if `name` in an opened folder is a link."""
-    try:
-        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
-
-
 def move(source: int, name: str, target: int, to: str = "") -> None:
-    """Rename `name` from one opened folder into another, as `to` if that is said, to last there.
+    """Rename `name` from one opened folder into another, as `to` if given, and sync that one.
 
     The old folder is not synced: a rename is there as a whole or not at all after a power cut.
     """
     os.rename(name, to or name, src_dir_fd=source, dst_dir_fd=target)
-    sync(target)
-
-
-def write(folder: int, name: str, content: bytes, *, lasting: bool = True) -> None:
-    """Put `content` into an opened folder as `name`, replacing what is there in one go.
-
-    It lasts, if it is to be `lasting`, once the folder is synced.
-    """
-    with beside(folder, name, lasting=lasting) as file:
-        file.write(content)
-
-
-def copy(source: Path, folder: int, name: str, step: atomic.Step = lambda: None) -> str:
-    """Copy the regular file `source`, its holes and its time, into an opened folder.
-
-    That folder is to be synced. The SHA-256 of what was read is returned. Raises InputError where
-    `source` is no regular file.
-    """
-    with atomic.open_regular(source) as reading, beside(folder, name) as writing:
-        return atomic.fill(reading, writing, step)
+    atomic.sync_folder(target)
 
 
 def link(source: Path, folder: int, name: str) -> bool:
-    """Make `name` in an opened folder another name of the file `source`; whether that was possible.
+    """Make `name` in an opened folder a hard link of the file `source`; return True if possible.
 
     It has the permissions of a file that is made there, and its bytes last; the folder is to be
     synced. It is not possible over mounts, nor for a file that belongs to somebody else, that has
@@ -150,11 +110,11 @@ def _settle_as_new(handle: int, folder: int) -> None:
 
     Raises OSError where that is not possible.
     """
-    temporary = f".{secrets.token_hex(_RANDOM)}.tmp"
+    temporary = f".{secrets.token_hex(atomic.RANDOM)}.tmp"
     new = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
     try:
         os.unlink(temporary, dir_fd=folder)
-        if any(os.getxattr(new, one) != os.getxattr(handle, one) for one in os.listxattr(new)):
+        if any(os.getxattr(new, key) != os.getxattr(handle, key) for key in os.listxattr(new)):
             raise PermissionError("attributes differ")
         wanted, now = os.fstat(new), os.fstat(handle)
         if wanted.st_gid != now.st_gid:
@@ -165,34 +125,13 @@ def _settle_as_new(handle: int, folder: int) -> None:
         os.close(new)
 
 
-@contextmanager
-def beside(folder: int, name: str, *, lasting: bool = True) -> Iterator[BufferedWriter]:
-    """A file to write that becomes `name` in an opened folder if nothing goes wrong.
-
-    The bytes of a `lasting` one are synced before; its name is once the folder is.
-    """
-    temporary = f".{secrets.token_hex(_RANDOM)}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
-            yield file
-            file.flush()
-            if lasting:
-                os.fsync(file.fileno())
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=folder)
-        raise
-
-
 def sweep(folder: int) -> None:
-    """Remove what was cut off while it was written into an opened folder.
+    """Remove the incomplete files in an opened folder.
 
     Someone else who writes there this very moment fails, and has to try again.
     """
     with os.scandir(folder) as files:
-        halves = [one.name for one in files if _HALF.fullmatch(one.name)]
+        halves = [entry.name for entry in files if _HALF.fullmatch(entry.name)]
     for name in halves:
         with suppress(OSError):  # gone, or a folder
             os.unlink(name, dir_fd=folder)

@@ -1,7 +1,6 @@
-"""Trouble of the environment: the shortages that cost a job no attempt, and how to detect them.
+"""Shortages of the machine, which cost a job no attempt: file descriptors, processes, threads.
 
-A shortage is one of the machine, not of a job: no file descriptor, process or thread is to be had.
-Whoever meets one waits, says why, and goes on once `is_short` finds that it is over.
+Work that meets one waits, with the reason, and continues once `is_short` is False.
 """
 
 import errno
@@ -15,7 +14,7 @@ from contextlib import suppress
 from stylewatch_daemon.errors import DaemonError, SettingsError, ShortageError
 
 MINIMUM = 40
-"""File descriptors without which the daemon does not begin. It needs 24 to paint on one device;
+"""File descriptors that the daemon needs to start. It needs 24 to run jobs on one device;
 watching, and each further inbox, device or page, takes a few more."""
 
 WANTED = 65_536
@@ -34,11 +33,10 @@ DISK = frozenset(
     )
     if hasattr(errno, name)
 )  # fmt: skip
-"""Errors of a disk or a share, once a path has been seen to be right."""
+"""Errors of a disk or a share, for a path that was right before."""
 
 _DESCRIPTORS, _PROCESSES = "too many open files", "can't start new thread"
-"""How the message of a library ends that has met a shortage."""
-
+"""Ends of the messages of libraries about shortages."""
 
 _OF_LIBRARIES = (RuntimeError, ImportError, sqlite3.OperationalError)
 
@@ -52,29 +50,28 @@ def raise_limit() -> None:
 
 
 def check_limit() -> None:
-    """Raise SettingsError where the limit of file descriptors is too low to get anything done."""
-    limit = descriptors()
-    if limit < MINIMUM:
+    """Raise SettingsError if the limit of file descriptors is too low for the daemon."""
+    if descriptors() < MINIMUM:
         raise SettingsError(
-            f"this process may have {limit} file descriptors and needs {MINIMUM}: raise the limit "
-            "with LimitNOFILE= in the unit or with ulimit -n"
+            f"this process may have {descriptors()} file descriptors and needs {MINIMUM}: raise "
+            "the limit with LimitNOFILE= in the unit or with ulimit -n"
         )
 
 
 def descriptors() -> int:
-    """The number of file descriptors that this process may have."""
+    """Return the number of file descriptors that this process may have."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return WANTED if soft == resource.RLIM_INFINITY else soft
 
 
 def highest() -> int:
-    """The number of file descriptors that this process may ask for."""
+    """Return the number of file descriptors that this process may ask for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(descriptors(), WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED))
 
 
 def shortage(error: BaseException | None) -> ShortageError | None:
-    """The shortage that `error` is or was caused by; None where it is something else."""
+    """Return the shortage that `error` is or was caused by; None if it is something else."""
     for link in _chain(error):
         if isinstance(link, ShortageError):
             return link
@@ -84,28 +81,30 @@ def shortage(error: BaseException | None) -> ShortageError | None:
             return ShortageError(
                 "this machine is out of file descriptors (`sysctl fs.file-max` raises its limit)"
             )
-        if number == errno.EMFILE or text.endswith(_DESCRIPTORS):
-            return ShortageError(_out_of_descriptors())
         if text.endswith(_PROCESSES):
-            return ShortageError(_out_of_processes(_PROCESSES))
-        if text.startswith("unable to open database") and is_short():
-            return ShortageError(_out_of_descriptors())
+            return _out_of_processes(_PROCESSES)
+        cannot_open = text.startswith("unable to open database") and is_short()
+        if number == errno.EMFILE or text.endswith(_DESCRIPTORS) or cannot_open:
+            return ShortageError(
+                f"out of file descriptors (the limit is {descriptors()}; raise it with "
+                "LimitNOFILE= or ulimit -n)"
+            )
     return None
 
 
 def no_process(error: Exception) -> ShortageError:
-    """The shortage that kept a process or a thread from being started."""
-    if (found := shortage(error)) is not None:
-        return found
+    """Return the shortage that kept a process or a thread from being started."""
+    if (known := shortage(error)) is not None:
+        return known
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return ShortageError("this machine has no memory to spare for another process")
-    return ShortageError(_out_of_processes(getattr(error, "strerror", None) or str(error)))
+    return _out_of_processes(getattr(error, "strerror", None) or str(error))
 
 
 def in_words(error: OSError) -> str:
     """Describe the shortage in words."""
-    if (found := shortage(error)) is not None:
-        return str(found)
+    if (known := shortage(error)) is not None:
+        return str(known)
     if isinstance(error, DaemonError):
         return str(error)
     return f"{error.filename or 'the disk'}: {error.strerror or error}"
@@ -116,7 +115,7 @@ def is_short() -> bool:
     opened: list[int] = []
     try:
         opened += (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(SPARE))
-        thread = threading.Thread(target=_nothing)
+        thread = threading.Thread(target=int)
         thread.start()
         thread.join()
     except (OSError, RuntimeError):
@@ -128,7 +127,7 @@ def is_short() -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what caused it."""
+    """Yield the error, and what caused it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -136,18 +135,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _out_of_descriptors() -> str:
-    return (
-        f"out of file descriptors (the limit is {descriptors()}; raise it with LimitNOFILE= "
-        "or ulimit -n)"
-    )
-
-
-def _out_of_processes(why: str) -> str:
-    return (
+def _out_of_processes(why: str) -> ShortageError:
+    return ShortageError(
         f"no process or thread can be started ({why}; raise the limit with TasksMax= or ulimit -u)"
     )
-
-
-def _nothing() -> None:
-    """Do what a probe has to do."""

@@ -1,4 +1,4 @@
-"""Long copies in a thread of their own, so that the main loop never waits for one."""
+"""Long copies in a separate thread, so that the main loop never waits for one."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from stylewatch_daemon.errors import InProgressError, OutputError
 
 SMALL = 8 << 20
-"""Bytes; what has fewer is copied at once."""
+"""Bytes; smaller files are copied at once."""
 
 _Result = TypeVar("_Result")
 
@@ -20,19 +20,19 @@ class Transfers:
     """
 
     def __init__(self, wake: Callable[[], object] = lambda: None) -> None:
-        self._wake, self._leaving = wake, Event()
+        self._wake, self._closing = wake, Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="transfers")
         self._begun: dict[str, Future[Any]] = {}
 
     def has(self, key: str) -> bool:
-        """Return whether the work of that `key` was begun, and its result not asked for since."""
+        """Return True if work with that `key` has begun and its result was not fetched yet."""
         return key in self._begun
 
     def run(self, key: str, size: int, work: Callable[[], _Result]) -> _Result:
-        """The result of `work`, which handles `size` bytes, or what it raises.
+        """Return the result of `work`, which handles `size` bytes, or raise its error.
 
-        Raises InProgressError until that is there, where it is long; whoever asks again by the same
-        `key` gets it, once.
+        Raises InProgressError while long work runs; a later call with the same `key` gets the
+        result, once.
         """
         if key not in self._begun:
             if size < SMALL:
@@ -45,15 +45,15 @@ class Transfers:
         return result
 
     def forget(self, key: str) -> None:
-        """Drop the result of that `key`, which nobody will ask for."""
+        """Drop the result of that `key`."""
         self._begun.pop(key, None)
 
     def step(self) -> None:
-        """Raise OutputError where we are leaving; work calls this now and then."""
-        if self._leaving.is_set():
+        """Raise OutputError if the daemon stops; work calls this repeatedly."""
+        if self._closing.is_set():
             raise OutputError("copying was stopped; the next start goes on with it")
 
     def close(self) -> None:
-        """End what is being copied; nothing is begun any more."""
-        self._leaving.set()
+        """End running copies; no other begins."""
+        self._closing.set()
         self._thread.shutdown(cancel_futures=True)

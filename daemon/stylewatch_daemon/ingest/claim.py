@@ -34,7 +34,7 @@ from stylewatch_daemon.ingest.seen_inputs import SeenInputs
 from stylewatch_daemon.model import JobState, Pair, Picture
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
-from stylewatch_daemon.store import transfer
+from stylewatch_daemon.store import claim_files
 from stylewatch_daemon.store.journal import FILE_NAME, MASK, File, Journal, Role, load, save
 from stylewatch_daemon.store.state import State, entry_of, with_changed, with_seen
 
@@ -191,7 +191,7 @@ class Claimer:
         """
         stuck: dict[str, str] = {}
         self._seen_inputs.import_file(self._state.kept)
-        self._state.enter_strays()
+        self._state.enter_missing()
         for folder in sorted(self._state.claims.iterdir()):
             try:
                 with self._state.guard(folder.name, "taking it"):
@@ -202,7 +202,7 @@ class Claimer:
             if (self._state.jobs / job_id).exists():
                 with suppress(QuarantinedError), self._state.guard(job_id, "loading it"):
                     self.claimed[job_id] = load(self._state.jobs / job_id)
-        self._state.align()
+        self._state.reconcile()
         return stuck
 
     def exclude(self, job: Journal) -> None:
@@ -249,14 +249,14 @@ class Claimer:
             if not file.stays and (self._transfers.has(str(target)) or not target.exists()):
                 if journal.is_copy:  # its record was written after all of its files
                     raise ValueError(f"{file.name} is gone, and was nowhere else")
-                transfer.bring(journal, file, target, self._transfers)
+                claim_files.bring(journal, file, target, self._transfers)
         atomic.sync_folder(folder)
 
     def _with_stays(self, journal: Journal, file: File) -> File:
         """Mark a file that is too large to be useful and could only be copied: it stays."""
         stays = is_too_large(file) and not (
             journal.moves(file)
-            and transfer.moves_freely(
+            and claim_files.moves_freely(
                 journal.inbox,
                 file.source,
                 self._state.claims / journal.id / "probe",
@@ -277,7 +277,7 @@ class Claimer:
         """Remove the originals, or remember that they stay; then tell the ledger."""
         content = _main(job)
         files = self._state.jobs / job.id / "files"
-        originals = transfer.remove_originals(job, files)
+        originals = claim_files.remove_originals(job, files)
         pictures = tuple(pictures)
         # A job with masks has no shape: it is not batched.
         has_masks = any(file.role.endswith(MASK) for file in job.files)
@@ -308,9 +308,9 @@ class Claimer:
         if not claim.exists():
             return True
         try:
-            transfer.put_back(journal, claim / "files")
+            claim_files.put_back(journal, claim / "files")
         except OSError:
-            if not transfer.has_no_way_back(journal, self._state.root):
+            if not claim_files.has_no_way_back(journal, self._state.root):
                 raise
             self._commit(journal)
             self.refuse(journal, reason)
@@ -322,14 +322,14 @@ class Claimer:
 
 def is_too_large(file: File) -> bool:
     """Return whether a file is too large to be useful in its role."""
-    return file.look.size > LARGEST.get(file.role, transfer.LARGEST)
+    return file.look.size > LARGEST.get(file.role, claim_files.LARGEST)
 
 
 def too_large(journal: Journal) -> str:
     """Return why a job is refused for the size of its files; empty if it is not."""
     reasons = []
     for file in filter(is_too_large, journal.files):
-        limit = disk_space.amount(LARGEST.get(file.role, transfer.LARGEST))
+        limit = disk_space.amount(LARGEST.get(file.role, claim_files.LARGEST))
         size = disk_space.amount(file.look.size)
         reason = f"{shown(file.source.name)} is {size}; the limit is {limit}"
         if file.stays:

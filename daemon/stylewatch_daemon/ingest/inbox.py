@@ -27,7 +27,7 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Side
 from stylewatch_daemon.settings.resolve import only_side
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
-from stylewatch_daemon.store import ledger_writer, transfer
+from stylewatch_daemon.store import claim_files, ledger_writer
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.state import State
@@ -155,7 +155,7 @@ class Inbox:
                 pending, {key_of(pair.main, pair.name) for pair in pairing.complete}
             )
             if pending:
-                self._state.moorings.check(self.outbox)
+                self._state.mount_guard.check(self.outbox)
                 Outbox(self.outbox).probe()  # if it fails the pictures stay in the inbox
             self._pending.extend(pending.items())
         except OSError as error:
@@ -257,7 +257,7 @@ class Inbox:
         return bool(open_files)
 
     def _is_being_written(self, path: Path) -> bool:
-        return transfer.is_being_written(self.path, path)
+        return claim_files.is_being_written(self.path, path)
 
     def _report_trouble(self, what: str, reason: str) -> None:
         self.trouble[what] = reason
@@ -291,7 +291,7 @@ class Inbox:
         if job_file is None:
             return only_side(self._settings, None)
         try:
-            with transfer.folder_of(self.path, job_file) as folder:
+            with claim_files.folder_of(self.path, job_file) as folder:
                 return only_side(self._settings, job_file, folder)
         except OutputError:  # a folder was replaced by a link
             return None

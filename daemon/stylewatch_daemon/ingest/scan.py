@@ -9,7 +9,7 @@ from fnmatch import translate
 from pathlib import Path
 
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.files.identity import DEPTH, Identity, Look, _look, _Numbers, identity
+from stylewatch_daemon.files.identity import DEPTH, Identity, Inodes, Look, identity, look_of
 from stylewatch_daemon.outbox.publish import RECEIPT
 
 IGNORED = (
@@ -67,7 +67,7 @@ class _Walk:
         self.left: dict[Path, str] = {}
         self.folders: dict[Path, Identity] = {}
         self.waiting: list[tuple[Path, Identity, int]] = []
-        self._ignored, self._apart, self._numbers = ignored, apart, _Numbers()
+        self._ignored, self._apart, self._inodes = ignored, apart, Inodes()
 
     def enter(self, folder: Path, folder_id: Identity, depth: int) -> None:
         """Have `folder` listed later, unless it is to be left alone."""
@@ -95,7 +95,7 @@ class _Walk:
             if stat.S_ISDIR(status.st_mode):
                 self.enter(path, identity(status), depth + 1)
             elif stat.S_ISREG(status.st_mode):
-                self.files[path] = _look(status, self._numbers)
+                self.files[path] = look_of(status, self._inodes)
             else:
                 kinds = (kind for is_kind, kind in _SPECIAL_FILES if is_kind(status.st_mode))
                 self.left[path] = next(kinds, "not a regular file")

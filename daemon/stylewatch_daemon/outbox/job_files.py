@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from stylewatch_daemon.errors import InputError
-from stylewatch_daemon.files import safe_dirs
+from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
 from stylewatch_daemon.store.journal import MASK, Role, is_role
@@ -95,7 +95,7 @@ def write_note(outbox: Path, place: str) -> None:
     if stages:
         note = {"finished": datetime.now(UTC).isoformat(), "stages": stages}
         with safe_dirs.opened(outbox, place) as folder:
-            safe_dirs.write(folder, NOTE, json.dumps(note, indent=1).encode())
+            atomic.write(NOTE, json.dumps(note, indent=1).encode(), folder)
 
 
 def unchanged(folder: Path) -> Iterator[str]:

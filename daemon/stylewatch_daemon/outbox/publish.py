@@ -40,7 +40,7 @@ def stage(staging: Path, name: str, content: bytes) -> None:
     except FileNotFoundError as error:
         raise OutputError(f"{staging} is gone; is its disk still mounted?") from error
     with safe_dirs.opened(above, str(path.parent), lambda handle: None) as folder:
-        safe_dirs.write(folder, path.name, content)
+        atomic.write(path.name, content, folder)
 
 
 def keep_staged(staging: Path, names: Iterable[str]) -> None:
@@ -48,7 +48,7 @@ def keep_staged(staging: Path, names: Iterable[str]) -> None:
     above, inner = _above(staging)
     for place in {PurePosixPath(inner, name).parent for name in names}:
         with safe_dirs.opened(above, str(place)) as folder:
-            safe_dirs.sync(folder)
+            atomic.sync_folder(folder)
 
 
 def _above(staging: Path) -> tuple[Path, str]:
@@ -87,7 +87,7 @@ class Outbox:
                 with safe_dirs.opened(self.root) as root:
                     self._sharing.folder(root)
             with self._staging() as staging, safe_dirs.opened(self.root) as root:
-                safe_dirs.write(staging, mark, b"can this be written?", lasting=False)
+                atomic.write(mark, b"can this be written?", staging, durable=False)
                 os.rename(mark, f".{mark}", src_dir_fd=staging, dst_dir_fd=root)
                 os.unlink(f".{mark}", dir_fd=root)
 
@@ -118,7 +118,7 @@ class Outbox:
                 atomic.make_folder(self.root)
                 with self._shared(above) as folder, suppress(FileExistsError):
                     os.mkdir(own, dir_fd=folder)
-                    safe_dirs.sync(folder)
+                    atomic.sync_folder(folder)
                     return self.reopen(place)
                 chosen = None
 
@@ -227,7 +227,7 @@ class Outbox:
                     self._link_or_copy(path, staging, made, step)
                     os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=target)
                 digests[path.name] = atomic.digest(path.name, target)
-            safe_dirs.sync(target)
+            atomic.sync_folder(target)
         return digests
 
     def finish(self, staged_at: str, folder: Path) -> list[Path]:
@@ -280,10 +280,10 @@ class Outbox:
                 with self._staging(f"{job_id}/{_INCOMPLETE}") as made:
                     for path in inputs:
                         self._link_or_copy(path, made, path.name, step)
-                    safe_dirs.write(made, "reason.txt", text)
+                    atomic.write("reason.txt", text, made)
                     self._sharing.file(made, "reason.txt")
                     self._sharing.folder(made)
-                    safe_dirs.sync(made)
+                    atomic.sync_folder(made)
                 os.rename(_INCOMPLETE, REFUSED, src_dir_fd=staging, dst_dir_fd=staging)
 
     def choose_refused(self, name: str) -> str:
@@ -300,7 +300,7 @@ class Outbox:
             self._shared(path.parent) as target,
         ):
             safe_dirs.move(staging, REFUSED, target, path.name)
-            safe_dirs.sync(staging)  # its absence there shows that this was done
+            atomic.sync_folder(staging)  # its absence there shows that this was done
         return self.root / place
 
     def _link_or_copy(
@@ -311,7 +311,7 @@ class Outbox:
             os.unlink(name, dir_fd=folder)  # it was cut off
         if not safe_dirs.link(path, folder, name):
             self._check_copy(path)
-            safe_dirs.copy(path, folder, name, step)
+            atomic.copy(path, name, step=step, target_folder=folder)
         self._sharing.file(folder, name)
 
     def _place(self, folder: Path) -> str:

@@ -72,22 +72,22 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
         meters: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        self.observer: bool | None = None
         self.meters = meters
         """Metrics; a change of these alone does not cause a rewrite."""
         self._path, self._clock = state / FILE_NAME, clock
         self._since, self._version = _now(), version("stylewatch")
         self._shown: Mapping[str, Any] = {}
         self._written = -float("inf")
-        self.took = 0.0
-        """Seconds that collecting and writing the status took last."""
 
-    def due(self) -> bool:
-        """Return whether enough time has passed for the next rewrite."""
-        return self._clock() - self._written >= max(AT_MOST_EVERY, SHARE * self.took)
+    def due(self, took: float = 0.0) -> bool:
+        """Return True if it is time to rewrite; the last status `took` so many seconds."""
+        return self._clock() - self._written >= max(AT_MOST_EVERY, SHARE * took)
 
-    def show(self, status: Status, counts: Mapping[str, int]) -> None:
-        """Write `status` and `counts`, unless nothing has changed."""
+    def show(self, status: Status, counts: Mapping[str, int], observer: bool | None = None) -> None:
+        """Write `status` and `counts`, unless nothing has changed.
+
+        `observer`: whether file events work; None where that is not known yet.
+        """
         plain = {
             "counts": dict(counts),
             "running": [dict(vars(job)) for job in status.running],  # may be a thousand
@@ -96,7 +96,7 @@ class Publisher:
                 {"name": pair.name, "waits_for": pair.waits_for} for pair in status.incomplete
             ],
             "refused": [asdict(job) for job in status.refused],
-            "health": asdict(self._health(status)),
+            "health": asdict(self._health(status, observer)),
         }
         if plain == self._shown and self._clock() - self._written < AT_LEAST_EVERY:
             return
@@ -107,14 +107,14 @@ class Publisher:
         temporary.replace(self._path)
         self._shown, self._written = plain, self._clock()
 
-    def _health(self, status: Status) -> Health:
+    def _health(self, status: Status, observer: bool | None) -> Health:
         return Health(
             at_work=not status.leaving,
             since=self._since,
             pid=os.getpid(),
             version=self._version,
             paused=status.paused,
-            observer=self.observer,
+            observer=observer,
             trouble=tuple(status.trouble),
             notes=tuple(status.notes),
             set_aside=status.set_aside,

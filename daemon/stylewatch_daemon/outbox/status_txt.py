@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from stylewatch_daemon.files import safe_dirs
+from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.permissions import OPEN, Sharing
 from stylewatch_daemon.model import Incomplete
 
@@ -129,6 +129,7 @@ class Board:
                 if not self._shown:
                     safe_dirs.sweep(folder)  # left by a daemon that was killed
                 # Not synced, as nothing depends on it after a power cut.
-                safe_dirs.write(folder, FILE_NAME, written.encode(errors="replace"), lasting=False)
+                content = written.encode(errors="replace")
+                atomic.write(FILE_NAME, content, folder, durable=False)
                 self._sharing.file(folder, FILE_NAME)
                 self._shown = text

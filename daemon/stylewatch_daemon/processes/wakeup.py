@@ -1,29 +1,29 @@
-"""Waking and stopping the daemon's main loop, also from signal handlers; delays between retries."""
+"""Waking and stopping the main loop, also from signal handlers; delays between retries."""
 
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import FrameType
 
 
-class Bell:
+class Wakeup:
     """A wake-up event for a loop, with flags that say why.
 
-    `rung` is set when there may be something new in a directory, `reloading` when the settings are
-    to be read again; whoever does so clears them. `stopping` is set once the daemon is to stop.
+    `scan_requested`: there may be something new in a directory. `reloading`: the settings are to be
+    read again. Whoever does so clears the flag. `stopping` is set once the daemon is to stop.
     It is built on SimpleQueue, whose `put` may interrupt its own `get`, as in a signal handler.
     """
 
     def __init__(self) -> None:
-        self.stopping = self.reloading = self.rung = False
+        self.stopping = self.reloading = self.scan_requested = False
         self._wakeups: SimpleQueue[None] = SimpleQueue()
 
-    def ring(self) -> None:
+    def request_scan(self) -> None:
         """Wake the loop: there may be something new in a directory."""
-        self.rung = True
+        self.scan_requested = True
         self.wake()
 
     def wake(self) -> None:
@@ -41,7 +41,7 @@ class Bell:
         self.wake()
 
     def wait(self, seconds: float) -> bool:
-        """Wait to be woken, for `seconds` at most; return True if we were. Many count as one."""
+        """Wait for a wake-up, at most `seconds`; return True if there was one or several."""
         try:
             self._wakeups.get(timeout=max(0.0, seconds))
         except Empty:
@@ -52,41 +52,41 @@ class Bell:
 
 
 @contextmanager
-def stops_on_signals(bell: Bell) -> Iterator[None]:
-    """Let SIGTERM and SIGINT stop `bell`; a second one raises KeyboardInterrupt."""
+def stops_on_signals(wakeup: Wakeup) -> Iterator[None]:
+    """Let SIGTERM and SIGINT stop the daemon; a second one raises KeyboardInterrupt."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if bell.stopping:
+        if wakeup.stopping:
             raise KeyboardInterrupt
-        bell.stop()
+        wakeup.stop()
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, handle) for number in numbers]
-    try:
+    with _handler(handle, signal.SIGTERM), _handler(handle, signal.SIGINT):
         yield
-    finally:
-        for number, old in zip(numbers, before, strict=True):
-            signal.signal(number, old)
 
 
 @contextmanager
-def reloads_on_signal(bell: Bell) -> Iterator[None]:
-    """Let SIGHUP reload the settings; if our terminal was closed, it stops `bell` instead."""
+def reloads_on_signal(wakeup: Wakeup) -> Iterator[None]:
+    """Let SIGHUP reload the settings, or stop the daemon if its terminal was closed."""
     terminals = [file for file in (0, 1, 2) if os.isatty(file)]
 
     def handle(number: int, frame: FrameType | None) -> None:
         if all(os.isatty(file) for file in terminals):
-            bell.reload()
+            wakeup.reload()
         else:
-            bell.stop()
+            wakeup.stop()
 
-    before = signal.getsignal(signal.SIGHUP)
-    if before != signal.SIG_IGN:  # as under nohup
-        signal.signal(signal.SIGHUP, handle)
+    is_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # as under nohup
+    with nullcontext() if is_ignored else _handler(handle, signal.SIGHUP):
+        yield
+
+
+@contextmanager
+def _handler(handle: Callable[[int, FrameType | None], None], number: int) -> Iterator[None]:
+    before = signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(number, before)
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ class Dispatcher:
         self, attempt: ActiveAttempt, begun: list[ActiveAttempt], together: int
     ) -> Outcome | None:
         job = attempt.job
-        self.state.moorings.check(job.outbox)
+        self.state.mount_guard.check(job.outbox)
         if job.state in DECIDED:
             self._finalizer.settled.append(job)
         elif self._round.wishes.get(job.id) == "cancel":

@@ -39,7 +39,7 @@ from stylewatch_daemon.queue.states import (
     outcome,
     quarantined,
 )
-from stylewatch_daemon.store import transfer
+from stylewatch_daemon.store import claim_files
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
 
@@ -140,7 +140,7 @@ class Finalizer:
         return results
 
     def _publish(self, job: Journal) -> _Finalized:
-        self.state.moorings.check(job.outbox)
+        self.state.mount_guard.check(job.outbox)
         return self._finish(job) if job.state == JobState.ENDING else self._refuse(job)
 
     def _finish(self, job: Journal) -> _Finalized:
@@ -229,7 +229,7 @@ class Finalizer:
     def _check_copy(self, outbox: Path, path: Path) -> None:
         """Raise OutputError where a refused file is too large to be copied, or lacks the room."""
         status = path.lstat()
-        if status.st_size > transfer.LARGEST:
+        if status.st_size > claim_files.LARGEST:
             size = disk_space.amount(status.st_size)
             raise OutputError(
                 f"{shown(path.name)} is {size}, too large to be copied to "

@@ -22,15 +22,15 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import QuarantinedError, ShortageError, UnavailableError
 from stylewatch_daemon.files import disk_space, shortages
-from stylewatch_daemon.files.mounts import Moorings
+from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.model import JobState, Started
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.processes.wakeup import Backoff, Pauses
 from stylewatch_daemon.queue.states import BEGUN, Outcome, OutcomeKind, RetryMode, retry_after
 from stylewatch_daemon.settings.sections import Batch
 from stylewatch_daemon.store.journal import Journal
-from stylewatch_daemon.store.ledger_rows import plain
-from stylewatch_daemon.store.ledger_turns import Held
+from stylewatch_daemon.store.ledger import Held
+from stylewatch_daemon.store.ledger_schema import sql_value
 from stylewatch_daemon.store.state import State
 
 RETRY = Backoff(first=1.0, most=60.0)
@@ -321,7 +321,7 @@ class JobQueue:
         if outcome.lacks is not None:
             return job.id, partial(_lacks_room, *outcome.lacks)
         for obstacle, folder, write in (
-            (_text(job.outbox), job.outbox, partial(_write_outbox, job, self._state.moorings)),
+            (_text(job.outbox), job.outbox, partial(_write_outbox, job, self._state.mount_guard)),
             (MACHINE, self._state.root, self._state.probe),
         ):
             probe = _probe_of(folder, write)
@@ -374,8 +374,8 @@ def _probe_of(folder: Path, write: Callable[[], object]) -> Callable[[], bool]:
     return is_there
 
 
-def _write_outbox(job: Journal, moorings: Moorings) -> None:
-    moorings.check(job.outbox)
+def _write_outbox(job: Journal, mount_guard: MountGuard) -> None:
+    mount_guard.check(job.outbox)
     Outbox(job.outbox).probe()
 
 
@@ -388,4 +388,4 @@ def _lacks_room(folder: Path, wanted: int) -> bool:
 
 def _text(path: object) -> str:
     """Return a path as the ledger has it."""
-    return str(plain(str(path)))
+    return str(sql_value(str(path)))

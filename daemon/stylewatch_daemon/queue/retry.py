@@ -22,7 +22,7 @@ from stylewatch_daemon.settings import config, yaml_lines
 from stylewatch_daemon.settings.config import Config, ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.resolve import LONGEST, queue_entry
-from stylewatch_daemon.store import transfer
+from stylewatch_daemon.store import claim_files
 from stylewatch_daemon.store.journal import File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST
@@ -112,7 +112,7 @@ def _copy_all(inputs: Iterable[Input], outbox: Path, folder: Path) -> list[File]
     files: list[File] = []
     taken: set[str] = set()
     for file in inputs:
-        if (file.size or 0) > transfer.LARGEST:
+        if (file.size or 0) > claim_files.LARGEST:
             size = disk_space.amount(file.size or 0)
             raise InputError(f"{shown(file.name)} is {size}: too large to copy")
         source, named = file.find(), Path(file.name)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.outbox.status_json import AT_MOST_EVERY
-from stylewatch_daemon.processes.wakeup import Bell
+from stylewatch_daemon.processes.wakeup import Wakeup
+from stylewatch_daemon.service.monitoring import Manager
 from stylewatch_daemon.service.pipeline import STATUS_EVERY, Pipeline
-from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.config import ServiceSettings
 
 MIN_INTERVAL = 0.2
@@ -44,14 +44,14 @@ class MainLoop:
     pipeline: Pipeline
     watcher: Watcher
     settings: ServiceSettings
-    wakeup: Bell
+    wakeup: Wakeup
     manager: Manager
     reread: Callable[[], ServiceSettings | None]
 
     def run(self) -> ServiceSettings | None:
         """Run jobs until told to stop (returns None), or until there are new settings."""
         pipeline, wakeup = self.pipeline, self.wakeup
-        wakeup.rung = True
+        wakeup.scan_requested = True
         pipeline.handle_worker_events()
         while not wakeup.stopping:
             # 1. Requests: commands, a reload, drain.
@@ -76,7 +76,13 @@ class MainLoop:
             if not more and not self._is_drained:
                 self._wait()
             pipeline.handle_worker_events()
-        pipeline.stop_workers(self._extend_stop)
+
+        def extend_stop() -> None:  # a checkpoint may take some time
+            pipeline.control.act()
+            self._tell_manager()
+            self.manager.stopping()
+
+        pipeline.stop_workers(extend_stop)
         return None
 
     @property
@@ -87,13 +93,13 @@ class MainLoop:
     def _scan(self) -> None:
         """Scan the inboxes, and enter the pairs that are complete."""
         pipeline, watcher = self.pipeline, self.watcher
-        self.wakeup.rung = False
+        self.wakeup.scan_requested = False
         watcher.check()
         for _ in range(watcher.take_lost()):
             pipeline.reporter.events_lost()
         pipeline.scan()
         if watcher.follow(pipeline.ingest.folders):
-            self.wakeup.ring()  # events in a new folder were missed
+            self.wakeup.request_scan()  # events in a new folder were missed
         pipeline.status.note_file_events(watcher.sound, watcher.polled)
         pipeline.enter()
 
@@ -112,7 +118,7 @@ class MainLoop:
     def _until_scan(self) -> float:
         """Return the seconds between two scans as things are; most time is for other work."""
         shortest = max(MIN_INTERVAL, SHARE * self.pipeline.ingest.scan_seconds)
-        if self.wakeup.rung:
+        if self.wakeup.scan_requested:
             return shortest
         interval = self.watcher.interval(self.settings.watch.rescan_s)
         if not self.pipeline.ingest.settled:
@@ -129,20 +135,14 @@ class MainLoop:
         if not self.manager.ping_due():
             return
         if self.watcher.check():
-            self.wakeup.ring()  # events were missed meanwhile
+            self.wakeup.request_scan()  # events were missed meanwhile
         with suppress(OSError):
             (self.settings.state.path / SIGN).touch()
         if self.watcher.sound:
             self.manager.ping()
 
-    def _extend_stop(self) -> None:
-        """Ask for more time to stop, again and again: a checkpoint may take some."""
-        self.pipeline.control.act()
-        self._tell_manager()
-        self.manager.stopping()
 
-
-def run_once(pipeline: Pipeline, wakeup: Bell, quiet_s: float, patience: float) -> None:
+def run_once(pipeline: Pipeline, wakeup: Wakeup, quiet_s: float, patience: float) -> None:
     """Process the inboxes until nothing is left, or what is left keeps changing.
 
     `patience` is the time in seconds that changing files are waited for since a job last ended.
@@ -163,7 +163,7 @@ def run_once(pipeline: Pipeline, wakeup: Bell, quiet_s: float, patience: float) 
         wakeup.wait(max(quiet_s / 4, MIN_INTERVAL))
 
 
-def _finish_claimed(pipeline: Pipeline, wakeup: Bell) -> None:
+def _finish_claimed(pipeline: Pipeline, wakeup: Wakeup) -> None:
     """Claim what was entered and run all jobs; wait for inspection, and for jobs that crashed."""
     short_since: float | None = None
     while not wakeup.stopping:

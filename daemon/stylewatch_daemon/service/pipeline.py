@@ -2,18 +2,18 @@
 
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from typing import Any
 
 from stylewatch_daemon.errors import QuarantinedError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.ingest import STRETCH, Ingest
+from stylewatch_daemon.ingest.inspection.contract import Inspector
 from stylewatch_daemon.outbox.retention import Expiry
-from stylewatch_daemon.processes.wakeup import Bell
+from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_actions import JobActions
 from stylewatch_daemon.queue.job_queue import JobQueue
@@ -21,8 +21,8 @@ from stylewatch_daemon.queue.retry import Retry
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind, Result
 from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.store.control import Control
 from stylewatch_daemon.store.journal import Journal
+from stylewatch_daemon.store.requests import Act, Control
 from stylewatch_daemon.store.state import State
 
 STATUS_EVERY = 5.0
@@ -34,50 +34,51 @@ NEWS_EVERY = 0.5
 MAX_OUTCOMES = 1000
 """How many outcomes of each kind are kept: a daemon may run for years."""
 
+CLOCK = time.monotonic
 
-@dataclass(eq=False, repr=False)
+
 class Pipeline:
-    """Steps of all jobs by `settings`; `service.build_pipeline` makes it from its parts."""
+    """Steps of all jobs by `settings`, with the jobs that are in the state folder already."""
 
-    settings: ServiceSettings
-    state: State
-    executor: Executor
-    reporter: Reporter
-    wakeup: Bell
-    ingest: Ingest
-    dispatcher: Dispatcher
-    status: StatusUpdates
-    transfers: Transfers
-    clock: Callable[[], float] = time.monotonic
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    """Outcomes of jobs, by id."""
-    ended: int = 0
-    """How many outcomes there were, of all jobs."""
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        state: State,
+        executor: Executor,
+        reporter: Reporter,
+        wakeup: Wakeup,
+        inspector: Inspector,
+        metrics: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
+        self.state, self.reporter, self._wakeup = state, reporter, wakeup
+        self._transfers = Transfers(wakeup.wake)
+        self.dispatcher = Dispatcher(
+            *(settings, state, executor, reporter),
+            stopping=lambda: wakeup.stopping,
+            transfers=self._transfers,
+        )
+        self.ingest = Ingest(settings, state, inspector, reporter, CLOCK, self._transfers)
+        self.ingest.recover()  # before the queue is read
+        self.status = StatusUpdates(state, reporter, CLOCK, metrics)
+        self.outcomes: dict[str, Outcome] = {}
+        """Outcomes of jobs, by id."""
+        self.ended = 0
+        """How many outcomes there were, of all jobs."""
         actions = JobActions(
-            self.state,
-            self.reporter,
-            lambda: self.dispatcher.active_jobs,
-            self._cancel,
-            self.update_status,
+            *(state, reporter, lambda: self.dispatcher.active_jobs),
+            *(self._cancel, self.update_status),
         )
-        retry = Retry(self.state, self.reporter, lambda: self.settings)
-        self.control = Control(
-            self.state.root,
-            self.reporter,
-            {
-                "cancel": actions.cancel,
-                "finish": actions.finish,
-                "dismiss": actions.dismiss,
-                "retry": retry.retry,
-            },
-        )
-        self._expiry = Expiry(lambda: self.state.ledger, self.clock, self.state.thumbs)
-        self._kinds: Counter[str] = Counter()
+        acts: dict[str, Act] = {
+            "cancel": actions.cancel,
+            "finish": actions.finish,
+            "dismiss": actions.dismiss,
+            "retry": Retry(state, reporter, lambda: self._settings).retry,
+        }
+        self.control = Control(state.root, reporter, acts)
+        self._expiry = Expiry(lambda: state.ledger, CLOCK, state.thumbs)
         self._has_news = False
         self._inspection_trouble: Mapping[str, str] = {}
-        self._apply_settings(self.settings)
+        self._apply_settings(settings)
 
     def apply_settings(self, settings: ServiceSettings) -> None:
         """Continue with other `settings`, from the next job on."""
@@ -85,11 +86,11 @@ class Pipeline:
         self._apply_settings(settings)
 
     def _apply_settings(self, settings: ServiceSettings) -> None:
-        self.settings = settings
+        self._settings = settings
         self.queue = JobQueue(
             self.state,
             {str(inbox.path): inbox.weight for inbox in settings.inboxes},
-            self.clock,
+            CLOCK,
             random.random,
             self.dispatcher.active_jobs,
             settings.limits.attempts,
@@ -103,7 +104,7 @@ class Pipeline:
         """Scan the inboxes once."""
         self.ingest.scan()
         self.reporter.looked(self.ingest.scan_seconds)
-        self._expiry.go(self.settings.retention)
+        self._expiry.go(self._settings.retention)
 
     def enter(self) -> None:
         """Enter in the ledger the complete pairs of the last scan, and begin to claim them."""
@@ -152,15 +153,15 @@ class Pipeline:
 
         With `retry` also those that had to wait, after a time.
         """
-        until = self.clock() + STRETCH
+        until = CLOCK() + STRETCH
         self._start_decided(retry)
-        while self.dispatcher.free > 0 and self.clock() < until:
+        while self.dispatcher.free > 0 and CLOCK() < until:
             batches = self._next_batches(retry, until)
             if not batches:
                 return False
             self._has_news = True
             self._handle_results(self.dispatcher.begin(batches))
-        return self.clock() >= until
+        return CLOCK() >= until
 
     def _next_batches(self, retry: bool, until: float) -> list[list[Journal]]:
         """Return the next jobs, in batches that run at once, for as many workers as are free."""
@@ -169,7 +170,7 @@ class Pipeline:
         while job is not None:
             self.queue.begun(job)
             batches.append([job, *self._batch_with(job, workers - len(batches), retry)])
-            has_time = len(batches) < workers and self.clock() < until
+            has_time = len(batches) < workers and CLOCK() < until
             job = self.queue.next(retry) if has_time else None
         # A job that must run alone waits until no other is running or about to be queued.
         if not (batches or self.busy or self.control.holds) and self.ingest.is_quiet:
@@ -229,19 +230,15 @@ class Pipeline:
             self.finish_jobs()
             if not self.dispatcher.attempts:
                 return
-            self.wakeup.wait(NEWS_EVERY)
-
-    def give_up_jobs(self) -> None:
-        """Give up running jobs at once, without counting that as a crash."""
-        self.dispatcher.leave()
+            self._wakeup.wait(NEWS_EVERY)
 
     def close(self) -> None:
         """End copies, and publish that the daemon stops."""
-        self.transfers.close()
+        self._transfers.close()
         self.update_status(leaving=True)
 
     def _handle_results(self, results: Iterable[Result]) -> None:
-        """Record what became of jobs; those that are started or settled have no outcome yet."""
+        """Record the outcomes of jobs; started and settled ones have none yet."""
         for job, outcome in results:
             if outcome.kind not in (OutcomeKind.STARTED, OutcomeKind.SETTLED):
                 self._handle_outcome(job, outcome)
@@ -249,25 +246,16 @@ class Pipeline:
     def _handle_outcome(self, job: Journal, outcome: Outcome) -> None:
         self._has_news = True
         self.queue.ended(job, outcome)
-        if before := self.outcomes.pop(job.id, None):
-            self._kinds[before.kind] -= 1
+        self.outcomes.pop(job.id, None)
         if outcome.kind in (OutcomeKind.RETRY, OutcomeKind.DIVIDED):
             return
         self.outcomes[job.id] = outcome
         self.ended += 1
-        self._kinds[outcome.kind] += 1
-        if self._kinds[outcome.kind] > MAX_OUTCOMES:
-            oldest = next(
-                job_id for job_id, known in self.outcomes.items() if known.kind == outcome.kind
-            )
-            self._kinds[self.outcomes.pop(oldest).kind] -= 1
+        alike = [job_id for job_id, known in self.outcomes.items() if known.kind == outcome.kind]
+        if len(alike) > MAX_OUTCOMES:
+            del self.outcomes[alike[0]]
 
     # Status
-
-    @property
-    def set_aside(self) -> Mapping[str, tuple[str, str]]:
-        """The jobs that were set aside since the start: name and reason by id."""
-        return self.state.quarantined
 
     @property
     def not_begun(self) -> tuple[str, ...]:
@@ -283,7 +271,7 @@ class Pipeline:
         first, others = next(iter(attempts.values()), None), len(attempts) - 1
         more = f" and {others} more" if others > 0 else ""
         doing = f"painting {first.title}{more}" if first else "nothing to paint"
-        return f"{doing}; {self.state.ledger.waiting_count()} waiting"
+        return f"{doing}; {self.state.ledger.counts()['waiting']} waiting"
 
     def update_status(self, leaving: bool = False) -> None:
         """Update `_status.txt` in every outbox, and `status.json`."""

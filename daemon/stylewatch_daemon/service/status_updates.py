@@ -53,7 +53,10 @@ class StatusUpdates:
         self._blocked: dict[str, str] = {}
         self._boards: dict[Path, Board] = {}
         self._polled: Mapping[Path, str] = {}
-        self._updated, self._took = -float("inf"), 0.0
+        self._observer: bool | None = None
+        self._updated = -float("inf")
+        self._took = self._publishing_took = 0.0
+        """Seconds that the last `update`, and the last `update` or `publish`, took."""
 
     def apply_settings(self, settings: ServiceSettings) -> None:
         """Write to all outboxes of `settings`, and still to those of earlier settings."""
@@ -62,7 +65,7 @@ class StatusUpdates:
 
     def note_file_events(self, working: bool, polled: Mapping[Path, str]) -> None:
         """Note whether file events come in, and the inboxes where they fail with the reason."""
-        self._publisher.observer = working and not polled
+        self._observer = working and not polled
         self._polled = {
             inbox: f"{shown(inbox)} brings no file events ({reason}); "
             f"it is scanned every {POLL_S:g} s instead"
@@ -75,7 +78,7 @@ class StatusUpdates:
 
     def publish_is_due(self) -> bool:
         """Return whether `status.json` may be written again."""
-        return self._publisher.due()
+        return self._publisher.due(self._publishing_took)
 
     def update(self, now: Snapshot) -> None:
         """Update `_status.txt` in every outbox, and `status.json`."""
@@ -87,27 +90,27 @@ class StatusUpdates:
             statuses = self._statuses(now)
             for outbox, status in statuses.items():
                 with suppress(OSError):  # one missing disk does not affect other outboxes
-                    self._state.moorings.check(outbox)
+                    self._state.mount_guard.check(outbox)
                     self._boards[outbox].show(status, datetime.now(UTC))
             self._publish(statuses.values())
-        self._took = self._publisher.took = self._clock() - self._updated
+        self._took = self._publishing_took = self._clock() - self._updated
 
     def publish(self, now: Snapshot) -> None:
         """Update `status.json`."""
         began = self._clock()
         with suppress(OSError):
             self._publish(self._statuses(now).values())
-        self._publisher.took = self._clock() - began
+        self._publishing_took = self._clock() - began
 
     def _publish(self, statuses: Iterable[Status]) -> None:
-        self._publisher.show(together(statuses), self._state.ledger.counts())
+        self._publisher.show(together(statuses), self._state.ledger.counts(), self._observer)
 
     def _statuses(self, now: Snapshot) -> dict[Path, Status]:
         """Return the status for each outbox."""
         running: dict[Path, list[Running]] = {}
         for outbox, progress in now.running.values():
             running.setdefault(outbox, []).append(progress)
-        set_aside = len(self._state.set_aside_folders())
+        set_aside = len(self._state.set_aside())
         return {
             outbox: self._status(now, outbox, running.get(outbox, []), set_aside)
             for outbox in self._boards

@@ -1,7 +1,7 @@
-"""A job that was taken, or is being taken: what of, from where, and how it stands.
+"""The record of a claimed job: its files and where they came from.
 
-What was taken from where is written beside the files before any of them is touched (`save`), and
-never changes. How the job stands afterwards is the ledger's to know.
+It is written beside the files before any of them is touched (`save`), and never changes. The
+ledger holds the state of the job.
 """
 
 import errno
@@ -37,12 +37,9 @@ MASK = "-mask"
 _ID = re.compile(r"\w[\w.-]{0,199}")
 
 _SHORT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
-"""Errors for want of something that this machine has too little of now."""
+"""Errors of a temporary shortage on this machine."""
 
 _ROLES = re.compile(r"content|style|init|job|(?:content|style-[0-9]+)-mask")
-
-_BY_PHASE = {"claiming": JobState.CLAIMED, "waiting": JobState.QUEUED}
-"""Phases of journals from before there was a ledger; the others are called as their states."""
 
 
 def is_id(text: str) -> bool:
@@ -57,10 +54,10 @@ def is_role(text: object) -> bool:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a job: where it lay and how it looked there, and what it is called in files/.
+    """A file of a job: its source, how it looked there, and its name in files/.
 
-    `own`: it belongs to this job alone. What does not, an album's style for one, stays. `stays`: it
-    is too large to be of use, and is left where it lies: the job is refused without it.
+    `own`: it belongs to this job alone; other files, as an album's style, stay in the inbox.
+    `stays`: it is too large to be used, and stays there too: the job is refused without it.
     """
 
     role: Role
@@ -73,10 +70,10 @@ class File:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try. It is written down before it begins, so an `ended` of None means it was cut off.
+    """An attempt at a job, recorded before it begins: an `ended` of None means it was cut off.
 
-    `step` is the step that it began after, by the checkpoint; times are UTC, ISO 8601. `boot` is
-    the kernel's id of the machine's start, `pid` the daemon's.
+    It began after `step`, by the checkpoint; times are UTC, ISO 8601. `boot` is the kernel's id of
+    the machine's start, `pid` the daemon's.
     """
 
     started: str
@@ -90,20 +87,20 @@ class Attempt:
     boot: str = ""
     pid: int = 0
     together: int = 1
-    """How many were painted at once, this one with them."""
+    """Number of jobs in its batch."""
 
 
 @dataclass(frozen=True)
 class Journal:
     """A job; `place` and `refused_as` are its folders in the outbox, once they are chosen.
 
-    `folder` is its own folder in the `inbox`, `device` the number of the disk that this lay on;
-    `reason` goes with the states of a bad end. With `retry_of` it paints a job of that name again,
-    and all its files are copies; so they are of one that belongs to the `series` of that id. The
-    series itself has its own id there, once its jobs are made. `needs` and `shape` are those of the
-    ledger, and so are the `size` of its content, (width, height) in pixels, and the SHA-256 of its
-    pictures, the `digests`, by their names. `changed` are the names of files that were copied, and
-    whose originals stay in the inbox, as they changed afterwards.
+    `folder` is its own folder in the `inbox`, `device` the number of the disk of the inbox;
+    `reason` belongs to a bad end. `retry_of` names the job that this one runs again, and `series`
+    is the id of its series, which is the job's own id for the series itself, once its jobs are
+    made: in both cases all files are copies. From the ledger come `needs`, `shape`, the `size` of
+    the content, (width, height) in pixels, and the SHA-256 `digests` of the pictures, by their
+    names. `changed` are the names of copied files whose originals stay in the inbox, as they
+    changed afterwards.
     """
 
     id: str
@@ -151,7 +148,7 @@ _WRITTEN = ("id", "name", "inbox", "outbox", "after", "files", "folder", "retry_
 
 
 def save(journal: Journal, folder: Path) -> None:
-    """Write what `journal` tells of the claim into the job's `folder`."""
+    """Write the record of the claim into the job's `folder`."""
     plain = {key: value for key, value in asdict(journal).items() if key in _WRITTEN}
     # Names that are no UTF-8 hold lone surrogates, which only the ASCII form of JSON can carry.
     text = json.dumps(plain, default=str, ensure_ascii=True, indent=1)
@@ -162,11 +159,10 @@ _JOURNAL = TypeAdapter(Journal)
 
 
 def load(folder: Path) -> Journal:
-    """Read the record in the folder of a job, and check all that it says.
+    """Read and check the record in the folder of a job.
 
-    Raises ValueError where it is damaged or missing, or names files that are none of the job's;
-    OSError where it cannot be read now. A record from before there was a ledger holds the job's
-    state as well.
+    Raises ValueError where it is damaged or missing, or names files that are not the job's;
+    OSError where it cannot be read now.
     """
     try:
         job = _JOURNAL.validate_python(_read(folder))
@@ -186,16 +182,12 @@ def load(folder: Path) -> Journal:
     return job
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    """The record as plain values, and as this version writes it."""
+def _read(folder: Path) -> Any:
+    """Return the record as plain values."""
     for inner in ("", FILES):
         if not stat.S_ISDIR(os.lstat(f"{folder}/{inner}".rstrip("/")).st_mode):
             raise ValueError(f"{inner or 'what should hold it'} is not a folder")
-    plain: dict[str, Any] = json.loads(atomic.read(folder / FILE_NAME, LONGEST))
-    if "inbox" not in plain:  # as in the oldest records
-        plain["inbox"] = str(Path(plain["files"][0]["source"]).parent)
-    phase = plain.pop("phase", "claiming")
-    return {**plain, "state": _BY_PHASE.get(phase, phase)}
+    return json.loads(atomic.read(folder / FILE_NAME, LONGEST))
 
 
 def _mistakes(job: Journal, folder: Path) -> Iterator[str]:
@@ -207,7 +199,7 @@ def _mistakes(job: Journal, folder: Path) -> Iterator[str]:
     inbox, outbox = str(job.inbox), str(job.outbox)
     names = [file.name for file in job.files]
     with os.scandir(f"{folder}/{FILES}") as entries:
-        odd = {one.name for one in entries if not one.is_file(follow_symlinks=False)}
+        odd = {entry.name for entry in entries if not entry.is_file(follow_symlinks=False)}
     checks = [
         (job.id == folder.name and is_id(job.id), "it is the record of another job", job.id),
         (job.after in ("archive", "keep", "delete"), "after", job.after),

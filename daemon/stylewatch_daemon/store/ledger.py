@@ -1,18 +1,19 @@
-"""The ledger, to be read: every job there was, how it stands, and the story of its attempts.
+"""Queries of the ledger: every job, its state and its attempts.
 
-The ledger is the index of all jobs and the one truth about how each stands. What was taken from
-where is told by the `job.json` beside the files themselves instead: a claim is committed by the
-rename that carries both at once, on whichever mount they are, and no database can take part in
-that. So a job whose ledger is lost is still whole, and is entered anew.
+The ledger alone holds the state of each job. Where the files of a job came from is recorded in the
+`job.json` beside them instead: a claim is committed by the rename that carries both at once, on
+whichever mount they are, and no database can take part in that. So a job whose ledger is lost is
+still whole, and is entered anew.
 
 Any process may read, while the daemon writes: `with reading(path) as ledger: ledger.counts()`.
 """
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,15 +21,16 @@ from annotated_types import Len
 from pydantic import Field, TypeAdapter
 
 from stylewatch_daemon.files import flat_layout
+from stylewatch_daemon.store import ledger_schema as schema
 from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.store.ledger_rows import check_files, in_words
-from stylewatch_daemon.store.ledger_schema import OPEN, UNDISMISSED, WAITING, check
-from stylewatch_daemon.store.ledger_turns import Turns
 
 FILE_NAME = "ledger.sqlite3"
 
 BUSY_S = 10.0
-"""Seconds that one who finds the ledger locked waits."""
+"""Seconds to wait while another process has the ledger locked."""
+
+COUNTED = "(SELECT inbox, outbox, state, count(*) AS count FROM jobs GROUP BY 1, 2, 3)"
+"""SQL for the number of jobs of an inbox and an outbox in each state."""
 
 ENDED_BEFORE = "state IN ('done', 'refused', 'failed', 'cancelled') AND finished < ?"
 """The jobs that ended before a time, for SQL."""
@@ -52,7 +54,7 @@ DISMISSIBLE: tuple[str, ...] = ("refused", "failed")
 """The states of jobs that the status lists until they are dismissed."""
 
 _LAST_OF_ALL = "~"
-"""Comes behind every time, as text."""
+"""Sorts after every time."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,42 @@ class Entry:
     """True if a person removed the refused or failed job from the status."""
 
 
-class Ledger(Turns):
-    """Reads the ledger; methods raise OutputError."""
+@dataclass(frozen=True)
+class Held:
+    """Blocked jobs: by id, by what they need, and by their outbox."""
+
+    jobs: Collection[str] = ()
+    needs: Collection[str] = ()
+    outboxes: Collection[str] = ()
+
+
+class Ledger:
+    """Reads the ledger at `path` through `connection`; methods raise OutputError."""
+
+    counted = COUNTED
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+        self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        with schema.translated_errors(self.path):
+            return self._connection.execute(
+                query, [schema.sql_value(one) for one in values]
+            ).fetchall()
+
+    def _value(self, column: str, job_id: str) -> str:
+        rows = self._rows(f"SELECT {column} FROM jobs WHERE id = ?", job_id)
+        return str(rows[0][0]) if rows else ""
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are waiting, running, done, refused, failed and cancelled."""
+        """Return how many jobs are waiting, running, done, refused, failed and cancelled."""
         counts = dict.fromkeys(COUNTED_AS.values(), 0)
         for state, count in self._rows(f"SELECT state, count FROM {self.counted}"):
             counts[COUNTED_AS[state]] += count
@@ -104,11 +137,11 @@ class Ledger(Turns):
 
     def check(self) -> None:
         """Raise DamagedError where the file, its tables or their rows are damaged."""
-        with in_words(self.path):
-            check(self._connection, self.path)
+        with schema.translated_errors(self.path):
+            schema.check(self._connection, self.path)
 
     def find(self, job: str) -> Entry | None:
-        """The job with this id; else the latest of this name, in the outbox or in the inbox.
+        """Return the job with this id; else the latest with this name in the outbox or the inbox.
 
         Its name in the outbox is that of its folder, or of its painting in a flat album.
         """
@@ -122,24 +155,23 @@ class Ledger(Turns):
 
     def wish(self, job_id: str) -> str:
         """Return the request for a job; empty if there is none."""
-        rows = self._rows("SELECT wish FROM jobs WHERE id = ?", job_id)
-        return next((str(row["wish"]) for row in rows), "")
+        return self._value("wish", job_id)
 
     def state(self, job_id: str) -> str:
-        """How a job stands; empty where it is not known."""
-        rows = self._rows("SELECT state FROM jobs WHERE id = ?", job_id)
-        return next((str(row["state"]) for row in rows), "")
+        """Return the state of a job; empty if the job is not known."""
+        return self._value("state", job_id)
 
     def story(self, job_id: str) -> tuple[Attempt, ...]:
-        """The attempts at a job, the first one first."""
+        """Return the attempts at a job, in their order."""
         query = "SELECT * FROM attempts WHERE job = ? ORDER BY number"
-        told = [dict(row) for row in self._rows(query, job_id)]
-        for one in told:
-            del one["job"], one["number"]
-        return tuple(Attempt(**one) for one in told)
+        columns = Attempt.__dataclass_fields__
+        return tuple(
+            Attempt(**{column: row[column] for column in columns})
+            for row in self._rows(query, job_id)
+        )
 
     def latest(self, *states: str, limit: int) -> list[Entry]:
-        """The jobs in one of `states`, those that finished or came last first."""
+        """Return the jobs in one of `states`, the latest first."""
         query = (
             "SELECT * FROM jobs WHERE state IN (SELECT value FROM json_each(?)) "
             "ORDER BY finished DESC, id DESC LIMIT ?"
@@ -149,18 +181,18 @@ class Ledger(Turns):
     def ended(
         self, states: tuple[str, ...], limit: int, before: tuple[str, str] | None = None
     ) -> list[Entry]:
-        """The jobs that ended in one of `states`, the last ones first, from any place on.
+        """Return the jobs that ended in one of `states`, the latest first, as a page.
 
-        `before` is (finished, id) of the job that they come behind. An index has each state in
-        this order, so each is asked for by itself: a page of many thousands costs what one does.
+        `before` is (finished, id) of the last job of the page before. An index has each state in
+        this order, so each is queried by itself.
         """
         query = (
             "SELECT * FROM jobs WHERE state = ? AND (finished, id) < (?, ?) "
             "ORDER BY finished DESC, id DESC LIMIT ?"
         )
         key = before or (_LAST_OF_ALL, "")
-        found = [_entry(row) for one in states for row in self._rows(query, one, *key, limit)]
-        return sorted(found, key=lambda one: (one.finished or "", one.id), reverse=True)[:limit]
+        jobs = [_entry(row) for state in states for row in self._rows(query, state, *key, limit)]
+        return sorted(jobs, key=lambda job: (job.finished or "", job.id), reverse=True)[:limit]
 
     def undismissed(self, limit: int, outbox: str | None = None) -> list[Entry]:
         """List the refused and failed jobs that nobody dismissed, of one outbox or of all.
@@ -168,25 +200,25 @@ class Ledger(Turns):
         The latest come first.
         """
         query = (
-            f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {UNDISMISSED} "
+            f"SELECT * FROM jobs INDEXED BY jobs_undismissed WHERE {schema.UNDISMISSED} "
             "AND outbox = coalesce(?, outbox) ORDER BY finished DESC, id DESC LIMIT ?"
         )
         return [_entry(row) for row in self._rows(query, outbox, limit)]
 
     def members(self, series: str) -> list[Entry]:
-        """The jobs of a series, in the order they were made."""
+        """Return the jobs of a series, in their order."""
         query = "SELECT * FROM jobs WHERE id > ? AND id < ? AND series = ? ORDER BY id"
         bounds = (f"{series}.", f"{series}/")  # what lies between begins with the first
         return [_entry(row) for row in self._rows(query, *bounds, series)]
 
     def done_since(self, time: str) -> int:
-        """How many jobs were done at that time or later."""
+        """Return how many jobs were done at that time or later."""
         query = "SELECT count(*) FROM jobs WHERE state = 'done' AND finished >= ?"
         ((count,),) = self._rows(query, time)
         return int(count)
 
     def outlived(self, before: str) -> int:
-        """How many jobs ended before that time."""
+        """Return how many jobs ended before that time."""
         ((count,),) = self._rows(f"SELECT count(*) FROM jobs WHERE {ENDED_BEFORE}", before)
         return int(count)
 
@@ -200,17 +232,19 @@ class Ledger(Turns):
         return any(self._rows(f"{query} LIMIT 1", first, last, inbox, written))
 
     def claimed(self, inbox: str) -> list[Entry]:
-        """The jobs that were entered, and are being taken out of that inbox."""
+        """Return the jobs that are being claimed from that inbox."""
         query = "SELECT * FROM jobs WHERE state = 'claimed' AND inbox = ? ORDER BY id"
         return [_entry(row) for row in self._rows(query, inbox)]
 
     def open_jobs(self) -> dict[str, str]:
-        """The jobs that are ours and not at their end, in the order they came: names by id."""
-        query = f"SELECT id, coalesce(place, name) FROM jobs WHERE state IN {OPEN} ORDER BY id"
+        """Return the claimed jobs that have not ended, in their order: names by id."""
+        query = (
+            f"SELECT id, coalesce(place, name) FROM jobs WHERE state IN {schema.OPEN} ORDER BY id"
+        )
         return {row[0]: row[1] for row in self._rows(query)}
 
     def digests(self) -> set[str]:
-        """The SHA-256 of every picture of every job, as far as they are known."""
+        """Return the known SHA-256 digests of all pictures."""
         query = (
             "SELECT DISTINCT json_extract(input.value, '$.sha256') AS sha256 "
             "FROM (SELECT inputs FROM jobs WHERE json_valid(inputs)) AS known, "
@@ -218,34 +252,110 @@ class Ledger(Turns):
         )
         return {row["sha256"] for row in self._rows(query) if row["sha256"]}
 
-    def waiting_count(self) -> int:
-        """How many jobs wait to be begun."""
-        return self.counts()["waiting"]
-
     def waiting(self, outbox: str, limit: int) -> tuple[dict[str, str], int]:
-        """The jobs that wait to be begun, names by id, `limit` at most, and how many there are."""
-        which = f"WHERE state IN {WAITING} AND outbox = ?"
+        """Return the waiting jobs, names by id, `limit` at most, and how many there are."""
+        which = f"WHERE state IN {schema.WAITING} AND outbox = ?"
         query = f"SELECT id, coalesce(place, name) FROM jobs {which} ORDER BY id LIMIT ?"
         ((count,),) = self._rows(f"SELECT total(count) FROM {self.counted} {which}", outbox)
         return {row[0]: row[1] for row in self._rows(query, outbox, limit)}, int(count)
 
+    def heads(
+        self, held: Held, begun: Collection[str] = (), limit: int = 1
+    ) -> dict[str, list[str]]:
+        """Return the ids of the next jobs of each inbox, without `held` ones.
 
-@contextmanager
-def reading(path: Path) -> Iterator[Ledger]:
-    """The ledger at `path`, for a process that only reads; OutputError where there is none."""
-    ledger = opened(path)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+        Those are the queued jobs, and those with the ids `begun`.
+        """
+        which, values = _not_held(held)
+        query = (
+            "SELECT inbox, priority, id FROM jobs INDEXED BY jobs_next WHERE inbox = ? "
+            f"AND state = 'queued' {which} ORDER BY priority DESC, id LIMIT {limit}"
+        )
+        inboxes = f"SELECT DISTINCT inbox FROM {self.counted} WHERE state = 'queued' AND count > 0"
+        rows = [
+            head for row in self._rows(inboxes) for head in self._rows(query, row["inbox"], *values)
+        ]
+        if begun:
+            query = (
+                "SELECT inbox, priority, id FROM jobs WHERE id IN (SELECT value FROM json_each(?)) "
+                f"AND state IN {schema.OPEN} AND state <> 'queued' {which}"
+            )
+            rows += self._rows(query, json.dumps(list(begun)), *values)
+            rows.sort(key=lambda row: (-row["priority"], row["id"]))
+        heads: dict[str, list[str]] = {}
+        for row in rows:
+            heads.setdefault(row["inbox"], []).append(row["id"])
+        return {inbox: jobs[:limit] for inbox, jobs in heads.items()}
+
+    def decided(self, begun: Collection[str], held: Held) -> list[str]:
+        """Return the ids of the jobs `begun` whose end is decided and that are not `held`."""
+        which, values = _not_held(held)
+        query = (
+            "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?)) "
+            f"AND state IN {schema.DECIDED} {which} ORDER BY id"
+        )
+        return [row["id"] for row in self._rows(query, json.dumps(list(begun)), *values)]
+
+    def alike(self, shape: str, held: Held, limit: int) -> dict[str, list[str]]:
+        """Return the ids of never-tried jobs of a shape for each inbox, in their order.
+
+        They have the priority of the inbox's next job, so that none goes before a higher one.
+        """
+        which, values = _not_held(held)
+        query = (
+            "SELECT id FROM jobs INDEXED BY jobs_alike WHERE inbox = ? AND shape = ? "
+            "AND state = 'queued' AND wish = '' "
+            "AND priority = (SELECT priority FROM jobs WHERE id = ?) "
+            "AND NOT EXISTS (SELECT 1 FROM attempts WHERE job = jobs.id) "
+            f"{which} ORDER BY id LIMIT ?"
+        )
+        jobs_by_inbox = {
+            inbox: [row["id"] for row in self._rows(query, inbox, shape, *head, *values, limit)]
+            for inbox, head in self.heads(held).items()
+        }
+        return {inbox: jobs for inbox, jobs in jobs_by_inbox.items() if jobs}
+
+    def wishes(self) -> dict[str, str]:
+        """Return the requests for jobs that have not ended, by id."""
+        query = f"SELECT id, wish FROM jobs INDEXED BY jobs_wished WHERE {schema.REQUESTED}"
+        return {row["id"]: row["wish"] for row in self._rows(query)}
+
+    def is_reserved(self, place: str, outbox: str) -> bool:
+        """Return True if an unfinished job has that folder in the outbox, or will get it."""
+        query = (
+            "SELECT 1 FROM jobs WHERE place IN (?, ?) AND outbox = ? "
+            f"AND state IN {schema.OPEN} LIMIT 1"
+        )
+        # A flat job and another one may need the same name.
+        called = flat_layout.called(place)
+        return bool(self._rows(query, called, flat_layout.folder(called), outbox))
+
+    def divided(self) -> list[str]:
+        """Return the ids of the series that wait for their jobs."""
+        jobs = "jobs INDEXED BY jobs_of_series"
+        query = f"SELECT DISTINCT series FROM {jobs} WHERE {schema.SERIES_MEMBERS}"
+        return [row["series"] for row in self._rows(query)]
+
+
+def reading(path: Path) -> AbstractContextManager[Ledger]:
+    """Open the ledger at `path` to read it; raises OutputError where there is none."""
+    return closing(opened(path))
 
 
 def opened(path: Path) -> Ledger:
-    """The same, for who closes it: for any threads, one at a time."""
-    check_files(path)
+    """Open the ledger as `reading` does, for any threads, one at a time; the caller closes it."""
+    schema.check_files(path)
     where = f"{path.absolute().as_uri()}?mode=ro"
-    with in_words(path):
+    with schema.translated_errors(path):
         return Ledger(path, sqlite3.connect(where, BUSY_S, uri=True, check_same_thread=False))
+
+
+def _not_held(held: Held) -> tuple[str, list[str]]:
+    """Return the condition, in SQL, that a job is not in `held`, and its values."""
+    lists = {"id": held.jobs, "needs": held.needs, "outbox": held.outboxes}
+    values = {column: json.dumps(list(blocked)) for column, blocked in lists.items() if blocked}
+    which = " ".join(f"AND {column} NOT IN (SELECT value FROM json_each(?))" for column in values)
+    return which, list(values.values())
 
 
 @dataclass(frozen=True)
@@ -273,7 +383,7 @@ def _entry(row: sqlite3.Row) -> Entry:
 
 
 def json_column(kind: TypeAdapter[Any], text: str | None) -> Any:
-    """The JSON in a column of the ledger; None where it is not of the `kind` that belongs there."""
+    """Return the JSON in a column of the ledger; None if it is not of that `kind`."""
     try:
         # pydantic's own reader of JSON refuses names with bytes that were no text
         plain = json.loads(text or "null")

@@ -1,19 +1,26 @@
-"""The ledger's tables, as the steps that lead from each version of them to the next."""
+"""Tables of the ledger: their migrations and checks, and the errors of SQLite in words."""
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from os.path import lexists
 from pathlib import Path
 
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.errors import DamagedError, OutputError, SettingsError
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.store.ledger_rows import damaged
 
-Migration = Sequence[str]
-"""The statements that make of one version the next."""
+LEAST, MOST = -(1 << 63), (1 << 63) - 1
+"""The integers that SQLite can store."""
+
+_OF_A_ROW = (
+    sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError
+)  # fmt: skip
+"""Errors of the values that were to be written, not of the ledger or its disk."""
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 OPEN = "('queued', 'running', 'ending', 'refusing', 'failing')"
-"""The states of jobs that are ours and not at their end, for SQL."""
+"""The states of claimed jobs that have not ended, for SQL."""
 
 DECIDED = "('ending', 'refusing', 'failing')"
 """The states of jobs whose end is decided and not yet carried out, for SQL."""
@@ -21,19 +28,21 @@ DECIDED = "('ending', 'refusing', 'failing')"
 WAITING = "('claimed', 'queued')"
 """The states of jobs that wait to be begun, for SQL."""
 
-PARTS = (
+SERIES_MEMBERS = (
     "series <> '' AND series <> id AND state IN "
     "('claimed', 'queued', 'running', 'ending', 'refusing', 'failing')"
 )
-"""The jobs of a series that are not at their end, for SQL."""
+"""Condition for the jobs of a series that have not ended."""
 
-WISHED = "wish <> '' AND state IN ('claimed', 'queued', 'running', 'ending', 'refusing', 'failing')"
-"""The jobs not at their end that people ask something of, for SQL."""
+REQUESTED = (
+    "wish <> '' AND state IN ('claimed', 'queued', 'running', 'ending', 'refusing', 'failing')"
+)
+"""Condition for the jobs with a request that have not ended."""
 
 UNDISMISSED = "state IN ('refused', 'failed') AND dismissed = 0"
 """The refused and failed jobs that the status lists, for SQL."""
 
-MIGRATIONS: tuple[Migration, ...] = (
+MIGRATIONS: tuple[Sequence[str], ...] = (
     (
         """
         CREATE TABLE jobs (
@@ -79,7 +88,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         ) WITHOUT ROWID
         """,
         """
-        CREATE TABLE kept (             -- painted, and left in the inbox
+        CREATE TABLE kept (             -- done, and left in the inbox
             key TEXT PRIMARY KEY,
             content TEXT NOT NULL,
             files TEXT NOT NULL         -- JSON: [{name, inode, size, mtime_ns, sha256}]
@@ -87,29 +96,29 @@ MIGRATIONS: tuple[Migration, ...] = (
         """,
         "CREATE INDEX kept_by_content ON kept (content)",
     ),
-    # What people ask of a job that is not at its end: to cancel it, or to finish it early.
+    # The request for a job: to cancel it, or to finish it early.
     ("ALTER TABLE jobs ADD COLUMN wish TEXT NOT NULL DEFAULT ''",),
-    # The job that this one paints again, by its name; `inputs` tell role and source from here on.
+    # The name of the job that this one runs again; `inputs` have role and source from here on.
     ("ALTER TABLE jobs ADD COLUMN retry_of TEXT NOT NULL DEFAULT ''",),
     (f"CREATE INDEX jobs_that_wait ON jobs (outbox, id) WHERE state IN {WAITING}",),
-    # What is the same of jobs that can be painted at once, and how many were in an attempt.
+    # The key of jobs that can run in one batch, and the batch size of an attempt.
     (
         "ALTER TABLE jobs ADD COLUMN shape TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE attempts ADD COLUMN together INTEGER NOT NULL DEFAULT 1",
         f"CREATE INDEX jobs_alike ON jobs (inbox, shape, priority, id) WHERE state IN {OPEN}",
     ),
-    # The series that a job belongs to, by its id; the series has its own, once its jobs are made.
+    # The id of the series of a job; the series has its own, once its jobs are made.
     (
         "ALTER TABLE jobs ADD COLUMN series TEXT NOT NULL DEFAULT ''",
-        f"CREATE INDEX jobs_of_series ON jobs (series) WHERE {PARTS}",
+        f"CREATE INDEX jobs_of_series ON jobs (series) WHERE {SERIES_MEMBERS}",
     ),
-    # Those that nobody has begun, by their turn; however many run, none of these is passed over.
+    # The queued jobs in their order, however many others run.
     (
         "DROP INDEX jobs_in_turn",
         "DROP INDEX jobs_alike",
         "CREATE INDEX jobs_next ON jobs (inbox, priority DESC, id) WHERE state = 'queued'",
         "CREATE INDEX jobs_alike ON jobs (inbox, shape, priority, id) WHERE state = 'queued'",
-        f"CREATE INDEX jobs_wished ON jobs (id) WHERE {WISHED}",
+        f"CREATE INDEX jobs_wished ON jobs (id) WHERE {REQUESTED}",
     ),
     # Whether somebody dismissed a refused or failed job from the status.
     (
@@ -119,25 +128,75 @@ MIGRATIONS: tuple[Migration, ...] = (
 )
 
 
-def migrate(
-    connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS
-) -> int:
-    """Bring the ledger at `path` to the newest version, step by step; how many steps those were.
+@contextmanager
+def translated_errors(path: Path) -> Iterator[None]:
+    """Translate what SQLite raises.
 
-    Before each step a copy of an older ledger is left beside it, as `<name>.vN.bak`. Raises
-    SettingsError for a ledger of a version that is still to come, DamagedError for what no version
-    of stylewatch has written.
+    OutputError: nothing can be read or written now, as the disk is full, say; DamagedError: the
+    file is damaged. ValueError: the ledger is fine, and does not take these values.
     """
-    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found > len(migrations):
+    try:
+        yield
+    except _OF_A_ROW as error:
+        raise ValueError(f"the ledger does not take this: {error}") from error
+    except sqlite3.Error as error:
+        # the extended codes have the primary one in their last byte
+        if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _DAMAGED:
+            raise damaged(path, str(error)) from error
+        raise OutputError(
+            f"the ledger {path} cannot be used ({error}); is its disk full, or read-only?"
+        ) from error
+
+
+def check_files(path: Path) -> None:
+    """Raise DamagedError where the ledger, or a file that SQLite keeps beside it, is no file.
+
+    SQLite would wait for ever for a pipe, and report a folder as a disk error.
+    """
+    for ending in ("", "-wal", "-shm", "-journal"):
+        file = path.with_name(f"{path.name}{ending}")
+        if lexists(file) and not file.is_file():
+            raise damaged(path, f"{file.name} is not a regular file")
+
+
+def damaged(path: Path, what: str) -> DamagedError:
+    """Return the error that says that the ledger is damaged, and what to do."""
+    return DamagedError(
+        f"the ledger {path} is damaged ({what}) and was left as it is: put a copy of it in its "
+        "place, or move it away, and the jobs that are not finished are entered anew"
+    )
+
+
+def sql_value(value: object) -> object:
+    """Return `value` as SQLite takes it: bytes in a name that were no text are written out.
+
+    An integer that is too large becomes the largest one: a sparse file can be that long.
+    """
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, int):
+        return min(max(value, LEAST), MOST)
+    return value
+
+
+def migrate(
+    connection: sqlite3.Connection, path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS
+) -> int:
+    """Bring the ledger at `path` to the newest version; return the number of migrations.
+
+    Before each migration an older ledger is copied to `<name>.vN.bak`. Raises SettingsError for a
+    ledger of a newer version, DamagedError for one that no version has written.
+    """
+    current: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if current > len(migrations):
         raise SettingsError(
-            f"the ledger {path} was written by a newer stylewatch (version {found} of its tables, "
-            f"this one knows {len(migrations)}): install that one again"
+            f"the ledger {path} was written by a newer stylewatch (version {current} of its "
+            f"tables, this one knows {len(migrations)}): install that one again"
         )
-    if found < 0 or (found == 0 and _tables(connection)):
+    if current < 0 or (current == 0 and _tables(connection)):
         raise damaged(path, "it is the database of another program")
-    for version in range(found, len(migrations)):
-        if found:
+    for version in range(current, len(migrations)):
+        if current:
             _back_up(connection, path.with_name(f"{path.name}.v{version}.bak"))
         try:
             _step(connection, migrations[version], version + 1)
@@ -145,20 +204,19 @@ def migrate(
             if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
                 raise
             raise damaged(path, str(error)) from error  # its tables are not those of its version
-    return len(migrations) - found
+    return len(migrations) - current
 
 
-def _step(connection: sqlite3.Connection, statements: Migration, version: int) -> None:
+def _step(connection: sqlite3.Connection, statements: Sequence[str], version: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         for statement in statements:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {version}")
         connection.execute("COMMIT")
-    except BaseException:
+    finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
@@ -168,10 +226,10 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     stores any type in any column, and knows nothing of the JSON in some of them.
     """
     try:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if found != "ok":
-            raise damaged(path, found)
+        if result != "ok":
+            raise damaged(path, result)
         if version == len(MIGRATIONS):
             _check_tables(connection, path)
     except sqlite3.OperationalError as error:
@@ -185,10 +243,10 @@ def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
         for statements in MIGRATIONS:
             for statement in statements:
                 fresh.execute(statement)
-        wanted, found = _tables(fresh), _tables(connection)
+        wanted, tables = _tables(fresh), _tables(connection)
         kinds = {table: _columns(fresh, table) for table in wanted}
         indexes = _named(fresh, "index")
-    if any(found.get(table) != columns for table, columns in wanted.items()):
+    if any(tables.get(table) != columns for table, columns in wanted.items()):
         raise damaged(path, "its tables are not those of stylewatch")
     if not indexes <= _named(connection, "index") or _named(connection, "trigger"):
         raise damaged(path, "its indexes or triggers are not those of stylewatch")

@@ -18,6 +18,9 @@ from stylewatch_daemon.files.names import shown
 FOLDER = "requests"
 """In the state folder; requests that cannot be acted on are set aside in `damaged` beside it."""
 
+PAUSED = "paused"
+"""A file in the state folder: while it exists no job is started, also after a restart."""
+
 LONGEST = 100_000
 """Bytes of a request."""
 
@@ -35,7 +38,7 @@ class Request:
 
 
 def leave(state: Path, verb: str, **arguments: Any) -> Path:
-    """Ask the daemon that works, or will work, with the folder `state`; the request's file.
+    """Write a request to the daemon of the folder `state`, running or not; return its file.
 
     The file goes when the daemon has acted. Raises OutputError where it cannot be written.
     """
@@ -53,75 +56,103 @@ def leave(state: Path, verb: str, **arguments: Any) -> Path:
     return path
 
 
-@dataclass
-class Requests:
-    """The requests in the folder `state`; what is wrong with one is told to `reporter`."""
+class Control:
+    """Acts on the requests in the folder `state`; reports to `reporter` what is wrong with one.
 
-    state: Path
-    reporter: Reporter
-    _put_off: set[Path] = field(default_factory=set)
+    `acts` are the functions for verbs other than pause, resume and drain.
+    """
 
-    def act(self, acts: Mapping[str, Act]) -> None:
-        """Act on what was asked, in the order it came; a request goes once that is done.
-
-        A daemon that is killed in between acts again, so an act done twice must be as one.
-        """
-        for path in self._waiting():
+    def __init__(
+        self, state: Path, reporter: Reporter, acts: Mapping[str, Act] | None = None
+    ) -> None:
+        self.draining = False
+        self.folder = state / FOLDER
+        self.acts: Mapping[str, Act] = {
+            "pause": self.pause, "resume": self.resume, "drain": self.drain, **(acts or {})
+        }  # fmt: skip
+        self._state, self._reporter = state, reporter
+        self._put_off: set[Path] = set()
+        atomic.make_folder(self.folder)
+        for path in self._waiting():  # a drain was meant for a daemon that is gone
             try:
-                self._act(path, acts)
-            except OSError as error:  # a full disk, for one: it is tried again
-                if path not in self._put_off:
-                    self.reporter.paused("a request", shown(error))
-                self._put_off.add(path)
-
-    def _act(self, path: Path, acts: Mapping[str, Act]) -> None:
-        try:
-            _call(_read(path), acts)
-        except OSError:
-            raise
-        except Exception as error:  # whatever is asked, it must not bring the daemon down
-            self._set_aside(path, str(error) or type(error).__name__)
-        else:
-            self._remove(path)
-
-    def drop(self, *verbs: str) -> None:
-        """Forget requests of these `verbs` that nobody acted on."""
-        for path in self._waiting():
-            try:
-                if _read(path).verb in verbs:
+                if _read(path).verb == "drain":
                     self._remove(path)
             except (OSError, ValueError):
                 continue  # `act` deals with it
 
-    def _waiting(self) -> list[Path]:
-        folder = self.state / FOLDER
+    @property
+    def paused(self) -> bool:
+        """True if no job may start until `resume`."""
+        return (self._state / PAUSED).exists()
+
+    @property
+    def holds(self) -> bool:
+        """True if no job may start now."""
+        return self.draining or self.paused
+
+    def pause(self) -> None:
+        """Start no new job; running ones are finished."""
+        if not self.paused:
+            atomic.write(self._state / PAUSED, b"")
+            self._reporter.asked("paused: nothing new is begun until `stylewatch resume`")
+
+    def resume(self) -> None:
+        """Start jobs again."""
+        if self.paused:
+            (self._state / PAUSED).unlink()
+            atomic.sync_folder(self._state)
+            self._reporter.asked("resumed")
+
+    def drain(self) -> None:
+        """Finish the running jobs, then stop."""
+        self.draining = True
+        self._reporter.asked("draining: what is being painted is finished, then we leave")
+
+    def act(self) -> None:
+        """Act on the requests, in the order they came; a request goes once that is done.
+
+        A daemon that is killed in between acts again, so acts must be idempotent.
+        """
+        for path in self._waiting():
+            try:
+                self._act(path)
+            except OSError as error:  # a full disk, for one: it is tried again
+                if path not in self._put_off:
+                    self._reporter.paused("a request", shown(error))
+                self._put_off.add(path)
+
+    def _act(self, path: Path) -> None:
         try:
-            with os.scandir(folder) as entries:  # looked for all the time: a glob would be slow
+            _call(_read(path), self.acts)
+        except OSError:
+            raise
+        except Exception as error:  # whatever is asked, it must not bring the daemon down
+            aside = self._state / "damaged" / path.name
+            atomic.make_folder(aside.parent)
+            atomic.rename_folder(path, aside)
+            reason = shown(str(error) or type(error).__name__)
+            self._reporter.left_alone(aside, f"a request that cannot be acted on: {reason}")
+        else:
+            self._remove(path)
+
+    def _waiting(self) -> list[Path]:
+        try:
+            with os.scandir(self.folder) as entries:  # called all the time: a glob would be slow
                 names = sorted(entry.name for entry in entries)
         except OSError:
             return []
-        return [folder / name for name in names if name[0] != "." and name.endswith(".json")]
+        return [self.folder / name for name in names if name[0] != "." and name.endswith(".json")]
 
     def _remove(self, path: Path) -> None:
         self._put_off.discard(path)
         path.unlink(missing_ok=True)
         atomic.sync_folder(path.parent)
 
-    def _set_aside(self, path: Path, why: str) -> None:
-        aside = self.state / "damaged" / path.name
-        atomic.make_folder(aside.parent)
-        atomic.rename_folder(path, aside)
-        self.reporter.left_alone(aside, f"a request that cannot be acted on: {shown(why)}")
-
 
 def _read(path: Path) -> Request:
-    """The request in the file `path`; ValueError where it is none."""
-    with atomic.open_regular(path) as file:
-        content = file.read(LONGEST + 1)
-    if len(content) > LONGEST:
-        raise ValueError(f"it is longer than {LONGEST} bytes")
+    """Return the request in a file; raises ValueError where it is none."""
     try:
-        request = Request(**json.loads(content))
+        request = Request(**json.loads(atomic.read(path, LONGEST)))
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error
     if not isinstance(request.verb, str) or not isinstance(request.arguments, dict):

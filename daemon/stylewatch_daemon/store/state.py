@@ -1,19 +1,19 @@
-"""The state folder: which job is where, and what of it.
+"""The state folder.
 
-    state/ledger.sqlite3 every job there was, and how it stands
+    state/ledger.sqlite3 all jobs and their states
     state/claims/ID/     being taken out of an inbox, or being given back
-    state/jobs/ID/       taken: job.json (what was taken), files/, and the worker's checkpoint
-    state/thumbs/        small pictures of what was taken, by the digests of the files
-    state/previews/      small pictures that the page made, likewise
-    state/uploads/       coming in through the page
+    state/jobs/ID/       claimed: job.json (the files and their sources), files/, the checkpoint
+    state/thumbs/        thumbnails of inputs, by the digests of the files
+    state/previews/      larger previews that the page made, likewise
+    state/uploads/       uploads to the page in progress
     state/sessions.json  sessions of the page, where it has a token
-    state/trash/         done with, about to be removed
-    state/damaged/       jobs that were set aside, each with a reason.txt, and requests likewise
-    state/lock           held by the one daemon that works here; worker.lock by its worker
-    state/lock.json      who that is
+    state/trash/         about to be removed
+    state/damaged/       jobs in quarantine, each with a reason.txt, and requests likewise
+    state/lock           held by the daemon that works here; worker.lock by its worker
+    state/lock.json      describes that daemon
 
-The rename from claims to jobs is the moment from which a job is ours; the ledger hears of it once
-its pictures were looked at. A job's end is in the ledger before its folder goes.
+The rename from claims to jobs commits a claim; the ledger is updated once the pictures were
+inspected. The end of a job is in the ledger before its folder is removed.
 """
 
 import errno
@@ -35,7 +35,7 @@ from stylewatch_daemon.errors import InProgressError, OutputError, QuarantinedEr
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.files.identity import look
-from stylewatch_daemon.files.mounts import Moorings
+from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.model import CHECKPOINT, Job, JobState, Picture
 from stylewatch_daemon.store import journal
@@ -46,18 +46,18 @@ from stylewatch_daemon.store.ledger_writer import LAST, LedgerWriter, now
 HOLDER = "lock.json"
 
 REASON = "reason.txt"
-"""Beside a job that was set aside: why, and what to do."""
+"""Explains a job in quarantine."""
 
 IN_A_ROW = 5
-"""How many jobs are set aside by errors in the same step; if the next job meets one there too, the
-fault is probably ours, and it waits instead."""
+"""How many jobs are quarantined in a row by errors in the same step; if the next job fails there
+too, the fault is probably in stylewatch, and the job waits instead."""
 
 _FOLDERS = ("damaged", "claims", "jobs", "trash", "thumbs", "previews", "uploads", "requests")
 _FILES = ("kept.json", HOLDER, "status.json", ".status.json.tmp", "paused", "alive")
 _LOCKS = ("lock", "worker.lock")
 
-OURS: tuple[str, ...] = ("queued", "running", "ending", "refusing", "failing")
-"""The states of a job whose files are here."""
+UNFINISHED: tuple[str, ...] = ("queued", "running", "ending", "refusing", "failing")
+"""The states of a claimed job that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +70,21 @@ class SetAside:
 
 
 class State:
-    """The state folder `root` and the jobs in it; `reporter` hears of jobs that are set aside."""
+    """The state folder `root` and its jobs; quarantines are reported to `reporter`."""
 
     def __init__(self, root: Path, reporter: Reporter | None = None) -> None:
         self.root = root
         self._reporter = reporter or Reporter()
         self.quarantined: dict[str, tuple[str, str]] = {}
-        """The jobs that were set aside since the start: name and reason by id."""
+        """The jobs that were quarantined since the start: name and reason by id."""
         self._faults: Counter[str] = Counter()
-        """How many jobs in a row were set aside by errors in a step, by the step."""
+        """How many jobs in a row were quarantined by errors in a step, by the step."""
         self.claims, self.jobs, self.thumbs, self.trash, self.damaged = (
             root / name for name in ("claims", "jobs", "thumbs", "trash", "damaged")
         )
-        self.kept, self.lock, self.worker_lock = (
-            root / name for name in ("kept.json", "lock", "worker.lock")
-        )
-        self.moorings = Moorings()
+        self.kept = root / "kept.json"
+        self.lock, self.worker_lock = root / "lock", root / "worker.lock"
+        self.mount_guard = MountGuard()
 
     @cached_property
     def ledger(self) -> LedgerWriter:
@@ -93,18 +92,24 @@ class State:
         return LedgerWriter.open(self.root / FILE_NAME)
 
     def make(self) -> None:
-        """Make the folders that are not there yet, for this user alone.
+        """Make the missing folders, for this user alone.
 
-        What has the name of one of our files or folders and is something else is moved away.
+        Anything that has the name of one of these files or folders and is of another kind is moved
+        away.
         """
         atomic.make_folder(self.root)
         _restrict(self.root)
         for name in (*_FOLDERS, *_FILES):
             path = self.root / name
-            is_folder = path.is_dir() and not path.is_symlink()
-            fits = is_folder if name in _FOLDERS else atomic.is_regular(path)
+            fits = _is_folder(path) if name in _FOLDERS else atomic.is_regular(path)
             if lexists(path) and not fits:
-                self._move_away(path)
+                aside = self._quarantine_path(path)
+                if path == self.damaged:
+                    aside = self.root / aside.name
+                atomic.make_folder(aside.parent)
+                path.rename(aside)
+                reason = f"stylewatch needs the name {path.name} for itself"
+                self._reporter.left_alone(aside, reason)
         for folder in (self.claims, self.jobs, self.trash):
             atomic.make_folder(folder)
         ledger = (f"{FILE_NAME}{ending}" for ending in ("", "-wal", "-shm"))
@@ -112,33 +117,33 @@ class State:
             _restrict(self.root / name)
 
     def probe(self) -> None:
-        """Find out whether the folder can be written; raises OSError where it cannot."""
+        """Raise OSError if the folder cannot be written."""
         mark = self.root / ".probe"
         mark.write_bytes(b"can this be written?")
         mark.unlink()
 
-    def hold(self) -> None:
-        """Write down who has the lock, for those that come while we have it."""
-        us = {"pid": os.getpid(), "host": platform.node(), "since": now()}
+    def write_holder(self) -> None:
+        """Record this process as the holder of the lock."""
+        holder = {"pid": os.getpid(), "host": platform.node(), "since": now()}
         with suppress(OSError):
-            atomic.write(self.root / HOLDER, json.dumps(us).encode())
+            atomic.write(self.root / HOLDER, json.dumps(holder).encode())
 
     def holder(self) -> str:
-        """Who has the lock, in words."""
+        """Describe the process that holds the lock."""
         try:
-            them = json.loads(atomic.read(self.root / HOLDER, 10_000))
-            return shown(f"process {them['pid']} on {them['host']}, since {them['since']}")
+            holder = json.loads(atomic.read(self.root / HOLDER, 10_000))
+            return shown(f"process {holder['pid']} on {holder['host']}, since {holder['since']}")
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "which one is not known"
 
     def close(self) -> None:
-        """Let go of the ledger, until it is asked for again."""
+        """Close the ledger; it is opened again when it is needed."""
         if "ledger" in self.__dict__:
             self.ledger.close()
             del self.ledger
 
-    def tidy(self) -> None:
-        """Empty the trash, and set aside the jobs whose records cannot be loaded."""
+    def check_jobs(self) -> None:
+        """Empty the trash, and quarantine the jobs whose records cannot be loaded."""
         for doomed in self.trash.iterdir():
             atomic.remove(doomed)
         ledger = self.ledger  # where it cannot be opened no job is set aside
@@ -147,42 +152,35 @@ class State:
                 with suppress(QuarantinedError, OSError):  # what cannot be read now waits
                     self._check(folder)
 
-    def enter_strays(self) -> None:
-        """Enter what is here and not in the ledger, and drop what the ledger knows to be done."""
+    def enter_missing(self) -> None:
+        """Enter the jobs that the ledger lacks, and discard those that it knows to have ended."""
         for folder in sorted(self.jobs.iterdir()):
             with suppress(QuarantinedError), self.guard(folder.name, "entering it"):
-                self._enter_stray(folder)
+                state = self.ledger.state(folder.name)
+                if not state:
+                    self.ledger.enter([entry_of(journal.load(folder))])
+                elif state in LAST:
+                    self._discard(folder.name)
 
-    def _enter_stray(self, folder: Path) -> None:
-        state = self.ledger.state(folder.name)
-        if not state:
-            stray = journal.load(folder)
-            with self.ledger.together():
-                self.ledger.enter([entry_of(stray)])
-                self.ledger.write_attempts(stray.id, stray.attempts)
-        elif state in LAST:
-            with suppress(OSError):  # it may as well stay until the next start
-                atomic.discard(folder, self.trash)
-
-    def align(self) -> None:
-        """Bring the ledger in line: with what is not here, and with what was cut off."""
+    def reconcile(self) -> None:
+        """Requeue the jobs that were cut off, and fail those whose files are missing."""
         here = {folder.name for folder in self._all()}
-        aside = {one.job: f"set aside in {one.folder}: {one.reason}" for one in self.set_aside()}
+        aside = {job.job: f"set aside in {job.folder}: {job.reason}" for job in self.set_aside()}
         with self.ledger.together():
             for cut_off in self.ledger.ids("running"):
                 self.ledger.change(cut_off, state="queued")
-            for gone in self.ledger.ids(*OURS) - here:
+            for gone in self.ledger.ids(*UNFINISHED) - here:
                 reason = f"its files are no longer in {self.jobs}: drop it again"
                 self.ledger.change(gone, state="failed", reason=aside.get(gone, reason))
 
     @contextmanager
     def guard(self, job_id: str, doing: str) -> Iterator[None]:
-        """Do one step for a job: if it raises what nobody foresaw, set this job aside.
+        """Do one step for a job: an unexpected error quarantines the job.
 
-        OSError and InProgressError go on as they are: something outside is in the way, or takes
-        its time, and the job waits; a lack of memory becomes an OSError. Whatever else leaves the
-        block sets the job aside and becomes a QuarantinedError. What the step changed in the
-        ledger is undone, the changes of other jobs in the same transaction stay.
+        OSError and InProgressError are raised as they are: the job waits for something outside; a
+        lack of memory becomes an OSError. Any other error quarantines the job and becomes a
+        QuarantinedError. The step's changes of the ledger are undone, while the changes of other
+        jobs in the same transaction stay.
         """
         try:
             with self.ledger.apart():
@@ -196,7 +194,7 @@ class State:
         self._faults.pop(doing, None)
 
     def _caught(self, job_id: str, doing: str, error: Exception) -> OutputError | QuarantinedError:
-        """Set a job aside, or have it wait where the fault is more likely ours than the job's."""
+        """Quarantine a job, or let it wait if the fault is more likely in stylewatch."""
         reason = f"{doing} failed by {type(error).__name__}: {shown(error)}"
         trace = "".join(traceback.format_exception(error))
         self._faults[doing] += 1
@@ -209,45 +207,43 @@ class State:
         )
 
     def quarantine(self, job_id: str, reason: str, trace: str = "") -> QuarantinedError:
-        """Move all that is here of a job to `damaged`, with a reason; it has failed.
+        """Move all files of a job to `damaged`, with a reason; the job has failed.
 
-        What cannot be moved now stays, is not looked at any more, and is met again at the next
-        start. The error to raise.
+        Files that cannot be moved now are ignored until the next start. Returns the error to raise.
         """
         name = self.name_of(job_id)
-        rooms = (self.claims, self.jobs) if _is_entry(job_id) else ()
+        is_name = job_id not in ("", ".", "..") and "/" not in job_id and "\0" not in job_id
+        folders = (self.claims, self.jobs) if is_name else ()
         try:
-            moved = [self._move_aside(room / job_id, name, reason, trace)
-                     for room in rooms if lexists(room / job_id)]  # fmt: skip
-            where = (
-                f"set aside in {shown(moved[0])}"
-                if moved
-                else "its files are gone, drop them again"
-            )
+            moved = [self._move_aside(folder / job_id, name, reason, trace)
+                     for folder in folders if lexists(folder / job_id)]  # fmt: skip
+            where = "its files are gone, drop them again"
+            if moved:
+                where = f"set aside in {shown(moved[0])}"
+            reason = f"{where}: {reason}"
+            with suppress(OSError, ValueError):  # `reconcile` does it at the next start
+                self._fail(job_id, reason)
         except OSError as error:
-            where = f"it cannot be moved away ({error.strerror or error})"
-        else:
-            with suppress(OSError, ValueError):  # `align` does it at the next start
-                self._fail(job_id, f"{where}: {reason}")
-        told = f"{where}: {reason}"
-        self.quarantined[job_id] = name, told
-        self._reporter.failed(name, told, trace, for_good=True)
-        return QuarantinedError(told)
+            reason = f"it cannot be moved away ({error.strerror or error}): {reason}"
+        self.quarantined[job_id] = name, reason
+        self._reporter.failed(name, reason, trace, for_good=True)
+        return QuarantinedError(reason)
 
     def set_aside(self) -> list[SetAside]:
-        """The jobs that lie in quarantine, with the reasons that lie beside them."""
-        folders = self.set_aside_folders()
-        return [SetAside(one, one.name.rpartition("-")[0], _reason_in(one)) for one in folders]
-
-    def set_aside_folders(self) -> list[Path]:
-        """The folders of the jobs that lie in quarantine."""
+        """List the jobs in quarantine, with their reasons."""
         try:
             with os.scandir(self.damaged) as entries:
-                folders = [Path(one) for one in entries if one.is_dir(follow_symlinks=False)]
+                folders = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
         except OSError:  # mostly there is no such folder
             return []
-        marks = (REASON, journal.FILE_NAME)  # the latter was left by earlier versions
-        return sorted(one for one in folders if any(lexists(one / mark) for mark in marks))
+        jobs = []
+        for folder in sorted(folder for folder in folders if lexists(folder / REASON)):
+            reason = ""
+            with suppress(OSError, ValueError):
+                reason = atomic.read(folder / REASON, 1 << 20).decode(errors="replace")
+            reason = shown(reason.partition("\n")[0]) or "its record cannot be read"
+            jobs.append(SetAside(folder, folder.name.rpartition("-")[0], reason))
+        return jobs
 
     def name_of(self, job_id: str) -> str:
         """Return the name of a job, as far as the ledger knows it."""
@@ -257,7 +253,7 @@ class State:
         return shown(job_id if entry is None else entry.place or entry.name)
 
     def _fail(self, job_id: str, reason: str) -> None:
-        """Write into the ledger that a job has failed, a job that it does not know, too."""
+        """Record in the ledger that a job has failed, also one that it does not know."""
         if state := self.ledger.state(job_id):
             if state not in LAST:
                 self.ledger.change(job_id, state="failed", reason=reason)
@@ -268,28 +264,19 @@ class State:
             self.ledger.enter([new])
 
     def _move_aside(self, path: Path, name: str, reason: str, trace: str) -> Path:
-        """Move a job's folder, or what lies in its place, to `damaged`; the folder around it."""
-        aside = self._beside_damaged(path)
+        """Move a job's folder, or anything in its place, to `damaged`; return its new parent."""
+        aside = self._quarantine_path(path)
         atomic.make_folder(aside)
-        told = _explained(path, name, reason, trace)
-        atomic.write(aside / REASON, told.encode(errors="replace"))
+        note = _explained(path, name, reason, trace)
+        atomic.write(aside / REASON, note.encode(errors="replace"))
         with suppress(OSError):
             if not path.is_symlink():
                 path.chmod(0o700)  # a folder that may not be written cannot be moved
         atomic.rename_folder(path, aside / "job")
         return aside
 
-    def _move_away(self, path: Path) -> None:
-        """Move away what has a name that we need, and tell."""
-        aside = self._beside_damaged(path)
-        if path == self.damaged:
-            aside = self.root / aside.name
-        atomic.make_folder(aside.parent)
-        path.rename(aside)
-        self._reporter.left_alone(aside, f"stylewatch needs the name {path.name} for itself")
-
     def _check(self, folder: Path) -> None:
-        """Set a job aside unless its record can be loaded, or nothing is left to do for it."""
+        """Quarantine a job unless its record can be loaded, or it has ended."""
         if self.ledger.state(folder.name) in LAST:
             return
         record = folder / journal.FILE_NAME
@@ -300,50 +287,53 @@ class State:
             raise self.quarantine(folder.name, f"{CHECKPOINT} is not a regular file")
 
     def _load(self, folder: Path) -> Journal:
-        """The record in a job's folder; sets the job aside, and raises, where it is damaged."""
+        """Load the record in a job's folder; quarantines the job, and raises, if it is damaged."""
         try:
             return journal.load(folder)
+        except OSError:
+            raise
         except MemoryError as error:
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)) from error
         except Exception as error:
-            if isinstance(error, OSError):
-                raise
             trace = "".join(traceback.format_exception(error))
             raise self.quarantine(folder.name, shown(error), trace) from error
 
     def load(self, job_id: str) -> Journal:
-        """The job `job_id`, which is ours.
+        """Load a claimed job, with what the ledger knows of it.
 
-        Raises QuarantinedError where its record is damaged, once it is set aside; OSError.
+        Raises QuarantinedError if its record is damaged, and OSError.
         """
         try:
-            taken = self._load(self.jobs / job_id)
+            job = self._load(self.jobs / job_id)
         except OSError as error:
             path = shown(self.jobs / job_id)
             raise OutputError(f"{path} cannot be read: {error.strerror or error}") from error
         with self.guard(job_id, "loading it"):
-            return self._as_known(taken)
-
-    def _as_known(self, taken: Journal) -> Journal:
-        """A job with what the ledger knows of it."""
-        entry = self.ledger.find(taken.id)
-        if entry is None:
-            return taken
-        job_id = taken.id
-        return replace(
-            taken,
-            state=JobState(entry.state),
-            attempts=self.ledger.story(job_id),
-            place=entry.place,
-            refused_as=entry.refused_as,
-            reason=entry.reason,
-            series=entry.series,
-            needs=entry.needs,
-            shape=entry.shape,
-            size=_size_of_content(taken, entry),
-            digests={one["name"]: one["sha256"] for one in entry.inputs if "sha256" in one},
-            changed=frozenset(one["name"] for one in entry.inputs if one.get("changed")),
-        )
+            entry = self.ledger.find(job_id)
+            if entry is None:
+                return job
+            contents = {file.name for file in job.files if file.role == "content"}
+            sizes = [
+                known["pixels"]
+                for known in entry.inputs
+                if known["name"] in contents and "pixels" in known
+            ]
+            return replace(
+                job,
+                state=JobState(entry.state),
+                attempts=self.ledger.story(job_id),
+                place=entry.place,
+                refused_as=entry.refused_as,
+                reason=entry.reason,
+                series=entry.series,
+                needs=entry.needs,
+                shape=entry.shape,
+                size=(sizes[0][0], sizes[0][1]) if sizes else None,
+                digests={
+                    known["name"]: known["sha256"] for known in entry.inputs if "sha256" in known
+                },
+                changed=frozenset(known["name"] for known in entry.inputs if known.get("changed")),
+            )
 
     def has(self, job_id: str) -> bool:
         """Return True if the files of a job are here, or on their way."""
@@ -352,43 +342,37 @@ class State:
     def begin(
         self, job: Journal, place: str, attempts: tuple[Attempt, ...], settings: str
     ) -> Journal:
-        """`job` in its `place`, the last of `attempts` begun by `settings`, JSON; in the ledger."""
+        """Record that `job` runs in `place`, by `settings` in JSON, as the last of `attempts`."""
         with self.ledger.together():
-            self._tell(job, attempts)
-            self.ledger.change(job.id, state="running", place=place, settings=settings)
-        return replace(job, state=JobState.RUNNING, place=place, attempts=attempts)
+            self.ledger.change(job.id, settings=settings)
+            return self.save(job, state=JobState.RUNNING, place=place, attempts=attempts)
 
     def save(self, job: Journal, **changes: Any) -> Journal:
-        """`job` with `changes`, once they are safe in the ledger."""
+        """Record `changes` of `job` in the ledger; return the changed job."""
         changed = replace(job, **changes)
         with self.ledger.together():
             if "attempts" in changes:
-                self._tell(job, changes.pop("attempts"))
+                self.ledger.write_attempts(job.id, changes.pop("attempts"))
             if changes:
                 self.ledger.change(job.id, **changes)
         return changed
 
-    def _tell(self, job: Journal, attempts: tuple[Attempt, ...]) -> None:
-        """Write down the story of a job, of which mostly the last attempt alone is news."""
-        *earlier, last = attempts
-        if len(job.attempts) <= len(attempts) and [*job.attempts[: len(earlier)]] == earlier:
-            self.ledger.write_attempt(job.id, len(attempts), last)
-        else:
-            self.ledger.write_attempts(job.id, attempts)
-
     def finish(self, *ended: tuple[Journal, JobState]) -> None:
-        """The state of each is its last one: once all are in the ledger their files go."""
+        """Record the final state of jobs, all at once, then remove their files."""
         with self.ledger.together():
             for job, state in ended:
                 self.ledger.change(job.id, state=state)
         for job, _ in ended:
-            with suppress(OSError):  # it is done; the next start discards what is left
-                atomic.discard(self.jobs / job.id, self.trash)
+            self._discard(job.id)
+
+    def _discard(self, job_id: str) -> None:
+        """Remove the folder of a job that has ended; where that fails, the next start does it."""
+        with suppress(OSError):
+            atomic.discard(self.jobs / job_id, self.trash)
 
     def job(self, job: Journal) -> Job:
-        """The job that a journal tells of; its settings are in `job_file`."""
-        files = self._files_of(job)
-        with_role = [(one.role, path) for one, path in files]
+        """Return the job of a journal; its settings are in `job_file`."""
+        with_role = [(file.role, path) for file, path in self._files_of(job)]
         return Job(
             id=job.id,
             name=job.name,
@@ -398,47 +382,44 @@ class State:
             styles=tuple(path for role, path in with_role if role == "style"),
             init=next((path for role, path in with_role if role == "init"), None),
             masks={role: path for role, path in with_role if role.endswith(MASK)},
-            archived=sum(one.look.size for one in job.files if one.own and job.after == "archive"),
+            archived=sum(
+                file.look.size for file in job.files if file.own and job.after == "archive"
+            ),
             size=job.size,
         )
 
     def moved(self, job: Journal) -> tuple[Path, ...]:
-        """The files that were taken out of an inbox, and lie nowhere else any more."""
-        return tuple(path for one, path in self._files_of(job) if job.archives(one))
+        """Return the files of which the claimed copy is the only one."""
+        return tuple(path for file, path in self._files_of(job) if job.archives(file))
 
     def is_as_taken(self, job: Journal, name: str) -> bool:
         """Return True if that file is unchanged since it was renamed or copied to this place."""
-        file = next(one for one in job.files if one.name == name)
+        file = next(file for file in job.files if file.name == name)
         now = look(self.jobs / job.id / "files" / name)
         return now is None or now == file.look or now.inode != file.look.inode
 
     def job_file(self, job: Journal) -> Path | None:
-        """The job's job.yaml, if it came with one."""
-        return next((path for one, path in self._files_of(job) if one.role == "job"), None)
+        """Return the job's job.yaml, if it has one."""
+        return next((path for file, path in self._files_of(job) if file.role == "job"), None)
 
     def own_files(self, job: Journal) -> tuple[Path, ...]:
-        """The files that belong to this job alone, moved or copied, as far as they were taken."""
-        return tuple(path for one, path in self._files_of(job) if one.own and path.exists())
+        """Return the claimed files that belong to this job alone."""
+        return tuple(path for file, path in self._files_of(job) if file.own and path.exists())
 
     def pictures(self, job: Journal) -> tuple[Path, ...]:
-        """All that is to be decoded of a job, its content first if it has one."""
-        return tuple(path for one, path in self._files_of(job) if one.role != "job")
+        """Return the pictures of a job, its content first if it has one."""
+        return tuple(path for file, path in self._files_of(job) if file.role != "job")
 
     def _files_of(self, job: Journal) -> list[tuple[File, Path]]:
         folder = self.jobs / job.id / FILES
-        return [(one, folder / one.name) for one in job.files]
+        return [(file, folder / file.name) for file in job.files]
 
     def _all(self) -> list[Path]:
         return [*self.claims.iterdir(), *self.jobs.iterdir()]
 
-    def _beside_damaged(self, path: Path) -> Path:
-        """A new name below `damaged` for what is to be moved there."""
+    def _quarantine_path(self, path: Path) -> Path:
+        """Return a new path below `damaged` for `path`."""
         return self.damaged / f"{path.name[:100]}-{secrets.token_hex(4)}"
-
-
-def _is_entry(name: str) -> bool:
-    """Return True if `name` can name an entry of a folder, and leads nowhere else."""
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
 def _is_folder(path: Path) -> bool:
@@ -447,7 +428,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _restrict(path: Path) -> None:
-    """Let nobody but its owner use a file or a folder of ours, if it is there."""
+    """Let only the owner use a file or a folder, if it exists."""
     with suppress(OSError):  # another user's: that shows when it is used
         if _is_folder(path):
             path.chmod(0o700)
@@ -456,12 +437,12 @@ def _restrict(path: Path) -> None:
 
 
 def _explained(path: Path, name: str, reason: str, trace: str) -> str:
-    """Return the text that explains a job that was set aside."""
+    """Return the text that explains a job in quarantine."""
+    pictures = ""
     with suppress(OSError):
-        files = [shown(one.name) for one in sorted((path / FILES).iterdir())[:20]]
+        files = [shown(file.name) for file in sorted((path / FILES).iterdir())[:20]]
         pictures = f"what was dropped: {', '.join(files) or 'nothing'}, in job/{FILES}/\n"
-        return _NOTE.format(reason, name, shown(path.name), now(), pictures, trace)
-    return _NOTE.format(reason, name, shown(path.name), now(), "", trace)
+    return _NOTE.format(reason, name, shown(path.name), now(), pictures, trace)
 
 
 _NOTE = """{}
@@ -478,15 +459,6 @@ same way, it is a fault of stylewatch: please report it, with what follows.
 {}"""
 
 
-def _reason_in(folder: Path) -> str:
-    """The reason that lies in the folder of a job that was set aside."""
-    try:
-        text = atomic.read(folder / REASON, 1 << 20).decode(errors="replace")
-    except (OSError, ValueError):
-        text = ""
-    return shown(text.partition("\n")[0]) or "its record cannot be read"
-
-
 def entry_of(job: Journal, **more: Any) -> Entry:
     """Return the ledger's entry of a new job; `more` has further columns."""
     return Entry(
@@ -496,7 +468,15 @@ def entry_of(job: Journal, **more: Any) -> Entry:
         outbox=str(job.outbox),
         state=job.state,
         entered=now(),
-        inputs=tuple(_input(file) for file in job.files),
+        inputs=tuple(
+            {
+                "role": file.role,
+                "name": file.name,
+                "source": str(file.source),
+                "size": file.look.size,
+            }
+            for file in job.files
+        ),
         bytes=sum(file.look.size for file in job.files),
         place=job.place,
         refused_as=job.refused_as,
@@ -507,35 +487,20 @@ def entry_of(job: Journal, **more: Any) -> Entry:
     )
 
 
-def _size_of_content(job: Journal, entry: Entry) -> tuple[int, int] | None:
-    names = [file.name for file in job.files if file.role == "content"]
-    for one in entry.inputs:
-        if one["name"] in names and "pixels" in one:
-            width, height = one["pixels"]
-            return width, height
-    return None
-
-
-def _input(file: File) -> dict[str, Any]:
-    return {
-        "role": file.role,
-        "name": file.name,
-        "source": str(file.source),
-        "size": file.look.size,
-    }
-
-
 def with_changed(entry: Entry, files: Iterable[File]) -> Entry:
-    """`entry`, with a mark at its inputs whose originals stay in the inbox, as they changed."""
+    """Mark the inputs of `entry` whose originals stay in the inbox, as they changed."""
     changed = {file.name for file in files}
     inputs = tuple(
-        {**one, "changed": True} if one["name"] in changed else one for one in entry.inputs
+        {**known, "changed": True} if known["name"] in changed else known for known in entry.inputs
     )
     return replace(entry, inputs=inputs)
 
 
 def with_seen(entry: Entry, pictures: Iterable[Picture]) -> Entry:
-    """`entry`, its inputs with the digests and the sizes (pixels) that their `pictures` have."""
-    seen = {one.name: {"sha256": one.sha256, "pixels": list(one.size)} for one in pictures}
-    inputs = tuple({**one, **seen.get(one["name"], {})} for one in entry.inputs)
+    """Add to the inputs of `entry` the digests and sizes in pixels of their `pictures`."""
+    seen = {
+        picture.name: {"sha256": picture.sha256, "pixels": list(picture.size)}
+        for picture in pictures
+    }
+    inputs = tuple({**known, **seen.get(known["name"], {})} for known in entry.inputs)
     return replace(entry, inputs=inputs)

@@ -1,6 +1,6 @@
-"""Paths of thumbnails: small JPEGs in the state folder, by the SHA-256 of their picture's file.
+"""Thumbnails: small JPEGs in the state folder, named by the SHA-256 of the picture's file.
 
-A picture that several jobs have in common has one. Thumbnails can be made again, so none is synced.
+They can be made again, so none is synced.
 """
 
 from collections.abc import Collection

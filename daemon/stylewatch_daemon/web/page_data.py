@@ -18,7 +18,6 @@ from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.job_files import stages
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.store.control import PAUSED
 from stylewatch_daemon.store.ledger import (
     COUNTED_AS,
     DISMISSIBLE,
@@ -27,6 +26,7 @@ from stylewatch_daemon.store.ledger import (
     Ledger,
     reading,
 )
+from stylewatch_daemon.store.requests import PAUSED
 from stylewatch_daemon.store.thumbs import SIDE
 from stylewatch_daemon.views.formatting import duration, memory
 from stylewatch_daemon.views.formatting import size as in_pixels

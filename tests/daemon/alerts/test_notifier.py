@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.daemon.posts import posted
+from tests.daemon.alert_server import alert_server
 
 from stylewatch_daemon.alerts import notifier
 from stylewatch_daemon.alerts.collect import Message
@@ -130,7 +130,7 @@ def test_new_targets_are_used_once_the_settings_are_in_force() -> None:
 
 
 def test_a_message_reaches_a_server() -> None:
-    with posted() as posts, notifying(to(SecretStr(posts.url), every_s=1000)) as alerts:
+    with alert_server() as posts, notifying(to(SecretStr(posts.url), every_s=1000)) as alerts:
         alerts.done("sea", OUT)
     assert posts.bodies == ["done: sea"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.daemon.children import children
-from tests.daemon.posts import posted
+from tests.daemon.alert_server import alert_server
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.alerts import send as module
 from stylewatch_daemon.alerts.collect import Message
@@ -19,7 +19,7 @@ HELLO = Message("stylewatch: 1 done", "done: sea")
 
 
 def test_a_message_is_sent_through_apprise_and_each_url_has_its_result() -> None:
-    with posted() as posts, posted() as closed:
+    with alert_server() as posts, alert_server() as closed:
         closed.statuses = [401]
         urls = ["hushhush://x", posts.url, "json://127.0.0.1:1/", closed.url, "json://"]
         endings = send([SecretStr(url) for url in urls], HELLO, 60)
@@ -29,15 +29,15 @@ def test_a_message_is_sent_through_apprise_and_each_url_has_its_result() -> None
 
 
 def test_a_server_that_hangs_is_given_up_in_time_and_the_others_get_the_message() -> None:
-    with posted() as good, posted() as bad:
+    with alert_server() as good, alert_server() as bad:
         bad.hangs.clear()
         urls = [SecretStr(f"{bad.url}?rto=100"), SecretStr(good.url)]
         assert send(urls, HELLO, 6) == ["silent", "sent"]
-    assert children("alerts") == []
+    assert child_pids("alerts") == []
 
 
 def test_a_check_of_urls_sends_nothing() -> None:
-    with posted() as posts:
+    with alert_server() as posts:
         assert unusable([SecretStr(posts.url)]) == []
         (wrong,) = unusable([SecretStr(posts.url), SecretStr("hushhush")])
     assert wrong.startswith("URL 2 of 2: ") and "hush" not in wrong

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.artifacts.paintings import painting, seen
-from tests.daemon.children import children
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.artifacts.contract import Keepsakes, Small
 from stylewatch_daemon.artifacts.process import Header, drawn
@@ -90,7 +90,7 @@ def test_what_was_drawn_before_it_ended_counts_and_the_rest_has_a_reason(
     first, second = drawn(Small((picture, picture), 24), f"{HERE}:{serve}", timeout)
     assert (first.name, first.content, first.problem) == ("0", b"abc", "")
     assert second.name == "1" and not second.content and why in second.problem
-    assert children("artifacts") == []
+    assert child_pids("artifacts") == []
 
 
 def test_if_no_process_can_be_started_that_is_the_reason(
@@ -105,9 +105,9 @@ def test_closing_the_generator_leaves_no_process_behind(tmp_path: Path) -> None:
     picture = seen(tmp_path / "a.png")
     files = drawn(Small((picture, picture), 24))
     next(files)
-    assert len(children("artifacts")) == 1
+    assert len(child_pids("artifacts")) == 1
     files.close()
-    assert children("artifacts") == []
+    assert child_pids("artifacts") == []
 
 
 def test_the_parent_loads_neither_pillow_nor_matplotlib() -> None:

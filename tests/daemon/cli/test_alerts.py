@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.daemon.posts import posted
+from tests.daemon.alert_server import alert_server
 
 from stylewatch_daemon.cli.main import call
 
@@ -12,7 +12,7 @@ def test_each_url_gets_a_message_and_is_told_by_its_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "config.yaml"
-    with posted() as posts:
+    with alert_server() as posts:
         file.write_text(f"alerts: {{urls: ['{posts.url}']}}\n")
         assert call(["alerts", "test", "--config", str(file)]) == 0
         assert capsys.readouterr().out == "URL 1 of 1: sent\n"

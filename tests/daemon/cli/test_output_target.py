@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.finished import finish
+from tests.daemon.world import make_finished_job
 
 from stylewatch_daemon.cli import output_target
 from stylewatch_daemon.errors import OutputError, UsageError
@@ -112,7 +112,7 @@ def test_what_is_there_is_not_replaced_unless_that_is_asked_for(here: Path, take
 
 def test_a_folder_that_is_used_again_keeps_nothing_of_the_job_before(here: Path) -> None:
     """Also where that called its picture otherwise."""
-    finish(here, "painted", days=0)
+    make_finished_job(here, "painted", days=0)
     with output_target.opened(output_target.named("painted"), force=True) as opened:
         publish(opened, "stages/0900.png")
     assert files(here / "painted") == {"stages/0900.png", "inputs/job.yaml"}
@@ -127,7 +127,7 @@ def test_of_a_job_that_was_cut_off_no_stage_is_kept(here: Path) -> None:
 
 
 def test_pictures_of_ones_own_stay_whatever_they_are_called(here: Path) -> None:
-    finish(here, ".", days=0)
+    make_finished_job(here, ".", days=0)
     mine = {"mine.txt", "final.jpg", "inputs/mine.jpg", "inputs/style.jpg", "stages/mine.png"}
     for name in mine:
         (here / name).write_text("mine")

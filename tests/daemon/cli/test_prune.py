@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import tree
-from tests.daemon.finished import finish
+from tests.daemon.world import make_finished_job
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.store.ledger import FILE_NAME, Entry
@@ -23,8 +23,8 @@ def file(tmp_path: Path) -> Path:
 def test_it_tells_what_would_go_and_removes_nothing(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    finish(file.parent / "out", "old\x1b", 3)
-    finish(file.parent / "out", "new", 1)
+    make_finished_job(file.parent / "out", "old\x1b", 3)
+    make_finished_job(file.parent / "out", "new", 1)
     before = tree(file.parent)
     assert call(["prune", "--dry-run", "--config", str(file)]) == 0
     first, second, last = capsys.readouterr().out.splitlines()
@@ -35,7 +35,7 @@ def test_it_tells_what_would_go_and_removes_nothing(
 
 
 def test_it_removes_what_is_kept_no_longer(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    job = finish(file.parent / "out", "old", 3)
+    job = make_finished_job(file.parent / "out", "old", 3)
     assert call(["prune", "--config", str(file), "--set", "retention.inputs=3"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("4 files removed: ")
     assert sorted(tree(job)) == ["final.png", "inputs/job.yaml", "losses.csv", "receipt.json"]

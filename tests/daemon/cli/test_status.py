@@ -17,7 +17,7 @@ from stylewatch_daemon.files import lock
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.status_json import FILE_NAME
 from stylewatch_daemon.outbox.status_txt import Refusal, Running, Status
-from stylewatch_daemon.store.control import PAUSED
+from stylewatch_daemon.store.requests import PAUSED
 
 EVIL = "a\x1b[2J\n\u202eb[red]"
 BUSY = Status(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.settings_made import make_settings
+from tests.daemon.world import make_settings
 from tests.plugins.strangers import install
 
 from stylewatch_daemon.doctor import backends

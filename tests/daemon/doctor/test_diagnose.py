@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.daemon.alert_server import alert_server
 from tests.daemon.disks import deep_tree
-from tests.daemon.posts import posted
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import backends, diagnose
 from stylewatch_daemon.doctor.finding import exit_code, mend, note, ok
@@ -115,7 +115,7 @@ def test_a_sandbox_that_takes_too_much_is_reported(tmp_path: Path, monkeypatch: 
 
 def test_urls_are_checked_and_neither_tried_nor_shown() -> None:
     assert list(diagnose.check_alerts(Alerts())) == []
-    with posted() as posts:
+    with alert_server() as posts:
         (finding,) = diagnose.check_alerts(Alerts(urls=(SecretStr(posts.url),)))
     assert (finding.verdict, posts.got) == ("ok", [])
     assert "stylewatch alerts test" in finding.words

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.daemon.disks import CAN_MOUNT, fill_up, small_disk
 from tests.daemon.faults import fill
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import places
 from stylewatch_daemon.doctor.finding import Finding
@@ -134,8 +134,7 @@ def test_missing_file_events_are_reported_with_what_helps(
 
 def test_a_running_daemon_is_reported_with_the_events_it_gets(world: World) -> None:
     publisher = Publisher(world.state)
-    publisher.observer = False
-    publisher.show(Status(), {})
+    publisher.show(Status(), {}, observer=False)
     assert world.findings()["daemon"].verdict == "note"
     assert "file" not in world.findings()
     with lock.held(world.state / "lock"):
@@ -192,7 +191,7 @@ def test_damaged_jobs_are_named_with_the_reason_and_what_to_do(world: World) -> 
     state = State(world.state)
     state.make()
     (state.jobs / "7").mkdir()
-    state.tidy()
+    state.check_jobs()
     world.expect("job", "note", 0, "job.json cannot be read: No such file")
     finding = world.findings()["job"]
     assert finding.what == "job 7" and "then remove that folder" in finding.words

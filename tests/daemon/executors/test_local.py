@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.children import children
 from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.works import WORK
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.worker_process import Slot
@@ -47,11 +47,11 @@ def test_there_is_no_process_before_the_first_order_nor_after_close(make: Make) 
     listener = make()
     listener.executor.ask("1", Wanted.STOP)
     listener.executor.drop("1")
-    assert children() == []
+    assert child_pids() == []
     pid(listener, "1")
     listener.executor.close()
     listener.executor.close()
-    assert children() == []
+    assert child_pids() == []
 
 
 def test_one_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
@@ -74,7 +74,7 @@ def test_one_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
     failed = listener.run("7", "lost device")[-1]
     assert isinstance(failed, Failed)
     assert (failed.exit_code, failed.recycle) == (69, True)
-    assert children() == []
+    assert child_pids() == []
     assert pid(listener, "8") != third
 
 
@@ -90,7 +90,7 @@ def test_a_large_worker_is_replaced_and_an_idle_one_ended(
 ) -> None:
     listener = make(**options)
     first = pid(listener, "1")
-    while "idle_s" in options and children():
+    while "idle_s" in options and child_pids():
         time.sleep(0.01)
     assert pid(listener, "2") != first
 

@@ -6,9 +6,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
-from tests.daemon.children import children
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.executors import worker_process
 from stylewatch_daemon.executors.worker_process import Slot
@@ -22,7 +22,7 @@ def slot(tmp_path: Path) -> Iterator[Slot]:
     yield slot
     slot.end("the test is over")
     slot.let_go()
-    assert children() == []
+    assert child_pids() == []
 
 
 def events(slot: Slot, what: str, backend: str = "torch") -> list[Event]:

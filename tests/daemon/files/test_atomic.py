@@ -1,158 +1,270 @@
-"""Files are whole or absent, and made to last in the right order."""
+"""Files are complete or absent, links are not followed, and everything is synced in order."""
 
 import errno
 import os
-import stat
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.daemon.faults import killed_at, mounts, tree
+from tests.daemon.faults import fill, killed_at, mounts, recorded_syncs, tree
 
-from stylewatch_daemon.errors import InputError
+from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic, safe_dirs
 
 
-def test_a_file_is_written_beside_synced_renamed_and_its_folder_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    sync, replace = os.fsync, os.replace
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder in which nothing may be written."""
+    (tmp_path / "elsewhere" / "deeper").mkdir(parents=True)
+    return tmp_path / "elsewhere"
 
-    def fsync(handle: int) -> None:
-        done.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
-        sync(handle)
 
-    def renamed(source: str, target: str) -> None:
-        done.append("rename")
-        replace(source, target)
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "root").mkdir()
+    return tmp_path / "root"
 
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(os, "replace", renamed)
-    atomic.write(tmp_path / "a", b"text")
-    assert done == ["file", "rename", "folder"]
-    assert tree(tmp_path) == {"a": "text"}
+
+def make(_: int) -> None:
+    """Have missing folders made."""
+
+
+# Atomic writes
+
+
+def test_a_file_is_synced_then_renamed_then_its_folder_synced(root: Path) -> None:
+    with recorded_syncs() as events:
+        atomic.write(root / "a", b"text")
+    (what, temporary), *rest = events
+    assert what == "sync" and temporary.endswith(".tmp")
+    assert rest == [("rename", str(root / "a")), ("sync", str(root))]
+    assert tree(root) == {"a": "text"}
+
+
+def test_in_an_opened_folder_only_what_is_durable_is_synced(root: Path) -> None:
+    (root / "below").mkdir()
+    with safe_dirs.opened(root) as folder, safe_dirs.opened(root, "below") as below:
+        with recorded_syncs() as events:
+            atomic.write("file", b"x", folder)
+            safe_dirs.move(folder, "file", below)
+            atomic.write("status", b"x", folder, durable=False)
+        (_, temporary), *rest = events
+    assert temporary.endswith(".tmp")
+    assert rest == [("rename", f"{root}/file"), ("rename", f"{root}/below/file"),
+                    ("sync", f"{root}/below"), ("rename", f"{root}/status")]  # fmt: skip
 
 
 @pytest.mark.parametrize("change", range(1, 5))
-def test_whoever_is_killed_while_writing_leaves_the_old_file_or_the_new(
-    change: int, tmp_path: Path
-) -> None:
-    (tmp_path / "a").write_text("old")
+def test_a_kill_leaves_the_old_file_or_the_new_one(change: int, root: Path) -> None:
+    (root / "a").write_text("old")
     with killed_at(change):
-        atomic.write(tmp_path / "a", b"new")
-    assert tree(tmp_path)["a"] == ("old" if change <= 2 else "new")
+        atomic.write(root / "a", b"new")
+    assert tree(root)["a"] == ("old" if change <= 2 else "new")
 
 
-def test_a_failed_write_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_nothing_behind(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        atomic.write(tmp_path / "a", b"text")
-    assert list(tmp_path.iterdir()) == []
+        atomic.write(root / "a", b"text")
+    with safe_dirs.opened(root) as folder, pytest.raises(OSError, match="No space"):
+        atomic.write("a", b"text", folder)
+    assert list(root.iterdir()) == []
 
 
 @pytest.mark.parametrize(("code", "tolerated"), [(errno.EINVAL, True), (errno.EIO, False)])
-def test_a_folder_that_cannot_be_synced_is_borne_and_one_that_fails_is_not(
-    code: int, tolerated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_only_a_file_system_that_cannot_sync_folders_is_tolerated(
+    code: int, tolerated: bool, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fsync(handle: int) -> None:
         raise OSError(code, "no")
 
     monkeypatch.setattr(os, "fsync", fsync)
-    if tolerated:
-        atomic.sync_folder(tmp_path)
-    else:
-        with pytest.raises(OSError, match="no"):
-            atomic.sync_folder(tmp_path)
+    with nullcontext() if tolerated else pytest.raises(OSError, match="no"):
+        atomic.sync_folder(root)
+    with nullcontext() if tolerated else pytest.raises(OSError, match="no"):
+        atomic.sync_folder(os.open(root, os.O_RDONLY))
 
 
-@pytest.mark.parametrize("by", ["path", "folder"])
-def test_where_times_may_not_be_set_a_copy_has_its_own(
-    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("size", [0, 100, atomic.CHUNK + 1])
+def test_a_copy_has_the_bytes_and_the_time(size: int, root: Path) -> None:
+    (root / "a").write_bytes(b"x" * size)
+    os.utime(root / "a", ns=(1, 10**18))
+    with safe_dirs.opened(root) as folder:
+        digest = atomic.copy(root / "a", "b", target_folder=folder)
+    assert digest == atomic.digest(root / "a") == atomic.digest(root / "b")
+    assert (root / "b").stat().st_mtime_ns == 10**18
+
+
+def test_a_copy_succeeds_where_times_may_not_be_set(
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: object, **__: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    (tmp_path / "a").write_text("text")
-    monkeypatch.setattr(os, "utime", refused)
-    if by == "path":
-        atomic.copy(tmp_path / "a", tmp_path / "b")
-    else:
-        with safe_dirs.opened(tmp_path) as folder:
-            safe_dirs.copy(tmp_path / "a", folder, "b")
-    assert tree(tmp_path) == {"a": "text", "b": "text"}
+    fill(root, "a")
+    monkeypatch.setattr(os, "utime", refuse)
+    atomic.copy(root / "a", root / "b")
+    assert tree(root) == {"a": "a", "b": "a"}
 
 
-def test_a_copy_tells_the_digest_of_what_it_read(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"x" * (atomic.CHUNK + 1))
-    digest = atomic.copy(tmp_path / "a", tmp_path / "b")
-    assert digest == atomic.digest(tmp_path / "b")
-    assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
-
-
-def test_neither_links_nor_pipes_nor_folders_are_opened(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("secret")
-    (tmp_path / "link").symlink_to(tmp_path / "file")
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "folder").mkdir()
-    for name in ("link", "pipe", "folder"):
-        with pytest.raises(InputError, match="regular file"):
-            atomic.digest(tmp_path / name)
-
-
-def test_a_move_over_mounts_is_a_copy_and_a_removal(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    atomic.make_folder(one)
-    atomic.make_folder(two / "deep")
-    (one / "a").write_text("text")
-    with mounts(one, two):
-        atomic.move(one / "a", two / "deep" / "a")
-    assert tree(tmp_path) == {"two/deep/a": "text"}
-
-
-def test_a_copy_that_reads_back_otherwise_costs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir()
-    two.mkdir()
-    (one / "a").write_text("text")
-    monkeypatch.setattr(atomic, "digest", lambda path: "something else")
-    with mounts(one, two), pytest.raises(OSError, match="reads back otherwise"):
-        atomic.move(one / "a", two / "a")
-    assert tree(one) == {"a": "text"}
-
-
-def test_what_is_discarded_goes_as_a_whole(tmp_path: Path) -> None:
-    folder = tmp_path / "job"
-    folder.mkdir()
-    (folder / "a").write_text("a")
-    atomic.discard(folder, tmp_path / "trash")
-    assert tree(tmp_path) == {}
-    assert not folder.exists()
-
-
-def test_a_copy_keeps_holes_and_has_the_digest_of_all(tmp_path: Path) -> None:
-    with (tmp_path / "a").open("wb") as file:
-        file.seek(50 << 20)
-        file.write(b"in the midst")
-        file.truncate(100 << 20)
-    read = atomic.copy(tmp_path / "a", tmp_path / "b")
-    assert read == atomic.digest(tmp_path / "a") == atomic.digest(tmp_path / "b")
-    assert (tmp_path / "b").stat().st_blocks * 512 < 1 << 20
-    assert (tmp_path / "b").stat().st_mtime_ns == (tmp_path / "a").stat().st_mtime_ns
-
-
-def test_copying_can_be_ended_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(bytes(100))
-
+def test_copying_can_be_ended_and_leaves_nothing(root: Path) -> None:
     def leave() -> None:
-        raise OSError("we are leaving")
+        raise OSError("stop")
 
-    with pytest.raises(OSError, match="leaving"):
-        atomic.copy(tmp_path / "a", tmp_path / "b", step=leave)
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    fill(root, "a")
+    with pytest.raises(OSError, match="stop"):
+        atomic.copy(root / "a", root / "b", step=leave)
+    assert [path.name for path in root.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_only_regular_files_are_read(kind: str, root: Path, elsewhere: Path) -> None:
+    fill(elsewhere, "secret")
+    path = root / "a"
+    if kind == "link":
+        path.symlink_to(elsewhere / "secret")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(InputError, match="regular file"):
+        atomic.digest(path)
+    with pytest.raises(InputError, match="regular file"):
+        atomic.copy(path, root / "b")
+    with pytest.raises(ValueError, match="regular file"):
+        atomic.read(path, 100)
+
+
+def test_a_file_that_is_too_long_is_not_read(root: Path) -> None:
+    fill(root, "four")
+    assert atomic.read(root / "four", 4) == b"four"
+    with pytest.raises(ValueError, match="longer than 3 bytes"):
+        atomic.read(root / "four", 3)
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_move_over_mounts_is_a_checked_copy(
+    is_same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "one/a", tmp_path / "two/deep/a"
+    fill(source.parent, "a")
+    atomic.make_folder(target.parent)
+    if not is_same:
+        monkeypatch.setattr(atomic, "digest", lambda path: "something else")
+    expected: Any = nullcontext() if is_same else pytest.raises(OSError, match="reads back")
+    with mounts(tmp_path / "one", tmp_path / "two"), expected:
+        atomic.move(source, target)
+    assert source.exists() != is_same
+
+
+# Folders
+
+
+def test_missing_folders_are_made_and_synced_only_on_request(root: Path) -> None:
+    entered: list[int] = []
+    with pytest.raises(FileNotFoundError), safe_dirs.opened(root, "a/b"):
+        pass
+    with recorded_syncs() as events, safe_dirs.opened(root, "a/b", entered.append):
+        pass
+    assert len(entered) == 2
+    assert events == [("sync", str(root)), ("sync", f"{root}/a")]
+
+
+@pytest.mark.parametrize("at", ["job", "job/stages"])
+@pytest.mark.parametrize("makes", [True, False])
+def test_a_link_in_the_place_of_a_folder_is_not_entered(
+    at: str, makes: bool, root: Path, elsewhere: Path
+) -> None:
+    (root / at).parent.mkdir(exist_ok=True)
+    (root / at).symlink_to(elsewhere)
+    with (
+        pytest.raises(OutputError, match="leads out of the outbox by the link"),
+        safe_dirs.opened(root, "job/stages/deeper", make if makes else None),
+    ):
+        pass
+    assert not tree(elsewhere)
+
+
+@pytest.mark.parametrize("path", ["../elsewhere", "/etc", "a/../../elsewhere"])
+def test_no_path_leads_upwards(path: str, root: Path, elsewhere: Path) -> None:
+    (root / "a").mkdir()
+    with pytest.raises(OutputError, match="leads out"), safe_dirs.opened(root, path):
+        pass
+
+
+def test_only_the_root_may_be_a_link_and_handles_stay_with_their_folder(
+    root: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(root)
+    with safe_dirs.opened(tmp_path / "link", "job", make) as folder:
+        (root / "job").rename(tmp_path / "moved")
+        (root / "job").symlink_to(elsewhere)
+        (tmp_path / "moved/file").symlink_to(elsewhere / "theirs")
+        atomic.write("file", b"x", folder)
+    assert tree(tmp_path / "moved") == {"file": "x"}
+    assert not tree(elsewhere)
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_a_discarded_folder_goes_with_its_links_but_not_their_targets(
+    opened: bool, root: Path, elsewhere: Path
+) -> None:
+    fill(elsewhere, "theirs")
+    fill(root, "job/a/b")
+    (root / "job/link").symlink_to(elsewhere)
+    (root / "trash").mkdir()
+    if opened:
+        with safe_dirs.opened(root) as folder, safe_dirs.opened(root, "trash") as trash:
+            safe_dirs.discard(folder, "job", trash)
+    else:
+        atomic.discard(root / "job", root / "trash")
+    assert list(root.rglob("*")) == [root / "trash"]
+    assert tree(elsewhere) == {"theirs": "theirs"}
+
+
+def test_only_incomplete_files_are_swept(root: Path) -> None:
+    fill(root, ".0123456789abcdef.tmp", ".0123456789abcdef.jpg", "0123456789abcdef.tmp", "deep/a")
+    (root / ".fedcba9876543210.tmp").mkdir()
+    with safe_dirs.opened(root) as folder:
+        safe_dirs.sweep(folder)
+    left = {path.name for path in root.rglob("*") if path.is_file()}
+    assert left == {".0123456789abcdef.jpg", "0123456789abcdef.tmp", "a"}
+    assert (root / ".fedcba9876543210.tmp").is_dir()
+
+
+# Hard links
+
+
+def link(root: Path) -> bool:
+    with safe_dirs.opened(root, "to", make) as folder:
+        return safe_dirs.link(root / "a", folder, "b")
+
+
+def test_a_link_has_the_permissions_of_a_new_file(root: Path) -> None:
+    fill(root, "a", "new")
+    (root / "a").chmod(0o600)
+    assert link(root)
+    assert (root / "a").samefile(root / "to/b")
+    assert (root / "to/b").stat().st_mode == (root / "new").stat().st_mode
+    assert [path.name for path in (root / "to").iterdir()] == ["b"]
+
+
+@pytest.mark.parametrize("reason", ["other names", "mounts", "attributes"])
+def test_no_link_is_made_that_could_change_permissions_of_others(
+    reason: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(root, "a")
+    (root / "a").chmod(0o600)
+    if reason == "other names":
+        os.link(root / "a", root / "mine")
+    if reason == "attributes":
+        monkeypatch.setattr(os, "listxattr", lambda handle: ["system.posix_acl_access"])
+        monkeypatch.setattr(os, "getxattr", lambda handle, name: b"%d" % handle)
+    with mounts(root / "to") if reason == "mounts" else nullcontext():
+        assert not link(root)
+    assert (root / "a").stat().st_mode & 0o777 == 0o600
+    assert list((root / "to").iterdir()) == []

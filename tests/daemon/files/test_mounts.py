@@ -1,4 +1,4 @@
-"""File systems are known by the kernel's table of mounts, and what they can be trusted with."""
+"""File systems and their properties, by the kernel's table of mounts."""
 
 import os
 from collections.abc import Callable
@@ -9,12 +9,11 @@ from tests.daemon.disks import SAME, same_folder
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.mounts import (
-    Moorings,
+    MountGuard,
     is_remote,
     keeps_inodes,
     kind_of,
     lies_in,
-    root_of,
     table,
     tells_events,
 )
@@ -32,42 +31,29 @@ TABLE = r"""
 
 
 @pytest.mark.parametrize(
-    ("folder", "tells"),
+    ("folder", "kind", "events", "remote"),
     [
-        ("/srv/inbox", True),
-        ("/net/nas/inbox", False),
-        ("/net/nasty", True),
-        ("/net/nas/local/inbox", True),
-        ("/net/with space/inbox", False),
-        ("/net/ssh", False),
-        ("/net/usb/inbox", True),
+        ("/srv/inbox", "ext4", True, False),
+        ("/net/nas/inbox", "nfs4", False, True),
+        ("/net/nasty", "ext4", True, False),
+        ("/net/nas/local/inbox", "ext4", True, False),
+        ("/net/with space/inbox", "cifs", False, True),
+        ("/net/ssh", "fuse.sshfs", False, True),
+        ("/net/layers", "fuse.fuse-overlayfs", False, False),
+        ("/net/smb/server/share", "fuse.smbnetfs", False, True),
+        ("/net/usb/inbox", "vfat", True, False),
     ],
 )
-def test_only_file_systems_of_this_machine_tell_all_events(folder: str, tells: bool) -> None:
-    assert tells_events(Path(folder), TABLE) is tells
+def test_a_file_system_is_known_by_the_deepest_mount(
+    folder: str, kind: str, events: bool, remote: bool
+) -> None:
+    path = Path(folder)
+    assert kind_of(path, TABLE) == kind
+    assert (tells_events(path, TABLE), is_remote(path, TABLE)) == (events, remote)
 
 
-def test_without_a_table_of_mounts_events_are_trusted() -> None:
-    assert tells_events(Path("/srv"), "")
-
-
-@pytest.mark.parametrize(
-    ("folder", "remote"),
-    [
-        ("/net/nas/state", True),
-        ("/net/nas/local", False),
-        ("/net/ssh", True),
-        ("/net/layers", False),
-        ("/net/smb/server/share", True),
-    ],
-)
-def test_what_other_machines_may_write_is_remote(folder: str, remote: bool) -> None:
-    assert is_remote(Path(folder), TABLE) is remote
-
-
-def test_the_deepest_mount_counts(tmp_path: Path) -> None:
-    assert kind_of(Path("/net/nas/local/inbox"), TABLE) == "ext4"
-    assert kind_of(Path("/srv"), "") == ""
+def test_without_a_table_of_mounts_events_are_trusted(tmp_path: Path) -> None:
+    assert (tells_events(Path("/srv"), ""), kind_of(Path("/srv"), "")) == (True, "")
     assert bool(kind_of(tmp_path, table())) is bool(table())
 
 
@@ -76,9 +62,7 @@ def test_the_deepest_mount_counts(tmp_path: Path) -> None:
     [((254, 0), True), ((0, 40), True), ((0, 42), False), ((0, 43), False), ((0, 99), True)],
     ids=["ext4", "nfs4", "cifs", "sshfs", "unknown"],
 )
-def test_where_files_are_numbered_as_they_are_met_their_numbers_do_not_last(
-    device: tuple[int, int], keeps: bool
-) -> None:
+def test_some_file_systems_renumber_files(device: tuple[int, int], keeps: bool) -> None:
     assert keeps_inodes(os.makedev(*device), TABLE) is keeps
 
 
@@ -87,12 +71,12 @@ Put = Callable[[str, int], None]
 
 @pytest.fixture
 def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Puts what lies at and below a folder on a disk of its own, of this number."""
+    """Put a folder on a disk with this number."""
     disks = {tmp_path: 1}
 
     def stat(self: Path, **options: bool) -> os.stat_result:
         seen = list(real(self, **options))
-        seen[2] = next((disks[one] for one in (self, *self.parents) if one in disks), 0)
+        seen[2] = next((disks[path] for path in (self, *self.parents) if path in disks), 0)
         return os.stat_result(seen)
 
     real = Path.stat
@@ -100,28 +84,18 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
     return lambda name, device: disks.update({tmp_path / name: device})
 
 
-def test_a_disk_begins_where_it_is_mounted(tmp_path: Path, put: Put) -> None:
-    put("nas", 7)
+def test_a_folder_is_not_written_while_its_mount_is_gone(tmp_path: Path, put: Put) -> None:
     (tmp_path / "nas/out").mkdir(parents=True)
-    assert root_of(tmp_path / "nas/out/not/there/yet") == tmp_path / "nas"
-    assert root_of(tmp_path / "other") == tmp_path
-
-
-def test_a_folder_whose_disk_is_gone_is_not_written_until_it_is_back(
-    tmp_path: Path, put: Put
-) -> None:
-    (tmp_path / "nas/out").mkdir(parents=True)
-    moorings = Moorings()
-    moorings.check(tmp_path / "nas/out")
+    mount_guard = MountGuard()
+    mount_guard.check(tmp_path / "nas/out")
     put("nas", 7)
-    moorings.check(tmp_path / "nas/out")  # it came later, which is well
+    mount_guard.check(tmp_path / "nas/out")  # mounted later
     put("nas", 1)
     for _ in range(2):
         with pytest.raises(OutputError, match="nas, and is not now: mount it again"):
-            moorings.check(tmp_path / "nas/out")
-    moorings.check(tmp_path / "other")
+            mount_guard.check(tmp_path / "nas/out")
     put("nas", 8)
-    moorings.check(tmp_path / "nas/out")
+    mount_guard.check(tmp_path / "nas/out")
 
 
 BOUND = r"""
@@ -141,19 +115,14 @@ BOUND = r"""
         ("/around", False), ("/around/out", False), ("/net/a", False),
     ],
 )  # fmt: skip
-def test_what_lies_in_a_folder_is_found_through_bind_mounts(path: str, lies: bool) -> None:
+def test_a_path_in_a_folder_is_detected_through_bind_mounts(path: str, lies: bool) -> None:
     assert lies_in(Path(path), Path("/srv/in"), BOUND) is lies
 
 
-def test_without_a_table_of_mounts_paths_have_to_do() -> None:
+@pytest.mark.parametrize("how", [SAME])
+def test_without_a_table_paths_devices_and_inodes_are_compared(how: str, tmp_path: Path) -> None:
     assert lies_in(Path("/srv/in/a"), Path("/srv/in"), "")
     assert not lies_in(Path("/shown"), Path("/srv/in"), "")
-
-
-@pytest.mark.parametrize("how", [SAME])
-def test_without_a_table_a_bind_mount_is_known_by_device_and_inode(
-    how: str, tmp_path: Path
-) -> None:
     (tmp_path / "in").mkdir()
     with same_folder(tmp_path / "in", tmp_path / "shown"):
         assert lies_in(tmp_path / "shown/a/b", tmp_path / "in", "")

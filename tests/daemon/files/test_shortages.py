@@ -1,4 +1,4 @@
-"""Shortages of the machine are told apart from faults of a job, whoever met them."""
+"""Shortages of the machine are distinguished from faults of a job."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ from stylewatch_painter.images.read import read
 
 @contextmanager
 def limited(count: int) -> Iterator[None]:
-    """So many file descriptors for this process, no more."""
+    """Limit the file descriptors of this process."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, before[1]))
     try:
@@ -30,7 +30,7 @@ def limited(count: int) -> Iterator[None]:
 
 
 def full() -> int:
-    """The limit with which no file can be opened any more."""
+    """Return the limit with which no further file can be opened."""
     free = os.open(os.devnull, os.O_RDONLY)
     os.close(free)
     return free
@@ -43,77 +43,66 @@ def full() -> int:
         (OSError(errno.ENFILE, "Too many open files in system"), "fs.file-max"),
         (ImportError("libx.so: cannot open shared object file: Too many open files"), "ulimit -n"),
         (RuntimeError("can't start new thread"), "TasksMax="),
+        (ShortageError("so"), "so"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), None),
+        (OSError(errno.ENOSPC, "No space left on device"), None),
+        (PictureError("a picture called can't start new thread"), None),
+        (OutputError("the outbox cannot be written"), None),
+        (sqlite3.OperationalError("unable to open database file"), None),
+        (None, None),
     ],
 )
-def test_a_shortage_is_told_with_what_helps(error: Exception, words: str) -> None:
+def test_a_shortage_is_recognized_and_says_what_helps(
+    error: Exception | None, words: str | None
+) -> None:
     found = shortages.shortage(error)
-    assert found is not None
-    assert words in str(found)
-    assert found.exit_code == 75
+    if words is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert words in str(found)
 
 
 def test_the_cause_of_an_error_counts(tmp_path: Path) -> None:
     (tmp_path / "content.jpg").write_bytes(b"a picture")
-    with limited(full()), pytest.raises(PictureError) as caught:
-        read(tmp_path / "content.jpg")
-    assert shortages.shortage(caught.value) is not None
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.EAGAIN, "Resource temporarily unavailable"),
-        OSError(errno.ENOSPC, "No space left on device"),
-        PictureError("a picture called can't start new thread"),
-        OutputError("the outbox cannot be written"),
-        sqlite3.OperationalError("unable to open database file"),
-        None,
-    ],
-)
-def test_what_is_no_shortage_is_none(error: Exception | None) -> None:
-    assert shortages.shortage(error) is None
-
-
-def test_a_ledger_that_cannot_be_opened_for_want_of_descriptors_is_one(tmp_path: Path) -> None:
     with limited(full()):
-        with pytest.raises(sqlite3.OperationalError) as caught:
+        with pytest.raises(PictureError) as of_picture:
+            read(tmp_path / "content.jpg")
+        with pytest.raises(sqlite3.OperationalError) as of_ledger:
             sqlite3.connect(tmp_path / "ledger")
-        assert shortages.shortage(caught.value) is not None
+        for caught in (of_picture, of_ledger):
+            assert shortages.shortage(caught.value) is not None
 
 
-def test_a_process_that_cannot_be_started_is_a_shortage_whatever_the_error() -> None:
-    again = shortages.no_process(BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"))
-    assert "Resource temporarily unavailable" in str(again)
+def test_a_process_that_cannot_be_started_is_a_shortage() -> None:
+    busy = BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+    assert "Resource temporarily unavailable" in str(shortages.no_process(busy))
     assert "memory" in str(shortages.no_process(OSError(errno.ENOMEM, "Cannot allocate memory")))
 
 
-def test_the_probe_sees_the_shortage_and_its_end() -> None:
+def test_the_probe_detects_a_shortage_and_its_end() -> None:
     assert not shortages.is_short()
     with limited(full() + shortages.SPARE - 1):
         assert shortages.is_short()
     assert not shortages.is_short()
 
 
-def test_too_low_a_limit_is_a_mistake_of_the_configuration() -> None:
+def test_the_soft_limit_is_raised_and_must_suffice() -> None:
     shortages.check_limit()
     with limited(shortages.MINIMUM - 1), pytest.raises(SettingsError, match="LimitNOFILE="):
         shortages.check_limit()
-
-
-def test_the_soft_limit_is_raised_as_far_as_the_hard_one_allows() -> None:
     program = (
         "import resource; from stylewatch_daemon.files import shortages; "
         "resource.setrlimit(resource.RLIMIT_NOFILE, (50, 90)); "
         "shortages.raise_limit(); print(shortages.descriptors())"
     )
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert said.stdout.split() == [b"90"]
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert run.stdout.split() == [b"90"]
 
 
-def test_words_are_those_of_the_shortage_first() -> None:
+def test_a_shortage_is_described_first() -> None:
     error = OutputError("the outbox /out cannot be written")
     assert shortages.in_words(error) == "the outbox /out cannot be written"
     error.__cause__ = OSError(errno.EMFILE, "Too many open files")
     assert "out of file descriptors" in shortages.in_words(error)
     assert shortages.in_words(OSError(errno.ENOSPC, "No space", "/a")) == "/a: No space"
-    assert isinstance(shortages.shortage(ShortageError("so")), ShortageError)

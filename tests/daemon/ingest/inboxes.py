@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, waiting
-from tests.daemon.lookers import Nodding
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import FakeInspector, make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.inbox import Inbox
@@ -27,7 +26,7 @@ class World(Reporter):
         self, root: Path, *, after: Any = "archive", others: Sequence[str] = (), **settings: Any
     ) -> None:
         self.root, self.path, self.outbox = root, root / "in", root / "out"
-        self.state, self.inspector, self.now = State(root / "state"), Nodding(), 0.0
+        self.state, self.inspector, self.now = State(root / "state"), FakeInspector(), 0.0
         self.skipped: list[str] = []
         self.paused_names: list[str] = []
         self.claimed: list[str] = []
@@ -44,7 +43,7 @@ class World(Reporter):
         """Start the daemon anew."""
         self.state.close()
         self.state.make()
-        self.state.tidy()
+        self.state.check_jobs()
         self.ingest = Ingest(self.settings, self.state, self.inspector, self, lambda: self.now)
         self.ingest.recover()
 

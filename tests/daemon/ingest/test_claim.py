@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from tests.daemon.claims import BOTH, JOB, TAKEN, Layout, Place, two_mounts
+from tests.daemon.claim_world import BOTH, JOB, TAKEN, ClaimWorld, Layout, two_mounts
 from tests.daemon.faults import fill, killed_at, place_of, tree
 
 from stylewatch_daemon.errors import InputError, OutputError
@@ -27,25 +27,25 @@ ALL = {name: name for name in JOB}
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(tmp_path)
+def place(tmp_path: Path) -> ClaimWorld:
+    place = ClaimWorld(tmp_path)
     fill(place.inbox, *JOB)
     return place
 
 
-def claim(place: Place, claimer: Claimer | None = None, **more: Any) -> Journal | None:
+def claim(place: ClaimWorld, claimer: Claimer | None = None, **more: Any) -> Journal | None:
     (job,) = place.pairs()
     files = more.get("files") or scan(place.inbox).files
     return (claimer or Claimer(place.state)).claim(job, files, place.terms(), "1")
 
 
-def is_claimed(place: Place, claimer: Claimer | None = None) -> bool:
+def is_claimed(place: ClaimWorld, claimer: Claimer | None = None) -> bool:
     (job,) = place.pairs()
     return (claimer or Claimer(place.state)).is_claimed(job, scan(place.inbox).files)
 
 
 @BOTH
-def test_a_pair_moves_with_its_folder(layout: Layout, place: Place) -> None:
+def test_a_pair_moves_with_its_folder(layout: Layout, place: ClaimWorld) -> None:
     with layout(place):
         journal = place.take()
     assert (place.held(), journal.state) == ([TAKEN], "queued")
@@ -60,7 +60,7 @@ def test_the_style_of_an_album_stays_and_is_copied_first(
         assert (place.inbox / "album/photo.jpg").exists()  # a copy may fail, a rename does not
         return copy(name, *args)
 
-    copy, place = atomic.copy, Place(tmp_path)
+    copy, place = atomic.copy, ClaimWorld(tmp_path)
     monkeypatch.setattr(atomic, "copy", copy_checked)
     fill(place.inbox, "album/style.jpg", "album/photo.jpg")
     with layout(place):
@@ -71,7 +71,7 @@ def test_the_style_of_an_album_stays_and_is_copied_first(
 
 @pytest.mark.parametrize(("masks", "sizes"), [((), [(4, 4), (4, 4)]), (("content.mask.png",), [])])
 def test_a_job_with_masks_has_no_sizes_to_be_batched_by(
-    place: Place, masks: tuple[str, ...], sizes: list[tuple[int, int]]
+    place: ClaimWorld, masks: tuple[str, ...], sizes: list[tuple[int, int]]
 ) -> None:
     fill(place.inbox, *(f"trip/{name}" for name in masks))
     (place.inbox / "trip/job.yaml").unlink()
@@ -90,7 +90,7 @@ def test_a_job_with_masks_has_no_sizes_to_be_batched_by(
 
 @pytest.mark.parametrize("style", ["photo.jpg", "Photo.JPG"])
 def test_files_get_unique_safe_names(style: str, tmp_path: Path) -> None:
-    place, odd = Place(tmp_path), os.fsdecode(b"-latin\xe9\n.jpg")
+    place, odd = ClaimWorld(tmp_path), os.fsdecode(b"-latin\xe9\n.jpg")
     fill(tmp_path / "styles", style)
     for name, names in (("photo.jpg", {"photo.jpg", f"{style[:5]}-2{style[5:]}"}),
                         (odd, {"_latin__.jpg", style})):  # fmt: skip
@@ -104,7 +104,7 @@ def test_files_get_unique_safe_names(style: str, tmp_path: Path) -> None:
 @BOTH
 @pytest.mark.parametrize("change", ["content", "link"])
 def test_a_pair_that_changed_since_the_scan_stays(
-    change: str, layout: Layout, place: Place
+    change: str, layout: Layout, place: ClaimWorld
 ) -> None:
     files, path = scan(place.inbox).files, place.inbox / "trip/style.jpg"
     fill(place.outbox, "secret")
@@ -123,7 +123,7 @@ def test_a_pair_that_changed_since_the_scan_stays(
 
 @BOTH
 def test_a_full_disk_leaves_everything_in_the_inbox(
-    layout: Layout, place: Place, monkeypatch: pytest.MonkeyPatch
+    layout: Layout, place: ClaimWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = 6
 
@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_everything_in_the_inbox(
 # Copied originals
 
 
-def test_originals_that_changed_after_the_copy_stay_and_are_a_new_pair(place: Place) -> None:
+def test_originals_that_changed_after_the_copy_stay_and_are_a_new_pair(place: ClaimWorld) -> None:
     with place.mounts():
         claimer, journal = place.hold()
         (place.inbox / "trip/content.jpg").write_text("a new photograph")
@@ -154,7 +154,7 @@ def test_originals_that_changed_after_the_copy_stay_and_are_a_new_pair(place: Pl
     assert not is_claimed(place)
 
 
-def test_originals_that_are_being_written_stay_until_they_change(place: Place) -> None:
+def test_originals_that_are_being_written_stay_until_they_change(place: ClaimWorld) -> None:
     with (place.inbox / "trip/content.jpg").open("a") as writer, place.mounts():
         claimer, journal = place.hold()
         assert [file.name for file in claimer.refuse(journal, "no picture")] == ["content.jpg"]
@@ -165,7 +165,7 @@ def test_originals_that_are_being_written_stay_until_they_change(place: Place) -
 
 
 def test_originals_that_cannot_be_removed_are_remembered(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: ClaimWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlink = os.unlink
 
@@ -189,7 +189,7 @@ def test_originals_that_cannot_be_removed_are_remembered(
      ("name", False)],
 )  # fmt: skip
 def test_a_kept_pair_is_the_same_while_its_files_are(
-    change: str, is_known: bool, place: Place
+    change: str, is_known: bool, place: ClaimWorld
 ) -> None:
     place.take(after="keep")
     assert place.held() == [TAKEN]
@@ -209,14 +209,14 @@ def test_a_kept_pair_is_the_same_while_its_files_are(
     assert is_claimed(place) == is_known
 
 
-def test_a_new_file_is_not_the_one_that_moved(place: Place) -> None:
+def test_a_new_file_is_not_the_one_that_moved(place: ClaimWorld) -> None:
     place.take(after="keep")
     place.take(after="archive", job_id="2")
     place.state.job(place.state.load("2")).main.parent.rename(place.inbox / "trip")
     assert not is_claimed(place)
 
 
-def test_the_memory_of_earlier_versions_is_imported(place: Place) -> None:
+def test_the_memory_of_earlier_versions_is_imported(place: ClaimWorld) -> None:
     content = place.inbox / "trip/content.jpg"
     known = [
         {"name": str(path), "inode": seen.inode, "size": seen.size, "mtime_ns": seen.mtime_ns,
@@ -241,7 +241,7 @@ def test_killed_at_any_change_nothing_is_lost_or_doubled(
     layout: Layout, after: str, tmp_path: Path
 ) -> None:
     for change in count(1):
-        place = Place(tmp_path / str(change))
+        place = ClaimWorld(tmp_path / str(change))
         fill(place.inbox, *JOB)
         with layout(place):
             with killed_at(change) as died:
@@ -258,7 +258,7 @@ def test_killed_at_any_change_nothing_is_lost_or_doubled(
             break
 
 
-def test_an_interrupted_claim_is_given_back_beside_newer_files(place: Place) -> None:
+def test_an_interrupted_claim_is_given_back_beside_newer_files(place: ClaimWorld) -> None:
     content = place.inbox / "trip/content.jpg"
     with killed_at(9):
         place.take()
@@ -282,7 +282,7 @@ def woken() -> Event:
 
 
 @pytest.fixture
-def copying(place: Place, woken: Event) -> Iterator[Claimer]:
+def copying(place: ClaimWorld, woken: Event) -> Iterator[Claimer]:
     """A claimer whose pair is long, and copied in a thread."""
     os.truncate(place.inbox / "trip/content.jpg", BIG)
     transfers = Transfers(woken.set)
@@ -301,7 +301,7 @@ def finished(claimer: Claimer, woken: Event) -> list[Exception | None]:
     return errors
 
 
-def test_a_long_copy_is_finished_later(place: Place, copying: Claimer, woken: Event) -> None:
+def test_a_long_copy_is_finished_later(place: ClaimWorld, copying: Claimer, woken: Event) -> None:
     if claim(place, copying) is None:  # else it was quick
         assert is_claimed(place, copying)
         assert list(place.state.jobs.iterdir()) == []
@@ -313,7 +313,7 @@ def test_a_long_copy_is_finished_later(place: Place, copying: Claimer, woken: Ev
 
 
 def test_a_file_that_changes_during_a_long_copy_stays(
-    place: Place, copying: Claimer, woken: Event
+    place: ClaimWorld, copying: Claimer, woken: Event
 ) -> None:
     files = scan(place.inbox).files
     (place.inbox / "trip/content.jpg").write_bytes(bytes(BIG))
@@ -327,7 +327,9 @@ def test_a_file_that_changes_during_a_long_copy_stays(
     assert set(tree(place.inbox)) == set(JOB)
 
 
-def test_a_long_copy_goes_on_after_a_kill(place: Place, copying: Claimer, woken: Event) -> None:
+def test_a_long_copy_goes_on_after_a_kill(
+    place: ClaimWorld, copying: Claimer, woken: Event
+) -> None:
     with killed_at(12):
         claim(place)
     copying.recover()
@@ -343,7 +345,7 @@ def test_a_long_copy_goes_on_after_a_kill(place: Place, copying: Claimer, woken:
 
 @BOTH
 def test_a_file_that_is_too_large_moves_or_stays_and_is_never_copied(
-    layout: Layout, place: Place
+    layout: Layout, place: ClaimWorld
 ) -> None:
     os.truncate(place.inbox / "trip/job.yaml", 1 << 40)
     Outbox(place.outbox).probe()
@@ -360,7 +362,7 @@ def test_a_file_that_is_too_large_moves_or_stays_and_is_never_copied(
     assert not list((place.outbox / ".staging").glob("*"))
 
 
-def test_a_file_that_is_too_large_and_stays_is_remembered(place: Place) -> None:
+def test_a_file_that_is_too_large_and_stays_is_remembered(place: ClaimWorld) -> None:
     os.truncate(place.inbox / "trip/content.jpg", 1 << 40)
     claimer, journal = place.hold("keep")
     claimer.refuse(journal, too_large(journal))

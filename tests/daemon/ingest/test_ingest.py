@@ -13,15 +13,14 @@ import pytest
 from tests.daemon.disks import CAN_MOUNT, SAME, same_folder
 from tests.daemon.faults import fill, mounts, tree
 from tests.daemon.ingest.inboxes import World, full_ledger
-from tests.daemon.lookers import Nodding
-from tests.daemon.settings_made import changed_settings
+from tests.daemon.world import FakeInspector, changed_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ingest.inbox import MAX_NOTES, library, new_id
 from stylewatch_daemon.ingest.inspection.contract import CutOff
 from stylewatch_daemon.ingest.inspection_queue import AHEAD
-from stylewatch_daemon.store import transfer
+from stylewatch_daemon.store import claim_files
 
 
 @pytest.fixture
@@ -217,7 +216,7 @@ def test_pairs_stay_while_the_outbox_cannot_be_written(
     assert "cannot be written" in world.inbox.trouble[str(world.path)]
     world.outbox.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(world.state.moorings, "check", not_mounted)
+        patch.setattr(world.state.mount_guard, "check", not_mounted)
         assert world.run() == []
     assert "is not mounted" in world.inbox.trouble[str(world.path)]
     assert (len(tree(world.path)), world.outbox.exists()) == (2, False)
@@ -338,7 +337,7 @@ def test_inspection_is_repeated_after_a_start(world: World) -> None:
     world.drop("a")
     world.inspector.silent = True
     world.run()
-    world.inspector = Nodding()
+    world.inspector = FakeInspector()
     world.start()
     assert world.ingest.not_queued == ("a",)
     world.ingest.apply_verdicts()
@@ -355,7 +354,7 @@ def test_few_questions_are_asked_at_a_time_and_inboxes_take_turns(world: World) 
     names = [entry.name for entry in entries(world)]
     assert len(names) == AHEAD
     assert names[:4] == ["00", "mine", "01", "too"]
-    world.inspector = Nodding(silent=True)
+    world.inspector = FakeInspector(silent=True)
     world.start()  # after which all that was claimed waits at once
     world.ingest.apply_verdicts()
     assert [entry.name for entry in entries(world)][:4] == ["00", "mine", "01", "too"]
@@ -470,7 +469,7 @@ def test_a_pair_that_cannot_be_given_back_now_is_later_and_stops_no_other(
     world.inspector.says = {"a/content": "cut off"}
     world.drop("a", "b")
     with monkeypatch.context() as patch:
-        patch.setattr(transfer, "put_back", unplugged)
+        patch.setattr(claim_files, "put_back", unplugged)
         world.run()
         assert (world.states, world.ingest.not_queued) == ({"b": "queued"}, ("a",))
         world.apply()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill
-from tests.daemon.finished import finish, rewrite
+from tests.daemon.world import make_finished_job, write_receipt
 
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import safe_dirs
@@ -165,7 +165,7 @@ def digests_in(folder: Path, part: job_files.Part, before: float = NOW) -> dict[
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    return finish(tmp_path, "job", 3)
+    return make_finished_job(tmp_path, "job", 3)
 
 
 def test_a_receipt_names_stages_and_inputs_with_their_checksums(job: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_receipt_names_stages_and_inputs_with_their_checksums(job: Path) -> No
 def test_a_stage_lies_in_stages_and_nowhere_else(file: Any, job: Path) -> None:
     receipt = json.loads((job / "receipt.json").read_text())
     receipt["stages"] = [{"file": file, "sha256": "x"}]
-    rewrite(job, receipt)
+    write_receipt(job, receipt)
     assert digests_in(job, "stages") == {}
 
 
@@ -196,7 +196,7 @@ def test_a_stage_lies_in_stages_and_nowhere_else(file: Any, job: Path) -> None:
 def test_an_input_lies_in_inputs_and_nowhere_else(name: str, job: Path) -> None:
     receipt = json.loads((job / "receipt.json").read_text())
     receipt["inputs"] = [{"name": name, "sha256": "x"}]
-    rewrite(job, receipt)
+    write_receipt(job, receipt)
     assert digests_in(job, "inputs") == {}
 
 
@@ -207,7 +207,7 @@ def test_an_input_lies_in_inputs_and_nowhere_else(name: str, job: Path) -> None:
     ids=str,
 )  # fmt: skip
 def test_what_is_no_receipt_names_nothing(receipt: object, job: Path) -> None:
-    rewrite(job, receipt)
+    write_receipt(job, receipt)
     assert digests_in(job, "stages") == {}
     (job / "receipt.json").write_text("{" * 100_000)
     assert digests_in(job, "stages") == {}
@@ -250,20 +250,20 @@ def test_unchanged_files_are_those_of_the_receipt(job: Path) -> None:
 def test_unchanged_files_are_in_the_folder_of_the_job(file: str, job: Path) -> None:
     (job.parent / "mine.png").write_text("mine")
     digest = hashlib.sha256(b"mine").hexdigest()
-    rewrite(job, {"files": [{"file": file, "sha256": digest}]})
+    write_receipt(job, {"files": [{"file": file, "sha256": digest}]})
     assert list(job_files.unchanged(job)) == []
 
 
 @pytest.mark.parametrize(("written", "finished"), [(0, None), (NOW, "2001-01-01T00:00:00+00:00")])
 def test_of_two_times_the_later_one_counts(written: float, finished: str | None, job: Path) -> None:
     receipt = json.loads((job / "receipt.json").read_text())
-    rewrite(job, {**receipt, **({"finished": finished} if finished else {})})
+    write_receipt(job, {**receipt, **({"finished": finished} if finished else {})})
     os.utime(job / "receipt.json", (written, written))
     assert digests_in(job, "stages", 1e9) == {}
 
 
 def test_a_note_names_the_stages_of_a_job_without_a_receipt(tmp_path: Path) -> None:
-    job = finish(tmp_path, "job", 3)
+    job = make_finished_job(tmp_path, "job", 3)
     with_receipt = digests_in(job, "stages")
     (job / "receipt.json").unlink()
     (job / "stages/mine.png").write_text("not a stage")

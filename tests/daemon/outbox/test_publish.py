@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.daemon.faults import fill, killed_at, mounts, told_of_syncs, tree
+from tests.daemon.faults import fill, killed_at, mounts, recorded_syncs, tree
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import atomic
@@ -96,7 +96,7 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
     fill(tmp_path, "photo.jpg", "painting.jpg")
     inputs = [tmp_path / "photo.jpg", tmp_path / "painting.jpg"]
     staging, made = outbox.staging("1"), ("stages/1.png", "losses.csv", "final.png", RECEIPT)
-    with told_of_syncs() as events:
+    with recorded_syncs() as events:
         folder = outbox.reserve("job", lambda place: None)
         for name in made:
             stage(staging, name, b"x")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from tests.daemon.disks import deep_tree
 from tests.daemon.faults import fill, tree
-from tests.daemon.finished import finish
 from tests.daemon.store.test_ledger import entry
+from tests.daemon.world import make_finished_job
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
@@ -62,7 +62,7 @@ def names(folder: Path) -> set[str]:
 def test_stages_and_inputs_are_removed_when_their_days_are_over(
     kept: Retention, gone: set[str], tmp_path: Path
 ) -> None:
-    job = finish(tmp_path, "album/job", 3)
+    job = make_finished_job(tmp_path, "album/job", 3)
     files = list(outlived(tmp_path, kept, time.time()))
     assert {file.name for file in files} == gone
     assert sum(file.bytes for file in files) == sum((job / name).stat().st_size for name in gone)
@@ -76,15 +76,15 @@ def test_stages_and_inputs_are_removed_when_their_days_are_over(
 def test_an_outbox_is_searched_as_deep_as_jobs_may_be(
     tmp_path: Path,
 ) -> None:
-    deep = finish(tmp_path, "/".join("d" * retention.DEPTH), 3)
-    finish(tmp_path, "/".join("e" * (retention.DEPTH + 1)), 3)
+    deep = make_finished_job(tmp_path, "/".join("d" * retention.DEPTH), 3)
+    make_finished_job(tmp_path, "/".join("e" * (retention.DEPTH + 1)), 3)
     with deep_tree(tmp_path / "deep"):
         gone = {one.path.parent.parent for one in prune([tmp_path], Retention(stages=0, inputs=0))}
     assert gone == {deep}
 
 
 def test_the_stages_of_a_cancelled_job_are_removed_like_those_of_others(tmp_path: Path) -> None:
-    job = finish(tmp_path, "job", 0)
+    job = make_finished_job(tmp_path, "job", 0)
     (job / "receipt.json").unlink()
     job_files.write_note(tmp_path, "job")
     assert (prune([tmp_path], Retention(stages=1, inputs=0))) == []
@@ -98,7 +98,7 @@ def test_the_stages_of_a_cancelled_job_are_removed_like_those_of_others(tmp_path
     [(".staging/1", False), ("_refused/job", False), ("_jobs/album/job", True), ("_mine", True)],
 )
 def test_only_jobs_are_pruned_flat_ones_too(place: str, removed: bool, tmp_path: Path) -> None:
-    job = finish(tmp_path, place, 3)
+    job = make_finished_job(tmp_path, place, 3)
     prune([tmp_path, tmp_path / "gone"], Retention(stages=0, inputs=0))
     assert names(job) == (REST if removed else STAGES | INPUTS | REST)
     (job / "receipt.json").unlink()
@@ -108,7 +108,7 @@ def test_only_jobs_are_pruned_flat_ones_too(place: str, removed: bool, tmp_path:
 def test_pruning_reports_what_it_removed_and_errors_and_ends_when_we_leave(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder, job = Recorder(), finish(tmp_path, "job", 3)
+    recorder, job = Recorder(), make_finished_job(tmp_path, "job", 3)
     first = job / "stages/0001.png"
     size = first.stat().st_size
     prune([tmp_path], Retention(stages=0), recorder, lambda: not first.exists())
@@ -125,7 +125,7 @@ def test_pruning_reports_what_it_removed_and_errors_and_ends_when_we_leave(
 
 
 def test_files_that_people_added_or_changed_stay(tmp_path: Path) -> None:
-    job = finish(tmp_path, "job", 3)
+    job = make_finished_job(tmp_path, "job", 3)
     fill(job, "stages/mine.png", "inputs/mine.jpg")
     (job / "stages/0001.png").write_text("touched up by hand")
     (prune([tmp_path], Retention(stages=0, inputs=0)))
@@ -136,7 +136,7 @@ def test_files_that_people_added_or_changed_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at", ["album", "album/job", "album/job/stages", "album/job/receipt.json"])
 def test_nothing_is_removed_through_a_link(at: str, tmp_path: Path) -> None:
     outbox, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
-    finish(outbox, "album/job", 3)
+    make_finished_job(outbox, "album/job", 3)
     (outbox / at).rename(elsewhere)
     (outbox / at).symlink_to(elsewhere)
     assert (prune([outbox], Retention(stages=0))) == []
@@ -147,7 +147,7 @@ def test_nothing_is_removed_from_a_folder_that_becomes_a_link(
     tmp_path: Path,
 ) -> None:
     outbox = tmp_path / "out"
-    job = finish(outbox, "job", 3)
+    job = make_finished_job(outbox, "job", 3)
     first, *_ = outlived(outbox, Retention(stages=0), time.time())
     (job / "stages").rename(tmp_path / "elsewhere")
     (job / "stages").symlink_to(tmp_path / "elsewhere")
@@ -164,7 +164,7 @@ def test_pruning_runs_at_once_and_again_after_a_day(
     with daily([tmp_path], Retention(stages=0), recorder):
         for job in ("first", "second"):
             recorder.rung.clear()
-            finish(tmp_path, job, 3)
+            make_finished_job(tmp_path, job, 3)
             assert recorder.rung.wait(20)
     assert not [one for one in threading.enumerate() if one.name == "prune"]
 

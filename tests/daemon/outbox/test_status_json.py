@@ -45,8 +45,7 @@ class Now:
 
 def test_it_has_the_whole_status(tmp_path: Path) -> None:
     publisher = Publisher(tmp_path, meters=lambda: {"scans": 1})
-    publisher.observer = True
-    publisher.show(BUSY, COUNTS)
+    publisher.show(BUSY, COUNTS, observer=True)
     plain = read(tmp_path)
     assert plain is not None
     assert (nothing().keys(), nothing()["health"].keys()) == (plain.keys(), plain["health"].keys())
@@ -99,10 +98,9 @@ def test_the_next_rewrite_waits(tmp_path: Path) -> None:
     assert not publisher.due()
     now.time += AT_MOST_EVERY
     assert publisher.due()
-    publisher.took = 1.0
-    assert not publisher.due()
+    assert not publisher.due(1.0)
     now.time += SHARE
-    assert publisher.due()
+    assert publisher.due(1.0)
 
 
 def test_no_text_in_it_forges_a_line_or_reaches_a_terminal(tmp_path: Path) -> None:

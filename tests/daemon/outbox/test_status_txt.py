@@ -4,7 +4,7 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.daemon.faults import told_of_syncs
+from tests.daemon.faults import recorded_syncs
 
 from stylewatch_daemon.files.permissions import Sharing
 from stylewatch_daemon.model import Incomplete
@@ -83,7 +83,7 @@ def test_a_missing_outbox_is_no_error(tmp_path: Path) -> None:
 def test_the_status_is_whole_but_never_waits_for_the_disk(tmp_path: Path) -> None:
     half = tmp_path / ".0123456789abcdef.tmp"
     half.touch()
-    with told_of_syncs() as told:
+    with recorded_syncs() as told:
         Board(tmp_path, Sharing(mode=0o664)).show(BUSY, NOON)
     assert not half.exists(), "a new start removes what the last one did not finish"
     assert stat.S_IMODE((tmp_path / "_status.txt").stat().st_mode) == 0o664

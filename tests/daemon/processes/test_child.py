@@ -14,8 +14,8 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from tests.daemon.children import children
 from tests.daemon.worker.records import EVENTS
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.errors import ShortageError
 from stylewatch_daemon.ingest.inspection.contract import Begun, CutOff, Fine
@@ -25,11 +25,10 @@ from stylewatch_daemon.processes.child import Child, decode, encode, received, s
 from stylewatch_daemon.worker.contract import Done, Event, Staged
 
 HERE = "tests.daemon.processes.test_child"
-ROOT = Path(__file__).parents[3]
 READY = Staged("ready", "12ab")
 ORPHAN = f"""
 import time, sys
-sys.path.append({str(ROOT)!r})
+sys.path.append({str(Path(__file__).parents[3])!r})
 from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.worker.contract import Staged
 child = Child("{HERE}:hang", name="test")
@@ -65,8 +64,6 @@ def raw(pipe: Connection, data: bytes) -> None:
 
 
 def leave(pipe: Connection, code: int) -> None:
-    if code < 0:
-        os.kill(os.getpid(), -code)
     os._exit(code)
 
 
@@ -80,29 +77,28 @@ def is_alive(pid: int) -> bool:
     return False
 
 
-def test_messages_go_both_ways_until_the_child_is_stopped() -> None:
+def await_end(pid: int) -> None:
+    while is_alive(pid):
+        time.sleep(0.01)
+
+
+def test_messages_go_both_ways_until_the_child_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)  # no module is imported from there
     child = start("echo", "a", "b")
     assert child.receive(Staged) == READY
     child.send("c")
     assert child.receive(Begun, Staged, timeout=60) == Staged("abc", "")
-    assert child.is_alive() and children("test") == [child.pid]
+    assert child.is_alive() and child_pids("test") == [child.pid]
     with pytest.raises(TimeoutError):
         child.receive(Staged, timeout=0.01)
     child.stop()
-    assert (child.exit_reason(), children("test")) == ("exit code 0", [])
+    assert (child.exit_reason(), child_pids("test")) == ("exit code 0", [])
 
 
-def test_no_module_is_imported_from_the_current_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "pickle.py").write_text("raise SystemExit(9)")
-    monkeypatch.chdir(tmp_path)
-    child = start()
-    assert child.receive(Staged) == READY
-    child.kill()
-
-
-def test_signals_do_not_reach_it_and_a_stop_that_it_ignores_kills_it(
+def test_a_child_ignores_signals_and_is_killed_when_it_does_not_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "STOP_TIMEOUT", 0.1)
@@ -115,42 +111,36 @@ def test_signals_do_not_reach_it_and_a_stop_that_it_ignores_kills_it(
     assert child.exit_reason() == "signal 9, often for want of memory"
 
 
-@pytest.mark.parametrize(("code", "reason"), [(3, "exit code 3"), (-15, "exit code 241")])
-def test_the_end_of_a_child_is_seen_and_has_a_reason(code: int, reason: str) -> None:
-    child = start("leave", code)
+def test_the_exit_of_a_child_has_a_reason() -> None:
+    child = start("leave", 3)
     with pytest.raises(EOFError):
         child.receive(Staged, timeout=60)
-    assert child.exit_reason() == reason
+    assert child.exit_reason() == "exit code 3"
     with pytest.raises(OSError):
         child.send("x")
     child.kill()
 
 
 def test_a_child_exits_when_its_parent_is_killed() -> None:
-    command = [sys.executable, "-c", ORPHAN]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert is_alive(pid)
         parent.kill()
-    while is_alive(pid):
-        time.sleep(0.01)
+    await_end(pid)
 
 
-def test_what_an_isolated_child_starts_ends_with_it_and_its_output_goes_to_a_file(
-    tmp_path: Path,
-) -> None:
+def test_an_isolated_child_is_killed_with_what_it_started(tmp_path: Path) -> None:
     with (tmp_path / "output").open("w+b") as output:
         child = start("with_grandchild", isolated=True, output=output)
         pid = int(child.receive(Staged).path)
         assert is_alive(pid) and os.getsid(child.pid) == child.pid
         child.kill()
     assert (tmp_path / "output").read_text() == f"noise {pid}\n"
-    while is_alive(pid):
-        time.sleep(0.01)
+    await_end(pid)
 
 
-def test_a_program_that_a_child_starts_does_not_keep_the_connection_open() -> None:
+def test_a_grandchild_does_not_keep_the_connection_open() -> None:
     child = start("with_grandchild")
     pid = int(child.receive(Staged).path)
     child.receive(Staged)
@@ -161,7 +151,7 @@ def test_a_program_that_a_child_starts_does_not_keep_the_connection_open() -> No
     os.kill(pid, signal.SIGKILL)
 
 
-def test_no_process_to_be_had_is_a_shortage_and_leaves_nothing_open(
+def test_a_failed_start_is_a_shortage_and_leaves_nothing_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
@@ -180,12 +170,12 @@ def test_a_message_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_child_without_a_parent_ends() -> None:
-    ours, theirs = Pipe()
-    ours.close()
-    assert received(theirs) is None
+    parent_end, child_end = Pipe()
+    parent_end.close()
+    assert received(child_end) is None
     with pytest.raises(SystemExit):
-        send(theirs, READY)
-    theirs.close()
+        send(child_end, READY)
+    child_end.close()
 
 
 MESSAGES = (
@@ -202,13 +192,8 @@ def test_a_message_is_decoded_as_it_was_sent(message: Any) -> None:
     assert decode(encode(message), *get_args(Event), Begun, Fine, CutOff) == message
 
 
-def test_numbers_of_numpy_become_numbers() -> None:
-    loss: Any = np.float32(0.5)
-    assert decode(encode(Progress(1, 2, (1, 1), loss, seconds=0.0)), Progress).loss == 0.5
-
-
 class Evil:
-    """Would create a file where it is unpickled."""
+    """Would create a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -217,7 +202,11 @@ class Evil:
         return Path.touch, (self._path,)
 
 
-def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
+def test_only_plain_values_are_sent_and_pickles_are_not_executed(tmp_path: Path) -> None:
+    loss: Any = np.float32(0.5)
+    assert decode(encode(Progress(1, 2, (1, 1), loss, seconds=0.0)), Progress).loss == 0.5
+    with pytest.raises(TypeError, match="cannot be sent"):
+        encode(Done({"receipt": lambda: None}))
     with pytest.raises(ValueError, match="an invalid message"):
         decode(pickle.dumps(Evil(tmp_path / "mark")), *get_args(Event))
     assert not (tmp_path / "mark").exists()
@@ -228,14 +217,10 @@ def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
     [
         b"",
         b"[]",
-        b'{"Staged": 1}',
         b'["Staged"]',
-        b'["Staged", {"path": 1}]',
-        b'["Staged", {"path": null, "sha256": "12ab"}]',
-        b'["Staged", {"path": 1, "sha256": "12ab"}]',
         b'["Staged", []]',
+        b'["Staged", {"path": null, "sha256": "12ab"}]',
         b'["Progress", {"step": 1, "steps": 2, "size": [1], "loss": 1.0, "seconds": 0.0}]',
-        b'["Progress", {"step": "x", "steps": 2, "size": [1, 1], "loss": 1.0, "seconds": 0.0}]',
         b'["Started", {"backend": "b", "device": "d", "sizes": 3, "steps_at": []}]',
         encode(Begun("1", "a kind that is not expected")),
         b"[" * 100_000,
@@ -244,8 +229,3 @@ def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
 def test_an_invalid_message_is_an_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="an invalid message"):
         decode(data, *get_args(Event))
-
-
-def test_what_is_not_plain_is_not_sent() -> None:
-    with pytest.raises(TypeError, match="cannot be sent"):
-        encode(Done({"receipt": lambda: None}))

@@ -9,7 +9,7 @@ import pytest
 from tests.daemon.faults import announced, fill, tree, waiting
 from tests.daemon.queue.test_states import attempts
 from tests.daemon.queue.world import Recorder
-from tests.daemon.settings_made import changed_settings, make_settings
+from tests.daemon.world import changed_settings, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files.identity import Look

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import killed_at, tree, waiting
-from tests.daemon.painters import Ending
 from tests.daemon.queue.world import ARCHIVED, BROKEN, PAINTED, World
+from tests.daemon.world import Ending
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.outbox.publish import Outbox

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from tests.daemon.cli.states import entry
 from tests.daemon.faults import fill
-from tests.daemon.lines import Place
-from tests.daemon.painters import go_on
 from tests.daemon.queue.world import World
+from tests.daemon.world import DaemonWorld, run_jobs
 
 from stylewatch_daemon.queue.job_actions import JobActions
 from stylewatch_daemon.store.journal import Attempt
@@ -112,9 +111,9 @@ def test_a_job_that_is_gone_is_no_error(world: Actions) -> None:
 
 @pytest.mark.parametrize("comes", ["a reload", "a restart"])
 def test_a_job_that_is_cancelled_while_it_is_claimed_stays_so(tmp_path: Path, comes: str) -> None:
-    place = Place(tmp_path)
+    place = DaemonWorld(tmp_path)
     fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
-    line = place.line()
+    line = place.start()
     line.scan()
     line.scan()
     line.ingest.inboxes[0].enter()
@@ -123,10 +122,10 @@ def test_a_job_that_is_cancelled_while_it_is_claimed_stays_so(tmp_path: Path, co
     if comes == "a reload":
         line.apply_settings(place.settings)
     else:
-        line = place.line()
+        line = place.start()
     for _ in range(2):
         line.scan()
         line.enter()
-    go_on(line)
+    run_jobs(line)
     latest = place.state.ledger.latest("done", "cancelled", limit=9)
     assert {job.name: job.state for job in latest} == {"a": "done", unwanted.name: "cancelled"}

@@ -145,7 +145,7 @@ def test_an_outbox_that_cannot_be_written_holds_its_jobs_and_no_others(
     if obstacle == "a file in its place":
         fill(world.root, "out")
     elif obstacle == "a disk that is gone":
-        monkeypatch.setattr(world.state.moorings, "check", gone)
+        monkeypatch.setattr(world.state.mount_guard, "check", gone)
     first = world.add("1")
     world.add("2")
     if obstacle != "a disk that is gone":

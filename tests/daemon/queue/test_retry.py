@@ -8,9 +8,7 @@ import pytest
 import yaml
 from tests.daemon.cli.states import entry
 from tests.daemon.faults import fill, killed_at, tree
-from tests.daemon.lines import Place
-from tests.daemon.painters import go_on
-from tests.daemon.settings_made import make_inbox
+from tests.daemon.world import DaemonWorld, make_inbox, run_jobs
 
 from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.outbox.job_files import Input, Spot
@@ -22,7 +20,7 @@ NEW = "20990101T000000.000000-abcdef"
 STEPS = {"steps": 7}
 
 
-class World(Place):
+class RetryWorld(DaemonWorld):
     """An inbox with an album, of which `album/sea` is done."""
 
     def __init__(self, root: Path, after: Any = "archive") -> None:
@@ -43,7 +41,7 @@ class World(Place):
         self.daemon.control.acts["retry"](job or self.first.id, new, STEPS, **more)
 
     def finish(self) -> None:
-        go_on(self.daemon)
+        run_jobs(self.daemon)
 
     def entry(self, job: str = NEW) -> Entry:
         found = self.state.ledger.find(job)
@@ -59,18 +57,18 @@ class World(Place):
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> RetryWorld:
+    return RetryWorld(tmp_path)
 
 
-def test_a_job_runs_again_with_other_settings_under_the_same_name(world: World) -> None:
+def test_a_job_runs_again_with_other_settings_under_the_same_name(world: RetryWorld) -> None:
     before = tree(world.outbox / "album/sea")
     world.retry()
     entered = world.entry()
     assert (entered.state, entered.name, entered.retry_of) == ("queued", "album/sea", "album/sea")
     world.finish()
     assert (world.entry().state, world.entry().place) == ("done", "album/sea-2")
-    order = world.painter.orders[-1]
+    order = world.executor.orders[-1]
     assert (order.settings.steps, order.retry_of) == (7, "album/sea")
     assert tree(world.outbox / "album/sea") == before
     archived = world.outbox / "album/sea-2/inputs"
@@ -79,7 +77,7 @@ def test_a_job_runs_again_with_other_settings_under_the_same_name(world: World) 
     assert (world.inbox / "album/style.jpg").exists()
 
 
-def test_repeating_the_request_changes_nothing(world: World) -> None:
+def test_repeating_the_request_changes_nothing(world: RetryWorld) -> None:
     world.retry()
     world.retry()
     world.finish()
@@ -88,7 +86,7 @@ def test_repeating_the_request_changes_nothing(world: World) -> None:
     world.check_nothing_is_left()
 
 
-def test_a_retried_job_can_be_retried_from_its_own_archive(world: World) -> None:
+def test_a_retried_job_can_be_retried_from_its_own_archive(world: RetryWorld) -> None:
     world.retry()
     world.finish()
     for path in (world.outbox / "album/sea/inputs").iterdir():
@@ -104,14 +102,14 @@ def test_a_retried_job_can_be_retried_from_its_own_archive(world: World) -> None
 
 
 def test_inputs_that_are_deleted_cannot_be_retried(tmp_path: Path) -> None:
-    world = World(tmp_path, "delete")
+    world = RetryWorld(tmp_path, "delete")
     with pytest.raises(InputError, match=r"sea\.jpg"):
         world.retry()
     world.check_nothing_is_left()
 
 
 def test_inputs_that_are_kept_are_neither_archived_nor_claimed_again(tmp_path: Path) -> None:
-    world = World(tmp_path, "keep")
+    world = RetryWorld(tmp_path, "keep")
     world.retry()
     world.finish()
     assert world.entry().state == "done"
@@ -120,7 +118,7 @@ def test_inputs_that_are_kept_are_neither_archived_nor_claimed_again(tmp_path: P
     world.check_nothing_is_left()
 
 
-def test_a_retry_may_start_from_a_stage_under_a_name_that_is_free(world: World) -> None:
+def test_a_retry_may_start_from_a_stage_under_a_name_that_is_free(world: RetryWorld) -> None:
     fill(world.outbox, "album/sea/stages/0005.png", "album/sea/inputs/stage-0005.png")
     content, *others = world.entry(world.first.id).inputs
     content = {**content, "name": "stage-0005.png", "size": 31}
@@ -129,14 +127,14 @@ def test_a_retry_may_start_from_a_stage_under_a_name_that_is_free(world: World) 
     names = [record["name"] for record in world.entry().inputs]
     assert names == ["stage-0005.png", "style.jpg", "stage-0005-2.png", "job.yaml"]
     world.finish()
-    init = world.painter.orders[-1].init
+    init = world.executor.orders[-1].init
     assert init is not None and init.name == "stage-0005-2.png"
     archived = world.outbox / "album/sea-2/inputs" / init.name
     assert archived.read_text() == "album/sea/stages/0005.png"
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "claimed"])
-def test_only_a_finished_job_is_retried(world: World, state: str) -> None:
+def test_only_a_finished_job_is_retried(world: RetryWorld, state: str) -> None:
     world.state.ledger.change(world.first.id, state=state)
     with pytest.raises(InputError, match="at its end"):
         world.retry()
@@ -146,13 +144,13 @@ def test_only_a_finished_job_is_retried(world: World, state: str) -> None:
 
 
 @pytest.mark.parametrize("new", ["../../x", "", ".x", "a/b"])
-def test_an_id_is_no_path(world: World, new: str) -> None:
+def test_an_id_is_no_path(world: RetryWorld, new: str) -> None:
     with pytest.raises(InputError, match="no job's id"):
         world.retry(new=new)
 
 
 def test_a_picture_that_changes_while_it_is_copied_is_not_used(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: RetryWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = Input.find
 
@@ -168,7 +166,7 @@ def test_a_picture_that_changes_while_it_is_copied_is_not_used(
 
 
 def test_an_outbox_that_is_away_or_a_full_ledger_is_waited_for(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: RetryWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OutputError("the disk is full")
@@ -188,11 +186,11 @@ def test_an_outbox_that_is_away_or_a_full_ledger_is_waited_for(
 
 def test_killed_at_any_moment_it_becomes_one_job(tmp_path: Path) -> None:
     for change in count(1):
-        world = World(tmp_path / str(change))
+        world = RetryWorld(tmp_path / str(change))
         before = tree(world.outbox)
         with killed_at(change) as was_killed:
             world.retry()
-        world.daemon = world.line()
+        world.daemon = world.start()
         world.retry()  # the request is still there
         world.finish()
         assert world.state.ledger.counts()["done"] == 2, change

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.daemon.faults import fill
-from tests.daemon.lines import Place
+from tests.daemon.world import DaemonWorld
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import JobState
@@ -15,14 +15,14 @@ from stylewatch_daemon.store.journal import load
 from stylewatch_daemon.store.ledger import Entry
 
 
-class World(Place):
+class SeriesWorld(DaemonWorld):
     """A claimed series, which has its folder in the outbox."""
 
     def __init__(self, root: Path, settings: str = "sweep: {seed: [1, 2]}") -> None:
         super().__init__(root)
         fill(self.inbox, "a/content.jpg", "a/style.jpg")
         (self.inbox / "a/job.yaml").write_text(settings)
-        line = self.line()
+        line = self.start()
         line.scan()
         line.scan()
         line.enter()
@@ -44,7 +44,7 @@ class World(Place):
 
 def test_every_member_is_entered_with_a_job_file_of_its_own(tmp_path: Path) -> None:
     sweep = "sweep: {strength: [0.2], seed: [1, 2]}\nname: all/{name}\nset: {steps: 3}"
-    world = World(tmp_path, sweep)
+    world = SeriesWorld(tmp_path, sweep)
     members = world.divide()
     assert [member.name for member in members] == ["a/strength=0.2,seed=1", "a/strength=0.2,seed=2"]
     assert {member.state for member in members} == {"queued"}
@@ -60,7 +60,7 @@ def test_every_member_is_entered_with_a_job_file_of_its_own(tmp_path: Path) -> N
 
 
 def test_a_series_waits_for_its_jobs_and_knows_what_became_of_them(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = SeriesWorld(tmp_path)
     members, ledger = world.divide(), world.state.ledger
     assert ledger.divided() == [world.job.id]
     assert world.parts == [("queued", "")] * 2
@@ -73,7 +73,7 @@ def test_a_series_waits_for_its_jobs_and_knows_what_became_of_them(tmp_path: Pat
 
 
 def test_divided_twice_as_after_a_kill_nothing_is_made_twice(tmp_path: Path) -> None:
-    world = World(tmp_path)
+    world = SeriesWorld(tmp_path)
     first, _ = world.divide()
     world.state.finish((load(world.state.jobs / first.id), JobState.DONE))
     assert [member.state for member in world.divide()] == ["done", "queued"]
@@ -81,7 +81,7 @@ def test_divided_twice_as_after_a_kill_nothing_is_made_twice(tmp_path: Path) -> 
 
 
 def test_the_mistakes_of_all_members_are_reported_at_once(tmp_path: Path) -> None:
-    world = World(tmp_path, "sweep: {steps: [3, -1, many]}")
+    world = SeriesWorld(tmp_path, "sweep: {steps: [3, -1, many]}")
     with pytest.raises(SettingsError) as caught:
         world.series.check(world.job, world.job_settings)
     first, second = str(caught.value).splitlines()

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.daemon.faults import fill, take, waiting
-from tests.daemon.painters import Ending, Painter
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import Ending, FakeExecutor, make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.pairing import pair
@@ -52,7 +51,7 @@ class World:
 
     def __init__(self, root: Path, *endings: Ending, after: Any = "archive", jobs: int = 1) -> None:
         self.outbox, self.state = root / "out", State(root / "state")
-        self.painter, self.reporter = Painter(list(endings)), Recorder()
+        self.painter, self.reporter = FakeExecutor(list(endings)), Recorder()
         self.stopping: Callable[[], bool] = lambda: False
         self.state.make()
         for number in range(1, jobs + 1):

@@ -1,24 +1,27 @@
 """The main loop scans, runs jobs, waits, and notifies systemd only while everything works."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill
-from tests.daemon.lookers import Nodding
-from tests.daemon.painters import Painter
-from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
+from tests.daemon.world import (
+    EventExecutor,
+    FakeInspector,
+    changed_settings,
+    make_inbox,
+    make_settings,
+)
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.ingest.watcher import Watcher
-from stylewatch_daemon.processes.wakeup import Bell
+from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.service.main_loop import MainLoop
-from stylewatch_daemon.service.service import build_pipeline
-from stylewatch_daemon.service.systemd import Manager
+from stylewatch_daemon.service.monitoring import Manager
+from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Event, Order, Wanted
 
 PAIR = ("a/content.jpg", "a/style.jpg")
 
@@ -26,14 +29,14 @@ PAIR = ("a/content.jpg", "a/style.jpg")
 class StoppingWatcher(Watcher):
     """Stops the daemon at the fifth check of the watcher."""
 
-    bell: Bell
+    wakeup: Wakeup
     left = 5
     well = True
 
     def check(self) -> bool:
         self.left -= 1
         if self.left == 0:
-            self.bell.stop()
+            self.wakeup.stop()
         return False
 
     @property
@@ -41,22 +44,11 @@ class StoppingWatcher(Watcher):
         return self.well
 
 
-class EventPainter(Painter):
-    """Calls `on_event` before each event of a job."""
-
-    on_event: Callable[[], object] = staticmethod(lambda: None)
-
-    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
-        for event in super().paint(order, wanted):
-            self.on_event()
-            yield event
-
-
 class World:
     """A daemon's parts, and the socket that receives its notifications."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.bell, self.painter = root, Bell(), EventPainter()
+        self.root, self.wakeup, self.executor = root, Wakeup(), EventExecutor()
         inboxes = (make_inbox(root / "in", root / "out"),)
         self.settings = make_settings(inboxes, root / "state", quiet_s=0)
         self.reread: ServiceSettings | None = None
@@ -68,20 +60,20 @@ class World:
     def run(self, settings: ServiceSettings | None = None) -> ServiceSettings | None:
         state = State(self.root / "state")
         state.make()
-        inspector = Nodding()
-        self.painter.wake = inspector.wake = self.bell.wake
-        self.pipeline = build_pipeline(
-            self.settings, state, self.painter, Reporter(), self.bell, inspector
+        inspector = FakeInspector()
+        self.executor.wake = inspector.wake = self.wakeup.wake
+        self.pipeline = Pipeline(
+            self.settings, state, self.executor, Reporter(), self.wakeup, inspector
         )
-        watcher = StoppingWatcher([], "yes", self.bell.ring)
-        watcher.bell, watcher.well = self.bell, self.well
+        watcher = StoppingWatcher([], "yes", self.wakeup.request_scan)
+        watcher.wakeup, watcher.well = self.wakeup, self.well
         environment = {"NOTIFY_SOCKET": str(self.root / "notify")}
         manager = Manager({**environment, **({"WATCHDOG_USEC": "20000"} if self.pings else {})})
         return MainLoop(
             self.pipeline,
             watcher,
             settings or self.settings,
-            self.bell,
+            self.wakeup,
             manager,
             lambda: self.reread,
         ).run()
@@ -103,42 +95,35 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.receiver.close()
 
 
-def test_an_idle_daemon_pings_after_touching_the_state_folder(world: World) -> None:
-    assert world.run() is None
+@pytest.mark.parametrize(("folder", "sound"), [("state", True), ("gone", True), ("state", False)])
+def test_an_idle_daemon_pings_while_file_events_come_in(
+    folder: str, sound: bool, world: World
+) -> None:
+    world.well = sound
+    assert world.run(changed_settings(world.settings, state=world.root / folder)) is None
     first, *more = world.messages
     assert first == "STATUS=nothing to paint; 0 waiting"
-    assert more and set(more) == {"WATCHDOG=1"}
-    assert (world.root / "state/alive").exists()
-
-
-def test_it_does_not_ping_while_no_file_events_come_in(world: World) -> None:
-    world.well = False
-    world.run()
-    assert "WATCHDOG=1" not in world.messages
-
-
-def test_a_state_folder_that_answers_with_an_error_is_no_hang(world: World) -> None:
-    world.run(changed_settings(world.settings, state=world.root / "gone"))
-    assert "WATCHDOG=1" in world.messages
+    assert set(more) == ({"WATCHDOG=1"} if sound else set())
+    assert (world.root / "state/alive").exists() == (folder == "state")
 
 
 def test_new_settings_end_the_loop_and_wrong_ones_do_not(world: World) -> None:
-    world.bell.reload()
+    world.wakeup.reload()
     assert world.run() is None  # it ran until it was stopped
-    world.bell = Bell()
-    world.bell.reload()
+    world.wakeup = Wakeup()
+    world.wakeup.reload()
     world.reread = changed_settings(world.settings, quiet_s=9)
     assert world.run() is world.reread
-    assert not world.bell.reloading
+    assert not world.wakeup.reloading
 
 
 def test_when_stopping_it_asks_for_time_and_claims_nothing_more(world: World) -> None:
     def on_event() -> None:
-        world.bell.stop()
+        world.wakeup.stop()
         fill(world.root / "in", "b/content.jpg", "b/style.jpg")
 
     fill(world.root / "in", *PAIR)
-    world.painter.on_event, world.pings = on_event, False
+    world.executor.on_event, world.pings = on_event, False
     world.run()
     messages = world.messages
     assert "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000" in messages
@@ -151,7 +136,7 @@ def test_drain_finishes_running_jobs_and_stops(world: World) -> None:
         world.pipeline.control.drain()
 
     fill(world.root / "in", *PAIR, "b/content.jpg", "b/style.jpg")
-    world.painter.on_event, world.pings = on_event, False
+    world.executor.on_event, world.pings = on_event, False
     assert world.run() is None
     assert (world.root / "out/a/receipt.json").exists()
     assert world.pipeline.not_begun == ("b",)
@@ -159,7 +144,7 @@ def test_drain_finishes_running_jobs_and_stops(world: World) -> None:
 
 def test_new_settings_do_not_wait_for_running_jobs(world: World) -> None:
     fill(world.root / "in", *PAIR)
-    world.painter.on_event, world.pings = world.bell.reload, False
+    world.executor.on_event, world.pings = world.wakeup.reload, False
     world.reread = world.settings
     assert world.run() is world.settings
     assert world.pipeline.busy

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.cli.states import entry
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
@@ -24,13 +24,13 @@ class World:
     """Two outboxes and their status."""
 
     def __init__(self, root: Path) -> None:
-        self.ours, self.theirs, self.state = root / "ours", root / "theirs", State(root / "state")
-        for folder in (self.ours, self.theirs):
+        self.first, self.second, self.state = root / "ours", root / "theirs", State(root / "state")
+        for folder in (self.first, self.second):
             folder.mkdir()
         self.state.make()
         self.inboxes = (
-            make_inbox(root / "1", self.ours),
-            make_inbox(root / "2", self.theirs),
+            make_inbox(root / "1", self.first),
+            make_inbox(root / "2", self.second),
         )
         self.now = 0.0
         self.status = StatusUpdates(self.state, Reporter(), lambda: self.now, lambda: {"scans": 3})
@@ -40,20 +40,20 @@ class World:
         self.status.apply_settings(make_settings(self.inboxes, self.state.root, **settings))
 
     def enter(self, *names: str, outbox: Path | None = None, state: Any = "queued") -> None:
-        values = {"outbox": str(outbox or self.ours), "state": state, "reason": "so it is"}
+        values = {"outbox": str(outbox or self.first), "state": state, "reason": "so it is"}
         self.state.ledger.enter(entry(name, place=None, **values) for name in names)
 
     def update(self, **running: tuple[Path, Running]) -> None:
         paused = [Outcome(OutcomeKind.PAUSED, "x", "no disk")]
         inboxes: Any = [
             SimpleNamespace(
-                path=Path("in"), outbox=self.ours, incomplete=[], trouble={}, notes=["n"]
+                path=Path("in"), outbox=self.first, incomplete=[], trouble={}, notes=["n"]
             )
         ]
         self.status.update(Snapshot(inboxes, running, paused, paused=False))
 
     def text(self, outbox: Path | None = None) -> str:
-        return ((outbox or self.ours) / "_status.txt").read_text()
+        return ((outbox or self.first) / "_status.txt").read_text()
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -70,14 +70,16 @@ def test_an_outbox_has_its_own_status_and_json_has_all(
 ) -> None:
     monkeypatch.setattr(status_updates, "MAX_WAITING", 2)
     world.enter("a", "b", "d", "e")
-    world.enter("c", outbox=world.theirs)
+    world.enter("c", outbox=world.second)
+    world.apply(sharing=sharing("0664", None))
     world.status.note_file_events(True, {Path("in"): "why"})
-    world.update(**{"id-b": (world.ours, Running("b", 3, 50, 0.25))})
+    world.update(**{"id-b": (world.first, Running("b", 3, 50, 0.25))})
+    assert (world.first / "_status.txt").stat().st_mode & 0o777 == 0o664
     assert "Painting:\n  b: step 3 of 50, loss 0.25\n" in world.text()
     assert "Waiting their turn:\n  a\n  ... and 2 more" in world.text()
     assert "In the way:\n  x: no disk" in world.text()
-    assert "Waiting their turn:\n  c\n" in world.text(world.theirs)
-    assert "Painting" not in world.text(world.theirs)
+    assert "Waiting their turn:\n  c\n" in world.text(world.second)
+    assert "Painting" not in world.text(world.second)
     assert [job["job"] for job in world.plain["running"]] == ["b"]
     assert (world.plain["waiting"], world.plain["counts"]["waiting"]) == (["a", "c"], 5)
     assert (world.plain["meters"], world.plain["health"]["observer"]) == ({"scans": 3}, False)
@@ -88,7 +90,7 @@ def test_an_outbox_has_its_own_status_and_json_has_all(
 def test_refusals_are_named_until_they_are_dismissed(world: World) -> None:
     world.enter("bad", state="refused")
     world.enter("worse", state="failed")
-    world.enter(*(f"z{number}" for number in range(30)), outbox=world.theirs, state="refused")
+    world.enter(*(f"z{number}" for number in range(30)), outbox=world.second, state="refused")
     world.update()
     assert "bad: so it is" in world.text() and "worse: so it is" in world.text()
     world.state.ledger.dismiss(["id-bad"])
@@ -97,16 +99,7 @@ def test_refusals_are_named_until_they_are_dismissed(world: World) -> None:
     assert world.plain["counts"]["refused"] == 31
 
 
-def test_new_settings_apply_to_the_status(world: World) -> None:
-    world.update()
-    world.apply(sharing=sharing("0664", None))
-    world.update()
-    assert (world.ours / "_status.txt").stat().st_mode & 0o777 == 0o664
-
-
-def test_an_update_is_due_after_a_time_that_is_longer_where_updates_are_slow(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_updates_are_due_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(*_: object) -> None:
         world.now += 1.0
 
@@ -127,10 +120,10 @@ def test_a_missing_disk_affects_no_other_outbox(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def check(folder: Path) -> None:
-        if folder == world.ours:
+        if folder == world.first:
             raise OutputError("it is not mounted")
 
-    monkeypatch.setattr(world.state.moorings, "check", check)
+    monkeypatch.setattr(world.state.mount_guard, "check", check)
     world.update()
-    assert list(world.ours.iterdir()) == []
-    assert world.text(world.theirs)
+    assert list(world.first.iterdir()) == []
+    assert world.text(world.second)

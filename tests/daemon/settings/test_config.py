@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from tests.daemon.disks import same_folder
-from tests.daemon.job_texts import KEYS, VALUES
-from tests.daemon.settings_made import make_inbox, make_settings
+from tests.daemon.job_yaml_texts import KEYS, VALUES
+from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.errors import SettingsError, UnavailableError, UsageError
 from stylewatch_daemon.settings import config, sections, yaml_lines

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from tests.daemon.job_texts import JOB_TEXTS
-from tests.daemon.settings_made import changed_settings, make_settings
+from tests.daemon.job_yaml_texts import JOB_TEXTS
+from tests.daemon.world import changed_settings, make_settings
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import disk_space

@@ -17,7 +17,7 @@ from tests.daemon.web.world import BROWSER, HERE, client, enter, entry, requeste
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.store.requests import FOLDER, Requests
+from stylewatch_daemon.store.requests import FOLDER, Control
 from stylewatch_daemon.web import actions, doctor_runner, http
 
 ATTEMPT = Attempt(started="2026-01-02T12:00:00+00:00", backend="sketch")
@@ -35,9 +35,9 @@ def acting(root: Path, **acts: Callable[..., object]) -> Iterator[None]:
     end = threading.Event()
 
     def run() -> None:
-        requests = Requests(root / "state", Reporter())
+        control = Control(root / "state", Reporter(), acts)
         while not end.wait(0.01):
-            requests.act(acts)
+            control.act()
 
     daemon = threading.Thread(target=run)
     daemon.start()

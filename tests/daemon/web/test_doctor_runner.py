@@ -5,9 +5,9 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
-from tests.daemon.children import children
 from tests.daemon.web import doctors
 from tests.daemon.web.world import Clock, settings
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.doctor import backends, diagnose
 from stylewatch_daemon.doctor.finding import Verdict, ok
@@ -64,7 +64,7 @@ def test_no_visitor_waits_for_checks_that_take_long_and_none_outlives_the_page(
     monkeypatch.setattr(doctor_runner, "CHECK", f"{doctors.__name__}:hangs")
     monkeypatch.setattr(doctor_runner, "VISITOR_TIMEOUT_S", 0.01)
     assert asyncio.run(DoctorRunner(settings(tmp_path)).report()) is None
-    assert children("doctor") == []
+    assert child_pids("doctor") == []
 
 
 def test_the_checks_are_those_of_the_doctor_for_these_settings(

@@ -11,7 +11,7 @@ from stylewatch_daemon.doctor.backends import Device
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox import status_json
-from stylewatch_daemon.service.metrics import Metrics
+from stylewatch_daemon.service.monitoring import Metrics
 from stylewatch_daemon.web.metrics import exposition, not_ready
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.daemon.children import children
 from tests.daemon.web.world import TOKEN, settings
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.processes.wakeup import Backoff
@@ -147,7 +147,7 @@ def supervisors() -> Iterator[list[Supervisor]]:
     yield supervisors
     for supervisor in supervisors:
         supervisor.leave()
-    assert not children(NAME)
+    assert not child_pids(NAME)
     assert NAME not in {thread.name for thread in threading.enumerate()}
 
 
@@ -190,7 +190,7 @@ def test_new_settings_hold_once_they_are_known_to_be_right_and_a_killed_page_is_
     supervisor.reloaded()
     assert server_id(tmp_path) == first
     os.kill(first, signal.SIGKILL)
-    until(lambda: first not in children(NAME))
+    until(lambda: first not in child_pids(NAME))
     assert server_id(tmp_path) not in (first, os.getpid())
     assert "the page's process ended (signal 9" in caplog.text
     supervisor.offer(elsewhere)
@@ -235,7 +235,7 @@ def test_a_daemon_serves_a_page_that_ends_with_it_and_loads_nothing_for_it(
         command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as daemon:
         until(lambda: healthy(path))
-        (server,) = children(NAME, of=str(daemon.pid))
+        (server,) = child_pids(NAME, of=str(daemon.pid))
         if is_killed:
             daemon.kill()
             daemon.wait()

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.daemon.children import children
 from tests.daemon.worker.cramped import Room, furnish, in_tiles
 from tests.daemon.worker.listening import Listener
 from tests.daemon.worker.orders import files, order, painted, receipt
 from tests.daemon.worker.works import CONFINED
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.model import Progress, Started
@@ -254,7 +254,7 @@ def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
     assert isinstance(end, Failed)
     assert (end.exit_code, end.recycle) == (69, True)
     assert "memory did not suffice" in end.reason and "allocate" in end.reason
-    assert children() == []
+    assert child_pids() == []
     listener.executor.submit({"2": replace(one, out_of_memory="smaller")})
     listener.until_ended("2")
     end = listener.events["2"][-1]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.faults import told_of_syncs
+from tests.daemon.faults import recorded_syncs
 from tests.daemon.worker.orders import files, order, painted, receipt, table
 
 from stylewatch_daemon.errors import SettingsError
@@ -72,7 +72,7 @@ def test_a_file_is_complete_when_it_is_announced(given: Order) -> None:
 def test_files_are_durable_before_a_checkpoint_or_the_end(
     given: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with told_of_syncs() as calls:
+    with recorded_syncs() as calls:
         monkeypatch.setattr(checkpoint, "save", lambda *_: calls.append(("sync", "checkpoint")))
         painted(given)
         calls.append(("sync", "end"))

@@ -1,5 +1,6 @@
 """The executor `ray`, as seen from the supervisor: all of Ray is in another process, the driver."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from stylewatch_daemon.executors.base import ThreadedExecutor
@@ -26,8 +27,9 @@ class Cluster(ThreadedExecutor):
         *,
         idle_s: float = 60.0,
         silent_s: float = 60.0,
+        wake: Callable[[], object] = lambda: None,
     ) -> None:
-        super().__init__()
+        super().__init__(wake)
         self._lock, self._demand = lock, demand
         self._options = Manner(work, idle_s, silent_s)
         self._room = 1

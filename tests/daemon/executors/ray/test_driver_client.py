@@ -10,9 +10,9 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
-from tests.daemon.children import children
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.executors.ray import driver_client as module
 from stylewatch_daemon.executors.ray.driver_client import Office
@@ -28,7 +28,7 @@ def test_until_there_is_work_there_is_no_process(tmp_path: Path) -> None:
     office = Office(tmp_path / "lock", NOWHERE, Manner(WORK), told.put)
     office.start()
     office.ask("1", Wanted.STOP)
-    assert children() == []
+    assert child_pids() == []
     office.close()
     assert told.empty()
 
@@ -46,7 +46,7 @@ def test_where_the_cluster_is_away_each_attempt_is_told_why(tmp_path: Path) -> N
         assert isinstance(heard.event, Failed)
         assert "does not answer" in heard.event.reason
     office.close()
-    assert children() == []
+    assert child_pids() == []
 
 
 def test_what_is_cut_off_by_our_leaving_is_lost(tmp_path: Path) -> None:
@@ -67,20 +67,20 @@ def test_a_driver_that_says_nothing_is_given_up(
     office = Office(tmp_path / "lock", NOWHERE, Manner(WORK), told.put)
     office.start()
     office.submit({"1": order("paint")})
-    while not (pids := children()):
+    while not (pids := child_pids()):
         time.sleep(0.01)
     os.kill(pids[0], signal.SIGSTOP)
     assert told.get() == Room(0)
     heard = told.get()
     assert isinstance(heard, Heard) and isinstance(heard.event, Failed)
     assert "is gone: it said nothing for" in heard.event.reason
-    assert children() == []
+    assert child_pids() == []
     office.close()
 
 
 def test_the_supervisor_does_not_load_ray() -> None:
     program = (
-        "import sys, stylewatch_daemon.service.service, json; "
+        "import sys, stylewatch_daemon.service.daemon, json; "
         "print(json.dumps([name for name in sys.modules if name.partition('.')[0] == 'ray']))"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

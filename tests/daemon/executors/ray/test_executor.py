@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from tests import nodes
-from tests.daemon.children import children
 from tests.daemon.executors.ray.made import Make, closing, parent, worker
 from tests.daemon.worker import orders
 from tests.daemon.worker.listening import Listener
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.executors.ray.driver_client import NAME
 from stylewatch_daemon.model import Progress
@@ -41,7 +41,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 def drivers() -> set[int]:
     """The processes that speak with the cluster."""
-    return {*children(NAME)}
+    return {*child_pids(NAME)}
 
 
 def reason(listener: Listener, ticket: str = "1") -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Semaphore
 
 import pytest
-from tests.daemon.children import children
 from tests.daemon.ingest.inspection.files import endless_gif, made
 from tests.daemon.ingest.inspection.looks import LOOK
+from tests.daemon.world import child_pids
 
 from stylewatch_daemon.ingest.inspection import process
 from stylewatch_daemon.ingest.inspection.contract import CutOff, Fine, Question, Refused, Verdict
@@ -60,7 +60,7 @@ def asking(tmp_path: Path) -> Iterator[Asking]:
     yield asking
     for intake in asking.intakes:
         intake.close()
-    assert children(NAME) == []
+    assert child_pids(NAME) == []
     assert NAME not in {thread.name for thread in threading.enumerate()}
 
 
@@ -68,15 +68,15 @@ def test_one_child_inspects_all_pictures_and_ignores_signals(asking: Asking) -> 
     intake = asking.start(look="stylewatch_daemon.ingest.inspection.inspect:examine")
     for name, data in {"a": made("png"), "b": made("png")[:99], "c": endless_gif(9)}.items():
         (asking.root / f"{name}.jpg").write_bytes(data)
-    assert (intake.verdicts(), children(NAME)) == ([], [])
+    assert (intake.verdicts(), child_pids(NAME)) == ([], [])
     asking.ask("a", "b", "c")
     assert [type(verdict) for verdict in asking.hear(3)] == [Fine, CutOff, Fine]
-    (child,) = children(NAME)
+    (child,) = child_pids(NAME)
     os.kill(child, signal.SIGTERM)
     os.kill(child, signal.SIGINT)
     asking.ask("not there")
     assert [type(verdict) for verdict in asking.hear(1)] == [Refused]
-    assert children(NAME) == [child]
+    assert child_pids(NAME) == [child]
     assert intake.verdicts() == []
 
 
@@ -95,7 +95,7 @@ def test_others_do_not_wait_for_a_picture_that_takes_long(asking: Asking) -> Non
     asking.ask("endless", "a")
     asking.hear(1)  # that the slow one was moved
     assert asking.until(1) == [Fine("a", ())]
-    assert len(children(NAME)) == 2
+    assert len(child_pids(NAME)) == 2
 
 
 def test_a_picture_that_takes_long_is_answered_by_the_child_for_slow_ones(asking: Asking) -> None:
@@ -133,7 +133,7 @@ def test_an_idle_child_is_stopped_and_the_next_question_starts_another(asking: A
     asking.start(idle_s=0.05)
     asking.ask("a")
     asking.hear(1)
-    while children(NAME):
+    while child_pids(NAME):
         time.sleep(0.01)
     asking.ask("b")
     assert asking.hear(1) == [Fine("b", ())]
@@ -143,7 +143,7 @@ def test_no_picture_is_blamed_for_a_child_that_dies_while_idle(asking: Asking) -
     asking.start()
     asking.ask("a")
     asking.hear(1)
-    (child,) = children(NAME)
+    (child,) = child_pids(NAME)
     os.kill(child, signal.SIGKILL)
     asking.ask("deadly once")
     assert asking.hear(1) == [Fine("deadly once", ())]
@@ -161,10 +161,10 @@ def test_it_closes_at_once_whatever_is_being_inspected(
 ) -> None:
     intake = asking.start()
     asking.ask(*asked)
-    while asked and not children(NAME):
+    while asked and not child_pids(NAME):
         time.sleep(0.01)
     intake.close()
-    assert (intake.verdicts(), children(NAME)) == ([], [])
+    assert (intake.verdicts(), child_pids(NAME)) == ([], [])
 
 
 def test_if_no_process_can_be_started_that_is_tried_again(

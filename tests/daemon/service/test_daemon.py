@@ -3,30 +3,32 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, tree
-from tests.daemon.lookers import Nodding
-from tests.daemon.painters import Painter
-from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
+from tests.daemon.world import (
+    EventExecutor,
+    FakeExecutor,
+    FakeInspector,
+    changed_settings,
+    make_inbox,
+    make_settings,
+)
 
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import lock
-from stylewatch_daemon.processes.wakeup import Bell
+from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
-from stylewatch_daemon.service import service
-from stylewatch_daemon.service.main_loop import MIN_INTERVAL
-from stylewatch_daemon.service.service import ServiceSettings, Summary, once, watch
+from stylewatch_daemon.service import daemon as service
+from stylewatch_daemon.service.daemon import ServiceSettings, Summary, once, watch
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Wanted
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 
@@ -70,23 +72,18 @@ class Log(Reporter):
         self.events.append(key)
 
 
-def test_once_paints_what_is_there_and_stops(tmp_path: Path) -> None:
+def test_once_runs_all_jobs_and_stops(tmp_path: Path) -> None:
     fill(tmp_path / "in", *A, "half/style.jpg")
     left = tmp_path / "in/.submit-0123456789abcdef"  # by a killed submit
     fill(left, "content.jpg")
     for path in (left / "content.jpg", left):
         os.utime(path, (0, 0))
-    painter = Painter()
-    summary = once(settings(tmp_path), executor=painter)
-    assert (names(summary.done), summary.exit_code, painter.closed) == (["a"], 0, 1)
+    executor = FakeExecutor()
+    summary = once(settings(tmp_path), executor=executor)
+    assert (names(summary.done), summary.exit_code, executor.closed) == (["a"], 0, 1)
     assert [waiting.name for waiting in summary.incomplete] == ["half"]
     assert (tmp_path / "out/a/receipt.json").exists()
     assert not left.exists()
-
-
-def test_a_missing_inbox_is_made(tmp_path: Path) -> None:
-    assert once(settings(tmp_path), executor=Painter()) == Summary()
-    assert (tmp_path / "in").is_dir()
 
 
 @pytest.mark.parametrize(
@@ -99,25 +96,16 @@ def test_the_exit_code_is_that_of_the_worst_kind(kinds: str, code: int) -> None:
     assert Summary(**summary).exit_code == code
 
 
-def test_refused_and_paused_jobs_have_reasons(tmp_path: Path) -> None:
-    fill(tmp_path / "in", *A, *B)
-    painter = Painter([Refused("no picture"), Failed("no such backend", 69)])
-    summary = once(settings(tmp_path), executor=painter)
-    assert [(job.job, job.reason) for job in summary.refused] == [("a", "no picture")]
-    assert [(job.job, job.reason) for job in summary.paused] == [("b", "no such backend")]
-    assert names(once(settings(tmp_path), executor=Painter()).done) == ["b"]
-
-
 def test_an_unwritable_outbox_leaves_the_pair_in_the_inbox(tmp_path: Path) -> None:
     fill(tmp_path / "in", *A)
     (tmp_path / "out").write_text("in the way")
-    summary = once(settings(tmp_path), executor=Painter())
+    summary = once(settings(tmp_path), executor=FakeExecutor())
     assert summary.exit_code == 75
     assert "cannot be written" in summary.paused[0].reason
     assert set(tree(tmp_path / "in")) == set(A)
 
 
-def test_a_truncated_picture_that_grows_for_ever_is_named_in_the_end(
+def test_a_truncated_picture_that_keeps_growing_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = tmp_path / "in/a/content.jpg"
@@ -129,23 +117,12 @@ def test_a_truncated_picture_that_grows_for_ever_is_named_in_the_end(
                 content.write_text(f"{content.read_text()} more")
 
     monkeypatch.setattr(service, "PATIENCE", 2.0)
-    monkeypatch.setattr(service, "Intake", lambda *_, **__: Nodding({"a/content": "cut off"}))
+    monkeypatch.setattr(service, "Intake", lambda *_, **__: FakeInspector({"a/content": "cut off"}))
     fill(tmp_path / "in", *A)
-    summary = once(settings(tmp_path), Growing(), Painter())
+    summary = once(settings(tmp_path), Growing(), FakeExecutor())
     assert summary.exit_code == 75
     assert [(waiting.name, waiting.changing) for waiting in summary.incomplete] == [("a", True)]
     assert set(tree(tmp_path / "in")) == set(A)
-
-
-def test_a_damaged_job_is_named_and_the_others_are_painted(tmp_path: Path) -> None:
-    fill(tmp_path / "state/jobs/1", "job.json")
-    fill(tmp_path / "in", *A)
-    log = Log()
-    summary = once(settings(tmp_path), log, Painter())
-    assert (names(summary.done), summary.exit_code) == (["a"], 70)
-    (failed,) = summary.failed
-    assert log.events[0] == f"{failed.job}: {failed.reason}"
-    assert log.events[0].startswith(f"1: set aside in {tmp_path / 'state/damaged/1-'}")
 
 
 # What keeps the daemon from starting
@@ -154,10 +131,10 @@ def test_a_damaged_job_is_named_and_the_others_are_painted(tmp_path: Path) -> No
 def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
     state = State(tmp_path / "state")
     state.make()
-    state.hold()
+    state.write_holder()
     process = rf"process {os.getpid()} on .* is at work"
     with lock.held(state.lock), pytest.raises(SettingsError, match=process):
-        once(settings(tmp_path), executor=Painter())
+        once(settings(tmp_path), executor=FakeExecutor())
 
 
 def test_nothing_starts_while_the_worker_of_a_killed_daemon_lives(
@@ -166,8 +143,8 @@ def test_nothing_starts_while_the_worker_of_a_killed_daemon_lives(
     monkeypatch.setattr(service, "ORPHAN_WITHIN", 0.01)
     (tmp_path / "state").mkdir()
     with lock.held(tmp_path / "state/worker.lock"), pytest.raises(UnavailableError):
-        once(settings(tmp_path), executor=Painter())
-    assert once(settings(tmp_path), executor=Painter()).exit_code == 0
+        once(settings(tmp_path), executor=FakeExecutor())
+    assert once(settings(tmp_path), executor=FakeExecutor()).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -186,7 +163,7 @@ def test_wrong_settings_are_refused_before_anything_is_made(
 
     monkeypatch.setattr(sections, "version", version)
     with pytest.raises(SettingsError, match=reason):
-        once(changed_settings(settings(tmp_path), **changes), executor=Painter())
+        once(changed_settings(settings(tmp_path), **changes), executor=FakeExecutor())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -194,8 +171,9 @@ def test_the_supervisor_loads_neither_torch_nor_numpy_nor_pillow(tmp_path: Path)
     program = f"""
 import sys
 from pathlib import Path
-from stylewatch_daemon.service.service import once, watch
+from stylewatch_daemon.service.daemon import once, watch
 from stylewatch_daemon.settings import sections
+from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.settings.config import ServiceSettings
 root = Path({str(tmp_path)!r})
 settings = ServiceSettings(
@@ -213,64 +191,38 @@ assert not heavy, heavy
 # Watch
 
 
-def test_watch_paints_what_lands_until_it_is_stopped(tmp_path: Path) -> None:
-    bell = Bell()
+def test_watch_runs_new_jobs_until_it_is_stopped(tmp_path: Path) -> None:
+    wakeup = Wakeup()
 
     def on_done(job: str) -> None:
-        fill(tmp_path / "in", *B) if job == "a" else bell.stop()
+        fill(tmp_path / "in", *B) if job == "a" else wakeup.stop()
 
     fill(tmp_path / "in", *A)
-    summary = watch(settings(tmp_path, polling="no"), Log(on_done), Painter(), bell)
+    summary = watch(settings(tmp_path, polling="no"), Log(on_done), FakeExecutor(), wakeup)
     assert names(summary.done) == ["a", "b"]
-
-
-class EventPainter(Painter):
-    """Calls `on_event` after each event."""
-
-    on_event: Callable[[], object]
-
-    def paint(self, order: Order, wanted: Callable[[], Wanted]) -> Iterator[Event]:
-        for event in super().paint(order, wanted):
-            yield event
-            self.on_event()
-
-
-def test_a_pair_that_lands_during_a_job_is_claimed_at_once(tmp_path: Path) -> None:
-    bell, painter = Bell(), EventPainter()
-
-    def on_event() -> None:
-        if not list(tmp_path.glob("in/b/*")) and len(painter.orders) == 1:
-            fill(tmp_path / "in", *B)
-        bell.ring()
-        time.sleep(MIN_INTERVAL)  # the shortest time between two scans
-
-    fill(tmp_path / "in", *A)
-    log, painter.on_event = Log(lambda job: bell.stop()), on_event
-    watch(settings(tmp_path, polling="yes"), log, painter, bell)
-    assert log.events[:2] == ["a taken", "b taken"]
 
 
 def test_a_stopped_job_is_left_for_the_next_start(tmp_path: Path) -> None:
     fill(tmp_path / "in", *A, *B)
-    bell, painter = Bell(), EventPainter()
-    painter.on_event = bell.stop
-    summary = watch(settings(tmp_path), None, painter, bell)
+    wakeup, executor = Wakeup(), EventExecutor()
+    executor.on_event = wakeup.stop
+    summary = watch(settings(tmp_path), None, executor, wakeup)
     assert (names(summary.stopped), summary.waiting) == (["a"], ("b",))
-    assert names(once(settings(tmp_path), executor=Painter()).done) == ["a", "b"]
+    assert names(once(settings(tmp_path), executor=FakeExecutor()).done) == ["a", "b"]
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_settings_that_are_read_again_apply_from_the_next_job_on_if_they_are_right(
+def test_new_settings_apply_from_the_next_job_if_they_are_valid(
     right: bool, tmp_path: Path
 ) -> None:
-    bell = Bell()
+    wakeup = Wakeup()
     outbox = tmp_path / ("out2" if right else "in2/out")
     inboxes = (make_inbox(tmp_path / "in2", outbox),)
     new = changed_settings(settings(tmp_path), inboxes=inboxes, state=tmp_path / "elsewhere")
     fill(tmp_path / "in", *A)
     fill(tmp_path / "in2", *B)
-    log = Log(lambda job: bell.reload() if job == "a" else bell.stop())
-    summary = watch(settings(tmp_path), log, Painter(), bell, reread=lambda: new)
+    log = Log(lambda job: wakeup.reload() if job == "a" else wakeup.stop())
+    summary = watch(settings(tmp_path), log, FakeExecutor(), wakeup, reread=lambda: new)
     events = [event for event in log.events if not event.endswith("taken")]
     if right:
         assert events == ["a", "state.path", "reloaded", "b"]

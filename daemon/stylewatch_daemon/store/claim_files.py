@@ -14,7 +14,7 @@ from os.path import lexists
 from pathlib import Path
 
 from stylewatch_daemon.errors import InputError, OutputError
-from stylewatch_daemon.files import atomic, leases, safe_dirs
+from stylewatch_daemon.files import atomic, identity, safe_dirs
 from stylewatch_daemon.files.identity import look
 from stylewatch_daemon.files.names import candidates, shown
 from stylewatch_daemon.files.transfers import Transfers
@@ -44,10 +44,10 @@ def folder_of(inbox: Path, path: Path) -> Iterator[int]:
 
 
 def is_being_written(inbox: Path, path: Path) -> bool:
-    """Return whether a program has `path` open for writing, as far as the system tells."""
+    """Return True if a program has `path` open for writing, as far as the system tells."""
     try:
         with folder_of(inbox, path) as folder:
-            return leases.is_being_written(path.name, folder)
+            return identity.is_being_written(path.name, folder)
     except OSError:
         return False
 
@@ -102,7 +102,7 @@ def _changed(file: File) -> InputError:
 
 
 def moves_freely(inbox: Path, path: Path, target: Path, can_go_on: Callable[[Path], bool]) -> bool:
-    """Return whether the file `path` can be renamed to `target`, and `can_go_on` from there."""
+    """Return True if the file `path` can be renamed to `target`, and `can_go_on` from there."""
     try:
         with folder_of(inbox, path) as folder:
             os.link(path.name, target, src_dir_fd=folder, follow_symlinks=False)
@@ -132,7 +132,7 @@ def remove_originals(journal: Journal, files: Path) -> Originals:
                 name = file.source.name
                 if look(name, folder) == file.look or _is_same(files / file.name, name, folder):
                     os.unlink(name, dir_fd=folder)
-                    safe_dirs.sync(folder)
+                    atomic.sync_folder(folder)
         except FileNotFoundError:
             continue
         except OSError:  # a folder without write permission: then they stay, and are remembered
@@ -145,13 +145,13 @@ def remove_originals(journal: Journal, files: Path) -> Originals:
 
 
 def _has_changed(inbox: Path, file: File, files: Path) -> bool:
-    """Return whether the original of a copy in `files` has changed, or is being written."""
-    ours = look(files / file.name)
-    if ours is None or (ours.inode and ours.inode == file.look.inode):
+    """Return True if the original of a copy in `files` has changed, or is being written."""
+    held = look(files / file.name)
+    if held is None or (held.inode and held.inode == file.look.inode):
         return False  # it was renamed: a file in its place is another one
     with suppress(OSError), folder_of(inbox, file.source) as folder:
         original = look(file.source.name, folder)
-        is_written = leases.is_being_written(file.source.name, folder)
+        is_written = identity.is_being_written(file.source.name, folder)
         return original is not None and (original != file.look or is_written)
     return False
 
@@ -163,76 +163,72 @@ def put_back(journal: Journal, files: Path) -> None:
     comes back. Raises OSError.
     """
     for file in journal.files:
-        ours = files / file.name
-        if not journal.moves(file) or not lexists(ours):
+        held = files / file.name
+        if not journal.moves(file) or not lexists(held):
             continue
         with folder_of(journal.inbox, file.source) as folder:
             name = file.source.name
             if look(name, folder) == file.look:
                 continue
-            our_look = look(ours)
-            was_copied = our_look is not None and our_look.inode != file.look.inode
+            held_look = look(held)
+            was_copied = held_look is not None and held_look.inode != file.look.inode
             if not (was_copied and _exists(name, folder)):  # else a copy of what changed since
-                _move_back(ours, file.source, folder)
+                _move_back(held, file.source, folder)
 
 
-def _move_back(ours: Path, source: Path, folder: int) -> None:
-    """Move `ours` into an opened folder under the name of `source`, or with a number if taken."""
+def _move_back(held: Path, source: Path, folder: int) -> None:
+    """Move `held` into an opened folder under the name of `source`, or with a number if taken."""
     for stem in candidates(source.stem):
         name = source.with_stem(stem).name
         try:
-            os.link(ours, name, dst_dir_fd=folder, follow_symlinks=False)
+            os.link(held, name, dst_dir_fd=folder, follow_symlinks=False)
         except FileExistsError:
-            if _is_same(ours, name, folder):
+            if _is_same(held, name, folder):
                 break  # it was put back before a kill
             continue
         except OSError:
             if _exists(name, folder):
                 continue
-            _rename_back(ours, name, folder)
+            _rename_back(held, name, folder)
             return
         break
-    safe_dirs.sync(folder)
-    ours.unlink()
-    atomic.sync_folder(ours.parent)
+    atomic.sync_folder(folder)
+    held.unlink()
+    atomic.sync_folder(held.parent)
 
 
-def _rename_back(ours: Path, name: str, folder: int) -> None:
-    """Move `ours` where it cannot be linked: a folder, on another mount, or without links."""
+def _rename_back(held: Path, name: str, folder: int) -> None:
+    """Move `held` where it cannot be linked: a folder, on another mount, or without links."""
     try:
-        os.rename(ours, name, dst_dir_fd=folder)
+        os.rename(held, name, dst_dir_fd=folder)
     except OSError as error:
         if error.errno != EXDEV:
             raise
-        if safe_dirs.copy(ours, folder, name) != atomic.digest(name, folder):
-            raise OSError(EIO, "the copy differs from what was written", ours) from error
-        ours.unlink()
-    safe_dirs.sync(folder)
-    atomic.sync_folder(ours.parent)
+        if atomic.copy(held, name, target_folder=folder) != atomic.digest(name, folder):
+            raise OSError(EIO, "the copy differs from what was written", held) from error
+        held.unlink()
+    atomic.sync_folder(folder)
+    atomic.sync_folder(held.parent)
 
 
-def _status(name: str, folder: int) -> os.stat_result:
-    return os.stat(name, dir_fd=folder, follow_symlinks=False)
-
-
-def _is_same(ours: Path, name: str, folder: int) -> bool:
-    """Return whether both are names of one file, as after a kill while it was put back."""
+def _is_same(held: Path, name: str, folder: int) -> bool:
+    """Return True if both are names of one file, as after a kill while it was put back."""
     try:
-        return os.path.samestat(ours.lstat(), _status(name, folder))
+        return os.path.samestat(held.lstat(), os.stat(name, dir_fd=folder, follow_symlinks=False))
     except OSError:
         return False
 
 
 def _exists(name: str, folder: int) -> bool:
     try:
-        _status(name, folder)
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return False
     return True
 
 
 def has_no_way_back(journal: Journal, state: Path) -> bool:
-    """Return whether a folder that files came from is gone from an inbox that is still the same.
+    """Return True if a folder that files came from is gone from an inbox that is still the same.
 
     A journal without a device was written where the inbox was on the disk of the `state` folder:
     copies need no way back.
@@ -243,14 +239,13 @@ def has_no_way_back(journal: Journal, state: Path) -> bool:
         known = state.stat().st_dev if journal.device is None else journal.device
     except OSError:
         return False
-    moved = [file.source for file in journal.files if journal.moves(file)]
-    return device == known and not all(_has_folder(journal.inbox, path) for path in moved)
-
-
-def _has_folder(inbox: Path, path: Path) -> bool:
-    """Return whether the folder of `path` exists, and no link leads to it."""
-    try:
-        with folder_of(inbox, path):
-            return True
-    except OSError:
+    if device != known:
         return False
+    try:
+        for file in journal.files:
+            if journal.moves(file):
+                with folder_of(journal.inbox, file.source):
+                    pass
+    except OSError:
+        return True
+    return False

@@ -1,4 +1,4 @@
-"""A server on this machine that alerts are posted to."""
+"""A server on this machine that receives alerts."""
 
 import json
 import threading
@@ -10,14 +10,14 @@ from typing import Any
 
 
 @dataclass
-class Posts:
-    """What was posted, in order; `statuses` are its next answers, 200 after these."""
+class AlertServer:
+    """Received alerts, in order; `statuses` are the next answers, then 200."""
 
     port: int = 0
     got: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     hangs: threading.Event = field(default_factory=threading.Event)
-    """Set: it answers. Else it lets whoever posts wait."""
+    """While this is not set, it does not answer."""
     came: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     @property
@@ -32,9 +32,9 @@ class Posts:
 
 
 @contextmanager
-def posted() -> Iterator[Posts]:
-    """Such a server, at work."""
-    posts = Posts()
+def alert_server() -> Iterator[AlertServer]:
+    """Run a server on this machine."""
+    posts = AlertServer()
     posts.hangs.set()
 
     class Handler(BaseHTTPRequestHandler):

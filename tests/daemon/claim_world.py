@@ -1,4 +1,4 @@
-"""An inbox that pairs are claimed from, with a state folder, on as many mounts as is wanted."""
+"""An inbox and a state folder to claim pairs, on one mount or two."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import mounts, take, tree
-from tests.daemon.settings_made import make_inbox
+from tests.daemon.world import make_inbox
 
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.pairing import pair
@@ -20,8 +20,8 @@ from stylewatch_daemon.store.state import State
 JOB = ("trip/content.jpg", "trip/style.jpg", "trip/job.yaml")
 
 
-class Place:
-    """An inbox with a state folder."""
+class ClaimWorld:
+    """An inbox and a state folder."""
 
     def __init__(self, root: Path) -> None:
         self.inbox, self.outbox = root / "in", root / "out"
@@ -33,12 +33,12 @@ class Place:
         return pair(self.inbox, scan(self.inbox).files, {}).complete
 
     def take(self, after: Any = "archive", job_id: str = "1") -> Journal:
-        """Claim the one pair, which can be painted."""
+        """Claim and accept the pair."""
         (one,) = self.pairs()
         return take(self.state, one, scan(self.inbox).files, self.terms(after), job_id)
 
     def hold(self, after: Any = "archive") -> tuple[Claimer, Journal]:
-        """Claim the one pair, of which nobody knows yet what it is."""
+        """Claim the pair, which is not inspected yet."""
         (one,), claimer = self.pairs(), Claimer(self.state)
         journal = claimer.claim(one, scan(self.inbox).files, self.terms(after), "1")
         assert journal is not None
@@ -48,9 +48,9 @@ class Place:
         return make_inbox(self.inbox, self.outbox, after)
 
     def start(self) -> Claimer:
-        """A new start of the daemon, which finds what was held to be fine."""
+        """Start the daemon anew; it accepts what was claimed."""
         self.state.close()
-        self.state.tidy()
+        self.state.check_jobs()
         claimer = Claimer(self.state)
         claimer.recover()
         for job in claimer.claimed.values():
@@ -58,26 +58,26 @@ class Place:
         return claimer
 
     def held(self) -> list[dict[str, str]]:
-        """The files of each job that is ours."""
+        """Return the files of each claimed job."""
         return [tree(folder / "files") for folder in sorted(self.state.jobs.iterdir())]
 
     def taken(self) -> dict[str, str]:
-        """All files that were taken, wherever they are."""
+        """Return all claimed files, wherever they are."""
         return tree(self.state.claims) | tree(self.state.jobs) | tree(self.state.trash)
 
     def mounts(self) -> AbstractContextManager[None]:
         return mounts(self.inbox, self.state.root)
 
 
-Layout = Callable[[Place], AbstractContextManager[None]]
+Layout = Callable[[ClaimWorld], AbstractContextManager[None]]
 TAKEN = {name.removeprefix("trip/"): name for name in JOB}
 
 
-def one_mount(place: Place) -> AbstractContextManager[None]:
+def one_mount(place: ClaimWorld) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def two_mounts(place: Place) -> AbstractContextManager[None]:
+def two_mounts(place: ClaimWorld) -> AbstractContextManager[None]:
     return place.mounts()
 
 

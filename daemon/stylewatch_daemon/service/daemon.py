@@ -1,16 +1,13 @@
 """Build the daemon from its parts, run its main loop, and stop the parts in order.
 
-`once` processes what is in the inboxes and stops; `watch` does so whenever something changes. Both
-may be told to stop by SIGTERM or SIGINT: running jobs write a checkpoint and continue at the next
-start.
+SIGTERM and SIGINT stop it: running jobs write a checkpoint and continue at the next start.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Protocol
 
 from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.events import Both, Reporter
@@ -18,28 +15,29 @@ from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.files import atomic, lock, shortages
-from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest import submit
 from stylewatch_daemon.ingest.inbox import library
-from stylewatch_daemon.ingest.ingest import Ingest
-from stylewatch_daemon.ingest.inspection.contract import Inspector
 from stylewatch_daemon.ingest.inspection.process import QUICK, Intake
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.retention import daily, prune
-from stylewatch_daemon.processes.wakeup import Bell, reloads_on_signal, stops_on_signals
-from stylewatch_daemon.queue.dispatcher import Dispatcher
+from stylewatch_daemon.processes.wakeup import Wakeup, reloads_on_signal, stops_on_signals
 from stylewatch_daemon.queue.states import OUR_FAULT, Outcome, OutcomeKind
 from stylewatch_daemon.service.main_loop import MIN_INTERVAL, PATIENCE, MainLoop, run_once
-from stylewatch_daemon.service.metrics import Metrics
+from stylewatch_daemon.service.monitoring import Manager, Metrics
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.service.status_updates import StatusUpdates
-from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store.state import State
 
 __all__ = ["InboxSettings", "Reporter", "ServiceSettings", "Summary", "once", "watch"]
+
+
+class ExecutorFactory(Protocol):
+    """Makes an executor that calls `wake`, in any thread, when there are new events."""
+
+    def __call__(self, *, wake: Callable[[], object]) -> Executor: ...
+
 
 LOCK_WITHIN = 0.5
 """Seconds to wait for the lock: commands hold it for a moment, to see whether the daemon does."""
@@ -74,7 +72,9 @@ class Summary:
 
 
 def once(
-    settings: ServiceSettings, reporter: Reporter | None = None, executor: Executor | None = None
+    settings: ServiceSettings,
+    reporter: Reporter | None = None,
+    executor: ExecutorFactory | None = None,
 ) -> Summary:
     """Process what is in the inboxes, and stop.
 
@@ -85,7 +85,7 @@ def once(
     Raises SettingsError (another daemon uses the state folder, for example), UnavailableError (a
     worker of a killed one does), OutputError (the state folder cannot be written).
     """
-    wakeup, reporter = Bell(), reporter or Reporter()
+    wakeup, reporter = Wakeup(), reporter or Reporter()
     patience = PATIENCE * max(settings.watch.quiet_s, MIN_INTERVAL)
     watch = settings.watch.model_copy(
         update={"truncated_s": min(patience, settings.watch.truncated_s)}
@@ -100,8 +100,8 @@ def once(
 def watch(
     settings: ServiceSettings,
     reporter: Reporter | None = None,
-    executor: Executor | None = None,
-    wakeup: Bell | None = None,
+    executor: ExecutorFactory | None = None,
+    wakeup: Wakeup | None = None,
     manager: Manager | None = None,
     reread: Callable[[], ServiceSettings] | None = None,
 ) -> Summary:
@@ -110,15 +110,15 @@ def watch(
     `manager` gets the daemon's status. On SIGHUP `reread` reads the settings again: the new ones
     apply from the next job on, and wrong ones not at all.
     """
-    wakeup, reporter = wakeup or Bell(), reporter or Reporter()
+    wakeup, reporter = wakeup or Wakeup(), reporter or Reporter()
     manager = manager or Manager({})
     now: ServiceSettings | None = settings
     with _running(settings, reporter, executor, wakeup) as pipeline, reloads_on_signal(wakeup):
         while now is not None:
             folders = [inbox.path for inbox in now.inboxes]
             with (
-                Watcher(folders, now.watch.polling, wakeup.ring) as watcher,
-                Watcher([pipeline.control.folder], "no", wakeup.ring),
+                Watcher(folders, now.watch.polling, wakeup.request_scan) as watcher,
+                Watcher([pipeline.control.folder], "no", wakeup.request_scan),
                 daily(now.outboxes, now.retention, reporter),
             ):
                 manager.ready()
@@ -131,34 +131,12 @@ def watch(
         return _summary(pipeline)
 
 
-def build_pipeline(
-    settings: ServiceSettings,
-    state: State,
-    executor: Executor,
-    reporter: Reporter,
-    wakeup: Bell,
-    inspector: Inspector,
-    metrics: Callable[[], Mapping[str, Any]] = dict,
-) -> Pipeline:
-    """Build the pipeline of `settings`, with the jobs that are in the state folder already."""
-    clock, transfers = time.monotonic, Transfers(wakeup.wake)
-    dispatcher = Dispatcher(
-        *(settings, state, executor, reporter),
-        stopping=lambda: wakeup.stopping,
-        transfers=transfers,
-    )
-    ingest = Ingest(settings, state, inspector, reporter, clock, transfers)
-    ingest.recover()  # before the queue is read
-    status = StatusUpdates(state, reporter, clock, metrics)
-    return Pipeline(
-        *(settings, state, executor, reporter, wakeup),
-        *(ingest, dispatcher, status, transfers, clock),
-    )
-
-
 @contextmanager
 def _running(
-    settings: ServiceSettings, reporter: Reporter, executor: Executor | None, wakeup: Bell
+    settings: ServiceSettings,
+    reporter: Reporter,
+    executor_factory: ExecutorFactory | None,
+    wakeup: Wakeup,
 ) -> Iterator[Pipeline]:
     """Start the parts in order, yield the pipeline, and stop them in reverse order."""
     shortages.raise_limit()
@@ -167,33 +145,29 @@ def _running(
     reporters = Both(reporter, metrics)
     state = State(settings.state.path, reporters)
     _prepare(settings, state)
-    executor = executor or _executor(settings, state)
-    executor.wake = wakeup.wake
+    executor = (executor_factory or partial(_executor, settings, state))(wake=wakeup.wake)
     with _locked(state), stops_on_signals(wakeup):
         for inbox in settings.inboxes:
             submit.clear(inbox.path)
         inspector = Intake(wakeup.wake, settings.executor.idle_s, quick=QUICK)
         with closing(state), closing(executor), closing(inspector):
-            state.tidy()
-            pipeline = build_pipeline(
+            state.check_jobs()
+            pipeline = Pipeline(
                 settings, state, executor, reporters, wakeup, inspector, metrics.plain
             )
             with closing(pipeline):
                 try:
                     yield pipeline
                 except KeyboardInterrupt:
-                    pipeline.give_up_jobs()
+                    pipeline.dispatcher.leave()  # without counting that as a crash
                     raise
 
 
-def _executor(settings: ServiceSettings, state: State) -> Executor:
-    if settings.executor.cluster is None:
-        return Local(
-            state.worker_lock,
-            devices=settings.executor.named_devices,
-            idle_s=settings.executor.idle_s,
-        )
-    return Cluster(state.worker_lock, settings.executor.cluster, idle_s=settings.executor.idle_s)
+def _executor(settings: ServiceSettings, state: State, wake: Callable[[], object]) -> Executor:
+    lock_file, how = state.worker_lock, settings.executor
+    if how.cluster is None:
+        return Local(lock_file, devices=how.named_devices, idle_s=how.idle_s, wake=wake)
+    return Cluster(lock_file, how.cluster, idle_s=how.idle_s, wake=wake)
 
 
 @contextmanager
@@ -209,7 +183,7 @@ def _locked(state: State) -> Iterator[None]:
             ) from error
         try:
             with lock.held(state.worker_lock, ORPHAN_WITHIN):
-                state.hold()
+                state.write_holder()
         except TimeoutError as error:
             raise UnavailableError(
                 f"the worker of a stylewatch that was killed is still at work with {state.root}: "
@@ -257,15 +231,11 @@ def _reload(
         manager.ready()
     if new.state.path != before.state.path:
         reporter.needs_restart("state.path")
-    if _executor_settings(new) != _executor_settings(before):
+    kept = ("named_devices", "idle_s", "cluster")  # an executor is made with these
+    if any(getattr(new.executor, key) != getattr(before.executor, key) for key in kept):
         reporter.needs_restart("executor")
     reporter.reloaded()
     return new.model_copy(update={"state": before.state})
-
-
-def _executor_settings(settings: ServiceSettings) -> tuple[object, ...]:
-    """Return the settings that an executor is made with, and keeps."""
-    return settings.executor.named_devices, settings.executor.idle_s, settings.executor.cluster
 
 
 def _summary(pipeline: Pipeline) -> Summary:
@@ -275,7 +245,7 @@ def _summary(pipeline: Pipeline) -> Summary:
     }
     outcomes["failed"] += tuple(
         Outcome(OutcomeKind.FAILED, name, reason, OUR_FAULT)
-        for job, (name, reason) in pipeline.set_aside.items()
+        for job, (name, reason) in pipeline.state.quarantined.items()
         if job not in pipeline.outcomes
     )
     trouble = [item for inbox in pipeline.ingest.inboxes for item in inbox.trouble.items()]

@@ -1,4 +1,4 @@
-"""Files go out of an inbox and back into it, and none is lost or replaced."""
+"""Files are moved out of an inbox and back, and none is lost or replaced."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from tests.daemon.faults import fill, mounts, tree
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.store import transfer
+from stylewatch_daemon.store import claim_files
+from stylewatch_daemon.store.claim_files import Originals
 from stylewatch_daemon.store.journal import File, Journal
-from stylewatch_daemon.store.transfer import Originals
 
 NAME = "trip/content.jpg"
 
@@ -33,11 +33,11 @@ class Place:
 
     def bring(self, *, copied: bool = False) -> None:
         with mounts(*([self.inbox, self.held] if copied else [])):
-            transfer.bring(self.journal(), self.file, self.held / "content.jpg", Transfers())
+            claim_files.bring(self.journal(), self.file, self.held / "content.jpg", Transfers())
 
     def back(self) -> dict[str, str]:
         """What lies in the inbox once it was put back."""
-        transfer.put_back(self.journal(), self.held)
+        claim_files.put_back(self.journal(), self.held)
         return tree(self.inbox)
 
 
@@ -47,14 +47,14 @@ def place(tmp_path: Path) -> Place:
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_it_comes_back_as_it_was(copied: bool, place: Place) -> None:
+def test_a_file_comes_back_as_it_was(copied: bool, place: Place) -> None:
     place.bring(copied=copied)
     assert place.source.exists() == copied
     assert place.back() == {NAME: NAME}
     assert look(place.source) == place.file.look
 
 
-def test_one_who_has_it_open_goes_on_writing_into_it(place: Place) -> None:
+def test_a_program_that_has_the_file_open_goes_on_writing(place: Place) -> None:
     with place.source.open("a") as writer:
         place.bring()
         writer.write(" and")
@@ -64,47 +64,44 @@ def test_one_who_has_it_open_goes_on_writing_into_it(place: Place) -> None:
     assert tree(place.inbox) == {NAME: f"{NAME} and more"}
 
 
-def test_a_copy_of_what_has_grown_since_is_dropped(place: Place) -> None:
+@pytest.mark.parametrize("change", ["grown", "gone"])
+def test_a_copy_is_put_back_only_where_the_original_is_gone(change: str, place: Place) -> None:
     place.bring(copied=True)
     place.source.write_text("longer than it was before")
-    assert place.back() == {NAME: "longer than it was before"}
+    if change == "gone":
+        place.source.unlink()
+    assert place.back() == {NAME: NAME if change == "gone" else "longer than it was before"}
 
 
-def test_a_copy_of_what_is_gone_is_put_back(place: Place) -> None:
-    place.bring(copied=True)
-    place.source.unlink()
-    assert place.back() == {NAME: NAME}
-
-
-def test_what_came_in_its_place_stays(place: Place) -> None:
+def test_a_file_that_replaced_it_stays(place: Place) -> None:
     place.bring()
     place.source.write_text("another")
     assert place.back() == {NAME: "another", "trip/content-2.jpg": NAME}
 
 
-def test_a_link_that_was_taken_by_mistake_comes_back(place: Place) -> None:
+def test_a_link_comes_back(place: Place) -> None:
     place.source.unlink()
     place.source.symlink_to("/etc/passwd")
     with pytest.raises(InputError):
         place.bring()
-    transfer.put_back(place.journal(), place.held)
+    claim_files.put_back(place.journal(), place.held)
     assert place.source.is_symlink()
 
 
-def test_only_originals_that_we_hold_are_removed(place: Place) -> None:
-    assert transfer.remove_originals(place.journal(), place.held).gone
+def test_only_originals_that_were_copied_are_removed(place: Place) -> None:
+    assert claim_files.remove_originals(place.journal(), place.held).gone
     assert place.source.exists()
     place.bring(copied=True)
-    assert transfer.remove_originals(place.journal("keep"), place.held).gone
+    assert claim_files.remove_originals(place.journal("keep"), place.held).gone
     assert place.source.exists()
-    assert transfer.remove_originals(place.journal(), place.held).gone
+    assert claim_files.remove_originals(place.journal(), place.held).gone
     assert not place.source.exists()
 
 
 def test_an_original_that_has_changed_is_not_removed(place: Place) -> None:
     place.bring(copied=True)
     place.file = File("content", "content.jpg", place.source, Look(0, 0, 0), own=True)
-    originals = transfer.remove_originals(place.journal(), place.held)
+    originals = claim_files.remove_originals(place.journal(), place.held)
     assert originals == Originals((place.file,), gone=False)
     assert place.source.exists()
 
@@ -119,9 +116,7 @@ def outside(place: Place) -> Path:
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_nothing_is_taken_through_a_link_that_came_in_a_folders_place(
-    copied: bool, place: Place
-) -> None:
+def test_nothing_is_moved_through_a_link_that_replaced_a_folder(copied: bool, place: Place) -> None:
     elsewhere = outside(place)
     theirs = look(elsewhere / "content.jpg")
     assert theirs is not None
@@ -132,27 +127,27 @@ def test_nothing_is_taken_through_a_link_that_came_in_a_folders_place(
     assert list(place.held.iterdir()) == []
 
 
-def test_nothing_is_removed_or_put_back_through_such_a_link(place: Place) -> None:
+def test_nothing_is_removed_or_put_back_through_a_link(place: Place) -> None:
     place.bring()
     elsewhere = outside(place)
     (elsewhere / "content.jpg").unlink()
     with pytest.raises(OSError, match="link"):
-        transfer.put_back(place.journal(), place.held)
+        claim_files.put_back(place.journal(), place.held)
     assert list(elsewhere.iterdir()) == []
-    assert transfer.has_no_way_back(place.journal(), place.held)
+    assert claim_files.has_no_way_back(place.journal(), place.held)
     fill(elsewhere, "content.jpg")
-    assert transfer.remove_originals(place.journal(), place.held) == Originals(gone=False)
+    assert claim_files.remove_originals(place.journal(), place.held) == Originals(gone=False)
     assert tree(elsewhere) == {"content.jpg": "content.jpg"}
 
 
 def test_there_is_no_way_back_where_the_folder_went_and_the_inbox_did_not(place: Place) -> None:
     device = place.inbox.stat().st_dev
     place.bring()
-    assert not transfer.has_no_way_back(place.journal(device=device), place.held)
+    assert not claim_files.has_no_way_back(place.journal(device=device), place.held)
     place.source.parent.rmdir()
-    assert transfer.has_no_way_back(place.journal(device=device), place.held)
-    assert transfer.has_no_way_back(place.journal(), place.held)  # by the state folder's disk
-    assert not transfer.has_no_way_back(place.journal("keep", device), place.held)
-    assert not transfer.has_no_way_back(place.journal(device=device + 1), place.held)  # a mount
+    assert claim_files.has_no_way_back(place.journal(device=device), place.held)
+    assert claim_files.has_no_way_back(place.journal(), place.held)  # by the state folder's disk
+    assert not claim_files.has_no_way_back(place.journal("keep", device), place.held)
+    assert not claim_files.has_no_way_back(place.journal(device=device + 1), place.held)  # a mount
     place.inbox.rmdir()
-    assert not transfer.has_no_way_back(place.journal(device=device), place.held)
+    assert not claim_files.has_no_way_back(place.journal(device=device), place.held)

@@ -1,0 +1,241 @@
+"""What the daemon reports about itself: its log, its metrics, and notifications to systemd."""
+
+import json
+import logging
+import os
+import re
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.settings.sections import Log
+
+LOGGER = "stylewatch_daemon"
+"""The parent of all loggers of the daemon."""
+
+EXTEND_S = 30.0
+"""Seconds that a stopping daemon asks for, each time; a checkpoint may need them."""
+
+SEND_WITHIN = 5.0
+"""Seconds that the listener gets to receive a message; then it is lost."""
+
+_CAUSES = (
+    ("settings", r"\.ya?ml\b|recipe"),
+    ("too large", r"the limit (is|for)"),
+    ("damaged", r"cut off"),
+    ("hung", r"the worker hung"),
+    ("killed", r"the worker process|was killed"),
+    ("memory", r"memory"),
+    ("fault", r"a fault of"),
+)
+"""Causes by what a reason contains; few words, so that the number of metrics is limited."""
+
+_OTHER = {"refused": "picture", "failed": "fault"}
+
+
+class Sentences(logging.Formatter):
+    """`stylewatch: JOB: message`; with the trace of a fault at level debug."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record as one line, and the trace."""
+        job = getattr(record, "job", None)
+        text = f"{job}: {record.getMessage()}" if job else record.getMessage()
+        trace = getattr(record, "trace", "")
+        wanted = trace and logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)
+        return f"stylewatch: {text}\n{trace}".rstrip() if wanted else f"stylewatch: {text}"
+
+
+class Objects(logging.Formatter):
+    """`{"time": ..., "level": ..., "event": ..., "job": ..., "trace": ...}`, time in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record as one line of JSON; `job` and `trace` only where there are any."""
+        plain = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "job": getattr(record, "job", None),
+            "trace": getattr(record, "trace", None),
+        }
+        return json.dumps({key: value for key, value in plain.items() if value}, ensure_ascii=False)
+
+
+class _Stderr(logging.Handler):
+    """Write to the current stderr: a progress line replaces it while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(BrokenPipeError):  # the daemon continues though nobody reads its log
+            print(self.format(record), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def logging_as(settings: Log, *, quiet: bool) -> Iterator[logging.Logger]:
+    """Yield the daemon's logger, set up by `settings`; `quiet` logs only errors."""
+    logger, level = logging.getLogger(LOGGER), "error" if quiet else settings.level
+    handler = _Stderr()
+    handler.setFormatter(Objects() if settings.format == "json" else Sentences())
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class Metrics(Reporter):
+    """Counts events; `clock` returns Unix time in seconds, as files have it."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._sums: Counter[str] = Counter(
+            dict.fromkeys(("scans", "overflows", "steps", "stages", "done", "cancelled"), 0)
+        )
+        self._seconds = dict.fromkeys(("scans", "steps", "stages"), 0.0)
+        self._ended: Counter[tuple[str, str]] = Counter()
+        self._progress: dict[str, Progress] = {}
+
+    def plain(self) -> Mapping[str, Any]:
+        """Return all counters as JSON values; seconds are sums over what was counted.
+
+        `ended` is a list of {state, why, count}, with one of a few words as `why`.
+        """
+        ended = [
+            {"state": state, "why": why, "count": count}
+            for (state, why), count in sorted(self._ended.items())
+        ]
+        return {**self._sums, "seconds": dict(self._seconds), "ended": ended}
+
+    def looked(self, seconds: float) -> None:
+        """Count a scan of the inboxes."""
+        self._count("scans", seconds)
+
+    def events_lost(self) -> None:
+        """Count an overflow of the kernel's event queue."""
+        self._sums["overflows"] += 1
+
+    def progress(self, job: str, progress: Progress) -> None:
+        """Count a step."""
+        before = self._progress.get(job)
+        self._progress[job] = progress
+        if before is not None and progress.seconds >= before.seconds:
+            self._count("steps", progress.seconds - before.seconds)
+
+    def staged(self, job: str, path: Path) -> None:
+        """Count a stage, and the time between its writing and its publishing."""
+        if path.parent.name != "stages":
+            return
+        try:
+            self._count("stages", max(0.0, self._clock() - path.stat().st_mtime))
+        except OSError:
+            return
+
+    def done(self, job: str, folder: Path) -> None:
+        """Count a job that is done."""
+        self._forget(job)
+        self._sums["done"] += 1
+
+    def cancelled(self, job: str, folder: Path) -> None:
+        """Count a job that was cancelled."""
+        self._forget(job)
+        self._sums["cancelled"] += 1
+
+    def refused(self, job: str, reason: str, folder: Path) -> None:
+        """Count a job that was refused, by the cause."""
+        self._forget(job)
+        self._ended["refused", why("refused", reason)] += 1
+
+    def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
+        """Count a job that failed for good, by the cause."""
+        self._forget(job)
+        if for_good:
+            self._ended["failed", why("failed", reason)] += 1
+
+    def job_started(self, job: str, started: Started) -> None:
+        """Forget an earlier attempt: the first step has no start to be measured from."""
+        self._forget(job)
+
+    def stopped(self, job: str, step: int) -> None:
+        """Forget the progress of a job that continues at the next start."""
+        self._forget(job)
+
+    def paused(self, what: str, reason: str) -> None:
+        """Forget the progress of a job that continues later."""
+        self._forget(what)
+
+    def _forget(self, job: str) -> None:
+        self._progress.pop(job, None)
+
+    def _count(self, what: str, seconds: float) -> None:
+        self._sums[what] += 1
+        self._seconds[what] += seconds
+
+
+def why(state: str, reason: str) -> str:
+    """Return the cause for the `reason` of a job that is refused or failed."""
+    return next((cause for cause, text in _CAUSES if re.search(text, reason)), _OTHER[state])
+
+
+class Manager:
+    """The service manager, if there is one; otherwise messages are dropped.
+
+    `ping_every` is half of the watchdog's interval in seconds; None where it wants no ping. The
+    manager's variables are removed from `environment`: children must not notify it.
+    """
+
+    def __init__(self, environment: MutableMapping[str, str]) -> None:
+        self._address = environment.pop("NOTIFY_SOCKET", "")
+        within = environment.pop("WATCHDOG_USEC", "")
+        ours = environment.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        wanted = bool(self._address) and ours and within.isdecimal() and int(within) > 0
+        self.ping_every = int(within) / 2e6 if wanted else None
+        self._pinged = -float("inf")
+        self._status = ""
+
+    def ready(self) -> None:
+        """Report that the daemon works, for the first time or again."""
+        self._send("READY=1")
+
+    def reloading(self) -> None:
+        """Report that the settings are being read again; `ready` ends that."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """Report that the daemon stops, and ask for EXTEND_S from now on."""
+        self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={EXTEND_S * 1e6:.0f}")
+
+    def status(self, text: str) -> None:
+        """Report in one line what the daemon does, if that changed."""
+        line = " ".join(text.split())  # a newline would begin another message
+        if line != self._status:
+            self._status = line
+            self._send(f"STATUS={line}")
+
+    def ping_due(self) -> bool:
+        """Return whether it is time for a ping."""
+        return self.ping_every is not None and time.monotonic() - self._pinged >= self.ping_every
+
+    def ping(self) -> None:
+        """Report that the daemon works; call this only after checking that."""
+        self._pinged = time.monotonic()
+        self._send("WATCHDOG=1")
+
+    def _send(self, message: str) -> None:
+        if not self._address.startswith(("/", "@")):
+            return
+        address = self._address.encode("utf-8", "surrogateescape")
+        if self._address.startswith("@"):  # an abstract address
+            address = b"\0" + address[1:]
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
+            to.settimeout(SEND_WITHIN)
+            to.connect(address)
+            to.sendall(message.encode("utf-8", "replace"))
