@@ -1,121 +1,107 @@
-"""`stylewatch cancel`, `finish`, `dismiss`: what is to become of jobs."""
+"""`stylewatch show`, and how commands read the ledger and status.json of the daemon."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
 
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.client import Daemon, StateFolder, daemon
-from stylewatch_daemon.cli.console import say
-from stylewatch_daemon.cli.control import LATER, is_gone
-from stylewatch_daemon.cli.show import Job, entry_of
-from stylewatch_daemon.errors import InputError, UsageError
+from stylewatch_daemon.cli.exit_codes import echo, echo_json
+from stylewatch_daemon.cli.progress import running_text
+from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.files.names import shown
-from stylewatch_daemon.queue.job_actions import nothing_to
-from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry
-from stylewatch_daemon.store.ledger_writer import LAST, now
+from stylewatch_daemon.model import JobState
+from stylewatch_daemon.outbox import status_json
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, reading
+from stylewatch_daemon.views.formatting import columns
+from stylewatch_daemon.views.job import JobView, in_a_line, job_view
+from stylewatch_painter.validation import nearest
 
-Jobs = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="JOB", help="Their names in the outbox or in the inbox, or their ids."),
-]
-Every = Annotated[bool, typer.Option("--all", help="Dismiss every refused or failed job.")]
-
-
-def cancel(job: Job, config_file: options.Config = None, state: StateFolder = None) -> None:
-    """End a job that waits or is being painted; what was dropped goes to `_refused`."""
-    here = daemon(config_file, state)
-    entry = _open(here, job, "cancel")
-    if asked(here, "cancel", job=entry.id):
-        say(_cancelled(entered(here, entry.id)))
+NEARBY = 1000
+"""The latest jobs among which the nearest to an unknown name is sought."""
 
 
-def finish(job: Job, config_file: options.Config = None, state: StateFolder = None) -> None:
-    """Stop painting a job, and make the picture as it stands now the final one."""
-    here = daemon(config_file, state)
-    entry = _open(here, job, "finish")
-    with here.ledger() as ledger:
-        begun = ledger is not None and ledger.story(entry.id)
-    if not begun:
-        raise InputError(
-            f"{called(entry)} was not begun, so there is no picture yet; "
-            "`stylewatch cancel` ends it"
-        )
-    if asked(here, "finish", job=entry.id):
-        say(f"finishing: the picture that {called(entry)} is at becomes the final one")
+def state_folder(config_file: Path | None, state: Path | None) -> Path:
+    """Return the daemon's state folder: `state`, or that of the settings (SettingsError)."""
+    settings = config.load(config_file)
+    return state.expanduser().absolute() if state else settings.state.path
 
 
-def dismiss(
-    jobs: Jobs = None,
-    every: Every = False,
+@contextmanager
+def open_ledger(state: Path) -> Iterator[Ledger | None]:
+    """Open the ledger for reading; None where there is none yet. Raises OutputError."""
+    path = state / FILE_NAME
+    if not path.exists():
+        yield None
+        return
+    with reading(path) as ledger:
+        yield ledger
+
+
+def entry_of(ledger: Ledger | None, job: str) -> Entry:
+    """Return the entry of `job`; raises UsageError where there is none, with the nearest name."""
+    if ledger and (entry := ledger.find(job)):
+        return entry
+    latest = ledger.latest(*JobState, limit=NEARBY) if ledger else []
+    names = {entry.place or entry.name for entry in latest}
+    if not names:
+        raise UsageError(f"there is no job {job!r}, nor any other yet")
+    raise UsageError(nearest(job, names, "job"))
+
+
+def view_of(state: Path, job: str) -> JobView:
+    """Build the view of `job`; raises UsageError where there is none, with the nearest name."""
+    with open_ledger(state) as ledger:
+        entry = entry_of(ledger, job)
+        attempts = ledger.story(entry.id) if ledger else ()
+    status = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
+    return job_view(entry, attempts, status.get("running", ()))
+
+
+def show(
+    job: options.Job,
     config_file: options.Config = None,
-    state: StateFolder = None,
+    state: options.State = None,
+    json: options.AsJson = False,
 ) -> None:
-    """Take refused and failed jobs out of the status; their files and their story stay."""
-    if bool(jobs) == every:
-        raise UsageError("name the jobs to dismiss, or say --all for every refused or failed one")
-    here = daemon(config_file, state)
-    entries = [entered(here, job) for job in jobs or ()]
-    for entry in entries:
-        if entry.state not in DISMISSIBLE:
-            raise InputError(
-                f"{called(entry)} is {entry.state}: only refused and failed jobs can be dismissed"
-            )
-    until = now() if every else ""
-    if asked(here, "dismiss", jobs=[entry.id for entry in entries], until=until):
-        which = ", ".join(map(called, entries)) or "every refused or failed job"
-        say(f"dismissed {which} from the status; `stylewatch show` still knows them")
-
-
-def asked(here: Daemon, verb: str, **arguments: Any) -> bool:
-    """Ask it of the daemon; whether that acted, and if not, say so."""
-    request = here.ask(verb, **arguments)
-    if not here.is_at_work():
-        say(f"noted for the next start: no daemon is at work with {here.state}")
-    elif is_gone(request):
-        return True
+    """Show a job: its state, attempts, pictures, settings, losses and files."""
+    view = view_of(state_folder(config_file, state), job)
+    if json:
+        echo_json(view.as_json())
     else:
-        say(LATER)
-    return False
+        echo("\n\n".join(_sections(view)))
 
 
-def _cancelled(entry: Entry) -> str:
-    if entry.state == "cancelled":
-        folder = shown(Path(entry.outbox, entry.refused_as or ""))
-        return f"cancelled: what was dropped lies in {folder}"
-    if entry.state == "claimed":
-        return f"cancelling: {called(entry)} ends once it is taken"
-    return f"cancelling: {called(entry)} ends after the step that is being made"
+def _sections(view: JobView) -> Iterator[str]:
+    yield columns([(label, text) for label, text in _facts(view) if text])
+    attempts = [
+        (row.started, row.backend, row.resumed, row.outcome, row.reason)
+        for row in view.attempt_rows
+    ]
+    tables: dict[str, Iterable[Sequence[str]]] = {
+        "attempts": attempts,
+        "pictures": [(row.name, row.size, row.sha256) for row in view.inputs],
+        "settings": view.settings,
+        "jobs": view.jobs,
+        "losses": view.losses and (("term", "value", "weight", "value x weight"), *view.losses),
+        "files": [(name,) for name, _ in view.files],
+    }
+    for title, rows in tables.items():
+        if rows:
+            yield "\n".join([f"{title}:", *(f"  {line}" for line in columns(rows).splitlines())])
 
 
-def entered(here: Daemon, job: str) -> Entry:
-    """Return the ledger's entry of `job`; UsageError if unknown, InputError for a half pair."""
-    with here.ledger() as ledger:
-        if ledger is None or ledger.find(job) is None:
-            _check_whole(here, job)
-        return entry_of(ledger, job)
-
-
-def _open(here: Daemon, job: str, verb: str) -> Entry:
-    """The same for a job that has not ended; raises InputError where it has."""
-    entry = entered(here, job)
-    if entry.state in LAST:
-        _check_whole(here, job)  # of the same name, and meant more likely
-        raise InputError(nothing_to(verb, entry))
-    return entry
-
-
-def _check_whole(here: Daemon, job: str) -> None:
-    """Raise InputError where `job` is a pair that still waits in the inbox for its other half."""
-    for half in (here.published() or {}).get("incomplete", ()):
-        if half["name"] == job:
-            raise InputError(
-                f"{job} is no job yet: it waits in the inbox for {half['waits_for']}; "
-                "remove its files from there to end it"
-            )
-
-
-def called(entry: Entry) -> str:
-    """The name of a job, to be printed."""
-    return shown(entry.place or entry.name)
+def _facts(view: JobView) -> Iterator[tuple[str, str]]:
+    entry = view.entry
+    folder = entry.refused_as or entry.place
+    yield "job", shown(entry.place or entry.name)
+    yield "id", entry.id
+    yield "state", entry.state
+    yield "progress", running_text(view.running) if view.running else ""
+    yield "reason", in_a_line(entry.reason)
+    yield "retry of", shown(entry.retry_of)
+    yield "inbox", shown(entry.inbox)
+    yield "folder", shown(Path(entry.outbox, folder)) if folder else ""
+    yield "entered", entry.entered
+    yield "finished", entry.finished or ""
+    yield "dismissed", "yes" if entry.dismissed else ""

@@ -1,26 +1,29 @@
-"""All checks together, and those of the machine and of the alerts."""
+"""All checks together, and those of the machine, of the cluster and of the alerts."""
 
 import importlib.util
 import mmap
 import os
 import resource
-import subprocess
-import sys
 import time
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests import nodes
 from tests.daemon.disks import deep_tree
 from tests.daemon.posts import posted
 from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import backends, diagnose
-from stylewatch_daemon.doctor.finding import exit_code, mend, note, ok
-from stylewatch_daemon.settings import sections
+from stylewatch_daemon.doctor.finding import Finding, exit_code, mend, note, ok
+from stylewatch_daemon.executors.ray.messages import Away, Room
+from stylewatch_daemon.settings import resources, sections
 from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.resources import Demand
 from stylewatch_daemon.settings.sections import Alerts
 
+pytestmark = nodes.TIME_ENOUGH
 Patch = pytest.MonkeyPatch
 
 
@@ -39,17 +42,6 @@ def test_everything_is_checked_and_nothing_is_created(tmp_path: Path, monkeypatc
                      "clock", "extra", "sandbox", "file"}  # fmt: skip
     assert exit_code(findings) == 0
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_doctor_loads_nothing_heavy() -> None:
-    program = (
-        "import sys; import stylewatch_daemon.doctor.diagnose, stylewatch_daemon.cli.doctor; "
-        "print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert ended.stdout.strip() == "[]"
 
 
 def test_a_clock_behind_written_files_is_a_problem(tmp_path: Path) -> None:
@@ -111,6 +103,43 @@ def test_a_sandbox_that_takes_too_much_is_reported(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(mmap, "mmap", denied)
     (finding,) = diagnose.sandbox(Path("/"))
     assert "MemoryDenyWriteExecute=no" in finding.words
+
+
+def check(demand: Demand) -> Finding:
+    (finding,) = diagnose.check_cluster(demand)
+    return finding
+
+
+def test_a_cluster_that_answers_is_reported_with_its_places() -> None:
+    """It asks for a token, which this process has in its environment."""
+    assert not list(diagnose.check_cluster(None))
+    address = nodes.shared().address
+    words = f"{address} answers, with places for 4 jobs at once"
+    assert check(Demand(address, gpus=0.5)) == ok("cluster", words)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Room(0), "auto answers, and no machine there has GPU 1, tpu 1: correct executor"),
+        (Away("it does not let us in"), "it does not let us in"),
+    ],
+)
+def test_a_cluster_without_a_place_is_a_problem(
+    answer: Room | Away, words: str, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(diagnose, "_cluster_answer", lambda demand: answer)
+    assert check(Demand("auto", resources={"tpu": 1})) == mend("cluster", words, 69)
+
+
+def test_ray_without_its_package_is_a_problem(monkeypatch: Patch) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(resources, "version", version)
+    finding = check(Demand())
+    assert (finding.verdict, finding.exit_code) == ("mend", 78)
+    assert "stylewatch[ray]" in finding.words
 
 
 def test_urls_are_checked_and_neither_tried_nor_shown() -> None:
