@@ -47,9 +47,8 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def here(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with content.jpg and style.jpg in it."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
     monkeypatch.chdir(pictures)
     return pictures
 

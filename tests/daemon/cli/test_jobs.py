@@ -64,21 +64,8 @@ def test_an_open_job_has_attempts_settings_and_progress(state: Path, run: Run) -
     with lock.held(state / "lock"):
         text = run("show", "sea", "--state", state).out
     assert "progress  step 3 of 50 at 48x36, loss 0.25, 10 s left\n" in text
-
-
-def test_a_reason_is_printed_safely(state: Path, run: Run) -> None:
     lines = run("show", "bad", "--state", state).lines
-    assert "reason   one; ?[2Jtwo" in lines
-    assert "folder   out/_refused/bad" in lines
-
-
-def test_an_unknown_job_is_answered_with_the_nearest(state: Path, tmp_path: Path, run: Run) -> None:
-    ended = run("show", "sae-2", "--state", state)
-    assert ended.code == 64
-    assert "unknown job 'sae-2'; did you mean 'sea-2'?" in ended.err
-    ended = run("show", "sea", "--state", tmp_path / "none")
-    assert ended.code == 64
-    assert "there is no job 'sea', nor any other yet" in ended.err
+    assert "reason   one; ?[2Jtwo" in lines and "folder   out/_refused/bad" in lines
 
 
 def test_the_state_folder_is_that_of_the_settings_unless_another_is_named(
@@ -89,7 +76,12 @@ def test_the_state_folder_is_that_of_the_settings_unless_another_is_named(
     state.rename(tmp_path / "mine")
     (tmp_path / "config.yaml").write_text("state: {path: mine}\n")
     assert run("show", "sea", "--config", "config.yaml").code == 0
-    assert run("show", "sea", "--config", "config.yaml", "--state", "other").code == 64
+    ended = run("show", "sea", "--config", "config.yaml", "--state", "other")
+    assert ended.code == 64 and "there is no job 'sea', nor any other yet" in ended.err
+    assert (
+        "unknown job 'sae-2'; did you mean 'sea-2'?"
+        in run("show", "sae-2", "--config", "config.yaml").err
+    )
     (tmp_path / "mine/ledger.sqlite3").write_text("not a ledger")
     ended = run("show", "sea", "--config", "config.yaml")
     assert ended.code == 78 and "is damaged" in ended.err

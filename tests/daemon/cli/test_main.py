@@ -123,37 +123,33 @@ def test_a_closed_pipe_ends_the_command_silently() -> None:
         assert process.wait() == BROKEN_PIPE
 
 
-EXITING = """
-import atexit, sys, threading, time, types
+EXIT = """
+import atexit, sys, threading, time
 from stylewatch_daemon.cli.exit_codes import exit_process
-
 class Last:
     def __del__(self):
         print("destroyed")
-
 atexit.register(print, "at exit")
 kept = Last()
 print("printed", end=" ")
+sys.modules['torch'] = sys
 """
-TORCH = "sys.modules['torch'] = types.ModuleType('torch');"
 
 
 @pytest.mark.parametrize(
     ("code", "out"),
     [
-        (f"{TORCH} exit_process(65)", "printed at exit\n"),
-        ("exit_process(65)", "printed at exit\ndestroyed\n"),
-        (f"{TORCH} threading.Thread(target=lambda: (time.sleep(0.2), print('worked'))).start();"
-         " exit_process(65)", "printed worked\nat exit\ndestroyed\n"),
-        (f"{TORCH} sys.setprofile(eval('lambda *_: None', {{}})); exit_process(65)",
-         "printed at exit\ndestroyed\n"),
+        ("", "printed at exit\n"),
+        ("del sys.modules['torch']", "printed at exit\ndestroyed\n"),
+        ("threading.Thread(target=lambda: (time.sleep(0.2), print('worked'))).start()",
+         "printed worked\nat exit\ndestroyed\n"),
+        ("sys.setprofile(eval('lambda *_: None', {}))", "printed at exit\ndestroyed\n"),
     ],
     ids=["torch", "no torch", "a thread", "a profiler"],
 )  # fmt: skip
 def test_torch_is_not_destroyed_at_exit_and_everything_is_printed(code: str, out: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", EXITING + code], capture_output=True, text=True, check=False
-    )
+    words = [sys.executable, "-c", f"{EXIT}{code}\nexit_process(65)"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (65, out)
 
 
@@ -167,15 +163,11 @@ def default_sigint() -> Iterator[None]:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.usefixtures("default_sigint")
-def test_a_signal_leaves_only_finished_files(
-    pictures: Path, number: signal.Signals, code: int
-) -> None:
+def test_a_signal_leaves_only_finished_files(here: Path, number: int, code: int) -> None:
     slow = ("--backend", "sketch", "--steps", "1000000", "--save-every", "1", "-o", "painted", "-q")
-    with subprocess.Popen(
-        [*STYLEWATCH, "render", "content.jpg", "style.jpg", *slow],
-        cwd=pictures, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        stages = pictures / "painted" / "stages"
+    words = [*STYLEWATCH, "render", "content.jpg", "style.jpg", *slow]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        stages = here / "painted" / "stages"
         while process.poll() is None and not list(stages.glob("*.png")):
             os.sched_yield()
         process.send_signal(number)
@@ -185,19 +177,15 @@ def test_a_signal_leaves_only_finished_files(
             process.kill()
     assert (process.returncode, err) == (code, "")
     assert all(path.suffix == ".png" for path in stages.iterdir())
-    assert {path.name for path in (pictures / "painted").iterdir()} <= {"stages", "losses.csv"}
+    assert {path.name for path in (here / "painted").iterdir()} <= {"stages", "losses.csv"}
 
 
-def test_completion_has_commands_recipes_and_backends(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_completion_has_commands_recipes_and_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_STYLEWATCH_COMPLETE", "complete_zsh")
     wanted = {"re": "render", "render --recipe ne": "neural-style", "render --backend sk": "sketch"}
     for words, completion in wanted.items():
-        ended = subprocess.run(
-            STYLEWATCH, capture_output=True, text=True, check=False,
-            env={**os.environ, "_STYLEWATCH_COMPLETE": "complete_zsh",
-                 "_TYPER_COMPLETE_ARGS": f"stylewatch {words}"},
-        )  # fmt: skip
+        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"stylewatch {words}")
+        ended = subprocess.run(STYLEWATCH, capture_output=True, text=True, check=False)
         assert completion in ended.stdout
 
 

@@ -15,57 +15,43 @@ from tests.daemon.cli.conftest import Run, Terminal
 
 from stylewatch_daemon.cli.progress import EVERY_S, Lines
 from stylewatch_daemon.cli.run import reporting
-from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.model import Incomplete, Progress, Started
-from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import service_settings
 from stylewatch_daemon.settings.sections import Log
 
 SKETCH = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "steps=3")
 DAEMON = (sys.executable, "-c", "from stylewatch_daemon.cli.main import main; main()", "run")
-Drop = Callable[..., Path]
+PAIR = ("content.jpg", "style.jpg")
 
 
-@pytest.fixture
-def drop(here: Path) -> Drop:
-    """Drop a pair, or a half of one, into the inbox."""
-
-    def drop_(job: str, *names: str) -> Path:
-        folder = here / "inbox" / job
-        folder.mkdir(parents=True)
-        for name in names or ("content.jpg", "style.jpg"):
-            shutil.copy(here / name, folder / name)
-        return folder
-
-    return drop_
+def drop(job: str, *names: str) -> Path:
+    """Drop pictures into the inbox."""
+    folder = Path("inbox", job)
+    folder.mkdir(parents=True)
+    for name in names:
+        shutil.copy(name, folder / name)
+    return folder
 
 
-def test_once_runs_all_jobs_and_names_incomplete_pairs(here: Path, drop: Drop, run: Run) -> None:
-    drop("sea")
+def test_once_runs_all_jobs_with_the_settings_of_highest_precedence_and_names_incomplete_pairs(
+    here: Path, run: Run
+) -> None:
+    (here / "config.yaml").write_text("job: {steps: 9, seed: 9, format: jpg}\n")
+    (drop("sea", *PAIR) / "job.yaml").write_text("steps: 5\nseed: 5\n")
     drop("half", "content.jpg")
     (here / "inbox").rename(here / "in")
-    folders = ("--inbox", "in", "--outbox", "out", "--state", "mine")
+    folders = ("--inbox", "in", "--outbox", "out", "--state", "mine", "--config", "config.yaml")
     ended = run("run", "--once", *folders, *SKETCH)
     assert ended.code == 0
-    assert json.loads((here / "out/sea/receipt.json").read_text())["state"] == "done"
+    receipt = json.loads((here / "out/sea/receipt.json").read_text())
+    steps = receipt["recipe"]["schedule"]["steps"]
+    assert (steps, receipt["seed"], receipt["final"]) == (3, 5, "final.jpg")
     assert "sea: done, in" in ended.err and "half: waits for a style picture" in ended.err
     assert {path.name for path in here.iterdir() if path.is_dir()} == {"in", "out", "mine"}
 
 
-def test_the_command_line_beats_job_yaml_which_beats_config_yaml(
-    here: Path, drop: Drop, run: Run
-) -> None:
-    (here / "config.yaml").write_text("job: {steps: 9, seed: 9, quality: 9, format: jpg}\n")
-    (drop("sea") / "job.yaml").write_text("steps: 5\nseed: 5\n")
-    assert run("run", "--once", "--config", "config.yaml", *SKETCH).code == 0
-    receipt = json.loads((here / "outbox/sea/receipt.json").read_text())
-    assert receipt["recipe"]["schedule"]["steps"] == 3
-    assert (receipt["seed"], receipt["final"]) == (5, "final.jpg")
-
-
-def test_a_refused_job_is_exit_code_65_with_its_reason(here: Path, drop: Drop, run: Run) -> None:
-    (drop("sea") / "job.yaml").write_text("seed: 5\nstepps: 5\n")
+def test_a_refused_job_is_exit_code_65_with_its_reason(here: Path, run: Run) -> None:
+    (drop("sea", *PAIR) / "job.yaml").write_text("seed: 5\nstepps: 5\n")
     ended = run("run", "--once", "--quiet", *SKETCH)
     reason = "job.yaml line 2: unknown key 'stepps'; did you mean 'steps'?"
     assert ended.code == 65
@@ -134,85 +120,58 @@ def test_sighup_reloads_config_yaml_and_reports_mistakes_and_sigterm_stops_with_
         assert process.wait(timeout=60) == 0
 
 
-def test_the_service_gets_all_settings(here: Path) -> None:
-    overrides: dict[str, Any] = {"job.steps": 3, "job.set.smallest": 2, "limits.attempts": 7}
-    overrides |= {"watch.rescan_s": 9, "limits.out_of_memory": "smaller", "limits.memory": 7}
-    ready = service_settings(config.load(None, overrides), overrides)
-    assert (ready.limits.out_of_memory, ready.limits.memory) == ("smaller", 7)
-    assert ready.overrides == {"steps": 3, "set": {"smallest": 2}}
-    assert (ready.limits.attempts, ready.watch.rescan_s) == (7, 9)
-    assert ready.inboxes[0].path == Path.cwd() / "inbox"
-    with pytest.raises(SettingsError, match="lies in the inbox"):
-        service_settings(config.load(None, outbox=Path("inbox/out")), {})
-
-
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
 STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5), warnings=("only colors",))
-OUT = Path("out")
+OUT, REFUSED = Path("out/sea"), Path("out/_refused/sea")
+HALF, LONE = Incomplete("half", "a style picture"), Incomplete("lone", "a style picture")
 
 
 def step(number: int, seconds: float) -> Progress:
     return Progress(number, 15, (8, 8), 0.5, seconds)
 
 
+EVENTS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
+    ("watching", ([Path("in")],), "watching in"),
+    ("reloaded", (), "the settings were read again; they apply from the next job on"),
+    ("not_reloaded", ("line 1: no\nline 2: no",),
+     "!line 1: no|!line 2: no|!the new settings are wrong; the old ones still apply"),
+    ("needs_restart", ("log",), "log was changed; this applies from the next start on"),
+    ("asked", ("resumed",), "resumed"),
+    ("taken", ("sea",), "sea: claimed"),
+    ("divided", ("sea", 2), "sea: a series of 2 jobs"),
+    ("job_started", ("sea", STARTED),
+     "sea: painting 16x16 after 8x8 on sketch (cpu)|sea: only colors"),
+    ("progress", ("sea", step(1, 1)), ""),
+    ("progress", ("sea", step(2, 2)), ""),
+    ("staged", ("sea", OUT / "stages/0002.png"),
+     "sea: step 2 of 15 at 8x8, loss 0.5, 32 s left"),
+    ("staged", ("sea", OUT / "losses.csv"), ""),
+    ("done", ("sea", OUT), "sea: done, in out/sea"),
+    ("refused", ("sea", "it is text", REFUSED),
+     "!sea: refused: it is text; it is in out/_refused/sea"),
+    ("cancelled", ("sea", REFUSED), "sea: canceled; the inputs are in out/_refused/sea"),
+    ("failed", ("bad", "a fault", "Traceback", False),
+     "bad: failed, and will be tried again: a fault"),
+    ("failed", ("bad", "a fault", "Traceback", True), "!bad: failed permanently: a fault"),
+    ("paused", ("sky", "the disk is full"), "!sky: waits: the disk is full"),
+    ("stopped", ("sky", 7), "sky: stopped; it continues from step 7"),
+    ("incomplete", ([HALF],), "half: waits for a style picture"),
+    ("incomplete", ([HALF, LONE],), "lone: waits for a style picture"),
+    ("incomplete", ([Incomplete("half", "its rest")],), "half: waits for its rest"),
+    ("incomplete", ([HALF],), "half: waits for a style picture"),
+    ("left_alone", (Path("in/link"), "a link"), "in/link is ignored: a link"),
+    ("pruned", (3, 1_500_000), "removed 3 files (1.5 MB) by `retention`"),
+)  # fmt: skip
+"""Events with their lines in the log; a line that `quiet` shows too begins with `!`."""
+LINES = [line for _, _, lines in EVENTS for line in lines.split("|") if line]
+
+
 def report_all(reporter: Reporter) -> None:
-    """Report every kind of event."""
-    reporter.watching([Path("in")])
-    reporter.reloaded()
-    reporter.not_reloaded("config.yaml line 1: no\nconfig.yaml line 2: no")
-    reporter.needs_restart("log")
-    reporter.asked("resumed")
-    reporter.taken("sea")
-    reporter.divided("sea", 2)
-    reporter.job_started("sea", STARTED)
-    for number in (1, 2):
-        reporter.progress("sea", step(number, number))
-    reporter.staged("sea", OUT / "sea/stages/0002.png")
-    reporter.staged("sea", OUT / "sea/losses.csv")
-    reporter.done("sea", OUT / "sea")
-    reporter.refused("text", "it holds text", OUT / "_refused/text")
-    reporter.cancelled("fog", OUT / "_refused/fog")
-    reporter.job_started("bad", Started("sketch", "cpu", ((4, 3),), (9,)))
-    reporter.failed("bad", "a fault", "Traceback", for_good=False)
-    reporter.failed("bad", "a fault", "Traceback", for_good=True)
-    reporter.paused("sky", "the disk is full")
-    reporter.stopped("sky", 7)
-    half, lone = Incomplete("half", "a style picture"), Incomplete("lone", "a style picture")
-    for waiting in ([half], [half, lone], [Incomplete("half", "its rest")], [], [half]):
-        reporter.incomplete(waiting)
-    reporter.left_alone(Path("in/link"), "a link")
-    reporter.pruned(3, 1_500_000)
-
-
-LINES = [
-    "watching in",
-    "the settings were read again; they apply from the next job on",
-    "config.yaml line 1: no",
-    "config.yaml line 2: no",
-    "the new settings are wrong; the old ones still apply",
-    "log was changed; this applies from the next start on",
-    "resumed",
-    "sea: claimed",
-    "sea: a series of 2 jobs",
-    "sea: painting 16x16 after 8x8 on sketch (cpu)",
-    "sea: only colors",
-    "sea: step 2 of 15 at 8x8, loss 0.5, 32 s left",
-    "sea: done, in out/sea",
-    "text: refused: it holds text; it is in out/_refused/text",
-    "fog: canceled; the inputs are in out/_refused/fog",
-    "bad: painting 4x3 on sketch (cpu)",
-    "bad: failed, and will be tried again: a fault",
-    "bad: failed permanently: a fault",
-    "sky: waits: the disk is full",
-    "sky: stopped; it continues from step 7",
-    "half: waits for a style picture",
-    "lone: waits for a style picture",
-    "half: waits for its rest",
-    "half: waits for a style picture",
-    "in/link is ignored: a link",
-    "removed 3 files (1.5 MB) by `retention`",
-]
-ERRORS = (2, 3, 4, 13, 17, 18)
+    for name, arguments, _ in EVENTS:
+        if name == "failed":
+            reporter.failed(*arguments[:3], for_good=arguments[3])
+        else:
+            getattr(reporter, name)(*arguments)
 
 
 @pytest.mark.parametrize("quiet", [False, True])
@@ -222,7 +181,7 @@ def test_every_event_is_logged_and_quiet_logs_only_errors(
     with reporting(Log(), quiet=quiet) as reporter:
         report_all(reporter)
     out, err = capsys.readouterr()
-    lines = [LINES[number] for number in ERRORS] if quiet else LINES
+    lines = [line.lstrip("!") for line in LINES if line[0] == "!" or not quiet]
     assert (out, err.splitlines()) == ("", [f"stylewatch: {line}" for line in lines])
 
 

@@ -1,5 +1,6 @@
 """`stylewatch submit`; tests/line has it with a real daemon."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,10 @@ def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run
     ended = run(*PAIR)
     assert (ended.code, ended.out) == (0, "content-style\n")
     assert "no daemon is running" in ended.err
+    ended = run(*PAIR, "--name", "lake", "--wait")
+    assert ended.code == 75
+    assert "lake waits: no daemon is running with the state folder" in ended.err
+    shutil.rmtree(inbox / "lake")
     assert files(inbox) == {"content-style/content.jpg", "content-style/style.jpg"}
     ended = run(*PAIR, "style.jpg", "--name", "sea", "--quiet")
     assert (ended.out, ended.err) == ("sea\n", "")
@@ -64,25 +69,16 @@ def test_a_start_picture_and_masks_are_included(inbox: Path, run: Run) -> None:
     assert job_yaml(inbox / "sea") == {"init": "picture", "mask": {"feather": "3%"}}
 
 
-def test_the_name_is_new_in_the_inbox_the_outbox_and_the_ledger(inbox: Path, run: Run) -> None:
-    (inbox / "sea").mkdir()
-    (inbox.parent / "outbox/sea-2").mkdir(parents=True)
-    enter(inbox.parent / "state", entry("sea-3", "running"), entry("b", place="sea-4"))
-    assert run(*PAIR, "--name", "sea", "-q").out == "sea-5\n"
-
-
-def test_the_inbox_is_the_first_or_the_named_one(run: Run) -> None:
-    Path("config.yaml").write_text(
+def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run: Run) -> None:
+    (here / "config.yaml").write_text(
         "inboxes: [{path: inbox, outbox: o1}, {path: second, outbox: o2}]\n"
     )
-    for name in ("second", "third", "o2/sea"):
-        Path(name).mkdir(parents=True)
-    own = ("--config", "config.yaml", "--name", "sea", "-q")
-    for inbox in ((), ("--inbox", "second"), ("--inbox", "third")):
-        assert run(*PAIR, *own, *inbox).code == 0
-    assert [len(files(Path(path))) for path in ("inbox/sea", "second/sea-2", "third/sea")] == [
-        2
-    ] * 3
+    for name in ("inbox/sea", "o1/sea-2", "second", "third", "o2/sea"):
+        (here / name).mkdir(parents=True)
+    enter(here / "state", entry("sea-3", "running"), entry("b", place="sea-4"))
+    sea = (*PAIR, "--config", "config.yaml", "--name", "sea", "-q")
+    names = [run(*sea, "--inbox", name).out for name in ("inbox", "second", "third")]
+    assert names == ["sea-5\n", "sea-2\n", "sea\n"]
 
 
 @pytest.mark.parametrize(
@@ -118,20 +114,19 @@ def waiting(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
     monkeypatch.setattr(time, "sleep", lambda seconds: next(remaining)())
 
 
-@pytest.mark.parametrize("quiet", [False, True])
 @pytest.mark.parametrize(
     ("state", "code"), [("done", 0), ("refused", 65), ("failed", 70), ("cancelled", 75)]
 )
 def test_waiting_ends_with_the_exit_code_of_the_final_state(
-    state: str, code: int, quiet: bool, run: Run, monkeypatch: pytest.MonkeyPatch
+    state: str, code: int, here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended_job = entry("sea", state, place="sea-2", reason="" if code == 0 else "why")
-    waiting(monkeypatch, lambda: enter(Path("state"), ended_job))
-    Path("state").mkdir()
-    with lock.held(Path("state/lock")):
-        ended = run(*PAIR, "--name", "sea", "--wait", *["-q"] * quiet)
+    job = entry("sea", state, place="sea-2", reason="why" if code else "")
+    waiting(monkeypatch, lambda: enter(here / "state", job))
+    (here / "state").mkdir()
+    with lock.held(here / "state/lock"):
+        ended = run(*PAIR, "--name", "sea", "--wait")
     assert ended.code == code
-    assert ended.out == "sea\n" + ("out/sea-2\n" if code == 0 and not quiet else "")
+    assert ended.out == ("sea\n" if code else "sea\nout/sea-2\n")
     assert (f"stylewatch: sea-2: {state}: why\n" in ended.err) == (code != 0)
 
 
@@ -170,9 +165,3 @@ def test_a_terminal_shows_progress_in_place_without_markup(
     with lock.held(tmp_path / "lock"):
         assert submit.follow(tmp_path, "sea[red]x", quiet=False) == 0
     assert "sea[red]x: waits in the inbox" in stderr.getvalue()
-
-
-def test_without_a_daemon_it_does_not_wait(run: Run) -> None:
-    ended = run(*PAIR, "--name", "sea", "--wait")
-    assert ended.code == 75
-    assert "sea waits: no daemon is running with the state folder" in ended.err

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from tests import nodes
-from tests.daemon.disks import deep_tree
 from tests.daemon.posts import posted
 from tests.daemon.settings_made import make_inbox, make_settings
 
@@ -51,20 +50,15 @@ def test_a_clock_behind_written_files_is_a_problem(tmp_path: Path) -> None:
     os.utime(tmp_path, (later, later))
     finding = diagnose.clock(tmp_path)
     assert (finding.verdict, finding.exit_code) == ("mend", 78)
-    assert "set it" in finding.words
 
 
-@pytest.mark.parametrize(
-    ("limit", "verdict", "code"), [(39, "mend", 78), (40, "note", 0), (65_536, "ok", 0)]
-)
-def test_a_low_limit_of_file_descriptors_is_reported(
-    limit: int, verdict: str, code: int, monkeypatch: Patch
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda what: (20, limit))
-    finding = diagnose.descriptors()
-    assert (finding.verdict, finding.exit_code) == (verdict, code)
-    assert f"the limit is {limit}" in finding.words
-    assert ("LimitNOFILE=" in finding.words) == (verdict != "ok")
+def test_a_low_limit_of_file_descriptors_is_reported(monkeypatch: Patch) -> None:
+    for limit, verdict, code in ((39, "mend", 78), (40, "note", 0), (65_536, "ok", 0)):
+        monkeypatch.setattr(resource, "getrlimit", lambda what, limit=limit: (20, limit))
+        finding = diagnose.descriptors()
+        assert (finding.verdict, finding.exit_code) == (verdict, code)
+        assert f"the limit is {limit}" in finding.words
+        assert ("LimitNOFILE=" in finding.words) == (verdict != "ok")
 
 
 def test_folders_to_watch_are_compared_with_the_limit(tmp_path: Path, monkeypatch: Patch) -> None:
@@ -79,9 +73,6 @@ def test_folders_to_watch_are_compared_with_the_limit(tmp_path: Path, monkeypatc
     limit.write_text("5\n")
     finding = diagnose.watches(inboxes)
     assert finding.verdict == "note" and "max_user_watches" in finding.words
-    limit.write_text("99\n")
-    with deep_tree(tmp_path / "deep" / "tree"):
-        assert diagnose.watches([tmp_path / "deep"]).words.startswith("33 folders to watch")
 
 
 def test_missing_extras_are_reported_with_their_installation(monkeypatch: Patch) -> None:
@@ -160,12 +151,10 @@ def test_alerts_without_apprise_are_a_problem(monkeypatch: Patch) -> None:
     assert "pip install" in finding.words
 
 
-@pytest.mark.parametrize(("mode", "verdicts"), [(0o644, ["note", "ok"]), (0o640, ["ok"])])
-def test_a_file_of_urls_that_every_user_can_read_is_reported(
-    mode: int, verdicts: list[str], tmp_path: Path
-) -> None:
+def test_a_file_of_urls_that_every_user_can_read_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "urls"
     file.write_text("json://a\n")
-    file.chmod(mode)
-    findings = diagnose.check_alerts(Alerts(urls_file=file))
-    assert [finding.verdict for finding in findings] == verdicts
+    for mode, verdicts in ((0o644, ["note", "ok"]), (0o640, ["ok"])):
+        file.chmod(mode)
+        findings = diagnose.check_alerts(Alerts(urls_file=file))
+        assert [finding.verdict for finding in findings] == verdicts
