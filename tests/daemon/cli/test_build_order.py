@@ -53,7 +53,9 @@ def test_an_order_has_the_pictures_and_the_settings(tmp_path: Path) -> None:
     assert plan.debug
 
 
-def test_the_suffix_of_the_output_sets_the_format(tmp_path: Path) -> None:
+def test_the_suffix_of_the_output_sets_the_format_and_a_start_is_a_word_or_a_picture(
+    tmp_path: Path,
+) -> None:
     def format_of(output: str, *sets: str) -> str:
         request = RenderRequest(PAIR, JobOptions(sets=list(sets)), output=output)
         return make_plan(request, tmp_path).order.settings.format
@@ -63,27 +65,23 @@ def test_the_suffix_of_the_output_sets_the_format(tmp_path: Path) -> None:
     ]  # fmt: skip
     with pytest.raises(UsageError, match=r"a.webp is webp by its name, and --set says format png"):
         format_of("a.webp", "format=png")
-
-
-def test_a_start_is_a_word_or_a_picture(tmp_path: Path) -> None:
-    for start in ("content", "style", "noise", "mixed"):
+    for start in ("noise", "style.jpg"):
         plan = make_plan(RenderRequest(PAIR, JobOptions(init=start)), tmp_path)
-        assert (plan.recipe.schedule.start, plan.order.init) == (start, None)
-    plan = make_plan(RenderRequest(PAIR, JobOptions(init="style.jpg")), tmp_path)
-    assert (plan.recipe.schedule.start, plan.order.init) == ("picture", PAIR[1])
-    assert plan.pictures == (*PAIR, PAIR[1])
+        is_picture = start == "style.jpg"
+        assert plan.recipe.schedule.start == ("picture" if is_picture else "noise")
+        assert (plan.order.init, plan.pictures[2:]) == (
+            (PAIR[1], PAIR[1:]) if is_picture else (None, ())
+        )
 
 
 @pytest.mark.parametrize(
     ("named", "job", "output", "error", "message"),
     [
         ((), JobOptions(), None, UsageError, "at least one style"),
-        (PAIR[:1], JobOptions(), None, UsageError, "at least one style"),
         (PAIR, JobOptions(only="content"), None, UsageError, "takes one picture, got 2"),
         ((), JobOptions(only="style"), None, UsageError, "at least one painting"),
         (PAIR, JobOptions(init="nose"), None, UsageError, "--init takes content, style, noise"),
         (PAIR, JobOptions(recipe="gatis"), None, UsageError, "gatys"),
-        (PAIR, JobOptions(size="huge"), None, UsageError, "size"),
         (PAIR, JobOptions(sets=["objective.stile=3"]), None, UsageError, "style"),
         (PAIR, JobOptions(), "a.gif", UsageError, "gif"),
         (PAIR, JobOptions(artifact=["sheet"]), "a.png", UsageError, "--artifact needs a folder"),
@@ -119,16 +117,13 @@ def test_masks_belong_to_styles_by_order_and_replace_repeated_ones_of_their_side
     [
         ("watch.quiet_s=0.5", "watch.quiet_s", 0.5),
         ("backends.torch.threads=2", "backends.torch.threads", 2),
-        ("job.seed=3", "job.seed", 3),
         ("size=640x480", "job.size", "640x480"),
         ("schedule=fast", "job.schedule", "fast"),
         ("schedule.steps=3", "job.set.schedule.steps", 3),
         ("keep_detail=no", "job.set.keep_detail", False),
-        ("optimizer.rate=1", "job.set.optimizer.rate", 1),
         ("objective.content=", "job.set.objective.content", None),
         ("set.smallest=1", "job.set.smallest", 1),
         ("stages.size=900", "job.stages.size", 900),
-        ("style_weights=[2, 1]", "job.style_weights", [2, 1]),
         ("name='{content}={seed}'", "job.name", "{content}={seed}"),
     ],
 )
@@ -144,12 +139,10 @@ def test_a_key_is_a_setting_of_the_daemon_of_a_job_or_a_field_of_the_recipe(
         ("stepps=1", "--set: unknown key 'stepps'; did you mean 'steps'?"),
         ("keep=[sheet]", "--set: unknown key 'keep'; it is now called 'artifacts'"),
         ("quiet_s=1", "--set: unknown key 'quiet_s'; did you mean 'watch.quiet_s'?"),
-        ("objektive.tv.weight=1", "--set: unknown key 'objektive'; did you mean 'objective'?"),
         ("steps", "--set takes KEY=VALUE, as steps=100, got 'steps'"),
         ("steps=[1", "--set steps: the value"),
         ("alerts.urls=[json://hush]", "--set alerts.urls: these are secrets"),
         ("alerts={urls: [json://hush]}", "--set alerts.urls: these are secrets"),
-        ("alerts.urls json://hush", "--set alerts.urls: these are secrets"),
     ],
 )
 def test_what_cannot_be_set_is_refused_and_secrets_are_not_repeated(
@@ -176,7 +169,6 @@ def test_a_sweep_has_yaml_values_for_keys_as_with_set() -> None:
     ("text", "message"),
     [
         ("strength", "--sweep takes KEY=V1,V2"),
-        ("strength=", "--sweep takes KEY=V1,V2"),
         ("strengthh=1", "did you mean 'strength'"),
         ("watch.quiet_s=1,2", "`watch.quiet_s` is a daemon setting; it can't be set for a job"),
         ("name=a,b", "name is the same for a whole series"),

@@ -70,32 +70,27 @@ def test_its_inputs_lie_beside_it_known_by_name_or_digest(folder: Path) -> None:
         assert repeated.init() == inputs / "first.png"
         masks = {"content-mask": inputs / "c.png", "style-2-mask": inputs / "s.png"}
         assert repeated.masks() == masks
+    assert list(repeated.differences(pictures)) == []
+    (inputs / "sky.jpg").write_text("another")
+    (sentence,) = repeated.differences(pictures)
+    assert "sky.jpg is not the style-2 of the receipt" in sentence
+    (sentence,) = repeated.differences(pictures[:2])
+    assert sentence == "the receipt has 3 pictures, here are 2"
+    series = folder.parent / "out/_jobs/waves/a/seed=1"
+    series.mkdir(parents=True)
+    (folder / "receipt.json").rename(series / "receipt.json")
+    inputs.rename(series.parent / "inputs")
+    assert replay.read(series).pictures()[0] == series.parent / "inputs/sea.jpg"
 
 
-def test_inputs_of_a_flat_job_of_a_series_lie_with_the_series(folder: Path, tmp_path: Path) -> None:
-    apart = tmp_path / "out/_jobs/waves/a/seed=1"
-    apart.mkdir(parents=True)
-    (folder / "receipt.json").rename(apart / "receipt.json")
-    (tmp_path / "out/waves/a").mkdir(parents=True)
-    (folder / "inputs").rename(tmp_path / "out/waves/a/inputs")
-    assert replay.read(apart).pictures()[0] == tmp_path / "out/waves/a/inputs/sea.jpg"
-
-
-@pytest.mark.parametrize(
-    ("name", "advice"),
-    [
-        ("sky.jpg", "pass CONTENT STYLE"),
-        ("first.png", "pass --init FILE"),
-        ("s.png", "pass --mask or --style-mask FILE"),
-    ],
-)
-def test_a_missing_input_is_named_with_the_option_that_helps(
-    folder: Path, name: str, advice: str
-) -> None:
-    (folder / "inputs" / name).unlink()
-    repeated = replay.read(folder)
-    with pytest.raises(InputError, match=f"{name} does not exist; {advice}"):
-        _ = (repeated.pictures(), repeated.init(), repeated.masks())
+def test_a_missing_input_is_named_with_the_option_that_helps(folder: Path) -> None:
+    options = {"sky.jpg": "CONTENT STYLE", "first.png": "--init FILE", "s.png": "--mask or --style"}
+    for name, option in options.items():
+        (folder / "inputs" / name).rename(folder / name)
+        repeated = replay.read(folder)
+        with pytest.raises(InputError, match=f"{name} does not exist; pass {option}"):
+            _ = (repeated.pictures(), repeated.init(), repeated.masks())
+        (folder / name).rename(folder / "inputs" / name)
 
 
 def test_a_name_in_a_receipt_does_not_lead_out_of_its_folder(folder: Path, read: Change) -> None:
@@ -104,16 +99,6 @@ def test_a_name_in_a_receipt_does_not_lead_out_of_its_folder(folder: Path, read:
     outside = {**INPUTS[0], "name": "../secret.jpg"}
     with pytest.raises(InputError, match=r"inputs/secret\.jpg does not exist"):
         read(inputs=[outside, *INPUTS[1:]]).pictures()
-
-
-def test_pictures_that_differ_are_reported(folder: Path) -> None:
-    repeated = replay.read(folder)
-    assert list(repeated.differences(repeated.pictures())) == []
-    (folder / "inputs" / "sky.jpg").write_text("another")
-    (sentence,) = repeated.differences(repeated.pictures())
-    assert "sky.jpg is not the style-2 of the receipt" in sentence
-    (sentence,) = repeated.differences(repeated.pictures()[:2])
-    assert sentence == "the receipt has 3 pictures, here are 2"
 
 
 BASE = JobSettings.model_validate({
@@ -131,6 +116,9 @@ def test_recipe_seed_backend_and_weights_are_repeated_and_nothing_else_of_the_se
     assert (job.final, job.format, job.depth, job.metadata) == ("{stem}", "tiff", 16, "all")
     assert (job.stages.size, job.color, job.color_space) == (9, "style", "oklab")
     assert read().settings(tmp_path, 2, BASE).style_weights is None, "there are other styles"
+    recipe = book.change(RECIPE, {"start": "style", "keep_detail": 0.25, "objective.content": None})
+    repeated = read(only="style", recipe=recipe.model_dump(mode="json"))
+    assert repeated.settings(tmp_path, 2, JobSettings()).resolve() == recipe
     named = read(recipe={**PLAIN["recipe"], "name": "my/own"})
     assert Path(named.settings(tmp_path, 3, BASE).recipe) == tmp_path / "my_own.yaml"
 
@@ -147,13 +135,6 @@ def test_colors_masks_and_files_are_as_in_the_receipt(read: Change, tmp_path: Pa
         assert (job.mask.feather, job.mask.outside) == ("2%", "keep")
         assert (job.format, job.quality, job.depth, job.metadata) == ("webp", 7, 8, "none")
         assert (job.stages.size, job.final) == (size, "{stem}")
-
-
-def test_a_job_with_only_one_side_starts_as_it_did(read: Change, tmp_path: Path) -> None:
-    recipe = book.change(RECIPE, {"start": "style", "keep_detail": 0.25})
-    recipe = book.change(recipe, {"objective.content": None})
-    repeated = read(only="style", recipe=recipe.model_dump(mode="json"))
-    assert repeated.settings(tmp_path, 2, JobSettings()).resolve() == recipe
 
 
 def test_memory_options_are_those_of_the_last_attempt_and_options_override_them(

@@ -75,18 +75,6 @@ def test_the_state_of_the_daemon_is_shown(tmp_path: Path, run: Run) -> None:
     assert "; paused: no new job is started until `stylewatch resume`; no file events" in first
 
 
-def test_a_terminal_shows_tables_and_names_are_not_markup(
-    tmp_path: Path, run: Run, terminal: Callable[[str], Terminal]
-) -> None:
-    publish(tmp_path, BUSY, waiting=1)
-    stdout = terminal("stdout")
-    with lock.held(tmp_path / "lock"):
-        assert run("status", "--state", tmp_path).code == 0
-    text = stdout.getvalue()
-    assert re.search("│ trip +│ step 3 of 50 at 48x36, loss 0.25, 10 s left +│ cpu +│", text)
-    assert "a?[2J??b[red]" in text and "\x1b[2J" not in text
-
-
 def looking(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
     """Let `steps` happen, one at each look, and then Ctrl-C."""
     remaining = iter(steps)
@@ -111,7 +99,7 @@ def test_watch_prints_changes_until_ctrl_c(
     assert [json.loads(line)["counts"]["done"] for line in ended.lines] == [0, 1]
 
 
-def test_watch_redraws_in_place_on_a_terminal(
+def test_a_terminal_shows_tables_without_markup_and_watch_redraws_in_place(
     tmp_path: Path, run: Run, terminal: Callable[[str], Terminal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(tmp_path, Status())
@@ -119,6 +107,11 @@ def test_watch_redraws_in_place_on_a_terminal(
     stdout = terminal("stdout")
     with lock.held(tmp_path / "lock"):
         assert run("status", "--watch", "--state", tmp_path).code == 0
+        text = stdout.getvalue()
+        assert "0 waiting" in text and "1 waiting" in text
+        assert "\x1b[1A" in text or "\x1b[2K" in text
+        stdout = terminal("stdout")
+        assert run("status", "--state", tmp_path).code == 0
     text = stdout.getvalue()
-    assert "0 waiting" in text and "1 waiting" in text
-    assert "\x1b[1A" in text or "\x1b[2K" in text
+    assert re.search("│ trip +│ step 3 of 50 at 48x36, loss 0.25, 10 s left +│ cpu +│", text)
+    assert "a?[2J??b[red]" in text and "\x1b[2J" not in text
