@@ -9,7 +9,7 @@ import typer
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.build_order import job_part
 from stylewatch_daemon.cli.exit_codes import echo, note
-from stylewatch_daemon.cli.jobs import entry_of, open_ledger, state_folder
+from stylewatch_daemon.cli.status import entry_of, open_ledger, state_folder
 from stylewatch_daemon.errors import InputError, UsageError
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown

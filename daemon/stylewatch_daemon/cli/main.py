@@ -10,22 +10,12 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon.cli import control, service, settings, weights
-from stylewatch_daemon.cli.exit_codes import (
-    BY_SIGNAL,
-    INTERRUPTED,
-    USAGE,
-    code_of,
-    echo,
-    exit_process,
-    note,
-    sentence_of,
-)
-from stylewatch_daemon.cli.jobs import show
+from stylewatch_daemon.cli import control, exit_codes, service, settings, weights
+from stylewatch_daemon.cli.exit_codes import USAGE, note
 from stylewatch_daemon.cli.render import figure, render
 from stylewatch_daemon.cli.report import report
 from stylewatch_daemon.cli.run import run
-from stylewatch_daemon.cli.status import status
+from stylewatch_daemon.cli.status import show, status
 from stylewatch_daemon.cli.submit import submit
 
 app = typer.Typer(
@@ -48,7 +38,7 @@ app.add_typer(settings.alerts_app, name="alerts")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        echo(f"stylewatch {version('stylewatch')}")
+        exit_codes.echo(f"stylewatch {version('stylewatch')}")
         raise typer.Exit
 
 
@@ -73,12 +63,12 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # not ignored, as under nohup
             signal.signal(number, _terminate)
-    exit_process(call(sys.argv[1:]))
+    exit_codes.exit_process(call(sys.argv[1:]))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     """Exit by an exception, which removes unfinished files."""
-    raise SystemExit(BY_SIGNAL + number)
+    raise SystemExit(exit_codes.BY_SIGNAL + number)
 
 
 def call(arguments: Sequence[str]) -> int:
@@ -88,7 +78,7 @@ def call(arguments: Sequence[str]) -> int:
     try:
         code = command.main(arguments, "stylewatch", standalone_mode=False, obj=shared)
     except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+        return exit_codes.INTERRUPTED
     except Exception as error:
         if shared["debug"]:
             traceback.print_exc()
@@ -100,8 +90,8 @@ def _report(error: Exception) -> int:
     """Print `error` on stderr; return its exit code."""
     usage = getattr(error, "format_message", None)  # an error of typer
     if usage is None:
-        note(sentence_of(error))
-        return code_of(error)
+        note(exit_codes.sentence_of(error))
+        return exit_codes.code_of(error)
     text = " ".join(usage().split()).rstrip(".")
     if text:  # if a command is missing, typer has printed its help
         context = getattr(error, "ctx", None)

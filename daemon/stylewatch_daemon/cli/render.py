@@ -8,15 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon.cli import options, output_target
-from stylewatch_daemon.cli.build_order import (
-    Plan,
-    RenderRequest,
-    check_pictures,
-    make_plan,
-    parse_sweep,
-    plan_series,
-)
+from stylewatch_daemon.cli import build_order, options, output_target
+from stylewatch_daemon.cli.build_order import Plan
 from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import progress_display
@@ -66,14 +59,14 @@ def render(
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
     """Stylize CONTENT like one or more STYLE pictures, without the daemon."""
-    request = RenderRequest(tuple(pictures or ()), job, config_file, output, receipt)
-    run, sweep = _Run(force, json, quiet, dry_run), parse_sweep(job.sweep)
+    request = build_order.RenderRequest(tuple(pictures or ()), job, config_file, output, receipt)
+    run, sweep = _Run(force, json, quiet, dry_run), build_order.parse_sweep(job.sweep)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
         if sweep:
-            folder, plans = plan_series(request, sweep, Path(scratch))
+            folder, plans = build_order.plan_series(request, sweep, Path(scratch))
             run.series(sweep, folder, plans)
         else:
-            plan = make_plan(request, Path(scratch))
+            plan = build_order.make_plan(request, Path(scratch))
             context.obj["debug"] |= plan.debug
             run.single(plan)
 
@@ -210,7 +203,7 @@ def figure(
     quiet: options.Quiet = False,
 ) -> None:
     """Draw what each layer keeps of CONTENT, and of the style of STYLE."""
-    check_pictures("figure", (content, style), None)
+    build_order.check_pictures("figure", (content, style), None)
     place = output_target.named(output)
     if place.format is None:
         raise UsageError(f"figure draws a picture: name one, as layers.png, not {output}")

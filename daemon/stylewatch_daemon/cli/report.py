@@ -22,8 +22,8 @@ from stylewatch_daemon.artifacts.contract import Drawn, Seen, Small, evenly
 from stylewatch_daemon.artifacts.process import drawn
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo
-from stylewatch_daemon.cli.jobs import state_folder, view_of
 from stylewatch_daemon.cli.output_target import check_free, reporting_write_errors
+from stylewatch_daemon.cli.status import state_folder, view_of
 from stylewatch_daemon.errors import InputError, OutputError
 from stylewatch_daemon.files import atomic, flat_layout
 from stylewatch_daemon.files.names import JOBS, candidates, safe, shown

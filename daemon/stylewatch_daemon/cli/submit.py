@@ -9,23 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.build_order import (
-    RenderRequest,
-    check_pictures,
-    content_and_styles,
-    default_name,
-    init_picture,
-    job_part,
-    masks_by_role,
-    member_overrides,
-    overrides_of,
-    parse_sweep,
-)
+from stylewatch_daemon.cli import build_order, options
 from stylewatch_daemon.cli.exit_codes import echo, note
-from stylewatch_daemon.cli.jobs import open_ledger
 from stylewatch_daemon.cli.options import JobOptions, with_job_options
 from stylewatch_daemon.cli.progress import EVERY_S, running_text
+from stylewatch_daemon.cli.status import open_ledger
 from stylewatch_daemon.files.names import safe
 from stylewatch_daemon.ingest import submit as submission
 from stylewatch_daemon.outbox import status_json
@@ -63,12 +51,12 @@ def submit(
     quiet: options.Quiet = False,
 ) -> None:
     """Put CONTENT and one or more STYLE pictures into the inbox, as a job for the daemon."""
-    request = RenderRequest(tuple(pictures), job, config_file)
+    request = build_order.RenderRequest(tuple(pictures), job, config_file)
     settings, job_yaml = _settings(request)
-    content, styles = content_and_styles(pictures, settings.job.only)
-    masks = masks_by_role(job, len(styles))
-    files = submission.files_of(content, styles, init_picture(job), masks)
-    wanted = name or safe(default_name(pictures, settings.job.only))
+    content, styles = build_order.content_and_styles(pictures, settings.job.only)
+    masks = build_order.masks_by_role(job, len(styles))
+    files = submission.files_of(content, styles, build_order.init_picture(job), masks)
+    wanted = name or safe(build_order.default_name(pictures, settings.job.only))
     submission.check_name(wanted, settings.watch.ignore)
     folder = state.expanduser().absolute() if state else settings.state.path
     place = inbox.expanduser().absolute() if inbox else settings.inboxes[0].path
@@ -86,16 +74,16 @@ def submit(
         note(f"it waits in {place}: no daemon is running with the state folder {folder}")
 
 
-def _settings(request: RenderRequest) -> tuple[Config, Mapping[str, Any]]:
+def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, Any]]:
     """Return the settings and the job.yaml, both checked; raises as `make_plan` does."""
-    overrides = overrides_of(request.options)
-    job_yaml = job_part(overrides)
+    overrides = build_order.overrides_of(request.options)
+    job_yaml = build_order.job_part(overrides)
     settings = config.load(request.config_file, overrides)
-    check_pictures("submit", request.pictures, settings.job.only)
-    sweep = parse_sweep(request.options.sweep)
+    build_order.check_pictures("submit", request.pictures, settings.job.only)
+    sweep = build_order.parse_sweep(request.options.sweep)
     if sweep:
         for member in members(sweep):
-            config.load(request.config_file, {**overrides, **member_overrides(member)})
+            config.load(request.config_file, {**overrides, **build_order.member_overrides(member)})
         job_yaml = {**job_yaml, "sweep": {key: list(values) for key, values in sweep.items()}}
     return settings, job_yaml
 

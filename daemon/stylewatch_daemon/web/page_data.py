@@ -18,8 +18,7 @@ from stylewatch_daemon.store.ledger import COUNTED_AS, DISMISSIBLE, Entry, Ledge
 from stylewatch_daemon.store.thumbs import SIDE
 from stylewatch_daemon.views.formatting import duration, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
-from stylewatch_daemon.views.job import JobView, job_view, loss_curve, name_of
-from stylewatch_daemon.views.loss_curve import Curve, Point
+from stylewatch_daemon.views.job import Curve, JobView, Point, job_view, loss_curve, name_of
 from stylewatch_daemon.views.output_files import find, identity, source_name
 from stylewatch_daemon.web.queries import Reader
 

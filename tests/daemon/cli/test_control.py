@@ -19,7 +19,6 @@ from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.ledger_writer import now
 
 HAD = JobSettings(backend="sketch", recipe="gatys", steps=30).model_dump(mode="json")
-BOTH = pytest.mark.parametrize("verb", ["cancel", "finish"])
 
 
 class Place:
@@ -77,16 +76,17 @@ def test_without_a_daemon_there_is_nothing_to_drain(tmp_path: Path, run: Run) ->
     assert run("pause", "--state", tmp_path).code == 73, "it cannot be written"
 
 
-@BOTH
+@pytest.mark.parametrize("verb", ["cancel", "finish"])
 @pytest.mark.parametrize("state", ["done", "refused", "failed", "cancelled"])
-def test_a_job_that_has_ended_is_left_unchanged(place: Place, verb: str, state: str) -> None:
+def test_a_job_that_has_ended_or_not_started_is_left_unchanged(
+    place: Place, verb: str, state: str
+) -> None:
     place.enter(state, finished="2026-01-02T14:03:59+02:00")
     ended = place.run(verb, "id-trip")
     assert (ended.code, place.requests) == (65, [])
     assert f"trip has ended ({state}, 2026-01-02 12:03 UTC)" in ended.err
-
-
-def test_a_job_that_was_not_started_cannot_be_finished(place: Place) -> None:
+    publish(place.root, Status(incomplete=(Incomplete("trip", "a style"),)))
+    assert "waits in the inbox for a style" in place.run(verb, "trip").err, "it is meant rather"
     place.enter("queued", started=False)
     ended = place.run("finish", "trip")
     assert (ended.code, place.requests) == (65, [])
@@ -102,15 +102,6 @@ def test_an_unknown_job_and_an_incomplete_pair_are_reported(place: Place, verb: 
     ended = place.run(verb, "sea")
     assert (ended.code, place.requests) == (65, [])
     assert "sea is not a job yet: it waits in the inbox for a style; remove its files" in ended.err
-
-
-@BOTH
-def test_an_incomplete_pair_is_meant_rather_than_an_old_job_of_its_name(
-    place: Place, verb: str
-) -> None:
-    place.enter("done")
-    publish(place.root, Status(incomplete=(Incomplete("trip", "a style"),)))
-    assert "waits in the inbox for a style" in place.run(verb, "trip").err
 
 
 def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> None:

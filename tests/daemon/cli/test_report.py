@@ -16,8 +16,8 @@ from tests.daemon.web import world
 from tests.daemon.worker.orders import order, painted
 
 from stylewatch_daemon.cli import report
-from stylewatch_daemon.cli.jobs import view_of
 from stylewatch_daemon.cli.report import MISSING, Figure, Figures, receipt_of, view_of_folder
+from stylewatch_daemon.cli.status import view_of
 from stylewatch_daemon.errors import InputError
 
 PIXEL = "data:image/png;base64,AAAA"

@@ -130,15 +130,6 @@ def test_the_service_may_write_only_to_its_folders(
     assert (values(unit, "ProtectHome"), values(unit, "BindPaths")) == ([home], bound)
 
 
-def test_the_service_may_read_the_program_and_secrets_in_homes() -> None:
-    program = (Path("/home/ann/venv"), Path("/usr"), Path("/home/ann/venv/lib"))
-    machine = Machine(Path("/home/ann/venv/bin/stylewatch"), MACHINE.config, program)
-    web = {"listen": "0.0.0.0:80", "token_file": "/home/ann/token"}
-    given = settings(web=web, alerts={"urls_file": "/home/ann/private/urls"})
-    (paths,) = values(for_system(machine, given)[UNIT], "BindReadOnlyPaths")
-    assert paths == "-/home/ann/private/urls -/home/ann/token -/home/ann/venv"
-
-
 @pytest.mark.parametrize(
     ("more", "nvidia", "drop_ins", "users"),
     [
@@ -165,6 +156,15 @@ def test_drop_ins_open_only_what_the_settings_need(
     for name in drop_ins:
         network = values(system[f"{UNIT}.d/{name}"], "PrivateNetwork")
         assert network == (["no"] if name[:2] in ("30", "40", "50") else [])
+
+
+def test_the_service_may_read_the_program_and_secrets_in_homes() -> None:
+    program = (Path("/home/ann/venv"), Path("/usr"), Path("/home/ann/venv/lib"))
+    machine = Machine(Path("/home/ann/venv/bin/stylewatch"), MACHINE.config, program)
+    web = {"listen": "0.0.0.0:80", "token_file": "/home/ann/token"}
+    given = settings(web=web, alerts={"urls_file": "/home/ann/urls"})
+    (paths,) = values(for_system(machine, given)[UNIT], "BindReadOnlyPaths")
+    assert paths == "-/home/ann/token -/home/ann/urls -/home/ann/venv"
 
 
 def test_missing_folders_are_created_and_commands_quoted(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.state import State
 
 Patch = pytest.MonkeyPatch
-FOLDERS = pytest.mark.parametrize("name", ["inbox", "outbox", "state"])
 
 
 class World:
@@ -67,56 +65,43 @@ def test_folders_stay_as_they_are_and_missing_ones_are_not_created(
     assert not (tmp_path / "missing").exists()
 
 
-@FOLDERS
-def test_a_file_in_place_of_a_folder_is_a_problem(name: str, tmp_path: Path) -> None:
-    world = World(tmp_path)
-    getattr(world, name).write_text("a file")
+@pytest.mark.parametrize("name", ["inbox", "outbox", "state"])
+def test_a_file_in_place_of_a_folder_or_a_folder_without_permission_is_a_problem(
+    name: str, world: World, monkeypatch: Patch
+) -> None:
+    access, folder = os.access, getattr(world, name)
+
+    def only_read(path: Path, mode: int) -> bool:
+        return access(path, mode) and not (path == folder and mode & os.W_OK)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", only_read)
+        world.expect(name, "mend", 73, "may not write")
+        assert world.findings(after="keep")["inbox"].verdict == "ok", "it is only read"
+    folder.rmdir()
+    folder.write_text("a file")
     world.expect(name, "mend", 73, "move it away")
 
 
-@FOLDERS
-def test_a_folder_without_write_permission_is_a_problem(
-    name: str, world: World, monkeypatch: Patch
-) -> None:
-    access, denied = os.access, getattr(world, name)
-
-    def only_read(path: Path, mode: int) -> bool:
-        return access(path, mode) and not (path == denied and mode & os.W_OK)
-
-    monkeypatch.setattr(os, "access", only_read)
-    world.expect(name, "mend", 73, "may not write")
-    assert world.findings(after="keep")["inbox"].verdict == "ok", "an inbox to keep is only read"
-
-
-@pytest.mark.parametrize(
-    ("polling", "verdict", "words"),
-    [
-        ("auto", "ok", "nfs4 does not report changes by other machines; it is scanned every"),
-        ("yes", "ok", "not used"),
-        ("no", "note", "set watch.polling: auto"),
-    ],
-)
 def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(
-    polling: str, verdict: str, words: str, world: World, monkeypatch: Patch
+    world: World, monkeypatch: Patch
 ) -> None:
     monkeypatch.setattr(mounts, "table", lambda: "27 1 0:1 / / rw - nfs4 there rw")
-    world.expect("events", verdict, 0, words, polling=polling)
+    world.expect("events", "ok", 0, "nfs4 does not report changes by other machines; it is scanned")
+    world.expect("events", "ok", 0, "not used", polling="yes")
+    world.expect("events", "note", 0, "set watch.polling: auto", polling="no")
     world.expect("state", "mend", 78, "nfs4")
 
 
-def fails() -> bool:
-    raise OSError(errno.EMFILE, "Too many open files")
+def test_missing_file_events_are_reported_with_advice(world: World, monkeypatch: Patch) -> None:
+    def fails(folder: Path) -> bool:
+        raise OSError(errno.EMFILE, "Too many open files")
 
-
-@pytest.mark.parametrize(
-    ("received", "words"),
-    [(lambda: False, "none came"), (lambda: None, "not tried"), (fails, "max_user_instances")],
-)
-def test_missing_file_events_are_reported_with_advice(
-    received: Callable[[], bool | None], words: str, world: World, monkeypatch: Patch
-) -> None:
-    monkeypatch.setattr(watcher, "brings_events", lambda folder: received())
-    world.expect("events", "note", 0, words)
+    for received, words in ((False, "none came"), (None, "not tried")):
+        monkeypatch.setattr(watcher, "brings_events", lambda folder, received=received: received)
+        world.expect("events", "note", 0, words)
+    monkeypatch.setattr(watcher, "brings_events", fails)
+    world.expect("events", "note", 0, "max_user_instances")
 
 
 def test_a_running_daemon_is_reported_with_the_events_it_gets(world: World) -> None:
@@ -128,12 +113,6 @@ def test_a_running_daemon_is_reported_with_the_events_it_gets(world: World) -> N
     with lock.held(world.state / "lock"):
         world.expect("daemon", "ok", 0, f"running, process {os.getpid()}")
         world.expect("file", "note", 0, "tries events again every few minutes")
-
-
-def test_a_full_disk_is_a_problem(world: World, monkeypatch: Patch) -> None:
-    full = os.statvfs_result((1, 1, 1, 0, 0, 1, 1, 1, 0, 255))
-    monkeypatch.setattr(os, "statvfs", lambda path: full)
-    world.expect("room", "mend", 73, "it goes on once")
 
 
 @pytest.mark.parametrize("content", [b"SQLite format 3\0 and no more", b"x" * 5000, None])
@@ -150,10 +129,12 @@ def test_a_damaged_ledger_is_a_problem(content: bytes | None, world: World) -> N
     world.expect("ledger", "mend", 78, "")
 
 
-def test_another_user_than_the_daemons_is_reported(world: World, monkeypatch: Patch) -> None:
-    owner = world.state.stat().st_uid
+def test_a_full_disk_and_another_user_are_reported(world: World, monkeypatch: Patch) -> None:
+    full, owner = os.statvfs_result((1, 1, 1, 0, 0, 1, 1, 1, 0, 255)), os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     world.expect("user", "note", 0, "run the doctor again as the daemon's user")
+    monkeypatch.setattr(os, "statvfs", lambda path: full)
+    world.expect("room", "mend", 73, "it goes on once")
 
 
 def test_ignored_files_and_damaged_jobs_are_named_with_the_reason(world: World) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from stylewatch_daemon.views.formatting import columns, duration, losses, memory
-from stylewatch_daemon.views.loss_curve import HEIGHT, WIDTH, Curve, Point, curve, parse
+from stylewatch_daemon.views.job import HEIGHT, WIDTH, Curve, Point, curve, parse
 
 TABLE = "step,width,height,seconds,total,tv\n1,8,6,0.1,1000,1\n2,8,6,0.2,100,1\n3,8,6,0.3,10,1\n"
 
