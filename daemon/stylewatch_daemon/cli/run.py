@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from stylewatch_daemon.alerts.notifier import Notifier, notifying
+from stylewatch_daemon.alerts.notifier import notifying
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.progress import Begin, Lines, Show, moving_lines
 from stylewatch_daemon.events import Both, Reporter
@@ -21,10 +21,10 @@ from stylewatch_daemon.model import Incomplete, Progress, Started
 from stylewatch_daemon.service.log import logging_as
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config, ServiceSettings, service_settings, web_page
+from stylewatch_daemon.settings.config import ServiceSettings, service_settings, web_page
 from stylewatch_daemon.settings.sections import Log
 from stylewatch_daemon.web.sockets import handed
-from stylewatch_daemon.web.supervisor import Keeper, kept
+from stylewatch_daemon.web.supervisor import kept
 from stylewatch_daemon.worker.contract import Done, Staged
 
 
@@ -62,20 +62,13 @@ def run(
 
         def reread() -> ServiceSettings:
             new = load()
-            _apply(settings, new, reporter, notifier, keeper)
+            if new.log != settings.log:
+                reporter.needs_restart("log")
+            keeper.offer(web_page(new))
+            notifier.offer(new.alerts.targets())
             return service_settings(new, overrides)
 
         service.watch(ready, reporter, manager=Manager(os.environ), reread=reread)
-
-
-def _apply(
-    before: Config, new: Config, reporter: Reporter, notifier: Notifier, keeper: Keeper
-) -> None:
-    """Pass `new` settings to the reporters; raises SettingsError where theirs are wrong."""
-    if new.log != before.log:
-        reporter.needs_restart("log")
-    keeper.offer(web_page(new))
-    notifier.offer(new.alerts.targets())
 
 
 @contextmanager
@@ -87,11 +80,7 @@ def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
             with moving_lines() as begin:
                 yield LogReporter(log, begin)
         else:
-            yield LogReporter(log, lambda job: Lines(partial(_info, log, job)))
-
-
-def _info(log: logging.Logger, job: str, text: str) -> None:
-    log.info(text, extra={"job": job})
+            yield LogReporter(log, lambda job: Lines(partial(log.info, extra={"job": job})))
 
 
 class LogReporter(Reporter):

@@ -217,7 +217,9 @@ def job_view(
     one, of which those behind its losses.csv count.
     """
     plain = read_receipt(entry)
-    receipt = _validated(plain)
+    receipt = None
+    with suppress(ValidationError):
+        receipt = _RECEIPT.validate_python(plain)
     now = next((job for job in running if job["id"] == entry.id), {})
     settings = receipt.recipe if isinstance(receipt, Receipt) else entry.settings
     return JobView(
@@ -243,13 +245,6 @@ def job_view(
 def name_of(entry: Entry) -> str:
     """Name of a job as people see it."""
     return shown(flat_layout.called(entry.place or entry.name))
-
-
-def _validated(plain: Mapping[str, Any]) -> AnyReceipt | None:
-    with suppress(ValidationError):
-        if plain:
-            return _RECEIPT.validate_python(plain)
-    return None
 
 
 def loss_curve(

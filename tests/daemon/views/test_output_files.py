@@ -10,7 +10,7 @@ from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.views.output_files import Memory, digest, find, read_losses, read_receipt
 
 
-def test_a_changed_receipt_is_read_again(tmp_path: Path) -> None:
+def test_a_changed_receipt_is_read_again_and_leads_to_no_file_elsewhere(tmp_path: Path) -> None:
     job, path = finished_job(tmp_path), tmp_path / "out/sea/receipt.json"
     assert read_receipt(job)["seconds"] == 61.0
     path.unlink()
@@ -18,6 +18,9 @@ def test_a_changed_receipt_is_read_again(tmp_path: Path) -> None:
     for text, plain in (('{"seconds": 5}', {"seconds": 5}), ("{ damaged", {}), ("[" * 99_999, {})):
         path.write_text(text)
         assert read_receipt(job) == plain
+    write(tmp_path / "secret.png", picture(3))
+    path.write_text('{"final": "../../secret.png"}')
+    assert find(job, tmp_path / "state", "final") is None
 
 
 @pytest.mark.parametrize("what", ["folder", "file"])
@@ -41,7 +44,6 @@ def test_a_stage_is_found_by_its_number_and_the_output_of_a_flat_job_elsewhere(
     job = finished_job(tmp_path, "_jobs/waves/a")
     write(tmp_path / "out/_jobs/waves/a/stages/000020.png", picture(20))
     write(tmp_path / "out/waves/a.png", picture(77))
-    write(tmp_path / "secret.png", picture(3))
     for what, shade in (("stage-20", 20), ("final", 77)):
         found = find(job, tmp_path / "state", what)
         assert found is not None and found.sha256 == sha256(picture(shade))
