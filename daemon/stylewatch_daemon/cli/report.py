@@ -274,13 +274,11 @@ def _tables(view: JobView, receipt: Receipt) -> Iterator[str]:
         ("finished", when(receipt.finished)),
     ]
     attempts = [
-        (row.started and when(row.started), row.backend, row.resumed, row.outcome, row.reason)
-        for row in view.attempt_rows
+        row._replace(started=row.started and when(row.started)) for row in view.attempt_rows
     ]
-    inputs = [(row.role, row.name, row.size, row.converted, row.sha256) for row in view.inputs]
     tables: tuple[tuple[str, Sequence[str], Sequence[Sequence[str]]], ...] = (
         ("Result", (), [(label, text) for label, text in facts if text]),
-        ("Input files", ("role", "name", "pixels", "converted", "SHA-256"), inputs),
+        ("Input files", ("role", "name", "pixels", "converted", "SHA-256"), view.inputs),
         ("Final losses", ("term", "value", "weight", "value x weight"), view.losses),
         ("Attempts", ("started", "backend", "resumed", "outcome", "reason"), attempts),
         ("Settings of the recipe", (), view.settings),

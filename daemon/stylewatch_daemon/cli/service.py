@@ -201,10 +201,7 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
     }
     names = [name for name, needed in drop_ins.items() if needed]
     names += _web_drop_ins(settings, restricted=True)
-    files = {f"systemd/system/{UNIT}": unit}
-    files |= {f"systemd/system/{UNIT}.d/{name}": _shipped(f"{UNIT}.d/{name}") for name in names}
-    if settings.web.listen == SYSTEMD:
-        files[f"systemd/system/{WEB_SOCKET}"] = _shipped(WEB_SOCKET)
+    files = _unit_files("systemd/system", unit, names, settings)
     files["sysusers.d/stylewatch.conf"] = _shipped("sysusers.d/stylewatch.conf")
     modes: dict[Path, str] = {}
     for inbox in settings.inboxes:
@@ -225,11 +222,18 @@ def for_system(machine: Machine, settings: Config) -> dict[str, str]:
 def for_user(machine: Machine, settings: Config) -> dict[str, str]:
     """Return the files for the user's folder of settings, by name; raises as `for_system` does."""
     unit = _with_values(_shipped(f"user/{UNIT}"), {"ExecStart": _start(machine)})
-    files = {f"systemd/user/{UNIT}": unit}
-    if settings.web.listen == SYSTEMD:
-        files[f"systemd/user/{WEB_SOCKET}"] = _shipped(WEB_SOCKET)
     names = _web_drop_ins(settings, restricted=False)
-    return files | {f"systemd/user/{UNIT}.d/{name}": _shipped(f"{UNIT}.d/{name}") for name in names}
+    return _unit_files("systemd/user", unit, names, settings)
+
+
+def _unit_files(
+    folder: str, unit: str, drop_ins: Iterable[str], settings: Config
+) -> dict[str, str]:
+    files = {f"{folder}/{UNIT}": unit}
+    files |= {f"{folder}/{UNIT}.d/{name}": _shipped(f"{UNIT}.d/{name}") for name in drop_ins}
+    if settings.web.listen == SYSTEMD:
+        files[f"{folder}/{WEB_SOCKET}"] = _shipped(WEB_SOCKET)
+    return files
 
 
 def settings_below(root: Path) -> Config:

@@ -208,12 +208,8 @@ def show(
 
 def _job_sections(view: JobView) -> Iterator[str]:
     yield columns([(label, text) for label, text in _job_facts(view) if text])
-    attempts = [
-        (row.started, row.backend, row.resumed, row.outcome, row.reason)
-        for row in view.attempt_rows
-    ]
     tables: dict[str, Iterable[Sequence[str]]] = {
-        "attempts": attempts,
+        "attempts": view.attempt_rows,
         "pictures": [(row.name, row.size, row.sha256) for row in view.inputs],
         "settings": view.settings,
         "jobs": view.jobs,

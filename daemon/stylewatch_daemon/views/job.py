@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -139,8 +139,7 @@ def _thin(line: Sequence[Point]) -> Sequence[Point]:
     return [*line[:-1:stride], line[-1]]
 
 
-@dataclass(frozen=True)
-class AttemptView:
+class AttemptView(NamedTuple):
     """An attempt in words, but for the time, which is ISO 8601 (UTC), empty where unknown.
 
     `resumed` is "from step 50", or empty where it began anew.
@@ -153,8 +152,7 @@ class AttemptView:
     reason: str
 
 
-@dataclass(frozen=True)
-class InputView:
+class InputView(NamedTuple):
     """An input in words; `converted` is what was done on reading."""
 
     role: str

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.daemon.cli.conftest import Run, Terminal
 
+from stylewatch_daemon.cli.progress import EVERY_S, Lines
 from stylewatch_daemon.cli.run import reporting
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.model import Incomplete, Progress, Started
@@ -182,3 +183,14 @@ def test_a_terminal_has_a_moving_line_unless_the_log_is_for_programs(
         assert "stylewatch: sea: done, in out/sea" in text
     else:
         assert len(text.splitlines()) == len(LINES)
+
+
+def test_plain_lines_have_progress_at_intervals() -> None:
+    lines: list[str] = []
+    now = 100.0
+    show = Lines(lines.append, lambda: now)
+    show(step(1, 1))
+    now += EVERY_S
+    show(step(2, 11))
+    show(step(3, 12))
+    assert lines == ["step 2 of 15 at 8x8, loss 0.5"]
