@@ -1,6 +1,5 @@
 """From the options of a command line to the Order for a worker."""
 
-import inspect
 from pathlib import Path
 
 import pytest
@@ -13,24 +12,12 @@ from stylewatch_daemon.cli.build_order import (
     parse_sweep,
 )
 from stylewatch_daemon.cli.options import JobOptions, parse_sets
-from stylewatch_daemon.cli.render import render
-from stylewatch_daemon.cli.submit import submit
 from stylewatch_daemon.errors import InputError, UsageError
 from stylewatch_daemon.settings.sweep import members
 
 pytestmark = pytest.mark.usefixtures("here")
 
 PAIR = (Path("content.jpg"), Path("style.jpg"))
-
-
-@pytest.mark.parametrize("command", [render, submit])
-def test_a_command_has_an_option_for_each_job_option_in_order(command: object) -> None:
-    assert callable(command)
-    names = list(inspect.signature(command).parameters)
-    own = list(JobOptions.__dataclass_fields__)
-    begin = names.index("recipe")
-    assert names[begin : begin + len(own)] == own
-    assert "config_file" in names[begin + len(own) :] and "job" not in names
 
 
 def test_an_order_has_the_pictures_and_the_settings(tmp_path: Path) -> None:

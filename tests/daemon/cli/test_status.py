@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.daemon.cli.conftest import Run, Terminal
 from tests.daemon.cli.states import enter, entry, publish
+from tests.daemon.web.world import finished_job
 
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.model import Incomplete
@@ -123,27 +124,20 @@ def test_a_terminal_shows_tables_without_markup_and_watch_redraws_in_place(
     assert "a?[2J??b[red]" in text and "\x1b[2J" not in text
 
 
-def test_a_done_job_is_shown_by_ledger_and_receipt(here: Path, run: Run) -> None:
-    folder = here / "inbox/trip"
-    folder.mkdir(parents=True)
-    for name in ("content.jpg", "style.jpg"):
-        (here / name).rename(folder / name)
-    (folder / "job.yaml").write_text("{backend: sketch, steps: 3, save_every: 1}")
-    assert run("run", "--once", "-q", "--set", "watch.quiet_s=0").code == 0
-    facts, *parts = run("show", "trip").out.strip().split("\n\n")
+def test_a_done_job_is_shown_by_ledger_and_receipt(tmp_path: Path, run: Run) -> None:
+    enter(tmp_path / "state", finished_job(tmp_path), attempts=ATTEMPTS[:1])
+    show = ("show", "sea", "--state", tmp_path / "state")
+    facts, *parts = run(*show).out.strip().split("\n\n")
     shown = dict(line.split(maxsplit=1) for line in facts.splitlines())
-    assert (shown["state"], shown["folder"]) == ("done", str(here / "outbox/trip"))
+    assert (shown["state"], shown["folder"]) == ("done", str(tmp_path / "out/sea"))
     sections = {part.split(":\n")[0]: part for part in parts}
     assert list(sections) == ["attempts", "pictures", "settings", "losses", "files"]
-    assert "sketch (cpu)" in sections["attempts"] and "done" in sections["attempts"]
-    assert "content.jpg  48x36" in sections["pictures"]
-    assert "schedule.steps" in sections["settings"] and "total" in sections["losses"]
-    files = sections["files"].split()[1:]
-    assert {"stages/0001.png", "final.png", "losses.csv", "receipt.json"} <= set(files)
-    assert all((here / "outbox/trip" / name).is_file() for name in files)
-    plain = json.loads(run("show", "trip", "--json").out)
-    assert plain["receipt"]["job"] == "trip" and plain["running"] is None
-    assert json.loads(run("show", plain["id"], "--json").out) == plain, "by its id too"
+    assert "sketch (cpu)" in sections["attempts"] and "total" in sections["losses"]
+    assert sections["files"].split()[1:] == ["stages/0005.png", "final.png", "receipt.json"]
+    plain = json.loads(run(*show, "--json").out)
+    assert plain["receipt"]["job"] == "sea" and plain["running"] is None
+    show = ("show", plain["id"], "--state", tmp_path / "state")
+    assert json.loads(run(*show, "--json").out) == plain, "by its id too"
 
 
 @pytest.fixture
