@@ -151,22 +151,19 @@ def test_thumbnails_replace_inputs_that_are_gone(folder: Path) -> None:
     assert size(made.inputs[0]) == (9, 9) and made.inputs[1].data == ""
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
+def test_other_receipts_are_refused(tmp_path: Path) -> None:
+    series = '{"sweep": {}, "jobs": [{"name": "seed=1"}]}'
+    for text, reason in (
         ("nonsense", "is not a receipt"),
         ("{}", "is not a receipt"),
-        ('{"sweep": {}, "jobs": [{"name": "seed=1"}]}', "name one of its jobs, as sea/seed=1"),
+        (series, "name one of its jobs, as sea/seed=1"),
         ('{"sweep": {}, "jobs": 3}', "that of a series"),
-    ],
-)
-def test_other_receipts_are_refused(text: str, reason: str, tmp_path: Path) -> None:
-    (tmp_path / "sea").mkdir()
-    (tmp_path / "sea/receipt.json").write_text(text)
+    ):
+        world.write(tmp_path / "sea/receipt.json", text.encode())
+        with pytest.raises(InputError, match=reason):
+            view_of_folder(tmp_path / "sea")
     enter(tmp_path / "state", entry("sea", outbox=str(tmp_path)))
-    with pytest.raises(InputError, match=reason):
-        view_of_folder(tmp_path / "sea")
-    with pytest.raises(InputError, match=r"receipt|series"):
+    with pytest.raises(InputError, match="that of a series"):
         receipt_of(view_of(tmp_path / "state", "sea"))
 
 
