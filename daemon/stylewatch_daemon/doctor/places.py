@@ -1,4 +1,4 @@
-"""Checks of folders and disks: inboxes, outboxes, the state folder, and who works in them."""
+"""Checks of folders and disks: inboxes, outboxes, the state folder, the user and the daemon."""
 
 import os
 import secrets

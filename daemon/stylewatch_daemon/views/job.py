@@ -55,7 +55,7 @@ class Curve:
 
     @property
     def words(self) -> str:
-        """The curve as text, for people who do not see it."""
+        """Description of the curve, also for screen readers."""
         (begin, high), (end, low) = self.first, self.last
         if begin == end:
             return f"loss {high:.3g} at step {end}"
@@ -164,11 +164,10 @@ class InputView(NamedTuple):
 
 @dataclass(frozen=True)
 class JobView:
-    """All that is known of a job: its ledger entry, its receipt, and how far it is.
+    """View of a job: its ledger entry, its receipt and its progress; all texts may be printed.
 
     `running` is its part of status.json, empty while it does not run. `receipt_json` is the receipt
-    as it was read, empty without one; `receipt` is None where it is none of ours. All texts may be
-    printed.
+    as it was read, empty without one; `receipt` is None where that is invalid.
     """
 
     entry: Entry
@@ -211,8 +210,8 @@ def job_view(
 ) -> JobView:
     """Build the view of a job.
 
-    `running` are the running jobs of status.json; `recent` the losses that were published of this
-    one, of which those behind its losses.csv count.
+    `running` are the running jobs of status.json; `recent` are published losses of this job, used
+    for the steps after those of its losses.csv.
     """
     plain = read_receipt(entry)
     receipt = None
