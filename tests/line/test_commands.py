@@ -80,7 +80,7 @@ def test_status_and_show_tell_how_far_a_painting_is(
     lines(capfd)
     assert call(["status"]) == 0
     text = "\n".join(lines(capfd))
-    assert f"is at work with {place.root / 'state'} since" in text
+    assert f"is running with the state folder {place.root / 'state'} since" in text
     assert "0 waiting, 1 running, 0 done" in text
     assert "  sea-wave  step " in text and " of 10000 at 48x36, loss " in text
     assert call(["show", "sea-wave"]) == 0
@@ -95,7 +95,7 @@ def test_status_and_show_tell_how_far_a_painting_is(
     place.end(signal.SIGKILL)
     assert call(["status"]) == 0
     text = "\n".join(lines(capfd))
-    assert text.startswith(f"no daemon is at work with {place.root / 'state'}")
+    assert text.startswith(f"no daemon is running with the state folder {place.root / 'state'}")
     assert "1 waiting, 0 running" in text and "painting:" not in text
 
 
@@ -104,7 +104,7 @@ def test_a_pause_begins_nothing_and_outlives_a_kill(
 ) -> None:
     place.start()
     assert call(["pause"]) == 0
-    assert lines(capfd) == ["paused: nothing new is begun"]
+    assert lines(capfd) == ["paused: no new job is started"]
     assert call([*PAIR, "--steps", "3"]) == 0
     until(lambda: place.published["counts"]["waiting"] == 1)
     place.end(signal.SIGKILL)
@@ -115,9 +115,9 @@ def test_a_pause_begins_nothing_and_outlives_a_kill(
     assert "is paused" in (place.root / "outbox/_status.txt").read_text()
     lines(capfd)
     assert call(["status"]) == 0
-    assert "paused: nothing new is begun until" in lines(capfd)[0]
+    assert "paused: no new job is started until" in lines(capfd)[0]
     assert call(["resume"]) == 0
-    assert lines(capfd) == ["resumed: what waits is begun"]
+    assert lines(capfd) == ["resumed: waiting jobs are started"]
     until(lambda: place.painted == ["sea-wave"])
     until(lambda: not place.published["health"]["paused"])
 
@@ -130,7 +130,7 @@ def test_a_pause_lets_what_is_painted_go_on(
     until(lambda: place.step > 2)
     lines(capfd)
     assert call(["pause"]) == 0
-    assert lines(capfd) == ["paused: nothing new is begun"]
+    assert lines(capfd) == ["paused: no new job is started"]
     assert call([*PAIR, "--steps", "3", "--name", "later"]) == 0
     until(lambda: place.painted == ["sea-wave"])
     until(lambda: place.published["waiting"] == ["later"])
@@ -142,7 +142,7 @@ def test_pause_and_resume_are_noted_for_the_next_start(
     for verb in ("pause", "resume", "pause"):
         assert call([verb]) == 0
         (line,) = lines(capfd)
-        assert line.startswith("noted for the next start: no daemon is at work with ")
+        assert line.startswith("recorded for the next start: no daemon is running with ")
     assert call([*PAIR, "--steps", "3"]) == 0
     place.start()
     until(lambda: place.published["waiting"] == ["sea-wave"])
@@ -231,7 +231,7 @@ def test_what_is_dismissed_while_no_daemon_runs_is_so_from_its_next_start_on(
     assert call(["run", "--once", *FAST]) == 65
     lines(capfd)
     assert call(["dismiss", "bad"]) == 0
-    assert lines(capfd)[0].startswith("noted for the next start")
+    assert lines(capfd)[0].startswith("recorded for the next start")
     assert call(["run", "--once", *FAST]) == 0
     assert place.published["refused"] == []
 
@@ -245,7 +245,9 @@ def test_a_half_that_waits_cannot_be_cancelled_and_ends_when_its_files_go(
     place.start()
     until(lambda: [one["name"] for one in place.published["incomplete"]] == ["half"])
     assert call(["cancel", "half"]) == 65
-    assert "half is no job yet: it waits in the inbox for a style picture" in capfd.readouterr().err
+    assert (
+        "half is not a job yet: it waits in the inbox for a style picture" in capfd.readouterr().err
+    )
     (half / "content.jpg").unlink()
     until(lambda: not place.published["incomplete"])
     assert call(["cancel", "half"]) == 64

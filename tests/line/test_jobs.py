@@ -19,9 +19,9 @@ def test_a_picture_is_final_when_it_is_said_to_be(
     until(lambda: place.published["waiting"] == ["later"])
     lines(capfd)
     assert call(["finish", "later"]) == 65
-    assert "later was not begun, so there is no picture yet; " in capfd.readouterr().err
+    assert "later was not started, so it has no picture yet; " in capfd.readouterr().err
     assert call(["finish", "sea-wave"]) == 0
-    assert lines(capfd) == ["finishing: the picture that sea-wave is at becomes the final one"]
+    assert lines(capfd) == ["finishing: the current picture of sea-wave becomes the final one"]
     until(lambda: place.painted == ["later", "sea-wave"])
     receipt = json.loads((place.root / "outbox/sea-wave/receipt.json").read_bytes())
     assert receipt["state"] == receipt["attempts"][-1]["ended"] == "finished"
@@ -44,10 +44,10 @@ def test_what_is_cancelled_is_given_back_and_the_next_one_painted(
     lines(capfd)
     assert call(["cancel", "unwanted"]) == 0
     folder = place.root / "outbox/_refused"
-    assert lines(capfd) == [f"cancelled: what was dropped lies in {folder / 'unwanted'}"]
+    assert lines(capfd) == [f"canceled: the inputs are in {folder / 'unwanted'}"]
     assert call(["cancel", "sea-wave"]) == 0
     (line,) = lines(capfd)
-    assert line.startswith(("cancelling: sea-wave ends after", "cancelled: what was dropped"))
+    assert line.startswith(("canceling: sea-wave ends after", "canceled: the inputs"))
     until(lambda: place.painted == ["later"])
     for name in ("unwanted", "sea-wave"):
         assert sorted(path.name for path in (folder / name).iterdir()) == [
@@ -72,7 +72,7 @@ def test_what_is_asked_of_a_job_while_no_daemon_runs_is_done_at_the_next_start(
     lines(capfd)
     for verb, job in (("finish", "sea-wave"), ("cancel", "later")):
         assert call([verb, job]) == 0
-        assert lines(capfd)[0].startswith("noted for the next start: no daemon is at work")
+        assert lines(capfd)[0].startswith("recorded for the next start: no daemon is running")
     assert call(["run", "--once", *FAST]) == 0
     assert place.painted == ["sea-wave"]
     assert (place.root / "outbox/_refused/later/reason.txt").read_text() == "cancelled\n"
@@ -88,5 +88,5 @@ def test_a_pause_does_not_keep_a_job_from_being_cancelled(
     until(lambda: not place.is_held("sea-wave"))
     lines(capfd)
     assert call(["cancel", "sea-wave"]) == 0
-    assert lines(capfd)[0].startswith("cancelled: what was dropped lies in ")
+    assert lines(capfd)[0].startswith("canceled: the inputs are in ")
     until(lambda: place.published["waiting"] == [])

@@ -33,7 +33,7 @@ def test_a_job_is_painted_again_and_again_with_other_settings(
     lines(capfd)
     assert call(["retry", "sea-wave", "--set", "steps=4"]) == 0
     (line,) = lines(capfd)
-    assert line.startswith("sea-wave is painted again, as the job ")
+    assert line.startswith("sea-wave runs again, as the job ")
     until(lambda: place.published["counts"]["done"] == 2)
     assert call(["show", line.split()[-1]]) == 0
     told = "\n".join(lines(capfd))
@@ -59,7 +59,7 @@ def test_what_was_refused_is_painted_with_the_mistake_set_right(
     assert call(["run", "--once", *FAST]) == 65
     lines(capfd)
     assert call(["retry", "trip", "--set", "recipe=gatys"]) == 0
-    assert lines(capfd)[0].startswith("noted for the next start: no daemon is at work")
+    assert lines(capfd)[0].startswith("recorded for the next start: no daemon is running")
     assert call(["run", "--once", *FAST]) == 0
     assert receipt(place, "trip")["recipe"]["name"] == "gatys"
     assert (place.root / "outbox/_refused/trip/content.jpg").exists()

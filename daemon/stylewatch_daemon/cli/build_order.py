@@ -1,37 +1,43 @@
-"""From what a command line asks to the Order that a worker takes."""
+"""Build the Order for a worker from the options of a command line."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from stylewatch_daemon.cli import options, output_target, replay
-from stylewatch_daemon.cli.masks import Masks, check_there
-from stylewatch_daemon.errors import UsageError
+from stylewatch_daemon.cli.options import JobOptions
+from stylewatch_daemon.errors import InputError, SettingsError, UsageError
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings import config, job, yaml_lines
 from stylewatch_daemon.settings.config import Config
-from stylewatch_daemon.settings.job import JobSettings, Side, fill_file, name_fields
+from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep, is_of_job, members
+from stylewatch_daemon.store.journal import MASK
 from stylewatch_daemon.worker.contract import Order
 from stylewatch_painter.recipes.recipe import Recipe
 
 _STARTS = ("content", "style", "noise", "mixed")
+_JOB_SETTINGS = ("recipe", "schedule", "backend", "device", "size", "steps", "save_every", "seed",
+                 "strength", "only")  # fmt: skip
+"""Options that are settings of a job with the same names."""
+
+_SWEEP: TypeAdapter[dict[str, tuple[Any, ...]]] = TypeAdapter(Sweep)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Options of a command line; `given` are a job's settings by name, None if not given."""
+class RenderRequest:
+    """A job as a command line describes it."""
 
     pictures: tuple[Path, ...] = ()
+    options: JobOptions = field(default_factory=JobOptions)
+    config_file: Path | None = None
     output: str | None = None
     receipt: Path | None = None
-    init: str | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)
-    sets: tuple[str, ...] = ()
-    config_file: Path | None = None
-    swept: Mapping[str, Any] = field(default_factory=dict)
+    member: Mapping[str, Any] = field(default_factory=dict)
     """Additional settings of one member of a series, by the dotted keys of config.yaml."""
-    masks: Masks = field(default_factory=Masks)
 
 
 @dataclass(frozen=True)
@@ -46,43 +52,46 @@ class Plan:
 
     @property
     def pictures(self) -> tuple[Path, ...]:
-        """All that the painting is made from."""
-        found = (self.order.content, *self.order.styles, self.order.init)
-        return (*(path for path in found if path is not None), *self.order.masks.values())
+        """All input files."""
+        paths = (self.order.content, *self.order.styles, self.order.init)
+        return (*(path for path in paths if path is not None), *self.order.masks.values())
 
 
-def make_plan(asked: Asked, scratch: Path) -> Plan:
-    """Everything that can be said before a backend is loaded; `scratch` is a folder to use.
+def make_plan(request: RenderRequest, scratch: Path) -> Plan:
+    """Plan a job before a backend is loaded; `scratch` is an empty folder.
 
     Raises UsageError, SettingsError, InputError or RecipeError.
     """
-    repeated = replay.read(asked.receipt) if asked.receipt else None
-    pictures = asked.pictures or (repeated.pictures() if repeated else ())
-    place = output_target.named(asked.output) if asked.output else None
-    overrides = {**overrides_of(asked), **_format(asked, place), **asked.swept}
-    below = config.load(asked.config_file)
+    repeated = replay.read(request.receipt) if request.receipt else None
+    pictures = request.pictures or (repeated.pictures() if repeated else ())
+    place = output_target.named(request.output) if request.output else None
+    base = config.load(request.config_file)
     if repeated:
-        below = _repeating(repeated, repeated.settings(scratch, len(pictures), below.job), below)
-    settings = config.override(below, overrides)
-    settings = _without_folder(settings, asked, place)
+        job = repeated.settings(scratch, len(pictures), base.job)
+        backends = {**base.backends}
+        backends[job.backend] = {**backends.get(job.backend, {}), **repeated.options()}
+        base = base.model_copy(update={"job": job, "backends": backends})
+    settings = _override(base, request, place)
     check_pictures("render", pictures, settings.job.only)
-    content, styles = sides_of(pictures, settings.job.only)
-    place, final = _placed(place, pictures, settings.job)
+    content, styles = content_and_styles(pictures, settings.job.only)
+    place, final = _output(place, pictures, settings.job)
     order = Order(
         name=pictures[0].stem,
         settings=settings.job,
         content=content,
         styles=styles,
         staging=scratch,
-        init=init_of(asked, repeated),
-        masks=asked.masks.by_role(len(styles), repeated.masks() if repeated else None),
+        init=init_picture(request.options) or (
+            repeated.init() if repeated and request.options.init is None else None
+        ),
+        masks=masks_by_role(request.options, len(styles), repeated.masks() if repeated else {}),
         final=final,
         backend_options=settings.backends.get(settings.job.backend, {}),
         recipe_folders=settings.recipes,
         max_pixels=settings.limits.max_pixels,
         memory=settings.limits.memory,
         out_of_memory=settings.limits.out_of_memory,
-    )
+    )  # fmt: skip
     return Plan(
         order=order,
         recipe=settings.job.resolve(*settings.recipes),
@@ -92,74 +101,125 @@ def make_plan(asked: Asked, scratch: Path) -> Plan:
     )
 
 
-def _format(asked: Asked, place: output_target.Place | None) -> dict[str, Any]:
-    """Return the format that a picture's name implies; UsageError if `--set` differs."""
-    if place is None or place.format is None:
-        return {}
-    said = overrides_of(asked).get("job.format", place.format)
-    if said != place.format:
-        raise UsageError(
-            f"{place.path.name} is {place.format} by its name, and --set says format {said}: "
-            "leave that out, or give another name"
-        )
-    return {"job.format": place.format}
-
-
-def _without_folder(settings: Config, asked: Asked, place: output_target.Place | None) -> Config:
-    """`settings` without artifacts where one picture is all; UsageError where they are asked for.
-
-    What config.yaml or a receipt says of them is for paintings in folders.
-    """
+def _override(base: Config, request: RenderRequest, place: output_target.Place | None) -> Config:
+    """Apply the options to `base`; a single picture as output sets the format, has no artifacts."""
+    overrides = overrides_of(request.options)
+    if place is not None and place.format is not None:
+        format_ = overrides.setdefault("job.format", place.format)
+        if format_ != place.format:
+            raise UsageError(
+                f"{place.path.name} is {place.format} by its name, and --set says format {format_}:"
+                " leave that out, or give another name"
+            )
+    settings = config.override(base, {**overrides, **request.member})
     if place is not None and place.format is None:
         return settings
-    if asked.given.get("artifacts"):
-        raise UsageError("--artifact is for a painting in a folder: name one, as -o painting/")
+    if _artifacts(request.options):
+        raise UsageError("--artifact needs a folder as output: name one, as -o painting/")
     return settings.model_copy(update={"job": settings.job.model_copy(update={"artifacts": ()})})
 
 
-def _placed(
+def _output(
     place: output_target.Place | None, pictures: Sequence[Path], settings: JobSettings
 ) -> tuple[output_target.Place, str]:
-    """Where it goes, and what the last picture is called on its way: in a folder, for good."""
-    name = name_of(pictures, settings.only)
+    """Return the place of the output, and the name under which the final picture is staged."""
+    name = default_name(pictures, settings.only)
     if place is None or place.format:
         return place or output_target.unnamed(name, settings.format), FINAL
-    _, styles = sides_of(pictures, settings.only)
-    places = name_fields(name, pictures[0], styles, recipe=settings.recipe, seed=settings.seed)
-    final = fill_file(settings.final, places)
+    _, styles = content_and_styles(pictures, settings.only)
+    values = job.name_fields(name, pictures[0], styles, recipe=settings.recipe, seed=settings.seed)
+    final = job.fill_file(settings.final, values)
     return replace(place, final=f"{final}.{settings.format}"), final
 
 
-def _repeating(repeated: replay.Repeat, job: JobSettings, below: Config) -> Config:
-    """`below` with what the receipt says of the `job` and of its backend's memory."""
-    said = below.backends.get(job.backend, {}) | repeated.options()
-    backends = {**below.backends, job.backend: said} if said else below.backends
-    return below.model_copy(update={"job": job, "backends": backends})
+def plan_series(
+    request: RenderRequest, sweep: Mapping[str, Sequence[Any]], scratch: Path
+) -> tuple[Path, list[tuple[Member, Plan]]]:
+    """Return the folder of a series and a plan for each member; raises as `make_plan` does."""
+    place = output_target.named(request.output) if request.output else None
+    if place is not None and place.format is not None:
+        raise UsageError(f"--sweep makes several pictures: name a folder, not {place.path.name}")
+    plans = []
+    for number, member in enumerate(members(sweep)):
+        own_scratch = scratch / str(number)
+        own_scratch.mkdir()
+        single = replace(request, output=None, member=member_overrides(member))
+        plans.append((member, make_plan(single, own_scratch)))
+    default = plans[0][1].place
+    folder = (
+        place.path
+        if place is not None
+        else output_target.unnamed(default.path.stem, str(default.format)).path.with_suffix("")
+    )
+    return folder, [(member, _in_folder(folder, member, plan)) for member, plan in plans]
 
 
-def overrides_of(asked: Asked) -> dict[str, Any]:
+def _in_folder(folder: Path, member: Member, plan: Plan) -> Plan:
+    format_ = plan.order.settings.format
+    place = output_target.Place(folder / f"{member.name}.{format_}", format_)
+    return replace(plan, place=place)
+
+
+def parse_sweep(sweeps: Sequence[str] | None) -> dict[str, tuple[Any, ...]]:
+    """Parse `--sweep KEY=V1,V2 ...` into the form of job.yaml; raises UsageError."""
+    fields = dict(_parse_field(text) for text in sweeps or ())
+    try:
+        return _SWEEP.validate_python(fields)
+    except ValidationError as error:
+        reason = str(error.errors()[-1]["msg"]).removeprefix("Value error, ")
+        raise UsageError(f"--sweep: {reason}") from None
+
+
+def _parse_field(text: str) -> tuple[str, list[Any]]:
+    key, equals, values = text.partition("=")
+    if not equals or not values.strip():
+        raise UsageError(f"--sweep takes KEY=V1,V2 ..., as strength=0.3,0.5,0.7, got {text!r}")
+    try:
+        parsed = yaml_lines.value(f"[{values}]")
+    except SettingsError as error:
+        raise UsageError(f"--sweep {key}: {error}") from error
+    full = options.full_key(key.strip())
+    if not full.startswith("job."):
+        raise UsageError(f"--sweep {key}: `{key}` is a daemon setting; it can't be set for a job")
+    return re.sub(r"^job\.(set\.)?", "", full), parsed
+
+
+def member_overrides(member: Member) -> dict[str, Any]:
+    """Return the settings of one member of a series, by the dotted keys of config.yaml."""
+    return {
+        f"job.{key}" if is_of_job(key) else f"job.set.{key}": value
+        for key, value in member.values.items()
+    }
+
+
+def overrides_of(job: JobOptions) -> dict[str, Any]:
     """Return the changed settings by the dotted keys of config.yaml; raises UsageError."""
-    given = {f"job.{key}": value for key, value in asked.given.items() if value is not None}
-    if asked.init is not None:
-        given["job.init"] = asked.init if asked.init in _STARTS else "picture"
-    return {**given, **options.parse_sets(asked.sets)}
+    given = {key: getattr(job, key) for key in _JOB_SETTINGS} | {"artifacts": _artifacts(job)}
+    if job.init is not None:
+        given["init"] = job.init if job.init in _STARTS else "picture"
+    changed = {f"job.{key}": value for key, value in given.items() if value is not None}
+    return changed | options.parse_sets(job.sets)
+
+
+def _artifacts(job: JobOptions) -> list[str] | None:
+    if job.artifact is None:
+        return None
+    names = (name.strip() for text in job.artifact for name in text.split(","))
+    return [name for name in names if name]
 
 
 def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the job's settings as its job.yaml has them.
-
-    Raises UsageError, which tells all that a job may not say.
-    """
+    """Return the job's settings as its job.yaml has them; UsageError has every mistake."""
     wrong = [
-        f"--set {key}: that is the daemon's to say, and no setting of a job"
+        f"--set {key}: `{key}` is a daemon setting; it can't be set for a job"
         for key in overrides
         if not key.startswith("job.")
     ]
     recipe = overrides.get("job.recipe")
     if isinstance(recipe, str) and recipe.endswith((".yaml", ".yml")):
         wrong.append(
-            f"--recipe {recipe}: the daemon takes no files for recipes from others; put it into a "
-            "folder that `recipes` in config.yaml names, and say its name"
+            f"--recipe {recipe}: a job of the daemon can't name a recipe file; put the file into a "
+            "folder under `recipes` in config.yaml, and name the recipe"
         )
     if wrong:
         raise UsageError("\n".join(wrong))
@@ -167,7 +227,7 @@ def job_part(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_pictures(command: str, pictures: Sequence[Path], only: Side | None) -> None:
-    """Raise UsageError for too few or too many for the `command`, InputError where one is not."""
+    """Raise UsageError for a wrong number of pictures, InputError for a missing one."""
     if only == "content" and len(pictures) != 1:
         raise UsageError(f"{command} with --only content takes one picture, got {len(pictures)}")
     if only == "style" and not pictures:
@@ -175,29 +235,60 @@ def check_pictures(command: str, pictures: Sequence[Path], only: Side | None) ->
     if only is None and len(pictures) < len(("content", "style")):
         raise UsageError(f"{command} takes a photograph and at least one style: CONTENT STYLE...")
     for path in pictures:
-        check_there(path)
+        _check_file(path)
 
 
-def sides_of(pictures: Sequence[Path], only: Side | None) -> tuple[Path | None, tuple[Path, ...]]:
-    """Of the pictures that are named, the content and the styles."""
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        problem = "is a folder, not a picture" if path.is_dir() else "does not exist"
+        raise InputError(f"{path} {problem}")
+
+
+def content_and_styles(
+    pictures: Sequence[Path], only: Side | None
+) -> tuple[Path | None, tuple[Path, ...]]:
+    """Divide the pictures of a command line into the content and the styles."""
     if only == "style":
         return None, tuple(pictures)
     return pictures[0], tuple(pictures[1:])
 
 
-def name_of(pictures: Sequence[Path], only: Side | None) -> str:
+def default_name(pictures: Sequence[Path], only: Side | None) -> str:
     """Return the default name of an output: `sea-wave`, or `sea-content`."""
     return f"{pictures[0].stem}-{only or pictures[1].stem}"
 
 
-def init_of(asked: Asked, repeated: replay.Repeat | None = None) -> Path | None:
-    """The picture to start from, if it is one; raises UsageError, or InputError as above."""
-    if asked.init is None:
-        return repeated.init() if repeated else None
-    if asked.init in _STARTS:
+def init_picture(job: JobOptions) -> Path | None:
+    """Return the picture that `--init` names, if any; raises UsageError or InputError."""
+    if job.init is None or job.init in _STARTS:
         return None
-    path = Path(asked.init)
-    if not path.exists() and path.name == asked.init and not path.suffix:
-        raise UsageError(f"--init takes {', '.join(_STARTS)} or a picture, got {asked.init!r}")
-    check_there(path)
+    path = Path(job.init)
+    if not path.exists() and path.name == job.init and not path.suffix:
+        raise UsageError(f"--init takes {', '.join(_STARTS)} or a picture, got {job.init!r}")
+    _check_file(path)
     return path
+
+
+def masks_by_role(
+    job: JobOptions, styles: int, repeated: Mapping[str, Path] | None = None
+) -> dict[str, Path]:
+    """Return the masks of a job with so many styles by their roles: `content-mask` and so on.
+
+    `--mask` and `--style-mask` each replace the `repeated` masks of their side. Raises UsageError
+    for more masks than styles, InputError for a missing file.
+    """
+    style_masks = job.style_mask or ()
+    if len(style_masks) > styles:
+        raise UsageError(
+            f"--style-mask is given {len(style_masks)} times for {styles} styles: "
+            "give one for each, or `none`"
+        )
+    masks = {} if job.mask is None else {f"content{MASK}": job.mask}
+    for number, name in enumerate(style_masks, start=1):
+        if name != "none":
+            masks[f"style-{number}{MASK}"] = Path(name)
+    for path in masks.values():
+        _check_file(path)
+    replaced = ("content",) * (job.mask is not None) + ("style",) * bool(style_masks)
+    kept = {k: path for k, path in (repeated or {}).items() if not k.startswith(replaced)}
+    return {**kept, **masks}

@@ -1,9 +1,12 @@
-"""The options that several commands have, and what `--set KEY=VALUE` may name."""
+"""Options that several commands share, and the keys of `--set KEY=VALUE`."""
 
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -16,14 +19,20 @@ from stylewatch_painter.recipes.recipe import Schedule
 from stylewatch_painter.validation import nearest
 from stylewatch_plugins import registry
 
-_JOB = "Job"
-_SIDES = ("objective", "schedule")
+_RECIPE_PARTS = ("objective", "schedule")
 
 Config = Annotated[
     Path | None,
     typer.Option(
         "--config", help="Read this config.yaml, not the user's, the machine's or the shipped one."
     ),
+]
+State = Annotated[
+    Path | None,
+    typer.Option("--state", help="The daemon's state folder, if it is not that of config.yaml."),
+]
+Job = Annotated[
+    str, typer.Argument(metavar="JOB", help="Its name in the outbox or in the inbox, or its id.")
 ]
 Sets = Annotated[
     list[str] | None,
@@ -34,141 +43,148 @@ Sets = Annotated[
         " recipe: watch.quiet_s=1, format=jpg, objective.tv.weight=0.1. Repeatable.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Tell it as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell nothing but errors.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what exists at OUT.")]
 
 
-def _recipes(incomplete: str) -> list[str]:
-    return [name for name in book.names() if name.startswith(incomplete)]
+def _job_option(*names: str, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Job", **more)
 
 
-def _backends(incomplete: str) -> list[str]:
-    return [name for name in registry.names() if name.startswith(incomplete)]
+def _completing(names: Callable[[], Sequence[str]]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete
 
 
-Recipe = Annotated[
-    str | None,
-    typer.Option(
-        help="What is wanted and how to get there: a name that `stylewatch recipes` lists, or a"
-        " YAML file.",
-        autocompletion=_recipes,
-        rich_help_panel=_JOB,
-    ),
-]
-Schedule_ = Annotated[
-    Literal["source", "fast"] | None,
-    typer.Option("--schedule", help="Get there as the recipe's source did, or our own fast way.",
-                 rich_help_panel=_JOB),
-]  # fmt: skip
 Backend = Annotated[
     str | None,
-    typer.Option(
-        help="What paints: a name that `stylewatch backends` lists.",
-        autocompletion=_backends,
-        rich_help_panel=_JOB,
+    _job_option(
+        help="The backend: a name that `stylewatch backends` lists.",
+        autocompletion=_completing(registry.names),
     ),
 ]
 Device = Annotated[
-    str | None,
-    typer.Option(help="Where it paints, as `stylewatch devices` names it.", rich_help_panel=_JOB),
+    str | None, _job_option(help="The device: a name that `stylewatch devices` lists.")
 ]
 Size = Annotated[
     str | None,
-    typer.Option(
-        help="Pixels: 640 the long side, 640x480 a box, x400 rows, 400x columns; 0.25mp an area.",
-        rich_help_panel=_JOB,
+    _job_option(
+        help="Pixels: 640 the long side, 640x480 a box, x400 rows, 400x columns; 0.25mp an area."
     ),
 ]
 Steps = Annotated[
     int | None,
-    typer.Option(
-        min=0,
-        help="Steps at the final size. 0 only measures the losses, and writes nothing.",
-        rich_help_panel=_JOB,
-    ),
-]
-SaveEvery = Annotated[
-    int | None,
-    typer.Option(min=1, help="Steps between two stages.", rich_help_panel=_JOB),
+    _job_option(min=0, help="Steps at the final size. 0 only measures the losses."),
 ]
 Seed = Annotated[
-    int | None,
-    typer.Option(
-        min=0, help="Of the noise; the same seed gives the same painting.", rich_help_panel=_JOB
-    ),
+    int | None, _job_option(min=0, help="Seed of the noise; the same seed gives the same output.")
 ]
-Artifact = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--artifact",
-        metavar="NAME",
-        help="Also draw this file into the job's folder: losses, progress, gif, sheet."
-        " Repeatable, or several with commas.",
-        rich_help_panel=_JOB,
-    ),
-]
-Only = Annotated[
-    Literal["content", "style"] | None,
-    typer.Option(
-        "--only",
-        help="One side alone: the content, as its layers keep it, or a texture like the style.",
-        rich_help_panel=_JOB,
-    ),
-]
-Sweeps = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--sweep",
-        metavar="KEY=V1,V2",
-        help="A job for each of these values, and a sheet of all: strength=0.3,0.5,0.7. Of two"
-        " keys, every pairing.",
-        rich_help_panel=_JOB,
-    ),
-]
-Init = Annotated[
-    str | None,
-    typer.Option(
-        metavar="START",
-        help="Start from content, style, noise, mixed, or from a picture FILE.",
-        rich_help_panel=_JOB,
-    ),
-]
-Mask = Annotated[
-    Path | None,
-    typer.Option(
-        "--mask",
-        metavar="FILE",
-        help="Where the photograph is painted: white, or colors that styles' masks have too.",
-        rich_help_panel=_JOB,
-    ),
-]
-StyleMasks = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--style-mask",
-        metavar="FILE",
-        help="Where to look in a style: for each style one, in their order, or `none`. Repeatable.",
-        rich_help_panel=_JOB,
-    ),
-]
-Strength = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0, max=1.0, help="How strongly the style acts, 0 to 1.", rich_help_panel=_JOB
-    ),
-]
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """Options of a job, in the order of `--help`; names are those of the job's settings."""
+
+    recipe: Annotated[
+        str | None,
+        _job_option(
+            help="Objective and schedule: a name that `stylewatch recipes` lists, or a YAML file.",
+            autocompletion=_completing(book.names),
+        ),
+    ] = None
+    schedule: Annotated[
+        Literal["source", "fast"] | None,
+        _job_option(help="The schedule of the recipe's source, or our own fast one."),
+    ] = None
+    backend: Backend = None
+    device: Device = None
+    size: Size = None
+    steps: Steps = None
+    save_every: Annotated[int | None, _job_option(min=1, help="Steps between two stages.")] = None
+    seed: Seed = None
+    init: Annotated[
+        str | None,
+        _job_option(
+            metavar="START", help="Start from content, style, noise, mixed, or from a picture FILE."
+        ),
+    ] = None
+    strength: Annotated[
+        float | None,
+        _job_option(min=0.0, max=1.0, help="How strongly the style acts, 0 to 1."),
+    ] = None
+    only: Annotated[
+        Literal["content", "style"] | None,
+        _job_option(help="Reconstruct the content alone, or make a texture of the style alone."),
+    ] = None
+    artifact: Annotated[
+        list[str] | None,
+        _job_option(
+            metavar="NAME",
+            help="Also draw this file into the job's folder: losses, progress, gif, sheet."
+            " Repeatable, or several with commas.",
+        ),
+    ] = None
+    sweep: Annotated[
+        list[str] | None,
+        _job_option(
+            metavar="KEY=V1,V2",
+            help="Run a job for each of these values, and draw a sheet of all:"
+            " strength=0.3,0.5,0.7. Repeatable, for every combination.",
+        ),
+    ] = None
+    mask: Annotated[
+        Path | None,
+        _job_option(
+            metavar="FILE",
+            help="Where the photograph is stylized: white, or colors that styles' masks have too.",
+        ),
+    ] = None
+    style_mask: Annotated[
+        list[str] | None,
+        _job_option(
+            metavar="FILE",
+            help="The part of a style to use: once for each style, in their order, or `none`.",
+        ),
+    ] = None
+    sets: Sets = None
+
+
+def with_job_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter `job` of a command by an option for each field of JobOptions."""
+    defaults = {field.name: field.default for field in fields(JobOptions)}
+    job_parameters = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=hint
+        )
+        for name, hint in get_type_hints(JobOptions, include_extras=True).items()
+    ]
+
+    @wraps(command)
+    def wrapper(*args: Any, **given: Any) -> None:
+        job = JobOptions(**{name: given.pop(name) for name in defaults if name in given})
+        command(*args, **given, job=job)
+
+    signature = inspect.signature(command)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        parameters += job_parameters if parameter.name == "job" else [parameter]
+    wrapper.__dict__["__signature__"] = signature.replace(parameters=parameters)
+    wrapper.__annotations__ = {each.name: each.annotation for each in parameters}
+    return wrapper
 
 
 def parse_sets(sets: Sequence[str] | None) -> dict[str, Any]:
     """Return the settings that `--set KEY=VALUE ...` changes, by the dotted keys of config.yaml.
 
-    Raises UsageError: no `=`, a value that is no YAML, or a key that there is not, with the
-    nearest right one.
+    Raises UsageError for a missing `=`, a value that is not YAML, and an unknown key.
     """
-    return dict(_parsed(one) for one in sets or ())
+    return dict(_parse_set(text) for text in sets or ())
 
 
-def _parsed(text: str) -> tuple[str, Any]:
+def _parse_set(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if re.match(r"\s*alerts(\.urls\b.*|\s*)$", key, re.DOTALL):
         raise UsageError(
@@ -184,15 +200,17 @@ def _parsed(text: str) -> tuple[str, Any]:
 
 
 def full_key(key: str) -> str:
-    """Where `key` stands in config.yaml."""
+    """Return the dotted key of config.yaml for a `key` of `--set`."""
     head, dot, _ = key.partition(".")
     if head in Settings.model_fields:
         return key
-    if key in JobSettings.model_fields or (head in JobSettings.model_fields and head not in _SIDES):
+    if key in JobSettings.model_fields or (
+        head in JobSettings.model_fields and head not in _RECIPE_PARTS
+    ):
         return f"job.{key}"
-    if key in Schedule.model_fields or (dot and head in {*Schedule.model_fields, *_SIDES}):
+    if key in Schedule.model_fields or (dot and head in {*Schedule.model_fields, *_RECIPE_PARTS}):
         return f"job.set.{key}"
     plain = Settings().model_dump(exclude={"job", "inboxes"})
     known = {*Settings.model_fields, *book.dotted(plain), *JobSettings.model_fields,
-             *Schedule.model_fields, *_SIDES}  # fmt: skip
+             *Schedule.model_fields, *_RECIPE_PARTS}  # fmt: skip
     raise UsageError(f"--set: {nearest(head, known)}")

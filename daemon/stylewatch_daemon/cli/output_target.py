@@ -1,4 +1,4 @@
-"""Where a painting goes that was asked for by command: one picture, or a folder with everything."""
+"""Output of `stylewatch render`: one picture, or a folder with all files of a job."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from stylewatch_daemon.outbox.publish import RECEIPT
 
 FORMATS = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".webp": "webp", ".tif": "tiff",
            ".tiff": "tiff"}  # fmt: skip
-_OTHERS = frozenset(
+_UNSUPPORTED = frozenset(
     [".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".pdf", ".ppm", ".psd", ".svg", ".tga"]
 )
 
@@ -39,56 +39,62 @@ def named(out: str) -> Place:
     suffix = path.suffix.lower()
     if out.endswith(("/", os.sep)) or path.is_dir():
         return Place(path)
-    if suffix in _OTHERS:
+    if suffix in _UNSUPPORTED:
         raise UsageError(f"{suffix} cannot be written; {', '.join(FORMATS)} can: {out}")
     return Place(path, FORMATS.get(suffix))
 
 
 def unnamed(name: str, picture_format: str) -> Place:
-    """The picture of that name in the current folder, with a number where that is taken."""
-    paths = (Path(f"{one}.{picture_format}") for one in candidates(name))
+    """Return the picture `name` in the current folder, numbered if that exists."""
+    paths = (Path(f"{candidate}.{picture_format}") for candidate in candidates(name))
     return Place(next(path for path in paths if not path.exists()), picture_format)
 
 
-@contextmanager
-def opened(place: Place, *, force: bool) -> Iterator["Out"]:
-    """An Out to publish through; its staging folder goes at the end, however that comes.
+def check_free(path: Path, *, force: bool) -> None:
+    """Raise OutputError where `path` exists, unless `force`."""
+    if path.exists() and not force:
+        raise OutputError(f"{path} is already there; --force replaces it")
 
-    Raises OutputError before anything else happens: `place` is taken, and `force` not given,
-    or it cannot be written.
+
+@contextmanager
+def reporting_write_errors(path: Path) -> Iterator[None]:
+    """Raise OutputError where `path` cannot be written."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def opened(place: Place, *, force: bool) -> Iterator["Target"]:
+    """Open a Target; its staging folder is removed at the end.
+
+    Raises OutputError where `place` exists and `force` is not set, or it cannot be written.
     """
-    _check_free(place, force)
-    home = place.path.parent if place.format else place.path
-    made = place.format is None and not home.exists()
+    is_folder = place.format is None
+    names = (RECEIPT, "stages", "inputs", place.final)
+    for path in [place.path / name for name in names] if is_folder else [place.path]:
+        check_free(path, force=force)
+    home = place.path if is_folder else place.path.parent
+    made = is_folder and not home.exists()
     staging = None
     try:
-        staging = _staging(home, make=made)
-        yield Out(place, staging)
+        with reporting_write_errors(home):
+            if made:
+                home.mkdir()
+            staging = Path(tempfile.mkdtemp(prefix=".stylewatch-", dir=home))
+        yield Target(place, staging)
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
         if made:
-            with suppress(OSError):  # it holds a stage, or was never made
+            with suppress(OSError):  # it has a stage, or was never made
                 home.rmdir()
 
 
-def _check_free(place: Place, force: bool) -> None:
-    inside = (place.path / name for name in (RECEIPT, "stages", "inputs", place.final))
-    for path in [place.path] if place.format else inside:
-        if path.exists() and not force:
-            raise OutputError(f"{path} is already there; --force replaces it")
-
-
-def _staging(home: Path, *, make: bool) -> Path:
-    try:
-        if make:
-            home.mkdir()
-        return Path(tempfile.mkdtemp(prefix=".stylewatch-", dir=home))
-    except OSError as error:
-        raise OutputError(f"{home} cannot be written to: {error.strerror}") from error
-
-
-class Out:
+class Target:
     """Publishes staged files, each whole."""
 
     def __init__(self, place: Place, staging: Path) -> None:
@@ -97,14 +103,15 @@ class Out:
         self._begun = False
 
     def publish(self, staged: str) -> None:
-        """Move the finished file `staging / staged` to where it belongs; raises OutputError.
+        """Move the finished file `staging / staged` to its place; raises OutputError.
 
-        Of all files of a job, a place for one picture takes the final one only.
+        If the place is one picture, all files except the final picture are discarded.
         """
         source = self.staging / staged
-        with self._written():
+        with reporting_write_errors(self.place.path):
             if self.place.format is None:
-                self._clear()
+                if not self._begun:
+                    self._remove_earlier_job()
                 target = self.place.path / staged
                 atomic.make_folder(target.parent)
                 atomic.move(source, target)
@@ -114,17 +121,15 @@ class Out:
                 source.unlink()
 
     def stage_inputs(self, pictures: Iterable[Path]) -> tuple[str, ...]:
-        """Copy `pictures` into the staging folder, so that the job can be repeated.
+        """Copy `pictures` into the staging folder of a folder; return their names for `publish`.
 
-        The names that `publish` takes: none where one picture is all that is wanted. Raises
-        OutputError.
+        Raises OutputError.
         """
         if self.place.format is not None:
             return ()
-        folder = self.staging / "inputs"
         staged: list[str] = []
-        with self._written():
-            atomic.make_folder(folder)
+        with reporting_write_errors(self.place.path):
+            atomic.make_folder(self.staging / "inputs")
             for picture in pictures:
                 names = (f"inputs/{stem}{picture.suffix}" for stem in candidates(picture.stem))
                 name = next(name for name in names if name not in staged)
@@ -132,23 +137,14 @@ class Out:
                 staged.append(name)
         return tuple(staged)
 
-    def _clear(self) -> None:
-        """Before the first file, take away what an earlier job left: its receipt before all."""
-        if self._begun:
-            return
+    def _remove_earlier_job(self) -> None:
+        """Remove the unchanged files of an earlier job in the folder, its receipt first."""
         self._begun = True
         folder = self.place.path
         stages = (folder / "stages").glob("*")
         earlier = [path for path in stages if job_files.STAGE.fullmatch(path.name)]
-        with suppress(OSError):  # there is no receipt, or none to be believed
+        with suppress(OSError):  # no receipt, or an invalid one
             earlier += [folder / name for name in job_files.unchanged(folder)]
         (folder / RECEIPT).unlink(missing_ok=True)
         for path in earlier:
             path.unlink()
-
-    @contextmanager
-    def _written(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"{self.place.path} cannot be written: {error.strerror}") from error

@@ -1,36 +1,36 @@
-"""Tells how paintings get on: a moving line on a terminal, plain lines elsewhere."""
+"""Progress of running jobs: a moving line on a terminal, plain lines elsewhere."""
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stylewatch_daemon.cli.console import note
+from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.queue.eta import Clock
 from stylewatch_daemon.views.formatting import duration, size
 from stylewatch_daemon.worker.contract import Event, Staged
 
-if TYPE_CHECKING:  # rich takes its time, and only a terminal needs it
+if TYPE_CHECKING:  # rich is slow to import, and only a terminal needs it
     import rich.progress
 
-Tell = Callable[[Event], None]
-"""Takes the events of one painting."""
+Show = Callable[[Event], None]
+"""Shows the events of one job."""
 
-Begin = Callable[[str], Tell]
-"""Makes what tells of one painting, of its name, or of none where it is the only one."""
+Begin = Callable[[str], Show]
+"""Begins the display of a job by its name, which is empty if it is the only one."""
 
 EVERY_S = 10.0
 """Seconds between two plain lines."""
 
 
-def telling(*, quiet: bool) -> AbstractContextManager[Begin]:
+def progress_display(*, quiet: bool) -> AbstractContextManager[Begin]:
     """Return the progress display for stderr: none, a moving line, or plain lines."""
     if quiet:
         return nullcontext(lambda _: lambda _: None)
     if sys.stderr.isatty():
-        return moving()
+        return moving_lines()
     return nullcontext(lambda _: Lines(note))
 
 
@@ -38,39 +38,35 @@ class Lines:
     """Plain lines: at the start, at every stage, and every ten seconds."""
 
     def __init__(
-        self,
-        say: Callable[[str], None],
-        now: Callable[[], float] = time.monotonic,
+        self, write: Callable[[str], None], now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._say = say
+        self._write, self._now = write, now
         self._clock: Clock | None = None
-        self._now = now
-        self._told_at = now()
-        self._last = ""
+        self._written_at = now()
+        self._latest = ""
 
     def __call__(self, event: Event) -> None:
-        """Tell `event` if it is worth a line."""
+        """Write a line for `event` if one is due."""
         if isinstance(event, Started):
             self._clock = Clock(event)
-            for line in beginning(event):
-                self._say(line)
+            for line in _start_lines(event):
+                self._write(line)
         elif isinstance(event, Progress):
-            self._last = standing(event, self._clock.left(event) if self._clock else None)
-            if self._now() - self._told_at >= EVERY_S:
-                self._tell()
+            self._latest = progress_text(event, self._clock.left(event) if self._clock else None)
+            if self._now() - self._written_at >= EVERY_S:
+                self._flush()
         elif isinstance(event, Staged) and event.path.startswith("stages/"):
-            self._tell()
+            self._flush()
 
-    def _tell(self) -> None:
-        if self._last:
-            self._say(self._last)
-        self._last = ""
-        self._told_at = self._now()
+    def _flush(self) -> None:
+        if self._latest:
+            self._write(self._latest)
+        self._latest, self._written_at = "", self._now()
 
 
 @contextmanager
-def moving() -> Iterator[Begin]:
-    """A line for each painting on the terminal, that moves while it is painted."""
+def moving_lines() -> Iterator[Begin]:
+    """Show a line for each running job on the terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -80,17 +76,16 @@ def moving() -> Iterator[Begin]:
     console = Console(stderr=True)
     bar = Progress(*texts[:2], BarColumn(), *texts[2:], console=console, transient=True)
     try:
-        yield lambda name: _Moving(bar, name)
+        yield lambda name: _MovingLine(bar, name)
     finally:
         bar.stop()
 
 
-class _Moving:
-    """One line of the terminal; it goes when its painting is done."""
+class _MovingLine:
+    """One line of the terminal; it disappears when its job ends."""
 
     def __init__(self, bar: "rich.progress.Progress", name: str) -> None:
-        self._bar = bar
-        self._name = name
+        self._bar, self._name = bar, name
         self._clock: Clock | None = None
         self._line: rich.progress.TaskID | None = None
 
@@ -114,13 +109,13 @@ class _Moving:
             self._end(self._line)
 
     def _begin(self, event: Started) -> None:
-        if self._line is not None:  # begun anew: what was painted before does not fit any more
+        if self._line is not None:  # a restart: the old line no longer fits
             self._end(self._line)
         self._clock = Clock(event)
-        for line in beginning(event):
+        for line in _start_lines(event):
             text = f"{self._name}: {line}" if self._name else line
             self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
-        self._bar.start()  # and not before: while nothing is painted, nothing is redrawn
+        self._bar.start()  # not earlier: nothing is redrawn while no job runs
         self._line = self._bar.add_task(
             self._name, total=event.steps, completed=event.step, size="", loss="-", left=""
         )
@@ -132,14 +127,21 @@ class _Moving:
             self._bar.stop()
 
 
-def beginning(event: Started) -> Sequence[str]:
-    """Yield the messages for the start of a job, a sentence each."""
-    *before, final = (size(one) for one in event.sizes)
-    way = f"{final} by way of {', '.join(before)}" if before else final
-    return (f"painting {way} on {event.backend} ({event.device})", *event.warnings)
+def _start_lines(event: Started) -> tuple[str, ...]:
+    *before, final = map(size, event.sizes)
+    sizes = f"{final} after {', '.join(before)}" if before else final
+    return (f"painting {sizes} on {event.backend} ({event.device})", *event.warnings)
 
 
-def standing(event: Progress, left: float | None) -> str:
-    """How far a painting is, in words; with `left`, the seconds that it still takes."""
+def progress_text(event: Progress, left: float | None) -> str:
+    """Describe the progress of a job, with `left` seconds to go if that is known."""
     text = f"step {event.step} of {event.steps} at {size(event.size)}, loss {event.loss:.5g}"
     return text if left is None else f"{text}, {duration(left)} left"
+
+
+def running_text(running: Mapping[str, Any]) -> str:
+    """Describe the progress of a running job by its part of status.json."""
+    if running["loss"] is None:
+        return "preparing"
+    progress = Progress(running["step"], running["steps"], running["size"], running["loss"], 0.0)
+    return progress_text(progress, running["seconds_left"])

@@ -1,169 +1,244 @@
-"""`stylewatch render`: one job directly, painted in this process, with no inbox."""
+"""`stylewatch render`, which runs a job in this process, and `stylewatch figure`."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon.cli import options, output_target, series
-from stylewatch_daemon.cli.build_order import Plan, make_plan
-from stylewatch_daemon.cli.console import note, say, say_json
-from stylewatch_daemon.cli.job_options import JobOptions, with_job_options
-from stylewatch_daemon.cli.progress import telling
-from stylewatch_daemon.errors import WorkerError
+from stylewatch_daemon.cli import build_order, options, output_target
+from stylewatch_daemon.cli.build_order import Plan
+from stylewatch_daemon.cli.exit_codes import echo, echo_json, note
+from stylewatch_daemon.cli.options import JobOptions, with_job_options
+from stylewatch_daemon.cli.progress import progress_display
+from stylewatch_daemon.errors import UsageError, WorkerError
+from stylewatch_daemon.files import atomic
 from stylewatch_daemon.model import Started
-from stylewatch_daemon.settings.job import Member
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.job import Member, columns
 from stylewatch_daemon.views.formatting import duration, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
-from stylewatch_daemon.worker.contract import Done, Event, Order, Staged
+from stylewatch_daemon.worker.contract import Done, Order, Staged
 
-Pictures = Annotated[
-    list[Path] | None,
-    typer.Argument(metavar="CONTENT STYLE", help="The photograph, and the painting or several."),
-]
-Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output", "-o", metavar="OUT",
-        help="A picture (.png .jpg .webp .tiff), or a folder for the stages, the receipt and all."
-        " If not said: CONTENT-STYLE.png here.",
-    ),
-]  # fmt: skip
-Force = Annotated[bool, typer.Option("--force", "-f", help="Replace what is at OUT already.")]
-From = Annotated[
-    Path | None,
-    typer.Option("--from", metavar="RECEIPT", help="Repeat the job of this receipt.json."),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only say what it would take: sizes, steps, time, memory.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the receipt on stdout, as one line.")]
+FIGURE_STEPS, FIGURE_SIZE = 100, "256"
+"""Steps and long side (pixels) that are enough to show the features of a layer."""
 
 
 @with_job_options
 def render(
     context: typer.Context,
-    pictures: Pictures = None,
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="CONTENT STYLE", help="The photograph, and one or more paintings."),
+    ] = None,
     *,
-    output: Output = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="OUT",
+            help="A picture (.png .jpg .webp .tiff), or a folder for the stages, the receipt and"
+            " all. By default CONTENT-STYLE.png here.",
+        ),
+    ] = None,
     job: JobOptions,
-    receipt: From = None,
+    receipt: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RECEIPT", help="Repeat the job of this receipt.json."),
+    ] = None,
     config_file: options.Config = None,
-    force: Force = False,
-    dry_run: DryRun = False,
-    json: Json = False,
+    force: options.Force = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only print the sizes, the steps, the time and the memory."),
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the receipt on stdout, as one line.")
+    ] = False,
     quiet: options.Quiet = False,
-) -> None:
-    """Paint CONTENT in the manner of one or more STYLE pictures, here and now."""
-    asked = job.asked(pictures, config_file, output, receipt)
-    how, swept = _How(force, json, quiet, dry_run), job.swept
+) -> None:  # fmt: skip
+    """Stylize CONTENT like one or more STYLE pictures, without the daemon."""
+    request = build_order.RenderRequest(tuple(pictures or ()), job, config_file, output, receipt)
+    run, sweep = _Run(force, json, quiet, dry_run), build_order.parse_sweep(job.sweep)
     with tempfile.TemporaryDirectory(prefix="stylewatch-") as scratch:
-        if swept:
-            return _go_through(series.plan_series(asked, swept, Path(scratch)), how)
-        plan = make_plan(asked, Path(scratch))
-        context.obj.debug |= plan.debug
-        return _carry_out(plan, how)
+        if sweep:
+            folder, plans = build_order.plan_series(request, sweep, Path(scratch))
+            run.series(sweep, folder, plans)
+        else:
+            plan = build_order.make_plan(request, Path(scratch))
+            context.obj["debug"] |= plan.debug
+            run.single(plan)
 
 
 @dataclass(frozen=True)
-class _How:
-    """Options of the command itself, not of the job."""
+class _Run:
+    """A run of the command with its own options; those of the job are in the plans."""
 
     force: bool
     json: bool
     quiet: bool
     dry_run: bool
 
+    def single(self, plan: Plan) -> None:
+        if self.dry_run:
+            self._estimate(plan.order)
+            return
+        if not self.quiet:
+            note("\n".join(plan.remarks))
+        if plan.recipe.schedule.steps == 0:
+            self._measure(plan.order)
+            return
+        done = self._work(plan)
+        if self.json:
+            echo_json(done.receipt)
+        elif not self.quiet:
+            echo(str(plan.place.path))
 
-def _go_through(found: series.Series, how: _How) -> None:
-    """Paint each of a series, and the sheet; or measure or estimate each."""
-    told: list[dict[str, Any]] = []
+    def series(
+        self,
+        sweep: dict[str, tuple[Any, ...]],
+        folder: Path,
+        plans: Sequence[tuple[Member, Plan]],
+    ) -> None:
+        """Run each job, and draw the sheet; or measure or estimate each."""
+        if self.dry_run or all(plan.recipe.schedule.steps == 0 for _, plan in plans):
+            for member, plan in plans:
+                echo(f"{member.name}:")
+                self.single(plan)
+            return
+        sheet = folder / "sheet.png"
+        output_target.check_free(sheet, force=self.force)
+        jobs: list[dict[str, Any]] = []
+        with output_target.reporting_write_errors(folder):
+            atomic.make_folder(folder)
+            for member, plan in plans:
+                if not self.quiet:
+                    note(f"{member.name}:")
+                receipt = self._work(plan).receipt
+                final = str(plan.place.path)
+                jobs.append({"name": member.name, "final": final, "receipt": receipt})
+            atomic.write(sheet, _sheet(plans, columns(sweep)))
+        if self.json:
+            echo_json({"sweep": sweep, "jobs": jobs, "sheet": str(sheet)})
+        elif not self.quiet:
+            echo(str(folder))
 
-    def paint(member: Member, plan: Plan) -> None:
-        if not how.quiet:
-            note(f"{member.name}:")
-        done = _paint(plan, how)
-        told.append({"name": member.name, "final": str(plan.place.path), "receipt": done.receipt})
+    def _work(self, plan: Plan) -> Done:
+        from stylewatch_daemon.worker.run_job import work
+        from stylewatch_painter.stage import go_on
 
-    if how.dry_run or all(plan.recipe.schedule.steps == 0 for _, plan in found.plans):
-        for member, plan in found.plans:
-            say(f"{member.name}:")
-            _carry_out(plan, how)
-        return
-    sheet = series.paint_series(found, paint, force=how.force)
-    if how.json:
-        say_json({"sweep": dict(found.sweep), "jobs": told, "sheet": str(sheet)})
-    elif not how.quiet:
-        say(str(found.folder))
+        inputs: tuple[str, ...] = ()
+        place = None if plan.place.format else plan.place.path
+        with (
+            output_target.opened(plan.place, force=self.force) as target,
+            progress_display(quiet=self.quiet) as begin,
+        ):
+            show = begin("")
+            for event in work(replace(plan.order, staging=target.staging, place=place), go_on):
+                show(event)
+                if isinstance(event, Started):
+                    inputs = target.stage_inputs(plan.pictures)
+                elif isinstance(event, Staged):
+                    before = inputs if event.path == "receipt.json" else ()
+                    for name in (*before, event.path):
+                        target.publish(name)
+                elif isinstance(event, Done):
+                    return event
+        raise WorkerError("the job ended without a result")
 
+    def _measure(self, order: Order) -> None:
+        from stylewatch_daemon.worker.run_job import measure
 
-def _carry_out(plan: Plan, how: _How) -> None:
-    if how.dry_run:
-        _estimate(plan.order, how.json)
-        return
-    if not how.quiet:
-        note("\n".join(plan.remarks))
-    if plan.recipe.schedule.steps == 0:
-        _measure(plan.order, how.json)
-        return
-    done = _paint(plan, how)
-    if how.json:
-        say_json(done.receipt)
-    elif not how.quiet:
-        say(str(plan.place.path))
+        measured = measure(order)
+        if self.json:
+            echo_json(measured)
+        else:
+            echo(losses(measured))
 
+    def _estimate(self, order: Order) -> None:
+        from stylewatch_daemon.worker.run_job import estimate
 
-def _paint(plan: Plan, how: _How) -> Done:
-    inputs: tuple[str, ...] = ()
-    place = None if plan.place.format else plan.place.path
-    with (
-        output_target.opened(plan.place, force=how.force) as opened,
-        telling(quiet=how.quiet) as begin,
-    ):
-        tell = begin("")
-        for event in _work(replace(plan.order, staging=opened.staging, place=place)):
-            tell(event)
-            if isinstance(event, Started):
-                inputs = opened.stage_inputs(plan.pictures)
-            elif isinstance(event, Staged):
-                before = inputs if event.path == "receipt.json" else ()
-                for name in (*before, event.path):
-                    opened.publish(name)
-            elif isinstance(event, Done):
-                return event
-    raise WorkerError("the painting ended without a result")
+        need = estimate(order)
+        if self.json:
+            echo_json(asdict(need))
+            return
+        for pixels, steps in zip(need.sizes, need.steps, strict=True):
+            echo(f"{steps} steps at {in_pixels(pixels)}")
+        echo("time: " + ("unknown" if need.seconds is None else f"about {duration(need.seconds)}"))
+        echo("memory: " + ("unknown" if need.memory is None else f"about {memory(need.memory)}"))
+        if need.tile is not None:
+            echo(f"in tiles of {need.tile} pixels")
 
 
-def _work(order: Order) -> Iterator[Event]:
-    from stylewatch_daemon.worker.run_job import work
-    from stylewatch_painter.stage import go_on
+def _sheet(plans: Sequence[tuple[Member, Plan]], width: int) -> bytes:
+    """Draw the final pictures of a series, `width` in a row."""
+    from stylewatch_painter.images import sheet
+    from stylewatch_painter.images.encode import encode
+    from stylewatch_painter.images.read import read
+    from stylewatch_painter.images.reduced import Enough, within
 
-    yield from work(order, go_on)
-
-
-def _measure(order: Order, json: bool) -> None:
-    from stylewatch_daemon.worker.run_job import measure
-
-    measured = measure(order)
-    if json:
-        say_json(measured)
-    else:
-        say(losses(measured))
+    enough = Enough(within(sheet.SIDE))
+    cells = []
+    for member, plan in plans:
+        picture = read(plan.place.path, max_pixels=plan.order.max_pixels, enough=enough)
+        cells.append(sheet.Cell(member.label, sheet.shrunk(picture.pixels)))
+    return encode(sheet.draw(sheet.in_rows(cells, width)))
 
 
-def _estimate(order: Order, json: bool) -> None:
-    from stylewatch_daemon.worker.run_job import estimate
+def figure(
+    content: Annotated[Path, typer.Argument(metavar="CONTENT", help="The photograph.")],
+    style: Annotated[Path, typer.Argument(metavar="STYLE", help="The painting.")],
+    *,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT", help="The picture to write.")
+    ] = "layers.png",
+    size: options.Size = FIGURE_SIZE,
+    steps: options.Steps = FIGURE_STEPS,
+    backend: options.Backend = None,
+    device: options.Device = None,
+    seed: options.Seed = None,
+    config_file: options.Config = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Draw what each layer keeps of CONTENT, and of the style of STYLE."""
+    build_order.check_pictures("figure", (content, style), None)
+    place = output_target.named(output)
+    if place.format is None:
+        raise UsageError(f"figure draws a picture: name one, as layers.png, not {output}")
+    output_target.check_free(place.path, force=force)
+    if steps == 0:
+        raise UsageError("figure reconstructs pictures: --steps takes 1 or more")
+    given = {"backend": backend, "device": device, "size": size, "steps": steps, "seed": seed,
+             "save_every": steps}  # fmt: skip
+    overrides = {f"job.{key}": value for key, value in given.items() if value is not None}
+    settings = config.load(config_file, overrides)
+    order = Order(
+        name=place.path.stem,
+        settings=settings.job,
+        content=content,
+        styles=(style,),
+        staging=place.path.parent,
+        backend_options=settings.backends.get(settings.job.backend, {}),
+        recipe_folders=settings.recipes,
+        max_pixels=settings.limits.max_pixels,
+    )
+    _draw_figure(order, place, quiet=quiet)
+    if not quiet:
+        echo(str(place.path))
 
-    found = estimate(order)
-    if json:
-        say_json(asdict(found))
-        return
-    for pixels, steps in zip(found.sizes, found.steps, strict=True):
-        say(f"{steps} steps at {in_pixels(pixels)}")
-    say("time: " + ("unknown" if found.seconds is None else f"about {duration(found.seconds)}"))
-    say("memory: " + ("unknown" if found.memory is None else f"about {memory(found.memory)}"))
-    if found.tile is not None:
-        say(f"in tiles of {found.tile} pixels")
+
+def _draw_figure(order: Order, place: output_target.Place, *, quiet: bool) -> None:
+    from stylewatch_daemon.worker.figure import panels, sheet_of
+    from stylewatch_painter.images.encode import encode
+
+    drawn = []
+    for panel in panels(order):
+        drawn.append(panel)
+        if not quiet:
+            note(panel.label)
+    height, width, _ = drawn[-1].picture.shape
+    content = encode(sheet_of(drawn, max(width, height)), format=str(place.format))
+    with output_target.reporting_write_errors(place.path):
+        atomic.write(place.path, content)

@@ -1,139 +1,335 @@
-"""Report of the daemon's work, in the log and as a progress line on a terminal."""
+"""`stylewatch report JOB`: one HTML file with the pictures of a job in it.
 
-import logging
-import sys
+It loads nothing and runs nothing. All names and sentences are escaped where text becomes HTML.
+"""
+
+import base64
+import json
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from html import escape
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from string import Template
+from typing import Annotated, Any
 
-from stylewatch_daemon.cli.progress import Begin, Lines, Tell, moving
-from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files.disk_space import amount
-from stylewatch_daemon.files.names import shortened
-from stylewatch_daemon.model import Incomplete, Progress, Started
-from stylewatch_daemon.service.monitoring import logging_as
-from stylewatch_daemon.settings.sections import Log
-from stylewatch_daemon.worker.contract import Done, Staged
+import typer
+from pydantic import ValidationError
+
+from stylewatch_daemon.artifacts.contract import Drawn, Seen, Small, evenly
+from stylewatch_daemon.artifacts.process import drawn
+from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli.exit_codes import echo
+from stylewatch_daemon.cli.output_target import check_free, reporting_write_errors
+from stylewatch_daemon.cli.status import state_folder, view_of
+from stylewatch_daemon.errors import InputError, OutputError
+from stylewatch_daemon.files import atomic, flat_layout
+from stylewatch_daemon.files.names import JOBS, candidates, safe, shown
+from stylewatch_daemon.outbox.job_files import stages
+from stylewatch_daemon.outbox.publish import RECEIPT
+from stylewatch_daemon.outbox.receipt import InputRecord, Receipt
+from stylewatch_daemon.store import thumbs
+from stylewatch_daemon.store.ledger import Entry
+from stylewatch_daemon.views.formatting import duration, when
+from stylewatch_daemon.views.formatting import size as in_pixels
+from stylewatch_daemon.views.job import JobView, job_view
+from stylewatch_daemon.views.output_files import MAX_BYTES, find
+
+LARGE_SIDE, SMALL_SIDE = 1200, 480
+"""Pixels of the long side of the output, and of all other pictures, at most."""
+
+MAX_STAGES = 8
+MISSING = "this picture is no longer there"
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-@contextmanager
-def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
-    """A reporter as `settings` say; `quiet` leaves nothing but errors."""
-    with logging_as(settings, quiet=quiet) as log:
-        people = settings.format == "console" and sys.stderr.isatty()
-        if people and log.isEnabledFor(logging.INFO):
-            with moving() as begin:
-                yield Report(log, begin)
-        else:
-            yield Report(log, lambda job: Lines(lambda text: log.info(text, extra={"job": job})))
+def report(
+    job: Annotated[
+        str,
+        typer.Argument(
+            metavar="JOB", help="Its name in the outbox or its id; or a folder with a receipt.json."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="The file; by default JOB-report.html."),
+    ] = None,
+    config_file: options.Config = None,
+    state: options.State = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write a report of a finished job: one HTML file with its pictures in it."""
+    folder = Path(job).expanduser()
+    if folder.name == RECEIPT:
+        folder = folder.parent
+    if (folder / RECEIPT).is_file():
+        thumbnails = folder  # no daemon: there are no thumbnails
+        view = view_of_folder(folder)
+    else:
+        thumbnails = state_folder(config_file, state)
+        view = view_of(thumbnails, job)
+    receipt = receipt_of(view)
+    names = (Path(f"{name}.html") for name in candidates(f"{safe(view.name)}-report"))
+    path = output or next(name for name in names if not name.exists())
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: name a file, as {path / 'report.html'}")
+    check_free(path, force=force)
+    content = page(view, receipt, figures(view, receipt, thumbnails)).encode()
+    with reporting_write_errors(path):
+        atomic.write(path, content)
+    if not quiet:
+        echo(str(path))
 
 
-class Report(Reporter):
-    """Tells `log` of everything; what tells of one painting's steps comes from `begin`."""
+def view_of_folder(folder: Path) -> JobView:
+    """Build the view of a job without a ledger, from the receipt in `folder`.
 
-    def __init__(self, log: logging.Logger, begin: Begin) -> None:
-        self._log = log
-        self._begin = begin
-        self._tells: dict[str, Tell] = {}
-        self._waiting: frozenset[Incomplete] = frozenset()
+    Raises InputError where the receipt cannot be read, or is invalid.
+    """
+    path = folder / RECEIPT
+    try:
+        receipt = _validated(json.loads(atomic.read(path, MAX_BYTES)), path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a receipt of stylewatch") from error
+    outbox, place = _outbox_of(folder.resolve(), receipt)
+    inputs = tuple(
+        {"role": record.role, "name": PurePosixPath(record.name).name,
+         "sha256": record.sha256, "pixels": record.size, "size": 0}
+        for record in receipt.inputs
+    )  # fmt: skip
+    entry = Entry(
+        id="", name=receipt.job, inbox="", outbox=str(outbox), place=place, state="done",
+        entered=receipt.started.isoformat(), inputs=inputs, bytes=0,
+    )  # fmt: skip
+    return replace(job_view(entry), name=shown(receipt.job))
 
-    def watching(self, inboxes: Sequence[Path]) -> None:
-        """The inboxes are watched from now on."""
-        self._log.info("watching %s", ", ".join(str(inbox) for inbox in inboxes))
 
-    def reloaded(self) -> None:
-        """The settings were read again, and hold from the next job on."""
-        self._log.info("the settings were read again, and hold from the next job on")
+def _validated(plain: Any, path: Path) -> Receipt:
+    """Return the receipt in `path`; raises InputError for that of a series, and an invalid one."""
+    if isinstance(plain, dict) and "sweep" in plain:
+        jobs = plain.get("jobs")
+        first = jobs[0] if isinstance(jobs, list) and jobs else {}
+        name = shown(first.get("name", "...")) if isinstance(first, dict) else "..."
+        raise InputError(
+            f"{path} is that of a series: name one of its jobs, as {path.parent.name}/{name}"
+        )
+    try:
+        return Receipt.model_validate(plain)
+    except ValidationError as error:
+        raise InputError(f"{path} is not a receipt of stylewatch") from error
 
-    def not_reloaded(self, reason: str) -> None:
-        """The settings were read again and are wrong: those from before hold on."""
-        for line in reason.splitlines():
-            self._log.error("%s", line)
-        self._log.error("the settings from before hold on, since those in the file are wrong")
 
-    def needs_restart(self, key: str) -> None:
-        """`key` was changed in the settings, and holds from the next start on."""
-        self._log.warning("%s was changed, which holds from the next start on", key)
+def _outbox_of(folder: Path, receipt: Receipt) -> tuple[Path, str]:
+    """Return the outbox, and the place of a job in it: a flat job's output lies elsewhere."""
+    around = flat_layout.around(folder)
+    if around != folder and not (folder / PurePosixPath(receipt.final).name).is_file():
+        outbox = next(above for above in folder.parents if (above / JOBS) in folder.parents)
+        return outbox, str(folder.relative_to(outbox))
+    return folder.parent, folder.name
 
-    def asked(self, what: str) -> None:
-        """A command asked for something, and it is done."""
-        self._log.info("%s", what)
 
-    def taken(self, job: str) -> None:
-        """A pair was taken out of its inbox."""
-        self._log.info("taken", extra={"job": job})
+def receipt_of(view: JobView) -> Receipt:
+    """Return the receipt of a job; raises InputError where it has none, with the reason."""
+    entry, name = view.entry, shown(view.entry.place or view.entry.name)
+    if isinstance(view.receipt, Receipt):
+        return view.receipt
+    if view.receipt_json and entry.place is not None:
+        return _validated(view.receipt_json, Path(entry.outbox, entry.place, RECEIPT))
+    if entry.state == "done":
+        raise InputError(f"{name} has no report: its receipt is no longer in {entry.outbox}")
+    if entry.finished is None and entry.state not in ("refused", "failed", "cancelled"):
+        raise InputError(
+            f"{name} is not finished yet ({entry.state}): "
+            f"`stylewatch show {name}` shows its progress"
+        )
+    raise InputError(
+        f"{name} has no output ({entry.state}): `stylewatch show {name}` shows the reason"
+    )
 
-    def divided(self, job: str, jobs: int) -> None:
-        """It is a series, of so many jobs, which are painted first."""
-        self._log.info("a series of %d jobs", jobs, extra={"job": job})
 
-    def job_started(self, job: str, started: Started) -> None:
-        """The first step is about to be made."""
-        self._tells[job] = self._begin(job)
-        self._tells[job](started)
+@dataclass(frozen=True)
+class Figure:
+    """A picture with its caption; `data` is a data: URI, empty for a missing picture."""
 
-    def progress(self, job: str, progress: Progress) -> None:
-        """A step was made."""
-        self._tells[job](progress)
+    caption: str
+    data: str = ""
 
-    def staged(self, job: str, path: Path) -> None:
-        """A file of the job is in the outbox."""
-        if job in self._tells and path.parent.name == "stages":
-            self._tells[job](Staged(f"stages/{path.name}", sha256=""))
-        self._log.debug("%s is there", path, extra={"job": job})
 
-    def done(self, job: str, folder: Path) -> None:
-        """The painting is in `folder`."""
-        self._end(job)
-        self._log.info("done, in %s", folder, extra={"job": job})
+@dataclass(frozen=True)
+class Figures:
+    """All pictures of a report."""
 
-    def refused(self, job: str, reason: str, folder: Path) -> None:
-        """The input cannot be painted; it lies in `folder` with the reason."""
-        self._end(job)
-        self._log.error("refused: %s; it lies in %s", reason, folder, extra={"job": job})
+    output: Figure
+    inputs: Sequence[Figure]
+    stages: Sequence[Figure]
 
-    def cancelled(self, job: str, folder: Path) -> None:
-        """The job was ended as people asked; what was dropped lies in `folder`."""
-        self._end(job)
-        self._log.info("cancelled; what was dropped lies in %s", folder, extra={"job": job})
 
-    def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
-        """A try went wrong by a fault of ours; `for_good`: it was the last."""
-        self._end(job)
-        how = "failed for good" if for_good else "failed, and will be tried again"
-        level = logging.ERROR if for_good else logging.WARNING
-        self._log.log(level, "%s: %s", how, reason, extra={"job": job, "trace": trace})
+def figures(view: JobView, receipt: Receipt, state: Path) -> Figures:
+    """Scale all pictures down in a child process; a missing one has a caption only."""
+    inputs = [
+        (f"{record.role.replace('-', ' ')}: {shown(record.name)}", _input(view, record, state))
+        for record in receipt.inputs
+    ]
+    steps = list(_stages(view.entry, receipt))
+    selected = [steps[number] for number in evenly(len(steps), MAX_STAGES)]
+    small = _scaled([*inputs, *selected], SMALL_SIDE)
+    digests = {record.file: record.sha256 for record in receipt.files}
+    output = _picture(view.entry, state, "final")
+    if output is not None:
+        output = replace(output, sha256=digests.get(receipt.final, ""))
+    return Figures(
+        output=_scaled([(f"{view.name}, output", output)], LARGE_SIDE)[0],
+        inputs=small[: len(inputs)],
+        stages=[figure for figure in small[len(inputs) :] if figure.data],
+    )
 
-    def paused(self, what: str, reason: str) -> None:
-        """Something outside of us keeps a job, or an inbox, from going on; it waits."""
-        self._end(what)
-        self._log.error("waits: %s", reason, extra={"job": what})
 
-    def input_changed(self, job: str, what: str) -> None:
-        """An input of the job changed after it was taken."""
-        self._log.warning("%s", what, extra={"job": job})
+def _scaled(pictures: Sequence[tuple[str, Seen | None]], side: int) -> list[Figure]:
+    present = tuple(picture for _, picture in pictures if picture is not None)
+    made = iter(list(drawn(Small(present, side))) if present else ())
+    return [Figure(caption, _uri(next(made)) if picture else "") for caption, picture in pictures]
 
-    def stopped(self, job: str, step: int) -> None:
-        """The job was interrupted; it goes on from `step` at the next start."""
-        self._end(job)
-        self._log.info("stopped; it goes on from step %d", step, extra={"job": job})
 
-    def incomplete(self, waiting: Sequence[Incomplete]) -> None:
-        """Log the incomplete pairs that are new, or wait for something else than before."""
-        for one in waiting:
-            if one not in self._waiting:
-                self._log.warning("waits for %s", one.waits_for, extra={"job": one.name})
-        self._waiting = frozenset(waiting)
+def _uri(picture: Drawn) -> str:
+    if picture.problem:
+        return ""
+    return f"data:image/jpeg;base64,{base64.b64encode(picture.content).decode('ascii')}"
 
-    def left_alone(self, path: Path, why: str) -> None:
-        """Something that will not be looked at: a link in an inbox, a damaged job."""
-        self._log.warning("%s is left alone: %s", shortened(path), why)
 
-    def pruned(self, files: int, bytes_: int) -> None:
-        """Files of finished jobs were kept long enough, and are gone."""
-        self._log.info("removed %d files (%s) by `retention`", files, amount(bytes_))
+def _stages(entry: Entry, receipt: Receipt) -> Iterator[tuple[str, Seen]]:
+    """Yield the stages of the receipt that exist, without the last, which is the output."""
+    existing = {f"{spot.folder}/{spot.name}": spot for spot in stages(entry).values()}
+    for record in receipt.stages[:-1]:
+        if spot := existing.get(f"{entry.place}/{record.file}"):
+            yield f"step {record.step}", Seen((str(spot.path),), record.sha256)
 
-    def _end(self, job: str) -> None:
-        tell = self._tells.pop(job, None)
-        if tell is not None:
-            tell(Done({}))
+
+def _input(view: JobView, record: InputRecord, state: Path) -> Seen | None:
+    """Return the input where it lies now, under whatever name; or else its thumbnail."""
+    entry = view.entry
+    for number, plain in enumerate(entry.inputs):
+        same = plain.get("sha256") == record.sha256
+        if same and (picture := _picture(entry, state, f"input-{number}")):
+            return picture
+    # The inputs of a series lie beside its jobs.
+    folder = Path(entry.outbox, str(entry.place))
+    for archive in (folder / "inputs", folder.parent / "inputs"):
+        with suppress(OSError):
+            for path in sorted(archive.iterdir()):
+                if path.is_file() and atomic.digest(path) == record.sha256:
+                    return Seen((str(path),), record.sha256)
+    thumbnail = thumbs.path_of(state / "thumbs", record.sha256)
+    return Seen((str(thumbnail),)) if thumbnail.is_file() else None
+
+
+def _picture(entry: Entry, state: Path, name: str) -> Seen | None:
+    picture = find(entry, state, name)
+    if picture is None:
+        return None
+    picture.file.close()
+    return Seen((str(picture.spot.path),), picture.sha256)
+
+
+def page(view: JobView, receipt: Receipt, figures: Figures) -> str:
+    """Render the report of a job with this `receipt`."""
+    template = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
+    subtitle = (
+        f"recipe {receipt.recipe.get('name', '?')}",
+        f"{in_pixels(receipt.size)} pixels",
+        f"{receipt.backend.name} on {receipt.backend.device}",
+        duration(receipt.seconds),
+        when(receipt.finished),
+    )
+    warnings = "".join(f"<li>{escape(sentence)}</li>" for sentence in view.warnings)
+    return template.substitute(
+        title=escape(view.name),
+        subtitle=escape(" · ".join(map(shown, subtitle))),
+        version=escape(shown(receipt.version)),
+        output=_figure(figures.output, "output"),
+        warnings=f'<ul class="warnings">{warnings}</ul>' if warnings else "",
+        inputs=_row("Inputs", figures.inputs, "row inputs"),
+        stages=_row("Stages", figures.stages, "row"),
+        curve=_losses(view),
+        tables="\n".join(_tables(view, receipt)),
+    )
+
+
+def _tables(view: JobView, receipt: Receipt) -> Iterator[str]:
+    network = receipt.weights
+    facts = [
+        ("job", view.name),
+        ("state", receipt.state),
+        *view.facts,
+        ("network SHA-256", shown(network.sha256) if network else ""),
+        ("retry of", shown(receipt.retry_of or "")),
+        ("started", when(receipt.started)),
+        ("finished", when(receipt.finished)),
+    ]
+    attempts = [
+        row._replace(started=row.started and when(row.started)) for row in view.attempt_rows
+    ]
+    tables: tuple[tuple[str, Sequence[str], Sequence[Sequence[str]]], ...] = (
+        ("Result", (), [(label, text) for label, text in facts if text]),
+        ("Input files", ("role", "name", "pixels", "converted", "SHA-256"), view.inputs),
+        ("Final losses", ("term", "value", "weight", "value x weight"), view.losses),
+        ("Attempts", ("started", "backend", "resumed", "outcome", "reason"), attempts),
+        ("Settings of the recipe", (), view.settings),
+        ("Output files", ("file", "SHA-256"), [file for file in view.files if file[1]]),
+    )
+    yield from (_section(title, _table(head, rows)) for title, head, rows in tables if rows)
+
+
+def _figure(figure: Figure, kind: str = "") -> str:
+    """Render a picture with its caption, or a sentence in its place."""
+    caption = escape(figure.caption)
+    inner = f'<p class="gone">{MISSING}</p>'
+    if figure.data:
+        inner = f'<img src="{escape(figure.data)}" alt="{caption}">'
+    return f'<figure class="{kind}">{inner}<figcaption>{caption}</figcaption></figure>'
+
+
+def _row(title: str, figures: Sequence[Figure], kind: str) -> str:
+    if not figures:
+        return ""
+    inner = "\n".join(map(_figure, figures))
+    return _section(title, f'<div class="{kind}">\n{inner}\n</div>')
+
+
+def _losses(view: JobView) -> str:
+    curve = view.curve
+    if curve is None:
+        return ""
+    legend = "the total is dark; content terms are green, style terms orange" if curve.terms else ""
+    caption = "; ".join(filter(None, (curve.words, legend)))
+    inner = f"{curve.svg}<figcaption>{escape(caption)}</figcaption>"
+    return _section("Losses", f'<figure class="curve">{inner}</figure>')
+
+
+def _section(title: str, inner: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{inner}\n</section>"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Render a table without its empty columns; the first cell of a row names it."""
+    kept = [number for number, column in enumerate(zip(*rows, strict=True)) if any(column)]
+    titles = "".join(f'<th scope="col">{escape(head[number])}</th>' for number in kept if head)
+    body = "\n".join(
+        f'<tr><th scope="row">{escape(row[kept[0]])}</th>'
+        f"{''.join(_cell(row[number]) for number in kept[1:])}</tr>"
+        for row in rows
+    )
+    above = f"<thead><tr>{titles}</tr></thead>" if titles else ""
+    return f'<div class="wide"><table>{above}<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    kind = ' class="digest"' if _DIGEST.fullmatch(text) else ""
+    return f"<td{kind}>{escape(text)}</td>"

@@ -1,46 +1,52 @@
-"""`stylewatch run`: the daemon, or one look at what is there."""
+"""`stylewatch run`: the daemon, with a report of its work in the log and on the terminal."""
 
+import logging
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from stylewatch_daemon.alerts.notifier import Notifier, notifying
+from stylewatch_daemon.alerts.notifier import notifying
 from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli.progress import Begin, Lines, Show, moving_lines
 from stylewatch_daemon.events import Both, Reporter
-from stylewatch_daemon.service.monitoring import Manager
+from stylewatch_daemon.files.disk_space import amount
+from stylewatch_daemon.files.names import shortened
+from stylewatch_daemon.model import Incomplete, Progress, Started
+from stylewatch_daemon.service.monitoring import Manager, logging_as
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import Config, ServiceSettings, service_settings, web_page
-from stylewatch_daemon.web.supervisor import Supervisor, supervising, systemd_socket
+from stylewatch_daemon.settings.config import ServiceSettings, service_settings, web_page
+from stylewatch_daemon.settings.sections import Log
+from stylewatch_daemon.web.supervisor import supervising, systemd_socket
+from stylewatch_daemon.worker.contract import Done, Staged
 
 
 def run(
     context: typer.Context,
     *,
     once: Annotated[
-        bool, typer.Option("--once", help="Take what is there, finish it and leave.")
+        bool, typer.Option("--once", help="Finish all pairs in the inboxes and exit.")
     ] = False,
     config_file: options.Config = None,
     inbox: Annotated[
         Path | None, typer.Option(help="Watch this folder, not those in config.yaml.")
     ] = None,
-    outbox: Annotated[Path | None, typer.Option(help="Put the paintings here.")] = None,
-    state: Annotated[
-        Path | None, typer.Option(help="Keep here what the daemon must remember.")
-    ] = None,
+    outbox: Annotated[Path | None, typer.Option(help="Write the outputs here.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Use this state folder.")] = None,
     sets: options.Sets = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Watch the inboxes, and paint each pair that lands in one."""
+    """Watch the inboxes, and run a job for each pair."""
     overrides = {**options.parse_sets(sets), **({} if state is None else {"state.path": state})}
     load = partial(config.load, config_file, overrides, inbox=inbox, outbox=outbox)
     settings = load()
-    context.obj.debug |= settings.log.level == "debug"
+    context.obj["debug"] |= settings.log.level == "debug"
     ready, to = service_settings(settings, overrides), settings.alerts.targets()
-    from stylewatch_daemon.cli.report import reporting
     from stylewatch_daemon.service import daemon as service
 
     with (
@@ -49,28 +55,138 @@ def run(
         supervising(None if once else web_page(settings), systemd_socket(os.environ)) as supervisor,
     ):
         reporter = Both(log, Both(notifier, supervisor))
-        if not once:
-            tell = partial(_tell_of, settings, reporter, notifier, supervisor)
-            reread = partial(_reread, load, overrides, tell)
-            service.watch(ready, reporter, manager=Manager(os.environ), reread=reread)
-            return
-        summary = service.once(ready, reporter)
-    raise typer.Exit(summary.exit_code)
+        if once:
+            raise typer.Exit(service.once(ready, reporter).exit_code)
+
+        def reread() -> ServiceSettings:
+            new = load()
+            if new.log != settings.log:
+                reporter.needs_restart("log")
+            supervisor.offer(web_page(new))
+            notifier.offer(new.alerts.targets())
+            return service_settings(new, overrides)
+
+        service.watch(ready, reporter, manager=Manager(os.environ), reread=reread)
 
 
-def _reread(
-    load: Callable[[], Config], overrides: Mapping[str, Any], tell: Callable[[Config], None]
-) -> ServiceSettings:
-    new = load()
-    tell(new)
-    return service_settings(new, overrides)
+@contextmanager
+def reporting(settings: Log, *, quiet: bool) -> Iterator[Reporter]:
+    """Open a reporter; `quiet` logs only errors."""
+    with logging_as(settings, quiet=quiet) as log:
+        on_terminal = settings.format == "console" and sys.stderr.isatty()
+        if on_terminal and log.isEnabledFor(logging.INFO):
+            with moving_lines() as begin:
+                yield LogReporter(log, begin)
+        else:
+            yield LogReporter(log, lambda job: Lines(partial(log.info, extra={"job": job})))
 
 
-def _tell_of(
-    before: Config, reporter: Reporter, notifier: Notifier, supervisor: Supervisor, new: Config
-) -> None:
-    """Let those who report have their part of `new` settings; SettingsError where it is wrong."""
-    if new.log != before.log:
-        reporter.needs_restart("log")
-    supervisor.offer(web_page(new))
-    notifier.offer(new.alerts.targets())
+class LogReporter(Reporter):
+    """Logs every event; `begin` makes the progress display of a job."""
+
+    def __init__(self, log: logging.Logger, begin: Begin) -> None:
+        self._log = log
+        self._begin = begin
+        self._displays: dict[str, Show] = {}
+        self._waiting: frozenset[Incomplete] = frozenset()
+
+    def watching(self, inboxes: Sequence[Path]) -> None:
+        """Log the inboxes."""
+        self._log.info("watching %s", ", ".join(str(inbox) for inbox in inboxes))
+
+    def reloaded(self) -> None:
+        """Log that the settings were read again."""
+        self._log.info("the settings were read again; they apply from the next job on")
+
+    def not_reloaded(self, reason: str) -> None:
+        """Log the mistakes in the new settings."""
+        for line in reason.splitlines():
+            self._log.error("%s", line)
+        self._log.error("the new settings are wrong; the old ones still apply")
+
+    def needs_restart(self, key: str) -> None:
+        """Log a changed setting that needs a restart."""
+        self._log.warning("%s was changed; this applies from the next start on", key)
+
+    def asked(self, what: str) -> None:
+        """Log a request that was carried out."""
+        self._log.info("%s", what)
+
+    def taken(self, job: str) -> None:
+        """Log a claimed pair."""
+        self._log.info("claimed", extra={"job": job})
+
+    def divided(self, job: str, jobs: int) -> None:
+        """Log a series and the number of its jobs."""
+        self._log.info("a series of %d jobs", jobs, extra={"job": job})
+
+    def job_started(self, job: str, started: Started) -> None:
+        """Begin the progress display of a job."""
+        self._displays[job] = self._begin(job)
+        self._displays[job](started)
+
+    def progress(self, job: str, progress: Progress) -> None:
+        """Show a step."""
+        self._displays[job](progress)
+
+    def staged(self, job: str, path: Path) -> None:
+        """Show a stage, and log a published file."""
+        if job in self._displays and path.parent.name == "stages":
+            self._displays[job](Staged(f"stages/{path.name}", sha256=""))
+        self._log.debug("%s is published", path, extra={"job": job})
+
+    def done(self, job: str, folder: Path) -> None:
+        """Log the folder of a finished job."""
+        self._end(job)
+        self._log.info("done, in %s", folder, extra={"job": job})
+
+    def refused(self, job: str, reason: str, folder: Path) -> None:
+        """Log why a job was refused, and where its inputs are."""
+        self._end(job)
+        self._log.error("refused: %s; it is in %s", reason, folder, extra={"job": job})
+
+    def cancelled(self, job: str, folder: Path) -> None:
+        """Log where the inputs of a canceled job are."""
+        self._end(job)
+        self._log.info("canceled; the inputs are in %s", folder, extra={"job": job})
+
+    def failed(self, job: str, reason: str, trace: str, *, for_good: bool) -> None:
+        """Log a failed attempt; `for_good`: it was the last."""
+        self._end(job)
+        outcome = "failed permanently" if for_good else "failed, and will be tried again"
+        level = logging.ERROR if for_good else logging.WARNING
+        self._log.log(level, "%s: %s", outcome, reason, extra={"job": job, "trace": trace})
+
+    def paused(self, what: str, reason: str) -> None:
+        """Log what a job, or an inbox, waits for."""
+        self._end(what)
+        self._log.error("waits: %s", reason, extra={"job": what})
+
+    def input_changed(self, job: str, what: str) -> None:
+        """Log a change of an input after it was claimed."""
+        self._log.warning("%s", what, extra={"job": job})
+
+    def stopped(self, job: str, step: int) -> None:
+        """Log an interrupted job."""
+        self._end(job)
+        self._log.info("stopped; it continues from step %d", step, extra={"job": job})
+
+    def incomplete(self, waiting: Sequence[Incomplete]) -> None:
+        """Log the incomplete pairs that are new, or wait for something else than before."""
+        for pair in waiting:
+            if pair not in self._waiting:
+                self._log.warning("waits for %s", pair.waits_for, extra={"job": pair.name})
+        self._waiting = frozenset(waiting)
+
+    def left_alone(self, path: Path, why: str) -> None:
+        """Log a file or a job that is ignored."""
+        self._log.warning("%s is ignored: %s", shortened(path), why)
+
+    def pruned(self, files: int, bytes_: int) -> None:
+        """Log the files that `retention` removed."""
+        self._log.info("removed %d files (%s) by `retention`", files, amount(bytes_))
+
+    def _end(self, job: str) -> None:
+        display = self._displays.pop(job, None)
+        if display is not None:
+            display(Done({}))

@@ -1,33 +1,51 @@
-"""`stylewatch service install`: writes the files that make a systemd service of stylewatch here."""
+"""`stylewatch service install`: write the files of a systemd service for this machine."""
 
 import os
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
-from stylewatch_daemon.cli import options, systemd_units
-from stylewatch_daemon.cli.console import note, say
-from stylewatch_daemon.errors import OutputError, UnavailableError
-from stylewatch_daemon.settings import config
+from stylewatch_daemon.cli import options
+from stylewatch_daemon.cli.exit_codes import echo, note
+from stylewatch_daemon.cli.output_target import reporting_write_errors
+from stylewatch_daemon.errors import OutputError, SettingsError, UnavailableError
+from stylewatch_daemon.settings import config, sections
 from stylewatch_daemon.settings.config import Config, service_settings
+from stylewatch_daemon.settings.sections import SYSTEMD, parse_address
 
-app = typer.Typer(no_args_is_help=True, help="Run stylewatch as a service of systemd.")
+app = typer.Typer(no_args_is_help=True, help="Run stylewatch as a systemd service.")
 
 ETC = Path("/etc")
 SRV = Path("/srv/stylewatch")
+UNIT = "stylewatch.service"
+WEB_SOCKET = "stylewatch-web.socket"
+RUN = Path("/run/stylewatch")
+"""The folder where the service may create a socket."""
+
+ACCOUNT = "stylewatch"
+HOMES = tuple(map(Path, ("/home", "/root", "/run/user")))
+"""Folders that the service sees only if the unit names them."""
+
+_PRIVATE = tuple(map(Path, ("/tmp", "/var/tmp", "/dev/shm")))
+_WITHOUT_MACHINE_CODE = ("sketch",)
+"""Backends that write no machine code while they run."""
+
 _PACKAGES = ("stylewatch_daemon", "stylewatch_plugins", "stylewatch_painter")
-_SYSTEM = """\
+_SYSTEM_COMMANDS = """\
 systemd-sysusers stylewatch.conf
 systemd-tmpfiles --create stylewatch.conf
 systemctl daemon-reload
 systemctl enable --now stylewatch
 journalctl --unit stylewatch --follow"""
-_USER = """\
+_USER_COMMANDS = """\
 systemctl --user daemon-reload
 systemctl --user enable --now stylewatch
 loginctl enable-linger
@@ -36,45 +54,45 @@ journalctl --user-unit stylewatch --follow"""
 
 @app.callback()
 def service() -> None:
-    """Run stylewatch as a service of systemd."""
+    """Run stylewatch as a systemd service."""
 
 
 @app.command()
 def install(
     user: Annotated[
-        bool, typer.Option("--user", help="For you alone, without root; not for the machine.")
+        bool, typer.Option("--user", help="Install for your account only, without root.")
     ] = False,
     config_file: options.Config = None,
     only_print: Annotated[
         bool, typer.Option("--print", help="Print the files, and write nothing.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", "-f", help="Replace files that are there and differ.")
+        bool, typer.Option("--force", "-f", help="Replace files that differ.")
     ] = False,
 ) -> None:
-    """Write the unit files for this machine, and tell the commands that start the service."""
+    """Write the unit files for this machine, and print the commands that start the service."""
     files = _files(config_file, user=user)
     if only_print:
-        say("\n".join(f"# {path}\n\n{text}" for path, text in files.items()).rstrip())
+        echo("\n".join(f"# {path}\n\n{text}" for path, text in files.items()).rstrip())
         return
     if not user and os.geteuid() != 0:
         raise OutputError(
-            f"{ETC} can be written by root alone: run this with sudo, or with --user for a "
-            "service of your own"
+            f"only root can write to {ETC}: run this with sudo, or with --user for a service of "
+            "your own"
         )
-    kept = [path for path, text in files.items() if not _written(path, text, force=force)]
-    for path in _needless(files):
-        _take_away(path, force=force)
-    say(f"These commands start it, now and at every boot:\n\n{_USER if user else _SYSTEM}")
+    kept = [path for path, text in files.items() if not _write(path, text, force=force)]
+    _remove_needless(files, force=force)
+    commands = _USER_COMMANDS if user else _SYSTEM_COMMANDS
+    echo(f"These commands start it, now and at every boot:\n\n{commands}")
     if kept:
         raise OutputError(
-            f"{', '.join(map(str, kept))}: there already, and other than it would be written; "
-            "it was left as it is, and --force replaces it"
+            f"{', '.join(map(str, kept))}: already there with another content; left unchanged, "
+            "and --force replaces it"
         )
 
 
 def _files(config_file: Path | None, *, user: bool) -> dict[Path, str]:
-    """All files, in the order in which they are written."""
+    """Return all files, in the order in which they are written."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     root = home if user else ETC
     path = (config_file or root / "stylewatch" / "config.yaml").expanduser().absolute()
@@ -82,81 +100,243 @@ def _files(config_file: Path | None, *, user: bool) -> dict[Path, str]:
     if config_file is not None or path.exists():
         settings = config.load(path)
     else:
-        settings = systemd_units.settings_below(Path.home() / "stylewatch" if user else SRV)
-        files[path] = systemd_units.as_yaml(settings)
+        settings = settings_below(Path.home() / "stylewatch" if user else SRV)
+        files[path] = as_yaml(settings)
     service_settings(settings, {})
-    machine = systemd_units.Machine(_command(), path, _program(), _nvidia(settings))
-    named: Mapping[str, str]
-    named = (
-        systemd_units.for_user(machine, settings)
-        if user
-        else systemd_units.for_system(machine, settings)
-    )
+    machine = Machine(_command(), path, _program(), _nvidia(settings))
+    named = for_user(machine, settings) if user else for_system(machine, settings)
     return files | {root / name: text for name, text in named.items()}
 
 
-def _written(path: Path, text: str, *, force: bool) -> bool:
-    """Write the file, unless it is there and differs; whether it now says `text`."""
+def _write(path: Path, text: str, *, force: bool) -> bool:
+    """Write the file unless it exists and differs; return False in that case."""
     before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
     if before == text:
-        note(f"{path} is as it should be")
+        note(f"{path} is up to date")
         return True
     if before is not None and not force:
         return False
-    try:
+    with reporting_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if before is not None:
             path.replace(path.with_name(f"{path.name}.old"))
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    note(f"{path} written" if before is None else f"{path} replaced; before, it was {path}.old")
+    note(f"{path} written" if before is None else f"{path} replaced; the old file is {path}.old")
     return True
 
 
-def _needless(files: Mapping[Path, str]) -> list[Path]:
-    """Drop-ins of ours that are there, and that the settings do not ask for any more."""
-    (unit,) = (path for path in files if path.name == systemd_units.UNIT)
+def _remove_needless(files: Mapping[Path, str], *, force: bool) -> None:
+    """Rename our drop-ins that the settings no longer need, or report them."""
+    (unit,) = (path for path in files if path.name == UNIT)
     folder = unit.with_name(f"{unit.name}.d")
-    ours = sorted(one.name for one in (config.shipped("systemd") / folder.name).iterdir())
-    there = [folder / name for name in ours if (folder / name).exists()]
-    return [path for path in there if path not in files]
-
-
-def _take_away(path: Path, *, force: bool) -> None:
-    """Have systemd not read a drop-in any more, or say how that is done."""
-    if not force:
-        note(f"{path} is there, and the settings do not ask for it: --force takes it away")
-        return
-    try:
-        path.replace(path.with_name(f"{path.name}.old"))
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    note(f"{path} taken away; it is {path}.old now")
+    for name in sorted(each.name for each in (config.shipped("systemd") / folder.name).iterdir()):
+        path = folder / name
+        if path in files or not path.exists():
+            continue
+        if force:
+            with reporting_write_errors(path):
+                path.replace(path.with_name(f"{path.name}.old"))
+            note(f"{path} removed; the old file is {path}.old")
+        else:
+            note(f"{path} is there, and the settings do not need it: --force removes it")
 
 
 def _command() -> Path:
-    """The `stylewatch` command of this installation."""
-    beside = Path(sys.executable).with_name("stylewatch")
-    found = str(beside) if beside.exists() else shutil.which("stylewatch")
-    if found is None:
+    """Return the `stylewatch` command of this installation."""
+    near = Path(sys.executable).with_name("stylewatch")
+    command = str(near) if near.exists() else shutil.which("stylewatch")
+    if command is None:
         raise UnavailableError(
-            "the command `stylewatch` is not there, only its package is; install it with pip"
+            "the command `stylewatch` is missing, only its package is there; install it with pip"
         )
-    return Path(found).absolute()
+    return Path(command).absolute()
 
 
 def _program() -> tuple[Path, ...]:
-    """The folders that Python and our packages are in."""
+    """Return the folders of Python and of our packages."""
     python = Path(sys.executable).resolve().parents[1]
     origins = [spec.origin for name in _PACKAGES if (spec := find_spec(name)) and spec.origin]
     packages = [Path(origin).parents[1] for origin in origins]
-    ours = config.shipped("systemd").parent
-    return (Path(sys.prefix), Path(sys.base_prefix), python, *packages, ours)
+    data = config.shipped("systemd").parent
+    return (Path(sys.prefix), Path(sys.base_prefix), python, *packages, data)
 
 
 def _nvidia(settings: Config) -> bool:
-    """Return True if jobs run on an NVIDIA GPU: one is named, or there is one."""
-    wanted = settings.job.device
-    there = Path("/proc/driver/nvidia").exists()
-    return there if wanted is None else wanted.startswith("cuda")
+    """Return True if jobs run on an NVIDIA GPU: the settings name one, or there is one."""
+    if settings.job.device is not None:
+        return settings.job.device.startswith("cuda")
+    return Path("/proc/driver/nvidia").exists()
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Values for the units: the `stylewatch` command, `config.yaml`, the program's own folders.
+
+    `nvidia`: jobs run on an NVIDIA GPU.
+    """
+
+    command: Path
+    config: Path
+    program: tuple[Path, ...] = ()
+    nvidia: bool = False
+
+
+def for_system(machine: Machine, settings: Config) -> dict[str, str]:
+    """Return the files for /etc, by name; SettingsError for a path that no unit can have."""
+    writable = _writable(settings)
+    unit = _with_values(
+        _shipped(UNIT),
+        {
+            "ExecStart": _start(machine),
+            "RequiresMountsFor": _listed(writable),
+            "ReadWritePaths": _listed(writable),
+            "ProtectHome": "\n".join(_homes(machine, settings, writable)),
+        },
+    )
+    drop_ins = {
+        "10-torch-cpu.conf": settings.job.backend not in _WITHOUT_MACHINE_CODE,
+        "20-nvidia.conf": machine.nvidia,
+        "30-alerts.conf": settings.alerts.wanted,
+        "40-ray.conf": settings.executor.kind == "ray",
+    }
+    names = [name for name, needed in drop_ins.items() if needed]
+    names += _web_drop_ins(settings, restricted=True)
+    files = _unit_files("systemd/system", unit, names, settings)
+    files["sysusers.d/stylewatch.conf"] = _shipped("sysusers.d/stylewatch.conf")
+    modes: dict[Path, str] = {}
+    for inbox in settings.inboxes:
+        modes |= {inbox.path: "2775", inbox.outbox: "2755"}
+    modes[settings.state.path] = "0700"
+    missing = [
+        f"d {_quoted(path)} {mode} {ACCOUNT} {ACCOUNT} -\n"
+        for path, mode in modes.items()
+        if not path.exists()
+    ]
+    if missing:
+        files["tmpfiles.d/stylewatch.conf"] = "".join(missing)
+    if machine.nvidia:
+        files["modules-load.d/stylewatch.conf"] = "nvidia-uvm\n"
+    return files
+
+
+def for_user(machine: Machine, settings: Config) -> dict[str, str]:
+    """Return the files for the user's folder of settings, by name; raises as `for_system` does."""
+    unit = _with_values(_shipped(f"user/{UNIT}"), {"ExecStart": _start(machine)})
+    names = _web_drop_ins(settings, restricted=False)
+    return _unit_files("systemd/user", unit, names, settings)
+
+
+def _unit_files(
+    folder: str, unit: str, drop_ins: Iterable[str], settings: Config
+) -> dict[str, str]:
+    files = {f"{folder}/{UNIT}": unit}
+    files |= {f"{folder}/{UNIT}.d/{name}": _shipped(f"{UNIT}.d/{name}") for name in drop_ins}
+    if settings.web.listen == SYSTEMD:
+        files[f"{folder}/{WEB_SOCKET}"] = _shipped(WEB_SOCKET)
+    return files
+
+
+def settings_below(root: Path) -> Config:
+    """Return initial settings with inbox, outbox and state below `root`."""
+    inbox = sections.Inbox(path=root / "inbox", outbox=root / "outbox")
+    return Config(inboxes=(inbox,), state=sections.State(path=root / "state"))
+
+
+def as_yaml(settings: Config) -> str:
+    """Return the folders in `settings` in the form of config.yaml."""
+    inboxes = [{"path": str(box.path), "outbox": str(box.outbox)} for box in settings.inboxes]
+    plain = {"inboxes": inboxes, "state": {"path": str(settings.state.path)}}
+    return (
+        "# Settings of the service; all other settings have their defaults.\n"
+        "# `stylewatch config check` reports every mistake, with its line.\n\n"
+        f"{yaml.safe_dump(plain, sort_keys=False)}"
+    )
+
+
+def _web_drop_ins(settings: Config, *, restricted: bool) -> list[str]:
+    """Return the drop-ins for the page; a `restricted` service sees no network, and few folders."""
+    if settings.web.listen is None:
+        return []
+    address = parse_address(settings.web.listen)
+    if settings.web.listen == SYSTEMD:
+        return ["60-web-socket.conf"]
+    if not restricted:
+        return []
+    if address.socket is not None and address.socket.parent != RUN:
+        raise SettingsError(
+            f"web.listen: the service can create a socket only in {RUN}: set unix:{RUN}/web.sock"
+        )
+    return ["50-web.conf" if address.socket is None else "70-web-unix.conf"]
+
+
+def _shipped(name: str) -> str:
+    return (config.shipped("systemd") / name).read_text(encoding="utf-8")
+
+
+def _with_values(unit: str, values: Mapping[str, str]) -> str:
+    for key, value in values.items():
+        lines = f"{key}={value}".replace("\\", "\\\\")
+        unit = re.sub(rf"^{key}=.*$", lines, unit, count=1, flags=re.MULTILINE)
+    return unit
+
+
+def _start(machine: Machine) -> str:
+    words = (machine.command, "run", "--config", machine.config)
+    return " ".join(_quoted(word).replace("$", "$$") for word in words)
+
+
+def _writable(settings: Config) -> list[Path]:
+    """Return the folders the service may write to: their parent, unless that is too much."""
+    boxes = settings.inboxes
+    paths = [*(box.path for box in boxes), *(box.outbox for box in boxes), settings.state.path]
+    for path in paths:
+        if any(path.is_relative_to(private) for private in _PRIVATE):
+            raise SettingsError(
+                f"{path}: a service has its own private folder there, which nobody else sees; "
+                "move inbox, outbox and state elsewhere"
+            )
+    common = Path(os.path.commonpath(paths))
+    too_much = common.parent == Path("/") or common.parent in HOMES
+    return _outermost(paths) if too_much else [common]
+
+
+def _homes(machine: Machine, settings: Config, writable: Iterable[Path]) -> Iterator[str]:
+    """Yield the value of ProtectHome, and the folders below HOMES that stay visible."""
+    read = [*machine.program, machine.config.parent, settings.pairing.styles, *settings.recipes]
+    secrets = (settings.alerts.urls_file, settings.web.token_file)
+    read += [path for path in secrets if path is not None]
+    visible = {"BindPaths": _at_home(writable), "BindReadOnlyPaths": _at_home(read)}
+    yield "tmpfs" if any(visible.values()) else "yes"
+    for key, paths in visible.items():
+        if paths:
+            yield f"{key}={_listed(paths, optional=key == 'BindReadOnlyPaths')}"
+
+
+def _at_home(paths: Iterable[Path]) -> list[Path]:
+    return _outermost(path for path in paths if any(path.is_relative_to(home) for home in HOMES))
+
+
+def _outermost(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths that lie in none of the others."""
+    outermost: list[Path] = []
+    for path in sorted(set(paths)):
+        if not any(path.is_relative_to(other) for other in outermost):
+            outermost.append(path)
+    return outermost
+
+
+def _listed(paths: Iterable[Path], *, optional: bool = False) -> str:
+    """Join paths for a unit; systemd skips missing `optional` paths."""
+    mark = "-" if optional else ""
+    return " ".join(_quoted(f"{mark}{path}") for path in paths)
+
+
+def _quoted(word: object) -> str:
+    """Quote a word for units and tmpfiles.d; raises SettingsError where that is impossible."""
+    text = str(word).replace("%", "%%")
+    if not text.isprintable() or ":" in text:
+        raise SettingsError(f"{text!r}: systemd can't have a path with such a character; rename it")
+    if re.search(r"[\s\"'\\;]", text):
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{text}"'
+    return text

@@ -1,56 +1,60 @@
-"""`stylewatch config`: checks the settings, shows those in force, describes them to editors."""
+"""Commands about the installation: settings, alerts, doctor, recipes, backends, devices."""
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
 
-from stylewatch_daemon.alerts.send import unusable
+from stylewatch_daemon.alerts.collect import Message
+from stylewatch_daemon.alerts.send import IN_WORDS, place, send, unusable
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.console import say, say_json
-from stylewatch_daemon.doctor.backends import check_backend
-from stylewatch_daemon.errors import SettingsError, UsageError
+from stylewatch_daemon.cli.exit_codes import echo, echo_json
+from stylewatch_daemon.doctor.backends import Status, check_all, check_backend
+from stylewatch_daemon.doctor.finding import Finding, exit_code, mend, ok
+from stylewatch_daemon.errors import SettingsError, UnavailableError, UsageError
+from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import service_settings, web_page
+from stylewatch_daemon.views.formatting import columns, memory
+from stylewatch_painter.errors import RecipeError
+from stylewatch_painter.recipes import book
 
-app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
+config_app = typer.Typer(no_args_is_help=True, help="Check, show and describe the settings.")
+alerts_app = typer.Typer(no_args_is_help=True, help="Test the URLs that alerts are sent to.")
+
+ALERT_TIMEOUT_S, BACKEND_TIMEOUT_S = 60.0, 60.0
 
 File = Annotated[Path | None, typer.Argument(help="This config.yaml, not the one in force.")]
 
 
-@app.command()
+@config_app.command()
 def check(file: File = None, config_file: options.Config = None) -> None:
-    """Tell every mistake in config.yaml at once, each with its line."""
+    """Report every mistake in config.yaml at once, each with its line."""
     path = _path(file, config_file)
     settings = config.load(path)
     service_settings(settings, {})
     web_page(settings)
-    told = [f"{path}: alerts: {why}" for why in unusable(settings.alerts.targets().urls)]
-    found = settings.backends.items()
-    told += [
-        f"{path}: backends.{name}: {why}" for name, given in found if (why := _wrong(name, given))
-    ]
-    if told:
-        raise SettingsError("\n".join(told))
-    say(f"{path} has no mistakes")
+    wrong = [f"{path}: alerts: {reason}" for reason in unusable(settings.alerts.targets().urls)]
+    for name, backend_options in settings.backends.items():
+        status = check_backend(name, backend_options)
+        if not status.version and status.problem:
+            wrong.append(f"{path}: backends.{name}: {status.problem}")
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    echo(f"{path} has no mistakes")
 
 
 def _path(file: Path | None, config_file: Path | None) -> Path:
-    """The one that is named, as FILE or by --config; else the one in force."""
     if file is not None and config_file is not None:
         raise UsageError("name one file of settings: FILE, or --config FILE")
     return file or config_file or config.find()
 
 
-def _wrong(name: str, given: Mapping[str, Any]) -> str | None:
-    """Return a backend's problem with its options; None if there is none."""
-    status = check_backend(name, given)
-    return None if status.version else status.problem
-
-
-@app.command()
+@config_app.command()
 def show(
     file: File = None,
     config_file: options.Config = None,
@@ -60,13 +64,124 @@ def show(
     """Show the settings in force, the defaults included."""
     path = _path(file, config_file)
     plain = config.load(path, options.parse_sets(sets)).model_dump(mode="json")
-    if json:
-        say_json(plain)
-    else:
-        say(f"# from {path}\n{yaml.safe_dump(plain, sort_keys=False, width=100)}".rstrip())
+    _echo(plain, f"# from {path}\n{_yaml(plain)}", json)
 
 
-@app.command()
+@config_app.command()
 def schema() -> None:
     """Print a JSON schema of config.yaml, for editors."""
-    say_json(config.Config.model_json_schema())
+    echo_json(config.Config.model_json_schema())
+
+
+@alerts_app.callback()
+def alerts() -> None:
+    """Test the URLs that alerts are sent to."""
+
+
+@alerts_app.command()
+def test(config_file: options.Config = None) -> None:
+    """Send a message to each URL in `alerts`, and report which it reached."""
+    path = config_file or config.find()
+    urls = config.load(path).alerts.targets().urls
+    if not urls:
+        raise SettingsError(f"{path}: alerts has no URLs; add them as urls, or with urls_file")
+    text = f"Alerts of {shown(socket.gethostname())} arrive here."
+    outcomes = send(urls, Message("stylewatch: test", text), ALERT_TIMEOUT_S)
+    for number, outcome in enumerate(outcomes):
+        echo(f"{place(number, len(urls))}: {IN_WORDS[outcome]}")
+    if (missed := sum(outcome != "sent" for outcome in outcomes)) > 0:
+        raise UnavailableError(f"{missed} of {len(urls)} URLs were not reached")
+
+
+def doctor(
+    config_file: options.Config = None, sets: options.Sets = None, json: options.AsJson = False
+) -> None:
+    """Find everything that would prevent the daemon from working, and how to fix it."""
+    findings = []
+    for finding in _findings(config_file, sets):
+        findings.append(finding)
+        if not json:
+            echo(shown(f"{finding.verdict:<4}  {finding.what}: {finding.words}"))
+    if json:
+        echo_json([asdict(finding) for finding in findings])
+    raise typer.Exit(exit_code(findings))
+
+
+def _findings(config_file: Path | None, sets: list[str] | None) -> Iterator[Finding]:
+    """Yield the findings on the settings; if they are valid, also on everything else."""
+    path = config_file or config.find()
+    overrides = options.parse_sets(sets)
+    try:
+        loaded = config.load(path, overrides)
+        settings = service_settings(loaded, overrides)
+    except SettingsError as error:
+        yield from (mend("settings", line, error.exit_code) for line in str(error).splitlines())
+        return
+    yield ok("settings", f"{path} has no mistakes")
+    from stylewatch_daemon.doctor.diagnose import check_alerts, diagnose
+
+    yield from diagnose(settings)
+    yield from check_alerts(loaded.alerts)
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(help="Print this recipe, complete, as YAML to start from.")
+    ] = None,
+    config_file: options.Config = None,
+    json: options.AsJson = False,
+) -> None:
+    """List the recipes that a job can name, or print one."""
+    folders = config.load(config_file).recipes
+    if name is not None:
+        plain = book.find(name, *folders).model_dump(mode="json")
+        _echo(plain, _yaml(plain), json)
+        return
+    rows = [_recipe(each, folders) for each in book.names(*folders)]
+    _echo(rows, columns((row["name"], row["about"]) for row in rows), json)
+
+
+def _recipe(name: str, folders: tuple[Path, ...]) -> dict[str, str]:
+    try:
+        recipe = book.find(name, *folders)
+    except RecipeError as error:  # the other recipes are still listed
+        return {"name": name, "about": f"broken: {error}"}
+    return {"name": name, "about": recipe.about, "source": recipe.source}
+
+
+def backends(config_file: options.Config = None, json: options.AsJson = False) -> None:
+    """List the backends: devices and capabilities of each, or why it cannot run here."""
+    rows, table = [], []
+    for name, status in _checked(config_file):
+        devices_ = [device.name for device in status.devices]
+        rows.append({"name": name, "version": status.version, "devices": devices_,
+                     "can": list(status.can), "problem": status.problem})  # fmt: skip
+        able = "; ".join(", ".join(names) for names in (devices_, status.can) if names)
+        table.append((name, status.version, status.problem or able))
+    _echo(rows, columns(table), json)
+
+
+def devices(config_file: options.Config = None, json: options.AsJson = False) -> None:
+    """List the devices of each backend on this machine, best first."""
+    rows, table = [], []
+    for name, status in _checked(config_file):
+        for device in status.devices:
+            rows.append({"backend": name, **asdict(device)})
+            size = "" if device.memory is None else memory(device.memory)
+            table.append((name, device.name, device.description, size))
+    _echo(rows, columns(table), json)
+
+
+def _checked(config_file: Path | None) -> Iterator[tuple[str, Status]]:
+    return check_all(config.load(config_file).backends, BACKEND_TIMEOUT_S)
+
+
+def _echo(plain: object, text: str, json: bool) -> None:
+    if json:
+        echo_json(plain)
+    else:
+        echo(text)
+
+
+def _yaml(plain: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100).rstrip()

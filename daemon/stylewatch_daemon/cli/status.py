@@ -1,8 +1,8 @@
-"""`stylewatch status`: what is painted, what waits and for what, and how the daemon is."""
+"""`stylewatch status` and `stylewatch show`, which read the ledger and status.json."""
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,73 +10,127 @@ from typing import Annotated, Any
 import typer
 
 from stylewatch_daemon.cli import options
-from stylewatch_daemon.cli.client import Daemon, StateFolder, daemon
-from stylewatch_daemon.cli.console import say, say_json
-from stylewatch_daemon.cli.follow import painting
+from stylewatch_daemon.cli.exit_codes import echo, echo_json
+from stylewatch_daemon.cli.progress import running_text
+from stylewatch_daemon.errors import UsageError
+from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.model import JobState
 from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.outbox.status_txt import ASIDE
+from stylewatch_daemon.settings import config
+from stylewatch_daemon.store.ledger import FILE_NAME, Entry, Ledger, reading
 from stylewatch_daemon.store.requests import PAUSED
 from stylewatch_daemon.views.formatting import columns
-
-Watch = Annotated[bool, typer.Option("--watch", "-w", help="Go on telling, until Ctrl-C.")]
+from stylewatch_daemon.views.job import JobView, in_a_line, job_view
+from stylewatch_painter.validation import nearest
 
 REFRESH_EVERY = 0.5
-"""Seconds between two looks with `--watch`; the daemon tells news as often."""
+"""Seconds between two updates with `--watch`; the daemon writes its status as often."""
 
-Standing = Mapping[str, Any]
-"""How things stand, as `status.json` has it."""
+Status = Mapping[str, Any]
+"""The status of the daemon, in the form of `status.json`."""
 
 Rows = Sequence[Sequence[str]]
+
+NEARBY = 1000
+"""The latest jobs among which the nearest to an unknown name is sought."""
+
+
+def state_folder(config_file: Path | None, state: Path | None) -> Path:
+    """Return the daemon's state folder: `state`, or that of the settings (SettingsError)."""
+    settings = config.load(config_file)
+    return state.expanduser().absolute() if state else settings.state.path
+
+
+@contextmanager
+def open_ledger(state: Path) -> Iterator[Ledger | None]:
+    """Open the ledger for reading; None where there is none yet. Raises OutputError."""
+    path = state / FILE_NAME
+    if not path.exists():
+        yield None
+        return
+    with reading(path) as ledger:
+        yield ledger
+
+
+def entry_of(ledger: Ledger | None, job: str) -> Entry:
+    """Return the entry of `job`; raises UsageError where there is none, with the nearest name."""
+    if ledger and (entry := ledger.find(job)):
+        return entry
+    latest = ledger.latest(*JobState, limit=NEARBY) if ledger else []
+    names = {entry.place or entry.name for entry in latest}
+    if not names:
+        raise UsageError(f"there is no job {job!r}, nor any other yet")
+    raise UsageError(nearest(job, names, "job"))
+
+
+def view_of(state: Path, job: str) -> JobView:
+    """Build the view of `job`; raises UsageError where there is none, with the nearest name."""
+    with open_ledger(state) as ledger:
+        entry = entry_of(ledger, job)
+        attempts = ledger.story(entry.id) if ledger else ()
+    status = (status_json.read(state) or {}) if status_json.is_at_work(state) else {}
+    return job_view(entry, attempts, status.get("running", ()))
 
 
 def status(
     config_file: options.Config = None,
-    state: StateFolder = None,
+    state: options.State = None,
     json: options.AsJson = False,
-    watch: Watch = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Update until Ctrl-C.")] = False,
 ) -> None:
-    """Tell what the daemon paints, what waits and for what, what was refused, and how it is."""
-    here = daemon(config_file, state)
+    """Show running jobs, the queue, incomplete pairs, refused jobs and the daemon's state."""
+    folder = state_folder(config_file, state)
     if not watch:
-        _told(standing(here), here.state, json)
+        _print(current_status(folder), folder, json)
         return
-    with _showing(here.state, json) as show:
+    with _display(folder, json) as show:
         while True:
-            show(standing(here))
+            show(current_status(folder))
             time.sleep(REFRESH_EVERY)
 
 
-def standing(here: Daemon) -> Standing:
-    """How things stand: what the daemon said last, and if it is gone, what its ledger knows."""
-    at_work = here.is_at_work()
-    said = {**status_json.nothing(), **(here.published() or {})}
-    paused = (here.state / PAUSED).exists()
-    said["health"] = {**said["health"], "at_work": at_work, "paused": paused}
-    if at_work:
-        return said
-    with here.ledger() as ledger:
-        counts = ledger.counts() if ledger else dict(said["counts"])
-    counts["waiting"] += counts["running"]  # cut off: it goes on at the next start
-    return {**said, "counts": {**counts, "running": 0}, "running": []}
+def current_status(state: Path) -> Status:
+    """Return what the daemon last published, corrected by its ledger if it no longer runs."""
+    running = status_json.is_at_work(state)
+    published = {**status_json.nothing(), **(status_json.read(state) or {})}
+    paused = (state / PAUSED).exists()
+    published["health"] = {**published["health"], "at_work": running, "paused": paused}
+    if running:
+        return published
+    with open_ledger(state) as ledger:
+        counts = ledger.counts() if ledger else dict(published["counts"])
+    counts["waiting"] += counts["running"]  # interrupted: they continue at the next start
+    return {**published, "counts": {**counts, "running": 0}, "running": []}
 
 
-def _told(now: Standing, state: Path, json: bool) -> None:
+def _print(now: Status, state: Path, json: bool) -> None:
     if json:
-        say_json(now)
+        echo_json(now)
     elif sys.stdout.isatty():
         from rich.console import Console
 
         Console().print(*_tables(now, state), sep="\n")
     else:
-        say(_text(now, state))
+        parts = (_table(title, rows) for title, rows in _sections(now))
+        echo("\n\n".join([_daemon(now["health"], state), _counts(now), *parts]))
 
 
 @contextmanager
-def _showing(state: Path, json: bool) -> Iterator[Callable[[Standing], None]]:
+def _display(state: Path, json: bool) -> Iterator[Callable[[Status], None]]:
     """Yield the function that shows each new status; Ctrl-C ends the display normally."""
     try:
         if json or not sys.stdout.isatty():
-            yield _Changes(lambda now: _told(now, state, json))
+            latest: dict[str, Any] = {}
+
+            def print_changes(now: Status) -> None:
+                nonlocal latest
+                content = {key: value for key, value in now.items() if key != "at"}
+                if content != latest:
+                    latest = content
+                    _print(now, state, json)
+
+            yield print_changes
             return
         from rich.console import Group
         from rich.live import Live
@@ -87,35 +141,13 @@ def _showing(state: Path, json: bool) -> Iterator[Callable[[Standing], None]]:
         return
 
 
-class _Changes:
-    """Tells only what is new, where nobody could take the old away."""
-
-    def __init__(self, tell: Callable[[Standing], None]) -> None:
-        self._tell = tell
-        self._last: Standing = {}
-
-    def __call__(self, now: Standing) -> None:
-        news = {key: value for key, value in now.items() if key != "at"}
-        if news != self._last:
-            self._last = news
-            self._tell(now)
-
-
-def _text(now: Standing, state: Path) -> str:
-    parts = [
-        f"{title}:\n" + "\n".join(f"  {line}" for line in columns(rows).splitlines())
-        for title, rows in _sections(now)
-    ]
-    return "\n\n".join([_daemon(now["health"], state), _counted(now["counts"]), *parts])
-
-
-def _tables(now: Standing, state: Path) -> Iterator[Any]:
-    """The same as tables of rich; text goes in as it is, not as rich's markup."""
+def _tables(now: Status, state: Path) -> Iterator[Any]:
+    """Yield the status as tables of rich; Text is not parsed as markup."""
     from rich.table import Table
     from rich.text import Text
 
     yield Text(_daemon(now["health"], state))
-    yield Text(_counted(now["counts"]))
+    yield Text(_counts(now))
     for title, rows in _sections(now):
         table = Table(title=title, title_justify="left", show_header=False, expand=True)
         for row in rows:
@@ -123,39 +155,87 @@ def _tables(now: Standing, state: Path) -> Iterator[Any]:
         yield table
 
 
-def _sections(now: Standing) -> Iterator[tuple[str, Rows]]:
-    """All that there is something to say of."""
+def _sections(now: Status) -> Iterator[tuple[str, Rows]]:
     more = now["counts"]["waiting"] - len(now["waiting"])
     waiting = [[name] for name in now["waiting"]]
     aside = now["health"].get("set_aside", 0)
-    parts: dict[str, Rows] = {
-        "painting": [[one["job"], painting(one), one["device"]] for one in now["running"]],
-        "waiting their turn": [*waiting, *([[f"... and {more} more"]] if waiting and more else [])],
-        "waiting for another half": [[one["name"], one["waits_for"]] for one in now["incomplete"]],
-        "in the way": [[_line(text)] for text in now["health"]["trouble"]],
+    sections: dict[str, Rows] = {
+        "running": [[job["job"], running_text(job), job["device"]] for job in now["running"]],
+        "queue": [*waiting, *([[f"... and {more} more"]] if waiting and more else [])],
+        "incomplete": [[pair["name"], pair["waits_for"]] for pair in now["incomplete"]],
+        "problems": [[_line(text)] for text in now["health"]["trouble"]],
         "set aside": [[f"{aside} {ASIDE}"]] if aside else [],
-        "refused, or failed": [[one["job"], _line(one["reason"])] for one in now["refused"]],
+        "refused or failed": [[job["job"], _line(job["reason"])] for job in now["refused"]],
         "notes": [[_line(text)] for text in now["health"].get("notes", ())],
     }
-    yield from ((title, rows) for title, rows in parts.items() if rows)
+    yield from ((title, rows) for title, rows in sections.items() if rows)
 
 
 def _daemon(health: Mapping[str, Any], state: Path) -> str:
-    paused = "; paused: nothing new is begun until `stylewatch resume`" if health["paused"] else ""
+    paused = "; paused: no new job is started until `stylewatch resume`" if health["paused"] else ""
     if not health["at_work"]:
-        return f"no daemon is at work with {state}{paused}"
+        return f"no daemon is running with the state folder {state}{paused}"
     if health["since"] is None:
-        return f"a daemon is at work with {state}, and has yet to say how it stands"
-    deaf = "; no file events come in, scans have to do" if health["observer"] is False else ""
+        return f"a daemon is starting with the state folder {state}"
+    scans = "; no file events, scans replace them" if health["observer"] is False else ""
     return (
-        f"stylewatch {health['version']} is at work with {state} since {health['since']}, "
-        f"process {health['pid']}{paused}{deaf}"
+        f"stylewatch {health['version']} is running with the state folder {state} "
+        f"since {health['since']}, process {health['pid']}{paused}{scans}"
     )
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in counts.items())
+def _counts(now: Status) -> str:
+    return ", ".join(f"{count} {what}" for what, count in now["counts"].items())
 
 
 def _line(text: str) -> str:
     return "; ".join(text.splitlines())
+
+
+def show(
+    job: options.Job,
+    config_file: options.Config = None,
+    state: options.State = None,
+    json: options.AsJson = False,
+) -> None:
+    """Show a job: its state, attempts, pictures, settings, losses and files."""
+    view = view_of(state_folder(config_file, state), job)
+    if json:
+        echo_json(view.as_json())
+    else:
+        echo("\n\n".join(_job_sections(view)))
+
+
+def _job_sections(view: JobView) -> Iterator[str]:
+    yield columns([(label, text) for label, text in _job_facts(view) if text])
+    tables: dict[str, Iterable[Sequence[str]]] = {
+        "attempts": view.attempt_rows,
+        "pictures": [(row.name, row.size, row.sha256) for row in view.inputs],
+        "settings": view.settings,
+        "jobs": view.jobs,
+        "losses": view.losses and (("term", "value", "weight", "value x weight"), *view.losses),
+        "files": [(name,) for name, _ in view.files],
+    }
+    for title, rows in tables.items():
+        if rows:
+            yield _table(title, rows)
+
+
+def _job_facts(view: JobView) -> Iterator[tuple[str, str]]:
+    entry = view.entry
+    folder = entry.refused_as or entry.place
+    yield "job", shown(entry.place or entry.name)
+    yield "id", entry.id
+    yield "state", entry.state
+    yield "progress", running_text(view.running) if view.running else ""
+    yield "reason", in_a_line(entry.reason)
+    yield "retry of", shown(entry.retry_of)
+    yield "inbox", shown(entry.inbox)
+    yield "folder", shown(Path(entry.outbox, folder)) if folder else ""
+    yield "entered", entry.entered
+    yield "finished", entry.finished or ""
+    yield "dismissed", "yes" if entry.dismissed else ""
+
+
+def _table(title: str, rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join([f"{title}:", *(f"  {line}" for line in columns(rows).splitlines())])

@@ -1,116 +1,150 @@
-"""`stylewatch submit`: a pair into the inbox, and if wanted its way to the end."""
+"""`stylewatch submit`: put a pair into the inbox, and follow the job to its end if asked to."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from stylewatch_daemon.cli import options, series
-from stylewatch_daemon.cli.build_order import (
-    Asked,
-    check_pictures,
-    init_of,
-    job_part,
-    name_of,
-    overrides_of,
-    sides_of,
-)
-from stylewatch_daemon.cli.client import Daemon, StateFolder, reach
-from stylewatch_daemon.cli.console import note, say
-from stylewatch_daemon.cli.follow import follow
-from stylewatch_daemon.cli.job_options import JobOptions, with_job_options
+from stylewatch_daemon.cli import build_order, options
+from stylewatch_daemon.cli.exit_codes import echo, note
+from stylewatch_daemon.cli.options import JobOptions, with_job_options
+from stylewatch_daemon.cli.progress import EVERY_S, running_text
+from stylewatch_daemon.cli.status import open_ledger
 from stylewatch_daemon.files.names import safe
 from stylewatch_daemon.ingest import submit as submission
+from stylewatch_daemon.outbox import status_json
 from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import members
+from stylewatch_daemon.store.ledger import Entry
 
-Pictures = Annotated[
-    list[Path],
-    typer.Argument(metavar="CONTENT STYLE", help="The photograph, and the painting or several."),
-]
-InboxFolder = Annotated[
-    Path | None,
-    typer.Option("--inbox", help="Put it here, and not into the first inbox of config.yaml."),
-]
-Name = Annotated[
-    str | None,
-    typer.Option("--name", help="What the job is called. If not said: CONTENT-STYLE."),
-]
-Wait = Annotated[
-    bool, typer.Option("--wait", "-w", help="Wait until it is painted, and say how it gets on.")
-]
+POLL_EVERY_S = 0.25
+
+RETRY_LATER = 75
+ENDS: Mapping[str, int] = {"done": 0, "refused": 65, "failed": 70, "cancelled": RETRY_LATER}
+"""The exit codes of the final states."""
 
 
 @with_job_options
 def submit(
-    pictures: Pictures,
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(metavar="CONTENT STYLE", help="The photograph, and one or more paintings."),
+    ],
     *,
-    name: Name = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the job; by default CONTENT-STYLE.")
+    ] = None,
     job: JobOptions,
-    inbox: InboxFolder = None,
-    wait: Wait = False,
+    inbox: Annotated[
+        Path | None, typer.Option(help="Use this inbox, not the first one of config.yaml.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", "-w", help="Wait for the end of the job, with its progress.")
+    ] = False,
     config_file: options.Config = None,
-    state: StateFolder = None,
+    state: options.State = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Put CONTENT and one or more STYLE pictures into the inbox, for the daemon to paint."""
-    asked = job.asked(pictures, config_file)
-    pair = _pair(asked, job.swept)
-    here, (place, outbox) = reach(pair.settings, state), _places(pair.settings, inbox)
-    free = submission.free(_name(name, pictures, pair.settings), place, *outbox)
-    made = _put(here, place, free, pair)
-    say(made)
+    """Put CONTENT and one or more STYLE pictures into the inbox, as a job for the daemon."""
+    request = build_order.RenderRequest(tuple(pictures), job, config_file)
+    settings, job_yaml = _settings(request)
+    content, styles = build_order.content_and_styles(pictures, settings.job.only)
+    masks = build_order.masks_by_role(job, len(styles))
+    files = submission.files_of(content, styles, build_order.init_picture(job), masks)
+    wanted = name or safe(build_order.default_name(pictures, settings.job.only))
+    submission.check_name(wanted, settings.watch.ignore)
+    folder = state.expanduser().absolute() if state else settings.state.path
+    place = inbox.expanduser().absolute() if inbox else settings.inboxes[0].path
+    outboxes = [
+        known.outbox for known in settings.inboxes if known.path.resolve() == place.resolve()
+    ]
+    names = submission.free(wanted, place, *outboxes)
+    with open_ledger(folder) as ledger:
+        new = (each for each in names if not (ledger and ledger.find(each)))
+        submitted = submission.put(place, new, files, job_yaml)
+    echo(submitted)
     if wait:
-        raise typer.Exit(follow(here, made, quiet=quiet))
-    if not (quiet or here.is_at_work()):
-        note(f"it waits in {place}: no daemon is at work with {here.state}")
+        raise typer.Exit(follow(folder, submitted, quiet=quiet))
+    if not (quiet or status_json.is_at_work(folder)):
+        note(f"it waits in {place}: no daemon is running with the state folder {folder}")
 
 
-def _name(name: str | None, pictures: Sequence[Path], settings: Config) -> str:
-    """Return the name of the job if it is free; raises UsageError if it cannot be used."""
-    wanted = name or safe(name_of(pictures, settings.job.only))
-    return submission.check_name(wanted, settings.watch.ignore)
+def _settings(request: build_order.RenderRequest) -> tuple[Config, Mapping[str, Any]]:
+    """Return the settings and the job.yaml, both checked; raises as `make_plan` does."""
+    overrides = build_order.overrides_of(request.options)
+    job_yaml = build_order.job_part(overrides)
+    settings = config.load(request.config_file, overrides)
+    build_order.check_pictures("submit", request.pictures, settings.job.only)
+    sweep = build_order.parse_sweep(request.options.sweep)
+    if sweep:
+        for member in members(sweep):
+            config.load(request.config_file, {**overrides, **build_order.member_overrides(member)})
+        job_yaml = {**job_yaml, "sweep": {key: list(values) for key, values in sweep.items()}}
+    return settings, job_yaml
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Return the files for the inbox by their names there, and the job.yaml."""
+def follow(state: Path, job: str, *, quiet: bool) -> int:
+    """Wait until the job that was submitted as `job` ends; return the exit code.
 
-    files: Mapping[str, Path]
-    job: Mapping[str, Any]
-    settings: Config
-
-
-def _put(here: Daemon, place: Path, names: Iterable[str], pair: _Pair) -> str:
-    """Put `pair` into the inbox at `place`; the name that it has there, which no job has had."""
-    with here.ledger() as ledger:
-        new = (one for one in names if not (ledger and ledger.find(one)))
-        return submission.put(place, new, pair.files, pair.job)
-
-
-def _pair(asked: Asked, swept: Mapping[str, Any]) -> _Pair:
-    """All that can be said before anything is written; raises as `make_plan` does."""
-    overrides = overrides_of(asked)
-    job = job_part(overrides)
-    settings = config.load(asked.config_file, overrides)
-    check_pictures("submit", asked.pictures, settings.job.only)
-    for one in members(swept) if swept else ():
-        config.load(asked.config_file, {**overrides, **series.overrides_of(one)})
-    if swept:
-        job = {**job, "sweep": {key: list(values) for key, values in swept.items()}}
-    content, styles = sides_of(asked.pictures, settings.job.only)
-    masks = asked.masks.by_role(len(styles))
-    files = submission.files_of(content, styles, init_of(asked), masks)
-    return _Pair(files, job, settings)
+    Without a running daemon it would never end, so that returns at once.
+    """
+    with _printing(quiet) as print_progress:
+        while True:
+            running = status_json.is_at_work(state)
+            with open_ledger(state) as ledger:
+                entry = ledger.find(job) if ledger else None
+            if entry is not None and entry.state in ENDS:
+                break
+            if not running:
+                note(f"{job} waits: no daemon is running with the state folder {state}")
+                return RETRY_LATER
+            print_progress(f"{job}: {_progress(entry, status_json.read(state) or {})}")
+            time.sleep(POLL_EVERY_S)
+    if entry.state != "done":
+        note(f"{entry.place or entry.name}: {entry.state}: {entry.reason}".removesuffix(": "))
+    elif not quiet:
+        echo(str(Path(entry.outbox, entry.place or entry.name)))
+    return ENDS[entry.state]
 
 
-def _places(settings: Config, inbox: Path | None) -> tuple[Path, tuple[Path, ...]]:
-    """The inbox, and its outbox where that is known."""
-    if inbox is None:
-        return settings.inboxes[0].path, (settings.inboxes[0].outbox,)
-    place = inbox.expanduser().absolute()
-    known = (one for one in settings.inboxes if one.path.resolve() == place.resolve())
-    return place, tuple(one.outbox for one in known)
+def _progress(entry: Entry | None, published: Mapping[str, Any]) -> str:
+    if entry is None:
+        return "waits in the inbox"
+    jobs = published.get("running", [])
+    if running := next((job for job in jobs if job["id"] == entry.id), None):
+        return running_text(running)
+    if published.get("health", {}).get("paused"):
+        return "waits: the daemon is paused"
+    return entry.reason or "waits in the queue"
+
+
+@contextmanager
+def _printing(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Yield a function that prints progress to stderr, in place on a terminal."""
+    if quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        with Console(stderr=True).status("") as line:
+            yield lambda text: line.update(Text(text))
+    else:
+        yield _Throttle()
+
+
+class _Throttle:
+    """Prints the first line, and then a new one every EVERY_S seconds."""
+
+    def __init__(self) -> None:
+        self._last, self._printed_at = "", -float("inf")
+
+    def __call__(self, text: str) -> None:
+        if text != self._last and time.monotonic() - self._printed_at >= EVERY_S:
+            note(text)
+            self._last, self._printed_at = text, time.monotonic()

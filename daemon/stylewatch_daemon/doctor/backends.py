@@ -16,8 +16,8 @@ from stylewatch_daemon.processes.child import Child
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_plugins import registry
 
-CHECK_BACKEND = "stylewatch_daemon.doctor.child:check_backend"
-CHECK_WEIGHTS = "stylewatch_daemon.doctor.child:check_weights"
+CHECK_BACKEND = "stylewatch_daemon.doctor.doctor_main:check_backend"
+CHECK_WEIGHTS = "stylewatch_daemon.doctor.doctor_main:check_weights"
 
 TIMEOUT = 120.0
 """Seconds that a check gets to load what it needs."""
@@ -68,7 +68,7 @@ def look(settings: ServiceSettings) -> Iterator[Finding]:
         devices = settings.executor.named_devices if name == wanted else ()
         status = check_backend(name, options.get(name, {}), devices)
         yield from _findings(f"backend {name}", status, needed=name == wanted)
-    yield from _findings("weights", check_weights(), needed=wanted in _WITH_WEIGHTS)
+    yield from _findings("weights", run(CHECK_WEIGHTS), needed=wanted in _WITH_WEIGHTS)
 
 
 def _findings(what: str, status: Status, *, needed: bool) -> Iterator[Finding]:
@@ -80,7 +80,7 @@ def _findings(what: str, status: Status, *, needed: bool) -> Iterator[Finding]:
     elif needed:
         yield mend(what, status.problem, status.exit_code)
     else:
-        yield note(what, f"{status.problem} (jobs that ask for another backend do not mind)")
+        yield note(what, f"{status.problem} (this does not affect jobs with another backend)")
 
 
 def check_backend(
@@ -93,25 +93,19 @@ def check_backend(
     return run(CHECK_BACKEND, name, options, devices, timeout=timeout)
 
 
-def check_weights() -> Status:
-    """Check the weights on this machine against their digests."""
-    return run(CHECK_WEIGHTS)
-
-
 def check_all(
     options: Mapping[str, Mapping[str, Any]], timeout: float = TIMEOUT
 ) -> Iterator[tuple[str, Status]]:
-    """Yield each backend that is installed, by name, with its status; checks run in parallel."""
+    """Yield each installed backend by name, with its status; checks run in parallel."""
     names = registry.names()
     given = [options.get(name, {}) for name in names]
+    check = partial(check_backend, timeout=timeout)
     with ThreadPoolExecutor(MAX_CHECKS) as pool:
-        yield from zip(
-            names, pool.map(partial(check_backend, timeout=timeout), names, given), strict=True
-        )
+        yield from zip(names, pool.map(check, names, given), strict=True)
 
 
 def run(check: str, *args: Any, timeout: float = TIMEOUT) -> Status:
-    """Run a check (`module:function`) in a child process, and nothing that it starts outlives it.
+    """Run a check (`module:function`) in a child process; kill it with everything it started.
 
     A child that does not answer is a problem in the status.
     """
@@ -119,18 +113,18 @@ def run(check: str, *args: Any, timeout: float = TIMEOUT) -> Status:
         try:
             child = Child(check, *args, name="doctor", isolated=True, output=output)
         except OSError as error:
-            return Status(problem=f"it could not be asked: {error}")
+            return Status(problem=f"its process could not be started: {error}")
         try:
             return child.receive(Status, timeout=timeout)
         except TimeoutError:
-            advice = "try again with less going on"
+            advice = "try again when the machine is less busy"
             return Status(problem=f"it did not answer within {timeout:g} s; {advice}")
         except ValueError as error:
             return Status(problem=f"it sent {error}")
         except (EOFError, OSError):
             reason = child.exit_reason() or "its files closed"
-            words = _last_line(output) or "without a word"
-            return Status(problem=f"the process that asked it ended with {reason}: {words}")
+            words = _last_line(output) or "no message"
+            return Status(problem=f"the process that checked it ended with {reason}: {words}")
         finally:
             child.kill()
 

@@ -1,19 +1,27 @@
-"""All checks of an installation, those of the machine, and those of the alerts."""
+"""Checks of an installation: of the machine, the cluster and the alerts, and all together."""
 
 import importlib.util
 import mmap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from stylewatch_daemon.alerts.send import unusable
-from stylewatch_daemon.doctor import backends, cluster, places
+from stylewatch_daemon.doctor import backends, places
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
-from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.errors import SettingsError, UnavailableError
+from stylewatch_daemon.executors.local import WORK
+from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
+from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, Word, heard
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.ingest.scan import scan
+from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
 from stylewatch_daemon.settings.config import ServiceSettings
-from stylewatch_daemon.settings.sections import Alerts
+from stylewatch_daemon.settings.sections import Alerts, Demand
+
+CLUSTER_TIMEOUT_S = 90.0
+_CLUSTER = "cluster"
 
 _WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 _FEW = 1024
@@ -37,7 +45,7 @@ def diagnose(settings: ServiceSettings) -> Iterator[Finding]:
     yield watches([inbox.path for inbox in settings.inboxes])
     yield descriptors()
     yield from backends.look(settings)
-    yield from cluster.look(settings.executor.cluster)
+    yield from check_cluster(settings.executor.cluster)
     yield clock(settings.state.path)
     yield from extras()
     yield from sandbox(Path("/"))
@@ -115,6 +123,45 @@ def sandbox(root: Path) -> Iterator[Finding]:
     else:
         if not hidden:
             yield ok("sandbox", "nothing that jobs need is hidden")
+
+
+def check_cluster(demand: Demand | None) -> Iterator[Finding]:
+    """Check the cluster that `demand` names, if any."""
+    if demand is None:
+        return
+    try:
+        demand.check()
+    except SettingsError as error:
+        yield mend(_CLUSTER, str(error), error.exit_code)
+        return
+    answer = _cluster_answer(demand)
+    if isinstance(answer, Room) and answer.places:
+        yield ok(
+            _CLUSTER, f"{demand.address} answers, with places for {answer.places} jobs at once"
+        )
+    elif isinstance(answer, Room):
+        wanted = str(demand)
+        words = f"{demand.address} answers, and no machine there has {wanted}: correct executor"
+        yield mend(_CLUSTER, words, UnavailableError.exit_code)
+    else:
+        yield mend(_CLUSTER, answer.reason, UnavailableError.exit_code)
+
+
+def _cluster_answer(demand: Demand) -> Room | Away:
+    """Start a driver, return its answer, and end it."""
+    word: Word | None = None
+    with TemporaryDirectory() as folder:
+        driver = Child(DRIVER, Path(folder) / "lock", demand, Manner(WORK), name=NAME)
+        try:
+            if driver.line.poll(CLUSTER_TIMEOUT_S):
+                _, word = heard(driver.line.recv_bytes(MAX_MESSAGE))
+        except (EOFError, OSError, ValueError):
+            word = None
+        finally:
+            driver.kill()
+    if isinstance(word, Room | Away):
+        return word
+    return Away(f"the Ray cluster at {demand.address} did not answer")
 
 
 def check_alerts(alerts: Alerts) -> Iterator[Finding]:

@@ -26,12 +26,12 @@ class Finding:
 
 
 def ok(what: str, words: str) -> Finding:
-    """Return a finding that all is well."""
+    """Return a finding without a problem."""
     return Finding(Verdict.OK, what, words)
 
 
 def note(what: str, words: str) -> Finding:
-    """Return a finding worth knowing."""
+    """Return a finding that does not keep the daemon from working."""
     return Finding(Verdict.NOTE, what, words)
 
 

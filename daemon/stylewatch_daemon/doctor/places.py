@@ -1,4 +1,4 @@
-"""Checks of folders and disks: inboxes, outboxes, the state folder, and who works in them."""
+"""Checks of folders and disks: inboxes, outboxes, the state folder, the user and the daemon."""
 
 import os
 import secrets
@@ -104,7 +104,7 @@ def _inbox(inbox: Inbox, settings: ServiceSettings, table: str) -> Iterator[Find
 
 
 def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
-    """Check how new files in an inbox are noticed."""
+    """Check how new files in an inbox are noticed, with a file that is created there."""
     what, watch = f"events of {folder}", settings.watch
     scanned = f"it is scanned every {min(watch.rescan_s, watcher.POLL_S):g} s"
     if watch.polling == "yes":
@@ -114,11 +114,6 @@ def _events(folder: Path, settings: ServiceSettings, kind: str) -> Finding:
         if watch.polling == "no":
             return note(what, f"{reason}: set watch.polling: auto, or new files are found late")
         return ok(what, f"{reason}; {scanned}")
-    return _try_events(folder, what, scanned)
-
-
-def _try_events(folder: Path, what: str, scanned: str) -> Finding:
-    """Create a file in an inbox and wait for its event."""
     try:
         received = watcher.brings_events(folder)
     except OSError as error:
@@ -127,11 +122,10 @@ def _try_events(folder: Path, what: str, scanned: str) -> Finding:
             f"not available ({error.strerror}); {scanned}. Raise the limits with "
             "`sysctl fs.inotify.max_user_instances` and `...max_user_watches`",
         )
-    if received is None:
-        return note(what, "not tried: no file can be created there")
     if received:
         return ok(what, "working; a new file was noticed")
-    return note(what, f"none came for a new file; {scanned}")
+    missing = f"none came for a new file; {scanned}"
+    return note(what, "not tried: no file can be created there" if received is None else missing)
 
 
 def _outbox(folder: Path, settings: ServiceSettings, table: str) -> Finding:

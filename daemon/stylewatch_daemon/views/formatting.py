@@ -1,4 +1,4 @@
-"""Numbers, times and tables in words."""
+"""Format numbers, times and tables as text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime

@@ -1,8 +1,8 @@
-"""The files of a job: its receipt, its losses, and its pictures by what they are.
+"""Read the receipt, the losses and the pictures of a job.
 
 A picture is called `final`, `stage-50`, `input-0`, `animation`, `sheet` or `curve`. Other people
 may write into the outbox: no link is followed there, and an input whose SHA-256 is known counts
-only with these very bytes.
+only with exactly these bytes.
 """
 
 import hashlib

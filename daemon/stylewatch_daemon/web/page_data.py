@@ -30,8 +30,7 @@ from stylewatch_daemon.store.requests import PAUSED
 from stylewatch_daemon.store.thumbs import SIDE
 from stylewatch_daemon.views.formatting import duration, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
-from stylewatch_daemon.views.job import JobView, job_view, loss_curve, name_of
-from stylewatch_daemon.views.loss_curve import Curve, Point
+from stylewatch_daemon.views.job import Curve, JobView, Point, job_view, loss_curve, name_of
 from stylewatch_daemon.views.output_files import Memory, find, identity, source_name
 
 ENDED = (JobState.DONE, JobState.FAILED, JobState.REFUSED, JobState.CANCELLED)

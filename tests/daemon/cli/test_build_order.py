@@ -1,135 +1,167 @@
-"""From what a command line asks to the Order that a worker takes."""
+"""From the options of a command line to the Order for a worker."""
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.outbox.test_receipt import plain
 
-from stylewatch_daemon.cli.build_order import Asked, make_plan
+from stylewatch_daemon.cli.build_order import (
+    RenderRequest,
+    make_plan,
+    masks_by_role,
+    member_overrides,
+    parse_sweep,
+)
+from stylewatch_daemon.cli.options import JobOptions, parse_sets
 from stylewatch_daemon.errors import InputError, UsageError
-from stylewatch_painter.recipes import book
+from stylewatch_daemon.settings.job import members
 
-
-@pytest.fixture(autouse=True)
-def here(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with content.jpg and style.jpg in it."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
-    monkeypatch.chdir(pictures)
-    return pictures
-
+pytestmark = pytest.mark.usefixtures("here")
 
 PAIR = (Path("content.jpg"), Path("style.jpg"))
 
 
 def test_an_order_has_the_pictures_and_the_settings(tmp_path: Path) -> None:
-    plan = make_plan(Asked((*PAIR, PAIR[1]), given={"steps": 3, "seed": None}), tmp_path)
-    assert plan.order.content == PAIR[0]
-    assert plan.order.styles == (PAIR[1], PAIR[1])
-    assert plan.order.settings.steps == 3
-    assert plan.recipe.schedule.steps == 3
-    assert plan.place.path == Path("content-style.png")
-    assert plan.pictures == (*PAIR, PAIR[1])
-
-
-def test_backends_recipes_and_limits_come_from_the_settings(tmp_path: Path) -> None:
-    file = tmp_path / "config.yaml"
-    file.write_text(
+    (tmp_path / "config.yaml").write_text(
         "backends: {sketch: {a: 1}}\nrecipes: [own]\nlimits: {max_pixels: 9, "
         "out_of_memory: cpu, memory: 6GB}\nlog: {level: debug}\n"
     )
-    plan = make_plan(Asked(PAIR, given={"backend": "sketch"}, config_file=file), tmp_path)
-    assert plan.order.backend_options == {"a": 1}
-    assert plan.order.recipe_folders == (tmp_path / "own",)
-    assert (plan.order.max_pixels, plan.order.out_of_memory) == (9, "cpu")
-    assert plan.order.memory == 6_000_000_000
+    sets = ["quality=50", "smallest=3", "objective.content=null", "limits.max_pixels=7"]
+    job = JobOptions(backend="sketch", steps=3, artifact=None, sets=sets)
+    plan = make_plan(RenderRequest((*PAIR, PAIR[1]), job, tmp_path / "config.yaml"), tmp_path)
+    order = plan.order
+    assert (order.content, order.styles) == (PAIR[0], (PAIR[1], PAIR[1]))
+    assert plan.pictures == (*PAIR, PAIR[1]) and plan.place.path == Path("content-style.png")
+    assert (order.settings.steps, order.settings.quality) == (3, 50)
+    assert (plan.recipe.schedule.steps, plan.recipe.schedule.smallest) == (3, 3)
+    assert plan.recipe.objective.content is None
+    assert order.backend_options == {"a": 1}
+    assert order.recipe_folders == (tmp_path / "own",)
+    assert (order.max_pixels, order.out_of_memory, order.memory) == (7, "cpu", 6_000_000_000)
     assert plan.debug
 
 
-def test_set_reaches_settings_of_the_job_and_fields_of_the_recipe(tmp_path: Path) -> None:
-    sets = ("quality=50", "smallest=3", "objective.content=null", "limits.max_pixels=7")
-    plan = make_plan(Asked(PAIR, sets=sets), tmp_path)
-    assert plan.order.settings.quality == 50
-    assert plan.recipe.schedule.smallest == 3
-    assert plan.recipe.objective.content is None
-    assert plan.order.max_pixels == 7
-
-
-def test_the_suffix_of_the_output_says_the_format(tmp_path: Path) -> None:
-    assert make_plan(Asked(PAIR, output="a.webp"), tmp_path).order.settings.format == "webp"
-    assert make_plan(Asked(PAIR, output="a"), tmp_path).order.settings.format == "png"
-    both = Asked(PAIR, output="a.webp", sets=("format=webp",))
-    assert make_plan(both, tmp_path).order.settings.format == "webp"
-    with pytest.raises(UsageError, match=r"a.webp is webp by its name, and --set says format png"):
-        make_plan(Asked(PAIR, output="a.webp", sets=("format=png",)), tmp_path)
-
-
-@pytest.mark.parametrize("start", ["content", "style", "noise", "mixed"])
-def test_a_start_is_a_word(tmp_path: Path, start: str) -> None:
-    plan = make_plan(Asked(PAIR, init=start), tmp_path)
-    assert plan.recipe.schedule.start == start
-    assert plan.order.init is None
-
-
-def test_or_a_start_is_a_picture(tmp_path: Path) -> None:
-    plan = make_plan(Asked(PAIR, init="style.jpg"), tmp_path)
-    assert plan.recipe.schedule.start == "picture"
-    assert plan.order.init == Path("style.jpg")
-    assert plan.pictures == (*PAIR, Path("style.jpg"))
-
-
-@pytest.mark.parametrize("named", [(), PAIR[:1]])
-def test_a_painting_takes_a_photograph_and_a_style(tmp_path: Path, named: tuple[Path, ...]) -> None:
-    with pytest.raises(UsageError, match="at least one style"):
-        make_plan(Asked(named), tmp_path)
-
-
-def test_a_start_that_is_neither_word_nor_picture_is_one_of_usage(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--init takes content, style, noise, mixed or a picture"):
-        make_plan(Asked(PAIR, init="nose"), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        (Asked((PAIR[0], Path("absent.jpg"))), r"absent\.jpg is not there"),
-        (Asked((PAIR[0], Path())), "is a folder, not a picture"),
-        (Asked(PAIR, init="absent.jpg"), r"absent\.jpg is not there"),
-    ],
-)
-def test_a_picture_that_is_not_there_is_told_before_anything_is_loaded(
-    tmp_path: Path, asked: Asked, told: str
-) -> None:
-    with pytest.raises(InputError, match=told):
-        make_plan(asked, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        Asked(PAIR, given={"recipe": "gatis"}),
-        Asked(PAIR, given={"size": "huge"}),
-        Asked(PAIR, sets=("stepps=3",)),
-        Asked(PAIR, sets=("objective.stile=3",)),
-        Asked(PAIR, output="a.gif"),
-    ],
-)
-def test_what_makes_no_sense_on_the_command_line_is_one_of_usage(
-    tmp_path: Path, asked: Asked
-) -> None:
-    with pytest.raises(UsageError):
-        make_plan(asked, tmp_path)
-
-
-def test_a_receipts_word_on_memory_beats_the_settings_and_a_commands_beats_that(
+def test_the_suffix_of_the_output_sets_the_format_and_a_start_is_a_word_or_a_picture(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "config.yaml").write_text("backends: {torch: {tile: none, threads: 1}}\n")
-    told = plain(recipe=book.find("keras").model_dump(mode="json"))
-    told["attempts"][-1]["decided"] = {"tile": 768, "history": 4}
-    (tmp_path / "receipt.json").write_text(json.dumps(told))
-    said = Asked(PAIR, receipt=tmp_path, config_file=tmp_path / "config.yaml")
-    for sets, tile in (((), 768), (("backends.torch.tile=64",), 64)):
-        order = make_plan(replace(said, sets=sets), tmp_path).order
-        assert order.backend_options == {"threads": 1, "tile": tile, "history": 4}
+    def format_of(output: str, *sets: str) -> str:
+        request = RenderRequest(PAIR, JobOptions(sets=list(sets)), output=output)
+        return make_plan(request, tmp_path).order.settings.format
+
+    assert [format_of("a.webp"), format_of("a"), format_of("a.webp", "format=webp")] == [
+        "webp", "png", "webp",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match=r"a.webp is webp by its name, and --set says format png"):
+        format_of("a.webp", "format=png")
+    for start in ("noise", "style.jpg"):
+        plan = make_plan(RenderRequest(PAIR, JobOptions(init=start)), tmp_path)
+        is_picture = start == "style.jpg"
+        assert plan.recipe.schedule.start == ("picture" if is_picture else "noise")
+        assert (plan.order.init, plan.pictures[2:]) == (
+            (PAIR[1], PAIR[1:]) if is_picture else (None, ())
+        )
+
+
+@pytest.mark.parametrize(
+    ("named", "job", "output", "error", "message"),
+    [
+        ((), JobOptions(), None, UsageError, "at least one style"),
+        (PAIR, JobOptions(only="content"), None, UsageError, "takes one picture, got 2"),
+        ((), JobOptions(only="style"), None, UsageError, "at least one painting"),
+        (PAIR, JobOptions(init="nose"), None, UsageError, "--init takes content, style, noise"),
+        (PAIR, JobOptions(recipe="gatis"), None, UsageError, "gatys"),
+        (PAIR, JobOptions(sets=["objective.stile=3"]), None, UsageError, "style"),
+        (PAIR, JobOptions(), "a.gif", UsageError, "gif"),
+        (PAIR, JobOptions(artifact=["sheet"]), "a.png", UsageError, "--artifact needs a folder"),
+        ((PAIR[0], Path("absent.jpg")), JobOptions(), None, InputError, r"absent.jpg does not exi"),
+        ((PAIR[0], Path()), JobOptions(), None, InputError, "is a folder, not a picture"),
+        (PAIR, JobOptions(init="absent.jpg"), None, InputError, r"absent\.jpg does not exist"),
+        (PAIR, JobOptions(mask=Path("no.png")), None, InputError, r"no\.png does not exist"),
+        (PAIR, JobOptions(style_mask=["none"] * 2), None, UsageError, "2 times for 1 styles"),
+    ],
+)  # fmt: skip
+def test_every_mistake_is_reported_before_anything_is_loaded(
+    tmp_path: Path, named: tuple[Path, ...], job: JobOptions, output: str | None,
+    error: type[Exception], message: str,
+) -> None:  # fmt: skip
+    with pytest.raises(error, match=message):
+        make_plan(RenderRequest(named, job, output=output), tmp_path)
+
+
+def test_masks_belong_to_styles_by_order_and_replace_repeated_ones_of_their_side() -> None:
+    file = PAIR[0]
+    masks = {"content-mask": file, "style-2-mask": file}
+    assert masks_by_role(JobOptions(mask=file, style_mask=["none", str(file)]), 2) == masks
+    repeated = {"content-mask": Path("a"), "style-1-mask": Path("b"), "style-2-mask": Path("c")}
+    assert masks_by_role(JobOptions(), 2, repeated) == repeated
+    own = masks_by_role(JobOptions(mask=file), 2, repeated)
+    assert own == {**repeated, "content-mask": file}
+    own = masks_by_role(JobOptions(style_mask=[str(file)]), 2, repeated)
+    assert own == {"content-mask": Path("a"), "style-1-mask": file}
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("watch.quiet_s=0.5", "watch.quiet_s", 0.5),
+        ("backends.torch.threads=2", "backends.torch.threads", 2),
+        ("size=640x480", "job.size", "640x480"),
+        ("schedule=fast", "job.schedule", "fast"),
+        ("schedule.steps=3", "job.set.schedule.steps", 3),
+        ("keep_detail=no", "job.set.keep_detail", False),
+        ("objective.content=", "job.set.objective.content", None),
+        ("set.smallest=1", "job.set.smallest", 1),
+        ("stages.size=900", "job.stages.size", 900),
+        ("name='{content}={seed}'", "job.name", "{content}={seed}"),
+    ],
+)
+def test_a_key_is_a_setting_of_the_daemon_of_a_job_or_a_field_of_the_recipe(
+    text: str, key: str, value: object
+) -> None:
+    assert parse_sets([text]) == parse_sets([f"{text.partition('=')[0]}=9", text]) == {key: value}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepps=1", "--set: unknown key 'stepps'; did you mean 'steps'?"),
+        ("keep=[sheet]", "--set: unknown key 'keep'; it is now called 'artifacts'"),
+        ("quiet_s=1", "--set: unknown key 'quiet_s'; did you mean 'watch.quiet_s'?"),
+        ("steps", "--set takes KEY=VALUE, as steps=100, got 'steps'"),
+        ("steps=[1", "--set steps: the value"),
+        ("alerts.urls=[json://hush]", "--set alerts.urls: these are secrets"),
+        ("alerts={urls: [json://hush]}", "--set alerts.urls: these are secrets"),
+    ],
+)
+def test_what_cannot_be_set_is_refused_and_secrets_are_not_repeated(
+    text: str, message: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_sets([text])
+    assert str(caught.value).startswith(message)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_sweep_has_yaml_values_for_keys_as_with_set() -> None:
+    sweep = parse_sweep(["strength=0.2,0.5", "style_weights=[1,0],[0.5,0.5]"])
+    assert sweep == {"strength": (0.2, 0.5), "style_weights": ([1, 0], [0.5, 0.5])}
+    keys = ("job.seed=3", "job.set.keep_detail=0.5", "objective.tv.weight=1", "mask.feather=3%")
+    (member,) = members(parse_sweep(keys))
+    assert member_overrides(member) == {
+        "job.seed": 3, "job.set.keep_detail": 0.5, "job.set.objective.tv.weight": 1,
+        "job.mask.feather": "3%",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("strength", "--sweep takes KEY=V1,V2"),
+        ("strengthh=1", "did you mean 'strength'"),
+        ("watch.quiet_s=1,2", "`watch.quiet_s` is a daemon setting; it can't be set for a job"),
+        ("name=a,b", "name is the same for a whole series"),
+        ("seed=[1", "this is not YAML"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_sweep([text])

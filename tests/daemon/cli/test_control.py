@@ -1,45 +1,182 @@
-"""`stylewatch pause`, `resume` and `drain`; with a daemon at work they are tested in the line."""
+"""Commands that leave requests, without a daemon; tests/line has them with one. And `prune`."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.daemon.cli.conftest import Ended, Run
+from tests.daemon.cli.states import enter, entry, publish
+from tests.daemon.faults import fill, tree
+from tests.daemon.world import make_finished_job
 
 from stylewatch_daemon.cli import control
-from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.files import lock
+from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.outbox.status_txt import Status
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.store.journal import Attempt
+from stylewatch_daemon.store.ledger_writer import now
+
+HAD = JobSettings(backend="sketch", recipe="gatys", steps=30).model_dump(mode="json")
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume"])
-def test_without_a_daemon_it_is_noted_for_the_next_start(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+class Place:
+    """A state folder with the job `trip`, and an outbox with its pictures."""
+
+    def __init__(self, root: Path, run: Run) -> None:
+        self.root, self._run = root, run
+        fill(root / "out/trip", "inputs/sea.jpg", "inputs/wave.jpg", "stages/0010.png")
+
+    def enter(self, state: str, *, started: bool = True, **more: Any) -> None:
+        roles = {"content": "inputs/sea.jpg", "style": "inputs/wave.jpg"}
+        inputs = [{"role": role, "name": Path(name).name, "size": len(name)}
+                  for role, name in roles.items()]  # fmt: skip
+        values = {"outbox": str(self.root / "out"), "inputs": tuple(inputs), "settings": HAD}
+        attempts = (Attempt("2026-01-01T00:00:00"),) * started
+        enter(self.root, entry("trip", state, **values, **more), attempts=attempts)
+
+    def run(self, *words: object) -> Ended:
+        return self._run(*words, "--state", self.root)
+
+    @property
+    def requests(self) -> list[tuple[str, dict[str, Any]]]:
+        """The verbs and arguments of the requests that were left."""
+        files = sorted((self.root / "requests").glob("*.json"))
+        plain = [json.loads(file.read_bytes()) for file in files]
+        return [(request["verb"], request["arguments"]) for request in plain]
+
+
+@pytest.fixture
+def place(tmp_path: Path, run: Run) -> Place:
+    return Place(tmp_path, run)
+
+
+@pytest.mark.parametrize("words", [["pause"], ["resume"], ["cancel", "trip"], ["finish", "trip"]])
+def test_a_request_is_recorded_for_the_next_start_or_a_busy_daemon(
+    place: Place, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    assert call([verb, "--state", str(tmp_path / "mine")]) == 0
-    assert capsys.readouterr().out == (
-        f"noted for the next start: no daemon is at work with {tmp_path / 'mine'}\n"
+    place.enter("running")
+    ended = place.run(*words)
+    assert ended.out == (
+        f"recorded for the next start: no daemon is running with the state folder {place.root}\n"
     )
-    assert len(list((tmp_path / "mine/requests").iterdir())) == 1
+    assert place.requests == [(words[0], {"job": "id-trip"} if words[1:] else {})]
+    monkeypatch.setattr(control, "ANSWER_WITHIN_S", 0.0)
+    with lock.held(place.root / "lock"):
+        ended = place.run(*words)
+    assert ended.code == 0 and ended.out.startswith("requested; the daemon has not answered yet")
 
 
-def test_without_a_daemon_there_is_nothing_to_drain_and_nothing_is_left(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(["drain", "--state", str(tmp_path / "mine")]) == 0
-    assert capsys.readouterr().out.startswith("there is nothing to drain: no daemon is at work")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_daemon_that_is_busy_is_not_waited_for_without_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(control, "ANSWERS_WITHIN", 0.0)
-    with lock.held(tmp_path / "lock"):
-        assert call(["pause", "--state", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith("asked; the daemon has not answered yet")
-
-
-def test_a_folder_that_cannot_be_written_is_exit_code_73(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_daemon_there_is_nothing_to_drain(tmp_path: Path, run: Run) -> None:
+    ended = run("drain", "--state", tmp_path / "mine")
+    assert ended.out.startswith("there is nothing to drain: no daemon is running")
+    assert (ended.code, list(tmp_path.iterdir())) == (0, [])
     (tmp_path / "requests").touch()
-    assert call(["pause", "--state", str(tmp_path)]) == 73
-    assert "as the user whom the daemon runs as" in capsys.readouterr().err
+    assert run("pause", "--state", tmp_path).code == 73, "it cannot be written"
+
+
+@pytest.mark.parametrize("verb", ["cancel", "finish"])
+@pytest.mark.parametrize("state", ["done", "refused", "failed", "cancelled"])
+def test_a_job_that_has_ended_or_not_started_is_left_unchanged(
+    place: Place, verb: str, state: str
+) -> None:
+    place.enter(state, finished="2026-01-02T14:03:59+02:00")
+    ended = place.run(verb, "id-trip")
+    assert (ended.code, place.requests) == (65, [])
+    assert f"trip has ended ({state}, 2026-01-02 12:03 UTC)" in ended.err
+    publish(place.root, Status(incomplete=(Incomplete("trip", "a style"),)))
+    assert "waits in the inbox for a style" in place.run(verb, "trip").err, "it is meant rather"
+    place.enter("queued", started=False)
+    ended = place.run("finish", "trip")
+    assert (ended.code, place.requests) == (65, [])
+    assert "trip was not started, so it has no picture yet" in ended.err
+
+
+@pytest.mark.parametrize("verb", ["cancel", "finish", "retry", "dismiss"])
+def test_an_unknown_job_and_an_incomplete_pair_are_reported(place: Place, verb: str) -> None:
+    place.enter("queued")
+    ended = place.run(verb, "trap")
+    assert ended.code == 64 and "trip" in ended.err
+    publish(place.root, Status(incomplete=(Incomplete("sea", "a style"),)))
+    ended = place.run(verb, "sea")
+    assert (ended.code, place.requests) == (65, [])
+    assert "sea is not a job yet: it waits in the inbox for a style; remove its files" in ended.err
+
+
+def test_refused_and_failed_jobs_are_dismissed_by_name_or_all(place: Place) -> None:
+    place.enter("refused")
+    assert place.run("dismiss", "trip", "id-trip").code == 0
+    assert place.run("dismiss", "--all").code == 0
+    named, every = (arguments for _, arguments in place.requests)
+    assert named == {"jobs": ["id-trip", "id-trip"], "until": ""}
+    assert every["jobs"] == [] and every["until"] <= now()
+    assert place.run("dismiss").code == place.run("dismiss", "trip", "--all").code == 64
+    for state in ("queued", "done", "cancelled"):
+        place.enter(state)
+        ended = place.run("dismiss", "trip")
+        assert ended.code == 65
+        assert f"trip is {state}: only refused and failed jobs can be dismissed" in ended.err
+    assert len(place.requests) == 2
+
+
+def test_a_retry_names_the_new_job_with_the_old_settings_and_the_changes(place: Place) -> None:
+    place.enter("done")
+    sets = ("--set", "steps=40", "--set", "objective.strength=0.1", "--from-stage", "10")
+    ended = place.run("retry", "trip", *sets)
+    ((verb, arguments),) = place.requests
+    assert (verb, arguments["job"], arguments["from_stage"]) == ("retry", "id-trip", 10)
+    assert ended.err.endswith(f"trip will run again as the job {arguments['new']}\n")
+    assert arguments["settings"].keys() == HAD.keys()
+    assert {key: value for key, value in arguments["settings"].items() if value != HAD[key]} == {
+        "steps": 40, "set": {"objective.strength": 0.1}, "init": "picture", "from_step": 10,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--set", "stepz=1"], ["stepz", "steps"]),
+        (["--set", "steps=-1", "--set", "format=gif"], ["steps", "format"]),
+        (["--set", "watch.quiet_s=1", "--set", "log.level=debug", "--set", "recipe=a.yaml"],
+         ["watch.quiet_s", "log.level", "recipe a.yaml"]),
+        (["--set", "recipe=monet"], ["monet"]),
+        (["--from-stage", "7"], ["trip has no stage 7; there are 10"]),
+    ],
+)  # fmt: skip
+def test_every_mistake_in_a_retry_is_reported_and_nothing_requested(
+    place: Place, words: list[str], parts: list[str]
+) -> None:
+    place.enter("running")
+    assert place.run("retry", "trip").code == 64, "it has not ended"
+    place.enter("done")
+    ended = place.run("retry", "trip", *words)
+    assert ended.code in (64, 65)
+    assert all(part in ended.err for part in parts), ended.err
+    (place.root / "out/trip/inputs/wave.jpg").unlink()
+    ended = place.run("retry", "trip")
+    assert ended.code == 65 and "wave.jpg (style)" in ended.err
+    assert place.requests == []
+
+
+def test_prune_removes_old_files_and_a_dry_run_only_lists_them(tmp_path: Path, run: Run) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "inboxes: [{path: a, outbox: out}, {path: b, outbox: out}]\nretention: {stages: 2 days}\n"
+    )
+    old = make_finished_job(tmp_path / "out", "old\x1b", 3)
+    make_finished_job(tmp_path / "out", "new", 1)
+    before = tree(tmp_path)
+    first, second, last = run("prune", "--dry-run", "--config", config).lines
+    assert first == f" 20 bytes  {tmp_path}/out/old?/stages/0001.png"
+    assert second.endswith("0002.png") and last == "2 files would be removed: 40 bytes"
+    assert tree(tmp_path) == before
+    ended = run("prune", "--config", config, "--set", "retention.inputs=3")
+    assert ended.lines[-1].startswith("4 files removed: ")
+    assert sorted(tree(old)) == ["final.png", "inputs/job.yaml", "losses.csv", "receipt.json"]
+    config.write_text("retention: {ledger: 30}\nstate: {path: .}\n")
+    enter(tmp_path, entry("1", finished="2020-01-01T00:00:00+00:00"), entry("2", finished=now()))
+    *_, last = run("prune", "--config", config).lines
+    assert last.startswith("1 jobs in the ledger are for the daemon to forget")
+    config.write_text("")
+    assert run("prune", "--config", config).out.startswith("nothing: `retention` keeps all")

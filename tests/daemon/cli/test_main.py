@@ -1,8 +1,8 @@
-"""The command as a whole: how fast it starts, how it ends, and that the docs know all of it."""
+"""The command as a whole: start, exit codes, errors, signals, and that the docs are complete."""
 
+import errno
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
+from tests.daemon.cli.conftest import Run
 
-from stylewatch_daemon.cli.main import app, call
+from stylewatch_daemon import errors
+from stylewatch_daemon.cli.exit_codes import BROKEN_PIPE, code_of, sentence_of
+from stylewatch_daemon.cli.main import app
+from stylewatch_painter import errors as painter
 from stylewatch_painter.recipes import book
+from stylewatch_plugins import errors as plugins
 
 ROOT = Path(__file__).parents[3]
 STYLEWATCH = (sys.executable, "-c", "from stylewatch_daemon.cli.main import main; main()")
@@ -25,145 +31,156 @@ def test_help_loads_nothing_heavy() -> None:
     code = (
         "import json, sys\n"
         "from stylewatch_daemon.cli.main import call\n"
-        "assert call(sys.argv[1:]) == 0\n"
+        "import stylewatch_daemon.doctor.diagnose\n"
+        "for words in (['--help'], ['render', '--help'], ['recipes'], ['weights', '--help']):\n"
+        "    assert call(words) == 0\n"
         "print(json.dumps(list(sys.modules)))\n"
     )
-    for arguments in (["--help"], ["render", "--help"], ["recipes"], ["weights", "--help"]):
-        ended = subprocess.run(
-            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
-        )
-        assert HEAVY.isdisjoint(json.loads(ended.stdout.splitlines()[-1])), arguments
-
-
-def test_no_command_at_all_is_one_of_usage_and_shows_help(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    assert call([]) == 64
-    assert "render" in capfd.readouterr().out
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert HEAVY.isdisjoint(json.loads(out.stdout.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        (["submti"], "no such command 'submti'. Did you mean 'submit'? `stylewatch --help` tells"),
+        (["submti"], "no such command 'submti'. Did you mean 'submit'? see `stylewatch --help`"),
         (["render", "--stepz", "1"], "no such option: --stepz (Possible options: "),
         (["render", "a", "b", "--steps", "x"], "invalid value for '--steps': "),
-        (["render", "a", "b", "--schedule", "quick"], "invalid value for '--schedule': "),
-        (["render", "a", "b", "--steps"], "option '--steps' requires an argument"),
-        (["recipes", "a", "b"], "got unexpected extra argument"),
     ],
 )
-def test_usage_errors_are_one_sentence_and_exit_code_64(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+def test_usage_errors_are_one_sentence_with_exit_code_64(
+    run: Run, arguments: list[str], message: str
 ) -> None:
-    assert call(arguments) == 64
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"stylewatch: {told}")
+    ended = run(*arguments)
+    assert ended.code == 64
+    (line,) = ended.err.splitlines()
+    assert line.startswith(f"stylewatch: {message}")
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["--version"]) == 0
-    assert re.fullmatch(r"stylewatch \d+\.\d+\.\d+\n", capsys.readouterr().out)
-
-
-@pytest.fixture
-def _broken_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of ours, in `stylewatch recipes`."""
-
+def test_an_unforeseen_error_is_one_sentence_and_debug_adds_the_traceback(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def names(*_: Path) -> list[str]:
-        raise ZeroDivisionError("what nobody foresaw")
+        raise ZeroDivisionError("unforeseen")
 
     monkeypatch.setattr(book, "names", names)
-
-
-@pytest.mark.usefixtures("_broken_recipes")
-def test_a_fault_of_ours_is_one_sentence_and_exit_code_70(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert call(["recipes"]) == 70
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("stylewatch: a fault of stylewatch's own, ZeroDivisionError: ")
-
-
-@pytest.mark.usefixtures("_broken_recipes")
-def test_debug_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["--debug", "recipes"]) == 70
-    told = capsys.readouterr().err
-    assert "Traceback (most recent call last):" in told
-    assert told.splitlines()[-1].startswith("stylewatch: a fault of stylewatch's own")
-
-
-def test_the_log_level_debug_shows_it_too(
-    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pair = [str(pictures / "content.jpg"), str(pictures / "style.jpg")]
-    taken = ["-o", str(pictures / "content.jpg"), "--backend", "sketch"]
-    assert call(["render", *pair, *taken]) == 73
-    assert "Traceback" not in capsys.readouterr().err
-    assert call(["render", *pair, *taken, "--set", "log.level=debug"]) == 73
-    assert "Traceback" in capsys.readouterr().err
-
-
-SLOW = ["--backend", "sketch", "--steps", "1000000", "--save-every", "1", "-o", "painted", "-q"]
-
-
-@pytest.fixture
-def as_in_a_terminal() -> Iterator[None]:
-    """Who runs in the background of a script has SIGINT ignored, and so would its children."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+    sentence = "stylewatch: a fault of stylewatch's own, ZeroDivisionError: unforeseen; `stylewatch"
+    ended = run("recipes")
+    assert ended.code == 70 and len(ended.err.splitlines()) == 1
+    assert ended.err.startswith(sentence)
+    first, *_, last = run("--debug", "recipes").err.splitlines()
+    assert first.startswith("Traceback") and last.startswith(sentence)
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+    ("error", "code", "message"),
+    [
+        (errors.UsageError("x"), 64, "x"),
+        (errors.InputError("x"), 65, "x"),
+        (errors.OutputError("x"), 73, "x"),
+        (errors.SettingsError("x"), 78, "x"),
+        (painter.PictureError("x"), 65, "x"),
+        (painter.RecipeError("x"), 64, "x"),
+        (painter.WeightsError("x"), 69, "x"),
+        (painter.SaveError("x"), 73, "x"),
+        (plugins.BackendMissingError("x"), 69, "x"),
+        (plugins.BackendOptionError("x"), 78, "x"),
+        (OSError(errno.ENOSPC, "No space", "/out/a"), 73, "/out/a cannot be written: No space"),
+        (OSError(errno.ENOENT, "No such file"), 70, "a fault of stylewatch's own"),
+        (torch.OutOfMemoryError("2 GiB.\nmore"), 69, "not enough memory for this (2 GiB.); a sm"),
+        (torch.AcceleratorError("a launch failed"), 69, "device is lost (a launch failed)"),
+    ],
+    ids=lambda value: type(value).__name__,
 )
-@pytest.mark.usefixtures("as_in_a_terminal")
-def test_a_signal_leaves_nothing_half_written(
-    pictures: Path, number: signal.Signals, code: int
+def test_every_error_has_its_exit_code_and_sentence(
+    error: Exception, code: int, message: str
 ) -> None:
+    assert code_of(error) == code
+    assert message in sentence_of(error)
+
+
+def test_a_closed_pipe_ends_the_command_silently() -> None:
+    code = "from stylewatch_daemon.cli.exit_codes import echo\nfor _ in range(100_000): echo('x')"
     with subprocess.Popen(
-        [*STYLEWATCH, "render", "content.jpg", "style.jpg", *SLOW],
-        cwd=pictures, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        stages = pictures / "painted" / "stages"
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == b"x\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == BROKEN_PIPE
+
+
+EXIT = """
+import atexit, sys, threading, time
+from stylewatch_daemon.cli.exit_codes import exit_process
+class Last:
+    def __del__(self):
+        print("destroyed")
+atexit.register(print, "at exit")
+kept = Last()
+print("printed", end=" ")
+sys.modules['torch'] = sys
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "out"),
+    [
+        ("", "printed at exit\n"),
+        ("del sys.modules['torch']", "printed at exit\ndestroyed\n"),
+        ("threading.Thread(target=lambda: (time.sleep(0.2), print('worked'))).start()",
+         "printed worked\nat exit\ndestroyed\n"),
+        ("sys.setprofile(eval('lambda *_: None', {}))", "printed at exit\ndestroyed\n"),
+    ],
+    ids=["torch", "no torch", "a thread", "a profiler"],
+)  # fmt: skip
+def test_torch_is_not_destroyed_at_exit_and_everything_is_printed(code: str, out: str) -> None:
+    words = [sys.executable, "-c", f"{EXIT}{code}\nexit_process(65)"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (65, out)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_only_finished_files(here: Path, number: int, code: int) -> None:
+    slow = ("--backend", "sketch", "--steps", "1000000", "--save-every", "1", "-o", "painted", "-q")
+    words = [*STYLEWATCH, "render", "content.jpg", "style.jpg", *slow]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, before)
+        stages = here / "painted" / "stages"
         while process.poll() is None and not list(stages.glob("*.png")):
             os.sched_yield()
         process.send_signal(number)
         try:
-            _, told = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert (process.returncode, told) == (code, "")
+    assert (process.returncode, err) == (code, "")
     assert all(path.suffix == ".png" for path in stages.iterdir())
-    assert {path.name for path in (pictures / "painted").iterdir()} <= {"stages", "losses.csv"}
+    assert {path.name for path in (here / "painted").iterdir()} <= {"stages", "losses.csv"}
 
 
-def test_completion_knows_commands_recipes_and_backends() -> None:
-    def completed(*words: str) -> str:
-        wanted = {"_STYLEWATCH_COMPLETE": "complete_zsh",
-                  "_TYPER_COMPLETE_ARGS": " ".join(("stylewatch", *words))}  # fmt: skip
-        return subprocess.run(
-            STYLEWATCH, env={**os.environ, **wanted}, capture_output=True, text=True, check=False
-        ).stdout
-
-    assert "render" in completed("re")
-    assert "neural-style" in completed("render", "--recipe", "ne")
-    assert "sketch" in completed("render", "--backend", "sk")
+def test_completion_has_commands_recipes_and_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_STYLEWATCH_COMPLETE", "complete_zsh")
+    wanted = {"re": "render", "render --recipe ne": "neural-style", "render --backend sk": "sketch"}
+    for words, completion in wanted.items():
+        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"stylewatch {words}")
+        ended = subprocess.run(STYLEWATCH, capture_output=True, text=True, check=False)
+        assert completion in ended.stdout
 
 
 def commands(command: Any, names: Sequence[str] = ()) -> Iterator[tuple[str, Any]]:
-    """Every command of `command`, with its whole name."""
+    """Every command below `command`, with its whole name."""
     yield " ".join(names), command
     for name, inner in getattr(command, "commands", {}).items():
         yield from commands(inner, (*names, name))
 
 
-def test_every_command_and_every_option_is_in_the_page_on_commands() -> None:
+def test_every_command_and_every_option_is_documented() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    root = typer.main.get_command(app)
-    for name, command in commands(root, ("stylewatch",)):
+    for name, command in commands(typer.main.get_command(app), ("stylewatch",)):
         assert f"`{name}" in page, name
-        for option in (one for one in command.params if one.param_type_name == "option"):
+        for option in (param for param in command.params if param.param_type_name == "option"):
             if option.name not in ("install_completion", "show_completion"):
                 assert option.opts[0] in page, (name, option.opts)

@@ -1,4 +1,4 @@
-"""`stylewatch render`, with the sketch in place of a network."""
+"""`stylewatch render` and `figure`, with the backend `sketch`."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,207 +7,99 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.daemon.cli.conftest import Run, files
 
-from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.worker import run_job
 from stylewatch_daemon.worker.contract import Event, Order
-from stylewatch_painter.errors import DivergedError, PictureError, WeightsError
 
 SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")
+SMALL = ("--backend", "sketch", "--size", "32", "--steps", "2", "--set", "scales=[]")
 PAIR = ("content.jpg", "style.jpg")
+Receipt = Callable[..., dict[str, Any]]
 
-
-@pytest.fixture(autouse=True)
-def here(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with content.jpg and style.jpg in it."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
-    monkeypatch.chdir(pictures)
-    return pictures
+pytestmark = pytest.mark.usefixtures("here")
 
 
 @pytest.fixture
-def receipt(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """Renders with `--json`; the receipt, from the last line on stdout."""
+def receipt(run: Run) -> Receipt:
+    """Render with `--json`; return the receipt, the last line on stdout."""
 
     def render(*arguments: str) -> dict[str, Any]:
-        capsys.readouterr()
-        assert call(["render", *arguments, "--json"]) == 0
-        plain: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        ended = run("render", *arguments, "--json")
+        assert ended.code == 0, ended.err
+        plain: dict[str, Any] = json.loads(ended.lines[-1])
         return plain
 
     return render
 
 
-def files(folder: Path) -> set[str]:
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return found - set(PAIR)
+def made(folder: Path) -> set[str]:
+    return files(folder) - set(PAIR)
 
 
-def test_a_picture_is_painted_and_its_path_told(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(["render", *PAIR, *SKETCH, "-o", "painted.png"]) == 0
-    assert files(here) == {"painted.png"}
-    with Image.open(here / "painted.png") as painted:
-        assert painted.size == (48, 36)
-    told = capsys.readouterr()
-    assert told.out == "painted.png\n"
-    assert "step 2 of 4 at 48x36, loss " in told.err
+def test_a_picture_is_written_and_its_path_printed(here: Path, run: Run) -> None:
+    ended = run("render", *PAIR, *SKETCH)
+    assert (ended.code, ended.out) == (0, "content-style.png\n")
+    assert "step 2 of 4 at 48x36, loss " in ended.err
+    assert made(here) == {"content-style.png"}
+    with Image.open(here / "content-style.png") as picture:
+        assert picture.size == (48, 36)
+    before = (here / "content-style.png").read_bytes()
+    ended = run("render", *PAIR, *SKETCH, "-o", "content-style.png", "--quiet")
+    message = "stylewatch: content-style.png is already there; --force replaces it\n"
+    assert (ended.code, ended.err) == (73, message)
+    ended = run("render", *PAIR, *SKETCH, "-o", "content-style.png", "--quiet", "--force")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    assert (here / "content-style.png").read_bytes() == before, "the same command, the same bytes"
 
 
-def test_without_a_name_it_is_called_after_both(here: Path) -> None:
-    assert call(["render", *PAIR, *SKETCH]) == 0
-    assert files(here) == {"content-style.png"}
-
-
-def test_a_folder_gets_stages_losses_inputs_and_the_receipt(here: Path) -> None:
-    assert call(["render", *PAIR, *SKETCH, "-o", "painted"]) == 0
-    assert files(here / "painted") == {
-        "stages/0002.png", "stages/0004.png", "final.png", "losses.csv", "receipt.json",
+def test_a_folder_gets_stages_losses_inputs_and_the_receipt(here: Path, receipt: Receipt) -> None:
+    printed = receipt(*PAIR, *SKETCH, "-o", "painted", "--set", "final='{stem}-{style}'")
+    assert made(here / "painted") == {
+        "stages/0002.png", "stages/0004.png", "content-style.png", "losses.csv", "receipt.json",
         "inputs/content.jpg", "inputs/style.jpg",
     }  # fmt: skip
+    assert printed == json.loads((here / "painted/receipt.json").read_text())
+    assert printed["recipe"]["schedule"]["steps"] == 4
+    assert printed["final"] == "content-style.png"
 
 
-def test_in_a_folder_the_painting_is_called_as_the_settings_say(
-    here: Path, receipt: Callable[..., dict[str, Any]]
+def test_no_steps_only_measure_and_a_dry_run_only_estimates(here: Path, run: Run) -> None:
+    measure = ("render", *PAIR, "--backend", "sketch", "--set", "schedule.steps=0")
+    assert run(*measure).lines[-1].startswith("total ")
+    losses = json.loads(run("render", *PAIR, "--backend", "sketch", "--steps", 0, "--json").out)
+    assert losses["total"] > 0 and {"content", "style"} <= set(losses)
+    estimate = run("render", *PAIR, *SKETCH, "--dry-run").out
+    assert "4 steps at 48x36\n" in estimate
+    assert "time: " in estimate and "memory: " in estimate
+    plain = json.loads(run("render", *PAIR, *SKETCH, "--dry-run", "--json").out)
+    assert (plain["sizes"], plain["steps"]) == ([[48, 36]], [4])
+    assert made(here) == set()
+
+
+def test_a_receipt_is_repeated_to_the_byte_also_into_its_own_folder(
+    here: Path, receipt: Receipt, run: Run
 ) -> None:
-    named = ("-o", "painted", "--set", "final='{stem}-{style}'")
-    found = receipt(*PAIR, *SKETCH, *named)
-    assert found["final"] == "content-style.png"
-    assert "content-style.png" in files(here / "painted")
-    assert "final.png" not in files(here / "painted")
-
-
-def test_the_receipt_is_the_last_line_as_json(
-    here: Path, receipt: Callable[..., dict[str, Any]]
-) -> None:
-    told = receipt(*PAIR, *SKETCH, "-o", "painted")
-    assert told == json.loads((here / "painted/receipt.json").read_text())
-    assert told["recipe"]["schedule"]["steps"] == 4
-
-
-def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["render", *PAIR, *SKETCH, "--quiet"]) == 0
-    assert capsys.readouterr() == ("", "")
-
-
-def test_what_is_there_is_not_replaced_unless_forced(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (here / "mine.png").write_text("mine")
-    assert call(["render", *PAIR, *SKETCH, "-o", "mine.png"]) == 73
-    assert (here / "mine.png").read_text() == "mine"
-    assert capsys.readouterr().err == "stylewatch: mine.png is already there; --force replaces it\n"
-    assert call(["render", *PAIR, *SKETCH, "-o", "mine.png", "--force"]) == 0
-    assert (here / "mine.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_no_steps_only_measure_and_write_nothing(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["render", *PAIR, "--backend", "sketch", "--steps", "0"]
-    assert call(arguments) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("total ")
-    assert call([*arguments, "--json"]) == 0
-    losses = json.loads(capsys.readouterr().out)
-    assert losses["total"] > 0
-    assert {"content", "style"} <= set(losses)
-    assert files(here) == set()
-
-
-def test_masks_are_painted_by_and_repeated(
-    here: Path, receipt: Callable[..., dict[str, Any]]
-) -> None:
-    mask = Image.new("L", (48, 36), 255)
-    mask.paste(0, (24, 0, 48, 36))
-    mask.save(here / "left.png")
-    small = ("--backend", "torch", "--recipe", "gatys", "--size", "32", "--steps", "2")
-    told = receipt(
-        *PAIR, *small, "--mask", "left.png", "--set", "mask.outside=keep", "-o", "painted"
-    )
-    assert [one["role"] for one in told["inputs"]] == ["content", "style-1", "content-mask"]
-    again = receipt("--from", "painted", "-o", "again")
-    assert again["mask"] == told["mask"] == {"feather": "0", "outside": "keep"}
-    final, other = (here / name / "final.png" for name in ("painted", "again"))
-    assert final.read_bytes() == other.read_bytes()
-    plain = receipt(*PAIR, *small, "-o", "plain")
-    assert plain["losses"]["style"] != told["losses"]["style"]
-
-
-def test_more_masks_than_styles_are_too_many(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["render", *PAIR, "--style-mask", "none", "--style-mask", "none"]) == 64
-    assert "--style-mask is given 2 times for 1 styles" in capsys.readouterr().err
-
-
-def test_no_steps_by_set_only_measure_too(here: Path) -> None:
-    assert call(["render", *PAIR, "--backend", "sketch", "--set", "schedule.steps=0"]) == 0
-    assert files(here) == set()
-
-
-def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["render", *PAIR, *SKETCH, "--dry-run"]
-    assert call(arguments) == 0
-    told = capsys.readouterr().out
-    assert "4 steps at 48x36\n" in told
-    assert "time: " in told
-    assert "memory: " in told
-    assert call([*arguments, "--json"]) == 0
-    estimate = json.loads(capsys.readouterr().out)
-    assert (estimate["sizes"], estimate["steps"]) == ([[48, 36]], [4])
-    assert files(here) == set()
-
-
-def test_the_same_command_gives_the_same_bytes(here: Path) -> None:
-    for name in ("one.png", "two.png"):
-        assert call(["render", *PAIR, *SKETCH, "--init", "noise", "-o", name]) == 0
-    assert (here / "one.png").read_bytes() == (here / "two.png").read_bytes()
-
-
-def test_a_receipt_is_repeated_to_the_byte(
-    here: Path, receipt: Callable[..., dict[str, Any]]
-) -> None:
-    first = receipt(
-        *PAIR, *SKETCH, "--recipe", "keras", "--init", "noise", "--seed", "7", "-o", "first"
-    )
+    start = ("--recipe", "keras", "--init", "style.jpg", "--seed", "7")
+    first = receipt(*PAIR, *SKETCH, *start, "-o", "first")
+    roles = [record["role"] for record in first["inputs"]]
+    assert roles == ["content", "style-1", "init"]
     again = receipt("--from", "first/receipt.json", "-o", "again")
     assert (here / "again/final.png").read_bytes() == (here / "first/final.png").read_bytes()
-    assert again["recipe"] == first["recipe"]
-    assert again["inputs"] == first["inputs"]
+    assert (again["recipe"], again["inputs"]) == (first["recipe"], first["inputs"])
+    before = files(here / "first")
+    assert run("render", "--from", "first", "-o", "first", "--force").code == 0
+    assert files(here / "first") == before
+    changed = receipt("style.jpg", "style.jpg", "--from", "first", "--steps", "2", "-o", "changed")
+    assert changed["recipe"]["schedule"]["steps"] == 2
+    other = run("render", "style.jpg", "style.jpg", "--from", "first", "--steps", "2")
+    assert "style.jpg is not the content of the receipt" in other.err
 
 
-def test_a_receipt_is_repeated_into_its_own_folder(here: Path) -> None:
-    assert call(["render", *PAIR, *SKETCH, "-o", "painted"]) == 0
-    before = files(here / "painted")
-    assert call(["render", "--from", "painted", "-o", "painted", "--force"]) == 0
-    assert files(here / "painted") == before
-
-
-def test_options_beside_a_receipt_change_the_repetition(
-    receipt: Callable[..., dict[str, Any]],
+@pytest.mark.parametrize(("error", "code"), [(OSError(28, "full"), 73), (KeyboardInterrupt(), 130)])
+def test_an_error_leaves_only_finished_files(
+    here: Path, monkeypatch: pytest.MonkeyPatch, run: Run, error: BaseException, code: int
 ) -> None:
-    receipt(*PAIR, *SKETCH, "-o", "first")
-    again = receipt("--from", "first", "--steps", "2", "-o", "again")
-    assert again["recipe"]["schedule"]["steps"] == 2
-    assert again["recipe"]["schedule"]["save_every"] == 2
-
-
-def test_other_pictures_than_the_receipts_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["render", *PAIR, *SKETCH, "-o", "first"]) == 0
-    capsys.readouterr()
-    assert call(["render", "style.jpg", "style.jpg", "--from", "first"]) == 0
-    assert "style.jpg is not the content of the receipt" in capsys.readouterr().err
-
-
-def test_a_picture_to_start_from_is_an_input_too(receipt: Callable[..., dict[str, Any]]) -> None:
-    told = receipt(*PAIR, *SKETCH, "--init", "style.jpg", "-o", "first")
-    assert [one["role"] for one in told["inputs"]] == ["content", "style-1", "init"]
-    assert receipt("--from", "first", "-o", "again")["inputs"] == told["inputs"]
-
-
-def fails_with(error: BaseException) -> Callable[..., Iterator[Event]]:
-    """A worker that publishes a stage and then meets `error`."""
     work = run_job.work
 
     def broken(order: Order, wish: Any) -> Iterator[Event]:
@@ -216,49 +108,59 @@ def fails_with(error: BaseException) -> Callable[..., Iterator[Event]]:
             if type(event).__name__ == "Staged":
                 raise error
 
-    return broken
+    monkeypatch.setattr(run_job, "work", broken)
+    for out, left in (("painted.png", set()), ("painted", {"painted/stages/0002.png"})):
+        ended = run("render", *PAIR, *SKETCH, "-o", out, "--quiet")
+        assert (ended.code, made(here)) == (code, left)
+        assert len(ended.err.splitlines()) == (code != 130)
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("arguments", "code", "message"),
     [
-        (PictureError("content.jpg is cut off"), 65),
-        (WeightsError("there are no weights"), 69),
-        (DivergedError("the loss is no number"), 70),
-        (OSError(28, "No space left on device"), 73),
-        (KeyError("x"), 70),
-        (KeyboardInterrupt(), 130),
+        (("text.jpg", "style.jpg", *SKETCH), 65, "text.jpg"),
+        ((*PAIR, "--backend", "skech"), 69, "did you mean 'sketch'"),
+        ((*PAIR, *SKETCH, "--set", "backends.sketch.color=red"), 78, "color"),
+        ((*PAIR, *SMALL, "--sweep", "seed=1", "-o", "one.png"), 64, "makes several pictures"),
+        ((*PAIR, *SMALL, "--sweep", "strength=0.5,7", "-o", "p/"), 64, "strength"),
+        ((*PAIR, *SMALL, "--sweep", "stages.sizes=8", "-o", "p/"), 64, "did you mean 'size'"),
     ],
-    ids=lambda value: type(value).__name__,
 )
-def test_whatever_goes_wrong_nothing_is_half_written(
-    here: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    error: BaseException,
-    code: int,
-) -> None:
-    monkeypatch.setattr(run_job, "work", fails_with(error))
-    assert call(["render", *PAIR, *SKETCH, "-o", "painted.png", "--quiet"]) == code
-    assert files(here) == set()
-    assert call(["render", *PAIR, *SKETCH, "-o", "painted", "--quiet"]) == code
-    assert files(here) == {"painted/stages/0002.png"}
-    assert len(capsys.readouterr().err.splitlines()) == (0 if code == 130 else 2)
-
-
-def test_a_text_file_named_jpg_is_refused_in_one_sentence(
-    here: Path, capsys: pytest.CaptureFixture[str]
+def test_a_mistake_is_one_sentence_and_nothing_is_written(
+    here: Path, run: Run, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     (here / "text.jpg").write_text("no picture at all")
-    assert call(["render", "text.jpg", "style.jpg", *SKETCH]) == 65
-    assert len(capsys.readouterr().err.splitlines()) == 1
-    assert files(here) == {"text.jpg"}
+    ended = run("render", *arguments)
+    assert ended.code == code and message in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert made(here) == {"text.jpg"}
 
 
-def test_a_backend_that_there_is_not_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["render", *PAIR, "--backend", "skech"]) == 69
-    assert "did you mean 'sketch'" in capsys.readouterr().err
+def test_a_series_is_a_folder_with_each_picture_and_a_sheet(here: Path, run: Run) -> None:
+    sweep = ("render", *PAIR, *SMALL, "--sweep", "strength=0.1,0.9")
+    plain = json.loads(run(*sweep, "-o", "painted", "--json", "--quiet").out)
+    assert files(here / "painted") == {"sheet.png", "strength=0.1.png", "strength=0.9.png"}
+    low, high = (here / f"painted/strength={value}.png" for value in ("0.1", "0.9"))
+    assert low.read_bytes() != high.read_bytes()
+    strengths = [job["receipt"]["recipe"]["objective"]["strength"] for job in plain["jobs"]]
+    assert (plain["sweep"], strengths) == ({"strength": [0.1, 0.9]}, [0.1, 0.9])
+    ended = run(*sweep, "-o", "painted")
+    assert ended.code == 73 and "sheet.png is already there" in ended.err
+    assert run(*sweep).out == "content-style\n"
+    assert (here / "content-style/sheet.png").exists()
 
 
-def test_an_option_that_the_backend_does_not_have_is_a_mistake_in_the_settings() -> None:
-    assert call(["render", *PAIR, *SKETCH, "--set", "backends.sketch.color=red"]) == 78
+def test_a_figure_is_one_picture_and_replaces_nothing(here: Path, run: Run) -> None:
+    figure = ("figure", *PAIR, "--backend", "sketch", "--size", "32", "--steps", "1")
+    (here / "layers.png").write_text("mine")
+    ended = run(*figure)
+    assert ended.code == 73 and "--force replaces it" in ended.err
+    assert (here / "layers.png").read_text() == "mine"
+    ended = run(*figure, "-o", "layers.jpg")
+    assert (ended.code, ended.out) == (0, "layers.jpg\n")
+    assert "+ conv5_1" in ended.err and "conv5_2" in ended.err
+    with Image.open(here / "layers.jpg") as drawn:
+        assert (drawn.format, drawn.width > 6 * 32) == ("JPEG", True)
+    for wrong, message in (("-o layers", "figure draws a picture"), ("--steps 0", "takes 1 or")):
+        ended = run(*figure, "--force", *wrong.split())
+        assert ended.code == 64 and message in ended.err

@@ -1,141 +1,192 @@
-"""What the daemon does, told as it happens."""
+"""`stylewatch report`: one HTML file with the pictures in it, which loads and runs nothing."""
 
+import base64
 import io
-import sys
+import json
+import re
+from html import escape
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
+from tests.daemon.cli.conftest import Run
+from tests.daemon.cli.states import enter, entry
+from tests.daemon.web import world
+from tests.daemon.worker.orders import order, painted
 
-from stylewatch_daemon.cli.report import reporting
-from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.model import Incomplete, Progress, Started
-from stylewatch_daemon.settings.sections import Log
+from stylewatch_daemon.cli import report
+from stylewatch_daemon.cli.report import MISSING, Figure, Figures, receipt_of, view_of_folder
+from stylewatch_daemon.cli.status import view_of
+from stylewatch_daemon.errors import InputError
 
-STARTED = Started("sketch", "cpu", ((4, 3),), (9,))
-OUT = Path("out")
-
-
-def a_day(reporter: Reporter) -> None:
-    """Everything that a reporter may hear of."""
-    reporter.watching([Path("in")])
-    reporter.reloaded()
-    reporter.not_reloaded("config.yaml line 1: no\nconfig.yaml line 2: no")
-    reporter.needs_restart("log")
-    reporter.taken("sea")
-    reporter.job_started("sea", STARTED)
-    for step in (1, 2):
-        reporter.progress("sea", Progress(step, 9, (4, 3), 0.5, step))
-    reporter.staged("sea", OUT / "sea/stages/0002.png")
-    reporter.staged("sea", OUT / "sea/losses.csv")
-    reporter.done("sea", OUT / "sea")
-    reporter.refused("text", "it holds text", OUT / "_refused/text")
-    reporter.cancelled("fog", OUT / "_refused/fog")
-    reporter.job_started("bad", STARTED)
-    reporter.failed("bad", "a fault", "Traceback", for_good=False)
-    reporter.failed("bad", "a fault", "Traceback", for_good=True)
-    reporter.paused("sky", "the disk is full")
-    reporter.stopped("sky", 7)
-    reporter.incomplete([Incomplete("half", "a style picture")])
-    reporter.left_alone(Path("in/link"), "a link")
-    reporter.pruned(3, 1_500_000)
+PIXEL = "data:image/png;base64,AAAA"
+EVIL = '<script>alert("x")</script>\' onerror=alert(1) & $title'
+TABLE = "step,width,height,seconds,total,content.conv4_2\n1,8,6,1,9,1\n2,8,6,1,3,1\n"
+FIGURES = Figures(
+    Figure("output", PIXEL), [Figure("content", PIXEL), Figure("style")], [Figure("step 2", PIXEL)]
+)
+INPUT = {"role": "content", "name": "sea\n.jpg", "sha256": "a" * 64, "size": [48, 36],
+         "converted": ["turned upright", "CMYK to RGB"]}  # fmt: skip
 
 
-DAY = [
-    "watching in",
-    "the settings were read again, and hold from the next job on",
-    "config.yaml line 1: no",
-    "config.yaml line 2: no",
-    "the settings from before hold on, since those in the file are wrong",
-    "log was changed, which holds from the next start on",
-    "sea: taken",
-    "sea: painting 4x3 on sketch (cpu)",
-    "sea: step 2 of 9 at 4x3, loss 0.5, 7 s left",
-    "sea: done, in out/sea",
-    "text: refused: it holds text; it lies in out/_refused/text",
-    "fog: cancelled; what was dropped lies in out/_refused/fog",
-    "bad: painting 4x3 on sketch (cpu)",
-    "bad: failed, and will be tried again: a fault",
-    "bad: failed for good: a fault",
-    "sky: waits: the disk is full",
-    "sky: stopped; it goes on from step 7",
-    "half: waits for a style picture",
-    "in/link is left alone: a link",
-    "removed 3 files (1.5 MB) by `retention`",
-]
+def html_of(folder: Path, figures: Figures = FIGURES, name: str = "sea", **changes: Any) -> str:
+    """The report of a job whose receipt has these `changes`."""
+    (folder / "receipt.json").write_text(json.dumps(world.receipt(name, **changes)))
+    (folder / "losses.csv").write_text(TABLE)
+    view = view_of_folder(folder)
+    return report.page(view, receipt_of(view), figures)
 
 
-def test_everything_is_told_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with reporting(Log(), quiet=False) as reporter:
-        a_day(reporter)
-    told = capsys.readouterr()
-    assert told.err.splitlines() == [f"stylewatch: {line}" for line in DAY]
-    assert told.out == ""
+def test_a_report_is_complete_and_loads_nothing(tmp_path: Path) -> None:
+    attempts = [{"backend": "torch", "device": "cuda:0", "ended": "failed: it burnt"},
+                {"backend": "torch", "ended": "done"}]  # fmt: skip
+    html = html_of(
+        tmp_path, inputs=[INPUT], weights={"name": "mine", "sha256": "d" * 64, "bits": 32},
+        retry_of="lake", attempts=attempts, color={"mode": "luminance", "space": "oklab"},
+    )  # fmt: skip
+    images = re.findall(r'<img src="data:image/png;base64,AAAA" alt="(.*?)">', html)
+    assert images == ["output", "content", "step 2"] and html.count("<img") == 3
+    assert not re.search(r"<script|<link|<iframe|<object|<form|https?:|url\(|@import", html)
+    assert "default-src 'none'; img-src data:;" in html
+    assert re.findall("<h2>(.*?)</h2>", html) == [
+        "Inputs", "Stages", "Losses", "Result", "Input files", "Final losses", "Attempts",
+        "Settings of the recipe", "Output files",
+    ]  # fmt: skip
+    line = "recipe gatys · 8x6 pixels · sketch on cpu · 1 min 1 s · 2026-01-02 12:01:01 UTC"
+    for cell in (line, MISSING, "the filters are not normalized", "mine, 32 bits", "d" * 64, "lake",
+                 "luminance, in oklab", "sea?.jpg", "48x36", "turned upright; CMYK to RGB",
+                 "a" * 64, "content conv4_2", "objective.start", "torch (cuda:0)", "it burnt",
+                 "final.png", "b" * 64):  # fmt: skip
+        assert f">{cell}</" in html
+    empty = html_of(tmp_path, Figures(Figure("output"), [], []))
+    assert "<h2>Inputs" not in empty and "<h2>Stages" not in empty
 
 
-def test_what_waits_is_told_again_only_when_it_waits_for_something_else(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    lone, half = Incomplete("lone", "a style picture"), Incomplete("half", "a style picture")
-    with reporting(Log(), quiet=False) as reporter:
-        for waiting in ([lone], [lone, half], [lone], [Incomplete("lone", "its rest")], [], [lone]):
-            reporter.incomplete(waiting)
-    assert capsys.readouterr().err.splitlines() == [
-        "stylewatch: lone: waits for a style picture",
-        "stylewatch: half: waits for a style picture",
-        "stylewatch: lone: waits for its rest",
-        "stylewatch: lone: waits for a style picture",
-    ]
+@pytest.mark.parametrize("data", ["", PIXEL])
+def test_names_and_sentences_are_only_text(data: str, tmp_path: Path) -> None:
+    attempts = [{"backend": EVIL, "device": EVIL, "ended": f"failed: {EVIL}"}]
+    evil = {"role": EVIL, "name": EVIL, "sha256": EVIL, "size": [1, 1], "converted": [EVIL]}
+    figure = Figure(EVIL, data)
+    html = html_of(
+        tmp_path, Figures(figure, [figure], [figure]), EVIL, warnings=[EVIL], version=EVIL,
+        inputs=[evil], attempts=attempts, recipe={"name": EVIL, EVIL: EVIL},
+        files=[{"file": EVIL, "sha256": EVIL}],
+        backend={"name": EVIL, "version": EVIL, "device": EVIL, "precision": EVIL},
+    )  # fmt: skip
+    assert html.count("onerror") == html.count(escape(EVIL)) > 15
 
 
-def test_quiet_leaves_what_went_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    with reporting(Log(), quiet=True) as reporter:
-        a_day(reporter)
-    told = capsys.readouterr().err.splitlines()
-    wrong = (
-        "config.yaml",
-        "config.yaml",
-        "the settings",
-        "text: refused",
-        "bad: failed for good",
-        "sky: waits",
-    )
-    assert [line.split(": ", 1)[1].startswith(way) for line, way in zip(told, wrong, strict=True)]
+@pytest.fixture
+def folder(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder `sea` in the current one with all files of a job, its inputs too."""
+    job = order(tmp_path / "job", pictures, steps=30, save_every=1)
+    painted(job)
+    pictures.rename(job.staging / "inputs")
+    monkeypatch.chdir(tmp_path)
+    return job.staging.rename(tmp_path / "sea")
 
 
-class Terminal(io.StringIO):
-    """A stderr that people look at."""
-
-    def isatty(self) -> bool:
-        return True
+def figures_of(folder: Path) -> Figures:
+    view = view_of_folder(folder)
+    return report.figures(view, receipt_of(view), folder)
 
 
-def on_a_terminal(settings: Log, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What a day looks like there."""
-    terminal = Terminal()
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with reporting(settings, quiet=False) as reporter:
-        a_day(reporter)
-    return terminal.getvalue()
+def size(figure: Figure) -> tuple[int, int]:
+    head, _, data = figure.data.partition(";base64,")
+    assert head == "data:image/jpeg"
+    return Image.open(io.BytesIO(base64.b64decode(data, validate=True))).size
 
 
-def test_on_a_terminal_a_line_moves_and_the_log_stands_above(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    told = on_a_terminal(Log(), monkeypatch)
-    assert "step 2/9" in told
-    assert "7 s left" in told
-    assert "stylewatch: sea: done, in out/sea" in told
+def change_receipt(folder: Path, **changes: Any) -> None:
+    path = folder / "receipt.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), **changes}))
 
 
-def test_programs_get_no_moving_line_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = on_a_terminal(Log(format="json"), monkeypatch)
-    assert len(told.splitlines()) == len(DAY)
-    assert "step 2/9" not in told
+def test_inputs_and_a_few_stages_are_included_if_they_are_unchanged(folder: Path) -> None:
+    made = figures_of(folder)
+    captions = ["content: content.jpg", "style 1: style.jpg"]
+    assert [figure.caption for figure in made.inputs] == captions
+    assert [size(figure) for figure in made.inputs] == [(48, 36), (40, 32)]
+    steps = [int(figure.caption.removeprefix("step ")) for figure in made.stages]
+    assert (len(steps), steps[0], steps[-1]) == (8, 1, 32)
+    assert size(made.output) == (32, 24)
+    (folder / "inputs/content.jpg").rename(folder / "inputs/other-name.jpg")
+    (folder / "inputs/style.jpg").write_bytes(b"changed")
+    (folder / "final.png").write_bytes(b"changed")
+    for path in (folder / "stages").iterdir():
+        path.unlink()
+    made = figures_of(folder)
+    assert size(made.inputs[0]) == (48, 36), "only its name has changed"
+    assert made.inputs[1] == Figure("style 1: style.jpg")
+    assert (made.output.data, made.stages) == ("", [])
 
 
-def test_what_a_command_asked_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with reporting(Log(), quiet=False) as reporter:
-        reporter.asked("resumed")
-    assert capsys.readouterr().err == "stylewatch: resumed\n"
+def test_a_flat_output_lies_beside_its_folder_and_other_files_are_not_read(folder: Path) -> None:
+    place = folder.parent / "out/_jobs/waves/a"
+    place.parent.mkdir(parents=True)
+    (folder.parent / "out/waves").mkdir()
+    folder.rename(place)
+    (place / "final.png").rename(folder.parent / "out/waves/a.png")
+    change_receipt(place, final="../../../waves/a.png")
+    assert size(figures_of(place).output) == (32, 24)
+    (folder.parent / "out/waves/a.png").rename(folder.parent / "secret.png")
+    stages = json.loads((place / "receipt.json").read_bytes())["stages"]
+    stages[0]["file"] = "../../../../secret.png"
+    change_receipt(place, final="../../../../secret.png", stages=stages, files=[])
+    made = figures_of(place)
+    assert made.output.data == "" and made.stages[0].caption != "step 1"
+
+
+def test_thumbnails_replace_inputs_that_are_gone(folder: Path) -> None:
+    for path in (folder / "inputs").iterdir():
+        path.unlink()
+    state = folder.parent / "state"
+    enter(state, entry("sea", outbox=str(folder.parent)))
+    (state / "thumbs").mkdir()
+    view = view_of(state, "sea")
+    receipt = receipt_of(view)
+    Image.new("RGB", (9, 9)).save(state / f"thumbs/{receipt.inputs[0].sha256}.jpg")
+    made = report.figures(view, receipt, state)
+    assert size(made.inputs[0]) == (9, 9) and made.inputs[1].data == ""
+
+
+def test_other_receipts_are_refused(tmp_path: Path) -> None:
+    series = '{"sweep": {}, "jobs": [{"name": "seed=1"}]}'
+    for text, reason in (
+        ("nonsense", "is not a receipt"),
+        ("{}", "is not a receipt"),
+        (series, "name one of its jobs, as sea/seed=1"),
+        ('{"sweep": {}, "jobs": 3}', "that of a series"),
+    ):
+        world.write(tmp_path / "sea/receipt.json", text.encode())
+        with pytest.raises(InputError, match=reason):
+            view_of_folder(tmp_path / "sea")
+    enter(tmp_path / "state", entry("sea", outbox=str(tmp_path)))
+    with pytest.raises(InputError, match="that of a series"):
+        receipt_of(view_of(tmp_path / "state", "sea"))
+
+
+def test_the_command_writes_one_file_for_a_folder_or_a_job(folder: Path, run: Run) -> None:
+    wave = entry("wave", outbox=str(folder.parent), place="sea")
+    enter(Path("state"), wave, entry("a"), entry("b", "running"), entry("c", "refused"))
+    for job in ("sea/receipt.json", "wave"):
+        ended = run("report", job, "--state", "state", "-o", "out.html", "--force")
+        assert (ended.code, ended.out) == (0, "out.html\n")
+        html = Path("out.html").read_text(encoding="utf-8")
+        assert html.startswith("<!DOCTYPE html>") and html.count("data:image/jpeg;base64,") == 11
+        assert html.count("<svg") == 1 and 'class="term content"' in html
+        assert ("<h1>sea</h1>" in html) == (job == "wave")
+    assert [run("report", "sea").out, run("report", "sea", "-q").out] == ["a_job-report.html\n", ""]
+    assert Path("a_job-report-2.html").is_file()
+    for words, code, message in (
+        (["sea", "-o", "out.html"], 73, "already there; --force replaces it"),
+        (["sea", "-o", "no/out.html"], 73, "cannot be written"),
+        (["sea", "-o", "sea", "-f"], 73, "a folder"),
+        (["seaa"], 64, "did you mean 'sea'"),
+        (["a"], 65, "its receipt is no longer in out"),
+        (["b"], 65, "not finished yet (running)"),
+        (["c"], 65, "has no output (refused)"),
+    ):
+        ended = run("report", *words, "--state", "state")
+        assert ended.code == code and message in ended.err

@@ -1,4 +1,4 @@
-"""`stylewatch run`."""
+"""`stylewatch run`, and its report in the log and on a terminal."""
 
 import json
 import os
@@ -11,174 +11,186 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.cli.conftest import Run, Terminal
 
-from stylewatch_daemon.cli.main import call
-from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.settings import config
-from stylewatch_daemon.settings.config import service_settings
+from stylewatch_daemon.cli.progress import EVERY_S, Lines
+from stylewatch_daemon.cli.run import reporting
+from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.model import Incomplete, Progress, Started
+from stylewatch_daemon.settings.sections import Log
 
 SKETCH = ("--set", "backend=sketch", "--set", "watch.quiet_s=0", "--set", "steps=3")
-Drop = Callable[..., Path]
+DAEMON = (sys.executable, "-c", "from stylewatch_daemon.cli.main import main; main()", "run")
+PAIR = ("content.jpg", "style.jpg")
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, a test's own, where inbox, outbox and state are by default."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
-    monkeypatch.chdir(folder)
+def drop(job: str, *names: str) -> Path:
+    """Drop pictures into the inbox."""
+    folder = Path("inbox", job)
+    folder.mkdir(parents=True)
+    for name in names:
+        shutil.copy(name, folder / name)
     return folder
 
 
-@pytest.fixture
-def drop(here: Path, pictures: Path) -> Drop:
-    """Drops a pair, or a half of one, into the inbox."""
-
-    def drop_(job: str, *names: str) -> Path:
-        folder = here / "inbox" / job
-        folder.mkdir(parents=True)
-        for name in names or ("content.jpg", "style.jpg"):
-            shutil.copy(pictures / name, folder / name)
-        return folder
-
-    return drop_
-
-
-def test_once_paints_what_is_there_and_leaves(
-    here: Path, drop: Drop, capsys: pytest.CaptureFixture[str]
+def test_once_runs_all_jobs_with_the_settings_of_highest_precedence_and_names_incomplete_pairs(
+    here: Path, run: Run
 ) -> None:
-    drop("sea")
+    (here / "config.yaml").write_text("job: {steps: 9, seed: 9, format: jpg}\n")
+    (drop("sea", *PAIR) / "job.yaml").write_text("steps: 5\nseed: 5\n")
     drop("half", "content.jpg")
-    assert call(["run", "--once", *SKETCH]) == 0
-    assert json.loads((here / "outbox/sea/receipt.json").read_text())["state"] == "done"
-    told = capsys.readouterr().err
-    assert "sea: done, in" in told
-    assert "half: waits for a style picture" in told
-
-
-def test_folders_are_named_on_the_command_line(here: Path, drop: Drop) -> None:
-    drop("sea")
     (here / "inbox").rename(here / "in")
-    places = ["--inbox", "in", "--outbox", "out", "--state", "mine"]
-    assert call(["run", "--once", *places, *SKETCH]) == 0
-    assert (here / "out/sea/final.png").is_file()
-    assert {path.name for path in here.iterdir()} == {"in", "out", "mine"}
+    folders = ("--inbox", "in", "--outbox", "out", "--state", "mine", "--config", "config.yaml")
+    ended = run("run", "--once", *folders, *SKETCH)
+    assert ended.code == 0
+    receipt = json.loads((here / "out/sea/receipt.json").read_text())
+    steps = receipt["recipe"]["schedule"]["steps"]
+    assert (steps, receipt["seed"], receipt["final"]) == (3, 5, "final.jpg")
+    assert "sea: done, in" in ended.err and "half: waits for a style picture" in ended.err
+    assert {path.name for path in here.iterdir() if path.is_dir()} == {"in", "out", "mine"}
 
 
-def test_a_refusal_is_exit_code_65_and_named(
-    drop: Drop, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (drop("sea") / "style.jpg").write_text("no picture")
-    assert call(["run", "--once", "--quiet", *SKETCH]) == 65
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("stylewatch: sea: refused: style.jpg ")
-
-
-def test_the_command_line_beats_job_yaml_which_beats_config_yaml(here: Path, drop: Drop) -> None:
-    (here / "config.yaml").write_text("job: {steps: 9, seed: 9, quality: 9, format: jpg}\n")
-    (drop("sea") / "job.yaml").write_text("steps: 5\nseed: 5\n")
-    assert call(["run", "--once", "--config", "config.yaml", *SKETCH]) == 0
-    receipt = json.loads((here / "outbox/sea/receipt.json").read_text())
-    assert receipt["recipe"]["schedule"]["steps"] == 3
-    assert receipt["seed"] == 5
-    assert receipt["final"] == "final.jpg"
-
-
-def test_a_mistake_in_job_yaml_is_told_with_its_line(here: Path, drop: Drop) -> None:
-    (drop("sea") / "job.yaml").write_text("seed: 5\nstepps: 5\n")
-    assert call(["run", "--once", *SKETCH]) == 65
-    reason = (here / "outbox/_refused/sea/reason.txt").read_text()
-    assert "job.yaml line 2: unknown key 'stepps'; did you mean 'steps'?" in reason
+def test_a_refused_job_is_exit_code_65_with_its_reason(here: Path, run: Run) -> None:
+    (drop("sea", *PAIR) / "job.yaml").write_text("seed: 5\nstepps: 5\n")
+    ended = run("run", "--once", "--quiet", *SKETCH)
+    reason = "job.yaml line 2: unknown key 'stepps'; did you mean 'steps'?"
+    assert ended.code == 65
+    assert ended.err.startswith(f"stylewatch: sea: refused: {reason}")
+    assert len(ended.err.splitlines()) == 1
+    assert reason in (here / "outbox/_refused/sea/reason.txt").read_text()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
+    ("arguments", "code", "message"),
     [
-        (["--outbox", "inbox/out"], 78),
-        (["--set", "pairing.default_style=wave"], 78),
-        (["--set", "stepps=3"], 64),
-        (["--config", "absent.yaml"], 78),
-        (["--state", "file"], 73),
+        (["--once", "--outbox", "inbox/out"], 78, "lies in the inbox"),
+        (["--once", "--set", "pairing.default_style=wave"], 78, "wave"),
+        (["--once", "--set", "stepps=3"], 64, "did you mean 'steps'"),
+        (["--once", "--config", "absent.yaml"], 78, "absent.yaml"),
+        (["--once", "--state", "file"], 73, "file"),
+        (["--set", "web.listen=0.0.0.0:8787"], 64, "token_file"),
+        (["--set", "web.listen=systemd"], 78, "stylewatch-web.socket"),
+        (["--set", "web.listen=127.0.0.1:0"], 78, "pip install 'stylewatch[web]'"),
     ],
 )
-def test_what_keeps_it_from_working_is_one_sentence_and_an_exit_code(
-    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int
-) -> None:
+def test_a_mistake_is_one_sentence_with_an_exit_code(
+    here: Path, run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int,
+    message: str,
+) -> None:  # fmt: skip
+    if arguments[-1].endswith(":0"):
+        monkeypatch.setattr("stylewatch_daemon.settings.config.find_spec", lambda name: None)
     (here / "file").touch()
-    assert call(["run", "--once", *arguments]) == code
-    assert len(capsys.readouterr().err.splitlines()) == 1
-
-
-def test_told_to_stop_the_daemon_leaves_with_0(here: Path, drop: Drop) -> None:
-    drop("sea")
-    code = "from stylewatch_daemon.cli.main import main; main()"
-    with subprocess.Popen([sys.executable, "-c", code, "run", *SKETCH], cwd=here) as process:
-        while process.poll() is None and not (here / "outbox/sea/receipt.json").exists():
-            os.sched_yield()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
+    ended = run("run", *SKETCH, *arguments)
+    assert ended.code == code and message in ended.err
+    assert len(ended.err.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("hears_hangups")
-def test_a_hangup_has_config_yaml_read_again_and_every_mistake_in_it_told(here: Path) -> None:
+def test_sighup_reloads_config_yaml_and_reports_mistakes_and_sigterm_stops_with_0(
+    here: Path,
+) -> None:
     file, log = here / "config.yaml", here / "log"
     file.write_text("log: {format: json}\n")
-    code = "from stylewatch_daemon.cli.main import main; main()"
-    words = [sys.executable, "-c", code, "run", "--config", "config.yaml"]
+    words = (*DAEMON, "--config", "config.yaml")
     with log.open("wb") as err, subprocess.Popen(words, cwd=here, stderr=err) as process:
 
-        def told(what: str) -> None:
-            while process.poll() is None and what not in log.read_text():
+        def wait_for(text: str) -> None:
+            while process.poll() is None and text not in log.read_text():
                 os.sched_yield()
 
-        told("watching")
+        wait_for("watching")
         file.write_text("wach: {}\nlimits: {attempts: none}\n")
         process.send_signal(signal.SIGHUP)
-        told("hold on")
+        wait_for("the old ones still apply")
         assert "config.yaml line 1: unknown key 'wach'" in log.read_text()
         assert "config.yaml line 2: limits.attempts" in log.read_text()
         file.write_text("log: {format: console}\n")
         process.send_signal(signal.SIGHUP)
-        told("from the next job on")
-        assert "log was changed, which holds from the next start on" in log.read_text()
+        wait_for("from the next job on")
+        assert "log was changed; this applies from the next start on" in log.read_text()
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
 
 
-def test_the_service_gets_all_settings() -> None:
-    overrides: dict[str, Any] = {"job.steps": 3, "job.set.smallest": 2, "limits.attempts": 7}
-    overrides |= {"watch.rescan_s": 9, "limits.out_of_memory": "smaller", "limits.memory": 7}
-    ready = service_settings(config.load(None, overrides), overrides)
-    assert (ready.limits.out_of_memory, ready.limits.memory) == ("smaller", 7)
-    assert ready.overrides == {"steps": 3, "set": {"smallest": 2}}
-    assert (ready.limits.attempts, ready.watch.rescan_s) == (7, 9)
-    assert ready.inboxes[0].path == Path.cwd() / "inbox"
+# 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
+STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5), warnings=("only colors",))
+OUT, REFUSED = Path("out/sea"), Path("out/_refused/sea")
+HALF, LONE = Incomplete("half", "a style picture"), Incomplete("lone", "a style picture")
 
 
-def test_folders_in_one_another_are_refused_before_anything_is_made(here: Path) -> None:
-    with pytest.raises(SettingsError, match="lies in the inbox"):
-        service_settings(config.load(None, outbox=Path("inbox/out")), {})
-    assert list(here.iterdir()) == []
+def step(number: int, seconds: float) -> Progress:
+    return Progress(number, 15, (8, 8), 0.5, seconds)
 
 
-def test_a_page_that_cannot_be_served_is_a_mistake_told_before_anything_is_touched(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+EVENTS: tuple[tuple[str, tuple[Any, ...], str], ...] = (
+    ("not_reloaded", ("line 1: no\nline 2: no",),
+     "!line 1: no|!line 2: no|!the new settings are wrong; the old ones still apply"),
+    ("taken", ("sea",), "sea: claimed"),
+    ("job_started", ("sea", STARTED),
+     "sea: painting 16x16 after 8x8 on sketch (cpu)|sea: only colors"),
+    ("progress", ("sea", step(1, 1)), ""),
+    ("progress", ("sea", step(2, 2)), ""),
+    ("staged", ("sea", OUT / "stages/0002.png"),
+     "sea: step 2 of 15 at 8x8, loss 0.5, 32 s left"),
+    ("staged", ("sea", OUT / "losses.csv"), ""),
+    ("done", ("sea", OUT), "sea: done, in out/sea"),
+    ("refused", ("sea", "it is text", REFUSED),
+     "!sea: refused: it is text; it is in out/_refused/sea"),
+    ("failed", ("bad", "a fault", "Traceback", False),
+     "bad: failed, and will be tried again: a fault"),
+    ("failed", ("bad", "a fault", "Traceback", True), "!bad: failed permanently: a fault"),
+    ("paused", ("sky", "the disk is full"), "!sky: waits: the disk is full"),
+    ("incomplete", ([HALF],), "half: waits for a style picture"),
+    ("incomplete", ([HALF, LONE],), "lone: waits for a style picture"),
+    ("incomplete", ([Incomplete("half", "its rest")],), "half: waits for its rest"),
+    ("incomplete", ([HALF],), "half: waits for a style picture"),
+    ("pruned", (3, 1_500_000), "removed 3 files (1.5 MB) by `retention`"),
+)  # fmt: skip
+"""Events with their lines in the log; a line that `quiet` shows too begins with `!`."""
+LINES = [line for _, _, lines in EVENTS for line in lines.split("|") if line]
+
+
+def report_all(reporter: Reporter) -> None:
+    for name, arguments, _ in EVENTS:
+        if name == "failed":
+            reporter.failed(*arguments[:3], for_good=arguments[3])
+        else:
+            getattr(reporter, name)(*arguments)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_every_event_is_logged_and_quiet_logs_only_errors(
+    quiet: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("stylewatch_daemon.settings.config.find_spec", lambda name: None)
-    assert call(["run", *SKETCH, "--set", "web.listen=127.0.0.1:0"]) == 78
-    assert "pip install 'stylewatch[web]'" in capsys.readouterr().err
-    assert not (here / "state").exists()
-    assert call(["run", "--once", *SKETCH, "--set", "web.listen=127.0.0.1:0"]) == 0
+    with reporting(Log(), quiet=quiet) as reporter:
+        report_all(reporter)
+    out, err = capsys.readouterr()
+    lines = [line.lstrip("!") for line in LINES if line[0] == "!" or not quiet]
+    assert (out, err.splitlines()) == ("", [f"stylewatch: {line}" for line in lines])
 
 
-def test_a_page_far_away_without_a_token_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["run", *SKETCH, "--set", "web.listen=0.0.0.0:8787"]) == 64
-    assert "token_file" in capsys.readouterr().err
-
-
-def test_a_socket_that_systemd_did_not_hand_over_is_a_mistake(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("kind", ["console", "json"])
+def test_a_terminal_has_a_moving_line_unless_the_log_is_for_programs(
+    kind: Any, terminal: Callable[[str], Terminal]
 ) -> None:
-    assert call(["run", *SKETCH, "--set", "web.listen=systemd"]) == 78
-    assert "stylewatch-web.socket" in capsys.readouterr().err
+    stderr = terminal("stderr")
+    with reporting(Log(format=kind), quiet=False) as reporter:
+        report_all(reporter)
+    text = stderr.getvalue()
+    assert ("step 2/15" in text and "32 s left" in text) == (kind == "console")
+    if kind == "console":
+        assert "sea: painting 16x16 after 8x8" in text and "only colors" in text
+        assert "stylewatch: sea: done, in out/sea" in text
+    else:
+        assert len(text.splitlines()) == len(LINES)
+
+
+def test_plain_lines_have_progress_at_intervals() -> None:
+    lines: list[str] = []
+    now = 100.0
+    show = Lines(lines.append, lambda: now)
+    show(step(1, 1))
+    now += EVERY_S
+    show(step(2, 11))
+    show(step(3, 12))
+    assert lines == ["step 2 of 15 at 8x8, loss 0.5"]

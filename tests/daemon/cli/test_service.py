@@ -1,20 +1,27 @@
-"""`stylewatch service install`."""
+"""`stylewatch service install`, and the units that it writes."""
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.daemon.cli.conftest import Run, files
 
 from stylewatch_daemon.cli import service
-from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.cli.service import Machine, for_system, for_user
+from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings import config
+from stylewatch_daemon.settings.config import Config
 
 UNIT = "systemd/system/stylewatch.service"
+FOLDERS = "inboxes: [{path: /srv/a/in, outbox: /srv/a/out}]\nstate: {path: /srv/a/state}\n"
+MACHINE = Machine(Path("/usr/bin/stylewatch"), Path("/etc/stylewatch/config.yaml"))
 
 
 @pytest.fixture(autouse=True)
 def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that is written to in place of /etc, by root; the user's folders beside it."""
+    """The folder that root writes to in place of /etc; the user's folders lie beside it."""
     monkeypatch.setattr(service, "ETC", tmp_path / "etc")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -22,117 +29,156 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "etc"
 
 
-def files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-def test_it_writes_what_a_service_needs_and_tells_the_commands(
-    etc: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_it_writes_the_files_and_prints_the_commands(
+    etc: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "_nvidia", lambda settings: False)
-    assert call(["service", "install"]) == 0
+    printed = run("service", "install", "--print").out
+    assert f"# {etc / UNIT}\n" in printed and "Type=notify" in printed
+    assert not etc.exists()
+    ended = run("service", "install")
     assert files(etc) == {
-        "stylewatch/config.yaml",
-        UNIT,
-        f"{UNIT}.d/10-torch-cpu.conf",
-        "sysusers.d/stylewatch.conf",
-        "tmpfiles.d/stylewatch.conf",
-    }
+        "stylewatch/config.yaml", UNIT, f"{UNIT}.d/10-torch-cpu.conf",
+        "sysusers.d/stylewatch.conf", "tmpfiles.d/stylewatch.conf",
+    }  # fmt: skip
     assert config.load(etc / "stylewatch/config.yaml").inboxes[0].path == service.SRV / "inbox"
     assert f"/stylewatch run --config {etc}/stylewatch/config.yaml" in (etc / UNIT).read_text()
-    told = capsys.readouterr()
-    assert "systemctl enable --now stylewatch" in told.out
-    assert len(told.err.splitlines()) == 5
+    assert "systemctl enable --now stylewatch" in ended.out
+    assert (ended.code, len(ended.err.splitlines())) == (0, 5)
 
 
-def test_what_is_there_and_the_same_is_left_and_what_differs_is_kept_and_said(
-    etc: Path, capsys: pytest.CaptureFixture[str]
+def test_files_that_differ_or_are_needless_are_replaced_only_by_force(
+    etc: Path, tmp_path: Path, run: Run
 ) -> None:
-    assert call(["service", "install"]) == 0
+    own, web = tmp_path / "own.yaml", etc / f"{UNIT}.d/60-web-socket.conf"
+    install = ("service", "install", "--config", own)
+    own.write_text(f"{FOLDERS}web: {{listen: systemd}}\n")
+    assert run(*install).code == 0
     (etc / UNIT).write_text("mine\n")
-    capsys.readouterr()
-    assert call(["service", "install"]) == 73
-    told = capsys.readouterr().err
-    assert f"{etc / UNIT}: there already, and other" in told
-    assert "sysusers.d/stylewatch.conf is as it should be" in told
-    assert (etc / UNIT).read_text() == "mine\n"
-    assert call(["service", "install", "--force"]) == 0
-    assert (etc / f"{UNIT}.old").read_text() == "mine\n"
-    assert "ExecStart" in (etc / UNIT).read_text()
-
-
-def test_what_the_settings_ask_for_no_more_is_told_and_taken_away_by_force(
-    etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    mine, web = tmp_path / "mine.yaml", etc / f"{UNIT}.d/60-web-socket.conf"
-    text = "inboxes: [{path: /srv/a/in, outbox: /srv/a/out}]\nstate: {path: /srv/a/state}\n"
-    mine.write_text(f"{text}web: {{listen: systemd}}\n")
-    assert call(["service", "install", "--config", str(mine)]) == 0
     (web.parent / "90-mine.conf").write_text("# mine\n")
-    mine.write_text(text)
-    assert call(["service", "install", "--config", str(mine)]) == 0
-    assert web.exists()
-    assert f"{web} is there, and the settings do not ask for it" in capsys.readouterr().err
-    assert call(["service", "install", "--config", str(mine), "--force"]) == 0
+    own.write_text(FOLDERS)
+    ended = run(*install)
+    assert ended.code == 73
+    assert f"{etc / UNIT}: already there with another content" in ended.err
+    assert f"{web} is there, and the settings do not need it" in ended.err
+    assert "sysusers.d/stylewatch.conf is up to date" in ended.err
+    assert (etc / UNIT).read_text() == "mine\n" and web.exists()
+    assert run(*install, "--force").code == 0
+    assert (etc / f"{UNIT}.old").read_text() == "mine\n"
+    assert "ReadWritePaths=/srv/a\n" in (etc / UNIT).read_text()
     assert not web.exists() and web.with_name(f"{web.name}.old").exists()
     assert (web.parent / "90-mine.conf").exists()
+    for device in ("cpu", "cuda:1"):
+        own.write_text(f"{FOLDERS}job: {{device: '{device}'}}\n")
+        assert run(*install).code == 0
+        assert (etc / f"{UNIT}.d/20-nvidia.conf").exists() == (device == "cuda:1")
+    assert not (etc / "stylewatch").exists(), "there are settings already"
 
 
-def test_settings_that_are_there_are_used_and_never_written(etc: Path, tmp_path: Path) -> None:
-    mine = tmp_path / "mine.yaml"
-    text = (
-        "inboxes: [{path: /srv/art/in, outbox: /srv/art/out}]\n"
-        "state: {path: /srv/art/state}\njob: {backend: sketch}\n"
-    )
-    mine.write_text(text)
-    assert call(["service", "install", "--config", str(mine)]) == 0
-    assert mine.read_text() == text
-    assert not (etc / "stylewatch").exists()
-    assert "ReadWritePaths=/srv/art\n" in (etc / UNIT).read_text()
-    assert not (etc / f"{UNIT}.d/10-torch-cpu.conf").exists()
-
-
-def test_for_a_user_it_needs_no_root(
-    etc: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_needs_no_root(etc: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert call(["service", "install", "--user"]) == 0
+    ended = run("service", "install", "--user")
+    assert ended.code == 0 and "systemctl --user enable --now stylewatch" in ended.out
     home = etc.parent / "home"
-    assert files(home / ".config") == {
-        "stylewatch/config.yaml",
-        "systemd/user/stylewatch.service",
-    }
+    names = {"stylewatch/config.yaml", "systemd/user/stylewatch.service"}
+    assert files(home / ".config") == names
     loaded = config.load(home / ".config/stylewatch/config.yaml")
     assert loaded.state.path == home / "stylewatch/state"
-    assert "systemctl --user enable --now stylewatch" in capsys.readouterr().out
-    assert call(["service", "install"]) == 73
-    assert "with sudo, or with --user" in capsys.readouterr().err
+    ended = run("service", "install")
+    assert ended.code == 73 and "with sudo, or with --user" in ended.err
     assert not etc.exists()
 
 
-def test_printed_files_are_not_written(
-    etc: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def settings(inbox: str = "/srv/in", outbox: str = "/srv/out", state: str = "/srv/state",
+             **more: Any) -> Config:  # fmt: skip
+    plain = {"inboxes": [{"path": inbox, "outbox": outbox}], "state": {"path": state},
+             "job": {"backend": "sketch"}, **more}  # fmt: skip
+    return Config.model_validate(plain)
+
+
+def below(root: str) -> Config:
+    return settings(f"{root}/in", f"{root}/out", f"{root}/state")
+
+
+def values(unit: str, key: str) -> list[str]:
+    return re.findall(rf"^{key}=(.*)$", unit, re.MULTILINE)
+
+
+def test_the_shipped_unit_is_the_one_for_its_own_paths() -> None:
+    shipped = (config.shipped("systemd") / "stylewatch.service").read_text()
+    unit = for_system(MACHINE, service.settings_below(Path("/srv/stylewatch")))[UNIT]
+    start = "ExecStart=/usr/bin/stylewatch run --config /etc/stylewatch/config.yaml"
+    assert unit == re.sub("ExecStart=.*", start, shipped)
+
+
+@pytest.mark.parametrize(
+    ("given", "writable", "home", "bound"),
+    [
+        (below("/data/art"), "/data/art", "yes", []),
+        (settings(outbox="/data/out"), "/data/out /srv/in /srv/state", "yes", []),
+        (below("/home/ann/art"), "/home/ann/art", "tmpfs", ["/home/ann/art"]),
+        (below("/home/ann"), "/home/ann/in /home/ann/out /home/ann/state", "tmpfs",
+         ["/home/ann/in /home/ann/out /home/ann/state"]),
+        (below("/data/a b"), '"/data/a b"', "yes", []),
+    ],
+)  # fmt: skip
+def test_the_service_may_write_only_to_its_folders(
+    given: Config, writable: str, home: str, bound: list[str]
 ) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert call(["service", "install", "--print"]) == 0
-    printed = capsys.readouterr().out
-    assert f"# {etc / UNIT}\n" in printed
-    assert "Type=notify" in printed
-    assert not etc.exists()
+    unit = for_system(MACHINE, given)[UNIT]
+    assert values(unit, "ReadWritePaths") == values(unit, "RequiresMountsFor") == [writable]
+    assert (values(unit, "ProtectHome"), values(unit, "BindPaths")) == ([home], bound)
 
 
-def test_settings_that_are_wrong_are_told_and_nothing_is_written(etc: Path, tmp_path: Path) -> None:
-    (tmp_path / "wrong.yaml").write_text("inboxs: []\n")
-    assert call(["service", "install", "--config", str(tmp_path / "wrong.yaml")]) == 78
-    assert not etc.exists()
-
-
-@pytest.mark.parametrize(("device", "there"), [("cuda:1", True), ("cpu", False)])
-def test_a_device_that_is_named_says_whether_it_is_a_gpu_of_nvidia(
-    device: str, there: bool, etc: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("more", "nvidia", "drop_ins", "users"),
+    [
+        ({}, False, [], []),
+        ({"job": {"backend": "torch"}}, True, ["10-torch-cpu.conf", "20-nvidia.conf"], []),
+        ({"alerts": {"urls_file": "/urls"}}, False, ["30-alerts.conf"], []),
+        ({"executor": {"kind": "ray"}}, False, ["40-ray.conf"], []),
+        ({"web": {"listen": "127.0.0.1:8787"}}, False, ["50-web.conf"], []),
+        ({"web": {"listen": "unix:/run/stylewatch/web.sock"}}, False, ["70-web-unix.conf"], []),
+        ({"web": {"listen": "systemd"}}, False, ["60-web-socket.conf"], ["60-web-socket.conf"]),
+    ],
+)
+def test_drop_ins_open_only_what_the_settings_need(
+    more: dict[str, Any], nvidia: bool, drop_ins: list[str], users: list[str]
 ) -> None:
-    path = tmp_path / "own.yaml"
-    folders = "inboxes: [{path: /srv/i, outbox: /srv/o}]\nstate: {path: /srv/s}\n"
-    path.write_text(f"{folders}job: {{device: '{device}'}}\n")
-    assert call(["service", "install", "--config", str(path)]) == 0
-    assert (etc / f"{UNIT}.d/20-nvidia.conf").exists() == there
+    machine = Machine(MACHINE.command, MACHINE.config, nvidia=nvidia)
+    system, own = for_system(machine, settings(**more)), for_user(machine, settings(**more))
+    assert [Path(name).name for name in system if ".service.d/" in name] == drop_ins
+    assert [Path(name).name for name in own if ".service.d/" in name] == users
+    assert ("modules-load.d/stylewatch.conf" in system) == nvidia
+    sockets = [name for name in (*system, *own) if name.endswith(".socket")]
+    assert len(sockets) == 2 * len(users)
+    assert values(system[UNIT], "PrivateNetwork") == ["yes"]
+    for name in drop_ins:
+        network = values(system[f"{UNIT}.d/{name}"], "PrivateNetwork")
+        assert network == (["no"] if name[:2] in ("30", "40", "50") else [])
+
+
+def test_the_service_may_read_the_program_and_secrets_in_homes() -> None:
+    program = (Path("/home/ann/venv"), Path("/usr"), Path("/home/ann/venv/lib"))
+    machine = Machine(Path("/home/ann/venv/bin/stylewatch"), MACHINE.config, program)
+    web = {"listen": "0.0.0.0:80", "token_file": "/home/ann/token"}
+    given = settings(web=web, alerts={"urls_file": "/home/ann/urls"})
+    (paths,) = values(for_system(machine, given)[UNIT], "BindReadOnlyPaths")
+    assert paths == "-/home/ann/token -/home/ann/urls -/home/ann/venv"
+
+
+def test_missing_folders_are_created_and_commands_quoted(tmp_path: Path) -> None:
+    out, state = (f"/srv{tmp_path}/{name}" for name in ("out", "state"))
+    lines = for_system(MACHINE, settings("/srv", out, state))["tmpfiles.d/stylewatch.conf"]
+    assert [line.split()[1:3] for line in lines.splitlines()] == [[out, "2755"], [state, "0700"]]
+    machine = Machine(Path("/usr/my $tools/stylewatch"), Path("/etc/100%/config.yaml"))
+    (start,) = values(for_user(machine, settings())["systemd/user/stylewatch.service"], "ExecStart")
+    assert start == '"/usr/my $$tools/stylewatch" run --config /etc/100%%/config.yaml'
+
+
+def test_a_path_that_no_service_can_have_is_refused() -> None:
+    for inbox in ("/srv/a\nb", "/srv/a:b", "/var/tmp/in", "/dev/shm/in"):
+        with pytest.raises(SettingsError, match=r"rename it|move inbox"):
+            for_system(MACHINE, settings(inbox))
+    with pytest.raises(SettingsError, match=r"set unix:/run/stylewatch/web\.sock"):
+        for_system(MACHINE, settings(web={"listen": "unix:/run/other.sock"}))

@@ -1,123 +1,155 @@
-"""`stylewatch config`."""
+"""`stylewatch config`, `alerts`, `doctor`, `recipes`, `backends` and `devices`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from tests.daemon.alert_server import alert_server
+from tests.daemon.cli.conftest import Run
 
-from stylewatch_daemon.cli.main import call
+from stylewatch_daemon.doctor import backends
 from stylewatch_daemon.settings import config
+from stylewatch_painter.recipes import book
+from stylewatch_plugins import registry
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
+    (tmp_path / "config.yaml").touch()
     return tmp_path / "config.yaml"
 
 
-def test_check_says_that_a_good_file_is_good(
-    file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file.write_text("backends: {sketch: {}}\n")
-    assert call(["config", "check", str(file)]) == 0
-    assert capsys.readouterr().out == f"{file} has no mistakes\n"
-
-
-def test_check_tells_every_mistake_on_a_line_of_its_own(
-    file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file.write_text("watch:\n  quite_s: 1\njob:\n  steps: -1\n")
-    assert call(["config", "check", str(file)]) == 78
-    first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith(f"stylewatch: {file} line 2: watch: unknown key 'quite_s'")
-    assert second.startswith(f"stylewatch: {file} line 4: job.steps: ")
-
-
-def test_check_asks_backends_about_their_options(
-    file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file.write_text("backends:\n  sketch: {color: red}\n  skech: {}\n")
-    assert call(["config", "check", str(file)]) == 78
-    first, second = capsys.readouterr().err.splitlines()
-    assert "backends.sketch: " in first
-    assert "backends.skech: " in second
-
-
-def test_check_finds_an_outbox_in_its_inbox(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file.write_text("inboxes: [{path: in, outbox: in/out}]\n")
-    assert call(["config", "check", str(file)]) == 78
-    assert "lies in the inbox" in capsys.readouterr().err
-
-
-def test_show_prints_what_is_in_force_as_a_file_that_says_the_same(
-    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file.write_text("watch: {quiet_s: 5}\n")
-    assert call(["config", "show", str(file), "--set", "steps=7"]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith(f"# from {file}\n")
-    shown = tmp_path / "shown.yaml"
-    shown.write_text(told)
-    assert config.load(shown) == config.load(file, {"job.steps": 7})
-    assert call(["config", "show", str(file), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["watch"]["quiet_s"] == 5
-
-
-@pytest.mark.parametrize("command", ["check", "show"])
-def test_a_file_may_be_named_as_for_other_commands(
-    command: str, file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file.write_text("watch: {quiet_s: 5}\n")
-    assert call(["config", command, "--config", str(file)]) == 0
-    assert str(file) in capsys.readouterr().out
-    assert call(["config", command, str(file), "--config", str(file)]) == 64
-    assert "name one file of settings: FILE, or --config FILE" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
-    "text", ["watch: {quiet_s: !!float ''}", 'state: {path: "a\\0"}', "a: " + "[" * 9999]
-)
-def test_a_hostile_file_is_refused_in_a_sentence(
-    text: str, file: Path, capsys: pytest.CaptureFixture[str]
+    ("text", "parts"),
+    [
+        ("watch:\n  quite_s: 1\njob:\n  steps: -1\n",
+         ["line 2: watch: unknown key 'quite_s'", "line 4: job.steps: "]),
+        ("backends:\n  sketch: {color: red}\n  skech: {}\n",
+         ["backends.sketch: ", "backends.skech: "]),
+        ("inboxes: [{path: in, outbox: in/out}]\n", ["lies in the inbox"]),
+        ("alerts: {urls: ['json://ann:hushhush@a', hushhush]}\n",
+         ["alerts: URL 2 of 2: apprise does not know"]),
+        ("watch: {quiet_s: !!float ''}", ["line 1: "]),
+        ("a: " + "[" * 9999, ["line 1: "]),
+    ],
+)  # fmt: skip
+def test_check_reports_every_mistake_on_a_line_of_its_own(
+    file: Path, run: Run, text: str, parts: list[str]
 ) -> None:
     file.write_text(text)
-    for command in (["config", "check"], ["config", "show"], ["run", "--once"]):
-        assert call([*command, "--config", str(file)]) == 78
-        told = capsys.readouterr().err
-        assert told.startswith(f"stylewatch: {file} line 1: ")
-        assert "Traceback" not in told
+    ended = run("config", "check", file)
+    assert ended.code == 78 and "hush" not in ended.err
+    lines = ended.err.splitlines()
+    assert len(lines) == len(parts)
+    for line, part in zip(lines, parts, strict=True):
+        assert line.startswith("stylewatch: ") and part in line
 
 
-def test_schema_describes_every_section(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["config", "schema"]) == 0
-    schema = json.loads(capsys.readouterr().out)
+def test_a_file_is_named_as_an_argument_or_an_option(file: Path, run: Run) -> None:
+    file.write_text("backends: {sketch: {}}\n")
+    assert run("config", "check", file).out == f"{file} has no mistakes\n"
+    for command in ("check", "show"):
+        assert str(file) in run("config", command, "--config", file).out
+        ended = run("config", command, file, "--config", file)
+        assert ended.code == 64 and "name one file of settings" in ended.err
+
+
+def test_show_prints_the_settings_in_force_without_secrets(file: Path, run: Run) -> None:
+    assert yaml.safe_load(run("config", "show").out) == config.load().model_dump(mode="json")
+    file.write_text("watch: {quiet_s: 5}\nalerts: {urls: [json://hushhush]}\n")
+    text = run("config", "show", file, "--set", "steps=7").out
+    assert text.startswith(f"# from {file}\n") and "hush" not in text
+    file.write_text("watch: {quiet_s: 5}\n")
+    shown = file.with_name("shown.yaml")
+    shown.write_text(run("config", "show", file, "--set", "steps=7").out)
+    assert config.load(shown) == config.load(file, {"job.steps": 7})
+    assert json.loads(run("config", "show", file, "--json").out)["watch"]["quiet_s"] == 5
+    schema = json.loads(run("config", "schema").out)
     assert set(schema["properties"]) == set(config.Config.model_fields)
-    assert schema["additionalProperties"] is False
-    assert "quiet_s" in schema["$defs"]["Watch"]["properties"]
 
 
-def test_yaml_of_what_ships_is_what_show_begins_from(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["config", "show"]) == 0
-    shown = yaml.safe_load(capsys.readouterr().out)
-    assert shown == config.load().model_dump(mode="json")
+def test_alerts_are_tested_and_reported_by_number(file: Path, run: Run) -> None:
+    ended = run("alerts", "test", "--config", file)
+    assert ended.code == 78 and "alerts has no URLs" in ended.err
+    with alert_server() as posts:
+        file.write_text(f"alerts: {{urls: ['{posts.url}']}}\n")
+        ended = run("alerts", "test", "--config", file)
+        assert (ended.code, ended.out) == (0, "URL 1 of 1: sent\n")
+        assert posts.got[0]["title"] == "stylewatch: test"
+        posts.statuses = [500]
+        ended = run("alerts", "test", "--config", file)
+    assert ended.code == 69 and ended.out.startswith("URL 1 of 1: not sent")
+    assert ended.err == "stylewatch: 1 of 1 URLs were not reached\n"
+    assert "hush" not in ended.out
 
 
-def test_a_url_of_alerts_that_nobody_knows_is_a_mistake_and_none_is_ever_shown(
-    file: Path, capsys: pytest.CaptureFixture[str]
+def test_the_doctor_prints_a_line_each_and_exits_with_the_first_problem(
+    file: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file.write_text("alerts: {urls: ['json://ann:hushhush@a', hushhush]}\n")
-    assert call(["config", "check", str(file)]) == 78
-    assert call(["config", "show", str(file)]) == 0
-    assert call(["config", "show", str(file), "--json"]) == 0
-    told = capsys.readouterr()
-    assert told.err.startswith(f"stylewatch: {file}: alerts: URL 2 of 2: apprise does not know")
-    assert "hush" not in told.out + told.err
+    file.write_text("job: {backend: sketch, size: 64, recipe: devos}\n")
+    monkeypatch.setattr(backends, "run", lambda *_, **__: backends.Status("fine"))
+    lines = run("doctor", "--config", file).lines
+    assert lines[0] == f"ok    settings: {file} has no mistakes"
+    assert {line.split()[0] for line in lines} == {"ok", "note"}
+    first, *_ = json.loads(run("doctor", "--config", file, "--json").out)
+    assert first == {"verdict": "ok", "what": "settings", "words": f"{file} has no mistakes",
+                     "exit_code": 0}  # fmt: skip
+    missing = backends.Status(problem="missing\x1b[31m")
+    monkeypatch.setattr(backends, "run", lambda *_, **__: missing)
+    ended = run("doctor", "--config", file)
+    assert ended.code == 69 and "mend  backend sketch: missing?[31m" in ended.out
+    ended = run("doctor", "--config", file, "--set", "outbox.group=no-such-group")
+    assert ended.code == 78 and "no-such-group" in ended.out
+    file.write_text("watch: {quiet_s: soon}\nlimits: {attemps: 3}\n")
+    ended = run("doctor", "--config", file)
+    assert ended.code == 78
+    assert [line.split(":")[0] for line in ended.lines] == ["mend  settings"] * 2
 
 
-def test_check_tells_that_the_page_cannot_be_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_recipes_are_listed_with_the_users_own_and_a_broken_one(file: Path, run: Run) -> None:
+    (file.parent / "own").mkdir()
+    (file.parent / "own" / "mine.yaml").write_text("extends: best\nabout: Mine.\n")
+    (file.parent / "own" / "broken.yaml").write_text("extends: best\nstepps: 3\n")
+    file.write_text("recipes: [own]\n")
+    lines = dict(line.split(maxsplit=1) for line in run("recipes", "--config", file).lines)
+    assert set(lines) == {*book.names(), "mine", "broken"}
+    assert lines["mine"] == "Mine."
+    assert lines["broken"].startswith("broken: recipe broken: unknown key 'stepps'")
+    assert {"name", "about", "source"} == set(json.loads(run("recipes", "--json").out)[0])
+    file.write_text(run("recipes", "devos").out)
+    assert book.find(str(file)) == book.find("devos")
+    plain = json.loads(run("recipes", "best", "--json").out)
+    assert plain == book.find("best").model_dump(mode="json")
+    ended = run("recipes", "gatis")
+    assert ended.code == 64 and "did you mean 'gatys'" in ended.err
+
+
+def test_backends_and_devices_are_listed_with_capabilities_or_the_problem(
+    file: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "config.yaml").write_text("web: {listen: 127.0.0.1:8787}\n")
-    monkeypatch.setattr("stylewatch_daemon.settings.config.find_spec", lambda name: None)
-    assert call(["config", "check", str(tmp_path / "config.yaml")]) == 78
-    assert "stylewatch[web]" in capsys.readouterr().err
+    check = backends.check_backend
+
+    def only_sketch(name: str, options: Mapping[str, Any], timeout: float) -> backends.Status:
+        if name == "sketch":
+            return check(name, options, timeout=timeout)
+        return backends.Status(problem=f"backend {name} is broken")
+
+    monkeypatch.setattr(backends, "check_backend", only_sketch)
+    lines = {line.split()[0]: line for line in run("backends").lines}
+    assert list(lines) == registry.names()
+    assert "cpu; resume, deterministic" in lines["sketch"]
+    assert "backend torch is broken" in lines["torch"]
+    rows = {row["name"]: row for row in json.loads(run("backends", "--json").out)}
+    assert (rows["sketch"]["devices"], rows["sketch"]["problem"]) == (["cpu"], None)
+    assert rows["sketch"]["can"] == ["resume", "deterministic"]
+    assert rows["torch"]["problem"] == "backend torch is broken"
+    (line,) = run("devices").lines
+    assert line.split()[:2] == ["sketch", "cpu"]
+    (row,) = json.loads(run("devices", "--json").out)
+    assert (row["backend"], row["name"]) == ("sketch", "cpu")
+    file.write_text("backends: {sketch: {color: red}}\n")
+    lines = {line.split()[0]: line for line in run("backends", "--config", file).lines}
+    assert "color" in lines["sketch"]

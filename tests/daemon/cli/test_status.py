@@ -1,22 +1,22 @@
-"""`stylewatch status`; with a real daemon it is tested in the line."""
+"""`stylewatch status` and `show`; tests/line has them with a real daemon."""
 
-import io
 import json
 import re
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.daemon.cli.conftest import Run, Terminal
 from tests.daemon.cli.states import enter, entry, publish
+from tests.daemon.web.world import finished_job
 
-from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.files import lock
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.status_json import FILE_NAME
 from stylewatch_daemon.outbox.status_txt import Refusal, Running, Status
+from stylewatch_daemon.store.journal import Attempt
 from stylewatch_daemon.store.requests import PAUSED
 
 EVIL = "a\x1b[2J\n\u202eb[red]"
@@ -27,129 +27,67 @@ BUSY = Status(
     trouble=["the outbox is full"],
     refused=[Refusal("bad", "first line\nsecond line"), Refusal(EVIL, EVIL)],
 )
+NOON = "2026-01-02T12:00:00+00:00"
+ATTEMPTS = (
+    Attempt(NOON, 0, "sketch", "cpu", NOON, "failed", "it broke\nin two"),
+    Attempt(NOON, 4, "sketch", "cpu", together=8),
+)
 
 
-class Terminal(io.StringIO):
-    """A stdout that people look at."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """The stdout from now on."""
-    here = Terminal()
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr(sys, "stdout", here)
-    return here
-
-
-def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    return capsys.readouterr().out.splitlines()
-
-
-def test_all_that_the_daemon_says_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_everything_that_the_daemon_publishes_is_shown(tmp_path: Path, run: Run) -> None:
     publish(tmp_path, BUSY, waiting=4, running=1, refused=2)
     with lock.held(tmp_path / "lock"):
-        assert call(["status", "--state", str(tmp_path)]) == 0
-    first, *rest = lines(capsys)
-    assert first.startswith("stylewatch ") and f" is at work with {tmp_path} since 20" in first
+        first, *rest = run("status", "--state", tmp_path).lines
+        plain = json.loads(run("status", "--json", "--state", tmp_path).out)
+    assert re.match(rf"stylewatch .* is running with the state folder {tmp_path} since 20", first)
     assert rest == [
         "", "4 waiting, 1 running, 0 done, 2 refused, 0 failed, 0 cancelled",
-        "", "painting:", "  trip  step 3 of 50 at 48x36, loss 0.25, 10 s left  cpu",
-        "", "waiting their turn:", "  next", "  ... and 3 more",
-        "", "waiting for another half:", "  half  a style picture (style.jpg)",
-        "", "in the way:", "  the outbox is full",
-        "", "refused, or failed:", "  bad            first line; second line",
+        "", "running:", "  trip  step 3 of 50 at 48x36, loss 0.25, 10 s left  cpu",
+        "", "queue:", "  next", "  ... and 3 more",
+        "", "incomplete:", "  half  a style picture (style.jpg)",
+        "", "problems:", "  the outbox is full",
+        "", "refused or failed:", "  bad            first line; second line",
         "  a?[2J??b[red]  a?[2J; ?b[red]",
     ]  # fmt: skip
+    assert plain == json.loads((tmp_path / FILE_NAME).read_text())
 
 
-def test_as_json_it_is_one_object_with_all_of_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    publish(tmp_path, BUSY, waiting=4, running=1)
-    with lock.held(tmp_path / "lock"):
-        assert call(["status", "--json", "--state", str(tmp_path)]) == 0
-    (line,) = lines(capsys)
-    assert json.loads(line) == json.loads((tmp_path / FILE_NAME).read_text())
-
-
-def test_where_nothing_ever_was_it_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(["status", "--state", str(tmp_path / "none")]) == 0
-    assert lines(capsys) == [
-        f"no daemon is at work with {tmp_path / 'none'}",
+def test_without_a_daemon_the_ledger_has_the_counts(tmp_path: Path, run: Run) -> None:
+    assert run("status", "--state", tmp_path / "none").lines == [
+        f"no daemon is running with the state folder {tmp_path / 'none'}",
         "", "0 waiting, 0 running, 0 done, 0 refused, 0 failed, 0 cancelled",
     ]  # fmt: skip
-    assert call(["status", "--json", "--state", str(tmp_path / "none")]) == 0
-    now = json.loads(lines(capsys)[0])
-    assert set(now) >= {"counts", "running", "incomplete", "refused", "health"}
     assert list(tmp_path.iterdir()) == []
-
-
-def test_of_a_daemon_that_was_killed_the_ledger_knows_the_truth(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
     publish(tmp_path, BUSY, waiting=9)
     enter(tmp_path, entry("trip", "running"), entry("a"), entry("b", "queued"))
     (tmp_path / PAUSED).touch()
-    assert call(["status", "--state", str(tmp_path), "--json"]) == 0
-    now = json.loads(lines(capsys)[0])
+    now = json.loads(run("status", "--state", tmp_path, "--json").out)
     assert now["counts"] == {"waiting": 2, "running": 0, "done": 1, "refused": 0, "failed": 0,
                              "cancelled": 0}  # fmt: skip
     assert now["running"] == []
-    assert [one["name"] for one in now["incomplete"]] == ["half"]
+    assert [pair["name"] for pair in now["incomplete"]] == ["half"]
     assert (now["health"]["at_work"], now["health"]["paused"]) == (False, True)
 
 
-def test_a_pause_and_an_observer_that_died_are_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    publish(tmp_path, Status())
-    (tmp_path / PAUSED).touch()
-    said = json.loads((tmp_path / FILE_NAME).read_text())
-    said["health"]["observer"] = False
-    (tmp_path / FILE_NAME).write_text(json.dumps(said))
+def test_the_state_of_the_daemon_is_shown(tmp_path: Path, run: Run) -> None:
     with lock.held(tmp_path / "lock"):
-        call(["status", "--state", str(tmp_path)])
-    first = lines(capsys)[0]
-    assert "; paused: nothing new is begun until `stylewatch resume`; no file events" in first
+        first = run("status", "--state", tmp_path).lines[0]
+        assert first == f"a daemon is starting with the state folder {tmp_path}"
+        publish(tmp_path, Status())
+        (tmp_path / PAUSED).touch()
+        published = json.loads((tmp_path / FILE_NAME).read_text())
+        published["health"]["observer"] = False
+        (tmp_path / FILE_NAME).write_text(json.dumps(published))
+        first = run("status", "--state", tmp_path).lines[0]
+    assert "; paused: no new job is started until `stylewatch resume`; no file events" in first
 
 
-def test_on_a_terminal_it_is_tables_and_names_stay_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = terminal(monkeypatch)
-    publish(tmp_path, BUSY, waiting=1)
-    with lock.held(tmp_path / "lock"):
-        assert call(["status", "--state", str(tmp_path)]) == 0
-    text = here.getvalue()
-    assert re.search("│ trip +│ step 3 of 50 at 48x36, loss 0.25, 10 s left +│ cpu +│", text)
-    assert "a?[2J??b[red]" in text
-    assert "\x1b[2J" not in text
-
-
-def test_a_daemon_that_only_just_began_has_yet_to_say_something(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with lock.held(tmp_path / "lock"):
-        assert call(["status", "--state", str(tmp_path)]) == 0
-    assert lines(capsys)[0] == (
-        f"a daemon is at work with {tmp_path}, and has yet to say how it stands"
-    )
-
-
-def then(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
+def looking(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
     """Let `steps` happen, one at each look, and then Ctrl-C."""
-    coming = iter(steps)
+    remaining = iter(steps)
 
     def sleep(seconds: float) -> None:
-        step = next(coming, None)
+        step = next(remaining, None)
         if step is None:
             raise KeyboardInterrupt
         step()
@@ -157,25 +95,92 @@ def then(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
     monkeypatch.setattr(time, "sleep", sleep)
 
 
-def test_watching_tells_what_is_new_until_ctrl_c(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_watch_prints_changes_until_ctrl_c(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(tmp_path, Status())
-    then(monkeypatch, lambda: None, lambda: publish(tmp_path, Status(), done=1), lambda: None)
+    looking(monkeypatch, lambda: None, lambda: publish(tmp_path, Status(), done=1), lambda: None)
     with lock.held(tmp_path / "lock"):
-        assert call(["status", "--watch", "--json", "--state", str(tmp_path)]) == 0
-    first, second = map(json.loads, lines(capsys))
-    assert (first["counts"]["done"], second["counts"]["done"]) == (0, 1)
+        ended = run("status", "--watch", "--json", "--state", tmp_path)
+    assert ended.code == 0
+    assert [json.loads(line)["counts"]["done"] for line in ended.lines] == [0, 1]
 
 
-def test_watching_on_a_terminal_redraws_in_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_terminal_shows_tables_without_markup_and_watch_redraws_in_place(
+    tmp_path: Path, run: Run, terminal: Callable[[str], Terminal], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = terminal(monkeypatch)
     publish(tmp_path, Status())
-    then(monkeypatch, lambda: publish(tmp_path, BUSY, waiting=1))
+    looking(monkeypatch, lambda: publish(tmp_path, BUSY, waiting=1))
+    stdout = terminal("stdout")
     with lock.held(tmp_path / "lock"):
-        assert call(["status", "--watch", "--state", str(tmp_path)]) == 0
-    text = here.getvalue()
-    assert "0 waiting" in text and "1 waiting" in text
-    assert "\x1b[1A" in text or "\x1b[2K" in text
+        assert run("status", "--watch", "--state", tmp_path).code == 0
+        text = stdout.getvalue()
+        assert "0 waiting" in text and "1 waiting" in text
+        assert "\x1b[1A" in text or "\x1b[2K" in text
+        stdout = terminal("stdout")
+        assert run("status", "--state", tmp_path).code == 0
+    text = stdout.getvalue()
+    assert re.search("│ trip +│ step 3 of 50 at 48x36, loss 0.25, 10 s left +│ cpu +│", text)
+    assert "a?[2J??b[red]" in text and "\x1b[2J" not in text
+
+
+def test_a_done_job_is_shown_by_ledger_and_receipt(tmp_path: Path, run: Run) -> None:
+    enter(tmp_path / "state", finished_job(tmp_path), attempts=ATTEMPTS[:1])
+    show = ("show", "sea", "--state", tmp_path / "state")
+    facts, *parts = run(*show).out.strip().split("\n\n")
+    shown = dict(line.split(maxsplit=1) for line in facts.splitlines())
+    assert (shown["state"], shown["folder"]) == ("done", str(tmp_path / "out/sea"))
+    sections = {part.split(":\n")[0]: part for part in parts}
+    assert list(sections) == ["attempts", "pictures", "settings", "losses", "files"]
+    assert "sketch (cpu)" in sections["attempts"] and "total" in sections["losses"]
+    assert sections["files"].split()[1:] == ["stages/0005.png", "final.png", "receipt.json"]
+    plain = json.loads(run(*show, "--json").out)
+    assert plain["receipt"]["job"] == "sea" and plain["running"] is None
+    show = ("show", plain["id"], "--state", tmp_path / "state")
+    assert json.loads(run(*show, "--json").out) == plain, "by its id too"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    enter(
+        tmp_path / "state",
+        entry("sea", "running", place="sea-2", settings={"steps": 9, "size": None}),
+        entry("bad", "refused", refused_as="_refused/bad", reason="one\n\x1b[2Jtwo"),
+        attempts=ATTEMPTS,
+    )
+    return tmp_path / "state"
+
+
+def test_an_open_job_has_attempts_settings_and_progress(state: Path, run: Run) -> None:
+    lines = run("show", "sea", "--state", state).lines
+    assert (
+        "state    running" in lines and "  steps  9" in lines and "  content.jpg  9 bytes" in lines
+    )
+    assert any(line.endswith("failed     it broke; in two") for line in lines)
+    assert any(line.endswith("sketch (cpu), 8 at once  from step 4  not ended") for line in lines)
+    publish(state, Status(running=(Running("sea-2", 3, 50, 0.25, (48, 36), 9.5, id="id-sea"),)))
+    assert "progress" not in run("show", "sea", "--state", state).out
+    with lock.held(state / "lock"):
+        text = run("show", "sea", "--state", state).out
+    assert "progress  step 3 of 50 at 48x36, loss 0.25, 10 s left\n" in text
+    lines = run("show", "bad", "--state", state).lines
+    assert "reason   one; ?[2Jtwo" in lines and "folder   out/_refused/bad" in lines
+
+
+def test_the_state_folder_is_that_of_the_settings_unless_another_is_named(
+    state: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("show", "sea").code == 0
+    state.rename(tmp_path / "mine")
+    (tmp_path / "config.yaml").write_text("state: {path: mine}\n")
+    assert run("show", "sea", "--config", "config.yaml").code == 0
+    ended = run("show", "sea", "--config", "config.yaml", "--state", "other")
+    assert ended.code == 64 and "there is no job 'sea', nor any other yet" in ended.err
+    assert (
+        "unknown job 'sae-2'; did you mean 'sea-2'?"
+        in run("show", "sae-2", "--config", "config.yaml").err
+    )
+    (tmp_path / "mine/ledger.sqlite3").write_text("not a ledger")
+    ended = run("show", "sea", "--config", "config.yaml")
+    assert ended.code == 78 and "is damaged" in ended.err

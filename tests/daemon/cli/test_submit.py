@@ -1,137 +1,156 @@
-"""`stylewatch submit`; with a real daemon it is tested in the line."""
+"""`stylewatch submit`; tests/line has it with a real daemon."""
 
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.daemon.cli.states import enter, entry
+from tests.daemon.cli.conftest import Run, Terminal, files
+from tests.daemon.cli.states import enter, entry, publish
 
-from stylewatch_daemon.cli.main import call
-
-
-@pytest.fixture(autouse=True)
-def inbox(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The inbox of the current folder, in which content.jpg and style.jpg lie."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
-    monkeypatch.chdir(pictures)
-    (pictures / "inbox").mkdir()
-    return pictures / "inbox"
-
+from stylewatch_daemon.cli import submit
+from stylewatch_daemon.files import lock
+from stylewatch_daemon.outbox.status_txt import Running, Status
 
 PAIR = ("submit", "content.jpg", "style.jpg")
 
 
-def files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+@pytest.fixture(autouse=True)
+def inbox(here: Path) -> Path:
+    (here / "inbox").mkdir()
+    return here / "inbox"
 
 
-def job(folder: Path) -> Any:
+def job_yaml(folder: Path) -> Any:
     return yaml.safe_load((folder / "job.yaml").read_text())
 
 
-def test_a_pair_comes_into_the_inbox_and_its_name_is_told(
-    inbox: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call(PAIR) == 0
-    told = capsys.readouterr()
-    assert told.out == "content-style\n"
-    assert "no daemon is at work" in told.err
+def test_a_pair_is_put_into_the_inbox_and_its_name_printed(inbox: Path, run: Run) -> None:
+    ended = run(*PAIR)
+    assert (ended.code, ended.out) == (0, "content-style\n")
+    assert "no daemon is running" in ended.err
+    ended = run(*PAIR, "--name", "pond", "--wait")
+    assert ended.code == 75
+    assert "pond waits: no daemon is running with the state folder" in ended.err
+    shutil.rmtree(inbox / "pond")
     assert files(inbox) == {"content-style/content.jpg", "content-style/style.jpg"}
-    assert call([*PAIR, "style.jpg", "--name", "sea", "--quiet"]) == 0
-    assert capsys.readouterr() == ("sea\n", "")
+    ended = run(*PAIR, "style.jpg", "--name", "sea", "--quiet")
+    assert (ended.out, ended.err) == ("sea\n", "")
     assert files(inbox / "sea") == {"content.jpg", "style-1.jpg", "style-2.jpg"}
+    masks = ("--mask", "content.jpg", "--style-mask", "style.jpg", "--init", "style.jpg")
+    assert run(*PAIR, "--name", "lake", *masks).code == 0
+    assert files(inbox / "lake") == {
+        "content.jpg", "style.jpg", "content.mask.jpg", "style.mask.jpg", "init.jpg", "job.yaml",
+    }  # fmt: skip
+    assert job_yaml(inbox / "lake") == {"init": "picture"}
+    Path("content.jpg").rename("-a\nb.jpg")
+    assert run("submit", "-q", "--", "-a\nb.jpg", "style.jpg").out == "_a_b-style\n"
 
 
-def test_every_option_of_a_job_stands_in_its_job_yaml(inbox: Path) -> None:
+def test_every_option_of_a_job_is_in_its_job_yaml(inbox: Path, run: Run) -> None:
     options = {"recipe": "best", "schedule": "fast", "backend": "sketch", "device": "cpu",
                "size": "640x480", "steps": 30, "save_every": 10, "seed": 7, "strength": 0.5,
                "init": "noise"}  # fmt: skip
-    words = [w for key, one in options.items() for w in (f"--{key.replace('_', '-')}", str(one))]
-    sets = ["--set", "format=jpg", "--set", "objective.content=null", "--set", "smallest=64"]
-    assert call([*PAIR, "--name", "sea", *words, *sets]) == 0
-    own = {"objective.content": None, "smallest": 64}
-    assert job(inbox / "sea") == {**options, "format": "jpg", "set": own}
-
-
-def test_what_is_not_said_is_left_to_the_daemon(inbox: Path) -> None:
-    call([*PAIR, "--name", "sea"])
-    assert not (inbox / "sea/job.yaml").exists()
-
-
-def test_a_picture_to_start_from_comes_along(inbox: Path) -> None:
-    assert call([*PAIR, "--name", "sea", "--init", "style.jpg"]) == 0
-    assert files(inbox / "sea") == {"content.jpg", "style.jpg", "init.jpg", "job.yaml"}
-    assert job(inbox / "sea") == {"init": "picture"}
-
-
-def test_masks_come_along_under_the_names_of_their_pictures(inbox: Path) -> None:
-    masks = ("--mask", "content.jpg", "--style-mask", "none", "--style-mask", "style.jpg")
-    said = ("--set", "mask.feather=3%", "--set", "mask.outside=keep")
-    assert call([*PAIR, "style.jpg", "--name", "sea", *masks, *said]) == 0
-    assert files(inbox / "sea") == {
-        "content.jpg", "style-1.jpg", "style-2.jpg", "content.mask.jpg", "style-2.mask.jpg",
-        "job.yaml",
+    words = [w for key, value in options.items() for w in (f"--{key.replace('_', '-')}", value)]
+    sets = ("--set", "format=jpg", "--set", "objective.content=null", "--set", "smallest=64")
+    more = ("--artifact", "losses, sheet", "--artifact", "gif", "--sweep", "quality=8,9")
+    assert run(*PAIR, "--name", "sea", *words, *sets, *more).code == 0
+    assert job_yaml(inbox / "sea") == {
+        **options, "format": "jpg", "artifacts": ["losses", "sheet", "gif"],
+        "set": {"objective.content": None, "smallest": 64}, "sweep": {"quality": [8, 9]},
     }  # fmt: skip
-    assert job(inbox / "sea") == {"mask": {"feather": "3%", "outside": "keep"}}
 
 
-def test_the_name_is_one_that_nothing_has_yet(
-    inbox: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (inbox / "sea").mkdir()
-    (inbox.parent / "outbox/sea-2").mkdir(parents=True)
-    enter(inbox.parent / "state", entry("sea-3", "running"), entry("b", place="sea-4"))
-    assert call([*PAIR, "--name", "sea", "-q"]) == 0
-    assert capsys.readouterr().out == "sea-5\n"
-
-
-def test_the_inbox_is_the_first_or_the_one_that_is_named(inbox: Path) -> None:
-    Path("config.yaml").write_text(
+def test_the_name_is_new_in_the_inbox_its_outbox_and_the_ledger(here: Path, run: Run) -> None:
+    (here / "config.yaml").write_text(
         "inboxes: [{path: inbox, outbox: o1}, {path: second, outbox: o2}]\n"
     )
-    for name in ("second", "third", "o2/sea"):
-        Path(name).mkdir(parents=True)
-    own = ("--config", "config.yaml", "--name", "sea", "-q")
-    assert call([*PAIR, *own]) == 0
-    assert call([*PAIR, *own, "--inbox", "second"]) == 0
-    assert call([*PAIR, *own, "--inbox", "third"]) == 0
-    assert [len(files(Path(one))) for one in ("inbox/sea", "second/sea-2", "third/sea")] == [2] * 3
-
-
-def test_a_long_or_odd_name_of_a_picture_makes_a_good_name(
-    inbox: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    odd = Path("-a\nb.jpg")
-    Path("content.jpg").rename(odd)
-    assert call(["submit", "-q", "--", str(odd), "style.jpg"]) == 0
-    assert capsys.readouterr().out == "_a_b-style\n"
+    for name in ("inbox/sea", "o1/sea-2", "second", "third", "o2/sea"):
+        (here / name).mkdir(parents=True)
+    enter(here / "state", entry("sea-3", "running"), entry("b", place="sea-4"))
+    sea = (*PAIR, "--config", "config.yaml", "--name", "sea", "-q")
+    names = [run(*sea, "--inbox", name).out for name in ("inbox", "second", "third")]
+    assert names == ["sea-5\n", "sea-2\n", "sea\n"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["content.jpg"], 64, "submit takes a photograph and at least one style"),
-        (["absent.jpg", "style.jpg"], 65, "absent.jpg is not there"),
+        (["absent.jpg", "style.jpg"], 65, "absent.jpg does not exist"),
         (["content.jpg", "inbox"], 65, "inbox is a folder"),
-        (["content.jpg", "style.jpg", "--init", "absent.png"], 65, "absent.png is not there"),
-        (["content.jpg", "style.jpg", "--init", "nose"], 64, "--init takes content, style"),
-        (["content.jpg", "style.jpg", "--recipe", "bset"], 64, "did you mean 'best'?"),
-        (["content.jpg", "style.jpg", "--size", "big"], 64, "size"),
-        (["content.jpg", "style.jpg", "--set", "stepps=3"], 64, "did you mean 'steps'?"),
-        (["content.jpg", "style.jpg", "--set", "watch.quiet_s=3"], 64, "no setting of a job"),
-        (["content.jpg", "style.jpg", "--recipe", "own.yaml"], 64, "takes no files for recipes"),
-        (["content.jpg", "style.jpg", "--name", "../sea"], 64, "would do"),
-        (["content.jpg", "style.jpg", "--name", "sea.tmp"], 64, "leaves alone"),
-        (["content.jpg", "style.jpg", "--inbox", "absent"], 73, "is not there"),
-        (["content.jpg", "style.jpg", "--config", "absent.yaml"], 78, "absent.yaml"),
+        ([*PAIR[1:], "--recipe", "bset"], 64, "did you mean 'best'?"),
+        ([*PAIR[1:], "--set", "watch.quiet_s=3"], 64, "can't be set for a job"),
+        ([*PAIR[1:], "--recipe", "own.yaml"], 64, "can't name a recipe file"),
+        ([*PAIR[1:], "--sweep", "strength=7"], 64, "strength"),
+        ([*PAIR[1:], "--name", "../sea"], 64, "would do"),
+        ([*PAIR[1:], "--name", "sea.tmp"], 64, "sea.tmp"),
+        ([*PAIR[1:], "--inbox", "absent"], 73, "absent"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_dropped(
-    inbox: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, told: str
+def test_a_mistake_is_reported_before_anything_is_written(
+    inbox: Path, run: Run, arguments: list[str], code: int, message: str
 ) -> None:
-    assert call(["submit", *arguments]) == code
-    said = capsys.readouterr()
-    assert told in said.err
-    assert said.out == ""
+    ended = run("submit", *arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert message in ended.err
     assert list(inbox.iterdir()) == []
+
+
+def waiting(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], Any]) -> None:
+    """Let one of the `steps` happen at each wait."""
+    remaining = iter(steps)
+    monkeypatch.setattr(time, "sleep", lambda seconds: next(remaining)())
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("done", 0), ("refused", 65), ("failed", 70), ("cancelled", 75)]
+)
+def test_waiting_ends_with_the_exit_code_of_the_final_state(
+    state: str, code: int, here: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = entry("sea", state, place="sea-2", reason="why" if code else "")
+    queued = entry("sea", "queued", place=None)
+    waiting(monkeypatch, *(partial(enter, here / "state", each) for each in (queued, job)))
+    (here / "state").mkdir()
+    with lock.held(here / "state/lock"):
+        ended = run(*PAIR, "--name", "sea", "--wait")
+    assert ended.code == code
+    assert ended.err.count(" waits in the ") == 1, "the next line is not due yet"
+    assert ended.out == ("sea\n" if code else "sea\nout/sea-2\n")
+    assert (f"stylewatch: sea-2: {state}: why\n" in ended.err) == (code != 0)
+
+
+def test_progress_is_printed_at_intervals_and_in_place_on_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    terminal: Callable[[str], Terminal], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(submit, "EVERY_S", 0.0)
+    running = Running("sea", 3, 50, 0.25, (48, 36), 9.0, id="id-sea")
+    waiting(
+        monkeypatch,
+        lambda: publish(tmp_path, Status(paused=True)),
+        lambda: enter(tmp_path, entry("sea", "queued", place=None)),
+        lambda: publish(tmp_path, Status()),
+        lambda: enter(tmp_path, entry("sea", "running")),
+        lambda: publish(tmp_path, Status(running=(running,))),
+        lambda: enter(tmp_path, entry("sea")),
+    )
+    with lock.held(tmp_path / "lock"):
+        assert submit.follow(tmp_path, "sea", quiet=False) == 0
+    lines = [
+        "stylewatch: sea: waits in the inbox",
+        "stylewatch: sea: waits: the daemon is paused",
+        "stylewatch: sea: waits in the queue",
+        "stylewatch: sea: step 3 of 50 at 48x36, loss 0.25, 9 s left",
+    ]
+    assert capsys.readouterr().err.splitlines() == lines
+    stderr = terminal("stderr")
+    waiting(monkeypatch, lambda: enter(tmp_path, entry("a[red]x")))
+    with lock.held(tmp_path / "lock"):
+        assert submit.follow(tmp_path, "a[red]x", quiet=False) == 0
+    assert "a[red]x: waits in the inbox" in stderr.getvalue(), "no markup"

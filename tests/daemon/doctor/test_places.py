@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon.disks import CAN_MOUNT, fill_up, small_disk
 from tests.daemon.faults import fill
 from tests.daemon.world import make_inbox, make_settings
 
@@ -27,10 +26,8 @@ Patch = pytest.MonkeyPatch
 class World:
     """An inbox, an outbox and a state folder, and the findings on them."""
 
-    def __init__(self, root: Path, *, made: bool) -> None:
+    def __init__(self, root: Path) -> None:
         self.inbox, self.outbox, self.state = root / "in", root / "out", root / "state"
-        for folder in (self.inbox, self.outbox, self.state) if made else ():
-            folder.mkdir()
 
     def findings(self, after: Any = "archive", **values: Any) -> dict[str, Finding]:
         """The findings by the first word of what was checked."""
@@ -38,6 +35,9 @@ class World:
         job = JobSettings(size="64", recipe="devos")
         settings = make_settings((inbox,), self.state, job=job, **values)
         return {finding.what.split()[0]: finding for finding in places.check(settings)}
+
+    def verdicts(self) -> dict[str, str]:
+        return {what: finding.verdict.value for what, finding in self.findings().items()}
 
     def expect(self, what: str, verdict: str, code: int, words: str, **values: Any) -> None:
         finding = self.findings(**values)[what]
@@ -47,89 +47,61 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path, made=True)
+    world = World(tmp_path)
+    for folder in (world.inbox, world.outbox, world.state):
+        folder.mkdir()
+    return world
 
 
-def test_usable_folders_stay_as_they_are(world: World) -> None:
-    assert {what: finding.verdict.value for what, finding in world.findings().items()} == {
-        "daemon": "note", "inbox": "ok", "events": "ok", "outbox": "ok", "state": "ok",
-        "room": "ok",
-    }  # fmt: skip
+def test_folders_stay_as_they_are_and_missing_ones_are_not_created(
+    world: World, tmp_path: Path
+) -> None:
+    ok = {"daemon": "note", "inbox": "ok", "events": "ok", "outbox": "ok", "state": "ok"}
+    assert world.verdicts() == {**ok, "room": "ok"}
     assert [*world.inbox.iterdir(), *world.state.iterdir()] == []
-
-
-def test_missing_folders_are_reported_and_not_created(tmp_path: Path) -> None:
-    world = World(tmp_path, made=False)
-    assert {what: finding.verdict.value for what, finding in world.findings().items()} == {
-        "daemon": "note", "inbox": "note", "outbox": "note", "state": "note", "room": "ok",
-    }  # fmt: skip
-    assert list(tmp_path.iterdir()) == []
+    missing = World(tmp_path / "missing")
+    notes = dict.fromkeys(("daemon", "inbox", "outbox", "state"), "note")
+    assert missing.verdicts() == {**notes, "room": "ok"}
+    assert not (tmp_path / "missing").exists()
 
 
 @pytest.mark.parametrize("name", ["inbox", "outbox", "state"])
-def test_a_file_in_place_of_a_folder_is_a_problem(name: str, tmp_path: Path) -> None:
-    world = World(tmp_path, made=False)
-    getattr(world, name).write_text("in the way")
+def test_a_file_in_place_of_a_folder_or_a_folder_without_permission_is_a_problem(
+    name: str, world: World, monkeypatch: Patch
+) -> None:
+    access, folder = os.access, getattr(world, name)
+
+    def only_read(path: Path, mode: int) -> bool:
+        return access(path, mode) and not (path == folder and mode & os.W_OK)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", only_read)
+        world.expect(name, "mend", 73, "may not write")
+        assert world.findings(after="keep")["inbox"].verdict == "ok", "it is only read"
+    folder.rmdir()
+    folder.write_text("a file")
     world.expect(name, "mend", 73, "move it away")
 
 
-@pytest.mark.parametrize("name", ["inbox", "outbox", "state"])
-def test_a_folder_without_write_permission_is_a_problem(
-    name: str, world: World, monkeypatch: Patch
+def test_a_network_file_system_cannot_hold_the_ledger_and_has_no_events(
+    world: World, monkeypatch: Patch
 ) -> None:
-    access, denied = os.access, getattr(world, name)
-    monkeypatch.setattr(
-        os,
-        "access",
-        lambda path, mode: access(path, mode) and not (path == denied and mode & os.W_OK),
-    )
-    world.expect(name, "mend", 73, "may not write")
-    assert world.findings(after="keep")["inbox"].verdict == "ok", "an inbox to keep is only read"
-
-
-def on(kind: str, monkeypatch: Patch) -> None:
-    """Let all folders be on a file system of that `kind`."""
-    monkeypatch.setattr(mounts, "table", lambda: f"27 1 0:1 / / rw - {kind} there rw")
-
-
-def test_a_state_folder_on_the_network_is_a_problem(world: World, monkeypatch: Patch) -> None:
-    on("nfs4", monkeypatch)
+    monkeypatch.setattr(mounts, "table", lambda: "27 1 0:1 / / rw - nfs4 there rw")
+    world.expect("events", "ok", 0, "nfs4 does not report changes by other machines; it is scanned")
+    world.expect("events", "ok", 0, "not used", polling="yes")
+    world.expect("events", "note", 0, "set watch.polling: auto", polling="no")
     world.expect("state", "mend", 78, "nfs4")
 
 
-@pytest.mark.parametrize(
-    ("polling", "verdict", "words"),
-    [
-        ("auto", "ok", "cifs does not report changes by other machines; it is scanned every"),
-        ("yes", "ok", "not used"),
-        ("no", "note", "set watch.polling: auto"),
-    ],
-)
-def test_an_inbox_on_the_network_is_polled(
-    polling: str, verdict: str, words: str, world: World, monkeypatch: Patch
-) -> None:
-    on("cifs", monkeypatch)
-    world.expect("events", verdict, 0, words, polling=polling)
+def test_missing_file_events_are_reported_with_advice(world: World, monkeypatch: Patch) -> None:
+    def fails(folder: Path) -> bool:
+        raise OSError(errno.EMFILE, "Too many open files")
 
-
-@pytest.mark.parametrize(
-    ("received", "words"),
-    [
-        (False, "none came"),
-        (None, "not tried"),
-        (OSError(errno.EMFILE, "Too many open files"), "max_user_instances"),
-    ],
-)
-def test_missing_file_events_are_reported_with_what_helps(
-    received: bool | OSError | None, words: str, world: World, monkeypatch: Patch
-) -> None:
-    def hears(folder: Path) -> bool | None:
-        if isinstance(received, OSError):
-            raise received
-        return received
-
-    monkeypatch.setattr(watcher, "brings_events", hears)
-    world.expect("events", "note", 0, words)
+    for received, words in ((False, "none came"), (None, "not tried")):
+        monkeypatch.setattr(watcher, "brings_events", lambda folder, received=received: received)
+        world.expect("events", "note", 0, words)
+    monkeypatch.setattr(watcher, "brings_events", fails)
+    world.expect("events", "note", 0, "max_user_instances")
 
 
 def test_a_running_daemon_is_reported_with_the_events_it_gets(world: World) -> None:
@@ -142,56 +114,36 @@ def test_a_running_daemon_is_reported_with_the_events_it_gets(world: World) -> N
         world.expect("file", "note", 0, "tries events again every few minutes")
 
 
-@pytest.mark.parametrize("disk", ["tmpfs" if CAN_MOUNT else "as if"])
-def test_a_full_disk_is_a_problem(
-    disk: str, world: World, tmp_path: Path, monkeypatch: Patch
-) -> None:
-    if disk == "tmpfs":
-        world.outbox = tmp_path / "small"
-        with small_disk(world.outbox, 64):
-            fill_up(world.outbox)
-            findings = world.findings()
-        assert findings["outbox"].verdict == "mend"
-    else:
-        full = os.statvfs_result((1, 1, 1, 0, 0, 1, 1, 1, 0, 255))
-        monkeypatch.setattr(os, "statvfs", lambda path: full)
-        findings = world.findings()
-    assert (findings["room"].verdict, findings["room"].exit_code) == ("mend", 73)
-    assert "it goes on once" in findings["room"].words
-
-
 @pytest.mark.parametrize("content", [b"SQLite format 3\0 and no more", b"x" * 5000, None])
 def test_a_damaged_ledger_is_a_problem(content: bytes | None, world: World) -> None:
     path = world.state / "ledger.sqlite3"
     with closing(sqlite3.connect(path)) as ledger:
         ledger.execute("create table jobs (id)")
     assert world.findings()["ledger"].verdict == "ok"
-    if content is None:  # a pipe, which must not block
-        path.unlink()
-        os.mkfifo(path)
+    path.unlink()
+    if content is None:
+        os.mkfifo(path)  # which must not block
     else:
         path.write_bytes(content)
     world.expect("ledger", "mend", 78, "")
 
 
-def test_another_user_than_the_daemons_is_reported(world: World, monkeypatch: Patch) -> None:
-    owner = world.state.stat().st_uid
+def test_a_full_disk_and_another_user_are_reported(world: World, monkeypatch: Patch) -> None:
+    full, owner = os.statvfs_result((1, 1, 1, 0, 0, 1, 1, 1, 0, 255)), os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     world.expect("user", "note", 0, "run the doctor again as the daemon's user")
+    monkeypatch.setattr(os, "statvfs", lambda path: full)
+    world.expect("room", "mend", 73, "it goes on once")
 
 
-def test_ignored_files_of_an_inbox_are_named(world: World) -> None:
-    for name in ("a", "b"):
-        fill(world.inbox, f"{name}/receipt.json")
-    world.expect("in", "note", 0, "in/a is ignored: it has a receipt.json")
-    assert world.findings()["in"].words.endswith("; so are 1 more")
-
-
-def test_damaged_jobs_are_named_with_the_reason_and_what_to_do(world: World) -> None:
+def test_ignored_files_and_damaged_jobs_are_named_with_the_reason(world: World) -> None:
+    fill(world.inbox, "a/receipt.json", "b/receipt.json")
     state = State(world.state)
     state.make()
     (state.jobs / "7").mkdir()
     state.check_jobs()
+    world.expect("in", "note", 0, "in/a is ignored: it has a receipt.json")
+    assert world.findings()["in"].words.endswith("; so are 1 more")
     world.expect("job", "note", 0, "job.json cannot be read: No such file")
     finding = world.findings()["job"]
     assert finding.what == "job 7" and "then remove that folder" in finding.words

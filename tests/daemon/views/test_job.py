@@ -1,15 +1,29 @@
-"""The view of a job has what the ledger, the receipt, the outbox and status.json know."""
+"""The view of a job has what ledger, receipt, outbox and status.json know; and its loss curve."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.daemon.web.world import STEPS, entry, finished_job, receipt, write
 
 from stylewatch_daemon.store.journal import Attempt
-from stylewatch_daemon.views.job import AttemptView, dotted, in_a_line, job_view
+from stylewatch_daemon.views.formatting import columns, duration, losses, memory
+from stylewatch_daemon.views.job import (
+    HEIGHT,
+    WIDTH,
+    AttemptView,
+    Curve,
+    Point,
+    curve,
+    dotted,
+    in_a_line,
+    job_view,
+    parse,
+)
 
+TABLE = "step,width,height,seconds,total,tv\n1,8,6,0.1,1000,1\n2,8,6,0.2,100,1\n3,8,6,0.3,10,1\n"
 NOON = "2026-01-02T12:00:00+00:00"
 
 
@@ -54,34 +68,89 @@ def test_a_running_job_is_described_by_its_entry_and_what_was_published(tmp_path
     assert view.curve is not None and (view.curve.last, view.curve.terms) == ((7, 0.5), ())
 
 
-def test_a_job_without_any_files_has_a_view(tmp_path: Path) -> None:
-    view = job_view(entry("bad", "refused", place=None, reason="no picture"))
-    assert (view.steps, view.curve, view.receipt_json) == ((), None, {})
-    assert [(row.name, row.size) for row in view.inputs] == [("content.jpg", "9 bytes")]
-    assert view.as_json()["receipt"] is None
-
-
-def test_a_receipt_of_another_form_is_kept_but_not_believed(tmp_path: Path) -> None:
-    job = finished_job(tmp_path)
-    for plain in ({"losses": [], "recipe": 3}, {**receipt("sea"), "seconds": "long"}):
-        write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
-        view = job_view(job)
-        assert view.receipt is None and view.receipt_json == plain and view.losses == ()
-
-
-def test_a_series_names_its_jobs(tmp_path: Path) -> None:
+def test_a_job_may_be_a_series_have_an_invalid_receipt_or_no_files(tmp_path: Path) -> None:
     job = finished_job(tmp_path)
     plain = receipt("sea") | {"sweep": {"seed": [1]}, "jobs": [{"name": "sea-1", "state": "done"}]}
     for key in ("recipe", "backend", "losses", "attempts"):
         del plain[key]
     write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
     view = job_view(job)
-    assert (view.jobs, view.losses, dict(view.facts)["time"]) == (
-        (("sea-1", "done"),), (), "1 min 1 s",
-    )  # fmt: skip
+    assert (view.jobs, view.losses) == ((("sea-1", "done"),), ())
+    assert dict(view.facts)["time"] == "1 min 1 s"
+    for plain in ({"losses": [], "recipe": 3}, {**receipt("sea"), "seconds": "long"}):
+        write(tmp_path / "out/sea/receipt.json", json.dumps(plain).encode())
+        view = job_view(job)
+        assert (view.receipt, view.receipt_json, view.losses) == (None, plain, ())
+    view = job_view(entry("bad", "refused", place=None, reason="no picture"))
+    assert (view.steps, view.curve, view.receipt_json) == ((), None, {})
+    assert [(row.name, row.size) for row in view.inputs] == [("content.jpg", "9 bytes")]
 
 
 def test_empty_settings_are_left_out_and_values_are_one_safe_line() -> None:
     plain = {"a": {"b": 1, "c": None, "d": {}}, "e": False, "f": [], "g": [1], "h": ""}
     assert dict(dotted(plain)) == {"a.b": 1, "e": False, "g": [1]}
     assert in_a_line([{"x": [1, 2]}, "a\n\x1b[2Jb"]) == "x 1; 2; a; ?[2Jb"
+
+
+def drawn(points: list[Point], steps: int = 0) -> Curve:
+    line = curve(points, steps)
+    assert line is not None
+    return line
+
+
+def places(path: str) -> list[tuple[float, float]]:
+    pairs = [pair.split() for pair in path.removeprefix("M").split(" L")]
+    return [(float(x), float(y)) for x, y in pairs]
+
+
+def test_equal_factors_have_equal_heights() -> None:
+    line = drawn(list(parse(TABLE)["total"]))
+    (_, first), (middle, second), (_, third) = places(line.path)
+    assert middle == WIDTH / 2 and second - first == pytest.approx(third - second)
+    assert [label for _, label in line.decades] == ["10", "100", "1000"]
+    assert line.words == "loss 1e+03 at step 1, 10 at step 3, 99 % less"
+
+
+def test_terms_are_drawn_on_the_same_scale_and_named_safely() -> None:
+    total = [(1, 100.0), (2, 1.0)]
+    line = curve(total, terms={"content.<b>": [(1, 10.0), (2, 0.1)], "tv": [(1, 0.0)]})
+    assert line is not None and [name for name, _ in line.terms] == ["content.<b>"]
+    (_, height), *_ = places(line.terms[0][1])
+    assert places(line.path)[0][1] < height < places(line.path)[1][1]
+    assert "content.&lt;b&gt;" in line.svg and line.words in line.svg
+
+
+def test_a_line_has_room_for_coming_steps_few_points_and_only_valid_values() -> None:
+    assert places(drawn([(1, 5.0), (51, 1.0)], steps=101).path)[-1][0] == WIDTH / 2
+    line = places(drawn([(step, 1e6 / step) for step in range(1, 20_001)]).path)
+    assert len(line) < 400 and (line[0][0], line[-1][0]) == (0, WIDTH)
+    assert {y for _, y in places(drawn([(1, 7.0), (2, 7.0)]).path)} == {HEIGHT / 2}
+    assert drawn([(1, 7.0)]).words == "loss 7 at step 1"
+    assert curve([(1, 0.0), (2, -1.0), (3, float("nan")), (4, float("inf"))]) is None
+    for table in ("", "step,total\n1,x\n", "a,b\n1,2\n", "step,total\n1\n"):
+        assert parse(table) == {}
+
+
+def test_numbers_have_two_units_at_most_and_tables_no_trailing_spaces() -> None:
+    times = (0.2, 59.4, 59.6, 190, 7500)
+    assert [duration(s) for s in times] == ["0 s", "59 s", "1 min 0 s", "3 min 10 s", "2 h 5 min"]
+    assert [memory(b) for b in (3_400_000, 999_000_000, 1_234_000_000)] == [
+        "3 MB",
+        "999 MB",
+        "1.2 GB",
+    ]
+    assert columns([("a", "bb"), ("ccc", "d")]) == "a    bb\nccc  d"
+    assert columns([]) == ""
+
+
+def test_losses_are_a_table_of_every_term_with_the_total_last() -> None:
+    term = {"value": 4.0, "weight": 0.5}
+    tv = {"value": 3.0, "weight": 0.0, "gradient_weight": 0.001}
+    plain = {"total": 2.5, "content": {"a": term}, "style": {"style-1": {"b": term}}, "tv": tv}
+    assert [line.split(maxsplit=1) for line in losses(plain).splitlines()] == [
+        ["term", "value  weight  value x weight"],
+        ["content", "a        4      0.5     2"],
+        ["style", "style-1 b  4      0.5     2"],
+        ["tv", "3      0.001   on the gradient only"],
+        ["total", "2.5"],
+    ]

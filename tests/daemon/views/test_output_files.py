@@ -10,7 +10,7 @@ from stylewatch_daemon.outbox.job_files import Spot
 from stylewatch_daemon.views.output_files import Memory, digest, find, read_losses, read_receipt
 
 
-def test_a_changed_receipt_is_read_again(tmp_path: Path) -> None:
+def test_a_changed_receipt_is_read_again_and_leads_to_no_file_elsewhere(tmp_path: Path) -> None:
     job, path = finished_job(tmp_path), tmp_path / "out/sea/receipt.json"
     assert read_receipt(job)["seconds"] == 61.0
     path.unlink()
@@ -18,6 +18,9 @@ def test_a_changed_receipt_is_read_again(tmp_path: Path) -> None:
     for text, plain in (('{"seconds": 5}', {"seconds": 5}), ("{ damaged", {}), ("[" * 99_999, {})):
         path.write_text(text)
         assert read_receipt(job) == plain
+    write(tmp_path / "secret.png", picture(3))
+    path.write_text('{"final": "../../secret.png"}')
+    assert find(job, tmp_path / "state", "final") is None
 
 
 @pytest.mark.parametrize("what", ["folder", "file"])
@@ -32,13 +35,6 @@ def test_no_link_is_followed(what: str, tmp_path: Path) -> None:
         for name in ("losses.csv", "receipt.json", "final.png"):
             (place / name).symlink_to(elsewhere / name)
     assert (read_losses(job), read_receipt(job)) == ("", {})
-    assert find(job, tmp_path / "state", "final") is None
-
-
-def test_a_receipt_that_names_a_file_elsewhere_leads_nowhere(tmp_path: Path) -> None:
-    write(tmp_path / "secret.png", picture(3))
-    job = finished_job(tmp_path)
-    write(tmp_path / "out/sea/receipt.json", b'{"final": "../../secret.png"}')
     assert find(job, tmp_path / "state", "final") is None
 
 

@@ -1,4 +1,4 @@
-"""The process that checks one backend, or the weights."""
+"""Main functions of the process that checks one backend, or the weights."""
 
 import os
 import sys
@@ -12,6 +12,11 @@ from stylewatch_painter.errors import WeightsError
 from stylewatch_plugins import registry
 from stylewatch_plugins.contract import capabilities
 from stylewatch_plugins.errors import BackendError, BackendOptionError
+
+_SLOW = (
+    "torch uses no vector instructions of this processor, which makes it many times slower: "
+    "in a sandbox, make all of /proc visible (ProcSubset=all)",
+)
 
 
 def check_backend(
@@ -39,50 +44,28 @@ def backend_status(name: str, options: Mapping[str, Any], wanted: Sequence[str] 
     devices: tuple[Device, ...] = ()
     try:
         devices = tuple(
-            Device(
-                str(device.name),
-                str(device.description),
-                None if device.memory is None else int(device.memory),
-            )
-            for device in backend.devices()
+            Device(str(each.name), str(each.description), each.memory and int(each.memory))
+            for each in backend.devices()
         )
         problem = backend.problem()
     except Exception as error:  # third-party code
         whose = registry.author(error) or f"backend {name!r}"
-        problem = f"{whose} fails when it is asked, {type(error).__name__}: {error}"
+        problem = f"{whose} fails in its check, {type(error).__name__}: {error}"
     names = [device.name for device in devices]
-    problem = problem or _missing(wanted, names)
-    if problem is not None:
+    missing = [name for name in wanted if name not in names]
+    if not problem and missing:
+        problem = (
+            f"executor.devices names {', '.join(missing)}, but this backend has only "
+            f"{', '.join(names)} here: name some of these, or auto"
+        )
+    if problem:
         return Status(problem=str(problem), version=version, devices=devices, can=can)
-    instructions = _vector_instructions()
-    words = f"{version} on {', '.join(names)}" + (f", {instructions}" if instructions else "")
-    return Status(words, notes=_slow(instructions), version=version, devices=devices, can=can)
-
-
-def _missing(wanted: Sequence[str], devices: Sequence[str]) -> str | None:
-    """Describe the devices of the settings that the backend does not have."""
-    missing = [name for name in wanted if name not in devices]
-    if not missing:
-        return None
-    return (
-        f"executor.devices names {', '.join(missing)}, and it finds {', '.join(devices)} here: "
-        "name some of these, or say auto"
-    )
-
-
-def _vector_instructions() -> str:
-    """Name the vector instructions that torch found; empty if the backend did not load torch."""
-    torch = sys.modules.get("torch")
-    return "" if torch is None else str(torch.backends.cpu.get_cpu_capability())
-
-
-def _slow(instructions: str) -> tuple[str, ...]:
-    if instructions != "DEFAULT":
-        return ()
-    return (
-        "torch uses no vector instructions of this processor, and is many times slower for it: "
-        "in a sandbox, let /proc be seen as a whole (ProcSubset=all)",
-    )
+    words = f"{version} on {', '.join(names)}"
+    notes: tuple[str, ...] = ()
+    if (torch := sys.modules.get("torch")) is not None:  # else the backend does not use it
+        instructions = str(torch.backends.cpu.get_cpu_capability())
+        words, notes = f"{words}, {instructions}", _SLOW if instructions == "DEFAULT" else ()
+    return Status(words, notes=notes, version=version, devices=devices, can=can)
 
 
 def weights_status() -> Status:
