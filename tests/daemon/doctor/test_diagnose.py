@@ -17,7 +17,7 @@ from tests.daemon.world import make_inbox, make_settings
 from stylewatch_daemon.doctor import backends, diagnose
 from stylewatch_daemon.doctor.finding import Finding, exit_code, mend, note, ok
 from stylewatch_daemon.executors.ray.messages import Away, Room
-from stylewatch_daemon.settings import resources
+from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Alerts, Demand
 
@@ -109,7 +109,7 @@ def test_a_cluster_without_a_place_or_its_package_is_a_problem(monkeypatch: Patc
     for words, answer in answers.items():
         monkeypatch.setattr(diagnose, "_cluster_answer", lambda demand, answer=answer: answer)
         assert check(Demand("auto", resources={"tpu": 1})) == mend("cluster", words, 69)
-    monkeypatch.setattr(resources, "version", version)
+    monkeypatch.setattr(sections, "version", version)
     finding = check(Demand())
     assert (finding.verdict, finding.exit_code) == ("mend", 78)
     assert "stylewatch[ray]" in finding.words
