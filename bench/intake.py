@@ -22,7 +22,7 @@ from tests.daemon.children import children
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.ingest.inspection.process import NAME, Intake
+from stylewatch_daemon.ingest.inspection.client import NAME, InspectionClient
 from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.service.service import build_pipeline, watch
@@ -66,7 +66,7 @@ def line_of(root: Path) -> Iterator[tuple[Pipeline, Bell]]:
     """The line, with a real intake."""
     state, bell = State(root / "state"), Bell()
     state.make()
-    with closing(state), closing(Intake(bell.ring)) as intake:
+    with closing(state), closing(InspectionClient(bell.ring)) as intake:
         worker = Local(state.worker_lock)
         yield build_pipeline(settings(root), state, worker, Reporter(), bell, intake), bell
 

@@ -24,7 +24,7 @@ from bench.fleet import Fleet, Told
 from bench.flow import disk
 from bench.meter import REST, Meter
 from bench.stock import Stock
-from tests.daemon.lookers import Nodding
+from tests.daemon.lookers import FakeInspector
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
@@ -166,7 +166,7 @@ def measure(plan: Plan, root: Path) -> Found:
         counting = Counting(bell, plan.jobs)
         fleet = Fleet(plan.devices, plan.told, random.Random(0), many=plan.batch > 1)
         fleet.wake = bell.wake
-        line = build_pipeline(settings, stock, fleet, counting, bell, Nodding())
+        line = build_pipeline(settings, stock, fleet, counting, bell, FakeInspector())
         watcher = cast(Watcher, Still())
         main_loop = MainLoop(line, watcher, settings, bell, Manager({}), lambda: None)
         meter = Meter()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests import nodes
-from tests.daemon.lookers import nodding
+from tests.daemon.lookers import fake_inspector
 
 pytest.register_assert_rewrite("stylewatch_plugins.testing")
 
@@ -84,7 +84,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def any_file_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """For executors that paint nothing: what comes is not decoded."""
-    monkeypatch.setattr("stylewatch_daemon.service.service.Intake", nodding)
+    monkeypatch.setattr("stylewatch_daemon.service.service.InspectionClient", fake_inspector)
 
 
 @pytest.fixture

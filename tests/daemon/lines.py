@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.daemon.lookers import Nodding
+from tests.daemon.lookers import FakeInspector
 from tests.daemon.painters import Painter, go_on
 from tests.daemon.settings_made import make_inbox, make_settings
 
@@ -18,7 +18,7 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.inbox, self.outbox, self.painter = root / "in", root / "out", Painter()
-        self.intake = Nodding()
+        self.intake = FakeInspector()
         inboxes = (make_inbox(self.inbox, self.outbox),)
         self.settings = make_settings(inboxes, root / "state", quiet_s=0, rescan_s=1000)
         self.state = State(root / "state")
@@ -29,7 +29,7 @@ class Place:
         self.state.close()
         self.state.make()
         self.state.tidy()
-        self.intake = Nodding(self.intake.says)
+        self.intake = FakeInspector(self.intake.says)
         told = reporter or Reporter()
         return build_pipeline(self.settings, self.state, self.painter, told, Bell(), self.intake)
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from stylewatch_daemon.ingest.inspection.contract import CutOff, Fine, Question, Refused, Verdict
+from stylewatch_daemon.ingest.inspection.messages import CutOff, Fine, Question, Refused, Verdict
 from stylewatch_daemon.model import Picture
 
 
 @dataclass
-class Nodding:
+class FakeInspector:
     """Answers at once; `says` has other answers in store, by the start of a file's text.
 
     Where it is `silent` it answers only when it speaks again.
@@ -56,8 +56,8 @@ class Nodding:
         )
 
 
-def nodding(wake: Callable[[], object], *_: Any, **__: Any) -> Nodding:
+def fake_inspector(wake: Callable[[], object], *_: Any, **__: Any) -> FakeInspector:
     """In the place of the class of the real one."""
-    intake = Nodding()
+    intake = FakeInspector()
     intake.wake = wake
     return intake

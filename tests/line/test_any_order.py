@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.daemon.faults import killed_at, tree
-from tests.daemon.lookers import nodding
+from tests.daemon.lookers import fake_inspector
 from tests.daemon.painters import Painter
 from tests.daemon.settings_made import make_inbox, make_settings
 
@@ -76,7 +76,7 @@ class World:
         """Let a daemon take and paint what is there, and be killed at that change of a file."""
         inbox = make_inbox(self.inbox, self.outbox)
         with pytest.MonkeyPatch.context() as patch, killed_at(change):
-            patch.setattr(service, "Intake", nodding)
+            patch.setattr(service, "InspectionClient", fake_inspector)
             once(
                 make_settings(
                     (inbox,), self.root / "state", quiet_s=0.0, attempts=1000, free_bytes=0

@@ -13,7 +13,7 @@ from stylewatch_daemon.store.ledger import reading
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from tests.daemon.lookers import nodding
+from tests.daemon.lookers import fake_inspector
 from tests.daemon.painters import Painter
 from stylewatch_daemon.service import service
 from stylewatch_daemon.store import ledger_writer
@@ -32,7 +32,7 @@ def commit(connection):
     if made == deadly:
         os.kill(os.getpid(), signal.SIGKILL)
 
-ledger_writer.commit, service.Intake = commit, nodding
+ledger_writer.commit, service.InspectionClient = commit, fake_inspector
 inboxes = (make_inbox(root / "in", root / "out"),)
 sys.exit(once(make_settings(inboxes, root / "state", quiet_s=0), executor=Painter()).exit_code)
 """

@@ -4,8 +4,7 @@ import socket
 
 import typer
 
-from stylewatch_daemon.alerts.collect import Message
-from stylewatch_daemon.alerts.send import IN_WORDS, place, send
+from stylewatch_daemon.alerts.sender import IN_WORDS, Message, place, send
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.console import say
 from stylewatch_daemon.errors import SettingsError, UnavailableError

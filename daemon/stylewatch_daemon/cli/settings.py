@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from stylewatch_daemon.alerts.send import unusable
+from stylewatch_daemon.alerts.sender import unusable
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.console import say, say_json
 from stylewatch_daemon.doctor.backends import check_backend

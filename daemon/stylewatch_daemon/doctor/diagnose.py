@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from stylewatch_daemon.alerts.send import unusable
+from stylewatch_daemon.alerts.sender import unusable
 from stylewatch_daemon.doctor import backends, cluster, places
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.errors import SettingsError

@@ -92,10 +92,13 @@ def pair(
     )
 
 
-def only_settled(pairing: Pairing, changing: Collection[Path]) -> Pairing:
-    """Return `pairing` with the pairs that a file in `changing` belongs to as incomplete.
+def only_ready(
+    pairing: Pairing, changing: Collection[Path], waits_for: Callable[[Collection[Path]], str]
+) -> Pairing:
+    """Return `pairing` with the pairs as incomplete that have files in `changing`, or wait for any.
 
     In a job's own folder any file counts: it may be another style that will belong to the job.
+    `waits_for` says for which of a pair's files it waits; empty if for none.
     """
     complete, incomplete = [], list(pairing.incomplete)
     by_folder: defaultdict[Path | None, set[Path]] = defaultdict(set)
@@ -103,9 +106,9 @@ def only_settled(pairing: Pairing, changing: Collection[Path]) -> Pairing:
         by_folder[path.parent].add(path)
     for pair in pairing.complete:
         awaited = by_folder[pair.folder].union(path for path in pair.files if path in changing)
-        if awaited:
-            names = ", ".join(shown(path.name) for path in sorted(awaited))
-            incomplete.append(Incomplete(pair.name, f"{names} to stop changing", changing=True))
+        reason = ", ".join(shown(path.name) for path in sorted(awaited))
+        if reason := f"{reason} to stop changing" if reason else waits_for(pair.files):
+            incomplete.append(Incomplete(pair.name, reason, changing=True))
         else:
             complete.append(pair)
     return Pairing(tuple(complete), tuple(incomplete))

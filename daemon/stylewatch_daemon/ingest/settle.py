@@ -2,18 +2,10 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 from pathlib import Path
 
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import shown
-
-
-@dataclass(frozen=True)
-class _Seen:
-    look: Look
-    since: float
-    scans: int = 1
 
 
 class SettleTracker:
@@ -25,42 +17,30 @@ class SettleTracker:
 
     def __init__(self, clock: Callable[[], float], quiet_s: float) -> None:
         self._clock, self._quiet_s = clock, quiet_s
-        self._files: dict[Path, _Seen] = {}
+        self._files: dict[Path, tuple[Look, float]] = {}
 
     def settled(self, files: Mapping[Path, Look]) -> frozenset[Path]:
         """Return those of `files` that looked the same in two scans, at least `quiet_s` apart.
 
         Files that are missing in `files` are forgotten: if they come back, they are new.
         """
-        now = self._clock()
-        self._files = {path: self._updated(path, look, now) for path, look in files.items()}
+        now, before = self._clock(), self._files
+        self._files = {
+            path: (look, before[path][1] if path in before and before[path][0] == look else now)
+            for path, look in files.items()
+        }
         return frozenset(
             path
-            for path, seen in self._files.items()
-            if seen.scans > 1 and now - seen.since >= self._quiet_s
+            for path, known in self._files.items()
+            if before.get(path) == known and now - known[1] >= self._quiet_s
         )
-
-    def _updated(self, path: Path, look: Look, now: float) -> _Seen:
-        before = self._files.get(path)
-        if before is None or before.look != look:
-            return _Seen(look, now)
-        return _Seen(look, before.since, before.scans + 1)
-
-
-class Lack(Enum):
-    """Reasons why a file is not complete yet."""
-
-    END = auto()
-    """The file ends too early."""
-    WRITER_DONE = auto()
-    """A program has the file open for writing."""
 
 
 @dataclass(frozen=True)
 class _Truncated:
     look: Look
     since: float
-    lack: Lack
+    is_open: bool
 
 
 class TruncatedFiles:
@@ -74,18 +54,21 @@ class TruncatedFiles:
         self._clock, self._wait_s = clock, wait_s
         self._files: dict[Path, _Truncated] = {}
 
-    def add(self, path: Path, look: Look, lack: Lack = Lack.END) -> None:
-        """Wait for the rest of the file at `path`, which looked like `look`."""
+    def add(self, path: Path, look: Look, *, is_open: bool = False) -> None:
+        """Wait for the file at `path`, which looked like `look`.
+
+        It ends too early or, with `is_open`, a program has it open for writing.
+        """
         known = self._files.get(path)
         if known is None or known.look != look:
-            self._files[path] = _Truncated(look, self._clock(), lack)
+            self._files[path] = _Truncated(look, self._clock(), is_open)
 
     def update(self, files: Mapping[Path, Look], is_open: Callable[[Path], bool]) -> None:
         """Forget files that changed, or that no program has open for writing any more."""
         self._files = {
             path: file
             for path, file in self._files.items()
-            if files.get(path) == file.look and (file.lack is Lack.END or is_open(path))
+            if files.get(path) == file.look and (not file.is_open or is_open(path))
         }
 
     @property
@@ -101,8 +84,8 @@ class TruncatedFiles:
         """Return in words which of `paths` are waited for and why; empty if there are none."""
         awaited = [path for path in paths if path in self._files and self._is_awaited(path)]
         truncated, open_files = (
-            [shown(path.name) for path in awaited if self._files[path].lack is lack]
-            for lack in Lack
+            [shown(path.name) for path in awaited if self._files[path].is_open == is_open]
+            for is_open in (False, True)
         )
         reasons = []
         if truncated:

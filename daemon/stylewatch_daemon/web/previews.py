@@ -11,12 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from stylewatch_daemon.ingest.inspection.contract import Fine, Inspector, Question
-from stylewatch_daemon.ingest.inspection.process import Intake
+from stylewatch_daemon.ingest.inspection.client import InspectionClient
+from stylewatch_daemon.ingest.inspection.messages import Fine, Inspector, Question
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.views.output_files import Memory
 
-THUMBNAILER = "stylewatch_daemon.ingest.inspection.inspect:shrink"
+THUMBNAILER = "stylewatch_daemon.ingest.inspection.inspection_main:make_thumbnails"
 
 FOLDER = "previews"
 """In the state folder."""
@@ -38,7 +38,7 @@ _SWEEP_EVERY = 64
 
 def thumbnailer(wake: Callable[[], object]) -> Inspector:
     """Start the inspection process that makes previews; it calls `wake` from a thread."""
-    return Intake(wake, look=THUMBNAILER)
+    return InspectionClient(wake, entry=THUMBNAILER)
 
 
 class Previews:

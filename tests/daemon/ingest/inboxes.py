@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, waiting
-from tests.daemon.lookers import Nodding
+from tests.daemon.lookers import FakeInspector
 from tests.daemon.settings_made import make_inbox, make_settings
 
 from stylewatch_daemon.events import Reporter
@@ -27,7 +27,7 @@ class World(Reporter):
         self, root: Path, *, after: Any = "archive", others: Sequence[str] = (), **settings: Any
     ) -> None:
         self.root, self.path, self.outbox = root, root / "in", root / "out"
-        self.state, self.inspector, self.now = State(root / "state"), Nodding(), 0.0
+        self.state, self.inspector, self.now = State(root / "state"), FakeInspector(), 0.0
         self.skipped: list[str] = []
         self.paused_names: list[str] = []
         self.claimed: list[str] = []
@@ -62,7 +62,7 @@ class World(Reporter):
         self.claimed.append(job)
 
     def incomplete(self, waiting: Sequence[Incomplete]) -> None:
-        self.waiting.append([one.name for one in waiting])
+        self.waiting.append([pair.name for pair in waiting])
 
     def drop(self, *jobs: str, inbox: str = "in") -> None:
         """Drop pairs."""
@@ -97,7 +97,7 @@ class World(Reporter):
 
     @property
     def incomplete_pairs(self) -> dict[str, str]:
-        return {one.name: one.waits_for for one in self.ingest.incomplete}
+        return {pair.name: pair.waits_for for pair in self.ingest.incomplete}
 
     @property
     def queued(self) -> dict[str, Journal]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,18 +34,16 @@ def test_files_are_listed_with_their_looks(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        ".hidden.jpg", ".a.jpg.Xy12Zq", "a.jpg~", "~$a.jpg", "~syncthing~a.jpg.tmp", "a.jpg.part",
-        "a.jpg.partial", "a.jpg.filepart", "a.jpg.crdownload", "a.download", "a.TMP", "a.temp",
-        "a.swp", "a.!ut", ".syncthing.a.jpg.tmp", ".~lock.a.jpg#", "._a.jpg", ".fuse_hidden01",
-        ".nfs0001", "Thumbs.db", "desktop.ini", ".DS_Store", ".stfolder/a.jpg", "@eaDir/a.jpg",
-        "__MACOSX/a.jpg", ".Trash-0/a.jpg", "lost+found/a.jpg", "_refused/job/a.jpg",
-    ],
-)  # fmt: skip
-def test_temporary_and_hidden_names_are_ignored(name: str, tmp_path: Path) -> None:
-    fill(tmp_path, name)
+TEMPORARY = """
+    .hidden.jpg .a.jpg.Xy12Zq a.jpg~ ~$a.jpg ~syncthing~a.jpg.tmp a.jpg.part a.jpg.partial
+    a.jpg.filepart a.jpg.crdownload a.download a.TMP a.temp a.swp a.!ut .syncthing.a.jpg.tmp
+    .~lock.a.jpg# ._a.jpg .fuse_hidden01 .nfs0001 Thumbs.db desktop.ini .DS_Store .stfolder/a.jpg
+    @eaDir/a.jpg __MACOSX/a.jpg .Trash-0/a.jpg lost+found/a.jpg _refused/job/a.jpg
+"""
+
+
+def test_temporary_and_hidden_names_are_ignored(tmp_path: Path) -> None:
+    fill(tmp_path, *TEMPORARY.split())
     assert scan(tmp_path) == Listing()
 
 
@@ -77,24 +76,19 @@ def test_folders_apart_are_left_alone_under_every_name(tmp_path: Path) -> None:
     assert scan(tmp_path / "in", apart={inbox: "x"}).left == {tmp_path / "in": "x"}
 
 
+@pytest.mark.parametrize(("kind", "is_same"), [("fuse.sshfs host:", True), ("nfs4 srv:/", False)])
 def test_an_inode_that_may_change_is_not_part_of_a_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, is_same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_inode(seen: os.stat_result, add: int) -> os.stat_result:
-        return os.stat_result([seen[0], seen[1] + add, os.makedev(0, 42), *seen[3:]])
-
     fill(tmp_path, "a.jpg")
-    seen = (tmp_path / "a.jpg").lstat()
-    for kind, is_same in (("fuse.sshfs host:", True), ("nfs4 server:/", False)):
-        with monkeypatch.context() as patch:
-            table = f"42 27 0:42 / /net rw - {kind} rw"
-            patch.setattr(mounts, "table", lambda table=table: table)
-            patch.setattr(Path, "lstat", lambda self: with_inode(seen, 0))
-            before = look(tmp_path / "a.jpg")
-            patch.setattr(Path, "lstat", lambda self: with_inode(seen, 1))
-            assert (look(tmp_path / "a.jpg") == before) == is_same
-    (tmp_path / "link").symlink_to(tmp_path)
-    assert look(tmp_path / "link") is look(tmp_path / "gone") is None
+    status = (tmp_path / "a.jpg").lstat()
+    looks = []
+    for inode in (1, 2):
+        other = os.stat_result([status[0], inode, os.makedev(0, 42), *status[3:]])
+        monkeypatch.setattr(mounts, "table", lambda: f"42 27 0:42 / /net rw - {kind} rw")
+        monkeypatch.setattr(Path, "lstat", lambda self, other=other: other)
+        looks.append(look(tmp_path / "a.jpg"))
+    assert (looks[0] == looks[1]) == is_same
 
 
 def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path: Path) -> None:
@@ -114,25 +108,21 @@ def test_a_tree_with_paths_that_are_too_long_is_left_alone(tmp_path: Path) -> No
     assert list(listing.left.values()) == ["not readable: File name too long"]
 
 
-class Unreadable:
-    """An entry of a folder without a status."""
-
-    def __init__(self, entry: os.DirEntry[str]) -> None:
-        self.name, self.path = entry.name, entry.path
-
-    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
-        raise OSError(errno.EIO, "Input/output error", self.path)
-
-
 def test_an_unreadable_entry_hides_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scandir = os.scandir
 
+    def fail(**_: bool) -> os.stat_result:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def unreadable(entry: os.DirEntry[str]) -> Any:
+        return SimpleNamespace(name=entry.name, path=entry.path, stat=fail)
+
     @contextmanager
     def with_unreadable(folder: Path) -> Iterator[list[Any]]:
         with scandir(folder) as entries:
-            yield [Unreadable(entry) if entry.name == "a.jpg" else entry for entry in entries]
+            yield [unreadable(entry) if entry.name == "a.jpg" else entry for entry in entries]
 
     fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
     monkeypatch.setattr(os, "scandir", with_unreadable)

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from stylewatch_daemon.files.identity import Look
-from stylewatch_daemon.ingest.settle import Lack, SettleTracker, TruncatedFiles
+from stylewatch_daemon.ingest.settle import SettleTracker, TruncatedFiles
 
 A, B = Path("in/a\n.jpg"), Path("in/b.jpg")
 LOOK = Look(inode=1, size=2, mtime_ns=3)
 CHANGED = [replace(LOOK, **{part: 9}) for part in ("inode", "size", "mtime_ns")]
+TRUNCATED = "the rest of a?.jpg: it ends too early, and may still be on its way"
+OPEN = "a?.jpg, which is still being written: a program has it open"
 
 
 class Clock:
@@ -28,44 +30,30 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def tracker(clock: Clock) -> SettleTracker:
-    return SettleTracker(clock, quiet_s=2)
-
-
-@pytest.fixture
 def truncated(clock: Clock) -> TruncatedFiles:
     return TruncatedFiles(clock, wait_s=60)
 
 
-def test_two_scans_and_the_quiet_time_settle_a_file(clock: Clock, tracker: SettleTracker) -> None:
-    future = replace(LOOK, mtime_ns=2**62)
-    assert tracker.settled({A: future}) == set()
+@pytest.mark.parametrize("look", [*CHANGED, replace(LOOK, mtime_ns=2**62), None])
+def test_a_file_settles_after_two_scans_and_the_quiet_time_without_a_change(
+    look: Look | None, clock: Clock
+) -> None:
+    tracker = SettleTracker(clock, quiet_s=2)
+    seen = {A: look or LOOK}
+    tracker.settled({A: LOOK})
+    if look is None:
+        tracker.settled({})  # a file that comes back is new
+    clock.now += 2
+    assert tracker.settled(seen) == set()
     clock.now += 1.9
-    assert tracker.settled({A: future}) == set()
+    assert tracker.settled(seen) == set()
     clock.now += 0.1
-    assert tracker.settled({A: future, B: LOOK}) == {A}
+    assert tracker.settled({**seen, B: LOOK}) == {A}
 
 
 def test_one_scan_never_settles_even_without_a_quiet_time(clock: Clock) -> None:
     tracker = SettleTracker(clock, quiet_s=0)
-    assert tracker.settled({A: LOOK}) == set()
-    assert tracker.settled({A: LOOK}) == {A}
-
-
-@pytest.mark.parametrize("look", CHANGED)
-def test_any_change_restarts_the_wait(look: Look, clock: Clock, tracker: SettleTracker) -> None:
-    tracker.settled({A: LOOK})
-    clock.now += 2
-    assert tracker.settled({A: look}) == set()
-    clock.now += 2
-    assert tracker.settled({A: look}) == {A}
-
-
-def test_a_file_that_comes_back_is_new(clock: Clock, tracker: SettleTracker) -> None:
-    tracker.settled({A: LOOK})
-    tracker.settled({})
-    clock.now += 5
-    assert tracker.settled({A: LOOK}) == set()
+    assert [tracker.settled({A: LOOK}) for _ in range(2)] == [set(), {A}]
 
 
 def test_a_truncated_file_is_waited_for_until_its_time_is_over(
@@ -76,8 +64,7 @@ def test_a_truncated_file_is_waited_for_until_its_time_is_over(
     clock.now += 50
     truncated.add(A, LOOK)  # again, which does not restart the wait
     clock.now += 9
-    reason = "the rest of a?.jpg: it ends too early, and may still be on its way"
-    assert (truncated.any_awaited, truncated.waits_for([A, B])) == (True, reason)
+    assert (truncated.any_awaited, truncated.waits_for([A, B])) == (True, TRUNCATED)
     assert (truncated.waits_for([B]), truncated.gave_up([A, B])) == ("", False)
     clock.now += 1
     assert (truncated.any_awaited, truncated.waits_for([A])) == (False, "")
@@ -95,28 +82,19 @@ def test_a_truncated_file_that_changes_or_goes_is_new(
     assert truncated.any_awaited
     truncated.update({} if look is None else {A: look}, lambda path: False)
     clock.now += 100
-    assert not truncated.any_awaited
     assert not truncated.gave_up([A])
 
 
 def test_a_file_is_waited_for_while_a_program_has_it_open(
     clock: Clock, truncated: TruncatedFiles
 ) -> None:
-    truncated.add(A, LOOK, Lack.WRITER_DONE)
+    truncated.add(A, LOOK, is_open=True)
     truncated.add(B, LOOK)
     truncated.update({A: LOOK, B: LOOK}, lambda path: True)
-    reason = "a?.jpg, which is still being written: a program has it open"
-    assert truncated.waits_for([A]) == reason
+    assert truncated.waits_for([A]) == OPEN
     assert truncated.waits_for([A, B]).startswith("the rest of b.jpg: it ends")
-    assert truncated.waits_for([A, B]).endswith(reason)
+    assert truncated.waits_for([A, B]).endswith(OPEN)
     truncated.update({A: LOOK, B: LOOK}, lambda path: False)
     assert (truncated.waits_for([A]), truncated.waits_for([B])[:8]) == ("", "the rest")
-    truncated.add(A, LOOK, Lack.WRITER_DONE)
-    clock.now += 60
-    assert truncated.gave_up([A])
-
-
-def test_several_truncated_files_are_named_together(truncated: TruncatedFiles) -> None:
     truncated.add(A, LOOK)
-    truncated.add(B, LOOK)
     assert truncated.waits_for([A, B]).startswith("the rest of a?.jpg and b.jpg: they end")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.faults import fill
-from tests.daemon.lookers import Nodding
+from tests.daemon.lookers import FakeInspector
 from tests.daemon.painters import Painter
 from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
 
@@ -68,7 +68,7 @@ class World:
     def run(self, settings: ServiceSettings | None = None) -> ServiceSettings | None:
         state = State(self.root / "state")
         state.make()
-        inspector = Nodding()
+        inspector = FakeInspector()
         self.painter.wake = inspector.wake = self.bell.wake
         self.pipeline = build_pipeline(
             self.settings, state, self.painter, Reporter(), self.bell, inspector

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.daemon.faults import fill, tree
-from tests.daemon.lookers import Nodding
+from tests.daemon.lookers import FakeInspector
 from tests.daemon.painters import Painter
 from tests.daemon.settings_made import changed_settings, make_inbox, make_settings
 
@@ -128,7 +128,9 @@ def test_a_truncated_picture_that_grows_for_ever_is_named_in_the_end(
                 content.write_text(f"{content.read_text()} more")
 
     monkeypatch.setattr(service, "PATIENCE", 2.0)
-    monkeypatch.setattr(service, "Intake", lambda *_, **__: Nodding({"a/content": "cut off"}))
+    monkeypatch.setattr(
+        service, "InspectionClient", lambda *_, **__: FakeInspector({"a/content": "cut off"})
+    )
     fill(tmp_path / "in", *A)
     summary = once(settings(tmp_path), Growing(), Painter())
     assert summary.exit_code == 75

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from stylewatch_daemon.artifacts.contract import Drawn, Seen, Small, evenly
-from stylewatch_daemon.artifacts.process import drawn
+from stylewatch_daemon.artifacts.client import Drawn, Source, ThumbnailRequest, drawn, evenly
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.client import StateFolder, daemon
 from stylewatch_daemon.cli.console import say
@@ -174,9 +173,9 @@ def figures(view: JobView, receipt: Receipt, state: Path) -> Figures:
     )
 
 
-def _figures(pictures: Sequence[tuple[str, Seen | None]], side: int) -> list[Figure]:
+def _figures(pictures: Sequence[tuple[str, Source | None]], side: int) -> list[Figure]:
     there = tuple(picture for _, picture in pictures if picture is not None)
-    made = iter(list(drawn(Small(there, side))) if there else ())
+    made = iter(list(drawn(ThumbnailRequest(there, side))) if there else ())
     return [Figure(caption, _data(next(made)) if picture else "") for caption, picture in pictures]
 
 
@@ -186,21 +185,21 @@ def _data(picture: Drawn) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(picture.content).decode('ascii')}"
 
 
-def _output(view: JobView, receipt: Receipt, state: Path) -> Seen | None:
+def _output(view: JobView, receipt: Receipt, state: Path) -> Source | None:
     digests = {record.file: record.sha256 for record in receipt.files}
     picture = _found(view.entry, state, "final")
-    return Seen(picture.paths, digests.get(receipt.final, "")) if picture else None
+    return Source(picture.paths, digests.get(receipt.final, "")) if picture else None
 
 
-def _stages(entry: Entry, receipt: Receipt) -> Iterator[tuple[str, Seen]]:
+def _stages(entry: Entry, receipt: Receipt) -> Iterator[tuple[str, Source]]:
     """All stages of the receipt that are there, but for the last, which is the output."""
     there = {f"{spot.folder}/{spot.name}": spot for spot in stages(entry).values()}
     for record in receipt.stages[:-1]:
         if spot := there.get(f"{entry.place}/{record.file}"):
-            yield f"step {record.step}", Seen((str(spot.path),), record.sha256)
+            yield f"step {record.step}", Source((str(spot.path),), record.sha256)
 
 
-def _input(view: JobView, record: InputRecord, state: Path) -> Seen | None:
+def _input(view: JobView, record: InputRecord, state: Path) -> Source | None:
     """The input where it lies now, under whatever name; or else its thumbnail."""
     entry = view.entry
     for number, plain in enumerate(entry.inputs):
@@ -213,14 +212,14 @@ def _input(view: JobView, record: InputRecord, state: Path) -> Seen | None:
         with suppress(OSError):
             for path in sorted(archive.iterdir()):
                 if path.is_file() and atomic.digest(path) == record.sha256:
-                    return Seen((str(path),), record.sha256)
+                    return Source((str(path),), record.sha256)
     thumbnail = thumbs.path_of(state / "thumbs", record.sha256)
-    return Seen((str(thumbnail),)) if thumbnail.is_file() else None
+    return Source((str(thumbnail),)) if thumbnail.is_file() else None
 
 
-def _found(entry: Entry, state: Path, what: str) -> Seen | None:
+def _found(entry: Entry, state: Path, what: str) -> Source | None:
     picture = find(entry, state, what)
     if picture is None:
         return None
     picture.file.close()
-    return Seen((str(picture.spot.path),), picture.sha256)
+    return Source((str(picture.spot.path),), picture.sha256)

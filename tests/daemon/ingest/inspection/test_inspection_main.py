@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import pickle
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +13,14 @@ import pytest
 from PIL import Image
 from tests.daemon.ingest.inspection.files import KINDS, chunk, endless_gif, made, photograph, png
 
-from stylewatch_daemon.ingest.inspection.contract import (
+from stylewatch_daemon.ingest.inspection.inspection_main import (
+    EXTRA_MEMORY,
+    LOWEST_PRIORITY,
+    inspect,
+    limit,
+    make_thumbnails,
+)
+from stylewatch_daemon.ingest.inspection.messages import (
     Begun,
     CutOff,
     Fine,
@@ -22,10 +29,11 @@ from stylewatch_daemon.ingest.inspection.contract import (
     Refused,
     Verdict,
 )
-from stylewatch_daemon.ingest.inspection.inspect import LOWEST_PRIORITY, examine, shrink
 from stylewatch_daemon.model import Picture
+from stylewatch_daemon.processes.child import decode, encode
 from stylewatch_daemon.store import thumbs
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import reduced
 from stylewatch_painter.images.read import read
 
 MOST = 40_000_000
@@ -33,11 +41,11 @@ MOST = 40_000_000
 
 def verdict(*files: Path, max_pixels: int = MOST, **more: Any) -> Verdict:
     question = Question("1", files, max_pixels, files[0].parent / "thumbs", **more)
-    *begun, last = examine(question)
+    *begun, last = inspect(question)
     assert all(isinstance(answer, Begun) for answer in begun)
     assert not isinstance(last, Begun | NotNow)
-    for message in (question, *begun, last):  # they go through a pipe
-        assert pickle.loads(pickle.dumps(message)) == message
+    for message in (*begun, last):  # they go through a pipe
+        assert decode(encode(message), type(message)) == message
     return last
 
 
@@ -119,7 +127,7 @@ def test_a_known_picture_is_not_decoded_again_unless_the_limit_changed(
     file.write_bytes(made("png"))
     first = verdict(file)
     with monkeypatch.context() as patch:
-        patch.setattr("stylewatch_daemon.ingest.inspection.inspect.decoded", None)
+        patch.setattr("stylewatch_daemon.ingest.inspection.inspection_main.decoded", None)
         assert verdict(file) == first
     assert "the limit is 100 pixels" in refusal(file, max_pixels=100)
 
@@ -133,24 +141,61 @@ def test_on_a_full_disk_there_is_no_thumbnail(file: Path, monkeypatch: pytest.Mo
     assert refusal(file) == ""
 
 
-def test_shrink_has_the_lowest_priority_and_the_size_that_is_asked_for(
+def test_make_thumbnails_has_the_lowest_priority_and_the_size_that_is_asked_for(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     priorities: list[int] = []
     monkeypatch.setattr(os, "nice", priorities.append)
     file.write_bytes(made("png"))
-    *_, fine = shrink(Question("1", (file,), 1000, file.parent / "thumbs", side=5))
+    *_, fine = make_thumbnails(Question("1", (file,), 1000, file.parent / "thumbs", side=5))
     assert isinstance(fine, Fine)
     with Image.open(thumbs.path_of(file.parent / "thumbs", fine.pictures[0].sha256, 5)) as small:
         assert max(small.size) == 5
     assert priorities == [LOWEST_PRIORITY]
 
 
-def test_torch_is_not_loaded() -> None:
-    program = (
-        "import sys, stylewatch_daemon.ingest.inspection.inspect; assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+# Limits of the process
+
+LIMITS = """
+import resource, sys
+from multiprocessing import Pipe
+from pathlib import Path
+from stylewatch_daemon.ingest.inspection import inspection_main
+from stylewatch_daemon.ingest.inspection.messages import Question
+
+def look(question):
+    print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_CORE)[0])
+    return iter(())
+
+ours, theirs = Pipe()
+for pixels in (10, 500_000_000, 10):
+    ours.send(Question("1", (), pixels, Path("thumbs")))
+ours.close()
+inspection_main.serve(theirs, "__main__:look")
+assert "torch" not in sys.modules
+"""
+
+
+def test_memory_grows_with_max_pixels_above_the_default_and_no_core_is_written() -> None:
+    output = subprocess.run(
+        [sys.executable, "-c", LIMITS], check=True, capture_output=True, text=True, timeout=60
+    ).stdout.split()
+    memory, cores = [int(number) for number in output[::2]], output[1::2]
+    default = reduced.memory(250_000_000)
+    assert memory[0] == memory[2] == memory[1] - default
+    assert default < EXTRA_MEMORY + default < min(memory[0], 1_450_000_000)
+    assert cores == ["0"] * 3
+
+
+def test_no_limit_exceeds_the_hard_one() -> None:
+    before = soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        limit(resource.RLIMIT_NOFILE, hard + 1)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+        limit(resource.RLIMIT_NOFILE, soft - 1)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft - 1, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 # Truncated, damaged and hostile files
@@ -178,7 +223,7 @@ def test_the_first_bad_picture_is_reported(file: Path) -> None:
     style = file.with_name("style.jpg")
     file.write_bytes(made("jpeg"))
     style.write_bytes(b"no picture")
-    answers = list(examine(Question("1", (file, style, file), MOST, file.parent / "thumbs")))
+    answers = list(inspect(Question("1", (file, style, file), MOST, file.parent / "thumbs")))
     assert answers[:2] == [Begun("1", "content.jpg"), Begun("1", "style.jpg")]
     assert isinstance(answers[2], Refused)
     assert answers[2].reason.startswith("style.jpg holds text")
@@ -200,9 +245,8 @@ def test_a_harmful_file_is_refused_in_a_sentence(data: bytes, reason: str, file:
     assert reason in refusal(file)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
+def test_a_damaged_file_takes_no_time_and_is_named(file: Path) -> None:
+    for data in (
         made("jpeg")[:300] + made("jpeg")[400:],
         b"II*\0" + b"\x08\0\0\0" + b"\xff\xff" + bytes(range(256)) * 4000,
         b"\0\0\0\x18ftypheic" + b"\0\0\0\x08mdat",
@@ -211,12 +255,10 @@ def test_a_harmful_file_is_refused_in_a_sentence(data: bytes, reason: str, file:
         b"P3 9 9 255 " + b" " * 1_000_000,
         b"P5\n" + b"#\n" * 500_000,
         b"P4 9 #" + b"9" * 1_000_000,
-    ],
-)
-def test_a_damaged_file_takes_no_time_and_is_named(data: bytes, file: Path) -> None:
-    file.write_bytes(data)
-    answer = verdict(file)  # decoders differ in what they accept
-    assert isinstance(answer, Fine) or "content.jpg" in answer.reason
+    ):
+        file.write_bytes(data)
+        answer = verdict(file)  # decoders differ in what they accept
+        assert isinstance(answer, Fine) or "content.jpg" in answer.reason
 
 
 def test_a_long_gif_and_a_broken_profile_do_no_harm(file: Path) -> None:
@@ -226,12 +268,9 @@ def test_a_long_gif_and_a_broken_profile_do_no_harm(file: Path) -> None:
     assert refusal(file) == ""
     Image.new("RGB", (2, 2)).save(file, "JPEG", icc_profile=b"no profile" * 20)
     assert refusal(file) == ""
-
-
-def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "content.tif"
-    Image.fromarray(np.full((400, 400), np.nan, np.float32)).save(file)
-    assert "content.tif" in refusal(file)
+    nan = file.with_suffix(".tif")
+    Image.fromarray(np.full((400, 400), np.nan, np.float32)).save(nan)
+    assert "content.tif" in refusal(nan)
 
 
 # Masks
@@ -250,14 +289,11 @@ def mask_refusal(folder: Path, **masks: Image.Image) -> str:
     return refusal(*(folder / name for name in names), max_pixels=10_000, roles=roles)
 
 
-def test_masks_that_fit_their_pictures_are_fine(tmp_path: Path) -> None:
+def test_a_mask_is_compared_with_its_own_picture(tmp_path: Path) -> None:
     red, both = Image.new("RGB", (30, 40), "red"), Image.new("RGB", (120, 80), "red")
     both.paste("blue", (60, 0, 120, 80))
     assert mask_refusal(tmp_path, content=both, style_1=red) == ""
     assert mask_refusal(tmp_path, content=Image.new("L", (30, 20), 255)) == ""
-
-
-def test_a_mask_is_compared_with_its_own_picture(tmp_path: Path) -> None:
     mask = Image.new("L", (50, 40), 255)
     reason = "style-1-mask.png has 50x40 pixels and style-1.jpg 30x40, which is another"
     assert reason in mask_refusal(tmp_path, style_1=mask)

@@ -1,0 +1,205 @@
+"""A real child inspects pictures; it is replaced if it dies or hangs, and stopped if it is idle."""
+
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Semaphore
+from typing import Any
+
+import pytest
+from tests.daemon.children import children
+from tests.daemon.ingest.inspection.files import endless_gif, made
+
+from stylewatch_daemon.ingest.inspection import client
+from stylewatch_daemon.ingest.inspection.client import INSPECT, NAME, InspectionClient
+from stylewatch_daemon.ingest.inspection.inspection_main import inspect
+from stylewatch_daemon.ingest.inspection.messages import (
+    Begun,
+    CutOff,
+    Fine,
+    NotNow,
+    Question,
+    Refused,
+    Verdict,
+)
+
+HERE = "tests.daemon.ingest.inspection.test_client"
+
+
+def fake(question: Question) -> Iterator[Begun | NotNow | Verdict]:
+    """In the child: do as the names of the files say, `once` only the first time."""
+    for path in question.files:
+        yield Begun(question.job, path.name)
+        sign = path.with_suffix(".sign")
+        fault, _, once = path.stem.partition(" ")
+        if once and sign.exists():
+            continue
+        sign.touch()
+        if fault == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif fault == "endless":
+            time.sleep(1000)
+        elif fault == "wasteful":
+            bytearray(4 << 30)
+        elif fault == "large":
+            path.with_suffix(".filled").write_bytes(bytes(64 << 20))
+    yield Fine(question.job, ())
+
+
+def first_without_descriptors(question: Question) -> Iterator[Begun | NotNow | Verdict]:
+    """In the child: inspect; the first process has no file descriptor to spare."""
+    sign = question.files[0].with_suffix(".sign")
+    if not sign.exists():
+        sign.touch()
+        free = os.open(os.devnull, os.O_RDONLY)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, free))
+    yield from inspect(question)
+
+
+class Asking:
+    """A client, and its verdicts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.woken, self.clients = root, Semaphore(0), list[InspectionClient]()
+
+    def start(self, entry: str = f"{HERE}:fake", **more: Any) -> InspectionClient:
+        more = {"seconds": 60.0, **more}
+        self.clients.append(InspectionClient(self.woken.release, entry=entry, **more))
+        return self.clients[-1]
+
+    def ask(self, *names: str) -> None:
+        """Ask about a job for each picture, with the picture's name."""
+        for name in names:
+            path = self.root / f"{name}.jpg"
+            self.clients[-1].ask(Question(name, (path,), 1000, self.root / "thumbs"))
+
+    def wait(self, count: int) -> list[Verdict]:
+        """Wait for `count` wake-ups; return the new verdicts."""
+        for _ in range(count):
+            assert self.woken.acquire(timeout=60)
+        return self.clients[-1].verdicts()
+
+    def until(self, count: int) -> list[Verdict]:
+        """Return the next verdicts, at least so many."""
+        verdicts: list[Verdict] = []
+        while len(verdicts) < count:
+            verdicts += self.wait(1)
+        return verdicts
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[Asking]:
+    asking = Asking(tmp_path)
+    yield asking
+    for opened in asking.clients:
+        opened.close()
+    assert children(NAME) == []
+    assert NAME not in {thread.name for thread in threading.enumerate()}
+
+
+def test_one_child_inspects_all_pictures_and_ignores_signals(asking: Asking) -> None:
+    opened = asking.start(INSPECT)
+    for name, data in {"a": made("png"), "b": made("png")[:99], "c": endless_gif(9)}.items():
+        (asking.root / f"{name}.jpg").write_bytes(data)
+    assert (opened.verdicts(), children(NAME)) == ([], [])
+    asking.ask("a", "b", "c")
+    assert [type(verdict) for verdict in asking.wait(3)] == [Fine, CutOff, Fine]
+    (child,) = children(NAME)
+    os.kill(child, signal.SIGTERM)
+    os.kill(child, signal.SIGINT)
+    asking.ask("not there")
+    assert [type(verdict) for verdict in asking.wait(1)] == [Refused]
+    assert children(NAME) == [child]
+
+
+def test_others_do_not_wait_for_a_picture_that_takes_long(asking: Asking) -> None:
+    """The second child answers one such picture, and waits for another for very long."""
+    asking.start(seconds=1000.0, quick=3.0)
+    asking.ask("endless once", "endless", "a")
+    verdicts = asking.until(2)
+    assert sorted(verdict.job for verdict in verdicts) == ["a", "endless once"]
+    assert len(children(NAME)) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [("deadly", "signal 9"), ("endless", "took longer than 3 s"), ("wasteful", "exit code 1"),
+     ("deadly once", "")],
+)  # fmt: skip
+def test_a_picture_that_ends_the_child_comes_last_and_is_refused_the_second_time(
+    fault: str, why: str, asking: Asking
+) -> None:
+    asking.start(seconds=3.0 if fault == "endless" else 60.0)
+    asking.ask("a", fault, "b")
+    *others, last = asking.wait(3)
+    assert others == [Fine("a", ()), Fine("b", ())]
+    assert last.job == fault and isinstance(last, Refused) == bool(why)
+    if isinstance(last, Refused):
+        assert last.reason.startswith(f"{fault}.jpg ")
+        assert why in last.reason and "2 times" in last.reason
+
+
+def test_the_child_can_leave_no_large_file(asking: Asking) -> None:
+    asking.start()
+    asking.ask("large")
+    assert isinstance(asking.wait(1)[0], Refused)
+    assert (asking.root / "large.filled").stat().st_size < 16 << 20
+
+
+def test_a_child_is_stopped_or_may_die_while_it_is_idle(asking: Asking) -> None:
+    asking.start(idle_s=0.05)
+    asking.ask("a")
+    asking.wait(1)
+    while children(NAME):
+        time.sleep(0.01)
+    asking.start()
+    asking.ask("b")
+    asking.wait(1)
+    (child,) = children(NAME)
+    os.kill(child, signal.SIGKILL)
+    asking.ask("deadly once")  # for the first death no picture is blamed
+    assert asking.wait(1) == [Fine("deadly once", ())]
+
+
+def test_if_no_child_gets_to_work_pictures_are_let_through(asking: Asking) -> None:
+    asking.start("no_such_module:inspect")
+    asking.ask("a")
+    assert asking.wait(1) == [Fine("a", ())]
+
+
+def test_closing_waits_for_no_picture(asking: Asking) -> None:
+    opened = asking.start()
+    asking.ask("endless", "b")
+    while not children(NAME):
+        time.sleep(0.01)
+    opened.close()
+    assert (opened.verdicts(), children(NAME)) == ([], [])
+
+
+@pytest.mark.parametrize("lacks", ["process", "descriptors"])
+def test_a_shortage_of_the_machine_is_reported_and_the_picture_tried_again(
+    lacks: str, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    (asking.root / "a.jpg").write_bytes(made("png"))
+    monkeypatch.setattr(client, "RETRY_S", 0.01)
+    if lacks == "process":
+        monkeypatch.setattr("stylewatch_daemon.processes.child.Pipe", fail)
+    opened = asking.start(
+        f"{HERE}:first_without_descriptors" if lacks == "descriptors" else INSPECT
+    )
+    asking.ask("a")
+    assert asking.wait(1) == []
+    reason = "Resource temporarily" if lacks == "process" else "out of file descriptors"
+    assert reason in opened.trouble
+    (fine,) = asking.wait(1)
+    assert isinstance(fine, Fine) and [picture.name for picture in fine.pictures] == ["a.jpg"]
+    assert opened.trouble == ""
