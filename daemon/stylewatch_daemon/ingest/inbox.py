@@ -7,12 +7,12 @@ no other inbox's jobs have to wait for it.
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stylewatch_daemon.errors import OutputError, ShortageError
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import safe_path, shortened, shown
@@ -74,33 +74,34 @@ class Inbox:
     def scan(self) -> bool:
         """Scan the folder; return whether all files have settled and none is truncated."""
         self._blocked = ""
+        with self._blocking():
+            before, ignore = self.listing.left, self._settings.watch.ignore
+            self.listing = scan(self.path, ignore, self._settings.apart(self.own))
+            self._settled = self._settle_tracker.settled(self.listing.files)
+            self.truncated.update(self.listing.files, self._is_being_written)
+            new = [path for path in self.listing.left if path not in before]
+            for path in new[:MAX_NOTES]:
+                self._reporter.left_alone(path, self.listing.left[path])
+            if len(new) > MAX_NOTES:
+                more = f"{len(new) - MAX_NOTES:,} more of what is in it"
+                self._reporter.left_alone(self.path, more)
+        is_settled = len(self._settled) == len(self.listing.files)
+        return is_settled and not (self._blocked or self.truncated.any_awaited)
+
+    @contextmanager
+    def _blocking(self) -> Iterator[None]:
+        """Note an error that blocks this inbox; log an unexpected one once, with its trace."""
         try:
-            return self._scan()
-        except ShortageError as error:
-            self._blocked = str(error)
+            yield
+        except OSError as error:
+            self._blocked = in_words(error)
         except Exception as error:
-            self._blocked = self._unexpected(error)
-        return False
-
-    def _scan(self) -> bool:
-        before = self.listing
-        self.listing = scan(self.path, self._settings.watch.ignore, self._settings.apart(self.own))
-        self._settled = self._settle_tracker.settled(self.listing.files)
-        self.truncated.update(self.listing.files, self._is_being_written)
-        new = [path for path in self.listing.left if path not in before.left]
-        for path in new[:MAX_NOTES]:
-            self._reporter.left_alone(path, self.listing.left[path])
-        if len(new) > MAX_NOTES:
-            self._reporter.left_alone(self.path, f"{len(new) - MAX_NOTES:,} more of what is in it")
-        return len(self._settled) == len(self.listing.files) and not self.truncated.any_awaited
-
-    def _unexpected(self, error: Exception) -> str:
-        """Log an unexpected error once, with its trace; return what blocks this inbox."""
-        fault = f"a fault of stylewatch stops this inbox ({type(error).__name__}: {shown(error)})"
-        if fault != self._fault:
-            self._fault = fault
-            logging.getLogger(__name__).error("%s: %s", shown(self.path), fault, exc_info=error)
-        return fault
+            name, text = type(error).__name__, shown(error)
+            self._blocked = f"a fault of stylewatch stops this inbox ({name}: {text})"
+            if self._blocked != self._fault:
+                self._fault = self._blocked
+                log = logging.getLogger(__name__)
+                log.error("%s: %s", shown(self.path), self._fault, exc_info=error)
 
     @property
     def notes(self) -> list[str]:
@@ -119,12 +120,8 @@ class Inbox:
         self.pending.clear()
         before, self.trouble = self.trouble, {}
         if not self._blocked:
-            try:
+            with self._blocking():
                 self._enter()
-            except OSError as error:
-                self._blocked = in_words(error)
-            except Exception as error:
-                self._blocked = self._unexpected(error)
         if self._blocked:
             self.trouble[shown(self.path)] = self._blocked
             if self.trouble != before:

@@ -44,6 +44,10 @@ _PART = re.compile(
 )
 _JOB_FILE = re.compile(r"(?:(?P<job>.+)\.)?job\.ya?ml", re.IGNORECASE | re.DOTALL)
 
+_SINGLE = {"content": "content picture", "init": "init picture", "job": "job.yaml",
+           f"content{MASK}": "mask of the content"}  # fmt: skip
+"""Parts of which a job has one, by their roles, in words."""
+
 CONTENT, STYLE = "a content picture (content.jpg)", "a style picture (style.jpg)"
 PICTURES = "pictures to paint (content.jpg, or others for an album)"
 DEFAULT_STYLE = "a style picture ({0}.style.jpg beside {0}.content.jpg, or pairing.default_style)"
@@ -118,10 +122,10 @@ def only_ready(
 class _Parts:
     """Files that carry the same job's name, or none: those of the folder itself."""
 
-    contents: list[Path] = field(default_factory=list)
-    inits: list[Path] = field(default_factory=list)
-    content_masks: list[Path] = field(default_factory=list)
-    job_files: list[Path] = field(default_factory=list)
+    name: str = ""
+    """The job's name as it was written first."""
+    single: defaultdict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    """Content, init, job.yaml and the content's mask, by their roles: one of each is valid."""
     numbered: list[tuple[int, Path]] = field(default_factory=list)
     """The styles with their numbers, 0 where there is none."""
     style_masks: list[tuple[int, Path]] = field(default_factory=list)
@@ -129,13 +133,15 @@ class _Parts:
 
     def add(self, match: re.Match[str], path: Path) -> None:
         """Add the picture or mask at `path`, whose name is a `match` of _PART."""
-        part, number = match["part"].casefold(), int(match["number"] or 0)
+        part = match["part"].casefold()
         if part.startswith("style"):
-            (self.style_masks if match["mask"] else self.numbered).append((number, path))
-        elif match["mask"]:
-            self.content_masks.append(path)
+            numbered = self.style_masks if match["mask"] else self.numbered
+            numbered.append((int(match["number"] or 0), path))
         else:
-            (self.contents if part == "content" else self.inits).append(path)
+            self.single[part + (MASK if match["mask"] else "")].append(path)
+
+    def first(self, role: str) -> Path | None:
+        return next(iter(self.single[role]), None)
 
     @property
     def styles(self) -> tuple[Path, ...]:
@@ -143,20 +149,18 @@ class _Parts:
         return tuple(path for _, path in sorted(self.numbered))
 
     @property
-    def job_file(self) -> Path | None:
-        return next(iter(self.job_files), None)
-
-    @property
     def all_but_content(self) -> tuple[Path, ...]:
         """Everything that the pictures of an album have in common."""
-        masks = (*self.content_masks, *(path for _, path in self.style_masks))
-        return (*self.styles, *self.inits, *masks, *self.job_files)
+        others = (
+            path for role, paths in self.single.items() if role != "content" for path in paths
+        )
+        return (*self.styles, *others, *(path for _, path in self.style_masks))
 
     @property
     def masks(self) -> dict[str, Path]:
         """The masks by role: that of the content, and of styles by their order in the job."""
         order = {number: place for place, (number, _) in enumerate(sorted(self.numbered), start=1)}
-        content = {f"content{MASK}": path for path in self.content_masks}
+        content = {f"content{MASK}": path for path in self.single[f"content{MASK}"]}
         return content | {
             f"style-{order[number]}{MASK}": path
             for number, path in self.style_masks
@@ -176,8 +180,7 @@ class _Parts:
     @property
     def duplicates(self) -> str:
         """The first part of which there is more than one, in words; empty if there is none."""
-        parts = {"content picture": self.contents, "init picture": self.inits,
-                 "job.yaml": self.job_files, "mask of the content": self.content_masks}  # fmt: skip
+        parts = {what: self.single[role] for role, what in _SINGLE.items()}
         for number, path in self.style_masks:
             parts.setdefault(f"mask of style{-number or ''}", []).append(path)
         for what, paths in parts.items():
@@ -189,21 +192,17 @@ class _Parts:
 
 @dataclass
 class _Folder:
-    """The files of one folder by what their names say; job names are case-folded."""
+    """The files of one folder by what their names say."""
 
     own: _Parts = field(default_factory=_Parts)
     named: dict[str, _Parts] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    """The job names as they were written."""
+    """By the case-folded name of the job."""
     pictures: list[Path] = field(default_factory=list)
     picture_masks: dict[str, Path] = field(default_factory=dict)
     """Masks of `pictures`, by the case-folded stem."""
 
     def parts_of(self, job: str | None) -> _Parts:
-        if job is None:
-            return self.own
-        self.names.setdefault(job.casefold(), job)
-        return self.named.setdefault(job.casefold(), _Parts())
+        return self.own if job is None else self.named.setdefault(job.casefold(), _Parts(job))
 
 
 def _classify(files: Iterable[Path]) -> _Folder:
@@ -212,7 +211,7 @@ def _classify(files: Iterable[Path]) -> _Folder:
     for path in sorted(files):
         stem = path.stem.casefold()
         if match := _JOB_FILE.fullmatch(path.name):
-            folder.parts_of(match["job"]).job_files.append(path)
+            folder.parts_of(match["job"]).single["job"].append(path)
         elif (match := _PART.fullmatch(path.name)) and (
             match["suffix"].casefold() not in _OTHER_SUFFIXES
         ):
@@ -244,14 +243,14 @@ class _FolderPairing:
 
     def named_jobs(self) -> Iterator[Pair | Incomplete]:
         """Pair the files whose names start with the name of a job."""
-        for key, parts in self.content.named.items():
-            yield self._job(self._name(self.content.names[key]), parts, None)
+        for parts in self.content.named.values():
+            yield self._job(self._name(parts.name), parts, None)
 
     def folder_jobs(self, default: Mapping[str, Path]) -> Iterator[Pair | Incomplete]:
         """Pair the other files: the folder is a job, an album, or neither."""
         own, is_inbox = self.content.own, self.path == self.inbox
-        if own.contents or (own.styles and self.side_of(own.job_file) == "style"):
-            side = "content" if own.contents else "style"
+        if own.single["content"] or (own.styles and self.side_of(own.first("job")) == "style"):
+            side = "content" if own.single["content"] else "style"
             name = self._name(side) if is_inbox else self._name()
             yield self._job(name, own, None if is_inbox else self.path)
         elif own.styles:
@@ -273,19 +272,21 @@ class _FolderPairing:
                 return None
             folder = self.folders.get(parent)
             if folder and folder.own.styles:
-                is_job = folder.own.contents or self.side_of(folder.own.job_file) == "style"
+                is_job = (
+                    folder.own.single["content"] or self.side_of(folder.own.first("job")) == "style"
+                )
                 return None if is_job else folder.own
         return None
 
     def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair | Incomplete:
         """Pair a job all of whose parts are named as such."""
-        only = self.side_of(parts.job_file)
-        sides = (("content", CONTENT, parts.contents), ("style", STYLE, parts.styles))
+        only = self.side_of(parts.first("job"))
+        sides = (("content", CONTENT, parts.single["content"]), ("style", STYLE, parts.styles))
         missing = [what for side, what, paths in sides if not paths and only in (None, side)]
         missing += parts.missing_styles
         if missing or parts.duplicates:
             return Incomplete(name, " and ".join(missing) or parts.duplicates)
-        return _pair(name, next(iter(parts.contents), None), parts, folder=folder)
+        return _pair(name, next(iter(parts.single["content"]), None), parts, folder=folder)
 
     def _album(self, style: _Parts) -> Iterator[Pair | Incomplete]:
         if mistake := style.duplicates or " and ".join(style.missing_styles):
@@ -338,9 +339,9 @@ def _pair(
         name,
         content,
         parts.styles,
-        init=next(iter(parts.inits), None),
+        init=parts.first("init"),
         masks={**parts.masks, **(masks or {})},
-        job_file=parts.job_file,
+        job_file=parts.first("job"),
         shared=shared,
         folder=folder,
     )

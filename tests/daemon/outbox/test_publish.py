@@ -20,16 +20,12 @@ def outbox(tmp_path: Path) -> Outbox:
     return Outbox(tmp_path / "out")
 
 
-def test_a_probe_makes_the_outbox_and_leaves_nothing(outbox: Outbox) -> None:
+def test_a_probe_makes_the_outbox_leaves_nothing_and_notices_a_full_disk(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outbox.probe()
     assert tree(outbox.root) == {}
-    assert [path.name for path in outbox.root.iterdir()] == [".staging"]
-    assert list((outbox.root / ".staging").iterdir()) == []
-
-
-def test_a_probe_notices_a_full_disk(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    outbox.probe()
-
+    assert [path.name for path in outbox.root.rglob("*")] == [".staging"]
     opened = os.open
 
     def full(path: str, flags: int, *more: int, dir_fd: int | None = None) -> int:
@@ -71,13 +67,9 @@ def test_publishing_replaces_an_older_file_and_may_be_repeated(outbox: Outbox) -
     assert tree(outbox.root) == {"job/losses.csv": "new"}
     with pytest.raises(OutputError, match="No such file"):
         outbox.publish("1", folder, "never-staged.png")
-
-
-@pytest.mark.parametrize("path", ["../escaped", "/escaped", "a/../../escaped"])
-def test_nothing_is_published_outside_of_the_jobs_folder(path: str, outbox: Outbox) -> None:
-    folder = outbox.reserve("job", lambda place: None)
-    with pytest.raises(OutputError, match="outside of its folder"):
-        outbox.publish("1", folder, path)
+    for path in ("../escaped", "/escaped", "a/../../escaped"):
+        with pytest.raises(OutputError, match="outside of its folder"):
+            outbox.publish("1", folder, path)
 
 
 def test_staged_files_are_the_complete_ones_without_the_receipt(outbox: Outbox) -> None:
@@ -118,8 +110,6 @@ def test_all_files_are_synced_before_the_receipt_gets_its_name(
     assert events[before:] == [("rename", str(folder / RECEIPT)), ("sync", str(folder))]
     assert events.count(("sync", str(folder / "inputs"))) == 1
     assert sorted(kept) == [("sync", str(staging)), ("sync", str(staging / "stages"))]
-    assert outbox.archive("1", outbox.reserve("other", lambda place: None), []) == {}
-    assert list((outbox.root / "other").iterdir()) == []
 
 
 def test_staging_fails_where_the_folder_is_gone(outbox: Outbox) -> None:
@@ -127,17 +117,15 @@ def test_staging_fails_where_the_folder_is_gone(outbox: Outbox) -> None:
     staging.rmdir()
     with pytest.raises(OutputError, match="gone; is its disk still mounted"):
         stage(staging, "final.png", b"painted")
-    assert not staging.exists()
 
 
 def test_only_empty_folders_are_dropped(outbox: Outbox) -> None:
-    outbox.reserve("album/job", lambda place: None)
-    outbox.reserve("album/other", lambda place: None)
+    for job in ("album/job", "album/other"):
+        outbox.reserve(job, lambda place: None)
     outbox.drop_empty("album/job")
     assert [path.name for path in (outbox.root / "album").iterdir()] == ["other"]
     outbox.drop_empty("album/other")
-    assert not (outbox.root / "album").exists()
-    assert outbox.root.exists()
+    assert not (outbox.root / "album").exists() and outbox.root.exists()
 
 
 def test_stages_of_an_attempt_that_began_anew_are_removed(outbox: Outbox) -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.daemon.worker.orders import order, painted, receipt
 
 from stylewatch_daemon.outbox import receipt as module
-from stylewatch_daemon.outbox.receipt import LossesRecord, Receipt
+from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.worker.contract import Done
 
 SCHEMA = Path(module.__file__).with_name("receipt.schema.json")
@@ -51,8 +51,9 @@ def test_the_schema_lets_in_what_later_versions_add() -> None:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     parts = [schema, *schema["$defs"].values()]
     assert all(part["additionalProperties"] is True for part in parts)
-    found = Receipt.model_validate(plain(mood="calm", losses={**plain()["losses"], "depth": 3}))
-    assert json.loads(found.as_json())["mood"] == "calm"
+    receipt = Receipt.model_validate(plain(mood="calm", losses={**plain()["losses"], "depth": 3}))
+    written = json.loads(receipt.as_json())
+    assert written["mood"] == "calm" and "weights" not in written and "tv" not in written["losses"]
 
 
 @pytest.mark.parametrize("backend", ["sketch", "torch"])
@@ -76,33 +77,11 @@ def test_a_workers_receipt_has_all_that_is_asked_for(
     assert found.losses.total == pytest.approx(total)
 
 
-def test_with_one_style_the_layers_stand_by_themselves_with_several_under_their_names() -> None:
-    one = LossesRecord.model_validate({"total": 1, "content": {}, "style": {"conv1_1": TERM}})
-    assert one.model_dump(exclude_none=True)["style"] == {"conv1_1": TERM}
-    styles = {"style-1": {"conv1_1": TERM, "conv2_1": TERM}, "style-2": {"conv1_1": TERM}}
-    two = LossesRecord.model_validate({"total": 1, "content": {}, "style": styles})
-    assert two.model_dump(exclude_none=True)["style"] == styles
-
-
-def test_what_is_not_there_is_left_out() -> None:
-    told = json.loads(Receipt.model_validate(plain()).as_json())
-    assert "weights" not in told
-    assert "tv" not in told["losses"]
-    assert "device" not in told["attempts"][0]
-
-
 @pytest.mark.parametrize(
     "changed",
-    [
-        {"state": "failed"},
-        {"started": "2015-08-26T12:00:00"},  # of which zone?
-        {"size": [32]},
-        {"losses": {"total": 1.0}},
-        {"inputs": [{"name": "content.jpg"}]},
-    ],
-    ids=str,
+    [{"state": "failed"}, {"started": "2015-08-26T12:00:00"}, {"losses": {"total": 1.0}}],
+    ids=["state", "time without a zone", "losses"],
 )
-def test_what_is_no_receipt_is_refused(changed: dict[str, Any]) -> None:
-    Receipt.model_validate(plain())
+def test_an_invalid_receipt_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Receipt.model_validate(plain(**changed))

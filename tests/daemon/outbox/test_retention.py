@@ -34,11 +34,11 @@ class Recorder(Reporter):
     def __init__(self) -> None:
         self.pruned_: list[tuple[int, int]] = []
         self.errors: list[str] = []
-        self.rung = threading.Event()
+        self.called = threading.Event()
 
     def pruned(self, files: int, bytes_: int) -> None:
         self.pruned_.append((files, bytes_))
-        self.rung.set()
+        self.called.set()
 
     def paused(self, what: str, reason: str) -> None:
         self.errors.append(reason)
@@ -79,18 +79,22 @@ def test_an_outbox_is_searched_as_deep_as_jobs_may_be(
     deep = finish(tmp_path, "/".join("d" * retention.DEPTH), 3)
     finish(tmp_path, "/".join("e" * (retention.DEPTH + 1)), 3)
     with deep_tree(tmp_path / "deep"):
-        gone = {one.path.parent.parent for one in prune([tmp_path], Retention(stages=0, inputs=0))}
+        gone = {
+            file.path.parent.parent for file in prune([tmp_path], Retention(stages=0, inputs=0))
+        }
     assert gone == {deep}
 
 
-def test_the_stages_of_a_cancelled_job_are_removed_like_those_of_others(tmp_path: Path) -> None:
+def test_a_cancelled_job_is_pruned_as_others_and_files_of_people_stay(tmp_path: Path) -> None:
     job = finish(tmp_path, "job", 0)
     (job / "receipt.json").unlink()
     job_files.write_note(tmp_path, "job")
-    assert (prune([tmp_path], Retention(stages=1, inputs=0))) == []
-    fill(job, "stages/mine.png")
-    (prune([tmp_path], Retention(stages=0, inputs=0)))
-    assert names(job) == REST - {"receipt.json"} | INPUTS | {"stages/mine.png"}
+    assert prune([tmp_path], Retention(stages=1, inputs=0)) == []
+    fill(job, "stages/mine.png", "inputs/mine.jpg")
+    (job / "stages/0001.png").write_text("touched up by hand")
+    prune([tmp_path], Retention(stages=0, inputs=0))
+    mine = {"stages/mine.png", "inputs/mine.jpg", "stages/0001.png"}
+    assert names(job) == REST - {"receipt.json"} | INPUTS | mine
 
 
 @pytest.mark.parametrize(
@@ -124,31 +128,19 @@ def test_pruning_reports_what_it_removed_and_errors_and_ends_when_we_leave(
     assert len(recorder.pruned_) == 1
 
 
-def test_files_that_people_added_or_changed_stay(tmp_path: Path) -> None:
-    job = finish(tmp_path, "job", 3)
-    fill(job, "stages/mine.png", "inputs/mine.jpg")
-    (job / "stages/0001.png").write_text("touched up by hand")
-    (prune([tmp_path], Retention(stages=0, inputs=0)))
-    stayed = {"stages/mine.png", "inputs/mine.jpg", "stages/0001.png"}
-    assert names(job) == REST | stayed
-
-
 @pytest.mark.parametrize("at", ["album", "album/job", "album/job/stages", "album/job/receipt.json"])
 def test_nothing_is_removed_through_a_link(at: str, tmp_path: Path) -> None:
     outbox, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     finish(outbox, "album/job", 3)
     (outbox / at).rename(elsewhere)
     (outbox / at).symlink_to(elsewhere)
-    assert (prune([outbox], Retention(stages=0))) == []
+    assert prune([outbox], Retention(stages=0)) == []
     assert len(names(tmp_path)) >= len(STAGES | INPUTS | REST)
 
 
-def test_nothing_is_removed_from_a_folder_that_becomes_a_link(
-    tmp_path: Path,
-) -> None:
-    outbox = tmp_path / "out"
-    job = finish(outbox, "job", 3)
-    first, *_ = outlived(outbox, Retention(stages=0), time.time())
+def test_nothing_is_removed_from_a_folder_that_becomes_a_link(tmp_path: Path) -> None:
+    job = finish(tmp_path / "out", "job", 3)
+    first, *_ = outlived(tmp_path / "out", Retention(stages=0), time.time())
     (job / "stages").rename(tmp_path / "elsewhere")
     (job / "stages").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OutputError, match="leads out"):
@@ -163,10 +155,10 @@ def test_pruning_runs_at_once_and_again_after_a_day(
     recorder = Recorder()
     with daily([tmp_path], Retention(stages=0), recorder):
         for job in ("first", "second"):
-            recorder.rung.clear()
+            recorder.called.clear()
             finish(tmp_path, job, 3)
-            assert recorder.rung.wait(20)
-    assert not [one for one in threading.enumerate() if one.name == "prune"]
+            assert recorder.called.wait(20)
+    assert not [thread for thread in threading.enumerate() if thread.name == "prune"]
 
 
 @pytest.fixture
