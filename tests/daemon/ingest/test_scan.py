@@ -16,24 +16,6 @@ from stylewatch_daemon.files import mounts
 from stylewatch_daemon.files.identity import DEPTH, identity, look
 from stylewatch_daemon.ingest.scan import Listing, scan
 
-
-def names(listing: Listing, inbox: Path) -> set[str]:
-    return {path.relative_to(inbox).as_posix() for path in listing.files}
-
-
-def test_files_are_listed_with_their_looks(tmp_path: Path) -> None:
-    odd = [b"line\nbreak.jpg", b"-rf.jpg", b" space .jpg", b"latin\xe9.jpg", "e\u0301.jpg".encode()]
-    files = {"a.jpg", "job/content.jpg", "album/sub/deep/b.png", *map(os.fsdecode, odd)}
-    fill(tmp_path, *files)
-    listing = scan(tmp_path)
-    assert names(listing, tmp_path) == files
-    assert listing.files == {path: look(path) for path in listing.files}
-    assert names(scan(tmp_path, ["*.PNG", "job"]), tmp_path) == files - {
-        "job/content.jpg",
-        "album/sub/deep/b.png",
-    }
-
-
 TEMPORARY = """
     .hidden.jpg .a.jpg.Xy12Zq a.jpg~ ~$a.jpg ~syncthing~a.jpg.tmp a.jpg.part a.jpg.partial
     a.jpg.filepart a.jpg.crdownload a.download a.TMP a.temp a.swp a.!ut .syncthing.a.jpg.tmp
@@ -42,38 +24,40 @@ TEMPORARY = """
 """
 
 
-def test_temporary_and_hidden_names_are_ignored(tmp_path: Path) -> None:
-    fill(tmp_path, *TEMPORARY.split())
-    assert scan(tmp_path) == Listing()
+def names(listing: Listing, inbox: Path) -> set[str]:
+    return {path.relative_to(inbox).as_posix() for path in listing.files}
 
 
-def test_links_pipes_and_finished_jobs_are_left_alone_with_the_reason(tmp_path: Path) -> None:
+def test_files_are_listed_with_their_looks_and_temporary_ones_ignored(tmp_path: Path) -> None:
+    odd = [b"line\nbreak.jpg", b"-rf.jpg", b" space .jpg", b"latin\xe9.jpg", "e\u0301.jpg".encode()]
+    some = {"job/content.jpg", "album/sub/deep/b.png"}
+    files = {"a.jpg", *some, *map(os.fsdecode, odd)}
+    fill(tmp_path, *files, *TEMPORARY.split())
+    listing = scan(tmp_path)
+    assert names(listing, tmp_path) == files
+    assert listing.files == {path: look(path) for path in listing.files}
+    assert names(scan(tmp_path, ["*.PNG", "job"]), tmp_path) == files - some
+
+
+def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
     inbox, outside = tmp_path / "in", tmp_path / "out"
-    fill(inbox, "receipt.json", "sea/receipt.json", "sea/inputs/content.jpg")
+    fill(inbox, "receipt.json", "sea/receipt.json", "sea/inputs/content.jpg", "mounted/a.jpg")
     fill(outside, "secret.jpg")
     (inbox / "file.jpg").symlink_to(outside / "secret.jpg")
     (inbox / "folder").symlink_to(outside)
     os.mkfifo(inbox / "pipe.jpg")
-    listing = scan(inbox)
+    apart = {identity((inbox / "mounted").stat()): "it is the outbox"}
+    listing = scan(inbox, apart=apart)
     assert names(listing, inbox) == {"receipt.json"}  # which stops nothing in the inbox itself
     assert {path.name: reason for path, reason in listing.left.items()} == {
         "file.jpg": "a link, and links are not followed",
         "folder": "a link, and links are not followed",
         "pipe.jpg": "a pipe",
         "sea": "it has a receipt.json, as the output of a finished job has",
+        "mounted": "it is the outbox",
     }
+    assert scan(inbox, apart={identity(inbox.stat()): "x"}).left == {inbox: "x"}
     assert list(scan(tmp_path / "gone").left) == [tmp_path / "gone"]
-
-
-def test_folders_apart_are_left_alone_under_every_name(tmp_path: Path) -> None:
-    fill(tmp_path, "out/job/content.jpg", "in/a.jpg")
-    reasons = {identity((tmp_path / name).stat()): f"it is the {name}" for name in ("out", "in")}
-    out, inbox = reasons
-    (tmp_path / "out").rename(tmp_path / "in/other")
-    listing = scan(tmp_path / "in", apart={out: reasons[out]})
-    assert names(listing, tmp_path / "in") == {"a.jpg"}
-    assert listing.left == {tmp_path / "in/other": "it is the out"}
-    assert scan(tmp_path / "in", apart={inbox: "x"}).left == {tmp_path / "in": "x"}
 
 
 @pytest.mark.parametrize(("kind", "is_same"), [("fuse.sshfs host:", True), ("nfs4 srv:/", False)])
@@ -98,14 +82,8 @@ def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path:
     assert names(listing, tmp_path) == {f"{deep}/a.jpg"}
     assert listing.left == {tmp_path / deep / "d": "it is nested deeper than 32 folders"}
     assert len(listing.folders) == DEPTH
-
-
-def test_a_tree_with_paths_that_are_too_long_is_left_alone(tmp_path: Path) -> None:
-    fill(tmp_path, "a.jpg")
-    with deep_tree(tmp_path / "deep", DEPTH, "d" * 200):
-        listing = scan(tmp_path)
-    assert names(listing, tmp_path) == {"a.jpg"}
-    assert list(listing.left.values()) == ["not readable: File name too long"]
+    with deep_tree(tmp_path / "e", DEPTH, "e" * 200):  # with paths that are too long
+        assert names(scan(tmp_path), tmp_path) == {f"{deep}/a.jpg"}
 
 
 def test_an_unreadable_entry_hides_no_other(
@@ -116,13 +94,11 @@ def test_an_unreadable_entry_hides_no_other(
     def fail(**_: bool) -> os.stat_result:
         raise OSError(errno.EIO, "Input/output error")
 
-    def unreadable(entry: os.DirEntry[str]) -> Any:
-        return SimpleNamespace(name=entry.name, path=entry.path, stat=fail)
-
     @contextmanager
     def with_unreadable(folder: Path) -> Iterator[list[Any]]:
         with scandir(folder) as entries:
-            yield [unreadable(entry) if entry.name == "a.jpg" else entry for entry in entries]
+            bad = SimpleNamespace(name="a.jpg", path=str(folder / "a.jpg"), stat=fail)
+            yield [bad if entry.name == "a.jpg" else entry for entry in entries]
 
     fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
     monkeypatch.setattr(os, "scandir", with_unreadable)
