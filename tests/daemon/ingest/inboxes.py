@@ -34,7 +34,7 @@ class World(Reporter):
         self.waiting: list[list[str]] = []
         inboxes = tuple(make_inbox(root / name, self.outbox, after) for name in ("in", *others))
         for inbox in inboxes:
-            fill(inbox.path, ".empty")
+            inbox.path.mkdir()
         self.settings = make_settings(
             inboxes, root / "state", **{"quiet_s": 2, "rescan_s": 60, **settings}
         )
@@ -76,7 +76,7 @@ class World(Reporter):
         self.ingest.scan()
 
     def enter_and_claim(self) -> list[str]:
-        """Claim what the last scan showed to be complete; return the names of the jobs."""
+        """Claim the complete pairs of the last scan; return the names of the jobs."""
         self.claimed.clear()
         self.ingest.enter()
         while self.ingest.has_more:
