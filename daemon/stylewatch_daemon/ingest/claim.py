@@ -400,24 +400,21 @@ def key_of(content: Path, name: str) -> str:
 
 def _files(pair: Pair, looks: Mapping[Path, Look]) -> Iterator[File]:
     """Yield the files of `pair` by their roles, each under a unique name."""
-    roles: list[tuple[Role, tuple[Path | None, ...]]] = [
-        ("content", (pair.content,)),
-        ("style", pair.styles),
-        ("init", (pair.init,)),
-        *((role, (path,)) for role, path in pair.masks.items()),
-        ("job", (pair.job_file,)),
+    roles: list[Role] = [
+        *(["content"] if pair.content else []),
+        *["style"] * len(pair.styles),
+        *(["init"] if pair.init else []),
+        *pair.masks,
+        *(["job"] if pair.job_file else []),
     ]
     taken: set[str] = set()
-    for role, paths in roles:
-        for path in paths:
-            if path is None:
-                continue
-            seen = looks.get(path) or look(path)
-            if seen is None:
-                raise InputError(f"{shown(path.name)} is gone, or is no file any more")
-            name = next(name for name in _safe_names(path.name) if name.casefold() not in taken)
-            taken.add(name.casefold())
-            yield File(role, name, path, seen, own=path not in pair.shared)
+    for role, path in zip(roles, pair.files, strict=True):
+        seen = looks.get(path) or look(path)
+        if seen is None:
+            raise InputError(f"{shown(path.name)} is gone, or is no file any more")
+        name = next(name for name in _safe_names(path.name) if name.casefold() not in taken)
+        taken.add(name.casefold())
+        yield File(role, name, path, seen, own=path not in pair.shared)
 
 
 def _safe_names(name: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import safe_path, shortened, shown
 from stylewatch_daemon.files.shortages import in_words
 from stylewatch_daemon.ingest.claim import Claimer, key_of
-from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES, Pairing, only_ready, pair
+from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES, only_ready, pair
 from stylewatch_daemon.ingest.scan import Listing, scan
 from stylewatch_daemon.ingest.settle import SettleTracker, TruncatedFiles
 from stylewatch_daemon.model import Incomplete, JobState, Pair
@@ -128,30 +128,31 @@ class Inbox:
                 self._reporter.paused(shown(self.path), self._blocked)
 
     def _enter(self) -> None:
-        pairing, self.entered_files = self._paired(), self.listing.files
+        files, wanted = self.listing.files, self._settings.pairing.default_style
+        default = {} if wanted is None else library(self._settings.pairing.styles, wanted)
+        self._used_styles = {
+            style: used for style, used in self._used_styles.items() if style in files
+        }
+        pairing = pair(self.path, files, default, self._side_of, self._is_used)
+        self.entered_files = files
         changing = self.listing.files.keys() - self._settled
         ready = only_ready(pairing, changing, self.truncated.waits_for)
         claimed = {job.name for job in self._claimer.jobs if job.inbox == self.path}
         self.incomplete = [waiting for waiting in ready.incomplete if waiting.name not in claimed]
         if reason := self.listing.left.get(self.path):
             self.trouble[shown(self.path)] = f"the inbox is left alone: {reason}"
-        try:
-            self._adopt_entered()
-            complete = {key_of(pair.main, pair.name): pair for pair in ready.complete}
-            pending = {
-                key: pair
-                for key, pair in complete.items()
-                if key in self._ids or not self._claimer.is_claimed(pair, self.listing.files)
-            }
-            self._update_ledger(
-                pending, {key_of(pair.main, pair.name) for pair in pairing.complete}
-            )
-            if pending:
-                self._state.moorings.check(self.outbox)
-                Outbox(self.outbox).probe()  # if it fails the pictures stay in the inbox
-            self.pending.extend(pending.items())
-        except OSError as error:
-            self._report_trouble(shown(self.path), in_words(error))
+        self._adopt_entered()
+        complete = {key_of(pair.main, pair.name): pair for pair in ready.complete}
+        pending = {
+            key: pair
+            for key, pair in complete.items()
+            if key in self._ids or not self._claimer.is_claimed(pair, self.listing.files)
+        }
+        self._update_ledger(pending, {key_of(pair.main, pair.name) for pair in pairing.complete})
+        if pending:
+            self._state.moorings.check(self.outbox)
+            Outbox(self.outbox).probe()  # if it fails the pictures stay in the inbox
+        self.pending.extend(pending.items())
 
     def next_pair(self) -> tuple[Pair, str] | None:
         """Remove and return the next pair that can be claimed now, with its job's id."""
@@ -176,7 +177,8 @@ class Inbox:
         if isinstance(error, OSError):
             # Each try moves files to and fro, which wakes us: without a pause it would not end.
             self._retry_at[pair.main] = self._clock() + self._settings.watch.rescan_s
-            self._report_trouble(pair.name, in_words(error))
+            self.trouble[pair.name] = in_words(error)
+            self._reporter.paused(pair.name, self.trouble[pair.name])
         else:
             reason = f"its files to stop changing: {error}"
             self.incomplete.append(Incomplete(pair.name, reason, changing=True))
@@ -239,19 +241,6 @@ class Inbox:
 
     def _is_being_written(self, path: Path) -> bool:
         return transfer.is_being_written(self.path, path)
-
-    def _report_trouble(self, what: str, reason: str) -> None:
-        self.trouble[what] = reason
-        self._reporter.paused(what, reason)
-
-    def _paired(self) -> Pairing:
-        """Pair the files of the last scan."""
-        files, wanted = self.listing.files, self._settings.pairing.default_style
-        default = {} if wanted is None else library(self._settings.pairing.styles, wanted)
-        self._used_styles = {
-            style: used for style, used in self._used_styles.items() if style in files
-        }
-        return pair(self.path, files, default, self._side_of, self._is_used)
 
     def _is_used(self, style: Path) -> bool:
         """Return whether jobs were made with the style of an album; the ledger is asked once."""

@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stylewatch_daemon.files.names import safe, safe_path, shown
 from stylewatch_daemon.model import Incomplete, Pair
@@ -142,6 +143,25 @@ class _Parts:
 
     def first(self, role: str) -> Path | None:
         return next(iter(self.single[role]), None)
+
+    def pair(
+        self,
+        name: str,
+        content: Path | None,
+        *,
+        masks: Mapping[str, Path] | None = None,
+        **more: Any,
+    ) -> Pair:
+        """Pair `content`, if any, with all other parts; `masks` replace those of the parts."""
+        return Pair(
+            name,
+            content,
+            self.styles,
+            init=self.first("init"),
+            masks={**self.masks, **(masks or {})},
+            job_file=self.first("job"),
+            **more,
+        )
 
     @property
     def styles(self) -> tuple[Path, ...]:
@@ -286,7 +306,7 @@ class _FolderPairing:
         missing += parts.missing_styles
         if missing or parts.duplicates:
             return Incomplete(name, " and ".join(missing) or parts.duplicates)
-        return _pair(name, next(iter(parts.single["content"]), None), parts, folder=folder)
+        return parts.pair(name, parts.first("content"), folder=folder)
 
     def _album(self, style: _Parts) -> Iterator[Pair | Incomplete]:
         if mistake := style.duplicates or " and ".join(style.missing_styles):
@@ -295,7 +315,7 @@ class _FolderPairing:
         shared = frozenset(style.all_but_content)
         for picture in self.content.pictures:
             mask = self._mask_of(picture)
-            yield _pair(self._name(picture.stem), picture, style, shared=shared, masks=mask)
+            yield style.pair(self._name(picture.stem), picture, shared=shared, masks=mask)
         is_empty = style is self.content.own and self.path not in self.with_pictures
         if is_empty and not self.is_used(style.styles[0]):
             yield Incomplete(self._name(), PICTURES)
@@ -323,25 +343,3 @@ class _FolderPairing:
         folder = safe_path(self.path.relative_to(self.inbox).as_posix())
         parts = ([] if self.path == self.inbox else [folder]) + ([safe(last)] if last else [])
         return "/".join(parts) or safe(self.inbox.name)
-
-
-def _pair(
-    name: str,
-    content: Path | None,
-    parts: _Parts,
-    *,
-    folder: Path | None = None,
-    shared: frozenset[Path] = frozenset(),
-    masks: Mapping[str, Path] | None = None,
-) -> Pair:
-    """Pair `content`, if any, with all other parts; `masks` replace those of the parts."""
-    return Pair(
-        name,
-        content,
-        parts.styles,
-        init=parts.first("init"),
-        masks={**parts.masks, **(masks or {})},
-        job_file=parts.first("job"),
-        shared=shared,
-        folder=folder,
-    )

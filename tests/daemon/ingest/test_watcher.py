@@ -233,7 +233,7 @@ def test_events_are_trusted_where_a_file_brings_one_or_none_can_be_made(
     read_only: bool, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if read_only:
-        monkeypatch.setattr(watcher_module.secrets, "token_hex", lambda _: "no/such/folder")
+        monkeypatch.setattr("secrets.token_hex", lambda _: "no/such/folder")
     with Watcher([inbox], "auto", Wakeups()) as watcher:
         assert (watcher.interval(60), watcher.polled) == (60, {})
 
