@@ -20,23 +20,15 @@ OUT = Path("out")
 FULL = "the disk is full"
 
 
-class Clock:
-    """A clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def now() -> list[float]:
+    """The time, in seconds."""
+    return [0.0]
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def events(clock: Clock) -> Collector:
-    return Collector(KINDS, clock)
+def events(now: list[float]) -> Collector:
+    return Collector(KINDS, lambda: now[0])
 
 
 def body(events: Collector) -> list[str]:
@@ -59,9 +51,11 @@ def test_an_obstacle_is_reported_once_and_so_is_its_end(events: Collector) -> No
     assert events.is_empty and events.take() is None, "it was over before it was reported"
 
 
-def test_an_obstacle_without_an_end_is_reported_once_a_day(events: Collector, clock: Clock) -> None:
-    for now, lines in ((0, 1), (REPEAT_S - 1, 0), (REPEAT_S, 1)):
-        clock.now = now
+def test_an_obstacle_without_an_end_is_reported_once_a_day(
+    events: Collector, now: list[float]
+) -> None:
+    for seconds, lines in ((0, 1), (REPEAT_S - 1, 0), (REPEAT_S, 1)):
+        now[0] = seconds
         events.paused("the ledger", FULL)
         assert body(events) == [f"waiting: the ledger: {FULL}"] * lines
 

@@ -85,16 +85,6 @@ def test_an_inbox_that_left_the_settings_is_not_claimed(world: World) -> None:
     assert (world.state.ledger.counts()["waiting"], world.ingest.has_more) == (0, False)
 
 
-def test_kept_files_are_claimed_again_only_when_they_are_dropped_again(tmp_path: Path) -> None:
-    world = World(tmp_path, after="keep")
-    world.drop("b")
-    assert [world.run(), world.run()] == [["b"], []]
-    for name in ("content.jpg", "style.jpg"):
-        fill(world.path, "b/new")
-        (world.path / "b/new").rename(world.path / "b" / name)
-    assert world.run() == ["b"]
-
-
 def test_an_album_waits_for_pictures_until_it_was_used_also_after_a_start(world: World) -> None:
     fill(world.path, "album/style.jpg", "style.jpg")
     assert world.run() == []

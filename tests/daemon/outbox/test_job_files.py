@@ -154,12 +154,12 @@ def test_a_file_is_in_the_folder_of_its_part_and_nowhere_else(
 
 @pytest.mark.parametrize(
     "receipt",
-    [[], "text", {}, {"stages": "all"}, {"stages": [1, None]},
-     {"stages": [{"file": "stages/0001.png", "sha256": "x"}], "finished": "long ago"}],
+    [[], {"stages": "all"}, {"stages": [1, None]}, {"finished": "long ago"}, {"finished": 7}],
     ids=str,
-)  # fmt: skip
-def test_an_invalid_receipt_names_nothing(receipt: object, job: Path) -> None:
-    rewrite(job, receipt)
+)
+def test_an_invalid_receipt_names_nothing(receipt: Any, job: Path) -> None:
+    valid = json.loads((job / "receipt.json").read_text())
+    rewrite(job, {**valid, **receipt} if isinstance(receipt, dict) else receipt)
     assert digests_in(job, "stages") == {}
     (job / "receipt.json").write_text("{" * 100_000)
     assert digests_in(job, "stages") == {}

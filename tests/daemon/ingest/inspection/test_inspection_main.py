@@ -85,28 +85,21 @@ def test_a_picture_has_a_digest_a_size_and_a_thumbnail_and_is_noticed_if_it_is_c
     assert verdict(file) == CutOff("1", "content.jpg", str(error.value))
 
 
-def test_the_size_is_that_of_the_upright_picture(file: Path) -> None:
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    Image.new("RGB", (600, 400)).save(file, exif=turned)
-    picture, small = thumb(file)
-    assert picture.size == (400, 600) == read(file).size
-    assert small.size == (171, 256)
-
-
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 def test_a_large_picture_is_reduced_and_noticed_if_it_is_cut(format: str, file: Path) -> None:
-    Image.radial_gradient("L").resize((8000, 5200)).save(file, format, compress_level=1)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    large = Image.radial_gradient("L").resize((5200, 8000))
+    large.save(file, format, compress_level=1, exif=turned)
     picture, small = thumb(file, max_pixels=250_000_000)
-    assert (picture.size, small.size) == ((8000, 5200), (256, 166))
+    assert (picture.size, small.size) == ((8000, 5200), (256, 166)), "that of the upright picture"
     file.write_bytes(file.read_bytes()[:-1000])
     assert isinstance(verdict(file, max_pixels=250_000_000), CutOff)
 
 
 @pytest.mark.parametrize(
     ("mode", "value", "seen"),
-    [("I;16", 32768, 128), ("CMYK", (0, 0, 0, 127), 128), ("RGBA", (0, 0, 0, 127), 128),
-     ("F", 0.5, 128), ("1", 255, 255)],
+    [("I;16", 32768, 128), ("CMYK", (0, 0, 0, 127), 128), ("RGBA", (0, 0, 0, 127), 128)],
 )  # fmt: skip
 def test_thumbnails_show_what_the_painter_sees(
     mode: str, value: Any, seen: int, tmp_path: Path
