@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from tests.daemon.clock import Clock
 
 from stylewatch_daemon.alerts import notifier
 from stylewatch_daemon.alerts.notifier import LONGEST, REPEAT_S, TRIES, Collector, Notifier
@@ -21,14 +22,8 @@ FULL = "the disk is full"
 
 
 @pytest.fixture
-def now() -> list[float]:
-    """The time, in seconds."""
-    return [0.0]
-
-
-@pytest.fixture
-def events(now: list[float]) -> Collector:
-    return Collector(KINDS, lambda: now[0])
+def events() -> Collector:
+    return Collector(KINDS, Clock())
 
 
 def body(events: Collector) -> list[str]:
@@ -51,11 +46,11 @@ def test_an_obstacle_is_reported_once_and_so_is_its_end(events: Collector) -> No
     assert events.is_empty and events.take() is None, "it was over before it was reported"
 
 
-def test_an_obstacle_without_an_end_is_reported_once_a_day(
-    events: Collector, now: list[float]
-) -> None:
-    for seconds, lines in ((0, 1), (REPEAT_S - 1, 0), (REPEAT_S, 1)):
-        now[0] = seconds
+def test_an_obstacle_without_an_end_is_reported_once_a_day() -> None:
+    clock = Clock()
+    events = Collector(KINDS, clock)
+    for seconds, lines in ((0, 1), (REPEAT_S - 1, 0), (1, 1)):
+        clock.now += seconds
         events.paused("the ledger", FULL)
         assert body(events) == [f"waiting: the ledger: {FULL}"] * lines
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.daemon.clock import Clock
 
 from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.ingest.settle import SettleTracker, TruncatedFiles
@@ -13,15 +14,6 @@ LOOK = Look(inode=1, size=2, mtime_ns=3)
 CHANGED = [replace(LOOK, **{part: 9}) for part in ("inode", "size", "mtime_ns")]
 TRUNCATED = "the rest of a?.jpg: it ends too early, and may still be on its way"
 OPEN = "a?.jpg, which is still being written: a program has it open"
-
-
-class Clock:
-    """A clock that moves only when `now` is set."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.mark.parametrize("look", [*CHANGED, replace(LOOK, mtime_ns=2**62), None])

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.daemon.clock import Clock
 from watchdog.observers.inotify_c import InotifyFD
 
 from stylewatch_daemon.ingest import watcher as watcher_module
@@ -39,15 +40,6 @@ class Wakeups:
         while not condition():
             self.queue.get(timeout=20)
         self.clear()
-
-
-class Clock:
-    """A clock that moves only when `now` is set."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.daemon.clock import Clock
 
 from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.files import lock
@@ -32,15 +33,6 @@ BUSY = Status(
     paused=True,
 )
 COUNTS = {"waiting": 1, "running": 1, "done": 0}
-
-
-class Clock:
-    """A clock that moves only when `now` is set."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_it_has_the_whole_status(tmp_path: Path) -> None:
