@@ -4,7 +4,7 @@ The order of changes on the disk:
 
 1. A journal in the state folder says what is about to be claimed.
 2. Files are copied or renamed into the claim; copies first, as they are what may fail.
-3. One rename, of the claim's folder to `jobs`, makes the job ours.
+3. One rename, of the claim's folder to `jobs`, completes the claim.
 4. The pictures are inspected.
 5. Originals that were copied are removed, each only if it is still the file that was copied, and
    the job is queued; or everything is put back.
@@ -193,11 +193,21 @@ class Claimer:
         stuck: dict[str, str] = {}
         self._state.enter_strays()
         for folder in sorted(self._state.claims.iterdir()):
+            name = folder.name
             try:
                 with self._state.guard(folder.name, "taking it"):
-                    stuck |= self._recover(folder)
+                    if not (folder / FILE_NAME).exists():  # it comes first: nothing was claimed
+                        atomic.discard(folder, self._state.trash)
+                        continue
+                    journal = load(folder)
+                    name = journal.name
+                    self._finish(journal)
+            except InProgressError:
+                self.copying[journal.id] = journal
             except QuarantinedError:
                 self.claimed.pop(folder.name, None)
+            except OSError as error:
+                stuck[name] = f"taking it was cut off, and cannot be finished: {error}"
         for job_id in sorted(self._state.ledger.ids("claimed")):
             if (self._state.jobs / job_id).exists():
                 with suppress(QuarantinedError), self._state.guard(job_id, "loading it"):
@@ -213,23 +223,6 @@ class Claimer:
     def exclude_pair(self, pair: Pair, looks: Mapping[Path, Look]) -> None:
         """Never claim this pair again while its files are the same: its job was set aside."""
         self._excluded.append((pair.name, _looks_of_own(pair, looks)))
-
-    def _recover(self, folder: Path) -> dict[str, str]:
-        """Finish an interrupted claim, or put it back; where neither works return the reason."""
-        name = folder.name
-        try:
-            if not (folder / FILE_NAME).exists():  # the journal comes first: nothing was claimed
-                atomic.discard(folder, self._state.trash)
-                return {}
-            journal = load(folder)
-            name = journal.name
-            try:
-                self._finish(journal)
-            except InProgressError:
-                self.copying[journal.id] = journal
-        except OSError as error:
-            return {name: f"taking it was cut off, and cannot be finished: {error}"}
-        return {}
 
     def _gather(self, journal: Journal) -> None:
         """Bring all files of a claim together; raises InProgressError while one is copied."""
@@ -256,11 +249,11 @@ class Claimer:
         return replace(file, stays=stays)
 
     def _commit(self, journal: Journal) -> None:
-        """Rename the claim's folder: from then on the job is ours."""
+        """Rename the claim's folder: from then on it is that of a job."""
         try:
             atomic.rename_folder(self._state.claims / journal.id, self._state.jobs / journal.id)
         finally:
-            if (self._state.jobs / journal.id).exists():  # ours, even if the sync after it failed
+            if (self._state.jobs / journal.id).exists():  # even if the sync after it failed
                 self.claimed[journal.id] = journal
 
     def _let_go(self, job: Journal, pictures: Iterable[Picture]) -> tuple[File, ...]:

@@ -200,7 +200,7 @@ class Inbox:
         if new or gone:
             with ledger.together():
                 ledger.enter(self._entry(job_id, pending[key]) for key, job_id in new.items())
-                # A job whose files are ours, and that could not be entered as such, is kept.
+                # A job whose files were claimed, and that could not be entered as such, is kept.
                 ledger.withdraw(job_id for job_id in gone if not self._state.has(job_id))
         self._ids = {key: job_id for key, job_id in {**self._ids, **new}.items() if key in there}
 

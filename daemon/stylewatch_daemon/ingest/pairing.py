@@ -286,7 +286,7 @@ class _FolderPairing:
             yield Incomplete(self._name(), f"{CONTENT} and {STYLE}")
 
     def _album_around(self) -> _Parts | None:
-        """Return the style of the album that the folder lies in, if any."""
+        """Return the style of the album that the folder is in, if any."""
         for parent in self.path.parents:
             if parent in (self.inbox, self.inbox.parent):
                 return None

@@ -108,7 +108,7 @@ def write_note(outbox: Path, place: str) -> None:
 def unchanged(folder: Path) -> Iterator[str]:
     """Yield the files of the job with a receipt in `folder` that have not changed, by their paths.
 
-    These are inputs, and what lies beside the receipt. Inputs go by their bytes alone: of several
+    These are inputs, and files in the receipt's folder. Inputs go by their bytes alone: of several
     with one name all but the first got another. Raises OSError where there is no receipt.
     """
     with safe_dirs.opened(folder) as handle:
@@ -249,8 +249,8 @@ def _spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
         yield Spot(outbox, entry.refused_as, name)
     if source:
         path = Path(source)
-        ours = (root for root in (inbox, outbox) if path.is_relative_to(root))
-        root = next(ours, path.parent)
+        roots = (root for root in (inbox, outbox) if path.is_relative_to(root))
+        root = next(roots, path.parent)
         yield Spot(root, str(path.parent.relative_to(root)), path.name)
 
 

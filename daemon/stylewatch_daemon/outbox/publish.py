@@ -137,7 +137,7 @@ class Outbox:
                     os.rmdir(path.name, dir_fd=folder)
 
     def drop_stages(self, folder: Path, kept: Container[str]) -> None:
-        """Remove the stages in `folder` except `kept`: those of attempts that began anew."""
+        """Remove the stages in `folder` except `kept`: those of attempts that started over."""
         with (
             suppress(OSError),
             safe_dirs.opened(self.root, f"{self._place(folder)}/{STAGES}") as stages,
@@ -197,7 +197,7 @@ class Outbox:
     def publish(self, staged_at: str, folder: Path, path: str) -> Path:
         """Rename the staged file `path` into the job's `folder`, replacing an older one."""
         if path.startswith("/") or ".." in path.split("/"):
-            raise OutputError(f"a worker staged {path!r}, which lies outside of its folder")
+            raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
         (inner, name), published = os.path.split(path), folder / path
         with self._writing(), self._shared(f"{self._place(folder)}/{inner}") as target:
             try:
@@ -205,7 +205,7 @@ class Outbox:
                     self._sharing.file(source, name)
                     safe_dirs.move(source, name, target)
             except FileNotFoundError:
-                # A worker runs ahead of its events: what it staged anew is published already.
+                # A worker runs ahead of its events: what it staged again is published already.
                 if not published.exists():
                     raise
         return published

@@ -3,7 +3,7 @@
 A thread asks the child one question at a time, so that a crash or a hang can be blamed on one
 picture. Such a question is asked once more, after all others. A picture that takes long is moved to
 a second child, so that others need not wait for it. Workers check pictures too, so a job is let
-through if no child can be had.
+through if no child can be started.
 """
 
 from collections import Counter
@@ -49,7 +49,7 @@ class InspectionClient:
     """Answers questions with `entry` (`module:function`), which runs in a child process.
 
     `wake` is called, from the thread, when there is a verdict. A picture may take `seconds`; with
-    `quick`, one that takes longer than that many seconds is inspected anew in a second child. An
+    `quick`, one that takes longer than that many seconds is inspected again in a second child. An
     idle child is stopped after `idle_s` seconds.
     """
 

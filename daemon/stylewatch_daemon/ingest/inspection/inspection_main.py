@@ -42,7 +42,7 @@ from stylewatch_painter.images.read import file_bytes, to_floats
 from stylewatch_painter.images.reduced import Enough, memory, within
 
 EXTRA_MEMORY = 1 << 26
-"""Bytes of memory beside those of a picture: the thumbnail, what libraries set aside."""
+"""Bytes of memory in addition to those of a picture: the thumbnail, what libraries set aside."""
 
 MAX_FILE = 4 << 20
 """Bytes of the largest file that it may write; thumbnails are much smaller."""
