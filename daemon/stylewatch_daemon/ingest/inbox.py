@@ -19,8 +19,7 @@ from stylewatch_daemon.files.names import safe_path, shortened, shown
 from stylewatch_daemon.files.shortages import in_words
 from stylewatch_daemon.ingest.claim import Claimer, key_of
 from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES, only_ready, pair
-from stylewatch_daemon.ingest.scan import Listing, scan
-from stylewatch_daemon.ingest.settle import SettleTracker, TruncatedFiles
+from stylewatch_daemon.ingest.scan import Listing, SettleTracker, TruncatedFiles, scan
 from stylewatch_daemon.model import Incomplete, JobState, Pair
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import ServiceSettings
