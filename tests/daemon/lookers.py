@@ -1,4 +1,4 @@
-"""Intake that decodes nothing: what is no picture is fine as well, unless it is told otherwise."""
+"""A fake inspector that decodes nothing: every file counts as a picture unless a test says else."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from stylewatch_daemon.model import Picture
 
 @dataclass
 class FakeInspector:
-    """Answers at once; `says` has other answers in store, by the start of a file's text.
+    """Answers at once; `says` has other verdicts, by the start of a file's text.
 
-    Where it is `silent` it answers only when it speaks again.
+    While it is `silent` it keeps its verdicts back.
     """
 
     says: dict[str, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class FakeInspector:
         if self.silent:
             return []
         answered, self.answered = self.answered, len(self.asked)
-        return [self._verdict(one) for one in self.asked[answered:]]
+        return [self._verdict(question) for question in self.asked[answered:]]
 
     def close(self) -> None:
         self.closed += 1
@@ -43,10 +43,10 @@ class FakeInspector:
     def _verdict(self, question: Question) -> Verdict:
         for path in question.files:
             text = path.read_text(errors="replace")
-            said = next((said for start, said in self.says.items() if text.startswith(start)), "")
-            if said:
+            reasons = (why for start, why in self.says.items() if text.startswith(start))
+            if reason := next(reasons, ""):
                 cut_off = CutOff(question.job, path.name, f"{path.name} is cut off")
-                return cut_off if said == "cut off" else Refused(question.job, said)
+                return cut_off if reason == "cut off" else Refused(question.job, reason)
         return Fine(
             question.job,
             tuple(
@@ -57,7 +57,7 @@ class FakeInspector:
 
 
 def fake_inspector(wake: Callable[[], object], *_: Any, **__: Any) -> FakeInspector:
-    """In the place of the class of the real one."""
-    intake = FakeInspector()
-    intake.wake = wake
-    return intake
+    """Make a fake in the place of an InspectionClient."""
+    inspector = FakeInspector()
+    inspector.wake = wake
+    return inspector
