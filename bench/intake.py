@@ -22,7 +22,7 @@ from tests.daemon.world import child_pids
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.ingest.inspection.process import NAME, Intake
+from stylewatch_daemon.ingest.inspection.client import NAME, InspectionClient
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.service.daemon import watch
 from stylewatch_daemon.service.pipeline import Pipeline
@@ -66,7 +66,7 @@ def line_of(root: Path) -> Iterator[tuple[Pipeline, Wakeup]]:
     """The line, with a real intake."""
     state, bell = State(root / "state"), Wakeup()
     state.make()
-    with closing(state), closing(Intake(bell.request_scan)) as intake:
+    with closing(state), closing(InspectionClient(bell.request_scan)) as intake:
         worker = Local(state.worker_lock)
         yield Pipeline(settings(root), state, worker, Reporter(), bell, intake), bell
 

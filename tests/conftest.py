@@ -84,7 +84,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def any_file_is_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """For executors that paint nothing: what comes is not decoded."""
-    monkeypatch.setattr("stylewatch_daemon.service.daemon.Intake", make_inspector)
+    monkeypatch.setattr("stylewatch_daemon.service.daemon.InspectionClient", make_inspector)
 
 
 @pytest.fixture

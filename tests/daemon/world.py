@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import atomic
-from stylewatch_daemon.ingest.inspection.contract import CutOff, Fine, Question, Verdict
-from stylewatch_daemon.ingest.inspection.contract import Refused as InputRefused
+from stylewatch_daemon.ingest.inspection.messages import CutOff, Fine, Question, Verdict
+from stylewatch_daemon.ingest.inspection.messages import Refused as InputRefused
 from stylewatch_daemon.model import Picture, Progress, Started
 from stylewatch_daemon.processes.child import BOOTSTRAP
 from stylewatch_daemon.processes.wakeup import Wakeup

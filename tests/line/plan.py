@@ -21,7 +21,7 @@ from tests.daemon.disks import fill_up
 from tests.daemon.world import child_pids, make_inbox, make_settings
 
 from stylewatch_daemon.executors.worker_process import NAME as WORKER
-from stylewatch_daemon.ingest.inspection.process import NAME as INTAKE
+from stylewatch_daemon.ingest.inspection.client import NAME as INTAKE
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Artifact, JobSettings
 from stylewatch_daemon.settings.sections import Demand

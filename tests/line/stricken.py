@@ -22,8 +22,8 @@ from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.inbox import Inbox
-from stylewatch_daemon.ingest.inspection.contract import Begun, NotNow, Question, Verdict
-from stylewatch_daemon.ingest.inspection.process import Intake
+from stylewatch_daemon.ingest.inspection.client import InspectionClient
+from stylewatch_daemon.ingest.inspection.messages import Begun, NotNow, Question, Verdict
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
@@ -152,11 +152,11 @@ def work(
 
 def look(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     """What intake does: as ever, but that it may be struck."""
-    from stylewatch_daemon.ingest.inspection.inspect import examine
+    from stylewatch_daemon.ingest.inspection.inspection_main import inspect
 
     plan = Plan.ours()
     plan.reach("asked", "intake")
-    for said in examine(question):
+    for said in inspect(question):
         if not isinstance(said, Begun):
             plan.reach("looked at", "intake")
         yield said
@@ -177,7 +177,7 @@ def main() -> int:
     plan = Plan.ours()
     _wrap_supervisor(plan)
     settings = plan.settings()
-    vars(service)["Intake"] = partial(Intake, look="tests.line.stricken:look")
+    vars(service)["InspectionClient"] = partial(InspectionClient, entry="tests.line.stricken:look")
     run = service.once if plan.mode == "once" else service.watch
     try:
         return run(settings, Telling(plan), partial(executor, plan)).exit_code

@@ -74,7 +74,7 @@ class World:
         """Let a daemon take and paint what is there, and be killed at that change of a file."""
         inbox = make_inbox(self.inbox, self.outbox)
         with pytest.MonkeyPatch.context() as patch, killed_at(change):
-            patch.setattr(service, "Intake", make_inspector)
+            patch.setattr(service, "InspectionClient", make_inspector)
             once(
                 make_settings(
                     (inbox,), self.root / "state", quiet_s=0.0, attempts=1000, free_bytes=0

@@ -15,7 +15,7 @@ from tests.daemon.world import child_pids, make_inbox, make_settings
 from tests.line.daemons import SLOW, Place, until
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.ingest.inspection.process import NAME
+from stylewatch_daemon.ingest.inspection.client import NAME
 from stylewatch_daemon.service.daemon import ServiceSettings, once
 from stylewatch_daemon.settings.job import JobSettings
 
@@ -171,12 +171,12 @@ def test_what_means_harm_is_refused_and_the_rest_is_painted(line: Line) -> None:
 def test_an_intake_that_is_killed_between_two_pictures_is_replaced(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stylewatch_daemon.ingest.inspection_queue import InspectionQueue
+    from stylewatch_daemon.ingest.ingest import Ingest
 
-    hear: Callable[[InspectionQueue], list[str]] = InspectionQueue.apply
+    hear: Callable[[Ingest], list[str]] = Ingest._apply_all
     killed: list[int] = []
 
-    def hear_and_kill(self: InspectionQueue) -> list[str]:
+    def hear_and_kill(self: Ingest) -> list[str]:
         heard = hear(self)
         if heard and not killed:
             killed.append(1)
@@ -184,7 +184,7 @@ def test_an_intake_that_is_killed_between_two_pictures_is_replaced(
                 os.kill(pid, signal.SIGKILL)
         return heard
 
-    monkeypatch.setattr(InspectionQueue, "apply", hear_and_kill)
+    monkeypatch.setattr(Ingest, "_apply_all", hear_and_kill)
     for number in range(4):
         line.drop(f"job{number}", made("png"))
     assert len(once(line.settings()).done) == 4
@@ -194,15 +194,15 @@ def test_an_intake_that_is_killed_between_two_pictures_is_replaced(
 def test_a_ledger_that_cannot_be_told_ends_the_run_and_the_next_one_goes_on(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stylewatch_daemon.ingest.inspection_queue import InspectionQueue
+    from stylewatch_daemon.ingest.ingest import Ingest
 
-    def full(self: InspectionQueue) -> bool:
+    def full(self: Ingest) -> bool:
         self._asked.clear()
         raise OutputError("the disk is full")
 
     line.drop("job", made("png"))
     with monkeypatch.context() as faulty:
-        faulty.setattr(InspectionQueue, "apply", full)
+        faulty.setattr(Ingest, "_apply_all", full)
         summary = once(line.settings())
     assert (summary.exit_code, summary.waiting) == (75, ("job",))
     assert [one.job for one in once(line.settings()).done] == ["job"]

@@ -32,7 +32,7 @@ def commit(connection):
     if made == deadly:
         os.kill(os.getpid(), signal.SIGKILL)
 
-ledger_writer.commit, service.Intake = commit, make_inspector
+ledger_writer.commit, service.InspectionClient = commit, make_inspector
 inboxes = (make_inbox(root / "in", root / "out"),)
 sys.exit(once(make_settings(inboxes, root / "state", quiet_s=0), executor=FakeExecutor()).exit_code)
 """

@@ -1,20 +1,22 @@
-"""Send alerts of the daemon's events, from a thread that may wait for a network."""
+"""Collect the daemon's events into short messages, and send them from a thread."""
 
 import logging
 import random
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from stylewatch_daemon.alerts.collect import Collector, Message
-from stylewatch_daemon.alerts.send import IN_WORDS, Ending, place, send
+from stylewatch_daemon.alerts.sender import IN_WORDS, Ending, Message, place, send
 from stylewatch_daemon.events import Reporter
+from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.processes.wakeup import Backoff
-from stylewatch_daemon.settings.sections import AlertTargets
+from stylewatch_daemon.settings.sections import AlertKind, AlertTargets
 
 WITHIN, LAST_WITHIN = 30.0, 5.0
 """Seconds to send a message; while the daemon stops."""
@@ -23,7 +25,98 @@ TRIES = 5
 RETRY = Backoff(first=30.0, most=600.0, least=0.5)
 """Attempts to send a message, and the pauses between them."""
 
+NAMED = 10
+"""Jobs of a kind that a message names; the others are counted."""
+
+LONGEST = 300
+"""Characters of a line; a longer one is cut."""
+
+MOST = 1000
+"""Obstacles that are remembered."""
+
+REPEAT_S = 86400.0
+"""Seconds until an obstacle whose end is never reported is reported again."""
+
+_INERT = str.maketrans({"@": "\uff20", "<": "\u2039", ">": "\u203a", "`": "'"})
+"""Characters that mention people or draw links in chats, and harmless look-alikes."""
+
 Send = Callable[[Sequence[SecretStr], Message | None, float], list[Ending]]
+
+
+class Collector:
+    """Events of `kinds` that no message has reported yet; `clock` is monotonic, in seconds.
+
+    An obstacle is reported if it is still there when the message is taken, and once more when it
+    is gone. `blocked` reports all that are there; of one from `paused` alone the end is unknown.
+    """
+
+    def __init__(self, kinds: frozenset[AlertKind], clock: Callable[[], float]) -> None:
+        self.kinds, self._clock = kinds, clock
+        self._lines: dict[AlertKind, list[str]] = {}
+        self._counts: Counter[str] = Counter()
+        self._blocked: dict[str, str] = {}
+        self._reported: set[str] = set()
+        self._paused: dict[str, str] = {}
+        self._paused_reported: dict[str, float] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """True where there is nothing to report."""
+        obstacles = self._paused or self._blocked.keys() ^ self._reported
+        return not (self._counts or ("paused" in self.kinds and obstacles))
+
+    def add(self, kind: AlertKind, job: str, reason: str = "") -> None:
+        """Add a job that ended in this way."""
+        if kind in self.kinds:
+            self._counts[kind] += 1
+            if self._counts[kind] <= NAMED:
+                self._lines.setdefault(kind, []).append(_line(job, reason))
+
+    def paused(self, what: str, reason: str) -> None:
+        """Add an obstacle to `what`, unless it is known."""
+        recent = self._clock() - self._paused_reported.get(what, -float("inf")) < REPEAT_S
+        known = recent or what in self._blocked or what in self._reported
+        if "paused" in self.kinds and not known and len(self._paused) < MOST:
+            self._paused[what] = reason
+
+    def blocked(self, obstacles: Mapping[str, str]) -> None:
+        """Replace the obstacles that are there now, with their reasons."""
+        self._blocked = dict(list(obstacles.items())[:MOST])
+        for what in obstacles:
+            self._paused.pop(what, None)  # its end will be reported
+
+    def take(self) -> Message | None:
+        """Return a message of all that is new, and start afresh; None where nothing is."""
+        parts: dict[str, list[str]] = dict(self._lines.items())
+        counts, self._lines, self._counts = self._counts, {}, Counter()
+        if "paused" in self.kinds:
+            obstacles = {**self._paused, **self._blocked}
+            waiting = [
+                _line(what, obstacles[what])
+                for what in (*self._blocked, *self._paused)
+                if what not in self._reported
+            ]
+            ended = [_line(what) for what in sorted(self._reported - self._blocked.keys())]
+            for kind, lines in (("waiting", waiting), ("going on again", ended)):
+                if lines:
+                    parts[kind], counts[kind] = lines[:NAMED], len(lines)
+            self._remember()
+        if not parts:
+            return None
+        body = []
+        for kind, lines in parts.items():
+            body += [f"{kind}: {line}" for line in lines]
+            if more := counts[kind] - len(lines):
+                body.append(f"{kind}: and {more} more")
+        title = ", ".join(f"{counts[kind]} {kind}" for kind in parts)
+        return Message(f"stylewatch: {title}", "\n".join(body))
+
+    def _remember(self) -> None:
+        now = self._clock()
+        recent = {what: at for what, at in self._paused_reported.items() if now - at < REPEAT_S}
+        reported = {**recent, **dict.fromkeys(self._paused, now)}
+        self._paused_reported = dict(list(reported.items())[-MOST:])
+        self._paused, self._reported = {}, set(self._blocked)
 
 
 class Notifier(Reporter):
@@ -138,3 +231,10 @@ def notifying(targets: AlertTargets) -> Iterator[Notifier]:
         within = 3 * LAST_WITHIN
     finally:
         notifier.leave(within)
+
+
+def _line(what: str, reason: str = "") -> str:
+    """Return one line, which no name or reason can break in two or turn into markup."""
+    text = shown(re.sub(r"\s*\n\s*", "; ", f"{what}: {reason}" if reason else what))
+    text = text.translate(_INERT)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

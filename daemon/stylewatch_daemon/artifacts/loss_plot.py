@@ -1,8 +1,8 @@
-"""Draws losses.png: the weighted value of each term at each step, over all sizes."""
+"""Draw losses.png: the weighted value of each term at each step, over all sizes."""
 
 import io
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
+from itertools import cycle, groupby
 
 import numpy as np
 from matplotlib import colormaps
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from stylewatch_daemon.artifacts.contract import Curves
+from stylewatch_daemon.artifacts.client import LossTable
 from stylewatch_painter.errors import PictureError
 
 SIZE, DPI = (8.0, 6.0), 135
@@ -20,8 +20,8 @@ _INK, _GRAY, _LETTERS = "#202020", "#8a8a8a", 15
 _HEAD = 3
 """Columns of a row before the losses: step, width, height."""
 
-_SHADES = {"content": "Blues", "style": "Oranges", "tv": "Greens"}
-_MORE_STYLES = ("Oranges", "Purples", "RdPu", "YlOrBr")
+_SHADES = {"content": "Blues", "tv": "Greens"}
+_STYLES = ("Oranges", "Purples", "RdPu", "YlOrBr")
 _WORDS = {"tv": "smoothness"}
 _LIGHTEST, _DARKEST = 0.3, 0.95
 """The range of shades of a color map that is used."""
@@ -33,15 +33,15 @@ _MIN_SHARE = 0.09
 """Share of the width that the name of a size needs."""
 
 
-def draw(curves: Curves) -> bytes:
-    """The picture, as PNG. Raises PictureError where there is nothing to draw."""
-    if not curves.rows:
+def draw(losses: LossTable) -> bytes:
+    """Return the picture, as PNG. Raises PictureError where there is nothing to draw."""
+    if not losses.rows:
         raise PictureError("there are no losses to draw")
-    table = np.array(curves.rows, dtype=np.float64)
+    table = np.array(losses.rows, dtype=np.float64)
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
-    _draw_terms(axes, curves, table)
-    _draw_total(axes, curves, table)
+    _draw_terms(axes, losses, table)
+    _draw_total(axes, losses, table)
     _draw_sizes(axes, table)
     _style(axes, table[:, 0])
     content = io.BytesIO()
@@ -49,26 +49,22 @@ def draw(curves: Curves) -> bytes:
     return content.getvalue()
 
 
-def _draw_terms(axes: Axes, curves: Curves, table: np.ndarray) -> None:
+def _draw_terms(axes: Axes, losses: LossTable, table: np.ndarray) -> None:
     """Draw the terms, those of one side in shades of one color, first layers lightest."""
-    styles = 0
-    for side, group in groupby(_terms(curves), lambda term: term[1].partition(".")[0]):
+    terms = [
+        (column, name)
+        for column, name in enumerate(losses.columns, start=_HEAD)
+        if name != "total" and losses.weights.get(name, 1.0) > 0
+    ]
+    shades_of_styles = cycle(_STYLES)
+    for side, group in groupby(terms, lambda term: term[1].partition(".")[0]):
         columns = list(group)
-        shades = _SHADES.get(side)
-        if side not in ("content", "tv"):
-            shades, styles = _MORE_STYLES[styles % len(_MORE_STYLES)], styles + 1
-        tones = colormaps[shades or "Grays"](np.linspace(_LIGHTEST, _DARKEST, len(columns) + 1))
+        shades = _SHADES.get(side) or next(shades_of_styles)
+        tones = colormaps[shades](np.linspace(_LIGHTEST, _DARKEST, len(columns) + 1))
         for (column, name), tone in zip(columns, tones[1:], strict=True):
-            values = table[:, column] * curves.weights.get(name, 1.0)
+            values = table[:, column] * losses.weights.get(name, 1.0)
             label = _label(side, columns) if (column, name) == columns[-1] else None
             axes.plot(table[:, 0], _above_zero(values), color=tone, linewidth=1.8, label=label)
-
-
-def _terms(curves: Curves) -> Iterator[tuple[int, str]]:
-    """The terms with a weight, with their columns in the table."""
-    for number, name in enumerate(curves.columns):
-        if name != "total" and curves.weights.get(name, 1.0) > 0:
-            yield _HEAD + number, name
 
 
 def _label(side: str, columns: Sequence[tuple[int, str]]) -> str:
@@ -79,12 +75,10 @@ def _label(side: str, columns: Sequence[tuple[int, str]]) -> str:
     return f"{side}: {layers[0]}" if layers else side
 
 
-def _draw_total(axes: Axes, curves: Curves, table: np.ndarray) -> None:
-    if "total" not in curves.columns:
-        return
-    total = _above_zero(table[:, _HEAD + curves.columns.index("total")])
+def _draw_total(axes: Axes, losses: LossTable, table: np.ndarray) -> None:
+    total = _above_zero(table[:, _HEAD + losses.columns.index("total")])
     axes.plot(table[:, 0], total, color=_INK, linewidth=3, label="total", zorder=3)
-    at = np.isin(table[:, 0], curves.stages)
+    at = np.isin(table[:, 0], losses.stages)
     axes.plot(
         table[at, 0], total[at], "o", color="white", markeredgecolor=_INK, markeredgewidth=1.8,
         markersize=7 if at.sum() <= _MANY else 4, clip_on=False, label="a stage was written",

@@ -18,8 +18,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from stylewatch_daemon.artifacts.contract import Drawn, Seen, Small, evenly
-from stylewatch_daemon.artifacts.process import drawn
+from stylewatch_daemon.artifacts.client import Drawn, Source, ThumbnailRequest, drawn, evenly
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo
 from stylewatch_daemon.cli.output_target import check_free, reporting_write_errors
@@ -192,9 +191,9 @@ def figures(view: JobView, receipt: Receipt, state: Path) -> Figures:
     )
 
 
-def _scaled(pictures: Sequence[tuple[str, Seen | None]], side: int) -> list[Figure]:
+def _scaled(pictures: Sequence[tuple[str, Source | None]], side: int) -> list[Figure]:
     present = tuple(picture for _, picture in pictures if picture is not None)
-    made = iter(list(drawn(Small(present, side))) if present else ())
+    made = iter(list(drawn(ThumbnailRequest(present, side))) if present else ())
     return [Figure(caption, _uri(next(made)) if picture else "") for caption, picture in pictures]
 
 
@@ -204,15 +203,15 @@ def _uri(picture: Drawn) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(picture.content).decode('ascii')}"
 
 
-def _stages(entry: Entry, receipt: Receipt) -> Iterator[tuple[str, Seen]]:
+def _stages(entry: Entry, receipt: Receipt) -> Iterator[tuple[str, Source]]:
     """Yield the stages of the receipt that exist, without the last, which is the output."""
     existing = {f"{spot.folder}/{spot.name}": spot for spot in stages(entry).values()}
     for record in receipt.stages[:-1]:
         if spot := existing.get(f"{entry.place}/{record.file}"):
-            yield f"step {record.step}", Seen((str(spot.path),), record.sha256)
+            yield f"step {record.step}", Source((str(spot.path),), record.sha256)
 
 
-def _input(view: JobView, record: InputRecord, state: Path) -> Seen | None:
+def _input(view: JobView, record: InputRecord, state: Path) -> Source | None:
     """Return the input where it lies now, under whatever name; or else its thumbnail."""
     entry = view.entry
     for number, plain in enumerate(entry.inputs):
@@ -225,17 +224,17 @@ def _input(view: JobView, record: InputRecord, state: Path) -> Seen | None:
         with suppress(OSError):
             for path in sorted(archive.iterdir()):
                 if path.is_file() and atomic.digest(path) == record.sha256:
-                    return Seen((str(path),), record.sha256)
+                    return Source((str(path),), record.sha256)
     thumbnail = thumbs.path_of(state / "thumbs", record.sha256)
-    return Seen((str(thumbnail),)) if thumbnail.is_file() else None
+    return Source((str(thumbnail),)) if thumbnail.is_file() else None
 
 
-def _picture(entry: Entry, state: Path, name: str) -> Seen | None:
+def _picture(entry: Entry, state: Path, name: str) -> Source | None:
     picture = find(entry, state, name)
     if picture is None:
         return None
     picture.file.close()
-    return Seen((str(picture.spot.path),), picture.sha256)
+    return Source((str(picture.spot.path),), picture.sha256)
 
 
 def page(view: JobView, receipt: Receipt, figures: Figures) -> str:

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from stylewatch_daemon.alerts.collect import Message
-from stylewatch_daemon.alerts.send import IN_WORDS, place, send, unusable
+from stylewatch_daemon.alerts.sender import IN_WORDS, Message, place, send, unusable
 from stylewatch_daemon.cli import options
 from stylewatch_daemon.cli.exit_codes import echo, echo_json
 from stylewatch_daemon.doctor.backends import Status, check_all, check_backend

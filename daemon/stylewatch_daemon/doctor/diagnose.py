@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stylewatch_daemon.alerts.send import unusable
+from stylewatch_daemon.alerts.sender import unusable
 from stylewatch_daemon.doctor import backends, places
 from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.errors import SettingsError, UnavailableError

@@ -4,7 +4,7 @@ The order of changes on the disk:
 
 1. A journal in the state folder says what is about to be claimed.
 2. Files are copied or renamed into the claim; copies first, as they are what may fail.
-3. One rename, of the claim's folder to `jobs`, makes the job ours.
+3. One rename, of the claim's folder to `jobs`, completes the claim.
 4. The pictures are inspected.
 5. Originals that were copied are removed, each only if it is still the file that was copied, and
    the job is queued; or everything is put back.
@@ -13,9 +13,11 @@ The order of changes on the disk:
 after a kill, the next start finds by the folders of the jobs.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,12 @@ from stylewatch_daemon.files import atomic, disk_space, shortages
 from stylewatch_daemon.files.identity import Look, look
 from stylewatch_daemon.files.names import candidates, safe, shown
 from stylewatch_daemon.files.transfers import SMALL, Transfers
-from stylewatch_daemon.ingest.seen_inputs import SeenInputs
 from stylewatch_daemon.model import JobState, Pair, Picture
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.sections import Inbox as InboxSettings
 from stylewatch_daemon.store import claim_files
 from stylewatch_daemon.store.journal import FILE_NAME, MASK, File, Journal, Role, load, save
+from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state import State, entry_of, with_changed, with_seen
 
 QueueColumns = Callable[[Path | None, Sequence[tuple[int, int]]], Mapping[str, Any]]
@@ -62,7 +64,7 @@ class Claimer:
     ) -> None:
         self._state, self._columns_of = state, columns_of
         self._transfers = transfers or Transfers()
-        self._seen_inputs = SeenInputs(state.ledger, self._transfers)
+        self._kept = KeptInputs(state.ledger, self._transfers)
         self.claimed: dict[str, Journal] = {}
         self.copying: dict[str, Journal] = {}
         self._excluded: list[tuple[str, Mapping[Path, Look]]] = []
@@ -77,7 +79,7 @@ class Claimer:
         """Return whether this very pair was claimed before and is still in the inbox."""
         own = _looks_of_own(pair, looks)
         return (
-            self._seen_inputs.contains(key_of(pair.main, pair.name), own)
+            self._kept.contains(key_of(pair.main, pair.name), own)
             or (pair.name, own) in self._excluded
             or any(job.name == pair.name and _looks_when_claimed(job) == own for job in self.jobs)
         )
@@ -91,6 +93,9 @@ class Claimer:
         InputError where a file has changed or is gone, OutputError where the files cannot be
         claimed; in both cases all files are in the inbox as before.
         """
+        device = None
+        with suppress(OSError):
+            device = inbox.path.stat().st_dev
         journal = Journal(
             id=job_id,
             name=pair.name,
@@ -99,7 +104,7 @@ class Claimer:
             after=inbox.after,
             files=tuple(_files(pair, looks)),
             folder=pair.folder,
-            device=_device(inbox.path),
+            device=device,
         )
         folder = self._state.claims / job_id
         try:
@@ -125,36 +130,32 @@ class Claimer:
 
     def finish_copies(self) -> list[tuple[Journal, Exception | None]]:
         """Finish the claims whose files are copied by now; return each with the error, if any."""
-        finished = []
+        finished: list[tuple[Journal, Exception | None]] = []
         for journal in list(self.copying.values()):
-            error: Exception | None
             try:
                 with self._state.guard(journal.id, "taking it"):
-                    error = self._finish_copy(journal)
+                    finished.append((journal, self._finish(journal, withdraw=True)))
             except InProgressError:
                 continue
             except QuarantinedError:
-                del self.copying[journal.id]
                 self.exclude(journal)
-                continue
-            except OSError as os_error:
-                error = os_error
+            except OSError as error:  # the files are safe in the state folder
+                finished.append((journal, error))
             del self.copying[journal.id]
-            finished.append((journal, error))
         return finished
 
-    def _finish_copy(self, journal: Journal) -> Exception | None:
+    def _finish(self, journal: Journal, *, withdraw: bool = False) -> Exception | None:
+        """Finish a claim, or put it back and return why; raises InProgressError, OSError."""
         try:
             self._gather(journal)
         except (OSError, InputError) as error:
-            try:
-                if self._put_back(journal, str(error)):
-                    self._state.ledger.withdraw([journal.id])
-            except OSError as worse:  # the files are safe in the state folder; the next start tries
-                return worse
+            reason = f"taking it was cut off, and its folder is gone: {error}"
+            if self._put_back(journal, reason) and withdraw:
+                self._state.ledger.withdraw([journal.id])
             return error
         self._commit(journal)
-        self._enter_if_new(journal)
+        if self._state.ledger.find(journal.id) is None:  # as a retry is
+            self._state.ledger.enter([entry_of(journal)])
         return None
 
     def accept(self, journal: Journal, pictures: Iterable[Picture]) -> tuple[File, ...]:
@@ -190,14 +191,23 @@ class Claimer:
         start: returns the names of those jobs, each with the reason.
         """
         stuck: dict[str, str] = {}
-        self._seen_inputs.import_file(self._state.kept)
         self._state.enter_missing()
         for folder in sorted(self._state.claims.iterdir()):
+            name = folder.name
             try:
                 with self._state.guard(folder.name, "taking it"):
-                    stuck |= self._recover(folder)
+                    if not (folder / FILE_NAME).exists():  # it comes first: nothing was claimed
+                        atomic.discard(folder, self._state.trash)
+                        continue
+                    journal = load(folder)
+                    name = journal.name
+                    self._finish(journal)
+            except InProgressError:
+                self.copying[journal.id] = journal
             except QuarantinedError:
                 self.claimed.pop(folder.name, None)
+            except OSError as error:
+                stuck[name] = f"taking it was cut off, and cannot be finished: {error}"
         for job_id in sorted(self._state.ledger.ids("claimed")):
             if (self._state.jobs / job_id).exists():
                 with suppress(QuarantinedError), self._state.guard(job_id, "loading it"):
@@ -213,33 +223,6 @@ class Claimer:
     def exclude_pair(self, pair: Pair, looks: Mapping[Path, Look]) -> None:
         """Never claim this pair again while its files are the same: its job was set aside."""
         self._excluded.append((pair.name, _looks_of_own(pair, looks)))
-
-    def _recover(self, folder: Path) -> dict[str, str]:
-        """Finish an interrupted claim, or put it back; where neither works return the reason."""
-        name = folder.name
-        try:
-            if not (folder / FILE_NAME).exists():  # the journal comes first: nothing was claimed
-                atomic.discard(folder, self._state.trash)
-                return {}
-            journal = load(folder)
-            name = journal.name
-            try:
-                self._gather(journal)
-            except InProgressError:
-                self.copying[journal.id] = journal
-            except (OSError, InputError) as error:
-                self._put_back(journal, f"taking it was cut off, and its folder is gone: {error}")
-            else:
-                self._commit(journal)
-                self._enter_if_new(journal)
-        except OSError as error:
-            return {name: f"taking it was cut off, and cannot be finished: {error}"}
-        return {}
-
-    def _enter_if_new(self, journal: Journal) -> None:
-        """Enter a job that the ledger does not know, as a retry is."""
-        if self._state.ledger.find(journal.id) is None:
-            self._state.ledger.enter([entry_of(journal)])
 
     def _gather(self, journal: Journal) -> None:
         """Bring all files of a claim together; raises InProgressError while one is copied."""
@@ -266,11 +249,11 @@ class Claimer:
         return replace(file, stays=stays)
 
     def _commit(self, journal: Journal) -> None:
-        """Rename the claim's folder: from then on the job is ours."""
+        """Rename the claim's folder: from then on it is that of a job."""
         try:
             atomic.rename_folder(self._state.claims / journal.id, self._state.jobs / journal.id)
         finally:
-            if (self._state.jobs / journal.id).exists():  # ours, even if the sync after it failed
+            if (self._state.jobs / journal.id).exists():  # even if the sync after it failed
                 self.claimed[journal.id] = journal
 
     def _let_go(self, job: Journal, pictures: Iterable[Picture]) -> tuple[File, ...]:
@@ -285,7 +268,7 @@ class Claimer:
         columns = self._columns_of(self._state.job_file(job), sizes)
         with self._state.ledger.together():
             if originals.gone and job.moves(content):
-                self._seen_inputs.forget(content.source)
+                self._kept.forget(content.source)
             elif not job.is_copy:  # a copy has no original in an inbox
                 self._remember(job, content, pictures)
             entry = with_seen(entry_of(job, **columns), pictures)
@@ -293,14 +276,16 @@ class Claimer:
         return originals.changed
 
     def _remember(self, job: Journal, content: File, pictures: Iterable[Picture]) -> None:
-        files = self._state.jobs / job.id / "files"
+        folder = self._state.jobs / job.id / "files"
         sha256 = {picture.name: picture.sha256 for picture in pictures}
-        digests = {
-            file.source: (file.look, sha256.get(file.name) or _digest_of_small(files / file.name))
-            for file in job.files
-            if file.own or file is content
-        }
-        self._seen_inputs.remember(key_of(content.source, job.name), content.source, digests)
+        files = {}
+        for file in job.files:
+            if file.own or file is content:
+                path, digest = folder / file.name, sha256.get(file.name, "")
+                if not digest and (seen := look(path)) is not None and seen.size < SMALL:
+                    digest = atomic.digest(path)
+                files[file.source] = file.look, digest
+        self._kept.remember(key_of(content.source, job.name), content.source, files)
 
     def _put_back(self, journal: Journal, reason: str) -> bool:
         """Put the files back and drop the claim; refuse the job where its folder is gone."""
@@ -318,6 +303,69 @@ class Claimer:
             return False
         atomic.discard(claim, self._state.trash)
         return True
+
+
+class KeptInputs:
+    """Claimed inputs that stay in their inbox, in the `ledger`: how each looked, by the job's key.
+
+    A file is the same while name, inode and size are, and either its time or its bytes.
+    """
+
+    def __init__(self, ledger: LedgerWriter, transfers: Transfers) -> None:
+        self._ledger, self._transfers = ledger, transfers
+
+    def contains(self, key: str, files: dict[Path, Look]) -> bool:
+        """Return whether the job called `key` was claimed with exactly these `files`."""
+        known = {file["name"]: file for file in self._ledger.kept(_ascii(key))}
+        if set(known) != {str(path) for path in files} or not all(
+            self._is_same(known[str(path)], path, seen) for path, seen in files.items()
+        ):
+            return False
+        have_changed = [file.pop("is_new", False) for file in known.values()]
+        if any(have_changed):
+            self._ledger.keep(_ascii(key), _ascii(key.partition("\n")[0]), [*known.values()])
+        return True
+
+    def _is_same(self, known: dict[str, Any], path: Path, seen: Look) -> bool:
+        """Compare a file with the `known` one; a long one counts as the same until it is read.
+
+        Where only the time changed, `known` gets the new time, so that no file is read twice.
+        """
+        is_alike = (known["inode"], known["size"]) == (seen.inode, seen.size)
+        if not is_alike or known["mtime_ns"] == seen.mtime_ns:
+            return is_alike
+        if not known["sha256"] or look(path) != seen:
+            return False
+        work = partial(atomic.digest, path)
+        try:
+            digest = self._transfers.run(f"digest of {path} {seen}", seen.size, work)
+        except InProgressError:
+            return True
+        except (OSError, InputError):
+            return False
+        known |= {"mtime_ns": seen.mtime_ns, "is_new": True}
+        return bool(digest == known["sha256"])
+
+    def remember(self, key: str, content: Path, files: dict[Path, tuple[Look, str]]) -> None:
+        """Remember the job called `key`, each of its files with its look and its SHA-256.
+
+        Without a SHA-256 (empty) a file is the same as long as its time is.
+        """
+        known = [
+            {"name": str(path), "inode": seen.inode, "size": seen.size,
+             "mtime_ns": seen.mtime_ns, "sha256": sha256}
+            for path, (seen, sha256) in files.items()
+        ]  # fmt: skip
+        self._ledger.keep(_ascii(key), _ascii(content), known)
+
+    def forget(self, content: Path) -> None:
+        """Forget every job with this `content`: the next file of that path is new."""
+        self._ledger.forget(_ascii(content))
+
+
+def _ascii(text: object) -> str:
+    """Return `text` as JSON, where names that are not valid UTF-8 stay distinct."""
+    return json.dumps(str(text))
 
 
 def is_too_large(file: File) -> bool:
@@ -343,32 +391,23 @@ def key_of(content: Path, name: str) -> str:
     return f"{content}\n{name}"
 
 
-def _digest_of_small(path: Path) -> str:
-    """Return the SHA-256 of a file; empty where it is missing or large."""
-    seen = look(path)
-    return "" if seen is None or seen.size >= SMALL else atomic.digest(path)
-
-
 def _files(pair: Pair, looks: Mapping[Path, Look]) -> Iterator[File]:
     """Yield the files of `pair` by their roles, each under a unique name."""
-    roles: list[tuple[Role, tuple[Path | None, ...]]] = [
-        ("content", (pair.content,)),
-        ("style", pair.styles),
-        ("init", (pair.init,)),
-        *((role, (path,)) for role, path in pair.masks.items()),
-        ("job", (pair.job_file,)),
+    roles: list[Role] = [
+        *(["content"] if pair.content else []),
+        *["style"] * len(pair.styles),
+        *(["init"] if pair.init else []),
+        *pair.masks,
+        *(["job"] if pair.job_file else []),
     ]
     taken: set[str] = set()
-    for role, paths in roles:
-        for path in paths:
-            if path is None:
-                continue
-            seen = looks.get(path) or look(path)
-            if seen is None:
-                raise InputError(f"{shown(path.name)} is gone, or is no file any more")
-            name = next(name for name in _safe_names(path.name) if name.casefold() not in taken)
-            taken.add(name.casefold())
-            yield File(role, name, path, seen, own=path not in pair.shared)
+    for role, path in zip(roles, pair.files, strict=True):
+        seen = looks.get(path) or look(path)
+        if seen is None:
+            raise InputError(f"{shown(path.name)} is gone, or is no file any more")
+        name = next(name for name in _safe_names(path.name) if name.casefold() not in taken)
+        taken.add(name.casefold())
+        yield File(role, name, path, seen, own=path not in pair.shared)
 
 
 def _safe_names(name: str) -> Iterator[str]:
@@ -394,11 +433,3 @@ def _looks_when_claimed(journal: Journal) -> dict[Path, Look]:
 def _looks_of_own(pair: Pair, looks: Mapping[Path, Look]) -> dict[Path, Look]:
     own = [path for path in pair.files if path is pair.main or path not in pair.shared]
     return {path: looks[path] for path in own}
-
-
-def _device(folder: Path) -> int | None:
-    """Return the number of the disk that `folder` is on; None where it is missing."""
-    try:
-        return folder.stat().st_dev
-    except OSError:
-        return None

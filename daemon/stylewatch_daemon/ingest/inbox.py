@@ -7,20 +7,19 @@ no other inbox's jobs have to wait for it.
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stylewatch_daemon.errors import OutputError, ShortageError
+from stylewatch_daemon.errors import OutputError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files.identity import Identity, Look
+from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.files.names import safe_path, shortened, shown
 from stylewatch_daemon.files.shortages import in_words
 from stylewatch_daemon.ingest.claim import Claimer, key_of
-from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES, Pairing, only_settled, pair
-from stylewatch_daemon.ingest.scan import Listing, scan
-from stylewatch_daemon.ingest.settle import Lack, SettleTracker, TruncatedFiles
+from stylewatch_daemon.ingest.pairing import PICTURE_SUFFIXES, only_ready, pair
+from stylewatch_daemon.ingest.scan import Listing, SettleTracker, TruncatedFiles, scan
 from stylewatch_daemon.model import Incomplete, JobState, Pair
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -31,9 +30,6 @@ from stylewatch_daemon.store import claim_files, ledger_writer
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.state import State
-
-ALL = "all"
-"""The value of `pairing.default_style` for every picture of the style library."""
 
 MAX_NOTES = 20
 """How many of the skipped paths of an inbox the log and the status name."""
@@ -56,7 +52,7 @@ class Inbox:
         self._reporter, self._clock = reporter, clock
         self._settle_tracker = SettleTracker(clock, settings.watch.quiet_s)
         self.truncated = TruncatedFiles(clock, settings.watch.truncated_s)
-        self._listing = Listing()
+        self.listing = Listing()
         self._settled: frozenset[Path] = frozenset()
         self.entered_files: Mapping[Path, Look] = {}
         """The files of the scan after which pairs were entered last."""
@@ -66,7 +62,8 @@ class Inbox:
         self._adopted = False
         self._used_styles: dict[Path, bool] = {}
         self._sides: dict[Path | None, tuple[Look | None, Side | None]] = {}
-        self._pending: deque[tuple[str, Pair]] = deque()
+        self.pending: deque[tuple[str, Pair]] = deque()
+        """Entered pairs whose claim was not tried since, with their keys."""
         self.incomplete: list[Incomplete] = []
         self._blocked = self._fault = ""
         """Why nothing can be claimed now, and the last unexpected error."""
@@ -76,43 +73,39 @@ class Inbox:
     def scan(self) -> bool:
         """Scan the folder; return whether all files have settled and none is truncated."""
         self._blocked = ""
+        with self._blocking():
+            before, ignore = self.listing.left, self._settings.watch.ignore
+            self.listing = scan(self.path, ignore, self._settings.apart(self.own))
+            self._settled = self._settle_tracker.settled(self.listing.files)
+            self.truncated.update(self.listing.files, self._is_being_written)
+            new = [path for path in self.listing.left if path not in before]
+            for path in new[:MAX_NOTES]:
+                self._reporter.left_alone(path, self.listing.left[path])
+            if len(new) > MAX_NOTES:
+                more = f"{len(new) - MAX_NOTES:,} more of what is in it"
+                self._reporter.left_alone(self.path, more)
+        is_settled = len(self._settled) == len(self.listing.files)
+        return is_settled and not (self._blocked or self.truncated.any_awaited)
+
+    @contextmanager
+    def _blocking(self) -> Iterator[None]:
+        """Note an error that blocks this inbox; log an unexpected one once, with its trace."""
         try:
-            return self._scan()
-        except ShortageError as error:
-            self._blocked = str(error)
+            yield
+        except OSError as error:
+            self._blocked = in_words(error)
         except Exception as error:
-            self._blocked = self._unexpected(error)
-        return False
-
-    def _scan(self) -> bool:
-        before = self._listing
-        self._listing = scan(self.path, self._settings.watch.ignore, self._settings.apart(self.own))
-        self._settled = self._settle_tracker.settled(self._listing.files)
-        self.truncated.update(self._listing.files, self._is_being_written)
-        new = [path for path in self._listing.left if path not in before.left]
-        for path in new[:MAX_NOTES]:
-            self._reporter.left_alone(path, self._listing.left[path])
-        if len(new) > MAX_NOTES:
-            self._reporter.left_alone(self.path, f"{len(new) - MAX_NOTES:,} more of what is in it")
-        return len(self._settled) == len(self._listing.files) and not self.truncated.any_awaited
-
-    def _unexpected(self, error: Exception) -> str:
-        """Log an unexpected error once, with its trace; return what blocks this inbox."""
-        fault = f"a fault of stylewatch stops this inbox ({type(error).__name__}: {shown(error)})"
-        if fault != self._fault:
-            self._fault = fault
-            logging.getLogger(__name__).error("%s: %s", shown(self.path), fault, exc_info=error)
-        return fault
-
-    @property
-    def folders(self) -> Mapping[Path, Identity]:
-        """The folders below the inbox, by the last scan."""
-        return self._listing.folders
+            name, text = type(error).__name__, shown(error)
+            self._blocked = f"a fault of stylewatch stops this inbox ({name}: {text})"
+            if self._blocked != self._fault:
+                self._fault = self._blocked
+                log = logging.getLogger(__name__)
+                log.error("%s: %s", shown(self.path), self._fault, exc_info=error)
 
     @property
     def notes(self) -> list[str]:
         """The skipped paths, each in a line."""
-        left = [(path, reason) for path, reason in self._listing.left.items() if path != self.path]
+        left = [(path, reason) for path, reason in self.listing.left.items() if path != self.path]
         notes = [
             f"{shortened(path.relative_to(self.path))} is left alone: {reason}"
             for path, reason in sorted(left)[:MAX_NOTES]
@@ -123,58 +116,47 @@ class Inbox:
 
     def enter(self) -> None:
         """Enter in the ledger the complete pairs of the last scan, to be claimed."""
-        self._pending.clear()
+        self.pending.clear()
         before, self.trouble = self.trouble, {}
         if not self._blocked:
-            try:
+            with self._blocking():
                 self._enter()
-            except OSError as error:
-                self._blocked = in_words(error)
-            except Exception as error:
-                self._blocked = self._unexpected(error)
         if self._blocked:
             self.trouble[shown(self.path)] = self._blocked
             if self.trouble != before:
                 self._reporter.paused(shown(self.path), self._blocked)
 
     def _enter(self) -> None:
-        pairing, self.entered_files = self._paired(), self._listing.files
-        ready = self._only_ready(pairing)
-        self.incomplete = list(ready.incomplete)
-        if reason := self._listing.left.get(self.path):
+        files, wanted = self.listing.files, self._settings.pairing.default_style
+        default = {} if wanted is None else library(self._settings.pairing.styles, wanted)
+        self._used_styles = {
+            style: used for style, used in self._used_styles.items() if style in files
+        }
+        pairing = pair(self.path, files, default, self._side_of, self._is_used)
+        self.entered_files = files
+        changing = self.listing.files.keys() - self._settled
+        ready = only_ready(pairing, changing, self.truncated.waits_for)
+        claimed = {job.name for job in self._claimer.jobs if job.inbox == self.path}
+        self.incomplete = [waiting for waiting in ready.incomplete if waiting.name not in claimed]
+        if reason := self.listing.left.get(self.path):
             self.trouble[shown(self.path)] = f"the inbox is left alone: {reason}"
-        try:
-            self._adopt_entered()
-            complete = {key_of(pair.main, pair.name): pair for pair in ready.complete}
-            pending = {
-                key: pair
-                for key, pair in complete.items()
-                if key in self._ids or not self._claimer.is_claimed(pair, self._listing.files)
-            }
-            self._update_ledger(
-                pending, {key_of(pair.main, pair.name) for pair in pairing.complete}
-            )
-            if pending:
-                self._state.mount_guard.check(self.outbox)
-                Outbox(self.outbox).probe()  # if it fails the pictures stay in the inbox
-            self._pending.extend(pending.items())
-        except OSError as error:
-            self._report_trouble(shown(self.path), in_words(error))
-
-    @property
-    def has_pending(self) -> bool:
-        """True if there are entered pairs whose claim was not tried since."""
-        return bool(self._pending)
-
-    @property
-    def pending(self) -> list[str]:
-        """The names of these pairs."""
-        return [pair.name for _, pair in self._pending]
+        self._adopt_entered()
+        complete = {key_of(pair.main, pair.name): pair for pair in ready.complete}
+        pending = {
+            key: pair
+            for key, pair in complete.items()
+            if key in self._ids or not self._claimer.is_claimed(pair, self.listing.files)
+        }
+        self._update_ledger(pending, {key_of(pair.main, pair.name) for pair in pairing.complete})
+        if pending:
+            self._state.mount_guard.check(self.outbox)
+            Outbox(self.outbox).probe()  # if it fails the pictures stay in the inbox
+        self.pending.extend(pending.items())
 
     def next_pair(self) -> tuple[Pair, str] | None:
         """Remove and return the next pair that can be claimed now, with its job's id."""
-        while self._pending:
-            key, pair = self._pending.popleft()
+        while self.pending:
+            key, pair = self.pending.popleft()
             if self._waits_for_writers(key, pair):
                 continue
             if self._retry_at.get(pair.main, 0.0) <= self._clock():
@@ -194,19 +176,19 @@ class Inbox:
         if isinstance(error, OSError):
             # Each try moves files to and fro, which wakes us: without a pause it would not end.
             self._retry_at[pair.main] = self._clock() + self._settings.watch.rescan_s
-            self._report_trouble(pair.name, in_words(error))
+            self.trouble[pair.name] = in_words(error)
+            self._reporter.paused(pair.name, self.trouble[pair.name])
         else:
             reason = f"its files to stop changing: {error}"
             self.incomplete.append(Incomplete(pair.name, reason, changing=True))
 
     def _adopt_entered(self) -> None:
         """Go on with the entries of an earlier start: that one was cancelled, say, still holds."""
-        if self._adopted:
-            return
-        for entry in self._state.ledger.claimed(str(self.path)):
-            if not self._state.has(entry.id):
-                content = next((file.get("source") for file in entry.inputs), None)
-                self._ids[key_of(Path(content or ""), entry.name)] = entry.id
+        if not self._adopted:
+            for entry in self._state.ledger.claimed(str(self.path)):
+                if not self._state.has(entry.id):
+                    content = next((file.get("source") for file in entry.inputs), None)
+                    self._ids[key_of(Path(content or ""), entry.name)] = entry.id
         self._adopted = True
 
     def _update_ledger(self, pending: Mapping[str, Pair], there: Collection[str]) -> None:
@@ -217,12 +199,12 @@ class Inbox:
         if new or gone:
             with ledger.together():
                 ledger.enter(self._entry(job_id, pending[key]) for key, job_id in new.items())
-                # A job whose files are ours, and that could not be entered as such, is kept.
+                # A job whose files were claimed, and that could not be entered as such, is kept.
                 ledger.withdraw(job_id for job_id in gone if not self._state.has(job_id))
         self._ids = {key: job_id for key, job_id in {**self._ids, **new}.items() if key in there}
 
     def _entry(self, job_id: str, pair: Pair) -> Entry:
-        files = self._listing.files
+        files = self.listing.files
         sizes = {path: files[path].size for path in pair.files if path in files}
         return Entry(
             id=job_id,
@@ -247,7 +229,7 @@ class Inbox:
             if path in files and not self.truncated.gave_up([path]) and self._is_being_written(path)
         ]
         for path in open_files:
-            self.truncated.add(path, files[path], Lack.WRITER_DONE)
+            self.truncated.add(path, files[path], is_open=True)
         if open_files:
             waits_for = self.truncated.waits_for(pair.files)
             self.incomplete.append(Incomplete(pair.name, waits_for, changing=True))
@@ -259,19 +241,6 @@ class Inbox:
     def _is_being_written(self, path: Path) -> bool:
         return claim_files.is_being_written(self.path, path)
 
-    def _report_trouble(self, what: str, reason: str) -> None:
-        self.trouble[what] = reason
-        self._reporter.paused(what, reason)
-
-    def _paired(self) -> Pairing:
-        """Pair the files of the last scan."""
-        files, wanted = self._listing.files, self._settings.pairing.default_style
-        default = {} if wanted is None else library(self._settings.pairing.styles, wanted)
-        self._used_styles = {
-            style: used for style, used in self._used_styles.items() if style in files
-        }
-        return pair(self.path, files, default, self._side_of, self._is_used)
-
     def _is_used(self, style: Path) -> bool:
         """Return whether jobs were made with the style of an album; the ledger is asked once."""
         if style not in self._used_styles:
@@ -282,36 +251,19 @@ class Inbox:
 
     def _side_of(self, job_file: Path | None) -> Side | None:
         """Return the one side that a job with this job.yaml is for; read again once it changes."""
-        look = None if job_file is None else self._listing.files.get(job_file)
+        look = None if job_file is None else self.listing.files.get(job_file)
         if job_file not in self._sides or self._sides[job_file][0] != look:
-            self._sides[job_file] = look, self._read_side(job_file)
+            side = None
+            if job_file is None:
+                side = only_side(self._settings, None)
+            else:
+                with (
+                    suppress(OutputError),  # a folder was replaced by a link
+                    claim_files.folder_of(self.path, job_file) as folder,
+                ):
+                    side = only_side(self._settings, job_file, folder)
+            self._sides[job_file] = look, side
         return self._sides[job_file][1]
-
-    def _read_side(self, job_file: Path | None) -> Side | None:
-        if job_file is None:
-            return only_side(self._settings, None)
-        try:
-            with claim_files.folder_of(self.path, job_file) as folder:
-                return only_side(self._settings, job_file, folder)
-        except OutputError:  # a folder was replaced by a link
-            return None
-
-    def _only_ready(self, pairing: Pairing) -> Pairing:
-        """Return the pairs that have settled and are not truncated; the others are incomplete."""
-        settled = only_settled(pairing, self._listing.files.keys() - self._settled)
-        claimed = {job.name for job in self._claimer.jobs if job.inbox == self.path}
-        waits_for = [(pair, self.truncated.waits_for(pair.files)) for pair in settled.complete]
-        return Pairing(
-            tuple(pair for pair, reason in waits_for if not reason),
-            (
-                *(waiting for waiting in settled.incomplete if waiting.name not in claimed),
-                *(
-                    Incomplete(pair.name, reason, changing=True)
-                    for pair, reason in waits_for
-                    if reason
-                ),
-            ),
-        )
 
 
 def library(folder: Path, wanted: str) -> dict[str, Path]:
@@ -325,7 +277,7 @@ def library(folder: Path, wanted: str) -> dict[str, Path]:
         and not path.stem.casefold().endswith(".mask")
         and path.is_file()
     }
-    if wanted == ALL:
+    if wanted == "all":
         return pictures
     return {name: path for name, path in pictures.items() if wanted in (name, path.name)}
 

@@ -1,17 +1,29 @@
-"""From inbox to queue: scan inboxes, enter and claim pairs, have their pictures inspected."""
+"""From inbox to queue: scan inboxes, enter and claim pairs, have their pictures inspected.
 
+Inboxes take turns, and few jobs are inspected at a time: a single picture need not wait for the
+five hundred that came before it into another inbox.
+"""
+
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from stylewatch_daemon.errors import InputError, QuarantinedError
+from stylewatch_daemon.errors import InputError, OutputError, QuarantinedError, SettingsError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files.identity import Identity
 from stylewatch_daemon.files.transfers import Transfers
-from stylewatch_daemon.ingest.claim import Claimer
+from stylewatch_daemon.ingest.claim import Claimer, too_large
 from stylewatch_daemon.ingest.inbox import Inbox
-from stylewatch_daemon.ingest.inspection.contract import Inspector
-from stylewatch_daemon.ingest.inspection_queue import InspectionQueue
+from stylewatch_daemon.ingest.inspection.messages import (
+    CutOff,
+    Fine,
+    Inspector,
+    Question,
+    Refused,
+    Verdict,
+)
 from stylewatch_daemon.model import Incomplete
+from stylewatch_daemon.queue.finalize import changed_after_copy
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import Settler, queue_entry
 from stylewatch_daemon.store.journal import File, Journal
@@ -22,6 +34,9 @@ STRETCH = 0.1
 
 QUIET_AFTER = 60.0
 """Seconds after the start from which files that change keep no job from being run."""
+
+AHEAD = 16
+"""How many questions are asked at a time: enough that their verdicts share a sync of the ledger."""
 
 
 class Ingest:
@@ -40,17 +55,10 @@ class Ingest:
         clock: Callable[[], float],
         transfers: Transfers | None = None,
     ) -> None:
-        self._state, self._reporter, self._clock = state, reporter, clock
+        self._state, self._inspector = state, inspector
+        self._reporter, self._clock = reporter, clock
         self._claimer = Claimer(
             state, lambda job_file, sizes: queue_entry(self._settings, job_file, sizes), transfers
-        )
-        self._inspection = InspectionQueue(
-            state,
-            self._claimer,
-            inspector,
-            reporter,
-            self._await_rest,
-            self._check_settings,
         )
         self.inboxes: list[Inbox] = []
         self.settled = True
@@ -58,6 +66,14 @@ class Ingest:
         self.scan_seconds = 0.0
         """Seconds that the last scan took, with entering its pairs."""
         self._scanned = -float("inf")
+        self._waiting: dict[Path, deque[str]] = {}
+        """The ids of jobs that are not asked about yet, by inbox; the next inbox comes first."""
+        self._asked: set[str] = set()
+        self._final: set[str] = set()
+        """Jobs whose files are waited for no longer, even if they end too early."""
+        self._verdicts: list[Verdict] = []
+        self._deferred: list[Verdict] = []
+        """Verdicts that could not be applied; they are tried again after the next scan."""
         self.apply_settings(settings)
 
     def apply_settings(self, settings: ServiceSettings) -> None:
@@ -74,7 +90,7 @@ class Ingest:
         for name, reason in self._claimer.recover().items():
             self._reporter.paused(name, reason)
         for job in self._claimer.claimed.values():
-            self._inspection.add(job)
+            self._inspect(job)
 
     def scan(self) -> None:
         """Scan the inboxes once."""
@@ -86,7 +102,8 @@ class Ingest:
 
     def enter(self) -> None:
         """Enter in the ledger the complete pairs of the last scan, to be claimed."""
-        self._inspection.retry_deferred()
+        self._verdicts += self._deferred
+        self._deferred = []
         before, began = self.incomplete, self._clock()
         for inbox in self.inboxes:
             inbox.enter()
@@ -101,18 +118,20 @@ class Ingest:
             for inbox in claimable:
                 claimed += self._claim_next(inbox)
                 self.settled = self.settled and not inbox.truncated.any_awaited
-            self._inspection.ask(self._settings.limits.max_pixels)
+            self._ask()
         return claimed
 
     def apply_verdicts(self) -> list[str]:
         """Queue, refuse or give back inspected jobs, and ask about more; return the jobs' ids."""
         jobs: list[str] = []
         try:
-            jobs = self._inspection.apply()
+            jobs = self._apply_all()
         except OSError as error:  # the claims are safe, and the ledger is written later
             self._reporter.paused("the ledger", str(error))
-        self._inspection.ask(self._settings.limits.max_pixels)
+        self._ask()
         return jobs
+
+    # Claims
 
     def _claim_next(self, inbox: Inbox) -> bool:
         """Claim the first pending pair of `inbox` that can be claimed; return whether one was."""
@@ -132,13 +151,9 @@ class Ingest:
             if job or job_id in self._state.quarantined or self._state.has(job_id):
                 inbox.claimed(pair, job)
             if job is not None:
-                self._inspection.add(job, final=inbox.truncated.gave_up(pair.files))
+                self._inspect(job, final=inbox.truncated.gave_up(pair.files))
                 return True
         return False
-
-    def _check_settings(self, job_file: Path | None) -> None:
-        """Raise SettingsError for a mistake in the settings of a job."""
-        self._settler.settle(job_file)
 
     def _finish_copies(self) -> int:
         """Finish the claims whose files are copied by now; return how many."""
@@ -147,32 +162,128 @@ class Ingest:
             if error is None:
                 sources = [file.source for file in job.files]
                 inboxes = [inbox for inbox in self.inboxes if inbox.path == job.inbox]
-                final = any(inbox.truncated.gave_up(sources) for inbox in inboxes)
                 self._reporter.taken(job.name)
-                self._inspection.add(job, final=final)
+                self._inspect(job, final=any(i.truncated.gave_up(sources) for i in inboxes))
                 claimed += 1
             elif isinstance(error, OSError):
                 self._reporter.paused(job.name, str(error))
         return claimed
 
     def _claimable(self) -> list[Inbox]:
+        """Return the inboxes with pending pairs whose claimed jobs are all being inspected."""
         return [
-            inbox
-            for inbox in self.inboxes
-            if inbox.has_pending and self._inspection.has_room(inbox.path)
+            inbox for inbox in self.inboxes if inbox.pending and inbox.path not in self._waiting
         ]
 
-    def _await_rest(self, job: Journal, file: File) -> None:
-        """Wait for the rest of a `file` of a job that was given back."""
-        self.settled = False  # so that the next scan is soon
-        for inbox in self.inboxes:
-            if inbox.path == job.inbox:
-                inbox.truncated.add(file.source, file.look)
+    # Inspection
+
+    def _inspect(self, job: Journal, *, final: bool = False) -> None:
+        """Have the claimed `job` inspected when it is its inbox's turn.
+
+        `final`: its files are waited for no longer. As much as can be decoded is painted, and the
+        job is refused if nothing can.
+        """
+        if reason := too_large(job):
+            self._verdicts.append(Refused(job.id, reason))
+            return
+        self._waiting.setdefault(job.inbox, deque()).append(job.id)
+        if final:
+            self._final.add(job.id)
+
+    def _ask(self) -> None:
+        """Ask about as many jobs as may be asked about at a time."""
+        while self._waiting and len(self._asked) + len(self._verdicts) < AHEAD:
+            inbox = next(iter(self._waiting))
+            jobs = self._waiting.pop(inbox)
+            job = self._claimer.claimed[jobs.popleft()]
+            if jobs:
+                self._waiting[inbox] = jobs  # behind the others
+            self._asked.add(job.id)
+            files = self._state.pictures(job)
+            self._inspector.ask(
+                Question(
+                    job.id,
+                    files,
+                    self._settings.limits.max_pixels,
+                    self._state.thumbs,
+                    tuple(file.role for file in job.files if file.role != "job"),
+                    growing=tuple(path for path in files if self._growing_file(job, path.name)),
+                )
+            )
+
+    def _apply_all(self) -> list[str]:
+        """Apply the verdicts that arrived; return the ids of the jobs for which that succeeded.
+
+        Raises OutputError where the ledger cannot be written: all are applied later.
+        """
+        arrived = self._inspector.verdicts()
+        self._asked -= {verdict.job for verdict in arrived}
+        self._verdicts += arrived
+        if not self._verdicts:
+            return []
+        with self._state.ledger.together():
+            deferred = [verdict for verdict in self._verdicts if not self._apply(verdict)]
+        done = [verdict.job for verdict in self._verdicts if verdict not in deferred]
+        self._verdicts = []
+        self._deferred += deferred
+        for job_id in done:
+            self._final.discard(job_id)
+            self._claimer.claimed.pop(job_id, None)
+        return done
+
+    def _apply(self, verdict: Verdict) -> bool:
+        """Queue, refuse or give back a job; return whether that was possible."""
+        job = self._claimer.claimed.get(verdict.job)
+        if job is None:
+            return True
+        try:
+            with self._state.guard(job.id, "taking it"):
+                if isinstance(verdict, CutOff) and (file := self._growing_file(job, verdict.name)):
+                    self._give_back(job, file, verdict.reason)
+                else:
+                    for changed in self._accept_or_refuse(job, verdict):
+                        self._reporter.input_changed(job.name, changed_after_copy(changed.name))
+        except OutputError:  # of the ledger: everything is rolled back, and applied again
+            raise
+        except QuarantinedError:
+            self._claimer.exclude(job)
+        except OSError as error:
+            self._reporter.paused(job.name, str(error))
+            return False
+        return True
+
+    def _give_back(self, job: Journal, file: File, reason: str) -> None:
+        """Put a job back into its inbox, to wait for the rest of its `file`."""
+        if self._claimer.give_back(job, reason):
+            self.settled = False  # so that the next scan is soon
+            for inbox in self.inboxes:
+                if inbox.path == job.inbox:
+                    inbox.truncated.add(file.source, file.look)
+
+    def _accept_or_refuse(self, job: Journal, verdict: Verdict) -> tuple[File, ...]:
+        """Queue or refuse a job; return those of its files that changed since it was claimed."""
+        if not isinstance(verdict, Fine):
+            return self._claimer.refuse(job, verdict.reason)
+        try:
+            self._settler.settle(self._state.job_file(job))
+        except SettingsError as error:
+            return self._claimer.refuse(job, str(error))
+        return self._claimer.accept(job, verdict.pictures)
+
+    def _growing_file(self, job: Journal, name: str) -> File | None:
+        """Return the file called `name` if the rest of it is worth waiting for."""
+        if job.id in self._final or self._state.ledger.wish(job.id) == "cancel":
+            return None
+        named = (file for file in job.files if file.name == name)
+        # Not one of the style library, nor a name that a hijacked inspection process made up.
+        return next((file for file in named if job.inbox in file.source.parents), None)
+
+    # State, for the main loop and the status
 
     @property
     def folders(self) -> Mapping[Path, Mapping[Path, Identity]]:
         """The folders below each inbox, by the last scan."""
-        return {inbox.path: inbox.folders for inbox in self.inboxes}
+        return {inbox.path: inbox.listing.folders for inbox in self.inboxes}
 
     @property
     def since_scan(self) -> float:
@@ -185,9 +296,14 @@ class Ingest:
         return bool(self._claimable())
 
     @property
+    def _awaits_verdicts(self) -> bool:
+        """True if a verdict is pending; False while earlier ones cannot be applied."""
+        return bool(self._asked or (self._waiting and not self._verdicts))
+
+    @property
     def is_inspecting(self) -> bool:
         """True if a verdict is pending, or files are being copied."""
-        return self._inspection.is_waiting or bool(self._claimer.copying)
+        return self._awaits_verdicts or bool(self._claimer.copying)
 
     @property
     def is_quiet(self) -> bool:
@@ -212,7 +328,7 @@ class Ingest:
     @property
     def trouble(self) -> Mapping[str, str]:
         """Why pictures cannot be inspected now."""
-        reason = self._inspection.trouble
+        reason = self._inspector.trouble if self._awaits_verdicts else ""
         return {"inspection of pictures": reason} if reason else {}
 
     @property
@@ -223,5 +339,5 @@ class Ingest:
     @property
     def not_queued(self) -> tuple[str, ...]:
         """The names of the pairs that are complete, and do not queue yet."""
-        claimed = (job.name for job in self._claimer.jobs)
-        return (*claimed, *(name for inbox in self.inboxes for name in inbox.pending))
+        pending = (pair.name for inbox in self.inboxes for _, pair in inbox.pending)
+        return (*(job.name for job in self._claimer.jobs), *pending)

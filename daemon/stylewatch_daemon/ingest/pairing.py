@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stylewatch_daemon.files.names import safe, safe_path, shown
 from stylewatch_daemon.model import Incomplete, Pair
@@ -43,6 +44,10 @@ _PART = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _JOB_FILE = re.compile(r"(?:(?P<job>.+)\.)?job\.ya?ml", re.IGNORECASE | re.DOTALL)
+
+_SINGLE = {"content": "content picture", "init": "init picture", "job": "job.yaml",
+           f"content{MASK}": "mask of the content"}  # fmt: skip
+"""Parts of which a job has one, by their roles, in words."""
 
 CONTENT, STYLE = "a content picture (content.jpg)", "a style picture (style.jpg)"
 PICTURES = "pictures to paint (content.jpg, or others for an album)"
@@ -92,10 +97,13 @@ def pair(
     )
 
 
-def only_settled(pairing: Pairing, changing: Collection[Path]) -> Pairing:
-    """Return `pairing` with the pairs that a file in `changing` belongs to as incomplete.
+def only_ready(
+    pairing: Pairing, changing: Collection[Path], waits_for: Callable[[Collection[Path]], str]
+) -> Pairing:
+    """Return `pairing` with the pairs as incomplete that have files in `changing`, or wait for any.
 
     In a job's own folder any file counts: it may be another style that will belong to the job.
+    `waits_for` says for which of a pair's files it waits; empty if for none.
     """
     complete, incomplete = [], list(pairing.incomplete)
     by_folder: defaultdict[Path | None, set[Path]] = defaultdict(set)
@@ -103,9 +111,9 @@ def only_settled(pairing: Pairing, changing: Collection[Path]) -> Pairing:
         by_folder[path.parent].add(path)
     for pair in pairing.complete:
         awaited = by_folder[pair.folder].union(path for path in pair.files if path in changing)
-        if awaited:
-            names = ", ".join(shown(path.name) for path in sorted(awaited))
-            incomplete.append(Incomplete(pair.name, f"{names} to stop changing", changing=True))
+        reason = ", ".join(shown(path.name) for path in sorted(awaited))
+        if reason := f"{reason} to stop changing" if reason else waits_for(pair.files):
+            incomplete.append(Incomplete(pair.name, reason, changing=True))
         else:
             complete.append(pair)
     return Pairing(tuple(complete), tuple(incomplete))
@@ -115,10 +123,10 @@ def only_settled(pairing: Pairing, changing: Collection[Path]) -> Pairing:
 class _Parts:
     """Files that carry the same job's name, or none: those of the folder itself."""
 
-    contents: list[Path] = field(default_factory=list)
-    inits: list[Path] = field(default_factory=list)
-    content_masks: list[Path] = field(default_factory=list)
-    job_files: list[Path] = field(default_factory=list)
+    name: str = ""
+    """The job's name as it was written first."""
+    single: defaultdict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    """Content, init, job.yaml and the content's mask, by their roles: one of each is valid."""
     numbered: list[tuple[int, Path]] = field(default_factory=list)
     """The styles with their numbers, 0 where there is none."""
     style_masks: list[tuple[int, Path]] = field(default_factory=list)
@@ -126,13 +134,34 @@ class _Parts:
 
     def add(self, match: re.Match[str], path: Path) -> None:
         """Add the picture or mask at `path`, whose name is a `match` of _PART."""
-        part, number = match["part"].casefold(), int(match["number"] or 0)
+        part = match["part"].casefold()
         if part.startswith("style"):
-            (self.style_masks if match["mask"] else self.numbered).append((number, path))
-        elif match["mask"]:
-            self.content_masks.append(path)
+            numbered = self.style_masks if match["mask"] else self.numbered
+            numbered.append((int(match["number"] or 0), path))
         else:
-            (self.contents if part == "content" else self.inits).append(path)
+            self.single[part + (MASK if match["mask"] else "")].append(path)
+
+    def first(self, role: str) -> Path | None:
+        return next(iter(self.single[role]), None)
+
+    def pair(
+        self,
+        name: str,
+        content: Path | None,
+        *,
+        masks: Mapping[str, Path] | None = None,
+        **more: Any,
+    ) -> Pair:
+        """Pair `content`, if any, with all other parts; `masks` replace those of the parts."""
+        return Pair(
+            name,
+            content,
+            self.styles,
+            init=self.first("init"),
+            masks={**self.masks, **(masks or {})},
+            job_file=self.first("job"),
+            **more,
+        )
 
     @property
     def styles(self) -> tuple[Path, ...]:
@@ -140,20 +169,18 @@ class _Parts:
         return tuple(path for _, path in sorted(self.numbered))
 
     @property
-    def job_file(self) -> Path | None:
-        return next(iter(self.job_files), None)
-
-    @property
     def all_but_content(self) -> tuple[Path, ...]:
         """Everything that the pictures of an album have in common."""
-        masks = (*self.content_masks, *(path for _, path in self.style_masks))
-        return (*self.styles, *self.inits, *masks, *self.job_files)
+        others = (
+            path for role, paths in self.single.items() if role != "content" for path in paths
+        )
+        return (*self.styles, *others, *(path for _, path in self.style_masks))
 
     @property
     def masks(self) -> dict[str, Path]:
         """The masks by role: that of the content, and of styles by their order in the job."""
         order = {number: place for place, (number, _) in enumerate(sorted(self.numbered), start=1)}
-        content = {f"content{MASK}": path for path in self.content_masks}
+        content = {f"content{MASK}": path for path in self.single[f"content{MASK}"]}
         return content | {
             f"style-{order[number]}{MASK}": path
             for number, path in self.style_masks
@@ -173,8 +200,7 @@ class _Parts:
     @property
     def duplicates(self) -> str:
         """The first part of which there is more than one, in words; empty if there is none."""
-        parts = {"content picture": self.contents, "init picture": self.inits,
-                 "job.yaml": self.job_files, "mask of the content": self.content_masks}  # fmt: skip
+        parts = {what: self.single[role] for role, what in _SINGLE.items()}
         for number, path in self.style_masks:
             parts.setdefault(f"mask of style{-number or ''}", []).append(path)
         for what, paths in parts.items():
@@ -186,21 +212,17 @@ class _Parts:
 
 @dataclass
 class _Folder:
-    """The files of one folder by what their names say; job names are case-folded."""
+    """The files of one folder by what their names say."""
 
     own: _Parts = field(default_factory=_Parts)
     named: dict[str, _Parts] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    """The job names as they were written."""
+    """By the case-folded name of the job."""
     pictures: list[Path] = field(default_factory=list)
     picture_masks: dict[str, Path] = field(default_factory=dict)
     """Masks of `pictures`, by the case-folded stem."""
 
     def parts_of(self, job: str | None) -> _Parts:
-        if job is None:
-            return self.own
-        self.names.setdefault(job.casefold(), job)
-        return self.named.setdefault(job.casefold(), _Parts())
+        return self.own if job is None else self.named.setdefault(job.casefold(), _Parts(job))
 
 
 def _classify(files: Iterable[Path]) -> _Folder:
@@ -209,7 +231,7 @@ def _classify(files: Iterable[Path]) -> _Folder:
     for path in sorted(files):
         stem = path.stem.casefold()
         if match := _JOB_FILE.fullmatch(path.name):
-            folder.parts_of(match["job"]).job_files.append(path)
+            folder.parts_of(match["job"]).single["job"].append(path)
         elif (match := _PART.fullmatch(path.name)) and (
             match["suffix"].casefold() not in _OTHER_SUFFIXES
         ):
@@ -241,14 +263,14 @@ class _FolderPairing:
 
     def named_jobs(self) -> Iterator[Pair | Incomplete]:
         """Pair the files whose names start with the name of a job."""
-        for key, parts in self.content.named.items():
-            yield self._job(self._name(self.content.names[key]), parts, None)
+        for parts in self.content.named.values():
+            yield self._job(self._name(parts.name), parts, None)
 
     def folder_jobs(self, default: Mapping[str, Path]) -> Iterator[Pair | Incomplete]:
         """Pair the other files: the folder is a job, an album, or neither."""
         own, is_inbox = self.content.own, self.path == self.inbox
-        if own.contents or (own.styles and self.side_of(own.job_file) == "style"):
-            side = "content" if own.contents else "style"
+        if own.single["content"] or (own.styles and self.side_of(own.first("job")) == "style"):
+            side = "content" if own.single["content"] else "style"
             name = self._name(side) if is_inbox else self._name()
             yield self._job(name, own, None if is_inbox else self.path)
         elif own.styles:
@@ -264,25 +286,27 @@ class _FolderPairing:
             yield Incomplete(self._name(), f"{CONTENT} and {STYLE}")
 
     def _album_around(self) -> _Parts | None:
-        """Return the style of the album that the folder lies in, if any."""
+        """Return the style of the album that the folder is in, if any."""
         for parent in self.path.parents:
             if parent in (self.inbox, self.inbox.parent):
                 return None
             folder = self.folders.get(parent)
             if folder and folder.own.styles:
-                is_job = folder.own.contents or self.side_of(folder.own.job_file) == "style"
+                is_job = (
+                    folder.own.single["content"] or self.side_of(folder.own.first("job")) == "style"
+                )
                 return None if is_job else folder.own
         return None
 
     def _job(self, name: str, parts: _Parts, folder: Path | None) -> Pair | Incomplete:
         """Pair a job all of whose parts are named as such."""
-        only = self.side_of(parts.job_file)
-        sides = (("content", CONTENT, parts.contents), ("style", STYLE, parts.styles))
+        only = self.side_of(parts.first("job"))
+        sides = (("content", CONTENT, parts.single["content"]), ("style", STYLE, parts.styles))
         missing = [what for side, what, paths in sides if not paths and only in (None, side)]
         missing += parts.missing_styles
         if missing or parts.duplicates:
             return Incomplete(name, " and ".join(missing) or parts.duplicates)
-        return _pair(name, next(iter(parts.contents), None), parts, folder=folder)
+        return parts.pair(name, parts.first("content"), folder=folder)
 
     def _album(self, style: _Parts) -> Iterator[Pair | Incomplete]:
         if mistake := style.duplicates or " and ".join(style.missing_styles):
@@ -291,7 +315,7 @@ class _FolderPairing:
         shared = frozenset(style.all_but_content)
         for picture in self.content.pictures:
             mask = self._mask_of(picture)
-            yield _pair(self._name(picture.stem), picture, style, shared=shared, masks=mask)
+            yield style.pair(self._name(picture.stem), picture, shared=shared, masks=mask)
         is_empty = style is self.content.own and self.path not in self.with_pictures
         if is_empty and not self.is_used(style.styles[0]):
             yield Incomplete(self._name(), PICTURES)
@@ -319,25 +343,3 @@ class _FolderPairing:
         folder = safe_path(self.path.relative_to(self.inbox).as_posix())
         parts = ([] if self.path == self.inbox else [folder]) + ([safe(last)] if last else [])
         return "/".join(parts) or safe(self.inbox.name)
-
-
-def _pair(
-    name: str,
-    content: Path | None,
-    parts: _Parts,
-    *,
-    folder: Path | None = None,
-    shared: frozenset[Path] = frozenset(),
-    masks: Mapping[str, Path] | None = None,
-) -> Pair:
-    """Pair `content`, if any, with all other parts; `masks` replace those of the parts."""
-    return Pair(
-        name,
-        content,
-        parts.styles,
-        init=next(iter(parts.inits), None),
-        masks={**parts.masks, **(masks or {})},
-        job_file=parts.job_file,
-        shared=shared,
-        folder=folder,
-    )

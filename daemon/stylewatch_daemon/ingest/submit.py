@@ -45,13 +45,13 @@ def files_of(
     for role, path in (masks or {}).items():
         of = role.removesuffix(MASK)
         pictures.append((f"{of if of in ('content', *names) else names[0]}.mask", path))
-    return {f"{name}.{_suffix(path)}": path for name, path in pictures if path is not None}
-
-
-def _suffix(path: Path) -> str:
-    """Return a suffix by which the daemon knows a picture; the format follows from its bytes."""
-    suffix = path.suffix[1:].lower()
-    return suffix if suffix in PICTURE_SUFFIXES else "img"
+    files = {}
+    for name, picture in pictures:
+        if picture is not None:
+            suffix = picture.suffix[1:].lower()
+            # A suffix by which the daemon knows a picture; the format follows from its bytes.
+            files[f"{name}.{suffix if suffix in PICTURE_SUFFIXES else 'img'}"] = picture
+    return files
 
 
 def check_name(name: str, ignored: tuple[str, ...] = ()) -> str:
@@ -90,8 +90,16 @@ def put(inbox: Path, names: Iterator[str], files: Files, settings: Mapping[str, 
     try:
         hidden.mkdir()
         with _locked(hidden):
-            _fill(hidden, files, settings)
-            _share(hidden, stat.S_IMODE(inbox.stat().st_mode))
+            for name, path in files.items():
+                atomic.copy(path.resolve(), hidden / name)
+            if settings:
+                text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+                atomic.write(hidden / "job.yaml", text.encode())
+            # Everyone who may move files out of the inbox, as the daemon, may move the pair.
+            mode = stat.S_IMODE(inbox.stat().st_mode)
+            for path in hidden.iterdir():
+                path.chmod(mode & 0o666 | 0o600)
+            hidden.chmod(mode & ~stat.S_ISVTX)
             return _rename(hidden, inbox, names)
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
@@ -137,21 +145,6 @@ def _locked(folder: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
-
-
-def _fill(folder: Path, files: Files, settings: Mapping[str, Any]) -> None:
-    for name, path in files.items():
-        atomic.copy(path.resolve(), folder / name)
-    if settings:
-        text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
-        atomic.write(folder / "job.yaml", text.encode())
-
-
-def _share(folder: Path, mode: int) -> None:
-    """Let everyone who may move files out of the inbox, as the daemon, move the pair."""
-    for path in folder.iterdir():
-        path.chmod(mode & 0o666 | 0o600)
-    folder.chmod(mode & ~stat.S_ISVTX)
 
 
 def _rename(hidden: Path, inbox: Path, names: Iterator[str]) -> str:

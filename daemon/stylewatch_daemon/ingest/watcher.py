@@ -171,13 +171,13 @@ class Watcher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         folders = tuple(folders)
+        self._is_auto = polling == "auto"
         self._watched = [
             _Watched(folder)
             for folder in folders
-            if polling == "no"
-            or (polling == "auto" and mounts.tells_events(folder, mounts.table()))
+            if polling == "no" or (self._is_auto and mounts.tells_events(folder, mounts.table()))
         ]
-        self._any_polled, self._is_auto = len(self._watched) < len(folders), polling == "auto"
+        self._any_polled = len(self._watched) < len(folders)
         self._wake, self._clock = wake, clock
         self._log = logging.getLogger(__name__)
         self._repeat_filter = RepeatFilter(clock)
@@ -212,8 +212,7 @@ class Watcher:
 
         Returns whether there were any: then events were missed, and a scan is due.
         """
-        replaced = [self._check(inbox) for inbox in self._watched]  # all of them, whatever one says
-        return any(replaced)
+        return any([*map(self._check, self._watched)])  # all of them, whatever the first returns
 
     def follow(self, trees: Mapping[Path, Folders]) -> bool:
         """Watch the folders below each inbox that a scan found; return whether any were new.
@@ -229,14 +228,23 @@ class Watcher:
         return lost
 
     def _check(self, inbox: _Watched) -> bool:
-        folder_id = _identity(inbox.folder)
+        folder_id: Identity | None = None
+        with suppress(OSError):  # it is missing, or on a dead mount
+            status = inbox.folder.stat()
+            folder_id = identity(status) if stat.S_ISDIR(status.st_mode) else None
         if inbox.events is not None:
             if inbox.events.alive and inbox.events.identity == folder_id:
                 return False
-            died = not inbox.events.alive
+            has_died = not inbox.events.alive
             self._stop(inbox)
-            if died and self._died_twice(inbox):
-                return True
+            if has_died:
+                before, inbox.died = inbox.died, self._clock()
+                if inbox.died - before < RETRY_S:
+                    self._poll(inbox, "the thread that reads its file events ended twice")
+                    return True
+                self._log.warning(
+                    "the file events of %s ended by themselves: started again", inbox.folder
+                )
         if folder_id is None or self._clock() < inbox.retry:
             return False
         try:
@@ -247,15 +255,6 @@ class Watcher:
         except OSError as error:
             self._poll(inbox, _reason(error))
         return True
-
-    def _died_twice(self, inbox: _Watched) -> bool:
-        """Record that the thread ended by itself; after the second time poll, and return True."""
-        before, inbox.died = inbox.died, self._clock()
-        if inbox.died - before < RETRY_S:
-            self._poll(inbox, "the thread that reads its file events ended twice")
-            return True
-        self._log.warning("the file events of %s ended by themselves: started again", inbox.folder)
-        return False
 
     def _follow(self, inbox: _Watched, folders: Folders) -> bool:
         if inbox.events is None:
@@ -340,15 +339,6 @@ def _only_os_errors() -> Iterator[None]:
         raise
     except Exception as error:
         raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
-
-
-def _identity(folder: Path) -> Identity | None:
-    """Return the identity of `folder`; None where it is missing, or on a dead mount."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return identity(status) if stat.S_ISDIR(status.st_mode) else None
 
 
 def _reason(error: OSError) -> str:

@@ -61,7 +61,10 @@ def need(
         pixels = int(min(max_pixels, most_pixels(schedule)))
     else:
         pixels = min(max_pixels, math.prod(scales.final_size(schedule, content)))
-    steps = _most_steps(schedule, content)
+    try:
+        steps = scales.most_steps(schedule, content)
+    except PictureError:  # the worker will report it
+        steps = schedule.most_steps
     each = pixels if settings.stages.size is None else min(pixels, settings.stages.size**2)
     stages = steps // schedule.save_every + 1
     bytes_ = _COLORS * settings.depth // 8
@@ -85,13 +88,6 @@ def most_pixels(schedule: Schedule) -> float:
     return int(columns) * int(rows) if columns and rows else WIDEST * int(columns or rows) ** 2
 
 
-def _most_steps(schedule: Schedule, content: scales.Size | None) -> int:
-    try:
-        return scales.most_steps(schedule, content)
-    except PictureError:  # the worker will report it
-        return schedule.most_steps
-
-
 def _vectors(schedule: Schedule) -> int:
     """Return the number of arrays in a checkpoint: the picture, and the optimizer's state."""
     averaged = 1 if schedule.ema_decay else 0
@@ -112,12 +108,10 @@ def check_job(job: Job, place: str | None, settings: JobSettings, service: Servi
     wanted = need(recipe, service.limits.max_pixels, job.archived, job.size, settings)
     written = 0 if place is None else _written(job.outbox / place)
     checkpoint = job.folder / CHECKPOINT
+    stored = checkpoint.stat().st_size if checkpoint.is_file() else 0
     needs = [
         (job.outbox, max(0, wanted.outbox - written)),
-        (
-            job.folder,
-            max(0, wanted.state - (checkpoint.stat().st_size if checkpoint.is_file() else 0)),
-        ),
+        (job.folder, max(0, wanted.state - stored)),
     ]
     check(needs, service.limits.free_bytes)
 

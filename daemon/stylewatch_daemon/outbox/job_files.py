@@ -11,8 +11,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -23,7 +23,7 @@ from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.files import atomic, safe_dirs
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.outbox.publish import RECEIPT, STAGES
-from stylewatch_daemon.store.journal import MASK, Role, is_role
+from stylewatch_daemon.store.journal import Role, is_role
 from stylewatch_daemon.store.ledger import Entry
 
 Part = Literal["stages", "inputs"]
@@ -63,20 +63,27 @@ def digests(folder: int, part: Part, before: float) -> dict[str, str]:
     Empty where the job ended after `before` (Unix time, seconds). Raises OSError where there is
     neither a receipt nor a note.
     """
-    with _open_record(folder) as file:
+    record = NOTE
+    with suppress(FileNotFoundError):
+        os.stat(RECEIPT, dir_fd=folder, follow_symlinks=False)
+        record = RECEIPT
+    with open_regular(folder, record) as file:
         status = os.fstat(file.fileno())
         if status.st_mtime > before or status.st_size > _LONGEST:
             return {}
         receipt = _parsed(file)
-    if _ended(receipt) > before:
+    ended = _FOREVER
+    with suppress(ValueError, OverflowError, OSError):  # else it does not say when
+        ended = datetime.fromisoformat(_text(receipt, "finished")).timestamp()
+    if ended > before:
         return {}
-    paths: dict[PurePosixPath, str] = {}
+    key = "name" if part == "inputs" else "file"
+    digests = {}
     for entry in _records(receipt, part):
-        is_input = part == "inputs"
-        path = ("inputs", _text(entry, "name")) if is_input else (_text(entry, "file"),)
-        paths[PurePosixPath(*path)] = _text(entry, "sha256")
-    ours = {path.name: digest for path, digest in paths.items() if path.parts == (part, path.name)}
-    return {name: digest for name, digest in ours.items() if name != ".."}
+        path = PurePosixPath(part if part == "inputs" else "", _text(entry, key))
+        if path.parts == (part, path.name) and path.name != "..":
+            digests[path.name] = _text(entry, "sha256")
+    return digests
 
 
 def write_note(outbox: Path, place: str) -> None:
@@ -101,7 +108,7 @@ def write_note(outbox: Path, place: str) -> None:
 def unchanged(folder: Path) -> Iterator[str]:
     """Yield the files of the job with a receipt in `folder` that have not changed, by their paths.
 
-    These are inputs, and what lies beside the receipt. Inputs go by their bytes alone: of several
+    These are inputs, and files in the receipt's folder. Inputs go by their bytes alone: of several
     with one name all but the first got another. Raises OSError where there is no receipt.
     """
     with safe_dirs.opened(folder) as handle:
@@ -177,7 +184,7 @@ class Input:
 
 def inputs(entry: Entry) -> tuple[Input, ...]:
     """Return the files of a job, its job.yaml too; raises InputError where no roles are known."""
-    files = [
+    files = tuple(
         Input(
             record["role"],
             record["name"],
@@ -187,20 +194,16 @@ def inputs(entry: Entry) -> tuple[Input, ...]:
         )
         for record in entry.inputs
         if is_role(record.get("role"))
-    ] or list(_by_receipt(entry))
-    if not _is_complete({file.role for file in files}, entry):
+    )
+    roles = {file.role for file in files}
+    sides = roles & {"content", "style"}
+    is_alone = "job" in roles or (entry.settings or {}).get("only") in sides
+    if sides != {"content", "style"} and not (sides and is_alone):
         raise InputError(
-            f"what each picture of {_title(entry)} was for is not known any more, as an older "
-            "stylewatch took it: drop the pair again"
+            f"the ledger does not have what each picture of {_title(entry)} was for: "
+            "drop the pair again"
         )
-    return tuple(files)
-
-
-def _is_complete(roles: Collection[Role], entry: Entry) -> bool:
-    """Return whether `roles` have content and style, or the one that the job was for."""
-    sides = {"content", "style"}.intersection(roles)
-    alone = "job" in roles or (entry.settings or {}).get("only") in sides
-    return len(sides) > 1 or (bool(sides) and alone)
+    return files
 
 
 def stage(entry: Entry, step: int) -> Input:
@@ -218,7 +221,7 @@ def stage(entry: Entry, step: int) -> Input:
         )  # fmt: skip
     spot = there[step]
     known: dict[str, str] = {}
-    with suppress(OSError), _opened(entry, str(entry.place)) as handle:
+    with suppress(OSError), safe_dirs.opened(Path(entry.outbox), str(entry.place)) as handle:
         known = digests(handle, "stages", _FOREVER)
     return Input("init", f"stage-{spot.name}", (spot,), known.get(spot.name, ""))
 
@@ -229,31 +232,12 @@ def stages(entry: Entry) -> dict[int, Spot]:
         return {}
     folder = f"{entry.place}/{STAGES}"
     try:
-        with _opened(entry, folder) as handle, os.scandir(handle) as entries:
+        with safe_dirs.opened(Path(entry.outbox), folder) as handle, os.scandir(handle) as entries:
             matches = [STAGE.fullmatch(file.name) for file in entries]
     except OSError:
         return {}
     steps = sorted((int(match[1]), match[0]) for match in matches if match)
     return {step: Spot(Path(entry.outbox), folder, name) for step, name in steps}
-
-
-def _by_receipt(entry: Entry) -> Iterator[Input]:
-    """Yield the pictures of a job whose roles only its receipt has."""
-    if entry.place is None:
-        return
-    with suppress(OSError):
-        with _opened(entry, entry.place) as handle, open_regular(handle, RECEIPT) as file:
-            receipt = _parsed(file) if os.fstat(file.fileno()).st_size <= _LONGEST else {}
-        for record in _records(receipt, "inputs"):
-            role, name = _text(record, "role"), _text(record, "name")
-            role = role if role.endswith(MASK) else role.partition("-")[0]
-            if is_role(role) and _is_name(name):
-                spots = tuple(_spots(entry, name, ""))
-                yield Input(role, name, spots, _text(record, "sha256"))
-
-
-def _opened(entry: Entry, place: str) -> AbstractContextManager[int]:
-    return safe_dirs.opened(Path(entry.outbox), place)
 
 
 def _spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
@@ -265,8 +249,8 @@ def _spots(entry: Entry, name: str, source: str) -> Iterator[Spot]:
         yield Spot(outbox, entry.refused_as, name)
     if source:
         path = Path(source)
-        ours = (root for root in (inbox, outbox) if path.is_relative_to(root))
-        root = next(ours, path.parent)
+        roots = (root for root in (inbox, outbox) if path.is_relative_to(root))
+        root = next(roots, path.parent)
         yield Spot(root, str(path.parent.relative_to(root)), path.name)
 
 
@@ -281,14 +265,6 @@ def _digest(folder: int, name: str) -> str:
 
 def _sha256(file: BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _open_record(folder: int) -> AbstractContextManager[BufferedReader]:
-    """Open the receipt in an opened folder, or else the note."""
-    with suppress(FileNotFoundError):
-        os.stat(RECEIPT, dir_fd=folder, follow_symlinks=False)
-        return open_regular(folder, RECEIPT)
-    return open_regular(folder, NOTE)
 
 
 def _parsed(file: BufferedReader) -> Mapping[str, Any]:
@@ -313,11 +289,3 @@ def _text(record: Mapping[str, Any], key: str) -> str:
 def _is_name(name: str) -> bool:
     """Return whether `name` names a file in a folder, and leads nowhere else."""
     return PurePosixPath(name).name == name and "\0" not in name
-
-
-def _ended(receipt: Mapping[str, Any]) -> float:
-    """Return when the job ended (Unix time); never where its receipt does not say."""
-    try:
-        return datetime.fromisoformat(_text(receipt, "finished")).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return _FOREVER

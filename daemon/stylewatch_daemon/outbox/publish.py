@@ -137,7 +137,7 @@ class Outbox:
                     os.rmdir(path.name, dir_fd=folder)
 
     def drop_stages(self, folder: Path, kept: Container[str]) -> None:
-        """Remove the stages in `folder` except `kept`: those of attempts that began anew."""
+        """Remove the stages in `folder` except `kept`: those of attempts that started over."""
         with (
             suppress(OSError),
             safe_dirs.opened(self.root, f"{self._place(folder)}/{STAGES}") as stages,
@@ -159,13 +159,9 @@ class Outbox:
     def staged(self, job_id: str) -> list[str]:
         """Return the paths of the finished files in a job's staging folder, except the receipt."""
         staging = self.staging(job_id)
-        paths = []
-        for path in sorted(staging.rglob("*")):
-            inner = path.relative_to(staging)
-            is_hidden = any(part.startswith(".") for part in inner.parts)
-            if path.is_file() and not is_hidden and inner.as_posix() != RECEIPT:
-                paths.append(inner.as_posix())
-        return paths
+        files = sorted(path for path in staging.rglob("*") if path.is_file())
+        paths = [path.relative_to(staging).as_posix() for path in files]
+        return [path for path in paths if path != RECEIPT and "/." not in f"/{path}"]
 
     def has_receipt(self, staged_at: str) -> bool:
         """Return whether the staging folder `staged_at` has a receipt, so it is not published."""
@@ -201,7 +197,7 @@ class Outbox:
     def publish(self, staged_at: str, folder: Path, path: str) -> Path:
         """Rename the staged file `path` into the job's `folder`, replacing an older one."""
         if path.startswith("/") or ".." in path.split("/"):
-            raise OutputError(f"a worker staged {path!r}, which lies outside of its folder")
+            raise OutputError(f"a worker staged {path!r}, which is outside of its folder")
         (inner, name), published = os.path.split(path), folder / path
         with self._writing(), self._shared(f"{self._place(folder)}/{inner}") as target:
             try:
@@ -209,7 +205,7 @@ class Outbox:
                     self._sharing.file(source, name)
                     safe_dirs.move(source, name, target)
             except FileNotFoundError:
-                # A worker runs ahead of its events: what it staged anew is published already.
+                # A worker runs ahead of its events: what it staged again is published already.
                 if not published.exists():
                     raise
         return published
@@ -223,7 +219,11 @@ class Outbox:
         place, made, digests = f"{self._place(folder)}/inputs", ".input", {}
         with self._writing(), self._staging(job_id) as staging, self._shared(place) as target:
             for path in inputs:
-                if not _is_same(path, target):
+                is_there = False
+                with suppress(OSError):
+                    status = os.stat(path.name, dir_fd=target, follow_symlinks=False)
+                    is_there = os.path.samestat(path.lstat(), status)
+                if not is_there:
                     self._link_or_copy(path, staging, made, step)
                     os.rename(made, path.name, src_dir_fd=staging, dst_dir_fd=target)
                 digests[path.name] = atomic.digest(path.name, target)
@@ -236,27 +236,24 @@ class Outbox:
         What is published already is left as it is. Raises OutputError, too, where the picture's
         name belongs to a file of somebody else.
         """
-        place = self._place(folder)
-        paths = [
-            self._move_picture(place, file, PurePosixPath(picture))
-            for file, picture in flat_layout.paintings(place)
-            if (folder / file).is_file()
-        ]
+        place, paths = self._place(folder), []
+        for file, painting in flat_layout.paintings(place):
+            if not (folder / file).is_file():
+                continue
+            picture = PurePosixPath(painting)
+            with (
+                self._writing(),
+                safe_dirs.opened(self.root, place) as source,
+                self._shared(picture.parent) as target,
+            ):
+                if lexists(self.root / picture):
+                    raise OutputError(
+                        f"{picture}, which was not there before, is where an output belongs in "
+                        f"{self.root}: move it elsewhere"
+                    )
+                safe_dirs.move(source, file, target, picture.name)
+            paths.append(self.root / picture)
         return [*paths, self.publish(staged_at, folder, RECEIPT)]
-
-    def _move_picture(self, place: str, file: str, picture: PurePosixPath) -> Path:
-        with (
-            self._writing(),
-            safe_dirs.opened(self.root, place) as source,
-            self._shared(picture.parent) as target,
-        ):
-            if lexists(self.root / picture):
-                raise OutputError(
-                    f"{picture}, which was not there before, lies where a painting belongs in "
-                    f"{self.root}: move it elsewhere"
-                )
-            safe_dirs.move(source, file, target, picture.name)
-        return self.root / picture
 
     # -- refused jobs, in three steps: stage the folder, choose its place, publish it
 
@@ -353,12 +350,3 @@ class Outbox:
                 f"the outbox {self.root} cannot be written ({error.strerror or error}); "
                 "what waits is painted once it can be"
             ) from error
-
-
-def _is_same(path: Path, folder: int) -> bool:
-    """Return whether an opened folder has the very file `path` under its name."""
-    try:
-        status = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return False
-    return os.path.samestat(path.lstat(), status)

@@ -14,6 +14,10 @@ Size = tuple[int, int]
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
+    def as_json(self) -> str:
+        """Return the receipt as it is written."""
+        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
+
 
 class TermRecord(_Record):
     """A loss term: its value by the recipe's own formula, its weight in the total."""
@@ -168,10 +172,6 @@ class SeriesReceipt(_Record):
     seconds: float
     version: str
 
-    def as_json(self) -> str:
-        """The receipt as it is written."""
-        return self.model_dump_json(indent=2, exclude_none=True) + "\n"
-
 
 class Receipt(_Record):
     """The whole receipt; times are UTC, durations in seconds."""
@@ -199,7 +199,3 @@ class Receipt(_Record):
     finished: AwareDatetime
     seconds: float
     version: str
-
-    def as_json(self) -> str:
-        """The receipt as it is written."""
-        return self.model_dump_json(indent=2, exclude_none=True) + "\n"

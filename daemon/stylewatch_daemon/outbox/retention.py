@@ -57,8 +57,14 @@ def outlived(outbox: Path, retention: Retention, now: float) -> Iterator[Outlive
         for part, kept in days.items():
             if kept == "keep" or not (outbox / place / part).is_dir():
                 continue
-            with suppress(OSError, OutputError):
-                yield from _in_part(outbox, place, part, now - kept * DAY)
+            with suppress(OSError):
+                with safe_dirs.opened(outbox, place) as folder:
+                    digests = job_files.digests(folder, part, now - kept * DAY)
+                with safe_dirs.opened(outbox, f"{place}/{part}") as folder:
+                    for name, digest in sorted(digests.items()):
+                        size = job_files.size_if(folder, name, digest)
+                        if size is not None:
+                            yield Outlived(outbox, place, f"{part}/{name}", size)
 
 
 def remove(file: Outlived) -> None:
@@ -101,12 +107,12 @@ def daily(outboxes: Iterable[Path], retention: Retention, reporter: Reporter) ->
     """Prune now and once a day, in a thread of its own, as long as this is open."""
     left, places = threading.Event(), tuple(outboxes)
 
-    def go_on() -> None:
+    def prune_daily() -> None:
         prune(places, retention, reporter, left.is_set)
         while not left.wait(DAY):
             prune(places, retention, reporter, left.is_set)
 
-    thread = threading.Thread(target=go_on, name="prune")
+    thread = threading.Thread(target=prune_daily, name="prune")
     if retention.of_files:
         thread.start()
     try:
@@ -120,14 +126,14 @@ def daily(outboxes: Iterable[Path], retention: Retention, reporter: Reporter) ->
 class Expiry:
     """Forgets old jobs in the `ledger`, at first and then once a day by `clock` (seconds).
 
-    Thumbnails in the folder `small` that no job needs any more are removed as well. This runs in
+    Thumbnails in the folder `previews` that no job needs any more are removed as well. This runs in
     the daemon's main loop, since the ledger has one writer.
     """
 
     def __init__(
-        self, ledger: Callable[[], LedgerWriter], clock: Callable[[], float], small: Path
+        self, ledger: Callable[[], LedgerWriter], clock: Callable[[], float], previews: Path
     ) -> None:
-        self._ledger, self._clock, self._small = ledger, clock, small
+        self._ledger, self._clock, self._previews = ledger, clock, previews
         self._last = -float("inf")
 
     def go(self, retention: Retention) -> None:
@@ -137,7 +143,7 @@ class Expiry:
         self._last = self._clock()
         with suppress(OutputError):
             self._ledger().expire(forgotten_before(retention.ledger))
-            thumbs.sweep(self._small, self._ledger().digests())
+            thumbs.sweep(self._previews, self._ledger().digests())
 
 
 def forgotten_before(days: int) -> str:
@@ -153,33 +159,16 @@ def _jobs(outbox: Path) -> Iterator[str]:
         try:
             with safe_dirs.opened(outbox, place) as handle, os.scandir(handle) as entries:
                 inside = list(entries)
-                is_job = any(map(_is_record, inside))
-                deeper = sorted(entry.name for entry in inside if _may_hold_jobs(entry))
-        except (OSError, OutputError):
+                files = {entry.name for entry in inside if entry.is_file(follow_symlinks=False)}
+                deeper = sorted(
+                    entry.name
+                    for entry in inside
+                    if not (entry.name == REFUSED or entry.name.startswith("."))
+                    and entry.is_dir(follow_symlinks=False)
+                )
+        except OSError:
             continue
-        if is_job:
+        if files & {RECEIPT, job_files.NOTE}:
             yield place
         if place.count("/") + 1 < DEPTH:
             places += (f"{place}/{name}" if place else name for name in reversed(deeper))
-
-
-def _is_record(entry: os.DirEntry[str]) -> bool:
-    return entry.name in (RECEIPT, job_files.NOTE) and entry.is_file(follow_symlinks=False)
-
-
-def _may_hold_jobs(entry: os.DirEntry[str]) -> bool:
-    is_hidden = entry.name == REFUSED or entry.name.startswith(".")
-    return not is_hidden and entry.is_dir(follow_symlinks=False)
-
-
-def _in_part(outbox: Path, place: str, part: job_files.Part, before: float) -> Iterator[Outlived]:
-    """Yield the files in `part` that the receipt of a job names which ended `before`."""
-    with safe_dirs.opened(outbox, place) as folder:
-        digests = job_files.digests(folder, part, before)
-    if not digests:
-        return
-    with safe_dirs.opened(outbox, f"{place}/{part}") as folder:
-        for name, digest in sorted(digests.items()):
-            size = job_files.size_if(folder, name, digest)
-            if size is not None:
-                yield Outlived(outbox, place, f"{part}/{name}", size)

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -39,31 +39,10 @@ AT_LEAST_EVERY = 60.0
 """Seconds after which the file is written again although nothing changed."""
 
 
-@dataclass(frozen=True)
-class Health:
-    """Health of the daemon; times are UTC, ISO 8601.
-
-    `at_work` is false once it has left; a daemon that was killed cannot say so (see `is_at_work`).
-    """
-
-    at_work: bool
-    since: str
-    pid: int
-    version: str
-    paused: bool
-    observer: bool | None
-    """True if file events work, False if scans replace them; None if nothing is watched."""
-    trouble: tuple[str, ...]
-    notes: tuple[str, ...]
-    """Files in the inboxes that are skipped, and inboxes where file events fail."""
-    set_aside: int
-    """Number of jobs in quarantine."""
-
-
 class Publisher:
     """Keeps `status.json` in the folder `state`; nothing depends on it.
 
-    `clock` is monotonic, in seconds.
+    `clock` is monotonic, in seconds. A change of the metrics `meters` alone causes no rewrite.
     """
 
     def __init__(
@@ -96,7 +75,17 @@ class Publisher:
                 {"name": pair.name, "waits_for": pair.waits_for} for pair in status.incomplete
             ],
             "refused": [asdict(job) for job in status.refused],
-            "health": asdict(self._health(status, observer)),
+            "health": {
+                "at_work": not status.leaving,  # a daemon that was killed cannot say so
+                "since": self._since,
+                "pid": os.getpid(),
+                "version": self._version,
+                "paused": status.paused,
+                "observer": observer,
+                "trouble": list(status.trouble),
+                "notes": list(status.notes),
+                "set_aside": status.set_aside,
+            },
         }
         if plain == self._shown and self._clock() - self._written < AT_LEAST_EVERY:
             return
@@ -106,19 +95,6 @@ class Publisher:
         temporary.write_text(text, encoding="ascii")
         temporary.replace(self._path)
         self._shown, self._written = plain, self._clock()
-
-    def _health(self, status: Status, observer: bool | None) -> Health:
-        return Health(
-            at_work=not status.leaving,
-            since=self._since,
-            pid=os.getpid(),
-            version=self._version,
-            paused=status.paused,
-            observer=observer,
-            trouble=tuple(status.trouble),
-            notes=tuple(status.notes),
-            set_aside=status.set_aside,
-        )
 
 
 def read(state: Path) -> dict[str, Any] | None:

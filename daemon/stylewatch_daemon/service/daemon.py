@@ -17,7 +17,7 @@ from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.files import atomic, lock, shortages
 from stylewatch_daemon.ingest import submit
 from stylewatch_daemon.ingest.inbox import library
-from stylewatch_daemon.ingest.inspection.process import QUICK, Intake
+from stylewatch_daemon.ingest.inspection.client import QUICK, InspectionClient
 from stylewatch_daemon.ingest.watcher import Watcher
 from stylewatch_daemon.model import Incomplete
 from stylewatch_daemon.outbox.retention import daily, prune
@@ -149,7 +149,7 @@ def _running(
     with _locked(state), stops_on_signals(wakeup):
         for inbox in settings.inboxes:
             submit.clear(inbox.path)
-        inspector = Intake(wakeup.wake, settings.executor.idle_s, quick=QUICK)
+        inspector = InspectionClient(wakeup.wake, settings.executor.idle_s, quick=QUICK)
         with closing(state), closing(executor), closing(inspector):
             state.check_jobs()
             pipeline = Pipeline(

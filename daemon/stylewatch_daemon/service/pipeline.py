@@ -11,7 +11,7 @@ from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.files.transfers import Transfers
 from stylewatch_daemon.ingest.ingest import STRETCH, Ingest
-from stylewatch_daemon.ingest.inspection.contract import Inspector
+from stylewatch_daemon.ingest.inspection.messages import Inspector
 from stylewatch_daemon.outbox.retention import Expiry
 from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.dispatcher import Dispatcher

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from stylewatch_daemon.artifacts.contract import weights
+from stylewatch_daemon.artifacts.client import weights
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.disk_space import amount
 from stylewatch_daemon.files.names import shown

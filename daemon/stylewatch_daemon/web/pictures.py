@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from stylewatch_daemon.ingest.inspection.contract import Fine, Inspector, Question
-from stylewatch_daemon.ingest.inspection.process import Intake
+from stylewatch_daemon.ingest.inspection.client import InspectionClient
+from stylewatch_daemon.ingest.inspection.messages import Fine, Inspector, Question
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.views.output_files import Memory, PictureFile, find, identity, input_digest
@@ -56,7 +56,9 @@ _CHUNK = 1 << 18
 _MIN_DIGEST = 16
 """Hexadecimal digits of a SHA-256 in an address that stand for all of it."""
 
-THUMBNAILER = partial(Intake, look="stylewatch_daemon.ingest.inspection.inspect:shrink")
+THUMBNAILER = partial(
+    InspectionClient, entry="stylewatch_daemon.ingest.inspection.inspection_main:make_thumbnails"
+)
 """Starts the process that makes previews, which calls a function from a thread when one is done."""
 
 FOLDER = "previews"

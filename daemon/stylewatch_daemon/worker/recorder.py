@@ -12,8 +12,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stylewatch_daemon.artifacts.contract import Curves, Keepsakes, Seen
-from stylewatch_daemon.artifacts.process import drawn
+from stylewatch_daemon.artifacts.client import ArtifactRequest, LossTable, Source, drawn
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.outbox import publish
@@ -240,22 +239,22 @@ class Recorder:
         return Receipt.model_validate(plain)
 
 
-def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) -> Keepsakes:
+def artifact_request(recorder: Recorder, stage: Stage, final: str, digest: str) -> ArtifactRequest:
     """The artifacts to draw of a job that ends with `stage`; `final` is staged with that digest."""
     order, settings = selected(recorder.order), recorder.order.settings
     folders = [order.staging, *([] if order.place is None else [order.place])]
 
-    def staged(name: str, sha256: str, label: str) -> Seen:
+    def staged(name: str, sha256: str, label: str) -> Source:
         """A staged file, which may be published by now."""
-        return Seen(tuple(str(folder / name) for folder in folders), sha256, label)
+        return Source(tuple(str(folder / name) for folder in folders), sha256, label)
 
     *earlier, last = recorder.stages
     height, width, _ = stage.picture.shape
     count = len(order.styles)
     roles = ["style"] if count == 1 else [f"style {number}" for number in range(1, count + 1)]
-    return Keepsakes(
+    return ArtifactRequest(
         wanted=settings.artifacts,
-        curves=Curves.of(
+        losses=LossTable.of(
             recorder.columns,
             recorder.rows,
             stage.losses.as_json(),
@@ -291,9 +290,9 @@ def artifact_names(order: Order, final: str) -> dict[str, str]:
     return names
 
 
-def _input(role: str, path: Path) -> Seen:
+def _input(role: str, path: Path) -> Source:
     named_by_role = path.stem == role.replace(" ", "-")
-    return Seen((str(path),), label=role if named_by_role else f"{role}\n{path.name}")
+    return Source((str(path),), label=role if named_by_role else f"{role}\n{path.name}")
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Events are collected and sent; a URL that was not reached is tried again, then given up."""
+"""Events become short messages; a URL that was not reached is tried again, then given up."""
 
 import logging
 import threading
@@ -7,19 +7,79 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.daemon.alert_server import alert_server
+from tests.daemon.clock import Clock
 
 from stylewatch_daemon.alerts import notifier
-from stylewatch_daemon.alerts.collect import Message
-from stylewatch_daemon.alerts.notifier import TRIES, Notifier, notifying
-from stylewatch_daemon.alerts.send import Ending
+from stylewatch_daemon.alerts.notifier import LONGEST, REPEAT_S, TRIES, Collector, Notifier
+from stylewatch_daemon.alerts.sender import Ending, Message
 from stylewatch_daemon.processes.wakeup import Backoff
 from stylewatch_daemon.settings.sections import AlertKind, AlertTargets
 
 ONE, TWO = SecretStr("json://ann:hushhush@one"), SecretStr("json://ann:hushhush@two")
-NO_PAUSE = Backoff(first=0.0, most=0.0)
 KINDS: frozenset[AlertKind] = frozenset({"done", "refused", "failed", "paused"})
 OUT = Path("out")
+FULL = "the disk is full"
+
+
+@pytest.fixture
+def events() -> Collector:
+    return Collector(KINDS, Clock())
+
+
+def body(events: Collector) -> list[str]:
+    message = events.take()
+    return [] if message is None else message.body.splitlines()
+
+
+def test_an_obstacle_is_reported_once_and_so_is_its_end(events: Collector) -> None:
+    for _ in range(3):
+        events.paused("sky", FULL)
+        events.blocked({"sky": FULL})
+    assert body(events) == [f"waiting: sky: {FULL}"]
+    events.paused("sky", FULL)
+    events.blocked({"sky": "the disk is fuller"})
+    assert events.is_empty
+    events.blocked({})
+    assert body(events) == ["going on again: sky"]
+    events.blocked({"sky": FULL})
+    events.blocked({})
+    assert events.is_empty and events.take() is None, "it was over before it was reported"
+
+
+def test_an_obstacle_without_an_end_is_reported_once_a_day() -> None:
+    clock = Clock()
+    events = Collector(KINDS, clock)
+    for seconds, lines in ((0, 1), (REPEAT_S - 1, 0), (1, 1)):
+        clock.now += seconds
+        events.paused("the ledger", FULL)
+        assert body(events) == [f"waiting: the ledger: {FULL}"] * lines
+
+
+def test_a_message_has_only_the_wanted_kinds_and_is_short(events: Collector) -> None:
+    for number in range(5000):
+        events.paused(f"a-{number}", "gone")
+    events.blocked({f"b-{number}": "gone" for number in range(5000)})
+    assert body(events)[-1] == "waiting: and 1990 more"
+    events.blocked({})
+    events.kinds = frozenset({"failed"})
+    events.add("done", "sea")
+    events.paused("the ledger", FULL)
+    assert events.is_empty and events.take() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("@everyone", "done: \uff20everyone"),
+        ("a\nfailed: b", "done: a; failed: b"),
+        ("<!here> `x`", "done: \u2039!here\u203a 'x'"),
+        ("\x1b[31m\u202e", "done: ?[31m?"),
+        ("x" * 9999, f"done: {'x' * (LONGEST - 1)}…"),
+    ],
+)
+def test_a_name_is_one_short_line_without_markup(events: Collector, name: str, line: str) -> None:
+    events.add("done", name)
+    assert body(events) == [line]
 
 
 class Apprise:
@@ -49,13 +109,7 @@ def to(*urls: SecretStr, every_s: float = 0.0) -> AlertTargets:
     return AlertTargets(urls, KINDS, every_s)
 
 
-@pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.WARNING)
-    return caplog
-
-
-def test_events_within_the_interval_are_one_message(warnings: pytest.LogCaptureFixture) -> None:
+def test_events_within_the_interval_are_one_message() -> None:
     apprise = Apprise()
     alerts = Notifier(to(ONE, TWO, every_s=1000), apprise)
     for number in range(500):
@@ -63,18 +117,18 @@ def test_events_within_the_interval_are_one_message(warnings: pytest.LogCaptureF
     alerts.refused("bad", "it holds text", OUT)
     alerts.failed("worse", "a fault", "Traceback", for_good=False)
     alerts.failed("worst", "a fault", "Traceback", for_good=True)
-    alerts.paused("sky", "the disk is full")
-    alerts.blocked({"sky": "the disk is full"})
+    alerts.paused("sky", FULL)
+    alerts.blocked({"sky": FULL})
     alerts.leave(60)
-    ((urls, body),) = apprise.sent
+    ((urls, text),) = apprise.sent
     assert urls == ["one", "two"]
-    assert body.splitlines()[10:] == [
+    assert text.splitlines() == [
+        *(f"done: job-{number}" for number in range(10)),
         "done: and 490 more",
         "refused: bad: it holds text",
         "failed: worst: a fault",
-        "waiting: sky: the disk is full",
+        f"waiting: sky: {FULL}",
     ]
-    assert warnings.messages == []
 
 
 @pytest.mark.parametrize(
@@ -89,10 +143,11 @@ def test_a_url_that_was_not_reached_is_tried_again_with_one_warning(
     urls: tuple[SecretStr, ...],
     answers: list[list[Ending]],
     sent: list[list[str]],
-    warnings: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.WARNING)
     apprise = Apprise(*answers)
-    alerts = Notifier(to(*urls), apprise, NO_PAUSE)
+    alerts = Notifier(to(*urls), apprise, Backoff(first=0.0, most=0.0))
     alerts.done("sea", OUT)
     apprise.wait(len(sent))
     alerts.done("sky", OUT)
@@ -100,24 +155,18 @@ def test_a_url_that_was_not_reached_is_tried_again_with_one_warning(
     alerts.leave(60)
     everyone = [url.get_secret_value()[-3:] for url in urls]
     assert apprise.sent == [*((missed, "done: sea") for missed in sent), (everyone, "done: sky")]
-    (line,) = warnings.messages
+    (line,) = caplog.messages
     number = len(urls)
     assert line.startswith(f"an alert, tried up to 5 times: to URL {number} of {number}: ")
     assert "hush" not in line
 
 
-def test_without_urls_there_is_no_thread() -> None:
-    before = threading.active_count()
-    alerts = Notifier(to())
-    alerts.done("sea", OUT)
-    assert threading.active_count() == before
-    alerts.leave(60)
-
-
 def test_new_targets_are_used_once_the_settings_are_in_force() -> None:
-    apprise = Apprise()
+    apprise, before = Apprise(), threading.active_count()
     alerts = Notifier(to(), apprise)
-    alerts.blocked({"sky": "the disk is full"})
+    alerts.blocked({"sky": FULL})
+    alerts.done("sea", OUT)
+    assert threading.active_count() == before, "without URLs there is no thread"
     alerts.offer(to(ONE))
     alerts.not_reloaded("config.yaml line 3: no")
     alerts.reloaded()
@@ -126,18 +175,16 @@ def test_new_targets_are_used_once_the_settings_are_in_force() -> None:
     alerts.reloaded()
     apprise.wait(1)
     alerts.leave(60)
-    assert apprise.sent == [(["two"], "waiting: sky: the disk is full")]
+    assert apprise.sent == [(["two"], f"waiting: sky: {FULL}")]
 
 
-def test_a_message_reaches_a_server() -> None:
-    with alert_server() as posts, notifying(to(SecretStr(posts.url), every_s=1000)) as alerts:
-        alerts.done("sea", OUT)
-    assert posts.bodies == ["done: sea"]
-
-
-def test_an_interrupt_does_not_wait_for_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_regular_exit_waits_for_the_last_message_and_an_interrupt_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(notifier.Notifier, "leave", lambda self, within: waited.append(within))
-    with pytest.raises(KeyboardInterrupt), notifying(to(ONE)):
+    monkeypatch.setattr(Notifier, "leave", lambda self, within: waited.append(within))
+    with notifier.notifying(to(ONE)):
+        pass
+    with pytest.raises(KeyboardInterrupt), notifier.notifying(to(ONE)):
         raise KeyboardInterrupt
-    assert waited == [0.0]
+    assert waited == [15.0, 0.0]

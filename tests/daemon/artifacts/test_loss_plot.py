@@ -9,86 +9,75 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from tests.daemon.artifacts.paintings import curves
+from tests.daemon.artifacts.paintings import losses
 
 from stylewatch_daemon.artifacts import loss_plot
-from stylewatch_daemon.artifacts.contract import Curves
+from stylewatch_daemon.artifacts.client import LossTable
 from stylewatch_painter.errors import PictureError
 
-Plot = Callable[[Curves], Figure]
+Plot = Callable[[LossTable], tuple[Figure, dict[str, Any]]]
 
 
 @pytest.fixture
 def plot(monkeypatch: pytest.MonkeyPatch) -> Plot:
-    """Draws losses, and returns the figure."""
-    figures: list[Figure] = []
+    """Draws losses, and returns the figure with its lines by their labels."""
 
-    class Recorded(Figure):
-        def __init__(self, *args: Any, **more: Any) -> None:
-            super().__init__(*args, **more)
-            figures.append(self)
+    def plot(table: LossTable) -> tuple[Figure, dict[str, Any]]:
+        figures: list[Figure] = []
 
-    monkeypatch.setattr(loss_plot, "Figure", Recorded)
+        def record(*args: Any, **more: Any) -> Figure:
+            figures.append(Figure(*args, **more))
+            return figures[-1]
 
-    def plot(losses: Curves) -> Figure:
-        loss_plot.draw(losses)
-        return figures.pop()
+        monkeypatch.setattr(loss_plot, "Figure", record)
+        loss_plot.draw(table)
+        (figure,) = figures
+        return figure, {str(line.get_label()): line for line in figure.axes[0].get_lines()}
 
     return plot
 
 
-def lines(figure: Figure) -> dict[str, Any]:
-    """The lines of a figure by their labels."""
-    (axes,) = figure.axes
-    return {str(line.get_label()): line for line in axes.get_lines()}
-
-
 def test_it_is_a_white_picture_with_dark_letters_and_always_the_same() -> None:
-    content = loss_plot.draw(curves())
-    assert loss_plot.draw(curves()) == content
+    content = loss_plot.draw(losses())
+    assert loss_plot.draw(losses()) == content
     with Image.open(io.BytesIO(content)) as image:
         assert image.format == "PNG" and image.size == (1080, 810)
         pixels = np.asarray(image.convert("L"))
     assert (pixels == 255).mean() > 0.8 and (pixels < 60).sum() > 1000
 
 
-def test_terms_are_weighted_on_a_logarithmic_scale(plot: Plot) -> None:
-    figure = plot(curves(4))
-    drawn = lines(figure)
-    assert figure.axes[0].get_yscale() == "log"
-    assert list(drawn["total"].get_ydata()) == [9, 9 / 2, 3, 9 / 4]
-    assert list(drawn["content: conv4_2"].get_ydata()) == [1, 1 / 2, 1 / 3, 1 / 4]
-    assert list(drawn["style: conv1_1"].get_ydata()) == [2, 1, 2 / 3, 1 / 2]
-    without = plot(replace(curves(), weights={**curves().weights, "style.conv1_1": 0.0}))
-    assert not [name for name in lines(without) if name.startswith("style")]
-
-
-def test_stages_and_sizes_are_marked(plot: Plot) -> None:
-    figure = plot(curves(12))
+def test_weighted_terms_stages_and_sizes_are_drawn(plot: Plot) -> None:
+    figure, lines = plot(losses(12))
     (axes,) = figure.axes
-    assert list(lines(figure)["a stage was written"].get_xdata()) == [4, 8, 12]
+    assert axes.get_yscale() == "log"
+    for label, first in (("total", 9), ("content: conv4_2", 1), ("style: conv1_1", 2)):
+        assert list(lines[label].get_ydata()) == [first / step for step in range(1, 13)]
+    assert list(lines["a stage was written"].get_xdata()) == [4, 8, 12]
     assert [text.get_text() for text in axes.texts] == ["24x18", "48x36"]
     borders = [line for line in axes.get_lines() if np.array_equal(line.get_xdata(), [6.5, 6.5])]
     assert len(borders) == 1
+    _, lines = plot(replace(losses(), weights={**losses().weights, "style.conv1_1": 0.0}))
+    assert not [name for name in lines if name.startswith("style")]
 
 
 def test_each_of_several_styles_has_its_color(plot: Plot) -> None:
     columns = ("total", *(f"style-{style}.conv{layer}_1" for style in (1, 2) for layer in (1, 2)))
-    figure = plot(Curves(columns, ((1, 9, 9, 5, 1, 2, 3, 4), (2, 9, 9, 4, 1, 2, 2, 3))))
+    table = LossTable(columns, ((1, 9, 9, 5, 1, 2, 3, 4), (2, 9, 9, 4, 1, 2, 2, 3)))
+    figure, lines = plot(table)
     names = [f"style-{style}: conv1_1 … conv2_1, light to dark" for style in (1, 2)]
-    first, second = (lines(figure)[name].get_color() for name in names)
+    first, second = (lines[name].get_color() for name in names)
     assert tuple(first) != tuple(second)
     assert len(figure.axes[0].get_lines()) == 6
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [-1.0, float("inf")])
 def test_values_that_a_logarithm_lacks_are_left_out(value: float, plot: Plot) -> None:
-    figure = plot(Curves(("total",), ((1, 9, 9, value), (2, 9, 9, 3.0))))
-    total = np.asarray(lines(figure)["total"].get_ydata())
+    _, lines = plot(LossTable(("total",), ((1, 9, 9, value), (2, 9, 9, 3.0))))
+    total = np.asarray(lines["total"].get_ydata())
     assert np.isnan(total[0]) and total[1] == 3
 
 
 def test_a_single_step_is_drawn_and_none_is_an_error() -> None:
-    assert loss_plot.draw(Curves(("total",), ((1, 9, 9, 3.0),)))
+    assert loss_plot.draw(LossTable(("total",), ((1, 9, 9, 3.0),)))
     with pytest.raises(PictureError, match="no losses"):
-        loss_plot.draw(Curves())
+        loss_plot.draw(LossTable())

@@ -1,37 +1,32 @@
 """Files of an inbox are paired by their folders and names."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylewatch_daemon.ingest.pairing import PICTURES, Pairing, only_settled, pair
+from stylewatch_daemon.ingest.pairing import PICTURES, Pairing, only_ready, pair
 from stylewatch_daemon.model import Incomplete, Pair
-from stylewatch_daemon.settings.job import Side
 
 INBOX = Path("/inbox")
 STYLES = {"night": Path("/styles/night.jpg"), "wave": Path("/styles/wave.jpg")}
-NIGHT = {"night": STYLES["night"]}
 DEFAULT = "a style picture (a.style.jpg beside a.content.jpg, or pairing.default_style)"
 
 
-def paired(*names: str, default: dict[str, Path] | None = None) -> Pairing:
-    return pair(INBOX, [INBOX / name for name in names], default or {})
+def paired(files: str, default: dict[str, Path] | None = None, **more: Any) -> Pairing:
+    return pair(INBOX, [INBOX / name for name in files.split()], default or {}, **more)
 
 
-def complete(*names: str, default: dict[str, Path] | None = None) -> dict[str, Pair]:
-    return {job.name: job for job in paired(*names, default=default).complete}
-
-
-def waiting(*names: str, default: dict[str, Path] | None = None) -> dict[str, str]:
-    return {job.name: job.waits_for for job in paired(*names, default=default).incomplete}
+def complete(files: str, default: dict[str, Path] | None = None) -> dict[str, Pair]:
+    return {job.name: job for job in paired(files, default).complete}
 
 
 def test_a_folder_with_content_and_style_is_a_job() -> None:
     names = ("Content.JPG", "STYLE-1.jpg", "style-2.jpg", "init.png", "content.Mask.png", "job.YML",
              "notes.txt")  # fmt: skip
-    (job,) = complete(*(f"trip/{name}" for name in names)).values()
+    (job,) = complete(" ".join(f"trip/{name}" for name in names)).values()
     folder = INBOX / "trip"
     assert job == Pair(
         "trip",
@@ -64,117 +59,105 @@ def test_a_folder_with_content_and_style_is_a_job() -> None:
     ],
 )  # fmt: skip
 def test_names_and_folders_say_what_belongs_together(files: str, jobs: dict[str, str]) -> None:
-    pairs = complete(*files.split()).items()
+    pairs = complete(files).items()
     assert {name: " ".join(path.name for path in job.files) for name, job in pairs} == jobs
 
 
 @pytest.mark.parametrize(
-    ("files", "name", "waits_for"),
+    ("files", "waits_for"),
     [
-        ("a/content.jpg", "a", "a style picture (style.jpg)"),
-        ("a/style.jpg", "a", PICTURES),
-        ("a/photo.jpg", "a", "a style picture (style.jpg)"),
-        ("a/job.yaml", "a", "a content picture (content.jpg) and a style picture (style.jpg)"),
-        ("a.content.jpg", "a", "a style picture (style.jpg)"),
-        ("a.style.jpg", "a", "a content picture (content.jpg)"),
-        ("a.jpg", "a", DEFAULT),
-        ("style.jpg f/o.jpg", "f", "a style picture (style.jpg)"),
-        ("a/content.jpg a/CONTENT.png a/style.jpg", "a",
+        ("a/content.jpg", "a style picture (style.jpg)"),
+        ("a/style.jpg", PICTURES),
+        ("a/photo.jpg", "a style picture (style.jpg)"),
+        ("a/job.yaml", "a content picture (content.jpg) and a style picture (style.jpg)"),
+        ("a.content.jpg", "a style picture (style.jpg)"),
+        ("a.style.jpg", "a content picture (content.jpg)"),
+        ("a.jpg", DEFAULT),
+        ("style.jpg a/o.jpg", "a style picture (style.jpg)"),
+        ("a/content.jpg a/CONTENT.png a/style.jpg",
          "only one content picture: there are CONTENT.png and content.jpg"),
-        ("a/content.jpg a/style.jpg a/job.yaml a/job.yml", "a",
+        ("a/content.jpg a/style.jpg a/job.yaml a/job.yml",
          "only one job.yaml: there are job.yaml and job.yml"),
-        ("j/content.jpg j/style-1.jpg j/style-2.mask.png", "j", "the picture of style-2.mask.png"),
-        ("a/photo.jpg a/style.jpg a/style-1.mask.png", "a", "the picture of style-1.mask.png"),
-        ("j/content.jpg j/style.jpg j/content.mask.png j/content.mask.jpg", "j",
+        ("a/content.jpg a/style-1.jpg a/style-2.mask.png", "the picture of style-2.mask.png"),
+        ("a/photo.jpg a/style.jpg a/style-1.mask.png", "the picture of style-1.mask.png"),
+        ("a/content.jpg a/style.jpg a/content.mask.png a/content.mask.jpg",
          "only one mask of the content: there are content.mask.jpg and content.mask.png"),
-        ("j/content.jpg j/style-2.jpg j/style-2.mask.png j/style-2.mask.jpg", "j",
+        ("a/content.jpg a/style-2.jpg a/style-2.mask.png a/style-2.mask.jpg",
          "only one mask of style-2: there are style-2.mask.jpg and style-2.mask.png"),
     ],
 )  # fmt: skip
-def test_an_incomplete_pair_says_what_it_waits_for(files: str, name: str, waits_for: str) -> None:
-    assert waiting(*files.split())[name] == waits_for
-    assert name not in complete(*files.split())
+def test_an_incomplete_pair_says_what_it_waits_for(files: str, waits_for: str) -> None:
+    pairing = paired(files)
+    assert {job.name: job.waits_for for job in pairing.incomplete}["a"] == waits_for
+    assert "a" not in [job.name for job in pairing.complete]
 
 
 def test_an_album_shares_all_but_its_pictures() -> None:
-    album = INBOX / "a"
-    jobs = complete("a/style.jpg", "a/style.mask.png", "a/content.mask.png", "a/job.yaml",
-                    "a/photo.jpg", "a/sea.jpg", "a/sea.mask.png")  # fmt: skip
-    shared = {"style-1-mask": album / "style.mask.png"}
-    assert jobs["a/photo"].masks == {"content-mask": album / "content.mask.png", **shared}
-    assert jobs["a/sea"].masks == {"content-mask": album / "sea.mask.png", **shared}
-    names = {path.name for path in jobs["a/sea"].shared}
-    assert names == {"style.jpg", "style.mask.png", "content.mask.png", "job.yaml"}
+    jobs = complete("a/style-2.jpg a/style-5.jpg a/style-5.mask.png a/content.mask.png a/job.yaml "
+                    "a/photo.jpg a/sea.jpg a/sea.mask.png")  # fmt: skip
+    shared = {"style-2-mask": INBOX / "a/style-5.mask.png"}
+    assert jobs["a/photo"].masks == {"content-mask": INBOX / "a/content.mask.png", **shared}
+    assert jobs["a/sea"].masks == {"content-mask": INBOX / "a/sea.mask.png", **shared}
+    names = " ".join(sorted(path.name for path in jobs["a/sea"].shared))
+    assert names == "content.mask.png job.yaml style-2.jpg style-5.jpg style-5.mask.png"
     assert jobs["a/sea"].folder is None
 
 
-def test_masks_belong_to_the_styles_with_their_numbers() -> None:
-    (job,) = complete("x.content.jpg", "x.style-2.jpg", "x.style-5.jpg", "x.style-5.mask.png",
-                      "x.content.mask.jpg").values()  # fmt: skip
-    assert job.masks == {
-        "content-mask": INBOX / "x.content.mask.jpg", "style-2-mask": INBOX / "x.style-5.mask.png"
-    }  # fmt: skip
-    assert not job.shared
-
-
-def test_a_lone_picture_gets_the_default_style() -> None:
-    (job,) = complete("photo.jpg", default=NIGHT).values()
+def test_a_lone_picture_gets_the_default_styles_and_the_last_job_takes_it() -> None:
+    (job,) = complete("photo.jpg", {"night": STYLES["night"]}).values()
     assert (job.name, job.styles) == ("photo", (STYLES["night"],))
     assert job.shared == {STYLES["night"]}
-    files = ["a.content.jpg", "folder/photo.jpg", "job/content.jpg"]
-    assert list(waiting(*files, default=STYLES)) == ["a", "folder", "job"]  # not the default style
-
-
-def test_with_several_default_styles_the_last_job_takes_the_picture_and_its_mask() -> None:
-    jobs = complete("sea.jpg", "sea.mask.png", default=STYLES)
+    waiting = paired("a.content.jpg folder/photo.jpg job/content.jpg", STYLES).incomplete
+    assert [job.name for job in waiting] == ["a", "folder", "job"]  # not the default style
+    jobs = complete("sea.jpg sea.mask.png", STYLES)
     assert list(jobs) == ["sea-night", "sea-wave"]
     mine = {INBOX / "sea.jpg", INBOX / "sea.mask.png"}
     assert [job.shared & mine for job in jobs.values()] == [mine, set()]
     assert all(job.masks == {"content-mask": INBOX / "sea.mask.png"} for job in jobs.values())
 
 
-def test_a_pair_waits_for_its_changing_files() -> None:
-    pairing = paired("job/content.jpg", "job/style.jpg", "x.content.jpg", "x.style.jpg")
-    settled = only_settled(pairing, {INBOX / "job/style-2.jpg"})  # any file of a job's folder
-    assert [job.name for job in settled.complete] == ["x"]
-    assert settled.incomplete == (Incomplete("job", "style-2.jpg to stop changing", True),)
+def test_a_pair_waits_for_its_changing_and_truncated_files() -> None:
+    pairing = paired(
+        "job/content.jpg job/style.jpg x.content.jpg x.style.jpg y.content.jpg y.style.jpg "
+        "z.content.jpg z.style.jpg"
+    )
+    changing = {INBOX / "job/style-2.jpg", INBOX / "y.style.jpg"}  # any file of a job's folder
+    ready = only_ready(
+        pairing, changing, lambda paths: "its rest" if INBOX / "z.style.jpg" in paths else ""
+    )
+    assert [job.name for job in ready.complete] == ["x"]
+    assert set(ready.incomplete) == {
+        Incomplete("job", "style-2.jpg to stop changing", True),
+        Incomplete("y", "y.style.jpg to stop changing", True),
+        Incomplete("z", "its rest", True),
+    }
 
 
 def test_an_album_without_pictures_is_incomplete_unless_its_style_was_used() -> None:
-    style, root = INBOX / "album/style.jpg", INBOX / "style.jpg"
-    incomplete = pair(INBOX, [style, root], {}, is_used=lambda path: path == root).incomplete
-    assert incomplete == (Incomplete("album", PICTURES),)
-    assert pair(INBOX, [style, INBOX / "album/deep/down/1.jpg"], {}).incomplete == ()
+    pairing = paired("album/style.jpg style.jpg", is_used=lambda path: path.parent == INBOX)
+    assert pairing.incomplete == (Incomplete("album", PICTURES),)
+    assert paired("album/style.jpg album/deep/down/1.jpg").incomplete == ()
 
 
-def test_ten_thousand_albums_without_pictures_are_paired_quickly() -> None:
-    albums = [INBOX / f"{number}/style.jpg" for number in range(10_000)]
-    assert len(pair(INBOX, albums, {}).incomplete) == 10_000
-
-
-def one_sided(side: Side, *names: str) -> Pairing:
-    """Pair files, where every job.yaml, and no job without one, is for `side` only."""
-    return pair(INBOX, [INBOX / name for name in names], {}, lambda path: side if path else None)
-
-
-def test_one_side_is_complete_where_the_job_file_says_so() -> None:
-    (job,) = one_sided("content", "job/content.jpg", "job/job.yaml").complete
-    assert (job.name, job.content, job.styles) == ("job", INBOX / "job/content.jpg", ())
-    (job,) = one_sided("style", "x.style-1.jpg", "x.style-2.jpg", "x.job.yaml").complete
-    assert (job.content, len(job.styles), job.main) == (None, 2, INBOX / "x.style-1.jpg")
-    texture = one_sided("style", "job/style.jpg", "job/job.yaml", "job/sub/photo.jpg")
-    (job,) = texture.complete
-    assert (job.folder, len(job.files)) == (INBOX / "job", 2)
-    assert [job.name for job in texture.incomplete] == ["job/sub"]  # which is in no album
-    (lone,) = pair(INBOX, [INBOX / "sea.jpg"], {}, lambda path: "content").complete
+@pytest.mark.parametrize(
+    ("side", "files", "jobs", "waiting"),
+    [
+        ("content", "a/content.jpg a/job.yaml", {"a": "content.jpg job.yaml"}, ""),
+        ("style", "x.style-1.jpg x.style-2.jpg x.job.yaml",
+         {"x": "x.style-1.jpg x.style-2.jpg x.job.yaml"}, ""),
+        ("style", "a/style.jpg a/job.yaml a/sub/photo.jpg", {"a": "style.jpg job.yaml"}, "a/sub"),
+        ("style", "a/content.jpg a/job.yaml", {}, "a"),
+        ("content", "x.style.jpg x.job.yaml", {}, "x"),
+    ],
+)  # fmt: skip
+def test_one_side_is_complete_where_the_job_file_says_so(
+    side: Any, files: str, jobs: dict[str, str], waiting: str
+) -> None:
+    pairing = paired(files, side_of=lambda job_file: side if job_file else None)
+    names = {job.name: " ".join(path.name for path in job.files) for job in pairing.complete}
+    assert (names, " ".join(job.name for job in pairing.incomplete)) == (jobs, waiting)
+    (lone,) = paired("sea.jpg", side_of=lambda job_file: "content").complete
     assert (lone.name, lone.styles) == ("sea", ())
-
-
-def test_the_other_side_alone_is_incomplete() -> None:
-    (half,) = one_sided("style", "job/content.jpg", "job/job.yaml").incomplete
-    assert half.waits_for.startswith("a style picture")
-    (half,) = one_sided("content", "x.style.jpg", "x.job.yaml").incomplete
-    assert half.waits_for.startswith("a content picture")
 
 
 NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1).filter(
@@ -184,6 +167,6 @@ NAMES = st.text(st.characters(exclude_characters="/\0"), min_size=1).filter(
 
 @given(st.lists(st.lists(NAMES, min_size=1, max_size=3).map("/".join), unique=True))
 def test_no_name_breaks_the_pairing_or_is_in_two_jobs(names: list[str]) -> None:
-    pairing = paired("style.jpg", *names)
+    pairing = pair(INBOX, [INBOX / name for name in ("style.jpg", *names)], {})
     own = [path for job in pairing.complete for path in job.files if path not in job.shared]
     assert len(own) == len(set(own))

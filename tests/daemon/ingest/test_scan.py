@@ -4,97 +4,77 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.daemon.clock import Clock
 from tests.daemon.disks import deep_tree
 from tests.daemon.faults import fill
 
 from stylewatch_daemon.files import mounts
-from stylewatch_daemon.files.identity import DEPTH, identity, look
-from stylewatch_daemon.ingest.scan import Listing, scan
+from stylewatch_daemon.files.identity import DEPTH, Look, identity, look
+from stylewatch_daemon.ingest.scan import Listing, SettleTracker, TruncatedFiles, scan
+
+TEMPORARY = """
+    .hidden.jpg .a.jpg.Xy12Zq a.jpg~ ~$a.jpg ~syncthing~a.jpg.tmp a.jpg.part a.jpg.partial
+    a.jpg.filepart a.jpg.crdownload a.download a.TMP a.temp a.swp a.!ut .syncthing.a.jpg.tmp
+    .~lock.a.jpg# ._a.jpg .fuse_hidden01 .nfs0001 Thumbs.db desktop.ini .DS_Store .stfolder/a.jpg
+    @eaDir/a.jpg __MACOSX/a.jpg .Trash-0/a.jpg lost+found/a.jpg _refused/job/a.jpg
+"""
 
 
 def names(listing: Listing, inbox: Path) -> set[str]:
     return {path.relative_to(inbox).as_posix() for path in listing.files}
 
 
-def test_files_are_listed_with_their_looks(tmp_path: Path) -> None:
+def test_files_are_listed_with_their_looks_and_temporary_ones_ignored(tmp_path: Path) -> None:
     odd = [b"line\nbreak.jpg", b"-rf.jpg", b" space .jpg", b"latin\xe9.jpg", "e\u0301.jpg".encode()]
-    files = {"a.jpg", "job/content.jpg", "album/sub/deep/b.png", *map(os.fsdecode, odd)}
-    fill(tmp_path, *files)
+    some = {"job/content.jpg", "album/sub/deep/b.png"}
+    files = {"a.jpg", *some, *map(os.fsdecode, odd)}
+    fill(tmp_path, *files, *TEMPORARY.split())
     listing = scan(tmp_path)
     assert names(listing, tmp_path) == files
     assert listing.files == {path: look(path) for path in listing.files}
-    assert names(scan(tmp_path, ["*.PNG", "job"]), tmp_path) == files - {
-        "job/content.jpg",
-        "album/sub/deep/b.png",
-    }
+    assert names(scan(tmp_path, ["*.PNG", "job"]), tmp_path) == files - some
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        ".hidden.jpg", ".a.jpg.Xy12Zq", "a.jpg~", "~$a.jpg", "~syncthing~a.jpg.tmp", "a.jpg.part",
-        "a.jpg.partial", "a.jpg.filepart", "a.jpg.crdownload", "a.download", "a.TMP", "a.temp",
-        "a.swp", "a.!ut", ".syncthing.a.jpg.tmp", ".~lock.a.jpg#", "._a.jpg", ".fuse_hidden01",
-        ".nfs0001", "Thumbs.db", "desktop.ini", ".DS_Store", ".stfolder/a.jpg", "@eaDir/a.jpg",
-        "__MACOSX/a.jpg", ".Trash-0/a.jpg", "lost+found/a.jpg", "_refused/job/a.jpg",
-    ],
-)  # fmt: skip
-def test_temporary_and_hidden_names_are_ignored(name: str, tmp_path: Path) -> None:
-    fill(tmp_path, name)
-    assert scan(tmp_path) == Listing()
-
-
-def test_links_pipes_and_finished_jobs_are_left_alone_with_the_reason(tmp_path: Path) -> None:
+def test_some_paths_are_left_alone_with_the_reason(tmp_path: Path) -> None:
     inbox, outside = tmp_path / "in", tmp_path / "out"
-    fill(inbox, "receipt.json", "sea/receipt.json", "sea/inputs/content.jpg")
+    fill(inbox, "receipt.json", "sea/receipt.json", "sea/inputs/content.jpg", "mounted/a.jpg")
     fill(outside, "secret.jpg")
     (inbox / "file.jpg").symlink_to(outside / "secret.jpg")
     (inbox / "folder").symlink_to(outside)
     os.mkfifo(inbox / "pipe.jpg")
-    listing = scan(inbox)
+    apart = {identity((inbox / "mounted").stat()): "it is the outbox"}
+    listing = scan(inbox, apart=apart)
     assert names(listing, inbox) == {"receipt.json"}  # which stops nothing in the inbox itself
     assert {path.name: reason for path, reason in listing.left.items()} == {
         "file.jpg": "a link, and links are not followed",
         "folder": "a link, and links are not followed",
         "pipe.jpg": "a pipe",
         "sea": "it has a receipt.json, as the output of a finished job has",
+        "mounted": "it is the outbox",
     }
+    assert scan(inbox, apart={identity(inbox.stat()): "x"}).left == {inbox: "x"}
     assert list(scan(tmp_path / "gone").left) == [tmp_path / "gone"]
 
 
-def test_folders_apart_are_left_alone_under_every_name(tmp_path: Path) -> None:
-    fill(tmp_path, "out/job/content.jpg", "in/a.jpg")
-    reasons = {identity((tmp_path / name).stat()): f"it is the {name}" for name in ("out", "in")}
-    out, inbox = reasons
-    (tmp_path / "out").rename(tmp_path / "in/other")
-    listing = scan(tmp_path / "in", apart={out: reasons[out]})
-    assert names(listing, tmp_path / "in") == {"a.jpg"}
-    assert listing.left == {tmp_path / "in/other": "it is the out"}
-    assert scan(tmp_path / "in", apart={inbox: "x"}).left == {tmp_path / "in": "x"}
-
-
+@pytest.mark.parametrize(("kind", "is_same"), [("fuse.sshfs host:", True), ("nfs4 srv:/", False)])
 def test_an_inode_that_may_change_is_not_part_of_a_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, is_same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_inode(seen: os.stat_result, add: int) -> os.stat_result:
-        return os.stat_result([seen[0], seen[1] + add, os.makedev(0, 42), *seen[3:]])
-
     fill(tmp_path, "a.jpg")
-    seen = (tmp_path / "a.jpg").lstat()
-    for kind, is_same in (("fuse.sshfs host:", True), ("nfs4 server:/", False)):
-        with monkeypatch.context() as patch:
-            table = f"42 27 0:42 / /net rw - {kind} rw"
-            patch.setattr(mounts, "table", lambda table=table: table)
-            patch.setattr(Path, "lstat", lambda self: with_inode(seen, 0))
-            before = look(tmp_path / "a.jpg")
-            patch.setattr(Path, "lstat", lambda self: with_inode(seen, 1))
-            assert (look(tmp_path / "a.jpg") == before) == is_same
-    (tmp_path / "link").symlink_to(tmp_path)
-    assert look(tmp_path / "link") is look(tmp_path / "gone") is None
+    status = (tmp_path / "a.jpg").lstat()
+    looks = []
+    for inode in (1, 2):
+        other = os.stat_result([status[0], inode, os.makedev(0, 42), *status[3:]])
+        monkeypatch.setattr(mounts, "table", lambda: f"42 27 0:42 / /net rw - {kind} rw")
+        monkeypatch.setattr(Path, "lstat", lambda self, other=other: other)
+        looks.append(look(tmp_path / "a.jpg"))
+    assert (looks[0] == looks[1]) == is_same
 
 
 def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path: Path) -> None:
@@ -104,24 +84,8 @@ def test_folders_are_scanned_down_to_a_depth_and_the_next_one_is_named(tmp_path:
     assert names(listing, tmp_path) == {f"{deep}/a.jpg"}
     assert listing.left == {tmp_path / deep / "d": "it is nested deeper than 32 folders"}
     assert len(listing.folders) == DEPTH
-
-
-def test_a_tree_with_paths_that_are_too_long_is_left_alone(tmp_path: Path) -> None:
-    fill(tmp_path, "a.jpg")
-    with deep_tree(tmp_path / "deep", DEPTH, "d" * 200):
-        listing = scan(tmp_path)
-    assert names(listing, tmp_path) == {"a.jpg"}
-    assert list(listing.left.values()) == ["not readable: File name too long"]
-
-
-class Unreadable:
-    """An entry of a folder without a status."""
-
-    def __init__(self, entry: os.DirEntry[str]) -> None:
-        self.name, self.path = entry.name, entry.path
-
-    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
-        raise OSError(errno.EIO, "Input/output error", self.path)
+    with deep_tree(tmp_path / "e", DEPTH, "e" * 200):  # with paths that are too long
+        assert names(scan(tmp_path), tmp_path) == {f"{deep}/a.jpg"}
 
 
 def test_an_unreadable_entry_hides_no_other(
@@ -129,13 +93,82 @@ def test_an_unreadable_entry_hides_no_other(
 ) -> None:
     scandir = os.scandir
 
+    def fail(**_: bool) -> os.stat_result:
+        raise OSError(errno.EIO, "Input/output error")
+
     @contextmanager
     def with_unreadable(folder: Path) -> Iterator[list[Any]]:
         with scandir(folder) as entries:
-            yield [Unreadable(entry) if entry.name == "a.jpg" else entry for entry in entries]
+            bad = SimpleNamespace(name="a.jpg", path=str(folder / "a.jpg"), stat=fail)
+            yield [bad if entry.name == "a.jpg" else entry for entry in entries]
 
     fill(tmp_path, "a.jpg", "b.jpg", "c.jpg")
     monkeypatch.setattr(os, "scandir", with_unreadable)
     listing = scan(tmp_path)
     assert names(listing, tmp_path) == {"b.jpg", "c.jpg"}
     assert listing.left == {tmp_path / "a.jpg": "not readable: Input/output error"}
+
+
+# Files that change or are truncated
+
+A, B = Path("in/a\n.jpg"), Path("in/b.jpg")
+LOOK = Look(inode=1, size=2, mtime_ns=3)
+CHANGED = [replace(LOOK, **{part: 9}) for part in ("inode", "size", "mtime_ns")]
+TRUNCATED = "the rest of a?.jpg: it ends too early, and may still be on its way"
+OPEN = "a?.jpg, which is still being written: a program has it open"
+
+
+@pytest.mark.parametrize("look", [*CHANGED, replace(LOOK, mtime_ns=2**62), None])
+def test_a_file_settles_after_two_scans_and_the_quiet_time_without_a_change(
+    look: Look | None,
+) -> None:
+    clock = Clock()
+    tracker = SettleTracker(clock, quiet_s=2)
+    seen = {A: look or LOOK}
+    tracker.settled({A: LOOK})
+    if look is None:
+        tracker.settled({})  # a file that comes back is new
+    for seconds in (2, 1.9):
+        clock.now += seconds
+        assert tracker.settled(seen) == set()
+    clock.now += 0.1
+    assert tracker.settled({**seen, B: LOOK}) == {A}
+
+
+def test_one_scan_never_settles_even_without_a_quiet_time() -> None:
+    tracker = SettleTracker(Clock(), quiet_s=0)
+    assert [tracker.settled({A: LOOK}) for _ in range(2)] == [set(), {A}]
+
+
+@pytest.mark.parametrize("look", [None, *CHANGED])
+def test_a_truncated_file_is_waited_for_until_it_changes_or_its_time_is_over(
+    look: Look | None,
+) -> None:
+    clock = Clock()
+    truncated = TruncatedFiles(clock, wait_s=60)
+    assert (truncated.any_awaited, truncated.waits_for([A, B])) == (False, "")
+    truncated.add(A, LOOK)
+    clock.now += 50
+    truncated.add(A, LOOK)  # again, which does not restart the wait
+    truncated.update({A: LOOK}, lambda path: False)
+    clock.now += 9
+    assert (truncated.any_awaited, truncated.waits_for([A, B])) == (True, TRUNCATED)
+    assert (truncated.waits_for([B]), truncated.gave_up([A, B])) == ("", False)
+    clock.now += 1
+    assert (truncated.any_awaited, truncated.waits_for([A])) == (False, "")
+    assert (truncated.gave_up([A]), truncated.gave_up([B])) == (True, False)
+    truncated.update({} if look is None else {A: look}, lambda path: False)
+    assert not truncated.gave_up([A])
+
+
+def test_a_file_is_waited_for_while_a_program_has_it_open() -> None:
+    truncated = TruncatedFiles(Clock(), wait_s=60)
+    truncated.add(A, LOOK, is_open=True)
+    truncated.add(B, LOOK)
+    truncated.update({A: LOOK, B: LOOK}, lambda path: True)
+    assert truncated.waits_for([A]) == OPEN
+    assert truncated.waits_for([A, B]).startswith("the rest of b.jpg: it ends")
+    assert truncated.waits_for([A, B]).endswith(OPEN)
+    truncated.update({A: LOOK, B: LOOK}, lambda path: False)
+    truncated.add(A, LOOK)
+    assert truncated.waits_for([A, B]).startswith("the rest of a?.jpg and b.jpg: they end")

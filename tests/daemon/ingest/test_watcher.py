@@ -5,26 +5,20 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.daemon.clock import Clock
 from watchdog.observers.inotify_c import InotifyFD
 
 from stylewatch_daemon.ingest import watcher as watcher_module
 from stylewatch_daemon.ingest.scan import scan
-from stylewatch_daemon.ingest.watcher import (
-    POLL_S,
-    RETRY_S,
-    RepeatFilter,
-    Watcher,
-    brings_events,
-)
+from stylewatch_daemon.ingest.watcher import POLL_S, RETRY_S, RepeatFilter, Watcher
 
-LIBRARY = logging.getLogger("watchdog.observers.inotify_c")
 POLLED = "it is scanned every 10 s instead"
-
-breaks = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+HANDLE_EVENT: Any = InotifyFD.handle_event
 
 
 class Wakeups:
@@ -36,33 +30,16 @@ class Wakeups:
     def __call__(self) -> None:
         self.queue.put(None)
 
-    def wait(self) -> None:
-        """Fail if there is none."""
-        self.queue.get(timeout=20)
-
     def clear(self) -> None:
         while not self.queue.empty():
             self.queue.get()
 
-    def is_quiet(self, seconds: float = 0.5) -> bool:
-        try:
-            self.queue.get(timeout=seconds)
-        except Empty:
-            return True
-        return False
-
-    def until(self, condition: Callable[[], object]) -> None:
+    def wait(self, condition: Callable[[], object] = lambda: True) -> None:
+        """Wait until a wake-up after which `condition` holds; fail if there is none."""
+        self.queue.get(timeout=20)
         while not condition():
-            self.wait()
-
-
-class Clock:
-    """A clock that moves only when `now` is set."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+            self.queue.get(timeout=20)
+        self.clear()
 
 
 @pytest.fixture
@@ -86,45 +63,14 @@ def follow(watcher: Watcher, *inboxes: Path) -> bool:
     return watcher.follow({inbox: scan(inbox).folders for inbox in inboxes})
 
 
-@pytest.fixture
-def end_thread(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """End the thread that reads the events of a folder, as a fault in it would."""
-    ended: SimpleQueue[InotifyFD] = SimpleQueue()
-    breaking: list[bool] = []
-    handle_event: Any = InotifyFD.handle_event
-
-    def fail(self: InotifyFD, event: object) -> None:
-        if breaking:
-            breaking.clear()
-            ended.put(self)
-            raise RecursionError("maximum recursion depth exceeded")
-        handle_event(self, event)
-
-    def end(folder: Path) -> None:
-        breaking.append(True)
-        (folder / "breaks").touch()
-        ended.get(timeout=20).join()
-        (folder / "breaks").unlink()
-
-    monkeypatch.setattr(InotifyFD, "handle_event", fail)
-    return end
-
-
-# Events
-
-
 def test_writing_in_a_followed_folder_wakes_and_reading_does_not(
     inbox: Path, wakeups: Wakeups
 ) -> None:
     (inbox / "job/deeper").mkdir(parents=True)
-    (inbox / "a").write_text("x")
     with Watcher([inbox], "no", wakeups) as watcher:
-        assert watcher.interval(60) == 60
         assert [follow(watcher, inbox), follow(watcher, inbox)] == [True, False]
-        (inbox / "a").read_text()
         list(inbox.iterdir())
-        assert not watcher.check()
-        assert wakeups.is_quiet(0.1)
+        assert (watcher.check(), watcher.interval(60), wakeups.queue.empty()) == (False, 60, True)
         (inbox / "job/deeper/content.jpg").touch()
         wakeups.wait()
 
@@ -135,64 +81,21 @@ def test_new_folders_are_followed_also_with_the_inode_of_a_removed_one(
     with Watcher([inbox], "no", wakeups) as watcher:
         for _ in range(20):
             (inbox / "job").mkdir()
-            wakeups.until(lambda: follow(watcher, inbox))
-            wakeups.clear()
+            wakeups.wait(lambda: follow(watcher, inbox))
             (inbox / "job/content.jpg").write_text("x")
             wakeups.wait()
+            folders = scan(inbox).folders
             (inbox / "job/content.jpg").unlink()
             (inbox / "job").rmdir()
-
-
-def test_a_folder_that_left_the_inbox_wakes_no_more(
-    inbox: Path, tmp_path: Path, wakeups: Wakeups
-) -> None:
-    (inbox / "job").mkdir()
-    with Watcher([inbox], "no", wakeups) as watcher:
-        follow(watcher, inbox)
-        (inbox / "job").rename(tmp_path / "job")
-        wakeups.wait()
-        follow(watcher, inbox)
-        (inbox / "last").mkdir()
-        wakeups.until(lambda: follow(watcher, inbox))
-        while not wakeups.is_quiet(0.2):  # earlier events may still be on their way
-            pass
-        (tmp_path / "job/content.jpg").write_text("x")
-        assert wakeups.is_quiet(0.2)
-
-
-def test_an_inbox_that_was_replaced_is_watched_again(
-    inbox: Path, tmp_path: Path, wakeups: Wakeups
-) -> None:
-    with Watcher([inbox], "no", wakeups) as watcher:
-        inbox.rename(tmp_path / "old")
-        inbox.mkdir()
-        assert watcher.check()
-        wakeups.clear()
-        (inbox / "a").write_text("x")
-        wakeups.wait()
-
-
-def test_a_folder_that_was_removed_since_the_scan_is_skipped(inbox: Path, wakeups: Wakeups) -> None:
-    for name in ("a", "b"):
-        (inbox / name).mkdir()
-    with Watcher([inbox], "no", wakeups) as watcher:
-        folders = scan(inbox).folders
-        (inbox / "a").rmdir()
-        assert watcher.follow({inbox: folders})
-        assert watcher.polled == {}
+        assert (watcher.follow({inbox: folders}), watcher.polled) == (False, {})  # it is gone
 
 
 def test_lost_events_wake_and_are_counted(
     inbox: Path, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Overflow:
-        is_queue_overflow = True
-
-    handle_event: Any = InotifyFD.handle_event
+    lost = SimpleNamespace(is_queue_overflow=True)
     with Watcher([inbox], "no", wakeups) as watcher:
-        monkeypatch.setattr(
-            InotifyFD, "handle_event", lambda self, _: handle_event(self, Overflow())
-        )
+        monkeypatch.setattr(InotifyFD, "handle_event", lambda self, _: HANDLE_EVENT(self, lost))
         (inbox / "a").mkdir()
         wakeups.wait()
         monkeypatch.undo()
@@ -200,7 +103,7 @@ def test_lost_events_wake_and_are_counted(
 
 
 def test_an_inbox_on_a_dead_mount_affects_no_other(
-    inbox: Path, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
+    inbox: Path, tmp_path: Path, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path_stat = Path.stat
 
@@ -212,39 +115,46 @@ def test_an_inbox_on_a_dead_mount_affects_no_other(
     monkeypatch.setattr(Path, "stat", stat)
     with Watcher([inbox / "dead", inbox], "no", wakeups) as watcher:
         assert not watcher.check()
+        inbox.rename(tmp_path / "old")
+        inbox.mkdir()
+        assert watcher.check(), "it was replaced"
+        wakeups.clear()
         (inbox / "a").write_text("x")
         wakeups.wait()
 
 
-# Threads that die
-
-
-@breaks
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_thread_is_replaced_and_after_the_second_time_the_inbox_is_polled(
     inbox: Path,
-    tmp_path: Path,
     wakeups: Wakeups,
     clock: Clock,
-    end_thread: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    good = tmp_path / "good"
-    for folder in (inbox / "job", good):
-        folder.mkdir()
-    with Watcher([inbox, good], "no", wakeups, clock) as watcher:
-        follow(watcher, inbox, good)
-        end_thread(inbox)
+    ended: SimpleQueue[InotifyFD] = SimpleQueue()
+
+    def end_thread() -> None:
+        def fail(self: InotifyFD, event: object) -> None:
+            ended.put(self)
+            raise RecursionError("maximum recursion depth exceeded")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(InotifyFD, "handle_event", fail)
+            (inbox / "breaks").touch()
+            ended.get(timeout=20).join()
+        (inbox / "breaks").unlink()
+
+    (inbox / "job").mkdir()
+    with Watcher([inbox], "no", wakeups, clock) as watcher:
+        end_thread()
         assert not watcher.sound
         assert [watcher.check(), watcher.check()] == [True, False]
-        assert (watcher.sound, watcher.polled) == (True, {})
-        assert follow(watcher, inbox, good)
+        assert (watcher.sound, watcher.polled, follow(watcher, inbox)) == (True, {}, True)
         wakeups.clear()
         (inbox / "job/content.jpg").write_text("x")
         wakeups.wait()
-        assert "ended by themselves: started again" in caplog.text
-
-        end_thread(inbox)
+        end_thread()
         assert watcher.check()
         assert watcher.polled == {inbox: "the thread that reads its file events ended twice"}
         assert (watcher.sound, watcher.interval(60)) == (True, POLL_S)
@@ -252,28 +162,14 @@ def test_a_dead_thread_is_replaced_and_after_the_second_time_the_inbox_is_polled
         assert not watcher.check()
         clock.now += 1
         assert watcher.check()
-        follow(watcher, inbox, good)
-        assert (watcher.polled, watcher.interval(60)) == ({}, 60)
-    assert caplog.text.count(POLLED) == 1
-    assert caplog.text.count("file events work again") == 1
+        assert (follow(watcher, inbox), watcher.polled) == (True, {})
+    for text in ("ended by themselves: started again", POLLED, "file events work again"):
+        assert caplog.text.count(text) == 1
 
 
-# Polling
-
-
-def test_with_polling_nothing_is_watched(inbox: Path, wakeups: Wakeups) -> None:
-    with Watcher([inbox], "yes", wakeups) as watcher:
-        assert (watcher.interval(60), watcher.interval(1)) == (POLL_S, 1)
-        assert (watcher.check(), watcher.sound, watcher.polled) == (False, True, {})
-
-
+@pytest.mark.parametrize("limit", [0, 3])
 @pytest.mark.parametrize(
-    ("error", "limit"),
-    [
-        (OSError(errno.ENOSPC, "inotify watch limit reached"), 0),
-        (OSError(errno.ENOSPC, "inotify watch limit reached"), 3),
-        (RecursionError("too deep"), 0),
-    ],
+    "error", [OSError(errno.ENOSPC, "watch limit reached"), RecursionError("too deep")]
 )
 def test_an_inbox_that_cannot_be_watched_is_polled_which_is_logged_once(
     error: Exception,
@@ -294,59 +190,46 @@ def test_an_inbox_that_cannot_be_watched_is_polled_which_is_logged_once(
     for number in range(5):
         (inbox / str(number)).mkdir()
     with Watcher([inbox], "no", Wakeups(), clock) as watcher:
-        assert not follow(watcher, inbox)
-        assert str(error.args[-1]) in watcher.polled[inbox]
-        assert (watcher.interval(60), watcher.check()) == (POLL_S, False)
-        clock.now += RETRY_S
-        assert watcher.check()
-        follow(watcher, inbox)
-        assert (watcher.interval(60), watcher.check()) == (POLL_S, False)
+        for _ in range(2):
+            assert not follow(watcher, inbox)
+            assert str(error.args[-1]) in watcher.polled[inbox]
+            assert (watcher.interval(60), watcher.check()) == (POLL_S, False)
+            clock.now += RETRY_S
+            assert watcher.check()
     assert caplog.text.count(POLLED) == 1
     assert ("max_user_watches" in caplog.text) == isinstance(error, OSError)
 
 
-@pytest.mark.parametrize("polling", ["auto", "no"])
-def test_with_auto_an_inbox_that_brings_no_events_is_polled(
-    polling: Any, inbox: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("polling", "brings", "polls"),
+    [("auto", False, True), ("no", False, False), ("yes", False, True), ("auto", True, False),
+     ("auto", None, False)],
+)  # fmt: skip
+def test_an_inbox_is_polled_where_a_file_brings_no_event(
+    polling: Any, brings: bool | None, polls: bool, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert brings_events(inbox) is True
-    monkeypatch.setattr(InotifyFD, "handle_event", lambda *_: None)
-    monkeypatch.setattr(watcher_module, "CANARY_S", 0.05)
-    assert brings_events(inbox) is False
+    if brings is False:
+        monkeypatch.setattr(InotifyFD, "handle_event", lambda *_: None)
+        monkeypatch.setattr(watcher_module, "CANARY_S", 0.05)
+    elif brings is None:  # no file can be made there
+        monkeypatch.setattr("secrets.token_hex", lambda _: "no/such/folder")
     with Watcher([inbox], polling, Wakeups()) as watcher:
-        assert watcher.interval(60) == (POLL_S if polling == "auto" else 60)
-        assert not watcher.check()
-    assert (f"brought no event); {POLLED}" in caplog.text) == (polling == "auto")
+        assert (watcher.interval(60), watcher.check()) == (POLL_S if polls else 60, False)
+        assert bool(watcher.polled) == (polls and polling == "auto")
     assert list(inbox.iterdir()) == []
-
-
-def test_where_no_file_can_be_made_events_are_trusted(
-    inbox: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def read_only(self: Path) -> None:
-        raise OSError(errno.EROFS, "Read-only file system", self)
-
-    monkeypatch.setattr(Path, "touch", read_only)
-    assert brings_events(inbox) is None
-    with Watcher([inbox], "auto", Wakeups()) as watcher:
-        assert watcher.interval(60) == 60
 
 
 def test_repeated_messages_of_watchdog_are_logged_as_a_count(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    repeat_filter = RepeatFilter(clock)
-    LIBRARY.addFilter(repeat_filter)
-    try:
-        for number in range(4815):
-            LIBRARY.warning("events were lost below %s", number)
-        LIBRARY.warning("something else")
-        assert len(caplog.records) == 4
-        clock.now += 60
-        for _ in range(2):
-            LIBRARY.warning("events were lost below %s", "there")
-    finally:
-        LIBRARY.removeFilter(repeat_filter)
-    assert [record.getMessage() for record in caplog.records[4:]] == [
-        "events were lost below there (repeated 4,813 times)"
-    ]
+    library, repeat_filter = logging.getLogger("watchdog.observers"), RepeatFilter(clock)
+    library.addFilter(repeat_filter)
+    for number in range(4815):
+        library.warning("events were lost below %s", number)
+    library.warning("something else")
+    assert len(caplog.records) == 4
+    clock.now += 60
+    for _ in range(2):
+        library.warning("events were lost below %s", "there")
+    library.removeFilter(repeat_filter)
+    assert caplog.messages[4:] == ["events were lost below there (repeated 4,813 times)"]

@@ -20,7 +20,7 @@ from stylewatch_daemon.outbox.status_txt import (
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 BUSY = Status(
-    running=(Running("trip", 3, 50, 0.25),),
+    running=(Running("trip", 3, 50, 0.25), Running("soon")),
     waiting=["next"],
     incomplete=[Incomplete("half", "a style picture (style.jpg)")],
     trouble=["the outbox is full"],
@@ -28,63 +28,37 @@ BUSY = Status(
 )
 
 
-def test_it_has_the_whole_status() -> None:
-    assert str(BUSY).split("\n\n") == [
-        "Painting:\n  trip: step 3 of 50, loss 0.25",
-        "Waiting their turn:\n  next",
+def test_the_statuses_of_all_outboxes_are_one_in_which_equal_lines_appear_once() -> None:
+    other = Status(paused=True, waiting=["far"], more=2, trouble=["the outbox is full", "no net"])
+    assert str(together([BUSY, other])).split("\n\n") == [
+        HELD,
+        "Painting:\n  trip: step 3 of 50, loss 0.25\n  soon: being prepared",
+        "Waiting their turn:\n  next\n  far\n  ... and 2 more",
         "Waiting for another half:\n  half: a style picture (style.jpg)",
-        "In the way:\n  the outbox is full",
+        "In the way:\n  the outbox is full\n  no net",
         "Refused (see _refused):\n  bad: bad.jpg is no picture",
     ]
-
-
-def test_a_short_status() -> None:
     assert "drop a pair into the inbox" in str(Status())
-    assert str(Running("trip")) == "trip: being prepared"
-    assert str(Status(paused=True)) == HELD
-    assert str(Status(paused=True, waiting=["next"], more=3)).splitlines() == [
-        HELD, "", "Waiting their turn:", "  next", "  ... and 3 more",
-    ]  # fmt: skip
-
-
-def test_equal_lines_of_several_outboxes_appear_once() -> None:
-    other = Status(waiting=["far"], more=2, trouble=["the outbox is full", "no network"])
-    both = together([BUSY, other])
-    assert both.running == list(BUSY.running)
-    assert both.waiting == ["next", "far"]
-    assert both.more == 2
-    assert both.trouble == ["the outbox is full", "no network"]
-    assert both.refused == [Refusal("bad", "bad.jpg is no picture")]
-
-
-def test_a_daemon_that_leaves_says_so(tmp_path: Path) -> None:
-    Board(tmp_path).show(Status(leaving=True, waiting=["next"]), NOON)
-    text = (tmp_path / "_status.txt").read_text()
-    assert FAREWELL in text
-    assert "2026-01-02 12:00:00 UTC" in text
-    assert "next" in text
 
 
 def test_it_is_written_only_when_something_changed(tmp_path: Path) -> None:
-    board = Board(tmp_path)
+    board, path = Board(tmp_path), tmp_path / "_status.txt"
     board.show(BUSY, NOON)
-    first = (tmp_path / "_status.txt").stat()
+    first = path.stat()
     board.show(BUSY, NOON)
-    assert (tmp_path / "_status.txt").stat().st_ino == first.st_ino
-    board.show(Status(), NOON)
-    assert (tmp_path / "_status.txt").stat().st_ino != first.st_ino
-
-
-def test_a_missing_outbox_is_no_error(tmp_path: Path) -> None:
+    assert path.stat().st_ino == first.st_ino
+    board.show(Status(leaving=True, waiting=["next"]), NOON)
+    assert path.read_text().startswith(f"stylewatch, 2026-01-02 12:00:00 UTC\n\n{FAREWELL}\n")
+    assert path.read_text().endswith("  next\n")
     Board(tmp_path / "gone").show(BUSY, NOON)
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "gone").exists()
 
 
 def test_the_status_is_whole_but_never_waits_for_the_disk(tmp_path: Path) -> None:
     half = tmp_path / ".0123456789abcdef.tmp"
     half.touch()
-    with recorded_syncs() as told:
+    with recorded_syncs() as events:
         Board(tmp_path, Sharing(mode=0o664)).show(BUSY, NOON)
     assert not half.exists(), "a new start removes what the last one did not finish"
     assert stat.S_IMODE((tmp_path / "_status.txt").stat().st_mode) == 0o664
-    assert told == [("rename", str(tmp_path / "_status.txt"))]
+    assert events == [("rename", str(tmp_path / "_status.txt"))]

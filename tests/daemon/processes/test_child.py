@@ -18,7 +18,7 @@ from tests.daemon.worker.records import EVENTS
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.errors import ShortageError
-from stylewatch_daemon.ingest.inspection.contract import Begun, CutOff, Fine
+from stylewatch_daemon.ingest.inspection.messages import Begun, CutOff, Fine
 from stylewatch_daemon.model import Picture, Progress
 from stylewatch_daemon.processes import child as module
 from stylewatch_daemon.processes.child import Child, decode, encode, received, send

@@ -117,7 +117,9 @@ def test_a_truncated_picture_that_keeps_growing_is_reported(
                 content.write_text(f"{content.read_text()} more")
 
     monkeypatch.setattr(service, "PATIENCE", 2.0)
-    monkeypatch.setattr(service, "Intake", lambda *_, **__: FakeInspector({"a/content": "cut off"}))
+    monkeypatch.setattr(
+        service, "InspectionClient", lambda *_, **__: FakeInspector({"a/content": "cut off"})
+    )
     fill(tmp_path / "in", *A)
     summary = once(settings(tmp_path), Growing(), FakeExecutor())
     assert summary.exit_code == 75

@@ -158,7 +158,7 @@ def test_killed_at_any_change_every_pair_is_painted_once(
     apart: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.fsync", lambda handle: None)
-    monkeypatch.setattr(resolve, "settle", lambda *_: JobSettings())
+    monkeypatch.setattr(resolve.Settler, "settle", lambda *_: JobSettings())
     painted = ["final.png", "receipt.json", "stages/1.png", "stages/2.png"]
     expected = sorted(
         [f"album/1/{name}" for name in ["inputs/1.jpg", *painted]]

@@ -11,7 +11,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 from tests.daemon.web.world import client, enter, finished_job, picture, sha256, write
 
-from stylewatch_daemon.ingest.inspection.contract import Fine, Question, Refused, Verdict
+from stylewatch_daemon.ingest.inspection.messages import Fine, Question, Refused, Verdict
 from stylewatch_daemon.model import Picture
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.web import pictures

@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 from tests.daemon.worker.orders import files, order, painted, receipt, table
 
-from stylewatch_daemon.artifacts.contract import Drawn, Keepsakes
-from stylewatch_daemon.artifacts.process import drawn
+from stylewatch_daemon.artifacts.client import ArtifactRequest, Drawn, drawn
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.worker import recorder as module
@@ -193,7 +192,7 @@ def test_the_receipt_of_a_continued_job_has_all_stages(several: bool, given: Ord
     assert sorted(found.losses.style) == styles
 
 
-def request(given: Order, seconds: float = 42.4) -> Keepsakes:
+def request(given: Order, seconds: float = 42.4) -> ArtifactRequest:
     """The artifacts of a job with three stages that took so many seconds."""
     recorder = Recorder.begin(given, prepare(given), {"seconds_before": seconds})
     recorder.columns, recorder.rows = ["total"], [[1, 32, 24, 0.5, 3.0]]
@@ -220,7 +219,7 @@ def test_artifacts_have_labels_and_are_found_staged_or_published(
     places = (given.staging / "final.png", tmp_path / "out/job/final.png")
     assert found.final.paths == tuple(map(str, places))
     assert found.final.sha256 == "c" * 64
-    assert found.curves.stages == (2, 4, 600) and found.curves.rows == ((1, 32, 24, 3.0),)
+    assert found.losses.stages == (2, 4, 600) and found.losses.rows == ((1, 32, 24, 3.0),)
     assert found.wanted == ("sheet.png",)
     several = request(replace(given, styles=given.styles * 2)).styles
     assert [each.label for each in several] == ["style 1\nwave.jpg", "style 2\nwave.jpg"]
@@ -277,7 +276,7 @@ def test_an_artifact_that_fails_is_a_warning(
             raise OSError(ENOSPC, "No space left on device")
         write(staging, name, content)
 
-    def failing(request: Keepsakes) -> Iterator[Drawn]:
+    def failing(request: ArtifactRequest) -> Iterator[Drawn]:
         yield Drawn("sheet.png", problem="memory did not suffice")
         yield from drawn(replace(request, wanted=("losses.png",)))
 

@@ -38,10 +38,10 @@ def is_cut_off(data: bytes) -> bool:
     """Return whether `data`, which cannot be decoded, is the beginning of a picture."""
     if not data[: len(_ZEROS)].strip(b"\0"):
         return True
-    for magic, at, is_short in _FORMATS:
+    for magic, at, end_of, _ in _FORMATS:
         head = data[at : at + len(magic)]
         if head == magic:
-            return data.endswith(bytes(_RUN)) or is_short(data)
+            return data.endswith(bytes(_RUN)) or end_of(data) > len(data)
         if len(data) < at + len(magic) and magic.startswith(head) and (head or data[:2] == b"\0\0"):
             return True
     return False
@@ -53,16 +53,20 @@ def lacks_end(data: bytes) -> bool:
     JPEG, PNG and GIF mark their end; bytes behind that mark are no part of the picture. In other
     formats a picture that ends in a run of zeros may be a file that is not filled yet.
     """
-    for magic, at, is_short in _FORMATS:
+    for magic, at, end_of, end_is in _FORMATS:
         if data[at : at + len(magic)] == magic:
-            if is_short in _MARKED:
-                return is_short(data)
-            end = _ENDS[is_short](data) if is_short in _ENDS else len(data)
-            return is_short(data) or not (data[max(0, end - _RUN) : end] + data[end:]).strip(b"\0")
+            end = end_of(data)
+            if end > len(data) or end_is == "marked":
+                return end > len(data)
+            end = end if end_is == "stated" else len(data)
+            return not (data[max(0, end - _RUN) : end] + data[end:]).strip(b"\0")
     return data.endswith(bytes(_RUN))
 
 
-def _jpeg(data: bytes) -> bool:
+# Each of these returns where a picture ends at least, which is beyond `data` if it is cut off.
+
+
+def _jpeg(data: bytes) -> int:
     """Look for the end of the image; segments are skipped, as thumbnails in them have ends.
 
     In a file that should have a second picture (MPF), more than zeros must follow.
@@ -72,38 +76,33 @@ def _jpeg(data: bytes) -> bool:
         if marker[0] == b"\xff\xd9":
             rest = data[marker.end() :]
             has_second = data.find(b"MPF\0", 0, marker.end()) >= 0
-            return has_second and len(rest) >= _RUN and not rest.strip(b"\0")
+            return len(data) + (has_second and len(rest) >= _RUN and not rest.strip(b"\0"))
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
-    return True
+    return len(data) + 1
 
 
-def _png(data: bytes) -> bool:
+def _png(data: bytes) -> int:
     at = 8
     while at + 8 <= len(data):
         start, kind = at, data[at + 4 : at + 8]
         at += 12 + int.from_bytes(data[at : at + 4])
         if kind == b"IEND":
-            return at > len(data)
+            return at
         if not kind.isalpha():
-            return not data[start:].strip(b"\0")
-    return True
+            return len(data) + (not data[start:].strip(b"\0"))
+    return len(data) + 1
 
 
-def _riff(data: bytes) -> bool:
-    return _riff_end(data) > len(data)
-
-
-def _riff_end(data: bytes) -> int:
+def _riff(data: bytes) -> int:
     return 8 + int.from_bytes(data[4:8], "little")
 
 
-def _bmp(data: bytes) -> bool:
-    """Compare with the length of the header, the stated length and the start of the pixels."""
-    stated = (int.from_bytes(data[at : at + 4], "little") for at in (2, 10))
-    return max(14, *stated) > len(data)
+def _bmp(data: bytes) -> int:
+    """Return the length of the header, the stated length or the start of the pixels."""
+    return max(14, *(int.from_bytes(data[at : at + 4], "little") for at in (2, 10)))
 
 
-def _gif(data: bytes) -> bool:
+def _gif(data: bytes) -> int:
     """Look for the end of the file; blocks are skipped."""
     at = 13 + _color_table(data, 10)
     while at < len(data):
@@ -113,11 +112,11 @@ def _gif(data: bytes) -> bool:
         elif kind == b"!":
             at += 2
         else:  # the end of the file, zeros in its place, or an invalid byte
-            return kind == b"\0" and not data[at:].strip(b"\0")
+            return len(data) + (kind == b"\0" and not data[at:].strip(b"\0"))
         while at < len(data) and data[at]:
             at += 1 + data[at]
         at += 1
-    return True
+    return len(data) + 1
 
 
 def _color_table(data: bytes, at: int) -> int:
@@ -126,7 +125,7 @@ def _color_table(data: bytes, at: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _boxes(data: bytes) -> bool:
+def _boxes(data: bytes) -> int:
     """AVIF and HEIC: a box reaches beyond the end, or there is none with picture data."""
     at, kinds = 0, set()
     while at + 8 <= len(data):
@@ -135,16 +134,12 @@ def _boxes(data: bytes) -> bool:
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16])
         if size < len(b"sizekind"):
-            return False  # 0: up to the end, wherever that is; other values are damaged
+            return len(data)  # 0: up to the end, wherever that is; other values are damaged
         at += size
-    return at != len(data) or b"mdat" not in kinds
+    return len(data) + (at != len(data) or b"mdat" not in kinds)
 
 
-def _tiff(data: bytes) -> bool:
-    return _tiff_end(data) > len(data)
-
-
-def _tiff_end(data: bytes) -> int:
+def _tiff(data: bytes) -> int:
     """Return the end of the first directory and all that it refers to; too large if missing."""
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
 
@@ -174,42 +169,39 @@ def _tiff_end(data: bytes) -> int:
     return max(last, *(at + length for at, length in strips), 0)
 
 
-def _plain(data: bytes) -> bool:
-    """PBM, PGM, PPM: fewer values than width, height and kind require."""
+def _plain(data: bytes) -> int:
+    """PBM, PGM, PPM: as many values as width, height and kind require."""
     kind, numbers, at = data[1:2], [], 2
     for _ in range(2 if kind in b"14" else 3):
         if (match := _PLAIN_NUMBER.match(data, at)) is None:
-            return not data[at:].strip()  # else there is an invalid byte
+            return len(data) + (not data[at:].strip())  # else there is an invalid byte
         numbers.append(int(match[1]))
         at = match.end()
     width, height, maximum = (*numbers, 1)[:3]
     values = width * height * (3 if kind in b"36" else 1)
     if kind == b"4":
-        return len(data) < at + 1 + (width + 7) // 8 * height
+        return at + 1 + (width + 7) // 8 * height
     if kind in b"56":
-        return len(data) < at + 1 + values * ((maximum.bit_length() + 7) // 8)
+        return at + 1 + values * ((maximum.bit_length() + 7) // 8)
     if kind == b"1":
-        return data.count(b"0", at) + data.count(b"1", at) < values
-    return sum(1 for _ in re.finditer(rb"\S+", data[at:])) < values
+        return len(data) + (data.count(b"0", at) + data.count(b"1", at) < values)
+    return len(data) + (sum(1 for _ in re.finditer(rb"\S+", data[at:])) < values)
 
 
-_FORMATS: tuple[tuple[bytes, int, Callable[[bytes], bool]], ...] = (
-    (b"\xff\xd8\xff", 0, _jpeg),
-    (b"\x89PNG\r\n\x1a\n", 0, _png),
-    (b"RIFF", 0, _riff),
-    (b"II*\0", 0, _tiff),
-    (b"MM\0*", 0, _tiff),
-    (b"II+\0", 0, _tiff),
-    (b"MM\0+", 0, _tiff),
-    (b"GIF8", 0, _gif),
-    (b"BM", 0, _bmp),
-    (b"ftyp", 4, _boxes),
-    *((b"P%d" % number, 0, _plain) for number in range(1, 7)),
+_FORMATS: tuple[tuple[bytes, int, Callable[[bytes], int], str], ...] = (
+    (b"\xff\xd8\xff", 0, _jpeg, "marked"),
+    (b"\x89PNG\r\n\x1a\n", 0, _png, "marked"),
+    (b"RIFF", 0, _riff, "stated"),
+    (b"II*\0", 0, _tiff, "stated"),
+    (b"MM\0*", 0, _tiff, "stated"),
+    (b"II+\0", 0, _tiff, "stated"),
+    (b"MM\0+", 0, _tiff, "stated"),
+    (b"GIF8", 0, _gif, "marked"),
+    (b"BM", 0, _bmp, ""),
+    (b"ftyp", 4, _boxes, ""),
+    *((b"P%d" % number, 0, _plain, "") for number in range(1, 7)),
 )
-"""For each format its magic number, the position of that, and what detects a file too short."""
+"""For each format its magic number, the position of that, where it ends, and how its end is known.
 
-_MARKED = (_jpeg, _png, _gif)
-"""The formats with a mark at their end."""
-
-_ENDS: dict[Callable[[bytes], bool], Callable[[bytes], int]] = {_riff: _riff_end, _tiff: _tiff_end}
-"""Return where a picture of a format ends by its own structure; bytes behind it are padding."""
+The end is `marked` in the file, or `stated` at its beginning: bytes behind that are padding.
+"""

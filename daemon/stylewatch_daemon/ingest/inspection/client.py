@@ -3,7 +3,7 @@
 A thread asks the child one question at a time, so that a crash or a hang can be blamed on one
 picture. Such a question is asked once more, after all others. A picture that takes long is moved to
 a second child, so that others need not wait for it. Workers check pictures too, so a job is let
-through if no child can be had.
+through if no child can be started.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from threading import Thread
 from typing import get_args
 
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.ingest.inspection.contract import (
+from stylewatch_daemon.ingest.inspection.messages import (
     Begun,
     Fine,
     NotNow,
@@ -25,11 +25,11 @@ from stylewatch_daemon.ingest.inspection.contract import (
 )
 from stylewatch_daemon.processes.child import Child
 
-LOOK = "stylewatch_daemon.ingest.inspection.inspect:examine"
-_SERVE = "stylewatch_daemon.ingest.inspection.child:serve"
+INSPECT = "stylewatch_daemon.ingest.inspection.inspection_main:inspect"
+_SERVE = "stylewatch_daemon.ingest.inspection.inspection_main:serve"
 _MESSAGES = (Begun, NotNow, *get_args(Verdict))
 
-NAME = "intake"
+NAME = "inspection"
 """The name of the process and of the thread."""
 
 TRIES = 2
@@ -41,15 +41,15 @@ SECONDS = 30.0
 QUICK = 4.0
 """Seconds after which a picture is moved to the child for slow ones."""
 
-AGAIN_AFTER = 1.0
+RETRY_S = 1.0
 """Seconds until the next try to start a child."""
 
 
-class Intake:
-    """Answers questions with `look` (`module:function`), which runs in a child process.
+class InspectionClient:
+    """Answers questions with `entry` (`module:function`), which runs in a child process.
 
     `wake` is called, from the thread, when there is a verdict. A picture may take `seconds`; with
-    `quick`, one that takes longer than that many seconds is inspected anew in a second child. An
+    `quick`, one that takes longer than that many seconds is inspected again in a second child. An
     idle child is stopped after `idle_s` seconds.
     """
 
@@ -57,15 +57,15 @@ class Intake:
         self,
         wake: Callable[[], object],
         idle_s: float = 60.0,
-        look: str = LOOK,
+        entry: str = INSPECT,
         seconds: float = SECONDS,
         quick: float | None = None,
     ) -> None:
-        self._wake, self._idle_s, self._look = wake, idle_s, look
+        self._wake, self._idle_s, self._entry = wake, idle_s, entry
         self._seconds = seconds if quick is None else quick
-        self._slow = None if quick is None else Intake(wake, idle_s, look, seconds)
+        self._slow = None if quick is None else InspectionClient(wake, idle_s, entry, seconds)
         self._questions: SimpleQueue[Question | None] = SimpleQueue()
-        self._answers: SimpleQueue[Verdict] = SimpleQueue()
+        self._verdicts: SimpleQueue[Verdict] = SimpleQueue()
         self._tries: Counter[str] = Counter()
         self._closing, self._close = Pipe(duplex=False)
         self._thread: Thread | None = None
@@ -86,8 +86,8 @@ class Intake:
         """Return the verdicts since the last call."""
         self._start_thread()
         verdicts = []
-        while not self._answers.empty():  # no other thread takes from it
-            verdicts.append(self._answers.get())
+        while not self._verdicts.empty():  # no other thread takes from it
+            verdicts.append(self._verdicts.get())
         return verdicts + (self._slow.verdicts() if self._slow else [])
 
     def close(self) -> None:
@@ -114,11 +114,12 @@ class Intake:
         """Answer one question after the other; only this thread touches the child."""
         try:
             while True:
-                idle_s = None if self._child is None else self._idle_s
                 try:
-                    question = self._questions.get(timeout=idle_s)
+                    question = self._questions.get(timeout=self._idle_s if self._child else None)
                 except Empty:
-                    self._stop_idle()
+                    if self._child is not None:
+                        self._child.stop()
+                    self._child = None
                     continue
                 if question is None:
                     return
@@ -130,12 +131,14 @@ class Intake:
 
     def _answer(self, question: Question) -> None:
         """Answer a question, or queue it again. Raises _ClosedError."""
-        before = self._child
-        try:
-            child = self._ready()
-        except OSError as error:  # this machine has no process to spare now
-            self._postpone(question, shortages.in_words(error))
-            return
+        before = child = self._child
+        if child is None or not child.is_alive():
+            self._kill()
+            try:
+                child = self._child = Child(_SERVE, self._entry, name=NAME)
+            except OSError as error:  # this machine has no process to spare now
+                self._postpone(question, shortages.in_words(error))
+                return
         try:
             answer = self._inspect(question, child)
         except _ChildError as error:
@@ -182,7 +185,7 @@ class Intake:
         elif error.file:
             advice = "make it smaller, or save it as PNG or JPEG"
             self._deliver(Refused(question.job, f"{error}, {TRIES} times: {advice}"))
-        else:  # the child fails before it opens a file: the worker finds out whether it is good
+        else:  # the child fails before it opens a file: the worker shows whether it is good
             self._deliver(Fine(question.job, ()))
 
     def _postpone(self, question: Question, why: str) -> None:
@@ -191,26 +194,14 @@ class Intake:
         if why != self._trouble:
             self._trouble = why
             self._wake()
-        if wait([self._closing], AGAIN_AFTER):
+        if wait([self._closing], RETRY_S):
             raise _ClosedError
 
     def _deliver(self, verdict: Verdict) -> None:
         del self._tries[verdict.job]
         self._trouble = ""
-        self._answers.put(verdict)
+        self._verdicts.put(verdict)
         self._wake()
-
-    def _ready(self) -> Child:
-        """Return a running child; raises ShortageError if none can be started."""
-        if self._child is None or not self._child.is_alive():
-            self._kill()
-            self._child = Child(_SERVE, self._look, name=NAME)
-        return self._child
-
-    def _stop_idle(self) -> None:
-        if self._child is not None:
-            self._child.stop()
-        self._child = None
 
     def _kill(self) -> None:
         if self._child is not None:
@@ -219,7 +210,7 @@ class Intake:
 
 
 class _ClosedError(Exception):
-    """The intake is closed."""
+    """The client is closed."""
 
 
 class _ChildError(Exception):

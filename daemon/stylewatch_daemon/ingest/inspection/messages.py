@@ -77,16 +77,12 @@ class Inspector(Protocol):
     @property
     def trouble(self) -> str:
         """Why questions cannot be answered now; empty where they can."""
-        ...
 
     def ask(self, question: Question) -> None:
         """Have the question answered; does not block."""
-        ...
 
     def verdicts(self) -> list[Verdict]:
         """Return the verdicts since the last call; does not block."""
-        ...
 
     def close(self) -> None:
         """Answer no more questions."""
-        ...

@@ -1,21 +1,26 @@
-"""Inspect the pictures of a job as the painter reads them: decode, hash, make thumbnails.
+"""The inspection process: decodes, hashes and makes thumbnails, as the painter reads pictures.
 
-This module loads Pillow and NumPy, so it is for a child process; it does not load torch.
+The pictures are untrusted: memory is limited, and no large file can be written. This loads Pillow
+and NumPy, not torch.
 """
 
 import hashlib
 import os
+import resource
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 from PIL import Image
 
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.ingest.inspection.contract import (
+from stylewatch_daemon.ingest.inspection.messages import (
     Begun,
     CutOff,
     Fine,
@@ -26,6 +31,7 @@ from stylewatch_daemon.ingest.inspection.contract import (
 )
 from stylewatch_daemon.ingest.inspection.truncation import is_cut_off, lacks_end
 from stylewatch_daemon.model import Picture
+from stylewatch_daemon.processes.child import received, send
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import MASK
 from stylewatch_painter.errors import PictureError
@@ -33,7 +39,13 @@ from stylewatch_painter.images.decode import Raster, decoded, decoding
 from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.masks import Mask, check_shape, matched
 from stylewatch_painter.images.read import file_bytes, to_floats
-from stylewatch_painter.images.reduced import Enough, within
+from stylewatch_painter.images.reduced import Enough, memory, within
+
+EXTRA_MEMORY = 1 << 26
+"""Bytes of memory in addition to those of a picture: the thumbnail, what libraries set aside."""
+
+MAX_FILE = 4 << 20
+"""Bytes of the largest file that it may write; thumbnails are much smaller."""
 
 CACHE_SIZE = 64
 """How many pictures are recognized by their digests: an album's style is inspected once."""
@@ -44,15 +56,38 @@ LOWEST_PRIORITY = 19
 _MASK_SIDE = 1024
 """Pixels of the long side at which the colors of a mask are compared."""
 
+Inspect = Callable[[Question], Iterator[Begun | NotNow | Verdict]]
+
 _OUR_LIMITS = (Image.DecompressionBombError, ImportError, MemoryError)
 """Errors of pictures that no further bytes would fix."""
 
 _cache: OrderedDict[tuple[str, int], tuple[int, int]] = OrderedDict()
 
 
-def examine(question: Question) -> Iterator[Begun | NotNow | Verdict]:
+def serve(pipe: Connection, entry: str) -> None:
+    """Answer the questions from `pipe` with `entry` (`module:function`) until the pipe closes."""
+    answers: Inspect = resolve_name(entry)
+    limit(resource.RLIMIT_CORE, 0)
+    limit(resource.RLIMIT_FSIZE, MAX_FILE)
+    base = 0  # bytes that libraries and their threads have mapped already
+    with suppress(OSError):
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+        base = int(pages) * os.sysconf("SC_PAGE_SIZE")
+    while (question := received(pipe)) is not None:
+        limit(resource.RLIMIT_AS, base + EXTRA_MEMORY + memory(question.max_pixels))
+        for message in answers(question):
+            send(pipe, message)
+
+
+def limit(which: int, most: int) -> None:
+    """Set the soft limit of a resource to `most`, or to the hard limit if that is lower."""
+    _, hard = resource.getrlimit(which)
+    resource.setrlimit(which, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def inspect(question: Question) -> Iterator[Begun | NotNow | Verdict]:
     """Yield a Begun before each picture is opened, and at the end the verdict, or a NotNow."""
-    pictures = []
+    pictures: list[Picture] = []
     for path in question.files:
         yield Begun(question.job, path.name)
         data: bytes | None = None
@@ -72,17 +107,17 @@ def examine(question: Question) -> Iterator[Begun | NotNow | Verdict]:
                 yield Refused(question.job, str(error))
             return
     try:
-        _check_masks(question, tuple(pictures))
+        _check_masks(question, pictures)
     except PictureError as error:
         yield Refused(question.job, str(error))
     else:
         yield Fine(question.job, tuple(pictures))
 
 
-def shrink(question: Question) -> Iterator[Begun | NotNow | Verdict]:
-    """Answer as `examine`, in a process that has the lowest priority from then on."""
+def make_thumbnails(question: Question) -> Iterator[Begun | NotNow | Verdict]:
+    """Answer as `inspect`, in a process that has the lowest priority from then on."""
     os.nice(LOWEST_PRIORITY)  # the system limits the sum
-    yield from examine(question)
+    yield from inspect(question)
 
 
 def _inspect(name: str, data: bytes, question: Question) -> Picture:
@@ -131,9 +166,10 @@ def _may_grow(path: Path, data: bytes | None, error: PictureError) -> bool:
     return False
 
 
-def _check_masks(question: Question, pictures: tuple[Picture, ...]) -> None:
+def _check_masks(question: Question, pictures: list[Picture]) -> None:
     """Raise PictureError where a mask among the files does not fit its picture or the others."""
-    roles = _numbered(question.roles)
+    styles = count(1)
+    roles = [f"style-{next(styles)}" if role == "style" else role for role in question.roles]
     by_role = dict(zip(roles, pictures, strict=False))
     masks = {}
     for role, path in zip(roles, question.files, strict=False):
@@ -142,18 +178,8 @@ def _check_masks(question: Question, pictures: tuple[Picture, ...]) -> None:
             check_shape(mask.name, mask.size, picture.name, picture.size)
             masks[role] = _read_mask(path.name, file_bytes(path), question.max_pixels)
     if masks:
-        styles = [role for role in roles if role.startswith("style") and not role.endswith(MASK)]
-        matched(masks.get(f"content{MASK}"), [masks.get(f"{style}{MASK}") for style in styles])
-
-
-def _numbered(roles: tuple[str, ...]) -> list[str]:
-    """Return the roles with numbers for styles: `style-1`, `style-2`."""
-    styles = 0
-    numbered = []
-    for role in roles:
-        styles += role == "style"
-        numbered.append(f"style-{styles}" if role == "style" else role)
-    return numbered
+        style_masks = [masks.get(f"style-{number}{MASK}") for number in range(1, next(styles))]
+        matched(masks.get(f"content{MASK}"), style_masks)
 
 
 def _read_mask(name: str, data: bytes, max_pixels: int) -> Mask:

@@ -1,21 +1,42 @@
-"""Draws the animation and the sheet of a job, from its pictures; one is held in full at a time."""
+"""The process that draws artifacts: loss plots, animations, contact sheets, thumbnails.
+
+It is the first to be killed if the machine runs out of memory: a job can do without artifacts.
+One picture is held in full at a time.
+"""
 
 import hashlib
 import io
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from platformdirs import user_cache_path
 
-from stylewatch_daemon.artifacts.contract import Keepsakes, Seen, evenly
-from stylewatch_painter.errors import PictureError
+from stylewatch_daemon.artifacts.client import (
+    ArtifactRequest,
+    Drawn,
+    Header,
+    Request,
+    Source,
+    ThumbnailRequest,
+    evenly,
+)
+from stylewatch_daemon.processes.child import send
+from stylewatch_painter.errors import PainterError, PictureError
 from stylewatch_painter.images import sheet
-from stylewatch_painter.images.decode import Raster, decoded, decoding
+from stylewatch_painter.images.decode import decoded, decoding
 from stylewatch_painter.images.encode import encode, over_white
 from stylewatch_painter.images.read import file_bytes, to_floats
 from stylewatch_painter.images.reduced import Enough, within
 from stylewatch_painter.stage import Pixels
+
+OOM_SCORE_ADJ = "900"
+"""Of 1000: how willingly the kernel kills this process when memory runs out."""
 
 FRAME_SIDE = {"webp": 800, "gif": 480}
 """Largest long side of a frame in pixels; a GIF is many times as large as the same WebP."""
@@ -28,7 +49,7 @@ FIRST_MS, LAST_MS = 1000, 2500
 STAGES_MS, SLOWEST_MS, FASTEST_MS = 6000, 400, 80
 """Milliseconds that all stages together are shown, and each of them at most and at least."""
 
-QUALITY = 84
+QUALITY, THUMBNAIL_QUALITY = 84, 85
 COLORS = 256
 
 MIN_SIDE = 200
@@ -43,7 +64,48 @@ _OVERSAMPLING = 2
 """The final and best way of shrinking gets so many times the pixels of the result, per side."""
 
 
-def animation(request: Keepsakes, format: str) -> bytes:
+def serve(pipe: Connection, request: Request) -> None:
+    """Send each file of the request: a Header, then its content if there is no problem."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ, encoding="ascii")
+    for file in draw(request):
+        send(pipe, Header(file.name, file.problem))
+        if not file.problem:
+            pipe.send_bytes(file.content)
+
+
+def draw(request: Request) -> Iterator[Drawn]:
+    """Yield each file of the request, in its order, or the problem that there was."""
+    for name in request.wanted:
+        try:
+            yield Drawn(name, _draw_file(request, name))
+        except MemoryError:
+            yield Drawn(name, problem="memory did not suffice")
+        except PainterError as error:
+            yield Drawn(name, problem=str(error))
+        except Exception as error:  # no fault here may affect the job
+            yield Drawn(name, problem=f"a fault of our own, {type(error).__name__}: {error}")
+
+
+def _draw_file(request: Request, name: str) -> bytes:
+    """Draw a file; matplotlib is loaded for a loss plot only."""
+    if isinstance(request, ThumbnailRequest):
+        pixels = thumbnail(request.pictures[int(name)], request.side, request.max_pixels)
+        if pixels is None:
+            raise PictureError("it is not there any more")
+        return encode(pixels, format="jpg", quality=THUMBNAIL_QUALITY)
+    if name == "losses.png":
+        # matplotlib caches its list of fonts there: to build it takes seconds
+        os.environ.setdefault("MPLCONFIGDIR", str(user_cache_path("stylewatch") / "matplotlib"))
+        from stylewatch_daemon.artifacts import loss_plot
+
+        return loss_plot.draw(request.losses)
+    if name == "sheet.png":
+        return job_sheet(request)
+    return animation(request, Path(name).suffix[1:])
+
+
+def animation(request: ArtifactRequest, format: str) -> bytes:
     """The animation, in `format` webp or gif: content, stages, final picture.
 
     Raises PictureError where no picture is left.
@@ -56,7 +118,10 @@ def animation(request: Keepsakes, format: str) -> bytes:
     stage_ms = min(SLOWEST_MS, max(FASTEST_MS, STAGES_MS // max(1, stages)))
     times = [*first_ms, *[stage_ms] * stages, LAST_MS]
     if format == "gif":
-        frames = [_quantized(frame) for frame in frames]
+        cut, dither = Image.Quantize.MEDIANCUT, Image.Dither.FLOYDSTEINBERG
+        frames = [
+            frame.quantize(palette=frame.quantize(COLORS, cut), dither=dither) for frame in frames
+        ]
     content = io.BytesIO()
     first, *others = frames
     options = {"quality": QUALITY, "method": 4} if format == "webp" else {"optimize": False}
@@ -67,13 +132,13 @@ def animation(request: Keepsakes, format: str) -> bytes:
     return content.getvalue()
 
 
-def job_sheet(request: Keepsakes) -> bytes:
+def job_sheet(request: ArtifactRequest) -> bytes:
     """The sheet, as PNG: content, styles and final picture, then evenly chosen stages in rows.
 
     Raises PictureError, SaveError.
     """
     # a small final picture is not enlarged: the others are shown as small
-    final = small(request.final, sheet.SIDE, request.max_pixels)
+    final = thumbnail(request.final, sheet.SIDE, request.max_pixels)
     side = sheet.SIDE if final is None else max(MIN_SIDE, *final.shape[:2])
     head = [*([request.content] if request.content else []), *request.styles, request.final]
     columns = min(MAX_COLUMNS, max(MIN_COLUMNS, len(head)))
@@ -82,15 +147,15 @@ def job_sheet(request: Keepsakes) -> bytes:
     count -= count % columns if count > columns else 0
     chosen = [request.stages[number] for number in evenly(len(request.stages), count)]
 
-    def cell(source: Seen) -> sheet.Cell:
-        return sheet.Cell(source.label, small(source, side, request.max_pixels))
+    def cell(source: Source) -> sheet.Cell:
+        return sheet.Cell(source.label, thumbnail(source, side, request.max_pixels))
 
     stages = [stage for stage in map(cell, chosen) if stage.picture is not None]
     rows = [*sheet.in_rows([*map(cell, head)], columns), *sheet.in_rows(stages, columns)]
     return encode(sheet.draw(rows, side))
 
 
-def small(source: Seen, side: int, max_pixels: int) -> Pixels | None:
+def thumbnail(source: Source, side: int, max_pixels: int) -> Pixels | None:
     """The picture on white, float32 (height, width, 3), 0..255, no side longer than `side`.
 
     None where its file is missing or has changed. Raises PictureError where it cannot be decoded.
@@ -103,27 +168,22 @@ def small(source: Seen, side: int, max_pixels: int) -> Pixels | None:
         if source.sha256 in ("", hashlib.sha256(data).hexdigest()):
             with decoding(path.name, data):
                 raster = decoded(data, max_pixels, enough=Enough(within(side)))
-                pixels, alpha, _ = to_floats(_reduced(raster, side))
+                image, factor = raster.image, max(raster.image.size) // (_OVERSAMPLING * side)
+                if factor >= _OVERSAMPLING and image.mode in _PLAIN_MODES:
+                    image = image.reduce(factor)  # while its pixels are still bytes
+                pixels, alpha, _ = to_floats(replace(raster, image=image))
             return sheet.shrunk(pixels if alpha is None else over_white(pixels, alpha), side)
     return None
 
 
-def _reduced(raster: Raster, side: int) -> Raster:
-    """A much larger picture brought near that side, while its pixels are still bytes."""
-    factor = max(raster.image.size) // (_OVERSAMPLING * side)
-    if factor < _OVERSAMPLING or raster.image.mode not in _PLAIN_MODES:
-        return raster
-    return replace(raster, image=raster.image.reduce(factor))
-
-
-def _frames(request: Keepsakes, side: int, count: int) -> list[Image.Image]:
+def _frames(request: ArtifactRequest, side: int, count: int) -> list[Image.Image]:
     """At most `count` frames, all in the size of the final picture."""
-    final = small(request.final, side, request.max_pixels)
+    final = thumbnail(request.final, side, request.max_pixels)
     chosen = [request.stages[number] for number in evenly(len(request.stages), count - 2)]
     frames: list[Image.Image] = []
     size = None if final is None else (final.shape[1], final.shape[0])
     for source in [*([request.content] if request.content else []), *chosen]:
-        pixels = small(source, side, request.max_pixels)
+        pixels = thumbnail(source, side, request.max_pixels)
         if pixels is not None:
             size = size or (pixels.shape[1], pixels.shape[0])
             frames.append(_image(pixels).resize(size, Image.Resampling.LANCZOS))
@@ -132,9 +192,3 @@ def _frames(request: Keepsakes, side: int, count: int) -> list[Image.Image]:
 
 def _image(pixels: Pixels) -> Image.Image:
     return Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8))
-
-
-def _quantized(frame: Image.Image) -> Image.Image:
-    """The frame in the palette that suits it best, dithered."""
-    palette = frame.quantize(COLORS, Image.Quantize.MEDIANCUT)
-    return frame.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import pickle
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -13,31 +13,38 @@ import pytest
 from PIL import Image
 from tests.daemon.ingest.inspection.files import KINDS, chunk, endless_gif, made, photograph, png
 
-from stylewatch_daemon.ingest.inspection.contract import (
+from stylewatch_daemon.ingest.inspection.inspection_main import (
+    EXTRA_MEMORY,
+    LOWEST_PRIORITY,
+    inspect,
+    limit,
+    make_thumbnails,
+)
+from stylewatch_daemon.ingest.inspection.messages import (
     Begun,
     CutOff,
     Fine,
-    NotNow,
     Question,
     Refused,
     Verdict,
 )
-from stylewatch_daemon.ingest.inspection.inspect import LOWEST_PRIORITY, examine, shrink
 from stylewatch_daemon.model import Picture
+from stylewatch_daemon.processes.child import decode, encode
 from stylewatch_daemon.store import thumbs
 from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import reduced
 from stylewatch_painter.images.read import read
 
 MOST = 40_000_000
+VERDICTS = (Fine, Refused, CutOff)
 
 
 def verdict(*files: Path, max_pixels: int = MOST, **more: Any) -> Verdict:
     question = Question("1", files, max_pixels, files[0].parent / "thumbs", **more)
-    *begun, last = examine(question)
-    assert all(isinstance(answer, Begun) for answer in begun)
-    assert not isinstance(last, Begun | NotNow)
-    for message in (question, *begun, last):  # they go through a pipe
-        assert pickle.loads(pickle.dumps(message)) == message
+    *begun, last = inspect(question)
+    assert begun == [Begun("1", path.name) for path in files[: len(begun)]]
+    assert isinstance(last, VERDICTS)
+    assert decode(encode(last), *VERDICTS) == last  # it goes through a pipe
     return last
 
 
@@ -63,9 +70,6 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "content.jpg"
 
 
-# Pictures that are fine
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_has_a_digest_a_size_and_a_thumbnail_and_is_noticed_if_it_is_cut(
     kind: str, file: Path
@@ -76,34 +80,26 @@ def test_a_picture_has_a_digest_a_size_and_a_thumbnail_and_is_noticed_if_it_is_c
     assert picture == Picture("content.jpg", digest, (13, 9))
     assert (small.size, small.format) == ((13, 9), "JPEG")
     file.write_bytes(made(kind)[:-20])
-    answer = verdict(file)
     with pytest.raises(PictureError) as error:
         read(file)
-    assert answer == CutOff("1", "content.jpg", str(error.value))
-
-
-def test_the_size_is_that_of_the_upright_picture(file: Path) -> None:
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    Image.new("RGB", (600, 400)).save(file, exif=turned)
-    picture, small = thumb(file)
-    assert picture.size == (400, 600) == read(file).size
-    assert small.size == (171, 256)
+    assert verdict(file) == CutOff("1", "content.jpg", str(error.value))
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 def test_a_large_picture_is_reduced_and_noticed_if_it_is_cut(format: str, file: Path) -> None:
-    Image.radial_gradient("L").resize((8000, 5200)).save(file, format, compress_level=1)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    large = Image.radial_gradient("L").resize((5200, 8000))
+    large.save(file, format, compress_level=1, exif=turned)
     picture, small = thumb(file, max_pixels=250_000_000)
-    assert (picture.size, small.size) == ((8000, 5200), (256, 166))
+    assert (picture.size, small.size) == ((8000, 5200), (256, 166)), "that of the upright picture"
     file.write_bytes(file.read_bytes()[:-1000])
     assert isinstance(verdict(file, max_pixels=250_000_000), CutOff)
 
 
 @pytest.mark.parametrize(
     ("mode", "value", "seen"),
-    [("I;16", 32768, 128), ("CMYK", (0, 0, 0, 127), 128), ("RGBA", (0, 0, 0, 127), 128),
-     ("F", 0.5, 128), ("1", 255, 255)],
+    [("I;16", 32768, 128), ("CMYK", (0, 0, 0, 127), 128), ("RGBA", (0, 0, 0, 127), 128)],
 )  # fmt: skip
 def test_thumbnails_show_what_the_painter_sees(
     mode: str, value: Any, seen: int, tmp_path: Path
@@ -119,7 +115,7 @@ def test_a_known_picture_is_not_decoded_again_unless_the_limit_changed(
     file.write_bytes(made("png"))
     first = verdict(file)
     with monkeypatch.context() as patch:
-        patch.setattr("stylewatch_daemon.ingest.inspection.inspect.decoded", None)
+        patch.setattr("stylewatch_daemon.ingest.inspection.inspection_main.decoded", None)
         assert verdict(file) == first
     assert "the limit is 100 pixels" in refusal(file, max_pixels=100)
 
@@ -133,24 +129,51 @@ def test_on_a_full_disk_there_is_no_thumbnail(file: Path, monkeypatch: pytest.Mo
     assert refusal(file) == ""
 
 
-def test_shrink_has_the_lowest_priority_and_the_size_that_is_asked_for(
+def test_make_thumbnails_has_the_lowest_priority_and_makes_the_wanted_size(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     priorities: list[int] = []
     monkeypatch.setattr(os, "nice", priorities.append)
     file.write_bytes(made("png"))
-    *_, fine = shrink(Question("1", (file,), 1000, file.parent / "thumbs", side=5))
-    assert isinstance(fine, Fine)
+    *_, fine = make_thumbnails(Question("1", (file,), 1000, file.parent / "thumbs", side=5))
+    assert isinstance(fine, Fine) and priorities == [LOWEST_PRIORITY]
     with Image.open(thumbs.path_of(file.parent / "thumbs", fine.pictures[0].sha256, 5)) as small:
         assert max(small.size) == 5
-    assert priorities == [LOWEST_PRIORITY]
 
 
-def test_torch_is_not_loaded() -> None:
-    program = (
-        "import sys, stylewatch_daemon.ingest.inspection.inspect; assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+LIMITS = """
+import resource, sys
+from multiprocessing import Pipe
+from pathlib import Path
+from stylewatch_daemon.ingest.inspection import inspection_main
+from stylewatch_daemon.ingest.inspection.messages import Question
+
+def look(question):
+    print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_CORE)[0])
+    return iter(())
+
+ours, theirs = Pipe()
+for pixels in (10, 500_000_000, 10):
+    ours.send(Question("1", (), pixels, Path("thumbs")))
+ours.close()
+inspection_main.serve(theirs, "__main__:look")
+assert "torch" not in sys.modules
+"""
+
+
+def test_memory_grows_with_max_pixels_above_the_default_and_no_core_is_written() -> None:
+    output = subprocess.run(
+        [sys.executable, "-c", LIMITS], check=True, capture_output=True, text=True, timeout=60
+    ).stdout.split()
+    memory, cores = [int(number) for number in output[::2]], output[1::2]
+    default = reduced.memory(250_000_000)
+    assert memory[0] == memory[2] == memory[1] - default
+    assert default < EXTRA_MEMORY + default < min(memory[0], 1_450_000_000)
+    assert cores == ["0"] * 3
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    limit(resource.RLIMIT_CORE, hard if hard == resource.RLIM_INFINITY else hard + 1)
+    assert resource.getrlimit(resource.RLIMIT_CORE) == (hard, hard)
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
 
 
 # Truncated, damaged and hostile files
@@ -174,49 +197,38 @@ def test_an_empty_file_is_truncated_and_a_missing_one_is_not(file: Path) -> None
     assert "is not there" in refusal(file)
 
 
-def test_the_first_bad_picture_is_reported(file: Path) -> None:
-    style = file.with_name("style.jpg")
-    file.write_bytes(made("jpeg"))
-    style.write_bytes(b"no picture")
-    answers = list(examine(Question("1", (file, style, file), MOST, file.parent / "thumbs")))
-    assert answers[:2] == [Begun("1", "content.jpg"), Begun("1", "style.jpg")]
-    assert isinstance(answers[2], Refused)
-    assert answers[2].reason.startswith("style.jpg holds text")
-
-
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"this is no picture", "holds text"),
+        (b"this is no picture", "style.jpg holds text"),
         (bytes(range(256)), "in none of the formats"),
-        (png(100_000, 100_000), "is 10,000 MP; the limit is 40 MP"),
-        (png(100_000, 100_000)[:-14], "the limit is 40 MP"),
+        (png(100_000, 100_000)[:-14], "is 10,000 MP; the limit is 40 MP"),
         (png(9000, 9000), "is 81 MP; the limit is 40 MP (limits.max_pixels)"),
         (png(9, 9), "damaged"),
     ],
 )
-def test_a_harmful_file_is_refused_in_a_sentence(data: bytes, reason: str, file: Path) -> None:
-    file.write_bytes(data)
-    assert reason in refusal(file)
+def test_the_first_harmful_file_is_refused_in_a_sentence(
+    data: bytes, reason: str, file: Path
+) -> None:
+    style = file.with_name("style.jpg")
+    file.write_bytes(made("jpeg"))
+    style.write_bytes(data)
+    assert reason in refusal(file, style, file.with_name("not read"))
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
+def test_a_damaged_file_takes_no_time_and_is_named(file: Path) -> None:
+    for data in (
         made("jpeg")[:300] + made("jpeg")[400:],
         b"II*\0" + b"\x08\0\0\0" + b"\xff\xff" + bytes(range(256)) * 4000,
         b"\0\0\0\x18ftypheic" + b"\0\0\0\x08mdat",
         b"P6\n" + b"9" * 5000 + b" 1\n255\n" + bytes(99),
         b"P6" + b" " * 1_000_000,
-        b"P3 9 9 255 " + b" " * 1_000_000,
         b"P5\n" + b"#\n" * 500_000,
         b"P4 9 #" + b"9" * 1_000_000,
-    ],
-)
-def test_a_damaged_file_takes_no_time_and_is_named(data: bytes, file: Path) -> None:
-    file.write_bytes(data)
-    answer = verdict(file)  # decoders differ in what they accept
-    assert isinstance(answer, Fine) or "content.jpg" in answer.reason
+    ):
+        file.write_bytes(data)
+        answer = verdict(file)  # decoders differ in what they accept
+        assert isinstance(answer, Fine) or "content.jpg" in answer.reason
 
 
 def test_a_long_gif_and_a_broken_profile_do_no_harm(file: Path) -> None:
@@ -224,51 +236,33 @@ def test_a_long_gif_and_a_broken_profile_do_no_harm(file: Path) -> None:
     assert refusal(file) == ""
     file.write_bytes(png(2, 2, chunk(b"iCCP", b"broken\0\0" + b"no zip"), data=b"\0" * 14))
     assert refusal(file) == ""
-    Image.new("RGB", (2, 2)).save(file, "JPEG", icc_profile=b"no profile" * 20)
-    assert refusal(file) == ""
+    nan = file.with_suffix(".tif")
+    Image.fromarray(np.full((400, 400), np.nan, np.float32)).save(nan)
+    assert "content.tif" in refusal(nan)
 
 
-def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "content.tif"
-    Image.fromarray(np.full((400, 400), np.nan, np.float32)).save(file)
-    assert "content.tif" in refusal(file)
+def test_masks_are_compared_with_their_pictures_and_one_another(tmp_path: Path) -> None:
+    def mask_refusal(**masks: Image.Image) -> str:
+        files = [("content", "content.jpg"), ("style", "style-1.jpg"), ("style", "style-2.jpg")]
+        for (_, name), size in zip(files, ((60, 40), (30, 40), (50, 40)), strict=True):
+            Image.new("RGB", size, "gray").save(tmp_path / name)
+        for picture, mask in masks.items():
+            role = f"{picture.replace('_', '-')}-mask"
+            mask.save(tmp_path / f"{role}.png")
+            files.append((role, f"{role}.png"))
+        roles, names = zip(*files, strict=True)
+        return refusal(*(tmp_path / name for name in names), max_pixels=10_000, roles=roles)
 
+    def plain(width: int, height: int, color: str = "white") -> Image.Image:
+        return Image.new("RGB", (width, height), color)
 
-# Masks
-
-
-def mask_refusal(folder: Path, **masks: Image.Image) -> str:
-    """Return why a job with these masks is refused; empty where it is not."""
-    files = [("content", "content.jpg"), ("style", "style-1.jpg"), ("style", "style-2.jpg")]
-    for (_, name), size in zip(files, ((60, 40), (30, 40), (50, 40)), strict=True):
-        Image.new("RGB", size, "gray").save(folder / name)
-    for picture, mask in masks.items():
-        role = f"{picture.replace('_', '-')}-mask"
-        mask.save(folder / f"{role}.png")
-        files.append((role, f"{role}.png"))
-    roles, names = zip(*files, strict=True)
-    return refusal(*(folder / name for name in names), max_pixels=10_000, roles=roles)
-
-
-def test_masks_that_fit_their_pictures_are_fine(tmp_path: Path) -> None:
-    red, both = Image.new("RGB", (30, 40), "red"), Image.new("RGB", (120, 80), "red")
+    both = plain(120, 80, "red")
     both.paste("blue", (60, 0, 120, 80))
-    assert mask_refusal(tmp_path, content=both, style_1=red) == ""
-    assert mask_refusal(tmp_path, content=Image.new("L", (30, 20), 255)) == ""
-
-
-def test_a_mask_is_compared_with_its_own_picture(tmp_path: Path) -> None:
-    mask = Image.new("L", (50, 40), 255)
+    assert mask_refusal(content=both, style_1=plain(30, 40, "red")) == ""
+    assert mask_refusal(style_2=plain(50, 40)) == mask_refusal(content=plain(30, 20)) == ""
     reason = "style-1-mask.png has 50x40 pixels and style-1.jpg 30x40, which is another"
-    assert reason in mask_refusal(tmp_path, style_1=mask)
-    assert mask_refusal(tmp_path, style_2=mask) == ""
-
-
-def test_mistakes_in_masks_are_reported(tmp_path: Path) -> None:
-    black, large = Image.new("L", (60, 40), 0), Image.new("L", (600, 400), 255)
-    assert "content-mask.png is black all over" in mask_refusal(tmp_path, content=black)
-    assert "the limit is 10,000 pixels" in mask_refusal(tmp_path, content=large)
-    colors = (((60, 40), "red"), ((30, 40), "blue"), ((50, 40), "green"))
-    content, style_1, style_2 = (Image.new("RGB", size, color) for size, color in colors)
-    reason = mask_refusal(tmp_path, content=content, style_1=style_1, style_2=style_2)
-    assert "has the color #ff0000" in reason
+    assert reason in mask_refusal(style_1=plain(50, 40))
+    assert "content-mask.png is black all over" in mask_refusal(content=plain(60, 40, "black"))
+    assert "the limit is 10,000 pixels" in mask_refusal(content=plain(600, 400))
+    styles = {"style_1": plain(30, 40, "blue"), "style_2": plain(50, 40, "green")}
+    assert "has the color #ff0000" in mask_refusal(content=plain(60, 40, "red"), **styles)

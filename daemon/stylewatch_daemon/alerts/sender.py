@@ -1,0 +1,126 @@
+"""Send a message with apprise, in a child process with a time limit.
+
+The daemon itself never loads apprise, and a slow network delays nothing else.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Literal
+
+from pydantic import SecretStr
+
+from stylewatch_daemon.processes import child
+from stylewatch_daemon.processes.child import Child
+
+Ending = Literal["sent", "known", "failed", "unknown", "silent"]
+
+IN_WORDS: Mapping[Ending, str] = {
+    "sent": "sent",
+    "known": "a URL that apprise knows",
+    "failed": "not sent: the service cannot be reached, or did not take it",
+    "unknown": "apprise does not know such a URL; its documentation lists them",
+    "silent": "no answer in time",
+}
+
+CHECK_TIMEOUT = 60.0
+"""Seconds that a child gets to load apprise and to check URLs."""
+
+SERVE = "stylewatch_daemon.alerts.sender:serve"
+
+MAX_THREADS = 16
+"""How many URLs the message is sent to at the same time."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message: a line, and the lines below it."""
+
+    title: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """From the child: what became of the message at a URL, whose number counts from 0."""
+
+    number: int
+    ending: Ending
+
+
+def send(urls: Sequence[SecretStr], message: Message | None, within: float) -> list[Ending]:
+    """Send `message` to the `urls`, in `within` seconds; return what became of it at each.
+
+    Without a message the URLs are only checked. They go through a connection, as the arguments
+    and the environment of a process can be seen by others.
+    """
+    endings: list[Ending] = ["silent"] * len(urls)
+    deadline = time.monotonic() + within
+    secrets = [url.get_secret_value() for url in urls]
+    try:
+        process = Child(SERVE, secrets, message, name="alerts", isolated=True)
+    except OSError:
+        return endings
+    try:
+        while True:
+            result = process.receive(Result, timeout=max(0.0, deadline - time.monotonic()))
+            if 0 <= result.number < len(endings):
+                endings[result.number] = result.ending
+    except (OSError, EOFError, ValueError):
+        return endings  # all results have come, or no more can come in time
+    finally:
+        process.kill()
+
+
+def unusable(urls: Sequence[SecretStr]) -> list[str]:
+    """Return a sentence for each of the `urls` that apprise does not know."""
+    endings = send(urls, None, CHECK_TIMEOUT) if urls else []
+    return [
+        f"{place(number, len(urls))}: {IN_WORDS[ending]}"
+        for number, ending in enumerate(endings)
+        if ending != "known"
+    ]
+
+
+def place(number: int, count: int) -> str:
+    """Name a URL by its number, which counts from 0: the URL itself is a secret."""
+    return f"URL {number + 1} of {count}"
+
+
+def serve(pipe: Connection, urls: list[str], message: Message | None) -> None:
+    """In the child: send a Result for each of the `urls` as soon as it is known."""
+    for result in _results(urls, message):
+        child.send(pipe, result)
+
+
+def _results(urls: list[str], message: Message | None) -> Iterator[Result]:
+    from apprise import Apprise, AppriseAsset, NotifyFormat
+
+    asset = AppriseAsset(app_id="stylewatch", app_desc="stylewatch")
+    services: dict[int, Apprise] = {}
+    for number, url in enumerate(urls):
+        service = Apprise(asset=asset)
+        added = False
+        with suppress(Exception):  # plugins are many, and what one raises may quote the URL
+            added = bool(service.add(url))
+        if added and message is not None:
+            services[number] = service
+        else:
+            yield Result(number, "known" if added else "unknown")
+    if message is None:
+        return
+    text: dict[str, Any] = {
+        "body": message.body,
+        "title": message.title,
+        "body_format": NotifyFormat.TEXT,
+    }
+    with ThreadPoolExecutor(MAX_THREADS) as pool:  # a slow service must not delay the others
+        numbers = {
+            pool.submit(service.notify, **text): number for number, service in services.items()
+        }
+        for future in as_completed(numbers):
+            is_sent = future.exception() is None and bool(future.result())
+            yield Result(numbers[future], "sent" if is_sent else "failed")

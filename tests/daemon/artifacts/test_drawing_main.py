@@ -1,0 +1,164 @@
+"""Animations, contact sheets and thumbnails; a fault at one file does not affect the others."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.daemon.artifacts.paintings import BLUE, GREEN, RED, gone, is_near, painting, source
+from tests.painter.deep import png
+
+from stylewatch_daemon.artifacts import drawing_main
+from stylewatch_daemon.artifacts.client import ArtifactRequest, Source, ThumbnailRequest
+from stylewatch_daemon.artifacts.drawing_main import draw, job_sheet, thumbnail
+from stylewatch_daemon.settings.job import ARTIFACTS
+from stylewatch_painter.errors import PictureError
+from stylewatch_painter.images import sheet
+from stylewatch_painter.images.sheet import Cell
+from stylewatch_painter.stage import Pixels
+
+MAX_PIXELS = 1_000_000
+KINDS = {"losses.png": "PNG", "progress.webp": "WEBP", "progress.gif": "GIF", "sheet.png": "PNG"}
+FORMATS = pytest.mark.parametrize("format", ["webp", "gif"])
+
+
+def test_each_file_has_the_format_of_its_name(tmp_path: Path) -> None:
+    request = painting(tmp_path, wanted=ARTIFACTS)
+    files = {file.name: Image.open(io.BytesIO(file.content)).format for file in draw(request)}
+    assert files == {name: KINDS[name] for name in ARTIFACTS}
+    first, second = draw(ThumbnailRequest((request.final, gone(request.final)), 40))
+    assert Image.open(io.BytesIO(first.content)).format == "JPEG"
+    assert (first.name, second.name, second.content) == ("0", "1", b"")
+    assert second.problem == "it is not there any more"
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [(MemoryError(), "memory did not suffice"), (KeyError("x"), "a fault of our own, KeyError")],
+)
+def test_a_fault_at_one_file_is_its_problem_and_the_next_is_drawn(
+    error: Exception, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr(drawing_main, "animation", fail)
+    first, second = draw(painting(tmp_path, wanted=["progress.webp", "sheet.png"]))
+    assert first.problem.startswith(problem) and not first.content
+    assert second.content and not second.problem
+
+
+# Thumbnails
+
+
+def test_a_picture_is_read_from_any_of_its_paths_if_it_is_the_same(tmp_path: Path) -> None:
+    picture = source(tmp_path / "published/a.png", RED)
+    picture = replace(picture, paths=(str(tmp_path / "staging/a.png"), *picture.paths))
+    assert thumbnail(picture, 24, MAX_PIXELS) is not None
+    source(tmp_path / "published/a.png", GREEN)
+    assert thumbnail(picture, 24, MAX_PIXELS) is None
+    large = thumbnail(replace(picture, sha256=""), 480, MAX_PIXELS)
+    assert large is not None and large.shape == (36, 48, 3), "it is not enlarged"
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(PictureError, match=r"a\.png holds text"):
+        thumbnail(Source((str(tmp_path / "a.png"),)), 24, MAX_PIXELS)
+
+
+def test_transparent_pictures_are_white_and_deep_ones_keep_their_levels(tmp_path: Path) -> None:
+    Image.new("RGBA", (8, 6), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    (tmp_path / "deep.png").write_bytes(png(np.full((6, 8, 3), 257 * 90, dtype=np.uint16)))
+    for name, color in (("clear.png", (255, 255, 255)), ("deep.png", (90, 90, 90))):
+        pixels = thumbnail(Source((str(tmp_path / name),)), 24, MAX_PIXELS)
+        assert pixels is not None and is_near(pixels[0, 0], color)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "CMYK"])
+def test_a_large_picture_looks_the_same_when_small(mode: str, tmp_path: Path) -> None:
+    ramp = Image.linear_gradient("L").resize((900, 600))
+    path = tmp_path / ("a.tiff" if mode == "CMYK" else "a.png")
+    Image.merge("RGB", (ramp,) * 3).convert(mode).save(path)
+    reduced, full = (thumbnail(Source((str(path),)), side, MAX_PIXELS) for side in (60, 900))
+    assert reduced is not None and full is not None and reduced.shape == (40, 60, 3)
+    assert np.abs(reduced - full[7::15, 7::15]).max() < 6
+
+
+# Animations
+
+
+def frames(request: ArtifactRequest, format: str) -> list[tuple[Image.Image, int]]:
+    """All frames, each with its milliseconds."""
+    image = Image.open(io.BytesIO(drawing_main.animation(request, format)))
+    assert image.info["loop"] == 0
+    frames = []
+    for number in range(getattr(image, "n_frames", 1)):
+        image.seek(number)
+        frames.append((image.convert("RGB"), int(image.info["duration"])))
+    return frames
+
+
+@FORMATS
+def test_an_animation_leads_from_the_content_to_the_final_picture(
+    format: str, tmp_path: Path
+) -> None:
+    request = painting(tmp_path, stages=3)
+    shown = frames(request, format)
+    assert [time for _, time in shown] == [1000, 400, 400, 400, 2500]
+    assert is_near(shown[0][0].getpixel((5, 5)), RED)
+    assert is_near(shown[-1][0].getpixel((5, 5)), GREEN)
+    small = source(tmp_path / "stages/0000.png", (9, 9, 99), size=(12, 9))
+    stages = (small, gone(request.stages[1]), request.stages[2])
+    shown = frames(replace(request, content=None, stages=stages), format)
+    assert [time for _, time in shown] == [400, 400, 2500]
+    assert {image.size for image, _ in shown} == {(48, 36)}
+
+
+@FORMATS
+def test_large_frames_are_shrunk_and_stages_thinned_out(format: str, tmp_path: Path) -> None:
+    large = source(tmp_path / "large.png", GREEN, size=(1700, 1000))
+    shown = frames(replace(painting(tmp_path, stages=45), final=large), format)
+    assert shown[0][0].size[0] == drawing_main.FRAME_SIDE[format]
+    assert len(shown) == drawing_main.MAX_FRAMES[format]
+    nothing = replace(painting(tmp_path, stages=0), content=None, final=gone(large))
+    with pytest.raises(PictureError, match="none of its pictures"):
+        drawing_main.animation(nothing, format)
+
+
+def test_each_frame_of_a_gif_has_its_own_palette(tmp_path: Path) -> None:
+    ramp, black = Image.linear_gradient("L").resize((48, 36)), Image.new("L", (48, 36))
+    Image.merge("RGB", (ramp, black, black)).save(tmp_path / "red.png")
+    Image.merge("RGB", (black, black, ramp)).save(tmp_path / "blue.png")
+    red, blue = (Source((str(tmp_path / name),)) for name in ("red.png", "blue.png"))
+    request = replace(painting(tmp_path, stages=0), content=red, final=blue)
+    for (image, _), channel in zip(frames(request, "gif"), (0, 2), strict=True):
+        assert len(image.getchannel(channel).getcolors() or []) > 30
+
+
+def test_a_sheet_has_inputs_and_final_picture_then_stages_in_whole_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[list[str]] = []
+    draw_sheet = sheet.draw
+
+    def record(cells: list[list[Cell]], side: int) -> Pixels:
+        rows[:] = [[cell.label for cell in row] for row in cells]
+        return draw_sheet(cells, side)
+
+    monkeypatch.setattr(sheet, "draw", record)
+    request = painting(tmp_path, stages=2)
+    image = Image.open(io.BytesIO(job_sheet(request))).convert("RGB")
+    assert rows == [["content", "style", "final"], ["step 1", "step 2"]]
+    assert image.size[0] < 3 * drawing_main.MIN_SIDE, "a small picture is not enlarged"
+    pixels = np.asarray(image, dtype=int)
+    for color in (RED, GREEN, BLUE):
+        assert (np.abs(pixels - color).max(axis=-1) < 3).sum() > 300
+    first, second = request.stages
+    job_sheet(replace(request, stages=(gone(first), second), styles=(gone(request.styles[0]),)))
+    assert rows == [["content", "style", "final"], ["step 2"]], "a missing input is an empty cell"
+    request = painting(tmp_path, stages=60)
+    job_sheet(request)
+    assert [len(row) for row in rows] == [3, 3, 3, 3]
+    assert rows[1][0] == "step 1" and rows[-1][-1] == "step 60"
+    job_sheet(replace(request, styles=request.styles * 2))
+    assert [len(row) for row in rows] == [4, 4, 4]

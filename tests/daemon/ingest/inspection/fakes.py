@@ -1,0 +1,42 @@
+"""What an inspection process does in tests; this loads little, so that the process starts soon."""
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+
+from stylewatch_daemon.ingest.inspection.messages import Begun, Fine, NotNow, Question, Verdict
+
+
+def fake(question: Question) -> Iterator[Begun | NotNow | Verdict]:
+    """In the child: do as the names of the files say, `once` only the first time."""
+    for path in question.files:
+        yield Begun(question.job, path.name)
+        sign = path.with_suffix(".sign")
+        fault, _, once = path.stem.partition(" ")
+        if once and sign.exists():
+            continue
+        sign.touch()
+        if fault == "deadly":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif fault == "endless":
+            time.sleep(1000)
+        elif fault == "wasteful":
+            bytearray(4 << 30)
+        elif fault == "large":  # which a limit forbids
+            path.with_suffix(".filled").write_bytes(bytes(64 << 20))
+    yield Fine(question.job, ())
+
+
+def first_without_descriptors(question: Question) -> Iterator[Begun | NotNow | Verdict]:
+    """In the child: inspect; the first process has no file descriptor to spare."""
+    sign = question.files[0].with_suffix(".sign")
+    if not sign.exists():
+        sign.touch()
+        free = os.open(os.devnull, os.O_RDONLY)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, free))
+    from stylewatch_daemon.ingest.inspection.inspection_main import inspect
+
+    yield from inspect(question)

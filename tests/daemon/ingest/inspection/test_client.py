@@ -1,0 +1,170 @@
+"""A real child inspects pictures; it is replaced if it dies or hangs, and stopped if it is idle."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Semaphore
+from typing import Any
+
+import pytest
+from tests.daemon.ingest.inspection.files import endless_gif, made
+from tests.daemon.world import child_pids
+
+from stylewatch_daemon.ingest.inspection import client
+from stylewatch_daemon.ingest.inspection.client import INSPECT, NAME, InspectionClient
+from stylewatch_daemon.ingest.inspection.messages import (
+    CutOff,
+    Fine,
+    Question,
+    Refused,
+    Verdict,
+)
+
+FAKES = "tests.daemon.ingest.inspection.fakes"
+
+
+class Asking:
+    """A client, and its verdicts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.woken, self.clients = root, Semaphore(0), list[InspectionClient]()
+
+    def start(self, entry: str = f"{FAKES}:fake", **more: Any) -> InspectionClient:
+        more = {"seconds": 60.0, **more}
+        self.clients.append(InspectionClient(self.woken.release, entry=entry, **more))
+        return self.clients[-1]
+
+    def ask(self, *names: str) -> None:
+        """Ask about a job for each picture, with the picture's name."""
+        for name in names:
+            path = self.root / f"{name}.jpg"
+            self.clients[-1].ask(Question(name, (path,), 1000, self.root / "thumbs"))
+
+    def wait(self, count: int) -> list[Verdict]:
+        """Wait for `count` wake-ups; return the new verdicts."""
+        for _ in range(count):
+            assert self.woken.acquire(timeout=60)
+        return self.clients[-1].verdicts()
+
+    def until(self, count: int) -> list[Verdict]:
+        """Return the next verdicts, at least so many."""
+        verdicts: list[Verdict] = []
+        while len(verdicts) < count:
+            verdicts += self.wait(1)
+        return verdicts
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[Asking]:
+    asking = Asking(tmp_path)
+    yield asking
+    for opened in asking.clients:
+        opened.close()
+    assert child_pids(NAME) == []
+    assert NAME not in {thread.name for thread in threading.enumerate()}
+
+
+def test_one_child_inspects_all_pictures_and_ignores_signals(asking: Asking) -> None:
+    opened = asking.start(INSPECT)
+    for name, data in {"a": made("png"), "b": made("png")[:99], "c": endless_gif(9)}.items():
+        (asking.root / f"{name}.jpg").write_bytes(data)
+    assert (opened.verdicts(), child_pids(NAME)) == ([], [])
+    asking.ask("a", "b", "c")
+    assert [type(verdict) for verdict in asking.wait(3)] == [Fine, CutOff, Fine]
+    (child,) = child_pids(NAME)
+    os.kill(child, signal.SIGTERM)
+    os.kill(child, signal.SIGINT)
+    asking.ask("not there")
+    assert [type(verdict) for verdict in asking.wait(1)] == [Refused]
+    assert child_pids(NAME) == [child]
+
+
+def test_others_do_not_wait_for_a_picture_that_takes_long(asking: Asking) -> None:
+    """The second child would wait for it for much longer than this test may take."""
+    asking.start(seconds=1000.0, quick=6.0)  # time enough to start the first child again
+    asking.ask("endless", "a")
+    asking.wait(1)  # for the slow one to be moved
+    assert asking.until(1) == [Fine("a", ())]
+    assert len(child_pids(NAME)) == 2
+
+
+def test_a_picture_that_takes_long_is_answered_by_the_child_for_slow_ones(asking: Asking) -> None:
+    asking.start(quick=3.0)
+    asking.ask("endless once", "a")
+    assert sorted(verdict.job for verdict in asking.until(2)) == ["a", "endless once"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [("deadly", "signal 9"), ("endless", "took longer than 3 s"), ("wasteful", "exit code 1"),
+     ("large", "exit code 1"), ("deadly once", "")],
+)  # fmt: skip
+def test_a_picture_that_ends_the_child_comes_last_and_is_refused_the_second_time(
+    fault: str, why: str, asking: Asking
+) -> None:
+    asking.start(seconds=3.0 if fault == "endless" else 60.0)
+    asking.ask("a", fault, "b")
+    *others, last = asking.wait(3)
+    assert others == [Fine("a", ()), Fine("b", ())]
+    assert last.job == fault and isinstance(last, Refused) == bool(why)
+    if isinstance(last, Refused):
+        assert last.reason.startswith(f"{fault}.jpg ")
+        assert why in last.reason and "2 times" in last.reason
+    assert not [file for file in asking.root.glob("*.filled") if file.stat().st_size > 16 << 20]
+
+
+def test_a_child_is_stopped_or_may_die_while_it_is_idle(asking: Asking) -> None:
+    asking.start(idle_s=0.05)
+    asking.ask("a")
+    asking.wait(1)
+    while child_pids(NAME):
+        time.sleep(0.01)
+    asking.start()
+    asking.ask("b")
+    asking.wait(1)
+    (child,) = child_pids(NAME)
+    os.kill(child, signal.SIGKILL)
+    asking.ask("deadly once")  # for the first death no picture is blamed
+    assert asking.wait(1) == [Fine("deadly once", ())]
+
+
+def test_if_no_child_gets_to_work_pictures_are_let_through(asking: Asking) -> None:
+    asking.start("no_such_module:inspect")
+    asking.ask("a")
+    assert asking.wait(1) == [Fine("a", ())]
+
+
+def test_closing_waits_for_no_picture(asking: Asking) -> None:
+    opened = asking.start()
+    asking.ask("endless", "b")
+    while not child_pids(NAME):
+        time.sleep(0.01)
+    opened.close()
+    assert (opened.verdicts(), child_pids(NAME)) == ([], [])
+
+
+@pytest.mark.parametrize("lacks", ["process", "descriptors"])
+def test_a_shortage_of_the_machine_is_reported_and_the_picture_tried_again(
+    lacks: str, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    (asking.root / "a.jpg").write_bytes(made("png"))
+    monkeypatch.setattr(client, "RETRY_S", 0.01)
+    if lacks == "process":
+        monkeypatch.setattr("stylewatch_daemon.processes.child.Pipe", fail)
+    opened = asking.start(
+        f"{FAKES}:first_without_descriptors" if lacks == "descriptors" else INSPECT
+    )
+    asking.ask("a")
+    assert asking.wait(1) == []
+    reason = "Resource temporarily" if lacks == "process" else "out of file descriptors"
+    assert reason in opened.trouble
+    (fine,) = asking.wait(1)
+    assert isinstance(fine, Fine) and [picture.name for picture in fine.pictures] == ["a.jpg"]
+    assert opened.trouble == ""
