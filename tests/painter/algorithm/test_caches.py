@@ -11,7 +11,7 @@ from tests.painter.networks import narrow, network
 
 from stylewatch_painter.algorithm import caches as module
 from stylewatch_painter.algorithm.caches import DiskCache, StyleCache, load_network
-from stylewatch_painter.algorithm.losses import Look, Sums
+from stylewatch_painter.algorithm.gram import LayerSums, Sums
 from stylewatch_painter.network import store
 from stylewatch_painter.network.weights import WeightsFile, locate
 from stylewatch_painter.recipes.recipe import LayerName
@@ -23,7 +23,7 @@ def one(side: int, count: float, *, values: bool = False) -> Sums:
     return Sums(torch.rand(1, side, side), torch.rand(1, side) if values else None, count)
 
 
-def look() -> Look:
+def look() -> LayerSums:
     """Two layers of two regions, of one of them the values, too."""
     wide: LayerName = "conv5_1"
     return {
@@ -32,7 +32,7 @@ def look() -> Look:
     }
 
 
-def same(found: Look | None, kept: Look) -> bool:
+def same(found: LayerSums | None, kept: LayerSums) -> bool:
     assert found is not None
     assert [*found] == [*kept]
     mine = [one for regions in found.values() for one in regions]
@@ -103,7 +103,7 @@ def test_each_cpu_network_has_its_own_disk_cache_and_a_gpu_none(
     assert DiskCache.of(torch.device("cuda"), "bf16", 2) is None
 
 
-def grams() -> Look:
+def grams() -> LayerSums:
     """A hundred floats."""
     return {"conv1_1": (Sums(torch.ones(10, 10), None, 1.0),)}
 

@@ -71,7 +71,7 @@ def test_optimizer_counts_its_vectors(plain: dict[str, Any], vectors: int) -> No
 def test_memory_is_process_memory_plus_bytes_per_pixel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_held", lambda: 1000)
+    monkeypatch.setattr(module, "_peak_memory", lambda: 1000)
     task = painting()
     each = map_bytes(task.recipe.objective)
     each += optimizer_bytes(task.recipe.schedule.optimizer, task.recipe.schedule.steps)

@@ -11,22 +11,17 @@ import torch
 from tests.painter import plain_wasserstein
 from torch import Tensor
 
+from stylewatch_painter.algorithm.gram import Sums, feature_sums, gram, moment_matrix
+from stylewatch_painter.algorithm.gram import feature_sums as sums
 from stylewatch_painter.algorithm.losses import (
     StyleNorm,
-    Sums,
     content_norm,
     content_value,
-    feature_sums,
-    gram,
-    moment_matrix,
     style_target,
     style_value,
     tv_value,
     wasserstein_squared,
     wasserstein_target,
-)
-from stylewatch_painter.algorithm.losses import (
-    feature_sums as sums,
 )
 from stylewatch_painter.recipes.recipe import Content, Style, TotalVariation
 

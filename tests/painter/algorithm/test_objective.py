@@ -16,11 +16,10 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.losses import feature_sums, gram
-from stylewatch_painter.algorithm.objective import Objective
+from stylewatch_painter.algorithm.gram import feature_sums, gram
+from stylewatch_painter.algorithm.objective import Objective, StyleTarget, style_targets
 from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.state import fingerprint
-from stylewatch_painter.algorithm.targets import StyleTarget, Targets
 from stylewatch_painter.algorithm.task import Room, Style, Task, check_masks, shares
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change
@@ -35,7 +34,7 @@ def target(task: Task) -> Objective:
     """The target of a task at its final size."""
     network = small.network()
     canvas = Canvas(task, network.mean, network.device)
-    return Objective([canvas], network, canvas.levels()[-1])
+    return Objective([canvas], network, canvas.task.levels()[-1])
 
 
 def place(name: str) -> Array:
@@ -171,7 +170,7 @@ def look(looks: StyleCache, task: Task, digest: str | None) -> StyleCache:
     styles = tuple(replace(style, digest=digest) for style in task.styles)
     network = small.network()
     canvas = Canvas(replace(task, styles=styles), network.mean, network.device)
-    Objective([canvas], network, canvas.levels()[-1], looks)
+    Objective([canvas], network, canvas.task.levels()[-1], looks)
     return looks
 
 
@@ -220,7 +219,7 @@ def test_failed_backward_pass_frees_its_maps(
     u = held.canvases[0].start(held.level.size)
     held(u)
     before = maps()
-    monkeypatch.setattr("stylewatch_painter.algorithm.losses._Products.backward", fail)
+    monkeypatch.setattr("stylewatch_painter.algorithm.gram._Products.backward", fail)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="out of memory"):
             held(u)
@@ -230,7 +229,7 @@ def test_failed_backward_pass_frees_its_maps(
 def styles(task: Task, level: Level | None = None) -> tuple[StyleTarget, ...]:
     network = small.network()
     canvas = Canvas(task, network.mean, network.device)
-    return Targets(canvas, network, level or canvas.levels()[-1], StyleCache()).styles()
+    return style_targets(canvas, network, level or task.levels()[-1], StyleCache())
 
 
 def test_blended_styles_are_the_weighted_mean() -> None:
@@ -258,7 +257,7 @@ def test_style_size_does_not_change_brightness() -> None:
     canvas = Canvas(small_one, network.mean, network.device)
     wanted = small_one.recipe.objective.style
     assert wanted is not None
-    seen = canvas.style(small_one.styles[0], canvas.levels()[-1])
+    seen = canvas.style(small_one.styles[0], canvas.task.levels()[-1])
     seen_at = network(seen, ["conv1_1"], small_one.recipe.objective.network)["conv1_1"].flatten(2)
     plain = gram(feature_sums(seen_at), wanted)
     width, height = small_one.style_size(small_one.styles[0])
@@ -304,7 +303,7 @@ def guided(whole: Task) -> Task:
 def target_in_tiles(made: Task, room: Room) -> Objective:
     network = small.network()
     canvas = Canvas(made, network.mean, network.device, room)
-    return Objective([canvas], network, canvas.levels()[-1])
+    return Objective([canvas], network, canvas.task.levels()[-1])
 
 
 def place_in_tiles() -> Tensor:
@@ -388,7 +387,7 @@ def test_cached_style_depends_on_tile_size() -> None:
     network, looks = small.network(), StyleCache()
     for room in (Room(), Room(48), Room(48)):
         canvas = Canvas(made, network.mean, network.device, room)
-        Objective([canvas], network, canvas.levels()[-1], looks)
+        Objective([canvas], network, canvas.task.levels()[-1], looks)
     assert (looks.computed, looks.reused) == (2, 1)
 
 

@@ -15,8 +15,7 @@ from stylewatch_painter.algorithm.canvas import optimizer
 from stylewatch_painter.algorithm.optimizers import (
     Adam,
     Evaluation,
-    HighPass,
-    Scaling,
+    FourierFilter,
     Sgd,
     enlarged,
 )
@@ -126,7 +125,7 @@ def some(shape: tuple[int, int], seed: int = 0) -> Array:
 
 
 def scaled(x: Array, power: float) -> Array:
-    return small.array(Scaling(x.shape[-2:], power, CPU)(small.tensor(x)))
+    return small.array(FourierFilter.scaling(x.shape[-2:], power, CPU)(small.tensor(x)))
 
 
 def by_numpy(x: Array, power: float) -> Array:
@@ -151,7 +150,7 @@ def test_high_pass_removes_low_frequencies(shape: tuple[int, int], slowest: floa
     x = some(shape)
     down, right = np.meshgrid(*map(np.fft.fftfreq, shape), indexing="ij")
     wanted = np.fft.ifft2(np.fft.fft2(x) * (np.hypot(down, right) >= slowest)).real
-    quick = HighPass(shape, slowest, CPU)
+    quick = FourierFilter.high_pass(shape, slowest, CPU)
     once = quick(small.tensor(x))
     np.testing.assert_allclose(small.array(once), wanted, atol=1e-5)
     np.testing.assert_allclose(small.array(quick(once)), small.array(once), atol=1e-5)

@@ -8,7 +8,7 @@ import torch
 from tests.painter import small
 from torch import Tensor
 
-from stylewatch_painter.algorithm.padded import BORDER, bordered, padded
+from stylewatch_painter.algorithm.tiles import BORDER, bordered, features
 from stylewatch_painter.recipes.recipe import Network
 
 PADDINGS: tuple[Literal["reflect", "replicate"], ...] = ("reflect", "replicate")
@@ -55,7 +55,7 @@ def test_flat_picture_has_no_border(padding: str) -> None:
     flat = torch.full((1, 3, 40, 40), 90.0)
 
     def spread(padding: str) -> float:
-        found = padded(small.network())(flat, ["conv1_2"], network(padding))["conv1_2"]
+        found = features(small.network(), flat, ["conv1_2"], network(padding))["conv1_2"]
         return float((found.amax((2, 3)) - found.amin((2, 3))).max())
 
     assert spread(padding) < 1e-3 < spread("zeros")

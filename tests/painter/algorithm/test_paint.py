@@ -334,7 +334,7 @@ class Painting:
         forward = {**AT_ONCE, "optimizer.step_back": None}
         task = painting({**forward, "steps": STEPS, "save_every": 99})
         canvas = Canvas(task, network.mean, network.device)
-        levels = canvas.levels()
+        levels = canvas.task.levels()
         self.place = PaintState.start([canvas], levels)
         self.target = Objective([canvas], network, levels[0])
         ticks = count(50.0, 3.0)
@@ -495,7 +495,7 @@ def begun(count: int) -> tuple[PaintState, Objective]:
     network = small.network()
     tasks = [painting({"start": "noise"}, seed=seed) for seed in range(count)]
     canvases = [Canvas(task, network.mean, network.device) for task in tasks]
-    levels = canvases[0].levels()
+    levels = tasks[0].levels()
     return PaintState.start(canvases, levels), Objective(canvases, network, levels[0])
 
 
@@ -530,7 +530,7 @@ def test_shown_picture_is_the_moving_average() -> None:
     """By hand from the pictures themselves, the start of each size included."""
     made, (place, _) = painting(AVERAGED), begun(1)
     canvas = Canvas(made, (0.0, 0.0, 0.0), place.u.device)
-    averaged = PaintState.start([canvas], canvas.levels())
+    averaged = PaintState.start([canvas], canvas.task.levels())
     seen = [averaged.u.clone()]
     for step in range(3):
         averaged.u.add_(step + 1.0)
@@ -539,7 +539,7 @@ def test_shown_picture_is_the_moving_average() -> None:
     weights = [0.8 ** (3 - at) for at in range(4)]
     wanted = sum((w * u for w, u in zip(weights, seen, strict=True)), torch.zeros(1)) / sum(weights)
     torch.testing.assert_close(averaged.shown(), wanted)
-    averaged.next_level(canvas.levels())
+    averaged.next_level(canvas.task.levels())
     torch.testing.assert_close(averaged.u, canvas.enlarged(wanted, (21, 18)))
     torch.testing.assert_close(averaged.shown(), averaged.u)
     place.count_step()

@@ -16,7 +16,6 @@ from stylewatch_painter.algorithm.scales import (
     check_side,
     final_size,
     first_size,
-    grain,
     levels,
     preview_size,
     style_size,
@@ -278,13 +277,14 @@ def test_preview_must_leave_feature_maps() -> None:
         painted(task)
 
 
-@pytest.mark.parametrize(
-    ("scale", "wanted"), [(0.5, 0.5), (1, 1), (1.25, 1.25), (1.5, 1.5), (2, 1.5), (8, 1.5)]
-)
-def test_grain_is_that_of_the_unenlarged_style(scale: float, wanted: float) -> None:
-    """A style of 1200x900 pixels, seen as 800x600 beside the preview; and one that was enlarged."""
-    assert grain((1200, 900), (800, 600), scale) == wanted
-    assert grain((80, 60), (800, 600), scale) == min(1, scale)
+@pytest.mark.parametrize(("scale", "expected"), [(0.5, 0.5), (1, 1), (1.5, 1.5), (8, 1.5)])
+def test_shallow_layers_see_at_most_the_unenlarged_style(scale: float, expected: float) -> None:
+    """A style of 120x90 pixels at 80x60, and one that was enlarged already."""
+    rules = {"size": "80x60", "style_size": "stretch", "fit": "stretch", "enlarge": True}
+    large, small_one = Style(small.picture(1, 120, 90)), Style(small.picture(1, 8, 6))
+    task = painting(rules, styles=(large, small_one))
+    assert task.grain(large, scale) == expected
+    assert task.grain(small_one, scale) == min(1, scale)
 
 
 @pytest.mark.parametrize("objective", [{}, SLOW_SUMS], ids=["relative", "sums"])
