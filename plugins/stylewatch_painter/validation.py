@@ -133,7 +133,9 @@ def _mistake(details: Any, path: Location, model: type[BaseModel]) -> Mistake:
             where, sentence = tuple(around), f"{last} is missing"
         case "extra_forbidden":
             where = tuple(around)
-            sentence = nearest(str(last), _fields_at(model, details["loc"][:-1]))
+            _, models = _walk(model, details["loc"][:-1])
+            known = {name for candidate in models for name in candidate.model_fields}
+            sentence = nearest(str(last), known)
         case "literal_error" if last == "[key]":
             *around, key = around
             where, sentence = tuple(around), nearest(str(key), _names_in(details, "expected"))
@@ -161,12 +163,6 @@ def _names_in(details: Any, field: str) -> list[str]:
     return re.findall("'([^']*)'", details["ctx"][field])
 
 
-def _fields_at(model: type[BaseModel], where: Location) -> set[str]:
-    """All keys that the types allow at `where`."""
-    _, models = _walk(model, where)
-    return {name for candidate in models for name in candidate.model_fields}
-
-
 def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[BaseModel]]]:
     """`where` as the user wrote it, and the models that the types allow there.
 
@@ -176,7 +172,8 @@ def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[
     path: list[str | int] = []
     models, chooses = [model], False
     for part in where:
-        if tagged := [candidate for candidate in models if part in _tags(candidate)]:
+        kinds = [(candidate, candidate.model_fields.get("kind")) for candidate in models]
+        if tagged := [c for c, kind in kinds if kind and part in get_args(kind.annotation)]:
             models = tagged
             continue
         if chooses:
@@ -192,12 +189,6 @@ def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[
         inner = [inner_model for field in fields for inner_model in _models_in(field.annotation)]
         models = inner or models
     return tuple(path), models
-
-
-def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
-    """The values that the field `kind` of a union's member allows."""
-    kind = model.model_fields.get("kind")
-    return () if kind is None else get_args(kind.annotation)
 
 
 def _is_choice(annotation: object) -> bool:

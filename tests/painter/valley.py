@@ -48,20 +48,6 @@ def walk(optimizer: Optimizer, steps: int, objective: Evaluate = evaluate) -> li
     return path
 
 
-def resumed(before: Optimizer, after: Optimizer, at: int, steps: int) -> list[Array]:
-    """The points after step `at`, by a new optimizer with the state of the one before."""
-    x = torch.from_numpy(start()).unsqueeze(0)
-    for _ in range(at):
-        before.step(x, evaluate)
-    # through plain arrays, as in a checkpoint
-    after.load({name: torch.from_numpy(t.numpy().copy()) for name, t in before.state().items()})
-    path = []
-    for _ in range(at, steps):
-        after.step(x, evaluate)
-        path.append(small.array(x))
-    return path
-
-
 def assert_close(path: list[Array], expected: list[Array]) -> None:
     """Compare two paths; some constants of the painter are float32."""
     np.testing.assert_allclose(path, expected, rtol=1e-5, atol=1e-5)

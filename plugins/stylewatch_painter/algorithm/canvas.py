@@ -1,6 +1,8 @@
 """Canvas: the pictures of a task in the size and units of the network."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +12,10 @@ from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.lbfgs import Lbfgs
 from stylewatch_painter.algorithm.optimizers import Adam, Bounds, Optimizer, Sgd
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task, check_masks
+from stylewatch_painter.algorithm.task import AMPLE, Room, Settings, Style, Task, check_masks
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.network.vgg19 import Mean
-from stylewatch_painter.recipes import recipe
 from stylewatch_painter.stage import Pixels
 
 _KEPT = 2
@@ -157,14 +158,13 @@ def check_pictures(task: Task) -> None:
         raise PictureError(f"recipe {task.recipe.name} paints style only, and there is none")
 
 
-def optimizer(
-    settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, bounds: Bounds | None = None
-) -> Optimizer:
+_OPTIMIZERS: Mapping[str, Callable[[Any, Bounds | None], Optimizer]] = {
+    "adam": Adam,
+    "sgd": Sgd,
+    "lbfgs": Lbfgs,
+}
+
+
+def optimizer(settings: Settings, bounds: Bounds | None = None) -> Optimizer:
     """A new optimizer for the settings of a recipe; with `bounds` it clamps pictures."""
-    match settings:
-        case recipe.Adam():
-            return Adam(settings, bounds)
-        case recipe.Sgd():
-            return Sgd(settings, bounds)
-        case recipe.Lbfgs():
-            return Lbfgs(settings, bounds)
+    return _OPTIMIZERS[settings.kind](settings, bounds)

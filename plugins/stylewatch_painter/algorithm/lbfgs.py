@@ -182,9 +182,10 @@ class Lbfgs(Optimizer):
         self._ahead = None
         evaluation, uphill, back = self._stepped_back(x, evaluation)
         g = evaluation.gradient
-        if self.stays_in_place(x.device):
-            self._make_room(x)
-        self._remember(g)
+        in_place = self.stays_in_place(x.device)
+        if in_place:
+            self._allocate(x)
+        self._remember(g, in_place=in_place)
         direction = self._direction(g)
         length = torch.where(self._falls(g, direction), self._length(g, direction), 0.0)
         if self._settings.line_search == "strong_wolfe" and length:
@@ -195,11 +196,11 @@ class Lbfgs(Optimizer):
             move = torch.where(_column(uphill), back, move)
         del direction, back  # as large as the picture
         move = self._moved(x, move)
-        if self._last is None or not self.stays_in_place(g.device):
-            self._last = (move, g)
-        else:
+        if in_place and self._last is not None:
             self._last[0].copy_(move)
             self._last[1].copy_(g)
+        else:
+            self._last = (move, g)
         self._begun = True
         return evaluation
 
@@ -246,7 +247,7 @@ class Lbfgs(Optimizer):
         self._ahead = None  # a line search evaluates without the bounds
         return before.neg_().add_(x)
 
-    def _make_room(self, x: Tensor) -> None:
+    def _allocate(self, x: Tensor) -> None:
         """Allocate all pairs in advance, filled with zeros, so that shapes never change."""
         while len(self._pairs) < self._settings.history:
             nothing = (torch.zeros_like(like) for like in (x, x, x[:, 0, 0, 0]))
@@ -267,7 +268,7 @@ class Lbfgs(Optimizer):
             return slope < 0
         return (g.abs().amax((1, 2, 3)) > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
 
-    def _remember(self, g: Tensor) -> None:
+    def _remember(self, g: Tensor, *, in_place: bool) -> None:
         """Add the last move to the history, now that the gradient after it is known."""
         if self._last is None:
             return
@@ -278,7 +279,7 @@ class Lbfgs(Optimizer):
         newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
         size = torch.zeros_like(curvature) if self._size is None else self._size
         newer = torch.where(counts, curvature / _dot(y, self._scaled(y)), size)
-        if self.stays_in_place(g.device):
+        if in_place:
             for pair, newer_pair in pairwise([*self._pairs, newest]):
                 pair.s.copy_(newer_pair.s)
                 pair.y.copy_(newer_pair.y)
@@ -341,9 +342,9 @@ class Lbfgs(Optimizer):
         if self._last is not None:
             state["move"], state["gradient"] = self._last
         if self._accepted is not None:
-            known = self._accepted.evaluation.copied()
-            state |= {"stand": self._accepted.x.clone(), "stand.terms": known.terms}
-            state |= {"stand.objective": known.objective, "stand.gradient": known.gradient}
+            at = self._accepted.evaluation.copied()
+            state |= {"stand": self._accepted.x.clone(), "stand.terms": at.terms}
+            state |= {"stand.objective": at.objective, "stand.gradient": at.gradient}
             state["taken_back"] = self._accepted.taken_back.clone()
         return state
 

@@ -87,21 +87,6 @@ def test_bounds_hold(line_search: str) -> None:
     np.testing.assert_array_equal(bounded, bounded.clip(-9, 6))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"history": 2},
-        {"first_step": 3, "fourier_power": 0.5},
-        {"line_search": "strong_wolfe"},
-        {"first_step": 60, "step_back": 1.01},
-    ],
-)
-@pytest.mark.parametrize("at", [0, 1, 6])
-def test_resumed_path_is_byte_identical(changes: dict[str, object], at: int) -> None:
-    whole = valley.walk(lbfgs(**changes), 9)
-    assert np.array_equal(valley.resumed(lbfgs(**changes), lbfgs(**changes), at, 9), whole[at:])
-
-
 def test_negative_curvature_is_skipped() -> None:
     """On a dome no pair is stored, and the direction stays that of steepest descent."""
 
@@ -176,18 +161,6 @@ def test_line_search_ends_with_wolfe_conditions(line: str, first: float) -> None
     assert length > 0
     assert after <= before + 1e-4 * length * steep
     assert abs(slope) <= 0.9 * abs(steep)
-
-
-def test_zoom_uses_the_minimum_of_the_cubic() -> None:
-    """Of a cubic that is its very minimum, here at 1."""
-    lengths = []
-
-    def cubic(t: float) -> tuple[float, float]:
-        lengths.append(t)
-        return t**3 / 3 - t, t**2 - 1
-
-    assert search(cubic, 2.5) == pytest.approx(1)
-    assert len(set(lengths)) == 3
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -59,21 +59,6 @@ def test_recipe_matches_its_published_formulas(name: str) -> None:
     assert (gradient * direction).sum() == pytest.approx(product, abs=2e-3 * norm)
 
 
-@pytest.mark.parametrize("name", ["best", "crowson"])
-def test_either_side_can_be_missing(name: str) -> None:
-    whole = small.task(name)
-    u = small.tensor(small.in_network_units(small.picture(7), name))
-    style_only = Task(whole.recipe, None, whole.styles, init=whole.content)
-    content_only = Task(whole.recipe, whole.content, ())
-    both, style, content = (
-        objective.losses(objective(u).terms)[0]
-        for objective in map(small.objective, (whole, style_only, content_only))
-    )
-    assert (style.content, content.style) == ({}, {})
-    assert weighted(style)[1] == pytest.approx(weighted(both)[1])
-    assert weighted(content)[0] == pytest.approx(weighted(both)[0])
-
-
 def test_eigenvalues_cannot_be_captured_in_a_graph() -> None:
     assert small.objective(small.task("best")).is_capturable
     assert not small.objective(small.task("crowson")).is_capturable

@@ -78,14 +78,6 @@ def test_bounds_hold(settings: recipe.Adam | recipe.Sgd) -> None:
     valley.assert_close([bounded], [free.clip(-17, 16.5)])
 
 
-@KINDS
-@pytest.mark.parametrize("at", [0, 1, 4])
-def test_resumed_path_is_byte_identical(settings: recipe.Adam | recipe.Sgd, at: int) -> None:
-    whole = valley.walk(optimizer(settings), 6)
-    rest = valley.resumed(optimizer(settings), optimizer(settings), at, 6)
-    assert np.array_equal(rest, whole[at:])
-
-
 def test_later_steps_do_not_change_the_state_of_adam() -> None:
     made, x = Adam(ADAM), torch.zeros(1, 3, 2, 2)
     made.step(x, lambda x: slope(torch.ones_like(x)))

@@ -13,7 +13,6 @@ from tests.painter.paintings import AT_ONCE, NOISE, painted, painting
 from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.objective import Objective
 from stylewatch_painter.algorithm.paint import groups, measure, paint, paint_many, report_group
 from stylewatch_painter.algorithm.state import Convergence, MovingAverage, PaintState
 from stylewatch_painter.algorithm.task import Task
@@ -34,14 +33,6 @@ STILL = {"optimizer": {"kind": "sgd", "rate": 1e-9}}
 """Steps so short that nothing changes."""
 
 
-@pytest.mark.parametrize(("every", "due"), [(2, {2, 4, 6, 7}), (3, {3, 6, 7}), (99, {7})])
-def test_stages_follow_save_every_and_the_end(every: int, due: set[int]) -> None:
-    steps = painted(painting({"save_every": every}))
-    assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6, 7]
-    assert [step.size for step in steps] == [HALF] * 3 + [WHOLE] * 4
-    assert set(stages(steps)) == due
-
-
 @pytest.mark.parametrize("is_clamped", [False, True])
 def test_stage_is_a_float_picture_of_the_final_size(is_clamped: bool) -> None:
     wild = {"start": "noise", "noise_scale": 300, "keep_range": is_clamped, "save_every": 1}
@@ -57,33 +48,6 @@ def test_losses_belong_to_the_picture_before_the_step() -> None:
         assert isinstance(step, Stage)
         there = measure(painting({"start": "picture"}, init=step.picture), small.network())
         assert there.total == pytest.approx(following.losses.total, rel=1e-4)
-
-
-def test_measure_equals_the_first_step() -> None:
-    for start in ({"start": "style"}, NOISE, {"start": "mixed", "noise_ratio": 0.5}):
-        measured = measure(painting({**start, "steps": 0}), small.network())
-        assert measured == painted(painting({**start, **AT_ONCE}))[0].losses
-
-
-def test_seed_determines_the_bytes() -> None:
-    first, again, other = (stages(painted(painting(NOISE, seed=seed))) for seed in (1, 1, 2))
-    assert first == again
-    assert all(other[step] != picture for step, picture in first.items())
-
-
-def test_finish_ends_with_a_stage() -> None:
-    (only,) = painted(painting(), Wish.FINISH)
-    assert isinstance(only, Stage)
-    assert (only.step, only.steps, only.size, only.checkpoint) == (1, 7, HALF, None)
-    assert only.picture.shape == (18, 21, 3)
-
-
-@pytest.mark.parametrize("at", [1, 2, 3])
-def test_stop_ends_with_a_checkpoint(at: int) -> None:
-    """Also where a stage is due, and where the size changes."""
-    steps = painted(painting(), *after(at, Wish.STOP))
-    assert [step.checkpoint is not None for step in steps] == [False] * (at - 1) + [True]
-    assert isinstance(steps[-1], Stage) == (at == 2)
 
 
 @pytest.mark.parametrize(
@@ -162,18 +126,6 @@ def test_divergence_is_reported(rate: float, weight: float) -> None:
         for step in paint(wild, small.network()):
             steps.append(step)
     assert all(np.isfinite(step.picture).all() for step in steps if isinstance(step, Stage))
-
-
-def test_content_detail_survives_small_scales() -> None:
-    """With `keep_detail` enlarging changes nothing; without it the result is blurred."""
-    errors = []
-    for keep in (True, False):
-        task = painting({**STILL, "keep_detail": keep})
-        last = painted(task)[-1]
-        assert isinstance(last, Stage) and task.content is not None
-        errors.append(float(np.abs(last.picture - task.content).mean()))
-    assert errors[0] < 1e-3
-    assert errors[1] > 20
 
 
 @pytest.mark.parametrize(
@@ -291,22 +243,6 @@ def test_end_of_one_leaves_the_batch_unchanged(
     if end is Step and isinstance(results[1][-1], Step):
         rest = painted(replace(other, resume=results[1][-1].checkpoint))
         assert_alike([*results[1], *rest], painted(other))
-
-
-def test_checkpoint_of_one_of_a_batch_equals_that_of_one_alone() -> None:
-    """As arrays, in names and shapes; in values but for rounding."""
-    vgg, saved = small.network(), []
-    for count in (3, 1):
-        tasks = [painting({"start": "noise"}, seed=seed) for seed in range(count)]
-        canvases = [Canvas(task, vgg.mean, vgg.device) for task in tasks]
-        levels = tasks[0].levels()
-        state = PaintState.start(canvases, levels)
-        for _ in range(3):
-            state.optimizer.step(state.u, Objective(canvases, vgg, levels[0]))
-        saved.append(state.save(0))
-    batched, alone = saved
-    assert {n: a.shape for n, a in batched.items()} == {n: a.shape for n, a in alone.items()}
-    assert np.allclose(batched["u"].astype(np.float64), alone["u"].astype(np.float64), atol=1e-2)
 
 
 @pytest.mark.parametrize(

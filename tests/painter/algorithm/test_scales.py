@@ -229,12 +229,6 @@ def picture_after(task: Task, step: int) -> np.ndarray[Any, Any]:
     return checkpoint["u"]
 
 
-def test_first_size_must_leave_feature_maps() -> None:
-    task = pair({"objective.network.pool_edge": "floor", "stroke": 8}, 84)
-    with pytest.raises(PictureError, match="what it begins with, by preview and stroke, would be"):
-        painted(task)
-
-
 @pytest.mark.parametrize("gram", ["mean", "sum"])
 def test_upscaled_painting_passes_its_preview_byte_for_byte(gram: str) -> None:
     objective = {"objective.style.gram": gram, "objective.content.loss": "half_sum"}

@@ -27,8 +27,8 @@ def test_recoloring_moves_colors_the_least() -> None:
     moved = to_space(recolored(style, own, wanted, "srgb"), "srgb") - before
     by = root(own.covariance)
     overlap = root(by @ wanted.covariance @ by)
-    spread = np.trace(own.covariance + wanted.covariance - 2 * overlap)
-    least = float(((own.mean - wanted.mean) ** 2).sum() + spread)
+    least = np.trace(own.covariance + wanted.covariance - 2 * overlap)
+    least += ((own.mean - wanted.mean) ** 2).sum()
     assert np.isclose((moved**2).sum(-1).mean(), least, rtol=1e-3)
     factors = np.linalg.cholesky(wanted.covariance) @ np.linalg.inv(
         np.linalg.cholesky(own.covariance)
