@@ -28,7 +28,7 @@ from stylewatch_painter.algorithm.losses import (
 from stylewatch_painter.algorithm.optimizers import Evaluation, FourierFilter
 from stylewatch_painter.algorithm.scales import Level, pools_before
 from stylewatch_painter.algorithm.task import Style, shares
-from stylewatch_painter.algorithm.tiles import RegionWeights, Tile, View, added, as_whole, tiles
+from stylewatch_painter.algorithm.tiles import Tile, View, added, as_whole, region_shares, tiles
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName
@@ -333,9 +333,10 @@ class Objective:
         moments = self._recipe.style is not None and self._recipe.style.gram == "moments"
         self._style_view = View(network, self._recipe.network, layers, moments)
         self._view = replace(self._style_view, layers=(*self._contents.norms, *layers))
-        self._regions = RegionWeights.of(
-            canvases[0].task, self._style_view, level.size, len(self._grams)
-        )
+        task = canvases[0].task
+        self._region_weights = self._style_view.weights(task.content_mask, level.size)
+        regions = region_shares(task, len(self._grams))
+        self._region_shares = None if regions is None else regions.to(network.device)
         self._high_pass = None
         if level.slowest:
             shape = level.size[::-1]
@@ -423,7 +424,7 @@ class Objective:
         """
         # first pass: the style sums of the whole picture, and the gradient by them
         contents = [u.new_zeros(len(u)).requires_grad_() for _ in self._contents.norms]
-        total = self._style_view.total(u, self._tiles, self._regions.weights)
+        total = self._style_view.total(u, self._tiles, self._region_weights)
         sums = {layer: tuple(part.as_leaves() for part in total[layer]) for layer in total}
         observed = Observation(contents, sums)
         terms = self._terms(observed, u.requires_grad_())
@@ -448,7 +449,7 @@ class Objective:
             for layer, P in self._contents.at(tile).items():
                 norm = self._contents.norms[layer]
                 contents.append(content_value(maps[layer], P, norm, self._recipe.content))
-        return Observation(contents, self._style_view.sums(tile, maps, self._regions.weights))
+        return Observation(contents, self._style_view.sums(tile, maps, self._region_weights))
 
     def _terms(self, observed: Observation, u: Tensor) -> Tensor:
         """All terms (B, K), in the order of the labels."""
@@ -468,7 +469,7 @@ class Objective:
     def _style_terms(
         self, observed: Observation, pixels: int, style: recipe.Style
     ) -> Iterator[Tensor]:
-        sums = as_whole(observed.styles, self._regions.weights)
+        sums = as_whole(observed.styles, self._region_weights)
         grams = {layer: [gram(region, style) for region in sums[layer]] for layer in sums}
         for number, targets in enumerate(self._grams):
             for layer, A in targets.items():
@@ -478,7 +479,10 @@ class Objective:
                     style_value(G, A[:, region % A.shape[1]], norm, style)
                     for region, G in enumerate(grams[layer])
                 ]
-                yield self._regions.value(number, values)
+                if self._region_shares is None:
+                    yield values[0]
+                else:
+                    yield (torch.stack(values, dim=1) * self._region_shares[number]).sum(1)
 
     def _area_ratio(self, loss: str) -> float:
         """Scale a sum over positions to the first size, so that all scales balance alike."""

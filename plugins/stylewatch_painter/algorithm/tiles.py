@@ -9,8 +9,8 @@ another padding the picture is extended before the network and the features are 
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -268,35 +268,19 @@ class View:
         return total
 
 
-@dataclass(frozen=True, eq=False)
-class RegionWeights:
-    """The regions of a painting; without any, all of it follows all of each style.
+def region_shares(task: Task, styles: int) -> Tensor | None:
+    """The factor (S, R) of each of S `styles` in each region of a painting; None without regions.
 
-    `weights` are those of the content mask at one size. `parts` (S, R) multiplies the terms of
-    each of S styles in each region, in addition to the style's own weight: the region's share of
-    the picture, so that every pixel gets the same gradient as without regions.
+    It multiplies the style's own weight: the region's share of the picture, so that every pixel
+    gets the same gradient as without regions. S is 1 where styles are blended.
     """
-
-    weights: Weights = field(default_factory=dict)
-    parts: Tensor | None = None
-
-    @classmethod
-    def of(cls, task: Task, view: View, size: Size, styles: int) -> "RegionWeights":
-        """The regions of `task` at `size`, for so many `styles` (1 where they are blended)."""
-        if task.content_mask is None:
-            return cls()
-        area = planes(task.content_mask).mean((1, 2))
-        parts = torch.ones(styles, len(area))
-        if styles == len(task.styles):
-            weights = torch.tensor([style.weight for style in task.styles])
-            parts = torch.from_numpy(shares(task)).float() / (weights / weights.sum()).view(-1, 1)
-        return cls(view.weights(task.content_mask, size), (parts * area).to(view.network.device))
-
-    def value(self, style: int, regions: Sequence[Tensor]) -> Tensor:
-        """The term (B,) of a style, from its values (B,) in each region."""
-        if self.parts is None:
-            return regions[0]
-        return (torch.stack(list(regions), dim=1) * self.parts[style]).sum(1)
+    if task.content_mask is None:
+        return None
+    area = planes(task.content_mask).mean((1, 2))
+    if styles != len(task.styles):
+        return torch.ones(styles, len(area)) * area
+    weights = torch.tensor([style.weight for style in task.styles])
+    return torch.from_numpy(shares(task)).float() / (weights / weights.sum()).view(-1, 1) * area
 
 
 def planes(mask: Regions) -> Tensor:
