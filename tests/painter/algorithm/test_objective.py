@@ -15,7 +15,7 @@ from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.objective import Objective, style_targets
 from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.task import AMPLE, Room, Task, check_masks, shares
+from stylewatch_painter.algorithm.task import AMPLE, Room, Task, check_masks
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change
 from stylewatch_painter.stage import Losses, Regions
@@ -224,40 +224,11 @@ def test_tiles_match_whole_with_all_controls(name: str, padding: str, edge: str)
     assert_tiles_match_whole(with_regions(task), Room(48), Room(64, keeps_content=False))
 
 
-def test_one_region_equals_no_mask() -> None:
-    plain, full = large("devos"), np.ones((3, 4), dtype=np.float32)
-    styles = tuple(replace(style, mask=full) for style in plain.styles)
-    expected = small.objective(plain)(position())
-    found = small.objective(replace(plain, content_mask=full, styles=styles))(position())
-    torch.testing.assert_close(found.terms, expected.terms, rtol=1e-4, atol=0)
-    torch.testing.assert_close(found.gradient, expected.gradient, rtol=1e-3, atol=1e-3)
-
-
-def test_pixels_far_from_regions_have_no_style_gradient() -> None:
-    """The last rows are farther from the region than conv3_1 reaches."""
-    deep = dict.fromkeys([f"objective.style.layers.{layer}" for layer in ("conv4_1", "conv5_1")])
-    task = replace(large("best", **deep), content=None)
-    top = np.zeros((101, 75), dtype=np.float32)
-    top[:50] = 1
-    gradient = small.objective(replace(task, content_mask=top))(position()).gradient
-    assert gradient[:, :, :50].abs().amin(1).mean() > 0
-    assert gradient[:, :, 80:].count_nonzero() == 0
-
-
 def halves(*shown: int) -> Regions:
     """The left and the right half as two regions, of which only some are `shown`."""
     mask = np.zeros((18, 21, 2), dtype=np.float32)
     mask[:, :10, 0] = mask[:, 10:, 1] = 1
     return mask * np.isin([0, 1], shown).astype(np.float32)
-
-
-def test_styles_share_regions_by_weight() -> None:
-    task = small.task("best", styles=2)
-    assert shares(task).tolist() == [[0.25], [0.75]]
-    left, whole = replace(task.styles[0], mask=halves(0)), task.styles[1]
-    assert shares(replace(task, content_mask=halves(0, 1), styles=(left, whole))).tolist() == [
-        [0.25, 0], [0.75, 1]
-    ]  # fmt: skip
 
 
 def test_masks_that_do_not_match_are_refused() -> None:

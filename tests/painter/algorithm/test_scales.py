@@ -13,7 +13,6 @@ from stylewatch_painter.algorithm.scales import (
     Level,
     Size,
     after,
-    check_side,
     final_size,
     first_size,
     levels,
@@ -77,52 +76,37 @@ def test_recipe_sizes_match_the_source(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "expected"),
+    ("changes", "expected"),
     [
-        ("500", (500, 375)),
-        ("500x500", (500, 375)),
-        ("500x300", (400, 300)),
-        ("x300", (400, 300)),
-        ("400x", (400, 300)),
-        ("0.12mp", (400, 300)),
-        (".03mp", (200, 150)),
-        ("2000", (1000, 750)),
-        ("2000x2000", (1000, 750)),
-        ("x2000", (1000, 750)),
-        ("2000x", (1000, 750)),
-        ("4mp", (1000, 750)),
+        ({"size": "500"}, (500, 375)),
+        ({"size": "500x300"}, (400, 300)),
+        ({"size": "x300"}, (400, 300)),
+        ({"size": "400x"}, (400, 300)),
+        ({"size": ".03mp"}, (200, 150)),
+        ({"size": "640x480", "fit": "stretch"}, (640, 480)),
+        ({"size": "2000x1000", "fit": "stretch"}, (1000, 500)),
+        ({"size": "2000x1000", "fit": "stretch", "enlarge": True}, (2000, 1000)),
     ],
 )
-def test_every_form_of_a_size_is_a_bound(rule: str, expected: Size) -> None:
+def test_size_by_rule(changes: dict[str, object], expected: Size) -> None:
+    assert final_size(schedule(**changes), (1000, 750)) == expected
+
+
+def test_every_form_of_a_size_is_a_bound() -> None:
     """Nothing is enlarged unless `enlarge` is set."""
-    assert final_size(schedule(size=rule), (1000, 750)) == expected
+    for rule in ("2000", "2000x2000", "x2000", "2000x", "4mp"):
+        assert final_size(schedule(size=rule), (1000, 750)) == (1000, 750)
 
 
-def test_stretching_changes_the_ratio() -> None:
-    """Without `enlarge`, the box shrinks until neither side is longer than the picture's."""
-    stretched = {"size": "640x480", "fit": "stretch"}
-    assert final_size(schedule(**stretched), (640, 2000)) == (640, 480)
-    assert final_size(schedule(**stretched), (320, 2000)) == (320, 240)
-    assert final_size(schedule(**stretched, enlarge=True), (320, 200)) == (640, 480)
-
-
-@pytest.mark.parametrize(
-    ("rule", "scale", "expected"),
-    [
-        ("area", 0.5, (200, 100)),
-        ("side", 0.5, (200, 100)),
-        ("stretch", 0.5, (200, 100)),
-        ("300", 0.5, (150, 75)),
-        ("300", 9.0, (1000, 500)),  # a style, too, is not enlarged unless `enlarge` is set
-        ("area", 9.0, (1000, 500)),
-        ("side", 9.0, (1000, 500)),
-    ],
-)
-def test_style_sizes_by_rule_and_scale(rule: str, scale: float, expected: Size) -> None:
+def test_style_sizes_by_rule_and_scale() -> None:
     """A style of 1000x500 for a painting of 400x200; the style's own scale multiplies."""
-    for own, of_all in ((1.0, scale), (scale, 1.0)):
-        rules = schedule(style_size=rule, style_scale=of_all)
-        assert style_size(rules, (1000, 500), (400, 200), own) == expected
+    half = {"area": (200, 100), "side": (200, 100), "stretch": (200, 100), "300": (150, 75)}
+    for rule, expected in half.items():
+        for own, of_all in ((1.0, 0.5), (0.5, 1.0)):
+            rules = schedule(style_size=rule, style_scale=of_all)
+            assert style_size(rules, (1000, 500), (400, 200), own) == expected
+    for rule in ("area", "side", "300"):  # not enlarged either
+        assert style_size(schedule(style_size=rule), (1000, 500), (400, 200), 9.0) == (1000, 500)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +114,6 @@ def test_style_sizes_by_rule_and_scale(rule: str, scale: float, expected: Size) 
     [
         # 1/8, 1/4, 1/2 of the sides, but none with a long side under 112 pixels; they are joined
         ("best", {}, (1600, 1200), [(200, 20), (400, 20), (800, 12), (1600, 14)]),
-        ("best", {}, (640, 480), [(112, 20), (160, 20), (320, 12), (640, 14)]),
         ("best", {}, (296, 222), [(112, 40), (148, 12), (296, 14)]),
         ("best", {}, (100, 75), [(100, 14)]),
         # conv5_1 is behind four pools: 15 pixels, halved four times, are none
@@ -148,20 +131,10 @@ def test_recipe_uses_the_expected_scales(
     assert [(level.size[0], level.steps) for level in found] == expected
 
 
-def test_too_small_picture_is_refused() -> None:
-    check_side(find("best"), (16, 16), "the painting")
-    check_side(find("devos"), (1, 1), "the painting")  # its pools round up
-    with pytest.raises(PictureError, match=r"the painting would be 15x99 pixels.* under 16"):
-        check_side(find("best"), (15, 99), "the painting")
-
-
-@pytest.mark.parametrize(
-    ("step", "expected"),
-    [(0, [(16, 10), (32, 20)]), (9, [(16, 1), (32, 20)]), (10, [(32, 20)]), (30, [(32, 0)])],
-)
-def test_remaining_levels_after_some_steps(step: int, expected: list[tuple[int, int]]) -> None:
+def test_remaining_levels_after_some_steps() -> None:
     path = (Level((16, 12), 0.5, 10), Level((32, 24), 1.0, 20))
-    assert [(level.size[0], level.steps) for level in after(path, step)] == expected
+    for step, expected in ((9, [(16, 1), (32, 20)]), (10, [(32, 20)]), (30, [(32, 0)])):
+        assert [(level.size[0], level.steps) for level in after(path, step)] == expected
 
 
 LARGE = (12000, 9000)
@@ -255,15 +228,6 @@ def test_first_available_picture_gives_the_shape() -> None:
     assert replace(task, content=content, content_size=(90, 90)).final == (10, 10)
     assert replace(task, content=None, init=init).final == (5, 10)
     assert replace(task, content=None).final == (10, 10)
-
-
-def test_style_limits_the_scales() -> None:
-    """Pools that drop the rest leave nothing of a side under 16, of a style either."""
-    rules = {"objective.network.pool_edge": "floor", "size": "64", "style_size": "64"}
-    task = painting(rules, content=small.picture(0, 64, 48))
-    for rows, expected in ((40, [32, 64]), (20, [64])):
-        styled = replace(task, styles=(Style(small.picture(1, 64, rows)),))
-        assert [level.size[0] for level in styled.levels()] == expected
 
 
 def test_style_may_have_its_own_size_rule() -> None:
