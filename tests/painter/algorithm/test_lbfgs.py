@@ -40,6 +40,14 @@ def test_path_matches_torch(history: int) -> None:
     valley.assert_close(valley.walk(lbfgs(history=history), STEPS), path)
 
 
+def test_fixed_memory_gives_the_same_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a step that is captured in a CUDA graph."""
+    changes = {"history": 3, "first_step": 60, "step_back": 1.01}
+    expected = valley.walk(lbfgs(**changes), STEPS)
+    monkeypatch.setattr(Lbfgs, "stays_in_place", lambda *_: True)
+    valley.assert_close(valley.walk(lbfgs(**changes), STEPS), expected)
+
+
 def scaled(x: Array, power: float) -> Array:
     """Fourier coefficients times 1 / f^power, f in cycles per pixel, at least one per long side."""
     height, width = x.shape[-2:]
