@@ -92,7 +92,7 @@ def in_turn(made: Task, threads: int) -> dict[str, list[float]]:
     pictures = {}
     for name, network in networks(made, threads).items():
         canvas = Canvas(made, network.mean, network.device)
-        level = canvas.levels()[-1]
+        level = canvas.task.levels()[-1]
         moves = optimizer(made.recipe.schedule.optimizer)
         pictures[name] = (Objective([canvas], network, level), canvas.start(level.size), moves)
         seconds[name] = []

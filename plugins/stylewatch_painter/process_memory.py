@@ -4,9 +4,11 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+_GROUP = Path("/sys/fs/cgroup")
+
 
 def resident() -> int:
-    """Resident memory of this process in bytes; 0 where the system does not tell."""
+    """Resident memory of this process in bytes; 0 if unknown."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
@@ -16,25 +18,24 @@ def resident() -> int:
 
 def available() -> float:
     """Bytes that can still be allocated, by machine and control group; inf if unknown."""
-    group = Path("/sys/fs/cgroup")
-    found = _of_machine("MemAvailable")
-    with suppress(OSError, ValueError):  # where there is no limit, it says `max`
-        most = int((group / "memory.max").read_text(encoding="ascii"))
-        found = min(found, most - int((group / "memory.current").read_text(encoding="ascii")))
-    return found
+    free = _of_machine("MemAvailable")
+    with suppress(OSError, ValueError):  # without a limit the file contains `max`
+        limit = int((_GROUP / "memory.max").read_text(encoding="ascii"))
+        free = min(free, limit - int((_GROUP / "memory.current").read_text(encoding="ascii")))
+    return free
 
 
 def installed() -> float:
     """Bytes of memory of the machine or the control group; inf if unknown."""
-    found = _of_machine("MemTotal")
+    total = _of_machine("MemTotal")
     with suppress(OSError, ValueError):
-        found = min(found, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    return found
+        total = min(total, int((_GROUP / "memory.max").read_text(encoding="ascii")))
+    return total
 
 
-def _of_machine(what: str) -> float:
+def _of_machine(field: str) -> float:
     with suppress(OSError):
-        said = Path("/proc/meminfo").read_text(encoding="ascii")
-        if told := re.search(rf"{what}: +(\d+) kB", said):
-            return int(told[1]) * 1024.0
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        if match := re.search(rf"{field}: +(\d+) kB", text):
+            return int(match[1]) * 1024.0
     return float("inf")

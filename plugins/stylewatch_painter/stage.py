@@ -47,10 +47,7 @@ class Term:
 
     def as_json(self) -> dict[str, float]:
         """Plain `value`, `weight` and, if it is set, `gradient_weight`."""
-        plain = {"value": self.value, "weight": self.weight}
-        if self.gradient_weight is not None:
-            plain["gradient_weight"] = self.gradient_weight
-        return plain
+        return {name: number for name, number in vars(self).items() if number is not None}
 
 
 @dataclass(frozen=True)

@@ -110,30 +110,32 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake
     """Describe the errors of a mapping checked against `model`: MOST of them, and a count."""
     groups = groupby(error.errors(include_url=False), lambda error_: _walk(model, error_["loc"])[0])
     for _, (details, *others) in islice(groups, MOST):
-        way, models = _walk(model, details["loc"])
+        path, models = _walk(model, details["loc"])
         if any(map(_has_secrets, models)):
             details["input"] = _Hidden()
-            way = tuple("..." if "://" in str(part) else part for part in way)
+            path = tuple("..." if "://" in str(part) else part for part in path)
         for other in others:  # the members of a union that do not match
             details["msg"] += (
                 f" or {other['msg'].removeprefix('Input should be ').partition(',')[0]}"
             )
-        yield _mistake(details, way, model)
+        yield _mistake(details, path, model)
     rest = [next(details)["loc"] for _, details in groups]
     if rest:
         yield Mistake((), f"there are {len(rest)} more mistakes", rest[0])
 
 
-def _mistake(details: Any, way: Location, model: type[BaseModel]) -> Mistake:
-    """Describe an error of pydantic at `way`."""
-    *around, last = way or ("",)
-    where, sentence = tuple(around) if last == "[key]" else way, _plainly(details)
+def _mistake(details: Any, path: Location, model: type[BaseModel]) -> Mistake:
+    """Describe an error of pydantic at `path`."""
+    *around, last = path or ("",)
+    where, sentence = tuple(around) if last == "[key]" else path, _plainly(details)
     match details["type"]:
         case "missing":
             where, sentence = tuple(around), f"{last} is missing"
         case "extra_forbidden":
             where = tuple(around)
-            sentence = nearest(str(last), _fields_at(model, details["loc"][:-1]))
+            _, models = _walk(model, details["loc"][:-1])
+            known = {name for candidate in models for name in candidate.model_fields}
+            sentence = nearest(str(last), known)
         case "literal_error" if last == "[key]":
             *around, key = around
             where, sentence = tuple(around), nearest(str(key), _names_in(details, "expected"))
@@ -161,28 +163,23 @@ def _names_in(details: Any, field: str) -> list[str]:
     return re.findall("'([^']*)'", details["ctx"][field])
 
 
-def _fields_at(model: type[BaseModel], where: Location) -> set[str]:
-    """All keys that the types allow at `where`."""
-    _, models = _walk(model, where)
-    return {name for candidate in models for name in candidate.model_fields}
-
-
 def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[BaseModel]]]:
     """`where` as the user wrote it, and the models that the types allow there.
 
     Pydantic adds a step for the tag of a union, or for the member of a union without a tag; the
     file has no such step.
     """
-    way: list[str | int] = []
+    path: list[str | int] = []
     models, chooses = [model], False
     for part in where:
-        if tagged := [candidate for candidate in models if part in _tags(candidate)]:
+        kinds = [(candidate, candidate.model_fields.get("kind")) for candidate in models]
+        if tagged := [c for c, kind in kinds if kind and part in get_args(kind.annotation)]:
             models = tagged
             continue
         if chooses:
             chooses = False
             continue
-        way.append(part)
+        path.append(part)
         fields = [
             candidate.model_fields[str(part)]
             for candidate in models
@@ -191,13 +188,7 @@ def _walk(model: type[BaseModel], where: Location) -> tuple[Location, list[type[
         chooses = any(_is_choice(field.annotation) for field in fields)
         inner = [inner_model for field in fields for inner_model in _models_in(field.annotation)]
         models = inner or models
-    return tuple(way), models
-
-
-def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
-    """The values that the field `kind` of a union's member allows."""
-    kind = model.model_fields.get("kind")
-    return () if kind is None else get_args(kind.annotation)
+    return tuple(path), models
 
 
 def _is_choice(annotation: object) -> bool:

@@ -1,4 +1,4 @@
-"""Small paintings: a task of two sizes, and ways to paint it and to look at what comes."""
+"""Small paintings of two sizes, and what painting them yields."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,10 +8,10 @@ from tests.painter import small
 
 from stylewatch_painter.algorithm.paint import paint
 from stylewatch_painter.algorithm.task import Task
-from stylewatch_painter.stage import Stage, Step, Wish
+from stylewatch_painter.stage import Step, Wish
 
 AT_ONCE: Mapping[str, Any] = {"scales": ()}
-"""Without a smaller size on the way."""
+"""Without a smaller size first."""
 
 NOISE: Mapping[str, Any] = {"start": "noise", "noise_scale": 30}
 
@@ -25,18 +25,11 @@ _SHORT: Mapping[str, Any] = {
 
 
 def painting(changes: Mapping[str, Any] | None = None, several: int = 1, **task: Any) -> Task:
-    """Three steps at half size and four at the whole, after as many styles as `several` says."""
+    """Three steps at half size and four at the full size, with so many styles."""
     return replace(small.task("best", {**_SHORT, **(changes or {})}, several), **task)
 
 
 def painted(task: Task, *wishes: Wish) -> list[Step]:
-    """Every step; `wishes` are those after step 1, 2 ..., and to go on after that."""
+    """Every step; `wishes` are those after step 1, 2 ..., then GO_ON."""
     left = iter(wishes)
     return list(paint(task, small.network(), lambda: next(left, Wish.GO_ON)))
-
-
-def final(task: Task) -> Stage:
-    """The last stage."""
-    last = painted(task)[-1]
-    assert isinstance(last, Stage)
-    return last

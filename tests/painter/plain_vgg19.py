@@ -1,7 +1,7 @@
 """VGG19 once more, in plain NumPy and float64, its slope worked out backwards by hand.
 
-Nothing here or in the other `plain_` modules is taken from the painter, so that the tests can hold
-one against the other. Arrays are (channels, height, width).
+Nothing here is taken from the painter, so that tests can compare the two. Arrays are (channels,
+height, width).
 """
 
 from dataclasses import dataclass
@@ -110,51 +110,3 @@ class Net:
                 assert below is not None
                 back = unpooled(back, found[below], self.pool, self.edge)
         return back
-
-
-FRAME = 32  # pixels
-
-
-@dataclass(frozen=True)
-class Framed(Net):
-    """The same, of a picture whose outermost pixels are repeated all around it.
-
-    What lies outside is seen, and no part of the features.
-    """
-
-    def features(self, x: Array) -> dict[str, Array]:
-        """The features after ReLU of x, by layer; what is outside is kept beside them."""
-        around = ((0, 0), (FRAME, FRAME), (FRAME, FRAME))
-        whole = super().features(np.pad(x, around, mode="edge"))
-        inside = {layer: f[_within(layer, x.shape)] for layer, f in whole.items()}
-        return {**inside, **{f"whole {layer}": f for layer, f in whole.items()}}
-
-    def slope(self, found: dict[str, Array], wanted: dict[str, Array]) -> Array:
-        """As for the network itself; what falls on a repeated pixel is the pixel's own."""
-        whole = {layer: found[f"whole {layer}"] for layer in LAYERS}
-        shape = found[LAYERS[0]].shape
-        spread = {}
-        for layer, slope in wanted.items():
-            spread[layer] = np.zeros_like(whole[layer])
-            spread[layer][_within(layer, shape)] = slope
-        slope = super().slope(whole, spread)
-        rows, columns = (np.arange(-FRAME, side + FRAME).clip(0, side - 1) for side in shape[1:])
-        by_rows = np.zeros((3, shape[1], slope.shape[2]))
-        folded = np.zeros((3, *shape[1:]))
-        for at, row in enumerate(rows):
-            by_rows[:, row] += slope[:, at]
-        for at, column in enumerate(columns):
-            folded[:, :, column] += by_rows[:, :, at]
-        return folded
-
-
-def _within(layer: str, shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
-    """Where the picture's own features are; its pools drop odd edges."""
-    halved = 2 ** (int(layer[4]) - 1)
-    first, rows, columns = FRAME // halved, shape[1] // halved, shape[2] // halved
-    return slice(None), slice(first, first + rows), slice(first, first + columns)
-
-
-def flat(features: Array) -> Array:
-    """(N, height, width) as (N, M)."""
-    return features.reshape(len(features), -1)

@@ -1,18 +1,22 @@
-"""Small pictures and a small network, as the painter takes them and as the plain modules do."""
+"""Small pictures, a small network, and tasks for them."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from tests.painter.plain_recipes import MEAN, Objective, in_network_units
 from tests.painter.plain_vgg19 import Array, filters
 
-from stylewatch_painter.algorithm.task import Style, Task
+from stylewatch_painter.algorithm.caches import StyleCache
+from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.objective import Objective
+from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task
 from stylewatch_painter.network.vgg19 import Vgg19
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Network
 from stylewatch_painter.stage import Pixels
+
+MEAN = np.array([123.68, 116.779, 103.939]).reshape(3, 1, 1)
 
 WIDTH, HEIGHT = 21, 18  # neither is a multiple of 16, and one is odd
 
@@ -44,17 +48,17 @@ def plain(pixels: Pixels) -> Array:
     return pixels.transpose(2, 0, 1).astype(np.float64)
 
 
-def plain_objective(made: Task) -> Objective:
-    """The objective of a task, worked out by the plain modules."""
-    name = made.recipe.name
-    whole = sum(style.weight for style in made.styles)
-    return Objective(
-        name,
-        filters(0),
-        None if made.content is None else in_network_units(plain(made.content), name),
-        [in_network_units(plain(style.picture), name) for style in made.styles],
-        [style.weight / whole for style in made.styles],
-    )
+def in_network_units(pixels: Pixels, name: str) -> Array:
+    """A picture as the program that recipe `name` follows hands it to the network."""
+    white = 256 if name == "neural-style" else 255
+    return np.asarray(plain(pixels) / 255 * white - MEAN)
+
+
+def objective(made: Task, room: Room = AMPLE, cache: StyleCache | None = None) -> Objective:
+    """The objective of a task at its final size."""
+    vgg = network()
+    canvas = Canvas(made, vgg.mean, vgg.device, room)
+    return Objective([canvas], vgg, made.levels()[-1], cache)
 
 
 def tensor(x: Array) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Mistakes in settings are told in sentences: where, what was met, what was likely meant."""
+"""Mistakes in settings as sentences: where, which value, what was likely meant."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from stylewatch_painter.recipes.recipe import Strict
-from stylewatch_painter.validation import LONGEST, MOST, mistakes, nearest, refusing
+from stylewatch_painter.validation import LONGEST, MOST, mistakes, refusing
 
 
 class Brush(Strict):
@@ -38,13 +38,13 @@ class Color(Strict):
 
 
 class Safe(Strict):
-    """Holds what nobody is to see."""
+    """A model with secrets."""
 
     codes: tuple[SecretStr, ...] = ()
 
 
 class Canvas(Strict):
-    """What settings are checked against here."""
+    """The model that is validated here."""
 
     tool: Annotated[Brush | Knife, Field(discriminator="kind")] = Brush(kind="brush")
     colors: tuple[Color, ...] = ()
@@ -56,8 +56,8 @@ class Canvas(Strict):
     safe: Safe = Safe()
 
 
-def told(plain: Mapping[Any, Any]) -> list[str]:
-    """What is told of a mapping that is no Canvas."""
+def messages(plain: Mapping[Any, Any]) -> list[str]:
+    """The messages about a mapping that is not a valid Canvas."""
     with pytest.raises(ValidationError) as caught:
         Canvas.model_validate(plain)
     return [str(mistake) for mistake in mistakes(caught.value, Canvas)]
@@ -67,53 +67,30 @@ def told(plain: Mapping[Any, Any]) -> list[str]:
     ("plain", "sentence"),
     [
         ({"side": 3}, "unknown key 'side'; did you mean 'sides'?"),
-        ({"x": 3}, "unknown key 'x'; there are coats, colors, ground, safe, shares, sides, tool,"
-                   " words"),
-        ({"ground": {"nam": 3, "name": "red"}}, "ground: unknown key 'nam'; did you mean 'name'?"),
         ({"ground": {}}, "ground: name is missing"),
         ({"ground": 3}, "ground: should be keys with their values, got 3"),
         ({"colors": [{"name": "red"}, {}]}, "colors.1: name is missing"),
-        ({"colors": [{"name": "red", "z": 1}]},
-         "colors.0: unknown key 'z'; there are name, strength"),
         ({"shares": {"oyl": 1}}, "shares: unknown key 'oyl'; did you mean 'oil'?"),
-        ({"shares": [1]}, "shares: should be keys with their values, got [1]"),
-        ({"tool": {"kind": "brsh"}}, "tool: unknown kind 'brsh'; did you mean 'brush'?"),
         ({"tool": {"kind": "x"}}, "tool: unknown kind 'x'; there are brush, knife, spatula"),
         ({"tool": {"width": 3}}, "tool: kind is missing"),
-        ({"tool": 3}, "tool: should be keys with their values, got 3"),
-        ({"tool": {"kind": "brush", "width": 0}},
-         "tool.width: input should be greater than 0, got 0"),
-        ({"tool": {"kind": "knife", "angl": 1, "angle": 1}},
-         "tool: unknown key 'angl'; did you mean 'angle'?"),
+        # `width` belongs to a brush
+        ({"tool": {"kind": "knife", "angle": 1, "widht": 2}},
+         "tool: unknown key 'widht'; there are angle, kind"),
         ({"tool": {"kind": "spatula"}}, "tool: angle is missing"),
         ({"ground": {"name": "gray", "strength": 2}}, "ground: gray is never strong"),
-        ({"sides": "many"}, "sides: input should be a valid integer, unable to parse string as an"
-                            " integer, got 'many'"),
         ({"coats": 99}, "coats: input should be 'auto' or less than or equal to 64, got 99"),
-        ({"coats": "fife"}, "coats: input should be 'auto' or a valid integer, got 'fife'"),
         ({"words": {5: 1}}, "words.5: input should be a valid string, got 5"),
     ],
 )  # fmt: skip
 def test_mistake_names_place_and_remedy(plain: Mapping[Any, Any], sentence: str) -> None:
-    assert told(plain) == [sentence]
+    assert messages(plain) == [sentence]
 
 
 def test_mistakes_are_listed_together() -> None:
-    found = told({"sides": None, "side": 3, "tool": {"kind": "brush", "width": -1}, "ground": {}})
-    assert [sentence.partition(":")[0] for sentence in found] == [
-        "tool.width", "ground", "sides", "unknown key 'side'; did you mean 'sides'?",
+    sentences = messages({"sides": None, "side": 3, "tool": {"kind": "brush", "width": -1}})
+    assert [sentence.partition(":")[0] for sentence in sentences] == [
+        "tool.width", "sides", "unknown key 'side'; did you mean 'sides'?"
     ]  # fmt: skip
-
-
-def test_keys_of_other_union_members_are_not_suggested() -> None:
-    """`width` belongs to a brush."""
-    (sentence,) = told({"tool": {"kind": "knife", "angle": 1, "widht": 2}})
-    assert sentence == "tool: unknown key 'widht'; there are angle, kind"
-
-
-def test_similar_name_or_all_names_are_suggested() -> None:
-    assert nearest("stepps", ["steps", "size"]) == "unknown key 'stepps'; did you mean 'steps'?"
-    assert nearest("q", ["b", "a"], "recipe") == "unknown recipe 'q'; there are a, b"
 
 
 @pytest.mark.parametrize(
@@ -126,12 +103,12 @@ def test_similar_name_or_all_names_are_suggested() -> None:
     ],
 )
 def test_values_near_secrets_are_hidden(wrong: object, sentence: str) -> None:
-    (only,) = told({"safe": wrong})
+    (only,) = messages({"safe": wrong})
     assert only == sentence.format(hidden="something that is not shown here")
 
 
 def test_long_lists_of_mistakes_are_counted() -> None:
-    *first, last = told({f"key{number:03}": 1 for number in range(300)})
+    *first, last = messages({f"key{number:03}": 1 for number in range(300)})
     assert len(first) == MOST
     assert last == f"there are {300 - MOST} more mistakes"
 
@@ -143,7 +120,7 @@ def test_long_lists_of_mistakes_are_counted() -> None:
 )
 def test_values_are_shortened(wrong: object) -> None:
     for key in ("tool", "ground", "x" * 50_000):
-        assert max(map(len, told({key: wrong}))) < LONGEST + 10
+        assert max(map(len, messages({key: wrong}))) < LONGEST + 10
 
 
 def test_unforeseen_error_becomes_a_sentence() -> None:

@@ -92,7 +92,7 @@ def differences(name: str, size: tuple[int, int], steps: int) -> Iterator[Differ
     with graphs.ready(plan, "bundled") as pair:
         graph = opened(pair, plan)
     canvas = Canvas(task, file.mean, vgg.device)
-    level = canvas.levels()[-1]
+    level = canvas.task.levels()[-1]
     targets = [Objective([canvas], maps, level) for maps in (vgg, graph, Decided(vgg, graph, plan))]
     u, moves = canvas.start(level.size), optimizer(recipe.schedule.optimizer)
     for _ in range(steps):

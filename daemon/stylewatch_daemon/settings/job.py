@@ -418,7 +418,7 @@ class JobSettings(Strict):
             self.schedule,
             json.dumps(self._recipe_changes()),
             folders,
-            book.seen(self.recipe, *folders),
+            book.files_key(self.recipe, *folders),
         )
 
     def _recipe_changes(self) -> Mapping[str, Any]:

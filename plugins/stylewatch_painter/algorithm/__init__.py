@@ -1,1 +1,12 @@
-"""Neural style transfer by optimization: losses, optimizers, scales, tiles, regions."""
+"""Neural style transfer by optimization.
+
+- `task`, `scales`: a painting as plain values; its sizes, coarse to fine
+- `paint`, `state`: the loop over the steps, batches, reports; what a checkpoint contains
+- `objective`: loss terms and gradient of a batch at one size; the targets P and A
+- `gram`, `losses`: the Gram matrix; content, style and smoothness losses by the paper's letters
+- `tiles`: tiles of large pictures, padding, the regions of masks
+- `optimizers`, `lbfgs`: Adam, gradient descent, Fourier filters; L-BFGS with its line search
+- `canvas`: pictures in the size and units of the network, and the start
+- `caches`: style sums in memory and on disk, the network used last
+- `forecast`: time and memory, and the tiles and histories that fit
+"""

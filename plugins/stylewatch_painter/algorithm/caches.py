@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stylewatch_painter.algorithm.losses import Look, Sums
+from stylewatch_painter.algorithm.gram import LayerSums, Sums
 from stylewatch_painter.network import store
 from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to, named
 from stylewatch_painter.network.weights import WeightsFile
@@ -55,7 +55,7 @@ class DiskCache:
         self._folder = folder
         self._max_bytes = max_bytes
 
-    def get(self, key: Hashable) -> Look | None:
+    def get(self, key: Hashable) -> LayerSums | None:
         """The entry for `key`, on the CPU; None if it is missing or damaged."""
         path = self._path(key)
         try:
@@ -63,15 +63,15 @@ class DiskCache:
             if sha256(content[_DIGEST:]).digest() != content[:_DIGEST]:
                 return None
             os.utime(path)
-            return _look(load(content[_DIGEST:]))
+            return _unnamed(load(content[_DIGEST:]))
         except (OSError, SafetensorError):
             return None
 
-    def put(self, key: Hashable, look: Look) -> None:
+    def put(self, key: Hashable, sums: LayerSums) -> None:
         """Write the entry for `key`, atomically."""
         path = self._path(key)
         part = path.with_name(f".{path.name}.{os.getpid()}")
-        body = save(dict(_named(look)))
+        body = save(dict(_named(sums)))
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(sha256(body).digest() + body)
@@ -105,32 +105,32 @@ class StyleCache:
         self.computed = self.reused = 0
         self._disk = disk
         self._max_bytes = max_bytes
-        self._entries: OrderedDict[Hashable, Look] = OrderedDict()
+        self._entries: OrderedDict[Hashable, LayerSums] = OrderedDict()
 
-    def get(self, key: Hashable, compute: Callable[[], Look]) -> Look:
+    def get(self, key: Hashable, compute: Callable[[], LayerSums]) -> LayerSums:
         """The entry for `key`; if it is missing, the result of `compute`, which is stored."""
         if key in self._entries:
             self._entries.move_to_end(key)
             self.reused += 1
             return self._entries[key]
-        look = self._disk.get(key) if self._disk else None
-        if look is None:
-            look = compute()
+        sums = self._disk.get(key) if self._disk else None
+        if sums is None:
+            sums = compute()
             self.computed += 1
             if self._disk:
-                self._disk.put(key, look)
+                self._disk.put(key, sums)
         else:
             self.reused += 1
-        self._entries[key] = look
+        self._entries[key] = sums
         while self.nbytes > self._max_bytes:
             self._entries.popitem(last=False)
-        return look
+        return sums
 
     @property
     def nbytes(self) -> int:
         """Size of all entries in bytes."""
-        looks = self._entries.values()
-        return sum(sums.nbytes for look in looks for regions in look.values() for sums in regions)
+        regions = (part for entry in self._entries.values() for part in entry.values())
+        return sum(tensor.nbytes for part in regions for sums in part for tensor in sums.tensors)
 
 
 def _program() -> str:
@@ -139,25 +139,24 @@ def _program() -> str:
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def _named(look: Look) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of `look` by name, as a file has them."""
-    for layer, regions in look.items():
+def _named(layers: LayerSums) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of all sums by name, for a file."""
+    for layer, regions in layers.items():
         for number, sums in enumerate(regions):
             yield f"{layer}.{number}.count", torch.tensor(sums.count, dtype=torch.float64)
             for name, tensor in zip(("products", "values"), sums.tensors, strict=False):
                 yield f"{layer}.{number}.{name}", tensor.cpu().contiguous()
 
 
-def _look(named_tensors: Mapping[str, Tensor]) -> Look:
+def _unnamed(tensors: Mapping[str, Tensor]) -> LayerSums:
     """The inverse of `_named`."""
-    look: dict[LayerName, tuple[Sums, ...]] = {}
+    layers: dict[LayerName, tuple[Sums, ...]] = {}
     for layer in LAYERS:
-        while (start := f"{layer}.{len(look.get(layer, ()))}") + ".count" in named_tensors:
-            values = named_tensors.get(f"{start}.values")
-            count = float(named_tensors[f"{start}.count"])
-            sums = Sums(named_tensors[f"{start}.products"], values, count)
-            look[layer] = (*look.get(layer, ()), sums)
-    return look
+        while (start := f"{layer}.{len(layers.get(layer, ()))}") + ".count" in tensors:
+            values, count = tensors.get(f"{start}.values"), float(tensors[f"{start}.count"])
+            sums = Sums(tensors[f"{start}.products"], values, count)
+            layers[layer] = (*layers.get(layer, ()), sums)
+    return layers
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,8 @@
 """Canvas: the pictures of a task in the size and units of the network."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,18 +10,12 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.lbfgs import Lbfgs
-from stylewatch_painter.algorithm.optimizers import (
-    Adam,
-    Bounds,
-    Optimizer,
-    Sgd,
-)
+from stylewatch_painter.algorithm.optimizers import Adam, Bounds, Optimizer, Sgd
 from stylewatch_painter.algorithm.scales import Level, Size
-from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task, check_masks
+from stylewatch_painter.algorithm.task import AMPLE, Room, Settings, Style, Task, check_masks
 from stylewatch_painter.errors import PictureError, RecipeError
 from stylewatch_painter.images.resize import resize
 from stylewatch_painter.network.vgg19 import Mean
-from stylewatch_painter.recipes import recipe
 from stylewatch_painter.stage import Pixels
 
 _KEPT = 2
@@ -39,15 +35,6 @@ class Canvas:
     device: torch.device
     room: Room = AMPLE
     _contents: dict[Size, Tensor] = field(init=False, default_factory=dict)
-
-    @property
-    def final(self) -> Size:
-        """The size of the output, (width, height) in pixels."""
-        return self.task.final
-
-    def levels(self) -> tuple[Level, ...]:
-        """All sizes, coarse to fine."""
-        return self.task.levels()
 
     def content(self, size: Size) -> Tensor | None:
         """The content picture at `size`; cached, so it must not be modified."""
@@ -69,10 +56,10 @@ class Canvas:
         """Free the content pictures; they are computed again if they are needed."""
         self._contents.clear()
 
-    def fresh_optimizer(self, size: Size) -> Optimizer:
+    def new_optimizer(self, size: Size) -> Optimizer:
         """A new optimizer for pictures of `size`, with bounds if the schedule has them."""
-        schedule = self.task.recipe.schedule
-        larger = self.final[0] * self.final[1] / (size[0] * size[1])
+        schedule, final = self.task.recipe.schedule, self.task.final
+        larger = final[0] * final[1] / (size[0] * size[1])
         settings = self.room.optimizer(schedule.optimizer, larger)
         ends = [torch.full_like(self._mean, level * self._range) - self._mean for level in (0, 255)]
         return optimizer(settings, (ends[0], ends[1]) if schedule.keep_range else None)
@@ -115,14 +102,13 @@ class Canvas:
 
     def units(self, pixels: Pixels) -> Tensor:
         """Convert a picture to network units."""
-        x = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).to(self.device)
-        return x.unsqueeze(0) * self._range - self._mean
+        return self._tensor(pixels) * self._range - self._mean
 
     def pixels(self, u: Tensor) -> Pixels:
         """Convert network units to a picture, neither clipped nor rounded."""
         x = ((u + self._mean) / self._range).squeeze(0)
-        found: Pixels = x.permute(1, 2, 0).contiguous().cpu().numpy()
-        return found
+        pixels: Pixels = x.permute(1, 2, 0).contiguous().cpu().numpy()
+        return pixels
 
     @property
     def _mean(self) -> Tensor:
@@ -146,15 +132,18 @@ class Canvas:
     def _scaled_up(self, u: Tensor, size: Size) -> Tensor:
         """Enlarge u as floats: differences and values out of range are kept."""
         planes = np.ascontiguousarray(u.squeeze(0).cpu().numpy().transpose(1, 2, 0))
-        larger = resize(planes, size, "bicubic").transpose(2, 0, 1)
-        return torch.from_numpy(np.ascontiguousarray(larger)).to(self.device).unsqueeze(0)
+        return self._tensor(resize(planes, size, "bicubic"))
 
     def _noise(self, size: Size) -> Tensor:
         """Standard normal noise, drawn on the CPU: the same for a seed on every device."""
         generator = np.random.Generator(np.random.PCG64(self.task.seed))
         noise = generator.standard_normal((size[1], size[0], 3)).astype(np.float32)
-        x = torch.from_numpy(np.ascontiguousarray(noise.transpose(2, 0, 1))).to(self.device)
-        return x.unsqueeze(0)
+        return self._tensor(noise)
+
+    def _tensor(self, planes: Pixels) -> Tensor:
+        """Convert planes (height, width, 3) to (1, 3, height, width), as they are."""
+        x = np.array(planes.transpose(2, 0, 1), order="C")
+        return torch.from_numpy(x).to(self.device).unsqueeze(0)
 
 
 def check_pictures(task: Task) -> None:
@@ -169,14 +158,13 @@ def check_pictures(task: Task) -> None:
         raise PictureError(f"recipe {task.recipe.name} paints style only, and there is none")
 
 
-def optimizer(
-    settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, bounds: Bounds | None = None
-) -> Optimizer:
+_OPTIMIZERS: Mapping[str, Callable[[Any, Bounds | None], Optimizer]] = {
+    "adam": Adam,
+    "sgd": Sgd,
+    "lbfgs": Lbfgs,
+}
+
+
+def optimizer(settings: Settings, bounds: Bounds | None = None) -> Optimizer:
     """A new optimizer for the settings of a recipe; with `bounds` it clamps pictures."""
-    match settings:
-        case recipe.Adam():
-            return Adam(settings, bounds)
-        case recipe.Sgd():
-            return Sgd(settings, bounds)
-        case recipe.Lbfgs():
-            return Lbfgs(settings, bounds)
+    return _OPTIMIZERS[settings.kind](settings, bounds)

@@ -10,14 +10,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas, check_pictures
 from stylewatch_painter.algorithm.objective import Objective
-from stylewatch_painter.algorithm.padded import border
 from stylewatch_painter.algorithm.scales import Level, least_side, pools_before
-from stylewatch_painter.algorithm.task import AMPLE, LEAST_PAIRS, Room, Task
-from stylewatch_painter.algorithm.tiles import halo, tiles
+from stylewatch_painter.algorithm.task import AMPLE, LEAST_PAIRS, Room, Settings, Task
+from stylewatch_painter.algorithm.tiles import border, halo, tiles
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.network.vgg19 import FeatureMaps, Vgg19, layers_up_to
 from stylewatch_painter.process_memory import available, resident
@@ -25,19 +23,19 @@ from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName
 
 _TRIAL_SIDE = 192  # pixels: large enough for the cores to be busy, small enough to take no time
-_TRIALS = 3  # the quickest counts: the others were disturbed
-_PER_SEARCH = 1.03  # evaluations of a step that searches along its line, by those of 300 steps
-_FIRST_SEARCH = 20  # more of them at each size, where nothing says how far the first step goes
+_TRIALS = 3  # the fastest counts: other processes disturb the others
+_PER_SEARCH = 1.03  # evaluations per step with a line search, measured over 300 steps
+_FIRST_SEARCH = 20  # more evaluations at each size without a `first_step`
 _FLOAT = 4  # bytes
 _FLAG = 1  # byte: whether a value is above zero
-_AVERAGED = 3 * 3 * _FLOAT  # bytes for each pixel: an average of pictures, and that made ready
-_INDEX = 8  # bytes: where a max pool found its value
+_AVERAGED = 3 * 3 * _FLOAT  # bytes per pixel: a moving average, and the picture made from it
+_INDEX = 8  # bytes: the position of a maximum in a pool
 _PICTURE = 3 * _FLOAT  # bytes of a pixel, in a vector of the picture's size
 _BEFORE = 1  # vectors: the picture before the step
 _WORKING = 4  # vectors that a step works with, or that a picture to be shown passes through
-_SMOOTH = 5  # vectors: what smoothness is worked out of
-_PASSES = 1.4  # tiles are looked at twice, once without a way back
-_CONTENT_ANEW = 0.8  # a way there in float32
+_SMOOTH = 5  # vectors: differences for the smoothness loss
+_TILE_PASSES = 1.4  # tiles are evaluated twice, once without a backward pass
+_CONTENT_PASS = 0.8  # a forward pass in float32
 
 
 @dataclass(frozen=True)
@@ -61,37 +59,33 @@ def forecast(
 ) -> Forecast:
     """Time an evaluation at a small size and extrapolate; nothing is painted."""
     check_pictures(task)
-    canvas = Canvas(task, network.mean, network.device)
-    levels = canvas.levels()
+    levels, settings = task.levels(), task.recipe.schedule.optimizer
     trial = _trial(task, levels[-1])
-    objective = Objective([canvas], network, trial)
-    u = canvas.start(trial.size)
+    canvas = Canvas(task, network.mean, network.device)
+    objective, u = Objective([canvas], network, trial), canvas.start(trial.size)
     objective(u)  # the first evaluation also sets up the libraries
-    network_settings = task.recipe.objective.network
-    seen = _seen(trial.size, network_settings)
-    per_pixel = min(_seconds(objective, u, clock) for _ in range(_TRIALS)) / seen
-    optimizer = task.recipe.schedule.optimizer
+
+    def seconds() -> float:
+        began = clock()
+        float(objective(u).objective)  # synchronizes
+        return clock() - began
+
+    seen = _padded_pixels(trial.size, task.recipe.objective.network)
+    per_pixel = min(seconds() for _ in range(_TRIALS)) / seen
     work = sum(
-        _looked_at(level, task, room) * (evaluations(optimizer, level.steps) + 1)
+        _pixels_evaluated(level, task, room) * (evaluations(settings, level.steps) + 1)
         for level in levels
     )
-    memory = _held() + needed(task, room, value_bytes(network))
+    value = 2 if isinstance(network, Vgg19) and network.precision == "bf16" else _FLOAT
     tile = room.tile if room.tile is not None and room.tile < max(levels[-1].size) else None
-    return Forecast(levels, per_pixel * work, memory, tile)
+    return Forecast(levels, per_pixel * work, _peak_memory() + needed(task, room, value), tile)
 
 
-def evaluations(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> float:
+def evaluations(settings: Settings, steps: int) -> float:
     """Estimated number of evaluations for `steps` steps at one size."""
     if not isinstance(settings, recipe.Lbfgs) or settings.line_search == "none" or not steps:
         return steps
     return steps * _PER_SEARCH + (_FIRST_SEARCH if settings.first_step is None else 0)
-
-
-def _seconds(objective: Objective, u: Tensor, clock: Callable[[], float]) -> float:
-    """Seconds of one evaluation, with synchronization."""
-    began = clock()
-    float(objective(u).objective)
-    return clock() - began
 
 
 def _trial(task: Task, final: Level) -> Level:
@@ -106,27 +100,18 @@ def _trial(task: Task, final: Level) -> Level:
     return replace(final, size=size, scale=scale * final.scale)
 
 
-def _area(level: Level) -> int:
-    return level.size[0] * level.size[1]
-
-
-def _seen(size: tuple[int, int], network: recipe.Network) -> int:
+def _padded_pixels(size: tuple[int, int], network: recipe.Network) -> int:
     """Pixels that the network sees for a picture of `size`, with its padding."""
     width, height = size
     return (width + 2 * border(network)) * (height + 2 * border(network))
 
 
-def value_bytes(network: FeatureMaps) -> int:
-    """Bytes of a value in a feature map."""
-    return 2 if isinstance(network, Vgg19) and network.precision == "bf16" else _FLOAT
-
-
-def _looked_at(level: Level, task: Task, room: Room) -> float:
+def _pixels_evaluated(level: Level, task: Task, room: Room) -> float:
     """Pixels that one evaluation processes, with halos and both passes."""
     parts = tiles(level.size, room.tile, task.recipe.objective.layers)
     if len(parts) == 1:
-        return _seen(level.size, task.recipe.objective.network)
-    passes = _PASSES if room.keeps_content else _PASSES + _CONTENT_ANEW
+        return _padded_pixels(level.size, task.recipe.objective.network)
+    passes = _TILE_PASSES if room.keeps_content else _TILE_PASSES + _CONTENT_PASS
     return passes * sum(part.pixels(level.size) for part in parts)
 
 
@@ -140,9 +125,9 @@ def needed(task: Task, room: Room, value: int) -> int:
     width, height = task.final
     pixels = width * height
     averaged = _AVERAGED if schedule.ema_decay else 0
-    vectors = _remembered(task, room) + pixels * averaged
+    vectors = _optimizer_memory(task, room) + pixels * averaged
     if room.tile is None or room.tile >= max(width, height):
-        return _seen(task.final, objective.network) * map_bytes(objective, value) + vectors
+        return _padded_pixels(task.final, objective.network) * map_bytes(objective, value) + vectors
     side = room.tile + 2 * (halo(objective.layers) + border(objective.network))
     maps = min(side, width) * min(side, height) * map_bytes(objective, value)
     content = content_bytes(objective) if room.keeps_content else _PICTURE
@@ -152,7 +137,7 @@ def needed(task: Task, room: Room, value: int) -> int:
     return vectors + kept + max(maps, pixels * (_WORKING * _PICTURE + smooth))
 
 
-def _remembered(task: Task, room: Room) -> int:
+def _optimizer_memory(task: Task, room: Room) -> int:
     """Bytes of the optimizer's history at the size where it is largest.
 
     The last sizes of an upscaled painting have few steps and so a short history.
@@ -190,7 +175,7 @@ def map_bytes(objective: recipe.Objective, value: int = _FLOAT) -> int:
     return round(total)
 
 
-def optimizer_bytes(settings: recipe.Adam | recipe.Sgd | recipe.Lbfgs, steps: int) -> int:
+def optimizer_bytes(settings: Settings, steps: int) -> int:
     """Bytes of an optimizer for each pixel after `steps`, as vectors of three floats."""
     match settings:
         case recipe.Adam():
@@ -207,7 +192,7 @@ def _channels(layer: LayerName) -> int:
     return min(512, 64 << pools_before(layer))
 
 
-def _held() -> int:
+def _peak_memory() -> int:
     """Peak memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -216,26 +201,23 @@ def _held() -> int:
 SIDES = (2048, 1536, 1024, 768, 512)
 """Sides of tiles to try in pixels, largest first: then halos matter least."""
 _SHORTER = (384, 256)
-_PROCESS = 250 * 10**6  # bytes: the network, and what the libraries set aside while they compute
+_PROCESS = 250 * 10**6  # bytes: the network, and what the libraries allocate while they compute
 _LOADED = resident()  # bytes, before there is any picture or network, but with torch
-_SHARE = 0.9  # of what is free: others want some, too
-
-Tile = Literal["auto", "none"] | int
-History = Literal["auto", "whole"] | int
+_SHARE = 0.9  # of the free memory; the rest is for other processes
 
 
 @dataclass(frozen=True)
 class Wanted:
     """Memory settings: `limit` in bytes for the process, or for a GPU's memory.
 
-    `tile` in pixels, `history` in pairs; `auto` is chosen so that it fits.
+    `tile` in pixels, `history` in pairs; `auto` is chosen so that it fits. `left`: bytes that
+    earlier paintings of this process hold; they are not counted for this one.
     """
 
-    tile: Tile = "auto"
-    history: History = "auto"
+    tile: Literal["auto", "none"] | int = "auto"
+    history: Literal["auto", "whole"] | int = "auto"
     limit: int | None = None
     left: int = 0
-    """Bytes that earlier paintings of this process hold; not counted for this one."""
 
 
 def left() -> int:
@@ -252,7 +234,7 @@ def room(task: Task, wanted: Wanted, device: torch.device, value: int) -> Room:
     Raises PictureError if no choice fits the limit.
     """
     free = _free(wanted, device)
-    choice = Room()
+    choice = AMPLE
     for choice in _rooms(task, wanted):
         least = needed(task, choice, value)
         if least <= free:
@@ -276,17 +258,19 @@ def at_once(task: Task, wanted: Wanted, device: torch.device, value: int) -> int
 
 def warnings(task: Task, chosen: Room) -> Iterator[str]:
     """Describe where the limits of memory make a painting depart from its recipe."""
-    asked = task.recipe.schedule.optimizer
-    given = chosen.optimizer(asked)
-    if given is asked or not isinstance(asked, recipe.Lbfgs):
+    settings = task.recipe.schedule.optimizer
+    used = chosen.optimizer(settings)
+    if used is settings or not isinstance(settings, recipe.Lbfgs):
         return
-    at = "memory does not suffice for {} pairs of L-BFGS at {}x{} pixels: ".format(
-        asked.history, *task.final
-    )
-    yield at + (
-        f"there it remembers {given.history}"
-        if isinstance(given, recipe.Lbfgs)
-        else "there Adam paints in its place"
+    width, height = task.final
+    yield (
+        f"memory does not suffice for {settings.history} pairs of L-BFGS at {width}x{height} "
+        "pixels: there "
+        + (
+            f"it remembers {used.history}"
+            if isinstance(used, recipe.Lbfgs)
+            else "Adam paints in its place"
+        )
     )
 
 
@@ -295,28 +279,23 @@ def _rooms(task: Task, wanted: Wanted) -> Iterator[Room]:
 
     Computing the content's maps at each step takes half as long again, Adam more steps.
     """
-    whole = [None] if wanted.tile in ("auto", "none") else []
     settings = task.recipe.schedule.optimizer
-    pairs: list[int | None] = [wanted.history if isinstance(wanted.history, int) else None]
-    most = settings.history if isinstance(settings, recipe.Lbfgs) else 0
-    may_be_less = wanted.history == "auto" and most > 0
-    shorter = range(most - 1, LEAST_PAIRS - 1, -1) if may_be_less else ()
-    for tile in whole:
-        yield Room(tile, pairs[0])
+    history = wanted.history if isinstance(wanted.history, int) else None
+    may_be_less = wanted.history == "auto" and isinstance(settings, recipe.Lbfgs)
+    histories: list[int | None] = [history]
+    if may_be_less and isinstance(settings, recipe.Lbfgs):
+        histories += range(settings.history - 1, LEAST_PAIRS - 1, -1)
+    groups: tuple[tuple[int | None, ...], ...] = (SIDES, _SHORTER)
+    if wanted.tile != "auto":
+        groups = ((None if wanted.tile == "none" else wanted.tile,),)
+    if isinstance(wanted.tile, str):
+        yield Room(None, history)
     for keeps in (True, False):
-        for sides in _sides(wanted.tile):
-            for history in (*pairs, *shorter):
-                yield from (Room(side, history, keeps) for side in sides)
+        for sides in groups:
+            for pairs in histories:
+                yield from (Room(side, pairs, keeps) for side in sides)
     for keeps in (True, False) if may_be_less else ():
-        yield from (Room(side, 0, keeps) for sides in _sides(wanted.tile) for side in sides)
-
-
-def _sides(tile: Tile) -> Iterator[tuple[int | None, ...]]:
-    if tile == "auto":
-        yield SIDES
-        yield _SHORTER
-    else:
-        yield (None if tile == "none" else tile,)
+        yield from (Room(side, 0, keeps) for sides in groups for side in sides)
 
 
 def _free(wanted: Wanted, device: torch.device) -> float:
@@ -327,9 +306,9 @@ def _free(wanted: Wanted, device: torch.device) -> float:
     limit = wanted.limit
     if device.type == "cuda":
         allocated = torch.cuda.memory_allocated(device)
-        there, _ = torch.cuda.mem_get_info(device)
-        there += torch.cuda.memory_reserved(device) - allocated
-        return _SHARE * there if limit is None else min(there, limit - max(0, allocated - _PROCESS))
+        free, _ = torch.cuda.mem_get_info(device)
+        free += torch.cuda.memory_reserved(device) - allocated
+        return _SHARE * free if limit is None else min(free, limit - max(0, allocated - _PROCESS))
     if limit is not None:
         return limit - resident() - max(0, _PROCESS - wanted.left)
     return _SHARE * available() - _PROCESS

@@ -14,7 +14,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from stylewatch_painter.algorithm.optimizers import Bounds, Evaluate, Evaluation, Scaling
+from stylewatch_painter.algorithm.optimizers import (
+    Bounds,
+    Evaluate,
+    Evaluation,
+    FourierFilter,
+    Optimizer,
+)
 from stylewatch_painter.recipes import recipe
 
 _DECREASE = 1e-4  # c1
@@ -29,18 +35,23 @@ class _Point:
     length: float
     value: float
     slope: float
-    seen: Evaluation
+    evaluation: Evaluation
 
 
 def strong_wolfe(
-    evaluate: Evaluate, x: Tensor, direction: Tensor, seen: Evaluation, length: float
+    evaluate: Evaluate, x: Tensor, direction: Tensor, evaluation: Evaluation, length: float
 ) -> tuple[float, Evaluation]:
     """Find a step length with the strong Wolfe conditions; return it and the evaluation.
 
-    The search starts at x along `direction` with `length`; `seen` is the evaluation at x. If no
+    The search starts at x along `direction` with `length`; `evaluation` is that at x. If no
     point satisfies the conditions, the best one met is returned, which may be x itself (length 0).
     """
-    start = _Point(0.0, float(seen.objective), float(torch.sum(seen.gradient * direction)), seen)
+    start = _Point(
+        0.0,
+        float(evaluation.objective),
+        float(torch.sum(evaluation.gradient * direction)),
+        evaluation,
+    )
 
     def at(length: float) -> _Point:
         there = evaluate(x + length * direction)
@@ -53,13 +64,13 @@ def strong_wolfe(
             low, high = before, point
             break
         if _flat_enough(start, point):
-            return point.length, point.seen
+            return point.length, point.evaluation
         if point.slope >= 0:
             low, high = point, before
             break
         before, point = point, at(2 * point.length)
-    else:  # it falls and falls: no bottom is near
-        return before.length, before.seen
+    else:  # it still falls: no minimum is near
+        return before.length, before.evaluation
     return _narrow(at, start, low, high)
 
 
@@ -75,11 +86,11 @@ def _narrow(
             high = point
             continue
         if _flat_enough(start, point):
-            return point.length, point.seen
+            return point.length, point.evaluation
         if point.slope * (high.length - low.length) >= 0:
             high = low
         low = point
-    return low.length, low.seen
+    return low.length, low.evaluation
 
 
 def _falls_enough(start: _Point, point: _Point) -> bool:
@@ -110,11 +121,11 @@ def _between(a: _Point, b: _Point) -> float:
     return min(max(best, low), high) if math.isfinite(best) else middle
 
 
-_LEAST_CURVATURE = 1e-10  # a pair below it says nothing, or that the valley bends the wrong way
+_LEAST_CURVATURE = 1e-10  # pairs below it have no or negative curvature
 _LEAST_GRADIENT = 1e-7
 _LEAST_SLOPE = 1e-9
-_SHORTER = 0.25  # so much of a step is made in place of one that was taken back
-_SHORT = 16  # pairs: so many are moved up by a place at each step in next to no time
+_SHORTER = 0.25  # the share of a step that replaces it after it was taken back
+_SHORT = 16  # pairs: moving so many by one place at each step takes almost no time
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,25 +139,20 @@ class _Pair:
     y: Tensor
     inverse: Tensor
 
-    def take_over(self, other: "_Pair") -> None:
-        """Copy another pair into this one, in place."""
-        for mine, theirs in ((self.s, other.s), (self.y, other.y), (self.inverse, other.inverse)):
-            mine.copy_(theirs)
-
 
 @dataclass(frozen=True, eq=False)
-class _Stand:
+class _Accepted:
     """The position x before the last step, and its evaluation.
 
     `taken_back` (B,) counts the steps that were taken back to it.
     """
 
     x: Tensor
-    seen: Evaluation
+    evaluation: Evaluation
     taken_back: Tensor
 
 
-class Lbfgs:
+class Lbfgs(Optimizer):
     """L-BFGS as in torch and Torch7: without a line search a step is one evaluation.
 
     `fourier_power` p > 0 optimizes Fourier coefficients scaled by 1 / f^p. That is the same as
@@ -155,15 +161,15 @@ class Lbfgs:
     """
 
     def __init__(self, settings: recipe.Lbfgs, bounds: Bounds | None = None) -> None:
+        super().__init__(bounds)
         self._settings = settings
-        self._bounds = bounds
-        self._stand: _Stand | None = None
+        self._accepted: _Accepted | None = None
         self._begun = False
         self._pairs: list[_Pair] = []
         self._size: Tensor | None = None  # of the inverse Hessian, by the newest pair that counts
         self._last: tuple[Tensor, Tensor] | None = None  # the move made, the gradient before it
         self._ahead: Evaluation | None = None  # a line search ends where the next step begins
-        self._scaling: Scaling | None = None
+        self._scaling: FourierFilter | None = None
 
     def stays_in_place(self, device: torch.device) -> bool:
         """True if every step runs the same kernels on the same tensors."""
@@ -172,27 +178,34 @@ class Lbfgs:
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
         """Make one step; x changes in place. Nothing moves where the gradient vanishes."""
-        seen = self._ahead or evaluate(x)
+        evaluation = self._ahead or evaluate(x)
         self._ahead = None
-        seen, uphill, back = self._stepped_back(x, seen)
-        g = seen.gradient
-        if self.stays_in_place(x.device):
-            self._make_room(x)
-        self._remember(g)
+        evaluation, uphill, back = self._stepped_back(x, evaluation)
+        g = evaluation.gradient
+        in_place = self.stays_in_place(x.device)
+        if in_place:
+            self._allocate(x)
+        self._remember(g, in_place=in_place)
         direction = self._direction(g)
         length = torch.where(self._falls(g, direction), self._length(g, direction), 0.0)
-        if self._settings.line_search == "strong_wolfe":
-            length = self._searched(evaluate, x, direction, seen, length)
+        if self._settings.line_search == "strong_wolfe" and length:
+            best, self._ahead = strong_wolfe(evaluate, x, direction, evaluation, float(length))
+            length = torch.full_like(length, best)
         move = direction.mul_(_column(length))
         if uphill is not None:
             move = torch.where(_column(uphill), back, move)
         del direction, back  # as large as the picture
-        self._keep(self._moved(x, move), g)
+        move = self._moved(x, move)
+        if in_place and self._last is not None:
+            self._last[0].copy_(move)
+            self._last[1].copy_(g)
+        else:
+            self._last = (move, g)
         self._begun = True
-        return seen
+        return evaluation
 
     def _stepped_back(
-        self, x: Tensor, seen: Evaluation
+        self, x: Tensor, evaluation: Evaluation
     ) -> tuple[Evaluation, Tensor | None, Tensor]:
         """Take the last step back where the objective rose too far or is not finite.
 
@@ -202,26 +215,27 @@ class Lbfgs:
         """
         limit = self._settings.step_back
         if limit is None:
-            return seen, None, x
-        if self._stand is None:  # of what was before the first step nothing is known
-            endless = torch.full_like(seen.objective, torch.inf)
-            known = Evaluation(seen.terms.clone(), endless, torch.zeros_like(x))
-            self._stand = _Stand(x.clone(), known, torch.zeros_like(endless, dtype=torch.int64))
-        stand, there = self._stand, self._stand.seen
-        sound = torch.isfinite(seen.gradient).flatten(1).all(1)
-        downhill = sound & (seen.objective <= limit * there.objective)
+            return evaluation, None, x
+        if self._accepted is None:  # before the first step any objective is better
+            worst = torch.full_like(evaluation.objective, torch.inf)
+            start = Evaluation(evaluation.terms.clone(), worst, torch.zeros_like(x))
+            counts = torch.zeros_like(worst, dtype=torch.int64)
+            self._accepted = _Accepted(x.clone(), start, counts)
+        accepted, there = self._accepted, self._accepted.evaluation
+        finite = torch.isfinite(evaluation.gradient).flatten(1).all(1)
+        downhill = finite & (evaluation.objective <= limit * there.objective)
         uphill = there.objective.isfinite() & ~downhill
-        shorter = _SHORTER * (x - stand.x)
-        for mine, theirs, which in (
-            (x, stand.x, _column(uphill)),
-            (seen.terms, there.terms, uphill.unsqueeze(1)),
-            (seen.objective, there.objective, uphill),
-            (seen.gradient, there.gradient, _column(uphill)),
+        shorter = _SHORTER * (x - accepted.x)
+        for new, old, which in (
+            (x, accepted.x, _column(uphill)),
+            (evaluation.terms, there.terms, uphill.unsqueeze(1)),
+            (evaluation.objective, there.objective, uphill),
+            (evaluation.gradient, there.gradient, _column(uphill)),
         ):
-            theirs.copy_(torch.where(which, theirs, mine))
-        x.copy_(stand.x)
-        stand.taken_back.add_(uphill)
-        return _copied(there), uphill, shorter
+            old.copy_(torch.where(which, old, new))
+        x.copy_(accepted.x)
+        accepted.taken_back.add_(uphill)
+        return there.copied(), uphill, shorter
 
     def _moved(self, x: Tensor, move: Tensor) -> Tensor:
         """Add the move to x in place, within the bounds; return the move that was made."""
@@ -230,10 +244,10 @@ class Lbfgs:
             return move
         before = x.clone()
         x.add_(move).clamp_(*self._bounds)
-        self._ahead = None  # what a line search saw was not yet cut
+        self._ahead = None  # a line search evaluates without the bounds
         return before.neg_().add_(x)
 
-    def _make_room(self, x: Tensor) -> None:
+    def _allocate(self, x: Tensor) -> None:
         """Allocate all pairs in advance, filled with zeros, so that shapes never change."""
         while len(self._pairs) < self._settings.history:
             nothing = (torch.zeros_like(like) for like in (x, x, x[:, 0, 0, 0]))
@@ -242,22 +256,6 @@ class Lbfgs:
             self._size = torch.zeros_like(x[:, 0, 0, 0])
         if self._last is None:
             self._last = torch.zeros_like(x), torch.zeros_like(x)
-
-    def _keep(self, move: Tensor, g: Tensor) -> None:
-        """Store the move and the gradient for `_remember` at the next step."""
-        if self._last is None or not self.stays_in_place(g.device):
-            self._last = (move, g)
-        else:
-            self._last[0].copy_(move)
-            self._last[1].copy_(g)
-
-    def _searched(
-        self, evaluate: Evaluate, x: Tensor, direction: Tensor, seen: Evaluation, length: Tensor
-    ) -> Tensor:
-        if not length:
-            return length
-        found_length, self._ahead = strong_wolfe(evaluate, x, direction, seen, float(length))
-        return torch.full_like(length, found_length)
 
     def _falls(self, g: Tensor, direction: Tensor) -> Tensor:
         """Decide (B,) if the direction leads down, by torch's limits where its bytes count.
@@ -270,7 +268,7 @@ class Lbfgs:
             return slope < 0
         return (g.abs().amax((1, 2, 3)) > _LEAST_GRADIENT) & (slope <= -_LEAST_SLOPE)
 
-    def _remember(self, g: Tensor) -> None:
+    def _remember(self, g: Tensor, *, in_place: bool) -> None:
         """Add the last move to the history, now that the gradient after it is known."""
         if self._last is None:
             return
@@ -281,9 +279,11 @@ class Lbfgs:
         newest = _Pair(s, y, torch.where(counts, 1 / curvature, 0.0))
         size = torch.zeros_like(curvature) if self._size is None else self._size
         newer = torch.where(counts, curvature / _dot(y, self._scaled(y)), size)
-        if self.stays_in_place(g.device):
-            for pair, after in pairwise([*self._pairs, newest]):
-                pair.take_over(after)
+        if in_place:
+            for pair, newer_pair in pairwise([*self._pairs, newest]):
+                pair.s.copy_(newer_pair.s)
+                pair.y.copy_(newer_pair.y)
+                pair.inverse.copy_(newer_pair.inverse)
             size.copy_(newer)
         else:
             self._pairs.append(newest)
@@ -312,7 +312,7 @@ class Lbfgs:
         if not power:
             return q
         if self._scaling is None:
-            self._scaling = Scaling(q.shape[-2:], power, q.device)
+            self._scaling = FourierFilter.scaling(q.shape[-2:], power, q.device)
         return self._scaling(q)
 
     def _length(self, g: Tensor, direction: Tensor) -> Tensor:
@@ -330,7 +330,7 @@ class Lbfgs:
 
     def taken_back(self) -> Tensor | None:
         """Number of steps taken back, (B,); None if steps are never taken back."""
-        return None if self._stand is None else self._stand.taken_back
+        return None if self._accepted is None else self._accepted.taken_back
 
     def state(self) -> dict[str, Tensor]:
         """The pairs, the move that waits for its gradient, and the position to return to."""
@@ -341,11 +341,11 @@ class Lbfgs:
             state["size"] = self._size
         if self._last is not None:
             state["move"], state["gradient"] = self._last
-        if self._stand is not None:
-            known = _copied(self._stand.seen)
-            state |= {"stand": self._stand.x.clone(), "stand.terms": known.terms}
-            state |= {"stand.objective": known.objective, "stand.gradient": known.gradient}
-            state["taken_back"] = self._stand.taken_back.clone()
+        if self._accepted is not None:
+            at = self._accepted.evaluation.copied()
+            state |= {"stand": self._accepted.x.clone(), "stand.terms": at.terms}
+            state |= {"stand.objective": at.objective, "stand.gradient": at.gradient}
+            state["taken_back"] = self._accepted.taken_back.clone()
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -360,11 +360,7 @@ class Lbfgs:
         if "stand" in state:
             terms, objective = state["stand.terms"], state["stand.objective"]
             known = Evaluation(terms, objective, state["stand.gradient"])
-            self._stand = _Stand(state["stand"], known, state["taken_back"])
-
-
-def _copied(seen: Evaluation) -> Evaluation:
-    return Evaluation(seen.terms.clone(), seen.objective.clone(), seen.gradient.clone())
+            self._accepted = _Accepted(state["stand"], known, state["taken_back"])
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -1,28 +1,34 @@
-"""Objective: the loss terms of a batch of paintings at one size, and their gradient."""
+"""Objective: the loss terms of a batch of paintings at one size, and their gradient.
 
-from collections.abc import Iterator, Mapping, Sequence
+The targets are the content features P and the style Gram matrices A of each painting.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
+from stylewatch_painter.algorithm.gram import LayerSums, gram
 from stylewatch_painter.algorithm.losses import (
+    ContentNorm,
     StyleNorm,
-    Sums,
+    content_norm,
     content_value,
-    gram,
+    style_target,
     style_value,
     tv_value,
 )
-from stylewatch_painter.algorithm.optimizers import Evaluation, HighPass
-from stylewatch_painter.algorithm.padded import padded
-from stylewatch_painter.algorithm.scales import Level
-from stylewatch_painter.algorithm.targets import ContentTargets, Grams, StyleTarget, Targets
-from stylewatch_painter.algorithm.tiles import RegionWeights, Tile, View, added, tiles
+from stylewatch_painter.algorithm.optimizers import Evaluation, FourierFilter
+from stylewatch_painter.algorithm.scales import Level, pools_before
+from stylewatch_painter.algorithm.task import Style, shares
+from stylewatch_painter.algorithm.tiles import Tile, View, added, as_whole, region_shares, tiles
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.recipes.recipe import LayerName
@@ -41,6 +47,192 @@ def _release_graph() -> None:
     backward pass over an older node drains the queue first.
     """
     torch.autograd.grad(_EARLY, _LEAF, retain_graph=True)
+
+
+Maps = Mapping[LayerName, Tensor]
+
+Grams = Mapping[LayerName, Tensor]
+"""A of each layer and region, (R, N, N) float32; R is 1 without regions."""
+
+_SHALLOW = 3
+"""Layers behind fewer pools see less than a brush stroke."""
+
+
+@dataclass(frozen=True, eq=False)
+class ContentTargets:
+    """P (B, N, M) float32 of each layer, tile by tile.
+
+    `norms` are the divisors of the content losses. Maps that are not `kept` are computed when they
+    are needed, by `view` from `picture` (1, 3, height, width): those of large pictures take
+    hundreds of megabytes.
+    """
+
+    norms: Mapping[LayerName, ContentNorm] = field(default_factory=dict)
+    kept: Mapping[Tile, Maps] = field(default_factory=dict)
+    view: View | None = None
+    picture: Tensor | None = None
+
+    @torch.no_grad()
+    def at(self, tile: Tile) -> Maps:
+        """P of each layer at a tile."""
+        if tile in self.kept or self.view is None or self.picture is None:
+            return self.kept.get(tile, {})
+        maps = self.view.at(tile, tile.of(self.picture))
+        # contiguous whatever the network's memory format: it decides the last bits of sums
+        return {layer: P.float().contiguous() for layer, P in maps.items()}
+
+
+def _content_targets(canvas: Canvas, network: FeatureMaps, level: Level) -> ContentTargets:
+    """Compute P for one painting."""
+    objective = canvas.task.recipe.objective
+    picture = canvas.content(level.size)
+    if objective.content is None or not objective.content.layers or picture is None:
+        return ContentTargets()
+    view = View(network, objective.network, objective.content.layers)
+    parts = tiles(level.size, canvas.room.tile, objective.layers)
+    keep = canvas.room.keeps_content or len(parts) == 1
+    targets = ContentTargets(view=view, picture=picture)
+    norms: dict[LayerName, ContentNorm] = {}
+    kept: dict[Tile, Maps] = {}
+    for tile in parts:
+        maps = targets.at(tile)
+        for layer, P in maps.items():
+            norm = content_norm(P)
+            norms[layer] = norms[layer] + norm if layer in norms else norm
+        if keep:
+            kept[tile] = maps
+    return ContentTargets(norms, kept) if keep else replace(targets, norms=norms)
+
+
+def _batched(each: Sequence[ContentTargets]) -> ContentTargets:
+    """The targets of paintings that are optimized together; none is divided into tiles."""
+    first = each[0]
+    if len(each) == 1:
+        return first
+    kept = {
+        tile: {layer: torch.cat([targets.kept[tile][layer] for targets in each]) for layer in maps}
+        for tile, maps in first.kept.items()
+    }
+    norms = {
+        layer: ContentNorm(
+            norm.entries, torch.cat([targets.norms[layer].energy for targets in each])
+        )
+        for layer, norm in first.norms.items()
+    }
+    return ContentTargets(norms, kept)
+
+
+@dataclass(frozen=True, eq=False)
+class StyleTarget:
+    """A of a style, or of all styles blended; `share` is its weight among the styles."""
+
+    name: str
+    share: float
+    grams: Grams
+
+
+@torch.no_grad()
+def style_targets(
+    canvas: Canvas, network: FeatureMaps, level: Level, cache: StyleCache
+) -> tuple[StyleTarget, ...]:
+    """Compute A of each style, or of one blend of all styles, for one painting."""
+    losses = canvas.task.recipe.objective.style
+    styles = canvas.task.styles
+    if losses is None or not losses.layers or not styles:
+        return ()
+    source = _StyleGrams(canvas, network, cache, losses)
+    total = sum(style.weight for style in styles)
+    targets = [
+        StyleTarget(style.name, style.weight / total, source.scaled(style, level))
+        for style in styles
+    ]
+    if losses.several == "grams" and len(targets) > 1:
+        targets = [StyleTarget("blend", 1.0, _blended(canvas, targets))]
+    return tuple(
+        replace(target, grams={layer: style_target(A, losses) for layer, A in target.grams.items()})
+        for target in targets
+    )
+
+
+def _blended(canvas: Canvas, targets: Sequence[StyleTarget]) -> Grams:
+    """Average the Gram matrices of all styles, region by region."""
+    parts = torch.from_numpy(shares(canvas.task)).to(canvas.device, torch.float32)
+    return {
+        layer: sum(
+            (part.view(-1, 1, 1) * target.grams[layer]
+             for part, target in zip(parts, targets, strict=True)),
+            torch.tensor(0.0),
+        )
+        for layer in targets[0].grams
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _StyleGrams:
+    """Computes Gram matrices of the styles of a painting, as `network` sees them."""
+
+    canvas: Canvas
+    network: FeatureMaps
+    cache: StyleCache
+    losses: recipe.Style
+
+    def scaled(self, style: Style, level: Level) -> Grams:
+        """A of each layer, as for a style picture of the painting's scale.
+
+        Shallow layers see the style at the scale that `Task.grain` gives. An unnormalized Gram
+        matrix grows with its picture: without the division a style seen at another scale would
+        ask for a brighter painting, not for larger strokes.
+        """
+        task, layers = self.canvas.task, self.losses.layers
+        grain = task.grain(style, level.scale)
+        larger = level.scale / grain
+        grams: dict[LayerName, Tensor] = {}
+        if larger == 1:
+            grams |= self._at(style, level, layers)
+        else:
+            shallow = {layer for layer in layers if pools_before(layer) < _SHALLOW}
+            closer = replace(level, scale=grain)
+            for seen_at, part in ((closer, shallow), (level, layers.keys() - shallow)):
+                if part:
+                    grams |= self._at(style, seen_at, [n for n in layers if n in part])
+            if self.losses.gram == "sum":  # as if the style had been enlarged for them too
+                grams |= {layer: grams[layer] * larger**2 for layer in shallow}
+            grams = {layer: grams[layer] for layer in layers}
+        if self.losses.gram == "sum":
+            scale = task.style_scale(style)
+            grams = {layer: A / scale**2 for layer, A in grams.items()}
+        return grams
+
+    def _at(self, style: Style, level: Level, layers: Collection[LayerName]) -> Grams:
+        """A of some layers for a style at `level`."""
+        sums = self._sums(style, level, layers)
+        return {
+            layer: torch.cat([gram(region, self.losses) for region in regions])
+            for layer, regions in sums.items()
+        }
+
+    def _sums(self, style: Style, level: Level, layers: Collection[LayerName]) -> LayerSums:
+        """The sums of some layers for a style at `level`, from the cache if possible."""
+        task, tile = self.canvas.task, self.canvas.room.tile
+        network, schedule = task.recipe.objective.network, task.recipe.schedule
+        size = task.style_size(style, level.scale)
+
+        def compute() -> LayerSums:
+            view = View(self.network, network, layers, self.losses.gram == "moments")
+            weights = view.weights(style.mask, size)
+            picture = self.canvas.style(style, level)
+            return as_whole(view.total(picture, tiles(size, tile, layers), weights), weights)
+
+        if style.digest is None:
+            return compute()
+        mask = b""
+        if style.mask is not None:
+            plain = f"{style.mask.shape}".encode() + np.ascontiguousarray(style.mask).tobytes()
+            mask = hashlib.sha256(plain).digest()
+        picture = (style.digest, size, schedule.resample, schedule.eight_bit, mask)
+        settings = network.model_dump_json(), self.network.exact is self.network
+        key = (*picture, *settings, self.losses.gram, tuple(layers), tile)
+        return self.cache.get(key, compute)
 
 
 @dataclass(frozen=True)
@@ -102,29 +294,17 @@ class Observation:
     """
 
     contents: Sequence[Tensor] = ()
-    styles: Mapping[LayerName, tuple[Sums, ...]] = field(default_factory=dict)
+    styles: LayerSums = field(default_factory=dict)
 
     def __add__(self, other: "Observation") -> "Observation":
         contents = [a + b for a, b in zip(self.contents, other.contents, strict=True)]
-        styles = {layer: added(sums, other.styles[layer]) for layer, sums in self.styles.items()}
-        return Observation(contents, styles)
+        return Observation(contents, added(self.styles, other.styles))
 
     @property
     def tensors(self) -> list[Tensor]:
         """The differentiable parts."""
         all_sums = (sums for regions in self.styles.values() for sums in regions)
         return [*self.contents, *(tensor for sums in all_sums for tensor in sums.tensors)]
-
-    def as_leaves(self) -> "Observation":
-        """A copy whose tensors are leaves, so that the gradient by them can be computed."""
-        styles = {
-            layer: tuple(
-                sums.with_tensors([tensor.detach().requires_grad_() for tensor in sums.tensors])
-                for sums in regions
-            )
-            for layer, regions in self.styles.items()
-        }
-        return Observation([value.detach().requires_grad_() for value in self.contents], styles)
 
 
 class Objective:
@@ -144,33 +324,38 @@ class Objective:
         level: Level,
         styles: StyleCache | None = None,
     ) -> None:
-        self.canvases, self.level = canvases, level
-        self.network = padded(network)
+        self.canvases, self.level, self.network = canvases, level, network
         self._cache = StyleCache() if styles is None else styles
         self._recipe = canvases[0].task.recipe.objective
         self._tiles = tiles(level.size, canvases[0].room.tile, self._recipe.layers)
         self._compute_targets()
         layers = tuple({layer: None for grams in self._grams for layer in grams})
         moments = self._recipe.style is not None and self._recipe.style.gram == "moments"
-        self._style_view = View(self.network, self._recipe.network, layers, moments)
+        self._style_view = View(network, self._recipe.network, layers, moments)
         self._view = replace(self._style_view, layers=(*self._contents.norms, *layers))
-        self._regions = RegionWeights.of(
-            canvases[0].task, self._style_view, level.size, len(self._grams)
-        )
-        width, height = level.size
-        slowest, device = level.slowest, self.network.device
-        self._high_pass = HighPass((height, width), slowest, device) if slowest else None
+        task = canvases[0].task
+        self._region_weights = self._style_view.weights(task.content_mask, level.size)
+        regions = region_shares(task, len(self._grams))
+        self._region_shares = None if regions is None else regions.to(network.device)
+        self._high_pass = None
+        if level.slowest:
+            shape = level.size[::-1]
+            self._high_pass = FourierFilter.high_pass(shape, level.slowest, network.device)
 
     def _compute_targets(self) -> None:
         # a picture in tiles is large: there is no memory for targets in two precisions
         network = self.network if self.is_whole else self.network.exact
-        targets = [Targets(canvas, network, self.level, self._cache) for canvas in self.canvases]
-        contents = [one.contents() for one in targets]
-        styles = [one.styles() for one in targets]
-        self._contents = ContentTargets.batched(contents)
+        contents = [_content_targets(canvas, network, self.level) for canvas in self.canvases]
+        styles = [
+            style_targets(canvas, network, self.level, self._cache) for canvas in self.canvases
+        ]
+        self._contents = _batched(contents)
         self._grams: list[Grams] = [
-            {layer: torch.stack([one.grams[layer] for one in batch]) for layer in batch[0].grams}
-            for batch in zip(*styles, strict=True)
+            {
+                layer: torch.stack([target.grams[layer] for target in targets])
+                for layer in targets[0].grams
+            }
+            for targets in zip(*styles, strict=True)
         ]
         self._labels = [
             tuple(term_labels(canvas.task.recipe.objective, tuple(content.norms), style))
@@ -238,8 +423,10 @@ class Objective:
         the second pass computes them.
         """
         # first pass: the style sums of the whole picture, and the gradient by them
-        zeros = [u.new_zeros(len(u)) for _ in self._contents.norms]
-        observed = Observation(zeros, self._style_sums(u)).as_leaves()
+        contents = [u.new_zeros(len(u)).requires_grad_() for _ in self._contents.norms]
+        total = self._style_view.total(u, self._tiles, self._region_weights)
+        sums = {layer: tuple(part.as_leaves() for part in total[layer]) for layer in total}
+        observed = Observation(contents, sums)
         terms = self._terms(observed, u.requires_grad_())
         *slopes, own = torch.autograd.grad(
             (terms * self._weights).sum(), [*observed.tensors, u], materialize_grads=True
@@ -255,18 +442,6 @@ class Objective:
                 terms[:, term] += value.detach()
         return Evaluation(terms, (terms * self._weights).sum(1), gradient)
 
-    @torch.no_grad()
-    def _style_sums(self, u: Tensor) -> dict[LayerName, tuple[Sums, ...]]:
-        """The sums of u over all tiles at the style layers."""
-        totals: dict[LayerName, tuple[Sums, ...]] = {}
-        for tile in self._tiles if self._style_view.layers else ():
-            here = self._sums(self._style_view.at(tile, tile.of(u)), tile)
-            totals = {
-                layer: added(totals[layer], sums) if totals else sums
-                for layer, sums in here.items()
-            }
-        return totals
-
     def _observe(self, x: Tensor, tile: Tile, view: View) -> Observation:
         """Observe a tile; x includes its halo."""
         maps, contents = view.at(tile, x), []
@@ -274,16 +449,7 @@ class Objective:
             for layer, P in self._contents.at(tile).items():
                 norm = self._contents.norms[layer]
                 contents.append(content_value(maps[layer], P, norm, self._recipe.content))
-        return Observation(contents, self._sums(maps, tile))
-
-    def _sums(
-        self, maps: Mapping[LayerName, Tensor], tile: Tile
-    ) -> dict[LayerName, tuple[Sums, ...]]:
-        weights = self._regions.weights
-        return {
-            layer: self._style_view.region_sums(tile, layer, maps[layer], weights)
-            for layer in self._style_view.layers
-        }
+        return Observation(contents, self._style_view.sums(tile, maps, self._region_weights))
 
     def _terms(self, observed: Observation, u: Tensor) -> Tensor:
         """All terms (B, K), in the order of the labels."""
@@ -303,10 +469,7 @@ class Objective:
     def _style_terms(
         self, observed: Observation, pixels: int, style: recipe.Style
     ) -> Iterator[Tensor]:
-        sums = {
-            layer: self._regions.scaled(layer, regions)
-            for layer, regions in observed.styles.items()
-        }
+        sums = as_whole(observed.styles, self._region_weights)
         grams = {layer: [gram(region, style) for region in sums[layer]] for layer in sums}
         for number, targets in enumerate(self._grams):
             for layer, A in targets.items():
@@ -316,7 +479,10 @@ class Objective:
                     style_value(G, A[:, region % A.shape[1]], norm, style)
                     for region, G in enumerate(grams[layer])
                 ]
-                yield self._regions.value(number, values)
+                if self._region_shares is None:
+                    yield values[0]
+                else:
+                    yield (torch.stack(values, dim=1) * self._region_shares[number]).sum(1)
 
     def _area_ratio(self, loss: str) -> float:
         """Scale a sum over positions to the first size, so that all scales balance alike."""

@@ -1,9 +1,9 @@
 """Optimizers: their interface, Adam and gradient descent; L-BFGS is in `lbfgs`."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +26,11 @@ class Evaluation:
     gradient: Tensor
     project: Callable[[Tensor], Tensor] | None = None
 
+    def copied(self) -> "Evaluation":
+        """A copy with tensors of its own."""
+        terms, objective = self.terms.clone(), self.objective.clone()
+        return replace(self, terms=terms, objective=objective, gradient=self.gradient.clone())
+
 
 Bounds = tuple[Tensor, Tensor]
 """The lowest and highest colors in network units, (1, 3, 1, 1) each."""
@@ -38,90 +43,90 @@ _LARGE = 2**20
 """Above this number of coefficients per plane, planes are scaled one by one to save memory."""
 
 
-class Scaling:
-    """Multiplies the Fourier coefficients of pictures by 1 / f^(2p).
+class FourierFilter:
+    """Multiplies the Fourier coefficients of pictures by real factors."""
 
-    The gradient by coefficients scaled with 1 / f^p, transformed back to pixels, is the gradient by
-    pixels times the square of that scale. f is in cycles per pixel, at least one cycle per long
-    side, which also stands for the frequency 0.
-    """
+    def __init__(self, factors: Tensor) -> None:
+        self._factors = factors  # (height, width // 2 + 1)
 
-    def __init__(self, shape: tuple[int, ...], power: float, device: torch.device) -> None:
-        height, width = shape
-        f = _frequencies(height, width, device).clamp_(min=1 / max(height, width))
-        self._scale = f.pow_(-2 * power)
+    @classmethod
+    def scaling(cls, shape: Sequence[int], power: float, device: torch.device) -> "FourierFilter":
+        """The factors 1 / f^(2p) for pictures of `shape` (height, width).
 
-    def __call__(self, q: Tensor) -> Tensor:
-        """Scale q (B, 3, height, width) into a new tensor of the same shape."""
-        return _multiplied(q, self._scale)
+        The gradient by coefficients scaled with 1 / f^p, transformed back to pixels, is the
+        gradient by pixels times the square of that scale. f is in cycles per pixel, at least one
+        cycle per long side, which also stands for the frequency 0.
+        """
+        return cls(_frequencies(shape, device).clamp_(min=1 / max(shape)).pow_(-2 * power))
 
-
-class HighPass:
-    """Removes all frequencies below `slowest` cycles per pixel; an orthogonal projection."""
-
-    def __init__(self, shape: tuple[int, ...], slowest: float, device: torch.device) -> None:
-        height, width = shape
-        self._kept = _frequencies(height, width, device) >= slowest
+    @classmethod
+    def high_pass(
+        cls, shape: Sequence[int], slowest: float, device: torch.device
+    ) -> "FourierFilter":
+        """Remove all frequencies below `slowest` cycles per pixel: an orthogonal projection."""
+        return cls(_frequencies(shape, device) >= slowest)
 
     def __call__(self, q: Tensor) -> Tensor:
-        """The high frequencies of q (B, 3, height, width), a new tensor."""
-        return _multiplied(q, self._kept)
+        """Filter q (B, 3, height, width) into a new tensor of the same shape."""
+        if self._factors.numel() <= _LARGE:
+            return self._filtered(q)
+        filtered = torch.empty_like(q)
+        for channel in range(q.shape[1]):
+            filtered[:, channel] = self._filtered(q[:, channel])
+        return filtered
+
+    def _filtered(self, q: Tensor) -> Tensor:
+        coefficients = torch.fft.rfft2(q).mul_(self._factors)
+        filtered: Tensor = torch.fft.irfft2(coefficients, s=q.shape[-2:])
+        return filtered
 
 
-def _multiplied(q: Tensor, factors: Tensor) -> Tensor:
-    """Multiply the Fourier coefficients of q (B, 3, height, width) by `factors`.
-
-    `factors` are (height, width // 2 + 1).
-    """
-    if factors.numel() <= _LARGE:
-        return _at_once(q, factors)
-    made = torch.empty_like(q)
-    for channel in range(q.shape[1]):
-        made[:, channel] = _at_once(q[:, channel], factors)
-    return made
-
-
-def _at_once(q: Tensor, factors: Tensor) -> Tensor:
-    made: Tensor = torch.fft.irfft2(torch.fft.rfft2(q).mul_(factors), s=q.shape[-2:])
-    return made
-
-
-def _frequencies(height: int, width: int, device: torch.device) -> Tensor:
+def _frequencies(shape: Sequence[int], device: torch.device) -> Tensor:
     """Frequencies of a real FFT in cycles per pixel, (height, width // 2 + 1)."""
-    down = torch.fft.fftfreq(height, device=device).unsqueeze(1)
-    right = torch.fft.rfftfreq(width, device=device)
+    down = torch.fft.fftfreq(shape[0], device=device).unsqueeze(1)
+    right = torch.fft.rfftfreq(shape[1], device=device)
     f: Tensor = (down.square() + right.square()).sqrt_()
     return f
 
 
-class Optimizer(Protocol):
-    """Moves pictures towards smaller objectives, each row of a batch by itself."""
+class Optimizer(ABC):
+    """Moves pictures towards smaller objectives, each row of a batch by itself.
 
+    With `bounds` every step is clamped.
+    """
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        self._bounds = bounds
+
+    @abstractmethod
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
         """Move x (B, 3, height, width) in place; return the evaluation before the step."""
-        ...
 
-    def stays_in_place(self, device: torch.device) -> bool:
-        """True if every step runs the same kernels on the same tensors."""
-        ...
-
-    def taken_back(self) -> Tensor | None:
-        """Number of steps taken back, (B,); None if the optimizer never does that."""
-        ...
-
+    @abstractmethod
     def state(self) -> dict[str, Tensor]:
         """All that is needed to continue in the same bytes; later steps do not change it.
 
         A tensor without dimensions holds for the batch; others have one row per picture.
         """
-        ...
 
+    @abstractmethod
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned."""
-        ...
+
+    def stays_in_place(self, device: torch.device) -> bool:
+        """True if every step runs the same kernels on the same tensors, with the same numbers."""
+        return False
+
+    def taken_back(self) -> Tensor | None:
+        """Number of steps taken back, (B,); None if the optimizer never does that."""
+        return None
+
+    def _clamp(self, x: Tensor) -> None:
+        if self._bounds is not None:
+            x.clamp_(*self._bounds)
 
 
-class Adam:
+class Adam(Optimizer):
     """Adam, Kingma and Ba 2014 (arXiv 1412.6980), in the form of the end of section 2.
 
     There, and in TensorFlow, epsilon is outside the bias correction:
@@ -129,8 +134,8 @@ class Adam:
     """
 
     def __init__(self, settings: recipe.Adam, bounds: Bounds | None = None) -> None:
+        super().__init__(bounds)
         self._settings = settings
-        self._bounds = bounds
         self._t = 0
         self._m: Tensor | None = None
         self._v: Tensor | None = None
@@ -138,29 +143,21 @@ class Adam:
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
         """Make one step; x and the moments change in place."""
         s = self._settings
-        seen = evaluate(x)
+        evaluation = evaluate(x)
         m = torch.zeros_like(x) if self._m is None else self._m
         v = torch.zeros_like(x) if self._v is None else self._v
         self._t += 1
-        m.mul_(s.beta1).add_(seen.gradient, alpha=1 - s.beta1)
-        v.mul_(s.beta2).addcmul_(seen.gradient, seen.gradient, value=1 - s.beta2)
+        m.mul_(s.beta1).add_(evaluation.gradient, alpha=1 - s.beta1)
+        v.mul_(s.beta2).addcmul_(evaluation.gradient, evaluation.gradient, value=1 - s.beta2)
         rate = s.rate * math.sqrt(1 - s.beta2**self._t) / (1 - s.beta1**self._t)
         spread = v.sqrt().add_(s.epsilon)
-        if seen.project is None:
+        if evaluation.project is None:
             x.addcdiv_(m, spread, value=-rate)
-        else:  # each pixel goes at a pace of its own, and together they would move what is held
-            x.sub_(seen.project(m / spread), alpha=rate)
-        _within(x, self._bounds)
+        else:  # each pixel has its own rate, so the step is not a projection yet
+            x.sub_(evaluation.project(m / spread), alpha=rate)
+        self._clamp(x)
         self._m, self._v = m, v
-        return seen
-
-    def stays_in_place(self, device: torch.device) -> bool:
-        """False: the rate changes at every step, as a number of Python's."""
-        return False
-
-    def taken_back(self) -> Tensor | None:
-        """None: no step is taken back."""
-        return None
+        return evaluation
 
     def state(self) -> dict[str, Tensor]:
         """The step count and both moments."""
@@ -174,30 +171,22 @@ class Adam:
         self._m, self._v = state.get("m"), state.get("v")
 
 
-class Sgd:
+class Sgd(Optimizer):
     """Gradient descent. The rate at step i (from 0) is rate x decay^(i / decay_steps)."""
 
     def __init__(self, settings: recipe.Sgd, bounds: Bounds | None = None) -> None:
+        super().__init__(bounds)
         self._settings = settings
-        self._bounds = bounds
         self._i = 0
 
     def step(self, x: Tensor, evaluate: Evaluate) -> Evaluation:
         """Make one step; x changes in place."""
         s = self._settings
-        seen = evaluate(x)
+        evaluation = evaluate(x)
         rate = s.rate * s.decay ** (self._i / s.decay_steps)
-        _within(x.sub_(seen.gradient * rate), self._bounds)
+        self._clamp(x.sub_(evaluation.gradient * rate))
         self._i += 1
-        return seen
-
-    def stays_in_place(self, device: torch.device) -> bool:
-        """False: the rate changes at every step, as a number of Python's."""
-        return False
-
-    def taken_back(self) -> Tensor | None:
-        """None: no step is taken back."""
-        return None
+        return evaluation
 
     def state(self) -> dict[str, Tensor]:
         """The step count."""
@@ -210,7 +199,7 @@ class Sgd:
 
 def of_rows(state: Mapping[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
     """Select some rows of an optimizer's `state`."""
-    return {name: one[rows] if one.ndim else one for name, one in state.items()}
+    return {name: tensor[rows] if tensor.ndim else tensor for name, tensor in state.items()}
 
 
 def enlarged(state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
@@ -219,17 +208,9 @@ def enlarged(state: Mapping[str, Tensor], size: tuple[int, int]) -> dict[str, Te
     First moments by a bicubic filter; second moments, which must not become negative, by a bilinear
     one. On the CPU, so that every device gets the same values.
     """
-    other = (size[1], size[0])
-    filters = {"m": "bicubic", "v": "bilinear"}
-    return {
-        name: functional.interpolate(one.cpu(), other, mode=filters[name]).to(one.device)
-        if name in filters
-        else one
-        for name, one in state.items()
-    }
-
-
-def _within(x: Tensor, bounds: Bounds | None) -> None:
-    """Clamp x to the bounds, in place."""
-    if bounds is not None:
-        x.clamp_(*bounds)
+    shape, larger = (size[1], size[0]), dict(state)
+    for name, mode in (("m", "bicubic"), ("v", "bilinear")):
+        if name in state:
+            moment = functional.interpolate(state[name].cpu(), shape, mode=mode)
+            larger[name] = moment.to(state[name].device)
+    return larger

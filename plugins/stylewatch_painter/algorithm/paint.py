@@ -23,7 +23,6 @@ from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes import recipe
 from stylewatch_painter.stage import Losses, Stage, Step, Wish, go_on
 
-Clock = Callable[[], float]
 Ask = Callable[[], Wish]
 
 Result = Step | DivergedError
@@ -48,7 +47,6 @@ def paint(
     task: Task,
     network: FeatureMaps,
     wish: Ask = go_on,
-    clock: Clock = time.monotonic,
     styles: StyleCache | None = None,
     room: Room = AMPLE,
 ) -> Iterator[Step]:
@@ -60,7 +58,7 @@ def paint(
 
     Raises PictureError, RecipeError, CheckpointError before the first step, DivergedError.
     """
-    for _, result in paint_batch([task], network, [wish], clock, styles, room):
+    for _, result in paint_batch([task], network, [wish], styles, room):
         if isinstance(result, Exception):
             raise result
         yield result
@@ -70,7 +68,6 @@ def paint_batch(
     tasks: Sequence[Task],
     network: FeatureMaps,
     wishes: Sequence[Ask],
-    clock: Clock = time.monotonic,
     styles: StyleCache | None = None,
     room: Room = AMPLE,
 ) -> Iterator[tuple[int, Result]]:
@@ -82,13 +79,13 @@ def paint_batch(
     for task in tasks:
         check_pictures(task)
     canvases = [Canvas(task, network.mean, network.device, room) for task in tasks]
-    levels = canvases[0].levels()
+    levels = tasks[0].levels()
     if any(task.resume is not None for task in tasks):
         (canvas,) = canvases  # checkpoints may be at different steps, so each resumes alone
         state = PaintState.load(canvas)
     else:
         state = PaintState.start(canvases, levels)
-    reporter = _Reporter(state, levels, clock)
+    reporter = _Reporter(state, levels)
     styles = StyleCache() if styles is None else styles
     while state.members and state.step < state.planned(levels):
         yield from _paint_level(state, network, levels, wishes, reporter, styles)
@@ -117,16 +114,20 @@ def paint_many(
         else:
             valid.append(number)
     for group in groups([tasks[number] for number in valid]):
-        members = [valid[index] for index in group]
-        for batch in _batches(members, tasks, max_batch):
-            yield from _paint_group(batch, tasks, network, wishes, styles)
+        size = len(group)
+        count = 1
+        if max_batch is not None:
+            count = math.ceil(size / min(size, max_batch(tasks[valid[group[0]]])))
+        for part in range(count):  # of about equal size
+            rows = group[size * part // count : size * (part + 1) // count]
+            yield from _paint_group([valid[row] for row in rows], tasks, network, wishes, styles)
 
 
 def measure(task: Task, network: FeatureMaps, room: Room = AMPLE) -> Losses:
     """Compute the losses, in float32, of the picture that `task` starts from at its final size."""
     check_pictures(task)
     canvas = Canvas(task, network.mean, network.device, room)
-    level = canvas.levels()[-1]
+    level = task.levels()[-1]
     objective = Objective([canvas], network, level)
     return objective.losses(objective.exact_terms(canvas.start(level.size)))[0]
 
@@ -172,17 +173,6 @@ def _runs_alone(task: Task) -> bool:
     return task.resume is not None or masked or searches or schedule.until != "steps"
 
 
-def _batches(
-    group: list[int], tasks: Sequence[Task], max_batch: Callable[[Task], int] | None
-) -> list[list[int]]:
-    """Divide a group into batches of about equal size."""
-    if max_batch is None:
-        return [group]
-    size = len(group)
-    count = math.ceil(size / min(size, max_batch(tasks[group[0]])))
-    return [group[size * n // count : size * (n + 1) // count] for n in range(count)]
-
-
 def _paint_group(
     members: Sequence[int],
     tasks: Sequence[Task],
@@ -192,9 +182,9 @@ def _paint_group(
 ) -> Iterator[tuple[int, Step | Exception]]:
     """Paint a batch; if it cannot start because of one task, paint each task alone."""
     started = False
-    own = [tasks[member] for member in members], network, [wishes[member] for member in members]
+    batch, asks = [tasks[member] for member in members], [wishes[member] for member in members]
     try:
-        for row, result in paint_batch(*own, styles=styles):
+        for row, result in paint_batch(batch, network, asks, styles=styles):
             started = True
             yield members[row], result
     except PainterError as error:
@@ -202,9 +192,9 @@ def _paint_group(
             raise
         if len(members) == 1:
             yield members[0], error
-            return
-        for member in members:
-            yield from _paint_group([member], tasks, network, wishes, styles)
+        else:
+            for member in members:
+                yield from _paint_group([member], tasks, network, wishes, styles)
 
 
 def _paint_level(
@@ -239,12 +229,16 @@ def _paint_level(
 class _Reporter:
     """Turns the terms of steps into Steps and Stages: on the CPU one by one, on a GPU in groups."""
 
-    def __init__(self, state: PaintState, levels: Sequence[Level], clock: Clock) -> None:
+    def __init__(
+        self,
+        state: PaintState,
+        levels: Sequence[Level],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._state, self._levels, self._clock = state, levels, clock
         self._began = clock() - state.seconds
         self._save_every = state.canvases[0].task.recipe.schedule.save_every
         self._unreported: list[Tensor] = []
-        self._taken_back = state.all_taken_back()
         self._group = 1
 
     def add(self, terms: Tensor) -> None:
@@ -276,26 +270,27 @@ class _Reporter:
             self._unreported[-1] = torch.where(replaced, exact, self._unreported[-1])
         losses = [objective.losses(terms) for terms in torch.stack(self._unreported).cpu()]
         finite: list[bool] = torch.isfinite(state.u).flatten(1).all(1).tolist()
-        self._taken_back = state.all_taken_back()
+        taken_back = state.all_taken_back()
         self._unreported.clear()
         seconds = self._step_seconds(len(losses))
+        size, planned = self._levels[state.level].size, state.planned(self._levels)
+        first = state.step - len(losses) + 1
         results: list[tuple[int, Result]] = []
-        ended = set()
-        for row, wish in enumerate(asked):
-            own = [step_losses[row] for step_losses in losses]
-            good = [math.isfinite(step_losses.total) for step_losses in own]
-            good[-1] = good[-1] and finite[row]
-            steps = self._steps(row, own, seconds)
-            member, first = state.members[row], steps[0].step
-            if all(good):
-                steps[-1] = self._last(row, steps[-1], wish, shown=shown[row])
-                results += [(member, step) for step in steps]
-            else:
-                bad = good.index(False)
-                results += [(member, step) for step in steps[:bad]]
-                results.append((member, DivergedError(_DIVERGED.format(step=first + bad))))
-            if not all(good) or wish in (Wish.STOP, Wish.FINISH):
-                ended.add(row)
+        ended = {row for row, wish in enumerate(asked) if wish in (Wish.STOP, Wish.FINISH)}
+        for row, member in enumerate(state.members):
+            for number in range(len(losses)):
+                own, is_last = losses[number][row], number == len(losses) - 1
+                if not math.isfinite(own.total) or (is_last and not finite[row]):
+                    error = DivergedError(_DIVERGED.format(step=first + number))
+                    results.append((member, error))
+                    ended.add(row)
+                    break
+                step = Step(
+                    first + number, planned, size, own, seconds[number], taken_back=taken_back[row]
+                )
+                if is_last:
+                    step = self._last(row, step, asked[row], shown=shown[row])
+                results.append((member, step))
         return results, ended
 
     @property
@@ -303,29 +298,16 @@ class _Reporter:
         step = self._state.step
         return step % self._save_every == 0 or step == self._state.planned(self._levels)
 
-    def _steps(self, row: int, losses: list[Losses], seconds: list[float]) -> list[Step]:
-        """The Steps of one painting, without pictures."""
-        state = self._state
-        size, steps = self._levels[state.level].size, state.planned(self._levels)
-        first, back = state.step - len(losses) + 1, self._taken_back[row]
-        return [
-            Step(first + number, steps, size, own, seconds[number], taken_back=back)
-            for number, own in enumerate(losses)
-        ]
-
     def _last(self, row: int, step: Step, wish: Wish, *, shown: bool) -> Step:
         """The last step of a painting, with its checkpoint and picture if they are wanted."""
         state = self._state
-        checkpoint = state.save(row) if wish in (Wish.CHECKPOINT, Wish.STOP) else None
-        step = replace(step, checkpoint=checkpoint)
+        if wish in (Wish.CHECKPOINT, Wish.STOP):
+            step = replace(step, checkpoint=state.save(row))
         if not shown:
             return step
         canvas = state.canvases[row]
-        picture = canvas.pixels(canvas.enlarged(state.shown()[row : row + 1], canvas.final))
-        return Stage(
-            step.step, step.steps, step.size, step.losses, step.seconds,
-            picture=picture, checkpoint=checkpoint, taken_back=step.taken_back,
-        )  # fmt: skip
+        picture = canvas.pixels(canvas.enlarged(state.shown()[row : row + 1], canvas.task.final))
+        return Stage(**vars(step), picture=picture)
 
     def _step_seconds(self, count: int) -> list[float]:
         """When each of the last `count` steps ended, in seconds; updates the state's seconds."""
@@ -395,10 +377,4 @@ class _GraphedStep:
     def _replay(self) -> Evaluation:
         if self._graph is not None:
             self._graph.replay()
-        output = self._output
-        return replace(
-            output,
-            terms=output.terms.clone(),
-            objective=output.objective.clone(),
-            gradient=output.gradient.clone(),
-        )
+        return self._output.copied()

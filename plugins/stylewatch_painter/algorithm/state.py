@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +12,10 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm.canvas import Canvas
 from stylewatch_painter.algorithm.optimizers import Optimizer, enlarged, of_rows
-from stylewatch_painter.algorithm.scales import Level, Size
+from stylewatch_painter.algorithm.scales import Level
 from stylewatch_painter.algorithm.task import Task
 from stylewatch_painter.errors import CheckpointError
 from stylewatch_painter.stage import Checkpoint
-
-Array = TypeVar("Array")
 
 _CHECK_EVERY = 10
 """Steps between two checks for convergence; each check synchronizes the device."""
@@ -42,17 +40,6 @@ class Convergence:
             return False
         before, self.before = self.before, objective.clone()
         return before is not None and bool(before - objective <= self.tolerance * before.abs())
-
-    def state(self) -> Checkpoint:
-        """All that changes, as plain arrays."""
-        steps = {"steps": np.array(self.steps)}
-        return steps if self.before is None else {**steps, "before": self.before.cpu().numpy()}
-
-    def load(self, state: Checkpoint, device: torch.device) -> None:
-        """Restore what `state` returned."""
-        self.steps = int(state["steps"])
-        if "before" in state:
-            self.before = torch.from_numpy(np.array(state["before"])).to(device)
 
 
 @dataclass(eq=False)
@@ -88,19 +75,6 @@ class MovingAverage:
         """The averages (B, 3, height, width)."""
         return self.value / self.weight.view(-1, 1, 1, 1)
 
-    def keep(self, rows: list[int]) -> None:
-        """Drop all rows but these."""
-        self.value, self.weight = self.value[rows], self.weight[rows]
-
-    def state(self, row: int) -> dict[str, Tensor]:
-        """All that changes, of one row."""
-        rows = slice(row, row + 1)
-        return {"value": self.value[rows].clone(), "weight": self.weight[rows].clone()}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what `state` returned."""
-        self.value, self.weight = state["value"], state["weight"]
-
 
 @dataclass(eq=False)
 class PaintState:
@@ -115,26 +89,23 @@ class PaintState:
     canvases: list[Canvas]
     members: list[int]
     u: Tensor
-    optimizer: Optimizer
-    convergence: Convergence
+    taken_back: list[int]
     level: int = 0
     step: int = 0
     skipped: int = 0
     seconds: float = 0.0
-    taken_back: list[int] = field(kw_only=True)
+    optimizer: Optimizer = field(init=False)
+    convergence: Convergence = field(init=False)
     average: MovingAverage | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.average = self._new_average()
+        self._begin_size()
 
     @classmethod
     def start(cls, canvases: Sequence[Canvas], levels: Sequence[Level]) -> "PaintState":
         """The state before the first step."""
-        size, count = levels[0].size, len(canvases)
-        u = torch.cat([canvas.start(size) for canvas in canvases])
-        optimizer, convergence = canvases[0].fresh_optimizer(size), _convergence(canvases[0])
-        members = list(range(count))
-        return cls(list(canvases), members, u, optimizer, convergence, taken_back=[0] * count)
+        u = torch.cat([canvas.start(levels[0].size) for canvas in canvases])
+        return cls(list(canvases), list(range(len(canvases))), u, taken_back=[0] * len(canvases))
 
     def shown(self) -> Tensor:
         """The pictures (B, 3, height, width) as users see them."""
@@ -176,12 +147,21 @@ class PaintState:
         size = levels[self.level].size
         pictures = zip(self.canvases, torch.split(self.shown(), 1), strict=True)
         self.u = torch.cat([canvas.enlarged(u, size) for canvas, u in pictures])
-        self.average = self._new_average()
-        known = self.optimizer.state()
-        self.optimizer = self.canvases[0].fresh_optimizer(size)
+        moments = self.optimizer.state()
+        self._begin_size()
         if self.canvases[0].task.recipe.schedule.carry_moments:
-            self.optimizer.load(enlarged(known, size))
-        self.convergence = _convergence(self.canvases[0])
+            self.optimizer.load(enlarged(moments, size))
+
+    def _begin_size(self) -> None:
+        """Start a new optimizer, stop criterion and average for the pictures `u`."""
+        schedule = self.canvases[0].task.recipe.schedule
+        self.optimizer = self._new_optimizer()
+        self.convergence = Convergence(schedule.tolerance)
+        decay = schedule.ema_decay
+        self.average = MovingAverage.of(self.u, decay) if decay else None
+
+    def _new_optimizer(self) -> Optimizer:
+        return self.canvases[0].new_optimizer((self.u.shape[-1], self.u.shape[-2]))
 
     def keep(self, rows: list[int]) -> None:
         """Drop all paintings but these."""
@@ -190,10 +170,11 @@ class PaintState:
         self.taken_back = [self.taken_back[row] for row in rows]
         self.u = self.u[rows]
         if self.average is not None:
-            self.average.keep(rows)
+            self.average.value = self.average.value[rows]
+            self.average.weight = self.average.weight[rows]
         if rows:
             state = of_rows(self.optimizer.state(), rows)
-            self.optimizer = self.canvases[0].fresh_optimizer(_size(self.u))
+            self.optimizer = self._new_optimizer()
             self.optimizer.load(state)
 
     def save(self, row: int) -> Checkpoint:
@@ -206,12 +187,13 @@ class PaintState:
             "skipped": np.array(self.skipped),
             "taken_back": np.array(self.taken_back[row]),
             "seconds": np.array(self.seconds),
+            "rest.steps": np.array(self.convergence.steps),
         }
-        convergence = self.convergence.state()
-        arrays |= {f"rest.{name}": array for name, array in convergence.items()}
+        if self.convergence.before is not None:
+            arrays["rest.before"] = self.convergence.before.cpu().numpy()
         if self.average is not None:
-            parts = self.average.state(row).items()
-            arrays |= {f"average.{name}": part.cpu().numpy() for name, part in parts}
+            for name, tensor in (("value", self.average.value), ("weight", self.average.weight)):
+                arrays[f"average.{name}"] = tensor[row : row + 1].clone().cpu().numpy()
         state = self.optimizer.state()
         for name, tensor in (state if len(self.members) == 1 else of_rows(state, [row])).items():
             arrays[f"optimizer.{name}"] = array = tensor.cpu().numpy()
@@ -222,47 +204,41 @@ class PaintState:
     def load(cls, canvas: Canvas) -> "PaintState":
         """Restore `task.resume`; raises CheckpointError if it is of another task or damaged."""
         saved = canvas.task.resume or {}
-        try:
-            return cls._load(canvas, saved)
-        except KeyError as error:
-            raise CheckpointError(
-                f"this checkpoint is damaged, it lacks {error}: without it the painting starts anew"
-            ) from error
-
-    @classmethod
-    def _load(cls, canvas: Canvas, saved: Checkpoint) -> "PaintState":
         if "task" not in saved or not np.array_equal(saved["task"], fingerprint(canvas.task)):
             raise CheckpointError(
                 "this checkpoint belongs to another painting (other pictures, recipe or seed): "
                 "without it the painting starts anew"
             )
         tensors = {
-            name: torch.from_numpy(saved[name].copy()).to(canvas.device)
+            name: torch.from_numpy(np.array(saved[name])).to(canvas.device)
             for name in saved
-            if name == "u" or name.startswith(("optimizer.", "average."))
+            if name == "u" or name.startswith(("optimizer.", "average.", "rest."))
         }
-        u = tensors.pop("u")
-        state = cls(
-            [canvas],
-            [0],
-            u,
-            canvas.fresh_optimizer(_size(u)),
-            _convergence(canvas),
-            level=int(saved["level"]),
-            step=int(saved["step"]),
-            skipped=int(saved["skipped"]),
-            seconds=float(saved["seconds"]),
-            taken_back=[int(saved["taken_back"])],
-        )
-        state.optimizer.load(_part("optimizer.", tensors))
-        if state.average is not None:
-            state.average.load(_part("average.", tensors))
-        state.convergence.load(_part("rest.", saved), canvas.device)
+        try:
+            state = cls(
+                [canvas],
+                [0],
+                tensors["u"],
+                taken_back=[int(saved["taken_back"])],
+                level=int(saved["level"]),
+                step=int(saved["step"]),
+                skipped=int(saved["skipped"]),
+                seconds=float(saved["seconds"]),
+            )
+            state.convergence.steps = int(saved["rest.steps"])
+            state.convergence.before = tensors.get("rest.before")
+            if state.average is not None:
+                state.average.value = tensors["average.value"]
+                state.average.weight = tensors["average.weight"]
+            prefix = "optimizer."
+            state.optimizer.load(
+                {n.removeprefix(prefix): tensors[n] for n in tensors if n.startswith(prefix)}
+            )
+        except KeyError as error:
+            raise CheckpointError(
+                f"this checkpoint is damaged, it lacks {error}: without it the painting starts anew"
+            ) from error
         return state
-
-    def _new_average(self) -> MovingAverage | None:
-        decay = self.canvases[0].task.recipe.schedule.ema_decay
-        return MovingAverage.of(self.u, decay) if decay else None
 
 
 def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
@@ -276,17 +252,3 @@ def fingerprint(task: Task) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
         digest.update(b"none" if picture is None else str(picture.shape).encode())
         digest.update(b"" if picture is None else np.ascontiguousarray(picture).data)
     return np.frombuffer(digest.digest(), dtype=np.uint8)
-
-
-def _part(prefix: str, saved: Mapping[str, Array]) -> dict[str, Array]:
-    """The entries of one part, without their prefix."""
-    return {n.removeprefix(prefix): saved[n] for n in saved if n.startswith(prefix)}
-
-
-def _size(u: Tensor) -> Size:
-    """(width, height) of pictures (B, 3, height, width)."""
-    return u.shape[-1], u.shape[-2]
-
-
-def _convergence(canvas: Canvas) -> Convergence:
-    return Convergence(canvas.task.recipe.schedule.tolerance)

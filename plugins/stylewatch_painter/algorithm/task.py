@@ -1,4 +1,4 @@
-"""Task: one painting to be made, as plain values and float32 arrays. No torch."""
+"""Task: one painting, as plain values and float32 arrays. No torch."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from stylewatch_painter.stage import Checkpoint, Pixels, Plane, Regions
 
 LEAST_PAIRS = 3
 """With fewer pairs of vectors L-BFGS is no better than Adam, which needs none."""
-_BESIDE = 10  # vectors of the picture's size that L-BFGS works with beside its pairs
+_WORKING = 10  # vectors of the picture's size that L-BFGS uses in addition to its pairs
 
 _ADAM = recipe.Adam(kind="adam", rate=2.5, beta1=0.8, epsilon=1e-20)
 """For few steps at the final size. In large pictures the gradient by one value is far below
@@ -44,7 +44,7 @@ class Room:
         """
         if self.history is None or not isinstance(settings, recipe.Lbfgs):
             return settings
-        pairs = int(((2 * self.history + _BESIDE) * larger - _BESIDE) // 2)
+        pairs = int(((2 * self.history + _WORKING) * larger - _WORKING) // 2)
         if pairs >= settings.history:
             return settings
         if pairs < LEAST_PAIRS:
@@ -137,11 +137,13 @@ class Task:
         return scales.times(at_first, level_scale)
 
     def grain(self, style: Style, level_scale: float) -> float:
-        """The scale at which shallow layers see `style`, for a painting at `level_scale`.
+        """The scale, at most `level_scale`, at which shallow layers see `style`.
 
-        It is smaller than `level_scale` only where `style` would have to be enlarged.
+        An enlarged style has no fine texture, and one at its own size has strokes that are too
+        small. So shallow layers see the style at its own size and deep layers see it enlarged.
         """
-        return scales.grain(style.own, self.style_size(style), level_scale)
+        own = math.sqrt(math.prod(style.own) / math.prod(self.style_size(style)))
+        return min(level_scale, max(1.0, own))
 
     def style_scale(self, style: Style) -> float:
         """The scale of `style` relative to the painting, by their sides.
@@ -157,19 +159,19 @@ class Task:
     def levels(self) -> tuple[Level, ...]:
         """All sizes, coarse to fine, the final one last."""
         styles = [self.style_size(style) for style in self.styles]
-        way = scales.levels(self.recipe, self.first, styles)
-        return scales.after((*way, *scales.upward(*self._shape)), self.recipe.schedule.done)
+        coarse = scales.levels(self.recipe, self.first, styles)
+        return scales.after((*coarse, *scales.upward(*self._shape)), self.recipe.schedule.done)
 
     @property
     def _shape(self) -> tuple[Schedule, Size]:
         """The schedule for this painting, and the size of the picture that gives its shape."""
         schedule = self.recipe.schedule
-        guides = ((self.content, self.content_size), (self.init, self.init_size))
-        for guide, size in guides:
-            if guide is not None:
-                return schedule, size or size_of(guide)
-        for style in self.styles:
-            return scales.of_texture(schedule), style.own
+        if self.content is not None:
+            return schedule, self.content_size or size_of(self.content)
+        if self.init is not None:
+            return schedule, self.init_size or size_of(self.init)
+        if self.styles:
+            return scales.of_texture(schedule), self.styles[0].own
         raise PictureError("there is neither a content nor a style picture: give at least one")
 
 
@@ -183,42 +185,38 @@ def shares(task: Task) -> NDArray[np.float64]:
 
     The shares of a region add up to 1 over the styles that have something for it; others have 0.
     """
-    weights = [style.weight * _shown(style.mask, _count(task)) for style in task.styles]
-    given = np.array(weights, dtype=np.float64).reshape(len(task.styles), _count(task))
+    count = _regions(task.content_mask)
+    weights = [style.weight * _is_used(style.mask, count) for style in task.styles]
+    given = np.array(weights, dtype=np.float64).reshape(len(task.styles), count)
     whole = given.sum(axis=0)
     return np.asarray(given / np.where(whole > 0, whole, 1))
 
 
 def check_masks(task: Task) -> None:
     """Raise PictureError if masks differ in regions, or a region has no style."""
-    named = [(f"the mask of {style.name}", style.mask) for style in task.styles]
     if task.content_mask is not None and not task.content_mask.any():
         raise PictureError("the mask of the content is black all over: make some of it white")
-    for name, mask in named:
-        if mask is not None and _regions(mask) != _count(task):
+    count = _regions(task.content_mask)
+    for style in task.styles:
+        if style.mask is not None and _regions(style.mask) != count:
             raise PictureError(
-                f"{name} has {_regions(mask)} regions and the painting {_count(task)}: "
-                "give all masks of a painting the same ones"
+                f"the mask of {style.name} has {_regions(style.mask)} regions and the painting "
+                f"{count}: give all masks of a painting the same ones"
             )
-    wanted = _shown(task.content_mask, _count(task))
-    lacking = np.flatnonzero(wanted & (shares(task).sum(axis=0) == 0))
-    if task.styles and lacking.size:
+    missing = np.flatnonzero(_is_used(task.content_mask, count) & (shares(task).sum(axis=0) == 0))
+    if task.styles and missing.size:
         raise PictureError(
-            f"no style shows anything for region {lacking[0] + 1} of {_count(task)}: "
+            f"no style shows anything for region {missing[0] + 1} of {count}: "
             "give one a mask with that region, or no mask"
         )
 
 
-def _count(task: Task) -> int:
-    return 1 if task.content_mask is None else _regions(task.content_mask)
+def _regions(mask: Regions | None) -> int:
+    return 1 if mask is None else int(np.atleast_3d(mask).shape[2])
 
 
-def _regions(mask: Regions) -> int:
-    return int(np.atleast_3d(mask).shape[2])
-
-
-def _shown(mask: Regions | None, count: int) -> NDArray[np.bool_]:
-    """Regions that are not empty, (R,); without a mask all."""
+def _is_used(mask: Regions | None, count: int) -> NDArray[np.bool_]:
+    """Regions that are not empty, (count,); without a mask all."""
     if mask is None:
         return np.ones(count, dtype=np.bool_)
     return np.asarray(np.atleast_3d(mask).any(axis=(0, 1)))

@@ -1,27 +1,33 @@
-"""Tiles of a picture, the sums over their feature maps, and the regions of masks.
+"""Tiles of a picture, its padding, the sums over feature maps, and the regions of masks.
 
 A position of a layer depends only on the pixels within a limited distance, the halo. The network
 sees a tile with its halo, and the maps are cut back to the tile, so that they are equal to that
 part of the maps of the whole picture.
+
+VGG19 pads every convolution with zeros, which appear as a colored border in the painting. With
+another padding the picture is extended before the network and the features are cropped after it.
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from stylewatch_painter.algorithm.losses import Sums, region_sums
+from stylewatch_painter.algorithm.gram import LayerSums, Sums, feature_sums
 from stylewatch_painter.algorithm.scales import Size, pools_before
 from stylewatch_painter.algorithm.task import Task, shares
 from stylewatch_painter.network.vgg19 import FeatureMaps
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName, Network
 from stylewatch_painter.stage import Regions
+
+BORDER = 32
+"""Pixels of padding: whole positions at every layer; at conv5 a position has 16 pixels."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,54 @@ class _Cut(torch.autograd.Function):
         return back, None, None
 
 
+def border(network: Network) -> int:
+    """Pixels of padding around a picture in `network`."""
+    return 0 if network.padding == "zeros" else BORDER
+
+
+def bordered(x: Tensor, wide: int, padding: Literal["reflect", "replicate"]) -> Tensor:
+    """Pad x (B, C, height, width) by `wide` pixels on each side.
+
+    By slices, because torch's own padding has a nondeterministic gradient on a GPU.
+    """
+    for dim in (-2, -1):
+        left = wide
+        while left:
+            side = x.shape[dim]
+            # a reflection reaches as far as the picture; of one pixel there is none
+            if padding == "reflect" and side > 1:
+                by = min(left, side - 1)
+                before = x.narrow(dim, 1, by).flip(dim)
+                after = x.narrow(dim, side - 1 - by, by).flip(dim)
+            else:
+                by = left
+                before = x.narrow(dim, 0, 1).repeat_interleave(by, dim)
+                after = x.narrow(dim, side - 1, 1).repeat_interleave(by, dim)
+            x = torch.cat([before, x, after], dim)
+            left -= by
+    return x
+
+
+def features(
+    network: FeatureMaps, x: Tensor, layers: Collection[LayerName], settings: Network
+) -> dict[LayerName, Tensor]:
+    """Features after ReLU, (B, N, height, width) each, of x with the padding of `settings`."""
+    if settings.padding == "zeros":
+        return network(x, layers, settings)
+    maps = network(bordered(x, BORDER, settings.padding), layers, settings)
+    return {layer: _without_border(f, layer, x, settings) for layer, f in maps.items()}
+
+
+def _without_border(f: Tensor, layer: LayerName, x: Tensor, settings: Network) -> Tensor:
+    """Crop the features f of the padded x to those of x."""
+    rows, columns = map_size((x.shape[-1], x.shape[-2]), layer, settings)
+    outside = BORDER >> pools_before(layer)
+    inside = f[..., outside : outside + rows, outside : outside + columns]
+    if f.is_contiguous(memory_format=torch.channels_last):
+        return inside.contiguous(memory_format=torch.channels_last)
+    return inside.contiguous()
+
+
 Weights = Mapping[LayerName, Tensor]
 """Weight of each position for each region, (R, height, width) per layer; empty: no regions."""
 
@@ -171,75 +225,62 @@ class View:
 
     def at(self, tile: Tile, x: Tensor) -> dict[LayerName, Tensor]:
         """F (B, N, M) of a tile, for x (B, 3, height, width) that includes the halo."""
-        features = self.network(x, self.layers, self.settings)
-        return {layer: tile.cut(f, layer).flatten(2) for layer, f in features.items()}
-
-    @torch.no_grad()
-    def sums(
-        self, x: Tensor, side: int | None, mask: Regions | None
-    ) -> dict[LayerName, tuple[Sums, ...]]:
-        """Sum x over each region of each layer, in tiles of `side` pixels.
-
-        Sums are scaled as if each region filled the picture.
-        """
-        weights = self.weights(mask, (x.shape[-1], x.shape[-2]))
-        totals: dict[LayerName, tuple[Sums, ...]] = {}
-        for tile in tiles((x.shape[-1], x.shape[-2]), side, self.layers):
-            for layer, maps in self.at(tile, tile.of(x)).items():
-                here = self.region_sums(tile, layer, maps, weights)
-                totals[layer] = added(totals[layer], here) if layer in totals else here
-        return {layer: _as_whole(sums, weights.get(layer)) for layer, sums in totals.items()}
+        maps = features(self.network, x, self.layers, self.settings)
+        return {layer: tile.cut(f, layer).flatten(2) for layer, f in maps.items()}
 
     def weights(self, mask: Regions | None, size: Size) -> Weights:
-        """The weights of a mask in the maps of a picture of `size` (width, height)."""
+        """The weights of a mask in the maps of a picture of `size` (width, height).
+
+        Each is an average over a position of the map, which keeps every region and its share of
+        the area, however small the map is.
+        """
         if mask is None:
             return {}
-        regions = planes(mask).to(self.network.device)
+        regions, device = planes(mask), self.network.device
+        # on the CPU, since not every device supports windows of unequal size
         return {
-            layer: at_layer(regions, map_size(size, layer, self.settings)) for layer in self.layers
+            layer: adaptive_avg_pool2d(regions, map_size(size, layer, self.settings)).to(device)
+            for layer in self.layers
         }
 
-    def region_sums(
-        self, tile: Tile, layer: LayerName, maps: Tensor, weights: Weights
-    ) -> tuple[Sums, ...]:
-        """Sum the maps (B, N, M) of a tile over each region."""
-        here = tile.part(weights[layer], layer) if layer in weights else None
-        return region_sums(maps, here, values=self.values)
+    def sums(self, tile: Tile, maps: Mapping[LayerName, Tensor], weights: Weights) -> LayerSums:
+        """Sum the maps (B, N, M) of a tile over each region, or over all without `weights`."""
+        sums: dict[LayerName, tuple[Sums, ...]] = {}
+        for layer in maps:
+            if layer not in self.layers:
+                continue
+            regions = tile.part(weights[layer], layer) if layer in weights else (None,)
+            sums[layer] = tuple(
+                feature_sums(
+                    maps[layer], None if region is None else region.flatten(), values=self.values
+                )
+                for region in regions
+            )
+        return sums
+
+    @torch.no_grad()
+    def total(self, x: Tensor, parts: Iterable[Tile], weights: Weights) -> LayerSums:
+        """Sum x over each region of each layer, tile by tile."""
+        total: LayerSums = {}
+        for tile in parts if self.layers else ():
+            sums = self.sums(tile, self.at(tile, tile.of(x)), weights)
+            total = added(total, sums) if total else sums
+        return total
 
 
-@dataclass(frozen=True, eq=False)
-class RegionWeights:
-    """The regions of a painting; without any, all of it follows all of each style.
+def region_shares(task: Task, styles: int) -> Tensor | None:
+    """The factor (S, R) of each of S `styles` in each region of a painting; None without regions.
 
-    `weights` are those of the content mask at one size. `parts` (S, R) multiplies the terms of
-    each of S styles in each region, in addition to the style's own weight: the region's share of
-    the picture, so that every pixel gets the same gradient as without regions.
+    It multiplies the style's own weight: the region's share of the picture, so that every pixel
+    gets the same gradient as without regions. S is 1 where styles are blended.
     """
-
-    weights: Weights = field(default_factory=dict)
-    parts: Tensor | None = None
-
-    @classmethod
-    def of(cls, task: Task, view: View, size: Size, styles: int) -> "RegionWeights":
-        """The regions of `task` at `size`, for so many `styles` (1 where they are blended)."""
-        if task.content_mask is None:
-            return cls()
-        area = planes(task.content_mask).mean((1, 2))
-        parts = torch.ones(styles, len(area))
-        if styles == len(task.styles):
-            weights = torch.tensor([style.weight for style in task.styles])
-            parts = torch.from_numpy(shares(task)).float() / (weights / weights.sum()).view(-1, 1)
-        return cls(view.weights(task.content_mask, size), (parts * area).to(view.network.device))
-
-    def scaled(self, layer: LayerName, sums: tuple[Sums, ...]) -> tuple[Sums, ...]:
-        """The sums of each region, scaled as if the region filled the picture."""
-        return _as_whole(sums, self.weights.get(layer))
-
-    def value(self, style: int, regions: Sequence[Tensor]) -> Tensor:
-        """The term (B,) of a style, from its values (B,) in each region."""
-        if self.parts is None:
-            return regions[0]
-        return (torch.stack(list(regions), dim=1) * self.parts[style]).sum(1)
+    if task.content_mask is None:
+        return None
+    area = planes(task.content_mask).mean((1, 2))
+    if styles != len(task.styles):
+        return torch.ones(styles, len(area)) * area
+    weights = torch.tensor([style.weight for style in task.styles])
+    return torch.from_numpy(shares(task)).float() / (weights / weights.sum()).view(-1, 1) * area
 
 
 def planes(mask: Regions) -> Tensor:
@@ -248,21 +289,19 @@ def planes(mask: Regions) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(stacked, dtype=np.float32))
 
 
-def at_layer(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Average a mask (R, height, width) over the positions of a map of `size` (height, width).
-
-    Averages keep every region and its share of the area, however small the map is.
-    """
-    # on the CPU, since not every device supports windows of unequal size
-    return adaptive_avg_pool2d(mask.cpu(), size).to(mask.device)
-
-
-def added(some: tuple[Sums, ...], others: tuple[Sums, ...]) -> tuple[Sums, ...]:
+def added(some: LayerSums, others: LayerSums) -> LayerSums:
     """Add the sums of two tiles, region by region."""
-    return tuple(a + b for a, b in zip(some, others, strict=True))
+    return {
+        layer: tuple(a + b for a, b in zip(sums, others[layer], strict=True))
+        for layer, sums in some.items()
+    }
 
 
-def _as_whole(sums: tuple[Sums, ...], weights: Tensor | None) -> tuple[Sums, ...]:
-    if weights is None:
-        return sums
-    return tuple(region.scaled_to(float(weights[0].numel())) for region in sums)
+def as_whole(sums: LayerSums, weights: Weights) -> LayerSums:
+    """Scale sums as if each region of `weights` filled the picture."""
+    return {
+        layer: tuple(region.scaled_to(float(weights[layer][0].numel())) for region in regions)
+        if layer in weights
+        else regions
+        for layer, regions in sums.items()
+    }

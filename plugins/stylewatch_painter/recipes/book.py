@@ -1,8 +1,8 @@
-"""Finds recipes by name, reads them from YAML, and changes single fields."""
+"""Find recipes by name, read them from YAML, and change single fields."""
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,19 @@ def find(name: str, *folders: Path) -> Recipe:
     Raises RecipeError: there is no such recipe, or it has mistakes (all are listed).
     """
     with refusing(RecipeError, f"recipe {quoted(name)}"):
-        return check(_without_removed(_read(_locate(name, folders), folders)))
+        return check(_read(_locate(name, folders), folders))
 
 
-def seen(name: str, *folders: Path) -> tuple[object, ...]:
+def files_key(name: str, *folders: Path) -> tuple[object, ...]:
     """A key that changes when the files that may define the recipe change."""
     own = Path(name)
     files = [own] if own.suffix in (".yaml", ".yml") else []
     files += [path for folder in (*folders, *(file.parent for file in files))
               for path in sorted(folder.glob("*.yaml"))]  # fmt: skip
-    return tuple((str(path), *_as_seen(path)) for path in files if path.exists())
+    return tuple((str(path), *_file_state(path)) for path in files if path.exists())
 
 
-def _as_seen(path: Path) -> tuple[int, int, int]:
+def _file_state(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
 
@@ -60,7 +60,7 @@ def _locate(name: str, folders: tuple[Path, ...]) -> Path:
 
 def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, Any]:
     """Read the mapping in `path` and merge it over the recipe that it extends."""
-    plain = deepcopy(_parsed(path, _as_seen(path)))
+    plain = deepcopy(_parsed(path, _file_state(path)))
     plain.setdefault("name", path.stem)
     base = plain.pop("extends", None)
     if base is None:
@@ -73,7 +73,7 @@ def _read(path: Path, folders: tuple[Path, ...], depth: int = 0) -> dict[str, An
 
 
 @lru_cache(maxsize=64)
-def _parsed(path: Path, as_seen: tuple[int, int, int]) -> dict[str, Any]:
+def _parsed(path: Path, file_state: tuple[int, int, int]) -> dict[str, Any]:
     """Parse the mapping in `path`; cached until the file changes."""
     with path.open("rb") as file:
         content = file.read(_LONGEST + 1)
@@ -91,23 +91,19 @@ def _parsed(path: Path, as_seen: tuple[int, int, int]) -> dict[str, Any]:
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Merge `above` over `below`, mapping by mapping; a mapping of another `kind` replaces."""
     merged = deepcopy(dict(below))
-    _lay_over(merged, above)
+    _merge_into(merged, above)
     return merged
 
 
-def _lay_over(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+def _merge_into(below: dict[str, Any], above: Mapping[str, Any]) -> None:
     """Merge `above` into `below`, in place; the time depends on `above` only."""
     for key, value in above.items():
         old = below.get(key)
-        if isinstance(value, Mapping) and isinstance(old, dict) and _same_kind(old, value):
-            _lay_over(old, value)
+        both = (old, value) if isinstance(old, dict) and isinstance(value, Mapping) else ()
+        if both and len({mapping["kind"] for mapping in both if "kind" in mapping}) <= 1:
+            _merge_into(below[key], value)
         else:
             below[key] = deepcopy(value)
-
-
-def _same_kind(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """True unless both name a `kind` and they differ."""
-    return "kind" not in a or "kind" not in b or bool(a["kind"] == b["kind"])
 
 
 def check(plain: Mapping[str, Any]) -> Recipe:
@@ -125,9 +121,9 @@ def check(plain: Mapping[str, Any]) -> Recipe:
 
 def fast(recipe: Recipe, *folders: Path) -> Recipe:
     """`recipe` with its objective and geometry, and the schedule of `best`."""
-    ours = find("best", *folders).schedule
-    way = {name: getattr(ours, name) for name in Schedule.model_fields if name not in GEOMETRY}
-    return recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=way)})
+    best = find("best", *folders).schedule
+    update = {name: getattr(best, name) for name in Schedule.model_fields if name not in GEOMETRY}
+    return recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=update)})
 
 
 def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -139,12 +135,19 @@ def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     wanted: dict[str, Any] = {}
     with refusing(RecipeError, f"recipe {brief(recipe.name)} with changes"):
         for key, value in changes.items():
-            _lay_over(wanted, _nested(_path(key), value))
+            nested = reduce(lambda inner, part: {part: inner}, reversed(_path(key)), value)
+            _merge_into(wanted, nested)
         plain = merge(recipe.model_dump(), wanted)
         named = {key.removeprefix("schedule.") for key in changes}
         if "noise_ratio" in named and "start" not in named:
-            plain = _mixed(plain)
-        return check(_without_removed(plain))
+            start = plain["schedule"]["start"]
+            if start not in ("content", "mixed"):
+                raise RecipeError(
+                    f"noise_ratio mixes noise into the content, but this starts from {start}: "
+                    "add start=mixed"
+                )
+            plain["schedule"]["start"] = "mixed"
+        return check(plain)
 
 
 def _path(key: str) -> list[str]:
@@ -158,40 +161,6 @@ def _path(key: str) -> list[str]:
         known = {*Schedule.model_fields, "strength", "objective", "schedule"}
         raise RecipeError(nearest(key, known))
     return path
-
-
-def _mixed(plain: dict[str, Any]) -> dict[str, Any]:
-    """Set `start: mixed`: a `noise_ratio` without a start implies it."""
-    start = plain["schedule"]["start"]
-    if start not in ("content", "mixed"):
-        raise RecipeError(
-            f"noise_ratio mixes noise into the content, but this starts from {start}: "
-            "add start=mixed"
-        )
-    return merge(plain, {"schedule": {"start": "mixed"}})
-
-
-def _nested(path: list[str], value: Any) -> dict[str, Any]:
-    for part in reversed(path):
-        value = {part: value}
-    nested: dict[str, Any] = value
-    return nested
-
-
-def _without_removed(plain: dict[str, Any]) -> dict[str, Any]:
-    """Remove layers whose weight is None."""
-    for side in ("content", "style"):
-        layers = _mapping(plain, "objective", side, "layers")
-        for layer in [layer for layer, weight in layers.items() if weight is None]:
-            del layers[layer]
-    return plain
-
-
-def _mapping(plain: Any, *way: str) -> dict[str, Any]:
-    """The mapping at a path into `plain`; empty if there is none."""
-    for key in way:
-        plain = plain.get(key) if isinstance(plain, dict) else None
-    return plain if isinstance(plain, dict) else {}
 
 
 def dotted(plain: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -32,8 +32,16 @@ MOST_STEPS = 10_000_000
 _MAX_FLOAT = 1e300
 """Largest weight or rate. The painter computes in float32, whose largest value is 3.4e38."""
 
+
+def _without_removed(layers: object) -> object:
+    if not isinstance(layers, dict):
+        return layers
+    return {layer: weight for layer, weight in layers.items() if weight is not None}
+
+
 Weight = Annotated[float, Field(ge=0, le=_MAX_FLOAT)]
-Weights = dict[LayerName, Weight]
+Weights = Annotated[dict[LayerName, Weight], BeforeValidator(_without_removed)]
+"""Weight of each layer; a layer with the weight None is left out."""
 Positive = Annotated[float, Field(gt=0, le=_MAX_FLOAT)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=0, le=MOST_STEPS)]
@@ -88,7 +96,7 @@ class Network(Strict):
     pixel_range: Positive = 255.0
     """Value of white before the mean is subtracted: 255, or 256 as in neural-style."""
     padding: Literal["zeros", "reflect", "replicate"] = "zeros"
-    """Padding around the picture; see `padded`."""
+    """Padding around the picture; see `tiles`."""
 
 
 class Content(Strict):

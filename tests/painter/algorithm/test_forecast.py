@@ -1,6 +1,5 @@
-"""What a painting would take: bytes worked out by hand, seconds by a clock of the test's own."""
+"""Bytes of a painting calculated by hand, seconds by a clock of the test, limits of memory."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -29,101 +28,79 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.recipes.book import change, find
 from stylewatch_painter.recipes.recipe import Objective
 
-FIRST_BLOCK = 3 * 64 * 4
 SEARCHING = {"kind": "lbfgs", "line_search": "strong_wolfe", "first_step": None}
 
 
-def objective(pool: str, *layers: str) -> Objective:
-    """An objective of style alone."""
-    style = {"gram": "mean", "loss": "mean", "layers": dict.fromkeys(layers, 1.0)}
-    return Objective.model_validate({"network": {"pool": pool}, "style": style})
-
-
-def every(seconds: float) -> Callable[[], float]:
-    """A clock that goes on by so much whenever somebody looks at it."""
-    ticks = count()
-    return lambda: next(ticks) * seconds
-
-
-def test_map_with_a_loss_counts_with_its_gradient() -> None:
-    assert map_bytes(objective("max", "conv1_1")) == FIRST_BLOCK + 64 * 2 * 4
-
-
-def test_other_maps_count_signs_and_pool_indices() -> None:
-    """128 maps of a quarter of the pixels, after 2 x 64 maps and a pool of 64 quarters."""
-    asked = FIRST_BLOCK + 128 // 4 * 2 * 4 + 2 * 64
-    assert map_bytes(objective("average", "conv2_1")) == asked
-    assert map_bytes(objective("max", "conv2_1")) == asked + 64 // 4 * 8
-
-
 @pytest.mark.parametrize(
-    ("plain", "vectors"),
-    [({"kind": "adam"}, 4), ({"kind": "sgd"}, 2), ({"kind": "lbfgs", "history": 10}, 28),
-     ({"kind": "lbfgs", "history": 100}, 2 * 30 + 8),
-     ({"kind": "lbfgs", "history": 100, "step_back": None}, 2 * 30 + 5)],
-)  # fmt: skip
-def test_optimizer_counts_its_vectors(plain: dict[str, Any], vectors: int) -> None:
-    """Three floats for each pixel; after 30 steps L-BFGS knows 30 moves at the most."""
-    settings = painting({"optimizer": plain}).recipe.schedule.optimizer
-    assert optimizer_bytes(settings, 30) == vectors * 3 * 4
-
-
-def test_memory_is_process_memory_plus_bytes_per_pixel(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "_held", lambda: 1000)
-    task = painting()
-    each = map_bytes(task.recipe.objective)
-    each += optimizer_bytes(task.recipe.schedule.optimizer, task.recipe.schedule.steps)
-    assert forecast(task, small.network()).memory == 1000 + 21 * 18 * each
-
-
-def test_seconds_scale_with_pixels_and_steps() -> None:
-    """An evaluation of 21x18 takes 2 s by this clock; a size needs one more for its targets."""
-    found = forecast(painting(), small.network(), clock=every(2.0))
-    per_pixel = 2.0 / (21 * 18)
-    assert found.seconds == pytest.approx(per_pixel * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
-
-
-@pytest.mark.parametrize(
-    ("said", "wanted"),
+    ("pool", "layer", "expected"),
     [
-        (SEARCHING, 300 * 1.03 + 20),
-        ({**SEARCHING, "first_step": 3}, 300 * 1.03),
-        ({"kind": "lbfgs"}, 300),
-        ({"kind": "adam"}, 300),
-        ({"kind": "sgd"}, 300),
+        # three maps of the first block; a map with a loss counts with its gradient
+        ("max", "conv1_1", 3 * 64 * 4 + 64 * 2 * 4),
+        # 128 maps of a quarter of the pixels, the signs of 2 x 64 maps, indices of 64 quarters
+        ("average", "conv2_1", 3 * 64 * 4 + 128 // 4 * 2 * 4 + 2 * 64),
+        ("max", "conv2_1", 3 * 64 * 4 + 128 // 4 * 2 * 4 + 2 * 64 + 64 // 4 * 8),
     ],
 )
-def test_step_is_one_evaluation_without_line_search(said: dict[str, Any], wanted: float) -> None:
-    settings = change(find("best"), {"optimizer": said}).schedule.optimizer
-    assert evaluations(settings, 300) == pytest.approx(wanted)
+def test_maps_by_layer(pool: str, layer: str, expected: int) -> None:
+    style = {"gram": "mean", "loss": "mean", "layers": {layer: 1.0}}
+    assert map_bytes(Objective.model_validate({"network": {"pool": pool}, "style": style})) == (
+        expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "vectors", "of_300"),
+    [
+        ({"kind": "adam"}, 4, 300),
+        ({"kind": "sgd"}, 2, 300),
+        ({"kind": "lbfgs", "history": 10}, 28, 300),
+        ({"kind": "lbfgs", "history": 100}, 2 * 30 + 8, 300),
+        ({"kind": "lbfgs", "history": 100, "step_back": None}, 2 * 30 + 5, 300),
+        ({**SEARCHING, "history": 10}, 28, 300 * 1.03 + 20),
+        ({**SEARCHING, "history": 10, "first_step": 3}, 28, 300 * 1.03),
+    ],
+)
+def test_vectors_and_evaluations_by_optimizer(
+    settings: dict[str, Any], vectors: int, of_300: float
+) -> None:
+    """Three floats per pixel; after 30 steps L-BFGS has 30 pairs at most."""
+    optimizer = change(find("best"), {"optimizer": settings}).schedule.optimizer
+    assert optimizer_bytes(optimizer, 30) == vectors * 3 * 4
+    assert evaluations(optimizer, 300) == pytest.approx(of_300)
+
+
+def test_forecast_scales_with_pixels_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An evaluation of 21x18 takes 2 s by this clock; each size needs another for its targets."""
+    monkeypatch.setattr(module, "_peak_memory", lambda: 1000)
+    task, ticks = painting(), count(0.0, 2.0)
+    found = forecast(task, small.network(), clock=lambda: next(ticks))
+    assert found.seconds == pytest.approx(2 / (21 * 18) * (10 * 9 * (3 + 1) + 21 * 18 * (4 + 1)))
+    schedule = task.recipe.schedule
+    each = map_bytes(task.recipe.objective) + optimizer_bytes(schedule.optimizer, schedule.steps)
+    assert found.memory == 1000 + 21 * 18 * each
 
 
 def test_tiled_maps_cover_tile_and_halo() -> None:
-    """Beside them vectors, what is kept of the content, and what a step works with if more."""
+    """With vectors, the content's maps, and the vectors of a step if they are larger."""
     task = painting({"size": "2100x1800", "enlarge": True, "optimizer.history": 3, **AT_ONCE})
     pixels, objective = 2100 * 1800, task.recipe.objective
     vectors = optimizer_bytes(task.recipe.schedule.optimizer, task.recipe.schedule.steps)
     kept = pixels * (vectors + content_bytes(objective) + 3 * 4)
     maps = (1024 + 160) ** 2 * map_bytes(objective)
-    assert maps > pixels * 4 * 12
     assert needed(task, Room(1024), 4) == kept + maps
     assert needed(task, Room(16), 4) == kept + pixels * 4 * 12
-    anew = needed(task, Room(1024, keeps_content=False), 4)
-    assert anew == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
+    recomputed = needed(task, Room(1024, keeps_content=False), 4)
+    assert recomputed == kept + maps - pixels * (content_bytes(objective) - 3 * 4)
 
 
-def test_history_is_bounded_by_steps_at_last_size() -> None:
-    """Three there, while its preview, of a hundredth of the pixels, makes thirty."""
-    told = {"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, "upscale_steps": 3,
-            "size": "210x180", "enlarge": True, "preview": "21", **AT_ONCE}  # fmt: skip
-    task = painting(told)
-    settings = task.recipe.schedule.optimizer
-    maps = 210 * 180 * map_bytes(task.recipe.objective)
-    assert needed(task, Room(), 4) == maps + 210 * 180 * optimizer_bytes(settings, 3)
-    many = painting({**told, "upscale_steps": 20})
-    assert needed(many, Room(), 4) == maps + 210 * 180 * optimizer_bytes(settings, 20)
+@pytest.mark.parametrize("steps", [3, 20])
+def test_history_is_bounded_by_steps_at_last_size(steps: int) -> None:
+    """The preview, of a hundredth of the pixels, makes thirty."""
+    changes = {"optimizer": {"kind": "lbfgs", "history": 20}, "steps": 30, "upscale_steps": steps,
+               "size": "210x180", "enlarge": True, "preview": "21", **AT_ONCE}  # fmt: skip
+    task = painting(changes)
+    each = map_bytes(task.recipe.objective) + optimizer_bytes(task.recipe.schedule.optimizer, steps)
+    assert needed(task, Room(), 4) == 210 * 180 * each
 
 
 CPU = torch.device("cpu")
@@ -131,98 +108,80 @@ HELD = 10**9
 
 
 @pytest.fixture(autouse=True)
-def a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that holds a gigabyte by now, all told."""
+def process_of_a_gigabyte(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "resident", lambda: HELD - module._PROCESS)
 
 
 def large(**changes: Any) -> Task:
-    """3000x2000 pixels, by L-BFGS with six pairs; nothing of it is painted."""
-    return small.task(
-        "best",
-        {"size": "3000x2000", "fit": "stretch", "enlarge": True, "style_size": "21",
-         "steps": 20, **changes},
-    )  # fmt: skip
+    """3000x2000 pixels, by L-BFGS with six pairs."""
+    sizes = {"size": "3000x2000", "fit": "stretch", "enlarge": True, "style_size": "21"}
+    return small.task("best", {**sizes, "steps": 20, **changes})
 
 
-def taking(task: Task, one: Room) -> int:
-    """A limit that suffices for a painting in that room, and for nothing more."""
-    return HELD + needed(task, one, 4)
+def limit(task: Task, plan: Room) -> int:
+    """A limit that suffices for a plan, and for nothing more."""
+    return HELD + needed(task, plan, 4)
 
 
-def test_small_painting_is_not_tiled() -> None:
-    task = large()
-    assert room(task, Wanted(limit=taking(task, AMPLE)), CPU, 4) == AMPLE
-
-
-def test_largest_fitting_tiles_are_used() -> None:
-    task = large()
-    for side in SIDES:
-        assert room(task, Wanted(limit=taking(task, Room(side))), CPU, 4).history is None
-    assert room(task, Wanted(limit=taking(task, AMPLE) - 1), CPU, 4).tile == SIDES[0]
-
-
-def test_history_is_shortened_next() -> None:
-    task = large()
-    found = room(task, Wanted(limit=taking(task, Room(512, 4))), CPU, 4)
-    assert (found.history, found.keeps_content) == (4, True)
-    assert list(warnings(task, found)) == [
-        "memory does not suffice for 6 pairs of L-BFGS at 3000x2000 pixels: there it remembers 4"
-    ]
-
-
-def test_content_is_recomputed_next() -> None:
-    """Where it is by a layer whose maps are many times the picture."""
+@pytest.mark.parametrize(
+    "plan",
+    [AMPLE, *map(Room, SIDES), Room(512, 4), Room(512, 3, False), Room(256, 3, False),
+     Room(256, 0, False)],
+)  # fmt: skip
+def test_best_plan_that_fits_is_chosen(plan: Room) -> None:
+    """Whole, in tiles, with fewer pairs, then without the content's maps, at last with Adam."""
     task = large(**{"objective.content.layers": {"conv1_1": 1.0}})
-    found = room(task, Wanted(limit=taking(task, Room(512, 3, False))), CPU, 4)
-    assert found == Room(512, 3, False)
-    found = room(task, Wanted(limit=taking(task, Room(256, 3, False))), CPU, 4)
-    assert found == Room(256, 3, False)
+    if plan.keeps_content:  # whose maps are small at a deep layer
+        task = large()
+    chosen = room(task, Wanted(limit=limit(task, plan)), CPU, 4)
+    assert needed(task, chosen, 4) <= needed(task, plan, 4)
+    assert (chosen.history, chosen.keeps_content) == (plan.history, plan.keeps_content)
+    if plan == AMPLE or not plan.keeps_content:
+        assert chosen == plan
 
 
-def test_adam_is_the_last_resort() -> None:
+def test_departures_from_the_recipe_are_described() -> None:
     task = large()
-    found = room(task, Wanted(limit=taking(task, Room(256, 0, False))), CPU, 4)
-    assert found.history == 0
-    (told,) = warnings(task, found)
-    assert told.endswith("there Adam paints in its place")
+    start = "memory does not suffice for 6 pairs of L-BFGS at 3000x2000 pixels: there "
+    assert list(warnings(task, Room(512))) == []
+    assert list(warnings(task, Room(512, 4))) == [start + "it remembers 4"]
+    assert list(warnings(task, Room(512, 0))) == [start + "Adam paints in its place"]
 
 
 def test_impossible_limit_is_refused_with_the_minimum() -> None:
     task = large()
-    least = taking(task, Room(256, 0, False))
+    least = limit(task, Room(256, 0, False))
     with pytest.raises(PictureError, match=f"about {least / 1e9:.3g} GB at the least"):
         room(task, Wanted(limit=least - 1), CPU, 4)
 
 
+@pytest.mark.parametrize(("free", "plan"), [(float("inf"), AMPLE), (1.0, Room(256, 0, False))])
 def test_without_limit_free_memory_counts(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, free: float, plan: Room
 ) -> None:
-    monkeypatch.setattr(module, "available", lambda: float("inf"))
-    assert room(large(), Wanted(), CPU, 4) == AMPLE
-    monkeypatch.setattr(module, "available", lambda: 1.0)
-    assert room(large(), Wanted(), CPU, 4) == Room(256, 0, False)
+    monkeypatch.setattr(module, "available", lambda: free)
+    assert room(large(), Wanted(), CPU, 4) == plan
 
 
-def test_memory_left_by_earlier_paintings_is_not_counted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """As long as it is what a process keeps anyway: the network, and what libraries set aside."""
+def test_memory_left_by_earlier_paintings_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to what a process keeps anyway: the network and what the libraries allocated."""
     task = large()
-    wanted = Wanted(limit=taking(task, Room(512, 4)))
+    wanted = Wanted(limit=limit(task, Room(512, 4)))
     fresh = room(task, wanted, CPU, 4)
-    more = 0
-    monkeypatch.setattr(module, "resident", lambda: HELD - module._PROCESS + more)
-    for more in (100 * 10**6, module._PROCESS):
-        assert room(task, replace(wanted, left=more), CPU, 4) == fresh
+    for left, is_same in (
+        (100 * 10**6, True),
+        (module._PROCESS, True),
+        (2 * module._PROCESS, False),
+    ):
+        held = HELD - module._PROCESS + left
+        monkeypatch.setattr(module, "resident", lambda held=held: held)
+        assert (room(task, replace(wanted, left=left), CPU, 4) == fresh) == is_same
         assert room(task, wanted, CPU, 4) != fresh
-    more = 2 * module._PROCESS
-    assert room(task, replace(wanted, left=more), CPU, 4) != fresh
 
 
 def test_batch_size_follows_from_the_limit() -> None:
     task = large()
     three = HELD + 3 * needed(task, AMPLE, 4)
-    for limit, most in ((three, 3), (three - 1, 2), (taking(task, AMPLE) - 1, 1), (1, 1)):
-        assert at_once(task, Wanted(limit=limit), CPU, 4) == most
+    for most, expected in ((three, 3), (three - 1, 2), (1, 1)):
+        assert at_once(task, Wanted(limit=most), CPU, 4) == expected
     assert at_once(task, Wanted(), CPU, 4) > 10**6

@@ -1,4 +1,4 @@
-"""Recipes are found, read, laid over one another, and changed field by field."""
+"""Recipes are found, read, merged over the one they extend, and changed field by field."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import yaml
 
 from stylewatch_painter.errors import RecipeError
 from stylewatch_painter.recipes import book as recipe_book
-from stylewatch_painter.recipes.recipe import GEOMETRY, Adam, Recipe, Schedule
+from stylewatch_painter.recipes.recipe import GEOMETRY, Adam, Schedule
 
 SHIPPED = ["best", "blank-canvas", "crowson", "devos", "gatys", "keras", "neural-style", "pastiche"]
 
@@ -19,21 +19,14 @@ def book(folder: Path, **recipes: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_recipes_are_valid(name: str) -> None:
-    recipe = recipe_book.find(name)
-    assert recipe.name == name
-    plain = recipe.model_dump()
-    for field in recipe.ours:
-        place: Any = plain
-        for part in field.split("."):
-            place = place[part]
-
-
-def test_shipped_and_own_recipes_are_listed(tmp_path: Path) -> None:
+def test_shipped_and_own_recipes_are_listed_and_valid(tmp_path: Path) -> None:
     assert recipe_book.names() == SHIPPED
-    mine = book(tmp_path, mine="extends: best\nabout: mine")
-    assert recipe_book.names(mine) == sorted([*SHIPPED, "mine"])
+    for name in SHIPPED:
+        recipe = recipe_book.find(name)
+        assert recipe.name == name
+        assert {*recipe.ours} <= {*recipe_book.dotted(recipe.model_dump())}
+    own = book(tmp_path, mine="extends: best\nabout: mine")
+    assert recipe_book.names(own) == sorted([*SHIPPED, "mine"])
 
 
 def test_own_recipe_may_extend_the_shipped_one_of_its_name(tmp_path: Path) -> None:
@@ -44,31 +37,26 @@ def test_own_recipe_may_extend_the_shipped_one_of_its_name(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("extends: bset\nabout: x", "did you mean 'best'"),
         ("extends: mine\nabout: x", "there is no recipe 'mine'"),
         ("- a\n- list", "should be a mapping"),
         ("about: [", "is not YAML"),
         ("about: !!bool foo", "mine.*KeyError"),
-        ("seed: !!int ''", "mine.*IndexError"),
         (f"about: {'[' * 5000}", "mine.*RecursionError"),
         ("about: &a [*a]", "about"),
         ("about: &a {b: *a}\nschedule: {steps: 1}\nextends: best", "about"),
         ("extends: best\n1: 2", "mine.*1"),
-        (f"about: {'1' * 5000}", "mine"),
         ('extends: best\nabout: "a\\ud800"', "recipe mine cannot be used"),
-        ("extends: best\nschedule: {steps: 1.0e+400}", "steps"),
         (f"extends: best\nschedule: {{steps: 0x{'f' * 5000}}}", "steps"),
-        ("extends: best\nschedule: {scales: [{scale: 0.5, steps: 100000000}]}", "steps"),
         ("x" * 1_000_001, "longer than 1000000 bytes"),
         ("extends: best\nschedule: {stepps: 3, size: 12y}", "size.*; .*mean 'steps'"),
         ("about: nothing\nobjective: {}\nschedule: {}", "names no layer"),
-        ("about: nothing", "objective"),
     ],
 )
-def test_mistakes_are_reported_together(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(RecipeError, match=told):
+def test_mistakes_are_reported_together(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         recipe_book.find("mine", book(tmp_path, mine=text))
 
 
@@ -94,42 +82,32 @@ def test_circular_extends_is_refused(tmp_path: Path) -> None:
         recipe_book.find("a", folder)
 
 
-def test_similar_name_is_suggested() -> None:
-    with pytest.raises(RecipeError, match="there is no recipe 'gatis'; did you mean 'gatys'"):
-        recipe_book.find("gatis")
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_fast_keeps_objective_and_geometry(name: str) -> None:
-    source, best = recipe_book.find(name), recipe_book.find("best").schedule
+def test_fast_keeps_objective_and_geometry() -> None:
+    """And takes all other fields from `best`."""
+    source, best = recipe_book.find("keras"), recipe_book.find("best").schedule
     fast = recipe_book.fast(source)
     assert fast.objective == source.objective
     for field in Schedule.model_fields:
         kept = source.schedule if field in GEOMETRY else best
         assert getattr(fast.schedule, field) == getattr(kept, field)
-
-
-def leaf(recipe: Recipe, path: str) -> Any:
-    place: Any = recipe.model_dump()
-    for part in path.split("."):
-        place = place[part]
-    return place
+    assert {"start", "scales", "optimizer", "steps"} <= set(Schedule.model_fields) - GEOMETRY
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "path"),
+    ("key", "path"),
     [
-        ("schedule.steps", 3, "schedule.steps"),
-        ("steps", 3, "schedule.steps"),
-        ("optimizer.history", 3, "schedule.optimizer.history"),
-        ("strength", 0.25, "objective.strength"),
-        ("objective.content.layers.conv3_1", 0.5, "objective.content.layers.conv3_1"),
-        ("objective.network.pool", "average", "objective.network.pool"),
-        ("objective.tv.loss", "power", "objective.tv.loss"),
+        ("schedule.steps", "schedule.steps"),
+        ("steps", "schedule.steps"),
+        ("optimizer.history", "schedule.optimizer.history"),
+        ("strength", "objective.strength"),
+        ("objective.content.layers.conv3_1", "objective.content.layers.conv3_1"),
     ],
 )
-def test_single_field_is_changed(key: str, value: object, path: str) -> None:
-    assert leaf(recipe_book.change(recipe_book.find("best"), {key: value}), path) == value
+def test_single_field_is_changed(key: str, path: str) -> None:
+    value: Any = recipe_book.change(recipe_book.find("best"), {key: 1}).model_dump()
+    for part in path.split("."):
+        value = value[part]
+    assert value == 1
 
 
 def test_none_removes_a_layer_or_a_side() -> None:
@@ -154,17 +132,14 @@ def test_noise_ratio_implies_a_mixed_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("stepps", 3, "did you mean 'steps'"),
         ("objective.style.layers.conv9_1", 1, "did you mean 'conv"),
         ("objective.contnt", None, "did you mean 'content'"),
-        ("optimizer.histroy", 3, "did you mean 'history'"),
-        ("steps", -1, "greater than or equal to 0"),
         ("steps.more", 3, "steps"),
-        ("objective.content.loss", "meen", "'mean'"),
     ],
 )
-def test_unknown_key_or_value_is_refused(key: str, value: object, told: str) -> None:
-    with pytest.raises(RecipeError, match=told):
+def test_unknown_key_is_refused(key: str, value: object, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         recipe_book.change(recipe_book.find("best"), {key: value})
