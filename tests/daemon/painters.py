@@ -9,12 +9,12 @@ from typing import get_args
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.service.pipeline import Pipeline
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
     Done,
     End,
     Event,
     Failed,
-    Heard,
     Lost,
     Order,
     Refused,
@@ -63,13 +63,13 @@ class Painter:
     def drop(self, ticket: str) -> None:
         self.going[ticket] = iter([Lost("it was given up")])
 
-    def heard(self) -> Iterator[Heard]:
+    def events(self) -> Iterator[AttemptEvent]:
         for ticket, events in list(self.going.items()):
             event = next(events)
             if isinstance(event, get_args(End)):
                 del self.going[ticket]
             self.wake()
-            yield Heard(ticket, event)
+            yield AttemptEvent(ticket, event)
 
     def free(self) -> int:
         return self.at_once - sum(bool(self.going.keys() & one) for one in self.submitted)

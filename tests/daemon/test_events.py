@@ -17,7 +17,7 @@ def test_every_hook_may_be_left_as_it_is(capsys: object, tmp_path: Path) -> None
         assert hook(Reporter(), *names, **more) is None
 
 
-class Heard(Reporter):
+class AttemptEvent(Reporter):
     """Remembers some of what it hears."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Heard(Reporter):
 
 
 def test_two_reporters_both_hear_of_everything() -> None:
-    one, other = Heard(), Heard()
+    one, other = AttemptEvent(), AttemptEvent()
     both = Both(one, Both(Reporter(), other))
     both.taken("sea")
     both.failed("sea", "a fault", "", for_good=True)

@@ -26,7 +26,7 @@ from stylewatch_daemon.ingest.inspection.process import NAME as INTAKE
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Artifact, JobSettings
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 
 VARIABLE, FILE = "STRICKEN", "plan.json"
 LITTLE = 500

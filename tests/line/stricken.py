@@ -36,7 +36,7 @@ from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker import batch, checkpoint
-from stylewatch_daemon.worker.contract import Event, Order
+from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_plugins.contract import Wish
 
 KINDS = {"stages": "stage", "final.png": "final", "sheet.png": "sheet", RECEIPT: "receipt",

@@ -19,7 +19,7 @@ from tests.daemon.worker.orders import files, order, painted
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.service.service import once
-from stylewatch_daemon.worker.contract import Done, Order, Stopped
+from stylewatch_daemon.worker.messages import Done, Order, Stopped
 from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize
 from stylewatch_plugins.contract import Wish

@@ -12,7 +12,7 @@ from stylewatch_daemon.files.names import FINAL
 from stylewatch_daemon.settings import config, patterns
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings, Side
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.recipes.recipe import Recipe
 
 _STARTS = ("content", "style", "noise", "mixed")

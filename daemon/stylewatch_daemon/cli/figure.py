@@ -11,7 +11,7 @@ from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.errors import OutputError, UsageError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.settings import config
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 
 STEPS, SIZE = 100, "256"
 """Steps and long side (pixels) that are enough to show the features of a layer."""

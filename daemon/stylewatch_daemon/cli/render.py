@@ -18,7 +18,7 @@ from stylewatch_daemon.model import Started
 from stylewatch_daemon.settings.sweep import Member
 from stylewatch_daemon.views.formatting import duration, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
-from stylewatch_daemon.worker.contract import Done, Event, Order, Staged
+from stylewatch_daemon.worker.messages import Done, Event, Order, Staged
 
 Pictures = Annotated[
     list[Path] | None,

@@ -13,7 +13,7 @@ from stylewatch_daemon.files.names import shortened
 from stylewatch_daemon.model import Incomplete, Progress, Started
 from stylewatch_daemon.service.log import logging_as
 from stylewatch_daemon.settings.sections import Log
-from stylewatch_daemon.worker.contract import Done, Staged
+from stylewatch_daemon.worker.messages import Done, Staged
 
 
 @contextmanager

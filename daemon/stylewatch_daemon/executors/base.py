@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol, get_args
 
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.worker.contract import End, Heard, Order, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, End, Order, Wanted
 
 
 class _TakesOrders(Protocol):
@@ -51,7 +51,7 @@ class Executor(_TakesOrders, Protocol):
     wake: Callable[[], object]
     """Set by the listener; called, by any thread, when there are new events."""
 
-    def heard(self) -> Iterator[Heard]:
+    def events(self) -> Iterator[AttemptEvent]:
         """The events since the last call."""
         ...
 
@@ -73,7 +73,7 @@ class ThreadedExecutor(ABC):
 
     def __init__(self) -> None:
         self.wake: Callable[[], object] = lambda: None
-        self._events: SimpleQueue[Heard] = SimpleQueue()
+        self._events: SimpleQueue[AttemptEvent] = SimpleQueue()
         self._batch_of: dict[str, int] = {}
         """The batch of each running attempt, by ticket."""
         self._batches = count()
@@ -101,7 +101,7 @@ class ThreadedExecutor(ABC):
         if self._runner is not None:
             self._runner.drop(ticket)
 
-    def heard(self) -> Iterator[Heard]:
+    def events(self) -> Iterator[AttemptEvent]:
         """The events since the last call."""
         return iter(self._received())
 
@@ -123,13 +123,13 @@ class ThreadedExecutor(ABC):
     def _places(self) -> int:
         """Number of batches that can run at once."""
 
-    def _emit(self, event: Heard) -> None:
+    def _emit(self, event: AttemptEvent) -> None:
         """Take an event; called by the runner's thread."""
         self._events.put(event)
         self.wake()
 
-    def _received(self) -> list[Heard]:
-        received: list[Heard] = []
+    def _received(self) -> list[AttemptEvent]:
+        received: list[AttemptEvent] = []
         while True:
             try:
                 event = self._events.get_nowait()

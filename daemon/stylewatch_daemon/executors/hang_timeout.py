@@ -5,7 +5,7 @@ from itertools import accumulate
 from statistics import median
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker.contract import Event, Saving, Wanted
+from stylewatch_daemon.worker.messages import Event, Saving, Wanted
 
 MIN_STEP = 60.0
 """Seconds that any step may take, where `limits.step_timeout_s` is not set."""

@@ -19,7 +19,7 @@ from stylewatch_daemon.executors.base import ThreadedExecutor
 from stylewatch_daemon.executors.scheduler import Emit, Scheduler
 from stylewatch_daemon.executors.worker_process import Slot
 from stylewatch_daemon.model import Started
-from stylewatch_daemon.worker.contract import Heard, Order, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, Order, Wanted
 
 WORK = "stylewatch_daemon.worker.batch:work"
 
@@ -63,7 +63,7 @@ class Local(ThreadedExecutor):
     def _places(self) -> int:
         return len(self._devices)
 
-    def _received(self) -> list[Heard]:
+    def _received(self) -> list[AttemptEvent]:
         received = super()._received()
         for event in received:
             if isinstance(event.event, Started):

@@ -6,11 +6,11 @@ A scheduler belongs to one thread or event loop, which makes all calls; it needs
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
-from stylewatch_daemon.worker.contract import Failed, Heard, Lost, Order, Stopped, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, Failed, Lost, Order, Stopped, Wanted
 
 DROPPED = "it was given up"
 
-Emit = Callable[[Heard], object]
+Emit = Callable[[AttemptEvent], object]
 """Takes an event of an attempt."""
 
 
@@ -27,7 +27,7 @@ class Slot(Protocol):
         """The attempts that it runs."""
         ...
 
-    def begin(self, orders: Mapping[str, Order]) -> Iterable[Heard]:
+    def begin(self, orders: Mapping[str, Order]) -> Iterable[AttemptEvent]:
         """Begin a batch, by ticket."""
         ...
 
@@ -35,11 +35,11 @@ class Slot(Protocol):
         """Pass a request on, if the slot runs that attempt; the last request holds."""
         ...
 
-    def drop(self, ticket: str, why: str) -> Iterable[Heard]:
+    def drop(self, ticket: str, why: str) -> Iterable[AttemptEvent]:
         """End an attempt now; where it shares its worker, at its next step."""
         ...
 
-    def end(self, why: str) -> Iterable[Heard]:
+    def end(self, why: str) -> Iterable[AttemptEvent]:
         """End all attempts of the slot now."""
         ...
 
@@ -114,7 +114,7 @@ class Scheduler:
             self.emit_all(slot.end(why))
         self.fail_waiting(Lost(why))
 
-    def emit_all(self, events: Iterable[Heard]) -> None:
+    def emit_all(self, events: Iterable[AttemptEvent]) -> None:
         """Emit events of a slot."""
         for event in events:
             self._emit(event)
@@ -129,5 +129,5 @@ class Scheduler:
             self._wanted.pop(ticket, None)
             for orders in self._waiting:
                 if orders.pop(ticket, None) is not None:
-                    self._emit(Heard(ticket, end))
+                    self._emit(AttemptEvent(ticket, end))
         self._waiting = [orders for orders in self._waiting if orders]

@@ -12,12 +12,12 @@ from stylewatch_daemon.errors import ShortageError
 from stylewatch_daemon.executors.hang_timeout import Patience
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child, decode
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
     READY,
+    AttemptEvent,
     Done,
     Event,
     Failed,
-    Heard,
     Lost,
     Order,
     Refused,
@@ -30,7 +30,7 @@ NAME = "worker"
 
 MAX_EVENTS = 100
 
-_SERVE = "stylewatch_daemon.worker.child:serve"
+_SERVE = "stylewatch_daemon.worker.worker_main:serve"
 
 
 class Slot:
@@ -68,7 +68,7 @@ class Slot:
         """The connections to wait on for events with `multiprocessing.connection.wait`."""
         return [] if self._child is None else [self._child.line]
 
-    def begin(self, orders: Mapping[str, Order]) -> list[Heard]:
+    def begin(self, orders: Mapping[str, Order]) -> list[AttemptEvent]:
         """Begin attempts that came together, by ticket; return events only if that failed."""
         self._tickets, self._spent = tuple(orders), False
         self._going = {ticket: Patience(order.step_timeout_s) for ticket, order in orders.items()}
@@ -92,12 +92,12 @@ class Slot:
             except OSError:
                 return  # its death is an event that comes next
 
-    def hear(self) -> list[Heard]:
+    def hear(self) -> list[AttemptEvent]:
         """Return the events that have come from the worker, and its death if it is gone.
 
         At most MAX_EVENTS at once, so that a flood from one worker holds up no other.
         """
-        events: list[Heard] = []
+        events: list[AttemptEvent] = []
         while (child := self._child) is not None and len(events) < MAX_EVENTS:
             try:
                 if not child.line.poll():
@@ -114,7 +114,7 @@ class Slot:
                     events.append(heard)
         return events
 
-    def waited(self, seconds: float) -> list[Heard]:
+    def waited(self, seconds: float) -> list[AttemptEvent]:
         """Count more silence of the worker; return the ends of attempts if it is too much."""
         alive = [patience for patience in self._going.values() if not patience.waited(seconds)]
         if not self._going or alive:
@@ -123,14 +123,14 @@ class Slot:
         why = f"the worker hung: there was no sign of life for {silent:.0f} s"
         return self._lose(self._end(why))
 
-    def drop(self, ticket: str, why: str) -> list[Heard]:
+    def drop(self, ticket: str, why: str) -> list[AttemptEvent]:
         """End an attempt: now, with its worker, or at its next step if others share the worker."""
         if self.tickets == {ticket}:
             return self.end(why)
         self.ask(ticket, Wanted.CANCEL)
         return []
 
-    def end(self, why: str) -> list[Heard]:
+    def end(self, why: str) -> list[AttemptEvent]:
         """End all attempts now, if there are any, and kill their worker."""
         return self._lose(Lost(why)) if self._going else []
 
@@ -140,7 +140,7 @@ class Slot:
             self._child.stop()
             self._child = None
 
-    def _note(self, heard: Heard) -> None:
+    def _note(self, heard: AttemptEvent) -> None:
         """Record that the worker lives, and the end of one of its attempts."""
         for patience in self._going.values():
             patience.silent = 0.0
@@ -152,12 +152,12 @@ class Slot:
             if self._spent and not self._going:
                 self._kill()
 
-    def _lose(self, end: Lost | Failed) -> list[Heard]:
+    def _lose(self, end: Lost | Failed) -> list[AttemptEvent]:
         """Kill the process; return `end` for each of its attempts."""
         self._kill()
         lost, self._going = list(self._going), {}
         self.idle_since = time.monotonic()
-        return [Heard(ticket, end) for ticket in lost]
+        return [AttemptEvent(ticket, end) for ticket in lost]
 
     def _end(self, why: str) -> Lost | Failed:
         """Return the end of the attempts of a process that is gone.
@@ -188,7 +188,7 @@ class Slot:
             self._child = Child(_SERVE, self._work, self._lock, name=NAME)
         return self._child
 
-    def _receive(self, child: Child) -> Heard | None:
+    def _receive(self, child: Child) -> AttemptEvent | None:
         """Return the event that has come; None if the worker only says that it is ready.
 
         Raises EOFError or OSError if no more can come, ValueError if the message is invalid.
@@ -201,7 +201,7 @@ class Slot:
         ticket = next(iter(self._tickets[raw[0] :]), "")
         if ticket not in self._going:
             raise ValueError(f"an event of an attempt that is not being made: {raw[:80]!r}")
-        return Heard(ticket, event)
+        return AttemptEvent(ticket, event)
 
 
 def _memory(pid: int) -> int:

@@ -24,7 +24,7 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.store.ledger_writer import now
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
     Done,
     End,
     Event,

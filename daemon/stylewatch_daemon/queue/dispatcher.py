@@ -40,11 +40,11 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import Settler
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
     Done,
     End,
     Failed,
-    Heard,
     Lost,
     Order,
     Refused,
@@ -146,7 +146,7 @@ class Dispatcher:
         results: list[Result] = []
         try:
             with self._transaction():
-                for heard in self.executor.heard():
+                for heard in self.executor.events():
                     results += self._hear(heard)
         except OutputError as error:
             results += self._roll_back(error)
@@ -321,7 +321,7 @@ class Dispatcher:
 
     # -- following attempts
 
-    def _hear(self, heard: Heard) -> list[Result]:
+    def _hear(self, heard: AttemptEvent) -> list[Result]:
         attempt = self.attempts.get(heard.ticket)
         if attempt is None:
             return []  # entered as stopped already, as we leave
@@ -330,7 +330,7 @@ class Dispatcher:
             self.executor.drop(heard.ticket)  # by an error: whatever still comes is ignored
         return results
 
-    def _follow(self, attempt: ActiveAttempt, heard: Heard) -> Outcome | None:
+    def _follow(self, attempt: ActiveAttempt, heard: AttemptEvent) -> Outcome | None:
         """Handle an event; returns None while the attempt goes on."""
         event = heard.event
         if isinstance(event, Started):

@@ -4,7 +4,7 @@ from collections import deque
 
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox.status_txt import Running
-from stylewatch_daemon.worker.contract import Event
+from stylewatch_daemon.worker.messages import Event
 
 RECENT = 200
 """Steps that are remembered. The later half counts: the first steps are slow, since a line search

@@ -23,7 +23,7 @@ from stylewatch_daemon.settings.job import JobSettings, is_of_job
 from stylewatch_daemon.settings.sweep import Member, members
 from stylewatch_daemon.store.journal import Journal, load, save
 from stylewatch_daemon.store.state import State, entry_of, with_seen
-from stylewatch_daemon.worker.contract import Part
+from stylewatch_daemon.worker.messages import Part
 
 WAITS = "its {} jobs are painted first"
 

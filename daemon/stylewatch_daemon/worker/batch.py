@@ -8,8 +8,8 @@ from typing import Protocol
 
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.worker import checkpoint, run_job
-from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Stopped
 from stylewatch_daemon.worker.failures import as_end
+from stylewatch_daemon.worker.messages import Event, Failed, Order, Refused, Stopped
 from stylewatch_daemon.worker.prepare import Prepared, load_backend, prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_daemon.worker.run_job import JobRun

@@ -12,7 +12,7 @@ import numpy as np
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings.job import JobSettings, StyleScale
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import OutputImage
 from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level

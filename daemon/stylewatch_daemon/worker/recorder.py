@@ -18,7 +18,7 @@ from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.receipt import OutputRecord, Receipt
-from stylewatch_daemon.worker.contract import Order, Saving, Staged
+from stylewatch_daemon.worker.messages import Order, Saving, Staged
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
 from stylewatch_daemon.worker.prepare import Prepared, enlarged_start, selected
 from stylewatch_painter.errors import CheckpointError

@@ -11,7 +11,7 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, contact_sheet
 from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
-from stylewatch_daemon.worker.contract import Done, Event, Order, Saving, Stopped
+from stylewatch_daemon.worker.messages import Done, Event, Order, Saving, Stopped
 from stylewatch_daemon.worker.oom_fallback import OomFallback
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder

@@ -8,12 +8,7 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.lbfgs import Lbfgs
-from stylewatch_painter.algorithm.optimizers import (
-    Adam,
-    Bounds,
-    Optimizer,
-    Sgd,
-)
+from stylewatch_painter.algorithm.optimizers import Adam, Bounds, Optimizer, Sgd
 from stylewatch_painter.algorithm.scales import Level, Size
 from stylewatch_painter.algorithm.task import AMPLE, Room, Style, Task, check_masks
 from stylewatch_painter.errors import PictureError, RecipeError

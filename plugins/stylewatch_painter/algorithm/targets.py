@@ -10,13 +10,7 @@ from torch import Tensor
 
 from stylewatch_painter.algorithm.caches import StyleCache
 from stylewatch_painter.algorithm.canvas import Canvas
-from stylewatch_painter.algorithm.losses import (
-    ContentNorm,
-    Look,
-    content_norm,
-    gram,
-    style_target,
-)
+from stylewatch_painter.algorithm.losses import ContentNorm, Look, content_norm, gram, style_target
 from stylewatch_painter.algorithm.scales import Level, pools_before
 from stylewatch_painter.algorithm.task import Style, shares
 from stylewatch_painter.algorithm.tiles import Tile, View, tiles

@@ -8,7 +8,7 @@ import pytest
 from stylewatch_daemon.cli.console import note
 from stylewatch_daemon.cli.progress import EVERY_S, Lines, telling
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker.contract import Done, Event, Staged
+from stylewatch_daemon.worker.messages import Done, Event, Staged
 
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
 STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5), warnings=("only colors",))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.worker import run_job
-from stylewatch_daemon.worker.contract import Event, Order
+from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_painter.errors import DivergedError, PictureError, WeightsError
 
 SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")

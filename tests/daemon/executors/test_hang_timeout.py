@@ -4,7 +4,7 @@ import pytest
 
 from stylewatch_daemon.executors.hang_timeout import Patience
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker.contract import Event, Saving, Staged, Wanted
+from stylewatch_daemon.worker.messages import Event, Saving, Staged, Wanted
 
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))
 

@@ -14,7 +14,7 @@ from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.worker_process import Slot
-from stylewatch_daemon.worker.contract import Done, Failed, Heard, Lost, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, Done, Failed, Lost, Wanted
 
 Make = Callable[..., Listener]
 
@@ -123,7 +123,7 @@ def test_a_fault_of_ours_loses_what_runs_and_no_more(
 ) -> None:
     hear, faults = Slot.hear, [ZeroDivisionError("by zero")]
 
-    def broken(slot: Slot) -> list[Heard]:
+    def broken(slot: Slot) -> list[AttemptEvent]:
         if faults:
             raise faults.pop()
         return hear(slot)

@@ -6,7 +6,7 @@ import pytest
 from tests.daemon.worker.listening import order
 
 from stylewatch_daemon.executors.scheduler import Scheduler
-from stylewatch_daemon.worker.contract import Failed, Heard, Lost, Order, Stopped, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, Failed, Lost, Order, Stopped, Wanted
 
 
 class FakeSlot:
@@ -18,7 +18,7 @@ class FakeSlot:
         self.batches: list[set[str]] = []
         self.requests: list[tuple[str, Wanted]] = []
 
-    def begin(self, orders: Mapping[str, Order]) -> list[Heard]:
+    def begin(self, orders: Mapping[str, Order]) -> list[AttemptEvent]:
         self.tickets = set(orders)
         self.batches.append(set(orders))
         return []
@@ -27,19 +27,19 @@ class FakeSlot:
         if ticket in self.tickets:
             self.requests.append((ticket, wanted))
 
-    def drop(self, ticket: str, why: str) -> list[Heard]:
+    def drop(self, ticket: str, why: str) -> list[AttemptEvent]:
         self.tickets.discard(ticket)
-        return [Heard(ticket, Lost(why))]
+        return [AttemptEvent(ticket, Lost(why))]
 
-    def end(self, why: str) -> list[Heard]:
-        return [Heard(ticket, Lost(why)) for ticket in sorted(self.tickets)]
+    def end(self, why: str) -> list[AttemptEvent]:
+        return [AttemptEvent(ticket, Lost(why)) for ticket in sorted(self.tickets)]
 
 
 class World:
     """A scheduler with slots, and the events that it emitted."""
 
     def __init__(self, *slots: FakeSlot) -> None:
-        self.events: list[Heard] = []
+        self.events: list[AttemptEvent] = []
         self.slots = slots
         self.scheduler = Scheduler(self.events.append, slots)
 

@@ -13,7 +13,15 @@ from tests.daemon.worker.works import WORK
 from stylewatch_daemon.executors import worker_process
 from stylewatch_daemon.executors.worker_process import Slot
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.worker.contract import Done, Event, Failed, Heard, Lost, Stopped, Wanted
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
+    Done,
+    Event,
+    Failed,
+    Lost,
+    Stopped,
+    Wanted,
+)
 
 
 @pytest.fixture
@@ -34,7 +42,7 @@ def events(slot: Slot, what: str, backend: str = "torch") -> list[Event]:
     return [one.event for one in heard]
 
 
-def first(slot: Slot) -> list[Heard]:
+def first(slot: Slot) -> list[AttemptEvent]:
     """Wait for events; return them."""
     while not (heard := slot.hear()):
         wait(slot.handles)
@@ -125,7 +133,7 @@ def test_a_process_is_for_one_backend(slot: Slot) -> None:
     assert pids[0] == pids[1] != pids[2]
 
 
-def begin(slot: Slot, *whats: str) -> list[Heard]:
+def begin(slot: Slot, *whats: str) -> list[AttemptEvent]:
     """Begin attempts together; return the first events."""
     assert slot.begin({str(number): order(what) for number, what in enumerate(whats)}) == []
     return first(slot)
@@ -142,7 +150,7 @@ def test_a_worker_of_no_more_use_is_replaced_once_all_its_attempts_have_ended(sl
                 assert slot.manned
                 slot.ask("1", Wanted.STOP)
         heard = first(slot)
-    assert heard[-1] == Heard("1", Stopped(1))
+    assert heard[-1] == AttemptEvent("1", Stopped(1))
     assert isinstance(ends["0"], Failed)
     assert not slot.manned
 
@@ -150,7 +158,7 @@ def test_a_worker_of_no_more_use_is_replaced_once_all_its_attempts_have_ended(sl
 def test_dropped_beside_others_it_is_stopped_and_as_the_last_it_is_lost(slot: Slot) -> None:
     heard = begin(slot, "until stopped", "until stopped")
     assert slot.drop("0", "given up") == []
-    while Heard("0", Stopped(1)) not in heard:
+    while AttemptEvent("0", Stopped(1)) not in heard:
         heard = first(slot)
     assert [one.event for one in slot.drop("1", "given up")] == [Lost("given up")]
     assert not slot.manned

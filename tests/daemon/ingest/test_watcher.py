@@ -13,13 +13,7 @@ from watchdog.observers.inotify_c import InotifyFD
 
 from stylewatch_daemon.ingest import watcher as watcher_module
 from stylewatch_daemon.ingest.scan import scan
-from stylewatch_daemon.ingest.watcher import (
-    POLL_S,
-    RETRY_S,
-    RepeatFilter,
-    Watcher,
-    brings_events,
-)
+from stylewatch_daemon.ingest.watcher import POLL_S, RETRY_S, RepeatFilter, Watcher, brings_events
 
 LIBRARY = logging.getLogger("watchdog.observers.inotify_c")
 POLLED = "it is scanned every 10 s instead"

@@ -10,7 +10,7 @@ from tests.daemon.worker.orders import order, painted, receipt
 
 from stylewatch_daemon.outbox import receipt as module
 from stylewatch_daemon.outbox.receipt import LossesRecord, Receipt
-from stylewatch_daemon.worker.contract import Done
+from stylewatch_daemon.worker.messages import Done
 
 SCHEMA = Path(module.__file__).with_name("receipt.schema.json")
 TERM = {"value": 2.0, "weight": 0.5}

@@ -25,7 +25,7 @@ from stylewatch_daemon.settings.resources import Demand
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.store.state import State, entry_of
-from stylewatch_daemon.worker.contract import Done, Lost, Order, Saving, Stopped
+from stylewatch_daemon.worker.messages import Done, Lost, Order, Saving, Stopped
 
 STARTED = Started("sketch", "cpu", ((4, 4),), (2,))
 FIRST, SECOND = "stages/0001.png", "stages/0002.png"

@@ -17,7 +17,7 @@ from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store import ledger_writer
-from stylewatch_daemon.worker.contract import Failed, Lost, Refused
+from stylewatch_daemon.worker.messages import Failed, Lost, Refused
 
 REFUSED = {
     "_refused/job/content.jpg": "job/content.jpg",

@@ -5,7 +5,7 @@ import pytest
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue.eta import Clock, JobProgress
-from stylewatch_daemon.worker.contract import Staged
+from stylewatch_daemon.worker.messages import Staged
 
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
 STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5))

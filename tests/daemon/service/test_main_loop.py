@@ -18,7 +18,7 @@ from stylewatch_daemon.service.service import build_pipeline
 from stylewatch_daemon.service.systemd import Manager
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Event, Order, Wanted
+from stylewatch_daemon.worker.messages import Event, Order, Wanted
 
 PAIR = ("a/content.jpg", "a/style.jpg")
 

@@ -25,7 +25,7 @@ from stylewatch_daemon.service.main_loop import MIN_INTERVAL
 from stylewatch_daemon.service.service import ServiceSettings, Summary, once, watch
 from stylewatch_daemon.settings import resources
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Wanted
+from stylewatch_daemon.worker.messages import Event, Failed, Order, Refused, Wanted
 
 pytestmark = pytest.mark.usefixtures("any_file_is_a_picture")
 

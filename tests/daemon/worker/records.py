@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
     Done,
     Failed,
     Lost,

@@ -14,7 +14,7 @@ from tests.daemon.worker.orders import files, order, painted, receipt
 
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import batch, checkpoint, prepare, run_job
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
     Done,
     End,
     Event,

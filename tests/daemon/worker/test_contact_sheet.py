@@ -14,7 +14,7 @@ from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.outbox import receipt
 from stylewatch_daemon.outbox.receipt import SeriesReceipt
 from stylewatch_daemon.worker.contact_sheet import draw
-from stylewatch_daemon.worker.contract import Done, Order, Part, Staged
+from stylewatch_daemon.worker.messages import Done, Order, Part, Staged
 
 RED = (200, 40, 40)
 

@@ -8,8 +8,8 @@ import torch
 from tests.plugins.strangers import install
 
 from stylewatch_daemon.errors import InputError, OutputError, SettingsError, UnavailableError
-from stylewatch_daemon.worker.contract import Failed, Refused
 from stylewatch_daemon.worker.failures import as_end
+from stylewatch_daemon.worker.messages import Failed, Refused
 from stylewatch_painter.errors import (
     DivergedError,
     PictureError,

@@ -10,7 +10,7 @@ from tests.daemon.worker.orders import order
 
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.worker import figure
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_plugins.contract import Backend, Pixels, Task
 
 

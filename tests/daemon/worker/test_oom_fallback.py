@@ -18,7 +18,7 @@ from tests.daemon.worker.works import CONFINED
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import oom_fallback, run_job
-from stylewatch_daemon.worker.contract import Done, Failed, Order, Stopped
+from stylewatch_daemon.worker.messages import Done, Failed, Order, Stopped
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.testing.tasks import after
 

@@ -12,7 +12,7 @@ from tests.daemon.worker.orders import order
 
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.settings.job import JobSettings, MaskSettings
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import (
     ColorTransfer,
     enlarged_start,

@@ -18,7 +18,7 @@ from stylewatch_daemon.artifacts.process import drawn
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.receipt import Receipt
 from stylewatch_daemon.worker import recorder as module
-from stylewatch_daemon.worker.contract import Order, Staged
+from stylewatch_daemon.worker.messages import Order, Staged
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder, artifact_names, artifact_request
 from stylewatch_painter.stage import Losses, Stage, Term

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.daemon.worker.orders import order, painted, receipt
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.worker.contract import Done, Order
+from stylewatch_daemon.worker.messages import Done, Order
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images.read import read

@@ -14,7 +14,7 @@ from tests.daemon.worker.orders import files, order, painted, receipt, table
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, run_job
-from stylewatch_daemon.worker.contract import Done, Event, Order, Staged, Stopped
+from stylewatch_daemon.worker.messages import Done, Event, Order, Staged, Stopped
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_daemon.worker.run_job import JobRun

@@ -25,9 +25,7 @@ from stylewatch_painter.algorithm.losses import (
     wasserstein_squared,
     wasserstein_target,
 )
-from stylewatch_painter.algorithm.losses import (
-    feature_sums as sums,
-)
+from stylewatch_painter.algorithm.losses import feature_sums as sums
 from stylewatch_painter.recipes.recipe import Content, Style, TotalVariation
 
 # two maps of three positions; 1 x 4 - 2 x 1 + 3 x 3 = 11, so that F F^T = [[14, 11], [11, 26]]

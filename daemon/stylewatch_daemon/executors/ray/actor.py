@@ -19,7 +19,7 @@ from stylewatch_daemon.executors.local import WorkerPool, max_idle_memory
 from stylewatch_daemon.executors.ray import inputs
 from stylewatch_daemon.executors.ray.messages import PIECE, framed, said
 from stylewatch_daemon.executors.worker_process import Slot
-from stylewatch_daemon.worker.contract import Failed, Heard, Order, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, Failed, Order, Wanted
 
 HEARTBEAT = 2.0
 """Seconds after which an actor answers, if only that it is alive."""
@@ -85,7 +85,7 @@ class WorkerActor:
         for ticket, order in list(orders.items()):
             if (path := inputs.missing(order)) is not None:
                 reason = f"{path} is not there on {platform.node()}; is the outbox mounted?"
-                self._add(Heard(ticket, Failed(reason, _CANNOT_WRITE)))
+                self._add(AttemptEvent(ticket, Failed(reason, _CANNOT_WRITE)))
                 del orders[ticket]
         if orders:
             self._pool.submit(orders)
@@ -113,12 +113,12 @@ class WorkerActor:
         self._loop = None
         self._pool.close()
 
-    def _emit(self, event: Heard) -> None:
+    def _emit(self, event: AttemptEvent) -> None:
         """Take an event; called by the thread of the worker pool."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._add, event)
 
-    def _add(self, event: Heard) -> None:
+    def _add(self, event: AttemptEvent) -> None:
         self._outgoing += framed(said(event.event, event.ticket))
         self._has_news.set()
 

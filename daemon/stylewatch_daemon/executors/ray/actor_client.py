@@ -10,17 +10,17 @@ from stylewatch_daemon.executors.ray import inputs
 from stylewatch_daemon.executors.ray.actor import Hello, Program
 from stylewatch_daemon.executors.ray.messages import NOT_THERE, PIECE, Stream, heard
 from stylewatch_daemon.executors.scheduler import Emit
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.failures import as_end
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
     End,
     Event,
     Failed,
-    Heard,
     Lost,
     Order,
     Refused,
     Wanted,
 )
-from stylewatch_daemon.worker.failures import as_end
 
 MAX_ORDER = 16 << 20
 """Bytes of an order without its files; the usual has two kB."""
@@ -64,7 +64,7 @@ class ActorSlot:
         self._in_order = asyncio.Lock()
         self._sending: set[asyncio.Task[None]] = set()
 
-    def begin(self, orders: Mapping[str, Order]) -> Iterable[Heard]:
+    def begin(self, orders: Mapping[str, Order]) -> Iterable[AttemptEvent]:
         """Leave a batch to `run`."""
         self.tickets, self._batch = set(orders), orders
         self._has_batch.set()
@@ -79,7 +79,7 @@ class ActorSlot:
         else:
             self._requests[ticket] = wanted
 
-    def drop(self, ticket: str, why: str) -> Iterable[Heard]:
+    def drop(self, ticket: str, why: str) -> Iterable[AttemptEvent]:
         """End an attempt; its End follows."""
         if self._begun:
             self._send("drop", ticket)
@@ -87,7 +87,7 @@ class ActorSlot:
             self._requests[ticket] = Wanted.CANCEL
         return ()
 
-    def end(self, why: str) -> Iterable[Heard]:
+    def end(self, why: str) -> Iterable[AttemptEvent]:
         """End the actor, and all that it runs."""
         self._actor.end()
         return self._all_ended(Lost(why))
@@ -165,7 +165,7 @@ class ActorSlot:
                     raise ValueError(f"the machine of the cluster sent {message[:80]!r}")
                 if isinstance(event, get_args(End)):
                     self.tickets.discard(ticket)
-                self._emit(Heard(ticket, event))
+                self._emit(AttemptEvent(ticket, event))
 
     async def _call(self, name: str, *args: Any) -> Any:
         return await self._actor.call(name, *args, within=self._silent_s)
@@ -187,12 +187,12 @@ class ActorSlot:
     def _finish(self, ticket: str, end: End) -> None:
         if ticket in self.tickets:
             self.tickets.discard(ticket)
-            self._emit(Heard(ticket, end))
+            self._emit(AttemptEvent(ticket, end))
 
     def _end_all(self, end: Failed | Lost) -> None:
         for event in self._all_ended(end):
             self._emit(event)
 
-    def _all_ended(self, end: Failed | Lost) -> list[Heard]:
+    def _all_ended(self, end: Failed | Lost) -> list[AttemptEvent]:
         tickets, self.tickets = self.tickets, set()
-        return [Heard(ticket, end) for ticket in tickets]
+        return [AttemptEvent(ticket, end) for ticket in tickets]

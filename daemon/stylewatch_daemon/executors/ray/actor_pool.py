@@ -12,7 +12,7 @@ from stylewatch_daemon.executors.ray.actor_client import ActorSlot, Remote
 from stylewatch_daemon.executors.ray.messages import NOT_THERE, Manner
 from stylewatch_daemon.executors.scheduler import DROPPED, Emit, Scheduler
 from stylewatch_daemon.settings.resources import Demand, Machine
-from stylewatch_daemon.worker.contract import Failed, Order, Wanted
+from stylewatch_daemon.worker.messages import Failed, Order, Wanted
 
 StartActor = Callable[[str], Remote]
 """Requests an actor, on the machine with that id; empty: on any."""

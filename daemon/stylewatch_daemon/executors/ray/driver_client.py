@@ -17,7 +17,7 @@ from typing import get_args
 from stylewatch_daemon.executors.ray.messages import NOT_THERE, Away, Manner, Room, Word, heard
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.worker.contract import End, Failed, Heard, Lost, Order, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost, Order, Wanted
 
 DRIVER = "stylewatch_daemon.executors.ray.driver:serve"
 NAME = "cluster"
@@ -30,7 +30,7 @@ does not make the driver look silent."""
 START_TIMEOUT = 120.0
 """Seconds that a driver gets to load Ray and to connect; the driver itself gives up before that."""
 
-Tell = Callable[[Heard | Room], object]
+Tell = Callable[[AttemptEvent | Room], object]
 """Called with every event, and with the number of places; 0: it is not known any more."""
 
 
@@ -152,7 +152,7 @@ class Office:
         elif ticket in self._going:
             if isinstance(word, get_args(End)):
                 self._going.remove(ticket)
-            self._tell(Heard(ticket, word))
+            self._tell(AttemptEvent(ticket, word))
 
     def _gone(self, why: str) -> None:
         """Give up the driver, and fail its attempts."""
@@ -168,7 +168,7 @@ class Office:
     def _end_all(self, end: End) -> None:
         going, self._going = self._going, set()
         for ticket in going:
-            self._tell(Heard(ticket, end))
+            self._tell(AttemptEvent(ticket, end))
 
     def _let_go(self) -> None:
         if self._driver is not None:

@@ -7,7 +7,7 @@ from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.driver_client import Office
 from stylewatch_daemon.executors.ray.messages import Manner, Room
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.worker.contract import Heard
+from stylewatch_daemon.worker.messages import AttemptEvent
 
 
 class Cluster(ThreadedExecutor):
@@ -38,7 +38,7 @@ class Cluster(ThreadedExecutor):
     def _places(self) -> int:
         return self._room
 
-    def _take(self, message: Heard | Room) -> None:
+    def _take(self, message: AttemptEvent | Room) -> None:
         """Take a message; called by the runner's thread."""
         if isinstance(message, Room):
             self._room = max(1, message.places)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stylewatch_daemon.outbox import publish
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 
 FOLDER = ".inputs"
 

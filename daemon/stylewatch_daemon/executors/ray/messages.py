@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from stylewatch_daemon.processes.child import MAX_MESSAGE, decode, encode
-from stylewatch_daemon.worker.contract import Event
+from stylewatch_daemon.worker.messages import Event
 
 PIECE = 64 << 10
 """Bytes that are sent at once; Ray stores what is over 100 kB."""

@@ -11,7 +11,7 @@ from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor import WorkerActor
-from stylewatch_daemon.worker.contract import Event, Heard
+from stylewatch_daemon.worker.messages import AttemptEvent, Event
 
 
 class FakeActor:
@@ -55,7 +55,7 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[tuple[str, Event]] = []
 
-    def __call__(self, event: Heard) -> None:
+    def __call__(self, event: AttemptEvent) -> None:
         self.events.append((event.ticket, event.event))
 
     def of(self, ticket: str) -> list[Event]:

@@ -11,7 +11,7 @@ from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.worker.contract import Done
+from stylewatch_daemon.worker.messages import Done
 
 Make = Callable[..., Listener]
 

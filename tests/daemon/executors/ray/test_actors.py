@@ -21,10 +21,10 @@ from stylewatch_daemon.executors.ray.actor_pool import ActorPool
 from stylewatch_daemon.executors.ray.messages import PIECE, Manner
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.settings.resources import Demand, Machine
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
     Done,
     Failed,
-    Heard,
     Lost,
     Order,
     Refused,
@@ -266,7 +266,7 @@ def test_an_actor_answers_in_small_pieces_and_when_it_has_no_news(
     async def go() -> None:
         await fake.call("hello")
         assert await fake.call("heard") == b""
-        fake.actor._add(Heard("1", Done({"note": "word " * 9})))
+        fake.actor._add(AttemptEvent("1", Done({"note": "word " * 9})))
         assert [len(await fake.call("heard")) for _ in range(3)] == [10, 10, 10]
 
     asyncio.run(go())

@@ -18,13 +18,13 @@ from stylewatch_daemon.executors.ray import driver_client as module
 from stylewatch_daemon.executors.ray.driver_client import Office
 from stylewatch_daemon.executors.ray.messages import Manner, Room
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.worker.contract import Failed, Heard, Lost, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, Failed, Lost, Wanted
 
 NOWHERE = Demand("127.0.0.1:1")
 
 
 def test_until_there_is_work_there_is_no_process(tmp_path: Path) -> None:
-    told = SimpleQueue[Heard | Room]()
+    told = SimpleQueue[AttemptEvent | Room]()
     office = Office(tmp_path / "lock", NOWHERE, Manner(WORK), told.put)
     office.start()
     office.ask("1", Wanted.STOP)
@@ -34,7 +34,7 @@ def test_until_there_is_work_there_is_no_process(tmp_path: Path) -> None:
 
 
 def test_where_the_cluster_is_away_each_attempt_is_told_why(tmp_path: Path) -> None:
-    told = SimpleQueue[Heard | Room]()
+    told = SimpleQueue[AttemptEvent | Room]()
     office = Office(tmp_path / "lock", NOWHERE, Manner(WORK), told.put)
     office.start()
     for ticket in "12":
@@ -50,20 +50,20 @@ def test_where_the_cluster_is_away_each_attempt_is_told_why(tmp_path: Path) -> N
 
 
 def test_what_is_cut_off_by_our_leaving_is_lost(tmp_path: Path) -> None:
-    told = SimpleQueue[Heard | Room]()
+    told = SimpleQueue[AttemptEvent | Room]()
     office = Office(tmp_path / "lock", NOWHERE, Manner(WORK), told.put)
     office.submit({"1": order("paint")})
     office._do("leave")
     office.start()
     office._thread.join()
-    assert told.get() == Heard("1", Lost("the daemon left"))
+    assert told.get() == AttemptEvent("1", Lost("the daemon left"))
 
 
 def test_a_driver_that_says_nothing_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "START_TIMEOUT", 1.0)
-    told = SimpleQueue[Heard | Room]()
+    told = SimpleQueue[AttemptEvent | Room]()
     office = Office(tmp_path / "lock", NOWHERE, Manner(WORK), told.put)
     office.start()
     office.submit({"1": order("paint")})
@@ -72,7 +72,7 @@ def test_a_driver_that_says_nothing_is_given_up(
     os.kill(pids[0], signal.SIGSTOP)
     assert told.get() == Room(0)
     heard = told.get()
-    assert isinstance(heard, Heard) and isinstance(heard.event, Failed)
+    assert isinstance(heard, AttemptEvent) and isinstance(heard.event, Failed)
     assert "is gone: it said nothing for" in heard.event.reason
     assert children() == []
     office.close()

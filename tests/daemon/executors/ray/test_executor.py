@@ -17,7 +17,7 @@ from tests.daemon.worker.listening import Listener
 
 from stylewatch_daemon.executors.ray.driver_client import NAME
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Stopped, Wanted
+from stylewatch_daemon.worker.messages import Done, Failed, Lost, Order, Stopped, Wanted
 
 pytestmark = nodes.TIME_ENOUGH
 

@@ -14,8 +14,8 @@ from tests.daemon.worker.works import WORK
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.processes.child import decode
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker import child
-from stylewatch_daemon.worker.contract import READY, Done, End, Event, Order, Stopped
+from stylewatch_daemon.worker import worker_main
+from stylewatch_daemon.worker.messages import READY, Done, End, Event, Order, Stopped
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def pipe(tmp_path: Path) -> Iterator[tuple[Connection, Thread]]:
 
     def serve() -> None:
         with suppress(SystemExit):  # the end of the process, where this is one
-            child.serve(theirs, WORK, tmp_path / "lock")
+            worker_main.serve(theirs, WORK, tmp_path / "lock")
         theirs.close()
 
     thread = Thread(target=serve)

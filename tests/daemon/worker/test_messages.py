@@ -17,8 +17,16 @@ from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.executors.ray.executor import Cluster
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.worker import contract
-from stylewatch_daemon.worker.contract import Done, Failed, Heard, Lost, Refused, Stopped, Wanted
+from stylewatch_daemon.worker import messages
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
+    Done,
+    Failed,
+    Lost,
+    Refused,
+    Stopped,
+    Wanted,
+)
 
 pytestmark = nodes.TIME_ENOUGH
 
@@ -31,10 +39,12 @@ def test_a_record_is_frozen_and_crosses_a_pipe(record: object) -> None:
 
 
 def test_every_record_is_in_this_test() -> None:
-    known = {name for name, value in vars(contract).items() if is_dataclass(value)}
-    assert known == {type(record).__name__ for record in (ORDER, PART, *EVENTS)} | {Heard.__name__}
-    assert {type(event) for event in EVENTS} == set(get_args(contract.Event))
-    assert set(get_args(contract.End)) == {Done, Stopped, Refused, Failed, Lost}
+    known = {name for name, value in vars(messages).items() if is_dataclass(value)}
+    assert known == {type(record).__name__ for record in (ORDER, PART, *EVENTS)} | {
+        AttemptEvent.__name__
+    }
+    assert {type(event) for event in EVENTS} == set(get_args(messages.Event))
+    assert set(get_args(messages.End)) == {Done, Stopped, Refused, Failed, Lost}
 
 
 def test_defaults_and_sums() -> None:
@@ -80,7 +90,7 @@ def listener(shared: Listener) -> Iterator[Listener]:
     assert all(shared.ends(ticket) == events[-1:] for ticket, events in shared.events.items())
 
 
-def last(listener: Listener, ticket: str) -> contract.Event:
+def last(listener: Listener, ticket: str) -> messages.Event:
     """The End of an attempt, once it has come."""
     listener.until_ended(ticket)
     return listener.events[ticket][-1]

@@ -12,7 +12,8 @@ from pkgutil import resolve_name
 
 from stylewatch_daemon.files.lock import shared
 from stylewatch_daemon.processes.child import received, send
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.failures import as_end
+from stylewatch_daemon.worker.messages import (
     READY,
     Done,
     Event,
@@ -22,7 +23,6 @@ from stylewatch_daemon.worker.contract import (
     Stopped,
     Wanted,
 )
-from stylewatch_daemon.worker.failures import as_end
 from stylewatch_plugins.contract import Wish
 
 _WISHES: Mapping[Wanted, Wish] = {

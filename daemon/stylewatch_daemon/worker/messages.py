@@ -151,7 +151,7 @@ Event = Started | Progress | Saving | Staged | End
 
 
 @dataclass(frozen=True)
-class Heard:
+class AttemptEvent:
     """An event of the attempt with this ticket."""
 
     ticket: str
