@@ -11,7 +11,7 @@ from stylewatch_daemon.cli.console import note, say
 from stylewatch_daemon.cli.show import Job
 from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.ingest.inbox import new_id
-from stylewatch_daemon.queue import retry as again
+from stylewatch_daemon.queue import job_actions as again
 from stylewatch_daemon.settings import config
 
 FromStage = Annotated[

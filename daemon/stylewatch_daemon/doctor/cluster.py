@@ -8,7 +8,13 @@ from stylewatch_daemon.doctor.finding import Finding, mend, ok
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
-from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, Word, heard
+from stylewatch_daemon.executors.ray.messages import (
+    ActorOptions,
+    Capacity,
+    ClusterLost,
+    Message,
+    unpack,
+)
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
 from stylewatch_daemon.settings.resources import Demand
 
@@ -28,9 +34,9 @@ def look(demand: Demand | None) -> Iterator[Finding]:
         yield mend(_WHAT, str(error), error.exit_code)
         return
     answer = _answer(demand)
-    if isinstance(answer, Room) and answer.places:
+    if isinstance(answer, Capacity) and answer.places:
         yield ok(_WHAT, f"{demand.address} answers, with places for {answer.places} jobs at once")
-    elif isinstance(answer, Room):
+    elif isinstance(answer, Capacity):
         wanted = ", ".join(demand.wanted())
         words = f"{demand.address} answers, and no machine there has {wanted}: correct executor"
         yield mend(_WHAT, words, UnavailableError.exit_code)
@@ -38,18 +44,18 @@ def look(demand: Demand | None) -> Iterator[Finding]:
         yield mend(_WHAT, answer.reason, UnavailableError.exit_code)
 
 
-def _answer(demand: Demand) -> Room | Away:
+def _answer(demand: Demand) -> Capacity | ClusterLost:
     """Start a driver, return its answer, and end it."""
-    word: Word | None = None
+    message: Message | None = None
     with TemporaryDirectory() as folder:
-        driver = Child(DRIVER, Path(folder) / "lock", demand, Manner(WORK), name=NAME)
+        driver = Child(DRIVER, Path(folder) / "lock", demand, ActorOptions(WORK), name=NAME)
         try:
             if driver.line.poll(ANSWER_WITHIN):
-                _, word = heard(driver.line.recv_bytes(MAX_MESSAGE))
+                _, message = unpack(driver.line.recv_bytes(MAX_MESSAGE))
         except (EOFError, OSError, ValueError):
-            word = None
+            message = None
         finally:
             driver.kill()
-    if isinstance(word, Room | Away):
-        return word
-    return Away(f"the Ray cluster at {demand.address} did not answer")
+    if isinstance(message, Capacity | ClusterLost):
+        return message
+    return ClusterLost(f"the Ray cluster at {demand.address} did not answer")

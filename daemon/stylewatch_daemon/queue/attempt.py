@@ -10,7 +10,7 @@ from typing import Any
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Job, Progress, Started
+from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Progress, Started
 from stylewatch_daemon.outbox.disk_need import check_job
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
@@ -88,8 +88,18 @@ class ActiveAttempt:
 
     def apply(self, settings: JobSettings) -> None:
         """Set the settings of the job, before all that follows."""
-        self.settings, self._input = settings, self._state.job(self.job)
-        self._names = _Names(self._input, settings)
+        job = self._state.job(self.job)
+        self.settings, self._input = settings, job
+        values = patterns.values(
+            job.name, job.main, job.styles, recipe=settings.recipe, seed=settings.seed
+        )
+        name = patterns.folder(settings.name, values)
+        # A series has no picture of its own; those of its jobs lie beside its contact sheet.
+        is_flat = settings.flat and not settings.sweep
+        self._wanted_place = flat_layout.folder(name) if is_flat else name
+        """Folder of the job in the outbox, unless that is taken."""
+        self._final = patterns.file(settings.final, values)
+        """Name of the final picture."""
 
     def reserve(self) -> None:
         """Make a folder in the outbox, without an attempt; raises OutputError."""
@@ -104,7 +114,7 @@ class ActiveAttempt:
         """
         next_state(self.job, JobEvent.BEGIN)
         check_job(self._input, self.job.place, self.settings, self._service)
-        place = self.job.place or self._outbox.choose(self._names.folder)
+        place = self.job.place or self._outbox.choose(self._wanted_place)
         earlier = _without_repetition(self.job.attempts)
         self.alone = retry_after(earlier, self._service.limits.attempts) is RetryMode.ALONE
         attempt = Attempt(
@@ -134,7 +144,7 @@ class ActiveAttempt:
             init=job.init,
             masks=job.masks,
             # by its folder, as settings may change meanwhile
-            final=FINAL if flat_layout.is_flat(self.title) else self._names.final,
+            final=FINAL if flat_layout.is_flat(self.title) else self._final,
             staging=self._outbox.staging(self._announced.place),
             place=self._folder,
             checkpoint=checkpoint,
@@ -149,12 +159,12 @@ class ActiveAttempt:
             parts=parts,
         )
 
-    def hear(self, event: Event) -> End | None:
-        """Follow one event of the worker; returns the end of the attempt, if the event is that.
+    def handle(self, event: Event) -> End | None:
+        """Handle an event of the worker; return the end of the attempt, if the event is that.
 
         Announced files are published, the receipt apart. Raises OSError where that fails.
         """
-        self._progress.hear(event)
+        self._progress.add(event)
         if isinstance(event, Progress):
             self._note_progress()
             self._reporter.progress(self.title, event)
@@ -185,14 +195,15 @@ class ActiveAttempt:
 
     def _make_folder(self) -> None:
         """Make the folder that was chosen, or another one where someone else has made it."""
+
+        def remember(place: str) -> None:
+            self.job = self._state.save(self.job, place=place)
+
         chosen = self.job.place
         if chosen is not None and not self._is_new:
             self._folder = self._outbox.reopen(chosen)
-            return
-        self._folder = self._outbox.reserve(self._names.folder, self._remember_place, chosen)
-
-    def _remember_place(self, place: str) -> None:
-        self.job = self._state.save(self.job, place=place)
+        else:
+            self._folder = self._outbox.reserve(self._wanted_place, remember, chosen)
 
     def _take_over(self, earlier: Sequence[Attempt]) -> Path:
         """Take over what earlier attempts left unpublished; returns the path of the checkpoint."""
@@ -250,20 +261,6 @@ class ActiveAttempt:
         *earlier, attempt = self.job.attempts
         attempts = (*earlier, replace(attempt, **changes))
         self.job = self._state.save(self.job, attempts=attempts, **(job_changes or {}))
-
-
-class _Names:
-    """Names of a job and its final picture by its settings."""
-
-    def __init__(self, job: Job, settings: JobSettings) -> None:
-        values = patterns.values(
-            job.name, job.main, job.styles, recipe=settings.recipe, seed=settings.seed
-        )
-        name = patterns.folder(settings.name, values)
-        # A series has no picture of its own; those of its jobs lie beside its contact sheet.
-        self.folder = flat_layout.folder(name) if settings.flat and not settings.sweep else name
-        """In the outbox, unless that is taken."""
-        self.final = patterns.file(settings.final, values)
 
 
 def _without_repetition(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

@@ -21,7 +21,7 @@ class Clock:
         self._started = started
         self._recent: deque[Progress] = deque(maxlen=RECENT)
 
-    def hear(self, event: Progress) -> None:
+    def add(self, event: Progress) -> None:
         """Note a step."""
         self._recent.append(event)
 
@@ -31,7 +31,7 @@ class Clock:
         None where they are unknown or zero.
         """
         if event is not None:
-            self.hear(event)
+            self.add(event)
         first, last = self._recent[(len(self._recent) - 1) // 2], self._recent[-1]
         done = self._work(last.step) - self._work(first.step)
         if done <= 0 or last.step == last.steps:
@@ -57,12 +57,12 @@ class JobProgress:
         self._clock: Clock | None = None
         self._last: Progress | None = None
 
-    def hear(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         """Note an event."""
         if isinstance(event, Progress):
             self._last = event
             if self._clock:
-                self._clock.hear(event)
+                self._clock.add(event)
         elif isinstance(event, Started):
             self._started, self._clock, self._last = event, Clock(event), None
 

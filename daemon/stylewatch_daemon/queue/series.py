@@ -16,7 +16,7 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.model import JobState, Picture
 from stylewatch_daemon.queue.attempt import ActiveAttempt
-from stylewatch_daemon.queue.retry import write_job_file
+from stylewatch_daemon.queue.job_actions import write_job_file
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, is_of_job

@@ -17,7 +17,6 @@ from stylewatch_daemon.processes.wakeup import Bell
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_actions import JobActions
 from stylewatch_daemon.queue.job_queue import JobQueue
-from stylewatch_daemon.queue.retry import Retry
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind, Result
 from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -58,11 +57,11 @@ class Pipeline:
         actions = JobActions(
             self.state,
             self.reporter,
+            lambda: self.settings,
             lambda: self.dispatcher.active_jobs,
             self._cancel,
             self.update_status,
         )
-        retry = Retry(self.state, self.reporter, lambda: self.settings)
         self.control = Control(
             self.state.root,
             self.reporter,
@@ -70,7 +69,7 @@ class Pipeline:
                 "cancel": actions.cancel,
                 "finish": actions.finish,
                 "dismiss": actions.dismiss,
-                "retry": retry.retry,
+                "retry": actions.retry,
             },
         )
         self._expiry = Expiry(lambda: self.state.ledger, self.clock, self.state.thumbs)
@@ -204,7 +203,7 @@ class Pipeline:
     def handle_worker_events(self) -> None:
         """Pass requests on to the workers, and handle what they report."""
         self.dispatcher.ask()
-        self._handle_results(self.dispatcher.hear())
+        self._handle_results(self.dispatcher.handle_events())
         if self.dispatcher.attempts:
             self._has_news |= self.status.is_due(STATUS_EVERY)
             self.publish_status()

@@ -7,7 +7,7 @@ from tests import nodes
 
 from stylewatch_daemon.doctor import cluster
 from stylewatch_daemon.doctor.finding import Finding, mend, ok
-from stylewatch_daemon.executors.ray.messages import Away, Room
+from stylewatch_daemon.executors.ray.messages import Capacity, ClusterLost
 from stylewatch_daemon.settings import resources
 from stylewatch_daemon.settings.resources import Demand
 
@@ -36,12 +36,12 @@ def test_a_cluster_that_is_not_there_is_a_problem() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Room(0), "auto answers, and no machine there has GPU 1, tpu 1: correct executor"),
-        (Away("it does not let us in"), "it does not let us in"),
+        (Capacity(0), "auto answers, and no machine there has GPU 1, tpu 1: correct executor"),
+        (ClusterLost("it does not let us in"), "it does not let us in"),
     ],
 )
 def test_a_cluster_without_a_place_is_a_problem(
-    answer: Room | Away, words: str, monkeypatch: pytest.MonkeyPatch
+    answer: Capacity | ClusterLost, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_answer", lambda demand: answer)
     assert check(Demand("auto", resources={"tpu": 1})) == mend("cluster", words, 69)

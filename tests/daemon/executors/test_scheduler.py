@@ -1,4 +1,4 @@
-"""Waiting batches, requests to them, and slots that become free."""
+"""Waiting batches, requests to them, and workers that become free."""
 
 from collections.abc import Mapping
 
@@ -6,11 +6,18 @@ import pytest
 from tests.daemon.worker.listening import order
 
 from stylewatch_daemon.executors.scheduler import Scheduler
-from stylewatch_daemon.worker.messages import AttemptEvent, Failed, Lost, Order, Stopped, Wanted
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
+    Failed,
+    Lost,
+    Order,
+    Stopped,
+    Wanted,
+)
 
 
-class FakeSlot:
-    """A slot that records what it is given."""
+class FakeWorker:
+    """A worker that records what it is given."""
 
     def __init__(self, device: str | None = None) -> None:
         self.device = device
@@ -36,91 +43,70 @@ class FakeSlot:
 
 
 class World:
-    """A scheduler with slots, and the events that it emitted."""
+    """A scheduler with workers, and the events that it emitted."""
 
-    def __init__(self, *slots: FakeSlot) -> None:
+    def __init__(self, *workers: FakeWorker) -> None:
         self.events: list[AttemptEvent] = []
-        self.slots = slots
-        self.scheduler = Scheduler(self.events.append, slots)
+        self.workers = workers
+        self.scheduler = Scheduler(self.events.append, workers)
 
     def submit(self, *tickets: str, device: str | None = None) -> None:
         self.scheduler.submit({ticket: order("paint", device) for ticket in tickets})
 
-    @property
     def ends(self) -> dict[str, object]:
         return {event.ticket: event.event for event in self.events}
 
 
-def test_batches_wait_in_order_for_a_free_slot() -> None:
-    world = World(FakeSlot())
+def test_batches_and_requests_to_them_wait_in_order_for_a_free_worker() -> None:
+    world = World(FakeWorker())
+    (worker,) = world.workers
     for tickets in ("ab", "c", "d"):
         world.submit(*tickets)
-    assert world.slots[0].batches == [{"a", "b"}]
+    world.scheduler.ask("c", Wanted.FINISH)
+    world.scheduler.ask("a", Wanted.STOP)
     assert world.scheduler.waiting == 2
-    world.slots[0].tickets.clear()
+    worker.tickets.clear()
     world.scheduler.assign()
-    assert world.slots[0].batches == [{"a", "b"}, {"c"}]
+    assert worker.batches == [{"a", "b"}, {"c"}]
+    assert worker.requests == [("a", Wanted.STOP), ("c", Wanted.FINISH)]
+    world.scheduler.remove(worker)
+    worker.tickets.clear()
+    world.scheduler.assign()
+    assert len(worker.batches) == 2
 
 
-def test_a_batch_waits_for_the_slot_of_its_device() -> None:
-    world = World(FakeSlot("gpu:0"), FakeSlot("gpu:1"))
+def test_a_batch_waits_for_the_worker_of_its_device() -> None:
+    world = World(FakeWorker("gpu:0"), FakeWorker("gpu:1"))
     world.submit("a", device="gpu:1")
     world.submit("b", device="gpu:1")
     world.submit("c")
-    world.submit("d", device="cpu")  # which has no slot of its own
-    assert [slot.batches for slot in world.slots] == [[{"c"}], [{"a"}]]
+    world.submit("d", device="cpu")  # which has no worker of its own
+    assert [worker.batches for worker in world.workers] == [[{"c"}], [{"a"}]]
     assert world.scheduler.waiting == 2
-
-
-def test_a_request_reaches_a_running_attempt_now_and_a_waiting_one_when_it_begins() -> None:
-    world = World(FakeSlot())
-    world.submit("a")
-    world.submit("b")
-    world.scheduler.ask("b", Wanted.FINISH)
-    world.scheduler.ask("a", Wanted.STOP)
-    world.slots[0].tickets.clear()
-    world.scheduler.assign()
-    assert world.slots[0].requests == [("a", Wanted.STOP), ("b", Wanted.FINISH)]
 
 
 @pytest.mark.parametrize("wanted", [Wanted.STOP, Wanted.CANCEL])
 def test_a_waiting_attempt_that_is_to_stop_ends_at_once(wanted: Wanted) -> None:
-    world = World()
+    world, worker = World(), FakeWorker()
     world.submit("a", "b")
     world.scheduler.ask("a", wanted)
-    assert world.ends == {"a": Stopped(0)}
-    slot = FakeSlot()
-    world.scheduler.add(slot)
-    assert slot.batches == [{"b"}]
+    assert world.ends() == {"a": Stopped(0)}
+    world.scheduler.add(worker)
+    assert worker.batches == [{"b"}]
 
 
-def test_a_dropped_attempt_is_lost_whether_it_runs_or_waits() -> None:
-    world = World(FakeSlot())
-    world.submit("a")
-    world.submit("b")
-    for ticket in "ab":
-        world.scheduler.drop(ticket)
-    assert world.ends == dict.fromkeys("ab", Lost("it was given up"))
-    assert world.scheduler.waiting == 0
-
-
-def test_all_attempts_end_once() -> None:
-    world = World(FakeSlot())
-    for ticket in "abc":
+def test_a_dropped_attempt_is_lost_and_each_attempt_ends_once() -> None:
+    world = World(FakeWorker())
+    for ticket in "abcde":
         world.submit(ticket)
+    world.scheduler.drop("a")
+    world.scheduler.drop("b")
     world.scheduler.fail_next(Failed("no actor", 69))
+    world.workers[0].tickets = {"x"}
     world.scheduler.end_all("the daemon left")
-    assert len(world.events) == 3
-    assert world.ends == {
-        "a": Lost("the daemon left"),
-        "b": Failed("no actor", 69),
-        "c": Lost("the daemon left"),
+    assert len(world.events) == 6
+    assert world.ends() == {
+        **dict.fromkeys("ab", Lost("it was given up")),
+        "c": Failed("no actor", 69),
+        **dict.fromkeys("dex", Lost("the daemon left")),
     }
-
-
-def test_a_removed_slot_gets_no_batch() -> None:
-    slot = FakeSlot()
-    world = World(slot)
-    world.scheduler.remove(slot)
-    world.submit("a")
-    assert slot.batches == []

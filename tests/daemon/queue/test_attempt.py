@@ -99,9 +99,9 @@ def test_an_attempt_that_runs_alone_is_entered_as_such_until_it_gets_further(
     attempt, _ = world.begin(job)
     step = Progress(1, 6, (4, 4), loss=1.0, seconds=1.0)
     for event in (STARTED, step, Saving()):
-        attempt.hear(event)
+        attempt.handle(event)
         assert (attempt.alone, attempt.job.attempts[-1].how) == (True, "cut off alone")
-    attempt.hear(step)
+    attempt.handle(step)
     assert attempt.job.attempts[-1].how == "cut off"
     other, _ = world.begin(replace(job, attempts=job.attempts[:2]))
     assert (other.alone, other.job.attempts[-1].how) == (False, "cut off")
@@ -160,7 +160,7 @@ def test_pauses_that_repeat_are_kept_once(world: World) -> None:
 def test_the_size_of_the_batch_is_entered_and_told_to_the_next_attempt(world: World) -> None:
     attempt, _ = world.begin(together=8, backend="sketch")
     assert world.state.ledger.story("1")[0].together == 8
-    attempt.hear(replace(STARTED, together=3))
+    attempt.handle(replace(STARTED, together=3))
     attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
     _, order = world.begin(attempt.job)
     record = {"backend": "sketch", "device": "cpu", "decided": {"batch": 3}, "ended": "stopped"}
@@ -180,26 +180,26 @@ def test_files_left_by_a_kill_are_published_once_they_are_announced_again(world:
     fill(world.out / ".staging" / "1", FIRST, SECOND, ".half.tmp")
     attempt, _ = world.begin()
     assert world.published == {}
-    attempt.hear(replace(STARTED, step=1))
-    attempt.hear(announced(FIRST, 1))
+    attempt.handle(replace(STARTED, step=1))
+    attempt.handle(announced(FIRST, 1))
     assert world.published == {f"album/photo/{FIRST}": FIRST}
     fill(world.out / ".staging" / "1", FIRST)
     attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
     other, _ = world.begin(attempt.job)
     (world.out / ".staging/1" / FIRST).unlink()
     (world.out / "album/photo" / FIRST).unlink()
-    other.hear(replace(STARTED, step=1))
-    assert other.hear(announced(FIRST, 1)) is None, "people may take away what is theirs"
+    other.handle(replace(STARTED, step=1))
+    assert other.handle(announced(FIRST, 1)) is None, "people may take away what is theirs"
     assert world.reporter.published == ["0001.png"]
 
 
 def test_at_its_end_only_the_stages_of_the_receipt_are_left(world: World) -> None:
     attempt, _ = world.begin()
-    assert attempt.hear(Done({})) != Done({}), "there is no receipt"
+    assert attempt.handle(Done({})) != Done({}), "there is no receipt"
     fill(world.out / ".staging/1", RECEIPT)
     fill(world.out / "album/photo", SECOND, "stages/0004.png")
     done = Done({"stages": [{"file": SECOND}]})
-    assert attempt.hear(done) == done
+    assert attempt.handle(done) == done
     assert [path.name for path in (world.out / "album/photo/stages").iterdir()] == ["0002.png"]
 
 
@@ -211,11 +211,11 @@ def test_a_file_that_is_not_the_announced_one_is_not_published(cluster: World) -
     assert order.checkpoint is not None
     fill(order.staging, FIRST, RECEIPT, order.checkpoint.name)
     (order.staging / FIRST).write_text("another")
-    attempt.hear(announced(FIRST, 1))
-    attempt.hear(announced(RECEIPT, 1))
+    attempt.handle(announced(FIRST, 1))
+    attempt.handle(announced(RECEIPT, 1))
     assert cluster.published == {}
     for end in (Done({}), Stopped(1)):
-        lost = attempt.hear(end)
+        lost = attempt.handle(end)
         assert lost == Lost(f"what lies in .staging is not what was announced: {FIRST}")
     assert not order.checkpoint.exists(), "it refers to that file"
 
@@ -223,18 +223,18 @@ def test_a_file_that_is_not_the_announced_one_is_not_published(cluster: World) -
 def test_a_receipt_that_is_not_the_announced_one_is_a_failure(cluster: World) -> None:
     attempt, order = cluster.begin()
     fill(order.staging, RECEIPT)
-    attempt.hear(replace(announced(RECEIPT), sha256="12ab"))
-    assert isinstance(attempt.hear(Done({})), Lost)
+    attempt.handle(replace(announced(RECEIPT), sha256="12ab"))
+    assert isinstance(attempt.handle(Done({})), Lost)
 
 
 def test_a_later_announcement_may_match_a_file_that_was_written_twice(cluster: World) -> None:
     attempt, order = cluster.begin()
     fill(order.staging, "losses.csv", RECEIPT)
-    attempt.hear(replace(announced("losses.csv", 1), sha256="12ab"))
+    attempt.handle(replace(announced("losses.csv", 1), sha256="12ab"))
     assert cluster.published == {}
-    attempt.hear(announced("losses.csv", 2))
+    attempt.handle(announced("losses.csv", 2))
     assert cluster.published == {"album/photo/losses.csv": "losses.csv"}
-    assert attempt.hear(Done({})) == Done({})
+    assert attempt.handle(Done({})) == Done({})
 
 
 def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_left(
@@ -249,8 +249,8 @@ def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_l
     assert second.checkpoint == second.staging / attempt_dir.CHECKPOINT
     assert second.checkpoint.read_text() == attempt_dir.CHECKPOINT
     assert cluster.published == {}
-    other.hear(replace(STARTED, step=1))
-    other.hear(announced(FIRST, 1))
+    other.handle(replace(STARTED, step=1))
+    other.handle(announced(FIRST, 1))
     assert cluster.published == {f"album/photo/{FIRST}": FIRST}
     outbox.clear("1")
     assert attempt_dir.place(outbox, attempt.job) == "1"
@@ -303,8 +303,8 @@ def test_back_on_this_machine_the_files_of_a_cluster_are_taken_over(cluster: Wor
     assert second.staging == first.staging.parent
     assert second.checkpoint == cluster.state.root / "jobs/1" / CHECKPOINT
     assert not first.staging.exists()
-    other.hear(replace(STARTED, step=1))
-    other.hear(announced(FIRST, 1))
+    other.handle(replace(STARTED, step=1))
+    other.handle(announced(FIRST, 1))
     assert cluster.published == {f"album/photo/{FIRST}": FIRST}
 
 

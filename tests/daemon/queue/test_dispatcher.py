@@ -180,7 +180,7 @@ def test_leaving_at_once_is_no_fault_of_the_job(tmp_path: Path) -> None:
     assert dispatcher.active_jobs == {"1"}
     dispatcher.leave()
     assert dispatcher.active_jobs == frozenset()
-    assert dispatcher.hear() == []
+    assert dispatcher.handle_events() == []
     assert [attempt.how for attempt in world.state.ledger.story("1")] == ["stopped"]
 
 

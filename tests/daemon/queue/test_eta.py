@@ -43,13 +43,13 @@ def test_the_recent_steps_count(
 def test_the_progress_of_a_job_is_known_from_its_events() -> None:
     progress = JobProgress()
     assert progress.running("sea") == Running("sea")
-    progress.hear(Started("sketch", "cpu", ((8, 8),), (10,), step=4))
+    progress.add(Started("sketch", "cpu", ((8, 8),), (10,), step=4))
     assert progress.running("sea", "7") == Running("sea", 4, 10, device="cpu", id="7")
-    progress.hear(STARTED)
-    progress.hear(step(1, 1.0))
+    progress.add(STARTED)
+    progress.add(step(1, 1.0))
     assert progress.running("sea-2").seconds_left is None
-    progress.hear(step(10, 10.0))
-    progress.hear(Staged("stages/10.png", "12ab"))
+    progress.add(step(10, 10.0))
+    progress.add(Staged("stages/10.png", "12ab"))
     running = progress.running("sea-2", "7")
     assert running == Running("sea-2", 10, 15, 0.5, (8, 8), running.seconds_left, "cpu", "7")
     assert running.seconds_left == pytest.approx((5 + 1) * 256 / 64)

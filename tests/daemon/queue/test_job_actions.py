@@ -8,6 +8,7 @@ from tests.daemon.faults import fill
 from tests.daemon.lines import Place
 from tests.daemon.painters import go_on
 from tests.daemon.queue.world import World
+from tests.daemon.settings_made import make_settings
 
 from stylewatch_daemon.queue.job_actions import JobActions
 from stylewatch_daemon.store.journal import Attempt
@@ -22,6 +23,7 @@ class Actions(World):
         self.actions = JobActions(
             self.state,
             self.reporter,
+            make_settings,
             lambda: self.running,
             lambda job: self.ended.append(job.id),
             lambda: self.listed.append([job.id for job in self.state.ledger.undismissed(9)]),

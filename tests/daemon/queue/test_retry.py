@@ -14,7 +14,7 @@ from tests.daemon.settings_made import make_inbox
 
 from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.outbox.job_files import Input, Spot
-from stylewatch_daemon.queue.retry import check_at_end, settings_for
+from stylewatch_daemon.queue.job_actions import check_at_end, settings_for
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.store.ledger import Entry
 

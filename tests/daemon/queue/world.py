@@ -84,6 +84,6 @@ class World:
                 (job,) = waiting(self.state)
                 outcome = dispatcher.begin([[job]])[-1][1]
             dispatcher.ask()
-            for _, result in [*dispatcher.hear(), *dispatcher.finalize()]:
+            for _, result in [*dispatcher.handle_events(), *dispatcher.finalize()]:
                 outcome = result
         return outcome

@@ -10,15 +10,12 @@ import pickle
 import platform
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib.metadata import version
 
 from platformdirs import user_cache_path
 
-from stylewatch_daemon.executors.local import WorkerPool, max_idle_memory
-from stylewatch_daemon.executors.ray import inputs
-from stylewatch_daemon.executors.ray.messages import PIECE, framed, said
-from stylewatch_daemon.executors.worker_process import Slot
+from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.executors.ray.inputs import missing
+from stylewatch_daemon.executors.ray.messages import PIECE, Hello, Program, pack
 from stylewatch_daemon.worker.messages import AttemptEvent, Failed, Order, Wanted
 
 HEARTBEAT = 2.0
@@ -28,27 +25,6 @@ _NEVER = 1e6
 """Seconds after which an idle worker would be ended; it ends with its actor."""
 
 _CANNOT_WRITE = 73
-
-
-@dataclass(frozen=True)
-class Program:
-    """Versions that must be the same on both sides for messages to mean the same."""
-
-    stylewatch: str
-    python: str
-
-    @classmethod
-    def ours(cls) -> "Program":
-        """The versions of this process."""
-        return cls(version("stylewatch"), ".".join(platform.python_version_tuple()[:2]))
-
-
-@dataclass(frozen=True)
-class Hello:
-    """The program that an actor runs, and its machine."""
-
-    program: Program
-    machine: str
 
 
 class WorkerActor:
@@ -65,15 +41,13 @@ class WorkerActor:
         folder.mkdir(parents=True, exist_ok=True)
         self._incoming, self._outgoing = bytearray(), bytearray()
         self._has_news = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        slot = Slot(None, folder / "worker.lock", work, max_idle_memory())
-        self._pool = WorkerPool([slot], _NEVER, self._emit)
-        self._pool.start()
+        self._local = Local(folder / "worker.lock", work, devices=(None,), idle_s=_NEVER)
 
     async def hello(self) -> Hello:
-        """The program and the machine of this actor."""
-        self._loop = asyncio.get_running_loop()
-        return Hello(Program.ours(), platform.node())
+        """Return the program and the machine of this actor."""
+        loop = asyncio.get_running_loop()
+        self._local.wake = lambda: loop.call_soon_threadsafe(self._take_events)
+        return Hello(Program.running(), platform.node())
 
     async def begin(self, piece: bytes, last: bool) -> None:
         """Take the next piece of pickled orders by ticket; the `last` piece begins them."""
@@ -83,23 +57,23 @@ class WorkerActor:
         orders: dict[str, Order] = pickle.loads(self._incoming)
         self._incoming.clear()
         for ticket, order in list(orders.items()):
-            if (path := inputs.missing(order)) is not None:
+            if (path := missing(order)) is not None:
                 reason = f"{path} is not there on {platform.node()}; is the outbox mounted?"
-                self._add(AttemptEvent(ticket, Failed(reason, _CANNOT_WRITE)))
+                self._send(AttemptEvent(ticket, Failed(reason, _CANNOT_WRITE)))
                 del orders[ticket]
         if orders:
-            self._pool.submit(orders)
+            self._local.submit(orders)
 
     async def ask(self, ticket: str, wanted: Wanted) -> None:
         """Pass a request on to an attempt."""
-        self._pool.ask(ticket, wanted)
+        self._local.ask(ticket, wanted)
 
     async def drop(self, ticket: str) -> None:
         """End an attempt now."""
-        self._pool.drop(ticket)
+        self._local.drop(ticket)
 
-    async def heard(self) -> bytes:
-        """The next piece of the stream of events; an empty one where nothing came for a while."""
+    async def events(self) -> bytes:
+        """Return the next piece of the stream of events; empty where none came for a while."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._has_news.wait(), HEARTBEAT)
         piece = bytes(self._outgoing[:PIECE])
@@ -110,16 +84,15 @@ class WorkerActor:
 
     def close(self) -> None:
         """End the worker; where Ray ends the actor, the worker ends by itself."""
-        self._loop = None
-        self._pool.close()
+        self._local.wake = lambda: None
+        self._local.close()
 
-    def _emit(self, event: AttemptEvent) -> None:
-        """Take an event; called by the thread of the worker pool."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._add, event)
+    def _take_events(self) -> None:
+        for event in self._local.events():
+            self._send(event)
 
-    def _add(self, event: AttemptEvent) -> None:
-        self._outgoing += framed(said(event.event, event.ticket))
+    def _send(self, event: AttemptEvent) -> None:
+        self._outgoing += pack(event.event, event.ticket) + b"\n"
         self._has_news.set()
 
 

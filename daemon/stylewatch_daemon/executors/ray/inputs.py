@@ -18,7 +18,7 @@ FOLDER = ".inputs"
 
 
 def share(order: Order) -> Order:
-    """Copy the inputs of `order` into its staging folder; the order that names the copies.
+    """Copy the inputs of `order` into its staging folder; return the order that names the copies.
 
     A file that cannot be read keeps its path: the worker reports it. Raises OSError and OutputError
     where the staging folder cannot be written.
@@ -58,7 +58,7 @@ def share(order: Order) -> Order:
 
 
 def missing(order: Order) -> Path | None:
-    """The first shared input that this machine does not see."""
+    """Return the first shared input that this machine does not see."""
     paths = (path for path in _paths(order) if path.is_relative_to(order.staging / FOLDER))
     return next((path for path in paths if not path.exists()), None)
 
