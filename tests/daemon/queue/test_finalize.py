@@ -89,29 +89,18 @@ def test_where_the_ledger_cannot_be_written_they_wait_and_are_done_later(
         patch.setattr(State, "finish", full)
         assert world.finalize() == {"1": "paused", "2": "paused"}
     assert world.held == ["1", "2"]
+    (world.outbox / "job-1/receipt.json").unlink()
     world.finalizer.settled += world.jobs
-    assert world.finalize() == {"1": "done", "2": "done"}
-    assert world.held == []
-
-
-def test_a_job_that_cannot_be_published_stops_no_other(world: Ending) -> None:
-    (world.outbox / ".staging/1/receipt.json").unlink()
-    assert world.finalize() == {"1": "paused", "2": "done"}
+    assert world.finalize() == {"1": "paused", "2": "done"}, "a job that is gone stops no other"
     assert world.held == ["1"]
 
 
-def test_what_is_not_settled_after_all_is_dropped(world: Ending) -> None:
-    world.finalizer.drop({"1"})
-    assert world.finalize() == {"2": "done"}
-
-
-@pytest.mark.parametrize("after", ["archive", "delete"])
 def test_an_input_that_changed_while_the_job_ran_is_kept_and_noted_once_whatever_is_killed(
-    after: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     for change in count(1):
         world = Ending(tmp_path / str(change))
-        job = world.settle_first(after=after)
+        job = world.settle_first(after="delete")
         content = world.state.jobs / "1/files/content.jpg"
         content.write_text("written later")
         now = digest(content)
@@ -123,10 +112,9 @@ def test_an_input_that_changed_while_the_job_ran_is_kept_and_noted_once_whatever
         receipt = world.receipt()
         assert [entry.get("changed") for entry in receipt["inputs"]] == [{"sha256": now}, None]
         assert len(receipt["warnings"]) == 2
-        style = {"inputs/style.jpg": "job/style.jpg"} if after == "archive" else {}
         files = tree(world.outbox / "job-1")
         files.pop("receipt.json")
-        assert files == {"inputs/content.jpg": "written later"} | style
+        assert files == {"inputs/content.jpg": "written later"}
         world.state.close()
         if not died():
             break
@@ -140,9 +128,7 @@ def test_what_stays_in_the_inbox_as_it_changed_is_in_the_receipt(world: Ending) 
     assert "stays in the inbox" in str(world.receipt()["warnings"][1])
 
 
-@pytest.mark.parametrize(
-    "text", ["[]", '{"inputs": 3}', '{"inputs": [1]}', "\0", "[" * 100_000], ids=range(5)
-)
+@pytest.mark.parametrize("text", ['{"inputs": 3}', "\0", "[" * 100_000], ids=range(3))
 def test_what_is_no_receipt_of_ours_is_published_as_it_is(text: str, world: Ending) -> None:
     (world.outbox / ".staging/1/receipt.json").write_text(text)
     assert world.finalize()["1"] == "done"
