@@ -7,7 +7,7 @@ from functools import partial
 from itertools import count
 from multiprocessing import Pipe
 from queue import SimpleQueue
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.worker.messages import AttemptEvent, End, Order, Wanted
@@ -91,15 +91,15 @@ class ThreadedExecutor(ABC):
                 raise shortages.no_process(error) from error
             self._started = True
         self._batch_of |= dict.fromkeys(orders, next(self._batches))
-        self._do(partial(self._submit, dict(orders)))
+        self._do(partial(self._call, "submit", dict(orders)))
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
         """Pass a request on to an attempt."""
-        self._do(partial(self._ask, ticket, wanted))
+        self._do(partial(self._call, "ask", ticket, wanted))
 
     def drop(self, ticket: str) -> None:
         """End an attempt now."""
-        self._do(partial(self._drop, ticket))
+        self._do(partial(self._call, "drop", ticket))
 
     def events(self) -> list[AttemptEvent]:
         """Return the events since the last call."""
@@ -151,13 +151,8 @@ class ThreadedExecutor(ABC):
         self._leave("the daemon left")
 
     @abstractmethod
-    def _submit(self, orders: Mapping[str, Order]) -> None: ...
-
-    @abstractmethod
-    def _ask(self, ticket: str, wanted: Wanted) -> None: ...
-
-    @abstractmethod
-    def _drop(self, ticket: str) -> None: ...
+    def _call(self, method: str, *args: Any) -> None:
+        """Call `submit`, `ask` or `drop` of the scheduler, wherever that is."""
 
     @abstractmethod
     def _wait(self) -> None:

@@ -2,16 +2,17 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 from stylewatch_daemon.executors.base import ThreadedExecutor
 from stylewatch_daemon.executors.scheduler import Scheduler
 from stylewatch_daemon.executors.worker_process import WorkerProcess
 from stylewatch_daemon.model import Started
-from stylewatch_daemon.worker.messages import AttemptEvent, Order, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent
 
 WORK = "stylewatch_daemon.worker.batch:work"
 
@@ -68,14 +69,8 @@ class Local(ThreadedExecutor):
                     self._scheduler.add(self._workers[-1])
             self.capacity = len(self._workers)
 
-    def _submit(self, orders: Mapping[str, Order]) -> None:
-        self._scheduler.submit(orders)
-
-    def _ask(self, ticket: str, wanted: Wanted) -> None:
-        self._scheduler.ask(ticket, wanted)
-
-    def _drop(self, ticket: str) -> None:
-        self._scheduler.drop(ticket)
+    def _call(self, method: str, *args: Any) -> None:
+        getattr(self._scheduler, method)(*args)
 
     def _fail(self, why: str) -> None:
         self._scheduler.end_all(why)

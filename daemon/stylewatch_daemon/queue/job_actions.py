@@ -166,8 +166,7 @@ class JobActions:
             return
         if entry is None or entry.id != job or entry.state not in LAST:
             raise InputError(f"there is no job {job} that is at its end")
-        folder = self._state.jobs / new  # there already, if the ledger could not be written
-        journal = load(folder) if folder.exists() else self._make(entry, new, settings, from_stage)
+        journal = self._make(entry, new, settings, from_stage)
         columns = queue_entry(self._settings(), self._state.job_file(journal))
         self._state.ledger.enter([entry_of(replace(journal, state=JobState.QUEUED), **columns)])
         self._reporter.asked(f"{journal.retry_of} is painted again, as {new}")
@@ -186,31 +185,28 @@ class JobActions:
         self, entry: Entry, new: str, settings: Mapping[str, Any], from_stage: int | None
     ) -> Journal:
         """Make the new job, its files whole in the state folder."""
-        claim = self._state.claims / new
-        shutil.rmtree(claim, ignore_errors=True)  # was cut off, and is known to nobody
+        inbox, outbox = Path(entry.inbox), Path(entry.outbox)
+
+        def fill(folder: Path) -> list[File]:
+            files = _copy_all(needed(entry, from_stage), outbox, folder)
+            return [*files, write_job_file(settings, folder)]
+
         try:
-            atomic.make_folder(claim / "files")
-            outbox = Path(entry.outbox)
-            files = _copy_all(needed(entry, from_stage), outbox, claim / "files")
-            files.append(write_job_file(settings, claim / "files"))
-            journal = Journal(
-                id=new,
+            return make_job(
+                self._state,
+                new,
+                fill,
                 name=entry.name,
-                inbox=Path(entry.inbox),
+                inbox=inbox,
                 outbox=outbox,
-                after=self._settings().after(Path(entry.inbox)),
-                files=tuple(files),
+                after=self._settings().after(inbox),
                 retry_of=entry.place or entry.name,
             )
-            # The journal comes last: before it is there, a start after a kill drops what is here.
-            save(journal, claim)
-            atomic.rename_folder(claim, self._state.jobs / new)
         except InputError as error:
-            shutil.rmtree(claim, ignore_errors=True)
-            if not Path(entry.outbox).is_dir():  # a mount that comes back, perhaps
-                raise OutputError(f"the outbox {entry.outbox} is not there") from error
+            shutil.rmtree(self._state.claims / new, ignore_errors=True)
+            if not outbox.is_dir():  # a mount that comes back, perhaps
+                raise OutputError(f"the outbox {outbox} is not there") from error
             raise
-        return journal
 
 
 def needed(entry: Entry, from_stage: int | None) -> tuple[Input, ...]:
@@ -221,6 +217,25 @@ def needed(entry: Entry, from_stage: int | None) -> tuple[Input, ...]:
     start = () if from_stage is None else (job_files.stage(entry, from_stage),)
     replaced = {"job", *(file.role for file in start)}
     return (*(file for file in job_files.inputs(entry) if file.role not in replaced), *start)
+
+
+def make_job(
+    state: State, job_id: str, fill: Callable[[Path], Sequence[File]], **fields: Any
+) -> Journal:
+    """Make a job, whole in the state folder, and return its journal; once only.
+
+    `fill` makes its files in the folder that it gets; `fields` are those of the journal.
+    """
+    folder, claim = state.jobs / job_id, state.claims / job_id
+    if folder.exists():  # made before a kill, or before the ledger could not be written
+        return load(folder)
+    shutil.rmtree(claim, ignore_errors=True)  # was cut off, and is known to nobody
+    atomic.make_folder(claim / "files")
+    job = Journal(id=job_id, files=tuple(fill(claim / "files")), **fields)
+    # The journal comes last: before it is there, a start after a kill drops what is here.
+    save(job, claim)
+    atomic.rename_folder(claim, folder)
+    return job
 
 
 def _copy_all(inputs: Iterable[Input], outbox: Path, folder: Path) -> list[File]:

@@ -6,7 +6,6 @@ The members are entered, and the series is marked as divided, in one transaction
 """
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +15,12 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.model import JobState, Picture
 from stylewatch_daemon.queue.attempt import ActiveAttempt
-from stylewatch_daemon.queue.job_actions import write_job_file
+from stylewatch_daemon.queue.job_actions import make_job, write_job_file
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, is_of_job
 from stylewatch_daemon.settings.sweep import Member, members
-from stylewatch_daemon.store.journal import Journal, load, save
+from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state import State, entry_of, with_seen
 from stylewatch_daemon.worker.messages import Part
 
@@ -106,35 +105,30 @@ class Series:
         self, series: Journal, number: int, name: str, settings: Mapping[str, Any]
     ) -> Journal:
         """Make the job of that number, its files whole in the state folder."""
-        job_id = _id(series, number)
-        folder, claim = self.state.jobs / job_id, self.state.claims / job_id
-        if folder.exists():
-            return load(folder)
-        shutil.rmtree(claim, ignore_errors=True)  # was cut off, and is known to nobody
-        atomic.make_folder(claim / "files")
         held = self.state.jobs / series.id / "files"
         archived = series.outbox / str(series.place) / "inputs"
-        files = []
-        for file in series.files:
-            if file.role != "job":
-                _link(held / file.name, claim / "files" / file.name)
-                source = archived / file.name if series.archives(file) else file.source
-                files.append(replace(file, source=source, own=False))
-        files.append(write_job_file(settings, claim / "files"))
-        atomic.sync_folder(claim / "files")
-        job = Journal(
-            id=job_id,
+
+        def fill(folder: Path) -> list[File]:
+            files = []
+            for file in series.files:
+                if file.role != "job":
+                    _link(held / file.name, folder / file.name)
+                    source = archived / file.name if series.archives(file) else file.source
+                    files.append(replace(file, source=source, own=False))
+            files.append(write_job_file(settings, folder))
+            atomic.sync_folder(folder)
+            return files
+
+        return make_job(
+            self.state,
+            _id(series, number),
+            fill,
             name=f"{series.place}/{name}",
             inbox=series.inbox,
             outbox=series.outbox,
             after=series.after,
-            files=tuple(files),
             series=series.id,
         )
-        # The journal comes last: before it is there, a start after a kill drops what is here.
-        save(job, claim)
-        atomic.rename_folder(claim, folder)
-        return job
 
     def _seen(self, series: Journal) -> Sequence[Picture]:
         """Return its pictures, the content first, as the inspection saw them."""

@@ -171,5 +171,5 @@ def _take(run: JobRun, step: Step | Exception) -> Iterator[Event]:
     if isinstance(step, Exception):
         raise step
     yield from run.take(step)
-    if run.is_to_stop and run.last is None:  # at once, whoever else runs on
+    if run.was_asked(Wish.STOP) and run.last is None:  # at once, whoever else runs on
         yield run.stopped()

@@ -65,12 +65,6 @@ def test_a_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
     listener.executor.close()
 
 
-def test_missing_work_is_a_failure_with_a_reason(make: Make) -> None:
-    (end,) = make("nowhere.at_all:work").run("1", "paint")
-    assert isinstance(end, Failed)
-    assert "nowhere" in end.reason
-
-
 @pytest.mark.parametrize("options", [{"most_memory": 1}, {"idle_s": 0.01}])
 def test_a_large_worker_is_replaced_and_an_idle_one_ended(
     options: dict[str, Any], make: Make
@@ -86,7 +80,11 @@ def test_each_device_has_its_own_worker(make: Make) -> None:
     listener = make(devices=("gpu:0", "gpu:1"))
     listener.submit("1", "until stopped")
     listener.until_begun("1")
-    assert receipt(listener, "2")["device"] == "gpu:1"
+    listener.submit("2", "paint", device="gpu:0")  # which is busy
+    assert receipt(listener, "3")["device"] == "gpu:1"
+    assert not listener.events["2"]
+    listener.executor.ask("1", Wanted.STOP)
+    listener.until_ended("2")
 
 
 def test_by_default_there_is_a_worker_for_each_device_that_the_first_finds(make: Make) -> None:

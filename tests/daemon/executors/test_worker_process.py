@@ -134,17 +134,6 @@ def test_an_unusable_worker_is_replaced_once_all_its_attempts_have_ended(
     assert not worker.is_running
 
 
-def test_a_dropped_attempt_is_stopped_beside_others_and_as_the_last_is_lost(
-    worker: WorkerProcess,
-) -> None:
-    new = begin(worker, "until stopped", "until stopped")
-    assert worker.drop("0", "given up") == []
-    while AttemptEvent("0", Stopped(1)) not in new:
-        new = received(worker)
-    assert worker.drop("1", "given up") == [AttemptEvent("1", Lost("given up"))]
-    assert not worker.is_running
-
-
 def test_a_worker_hangs_once_all_its_attempts_are_silent_for_too_long(
     worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,16 +146,6 @@ def test_a_worker_hangs_once_all_its_attempts_are_silent_for_too_long(
     assert [event.ticket for event in ends] == ["0", "1"]
     assert isinstance(ends[0].event, Lost)
     assert "hung" in ends[0].event.reason
-
-
-def test_an_event_of_an_attempt_that_does_not_run_is_invalid(
-    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    worker.begin({"0": order("until stopped")})
-    monkeypatch.setattr(worker, "_tickets", ())
-    (lost,) = received(worker)
-    assert isinstance(lost.event, Lost)
-    assert "that is not being made" in lost.event.reason
 
 
 STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))

@@ -151,23 +151,6 @@ def test_the_order_has_earlier_attempts_masks_and_options(world: World) -> None:
     assert order.masks == {role: files / f"{role}.png" for role in roles}
 
 
-def test_pauses_that_repeat_are_kept_once(world: World) -> None:
-    paused = attempts((AttemptEnd.PAUSED, 0), (AttemptEnd.PAUSED, 0))
-    attempt, _ = world.begin(world.job(attempts=paused))
-    assert [each.how for each in attempt.job.attempts] == ["paused", "cut off"]
-
-
-def test_the_size_of_the_batch_is_entered_and_told_to_the_next_attempt(world: World) -> None:
-    attempt, _ = world.begin(together=8, backend="sketch")
-    assert world.state.ledger.story("1")[0].together == 8
-    attempt.handle(replace(STARTED, together=3))
-    attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
-    _, order = world.begin(attempt.job)
-    record = {"backend": "sketch", "device": "cpu", "decided": {"batch": 3}, "ended": "stopped"}
-    assert order.attempts == (record,)
-    assert [each.together for each in world.state.ledger.story("1")] == [3, 1]
-
-
 @pytest.mark.parametrize(("failed", "resumes"), [(1, True), (2, False)])
 def test_the_last_attempt_begins_at_the_beginning(failed: int, resumes: bool, world: World) -> None:
     fill(world.state.jobs / "1", CHECKPOINT)
@@ -243,18 +226,6 @@ def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_l
     assert attempt_dir.place(outbox, attempt.job) == "1"
 
 
-def test_of_what_several_attempts_left_the_latest_files_are_taken_over(cluster: World) -> None:
-    attempt, first = cluster.begin()
-    fill(first.staging, FIRST, SECOND)
-    _, second = cluster.retry(attempt)
-    (second.staging / FIRST).write_text("new")
-    dirs = AttemptDirs(Outbox(cluster.out), "1")
-    dirs.begin(".7-1-1")
-    dirs.take_over(".7-1-1")
-    left = second.staging.parent / ".7-1-1"
-    assert [(left / path).read_text() for path in (FIRST, SECOND)] == ["new", SECOND]
-
-
 def test_of_several_checkpoints_that_of_the_latest_attempt_is_taken_over(cluster: World) -> None:
     staging = cluster.out / ".staging/1"
     for name in (".2-1-1", ".10-1-1", ".1-1-1"):
@@ -273,19 +244,6 @@ def test_what_a_machine_writes_that_was_thought_dead_is_not_published(cluster: W
     assert second.checkpoint is not None and not second.checkpoint.exists()
     assert not Outbox(cluster.out).has_receipt("1")
     assert cluster.published == {}
-
-
-def test_back_on_this_machine_the_files_of_a_cluster_are_taken_over(cluster: World) -> None:
-    attempt, first = cluster.begin()
-    fill(first.staging, attempt_dir.CHECKPOINT, FIRST)
-    cluster.service = changed_settings(cluster.service, cluster=None)
-    other, second = cluster.retry(attempt)
-    assert second.staging == first.staging.parent
-    assert second.checkpoint == cluster.state.root / "jobs/1" / CHECKPOINT
-    assert not first.staging.exists()
-    other.handle(replace(STARTED, step=1))
-    other.handle(announced(FIRST, 1))
-    assert cluster.published == {f"album/photo/{FIRST}": FIRST}
 
 
 def test_an_announced_file_on_another_machine_is_no_link_and_in_its_folder(cluster: World) -> None:

@@ -46,16 +46,6 @@ def test_a_job_is_published_with_its_inputs_if_they_are_to_be_archived(
     assert "sha256" not in style
 
 
-def test_a_refused_job_comes_back_with_the_reason(tmp_path: Path) -> None:
-    world = World(tmp_path, Refused("content.jpg is no picture"))
-    outcome = world.run()
-    assert (outcome.kind, outcome.exit_code) == ("refused", 65)
-    reason = {"_refused/job/reason.txt": "content.jpg is no picture\n"}
-    stage = {"job/stages/1.png": PAINTED["job/stages/1.png"]}
-    assert tree(world.outbox) == REFUSED | reason | stage
-    assert waiting(world.state) == []
-
-
 def test_a_mistake_in_the_settings_is_a_refusal_and_leaves_no_empty_folder(tmp_path: Path) -> None:
     world = World(tmp_path)
     outcome = world.run(recipe="nosuch")
@@ -137,14 +127,6 @@ def test_a_job_that_is_cancelled_while_it_runs_gives_back_its_inputs_however_it_
     assert world.state.ledger.counts()["cancelled"] == 1
 
 
-def test_a_job_that_is_cancelled_before_it_began_is_not_begun(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    world.state.ledger.change("1", wish="cancel")
-    assert world.run() == Outcome(OutcomeKind.CANCELLED, "job")
-    assert world.painter.orders == []
-    assert "job" not in [path.name for path in world.outbox.iterdir()]
-
-
 def test_a_job_that_is_finished_while_it_runs_is_done(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.ask_once_begun("finish")
@@ -157,18 +139,6 @@ def test_a_worker_that_dies_while_everything_stops_is_no_fault_of_the_job(tmp_pa
     world.stopping = lambda: bool(world.painter.orders and not world.painter.endings)
     assert world.run().kind == "stopped"
     assert world.reporter.failures == []
-
-
-def test_leaving_at_once_is_no_fault_of_the_job(tmp_path: Path) -> None:
-    world = World(tmp_path)
-    dispatcher = world.dispatcher()
-    ((_, outcome),) = dispatcher.begin([world.jobs])
-    assert outcome.kind == "started"
-    assert dispatcher.active_jobs == {"1"}
-    dispatcher.leave()
-    assert dispatcher.active_jobs == frozenset()
-    assert dispatcher.handle_events() == []
-    assert [attempt.how for attempt in world.state.ledger.story("1")] == ["stopped"]
 
 
 def test_attempts_are_entered_by_one_commit_before_anything_is_made(

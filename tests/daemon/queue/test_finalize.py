@@ -122,12 +122,6 @@ def test_an_input_that_changed_while_the_job_ran_is_kept_and_noted_once_whatever
     assert world.reporter.changed[0].startswith("content.jpg changed while the job ran")
 
 
-def test_what_stays_in_the_inbox_as_it_changed_is_in_the_receipt(world: Ending) -> None:
-    world.settle_first(changed=frozenset({"content.jpg"}))
-    world.finalize()
-    assert "stays in the inbox" in str(world.receipt()["warnings"][1])
-
-
 @pytest.mark.parametrize("text", ['{"inputs": 3}', "\0", "[" * 100_000], ids=range(3))
 def test_what_is_no_receipt_of_ours_is_published_as_it_is(text: str, world: Ending) -> None:
     (world.outbox / ".staging/1/receipt.json").write_text(text)
@@ -171,16 +165,6 @@ def test_killed_at_any_change_a_refused_job_comes_back_whole_and_once(
         world.state.close()
         if not died():
             break
-
-
-def test_a_refused_job_whose_disk_is_gone_is_published_again(tmp_path: Path) -> None:
-    world = Refusing(tmp_path)
-    world.state.ledger.change("1", refused_as="_refused/other")
-    world.finalizer.settled = world.jobs
-    assert world.finalize() == {"1": "refused"}
-    assert tree(world.outbox) == REFUSED
-    entry = world.state.ledger.find("1")
-    assert entry is not None and entry.refused_as == "_refused/job"
 
 
 def test_a_long_copy_is_waited_for_while_others_are_finalized(

@@ -23,7 +23,7 @@ class Actions(World):
         self.actions = JobActions(
             self.state,
             self.reporter,
-            make_settings,
+            lambda: make_settings((), self.state.root),
             lambda: self.running,
             lambda job: self.ended.append(job.id),
             lambda: self.listed.append([job.id for job in self.state.ledger.undismissed(9)]),

@@ -16,7 +16,6 @@ from stylewatch_daemon.queue.job_queue import (
     PUT_OFF,
     RETRY,
     BatchSizes,
-    FairQueue,
     JobQueue,
 )
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind
@@ -144,13 +143,6 @@ def companions(world: World, first: str, most: int = 7, workers: int = 1) -> lis
     return [job.id for job in world.queue.companions(job, most, workers, retry=True)]
 
 
-def test_a_batch_has_jobs_of_one_shape_in_order(world: World) -> None:
-    for job_id, shape in (("1", "s"), ("2", "other"), ("3", "s"), ("4", ""), ("5", "s")):
-        world.add(job_id, shape=shape)
-    assert companions(world, "1") == ["3", "5"]
-    assert companions(world, "1", most=1) == ["3"]
-
-
 def test_a_job_of_a_batch_is_chosen_once(world: World) -> None:
     for number in range(5):
         world.add(str(number), shape="s")
@@ -203,14 +195,6 @@ def test_an_inbox_whose_jobs_do_not_fit_is_owed_as_many(tmp_path: Path) -> None:
     assert [job_id[0] for job_id in world.run(4)] == ["2"] * 4
 
 
-def test_idle_workers_share_the_jobs(world: World) -> None:
-    for number in range(6):
-        world.add(str(number), shape="s")
-    assert companions(world, "0", workers=2) == ["1", "2"]
-    assert companions(world, "0", workers=1) == ["1", "2", "3", "4", "5"]
-    assert companions(world, "0", workers=6) == []
-
-
 def test_after_a_restart_jobs_that_were_begun_go_on_and_running_ones_do_not(
     world: World,
 ) -> None:
@@ -219,29 +203,6 @@ def test_after_a_restart_jobs_that_were_begun_go_on_and_running_ones_do_not(
         world.state.ledger.change(job_id, state=state)
     world.queue = JobQueue(world.state, {}, lambda: world.now, lambda: 1.0, busy=["3"])
     assert world.run(3) == ["1", "2"]
-
-
-def test_a_job_whose_end_is_settled_goes_on_once_nothing_is_in_its_way(world: World) -> None:
-    job = world.add("1", priority=1)
-    world.add("2")
-    world.queue.begun(job)
-    world.state.ledger.change("1", state="ending")
-    assert world.run(1) == ["2"]
-    world.end(job, OutcomeKind.PAUSED, 73)
-    assert world.run(1) == []
-    world.now += PUT_OFF.first
-    assert world.run(2) == ["1"]
-
-
-def test_a_job_that_was_begun_is_not_next_again_before_the_ledger_knows(world: World) -> None:
-    for job_id in ("1", "2"):
-        job = world.add(job_id)
-    first = world.queue.next(retry=True)
-    assert first is not None
-    world.queue.begun(first)
-    world.end(job, OutcomeKind.DONE)
-    second = world.queue.next(retry=True)
-    assert [job and job.id for job in (first, second)] == ["1", "2"]
 
 
 def cut_off(world: World, job_id: str, *ends: str) -> None:
@@ -262,17 +223,6 @@ def test_a_job_that_goes_down_with_the_daemon_comes_behind_all_others(world: Wor
     world.queue.begun(last)
     world.end(last, OutcomeKind.DONE)
     assert world.queue.next_alone(retry=True) is None
-
-
-def test_one_that_is_to_be_alone_waits_for_what_is_in_its_way(world: World) -> None:
-    cut_off(world, world.add("1", needs="gpu").id, *["cut off"] * 3)
-    assert world.run(1) == []
-    world.end(world.state.load("1"), OutcomeKind.PAUSED, 69)
-    assert world.run(1) == []
-    assert world.queue.next_alone(retry=True) is None
-    world.now += PUT_OFF.first
-    assert world.run(1) == []
-    assert world.queue.next_alone(retry=True) is not None
 
 
 def test_all_jobs_of_a_full_outbox_go_on_once_it_has_room(
@@ -325,17 +275,6 @@ def test_where_the_machine_is_short_of_something_every_job_waits(
     assert world.run(2) == [], "it is not looked at all the time"
     world.now += PROBE_EVERY
     assert world.run(2) == ["1", "2"]
-
-
-def test_an_inbox_that_was_idle_is_owed_nothing() -> None:
-    turns, order = FairQueue({}), ""
-    assert turns.next([]) is None
-    for waiting in (*["a"] * 500, *["ab"] * 4):
-        inbox = turns.next(waiting)
-        assert inbox is not None
-        turns.took(inbox)
-        order += inbox
-    assert order[500:] in ("baba", "abab")
 
 
 def started(device: str = "cuda:0", **more: Any) -> Started:

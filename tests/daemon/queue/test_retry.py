@@ -90,16 +90,6 @@ def test_inputs_that_are_deleted_cannot_be_retried(tmp_path: Path) -> None:
     world.check_nothing_is_left()
 
 
-def test_inputs_that_are_kept_are_neither_archived_nor_claimed_again(tmp_path: Path) -> None:
-    world = World(tmp_path, "keep")
-    world.retry()
-    world.finish()
-    assert world.entry().state == "done"
-    assert not (world.outbox / "album/sea-2/inputs").exists()
-    assert set(tree(world.inbox)) == {"album/sea.jpg", "album/style.jpg"}
-    world.check_nothing_is_left()
-
-
 def test_a_retry_may_start_from_a_stage_under_a_name_that_is_free(world: World) -> None:
     fill(world.outbox, "album/sea/stages/0005.png", "album/sea/inputs/stage-0005.png")
     content, *others = world.entry(world.first.id).inputs

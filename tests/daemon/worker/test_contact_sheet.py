@@ -64,18 +64,6 @@ def test_the_sheet_has_the_pictures_and_the_receipt_is_last(given: Order, tmp_pa
         assert (np.asarray(sheet.convert("RGB")) == RED).all(-1).sum() == 48 * 36
 
 
-def test_pictures_of_flat_jobs_are_found(given: Order) -> None:
-    out = Path(given.parts[0].outbox)
-    (out / "_jobs/a").mkdir(parents=True)
-    (out / "a/seed=1").rename(out / "_jobs/a/seed=1")
-    (out / "_jobs/a/seed=1/final.png").rename(out / "a/seed=1.png")
-    final = json.dumps({"final": "../../../a/seed=1.png"})
-    (out / "_jobs/a/seed=1/receipt.json").write_text(final)
-    first, second = given.parts
-    flat = replace(given, parts=(replace(first, place="_jobs/a/seed=1"), second))
-    assert drawn(flat).jobs[0].final == "a/seed=1.png"
-
-
 def test_without_a_picture_the_series_is_refused_and_links_are_not_followed(
     given: Order, pictures: Path
 ) -> None:

@@ -25,7 +25,7 @@ from stylewatch_plugins.testing.tasks import painted, sample
 REFUSED = (PictureError, RecipeError, DivergedError, SettingsError, InputError)
 NOT_THERE = (WeightsError, BackendMissingError, BackendOptionError, UnavailableError)
 NO_WRITE = (SaveError, OutputError)
-DISK = ("ENOSPC", "EROFS", "EDQUOT", "EACCES", "ENOENT", "ENOTCONN", "ESTALE", "EHOSTDOWN")
+DISK = ("ENOSPC", "EROFS", "EACCES", "ENOENT", "ESTALE")
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,8 @@ def test_errors_with_a_reason(error: Exception, end: Refused | Failed) -> None:
     assert as_end(error) == end
 
 
-@pytest.mark.parametrize("kind", [PictureError, SettingsError, OutputError, WeightsError])
-def test_a_shortage_behind_any_error_is_no_fault_of_the_job(kind: type[Exception]) -> None:
-    error = kind("why")
+def test_a_shortage_behind_any_error_is_no_fault_of_the_job() -> None:
+    error = PictureError("why")
     error.__cause__ = OSError(errno.EMFILE, "Too many open files")
     end = as_end(error)
     assert isinstance(end, Failed)

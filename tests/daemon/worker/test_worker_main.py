@@ -15,7 +15,7 @@ from stylewatch_daemon.model import Progress
 from stylewatch_daemon.processes.child import decode
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.worker import worker_main
-from stylewatch_daemon.worker.messages import READY, Done, End, Event, Order, Stopped
+from stylewatch_daemon.worker.messages import READY, Done, Event, Order
 
 
 @pytest.fixture
@@ -57,26 +57,6 @@ def test_an_order_is_painted_whatever_was_asked_of_the_last_one(
     thread.start()
     assert isinstance(received(ours), Progress)
     assert isinstance(received(ours), Done)
-
-
-@pytest.mark.parametrize(
-    ("requests", "end"),
-    [
-        (["stop"], Stopped(1)),
-        (["cancel"], Stopped(1)),
-        (["finish"], Done({"state": "finished"})),
-        (["finish", "stop"], Stopped(1)),
-    ],
-)
-def test_an_order_ends_as_the_last_request_says(
-    pipe: tuple[Connection, Thread], requests: list[str], end: End
-) -> None:
-    ours, thread = pipe
-    for message in ([order("until stopped")], *((0, request) for request in requests)):
-        ours.send(message)
-    thread.start()
-    assert isinstance(received(ours), Progress)
-    assert received(ours) == end
 
 
 def test_the_work_stops_when_the_parent_is_gone(pipe: tuple[Connection, Thread]) -> None:

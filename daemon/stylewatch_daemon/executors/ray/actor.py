@@ -2,6 +2,12 @@
 
 The actor runs no job itself. So a worker that dies, hangs or is of no more use is replaced on the
 spot, and Ray's process, which could do anything in the cluster, decodes no untrusted picture.
+
+The daemon's own copies of a job's inputs lie in the state folder, which other machines need not
+have. The outbox is mounted on all of them: so the pictures, and the user's own recipes, are copied
+into the staging folder of their attempt, which is removed with it.
+
+    outbox/.staging/JOB/ATTEMPT/.inputs/0/content.jpg
 """
 
 import asyncio
@@ -9,13 +15,16 @@ import os
 import pickle
 import platform
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.ray.inputs import missing
 from stylewatch_daemon.executors.ray.messages import PIECE, Hello, Program, pack
+from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.worker.messages import AttemptEvent, Failed, Order, Wanted
 
 HEARTBEAT = 2.0
@@ -25,6 +34,8 @@ _NEVER = 1e6
 """Seconds after which an idle worker would be ended; it ends with its actor."""
 
 _CANNOT_WRITE = 73
+
+INPUTS = ".inputs"
 
 
 class WorkerActor:
@@ -101,3 +112,54 @@ def _forget_script() -> None:
     main = sys.modules["__main__"]
     main.__spec__ = None
     main.__dict__.pop("__file__", None)
+
+
+def share(order: Order) -> Order:
+    """Copy the inputs of `order` into its staging folder; return the order that names the copies.
+
+    A file that cannot be read keeps its path: the worker reports it. Raises OSError and OutputError
+    where the staging folder cannot be written.
+    """
+    copies: dict[Path, Path] = {}
+
+    def copy(path: Path, folder: str = "") -> Path:
+        if path not in copies:
+            try:
+                content = path.read_bytes()
+            except OSError:
+                return path
+            name = f"{INPUTS}/{folder or len(copies)}/{path.name}"
+            publish.stage(order.staging, name, content)
+            copies[path] = order.staging / name
+        return copies[path]
+
+    def copy_recipes(number: int, folder: Path) -> Path:
+        names = [copy(path, f"recipes-{number}") for path in sorted(folder.glob("*.yaml"))]
+        return names[0].parent if names else folder
+
+    settings = order.settings
+    if settings.recipe.endswith((".yaml", ".yml")):
+        recipe = str(copy(Path(settings.recipe)))
+        settings = settings.model_copy(update={"recipe": recipe})
+    return replace(
+        order,
+        settings=settings,
+        content=order.content and copy(order.content),
+        styles=tuple(copy(path) for path in order.styles),
+        init=order.init and copy(order.init),
+        masks={role: copy(path) for role, path in order.masks.items()},
+        recipe_folders=tuple(
+            copy_recipes(number, folder) for number, folder in enumerate(order.recipe_folders)
+        ),
+    )
+
+
+def missing(order: Order) -> Path | None:
+    """Return the first shared input that this machine does not see."""
+    paths = (path for path in _paths(order) if path.is_relative_to(order.staging / INPUTS))
+    return next((path for path in paths if not path.exists()), None)
+
+
+def _paths(order: Order) -> Iterator[Path]:
+    yield from (path for path in (order.content, *order.styles, order.init) if path is not None)
+    yield from (*order.masks.values(), *order.recipe_folders, Path(order.settings.recipe))

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, get_args
 
 from stylewatch_daemon.errors import UnavailableError
-from stylewatch_daemon.executors.ray.inputs import share
+from stylewatch_daemon.executors.ray.actor import share
 from stylewatch_daemon.executors.ray.messages import (
     NOT_THERE,
     PIECE,

@@ -6,10 +6,9 @@ the jobs are not to blame.
 """
 
 import time
-from collections.abc import Mapping
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from stylewatch_daemon.executors.base import ThreadedExecutor
 from stylewatch_daemon.executors.local import WORK
@@ -23,7 +22,7 @@ from stylewatch_daemon.executors.ray.messages import (
 )
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
 from stylewatch_daemon.settings.resources import Demand
-from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost, Order, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost
 
 DRIVER = "stylewatch_daemon.executors.ray.driver:serve"
 NAME = "cluster"
@@ -64,20 +63,12 @@ class Cluster(ThreadedExecutor):
         self._has_answered = False
         """True once the driver has sent a message."""
 
-    def _submit(self, orders: Mapping[str, Order]) -> None:
-        self._running |= orders.keys()
-        self._send("submit", orders)
-
-    def _ask(self, ticket: str, wanted: Wanted) -> None:
-        if ticket in self._running:
-            self._send("ask", ticket, wanted)
-
-    def _drop(self, ticket: str) -> None:
-        if ticket in self._running:
-            self._send("drop", ticket)
-
-    def _send(self, method: str, *args: object) -> None:
+    def _call(self, method: str, *args: Any) -> None:
         """Call a method of the driver's ActorPool; start the driver if there is none."""
+        if method == "submit":
+            self._running |= args[0].keys()
+        elif args[0] not in self._running:
+            return  # it has ended
         try:
             if self._driver is None:
                 given = (self._lock, self._demand, self._options)

@@ -11,12 +11,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.daemon.worker import orders
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
 
 from stylewatch_daemon.errors import UnavailableError
-from stylewatch_daemon.executors.ray import actor, actor_pool
+from stylewatch_daemon.executors.ray import actor_pool
 from stylewatch_daemon.executors.ray.actor import WorkerActor
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
 from stylewatch_daemon.executors.ray.messages import PIECE, ActorOptions, Hello, Program
@@ -213,19 +212,6 @@ def test_an_actor_that_cannot_start_or_has_another_version_fails_one_batch(
     run(scenario)
 
 
-def test_an_idle_actor_is_ended_and_another_started_for_the_next_batch() -> None:
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST])
-        for count, ticket in enumerate("ab", start=1):
-            scene.submit(**{ticket: "paint"})
-            await scene.until(ticket, Done)
-            while not scene.actors[-1].ended:
-                await asyncio.sleep(0.01)
-            assert len(scene.actors) == count
-
-    run(scenario, idle_s=0.05)
-
-
 def test_attempts_of_a_batch_have_their_own_events_requests_and_ends(tmp_path: Path) -> None:
     gone = replace(order("paint"), content=tmp_path / ".inputs/0/gone.jpg", staging=tmp_path)
 
@@ -243,23 +229,6 @@ def test_attempts_of_a_batch_have_their_own_events_requests_and_ends(tmp_path: P
         assert isinstance(end, Failed)
         assert end.exit_code == 73
         assert f"{gone.content} is not there on" in end.reason
-
-    run(scenario)
-
-
-def test_inputs_are_shared_and_a_missing_outbox_is_a_failure(
-    tmp_path: Path, pictures: Path
-) -> None:
-    given = replace(orders.order(tmp_path, pictures), name="paint")
-
-    async def scenario(scene: Scene) -> None:
-        scene.pool.look([FIRST])
-        scene.pool.submit({"a": given, "b": replace(given, staging=tmp_path / "nowhere")})
-        await scene.until("a", Done)
-        (end,) = scene.of("b")
-        assert isinstance(end, Failed)
-        assert end.exit_code == 73
-        assert len(orders.files(given)) == 2, "content and style"
 
     run(scenario)
 
@@ -283,22 +252,6 @@ def test_large_orders_are_sent_in_pieces_and_too_large_ones_refused(
         (end,) = scene.of("c")
         assert isinstance(end, Refused)
         assert "6 MB, and 5 MB can be sent to a machine of the cluster" in end.reason
-
-    run(scenario)
-
-
-def test_an_actor_answers_in_small_pieces_and_when_it_has_no_news(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(actor, "PIECE", 10)
-    monkeypatch.setattr(actor, "HEARTBEAT", 0.01)
-
-    async def scenario(scene: Scene) -> None:
-        worker = scene._start("1").actor
-        assert await worker.events() == b""
-        worker._send(AttemptEvent("1", Done({"note": "word " * 9})))
-        assert [len(await worker.events()) for _ in range(3)] == [10, 10, 10]
-        scene.actors[0].end()
 
     run(scenario)
 

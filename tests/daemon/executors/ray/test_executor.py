@@ -57,9 +57,6 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-TRIES = 5
-
-
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listener]:
     """One for all that leave it whole: it takes a quarter of the GPU in zone a."""
@@ -181,34 +178,3 @@ def test_another_version_of_ray_or_python_is_refused(make: Make) -> None:
     with nodes.said_to_be(ray_version="1.0.0", python_version="3.10.1"):
         why = reason(make())
     assert "install the same Ray and the same minor version of Python" in why
-
-
-def painted_in_the_end(listener: Listener, ticket: str) -> None:
-    """As a daemon has it: tried again where the cluster cannot be used now.
-
-    What Ray starts for a client may crash, or not listen yet.
-    """
-    why = ""
-    for number in range(TRIES):
-        end = listener.run(f"{ticket}, {number}", "paint")[-1]
-        if isinstance(end, Done):
-            return
-        assert isinstance(end, Failed) and end.exit_code == 69, end
-        why = end.reason
-        time.sleep(1.0)
-    pytest.fail(f"after {TRIES} tries: {why}")
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ray's own files
-def test_a_daemon_that_is_no_member_survives_the_death_of_the_head(make: Make) -> None:
-    ports = {"gcs_server_port": nodes.unused_port(), "ray_client_server_port": nodes.unused_port()}
-    address = f"ray://127.0.0.1:{ports['ray_client_server_port']}"
-    listener, head = make(address=address, labels={}, silent_s=6.0), nodes.head(ports)
-    try:
-        painted_in_the_end(listener, "1")
-        end = lost(listener, "2", lambda: nodes.kill(head))
-        assert isinstance(end, Failed | Lost)
-        assert "does not answer: Connection refused" in reason(listener, "3")
-    finally:
-        listener.executor.close()
-        nodes.kill(head)

@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.worker.orders import files, order
 
 from stylewatch_daemon.errors import OutputError
-from stylewatch_daemon.executors.ray.inputs import missing, share
+from stylewatch_daemon.executors.ray.actor import missing, share
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_painter.recipes import book
 
