@@ -15,8 +15,8 @@ from stylewatch_daemon.outbox.disk_need import check_job
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue import attempt_dir
-from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs, Match
-from stylewatch_daemon.queue.eta import JobProgress
+from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs
+from stylewatch_daemon.queue.eta import Clock
 from stylewatch_daemon.queue.states import JobEvent, RetryMode, crashes, next_state, retry_after
 from stylewatch_daemon.settings import patterns
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -58,7 +58,10 @@ class ActiveAttempt:
         self._folder = job.outbox
         """The folder of the job in the outbox, once it is there."""
         self._announced = AnnouncedFiles(self._outbox, job.id, remote=False)
-        self._progress = JobProgress()
+        self._started: Started | None = None
+        self._clock: Clock | None = None
+        self._last: Progress | None = None
+        """The latest step."""
         self._has_checkpoint = False
         """True once a checkpoint was announced."""
         self._is_new = job.place is None
@@ -78,7 +81,23 @@ class ActiveAttempt:
     @property
     def running(self) -> Running:
         """Progress, for the status."""
-        return self._progress.running(self.title, self.job.id)
+        started, last = self._started, self._last
+        if started is None:
+            return Running(self.title, id=self.job.id)
+        if last is None:
+            return Running(
+                self.title, started.step, started.steps, device=started.device, id=self.job.id
+            )
+        return Running(
+            self.title,
+            last.step,
+            last.steps,
+            loss=last.loss,
+            size=last.size,
+            seconds_left=self._clock.left() if self._clock else None,
+            device=started.device,
+            id=self.job.id,
+        )
 
     @property
     def ticket(self) -> str:
@@ -164,11 +183,14 @@ class ActiveAttempt:
 
         Announced files are published, the receipt apart. Raises OSError where that fails.
         """
-        self._progress.add(event)
         if isinstance(event, Progress):
+            self._last = event
+            if self._clock:
+                self._clock.add(event)
             self._note_progress()
             self._reporter.progress(self.title, event)
         elif isinstance(event, Started):
+            self._started, self._clock, self._last = event, Clock(event), None
             self._change_attempt(
                 backend=event.backend,
                 device=event.device,
@@ -234,11 +256,11 @@ class ActiveAttempt:
 
     def _publish(self, staged: Staged) -> None:
         """Publish an announced file, the receipt apart, if it is the one that was announced."""
-        match = self._announced.compare(staged)
+        is_there = self._announced.check(staged)
         repeated = 0 < staged.step <= self.job.attempts[-1].step
-        if match is Match.DIFFERENT or staged.path == RECEIPT:
+        if staged.path in self._announced.mismatched or staged.path == RECEIPT:
             return
-        if match is Match.MISSING and repeated:
+        if not is_there and repeated:
             return  # it was published when the earlier attempt announced it
         path = self._outbox.publish(self._announced.place, self._folder, staged.path)
         self._reporter.staged(self.title, path)

@@ -16,6 +16,7 @@ from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, JobState, Progress, Started
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
+from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue import attempt_dir
 from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.attempt_dir import AttemptDirs
@@ -97,12 +98,14 @@ def test_an_attempt_that_runs_alone_is_entered_as_such_until_it_gets_further(
 ) -> None:
     job = world.job(attempts=attempts(*[(AttemptEnd.CUT_OFF, 0)] * 3))
     attempt, _ = world.begin(job)
+    assert attempt.running == Running("album/photo", id="1")
     step = Progress(1, 6, (4, 4), loss=1.0, seconds=1.0)
     for event in (STARTED, step, Saving()):
         attempt.handle(event)
         assert (attempt.alone, attempt.job.attempts[-1].how) == (True, "cut off alone")
     attempt.handle(step)
     assert attempt.job.attempts[-1].how == "cut off"
+    assert attempt.running == Running("album/photo", 1, 6, 1.0, (4, 4), None, "cpu", "1")
     other, _ = world.begin(replace(job, attempts=job.attempts[:2]))
     assert (other.alone, other.job.attempts[-1].how) == (False, "cut off")
 

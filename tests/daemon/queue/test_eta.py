@@ -1,11 +1,9 @@
-"""Progress of a job, and the time it has left."""
+"""The time that a job has left."""
 
 import pytest
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.outbox.status_txt import Running
-from stylewatch_daemon.queue.eta import Clock, JobProgress
-from stylewatch_daemon.worker.messages import Staged
+from stylewatch_daemon.queue.eta import Clock
 
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
 STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5))
@@ -33,15 +31,3 @@ def test_the_recent_steps_count() -> None:
         if number == 8:
             assert left == pytest.approx(992 * 0.1), "the first steps are slow"
     assert left == pytest.approx(400 * 0.2), "slower since"
-
-
-def test_the_progress_of_a_job_is_known_from_its_events() -> None:
-    progress = JobProgress()
-    assert progress.running("sea") == Running("sea")
-    progress.add(Started("sketch", "cpu", ((8, 8),), (10,), step=4))
-    assert progress.running("sea", "7") == Running("sea", 4, 10, device="cpu", id="7")
-    for event in (STARTED, step(1, 1.0), step(10, 10.0), Staged("stages/10.png", "12ab")):
-        progress.add(event)
-    running = progress.running("sea-2", "7")
-    assert running == Running("sea-2", 10, 15, 0.5, (8, 8), running.seconds_left, "cpu", "7")
-    assert running.seconds_left == pytest.approx((5 + 1) * 256 / 64)
