@@ -111,6 +111,4 @@ def _idle(worker: WorkerProcess) -> float:
 
 def max_idle_memory() -> int:
     """Return the bytes above which an idle worker is replaced: a quarter of the memory."""
-    if not hasattr(os, "sysconf"):
-        return MAX_IDLE_MEMORY
     return max(MAX_IDLE_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
