@@ -63,8 +63,8 @@ STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "beginning by a value": fails_for_bad(ActiveAttempt, "begin", OverflowError("too large")),
     "settling": fails_for_bad(Dispatcher, "_enter_attempt", ODD),
     "ordering": fails_for_bad(ActiveAttempt, "order", ODD),
-    "hearing": fails_for_bad(ActiveAttempt, "hear", ODD),
-    "hearing, when the ledger knows": fails_for_bad(ActiveAttempt, "hear", ODD, afterwards=True),
+    "hearing": fails_for_bad(ActiveAttempt, "handle", ODD),
+    "hearing, when the ledger knows": fails_for_bad(ActiveAttempt, "handle", ODD, afterwards=True),
     "closing": fails_for_bad(Finalizer, "_finish", ODD),
     "closing, when the receipt is there": fails_for_bad(Finalizer, "_finish", ODD, afterwards=True),
 }

@@ -79,7 +79,7 @@ class Scheduler:
             worker.ask(ticket, wanted)
         if any(ticket in orders for orders in self._waiting):
             self._wanted[ticket] = wanted
-            if wanted.ends_waiting:
+            if wanted in (Wanted.STOP, Wanted.CANCEL):
                 self._end_waiting([ticket], Stopped(0))
 
     def drop(self, ticket: str) -> None:

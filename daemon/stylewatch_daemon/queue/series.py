@@ -37,23 +37,20 @@ class Series:
     def begin(self, attempt: ActiveAttempt) -> int:
         """Make the folder of a series in the outbox, divide it, and return its number of jobs.
 
-        Raises as `check`, `ActiveAttempt.reserve` and `divide` do.
+        Raises SettingsError with the mistakes of all members; else as `ActiveAttempt.reserve` and
+        `divide` do.
         """
-        self.check(attempt.job, attempt.settings)
-        attempt.reserve()
-        return self.divide(attempt.job, attempt.settings)
-
-    def check(self, series: Journal, settings: JobSettings) -> None:
-        """Raise SettingsError with the mistakes of all members."""
-        plain = resolve.read_job_file(self.state.job_file(series))
+        plain = resolve.read_job_file(self.state.job_file(attempt.job))
         wrong = []
-        for member in members(settings.sweep):
+        for member in members(attempt.settings.sweep):
             try:
                 resolve.merge_settings(self.settings, _settings_of(member, plain))
             except SettingsError as error:
                 wrong.append(f"sweep, {member.name}: {error}")
         if wrong:
             raise SettingsError("\n".join(wrong))
+        attempt.reserve()
+        return self.divide(attempt.job, attempt.settings)
 
     def divide(self, series: Journal, settings: JobSettings) -> int:
         """Make the jobs of `series`, which has its place in the outbox, and return their number.

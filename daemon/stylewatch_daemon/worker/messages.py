@@ -22,11 +22,6 @@ class Wanted(StrEnum):
     CANCEL = "cancel"
     """Stop: the job is not wanted any more."""
 
-    @property
-    def ends_waiting(self) -> bool:
-        """True where an attempt that has not begun ends at once."""
-        return self in (Wanted.STOP, Wanted.CANCEL)
-
 
 @dataclass(frozen=True)
 class Part:

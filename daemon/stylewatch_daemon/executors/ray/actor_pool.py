@@ -7,6 +7,7 @@ a machine that others keep, while another has nothing to do.
 import asyncio
 import pickle
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, get_args
 
 from stylewatch_daemon.errors import UnavailableError
@@ -68,11 +69,8 @@ class ActorClient:
         self._actor, self._emit, self._silent_s = actor, emit, silent_s
         self._batch: Mapping[str, Order] = {}
         self._has_batch = asyncio.Event()
-        self._requests: dict[str, Wanted] = {}
-        """Requests to attempts that the actor does not have yet."""
-        self._begun = False
-        self._in_order = asyncio.Lock()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._requests: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+        """Calls that the actor gets once it has the batch."""
 
     def begin(self, orders: Mapping[str, Order]) -> Iterable[AttemptEvent]:
         """Leave a batch to `run`."""
@@ -82,19 +80,12 @@ class ActorClient:
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
         """Pass a request on; the last one holds."""
-        if ticket not in self.tickets:
-            return
-        if self._begun:
-            self._send("ask", ticket, wanted)
-        else:
-            self._requests[ticket] = wanted
+        if ticket in self.tickets:
+            self._requests.put_nowait(("ask", ticket, wanted))
 
     def drop(self, ticket: str, why: str) -> Iterable[AttemptEvent]:
         """End an attempt; its End follows."""
-        if self._begun:
-            self._send("drop", ticket)
-        else:
-            self._requests[ticket] = Wanted.CANCEL
+        self._requests.put_nowait(("drop", ticket))
         return ()
 
     def end(self, why: str) -> Iterable[AttemptEvent]:
@@ -140,17 +131,14 @@ class ActorClient:
         except UnavailableError as error:
             self._end_all(Failed(str(error), NOT_THERE))
             raise
-        self._begun = True
-        requests, self._requests = self._requests, {}
-        for ticket, wanted in requests.items():
-            self.ask(ticket, wanted)
+        sending = asyncio.ensure_future(self._send_requests())
         try:
             await self._listen()
         except (UnavailableError, ValueError) as error:
             self._end_all(Lost(str(error)))
             raise UnavailableError(str(error)) from error
         finally:
-            self._begun = False
+            sending.cancel()
 
     async def _shared(self, orders: Mapping[str, Order]) -> dict[str, Order]:
         """Orders whose inputs other machines can read; the attempts at others are ended."""
@@ -180,19 +168,11 @@ class ActorClient:
     async def _call(self, name: str, *args: Any) -> Any:
         return await self._actor.call(name, *args, within=self._silent_s)
 
-    def _send(self, name: str, *args: Any) -> None:
-        """Call the actor later, after earlier calls; where it is lost, `run` notices."""
-
-        async def call() -> None:
-            async with self._in_order:
-                try:
-                    await self._call(name, *args)
-                except UnavailableError:
-                    return
-
-        task = asyncio.ensure_future(call())
-        self._sending.add(task)  # a task without a reference may be collected before it is done
-        task.add_done_callback(self._sending.discard)
+    async def _send_requests(self) -> None:
+        """Pass requests on in their order, until canceled; if the actor is lost, `run` notices."""
+        with suppress(UnavailableError):
+            while True:
+                await self._call(*await self._requests.get())
 
     def _finish(self, ticket: str, end: End) -> None:
         if ticket in self.tickets:
@@ -224,8 +204,8 @@ class ActorPool(Scheduler):
         """None until the cluster has answered."""
         self._machine_of: dict[ActorClient, str] = {}
         """All workers, each with the machine that it is bound to."""
-        self._starting: dict[ActorClient, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[ActorClient, asyncio.Task[None]] = {}
+        self._starting: set[ActorClient] = set()
 
     @property
     def places(self) -> int:
@@ -255,15 +235,14 @@ class ActorPool(Scheduler):
         if not self.places:
             reason = self._demand.impossible(self._machines)
             self.fail_waiting(Failed(reason, NOT_THERE))
-            for task in self._starting.values():
-                task.cancel()
+            for worker in self._starting:
+                self._tasks[worker].cancel()
         while self.waiting > len(self._starting) and len(self._machine_of) < self.places:
             machine = "" if self._demand.taken else self._unused_machine(self._machines)
             worker = ActorClient(self._start_actor(machine), self._emit, self._options.silent_s)
             self._machine_of[worker] = machine
-            task = self._starting[worker] = asyncio.ensure_future(self._serve(worker))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._starting.add(worker)
+            self._tasks[worker] = asyncio.ensure_future(self._serve(worker))
 
     def _unused_machine(self, machines: Sequence[Machine]) -> str:
         """A suitable machine without an actor, where each machine has one place."""
@@ -275,7 +254,7 @@ class ActorPool(Scheduler):
         """Run batches in a worker until it has had none for a while, or its actor is lost."""
         try:
             await worker.connect()
-            del self._starting[worker]
+            self._starting.remove(worker)
             self.add(worker)
             while await worker.has_work(self._options.idle_s):
                 await worker.run()
@@ -284,8 +263,8 @@ class ActorPool(Scheduler):
             if worker in self._starting:
                 self.fail_next(Failed(str(error), NOT_THERE))
         finally:
-            self._starting.pop(worker, None)
-            del self._machine_of[worker]
+            self._starting.discard(worker)
+            del self._machine_of[worker], self._tasks[worker]
             self.remove(worker)
             self.emit_all(worker.end(DROPPED))
             self._start_actors()
