@@ -173,8 +173,7 @@ class WorkerProcess:
                     break
                 event = self._receive(child)
             except (EOFError, OSError):
-                when = "while it painted" if self._serves else "before it could begin"
-                events += self._lose(self._end(f"the worker process {_fate(child, when)}"))
+                events += self._lose(self._end_by_death(_describe_death(child, self._serves)))
             except ValueError as error:
                 events += self._lose(Lost(f"the worker process sent {error}"))
             else:
@@ -190,7 +189,7 @@ class WorkerProcess:
             return []
         silent = max(timeout.silent for timeout in self._running.values())
         why = f"the worker hung: there was no sign of life for {silent:.0f} s"
-        return self._lose(self._end(why))
+        return self._lose(self._end_by_death(why))
 
     def drop(self, ticket: str, why: str) -> list[AttemptEvent]:
         """End an attempt: now, with its worker, or at its next step if others share the worker."""
@@ -229,7 +228,7 @@ class WorkerProcess:
         self.idle_since = time.monotonic()
         return [AttemptEvent(ticket, end) for ticket in lost]
 
-    def _end(self, why: str) -> Lost | Failed:
+    def _end_by_death(self, why: str) -> Lost | Failed:
         """Return the end of the attempts of a process that is gone.
 
         A process that never took its orders says nothing about them: they are tried again later.
@@ -283,10 +282,11 @@ def _memory(pid: int) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _fate(child: Child, when: str) -> str:
-    """Describe how a worker ended, `when`, and what may help."""
+def _describe_death(child: Child, served: bool) -> str:
+    """Return a sentence on how a worker ended, before or after it `served`, and what may help."""
+    when = "while it painted" if served else "before it could begin"
     why = child.exit_reason()
     if not why:
-        return f"cut itself off from us, closing files that were not its own, {when}"
+        return f"the worker process cut itself off, closing files that were not its own, {when}"
     advice = "; a smaller size needs less" if "memory" in why else ""
-    return f"died ({why}{advice}) {when}"
+    return f"the worker process died ({why}{advice}) {when}"
