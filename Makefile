@@ -42,7 +42,7 @@ soak: $(READY)
 	$(BIN)/python -m tests.line.soak
 
 test-cluster: $(READY)
-	$(BIN)/pytest $(AT_ONCE) tests/daemon/executors/ray tests/daemon/worker/test_contract.py \
+	$(BIN)/pytest $(AT_ONCE) tests/daemon/executors/ray tests/daemon/worker/test_messages.py \
 	tests/daemon/doctor/test_cluster.py tests/line/test_cluster.py
 
 # `make test-browser BROWSER="-k gallery"`: a part of it

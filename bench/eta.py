@@ -12,7 +12,7 @@ from pathlib import Path
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.queue.eta import Clock
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.run_job import work
 from stylewatch_painter import sample
 from stylewatch_painter.stage import go_on

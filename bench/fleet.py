@@ -16,7 +16,16 @@ from typing import Any, get_args
 
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.outbox.publish import RECEIPT
-from stylewatch_daemon.worker.contract import Done, End, Event, Heard, Lost, Order, Staged, Wanted
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
+    Done,
+    End,
+    Event,
+    Lost,
+    Order,
+    Staged,
+    Wanted,
+)
 
 MEASURED = (0.88, 1.15, 1.24, 1.64, 2.08, 2.16, 2.79, 10.4, 10.9)
 """Seconds of paintings on an NVIDIA H200, as docs/benchmark.md has them."""
@@ -79,7 +88,7 @@ class Fleet:
         if ticket in self._going:
             self._going[ticket] = iter([(self.now, Lost("it was given up"))])
 
-    def heard(self) -> Iterator[Heard]:
+    def events(self) -> Iterator[AttemptEvent]:
         """Return the events since the last call; the clock advances by SLICE."""
         self.now += SLICE
         told = []
@@ -92,7 +101,7 @@ class Fleet:
                 self._busy -= not left[0]
             else:
                 self._advance(ticket)
-            told.append(Heard(ticket, event))
+            told.append(AttemptEvent(ticket, event))
         if self._going:
             self.wake()
         return iter(told)

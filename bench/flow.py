@@ -32,7 +32,7 @@ from stylewatch_daemon.settings.sections import Inbox, Limits, State, Watch
 from stylewatch_daemon.store import ledger_writer
 from stylewatch_daemon.store.ledger import FILE_NAME, reading
 from stylewatch_daemon.worker import batch
-from stylewatch_daemon.worker.contract import Event, Order
+from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_plugins.contract import Wish
 
 SMALL, LARGE = 24, 1000

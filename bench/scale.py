@@ -58,12 +58,12 @@ OUTBOX = ("probe", "choose", "reserve", "reopen", "staging", "staged", "publish"
           "finish", "archive", "clear", "drop_stages")  # fmt: skip
 
 WHERE: Mapping[str, Sequence[tuple[object, Sequence[str]]]] = {
-    SIMULATION: ((Fleet, ("submit", "heard", "free")), (Stock, ("provide",))),
+    SIMULATION: ((Fleet, ("submit", "events", "free")), (Stock, ("provide",))),
     "choosing": ((JobQueue, ("next", "companions", "begun", "ended")),),
     "ordering": ((Dispatcher, ("begin",)),),
     "settings": ((Settler, ("settle",)), (JobSettings, ("resolve",))),
     "room on the disks": ((disk_need, ("check_job",)),),
-    "events": ((Dispatcher, ("ask", "hear")),),
+    "events": ((Dispatcher, ("ask", "handle_events")),),
     "ends": ((Dispatcher, ("finalize",)),),
     "ledger": ((LedgerWriter, ("_rows", "_write")),),
     "telling": ((Pipeline, ("update_status", "publish_status", "update_status_if_changed")),),

@@ -13,7 +13,7 @@ from bench.scale import FILES, SIMULATION, Found, Plan, measure, table
 
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.ledger import FILE_NAME, reading
-from stylewatch_daemon.worker.contract import Done, Order
+from stylewatch_daemon.worker.messages import Done, Order
 
 
 class Work:
@@ -87,7 +87,7 @@ def test_devices_paint_as_long_as_was_measured_and_end_each_painting_once(tmp_pa
     ends: dict[str, float] = {}
     heard: Counter[str] = Counter()
     while len(ends) < 2:
-        for one in fleet.heard():
+        for one in fleet.events():
             heard[type(one.event).__name__] += 1
             if isinstance(one.event, Done):
                 ends[one.ticket] = fleet.now

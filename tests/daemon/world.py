@@ -23,12 +23,12 @@ from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.sections import Executor, Inbox, Outbox
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
     Done,
     End,
     Event,
     Failed,
-    Heard,
     Lost,
     Order,
     Refused,
@@ -96,7 +96,7 @@ class FakeExecutor:
     """Makes two stages, a final picture and a receipt, unless `endings` has another end.
 
     Each order takes the first of `endings`; None is a good one. As a real executor does, it writes
-    a checkpoint after the first stage, and continues from there. Each call of `heard` returns one
+    a checkpoint after the first stage, and continues from there. Each call of `events` returns one
     event of each running order.
     """
 
@@ -133,13 +133,13 @@ class FakeExecutor:
     def drop(self, ticket: str) -> None:
         self.going[ticket] = iter([Lost("it was given up")])
 
-    def heard(self) -> Iterator[Heard]:
+    def events(self) -> Iterator[AttemptEvent]:
         for ticket, events in list(self.going.items()):
             event = next(events)
             if isinstance(event, get_args(End)):
                 del self.going[ticket]
             self.wake()
-            yield Heard(ticket, event)
+            yield AttemptEvent(ticket, event)
 
     def free(self) -> int:
         return self.at_once - sum(bool(self.going.keys() & batch) for batch in self.submitted)

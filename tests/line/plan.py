@@ -25,7 +25,7 @@ from stylewatch_daemon.ingest.inspection.client import NAME as INTAKE
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import Artifact, JobSettings
 from stylewatch_daemon.settings.sections import Demand
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 
 VARIABLE, FILE = "STRICKEN", "plan.json"
 LITTLE = 500

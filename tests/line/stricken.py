@@ -18,7 +18,7 @@ from stylewatch_daemon.errors import DaemonError
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.ray.executor import Cluster
+from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.ingest.claim import Claimer
 from stylewatch_daemon.ingest.inbox import Inbox
@@ -27,16 +27,16 @@ from stylewatch_daemon.ingest.inspection.messages import Begun, NotNow, Question
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
-from stylewatch_daemon.queue import retry
+from stylewatch_daemon.queue import job_actions
 from stylewatch_daemon.queue.attempt import ActiveAttempt
-from stylewatch_daemon.queue.retry import Retry
+from stylewatch_daemon.queue.job_actions import JobActions
 from stylewatch_daemon.queue.series import Series
 from stylewatch_daemon.service import daemon as service
 from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.store.ledger_writer import LedgerWriter
 from stylewatch_daemon.store.state import State
 from stylewatch_daemon.worker import batch, checkpoint
-from stylewatch_daemon.worker.contract import Event, Order
+from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_plugins.contract import Wish
 
 KINDS = {"stages": "stage", "final.png": "final", "sheet.png": "sheet", RECEIPT: "receipt",
@@ -118,10 +118,10 @@ def _wrap_supervisor(plan: Plan) -> None:
     _after(Claimer, "_commit", lambda *_: plan.reach("claimed"))
     _before(Claimer, "_let_go", lambda *_: plan.reach("judged"))
     _after(Claimer, "_let_go", lambda *_: plan.reach("let go"))
-    _after(retry, "_copy", lambda *_: plan.reach("retry copied"))
-    _after(retry, "save", lambda *_: plan.reach("retry whole"))
-    _before(retry, "queue_entry", lambda *_: plan.reach("retry taken"))
-    _after(Retry, "retry", lambda *_, **__: plan.reach("retried"))
+    _after(job_actions, "_copy", lambda *_: plan.reach("retry copied"))
+    _after(job_actions, "save", lambda *_: plan.reach("retry whole"))
+    _before(job_actions, "queue_entry", lambda *_: plan.reach("retry taken"))
+    _after(JobActions, "retry", lambda *_, **__: plan.reach("retried"))
 
 
 def _wrap_worker(plan: Plan) -> None:

@@ -14,7 +14,7 @@ from tests.line.daemons import PAIR, Place, until
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.service.daemon import once
-from stylewatch_daemon.worker.contract import Failed
+from stylewatch_daemon.worker.messages import Failed
 
 
 @pytest.mark.usefixtures("hears_hangups")

@@ -27,7 +27,7 @@ from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Batch
 from stylewatch_daemon.store.ledger import reading
 from stylewatch_daemon.worker import batch
-from stylewatch_daemon.worker.contract import Done, Lost
+from stylewatch_daemon.worker.messages import Done, Lost
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.algorithm import forecast
 from stylewatch_painter.algorithm.forecast import needed

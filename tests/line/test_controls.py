@@ -19,7 +19,7 @@ from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.service.daemon import once
-from stylewatch_daemon.worker.contract import Done, Order, Stopped
+from stylewatch_daemon.worker.messages import Done, Order, Stopped
 from stylewatch_painter.images.read import read
 from stylewatch_painter.images.resize import resize
 from stylewatch_plugins.contract import Wish

@@ -14,7 +14,7 @@ from stylewatch_daemon.cli.main import call
 from stylewatch_daemon.errors import DaemonError
 from stylewatch_daemon.service.daemon import once
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 
 MEMBERS = ["a/seed=1", "a/seed=2"]
 KINDS = ["final.png", "inputs/job.yaml", "receipt.json", "stages/1.png", "stages/2.png"]

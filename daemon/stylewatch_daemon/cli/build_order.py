@@ -16,7 +16,7 @@ from stylewatch_daemon.settings import config, job, yaml_lines
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.settings.job import JobSettings, Member, Side, Sweep, is_of_job, members
 from stylewatch_daemon.store.journal import MASK
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.recipes.recipe import Recipe
 
 _STARTS = ("content", "style", "noise", "mixed")

@@ -10,7 +10,7 @@ from stylewatch_daemon.cli.exit_codes import note
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.queue.eta import Clock
 from stylewatch_daemon.views.formatting import duration, size
-from stylewatch_daemon.worker.contract import Event, Staged
+from stylewatch_daemon.worker.messages import Event, Staged
 
 if TYPE_CHECKING:  # rich is slow to import, and only a terminal needs it
     import rich.progress

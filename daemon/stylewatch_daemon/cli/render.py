@@ -20,7 +20,7 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.job import Member, columns
 from stylewatch_daemon.views.formatting import duration, losses, memory
 from stylewatch_daemon.views.formatting import size as in_pixels
-from stylewatch_daemon.worker.contract import Done, Order, Staged
+from stylewatch_daemon.worker.messages import Done, Order, Staged
 
 FIGURE_STEPS, FIGURE_SIZE = 100, "256"
 """Steps and long side (pixels) that are enough to show the features of a layer."""

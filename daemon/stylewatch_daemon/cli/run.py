@@ -23,7 +23,7 @@ from stylewatch_daemon.settings import config
 from stylewatch_daemon.settings.config import ServiceSettings, service_settings, web_page
 from stylewatch_daemon.settings.sections import Log
 from stylewatch_daemon.web.supervisor import supervising, systemd_socket
-from stylewatch_daemon.worker.contract import Done, Staged
+from stylewatch_daemon.worker.messages import Done, Staged
 
 
 def run(

@@ -13,7 +13,13 @@ from stylewatch_daemon.doctor.finding import Finding, mend, note, ok
 from stylewatch_daemon.errors import SettingsError, UnavailableError
 from stylewatch_daemon.executors.local import WORK
 from stylewatch_daemon.executors.ray.driver_client import DRIVER, NAME
-from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, Word, heard
+from stylewatch_daemon.executors.ray.messages import (
+    ActorOptions,
+    Capacity,
+    ClusterLost,
+    Message,
+    unpack,
+)
 from stylewatch_daemon.files import shortages
 from stylewatch_daemon.ingest.scan import scan
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
@@ -135,11 +141,11 @@ def check_cluster(demand: Demand | None) -> Iterator[Finding]:
         yield mend(_CLUSTER, str(error), error.exit_code)
         return
     answer = _cluster_answer(demand)
-    if isinstance(answer, Room) and answer.places:
+    if isinstance(answer, Capacity) and answer.places:
         yield ok(
             _CLUSTER, f"{demand.address} answers, with places for {answer.places} jobs at once"
         )
-    elif isinstance(answer, Room):
+    elif isinstance(answer, Capacity):
         wanted = str(demand)
         words = f"{demand.address} answers, and no machine there has {wanted}: correct executor"
         yield mend(_CLUSTER, words, UnavailableError.exit_code)
@@ -147,21 +153,21 @@ def check_cluster(demand: Demand | None) -> Iterator[Finding]:
         yield mend(_CLUSTER, answer.reason, UnavailableError.exit_code)
 
 
-def _cluster_answer(demand: Demand) -> Room | Away:
+def _cluster_answer(demand: Demand) -> Capacity | ClusterLost:
     """Start a driver, return its answer, and end it."""
-    word: Word | None = None
+    word: Message | None = None
     with TemporaryDirectory() as folder:
-        driver = Child(DRIVER, Path(folder) / "lock", demand, Manner(WORK), name=NAME)
+        driver = Child(DRIVER, Path(folder) / "lock", demand, ActorOptions(WORK), name=NAME)
         try:
             if driver.line.poll(CLUSTER_TIMEOUT_S):
-                _, word = heard(driver.line.recv_bytes(MAX_MESSAGE))
+                _, word = unpack(driver.line.recv_bytes(MAX_MESSAGE))
         except (EOFError, OSError, ValueError):
             word = None
         finally:
             driver.kill()
-    if isinstance(word, Room | Away):
+    if isinstance(word, Capacity | ClusterLost):
         return word
-    return Away(f"the Ray cluster at {demand.address} did not answer")
+    return ClusterLost(f"the Ray cluster at {demand.address} did not answer")
 
 
 def check_alerts(alerts: Alerts) -> Iterator[Finding]:

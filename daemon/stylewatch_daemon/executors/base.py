@@ -1,16 +1,31 @@
 """Executors: where attempts run, in processes of this machine or on a cluster."""
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import count
-from queue import Empty, SimpleQueue
-from typing import Protocol, get_args
+from multiprocessing import Pipe
+from queue import SimpleQueue
+from typing import Any, Protocol, get_args
 
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.worker.contract import End, Heard, Order, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, End, Order, Wanted
 
 
-class _TakesOrders(Protocol):
+class Executor(Protocol):
+    """Runs attempts, each under a ticket: a name that is used once.
+
+    Each submitted attempt gets exactly one End, as its last event, whatever dies meanwhile. An
+    executor never retries: the caller decides. The events of one attempt come in their order,
+    those of several interleaved.
+
+    All methods are called by one thread; only `close` blocks.
+    """
+
+    wake: Callable[[], object]
+    """Called, by any thread, when there are new events."""
+
     def submit(self, orders: Mapping[str, Order]) -> None:
         """Run attempts, by ticket, as soon as a worker for them is free.
 
@@ -33,108 +48,120 @@ class _TakesOrders(Protocol):
         """
         ...
 
+    def events(self) -> Iterable[AttemptEvent]:
+        """Return the events since the last call."""
+        ...
+
+    def free(self) -> int:
+        """Return the number of workers without work, each for a batch; it may grow."""
+        ...
+
     def close(self) -> None:
         """End all attempts and release all resources. Nothing can be submitted afterwards."""
         ...
 
 
-class Executor(_TakesOrders, Protocol):
-    """Runs attempts, each under a ticket: a name that is used once.
+class ThreadedExecutor(ABC):
+    """An Executor with a thread of its own, which is started for the first order.
 
-    Each submitted attempt gets exactly one End, as its last event, whatever dies meanwhile. An
-    executor never retries: the caller decides. The events of one attempt come in their order,
-    those of several interleaved.
-
-    All methods are called by one thread; only `close` blocks.
+    That thread alone touches child processes; calls from other threads reach it as commands. So
+    nothing needs a lock, and a slow disk elsewhere in the daemon neither keeps a worker waiting
+    nor hides one that hangs. The thread runs the methods with an underscore that subclasses have.
     """
 
-    wake: Callable[[], object]
-    """Called, by any thread, when there are new events."""
-
-    def heard(self) -> Iterator[Heard]:
-        """The events since the last call."""
-        ...
-
-    def free(self) -> int:
-        """Number of workers without work, each for an attempt or several; it may grow."""
-        ...
-
-
-class Runner(_TakesOrders, Protocol):
-    """The part of an executor that does the work, in a thread of its own."""
-
-    def start(self) -> None:
-        """Start the thread."""
-        ...
-
-
-class ThreadedExecutor(ABC):
-    """An Executor whose runner is started for the first order, and reports through a queue."""
-
-    def __init__(self, wake: Callable[[], object]) -> None:
+    def __init__(self, name: str, wake: Callable[[], object]) -> None:
         self.wake = wake
-        self._events: SimpleQueue[Heard] = SimpleQueue()
+        self.capacity = 1
+        """Number of batches that can run at once."""
+        self._events: SimpleQueue[AttemptEvent] = SimpleQueue()
         self._batch_of: dict[str, int] = {}
         """The batch of each running attempt, by ticket."""
         self._batches = count()
-        self._runner: Runner | None = None
+        self._commands: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._started = self._closing = False
 
     def submit(self, orders: Mapping[str, Order]) -> None:
-        """Run attempts; raises ShortageError where no runner can be started."""
-        if self._runner is None:
+        """Run attempts; raises ShortageError where no thread can be started."""
+        if not self._started:
             try:
-                runner = self._make_runner()
-                runner.start()
+                self._wakeup, self._waker = Pipe(duplex=False)
+                self._thread.start()
             except (OSError, RuntimeError) as error:
                 raise shortages.no_process(error) from error
-            self._runner = runner
+            self._started = True
         self._batch_of |= dict.fromkeys(orders, next(self._batches))
-        self._runner.submit(orders)
+        self._do(partial(self._call, "submit", dict(orders)))
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
         """Pass a request on to an attempt."""
-        if self._runner is not None:
-            self._runner.ask(ticket, wanted)
+        self._do(partial(self._call, "ask", ticket, wanted))
 
     def drop(self, ticket: str) -> None:
         """End an attempt now."""
-        if self._runner is not None:
-            self._runner.drop(ticket)
+        self._do(partial(self._call, "drop", ticket))
 
-    def heard(self) -> Iterator[Heard]:
-        """The events since the last call."""
-        return iter(self._received())
+    def events(self) -> list[AttemptEvent]:
+        """Return the events since the last call."""
+        events: list[AttemptEvent] = []
+        while not self._events.empty():  # nobody else takes any
+            events.append(self._events.get())
+            if isinstance(events[-1].event, get_args(End)):
+                self._batch_of.pop(events[-1].ticket, None)
+        return events
 
     def free(self) -> int:
-        """Number of places without work."""
-        return max(0, self._places() - len(set(self._batch_of.values())))
+        """Return the number of workers without work."""
+        return max(0, self.capacity - len(set(self._batch_of.values())))
 
     def close(self) -> None:
-        """End all attempts and the runner."""
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
+        """End all attempts, all processes and the thread."""
 
-    @abstractmethod
-    def _make_runner(self) -> Runner:
-        """The runner; it reports through `_emit`."""
+        def close() -> None:
+            self._closing = True
 
-    @abstractmethod
-    def _places(self) -> int:
-        """Number of batches that can run at once."""
+        if self._started:
+            self._do(close)
+            self._thread.join()
+            self._started = False
+            self._wakeup.close()
+            self._waker.close()
 
-    def _emit(self, event: Heard) -> None:
-        """Take an event; called by the runner's thread."""
+    def _do(self, command: Callable[[], object]) -> None:
+        """Have the thread run a command; without a thread there is nothing to ask or drop."""
+        if self._started:
+            self._commands.put(command)
+            self._waker.send_bytes(b"!")
+
+    def _obey(self) -> None:
+        """Run the next command."""
+        self._wakeup.recv_bytes()
+        self._commands.get()()
+
+    def _emit(self, event: AttemptEvent) -> None:
         self._events.put(event)
         self.wake()
 
-    def _received(self) -> list[Heard]:
-        received: list[Heard] = []
-        while True:
+    def _run(self) -> None:
+        while not self._closing:
             try:
-                event = self._events.get_nowait()
-            except Empty:
-                return received
-            if isinstance(event.event, get_args(End)):
-                self._batch_of.pop(event.ticket, None)
-            received.append(event)
+                self._wait()
+            except Exception as error:  # whatever it is, no caller may wait forever
+                self._fail(f"a fault of our own, {type(error).__name__}: {error}")
+        self._leave("the daemon left")
+
+    @abstractmethod
+    def _call(self, method: str, *args: Any) -> None:
+        """Call `submit`, `ask` or `drop` of the scheduler, wherever that is."""
+
+    @abstractmethod
+    def _wait(self) -> None:
+        """Wait until a command or anything else comes, and handle it."""
+
+    @abstractmethod
+    def _fail(self, why: str) -> None:
+        """End all attempts after an error that nobody foresaw."""
+
+    @abstractmethod
+    def _leave(self, why: str) -> None:
+        """End all attempts as lost, and all processes."""

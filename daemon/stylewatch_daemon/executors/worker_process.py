@@ -1,27 +1,33 @@
-"""A device and the worker process that paints on it: long-lived, replaced when it is no good."""
+"""A worker process of one device: started when needed, watched, replaced when it dies or hangs.
+
+When a worker dies, `WorkerProcess.receive` reads what it sent before, and then ends its attempts:
+as Lost if it had taken their orders, else as Failed by a shortage, which costs no attempt.
+"""
 
 import os
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import accumulate
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 from typing import get_args
 
 from stylewatch_daemon.errors import ShortageError
-from stylewatch_daemon.executors.hang_timeout import Patience
 from stylewatch_daemon.files import shortages
+from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child, decode
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
     READY,
-    Done,
+    AttemptEvent,
+    End,
     Event,
     Failed,
-    Heard,
     Lost,
     Order,
-    Refused,
-    Stopped,
+    Saving,
     Wanted,
 )
 
@@ -30,14 +36,75 @@ NAME = "worker"
 
 MAX_EVENTS = 100
 
-_SERVE = "stylewatch_daemon.worker.child:serve"
+_SERVE = "stylewatch_daemon.worker.worker_main:serve"
+
+MIN_STEP = 60.0
+"""Seconds that any step may take, where `limits.step_timeout_s` is not set."""
+
+FACTOR = 10
+"""A step may take so many times the median. Loading, the first step at a size, and writing a
+checkpoint or the final files may take so many times the limit of a step."""
+
+MEDIAN_OF = 25
+"""Number of steps of which the median is taken."""
 
 
-class Slot:
-    """A place for attempts on `device` (None: the one that the backend prefers).
+class HangTimeout:
+    """Silence of one attempt, and the limit after which its worker counts as hung.
 
-    `work` names, as `module:function`, what paints; `lock` is a file that each worker holds
-    while it lives. A worker that, idle, holds more than `most_memory` bytes is replaced.
+    `step_timeout_s` is the limit for a step; None: MIN_STEP, or FACTOR times the median step if
+    that is longer. Time is counted as reported to `add_silence`: where the machine slept, or this
+    process was stopped, no worker looks hung.
+    """
+
+    def __init__(self, step_timeout_s: float | None) -> None:
+        self.silent = 0.0
+        self.asked = Wanted.GO_ON
+        """The last request: an attempt that is to end and made no step has nothing to keep."""
+        self._step_timeout_s = step_timeout_s
+        self._slow_next = True
+        self._saving = False
+        self._steps: deque[float] = deque(maxlen=MEDIAN_OF)
+        self._last: Progress | None = None
+        self._last_steps: set[int] = set()
+        """The last step at each size."""
+
+    def note(self, event: Event) -> None:
+        """Note an event of the attempt."""
+        self.silent = 0.0
+        self._saving = isinstance(event, Saving)
+        if isinstance(event, Started):
+            self._last_steps = set(accumulate(event.steps_at))
+            self._last, self._slow_next = None, True  # it may have begun again, and loads again
+            self._steps.clear()
+        elif isinstance(event, Progress):
+            if self._last is None or event.size != self._last.size:
+                self._steps.clear()
+            else:
+                self._steps.append(event.seconds - self._last.seconds)
+            self._last = event
+            self._slow_next = event.step in self._last_steps
+
+    def add_silence(self, seconds: float) -> bool:
+        """Add seconds of silence; return True where that is too long."""
+        self.silent += seconds
+        return self.silent > self.limit
+
+    @property
+    def limit(self) -> float:
+        """Seconds that the attempt may be silent now."""
+        step = self._step_timeout_s or max(MIN_STEP, FACTOR * median(self._steps or [0.0]))
+        loads = self._slow_next and not self.asked
+        if self._saving or self.asked is Wanted.FINISH or loads:
+            return max(step, FACTOR * (self._step_timeout_s or MIN_STEP))
+        return step
+
+
+class WorkerProcess:
+    """A Worker on `device` (None: the one that the backend prefers).
+
+    `work` names, as `module:function`, the code that it runs; `lock` is a file that each worker
+    holds while it lives. A worker that, idle, holds more than `most_memory` bytes is replaced.
     """
 
     def __init__(self, device: str | None, lock: Path, work: str, most_memory: int) -> None:
@@ -47,119 +114,121 @@ class Slot:
         self._child: Child | None = None
         self._backend = ""
         self._tickets: tuple[str, ...] = ()
-        self._going: dict[str, Patience] = {}
+        self._running: dict[str, HangTimeout] = {}
         self._spent = False
         """The process is to get no more orders."""
         self._serves = False
         """The process has begun to take orders."""
 
     @property
-    def manned(self) -> bool:
+    def is_running(self) -> bool:
         """True if there is a process."""
         return self._child is not None
 
     @property
     def tickets(self) -> frozenset[str]:
         """The attempts that are being made."""
-        return frozenset(self._going)
+        return frozenset(self._running)
 
     @property
     def handles(self) -> list[Connection]:
         """The connections to wait on for events with `multiprocessing.connection.wait`."""
         return [] if self._child is None else [self._child.line]
 
-    def begin(self, orders: Mapping[str, Order]) -> list[Heard]:
+    def begin(self, orders: Mapping[str, Order]) -> list[AttemptEvent]:
         """Begin attempts that came together, by ticket; return events only if that failed."""
         self._tickets, self._spent = tuple(orders), False
-        self._going = {ticket: Patience(order.step_timeout_s) for ticket, order in orders.items()}
+        self._running = {
+            ticket: HangTimeout(order.step_timeout_s) for ticket, order in orders.items()
+        }
         (backend, *_) = [order.settings.backend for order in orders.values()]
         try:
             on_device = [replace(order, device=self.device) for order in orders.values()]
             self._ready(backend).send(on_device)
         except OSError as error:  # no process to be had, or it died this very moment
-            self._serves = False
             why = shortages.in_words(error) if shortages.shortage(error) else str(error)
-            return self._lose(self._end(f"the worker process could not be used: {why}"))
+            reason = f"the worker process could not be used: {why}"
+            return self._lose(Failed(reason, ShortageError.exit_code))
         return []
 
     def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Pass on to the worker what is wanted of an attempt."""
-        patience = self._going.get(ticket)
-        if self._child is not None and patience is not None and wanted != patience.asked:
-            patience.asked = wanted
+        """Pass a request on to the worker, if it runs that attempt."""
+        timeout = self._running.get(ticket)
+        if self._child is not None and timeout is not None and wanted != timeout.asked:
+            timeout.asked = wanted
             try:
                 self._child.send((self._tickets.index(ticket), wanted))
             except OSError:
                 return  # its death is an event that comes next
 
-    def hear(self) -> list[Heard]:
+    def receive(self) -> list[AttemptEvent]:
         """Return the events that have come from the worker, and its death if it is gone.
 
         At most MAX_EVENTS at once, so that a flood from one worker holds up no other.
         """
-        events: list[Heard] = []
+        events: list[AttemptEvent] = []
         while (child := self._child) is not None and len(events) < MAX_EVENTS:
             try:
                 if not child.line.poll():
                     break
-                heard = self._receive(child)
+                event = self._receive(child)
             except (EOFError, OSError):
-                when = "while it painted" if self._serves else "before it could begin"
-                events += self._lose(self._end(f"the worker process {_fate(child, when)}"))
+                events += self._lose(self._end_by_death(_describe_death(child, self._serves)))
             except ValueError as error:
                 events += self._lose(Lost(f"the worker process sent {error}"))
             else:
-                if heard is not None:
-                    self._note(heard)
-                    events.append(heard)
+                if event is not None:
+                    self._note(event)
+                    events.append(event)
         return events
 
-    def waited(self, seconds: float) -> list[Heard]:
+    def add_silence(self, seconds: float) -> list[AttemptEvent]:
         """Count more silence of the worker; return the ends of attempts if it is too much."""
-        alive = [patience for patience in self._going.values() if not patience.waited(seconds)]
-        if not self._going or alive:
+        alive = [timeout for timeout in self._running.values() if not timeout.add_silence(seconds)]
+        if not self._running or alive:
             return []
-        silent = max(patience.silent for patience in self._going.values())
+        silent = max(timeout.silent for timeout in self._running.values())
         why = f"the worker hung: there was no sign of life for {silent:.0f} s"
-        return self._lose(self._end(why))
+        return self._lose(self._end_by_death(why))
 
-    def drop(self, ticket: str, why: str) -> list[Heard]:
+    def drop(self, ticket: str, why: str) -> list[AttemptEvent]:
         """End an attempt: now, with its worker, or at its next step if others share the worker."""
         if self.tickets == {ticket}:
             return self.end(why)
         self.ask(ticket, Wanted.CANCEL)
         return []
 
-    def end(self, why: str) -> list[Heard]:
+    def end(self, why: str) -> list[AttemptEvent]:
         """End all attempts now, if there are any, and kill their worker."""
-        return self._lose(Lost(why)) if self._going else []
+        return self._lose(Lost(why)) if self._running else []
 
-    def let_go(self) -> None:
+    def stop(self) -> None:
         """Stop an idle worker, which gives back its memory, also that of the GPU."""
         if self._child is not None:
             self._child.stop()
             self._child = None
 
-    def _note(self, heard: Heard) -> None:
-        """Record that the worker lives, and the end of one of its attempts."""
-        for patience in self._going.values():
-            patience.silent = 0.0
-        self._going[heard.ticket].heard(heard.event)
-        if isinstance(heard.event, Done | Stopped | Refused | Failed):
-            del self._going[heard.ticket]
-            self._spent |= isinstance(heard.event, Failed) and heard.event.recycle
+    def _note(self, received: AttemptEvent) -> None:
+        """Record that the worker lives, and perhaps the end of one of its attempts."""
+        ticket, event = received.ticket, received.event
+        for timeout in self._running.values():
+            timeout.silent = 0.0
+        self._running[ticket].note(event)
+        if isinstance(event, get_args(End)):
+            del self._running[ticket]
+            self._spent |= isinstance(event, Failed) and event.recycle
             self.idle_since = time.monotonic()
-            if self._spent and not self._going:
+            if self._spent and not self._running:
                 self._kill()
 
-    def _lose(self, end: Lost | Failed) -> list[Heard]:
+    def _lose(self, end: Lost | Failed) -> list[AttemptEvent]:
         """Kill the process; return `end` for each of its attempts."""
         self._kill()
-        lost, self._going = list(self._going), {}
+        lost, self._running = list(self._running), {}
         self.idle_since = time.monotonic()
-        return [Heard(ticket, end) for ticket in lost]
+        return [AttemptEvent(ticket, end) for ticket in lost]
 
-    def _end(self, why: str) -> Lost | Failed:
+    def _end_by_death(self, why: str) -> Lost | Failed:
         """Return the end of the attempts of a process that is gone.
 
         A process that never took its orders says nothing about them: they are tried again later.
@@ -180,7 +249,7 @@ class Slot:
         if self._child is not None and (
             backend != self._backend or _memory(self._child.pid) > self._most_memory
         ):
-            self.let_go()
+            self.stop()
         self._backend = backend
         if self._child is None or not self._child.is_alive():
             self._kill()
@@ -188,7 +257,7 @@ class Slot:
             self._child = Child(_SERVE, self._work, self._lock, name=NAME)
         return self._child
 
-    def _receive(self, child: Child) -> Heard | None:
+    def _receive(self, child: Child) -> AttemptEvent | None:
         """Return the event that has come; None if the worker only says that it is ready.
 
         Raises EOFError or OSError if no more can come, ValueError if the message is invalid.
@@ -199,13 +268,13 @@ class Slot:
             return None
         event: Event = decode(raw[1:], *get_args(Event))
         ticket = next(iter(self._tickets[raw[0] :]), "")
-        if ticket not in self._going:
+        if ticket not in self._running:
             raise ValueError(f"an event of an attempt that is not being made: {raw[:80]!r}")
-        return Heard(ticket, event)
+        return AttemptEvent(ticket, event)
 
 
 def _memory(pid: int) -> int:
-    """Bytes of memory that a process holds; 0 if unknown."""
+    """Return the bytes of memory that a process holds; 0 if unknown."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
     except (OSError, IndexError):
@@ -213,10 +282,11 @@ def _memory(pid: int) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _fate(child: Child, when: str) -> str:
-    """Describe how a worker ended, `when`, and what may help."""
+def _describe_death(child: Child, served: bool) -> str:
+    """Return a sentence on how a worker ended, before or after it `served`, and what may help."""
+    when = "while it painted" if served else "before it could begin"
     why = child.exit_reason()
     if not why:
-        return f"cut itself off from us, closing files that were not its own, {when}"
+        return f"the worker process cut itself off, closing files that were not its own, {when}"
     advice = "; a smaller size needs less" if "memory" in why else ""
-    return f"died ({why}{advice}) {when}"
+    return f"the worker process died ({why}{advice}) {when}"

@@ -10,20 +10,20 @@ from typing import Any
 from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import FINAL
-from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Job, Progress, Started
+from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, Progress, Started
 from stylewatch_daemon.outbox.disk_need import check_job
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
 from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue import attempt_dir
-from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs, Match
-from stylewatch_daemon.queue.eta import JobProgress
+from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs
+from stylewatch_daemon.queue.eta import Clock
 from stylewatch_daemon.queue.states import JobEvent, RetryMode, crashes, next_state, retry_after
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, fill_file, fill_folder, name_fields
 from stylewatch_daemon.store.journal import Attempt, Journal
 from stylewatch_daemon.store.ledger_writer import now
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
     Done,
     End,
     Event,
@@ -57,7 +57,10 @@ class ActiveAttempt:
         self._folder = job.outbox
         """The folder of the job in the outbox, once it is there."""
         self._announced = AnnouncedFiles(self._outbox, job.id, remote=False)
-        self._progress = JobProgress()
+        self._started: Started | None = None
+        self._clock: Clock | None = None
+        self._last: Progress | None = None
+        """The latest step."""
         self._has_checkpoint = False
         """True once a checkpoint was announced."""
         self._is_new = job.place is None
@@ -77,7 +80,23 @@ class ActiveAttempt:
     @property
     def running(self) -> Running:
         """Progress, for the status."""
-        return self._progress.running(self.title, self.job.id)
+        started, last = self._started, self._last
+        if started is None:
+            return Running(self.title, id=self.job.id)
+        if last is None:
+            return Running(
+                self.title, started.step, started.steps, device=started.device, id=self.job.id
+            )
+        return Running(
+            self.title,
+            last.step,
+            last.steps,
+            loss=last.loss,
+            size=last.size,
+            seconds_left=self._clock.left() if self._clock else None,
+            device=started.device,
+            id=self.job.id,
+        )
 
     @property
     def ticket(self) -> str:
@@ -87,8 +106,18 @@ class ActiveAttempt:
 
     def apply(self, settings: JobSettings) -> None:
         """Set the settings of the job, before all that follows."""
-        self.settings, self._input = settings, self._state.job(self.job)
-        self._names = _Names(self._input, settings)
+        job = self._state.job(self.job)
+        self.settings, self._input = settings, job
+        values = name_fields(
+            job.name, job.main, job.styles, recipe=settings.recipe, seed=settings.seed
+        )
+        name = fill_folder(settings.name, values)
+        # A series has no picture of its own; those of its jobs lie beside its contact sheet.
+        is_flat = settings.flat and not settings.sweep
+        self._wanted_place = flat_layout.folder(name) if is_flat else name
+        """Folder of the job in the outbox, unless that is taken."""
+        self._final = fill_file(settings.final, values)
+        """Name of the final picture."""
 
     def reserve(self) -> None:
         """Make a folder in the outbox, without an attempt; raises OutputError."""
@@ -103,7 +132,7 @@ class ActiveAttempt:
         """
         next_state(self.job, JobEvent.BEGIN)
         check_job(self._input, self.job.place, self.settings, self._service)
-        place = self.job.place or self._outbox.choose(self._names.folder)
+        place = self.job.place or self._outbox.choose(self._wanted_place)
         earlier = _without_repetition(self.job.attempts)
         self.alone = retry_after(earlier, self._service.limits.attempts) is RetryMode.ALONE
         attempt = Attempt(
@@ -133,7 +162,7 @@ class ActiveAttempt:
             init=job.init,
             masks=job.masks,
             # by its folder, as settings may change meanwhile
-            final=FINAL if flat_layout.is_flat(self.title) else self._names.final,
+            final=FINAL if flat_layout.is_flat(self.title) else self._final,
             staging=self._outbox.staging(self._announced.place),
             place=self._folder,
             checkpoint=checkpoint,
@@ -148,16 +177,19 @@ class ActiveAttempt:
             parts=parts,
         )
 
-    def hear(self, event: Event) -> End | None:
-        """Follow one event of the worker; returns the end of the attempt, if the event is that.
+    def handle(self, event: Event) -> End | None:
+        """Handle an event of the worker; return the end of the attempt, if the event is that.
 
         Announced files are published, the receipt apart. Raises OSError where that fails.
         """
-        self._progress.hear(event)
         if isinstance(event, Progress):
+            self._last = event
+            if self._clock:
+                self._clock.add(event)
             self._note_progress()
             self._reporter.progress(self.title, event)
         elif isinstance(event, Started):
+            self._started, self._clock, self._last = event, Clock(event), None
             self._change_attempt(
                 backend=event.backend,
                 device=event.device,
@@ -184,14 +216,15 @@ class ActiveAttempt:
 
     def _make_folder(self) -> None:
         """Make the folder that was chosen, or another one where someone else has made it."""
+
+        def remember(place: str) -> None:
+            self.job = self._state.save(self.job, place=place)
+
         chosen = self.job.place
         if chosen is not None and not self._is_new:
             self._folder = self._outbox.reopen(chosen)
-            return
-        self._folder = self._outbox.reserve(self._names.folder, self._remember_place, chosen)
-
-    def _remember_place(self, place: str) -> None:
-        self.job = self._state.save(self.job, place=place)
+        else:
+            self._folder = self._outbox.reserve(self._wanted_place, remember, chosen)
 
     def _take_over(self, earlier: Sequence[Attempt]) -> Path:
         """Take over what earlier attempts left unpublished; returns the path of the checkpoint."""
@@ -222,11 +255,11 @@ class ActiveAttempt:
 
     def _publish(self, staged: Staged) -> None:
         """Publish an announced file, the receipt apart, if it is the one that was announced."""
-        match = self._announced.compare(staged)
+        is_there = self._announced.check(staged)
         repeated = 0 < staged.step <= self.job.attempts[-1].step
-        if match is Match.DIFFERENT or staged.path == RECEIPT:
+        if staged.path in self._announced.mismatched or staged.path == RECEIPT:
             return
-        if match is Match.MISSING and repeated:
+        if not is_there and repeated:
             return  # it was published when the earlier attempt announced it
         path = self._outbox.publish(self._announced.place, self._folder, staged.path)
         self._reporter.staged(self.title, path)
@@ -249,20 +282,6 @@ class ActiveAttempt:
         *earlier, attempt = self.job.attempts
         attempts = (*earlier, replace(attempt, **changes))
         self.job = self._state.save(self.job, attempts=attempts, **(job_changes or {}))
-
-
-class _Names:
-    """Names of a job and its final picture by its settings."""
-
-    def __init__(self, job: Job, settings: JobSettings) -> None:
-        values = name_fields(
-            job.name, job.main, job.styles, recipe=settings.recipe, seed=settings.seed
-        )
-        name = fill_folder(settings.name, values)
-        # A series has no picture of its own; those of its jobs lie beside its contact sheet.
-        self.folder = flat_layout.folder(name) if settings.flat and not settings.sweep else name
-        """In the outbox, unless that is taken."""
-        self.final = fill_file(settings.final, values)
 
 
 def _without_repetition(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

@@ -16,7 +16,6 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
-from enum import Enum, auto
 from os.path import lexists
 from pathlib import Path, PurePosixPath
 
@@ -24,7 +23,7 @@ from stylewatch_daemon.files import safe_dirs
 from stylewatch_daemon.outbox.job_files import open_regular
 from stylewatch_daemon.outbox.publish import STAGING, Outbox
 from stylewatch_daemon.store.journal import Attempt, Journal
-from stylewatch_daemon.worker.contract import Staged
+from stylewatch_daemon.worker.messages import Staged
 
 CHECKPOINT = ".checkpoint.npz"
 
@@ -105,14 +104,6 @@ def _number(folder_name: str) -> tuple[int, str]:
     return (int(match[1]) if match else 0, folder_name)
 
 
-class Match(Enum):
-    """Result of comparing an announced file with the one that is there."""
-
-    SAME = auto()
-    DIFFERENT = auto()
-    MISSING = auto()
-
-
 class AnnouncedFiles:
     """Files announced by an attempt that leaves them at `place`, relative to `.staging`.
 
@@ -126,11 +117,14 @@ class AnnouncedFiles:
         self._outbox, self.place, self._remote = outbox, place, remote
         self.mismatched: set[str] = set()
 
-    def compare(self, staged: Staged) -> Match:
-        """Compare an announced file with the staged one; raises OSError if that is unreadable."""
+    def check(self, staged: Staged) -> bool:
+        """Compare an announced file with the staged one; return whether there is any.
+
+        Raises OSError if that is unreadable.
+        """
         path = PurePosixPath(STAGING, self.place, staged.path)
         if not self._remote:
-            return Match.SAME if lexists(f"{self._outbox.root}/{path}") else Match.MISSING
+            return lexists(f"{self._outbox.root}/{path}")
         try:
             with (
                 safe_dirs.opened(self._outbox.root, str(path.parent)) as folder,
@@ -138,9 +132,8 @@ class AnnouncedFiles:
             ):
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
-            return Match.MISSING
+            return False
+        self.mismatched.discard(staged.path)
         if digest != staged.sha256:
             self.mismatched.add(staged.path)
-            return Match.DIFFERENT
-        self.mismatched.discard(staged.path)
-        return Match.SAME
+        return True

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from stylewatch_daemon.errors import InputError, OutputError, QuarantinedError, SettingsError
 from stylewatch_daemon.events import Reporter
@@ -40,11 +39,11 @@ from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.resolve import Settler
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
     Done,
     End,
     Failed,
-    Heard,
     Lost,
     Order,
     Refused,
@@ -138,7 +137,7 @@ class Dispatcher:
             results += self._submit(begun.batches.pop(0))
         return results
 
-    def hear(self) -> list[Result]:
+    def handle_events(self) -> list[Result]:
         """Handle the events of the executor, and return what became of the jobs that ended.
 
         Jobs that are painted, refused or failed are settled by it.
@@ -146,15 +145,15 @@ class Dispatcher:
         results: list[Result] = []
         try:
             with self._transaction():
-                for heard in self.executor.heard():
-                    results += self._hear(heard)
+                for event in self.executor.events():
+                    results += self._handle(event)
         except OutputError as error:
             results += self._roll_back(error)
         return results
 
     def finalize(self) -> list[Result]:
         """Finalize the settled jobs, receipts and all, and return what became of each."""
-        return [(job, result) for job, result in self._finalizer.finalize()]
+        return self._finalizer.finalize()
 
     def ask(self) -> None:
         """Ask the executor to stop, finish or cancel attempts, where that has changed."""
@@ -217,14 +216,13 @@ class Dispatcher:
     def _enter(self, batch: Sequence[Journal]) -> list[Result]:
         """Enter the attempts at the jobs of a batch; those that are begun have no result yet."""
         begun: list[ActiveAttempt] = []
-        self._round.batches.append(begun)
         results: list[Result] = []
         for job in batch:
             attempt = ActiveAttempt(job, self.state, self.reporter, self.settings)
             enter = partial(self._enter_job, attempt, begun, len(batch))
             results += self._guarded(attempt, "beginning it", enter)
-        if not begun:
-            self._round.batches.pop()
+        if begun:
+            self._round.batches.append(begun)
         return results
 
     def _enter_job(
@@ -321,31 +319,31 @@ class Dispatcher:
 
     # -- following attempts
 
-    def _hear(self, heard: Heard) -> list[Result]:
-        attempt = self.attempts.get(heard.ticket)
+    def _handle(self, received: AttemptEvent) -> list[Result]:
+        attempt = self.attempts.get(received.ticket)
         if attempt is None:
             return []  # entered as stopped already, as we leave
-        results = self._guarded(attempt, "painting it", partial(self._follow, attempt, heard))
-        if results and self.attempts.pop(heard.ticket, None) is not None:
-            self.executor.drop(heard.ticket)  # by an error: whatever still comes is ignored
+        results = self._guarded(attempt, "painting it", partial(self._follow, attempt, received))
+        if results and self.attempts.pop(received.ticket, None) is not None:
+            self.executor.drop(received.ticket)  # by an error: whatever still comes is ignored
         return results
 
-    def _follow(self, attempt: ActiveAttempt, heard: Heard) -> Outcome | None:
+    def _follow(self, attempt: ActiveAttempt, received: AttemptEvent) -> Outcome | None:
         """Handle an event; returns None while the attempt goes on."""
-        event = heard.event
+        event = received.event
         if isinstance(event, Started):
             self.batch_sizes.learn(attempt.job.shape, event)
         if isinstance(event, Started | End):
             self._noted[attempt.job.id] = attempt.job
         try:
-            end = attempt.hear(event)
+            end = attempt.handle(event)
         except OSError as error:
             attempt.given_up = attempt.given_up or error
-            self.executor.drop(heard.ticket)
+            self.executor.drop(received.ticket)
             end = event if isinstance(event, End) else None
         if end is None:
             return None
-        del self.attempts[heard.ticket]
+        del self.attempts[received.ticket]
         try:
             return self._ended(attempt, end)
         except OSError as error:  # it counts as cut off, which is bearable
@@ -373,7 +371,7 @@ class Dispatcher:
             self.reporter.paused(job.title, end.reason)
             return Outcome(OutcomeKind.PAUSED, job.title, end.reason, end.exit_code)
         else:
-            return self._crashed(attempt, end)
+            return self._retry_after_crash(attempt, end)
         self._finalizer.settled.append(attempt.job)
         return outcome(OutcomeKind.SETTLED, job)
 
@@ -389,10 +387,16 @@ class Dispatcher:
         if digests.items() <= attempt.job.digests.items():
             return  # as mostly: the inspection saw the same
         if (entry := self.state.ledger.find(attempt.job.id)) is not None:
-            inputs = [_with_digest(one, digests) for one in entry.inputs]
+            inputs = [
+                {**record, "sha256": digests[record["name"]]}
+                if record["name"] in digests
+                else record
+                for record in entry.inputs
+            ]
             self.state.ledger.change(attempt.job.id, inputs=inputs)
 
-    def _crashed(self, attempt: ActiveAttempt, end: Failed | Lost) -> Outcome:
+    def _retry_after_crash(self, attempt: ActiveAttempt, end: Failed | Lost) -> Outcome:
+        """Try a job again whose worker died or met a bug; give it up after `limits.attempts`."""
         attempt.end(AttemptEnd.FAILED, JobEvent.REQUEUE, end.reason)
         trace = end.trace if isinstance(end, Failed) else ""
         self.reporter.failed(attempt.title, end.reason, trace, for_good=False)
@@ -417,9 +421,3 @@ def _by_worker(orders: Mapping[str, Order]) -> Iterable[Mapping[str, Order]]:
         where = (order.settings.backend, order.settings.device)
         by_worker.setdefault(where, {})[ticket] = order
     return by_worker.values()
-
-
-def _with_digest(entered: Mapping[str, Any], digests: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return an input as it was `entered`, with its checksum if that is known by its name."""
-    digest = digests.get(entered["name"])
-    return entered if digest is None else {**entered, "sha256": digest}

@@ -1,10 +1,8 @@
-"""Progress of a running job, and the time it has left."""
+"""The time that a running job has left."""
 
 from collections import deque
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.outbox.status_txt import Running
-from stylewatch_daemon.worker.contract import Event
 
 RECENT = 200
 """Steps that are remembered. The later half counts: the first steps are slow, since a line search
@@ -21,7 +19,7 @@ class Clock:
         self._started = started
         self._recent: deque[Progress] = deque(maxlen=RECENT)
 
-    def hear(self, event: Progress) -> None:
+    def add(self, event: Progress) -> None:
         """Note a step."""
         self._recent.append(event)
 
@@ -31,7 +29,7 @@ class Clock:
         None where they are unknown or zero.
         """
         if event is not None:
-            self.hear(event)
+            self.add(event)
         first, last = self._recent[(len(self._recent) - 1) // 2], self._recent[-1]
         done = self._work(last.step) - self._work(first.step)
         if done <= 0 or last.step == last.steps:
@@ -47,39 +45,3 @@ class Clock:
             work += (steps_here + EXTRA_STEPS * (steps_here > 0)) * width * height
             step -= steps_here
         return work
-
-
-class JobProgress:
-    """Progress of a job by the events of its worker, of which there are many more than readers."""
-
-    def __init__(self) -> None:
-        self._started: Started | None = None
-        self._clock: Clock | None = None
-        self._last: Progress | None = None
-
-    def hear(self, event: Event) -> None:
-        """Note an event."""
-        if isinstance(event, Progress):
-            self._last = event
-            if self._clock:
-                self._clock.hear(event)
-        elif isinstance(event, Started):
-            self._started, self._clock, self._last = event, Clock(event), None
-
-    def running(self, job: str, job_id: str = "") -> Running:
-        """Return the progress of the job with this name and id."""
-        started, last = self._started, self._last
-        if started is None:
-            return Running(job, id=job_id)
-        if last is None:
-            return Running(job, started.step, started.steps, device=started.device, id=job_id)
-        return Running(
-            job,
-            last.step,
-            last.steps,
-            loss=last.loss,
-            size=last.size,
-            seconds_left=self._clock.left() if self._clock else None,
-            device=started.device,
-            id=job_id,
-        )

@@ -119,7 +119,9 @@ class Finalizer:
         for job in settled:
             try:
                 with self.state.guard(job.id, "closing it"):
-                    finalized.append(self._publish(job))
+                    self.state.mount_guard.check(job.outbox)
+                    publish = self._finish if job.state == JobState.ENDING else self._refuse
+                    finalized.append(publish(job))
             except InProgressError:
                 self.settled.append(job)
             except OSError as error:
@@ -139,10 +141,6 @@ class Finalizer:
             results.append((each.job, each.outcome))
         return results
 
-    def _publish(self, job: Journal) -> _Finalized:
-        self.state.mount_guard.check(job.outbox)
-        return self._finish(job) if job.state == JobState.ENDING else self._refuse(job)
-
     def _finish(self, job: Journal) -> _Finalized:
         """Archive the inputs, then publish the receipt; what is done already is not repeated."""
         outbox = Outbox(job.outbox, self.sharing)
@@ -159,7 +157,9 @@ class Finalizer:
         if is_staged:
             # 1. archive the inputs
             receipt = outbox.receipt(staged_at)
-            changed = self._archive(outbox, job, folder, _digests(receipt))
+            inputs = (_parsed(receipt) or {}).get("inputs", ())
+            digests = {entry["name"]: entry["sha256"] for entry in inputs}
+            changed = self._archive(outbox, job, folder, digests)
             # 2. note in the staged receipt which of them have changed
             if changed or job.changed:
                 staging = outbox.root / STAGING / staged_at
@@ -187,9 +187,6 @@ class Finalizer:
         if job.place is not None:
             outbox.drop_empty(job.place)
             job_files.write_note(outbox.root, job.place)
-        return self._refused(job, folder)
-
-    def _refused(self, job: Journal, folder: Path) -> _Finalized:
         title, reason, event = job.title, job.reason, JobEvent.FINALIZE
         report: Callable[[], None]
         if job.state == JobState.FAILING:
@@ -291,21 +288,13 @@ def with_changes(receipt: bytes, changed: Mapping[str, str], copied: Iterable[st
     for entry in record["inputs"]:
         if (digest := changed.get(entry["name"])) is not None:
             entry["changed"] = {"sha256": digest}
-    record["warnings"] = list(
-        dict.fromkeys(
-            [
-                *record.get("warnings", ()),
-                *map(changed_while_running, sorted(changed)),
-                *map(changed_after_copy, sorted(copied)),
-            ]
-        )
+    warnings = (
+        *record.get("warnings", ()),
+        *map(changed_while_running, sorted(changed)),
+        *map(changed_after_copy, sorted(copied)),
     )
+    record["warnings"] = list(dict.fromkeys(warnings))
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _digests(receipt: bytes) -> dict[str, str]:
-    """Return the SHA-256 of each input by its name, as the worker read it."""
-    return {entry["name"]: entry["sha256"] for entry in (_parsed(receipt) or {}).get("inputs", ())}
 
 
 def _parsed(receipt: bytes) -> dict[str, Any] | None:

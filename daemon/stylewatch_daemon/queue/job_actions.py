@@ -1,18 +1,42 @@
-"""Actions of people on jobs: cancel one, finish it early, dismiss refused and failed ones."""
+"""Actions of people on jobs: cancel, finish, retry, dismiss.
 
-from collections.abc import Callable, Collection, Sequence
+A retry is a new job, with copies of the pictures of the old one, and its settings.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from stylewatch_daemon.errors import QuarantinedError
+import yaml
+from pydantic import ValidationError
+
+from stylewatch_daemon.errors import InputError, OutputError, QuarantinedError, UsageError
 from stylewatch_daemon.events import Reporter
-from stylewatch_daemon.files.names import shown
+from stylewatch_daemon.files import atomic, disk_space
+from stylewatch_daemon.files.identity import look
+from stylewatch_daemon.files.names import candidates, shown
 from stylewatch_daemon.model import JobState
-from stylewatch_daemon.store.journal import Journal
+from stylewatch_daemon.outbox import job_files
+from stylewatch_daemon.outbox.job_files import Input
+from stylewatch_daemon.settings import config, yaml_lines
+from stylewatch_daemon.settings.config import Config, ServiceSettings
+from stylewatch_daemon.settings.job import JobSettings
+from stylewatch_daemon.settings.resolve import LONGEST, queue_entry
+from stylewatch_daemon.store import claim_files
+from stylewatch_daemon.store.journal import File, Journal, Role, load, save
 from stylewatch_daemon.store.ledger import Entry
 from stylewatch_daemon.store.ledger_writer import LAST
-from stylewatch_daemon.store.state import State
+from stylewatch_daemon.store.state import State, entry_of
+from stylewatch_painter.algorithm import scales
+
+JOB_FILE = "job.yaml"
+
+_STARTS = ("job.init", "job.set.start", "job.set.schedule.start", "job.from_step")
 
 
 def nothing_to(verb: str, entry: Entry) -> str:
@@ -23,24 +47,86 @@ def nothing_to(verb: str, entry: Entry) -> str:
     return f"{name} has ended ({entry.state}{when}): there is nothing to {verb}"
 
 
+def check_at_end(entry: Entry) -> None:
+    """Raise UsageError where the job has not ended."""
+    if entry.state not in LAST:
+        name = shown(entry.place or entry.name)
+        raise UsageError(
+            f"{name} is not at its end yet, and is painted again after that: "
+            "`stylewatch cancel` ends it, `stylewatch finish` takes its picture as it is"
+        )
+
+
+def settings_for(
+    entry: Entry, settings: Config, overrides: dict[str, Any], from_stage: int | None
+) -> Mapping[str, Any]:
+    """Return all settings of the new job, for its job.yaml; UsageError has every mistake."""
+    asked = config.job_overrides(overrides)
+    previous = _previous(entry, settings, asked)
+    recipe = asked.get("recipe", previous.recipe)
+    by_file = str(recipe).endswith((".yaml", ".yml"))
+    if by_file and recipe != settings.job.recipe:
+        raise UsageError(
+            f"its recipe was the file {shown(recipe)}, and a job names no file: put it into a "
+            "folder under `recipes` in config.yaml, and say --set recipe=NAME"
+        )
+    if from_stage is not None:
+        for key in _STARTS:
+            if key in overrides:
+                raise UsageError(f"--from-stage says where to start: leave out --set {key[4:]}")
+        overrides |= {"job.init": "picture", "job.from_step": previous.from_step + from_stage}
+    base = settings.model_copy(update={"job": previous.model_copy(update={"sweep": {}})})
+    job = config.override(base, overrides).job.model_copy(update={"sweep": previous.sweep})
+    if from_stage is not None:
+        most = scales.most_steps(job.resolve(*settings.recipes).schedule)
+        if job.from_step >= most:
+            raise UsageError(
+                f"--from-stage {from_stage}: after it there is nothing to do; "
+                "ask for more steps, as with --set steps=500"
+            )
+    # A recipe file is named by the daemon's own settings, which still do so.
+    return job.model_dump(mode="json", exclude={"recipe"} if by_file else None)
+
+
+def _previous(entry: Entry, settings: Config, asked: Mapping[str, Any]) -> JobSettings:
+    """Return the settings a job was begun with; else those of its job.yaml, except the `asked`."""
+    if entry.settings is not None:
+        try:
+            return JobSettings.from_record(entry.settings)
+        except ValidationError as error:
+            raise UsageError(
+                "its settings are of a stylewatch that had others: drop the pair again"
+            ) from error
+    job_file = next((file for file in job_files.inputs(entry) if file.role == "job"), None)
+    if job_file is None:
+        return settings.job
+    with job_file.find().open() as file:
+        text = file.read(LONGEST).decode("utf-8-sig", errors="replace")
+    document = yaml_lines.parse(text, job_file.name)
+    kept = {key: value for key, value in document.plain.items() if key not in asked}
+    yaml_lines.check(JobSettings, yaml_lines.Document(job_file.name, kept, document.lines))
+    return JobSettings.model_validate(config.merge_job(settings.job, kept))
+
+
 class JobActions:
     """Writes down what people ask of the jobs in `state`, where it holds until their end.
 
-    `running` returns the ids of running jobs, whose workers are asked by their next step. For other
-    jobs that are cancelled `end` is called; `publish` updates the status. Repeating an action
-    changes nothing.
+    `settings` returns those of the daemon now, `running` the ids of running jobs, whose workers are
+    asked by their next step. For other jobs that are cancelled `end` is called; `publish` updates
+    the status. Repeating an action changes nothing.
     """
 
     def __init__(
         self,
         state: State,
         reporter: Reporter,
+        settings: Callable[[], ServiceSettings],
         running: Callable[[], Collection[str]],
         end: Callable[[Journal], object],
         publish: Callable[[], object],
     ) -> None:
-        self._state, self._reporter, self._running = state, reporter, running
-        self._end, self._publish = end, publish
+        self._state, self._reporter, self._settings = state, reporter, settings
+        self._running, self._end, self._publish = running, end, publish
 
     def cancel(self, job: str) -> None:
         """End the job with this id, whether it waits or runs; a series as a whole."""
@@ -65,6 +151,26 @@ class JobActions:
         self._reporter.asked(f"asked to dismiss {which} from the status")
         self._publish()
 
+    def retry(
+        self, job: str, new: str, settings: Mapping[str, Any], from_stage: int | None = None
+    ) -> None:
+        """Run the job with the id `job` again, as the job `new`, by `settings` alone.
+
+        Repeating this does nothing twice, wherever it was cut off. Raises InputError where it
+        cannot be done, OSError where it cannot be done now.
+        """
+        if not re.fullmatch(r"\w[\w.-]*", new):
+            raise InputError(f"{new!r} can be no job's id")
+        entry, known = (self._state.ledger.find(job_id) for job_id in (job, new))
+        if known is not None and known.id == new:
+            return
+        if entry is None or entry.id != job or entry.state not in LAST:
+            raise InputError(f"there is no job {job} that is at its end")
+        journal = self._make(entry, new, settings, from_stage)
+        columns = queue_entry(self._settings(), self._state.job_file(journal))
+        self._state.ledger.enter([entry_of(replace(journal, state=JobState.QUEUED), **columns)])
+        self._reporter.asked(f"{journal.retry_of} is painted again, as {new}")
+
     def _wish(self, wish: Literal["cancel", "finish"], job: str) -> bool:
         """Write a wish down, and return whether there is a job that can fulfill it."""
         entry = self._state.ledger.find(job)
@@ -74,3 +180,103 @@ class JobActions:
             self._state.ledger.change(job, wish=wish)
             self._reporter.asked(f"asked to {wish} {entry.place or entry.name}")
         return True
+
+    def _make(
+        self, entry: Entry, new: str, settings: Mapping[str, Any], from_stage: int | None
+    ) -> Journal:
+        """Make the new job, its files whole in the state folder."""
+        inbox, outbox = Path(entry.inbox), Path(entry.outbox)
+
+        def fill(folder: Path) -> list[File]:
+            files = _copy_all(needed(entry, from_stage), outbox, folder)
+            return [*files, write_job_file(settings, folder)]
+
+        try:
+            return make_job(
+                self._state,
+                new,
+                fill,
+                name=entry.name,
+                inbox=inbox,
+                outbox=outbox,
+                after=self._settings().after(inbox),
+                retry_of=entry.place or entry.name,
+            )
+        except InputError as error:
+            shutil.rmtree(self._state.claims / new, ignore_errors=True)
+            if not outbox.is_dir():  # a mount that comes back, perhaps
+                raise OutputError(f"the outbox {outbox} is not there") from error
+            raise
+
+
+def needed(entry: Entry, from_stage: int | None) -> tuple[Input, ...]:
+    """Return the pictures for a retry, with the stage to start from, if one is given.
+
+    Raises InputError where they are not known, or there is no such stage.
+    """
+    start = () if from_stage is None else (job_files.stage(entry, from_stage),)
+    replaced = {"job", *(file.role for file in start)}
+    return (*(file for file in job_files.inputs(entry) if file.role not in replaced), *start)
+
+
+def make_job(
+    state: State, job_id: str, fill: Callable[[Path], Sequence[File]], **fields: Any
+) -> Journal:
+    """Make a job, whole in the state folder, and return its journal; once only.
+
+    `fill` makes its files in the folder that it gets; `fields` are those of the journal.
+    """
+    folder, claim = state.jobs / job_id, state.claims / job_id
+    if folder.exists():  # made before a kill, or before the ledger could not be written
+        return load(folder)
+    shutil.rmtree(claim, ignore_errors=True)  # was cut off, and is known to nobody
+    atomic.make_folder(claim / "files")
+    job = Journal(id=job_id, files=tuple(fill(claim / "files")), **fields)
+    # The journal comes last: before it is there, a start after a kill drops what is here.
+    save(job, claim)
+    atomic.rename_folder(claim, folder)
+    return job
+
+
+def _copy_all(inputs: Iterable[Input], outbox: Path, folder: Path) -> list[File]:
+    """Copy the inputs into `folder`, each under a name of its own.
+
+    Every job has copies in the `outbox`; a file that was left in an inbox stays there.
+    """
+    files: list[File] = []
+    taken: set[str] = set()
+    for file in inputs:
+        if (file.size or 0) > claim_files.LARGEST:
+            size = disk_space.amount(file.size or 0)
+            raise InputError(f"{shown(file.name)} is {size}: too large to copy")
+        source, named = file.find(), Path(file.name)
+        names = (f"{stem}{named.suffix}" for stem in candidates(named.stem))
+        name = next(name for name in names if name.casefold() not in taken)
+        taken.add(name.casefold())
+        _copy(file, source, folder / name)
+        own = source.root == outbox
+        files.append(_file(file.role, folder / name, source.path, own=own))
+    return files
+
+
+def _copy(file: Input, source: job_files.Spot, target: Path) -> None:
+    with source.open() as reading, atomic.beside(target) as writing:
+        shutil.copyfileobj(reading, writing, atomic.CHUNK)
+    with atomic.open_regular(target) as copied:
+        if not file.is_in(copied):
+            raise InputError(f"{shown(file.name)} changed while it was being copied")
+
+
+def write_job_file(settings: Mapping[str, Any], folder: Path) -> File:
+    """Write the job.yaml of a new job into `folder`."""
+    path = folder / JOB_FILE
+    text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+    atomic.write(path, text.encode())
+    return _file("job", path, path, own=True)
+
+
+def _file(role: Role, path: Path, source: Path, *, own: bool) -> File:
+    seen = look(path)
+    if seen is None:
+        raise InputError(f"{shown(path.name)} is gone")
+    return File(role, path.name, source, seen, own)

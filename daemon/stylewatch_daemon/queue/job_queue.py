@@ -22,7 +22,6 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import QuarantinedError, ShortageError, UnavailableError
 from stylewatch_daemon.files import disk_space, shortages
-from stylewatch_daemon.files.mounts import MountGuard
 from stylewatch_daemon.model import JobState, Started
 from stylewatch_daemon.outbox.publish import Outbox
 from stylewatch_daemon.processes.wakeup import Backoff, Pauses
@@ -92,10 +91,10 @@ class FairQueue:
 
 
 class BatchSizes:
-    """How many jobs of a shape are best begun together, as far as workers have told.
+    """How many jobs of a shape are best begun together, as far as workers have reported.
 
     A shape is the backend, device and all else that jobs in one batch share. As long as nothing is
-    known of its backend, a job begins alone: its Started tells.
+    known of its backend, a job begins alone: its Started event has it.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -167,30 +166,28 @@ class JobQueue:
 
         A job whose record is damaged is set aside, and it is the next job's turn. Raises OSError.
         """
-        while (job := self._head(retry)) is not None:
-            how = retry_after(job.attempts, self._attempts)
-            if job.state != JobState.QUEUED or how is not RetryMode.ALONE:
-                return job
-            self._alone.add(job.id)
+        while (job_id := self._next_id(retry)) is not None:
+            with suppress(QuarantinedError):
+                job = self._state.load(job_id)
+                how = retry_after(job.attempts, self._attempts)
+                if job.state != JobState.QUEUED or how is not RetryMode.ALONE:
+                    return job
+                self._alone.add(job.id)
             self._heads = None
         return None
 
     def next_alone(self, retry: bool) -> Journal | None:
         """Return the next job that runs alone, once `next` has none; raises OSError."""
-        if not self._alone:
-            return None
-        alone, self._alone, self._heads = self._alone, set(), None
-        job = self._head(retry)
-        self._alone, self._heads = alone, None
+        job, alone = None, self._alone
+        while alone and job is None:
+            self._alone, self._heads = set(), None
+            job_id = self._next_id(retry)
+            self._alone, self._heads = alone, None
+            if job_id is None:
+                return None
+            with suppress(QuarantinedError):
+                job = self._state.load(job_id)
         return job
-
-    def _head(self, retry: bool) -> Journal | None:
-        while (job_id := self._next_id(retry)) is not None:
-            try:
-                return self._state.load(job_id)
-            except QuarantinedError:
-                self._heads = None
-        return None
 
     def _next_id(self, retry: bool) -> str | None:
         if retry:
@@ -307,10 +304,10 @@ class JobQueue:
             self._outside.begin(obstacle)
         if probe is None:
             self._probes.pop(obstacle, None)
-        elif obstacle not in self._probes:
-            if not self._probes:
-                self._probe_at = self._clock() + PROBE_EVERY
-            self._probes[obstacle] = probe
+            return
+        if not self._probes:
+            self._probe_at = self._clock() + PROBE_EVERY
+        self._probes.setdefault(obstacle, probe)
 
     def _obstacle(self, job: Journal, outcome: Outcome) -> tuple[str, Callable[[], bool] | None]:
         """Return the obstacle that `job` met, and a check for it if it can be seen."""
@@ -320,8 +317,13 @@ class JobQueue:
             return MACHINE, shortages.is_short if shortages.is_short() else None
         if outcome.lacks is not None:
             return job.id, partial(_lacks_room, *outcome.lacks)
+
+        def write_outbox() -> None:
+            self._state.mount_guard.check(job.outbox)
+            Outbox(job.outbox).probe()
+
         for obstacle, folder, write in (
-            (_text(job.outbox), job.outbox, partial(_write_outbox, job, self._state.mount_guard)),
+            (_text(job.outbox), job.outbox, write_outbox),
             (MACHINE, self._state.root, self._state.probe),
         ):
             probe = _probe_of(folder, write)
@@ -372,11 +374,6 @@ def _probe_of(folder: Path, write: Callable[[], object]) -> Callable[[], bool]:
             return True
 
     return is_there
-
-
-def _write_outbox(job: Journal, mount_guard: MountGuard) -> None:
-    mount_guard.check(job.outbox)
-    Outbox(job.outbox).probe()
 
 
 def _lacks_room(folder: Path, wanted: int) -> bool:

@@ -6,7 +6,6 @@ The members are entered, and the series is marked as divided, in one transaction
 """
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +15,13 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.files import atomic
 from stylewatch_daemon.model import JobState, Picture
 from stylewatch_daemon.queue.attempt import ActiveAttempt
-from stylewatch_daemon.queue.retry import write_job_file
+from stylewatch_daemon.queue.job_actions import make_job, write_job_file
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.config import ServiceSettings
 from stylewatch_daemon.settings.job import JobSettings, Member, members
-from stylewatch_daemon.store.journal import Journal, load, save
+from stylewatch_daemon.store.journal import File, Journal
 from stylewatch_daemon.store.state import State, entry_of, with_seen
-from stylewatch_daemon.worker.contract import Part
+from stylewatch_daemon.worker.messages import Part
 
 WAITS = "its {} jobs are painted first"
 
@@ -37,23 +36,20 @@ class Series:
     def begin(self, attempt: ActiveAttempt) -> int:
         """Make the folder of a series in the outbox, divide it, and return its number of jobs.
 
-        Raises as `check`, `ActiveAttempt.reserve` and `divide` do.
+        Raises SettingsError with the mistakes of all members; else as `ActiveAttempt.reserve` and
+        `divide` do.
         """
-        self.check(attempt.job, attempt.settings)
-        attempt.reserve()
-        return self.divide(attempt.job, attempt.settings)
-
-    def check(self, series: Journal, settings: JobSettings) -> None:
-        """Raise SettingsError with the mistakes of all members."""
-        plain = resolve.read_job_file(self.state.job_file(series))
+        plain = resolve.read_job_file(self.state.job_file(attempt.job))
         wrong = []
-        for member in members(settings.sweep):
+        for member in members(attempt.settings.sweep):
             try:
                 resolve.merge_settings(self.settings, _settings_of(member, plain))
             except SettingsError as error:
                 wrong.append(f"sweep, {member.name}: {error}")
         if wrong:
             raise SettingsError("\n".join(wrong))
+        attempt.reserve()
+        return self.divide(attempt.job, attempt.settings)
 
     def divide(self, series: Journal, settings: JobSettings) -> int:
         """Make the jobs of `series`, which has its place in the outbox, and return their number.
@@ -105,35 +101,30 @@ class Series:
         self, series: Journal, number: int, name: str, settings: Mapping[str, Any]
     ) -> Journal:
         """Make the job of that number, its files whole in the state folder."""
-        job_id = _id(series, number)
-        folder, claim = self.state.jobs / job_id, self.state.claims / job_id
-        if folder.exists():
-            return load(folder)
-        shutil.rmtree(claim, ignore_errors=True)  # was cut off, and is known to nobody
-        atomic.make_folder(claim / "files")
         held = self.state.jobs / series.id / "files"
         archived = series.outbox / str(series.place) / "inputs"
-        files = []
-        for file in series.files:
-            if file.role != "job":
-                _link(held / file.name, claim / "files" / file.name)
-                source = archived / file.name if series.archives(file) else file.source
-                files.append(replace(file, source=source, own=False))
-        files.append(write_job_file(settings, claim / "files"))
-        atomic.sync_folder(claim / "files")
-        job = Journal(
-            id=job_id,
+
+        def fill(folder: Path) -> list[File]:
+            files = []
+            for file in series.files:
+                if file.role != "job":
+                    _link(held / file.name, folder / file.name)
+                    source = archived / file.name if series.archives(file) else file.source
+                    files.append(replace(file, source=source, own=False))
+            files.append(write_job_file(settings, folder))
+            atomic.sync_folder(folder)
+            return files
+
+        return make_job(
+            self.state,
+            _id(series, number),
+            fill,
             name=f"{series.place}/{name}",
             inbox=series.inbox,
             outbox=series.outbox,
             after=series.after,
-            files=tuple(files),
             series=series.id,
         )
-        # The journal comes last: before it is there, a start after a kill drops what is here.
-        save(job, claim)
-        atomic.rename_folder(claim, folder)
-        return job
 
     def _seen(self, series: Journal) -> Sequence[Picture]:
         """Return its pictures, the content first, as the inspection saw them."""

@@ -164,17 +164,13 @@ def retry_after(attempts: Sequence[Attempt], limit: int) -> RetryMode:
     """
     if crashes(attempts) >= limit or _in_a_row(attempts, AttemptEnd.CUT_OFF_ALONE):
         return RetryMode.NEVER
-    return RetryMode.ALONE if cut_offs(attempts) >= limit else RetryMode.AS_ANY
+    cut_off = _in_a_row(attempts, AttemptEnd.CUT_OFF, AttemptEnd.CUT_OFF_ALONE)
+    return RetryMode.ALONE if cut_off >= limit else RetryMode.AS_ANY
 
 
 def crashes(attempts: Sequence[Attempt]) -> int:
     """Count the attempts in a row that failed, or whose worker died, without progress."""
     return _in_a_row(attempts, AttemptEnd.FAILED)
-
-
-def cut_offs(attempts: Sequence[Attempt]) -> int:
-    """Count the attempts in a row that ended with the whole daemon, without progress."""
-    return _in_a_row(attempts, AttemptEnd.CUT_OFF, AttemptEnd.CUT_OFF_ALONE)
 
 
 def _in_a_row(attempts: Sequence[Attempt], *ends: AttemptEnd) -> int:

@@ -13,7 +13,7 @@ from stylewatch_daemon.errors import DaemonError, OutputError, SettingsError, Un
 from stylewatch_daemon.events import Both, Reporter
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.ray.executor import Cluster
+from stylewatch_daemon.executors.ray.driver_client import Cluster
 from stylewatch_daemon.files import atomic, lock, shortages
 from stylewatch_daemon.ingest import submit
 from stylewatch_daemon.ingest.inbox import library

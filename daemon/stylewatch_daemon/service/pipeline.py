@@ -17,7 +17,6 @@ from stylewatch_daemon.processes.wakeup import Wakeup
 from stylewatch_daemon.queue.dispatcher import Dispatcher
 from stylewatch_daemon.queue.job_actions import JobActions
 from stylewatch_daemon.queue.job_queue import JobQueue
-from stylewatch_daemon.queue.retry import Retry
 from stylewatch_daemon.queue.states import Outcome, OutcomeKind, Result
 from stylewatch_daemon.service.status_updates import Snapshot, StatusUpdates
 from stylewatch_daemon.settings.config import ServiceSettings
@@ -65,14 +64,14 @@ class Pipeline:
         self.ended = 0
         """How many outcomes there were, of all jobs."""
         actions = JobActions(
-            *(state, reporter, lambda: self.dispatcher.active_jobs),
+            *(state, reporter, lambda: self._settings, lambda: self.dispatcher.active_jobs),
             *(self._cancel, self.update_status),
         )
         acts: dict[str, Act] = {
             "cancel": actions.cancel,
             "finish": actions.finish,
             "dismiss": actions.dismiss,
-            "retry": Retry(state, reporter, lambda: self._settings).retry,
+            "retry": actions.retry,
         }
         self.control = Control(state.root, reporter, acts)
         self._expiry = Expiry(lambda: state.ledger, CLOCK, state.thumbs)
@@ -205,7 +204,7 @@ class Pipeline:
     def handle_worker_events(self) -> None:
         """Pass requests on to the workers, and handle what they report."""
         self.dispatcher.ask()
-        self._handle_results(self.dispatcher.hear())
+        self._handle_results(self.dispatcher.handle_events())
         if self.dispatcher.attempts:
             self._has_news |= self.status.is_due(STATUS_EVERY)
             self.publish_status()

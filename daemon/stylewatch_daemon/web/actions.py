@@ -18,7 +18,7 @@ from starlette.routing import Route
 from stylewatch_daemon.errors import UsageError
 from stylewatch_daemon.files.names import shown
 from stylewatch_daemon.ingest.inbox import new_id
-from stylewatch_daemon.queue import retry as retries
+from stylewatch_daemon.queue import job_actions as retries
 from stylewatch_daemon.queue.job_actions import nothing_to
 from stylewatch_daemon.store import requests
 from stylewatch_daemon.store.ledger import DISMISSIBLE, Entry

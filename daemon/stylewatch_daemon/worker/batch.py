@@ -8,8 +8,8 @@ from typing import Protocol
 
 from stylewatch_daemon.model import Started
 from stylewatch_daemon.worker import checkpoint, run_job
-from stylewatch_daemon.worker.contract import Event, Failed, Order, Refused, Stopped
 from stylewatch_daemon.worker.failures import as_end
+from stylewatch_daemon.worker.messages import Event, Failed, Order, Refused, Stopped
 from stylewatch_daemon.worker.prepare import Prepared, load_backend, prepare
 from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_daemon.worker.run_job import JobRun
@@ -171,5 +171,5 @@ def _take(run: JobRun, step: Step | Exception) -> Iterator[Event]:
     if isinstance(step, Exception):
         raise step
     yield from run.take(step)
-    if run.is_to_stop and run.last is None:  # at once, whoever else runs on
+    if run.was_asked(Wish.STOP) and run.last is None:  # at once, whoever else runs on
         yield run.stopped()

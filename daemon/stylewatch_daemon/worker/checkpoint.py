@@ -31,9 +31,11 @@ EMPTY = Snapshot({}, {})
 def save(path: Path, snapshot: Snapshot) -> None:
     """Write a snapshot, completely or not at all; .npz carries a checksum for each array.
 
-    It is written array by array, since an optimizer may remember hundreds of megabytes.
+    Nothing in .npz protects the list of arrays, so the record has their names. It is written array
+    by array, since an optimizer may remember hundreds of megabytes.
     """
-    record = np.frombuffer(json.dumps(snapshot.record).encode(), dtype=np.uint8)
+    text = json.dumps({**snapshot.record, "arrays": [*snapshot.checkpoint]})
+    record = np.frombuffer(text.encode(), dtype=np.uint8)
     with beside(path) as file:
         np.savez(file, allow_pickle=False, **{"story": record, **snapshot.checkpoint})
 
@@ -50,6 +52,8 @@ def load(path: Path) -> Snapshot | None:
             for name in archive.files:
                 archive[name]
             record = json.loads(archive["story"].tobytes())
+            if {"story", *record.pop("arrays", archive.files)} != {*archive.files}:
+                return None
         except Exception as error:  # a damaged archive fails in more ways than can be named
             if (shortage := shortages.shortage(error)) is not None:
                 raise shortage from error

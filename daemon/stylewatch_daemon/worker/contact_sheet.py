@@ -15,7 +15,7 @@ from stylewatch_daemon.outbox import job_files, publish
 from stylewatch_daemon.outbox.publish import RECEIPT
 from stylewatch_daemon.outbox.receipt import FileRecord, InputRecord, PartRecord, SeriesReceipt
 from stylewatch_daemon.settings.job import columns
-from stylewatch_daemon.worker.contract import Done, Event, Order, Part, Staged
+from stylewatch_daemon.worker.messages import Done, Event, Order, Part, Staged
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
 from stylewatch_painter.images.decode import decoded, decoding

@@ -4,7 +4,7 @@ import traceback
 
 from stylewatch_daemon.errors import InputError, OutputError, SettingsError, UnavailableError
 from stylewatch_daemon.files import shortages
-from stylewatch_daemon.worker.contract import Failed, Refused
+from stylewatch_daemon.worker.messages import Failed, Refused
 from stylewatch_painter.errors import (
     DivergedError,
     PictureError,

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from stylewatch_daemon.errors import InputError, WorkerError
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.prepare import load_backend
 from stylewatch_painter.algorithm import scales
 from stylewatch_painter.algorithm.task import Style, Task

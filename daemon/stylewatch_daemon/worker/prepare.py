@@ -12,7 +12,7 @@ import numpy as np
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.settings.job import JobSettings, StyleScale
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_daemon.worker.output_image import OutputImage
 from stylewatch_daemon.worker.regions import MaskedTask, masked
 from stylewatch_painter.algorithm.scales import Level
@@ -250,56 +250,44 @@ class ColorTransfer:
         return Spread.of(self.content.pixels, self.settings.color_space, self.content.alpha)
 
 
-@dataclass
-class _Reader:
-    """Reads the pictures of a job, large ones with as many pixels as the job needs.
-
-    The pictures of `task` are blank: it is there for the sizes, as far as they are known.
-    """
-
-    max_pixels: int
-    task: Task
-
-    def read(self, path: Path, add: Callable[[Task, Size], Task]) -> Picture:
-        """Read a picture; `add` puts one of its size into the task."""
-
-        def needed(own: Size) -> Size:
-            try:
-                return _largest(add(self.task, own))
-            except PictureError:  # an impossible task is reported later
-                return 1, 1
-
-        picture = read(path, max_pixels=self.max_pixels, enough=Enough(needed))
-        self.task = add(self.task, picture.size)
-        return picture
-
-
 def _read(
     order: Order, recipe: Recipe, style_size: Sequence[StyleScale]
 ) -> tuple[Picture | None, Picture | None, list[Picture]]:
-    """The content, the picture to start from, the styles."""
-    reader = _Reader(order.max_pixels, Task(recipe, None, ()))
+    """Read the content, the picture to start from, and the styles.
+
+    Large ones are decoded with as many pixels as the job needs.
+    """
+    task = Task(recipe, None, ())  # its pictures are blank: it is there for the sizes
+
+    def read_one(path: Path, add: Callable[[Size], Task]) -> Picture:
+        """Read a picture; `add` returns the task with a blank one of that size."""
+        nonlocal task
+
+        def needed(own: Size) -> Size:
+            try:
+                sizes = [size for _, size in _sizes(add(own))]
+            except PictureError:  # an impossible task is reported later
+                return 1, 1
+            return max(width for width, _ in sizes), max(height for _, height in sizes)
+
+        picture = read(path, max_pixels=order.max_pixels, enough=Enough(needed))
+        task = add(picture.size)
+        return picture
+
+    def with_style(size: StyleScale, own: Size) -> Task:
+        style = Style(_blank(own), scale=size.scale, size=size.rule)
+        return replace(task, styles=(*task.styles, style))
+
     content = init = None
     if order.content is not None:
-        content = reader.read(order.content, lambda task, own: replace(task, content=_blank(own)))
+        content = read_one(order.content, lambda own: replace(task, content=_blank(own)))
     if order.init is not None:
-        init = reader.read(order.init, lambda task, own: replace(task, init=_blank(own)))
+        init = read_one(order.init, lambda own: replace(task, init=_blank(own)))
     styles = [
-        reader.read(path, partial(_with_style, size))
+        read_one(path, partial(with_style, size))
         for path, size in zip(order.styles, style_size, strict=True)
     ]
     return content, init, styles
-
-
-def _with_style(size: StyleScale, task: Task, own: Size) -> Task:
-    style = Style(_blank(own), scale=size.scale, size=size.rule)
-    return replace(task, styles=(*task.styles, style))
-
-
-def _largest(task: Task) -> Size:
-    """The largest width and height to which any picture of `task` is scaled."""
-    sizes = [size for _, size in _sizes(task)]
-    return max(width for width, _ in sizes), max(height for _, height in sizes)
 
 
 def _sizes(task: Task) -> list[tuple[str, Size]]:

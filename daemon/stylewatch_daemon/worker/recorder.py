@@ -17,7 +17,7 @@ from stylewatch_daemon.files import flat_layout
 from stylewatch_daemon.files.names import candidates
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.receipt import OutputRecord, Receipt
-from stylewatch_daemon.worker.contract import Order, Saving, Staged
+from stylewatch_daemon.worker.messages import Order, Saving, Staged
 from stylewatch_daemon.worker.oom_fallback import AS_ASKED, OomFallback
 from stylewatch_daemon.worker.prepare import Prepared, enlarged_start, selected
 from stylewatch_painter.errors import CheckpointError
@@ -82,18 +82,9 @@ class Recorder:
 
     def remember(self) -> dict[str, Any]:
         """Plain JSON values that the next attempt needs."""
-        return {
-            "started": self.started,
-            "weights": self.weights,
-            "seconds_before": self.seconds,
-            "rows": self.rows,
-            "stages": self.stages,
-            "columns": self.columns,
-            "step": self.step,
-            "taken_back": self.taken_back,
-            "decided": self.decided,
-            "relief": self.fallback.as_json(),
-        }
+        kept = ("started", "weights", "rows", "stages", "columns", "step", "taken_back", "decided")
+        record = {name: getattr(self, name) for name in kept}
+        return {**record, "seconds_before": self.seconds, "relief": self.fallback.as_json()}
 
     @property
     def seconds(self) -> float:
@@ -127,7 +118,7 @@ class Recorder:
         """Write the picture of a stage, `encoded` already if it is given, and the losses so far."""
         digits = max(_MIN_DIGITS, len(str(stage.steps)))
         name = f"stages/{stage.step:0{digits}}{suffix(self.order.settings.format)}"
-        self._picture = self.encoded(stage) if picture is None else picture
+        self._picture = self.prepared.output.stage(stage.picture) if picture is None else picture
         written = self._write(name, self._picture, stage.step)
         self.stages.append(
             {
@@ -166,10 +157,6 @@ class Recorder:
         """Make the names of staged files durable."""
         publish.keep_staged(self.order.staging, self._unsynced)
         self._unsynced.clear()
-
-    def encoded(self, stage: Stage) -> bytes:
-        """The file of a stage's picture; any thread may call this. Raises SaveError."""
-        return self.prepared.output.stage(stage.picture)
 
     def _draw_artifacts(self, final: str, stage: Stage) -> Iterator[Staged | Saving]:
         """Write the artifacts that are asked for; an error becomes a warning."""

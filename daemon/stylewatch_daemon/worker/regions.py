@@ -9,7 +9,7 @@ import numpy as np
 from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.outbox.receipt import InputRecord
 from stylewatch_daemon.store.journal import MASK
-from stylewatch_daemon.worker.contract import Order
+from stylewatch_daemon.worker.messages import Order
 from stylewatch_painter.algorithm.task import Style, Task, size_of
 from stylewatch_painter.images.masks import (
     Color,

@@ -11,7 +11,7 @@ from stylewatch_daemon.errors import SettingsError
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import checkpoint, contact_sheet
 from stylewatch_daemon.worker.checkpoint import EMPTY, Snapshot
-from stylewatch_daemon.worker.contract import Done, Event, Order, Saving, Stopped
+from stylewatch_daemon.worker.messages import Done, Event, Order, Saving, Stopped
 from stylewatch_daemon.worker.oom_fallback import OomFallback
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_daemon.worker.recorder import Recorder
@@ -159,10 +159,9 @@ class JobRun:
             self._wish = Wish.CHECKPOINT
         return self._wish
 
-    @property
-    def is_to_stop(self) -> bool:
-        """True where the request after the latest step was to stop."""
-        return self._was_asked(Wish.STOP)
+    def was_asked(self, wish: Wish) -> bool:
+        """Return True if that was the request after the latest step, not one asked for ahead."""
+        return self._wish is wish and self.recorder.step >= self._step
 
     def take(self, step: Step) -> Iterator[Event]:
         """Handle a step; with the last one the run is closed, or is to be closed.
@@ -174,7 +173,7 @@ class JobRun:
         yield from self._stage_encoded()
         if isinstance(step, Stage):
             yield from self._stage(step)
-            if step.step == step.steps or self._was_asked(Wish.FINISH):
+            if step.step == step.steps or self.was_asked(Wish.FINISH):
                 self.last = step
                 if self.encoder is None:
                     yield from self.close()
@@ -214,17 +213,15 @@ class JobRun:
             yield from self.recorder.stage(stage)
             return
         yield from self._stage_encoded(wait=len(self._encoding) >= MAX_ENCODING)
-        self._encoding.append((stage, self.encoder.submit(self.recorder.encoded, stage)))
+        self._encoding.append(
+            (stage, self.encoder.submit(self.recorder.prepared.output.stage, stage.picture))
+        )
 
     def _stage_encoded(self, *, wait: bool = False) -> Iterator[Event]:
         """Stage the files of stages that are encoded, in their order; with `wait` of all."""
         while self._encoding and (wait or self._encoding[0][1].done()):
             stage, content = self._encoding.popleft()
             yield from self.recorder.stage(stage, content.result())
-
-    def _was_asked(self, wish: Wish) -> bool:
-        """True where that was the request after the latest step; it may have been asked ahead."""
-        return self._wish is wish and self.recorder.step >= self._step
 
     def _is_due(self) -> bool:
         waited = time.monotonic() - self._saved_at

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.daemon.cli.conftest import Run, files
 
 from stylewatch_daemon.worker import run_job
-from stylewatch_daemon.worker.contract import Event, Order
+from stylewatch_daemon.worker.messages import Event, Order
 
 SKETCH = ("--backend", "sketch", "--steps", "4", "--save-every", "2")
 SMALL = ("--backend", "sketch", "--size", "32", "--steps", "2", "--set", "scales=[]")

@@ -16,7 +16,7 @@ from tests.daemon.world import make_inbox, make_settings
 
 from stylewatch_daemon.doctor import backends, diagnose
 from stylewatch_daemon.doctor.finding import Finding, exit_code, mend, note, ok
-from stylewatch_daemon.executors.ray.messages import Away, Room
+from stylewatch_daemon.executors.ray.messages import Capacity, ClusterLost
 from stylewatch_daemon.settings import sections
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Alerts, Demand
@@ -102,9 +102,9 @@ def test_a_cluster_without_a_place_or_its_package_is_a_problem(monkeypatch: Patc
     def version(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    answers: dict[str, Room | Away] = {
-        "auto answers, and no machine there has GPU 1, tpu 1: correct executor": Room(0),
-        "access denied": Away("access denied"),
+    answers: dict[str, Capacity | ClusterLost] = {
+        "auto answers, and no machine there has GPU 1, tpu 1: correct executor": Capacity(0),
+        "access denied": ClusterLost("access denied"),
     }
     for words, answer in answers.items():
         monkeypatch.setattr(diagnose, "_cluster_answer", lambda demand, answer=answer: answer)

@@ -13,8 +13,8 @@ from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.executors.local import Local
-from stylewatch_daemon.executors.worker_process import Slot
-from stylewatch_daemon.worker.contract import Done, Failed, Heard, Lost, Wanted
+from stylewatch_daemon.executors.worker_process import WorkerProcess
+from stylewatch_daemon.worker.messages import AttemptEvent, Done, Failed, Lost, Wanted
 
 Make = Callable[..., Listener]
 
@@ -33,55 +33,36 @@ def make(tmp_path: Path) -> Iterator[Make]:
         local.close()
 
 
-def receipt(listener: Listener, ticket: str) -> dict[str, object]:
+def receipt(listener: Listener, ticket: str) -> dict[str, Any]:
     end = listener.run(ticket, "paint")[-1]
     assert isinstance(end, Done)
     return dict(end.receipt)
 
 
-def pid(listener: Listener, ticket: str) -> int:
-    return int(str(receipt(listener, ticket)["pid"]))
-
-
-def test_there_is_no_process_before_the_first_order_nor_after_close(make: Make) -> None:
+def test_a_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
     listener = make()
     listener.executor.ask("1", Wanted.STOP)
     listener.executor.drop("1")
-    assert child_pids() == []
-    pid(listener, "1")
-    listener.executor.close()
-    listener.executor.close()
-    assert child_pids() == []
-
-
-def test_one_process_runs_all_orders_until_it_is_lost(make: Make) -> None:
-    listener = make()
-    first = pid(listener, "1")
-    assert first != os.getpid()
+    assert child_pids() == [], "there is no process before the first order"
+    first = receipt(listener, "1")["pid"]
     listener.run("2", "bug")
-    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the supervisor alone
+    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the daemon alone
         os.kill(first, number)
-    assert pid(listener, "3") == first
+    assert receipt(listener, "3")["pid"] == first
     lost = listener.run("4", "leave")[-1]
     assert isinstance(lost, Lost)
     assert "exit code 3" in lost.reason
-    second = pid(listener, "5")
+    second = receipt(listener, "5")["pid"]
     assert second != first
     os.kill(second, signal.SIGKILL)  # while it is idle
     while Path(f"/proc/{second}").exists():  # until its end was noticed
         time.sleep(0.01)
-    third = pid(listener, "6")
-    failed = listener.run("7", "lost device")[-1]
+    failed = listener.run("6", "lost device")[-1]
     assert isinstance(failed, Failed)
     assert (failed.exit_code, failed.recycle) == (69, True)
     assert child_pids() == []
-    assert pid(listener, "8") != third
-
-
-def test_missing_work_is_a_failure_with_a_reason(make: Make) -> None:
-    (end,) = make("nowhere.at_all:work").run("1", "paint")
-    assert isinstance(end, Failed)
-    assert "nowhere" in end.reason
+    listener.executor.close()
+    listener.executor.close()
 
 
 @pytest.mark.parametrize("options", [{"most_memory": 1}, {"idle_s": 0.01}])
@@ -89,23 +70,21 @@ def test_a_large_worker_is_replaced_and_an_idle_one_ended(
     options: dict[str, Any], make: Make
 ) -> None:
     listener = make(**options)
-    first = pid(listener, "1")
+    first = receipt(listener, "1")["pid"]
     while "idle_s" in options and child_pids():
         time.sleep(0.01)
-    assert pid(listener, "2") != first
+    assert receipt(listener, "2")["pid"] != first
 
 
 def test_each_device_has_its_own_worker(make: Make) -> None:
     listener = make(devices=("gpu:0", "gpu:1"))
     listener.submit("1", "until stopped")
     listener.until_begun("1")
-    assert receipt(listener, "2")["device"] == "gpu:1"
-    listener.submit("3", "paint", device="gpu:0")  # which is busy
-    listener.submit("4", "paint", device="gpu:1")
-    listener.until_ended("4")
-    assert not listener.events["3"]
+    listener.submit("2", "paint", device="gpu:0")  # which is busy
+    assert receipt(listener, "3")["device"] == "gpu:1"
+    assert not listener.events["2"]
     listener.executor.ask("1", Wanted.STOP)
-    listener.until_ended("3")
+    listener.until_ended("2")
 
 
 def test_by_default_there_is_a_worker_for_each_device_that_the_first_finds(make: Make) -> None:
@@ -113,22 +92,23 @@ def test_by_default_there_is_a_worker_for_each_device_that_the_first_finds(make:
     assert listener.executor.free() == 1
     listener.run("1", "find gpus")
     assert listener.executor.free() == 3
-    for ticket in "234":
+    for ticket in "23":
         listener.submit(ticket, "until stopped")
-    listener.until_begun(*"234")
+    listener.until_begun(*"23")
+    assert listener.executor.free() == 1
 
 
 def test_a_fault_of_ours_loses_what_runs_and_no_more(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hear, faults = Slot.hear, [ZeroDivisionError("by zero")]
+    receive, faults = WorkerProcess.receive, [ZeroDivisionError("by zero")]
 
-    def broken(slot: Slot) -> list[Heard]:
+    def broken(worker: WorkerProcess) -> list[AttemptEvent]:
         if faults:
             raise faults.pop()
-        return hear(slot)
+        return receive(worker)
 
-    monkeypatch.setattr(Slot, "hear", broken)
+    monkeypatch.setattr(WorkerProcess, "receive", broken)
     listener = make()
     lost = listener.run("1", "until stopped")[-1]
     assert isinstance(lost, Lost)

@@ -1,7 +1,6 @@
-"""A worker process and what comes of it, one event after the other."""
+"""A worker process, its events one after the other, and its end."""
 
 from collections.abc import Iterator
-from itertools import chain
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -11,186 +10,188 @@ from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
 from stylewatch_daemon.executors import worker_process
-from stylewatch_daemon.executors.worker_process import Slot
-from stylewatch_daemon.model import Progress
-from stylewatch_daemon.worker.contract import Done, Event, Failed, Heard, Lost, Stopped, Wanted
+from stylewatch_daemon.executors.worker_process import HangTimeout, WorkerProcess
+from stylewatch_daemon.model import Progress, Started
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
+    Done,
+    Event,
+    Failed,
+    Lost,
+    Saving,
+    Staged,
+    Stopped,
+    Wanted,
+)
 
 
 @pytest.fixture
-def slot(tmp_path: Path) -> Iterator[Slot]:
-    slot = Slot("gpu:1", tmp_path / "lock", WORK, most_memory=1 << 40)
-    yield slot
-    slot.end("the test is over")
-    slot.let_go()
+def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
+    worker = WorkerProcess("gpu:1", tmp_path / "lock", WORK, most_memory=1 << 40)
+    yield worker
+    worker.end("the test is over")
+    worker.stop()
     assert child_pids() == []
 
 
-def events(slot: Slot, what: str, backend: str = "torch") -> list[Event]:
+def events(worker: WorkerProcess, what: str, backend: str = "torch") -> list[Event]:
     """Make an attempt; return its events."""
-    heard = slot.begin({"1": order(what, backend=backend)})
-    while slot.tickets:
-        wait(slot.handles)
-        heard += slot.hear()
-    return [one.event for one in heard]
+    events = worker.begin({"1": order(what, backend=backend)})
+    while worker.tickets:
+        wait(worker.handles)
+        events += worker.receive()
+    return [event.event for event in events]
 
 
-def first(slot: Slot) -> list[Heard]:
+def received(worker: WorkerProcess) -> list[AttemptEvent]:
     """Wait for events; return them."""
-    while not (heard := slot.hear()):
-        wait(slot.handles)
-    return heard
+    while not (events := worker.receive()):
+        wait(worker.handles)
+    return events
 
 
-def test_there_is_no_process_until_there_is_work(slot: Slot) -> None:
-    assert (slot.manned, slot.handles, slot.hear()) == (False, [], [])
-    step, end = events(slot, "paint")
-    assert isinstance(step, Progress)
-    assert isinstance(end, Done)
-    assert end.receipt["device"] == "gpu:1"
-    assert slot.manned
-    slot.let_go()
-    assert not slot.manned
+def begin(worker: WorkerProcess, *whats: str) -> list[AttemptEvent]:
+    """Begin attempts together; return the first events."""
+    assert worker.begin({str(number): order(what) for number, what in enumerate(whats)}) == []
+    return received(worker)
 
 
-def test_what_a_worker_said_before_it_died_is_heard_before_its_death(slot: Slot) -> None:
-    step, lost = events(slot, "die")
-    assert isinstance(step, Progress)
-    assert isinstance(lost, Lost)
-    assert not slot.manned
-
-
-def test_silence_is_borne_for_as_long_as_the_order_says(slot: Slot) -> None:
-    slot.begin({"1": order("hang")})
-    assert len(first(slot)) == 1
-    silent = chain.from_iterable(slot.waited(0.5) for _ in range(9))
-    assert isinstance(next(silent).event, Lost)
-    assert list(silent) == []
-
-
-def test_a_worker_that_ends_before_it_begins_says_nothing_about_its_order(
-    slot: Slot, tmp_path: Path
-) -> None:
-    (tmp_path / "lock").symlink_to("lock")  # which no worker can hold
-    (end,) = events(slot, "paint")
-    assert isinstance(end, Failed)
-    assert end.exit_code == 75
-    assert "before it could begin" in end.reason
-    (tmp_path / "lock").unlink()
-    assert isinstance(events(slot, "paint")[-1], Done)
-
-
-def test_no_worker_to_be_had_costs_no_attempt(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Slot, backend: str) -> None:
-        raise OSError("no more processes")
-
-    monkeypatch.setattr(Slot, "_ready", fail)
-    (failed,) = slot.begin({"1": order("paint")})
-    assert isinstance(failed.event, Failed)
-    assert failed.event.exit_code == 75
-    assert "no more processes" in failed.event.reason
-    assert slot.tickets == set()
-
-
-def test_an_idle_one_has_nothing_to_drop(slot: Slot) -> None:
-    events(slot, "paint")
-    assert slot.end("we leave") == []
-    assert slot.manned
+def test_a_process_is_started_for_work_and_serves_one_backend(worker: WorkerProcess) -> None:
+    """What a backend does to its process stays with its own jobs."""
+    assert (worker.is_running, worker.handles, worker.receive()) == (False, [], [])
+    pids = []
+    for backend in ("one", "one", "other"):
+        step, end = events(worker, "paint", backend)
+        assert isinstance(step, Progress)
+        assert isinstance(end, Done)
+        assert end.receipt["device"] == "gpu:1"
+        pids.append(end.receipt["pid"])
+    assert pids[0] == pids[1] != pids[2]
+    assert worker.end("there is nothing to end") == []
+    assert worker.is_running
 
 
 @pytest.mark.parametrize(
     ("how", "why"),
     [
+        ("die", "died (signal 9"),
         ("close files", "the worker process "),  # it may find out by itself, and end
         ("close the line", "cut itself off"),
         ("write into the line", "an invalid message"),
     ],
 )
-def test_a_worker_that_spoils_the_line_to_us_is_lost_and_no_longer_there(
-    slot: Slot, how: str, why: str
+def test_a_worker_that_dies_or_spoils_the_connection_is_lost(
+    how: str, why: str, worker: WorkerProcess
 ) -> None:
-    step, lost = events(slot, how)
-    assert isinstance(step, Progress)
+    step, lost = events(worker, how)
+    assert isinstance(step, Progress), "what it sent before comes first"
     assert isinstance(lost, Lost)
     assert why in lost.reason
-    assert not slot.manned
+    assert not worker.is_running
 
 
-def test_a_process_is_for_one_backend(slot: Slot) -> None:
-    """What a backend does to its process stays with its own jobs."""
-    pids = []
-    for backend in ("one", "one", "other"):
-        *_, end = events(slot, "paint", backend)
-        assert isinstance(end, Done)
-        pids.append(end.receipt["pid"])
-    assert pids[0] == pids[1] != pids[2]
+def test_a_worker_that_ends_before_it_begins_costs_no_attempt(
+    worker: WorkerProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "lock").symlink_to("lock")  # which no worker can hold
+    (end,) = events(worker, "paint")
+    assert isinstance(end, Failed)
+    assert end.exit_code == 75
+    assert "before it could begin" in end.reason
+    (tmp_path / "lock").unlink()
+    assert isinstance(events(worker, "paint")[-1], Done)
 
 
-def begin(slot: Slot, *whats: str) -> list[Heard]:
-    """Begin attempts together; return the first events."""
-    assert slot.begin({str(number): order(what) for number, what in enumerate(whats)}) == []
-    return first(slot)
+def test_no_worker_to_be_had_costs_no_attempt(
+    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(worker_process, "Child", fail)
+    (failed,) = worker.begin({"1": order("paint")})
+    assert isinstance(failed.event, Failed)
+    assert failed.event.exit_code == 75
+    assert "no more processes" in failed.event.reason
+    assert not worker.tickets
 
 
-def test_a_worker_of_no_more_use_is_replaced_once_all_its_attempts_have_ended(slot: Slot) -> None:
-    heard, ends = begin(slot, "lost device", "until stopped"), {}
-    while slot.tickets:
-        for one in heard:
-            if isinstance(one.event, Failed | Stopped):
-                ends[one.ticket] = one.event
-            if isinstance(one.event, Failed):
-                assert one.event.recycle
-                assert slot.manned
-                slot.ask("1", Wanted.STOP)
-        heard = first(slot)
-    assert heard[-1] == Heard("1", Stopped(1))
+def test_an_unusable_worker_is_replaced_once_all_its_attempts_have_ended(
+    worker: WorkerProcess,
+) -> None:
+    new, ends = begin(worker, "lost device", "until stopped"), {}
+    while worker.tickets:
+        for event in new:
+            if isinstance(event.event, Failed | Stopped):
+                ends[event.ticket] = event.event
+            if isinstance(event.event, Failed):
+                assert event.event.recycle
+                assert worker.is_running
+                worker.ask("1", Wanted.STOP)
+        new = received(worker)
+    assert new[-1] == AttemptEvent("1", Stopped(1))
     assert isinstance(ends["0"], Failed)
-    assert not slot.manned
+    assert not worker.is_running
 
 
-def test_dropped_beside_others_it_is_stopped_and_as_the_last_it_is_lost(slot: Slot) -> None:
-    heard = begin(slot, "until stopped", "until stopped")
-    assert slot.drop("0", "given up") == []
-    while Heard("0", Stopped(1)) not in heard:
-        heard = first(slot)
-    assert [one.event for one in slot.drop("1", "given up")] == [Lost("given up")]
-    assert not slot.manned
-
-
-def test_while_any_of_them_is_heard_of_none_hangs(slot: Slot) -> None:
-    begin(slot, "until stopped", "until stopped")
+def test_a_worker_hangs_once_all_its_attempts_are_silent_for_too_long(
+    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "MAX_EVENTS", 1)  # nor does a flood keep anybody busy
+    begin(worker, "until stopped", "until stopped")
     for _ in range(9):
-        first(slot)
-        assert slot.waited(40.0) == []
-    silent = chain.from_iterable(slot.waited(40.0) for _ in range(99))
-    assert [one.ticket for one in silent] == ["0", "1"]
+        assert len(received(worker)) == 1
+        assert worker.add_silence(40.0) == []
+    ends = [event for _ in range(99) for event in worker.add_silence(40.0)]
+    assert [event.ticket for event in ends] == ["0", "1"]
+    assert isinstance(ends[0].event, Lost)
+    assert "hung" in ends[0].event.reason
 
 
-def test_a_flood_of_events_does_not_keep_the_slot_busy(
-    slot: Slot, monkeypatch: pytest.MonkeyPatch
+STARTED = Started("torch", "cpu", ((4, 4), (8, 8)), steps_at=(3, 5))
+
+
+def step(number: int, seconds: float) -> Progress:
+    size = (4, 4) if number <= 3 else (8, 8)
+    return Progress(number, 8, size, loss=1.0, seconds=seconds)
+
+
+FAST = (STARTED, step(1, 0.5), step(2, 1.0))
+SLOW = (STARTED, step(1, 50), step(2, 100))
+SECOND_SIZE = (step(3, 70), step(4, 100), step(5, 120), step(6, 140), step(7, 1000))
+AT_END = (STARTED, step(7, 0.1), step(8, 0.2), Staged("final.png", "12ab"))
+
+
+@pytest.mark.parametrize(
+    ("events", "timeout", "wanted", "limit"),
+    [
+        (FAST, None, Wanted.GO_ON, 60),
+        ((STARTED, step(1, 50), step(2, 60)), None, Wanted.GO_ON, 100),
+        ((*SLOW, *SECOND_SIZE), None, Wanted.GO_ON, 200),
+        (SLOW, 7, Wanted.GO_ON, 7),
+        # loading, another size, the final files and a checkpoint take ten times as long
+        ((), None, Wanted.GO_ON, 600),
+        ((STARTED,), 3, Wanted.GO_ON, 30),
+        ((*FAST, step(3, 1.5)), None, Wanted.GO_ON, 600),
+        (AT_END, None, Wanted.GO_ON, 600),
+        ((*FAST, Saving()), 3, Wanted.GO_ON, 30),
+        # an attempt that began again loads again, and its earlier steps do not count
+        ((*SLOW, STARTED), None, Wanted.GO_ON, 600),
+        ((*SLOW, *FAST), None, Wanted.GO_ON, 60),
+        # a request to stop leaves nothing to wait for but a checkpoint
+        ((STARTED,), None, Wanted.STOP, 60),
+        ((STARTED, Saving()), None, Wanted.STOP, 600),
+        (FAST, None, Wanted.FINISH, 600),
+    ],
+)
+def test_limit_of_silence(
+    events: tuple[Event, ...], timeout: float | None, wanted: Wanted, limit: float
 ) -> None:
-    monkeypatch.setattr(worker_process, "MAX_EVENTS", 1)
-    begin(slot, "until stopped")
-    assert [len(first(slot)) for _ in range(5)] == [1] * 5
-
-
-def test_an_event_of_an_attempt_that_is_not_being_made_is_invalid(
-    slot: Slot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slot.begin({"0": order("until stopped")})
-    monkeypatch.setattr(slot, "_tickets", ())
-    (lost,) = first(slot)
-    assert lost.ticket == "0"
-    assert isinstance(lost.event, Lost)
-    assert "that is not being made" in lost.event.reason
-
-
-def test_an_attempt_that_waits_while_others_are_painted_counts_as_alive(slot: Slot) -> None:
-    heard = begin(slot, "until stopped", "until stopped")
-    while len({one.ticket for one in heard}) < 2:
-        heard += first(slot)
-    assert slot.waited(50.0) == []
-    while "0" not in [one.ticket for one in first(slot)]:
-        pass
-    slot._going.pop("0")  # as if that were done
-    assert slot.waited(50.0) == []
-    assert [one.ticket for one in slot.waited(50.0)] == ["1"]
+    hang = HangTimeout(timeout)
+    for event in events:
+        hang.note(event)
+    hang.asked = wanted
+    assert not hang.add_silence(limit - 1)
+    assert hang.add_silence(2)
+    hang.note(step(8, 0))
+    assert hang.silent == 0

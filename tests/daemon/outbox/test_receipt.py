@@ -9,7 +9,7 @@ from tests.daemon.worker.orders import order, painted
 
 from stylewatch_daemon.outbox import receipt as module
 from stylewatch_daemon.outbox.receipt import Receipt
-from stylewatch_daemon.worker.contract import Done
+from stylewatch_daemon.worker.messages import Done
 
 SCHEMA = Path(module.__file__).with_name("receipt.schema.json")
 TERM = {"value": 2.0, "weight": 0.5}

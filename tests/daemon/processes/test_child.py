@@ -22,7 +22,7 @@ from stylewatch_daemon.ingest.inspection.messages import Begun, CutOff, Fine
 from stylewatch_daemon.model import Picture, Progress
 from stylewatch_daemon.processes import child as module
 from stylewatch_daemon.processes.child import Child, decode, encode, received, send
-from stylewatch_daemon.worker.contract import Done, Event, Staged
+from stylewatch_daemon.worker.messages import Done, Event, Staged
 
 HERE = "tests.daemon.processes.test_child"
 READY = Staged("ready", "12ab")
@@ -30,7 +30,7 @@ ORPHAN = f"""
 import time, sys
 sys.path.append({str(Path(__file__).parents[3])!r})
 from stylewatch_daemon.processes.child import Child
-from stylewatch_daemon.worker.contract import Staged
+from stylewatch_daemon.worker.messages import Staged
 child = Child("{HERE}:hang", name="test")
 child.receive(Staged)
 print(child.pid, flush=True)

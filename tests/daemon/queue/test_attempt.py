@@ -16,16 +16,17 @@ from stylewatch_daemon.files.identity import Look
 from stylewatch_daemon.model import CHECKPOINT, AttemptEnd, JobState, Progress, Started
 from stylewatch_daemon.outbox import publish
 from stylewatch_daemon.outbox.publish import RECEIPT, Outbox
+from stylewatch_daemon.outbox.status_txt import Running
 from stylewatch_daemon.queue import attempt_dir
 from stylewatch_daemon.queue.attempt import ActiveAttempt
-from stylewatch_daemon.queue.attempt_dir import AnnouncedFiles, AttemptDirs, Match
+from stylewatch_daemon.queue.attempt_dir import AttemptDirs
 from stylewatch_daemon.queue.states import JobEvent
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.settings.sections import Demand
 from stylewatch_daemon.store import journal
 from stylewatch_daemon.store.journal import Attempt, File, Journal
 from stylewatch_daemon.store.state import State, entry_of
-from stylewatch_daemon.worker.contract import Done, Lost, Order, Saving, Stopped
+from stylewatch_daemon.worker.messages import Done, Lost, Order, Saving, Stopped
 
 STARTED = Started("sketch", "cpu", ((4, 4),), (2,))
 FIRST, SECOND = "stages/0001.png", "stages/0002.png"
@@ -97,12 +98,14 @@ def test_an_attempt_that_runs_alone_is_entered_as_such_until_it_gets_further(
 ) -> None:
     job = world.job(attempts=attempts(*[(AttemptEnd.CUT_OFF, 0)] * 3))
     attempt, _ = world.begin(job)
+    assert attempt.running == Running("album/photo", id="1")
     step = Progress(1, 6, (4, 4), loss=1.0, seconds=1.0)
     for event in (STARTED, step, Saving()):
-        attempt.hear(event)
+        attempt.handle(event)
         assert (attempt.alone, attempt.job.attempts[-1].how) == (True, "cut off alone")
-    attempt.hear(step)
+    attempt.handle(step)
     assert attempt.job.attempts[-1].how == "cut off"
+    assert attempt.running == Running("album/photo", 1, 6, 1.0, (4, 4), None, "cpu", "1")
     other, _ = world.begin(replace(job, attempts=job.attempts[:2]))
     assert (other.alone, other.job.attempts[-1].how) == (False, "cut off")
 
@@ -151,23 +154,6 @@ def test_the_order_has_earlier_attempts_masks_and_options(world: World) -> None:
     assert order.masks == {role: files / f"{role}.png" for role in roles}
 
 
-def test_pauses_that_repeat_are_kept_once(world: World) -> None:
-    paused = attempts((AttemptEnd.PAUSED, 0), (AttemptEnd.PAUSED, 0))
-    attempt, _ = world.begin(world.job(attempts=paused))
-    assert [each.how for each in attempt.job.attempts] == ["paused", "cut off"]
-
-
-def test_the_size_of_the_batch_is_entered_and_told_to_the_next_attempt(world: World) -> None:
-    attempt, _ = world.begin(together=8, backend="sketch")
-    assert world.state.ledger.story("1")[0].together == 8
-    attempt.hear(replace(STARTED, together=3))
-    attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
-    _, order = world.begin(attempt.job)
-    record = {"backend": "sketch", "device": "cpu", "decided": {"batch": 3}, "ended": "stopped"}
-    assert order.attempts == (record,)
-    assert [each.together for each in world.state.ledger.story("1")] == [3, 1]
-
-
 @pytest.mark.parametrize(("failed", "resumes"), [(1, True), (2, False)])
 def test_the_last_attempt_begins_at_the_beginning(failed: int, resumes: bool, world: World) -> None:
     fill(world.state.jobs / "1", CHECKPOINT)
@@ -180,26 +166,26 @@ def test_files_left_by_a_kill_are_published_once_they_are_announced_again(world:
     fill(world.out / ".staging" / "1", FIRST, SECOND, ".half.tmp")
     attempt, _ = world.begin()
     assert world.published == {}
-    attempt.hear(replace(STARTED, step=1))
-    attempt.hear(announced(FIRST, 1))
+    attempt.handle(replace(STARTED, step=1))
+    attempt.handle(announced(FIRST, 1))
     assert world.published == {f"album/photo/{FIRST}": FIRST}
     fill(world.out / ".staging" / "1", FIRST)
     attempt.end(AttemptEnd.STOPPED, JobEvent.REQUEUE)
     other, _ = world.begin(attempt.job)
     (world.out / ".staging/1" / FIRST).unlink()
     (world.out / "album/photo" / FIRST).unlink()
-    other.hear(replace(STARTED, step=1))
-    assert other.hear(announced(FIRST, 1)) is None, "people may take away what is theirs"
+    other.handle(replace(STARTED, step=1))
+    assert other.handle(announced(FIRST, 1)) is None, "people may take away what is theirs"
     assert world.reporter.published == ["0001.png"]
 
 
 def test_at_its_end_only_the_stages_of_the_receipt_are_left(world: World) -> None:
     attempt, _ = world.begin()
-    assert attempt.hear(Done({})) != Done({}), "there is no receipt"
+    assert attempt.handle(Done({})) != Done({}), "there is no receipt"
     fill(world.out / ".staging/1", RECEIPT)
     fill(world.out / "album/photo", SECOND, "stages/0004.png")
     done = Done({"stages": [{"file": SECOND}]})
-    assert attempt.hear(done) == done
+    assert attempt.handle(done) == done
     assert [path.name for path in (world.out / "album/photo/stages").iterdir()] == ["0002.png"]
 
 
@@ -209,32 +195,19 @@ def test_at_its_end_only_the_stages_of_the_receipt_are_left(world: World) -> Non
 def test_a_file_that_is_not_the_announced_one_is_not_published(cluster: World) -> None:
     attempt, order = cluster.begin()
     assert order.checkpoint is not None
-    fill(order.staging, FIRST, RECEIPT, order.checkpoint.name)
+    fill(order.staging, FIRST, RECEIPT, "losses.csv", order.checkpoint.name)
     (order.staging / FIRST).write_text("another")
-    attempt.hear(announced(FIRST, 1))
-    attempt.hear(announced(RECEIPT, 1))
+    attempt.handle(announced(FIRST, 1))
+    attempt.handle(replace(announced(RECEIPT), sha256="12ab"))
+    attempt.handle(replace(announced("losses.csv", 1), sha256="12ab"))
     assert cluster.published == {}
-    for end in (Done({}), Stopped(1)):
-        lost = attempt.hear(end)
-        assert lost == Lost(f"what lies in .staging is not what was announced: {FIRST}")
-    assert not order.checkpoint.exists(), "it refers to that file"
-
-
-def test_a_receipt_that_is_not_the_announced_one_is_a_failure(cluster: World) -> None:
-    attempt, order = cluster.begin()
-    fill(order.staging, RECEIPT)
-    attempt.hear(replace(announced(RECEIPT), sha256="12ab"))
-    assert isinstance(attempt.hear(Done({})), Lost)
-
-
-def test_a_later_announcement_may_match_a_file_that_was_written_twice(cluster: World) -> None:
-    attempt, order = cluster.begin()
-    fill(order.staging, "losses.csv", RECEIPT)
-    attempt.hear(replace(announced("losses.csv", 1), sha256="12ab"))
-    assert cluster.published == {}
-    attempt.hear(announced("losses.csv", 2))
+    attempt.handle(announced("losses.csv", 2))  # it was written twice meanwhile
     assert cluster.published == {"album/photo/losses.csv": "losses.csv"}
-    assert attempt.hear(Done({})) == Done({})
+    for end in (Done({}), Stopped(1)):
+        lost = attempt.handle(end)
+        paths = f"{RECEIPT}, {FIRST}"
+        assert lost == Lost(f"what lies in .staging is not what was announced: {paths}")
+    assert not order.checkpoint.exists(), "it refers to that file"
 
 
 def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_left(
@@ -249,23 +222,11 @@ def test_each_attempt_has_a_folder_of_its_own_and_takes_over_what_the_last_one_l
     assert second.checkpoint == second.staging / attempt_dir.CHECKPOINT
     assert second.checkpoint.read_text() == attempt_dir.CHECKPOINT
     assert cluster.published == {}
-    other.hear(replace(STARTED, step=1))
-    other.hear(announced(FIRST, 1))
+    other.handle(replace(STARTED, step=1))
+    other.handle(announced(FIRST, 1))
     assert cluster.published == {f"album/photo/{FIRST}": FIRST}
     outbox.clear("1")
     assert attempt_dir.place(outbox, attempt.job) == "1"
-
-
-def test_of_what_several_attempts_left_the_latest_files_are_taken_over(cluster: World) -> None:
-    attempt, first = cluster.begin()
-    fill(first.staging, FIRST, SECOND)
-    _, second = cluster.retry(attempt)
-    (second.staging / FIRST).write_text("new")
-    dirs = AttemptDirs(Outbox(cluster.out), "1")
-    dirs.begin(".7-1-1")
-    dirs.take_over(".7-1-1")
-    left = second.staging.parent / ".7-1-1"
-    assert [(left / path).read_text() for path in (FIRST, SECOND)] == ["new", SECOND]
 
 
 def test_of_several_checkpoints_that_of_the_latest_attempt_is_taken_over(cluster: World) -> None:
@@ -288,42 +249,12 @@ def test_what_a_machine_writes_that_was_thought_dead_is_not_published(cluster: W
     assert cluster.published == {}
 
 
-def test_the_last_attempt_on_a_cluster_begins_at_the_beginning(cluster: World) -> None:
-    attempt, first = cluster.begin(cluster.job(attempts=attempts((AttemptEnd.FAILED, 0))))
-    fill(first.staging, attempt_dir.CHECKPOINT)
-    _, second = cluster.retry(attempt)
-    assert second.checkpoint is not None and not second.checkpoint.exists()
-
-
-def test_back_on_this_machine_the_files_of_a_cluster_are_taken_over(cluster: World) -> None:
-    attempt, first = cluster.begin()
-    fill(first.staging, attempt_dir.CHECKPOINT, FIRST)
-    cluster.service = changed_settings(cluster.service, cluster=None)
-    other, second = cluster.retry(attempt)
-    assert second.staging == first.staging.parent
-    assert second.checkpoint == cluster.state.root / "jobs/1" / CHECKPOINT
-    assert not first.staging.exists()
-    other.hear(replace(STARTED, step=1))
-    other.hear(announced(FIRST, 1))
-    assert cluster.published == {f"album/photo/{FIRST}": FIRST}
-
-
-def test_announced_files_are_compared_by_their_bytes_if_another_machine_wrote_them(
-    tmp_path: Path,
-) -> None:
-    fill(tmp_path / "out/.staging/1", FIRST)
-    remote = AnnouncedFiles(Outbox(tmp_path / "out"), "1", remote=True)
-    local = AnnouncedFiles(Outbox(tmp_path / "out"), "1", remote=False)
-    changed = replace(announced(FIRST), sha256="12ab")
-    assert remote.compare(changed) is Match.DIFFERENT and remote.mismatched == {FIRST}
-    assert remote.compare(announced(FIRST)) is Match.SAME and remote.mismatched == set()
-    assert local.compare(changed) is Match.SAME
-    for files in (remote, local):
-        assert files.compare(announced("final.png")) is Match.MISSING
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "out/.staging/1/final.png").symlink_to(tmp_path / "secret")
+def test_an_announced_file_on_another_machine_is_no_link_and_in_its_folder(cluster: World) -> None:
+    attempt, order = cluster.begin()
+    (cluster.out.parent / "secret").write_text("secret")
+    (order.staging / "final.png").symlink_to(cluster.out.parent / "secret")
     with pytest.raises(OSError, match="symbolic links"):
-        remote.compare(announced("final.png"))
+        attempt.handle(announced("final.png"))
     for path in ("../2/final.png", "/etc/hostname"):
         with pytest.raises(OutputError, match="leads out"):
-            remote.compare(announced(path))
+            attempt.handle(announced(path))

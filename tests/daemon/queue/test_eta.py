@@ -1,11 +1,9 @@
-"""Progress of a job, and the time it has left."""
+"""The time that a job has left."""
 
 import pytest
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.outbox.status_txt import Running
-from stylewatch_daemon.queue.eta import Clock, JobProgress
-from stylewatch_daemon.worker.contract import Staged
+from stylewatch_daemon.queue.eta import Clock
 
 # 10 steps at 8x8, then 5 at 16x16: 640 and 1280 pixels
 STARTED = Started("sketch", "cpu", ((8, 8), (16, 16)), (10, 5))
@@ -25,31 +23,11 @@ def test_the_time_left_goes_by_pixels_and_not_by_steps() -> None:
     assert clock.left(step(15, 20.0)) is None
 
 
-@pytest.mark.parametrize(
-    ("steps", "made", "slow", "pace", "last_pace"),
-    [(100, 8, 4, 5.0, 0.1), (1000, 600, 500, 0.1, 0.2), (100, 10, 1, 0.5, 0.1)],
-    ids=["slow first steps", "slower since", "after a tenth"],
-)
-def test_the_recent_steps_count(
-    steps: int, made: int, slow: int, pace: float, last_pace: float
-) -> None:
-    clock, at = Clock(Started("sketch", "cpu", ((8, 8),), (steps,))), 0.0
-    for number in range(1, made + 1):
-        at += pace if number <= slow else last_pace
-        left = clock.left(Progress(number, steps, (8, 8), 0.5, at))
-    assert left == pytest.approx((steps - made) * last_pace)
-
-
-def test_the_progress_of_a_job_is_known_from_its_events() -> None:
-    progress = JobProgress()
-    assert progress.running("sea") == Running("sea")
-    progress.hear(Started("sketch", "cpu", ((8, 8),), (10,), step=4))
-    assert progress.running("sea", "7") == Running("sea", 4, 10, device="cpu", id="7")
-    progress.hear(STARTED)
-    progress.hear(step(1, 1.0))
-    assert progress.running("sea-2").seconds_left is None
-    progress.hear(step(10, 10.0))
-    progress.hear(Staged("stages/10.png", "12ab"))
-    running = progress.running("sea-2", "7")
-    assert running == Running("sea-2", 10, 15, 0.5, (8, 8), running.seconds_left, "cpu", "7")
-    assert running.seconds_left == pytest.approx((5 + 1) * 256 / 64)
+def test_the_recent_steps_count() -> None:
+    clock, at = Clock(Started("sketch", "cpu", ((8, 8),), (1000,))), 0.0
+    for number in range(1, 601):
+        at += 5.0 if number <= 4 else 0.1 if number <= 500 else 0.2
+        left = clock.left(Progress(number, 1000, (8, 8), 0.5, at))
+        if number == 8:
+            assert left == pytest.approx(992 * 0.1), "the first steps are slow"
+    assert left == pytest.approx(400 * 0.2), "slower since"

@@ -89,29 +89,18 @@ def test_where_the_ledger_cannot_be_written_they_wait_and_are_done_later(
         patch.setattr(State, "finish", full)
         assert world.finalize() == {"1": "paused", "2": "paused"}
     assert world.held == ["1", "2"]
+    (world.outbox / "job-1/receipt.json").unlink()
     world.finalizer.settled += world.jobs
-    assert world.finalize() == {"1": "done", "2": "done"}
-    assert world.held == []
-
-
-def test_a_job_that_cannot_be_published_stops_no_other(world: Ending) -> None:
-    (world.outbox / ".staging/1/receipt.json").unlink()
-    assert world.finalize() == {"1": "paused", "2": "done"}
+    assert world.finalize() == {"1": "paused", "2": "done"}, "a job that is gone stops no other"
     assert world.held == ["1"]
 
 
-def test_what_is_not_settled_after_all_is_dropped(world: Ending) -> None:
-    world.finalizer.drop({"1"})
-    assert world.finalize() == {"2": "done"}
-
-
-@pytest.mark.parametrize("after", ["archive", "delete"])
 def test_an_input_that_changed_while_the_job_ran_is_kept_and_noted_once_whatever_is_killed(
-    after: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     for change in count(1):
         world = Ending(tmp_path / str(change))
-        job = world.settle_first(after=after)
+        job = world.settle_first(after="delete")
         content = world.state.jobs / "1/files/content.jpg"
         content.write_text("written later")
         now = digest(content)
@@ -123,10 +112,9 @@ def test_an_input_that_changed_while_the_job_ran_is_kept_and_noted_once_whatever
         receipt = world.receipt()
         assert [entry.get("changed") for entry in receipt["inputs"]] == [{"sha256": now}, None]
         assert len(receipt["warnings"]) == 2
-        style = {"inputs/style.jpg": "job/style.jpg"} if after == "archive" else {}
         files = tree(world.outbox / "job-1")
         files.pop("receipt.json")
-        assert files == {"inputs/content.jpg": "written later"} | style
+        assert files == {"inputs/content.jpg": "written later"}
         world.state.close()
         if not died():
             break
@@ -134,15 +122,7 @@ def test_an_input_that_changed_while_the_job_ran_is_kept_and_noted_once_whatever
     assert world.reporter.changed[0].startswith("content.jpg changed while the job ran")
 
 
-def test_what_stays_in_the_inbox_as_it_changed_is_in_the_receipt(world: Ending) -> None:
-    world.settle_first(changed=frozenset({"content.jpg"}))
-    world.finalize()
-    assert "stays in the inbox" in str(world.receipt()["warnings"][1])
-
-
-@pytest.mark.parametrize(
-    "text", ["[]", '{"inputs": 3}', '{"inputs": [1]}', "\0", "[" * 100_000], ids=range(5)
-)
+@pytest.mark.parametrize("text", ['{"inputs": 3}', "\0", "[" * 100_000], ids=range(3))
 def test_what_is_no_receipt_of_ours_is_published_as_it_is(text: str, world: Ending) -> None:
     (world.outbox / ".staging/1/receipt.json").write_text(text)
     assert world.finalize()["1"] == "done"
@@ -166,35 +146,19 @@ class Refusing(Ending):
         self.finalizer.settle(job, JobEvent.REFUSE, "Bad.")
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["linked", "copied"])
-def test_killed_at_any_change_a_refused_job_comes_back_whole_and_once(
-    apart: bool, tmp_path: Path
-) -> None:
+def test_killed_at_any_change_a_refused_job_comes_back_whole_and_once(tmp_path: Path) -> None:
     for change in count(1):
         world = Refusing(tmp_path / str(change))
-        content = world.state.jobs / "1/files/content.jpg"
-        inode = content.stat().st_ino
-        with mounts(*([world.state.root] if apart else [])):
+        with mounts(world.state.root):  # so its inputs are copied
             with killed_at(change) as died:
                 world.finalize()
             if world.state.ledger.state("1") != "refused":
                 world.finalizer.settled = world.jobs
                 assert world.finalize() == {"1": "refused"}
         assert tree(world.outbox) == REFUSED, f"killed at change {change}"
-        assert ((world.outbox / "_refused/job/content.jpg").stat().st_ino == inode) != apart
         world.state.close()
         if not died():
             break
-
-
-def test_a_refused_job_whose_disk_is_gone_is_published_again(tmp_path: Path) -> None:
-    world = Refusing(tmp_path)
-    world.state.ledger.change("1", refused_as="_refused/other")
-    world.finalizer.settled = world.jobs
-    assert world.finalize() == {"1": "refused"}
-    assert tree(world.outbox) == REFUSED
-    entry = world.state.ledger.find("1")
-    assert entry is not None and entry.refused_as == "_refused/job"
 
 
 def test_a_long_copy_is_waited_for_while_others_are_finalized(
@@ -228,3 +192,4 @@ def test_what_is_copied_must_leave_room(tmp_path: Path) -> None:
         assert world.finalize() == {"1": "paused"}
     world.finalizer.settled = world.jobs
     assert world.finalize() == {"1": "refused"}, "what is linked takes no room"
+    assert tree(world.outbox) == REFUSED

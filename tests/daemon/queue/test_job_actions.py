@@ -6,7 +6,7 @@ import pytest
 from tests.daemon.cli.states import entry
 from tests.daemon.faults import fill
 from tests.daemon.queue.world import World
-from tests.daemon.world import DaemonWorld, run_jobs
+from tests.daemon.world import DaemonWorld, make_settings, run_jobs
 
 from stylewatch_daemon.queue.job_actions import JobActions
 from stylewatch_daemon.store.journal import Attempt
@@ -21,6 +21,7 @@ class Actions(World):
         self.actions = JobActions(
             self.state,
             self.reporter,
+            lambda: make_settings((), self.state.root),
             lambda: self.running,
             lambda job: self.ended.append(job.id),
             lambda: self.listed.append([job.id for job in self.state.ledger.undismissed(9)]),
@@ -59,10 +60,14 @@ def test_a_job_that_is_not_queued_yet_keeps_the_wish(moved: bool, world: Actions
     assert world.asked == ("cancel", [])
 
 
-@pytest.mark.parametrize("state", ["done", "refused", "failed", "cancelled"])
-def test_a_finished_job_stays_as_it_is(world: Actions, state: str) -> None:
-    world.state.ledger.change("1", state=state)
-    world.actions.cancel("1")
+def test_a_job_that_has_ended_or_is_not_there_stays_as_it_is(world: Actions) -> None:
+    for job in ("2", "job"):  # a name may be that of another job by now
+        world.actions.cancel(job)
+        world.actions.finish(job)
+        world.actions.dismiss([job])
+    for state in ("done", "refused", "failed", "cancelled"):
+        world.state.ledger.change("1", state=state)
+        world.actions.cancel("1")
     assert world.asked == ("", [])
 
 
@@ -78,22 +83,14 @@ def test_only_a_job_that_was_begun_and_not_cancelled_can_be_finished(world: Acti
     assert world.asked == ("cancel", [])
 
 
-@pytest.mark.parametrize(
-    ("state", "dismissed"),
-    [("refused", True), ("failed", True), ("queued", False), ("done", False), ("cancelled", False)],
-)
-def test_refused_and_failed_jobs_are_dismissed_and_stay_in_the_ledger(
-    world: Actions, state: str, dismissed: bool
-) -> None:
-    world.state.ledger.change("1", state=state)
-    for _ in range(2):  # a request may be acted on twice
-        world.actions.dismiss(["1"])
-    entered = world.state.ledger.find("job")
-    assert entered is not None and (entered.state, entered.dismissed) == (state, dismissed)
-    assert world.listed == [[], []]
-
-
-def test_all_are_those_that_had_ended_when_it_was_asked_for(world: Actions) -> None:
+def test_refused_and_failed_jobs_are_dismissed_and_stay_in_the_ledger(world: Actions) -> None:
+    for state, dismissed in (("queued", False), ("done", False), ("refused", True)):
+        world.state.ledger.change("1", state=state)
+        for _ in range(2):  # a request may be acted on twice
+            world.actions.dismiss(["1"])
+        entered = world.state.ledger.find("job")
+        assert entered is not None and (entered.state, entered.dismissed) == (state, dismissed)
+    assert world.listed == [[]] * 6
     for name, day in (("2", "02"), ("3", "03")):
         at = f"2026-01-{day}T00:00:00+00:00"
         world.state.ledger.enter([entry(name, "refused", finished=at)])
@@ -101,16 +98,7 @@ def test_all_are_those_that_had_ended_when_it_was_asked_for(world: Actions) -> N
     assert [job.name for job in world.state.ledger.undismissed(9)] == ["3"]
 
 
-def test_a_job_that_is_gone_is_no_error(world: Actions) -> None:
-    for job in ("2", "job"):  # a name may be that of another job by now
-        world.actions.cancel(job)
-        world.actions.finish(job)
-        world.actions.dismiss([job])
-    assert world.asked == ("", [])
-
-
-@pytest.mark.parametrize("comes", ["a reload", "a restart"])
-def test_a_job_that_is_cancelled_while_it_is_claimed_stays_so(tmp_path: Path, comes: str) -> None:
+def test_a_job_that_is_cancelled_while_it_is_claimed_stays_so(tmp_path: Path) -> None:
     place = DaemonWorld(tmp_path)
     fill(place.inbox, "a/content.jpg", "a/style.jpg", "b/content.jpg", "b/style.jpg")
     line = place.start()
@@ -119,10 +107,8 @@ def test_a_job_that_is_cancelled_while_it_is_claimed_stays_so(tmp_path: Path, co
     line.ingest.inboxes[0].enter()
     _, unwanted = place.state.ledger.claimed(str(place.inbox))
     line.control.acts["cancel"](unwanted.id)
-    if comes == "a reload":
-        line.apply_settings(place.settings)
-    else:
-        line = place.start()
+    line.apply_settings(place.settings)
+    line = place.start()
     for _ in range(2):
         line.scan()
         line.enter()

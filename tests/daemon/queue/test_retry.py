@@ -12,7 +12,7 @@ from tests.daemon.world import DaemonWorld, make_inbox, run_jobs
 
 from stylewatch_daemon.errors import InputError, OutputError, UsageError
 from stylewatch_daemon.outbox.job_files import Input, Spot
-from stylewatch_daemon.queue.retry import check_at_end, settings_for
+from stylewatch_daemon.queue.job_actions import check_at_end, settings_for
 from stylewatch_daemon.settings.config import Config
 from stylewatch_daemon.store.ledger import Entry
 
@@ -20,7 +20,7 @@ NEW = "20990101T000000.000000-abcdef"
 STEPS = {"steps": 7}
 
 
-class RetryWorld(DaemonWorld):
+class World(DaemonWorld):
     """An inbox with an album, of which `album/sea` is done."""
 
     def __init__(self, root: Path, after: Any = "archive") -> None:
@@ -57,16 +57,20 @@ class RetryWorld(DaemonWorld):
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> RetryWorld:
-    return RetryWorld(tmp_path)
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
 
 
-def test_a_job_runs_again_with_other_settings_under_the_same_name(world: RetryWorld) -> None:
+def test_a_job_runs_again_with_other_settings_under_the_same_name(world: World) -> None:
     before = tree(world.outbox / "album/sea")
+    world.retry()
     world.retry()
     entered = world.entry()
     assert (entered.state, entered.name, entered.retry_of) == ("queued", "album/sea", "album/sea")
     world.finish()
+    world.retry()
+    assert world.state.ledger.counts()["done"] == 2, "repeating the request changes nothing"
+    world.check_nothing_is_left()
     assert (world.entry().state, world.entry().place) == ("done", "album/sea-2")
     order = world.executor.orders[-1]
     assert (order.settings.steps, order.retry_of) == (7, "album/sea")
@@ -77,48 +81,14 @@ def test_a_job_runs_again_with_other_settings_under_the_same_name(world: RetryWo
     assert (world.inbox / "album/style.jpg").exists()
 
 
-def test_repeating_the_request_changes_nothing(world: RetryWorld) -> None:
-    world.retry()
-    world.retry()
-    world.finish()
-    world.retry()
-    assert world.state.ledger.counts()["done"] == 2
-    world.check_nothing_is_left()
-
-
-def test_a_retried_job_can_be_retried_from_its_own_archive(world: RetryWorld) -> None:
-    world.retry()
-    world.finish()
-    for path in (world.outbox / "album/sea/inputs").iterdir():
-        path.unlink()
-    plain = [{**record} for record in world.entry().inputs]
-    for record in plain:
-        record.pop("sha256", None)
-    world.state.ledger.change(NEW, inputs=plain)
-    world.retry(NEW, f"{NEW}2")
-    world.finish()
-    third = world.entry(f"{NEW}2")
-    assert (third.place, third.retry_of) == ("album/sea-3", "album/sea-2")
-
-
 def test_inputs_that_are_deleted_cannot_be_retried(tmp_path: Path) -> None:
-    world = RetryWorld(tmp_path, "delete")
+    world = World(tmp_path, "delete")
     with pytest.raises(InputError, match=r"sea\.jpg"):
         world.retry()
     world.check_nothing_is_left()
 
 
-def test_inputs_that_are_kept_are_neither_archived_nor_claimed_again(tmp_path: Path) -> None:
-    world = RetryWorld(tmp_path, "keep")
-    world.retry()
-    world.finish()
-    assert world.entry().state == "done"
-    assert not (world.outbox / "album/sea-2/inputs").exists()
-    assert set(tree(world.inbox)) == {"album/sea.jpg", "album/style.jpg"}
-    world.check_nothing_is_left()
-
-
-def test_a_retry_may_start_from_a_stage_under_a_name_that_is_free(world: RetryWorld) -> None:
+def test_a_retry_may_start_from_a_stage_under_a_name_that_is_free(world: World) -> None:
     fill(world.outbox, "album/sea/stages/0005.png", "album/sea/inputs/stage-0005.png")
     content, *others = world.entry(world.first.id).inputs
     content = {**content, "name": "stage-0005.png", "size": 31}
@@ -133,24 +103,20 @@ def test_a_retry_may_start_from_a_stage_under_a_name_that_is_free(world: RetryWo
     assert archived.read_text() == "album/sea/stages/0005.png"
 
 
-@pytest.mark.parametrize("state", ["queued", "running", "claimed"])
-def test_only_a_finished_job_is_retried(world: RetryWorld, state: str) -> None:
-    world.state.ledger.change(world.first.id, state=state)
+def test_only_a_finished_job_is_retried_and_its_id_is_no_path(world: World) -> None:
+    for new in ("../../x", "", ".x", "a/b"):
+        with pytest.raises(InputError, match="no job's id"):
+            world.retry(new=new)
+    world.state.ledger.change(world.first.id, state="running")
     with pytest.raises(InputError, match="at its end"):
         world.retry()
     check_at_end(entry("sea", "failed"))
     with pytest.raises(UsageError, match="not at its end yet"):
-        check_at_end(entry("sea", state))
-
-
-@pytest.mark.parametrize("new", ["../../x", "", ".x", "a/b"])
-def test_an_id_is_no_path(world: RetryWorld, new: str) -> None:
-    with pytest.raises(InputError, match="no job's id"):
-        world.retry(new=new)
+        check_at_end(entry("sea", "running"))
 
 
 def test_a_picture_that_changes_while_it_is_copied_is_not_used(
-    world: RetryWorld, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = Input.find
 
@@ -166,7 +132,7 @@ def test_a_picture_that_changes_while_it_is_copied_is_not_used(
 
 
 def test_an_outbox_that_is_away_or_a_full_ledger_is_waited_for(
-    world: RetryWorld, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OutputError("the disk is full")
@@ -186,7 +152,7 @@ def test_an_outbox_that_is_away_or_a_full_ledger_is_waited_for(
 
 def test_killed_at_any_moment_it_becomes_one_job(tmp_path: Path) -> None:
     for change in count(1):
-        world = RetryWorld(tmp_path / str(change))
+        world = World(tmp_path / str(change))
         before = tree(world.outbox)
         with killed_at(change) as was_killed:
             world.retry()

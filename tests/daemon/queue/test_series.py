@@ -8,7 +8,9 @@ from tests.daemon.faults import fill
 from tests.daemon.world import DaemonWorld
 
 from stylewatch_daemon.errors import SettingsError
+from stylewatch_daemon.events import Reporter
 from stylewatch_daemon.model import JobState
+from stylewatch_daemon.queue.attempt import ActiveAttempt
 from stylewatch_daemon.queue.series import Series
 from stylewatch_daemon.settings.resolve import Settler
 from stylewatch_daemon.store.journal import load
@@ -83,7 +85,9 @@ def test_divided_twice_as_after_a_kill_nothing_is_made_twice(tmp_path: Path) -> 
 def test_the_mistakes_of_all_members_are_reported_at_once(tmp_path: Path) -> None:
     world = SeriesWorld(tmp_path, "sweep: {steps: [3, -1, many]}")
     with pytest.raises(SettingsError) as caught:
-        world.series.check(world.job, world.job_settings)
+        attempt = ActiveAttempt(world.job, world.state, Reporter(), world.settings)
+        attempt.apply(world.job_settings)
+        world.series.begin(attempt)
     first, second = str(caught.value).splitlines()
     assert first.startswith("sweep, steps=-1: the settings: steps: input should be greater")
     assert second.startswith("sweep, steps=many: the settings: steps: input should be a valid int")

@@ -7,9 +7,6 @@ import pytest
 
 from stylewatch_daemon.model import AttemptEnd, JobState
 from stylewatch_daemon.queue.states import (
-    BEGUN,
-    DECIDED,
-    TRANSITIONS,
     JobEvent,
     RetryMode,
     crashes,
@@ -17,7 +14,6 @@ from stylewatch_daemon.queue.states import (
     retry_after,
 )
 from stylewatch_daemon.store.journal import Attempt, Journal
-from stylewatch_daemon.store.ledger_writer import LAST
 
 CUT, ALONE = AttemptEnd.CUT_OFF, AttemptEnd.CUT_OFF_ALONE
 FAILED, STOPPED, PAUSED = AttemptEnd.FAILED, AttemptEnd.STOPPED, AttemptEnd.PAUSED
@@ -34,25 +30,16 @@ TABLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("state", JobState)
-@pytest.mark.parametrize("event", JobEvent)
-def test_every_transition_is_the_one_of_the_table_and_no_other_is_possible(
-    state: JobState, event: JobEvent
-) -> None:
-    job = replace(JOB, state=state)
-    expected = TABLE.get(state, {}).get(event.name)
-    if expected is None:
-        with pytest.raises(ValueError, match=f"a job that is {state} cannot"):
-            next_state(job, event)
-    else:
-        assert next_state(job, event) == expected
-
-
-def test_every_state_leads_to_a_last_one_in_two_steps_at_most_once_it_was_begun() -> None:
-    assert {state for state, events in TRANSITIONS.items() if not events} == {"claimed", *LAST}
-    for state in DECIDED:
-        assert set(TRANSITIONS[state].values()) & {*LAST}
-    assert BEGUN == ("running", "ending", "refusing", "failing")
+def test_every_transition_is_the_one_of_the_table_and_no_other_is_possible() -> None:
+    for state in JobState:
+        for event in JobEvent:
+            job = replace(JOB, state=state)
+            expected = TABLE.get(state, {}).get(event.name)
+            if expected is None:
+                with pytest.raises(ValueError, match=f"a job that is {state} cannot"):
+                    next_state(job, event)
+            else:
+                assert next_state(job, event) == expected
 
 
 def attempts(*ends: tuple[str, int]) -> tuple[Attempt, ...]:
@@ -63,11 +50,8 @@ def attempts(*ends: tuple[str, int]) -> tuple[Attempt, ...]:
 @pytest.mark.parametrize(
     ("ends", "count"),
     [
-        ([], 0),
         ([(FAILED, 0), (FAILED, 0)], 2),
-        ([(FAILED, 0), (CUT, 0)], 1),
-        ([(STOPPED, 0), (PAUSED, 0)], 0),
-        ([(FAILED, 0), (STOPPED, 0), (FAILED, 0)], 2),
+        ([(FAILED, 0), (STOPPED, 0), (CUT, 0), (FAILED, 0)], 2),
         ([(FAILED, 0), (FAILED, 0), (FAILED, 50)], 1),
         ([(FAILED, 50), (FAILED, 50), (FAILED, 50)], 3),
         ([(FAILED, 50), (FAILED, 0)], 2),
@@ -82,19 +66,14 @@ def test_crashes_in_a_row_count_until_a_later_checkpoint(
 @pytest.mark.parametrize(
     ("ends", "expected"),
     [
-        ([], RetryMode.AS_ANY),
         ([(CUT, 0)] * 2, RetryMode.AS_ANY),
         ([(CUT, 0)] * 3, RetryMode.ALONE),
-        ([(CUT, 0)] * 9, RetryMode.ALONE),
         ([(FAILED, 0)] * 3, RetryMode.NEVER),
         ([(FAILED, 0)] * 2 + [(CUT, 0)] * 2, RetryMode.AS_ANY),
-        ([(FAILED, 0)] * 2 + [(CUT, 0)] * 3, RetryMode.ALONE),
         ([(CUT, 0), (STOPPED, 0), (CUT, 0), (PAUSED, 0), (CUT, 0)], RetryMode.ALONE),
         ([(CUT, 0)] * 3 + [(CUT, 50)], RetryMode.AS_ANY),
         ([(CUT, 0)] * 3 + [(ALONE, 0)], RetryMode.NEVER),
         ([(CUT, 0)] * 3 + [(ALONE, 0), (CUT, 50)], RetryMode.AS_ANY),
-        ([(CUT, 0)] * 3 + [(STOPPED, 0)], RetryMode.ALONE),
-        ([(CUT, 0)] * 3 + [(FAILED, 0)] * 3, RetryMode.NEVER),
         ([(CUT, 50)] * 3 + [(ALONE, 20)], RetryMode.NEVER),
     ],
 )

@@ -15,7 +15,7 @@ from stylewatch_daemon.queue.states import Outcome, OutcomeKind
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store.journal import Journal
 from stylewatch_daemon.store.state import State
-from stylewatch_daemon.worker.contract import Failed
+from stylewatch_daemon.worker.messages import Failed
 
 BROKEN = Failed("it broke", 70, "trace")
 PAINTED = {
@@ -83,6 +83,6 @@ class World:
                 (job,) = waiting(self.state)
                 outcome = dispatcher.begin([[job]])[-1][1]
             dispatcher.ask()
-            for _, result in [*dispatcher.hear(), *dispatcher.finalize()]:
+            for _, result in [*dispatcher.handle_events(), *dispatcher.finalize()]:
                 outcome = result
         return outcome

@@ -15,7 +15,7 @@ from stylewatch_daemon.service.pipeline import Pipeline
 from stylewatch_daemon.settings import resolve
 from stylewatch_daemon.settings.job import JobSettings
 from stylewatch_daemon.store import ledger_writer
-from stylewatch_daemon.worker.contract import Failed, Refused
+from stylewatch_daemon.worker.messages import Failed, Refused
 
 A = ("a/content.jpg", "a/style.jpg")
 B = ("b/content.jpg", "b/style.jpg")

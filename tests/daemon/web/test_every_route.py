@@ -12,15 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from starlette.types import Message
 from tests.daemon.web import doctors
-from tests.daemon.web.world import (
-    HERE,
-    TOKEN,
-    enter,
-    entry,
-    finished_job,
-    publish_status,
-    settings,
-)
+from tests.daemon.web.world import HERE, TOKEN, enter, entry, finished_job, publish_status, settings
 
 from stylewatch_daemon.web import actions, doctor_runner
 from stylewatch_daemon.web.serve import application

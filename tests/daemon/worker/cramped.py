@@ -27,8 +27,6 @@ class Room:
             "CUDA out of memory. Tried to allocate 2 GiB."
         )
     )
-    stubborn: bool = False
-    """Whether backends stay on the `gpu`, whatever they are told."""
 
 
 def furnish(patch: pytest.MonkeyPatch, room: Room) -> None:
@@ -37,7 +35,7 @@ def furnish(patch: pytest.MonkeyPatch, room: Room) -> None:
     class Cramped(Sketch):
         def __init__(self, options: Mapping[str, object]) -> None:
             super().__init__({})
-            self._device = "gpu" if room.stubborn else str(options.get("device", "gpu"))
+            self._device = str(options.get("device", "gpu"))
 
         def devices(self) -> tuple[Device, ...]:
             return (Device("gpu", "a small one"), Device("cpu", "the processor"))

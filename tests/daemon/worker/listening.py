@@ -7,7 +7,7 @@ from typing import get_args
 
 from stylewatch_daemon.executors.base import Executor
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.contract import End, Event, Order
+from stylewatch_daemon.worker.messages import End, Event, Order
 
 PATIENCE = 300.0
 """Seconds, for a machine that is busy."""
@@ -54,7 +54,7 @@ class Listener:
         """Wait for news, and hear it."""
         assert self._news.wait(PATIENCE), self.events
         self._news.clear()
-        for heard in self.executor.heard():
+        for heard in self.executor.events():
             self.events[heard.ticket].append(heard.event)
 
     def ends(self, ticket: str) -> list[Event]:

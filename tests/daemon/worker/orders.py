@@ -10,7 +10,7 @@ from typing import Any
 from tests.daemon.worker.works import PAINTED
 
 from stylewatch_daemon.settings.job import JobSettings
-from stylewatch_daemon.worker.contract import Event, Order
+from stylewatch_daemon.worker.messages import Event, Order
 from stylewatch_daemon.worker.run_job import work
 from stylewatch_plugins.contract import Wish
 

@@ -1,7 +1,6 @@
 """Orders that come together: each has its own files and End, as if it were alone."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, repeat
@@ -13,8 +12,8 @@ import torch
 from tests.daemon.worker.orders import files, order, painted, receipt
 
 from stylewatch_daemon.model import Progress, Started
-from stylewatch_daemon.worker import batch, checkpoint, prepare, run_job
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker import batch, run_job
+from stylewatch_daemon.worker.messages import (
     Done,
     End,
     Event,
@@ -24,13 +23,9 @@ from stylewatch_daemon.worker.contract import (
     Staged,
     Stopped,
 )
-from stylewatch_daemon.worker.recorder import Recorder
 from stylewatch_painter.errors import DivergedError
-from stylewatch_painter.images import read as image
-from stylewatch_painter.images.read import Picture
-from stylewatch_painter.images.reduced import Enough
 from stylewatch_plugins import numpy_loop, registry
-from stylewatch_plugins.contract import Stage, Step, Task, Wish
+from stylewatch_plugins.contract import Step, Task, Wish
 from stylewatch_plugins.sketch import Sketch
 from stylewatch_plugins.testing.tasks import after
 
@@ -119,41 +114,13 @@ def test_a_stopped_order_ends_at_its_step_and_continues_alone(
     events = list(batch.work(orders, asks))
     at = events.index((0, Stopped(3)))
     assert sum(isinstance(event, Done) for _, event in events[at:]) == 2
+    paths = [event.path for index, event in events if index == 1 and isinstance(event, Staged)]
+    assert paths[:-2:2] == [f"stages/000{step}.png" for step in (2, 4, 6, 8)]
     again, _ = together([orders[0], orders[1]])
     assert starts(again) == [(1, 0)]
     assert isinstance(again[0], Started) and again[0].step == 3
     assert isinstance(again[-1], Done)
     assert left_by(orders[0]) == alone(orders[0], tmp_path / "alone")
-
-
-def in_bunches(self: Sketch, tasks: Sequence[Task], wishes: Sequence[Ask]) -> Steps:
-    """Make steps, and ask for wishes, ahead of what is yielded, as a GPU does."""
-
-    def bunched(steps: Iterator[Step]) -> Iterator[Step]:
-        bunch = list[Step]()
-        for step in steps:
-            bunch.append(step)
-            if isinstance(step, Stage) or step.checkpoint is not None:
-                yield from bunch
-                bunch.clear()
-
-    return numpy_loop.by_turns([bunched(steps) for steps in map(self.paint, tasks, wishes)])
-
-
-def test_an_order_whose_steps_come_in_bunches_stops_after_the_last_of_them(
-    orders: list[Order], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Sketch, "paint_many", in_bunches)
-    events = together(orders[::-1], after(5, Wish.STOP))  # after a stage at step 3
-    assert events[0][-1] == Stopped(5)
-    assert run_job.load_snapshot(orders[2]).record["step"] == 5
-    assert all(isinstance(own[-1], Done) for own in events[1:])
-
-
-def test_an_order_that_is_finished_early_does_not_end_the_others(orders: list[Order]) -> None:
-    events = together(orders, after(4, Wish.FINISH))
-    assert [receipt(given)["state"] for given in orders] == ["finished", "done", "done"]
-    assert len([event for event in events[0] if isinstance(event, Progress)]) == 4
 
 
 def test_an_order_whose_files_cannot_be_written_ends_alone(orders: list[Order]) -> None:
@@ -165,31 +132,23 @@ def test_an_order_whose_files_cannot_be_written_ends_alone(orders: list[Order]) 
     assert isinstance(events[2][-1], Done)
 
 
-def test_an_error_in_place_of_a_step_ends_that_order(
+def test_an_error_in_place_of_a_step_ends_that_order_and_one_of_the_backend_all(
     orders: list[Order], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def paint_many(self: Sketch, tasks: Sequence[Task], wishes: Sequence[Ask]) -> Steps:
+        shared = {id(style.picture) for task in tasks for style in task.styles}
+        assert len(shared) == 1, "a style of several orders is in memory once"
         yield 1, DivergedError("the loss was no longer a number")
-        others = numpy_loop.by_turns([self.paint(tasks[n], wishes[n]) for n in (0, 2)])
-        yield from ((2 * number, step) for number, step in others)
-
-    monkeypatch.setattr(Sketch, "paint_many", paint_many)
-    events = together(orders)
-    assert events[1][-1] == Refused("the loss was no longer a number")
-    assert [type(own[-1]) for own in events] == [Done, Refused, Done]
-
-
-def test_an_error_of_the_backend_ends_all(
-    orders: list[Order], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def paint_many(self: Sketch, tasks: Sequence[Task], wishes: Sequence[Ask]) -> Steps:
         yield 0, next(self.paint(tasks[0], wishes[0]))
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Sketch, "paint_many", paint_many)
-    for events in together(orders):
-        assert isinstance(events[-1], Failed)
-        assert "ZeroDivisionError" in events[-1].trace
+    events = together(orders)
+    assert events[1][-1] == Refused("the loss was no longer a number")
+    for number in (0, 2):
+        end = events[number][-1]
+        assert isinstance(end, Failed)
+        assert "ZeroDivisionError: a bug" in end.trace
 
 
 def runs_out(of_all: bool) -> Callable[[Sketch, Sequence[Task], Sequence[Ask]], Steps]:
@@ -219,25 +178,6 @@ def test_orders_without_memory_run_alone(
     assert list(map(starts, events)) == expected
     for number, given in enumerate(orders):
         assert left_by(given) == alone(given, tmp_path / f"alone-{number}")
-
-
-def test_an_order_whose_pictures_need_too_much_memory_runs_alone(
-    orders: list[Order], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    is_full = [True]
-
-    def read(path: Path, *, max_pixels: int, enough: Enough) -> Picture:
-        if path == orders[1].content and is_full:
-            is_full.pop()
-            raise MemoryError
-        return image.read(path, max_pixels=max_pixels, enough=enough)
-
-    orders[1] = replace(orders[1], content=orders[1].main.with_name("sea.jpg"))
-    orders[0].main.with_name("sea.jpg").write_bytes(orders[0].main.read_bytes())
-    monkeypatch.setattr(prepare, "read", read)
-    events = together(orders)
-    assert all(isinstance(own[-1], Done) for own in events)
-    assert starts(events[1]) == [(1, 3)]
 
 
 def test_an_order_that_is_to_stop_is_not_begun_again(
@@ -271,55 +211,3 @@ def test_a_backend_for_one_at_a_time_runs_them_in_turn(
         if isinstance(event, Started | Refused | Done)
     ]
     assert events == [(0, Started), (0, Done), (1, Refused), (2, Started), (2, Done)]
-
-
-def test_a_missing_backend_fails_each(orders: list[Order]) -> None:
-    for (end,) in together([with_settings(given, backend="skech") for given in orders]):
-        assert isinstance(end, Failed)
-        assert "no backend 'skech'" in end.reason
-
-
-def test_a_checkpoint_of_another_job_does_not_matter(orders: list[Order]) -> None:
-    assert orders[0].checkpoint is not None
-    checkpoint.save(orders[0].checkpoint, checkpoint.Snapshot({}, {"step": 3}))
-    first, second, _ = together(orders)
-    assert isinstance(first[-1], Done)
-    assert starts(second) == [(2, 0)]
-
-
-def test_stages_are_encoded_while_others_run(
-    orders: list[Order], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """None is encoded before all jobs are at their fourth step."""
-    further, waited, encoded = threading.Event(), list[bool](), Recorder.encoded
-
-    def slow(self: Recorder, stage: Stage) -> bytes:
-        waited.append(further.wait(timeout=60.0))
-        return encoded(self, stage)
-
-    monkeypatch.setattr(Recorder, "encoded", slow)
-    events = list[tuple[int, Event]]()
-    without = [replace(given, checkpoint=None) for given in orders]
-    for index, event in batch.work(without, [lambda: Wish.GO_ON] * 3):
-        events.append((index, event))
-        if isinstance(event, Progress) and (index, event.step) == (2, 4):
-            further.set()
-    assert waited and all(waited)
-    assert [type(event) for _, event in events].count(Done) == 3
-    paths = [event.path for index, event in events if index == 0 and isinstance(event, Staged)]
-    assert paths[:-2:2] == [f"stages/000{step}.png" for step in (2, 4, 6, 8)]
-
-
-def test_a_style_of_several_orders_is_in_memory_once(
-    orders: list[Order], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counts = list[int]()
-    paint_many = Sketch.paint_many
-
-    def count(self: Sketch, tasks: Sequence[Task], wishes: Sequence[Ask]) -> Steps:
-        counts.append(len({id(style.picture) for task in tasks for style in task.styles}))
-        return paint_many(self, tasks, wishes)
-
-    monkeypatch.setattr(Sketch, "paint_many", count)
-    together(orders)
-    assert counts == [1]

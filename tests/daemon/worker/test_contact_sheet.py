@@ -14,7 +14,7 @@ from stylewatch_daemon.errors import InputError
 from stylewatch_daemon.outbox import receipt
 from stylewatch_daemon.outbox.receipt import SeriesReceipt
 from stylewatch_daemon.worker.contact_sheet import draw
-from stylewatch_daemon.worker.contract import Done, Order, Part, Staged
+from stylewatch_daemon.worker.messages import Done, Order, Part, Staged
 
 RED = (200, 40, 40)
 
@@ -62,18 +62,6 @@ def test_the_sheet_has_the_pictures_and_the_receipt_is_last(given: Order, tmp_pa
     assert found.inputs[2].size == (8, 6)
     with Image.open(given.staging / "sheet.png") as sheet:
         assert (np.asarray(sheet.convert("RGB")) == RED).all(-1).sum() == 48 * 36
-
-
-def test_pictures_of_flat_jobs_are_found(given: Order) -> None:
-    out = Path(given.parts[0].outbox)
-    (out / "_jobs/a").mkdir(parents=True)
-    (out / "a/seed=1").rename(out / "_jobs/a/seed=1")
-    (out / "_jobs/a/seed=1/final.png").rename(out / "a/seed=1.png")
-    final = json.dumps({"final": "../../../a/seed=1.png"})
-    (out / "_jobs/a/seed=1/receipt.json").write_text(final)
-    first, second = given.parts
-    flat = replace(given, parts=(replace(first, place="_jobs/a/seed=1"), second))
-    assert drawn(flat).jobs[0].final == "a/seed=1.png"
 
 
 def test_without_a_picture_the_series_is_refused_and_links_are_not_followed(

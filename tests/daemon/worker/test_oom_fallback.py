@@ -18,7 +18,7 @@ from tests.daemon.world import child_pids
 from stylewatch_daemon.executors.local import Local
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import oom_fallback, run_job
-from stylewatch_daemon.worker.contract import Done, Failed, Order, Stopped
+from stylewatch_daemon.worker.messages import Done, Failed, Order, Stopped
 from stylewatch_plugins.contract import Wish
 from stylewatch_plugins.testing.tasks import after
 
@@ -62,39 +62,33 @@ def sizes(room: Room) -> list[tuple[int, int]]:
     return [size for _, size in room.tried]
 
 
-def test_wait_fails_at_once(make_room: MakeRoom, given: Given) -> None:
-    room = make_room(700)
-    with pytest.raises(torch.OutOfMemoryError):
-        painted(given("wait"))
+@pytest.mark.parametrize(
+    ("setting", "error"),
+    [("wait", torch.OutOfMemoryError("no memory")), ("smaller", RuntimeError("a bug"))],
+)
+def test_wait_and_other_errors_fail_at_once(
+    setting: str, error: Exception, make_room: MakeRoom, given: Given
+) -> None:
+    room = make_room(700, error=error)
+    with pytest.raises(RuntimeError, match=str(error)):
+        painted(given(setting))
     assert room.tried == [("gpu", (32, 24))]
 
 
-@pytest.mark.parametrize("with_checkpoint", [True, False])
-def test_smaller_halves_the_area_as_often_as_needed(
-    with_checkpoint: bool, make_room: MakeRoom, given: Given
-) -> None:
-    room, one = make_room(200), given("smaller")
-    one = one if with_checkpoint else replace(one, checkpoint=None)
-    *events, end = painted(one)
+def test_smaller_halves_the_area_as_often_as_needed(make_room: MakeRoom, given: Given) -> None:
+    room, job = make_room(200), replace(given("smaller"), checkpoint=None)
+    *events, end = painted(job)
     assert isinstance(end, Done)
     assert sizes(room) == [(32, 24), (23, 17), (16, 12)]
     assert [e.sizes[-1] for e in events if isinstance(e, Started)] == sizes(room)
-    found = receipt(one)
+    found = receipt(job)
     note = "memory did not suffice for 32x24 pixels: this is painted at 16x12"
     assert found["warnings"][-1] == note
     assert sum("memory" in warning for warning in found["warnings"]) == 1
     assert (found["size"], found["recipe"]["schedule"]["size"]) == ([16, 12], "16x12")
     assert found["attempts"][-1]["decided"] == {"device": "gpu", "size": "16x12"}
-    with Image.open(one.staging / "final.png") as final:
+    with Image.open(job.staging / "final.png") as final:
         assert final.size == (16, 12)
-
-
-def test_a_size_in_the_fields_of_the_recipe_is_replaced_too(
-    make_room: MakeRoom, given: Given
-) -> None:
-    room = make_room(500)
-    painted(given("smaller", fields={"schedule.size": "28"}))
-    assert sizes(room) == [(28, 21), (20, 15)]
 
 
 @pytest.mark.parametrize("limit", ["side", "feature maps"])
@@ -126,93 +120,31 @@ def test_a_smaller_job_continues_at_its_size_to_the_same_bytes(
     assert files(parts) == files(whole)
 
 
-def test_the_choice_is_kept_from_the_first_moment(make_room: MakeRoom, given: Given) -> None:
-    room, one = make_room(500), given("smaller")
-
-    def killed() -> Wish:
-        if len(room.tried) == 2:
-            raise KeyboardInterrupt
-        return Wish.GO_ON
-
-    with pytest.raises(KeyboardInterrupt):
-        list(run_job.work(one, killed))
-    room.pixels, room.tried = PLENTY, []
-    painted(one)
-    assert sizes(room) == [(23, 17)]
-
-
-def test_the_choice_ends_with_other_settings(make_room: MakeRoom, given: Given) -> None:
-    room, one = make_room(500), given("smaller")
-    painted(one, *after(3, Wish.STOP))
-    room.pixels, room.tried = PLENTY, []
-    settings = one.settings.model_copy(update={"size": "30"})
-    assert isinstance(painted(replace(one, settings=settings))[-1], Done)
-    assert set(sizes(room)) == {(30, 22)}
-    assert not any("memory" in warning for warning in receipt(one)["warnings"])
-
-
 def test_on_the_cpu_it_continues_from_its_checkpoint(
     make_room: MakeRoom, given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room, one = make_room(500, at_step=6), given("cpu")
+    room, job = make_room(500, at_step=6), given("cpu")
     monkeypatch.setattr(run_job, "CHECKPOINT_EVERY", 0.0)
     monkeypatch.setattr(run_job, "CHECKPOINT_COST", 0.0)
-    events = painted(one)
+    events = painted(job)
     assert room.tried == [("gpu", (32, 24)), ("cpu", (32, 24))]
     assert [e.step for e in events if isinstance(e, Started)] == [0, 5]
     assert [e.step for e in events if isinstance(e, Progress)] == list(range(1, 9))
-    found = receipt(one)
+    found = receipt(job)
     note = "memory of gpu did not suffice: this is painted on the processor"
     assert found["warnings"][-1] == note
     assert found["attempts"][-1]["decided"]["device"] == found["backend"]["device"] == "cpu"
     whole = given("wait", "whole", device="cpu")
     painted(whole)
-    left, right = (np.asarray(Image.open(o.staging / "final.png")) for o in (one, whole))
+    left, right = (np.asarray(Image.open(each.staging / "final.png")) for each in (job, whole))
     assert np.array_equal(left, right)
 
 
-def test_on_the_cpu_it_stays(make_room: MakeRoom, given: Given) -> None:
-    room, one = make_room(500), given("cpu")
-    painted(one, *after(3, Wish.STOP))
-    room.pixels, room.tried = PLENTY, []
-    painted(one)
-    assert room.tried == [("cpu", (32, 24))]
-    assert "painted on the processor" in receipt(one)["warnings"][-1]
-
-
-def test_a_backend_that_ignores_the_choice_is_asked_once(
-    make_room: MakeRoom, given: Given, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    room = make_room(500, stubborn=True)
-    with pytest.raises(torch.OutOfMemoryError):
-        painted(given("cpu"))
-    assert room.tried == [("gpu", (32, 24))] * 2
-
-
-@pytest.mark.parametrize("error", [RuntimeError("a bug"), RuntimeError("CUDA error: lost")])
-def test_other_errors_change_nothing(error: Exception, make_room: MakeRoom, given: Given) -> None:
-    room = make_room(500, error=error)
-    with pytest.raises(RuntimeError, match=str(error)):
-        painted(given("smaller"))
-    assert room.tried == [("gpu", (32, 24))]
-
-
-def test_a_job_on_the_cpu_has_no_other_device(
-    given: Given, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def paint(*_: object) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr("stylewatch_plugins.sketch.Sketch.paint", paint)
-    with pytest.raises(MemoryError):
-        painted(given("cpu"))
-
-
 def test_tiles_become_smaller_first(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
-    tried, one = in_tiles(monkeypatch, 8), given("smaller")
-    assert isinstance(painted(one)[-1], Done)
+    tried, job = in_tiles(monkeypatch, 8), given("smaller")
+    assert isinstance(painted(job)[-1], Done)
     assert tried == ["none", "16", "8"]
-    found = receipt(one)
+    found = receipt(job)
     assert found["size"] == [32, 24]
     assert found["warnings"][-1] == "memory did not suffice: this is painted in tiles of 8 pixels"
     assert found["attempts"][-1]["decided"]["tile"] == 8
@@ -238,24 +170,24 @@ def confined(tmp_path: Path, given: Given) -> Iterator[tuple[Listener, Order]]:
     """
     fields = {"enlarge": True, "smallest": 1000}
     settings = {"backend": "torch", "device": "cpu", "size": "900", "steps": 1}
-    one = given("wait", fields=fields, **settings)
+    job = given("wait", fields=fields, **settings)
     local = Local(tmp_path / "worker.lock", CONFINED)
-    yield Listener(local), replace(one, name="700000000", backend_options={"tile": "none"})
+    yield Listener(local), replace(job, name="700000000", backend_options={"tile": "none"})
     local.close()
 
 
 def test_a_real_worker_without_memory_fails_or_uses_a_smaller_size(
     confined: tuple[Listener, Order],
 ) -> None:
-    listener, one = confined
-    listener.executor.submit({"1": one})
+    listener, job = confined
+    listener.executor.submit({"1": job})
     listener.until_ended("1")
     end = listener.events["1"][-1]
     assert isinstance(end, Failed)
     assert (end.exit_code, end.recycle) == (69, True)
     assert "memory did not suffice" in end.reason and "allocate" in end.reason
     assert child_pids() == []
-    listener.executor.submit({"2": replace(one, out_of_memory="smaller")})
+    listener.executor.submit({"2": replace(job, out_of_memory="smaller")})
     listener.until_ended("2")
     end = listener.events["2"][-1]
     assert isinstance(end, Done)

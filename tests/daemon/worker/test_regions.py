@@ -11,10 +11,9 @@ from PIL import Image
 from tests.daemon.worker.orders import order, painted, receipt
 
 from stylewatch_daemon.errors import SettingsError
-from stylewatch_daemon.worker.contract import Done, Order
+from stylewatch_daemon.worker.messages import Done, Order
 from stylewatch_daemon.worker.prepare import prepare
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.read import read
 from stylewatch_plugins.contract import Wish
 
 TORCH: dict[str, Any] = {"backend": "torch", "size": 48, "steps": 6, "save_every": 3}
@@ -72,18 +71,6 @@ def test_outside_of_the_mask_the_photograph_is_kept_and_a_stop_changes_nothing(
     assert receipt(kept)["mask"]["outside"] == "keep"
 
 
-def test_with_gray_and_small_stages_the_final_picture_keeps_the_photograph_too(
-    left: Order, photograph: NDArray[np.float64]
-) -> None:
-    more = {"stages": {"size": 24}, "color": "luminance", "depth": 16, "only": "content"}
-    for only in (None, "content"):
-        kept = with_settings(left, **more | {"mask": {"outside": "keep"}, "only": only})
-        painted(replace(kept, checkpoint=None))
-        difference = np.abs(read(kept.staging / "final.png").pixels - photograph)
-        assert difference[:, 24:].max() < 0.003
-        assert only or difference[:, :24].mean() > 3
-
-
 def test_a_free_region_changes_less_and_the_receipt_has_the_masks(
     left: Order, photograph: NDArray[np.float64]
 ) -> None:
@@ -101,10 +88,7 @@ def test_a_free_region_changes_less_and_the_receipt_has_the_masks(
     assert "mask" not in receipt(plain)
 
 
-@pytest.mark.parametrize("swapped", [False, True])
-def test_each_half_takes_the_colors_of_its_region(
-    given: Order, tmp_path: Path, *, swapped: bool
-) -> None:
+def test_each_half_takes_the_colors_of_its_region(given: Order, tmp_path: Path) -> None:
     """A gray photograph, and a style that is red in one half and blue in the other."""
     Image.new("RGB", (48, 36), "gray").save(tmp_path / "content.png")
     style = np.random.default_rng(0).integers(0, 40, (40, 40, 3)) + np.array([90, 10, 10])
@@ -119,27 +103,14 @@ def test_each_half_takes_the_colors_of_its_region(
         styles=(tmp_path / "style.png",),
         masks={
             "content-mask": mask_file(tmp_path, "c.png", (48, 36), *colors),
-            "style-1-mask": mask_file(
-                tmp_path, "s.png", (40, 40), *colors[:: -1 if swapped else 1]
-            ),
+            "style-1-mask": mask_file(tmp_path, "s.png", (40, 40), *colors[::-1]),
         },
     )
     end = painted(regions)[-1]
     assert isinstance(end, Done), end
     red_less_blue = (output(regions)[..., 0] - output(regions)[..., 2]).mean(axis=0)
     first, second = red_less_blue[:20].mean(), red_less_blue[28:].mean()
-    assert (first > second + 20) != swapped
-    assert (second > first + 20) == swapped
-
-
-def test_feather_is_in_pixels_of_the_output(given: Order, tmp_path: Path) -> None:
-    for size in ((48, 36), (480, 360)):
-        mask = mask_file(tmp_path, "content.mask.png", size, "white", "black")
-        soft = with_settings(replace(given, masks={"content-mask": mask}), mask={"feather": 6})
-        weights = prepare(soft).task.content_mask
-        assert weights is not None and weights.shape == (36, 48, 1)
-        inside = (weights[18, :, 0] > 0.001) & (weights[18, :, 0] < 0.999)
-        assert 10 <= inside.sum() <= 13
+    assert second > first + 20, "the other way round than the style itself"
 
 
 def test_transparent_pixels_of_a_style_count_in_no_region(
@@ -163,24 +134,6 @@ def test_transparent_pixels_of_a_style_count_in_no_region(
     (quarter,) = prepare(replace(left, styles=styles[:1], masks=masks)).task.styles
     assert quarter.mask is not None
     assert quarter.mask.mean() == pytest.approx(0.25, abs=0.02)
-
-
-def test_a_style_mask_has_the_final_size_of_its_style_and_changes_its_digest(
-    given: Order, tmp_path: Path
-) -> None:
-    mask = mask_file(tmp_path, "style.mask.png", (400, 320), "white", "black")
-    (plain,) = prepare(given).task.styles
-    for preview, width in ((None, 40), ("16", 120)):
-        sized = with_settings(given, size="48", style_size="40", enlarge=True, preview=preview)
-        (style,) = prepare(replace(sized, masks={"style-1-mask": mask})).task.styles
-        assert style.mask is not None and style.mask.shape[1] == width
-        assert style.digest != plain.digest
-
-
-def test_unused_colors_are_a_warning(left: Order, tmp_path: Path) -> None:
-    mask = mask_file(tmp_path, "style.mask.png", (40, 32), "white", "red")
-    warnings = prepare(replace(left, masks={**left.masks, "style-1-mask": mask})).regions.warnings
-    assert "style.mask.png: content.mask.png has no #ff0000" in warnings[-1]
 
 
 def test_masks_without_effect_and_of_another_shape_are_refused(left: Order, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from typing import get_args
 
 from stylewatch_daemon.model import Progress, Started
 from stylewatch_daemon.worker import batch
-from stylewatch_daemon.worker.contract import Done, End, Event, Order, Stopped
 from stylewatch_daemon.worker.failures import as_end
+from stylewatch_daemon.worker.messages import Done, End, Event, Order, Stopped
 from stylewatch_painter.errors import PictureError
 from stylewatch_plugins.contract import Wish
 

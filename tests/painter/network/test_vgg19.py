@@ -1,5 +1,6 @@
 """VGG19 in torch, held against the same network in plain NumPy."""
 
+import json
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -108,11 +109,15 @@ def test_other_devices_use_float32() -> None:
 
 def test_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "cache" / "precision.json"
+    file.parent.mkdir()
+    other = {"another GPU, torch 1.0": "tf32"}
+    file.write_text(json.dumps(other))
     monkeypatch.setattr(precision_module, "measured", lambda _: "bf16")
     assert quickest(CPU, file) == "bf16"
     monkeypatch.setattr(precision_module, "measured", lambda _: "fp32")
     assert quickest(CPU, file) == "bf16"
     assert [path.name for path in file.parent.iterdir()] == ["precision.json"]
+    assert json.loads(file.read_text()).items() > other.items(), "other devices keep theirs"
 
 
 def test_tf32_is_enabled_only_for_its_precision() -> None:

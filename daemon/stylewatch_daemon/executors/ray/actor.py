@@ -2,6 +2,12 @@
 
 The actor runs no job itself. So a worker that dies, hangs or is of no more use is replaced on the
 spot, and Ray's process, which could do anything in the cluster, decodes no untrusted picture.
+
+The daemon's own copies of a job's inputs lie in the state folder, which other machines need not
+have. The outbox is mounted on all of them: so the pictures, and the user's own recipes, are copied
+into the staging folder of their attempt, which is removed with it.
+
+    outbox/.staging/JOB/ATTEMPT/.inputs/0/content.jpg
 """
 
 import asyncio
@@ -9,17 +15,17 @@ import os
 import pickle
 import platform
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import replace
+from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from stylewatch_daemon.executors.local import WorkerPool, max_idle_memory
-from stylewatch_daemon.executors.ray import inputs
-from stylewatch_daemon.executors.ray.messages import PIECE, framed, said
-from stylewatch_daemon.executors.worker_process import Slot
-from stylewatch_daemon.worker.contract import Failed, Heard, Order, Wanted
+from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.executors.ray.messages import PIECE, Hello, Program, pack
+from stylewatch_daemon.outbox import publish
+from stylewatch_daemon.worker.messages import AttemptEvent, Failed, Order, Wanted
 
 HEARTBEAT = 2.0
 """Seconds after which an actor answers, if only that it is alive."""
@@ -29,26 +35,7 @@ _NEVER = 1e6
 
 _CANNOT_WRITE = 73
 
-
-@dataclass(frozen=True)
-class Program:
-    """Versions that must be the same on both sides for messages to mean the same."""
-
-    stylewatch: str
-    python: str
-
-    @classmethod
-    def ours(cls) -> "Program":
-        """The versions of this process."""
-        return cls(version("stylewatch"), ".".join(platform.python_version_tuple()[:2]))
-
-
-@dataclass(frozen=True)
-class Hello:
-    """The program that an actor runs, and its machine."""
-
-    program: Program
-    machine: str
+INPUTS = ".inputs"
 
 
 class WorkerActor:
@@ -65,15 +52,13 @@ class WorkerActor:
         folder.mkdir(parents=True, exist_ok=True)
         self._incoming, self._outgoing = bytearray(), bytearray()
         self._has_news = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        slot = Slot(None, folder / "worker.lock", work, max_idle_memory())
-        self._pool = WorkerPool([slot], _NEVER, self._emit)
-        self._pool.start()
+        self._local = Local(folder / "worker.lock", work, devices=(None,), idle_s=_NEVER)
 
     async def hello(self) -> Hello:
-        """The program and the machine of this actor."""
-        self._loop = asyncio.get_running_loop()
-        return Hello(Program.ours(), platform.node())
+        """Return the program and the machine of this actor."""
+        loop = asyncio.get_running_loop()
+        self._local.wake = lambda: loop.call_soon_threadsafe(self._take_events)
+        return Hello(Program.running(), platform.node())
 
     async def begin(self, piece: bytes, last: bool) -> None:
         """Take the next piece of pickled orders by ticket; the `last` piece begins them."""
@@ -83,23 +68,23 @@ class WorkerActor:
         orders: dict[str, Order] = pickle.loads(self._incoming)
         self._incoming.clear()
         for ticket, order in list(orders.items()):
-            if (path := inputs.missing(order)) is not None:
+            if (path := missing(order)) is not None:
                 reason = f"{path} is not there on {platform.node()}; is the outbox mounted?"
-                self._add(Heard(ticket, Failed(reason, _CANNOT_WRITE)))
+                self._send(AttemptEvent(ticket, Failed(reason, _CANNOT_WRITE)))
                 del orders[ticket]
         if orders:
-            self._pool.submit(orders)
+            self._local.submit(orders)
 
     async def ask(self, ticket: str, wanted: Wanted) -> None:
         """Pass a request on to an attempt."""
-        self._pool.ask(ticket, wanted)
+        self._local.ask(ticket, wanted)
 
     async def drop(self, ticket: str) -> None:
         """End an attempt now."""
-        self._pool.drop(ticket)
+        self._local.drop(ticket)
 
-    async def heard(self) -> bytes:
-        """The next piece of the stream of events; an empty one where nothing came for a while."""
+    async def events(self) -> bytes:
+        """Return the next piece of the stream of events; empty where none came for a while."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._has_news.wait(), HEARTBEAT)
         piece = bytes(self._outgoing[:PIECE])
@@ -110,16 +95,15 @@ class WorkerActor:
 
     def close(self) -> None:
         """End the worker; where Ray ends the actor, the worker ends by itself."""
-        self._loop = None
-        self._pool.close()
+        self._local.wake = lambda: None
+        self._local.close()
 
-    def _emit(self, event: Heard) -> None:
-        """Take an event; called by the thread of the worker pool."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._add, event)
+    def _take_events(self) -> None:
+        for event in self._local.events():
+            self._send(event)
 
-    def _add(self, event: Heard) -> None:
-        self._outgoing += framed(said(event.event, event.ticket))
+    def _send(self, event: AttemptEvent) -> None:
+        self._outgoing += pack(event.event, event.ticket) + b"\n"
         self._has_news.set()
 
 
@@ -128,3 +112,54 @@ def _forget_script() -> None:
     main = sys.modules["__main__"]
     main.__spec__ = None
     main.__dict__.pop("__file__", None)
+
+
+def share(order: Order) -> Order:
+    """Copy the inputs of `order` into its staging folder; return the order that names the copies.
+
+    A file that cannot be read keeps its path: the worker reports it. Raises OSError and OutputError
+    where the staging folder cannot be written.
+    """
+    copies: dict[Path, Path] = {}
+
+    def copy(path: Path, folder: str = "") -> Path:
+        if path not in copies:
+            try:
+                content = path.read_bytes()
+            except OSError:
+                return path
+            name = f"{INPUTS}/{folder or len(copies)}/{path.name}"
+            publish.stage(order.staging, name, content)
+            copies[path] = order.staging / name
+        return copies[path]
+
+    def copy_recipes(number: int, folder: Path) -> Path:
+        names = [copy(path, f"recipes-{number}") for path in sorted(folder.glob("*.yaml"))]
+        return names[0].parent if names else folder
+
+    settings = order.settings
+    if settings.recipe.endswith((".yaml", ".yml")):
+        recipe = str(copy(Path(settings.recipe)))
+        settings = settings.model_copy(update={"recipe": recipe})
+    return replace(
+        order,
+        settings=settings,
+        content=order.content and copy(order.content),
+        styles=tuple(copy(path) for path in order.styles),
+        init=order.init and copy(order.init),
+        masks={role: copy(path) for role, path in order.masks.items()},
+        recipe_folders=tuple(
+            copy_recipes(number, folder) for number, folder in enumerate(order.recipe_folders)
+        ),
+    )
+
+
+def missing(order: Order) -> Path | None:
+    """Return the first shared input that this machine does not see."""
+    paths = (path for path in _paths(order) if path.is_relative_to(order.staging / INPUTS))
+    return next((path for path in paths if not path.exists()), None)
+
+
+def _paths(order: Order) -> Iterator[Path]:
+    yield from (path for path in (order.content, *order.styles, order.init) if path is not None)
+    yield from (*order.masks.values(), *order.recipe_folders, Path(order.settings.recipe))

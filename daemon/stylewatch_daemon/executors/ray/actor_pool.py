@@ -5,33 +5,207 @@ a machine that others keep, while another has nothing to do.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import pickle
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, get_args
 
 from stylewatch_daemon.errors import UnavailableError
-from stylewatch_daemon.executors.ray.actor_client import ActorSlot, Remote
-from stylewatch_daemon.executors.ray.messages import NOT_THERE, Manner
+from stylewatch_daemon.executors.ray.actor import share
+from stylewatch_daemon.executors.ray.messages import (
+    NOT_THERE,
+    PIECE,
+    ActorOptions,
+    Hello,
+    Program,
+    Stream,
+    unpack,
+)
 from stylewatch_daemon.executors.scheduler import DROPPED, Emit, Scheduler
 from stylewatch_daemon.settings.sections import Demand, Machine
-from stylewatch_daemon.worker.contract import Failed, Order, Wanted
+from stylewatch_daemon.worker.failures import as_end
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
+    End,
+    Event,
+    Failed,
+    Lost,
+    Order,
+    Refused,
+    Wanted,
+)
 
-StartActor = Callable[[str], Remote]
+MAX_ORDER = 16 << 20
+"""Bytes of an order without its files; the usual has two kB."""
+
+_TOO_LARGE = (
+    "the settings and names of this job have {:.0f} MB, and {:.0f} MB can be sent to a machine of "
+    "the cluster: make its settings shorter"
+)
+
+
+class ActorHandle(Protocol):
+    """A WorkerActor, wherever it is."""
+
+    def call(self, name: str, *args: Any, within: float | None = None) -> Awaitable[Any]:
+        """Call one of its methods; raises UnavailableError."""
+        ...
+
+    def end(self) -> None:
+        """End it at once."""
+        ...
+
+
+class ActorClient:
+    """A Worker that `actor` manages; all calls are made in one event loop.
+
+    An actor that does not answer for `silent_s` seconds is given up.
+    """
+
+    device: str | None = None
+
+    def __init__(self, actor: ActorHandle, emit: Emit, silent_s: float) -> None:
+        self.tickets: set[str] = set()
+        self._actor, self._emit, self._silent_s = actor, emit, silent_s
+        self._batch: Mapping[str, Order] = {}
+        self._has_batch = asyncio.Event()
+        self._requests: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+        """Calls that the actor gets once it has the batch."""
+
+    def begin(self, orders: Mapping[str, Order]) -> Iterable[AttemptEvent]:
+        """Leave a batch to `run`."""
+        self.tickets, self._batch = set(orders), orders
+        self._has_batch.set()
+        return ()
+
+    def ask(self, ticket: str, wanted: Wanted) -> None:
+        """Pass a request on; the last one holds."""
+        if ticket in self.tickets:
+            self._requests.put_nowait(("ask", ticket, wanted))
+
+    def drop(self, ticket: str, why: str) -> Iterable[AttemptEvent]:
+        """End an attempt; its End follows."""
+        self._requests.put_nowait(("drop", ticket))
+        return ()
+
+    def end(self, why: str) -> Iterable[AttemptEvent]:
+        """End the actor, and all that it runs."""
+        self._actor.end()
+        return self._all_ended(Lost(why))
+
+    async def connect(self) -> None:
+        """Wait until the actor is there, however long the cluster is busy.
+
+        Raises UnavailableError: it cannot start, or runs another version.
+        """
+        hello: Hello = await self._actor.call("hello")
+        if hello.program != (own := Program.running()):
+            raise UnavailableError(
+                f"the machine {hello.machine} of the cluster has stylewatch "
+                f"{hello.program.stylewatch} with Python {hello.program.python}, and this one "
+                f"{own.stylewatch} with {own.python}: install the same on all"
+            )
+
+    async def has_work(self, idle_s: float) -> bool:
+        """Wait for a batch; False where none comes within `idle_s` seconds."""
+        try:
+            await asyncio.wait_for(self._has_batch.wait(), idle_s)
+        except TimeoutError:
+            return self._has_batch.is_set()
+        return True
+
+    async def run(self) -> None:
+        """Run the batch; raises UnavailableError once the actor is lost.
+
+        By then each attempt has its End.
+        """
+        self._has_batch.clear()
+        orders = await self._shared(self._batch)
+        if not orders:
+            return
+        try:
+            content = pickle.dumps(orders)
+            for start in range(0, len(content), PIECE):
+                is_last = start + PIECE >= len(content)
+                await self._call("begin", content[start : start + PIECE], is_last)
+        except UnavailableError as error:
+            self._end_all(Failed(str(error), NOT_THERE))
+            raise
+        sending = asyncio.ensure_future(self._send_requests())
+        try:
+            await self._listen()
+        except (UnavailableError, ValueError) as error:
+            self._end_all(Lost(str(error)))
+            raise UnavailableError(str(error)) from error
+        finally:
+            sending.cancel()
+
+    async def _shared(self, orders: Mapping[str, Order]) -> dict[str, Order]:
+        """Orders whose inputs other machines can read; the attempts at others are ended."""
+        shared: dict[str, Order] = {}
+        for ticket, order in orders.items():
+            if (size := len(pickle.dumps(order))) > MAX_ORDER:
+                self._finish(ticket, Refused(_TOO_LARGE.format(size / 1e6, MAX_ORDER / 1e6)))
+                continue
+            try:
+                shared[ticket] = await asyncio.to_thread(share, order)
+            except Exception as error:
+                self._finish(ticket, as_end(error))
+        return shared
+
+    async def _listen(self) -> None:
+        """Emit the events of all attempts until each has its End."""
+        stream = Stream()
+        while self.tickets:
+            for message in stream.feed(await self._call("events")):
+                ticket, event = unpack(message)
+                if ticket not in self.tickets or not isinstance(event, get_args(Event)):
+                    raise ValueError(f"the machine of the cluster sent {message[:80]!r}")
+                if isinstance(event, get_args(End)):
+                    self.tickets.discard(ticket)
+                self._emit(AttemptEvent(ticket, event))
+
+    async def _call(self, name: str, *args: Any) -> Any:
+        return await self._actor.call(name, *args, within=self._silent_s)
+
+    async def _send_requests(self) -> None:
+        """Pass requests on in their order, until canceled; if the actor is lost, `run` notices."""
+        with suppress(UnavailableError):
+            while True:
+                await self._call(*await self._requests.get())
+
+    def _finish(self, ticket: str, end: End) -> None:
+        if ticket in self.tickets:
+            self.tickets.discard(ticket)
+            self._emit(AttemptEvent(ticket, end))
+
+    def _end_all(self, end: Failed | Lost) -> None:
+        for event in self._all_ended(end):
+            self._emit(event)
+
+    def _all_ended(self, end: Failed | Lost) -> list[AttemptEvent]:
+        tickets, self.tickets = self.tickets, set()
+        return [AttemptEvent(ticket, end) for ticket in tickets]
+
+
+StartActor = Callable[[str], ActorHandle]
 """Requests an actor, on the machine with that id; empty: on any."""
 
 
-class ActorPool:
+class ActorPool(Scheduler):
     """Runs attempts by actors that `start_actor` requests, each of which takes `demand`."""
 
     def __init__(
-        self, demand: Demand, options: Manner, start_actor: StartActor, emit: Emit
+        self, demand: Demand, options: ActorOptions, start_actor: StartActor, emit: Emit
     ) -> None:
         self._demand, self._options, self._start_actor = demand, options, start_actor
-        self._emit, self._scheduler = emit, Scheduler(emit)
+        super().__init__(emit)
         self._machines: Sequence[Machine] | None = None
         """None until the cluster has answered."""
-        self._machine_of: dict[ActorSlot, str] = {}
-        """All slots, each with the machine that it is bound to."""
-        self._starting: dict[ActorSlot, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._machine_of: dict[ActorClient, str] = {}
+        """All workers, each with the machine that it is bound to."""
+        self._tasks: dict[ActorClient, asyncio.Task[None]] = {}
+        self._starting: set[ActorClient] = set()
 
     @property
     def places(self) -> int:
@@ -40,7 +214,7 @@ class ActorPool:
 
     def submit(self, orders: Mapping[str, Order]) -> None:
         """Run a batch of attempts, by ticket."""
-        self._scheduler.submit(orders)
+        super().submit(orders)
         self._start_actors()
 
     def look(self, machines: Sequence[Machine]) -> None:
@@ -48,19 +222,11 @@ class ActorPool:
         self._machines = machines
         self._start_actors()
 
-    def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Pass a request on to an attempt."""
-        self._scheduler.ask(ticket, wanted)
-
-    def drop(self, ticket: str) -> None:
-        """End an attempt now."""
-        self._scheduler.drop(ticket)
-
     def close(self) -> None:
         """End all actors; no other is started. Their attempts are ended by the supervisor."""
         self._machines = None
-        for slot in list(self._machine_of):
-            slot.end("the daemon left")
+        for worker in list(self._machine_of):
+            worker.end("the daemon left")
 
     def _start_actors(self) -> None:
         """Request as many actors as there are batches that wait, and places."""
@@ -68,16 +234,15 @@ class ActorPool:
             return
         if not self.places:
             reason = self._demand.impossible(self._machines)
-            self._scheduler.fail_waiting(Failed(reason, NOT_THERE))
-            for task in self._starting.values():
-                task.cancel()
-        while self._scheduler.waiting > len(self._starting) and len(self._machine_of) < self.places:
+            self.fail_waiting(Failed(reason, NOT_THERE))
+            for worker in self._starting:
+                self._tasks[worker].cancel()
+        while self.waiting > len(self._starting) and len(self._machine_of) < self.places:
             machine = "" if self._demand.taken else self._unused_machine(self._machines)
-            slot = ActorSlot(self._start_actor(machine), self._emit, self._options.silent_s)
-            self._machine_of[slot] = machine
-            task = self._starting[slot] = asyncio.ensure_future(self._serve(slot))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            worker = ActorClient(self._start_actor(machine), self._emit, self._options.silent_s)
+            self._machine_of[worker] = machine
+            self._starting.add(worker)
+            self._tasks[worker] = asyncio.ensure_future(self._serve(worker))
 
     def _unused_machine(self, machines: Sequence[Machine]) -> str:
         """A suitable machine without an actor, where each machine has one place."""
@@ -85,21 +250,21 @@ class ActorPool:
         suitable = (machine.id for machine in machines if self._demand.places([machine]))
         return next((machine for machine in suitable if machine not in used), "")
 
-    async def _serve(self, slot: ActorSlot) -> None:
-        """Run batches in a slot until it has had none for a while, or its actor is lost."""
+    async def _serve(self, worker: ActorClient) -> None:
+        """Run batches in a worker until it has had none for a while, or its actor is lost."""
         try:
-            await slot.connect()
-            del self._starting[slot]
-            self._scheduler.add(slot)
-            while await slot.has_work(self._options.idle_s):
-                await slot.run()
-                self._scheduler.assign()
+            await worker.connect()
+            self._starting.remove(worker)
+            self.add(worker)
+            while await worker.has_work(self._options.idle_s):
+                await worker.run()
+                self.assign()
         except UnavailableError as error:
-            if slot in self._starting:
-                self._scheduler.fail_next(Failed(str(error), NOT_THERE))
+            if worker in self._starting:
+                self.fail_next(Failed(str(error), NOT_THERE))
         finally:
-            self._starting.pop(slot, None)
-            del self._machine_of[slot]
-            self._scheduler.remove(slot)
-            self._scheduler.emit_all(slot.end(DROPPED))
+            self._starting.discard(worker)
+            del self._machine_of[worker], self._tasks[worker]
+            self.remove(worker)
+            self.emit_all(worker.end(DROPPED))
             self._start_actors()

@@ -18,7 +18,13 @@ from pathlib import Path
 
 from stylewatch_daemon.errors import UnavailableError
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
-from stylewatch_daemon.executors.ray.messages import Away, Manner, Room, Word, said
+from stylewatch_daemon.executors.ray.messages import (
+    ActorOptions,
+    Capacity,
+    ClusterLost,
+    Message,
+    pack,
+)
 from stylewatch_daemon.files.lock import shared
 from stylewatch_daemon.processes.child import received
 from stylewatch_daemon.settings.sections import Demand
@@ -30,19 +36,19 @@ LOOK_EVERY = 2.0
 """Seconds between two looks at which machines there are; each is a heartbeat, too."""
 
 
-def serve(pipe: Connection, lock: Path, demand: Demand, manner: Manner) -> None:
+def serve(pipe: Connection, lock: Path, demand: Demand, options: ActorOptions) -> None:
     """Run on the cluster what comes through `pipe`, until that closes; hold `lock` meanwhile."""
     _discard_output()
     # the supervisor retries by itself; three tries of Ray's own take five seconds
     os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "3")
     with shared(lock):
-        asyncio.run(_Driver(pipe, demand, manner).run())
+        asyncio.run(_Driver(pipe, demand, options).run())
 
 
 class _Driver:
     """The pipe to the supervisor on one side, the cluster on the other."""
 
-    def __init__(self, pipe: Connection, demand: Demand, options: Manner) -> None:
+    def __init__(self, pipe: Connection, demand: Demand, options: ActorOptions) -> None:
         from stylewatch_daemon.executors.ray import ray_api
 
         self._ray, self._pipe, self._demand = ray_api, pipe, demand
@@ -64,7 +70,7 @@ class _Driver:
         os._exit(0)  # a call to a cluster that does not answer may still run in a thread
 
     async def _watch(self) -> None:
-        """Report the number of places again and again, or that the cluster is away."""
+        """Report the number of places again and again, or that the cluster cannot be used."""
         address = self._demand.address
         try:
             connect = asyncio.to_thread(self._ray.connect, address)
@@ -72,7 +78,7 @@ class _Driver:
             while True:
                 look = asyncio.to_thread(self._ray.machines)
                 self._pool.look(await asyncio.wait_for(look, self._silent_s))
-                self._send(Room(self._pool.places))
+                self._send(Capacity(self._pool.places))
                 await asyncio.sleep(LOOK_EVERY)
         except TimeoutError:
             reason = (
@@ -83,7 +89,7 @@ class _Driver:
             reason = str(error)
         except Exception as error:  # whatever it is, no caller may wait forever
             reason = f"the Ray cluster at {address} cannot be used: {self._ray.explain(error)}"
-        self._send(Away(reason))
+        self._send(ClusterLost(reason))
         os._exit(1)
 
     def _obey(self) -> None:
@@ -97,9 +103,9 @@ class _Driver:
             name, *values = command
             getattr(self._pool, name)(*values)
 
-    def _send(self, word: Word, ticket: str = "") -> None:
+    def _send(self, message: Message, ticket: str = "") -> None:
         try:
-            self._pipe.send_bytes(said(word, ticket))
+            self._pipe.send_bytes(pack(message, ticket))
         except OSError:
             os._exit(1)  # the supervisor is gone
 

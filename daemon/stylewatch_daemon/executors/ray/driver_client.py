@@ -1,23 +1,29 @@
-"""The daemon's side of the Ray driver: a process, and the thread that talks to it.
+"""The executor `ray`, as the daemon has it: all of Ray is in another process, the driver.
 
 The driver is started for the first order, and stopped when there was none for a while. If it
 dies, or falls silent, its attempts end as they do when a device is missing, and are tried again:
 the jobs are not to blame.
 """
 
-import threading
 import time
-from collections.abc import Callable, Mapping
-from multiprocessing import Pipe
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import get_args
+from typing import Any, get_args
 
-from stylewatch_daemon.executors.ray.messages import NOT_THERE, Away, Manner, Room, Word, heard
+from stylewatch_daemon.executors.base import ThreadedExecutor
+from stylewatch_daemon.executors.local import WORK
+from stylewatch_daemon.executors.ray.messages import (
+    NOT_THERE,
+    ActorOptions,
+    Capacity,
+    ClusterLost,
+    Message,
+    unpack,
+)
 from stylewatch_daemon.processes.child import MAX_MESSAGE, Child
 from stylewatch_daemon.settings.sections import Demand
-from stylewatch_daemon.worker.contract import End, Failed, Heard, Lost, Order, Wanted
+from stylewatch_daemon.worker.messages import AttemptEvent, End, Failed, Lost
 
 DRIVER = "stylewatch_daemon.executors.ray.driver:serve"
 NAME = "cluster"
@@ -30,160 +36,116 @@ does not make the driver look silent."""
 START_TIMEOUT = 120.0
 """Seconds that a driver gets to load Ray and to connect; the driver itself gives up before that."""
 
-Tell = Callable[[Heard | Room], object]
-"""Called with every event, and with the number of places; 0: it is not known any more."""
 
+class Cluster(ThreadedExecutor):
+    """Places on the machines of a cluster, each of which takes what `demand` says.
 
-class Office:
-    """Passes orders to the driver and its events to `tell`, which is called by the thread.
-
-    A driver without work is stopped after `idle_s`, one that is silent for `silent_s` is killed.
+    The cluster reports their number once there was work; until then, and where it does not answer,
+    there is one place. `lock` is a file that the driver holds while it lives. A driver without work
+    is stopped after `idle_s`, one that is silent for `silent_s` is killed; so are the actors.
     """
 
-    def __init__(self, lock: Path, demand: Demand, manner: Manner, tell: Tell) -> None:
-        self._lock, self._demand, self._manner, self._tell = lock, demand, manner, tell
-        self._commands: SimpleQueue[tuple[object, ...]] = SimpleQueue()
-        self._hears, self._knocks = Pipe(duplex=False)
-        self._going: set[str] = set()
+    def __init__(
+        self,
+        lock: Path,
+        demand: Demand,
+        work: str = WORK,
+        *,
+        idle_s: float = 60.0,
+        silent_s: float = 60.0,
+        wake: Callable[[], object] = lambda: None,
+    ) -> None:
+        super().__init__(NAME, wake)
+        self._lock, self._demand = lock, demand
+        self._options = ActorOptions(work, idle_s, silent_s)
+        self._running: set[str] = set()
         self._driver: Child | None = None
-        self._quiet = self._idle = 0.0
+        self._silent = self._idle = 0.0
         """Seconds that the driver was silent, and had no work."""
-        self._leaving = self._met = False
-        """We are to stop; the driver has sent a message."""
-        self._thread = threading.Thread(target=self._go, name=NAME, daemon=True)
+        self._has_answered = False
+        """True once the driver has sent a message."""
 
-    def start(self) -> None:
-        """Begin to listen to commands."""
-        self._thread.start()
-
-    def submit(self, orders: Mapping[str, Order]) -> None:
-        """Begin attempts, by ticket."""
-        self._do("submit", dict(orders))
-
-    def ask(self, ticket: str, wanted: Wanted) -> None:
-        """Pass on what is wanted of an attempt."""
-        self._do("ask", ticket, wanted)
-
-    def drop(self, ticket: str) -> None:
-        """End an attempt now."""
-        self._do("drop", ticket)
-
-    def close(self) -> None:
-        """End everything, and the thread."""
-        self._do("leave")
-        self._thread.join()
-        self._hears.close()
-        self._knocks.close()
-
-    def _do(self, *command: object) -> None:
-        self._commands.put(command)
-        self._knocks.send_bytes(b"!")
-
-    def _go(self) -> None:
-        while not self._leaving:
-            try:
-                self._listen()
-            except Exception as error:  # no attempt may wait for ever
-                self._gone(f"a fault of our own, {type(error).__name__}: {error}")
-        self._end_all(Lost("the daemon left"))
-        self._let_go()
-
-    def _listen(self) -> None:
-        """Wait for a command or a message, and handle it."""
-        began, driver = time.monotonic(), self._driver
-        handles = [] if driver is None else [driver.line]
-        ready = wait([self._hears, *handles], None if driver is None else ASK_EVERY)
-        passed = min(time.monotonic() - began, ASK_EVERY)
-        self._quiet += passed
-        self._idle = 0.0 if self._going else self._idle + passed
-        if self._hears in ready:
-            self._hears.recv_bytes()
-            self._obey()
-        if driver is not None:
-            self._hear()
-        timeout = self._manner.silent_s if self._met else START_TIMEOUT
-        if self._driver is not None and self._quiet > timeout:
-            self._gone(f"it said nothing for {self._quiet:.0f} s")
-        elif self._driver is not None and self._idle >= self._manner.idle_s:
-            self._let_go()
-
-    def _obey(self) -> None:
-        while True:
-            try:
-                name, *values = self._commands.get_nowait()
-            except Empty:
-                return
-            if name == "leave":
-                self._leaving = True
-            else:
-                self._pass_on(str(name), values)
-
-    def _pass_on(self, name: str, values: list[object]) -> None:
-        (first, *_) = values
-        if name == "submit" and isinstance(first, dict):
-            self._going |= first.keys()
-        elif first not in self._going:
+    def _call(self, method: str, *args: Any) -> None:
+        """Call a method of the driver's ActorPool; start the driver if there is none."""
+        if method == "submit":
+            self._running |= args[0].keys()
+        elif args[0] not in self._running:
             return  # it has ended
         try:
-            self._ready().send((name, *values))
+            if self._driver is None:
+                given = (self._lock, self._demand, self._options)
+                self._driver = Child(DRIVER, *given, name=NAME)
+                self._silent, self._idle, self._has_answered = 0.0, 0.0, False
+            self._driver.send((method, *args))
         except OSError as error:  # no process to be had, or it died this very moment
-            self._gone(f"it could not be used: {error}")
+            self._fail(f"it could not be used: {error}")
 
-    def _hear(self) -> None:
+    def _wait(self) -> None:
+        began, driver = time.monotonic(), self._driver
+        handles = [] if driver is None else [driver.line]
+        ready = wait([self._wakeup, *handles], None if driver is None else ASK_EVERY)
+        passed = min(time.monotonic() - began, ASK_EVERY)
+        self._silent += passed
+        self._idle = 0.0 if self._running else self._idle + passed
+        if self._wakeup in ready:
+            self._obey()
+        if driver is not None:
+            self._receive()
+        timeout = self._options.silent_s if self._has_answered else START_TIMEOUT
+        if self._driver is not None and self._silent > timeout:
+            self._fail(f"it sent nothing for {self._silent:.0f} s")
+        elif self._driver is not None and self._idle >= self._options.idle_s:
+            self._stop()
+
+    def _receive(self) -> None:
         """Handle the messages that have come from the driver, and its death."""
         while (driver := self._driver) is not None:
             try:
                 if not driver.line.poll():
                     return
-                ticket, word = heard(driver.line.recv_bytes(MAX_MESSAGE))
+                ticket, message = unpack(driver.line.recv_bytes(MAX_MESSAGE))
             except (EOFError, OSError):
-                self._gone(f"it ended ({driver.exit_reason() or 'it closed its files'})")
+                self._fail(f"it ended ({driver.exit_reason() or 'it closed its files'})")
             except ValueError as error:
-                self._gone(f"it sent {error}")
+                self._fail(f"it sent {error}")
             else:
-                self._note(ticket, word)
+                self._handle(ticket, message)
 
-    def _note(self, ticket: str, word: Word) -> None:
-        self._quiet, self._met = 0.0, True
-        if isinstance(word, Away):
-            self._fail_all(word.reason)
-        elif isinstance(word, Room):
-            self._tell(word)
-        elif ticket in self._going:
-            if isinstance(word, get_args(End)):
-                self._going.remove(ticket)
-            self._tell(Heard(ticket, word))
+    def _handle(self, ticket: str, message: Message) -> None:
+        self._silent, self._has_answered = 0.0, True
+        if isinstance(message, ClusterLost):
+            self._fail_all(message.reason)
+        elif isinstance(message, Capacity):
+            self.capacity = max(1, message.places)
+            self.wake()
+        elif ticket in self._running:
+            if isinstance(message, get_args(End)):
+                self._running.remove(ticket)
+            self._emit(AttemptEvent(ticket, message))
 
-    def _gone(self, why: str) -> None:
+    def _fail(self, why: str) -> None:
         """Give up the driver, and fail its attempts."""
         self._fail_all(
             f"the process that speaks with the Ray cluster is gone: {why}; it is tried again"
         )
 
     def _fail_all(self, reason: str) -> None:
-        self._kill()
-        self._tell(Room(0))
-        self._end_all(Failed(reason, NOT_THERE))
-
-    def _end_all(self, end: End) -> None:
-        going, self._going = self._going, set()
-        for ticket in going:
-            self._tell(Heard(ticket, end))
-
-    def _let_go(self) -> None:
-        if self._driver is not None:
-            self._driver.stop()
-            self._driver = None
-
-    def _kill(self) -> None:
         if self._driver is not None:
             self._driver.kill()
         self._driver = None
+        self.capacity = 1
+        self._end_all(Failed(reason, NOT_THERE))
 
-    def _ready(self) -> Child:
-        """Return the driver; start it if there is none. Raises ShortageError."""
-        if self._driver is None:
-            given = (self._lock, self._demand, self._manner)
-            self._driver = Child(DRIVER, *given, name=NAME)
-            self._quiet, self._idle, self._met = 0.0, 0.0, False
-        return self._driver
+    def _leave(self, why: str) -> None:
+        self._end_all(Lost(why))
+        self._stop()
+
+    def _end_all(self, end: End) -> None:
+        running, self._running = self._running, set()
+        for ticket in running:
+            self._emit(AttemptEvent(ticket, end))
+
+    def _stop(self) -> None:
+        if self._driver is not None:
+            self._driver.stop()
+            self._driver = None

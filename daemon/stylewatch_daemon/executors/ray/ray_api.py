@@ -80,10 +80,10 @@ class ActorHandle:
         all_cores = "CPU" not in demand.taken
         self._handle = actor_class.options(**options).remote(work, all_cores=all_cores)
 
-    async def call(self, name: str, *args: Any, within: float | None = None, **more: Any) -> Any:
+    async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
         """The answer of its method; raises UnavailableError where none comes `within` seconds."""
         try:
-            answer = getattr(self._handle, name).remote(*args, **more)
+            answer = getattr(self._handle, name).remote(*args)
             return await asyncio.wait_for(_wait(answer), within)
         except TimeoutError:
             reason = f"gave no sign of life for {within:.0f} s"

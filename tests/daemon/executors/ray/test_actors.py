@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -10,21 +11,21 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.daemon.executors.ray.actors import FakeActor, Recorder
-from tests.daemon.worker import orders
 from tests.daemon.worker.listening import order
 from tests.daemon.worker.works import WORK
 
-from stylewatch_daemon.executors.ray import actor, actor_client
-from stylewatch_daemon.executors.ray.actor import Hello, Program, WorkerActor
+from stylewatch_daemon.errors import UnavailableError
+from stylewatch_daemon.executors.ray import actor_pool
+from stylewatch_daemon.executors.ray.actor import WorkerActor
 from stylewatch_daemon.executors.ray.actor_pool import ActorPool
-from stylewatch_daemon.executors.ray.messages import PIECE, Manner
+from stylewatch_daemon.executors.ray.messages import PIECE, ActorOptions, Hello, Program
 from stylewatch_daemon.model import Progress
 from stylewatch_daemon.settings.sections import Demand, Machine
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.messages import (
+    AttemptEvent,
     Done,
+    Event,
     Failed,
-    Heard,
     Lost,
     Order,
     Refused,
@@ -32,203 +33,202 @@ from stylewatch_daemon.worker.contract import (
     Wanted,
 )
 
-ONE, TWO = (Machine(name, {"GPU": 1.0}, {}) for name in "12")
-A_GPU = Demand()
-
-Scenario = Callable[[ActorPool, list[FakeActor], Recorder], Coroutine[Any, Any, None]]
+FIRST, SECOND = (Machine(name, {"GPU": 1.0}, {}) for name in "12")
+ONE_GPU = Demand()
 
 
-def run(scenario: Scenario, demand: Demand = A_GPU, idle_s: float = 60.0) -> list[str]:
-    """Run a scenario with an actor pool; the machines on which actors were requested."""
-    actors: list[FakeActor] = []
-    machines: list[str] = []
-    recorder = Recorder()
+class FakeActor:
+    """A WorkerActor that is called without Ray.
 
-    def start_actor(machine: str) -> FakeActor:
-        machines.append(machine)
-        actors.append(FakeActor())
-        return actors[-1]
+    `calls` counts calls by method; `largest` is the most bytes sent at once. One that is `lost`
+    does not answer any more.
+    """
 
-    async def go() -> None:
-        pool = ActorPool(demand, Manner("", idle_s), start_actor, recorder)
+    def __init__(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+            patch.setenv("OMP_NUM_THREADS", "1")
+            self.actor = WorkerActor(WORK, all_cores=False)
+        self.calls: Counter[str] = Counter()
+        self.largest = 0
+        self.lost = self.ended = False
+
+    async def call(self, name: str, *args: Any, within: float | None = None) -> Any:
+        self.calls[name] += 1
+        self.largest = max([self.largest, *(len(arg) for arg in args if isinstance(arg, bytes))])
+        answer = asyncio.ensure_future(getattr(self.actor, name)(*args))
+        while not answer.done() or self.lost:
+            if self.lost:
+                answer.cancel()
+                raise UnavailableError("the machine of the cluster is lost")
+            await asyncio.wait({answer}, timeout=0.01)
+        return answer.result()
+
+    def end(self) -> None:
+        if not self.ended:
+            self.ended = self.lost = True
+            self.actor.close()
+
+
+class Scene:
+    """A pool, the actors that it started, on which machines, and its events."""
+
+    def __init__(self, demand: Demand, idle_s: float) -> None:
+        self.actors: list[FakeActor] = []
+        self.machines: list[str] = []
+        self.events: list[AttemptEvent] = []
+        self.pool = ActorPool(demand, ActorOptions("", idle_s), self._start, self.events.append)
+
+    def _start(self, machine: str) -> FakeActor:
+        self.machines.append(machine)
+        self.actors.append(FakeActor())
+        return self.actors[-1]
+
+    def submit(self, **whats: str) -> None:
+        """Submit a batch, by ticket."""
+        self.pool.submit({ticket: order(what) for ticket, what in whats.items()})
+
+    def of(self, ticket: str) -> list[Event]:
+        return [event.event for event in self.events if event.ticket == ticket]
+
+    async def until(self, ticket: str, *kinds: type) -> Event:
+        """The first event of such a kind."""
+        async with asyncio.timeout(300):
+            while not (events := [event for event in self.of(ticket) if isinstance(event, kinds)]):
+                await asyncio.sleep(0.01)
+        return events[0]
+
+
+def run(
+    scenario: Callable[[Scene], Coroutine[Any, Any, None]],
+    demand: Demand = ONE_GPU,
+    idle_s: float = 60.0,
+) -> None:
+    async def go() -> Scene:
+        scene = Scene(demand, idle_s)
         try:
-            await scenario(pool, actors, recorder)
+            await scenario(scene)
         finally:
-            pool.close()
+            scene.pool.close()
+        return scene
 
-    asyncio.run(go())
-    assert all(fake.ended for fake in actors), "an actor was started while the pool closed"
-    return machines
+    scene = asyncio.run(go())
+    assert all(fake.ended for fake in scene.actors), "an actor was started while the pool closed"
 
 
 def test_actors_start_once_the_machines_are_known_and_as_many_as_are_needed() -> None:
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.submit({"a": order("until stopped")})
-        assert not actors
-        pool.look([ONE, TWO])
-        await recorder.until("a", Progress)
-        assert (pool.places, len(actors)) == (2, 1)
-        for ticket in "bc":
-            pool.submit({ticket: order("until stopped")})
-        await recorder.until("b", Progress)
-        assert len(actors) == 2
-        assert not recorder.of("c")
+    async def scenario(scene: Scene) -> None:
         for ticket in "abc":
-            pool.ask(ticket, Wanted.STOP)
-        for ticket in "abc":
-            await recorder.until(ticket, Stopped)
-        assert len(actors) == 2
+            scene.submit(**{ticket: "until stopped"})
+        scene.submit(d="until stopped", e="until stopped")
+        scene.pool.ask("d", Wanted.CANCEL)
+        scene.pool.drop("e")
+        assert scene.events == [
+            AttemptEvent("d", Stopped(0)),
+            AttemptEvent("e", Lost("it was given up")),
+        ]
+        scene.pool.ask("c", Wanted.FINISH)
+        assert not scene.actors
+        scene.pool.look([FIRST, SECOND])
+        for ticket in "ab":
+            await scene.until(ticket, Progress)
+        assert (scene.pool.places, len(scene.actors)) == (2, 2)
+        assert not scene.of("c")
+        scene.pool.ask("a", Wanted.STOP)
+        await scene.until("a", Stopped)
+        assert await scene.until("c", Done) == Done({"state": "finished"})
+        assert len(scene.actors) == 2
 
     run(scenario)
+
+
+def test_without_resources_each_machine_has_one_actor() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.pool.look([FIRST, SECOND])
+        for ticket in "abc":
+            scene.submit(**{ticket: "until stopped"})
+        assert scene.machines == ["1", "2"]
+
+    run(scenario, Demand(gpus=0))
 
 
 def test_an_impossible_demand_fails_at_once() -> None:
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.look([ONE])
-        pool.submit({"a": order("paint")})
-        (end,) = recorder.of("a")
+    async def scenario(scene: Scene) -> None:
+        scene.pool.look([FIRST])
+        scene.submit(a="paint")
+        (end,) = scene.of("a")
         assert isinstance(end, Failed)
         assert "no machine of the Ray cluster has GPU 2" in end.reason
-        assert not actors
+        assert not scene.actors
 
     run(scenario, Demand(gpus=2))
-
-
-def test_requests_to_waiting_attempts_hold() -> None:
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.submit({name: order("until stopped") for name in "abc"})
-        pool.ask("a", Wanted.CANCEL)
-        pool.drop("b")
-        pool.ask("c", Wanted.FINISH)
-        assert recorder.events == [("a", Stopped(0)), ("b", Lost("it was given up"))]
-        pool.look([ONE])
-        assert await recorder.until("c", Done) == Done({"state": "finished"})
-
-    run(scenario)
 
 
 @pytest.mark.parametrize("how", ["lost", "nonsense"])
 def test_a_lost_actor_loses_its_attempts_and_is_replaced(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.look([ONE])
-        pool.submit({"a": order("until stopped")})
-        pool.submit({"b": order("paint")})
-        await recorder.until("a", Progress)
+    async def scenario(scene: Scene) -> None:
+        scene.pool.look([FIRST])
+        scene.submit(a="until stopped")
+        scene.submit(b="paint")
+        await scene.until("a", Progress)
         with monkeypatch.context() as patch:
             if how == "lost":
-                actors[0].lost = True
+                scene.actors[0].lost = True
             else:
-                patch.setattr(actor_client, "heard", lambda raw: ("another", Lost("")))
-            await recorder.until("a", Lost)
-        await recorder.until("b", Done)
-        assert len(actors) == 2
-        assert actors[0].ended
-
-    run(scenario)
-
-
-def test_an_actor_that_cannot_start_fails_one_batch() -> None:
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.submit({"a": order("paint")})
-        pool.look([ONE])
-        actors[0].lost = True
-        end = await recorder.until("a", Failed)
+                patch.setattr(actor_pool, "unpack", lambda raw: ("another", Lost("")))
+            await scene.until("a", Lost)
+        await scene.until("b", Done)
+        assert len(scene.actors) == 2
+        assert scene.actors[0].ended
+        # one that is lost while it is idle, or starts: the batch did not begin
+        scene.actors[1].lost = True
+        scene.submit(c="paint")
+        end = await scene.until("c", Failed)
         assert end == Failed("the machine of the cluster is lost", 69)
 
     run(scenario)
 
 
-def test_a_batch_that_cannot_be_sent_fails_and_is_retried_by_the_daemon() -> None:
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.look([ONE])
-        pool.submit({"a": order("paint")})
-        await recorder.until("a", Done)
-        actors[0].lost = True
-        pool.submit({"b": order("paint")})
-        end = await recorder.until("b", Failed)
-        assert isinstance(end, Failed)
-        assert end.exit_code == 69
-
-    run(scenario)
-
-
-def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Hello(Program("9.9", "3.11"), "easel")
-
+def test_an_actor_that_cannot_start_or_has_another_version_fails_one_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def hello(self: WorkerActor) -> Hello:
-        return other
+        return Hello(Program("9.9", "3.11"), "host-7")
 
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.submit(a="paint")
+        scene.pool.look([FIRST])
+        scene.actors[0].lost = True
+        assert await scene.until("a", Failed) == Failed("the machine of the cluster is lost", 69)
         monkeypatch.setattr(WorkerActor, "hello", hello)
-        pool.look([ONE])
-        pool.submit({"a": order("paint")})
-        end = await recorder.until("a", Failed)
+        scene.submit(b="paint")
+        end = await scene.until("b", Failed)
         assert isinstance(end, Failed)
-        assert "easel of the cluster has stylewatch 9.9" in end.reason
+        assert "host-7 of the cluster has stylewatch 9.9" in end.reason
         assert "install the same on all" in end.reason
 
     run(scenario)
 
 
-def test_an_idle_actor_is_ended_and_another_started_for_the_next_batch() -> None:
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.look([ONE])
-        for count, ticket in enumerate("ab", start=1):
-            pool.submit({ticket: order("paint")})
-            await recorder.until(ticket, Done)
-            while not actors[-1].ended:
-                await asyncio.sleep(0.01)
-            assert len(actors) == count
-
-    run(scenario, idle_s=0.05)
-
-
-def test_without_resources_each_machine_has_one_actor() -> None:
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.look([ONE, TWO])
-        for ticket in "abc":
-            pool.submit({ticket: order("until stopped")})
-
-    assert run(scenario, Demand(gpus=0)) == ["1", "2"]
-
-
 def test_attempts_of_a_batch_have_their_own_events_requests_and_ends(tmp_path: Path) -> None:
     gone = replace(order("paint"), content=tmp_path / ".inputs/0/gone.jpg", staging=tmp_path)
 
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.look([ONE])
+    async def scenario(scene: Scene) -> None:
+        scene.pool.look([FIRST])
         batch = {"a": "until stopped", "b": "bad picture", "c": "until stopped", "d": "paint"}
-        pool.submit({"e": gone, **{ticket: order(what) for ticket, what in batch.items()}})
-        await recorder.until("c", Progress)
-        pool.drop("c")
-        assert await recorder.until("c", Stopped) == Stopped(1)
-        pool.ask("a", Wanted.FINISH)
-        assert await recorder.until("a", Done) == Done({"state": "finished"})
-        assert isinstance(await recorder.until("b", Refused), Refused)
-        (end,) = recorder.of("e")
+        scene.pool.submit({"e": gone, **{ticket: order(what) for ticket, what in batch.items()}})
+        await scene.until("c", Progress)
+        scene.pool.drop("c")
+        assert await scene.until("c", Stopped) == Stopped(1)
+        scene.pool.ask("a", Wanted.FINISH)
+        assert await scene.until("a", Done) == Done({"state": "finished"})
+        await scene.until("b", Refused)
+        (end,) = scene.of("e")
         assert isinstance(end, Failed)
         assert end.exit_code == 73
         assert f"{gone.content} is not there on" in end.reason
-
-    run(scenario)
-
-
-def test_inputs_are_shared_and_a_missing_outbox_is_a_failure(
-    tmp_path: Path, pictures: Path
-) -> None:
-    given = replace(orders.order(tmp_path, pictures), name="paint")
-
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.look([ONE])
-        unmounted = replace(given, staging=tmp_path / "nowhere")
-        pool.submit({"a": given, "b": unmounted})
-        await recorder.until("a", Done)
-        (end,) = recorder.of("b")
-        assert isinstance(end, Failed)
-        assert end.exit_code == 73
-        assert len(orders.files(given)) == 2, "content and style"
 
     run(scenario)
 
@@ -239,38 +239,21 @@ def test_large_orders_are_sent_in_pieces_and_too_large_ones_refused(
     def long(words: int) -> Order:
         return replace(order("paint"), backend_options={"note": "word " * words})
 
-    async def scenario(pool: ActorPool, actors: list[FakeActor], recorder: Recorder) -> None:
-        pool.look([ONE])
-        pool.submit({"a": long(100_000), "b": order("paint")})
+    async def scenario(scene: Scene) -> None:
+        scene.pool.look([FIRST])
+        scene.pool.submit({"a": long(100_000), "b": order("paint")})
         for ticket in "ab":
-            await recorder.until(ticket, Done)
-        assert actors[0].calls["begin"] == 500_000 // PIECE + 1
-        assert actors[0].largest <= PIECE
-        monkeypatch.setattr(actor_client, "MAX_ORDER", 5_000_000)
-        pool.submit({"c": long(1_100_000), "d": order("paint")})
-        await recorder.until("d", Done)
-        (end,) = recorder.of("c")
+            await scene.until(ticket, Done)
+        assert scene.actors[0].calls["begin"] == 500_000 // PIECE + 1
+        assert scene.actors[0].largest <= PIECE
+        monkeypatch.setattr(actor_pool, "MAX_ORDER", 5_000_000)
+        scene.pool.submit({"c": long(1_100_000), "d": order("paint")})
+        await scene.until("d", Done)
+        (end,) = scene.of("c")
         assert isinstance(end, Refused)
         assert "6 MB, and 5 MB can be sent to a machine of the cluster" in end.reason
 
     run(scenario)
-
-
-def test_an_actor_answers_in_small_pieces_and_when_it_has_no_news(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(actor, "PIECE", 10)
-    monkeypatch.setattr(actor, "HEARTBEAT", 0.01)
-    fake = FakeActor()
-
-    async def go() -> None:
-        await fake.call("hello")
-        assert await fake.call("heard") == b""
-        fake.actor._add(Heard("1", Done({"note": "word " * 9})))
-        assert [len(await fake.call("heard")) for _ in range(3)] == [10, 10, 10]
-
-    asyncio.run(go())
-    fake.end()
 
 
 def test_the_processes_of_an_actor_do_not_import_the_script_of_ray(

@@ -4,25 +4,57 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests import nodes
-from tests.daemon.executors.ray.made import Make, closing, parent, worker
 from tests.daemon.worker import orders
 from tests.daemon.worker.listening import Listener
+from tests.daemon.worker.works import WORK
 from tests.daemon.world import child_pids
 
-from stylewatch_daemon.executors.ray.driver_client import NAME
+from stylewatch_daemon.executors.ray.driver_client import NAME, Cluster
 from stylewatch_daemon.model import Progress
-from stylewatch_daemon.worker.contract import Done, Failed, Lost, Order, Stopped, Wanted
+from stylewatch_daemon.settings.sections import Demand
+from stylewatch_daemon.worker.messages import Done, Failed, Lost, Stopped, Wanted
 
 pytestmark = nodes.TIME_ENOUGH
 
+Make = Callable[..., Listener]
 
-TRIES = 5
+
+@contextmanager
+def closing(root: Path) -> Iterator[Make]:
+    """Makes executors that are closed at the end, with arguments as for Cluster and Demand."""
+    made: list[Cluster] = []
+
+    def make(*, idle_s: float = 1.0, silent_s: float = 60.0, **demand: Any) -> Listener:
+        wanted = Demand(**{"address": nodes.shared().address, **demand})
+        lock = root / "worker.lock"
+        made.append(Cluster(lock, wanted, WORK, idle_s=idle_s, silent_s=silent_s))
+        return Listener(made[-1])
+
+    try:
+        yield make
+    finally:
+        for cluster in made:
+            cluster.close()
+
+
+def worker(listener: Listener, ticket: str) -> int:
+    """The process that paints."""
+    done = listener.run(ticket, "paint")[-1]
+    assert isinstance(done, Done), done
+    return int(str(done.receipt["pid"]))
+
+
+def parent(pid: int) -> int:
+    """The process that started it: of a worker, its actor."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +71,6 @@ def make(tmp_path: Path) -> Iterator[Make]:
         yield lambda **more: made(**{"labels": {"zone": "b"}, **more})
 
 
-def drivers() -> set[int]:
-    """The processes that speak with the cluster."""
-    return {*child_pids(NAME)}
-
-
-def reason(listener: Listener, ticket: str = "1") -> str:
-    """Why it could not be painted now; it is tried again later."""
-    end = listener.run(ticket, "paint")[-1]
-    assert isinstance(end, Failed), end
-    assert end.exit_code == 69
-    return end.reason
-
-
 def lost(listener: Listener, ticket: str, strike: Callable[[], object]) -> Lost | Failed:
     """What becomes of an attempt whose painting is struck."""
     listener.submit(ticket, "until stopped")
@@ -63,40 +82,23 @@ def lost(listener: Listener, ticket: str, strike: Callable[[], object]) -> Lost 
     return end
 
 
-def test_a_worker_stays_warm_and_a_gpu_is_shared(warm: Listener) -> None:
-    assert worker(warm, "1") == worker(warm, "2")
-    assert warm.executor.free() == 4
-
-
-@pytest.mark.parametrize("backend", ["sketch", "torch"])
-def test_a_picture_is_painted(backend: str, warm: Listener, tmp_path: Path, pictures: Path) -> None:
-    given = orders.order(tmp_path, pictures, backend=backend)
-    end = painted(warm, backend, given)
-    assert isinstance(end, Done), end
-    assert orders.receipt(given)["state"] == "done"
-    assert {"final.png", "stages/0008.png"} <= orders.files(given).keys()
-
-
-def painted(listener: Listener, ticket: str, given: Order) -> object:
-    """How an order ends."""
-    listener.executor.submit({ticket: given})
-    listener.until_ended(ticket)
-    return listener.events[ticket][-1]
-
-
 def test_one_that_was_stopped_goes_on_from_its_checkpoint(
     warm: Listener, tmp_path: Path, pictures: Path
 ) -> None:
+    assert worker(warm, "1") == worker(warm, "2"), "a worker stays warm"
+    assert warm.executor.free() == 4, "a GPU is shared"
     given = orders.order(tmp_path, pictures, steps=400)
     warm.executor.submit({"first": given})
-    while not any(isinstance(one, Progress) for one in warm.events["first"]):
+    while not any(isinstance(event, Progress) for event in warm.events["first"]):
         warm.listen()
     warm.executor.ask("first", Wanted.STOP)
     warm.until_ended("first")
     stopped = warm.events["first"][-1]
     assert isinstance(stopped, Stopped)
-    assert isinstance(painted(warm, "second", given), Done)
-    steps = [one.step for one in warm.events["second"] if isinstance(one, Progress)]
+    warm.executor.submit({"second": given})
+    warm.until_ended("second")
+    assert isinstance(warm.events["second"][-1], Done)
+    steps = [event.step for event in warm.events["second"] if isinstance(event, Progress)]
     assert steps == list(range(stopped.step + 1, 404))
 
 
@@ -106,17 +108,9 @@ def test_a_full_object_store_stands_in_the_way_of_nothing_however_large(
     note = "word " * 100_000  # more than Ray sends along with a call
     given = replace(orders.order(tmp_path, pictures), name="paint", backend_options={"note": note})
     with nodes.full_store():
-        assert isinstance(painted(warm, "large", given), Done)
-
-
-def test_a_driver_without_work_is_let_go(make: Make) -> None:
-    others, listener = drivers(), make(gpus=0.5, idle_s=0.5)
-    assert listener.executor.free() == 1
-    worker(listener, "0")
-    assert listener.executor.free() == 2
-    while drivers() - others:
-        time.sleep(0.01)
-    assert listener.executor.free() == 2
+        warm.executor.submit({"large": given})
+        warm.until_ended("large")
+        assert isinstance(warm.events["large"][-1], Done)
 
 
 def test_an_actor_that_dies_or_hangs_loses_what_it_paints(make: Make) -> None:
@@ -138,10 +132,11 @@ def test_with_a_machine_what_it_paints_is_lost(make: Make) -> None:
 
 
 def test_a_driver_that_dies_is_no_fault_of_the_job(make: Make) -> None:
-    others, listener = drivers(), make()
+    others, listener = {*child_pids(NAME)}, make(gpus=0.5, idle_s=0.5)
+    assert listener.executor.free() == 1
 
     def strike() -> None:
-        (driver,) = drivers() - others
+        (driver,) = {*child_pids(NAME)} - others
         os.kill(driver, signal.SIGKILL)
 
     end = lost(listener, "1", strike)
@@ -149,58 +144,7 @@ def test_a_driver_that_dies_is_no_fault_of_the_job(make: Make) -> None:
     assert end.exit_code == 69
     assert "speaks with the Ray cluster" in end.reason
     worker(listener, "2")
-
-
-def test_what_no_machine_has_is_said_at_once_and_what_there_is(make: Make) -> None:
-    told = reason(make(gpus=4, resources={"tpu": 1}, labels={"zone": "z"}))
-    assert told.startswith("no machine of the Ray cluster has GPU 4, tpu 1, the label zone=z; ")
-    assert "GPU 1, tpu 0, zone=a; GPU 1, tpu 0, zone=b" in told, (
-        "one that died may count for a while"
-    )
-
-
-def test_another_version_of_ray_or_python_is_told(make: Make) -> None:
-    with nodes.said_to_be(ray_version="1.0.0", python_version="3.10.1"):
-        told = reason(make())
-    assert "install the same Ray and the same minor version of Python" in told
-
-
-def painted_in_the_end(listener: Listener, ticket: str) -> None:
-    """As a daemon has it: tried again where the cluster cannot be used now.
-
-    What Ray starts for a client may crash, or not listen yet.
-    """
-    told = ""
-    for number in range(TRIES):
-        end = listener.run(f"{ticket}, {number}", "paint")[-1]
-        if isinstance(end, Done):
-            return
-        assert isinstance(end, Failed) and end.exit_code == 69, end
-        told = end.reason
-        time.sleep(1.0)
-    pytest.fail(f"after {TRIES} tries: {told}")
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ray's own files
-def test_a_daemon_that_is_no_member_waits_for_another_head_where_one_dies(make: Make) -> None:
-    ports = {"gcs_server_port": nodes.unused_port(), "ray_client_server_port": nodes.unused_port()}
-    address = f"ray://127.0.0.1:{ports['ray_client_server_port']}"
-    listener, head = make(address=address, labels={}, silent_s=6.0), nodes.head(ports)
-    try:
-        painted_in_the_end(listener, "1")
-        end = lost(listener, "2", lambda: nodes.kill(head))
-        assert isinstance(end, Failed | Lost)
-        assert "does not answer: Connection refused" in reason(listener, "3")
-        head = nodes.head(ports)
-        painted_in_the_end(listener, "4")
-    finally:
-        listener.executor.close()
-        nodes.kill(head)
-
-
-def test_a_cluster_leaves_sigterm_to_the_suite() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    nodes.shared()
-    handler = signal.getsignal(signal.SIGTERM)
-    assert handler == before
-    assert not str(getattr(handler, "__module__", "")).startswith("ray")
+    assert listener.executor.free() == 2
+    while {*child_pids(NAME)} - others:  # one without work is stopped
+        time.sleep(0.01)
+    assert listener.executor.free() == 2

@@ -22,11 +22,6 @@ class Wanted(StrEnum):
     CANCEL = "cancel"
     """Stop: the job is not wanted any more."""
 
-    @property
-    def ends_waiting(self) -> bool:
-        """True where an attempt that has not begun ends at once."""
-        return self in (Wanted.STOP, Wanted.CANCEL)
-
 
 @dataclass(frozen=True)
 class Part:
@@ -151,7 +146,7 @@ Event = Started | Progress | Saving | Staged | End
 
 
 @dataclass(frozen=True)
-class Heard:
+class AttemptEvent:
     """An event of the attempt with this ticket."""
 
     ticket: str

@@ -3,7 +3,7 @@
 It exits at once when the daemon is gone, so that no two workers ever write the same files.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -12,7 +12,8 @@ from pkgutil import resolve_name
 
 from stylewatch_daemon.files.lock import shared
 from stylewatch_daemon.processes.child import received, send
-from stylewatch_daemon.worker.contract import (
+from stylewatch_daemon.worker.failures import as_end
+from stylewatch_daemon.worker.messages import (
     READY,
     Done,
     Event,
@@ -22,15 +23,7 @@ from stylewatch_daemon.worker.contract import (
     Stopped,
     Wanted,
 )
-from stylewatch_daemon.worker.failures import as_end
 from stylewatch_plugins.contract import Wish
-
-_WISHES: Mapping[Wanted, Wish] = {
-    Wanted.STOP: Wish.STOP,
-    Wanted.FINISH: Wish.FINISH,
-    Wanted.CANCEL: Wish.STOP,
-}
-"""For a request to end an order at its next step, the wish that the backend gets."""
 
 Work = Callable[[Sequence[Order], Sequence[Callable[[], Wish]]], Iterator[tuple[int, Event]]]
 """Paints orders that came together; each event comes with the index of its order."""
@@ -86,5 +79,5 @@ class _Batch:
                 self._wishes = [Wish.STOP] * len(self._orders)
                 break
             asked_of, wanted = message
-            self._wishes[asked_of] = _WISHES.get(wanted, Wish.STOP)
+            self._wishes[asked_of] = Wish.FINISH if wanted == Wanted.FINISH else Wish.STOP
         return self._wishes[index]

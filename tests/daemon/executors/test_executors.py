@@ -1,0 +1,137 @@
+"""The contract of executors, kept by each of them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from tests import nodes
+from tests.daemon.worker.listening import Listener
+from tests.daemon.worker.records import EVENTS
+from tests.daemon.worker.works import WORK
+
+from stylewatch_daemon.executors.base import Executor
+from stylewatch_daemon.executors.local import Local
+from stylewatch_daemon.executors.ray.driver_client import Cluster
+from stylewatch_daemon.model import Progress
+from stylewatch_daemon.settings.sections import Demand
+from stylewatch_daemon.worker import messages
+from stylewatch_daemon.worker.messages import Done, Failed, Lost, Refused, Stopped, Wanted
+
+pytestmark = nodes.TIME_ENOUGH
+
+
+def on_two_machines(root: Path) -> Cluster:
+    """An executor that knows both machines, and keeps none for long from others."""
+    cluster = Cluster(root / "worker.lock", Demand(nodes.shared().address), WORK, idle_s=1.0)
+    Listener(cluster).run("first", "paint")
+    return cluster
+
+
+EXECUTORS: dict[str, Callable[[Path], Executor]] = {
+    "local": lambda root: Local(root / "worker.lock", WORK, devices=("one", "two")),
+    "ray": on_two_machines,
+}
+"""Each with two places."""
+
+
+@pytest.fixture(scope="module", params=EXECUTORS.values(), ids=list(EXECUTORS))
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Listener]:
+    """One executor for all tests: its processes take a while to start. The last test closes it."""
+    executor = request.param(tmp_path_factory.mktemp("state"))
+    yield Listener(executor)
+    listener = Listener(executor)
+    for ticket, what in (("1", "until stopped"), ("2", "hang"), ("3", "paint")):
+        listener.submit(ticket, what)
+    listener.until_begun("1", "2")
+    executor.close()
+    assert {type(last(listener, ticket)) for ticket in "123"} == {Lost}
+
+
+@pytest.fixture
+def listener(shared: Listener) -> Iterator[Listener]:
+    """The executor, idle before and after; each attempt has had one End, as its last event."""
+    shared.events.clear()
+    yield shared
+    assert shared.executor.free() == 2
+    assert all(shared.ends(ticket) == events[-1:] for ticket, events in shared.events.items())
+
+
+def last(listener: Listener, ticket: str) -> messages.Event:
+    """The End of an attempt, once it has come."""
+    listener.until_ended(ticket)
+    return listener.events[ticket][-1]
+
+
+def test_the_records_of_the_other_tests_are_all_kinds_of_events() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(messages.Event))
+
+
+def test_attempts_run_at_once_in_free_places_and_the_others_wait(listener: Listener) -> None:
+    assert listener.executor.free() == 2
+    for ticket, free in (("1", 1), ("2", 0), ("3", 0), ("4", 0)):
+        listener.submit(ticket, "until stopped")
+        assert listener.executor.free() == free
+    listener.executor.ask("4", Wanted.FINISH)
+    listener.until_begun("1", "2")
+    assert not listener.events["3"]
+    listener.executor.ask("1", Wanted.STOP)
+    listener.until_begun("3")
+    assert listener.ends("1") == [Stopped(1)]
+    for ticket in "23":
+        listener.executor.ask(ticket, Wanted.CANCEL)
+    assert last(listener, "2") == Stopped(1)
+    assert last(listener, "3") in (Stopped(0), Stopped(1))
+    assert last(listener, "4") == Done({"state": "finished"}), "asked before it began"
+    listener.executor.ask("4", Wanted.STOP)
+    listener.executor.drop("4")
+
+
+def test_bad_input_and_bugs_end_the_attempt(listener: Listener) -> None:
+    step, end = listener.run("0", "paint")
+    assert isinstance(step, Progress)
+    assert isinstance(end, Done)
+    assert listener.run("1", "bad picture")[-1] == Refused("it is no picture")
+    for ticket, what, where in (
+        ("2", "bug", "ZeroDivisionError"),
+        ("3", "unspeakable", "TypeError"),
+        ("4", "say nothing", "without saying how"),
+    ):
+        failed = listener.run(ticket, what)[-1]
+        assert isinstance(failed, Failed)
+        assert where in failed.reason
+
+
+@pytest.mark.parametrize("how", ["die", "hang"])
+def test_a_lost_worker_loses_its_batch_and_no_other(how: str, listener: Listener) -> None:
+    listener.submit("1", "until stopped")
+    listener.submit_together(a=how, b=how)
+    assert {type(last(listener, ticket)) for ticket in "ab"} == {Lost}
+    assert listener.executor.free() == 1
+    assert isinstance(listener.run("2", "paint")[-1], Done)
+    assert not listener.ends("1")
+    listener.executor.ask("1", Wanted.STOP)
+    assert last(listener, "1") == Stopped(1)
+
+
+def test_orders_of_a_batch_share_a_worker_and_have_their_own_ends(listener: Listener) -> None:
+    listener.submit("x", "until stopped")
+    listener.submit_together(a="until stopped", b="bad picture", c="until stopped", d="paint")
+    assert listener.executor.free() == 0
+    listener.submit_together(e="paint", f="until stopped")
+    assert last(listener, "b") == Refused("it is no picture")
+    assert isinstance(last(listener, "d"), Done)
+    listener.until_begun("a", "c")
+    assert listener.executor.free() == 0
+    assert not listener.events["e"], "a batch waits as a whole"
+    listener.executor.ask("a", Wanted.FINISH)
+    assert last(listener, "a") == Done({"state": "finished"})
+    listener.executor.drop("c")
+    assert last(listener, "c") == Lost("it was given up")
+    listener.until_begun("e", "f")
+    listener.executor.drop("f")
+    listener.executor.ask("x", Wanted.CANCEL)
+    for ticket in "efx":
+        listener.until_ended(ticket)
