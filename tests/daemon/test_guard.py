@@ -53,7 +53,7 @@ STEPS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "beginning, recorded": fails_for_bad(ActiveAttempt, "begin", ODD, afterwards=True),
     "beginning by recursion": fails_for_bad(ActiveAttempt, "begin", RecursionError("too deep")),
     "ordering": fails_for_bad(ActiveAttempt, "order", ODD),
-    "hearing, recorded": fails_for_bad(ActiveAttempt, "hear", ODD, afterwards=True),
+    "handling an event, recorded": fails_for_bad(ActiveAttempt, "handle", ODD, afterwards=True),
     "closing, with a receipt": fails_for_bad(Finalizer, "_finish", ODD, afterwards=True),
 }
 

@@ -200,7 +200,7 @@ def test_killed_at_any_change_a_job_ends_once_and_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
-    monkeypatch.setattr(resolve, "settle", lambda *_: JobSettings())
+    monkeypatch.setattr(resolve.Settler, "settle", lambda *_: JobSettings())
     for change in count(1):
         world = World(tmp_path / str(change))
         with killed_at(change) as died:

@@ -160,7 +160,7 @@ def test_artifacts_have_labels_and_are_found_staged_or_published(
     places = (given.staging / "final.png", tmp_path / "out/job/final.png")
     assert found.final.paths == tuple(map(str, places))
     assert found.final.sha256 == "c" * 64
-    assert found.curves.stages == (2, 4, 600) and found.curves.rows == ((1, 32, 24, 3.0),)
+    assert found.losses.stages == (2, 4, 600) and found.losses.rows == ((1, 32, 24, 3.0),)
     assert found.wanted == ("sheet.png",)
     several = request(replace(given, styles=given.styles * 2)).styles
     assert [each.label for each in several] == ["style 1\nwave.jpg", "style 2\nwave.jpg"]
