@@ -11,10 +11,9 @@ from PIL import Image
 from stylewatch_daemon.artifacts.contract import Keepsakes, Seen, evenly
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import sheet
-from stylewatch_painter.images.decode import Raster, decoded, decoding
 from stylewatch_painter.images.encode import encode, over_white
-from stylewatch_painter.images.read import file_bytes, to_floats
-from stylewatch_painter.images.reduced import Enough, within
+from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
+from stylewatch_painter.images.reduced import Enough, Raster, within
 from stylewatch_painter.stage import Pixels
 
 FRAME_SIDE = {"webp": 800, "gif": 480}

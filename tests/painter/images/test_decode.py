@@ -12,8 +12,9 @@ from PIL import Image
 from tests.painter.deep import Deep, png, tiff, values
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import Raster, decoded, decoding
-from stylewatch_painter.images.depth import Depth, depth_of, whole
+from stylewatch_painter.images.depth import Depth, depth_of, exact_values
+from stylewatch_painter.images.read import decoded, decoding
+from stylewatch_painter.images.reduced import Raster
 
 LIMIT = 40_000_000
 
@@ -61,7 +62,7 @@ READ = ["JPEG", "WEBP", "GIF", "AVIF", "MPO", *LOSSLESS]
 @pytest.mark.parametrize("format", READ)
 def test_promised_formats_are_decoded(format: str) -> None:
     result = raster(saved(noise(), format))
-    assert result.image.size == (60, 40) and result.said == ()
+    assert result.image.size == (60, 40) and result.conversions == ()
     if format in LOSSLESS:
         assert np.array_equal(np.asarray(result.image), np.asarray(noise()))
 
@@ -113,7 +114,7 @@ def test_first_of_several_pictures_is_used() -> None:
         options = {"lossless": True} if format == "WEBP" else {}
         data = saved(first, format, save_all=True, append_images=others, **options)
         result = raster(data)
-        assert result.said == ("picture 1 of 3 in the file taken",)
+        assert result.conversions == ("picture 1 of 3 in the file taken",)
         if format in ("TIFF", "PNG", "WEBP"):
             assert np.array_equal(np.asarray(result.image.convert("RGB")), np.asarray(first))
         else:
@@ -142,7 +143,7 @@ def test_exif_orientation_is_applied(orientation: int, format: str) -> None:
     result = raster(saved(laid, format, exif=exif))
     assert np.array_equal(np.asarray(result.image), UPRIGHT)
     said = (f"turned upright (EXIF orientation {orientation})",) if orientation > 1 else ()
-    assert result.said == said
+    assert result.conversions == said
 
 
 def heic(image: Image.Image, folder: Path, **options: object) -> bytes:
@@ -158,7 +159,7 @@ def test_heic_is_read_with_the_extra(tmp_path: Path) -> None:
     exif[0x0112] = 6
     result = raster(heic(Image.new("RGB", (64, 48), (200, 30, 40)), tmp_path, exif=exif.tobytes()))
     assert result.image.size == (48, 64)
-    assert result.said == ("turned upright (EXIF orientation 6)",)
+    assert result.conversions == ("turned upright (EXIF orientation 6)",)
     assert np.abs(np.asarray(result.image)[20, 20].astype(int) - (200, 30, 40)).max() < 6
     assert "HEIF" not in Image.OPEN, "what Pillow opens elsewhere in the process is left alone"
 
@@ -202,7 +203,7 @@ def test_jpeg_with_endless_metadata_is_refused() -> None:
 def looked_at(data: bytes) -> Deep | None:
     high = Image.open(io.BytesIO(data))
     high.load()
-    return whole(high, Image.open(io.BytesIO(data)))
+    return exact_values(high, Image.open(io.BytesIO(data)))
 
 
 def read(data: bytes) -> Deep:

@@ -15,11 +15,10 @@ from tests.painter import deep, profiles
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import read as image_module
-from stylewatch_painter.images.decode import Raster, decoded, decoding
 from stylewatch_painter.images.depth import Depth
 from stylewatch_painter.images.encode import over_white
-from stylewatch_painter.images.read import filled, from_gray, read, to_floats
-from stylewatch_painter.images.reduced import Enough
+from stylewatch_painter.images.read import decoded, decoding, filled, read, to_floats
+from stylewatch_painter.images.reduced import Enough, Raster
 from stylewatch_painter.stage import Pixels, Plane
 
 
@@ -291,7 +290,8 @@ def gray(
 ) -> tuple[Pixels, tuple[str, ...]]:
     if profile:
         image.info["icc_profile"] = profile
-    return from_gray(image, Raster(image, depth or Depth(), ()))
+    pixels, _, conversions = to_floats(Raster(image, depth or Depth(), ()))
+    return pixels, conversions
 
 
 def plane(*values: float, kind: type[np.generic]) -> Image.Image:

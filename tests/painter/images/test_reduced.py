@@ -15,9 +15,8 @@ from PIL import Image
 from tests.painter import deep
 
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import Raster, decoded, decoding
-from stylewatch_painter.images.read import to_floats
-from stylewatch_painter.images.reduced import Enough, within
+from stylewatch_painter.images.read import decoded, decoding, to_floats
+from stylewatch_painter.images.reduced import Enough, Raster, within
 
 MOST = 250_000_000
 SHOWN = 200
@@ -166,7 +165,7 @@ def test_jpeg_is_decoded_at_a_fraction() -> None:
     data = saved(Image.fromarray(shades(3, LARGE)), "JPEG", quality=95)
     found = raster(data, Enough((160, 100), whole=100))
     assert found.image.size == (326, 213) and found.size == (1303, 851)
-    assert found.said == ("decoded at 1/4 of 1303x851 pixels",)
+    assert found.conversions == ("decoded at 1/4 of 1303x851 pixels",)
     whole = np.asarray(raster(data).image)
     assert np.abs(boxes(whole, 4) - np.asarray(found.image))[:-1, :-1].mean() < 1
 
@@ -191,7 +190,10 @@ def test_reduced_picture_is_upright(orientation: int, format: str) -> None:
     whole, small = raster(data), raster(data, Enough(within(30), whole=100))
     assert small.size == whole.image.size
     assert small.image.size == tuple(side // 4 for side in whole.image.size)
-    assert small.said == (*whole.said, "decoded at 1/4 of {}x{} pixels".format(*small.size))
+    assert small.conversions == (
+        *whole.conversions,
+        "decoded at 1/4 of {}x{} pixels".format(*small.size),
+    )
     width, height = small.image.size
     near = np.asarray(whole.image.resize((width, height), Image.Resampling.NEAREST), dtype=int)
     assert np.abs(near - np.asarray(small.image))[height // 4, [width // 4, -width // 4]].max() < 12

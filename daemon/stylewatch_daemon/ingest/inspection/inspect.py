@@ -29,11 +29,10 @@ from stylewatch_daemon.model import Picture
 from stylewatch_daemon.store import thumbs
 from stylewatch_daemon.store.journal import MASK
 from stylewatch_painter.errors import PictureError
-from stylewatch_painter.images.decode import Raster, decoded, decoding
 from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.masks import Mask, check_shape, matched
-from stylewatch_painter.images.read import file_bytes, to_floats
-from stylewatch_painter.images.reduced import Enough, within
+from stylewatch_painter.images.read import decoded, decoding, file_bytes, to_floats
+from stylewatch_painter.images.reduced import Enough, Raster, within
 
 CACHE_SIZE = 64
 """How many pictures are recognized by their digests: an album's style is inspected once."""
