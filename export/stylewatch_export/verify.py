@@ -14,7 +14,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor
 
-from stylewatch_export import manifest
+from stylewatch_export.graph import load
 from stylewatch_painter.errors import WeightsError
 from stylewatch_painter.network import store, weights
 from stylewatch_painter.network.vgg19 import Passed, Pool, Vgg19, layers_up_to
@@ -49,8 +49,8 @@ def verify(pair: Pair, size: tuple[int, int] = (97, 75), seed: int = 0) -> Itera
 
     Raises GraphError: damaged, or not a pair; WeightsError: the graphs' weights are missing.
     """
-    plan = manifest.load(pair.features)[0].plan
-    if manifest.load(pair.gradient)[0].plan != plan:
+    plan = load(pair.features)[0].plan
+    if load(pair.gradient)[0].plan != plan:
         raise GraphError(f"{pair.features} and {pair.gradient} are not of the same network")
     vgg = _torch(plan)
     graph = opened(pair, plan)
@@ -74,9 +74,7 @@ def _against_torch(graph: OrtVgg19, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterat
 
 def _against_reference(pair: Pair, vgg: Vgg19, plan: Plan, x: Tensor) -> Iterator[Comparison]:
     """Compare with ONNX's evaluator, which computes in NumPy and shares no code with either."""
-    there, back = (
-        ReferenceEvaluator(manifest.load(path)[1]) for path in (pair.features, pair.gradient)
-    )
+    there, back = (ReferenceEvaluator(load(path)[1]) for path in (pair.features, pair.gradient))
     arrays = there.run(None, {"picture": x.numpy()})
     kept = {name: torch.from_numpy(a) for name, a in zip(there.output_names, arrays, strict=True)}
     yield from _features(kept, vgg(x, plan.layers, network(plan)), "onnx.reference")

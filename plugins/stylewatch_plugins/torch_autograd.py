@@ -1,6 +1,6 @@
 """Backend `torch`: VGG19 in torch, on any torch device, in the fastest precision of the device."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ from stylewatch_painter.errors import PainterError
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps, Precision, quickest
 from stylewatch_painter.stage import Losses, Step, Wish
-from stylewatch_plugins.contract import Device, Provenance
+from stylewatch_plugins.contract import Device
 from stylewatch_plugins.vgg_backend import VggBackend, VggOptions
 
 
@@ -44,23 +44,6 @@ class TorchAutograd(VggBackend):
         if self._options.precision == "tf32" and not torch.cuda.is_available():
             return "precision tf32 is for GPUs of NVIDIA, and there is none here: say auto or fp32"
         return weights.problem(self._options.weights)
-
-    def provenance(self, task: Task) -> Provenance:
-        """Describe torch, its device, and the trained network."""
-        return Provenance(
-            name=self.name,
-            version=self.version,
-            device=str(self._device),
-            precision=self._precision,
-            weights=self._trained_weights().for_receipt(),
-            decided={
-                "device": str(self._device),
-                "threads": torch.get_num_threads(),
-                "precision": self._precision,
-                **self._rooms.decided(task),
-            },
-            warnings=self._rooms.warnings(task),
-        )
 
     def measure(self, task: Task) -> Losses:
         """Compute the losses of the float picture that `task` starts from at its final size."""
@@ -103,6 +86,10 @@ class TorchAutograd(VggBackend):
         if wanted == "tf32" and self._device.type != "cuda":  # a job may be moved off its GPU
             return "fp32"
         return quickest(self._device) if wanted == "auto" else wanted
+
+    @property
+    def _decided(self) -> Mapping[str, str]:
+        return {"precision": self._precision}
 
     @property
     def _bytes_per_value(self) -> int:

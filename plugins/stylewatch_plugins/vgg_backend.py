@@ -6,7 +6,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
@@ -26,6 +25,7 @@ from stylewatch_plugins.contract import (
     Capabilities,
     Device,
     Estimate,
+    Provenance,
     check_options,
 )
 
@@ -57,8 +57,7 @@ class TaskRooms:
         self, options: VggOptions, device: torch.device, value: int, left: int = 0
     ) -> None:
         self._device, self._value = device, value
-        self._wanted = fitting.Wanted(options.tile, options.history, options.memory)
-        self._wanted = replace(self._wanted, left=left)
+        self._wanted = fitting.Wanted(options.tile, options.history, options.memory, left)
         self._rooms: WeakKeyDictionary[Task, Room] = WeakKeyDictionary()
 
     def room(self, task: Task) -> Room:
@@ -125,6 +124,24 @@ class VggBackend(ABC):
     def _network(self, task: Task) -> FeatureMaps:
         """Load VGG19 for the layers and pools of `task`."""
 
+    def provenance(self, task: Task) -> Provenance:
+        """Describe the library, its device, and the trained network."""
+        device = str(self._device)
+        return Provenance(
+            name=self.name,
+            version=self.version,
+            device=device,
+            precision=self._precision,
+            weights=self._trained_weights().for_receipt(),
+            decided={
+                "device": device,
+                "threads": torch.get_num_threads(),
+                **self._decided,
+                **self._rooms.decided(task),
+            },
+            warnings=(*self._warnings, *self._rooms.warnings(task)),
+        )
+
     def estimate(self, task: Task) -> Estimate:
         """Estimate the cost of `task` from two evaluations of it at a small size."""
         room = self._rooms.room(task)  # before the network is loaded, as in `paint`
@@ -150,6 +167,20 @@ class VggBackend(ABC):
     @cached_property
     def _rooms(self) -> TaskRooms:
         return TaskRooms(self._options, self._device, self._bytes_per_value, self._left)
+
+    @property
+    @abstractmethod
+    def _precision(self) -> str:
+        """The number format of the network."""
+
+    @property
+    @abstractmethod
+    def _decided(self) -> Mapping[str, str]:
+        """What it chose for further options of its own."""
+
+    @property
+    def _warnings(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def _bytes_per_value(self) -> int:

@@ -25,7 +25,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import depth as bit_depth
 from stylewatch_painter.images import icc
 from stylewatch_painter.images.depth import WIDE, depth_of, likely_white, strips
-from stylewatch_painter.images.metadata import UNTOLD, Tags, orientation_of, tags_of
+from stylewatch_painter.images.metadata import NO_TAGS, Tags, orientation_of, tags_of
 from stylewatch_painter.images.reduced import (
     Enough,
     Raster,
@@ -93,7 +93,7 @@ class Picture:
     converted: tuple[str, ...]
     sha256: str
     bytes: int
-    tags: Tags = UNTOLD
+    tags: Tags = NO_TAGS
     size_of_file: Size | None = None
 
     @property

@@ -25,7 +25,7 @@ from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import depth as bit_depth
 from stylewatch_painter.images.depth import WIDE, Depth, depth_of, likely_white, strips
 from stylewatch_painter.images.encode import MARK, chunk
-from stylewatch_painter.images.metadata import UNTOLD, Tags, orientation_of, tags_of
+from stylewatch_painter.images.metadata import NO_TAGS, Tags, orientation_of, tags_of
 from stylewatch_painter.process_memory import installed
 
 Size = tuple[int, int]
@@ -111,7 +111,7 @@ class Raster:
     depth: Depth
     conversions: tuple[str, ...]
     exact: NDArray[np.uint16] | None = None
-    tags: Tags = UNTOLD
+    tags: Tags = NO_TAGS
     size_of_file: Size | None = None
 
     @property
@@ -154,6 +154,7 @@ def reduced(
         return None
     depth = depth_of(image, data)
     is_exact = uncut and enough.reduce == "box" and depth.bits == bit_depth.BITS
+    pieces: Iterator[_Piece]
     if split is not None:
         pieces = (_piece(band, opened, exact=is_exact) for band in split.bands)
     else:

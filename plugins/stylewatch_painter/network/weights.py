@@ -4,7 +4,8 @@ import hashlib
 import importlib.util
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,26 +13,18 @@ from pathlib import Path
 from platformdirs import user_cache_path, user_data_path
 
 from stylewatch_painter.errors import WeightsError
+from stylewatch_painter.recipes.recipe import LAYERS as LAYER_NAMES
 
 Triple = tuple[float, float, float]
 """A value for each of red, green and blue."""
 
 BUNDLED = "bundled"
 
-_WIDTHS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions of each block
+_CHANNELS = [64] * 2 + [128] * 2 + [256] * 4 + [512] * 8
 
-
-def _layers() -> dict[str, tuple[int, int]]:
-    layers: dict[str, tuple[int, int]] = {}
-    before = 3
-    for block, (width, count) in enumerate(_WIDTHS, start=1):
-        for convolution in range(1, count + 1):
-            layers[f"conv{block}_{convolution}"] = (width, before)
-            before = width
-    return layers
-
-
-LAYERS: dict[str, tuple[int, int]] = _layers()
+LAYERS: dict[str, tuple[int, int]] = dict(
+    zip(LAYER_NAMES, zip(_CHANNELS, [3, *_CHANNELS[:-1]], strict=True), strict=True)
+)
 """The 16 convolutions of VGG19 in order, each with its channels (out, in); all are 3 x 3."""
 
 
@@ -214,15 +207,11 @@ def problem(name: str) -> str | None:
 
 def available(home: Path | None = None) -> list[WeightsFile]:
     """All valid weights, the bundled ones first."""
-    return list(_sound(home))
-
-
-def _sound(home: Path | None) -> Iterator[WeightsFile]:
+    files = []
     for name in (BUNDLED, *(path.stem for path in own_files(home))):
-        try:
-            yield locate(name, home=home)
-        except WeightsError:
-            continue  # `stylewatch weights verify` tells what is wrong with it
+        with suppress(WeightsError):  # `stylewatch weights verify` shows what is wrong with it
+            files.append(locate(name, home=home))
+    return files
 
 
 def own_files(home: Path | None = None) -> list[Path]:

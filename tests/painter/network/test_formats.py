@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stylewatch_painter.network.formats import canonical, read_foreign
 from tests.painter import networks
 from tests.painter.networks import Network, network, numbered, same
 
 from stylewatch_painter.errors import WeightsError
-from stylewatch_painter.network.formats import canonical, read_foreign
 from stylewatch_painter.network.weights import NORMALIZATIONS
 
 
