@@ -167,7 +167,7 @@ def build(plan: Plan, weights: str, pair: Pair) -> None:
     if (file.sha256, file.mean) != (plan.weights, plan.mean):
         raise WeightsError(
             f"the weights {weights!r} are {file.sha256[:12]}..., and graphs for "
-            f"{plan.weights[:12]}... are asked for; `stylewatch weights list` tells which are which"
+            f"{plan.weights[:12]}... are requested; `stylewatch weights list` shows all weights"
         )
     _, arrays = store.load(file, layers_up_to(plan.layers))
     write(pair.features, features(plan, arrays))

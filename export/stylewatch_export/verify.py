@@ -107,9 +107,9 @@ def picture(plan: Plan, size: tuple[int, int], seed: int) -> Tensor:
     return (smooth + grain).clamp(0, 255) - torch.tensor(plan.mean).view(1, 3, 1, 1)
 
 
-def distance(found: Tensor, wanted: Tensor) -> float:
+def distance(gradient: Tensor, expected: Tensor) -> float:
     """Return the distance of two gradients, relative, in the L2 norm."""
-    return float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))
+    return float((gradient - expected).norm() / expected.norm().clamp_min(1e-30))
 
 
 def network(plan: Plan) -> Network:
@@ -154,8 +154,8 @@ def _torch(plan: Plan) -> Vgg19:
 
 
 def _features(
-    found: Mapping[str, Tensor], wanted: Mapping[LayerName, Tensor], against: str
+    features: Mapping[str, Tensor], expected: Mapping[LayerName, Tensor], against: str
 ) -> Iterator[Comparison]:
-    for layer, maps in wanted.items():
-        error = (found[layer] - maps).detach().abs().max()
+    for layer, maps in expected.items():
+        error = (features[layer] - maps).detach().abs().max()
         yield Comparison(layer, against, float(error / maps.detach().abs().max().clamp_min(1e-30)))

@@ -93,8 +93,8 @@ class Plan(Strict):
         for field, value in {"part": part, **self.model_dump(mode="json")}.items():
             if fields.get(field) != value:
                 raise GraphError(
-                    f"{path} is a graph for {field} {fields.get(field)!r}, and {value!r} is asked "
-                    "for; `stylewatch-export build` makes one that fits"
+                    f"{path} is a graph for {field} {fields.get(field)!r}, and {value!r} is "
+                    "needed; `stylewatch-export build` makes one that fits"
                 )
 
 

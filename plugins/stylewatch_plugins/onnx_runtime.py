@@ -212,7 +212,7 @@ class OpenNetwork:
     """A network in ONNX Runtime, and the cached targets of the styles that it has seen."""
 
     network: OrtVgg19
-    looks: StyleCache
+    styles: StyleCache
 
 
 _open: dict[Hashable, OpenNetwork] = {}

@@ -93,7 +93,7 @@ class OnnxVgg(VggBackend):
         """Run the painter's loop."""
         room, ready = self._rooms.room(task), self._open(task, self._precision)
         try:
-            yield from paint(task, ready.network, wish, styles=ready.looks, room=room)
+            yield from paint(task, ready.network, wish, styles=ready.styles, room=room)
         except Exception:
             # after a lack of memory, say: the runtime frees a GPU's memory only with the graphs
             close_network()

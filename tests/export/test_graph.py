@@ -106,7 +106,7 @@ def test_files_are_the_same_on_every_run(tmp_path: Path) -> None:
     one, two = pairs
     assert one.features.read_bytes() == two.features.read_bytes()
     assert one.gradient.read_bytes() == two.gradient.read_bytes()
-    with pytest.raises(WeightsError, match=r"graphs for 000000000000... are asked for"):
+    with pytest.raises(WeightsError, match=r"graphs for 000000000000... are requested"):
         graph.build(little.plan(), "bundled", one)
 
 

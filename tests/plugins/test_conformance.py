@@ -96,7 +96,12 @@ def without_last_stage(step: Step) -> Step:
 
 def finish_later(self: Sketch, task: Task, wish: Callable[[], Wish]) -> Steps:
     late = [Wish.GO_ON]
-    return Sketch.paint(self, task, lambda: (late.append(wish()), late[-2])[1])
+
+    def later() -> Wish:
+        late.append(wish())
+        return late[-2]
+
+    return Sketch.paint(self, task, later)
 
 
 def end_at_a_checkpoint(steps: Steps, _: Task) -> Steps:

@@ -121,7 +121,7 @@ def test_graphs_that_do_not_fit_are_refused(
 ) -> None:
     """Another plan, a file that is no graph, or a gradient graph for fewer layers."""
     plan = little.plan(layers=LAYERS, pool="max")
-    with pytest.raises(GraphError, match="is a graph for pool 'max', and 'average' is asked for"):
+    with pytest.raises(GraphError, match="is a graph for pool 'max', and 'average' is needed"):
         opened(pair, plan.model_copy(update={"pool": "average"}))
     fewer = graph.gradient(
         plan.model_copy(update={"layers": LAYERS[:2]}), little.arrays(monkeypatch)
@@ -166,7 +166,7 @@ class TestOpenNetwork:
     def test_another_network_replaces_it_and_has_its_own_cache_of_styles(self) -> None:
         first = self.open("conv1_1")
         for other in (self.open("conv1_2"), self.open("conv1_1", threads=2)):
-            assert other.looks is not first.looks
+            assert other.styles is not first.styles
         assert self.open("conv1_1") is not first
 
     def test_damaged_graphs_and_those_of_another_plan_are_built_again(self) -> None:

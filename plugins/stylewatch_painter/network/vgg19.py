@@ -312,7 +312,7 @@ class _Chain(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of the picture, from the gradients of `wanted`."""
         vgg, chain, wanted, pool = ctx.plan
-        asked = dict(zip(wanted, zip(ctx.saved_tensors, gradients, strict=True), strict=True))
+        requested = dict(zip(wanted, zip(ctx.saved_tensors, gradients, strict=True), strict=True))
         back = torch.zeros(())  # nothing comes from beyond the deepest layer
         for layer in reversed(chain):
             above = ctx.above.pop(layer, None)
@@ -320,8 +320,8 @@ class _Chain(torch.autograd.Function):
                 if above is not None and pool.passes_on_to_one:  # nothing is kept from the others
                     back, above = _where_above(back, above), None
                 back = pool.back(back, ctx.pooled.pop(layer))
-            if layer in asked:
-                above, own = asked.pop(layer)
+            if layer in requested:
+                above, own = requested.pop(layer)
                 # the gradient that comes from autograd is not ours to change
                 back = back.add_(own) if back.ndim else _channels_last(own).clone()
             if above is not None:

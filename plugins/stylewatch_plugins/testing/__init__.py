@@ -295,14 +295,14 @@ class BackendConformance(ABC):
     @pytest.mark.parametrize("wished", [Wish.GO_ON, Wish.CHECKPOINT])
     def test_wish_is_called_after_every_step(self, backend: Backend, wished: Wish) -> None:
         """Exactly once for each step, after it is made and before it is yielded."""
-        asked = 0
+        calls = 0
 
         def wish() -> Wish:
-            nonlocal asked
-            asked += 1
+            nonlocal calls
+            calls += 1
             return wished
 
-        assert all(asked == step.step for step in backend.paint(sample(), wish))
+        assert all(calls == step.step for step in backend.paint(sample(), wish))
 
     @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
     def test_finish_yields_a_stage(self, backend: Backend, recipe: Mapping[str, Any]) -> None:

@@ -83,7 +83,7 @@ def test_conversions_are_listed_in_order(tmp_path: Path) -> None:
         (lambda path: path.write_text("Dear diary,\n"), "holds text, not a picture"),
         (lambda path: path.symlink_to("nowhere"), "is not there"),
         # a hole: it takes no room on the disk
-        (lambda path: (path.touch(), os.truncate(path, MAX_BYTES + 1)),
+        (lambda path: path.open("wb").truncate(MAX_BYTES + 1),
          "536,870,913 bytes; the limit is 536,870,912"),
     ],
 )  # fmt: skip

@@ -46,7 +46,7 @@ def test_known_digest_gives_name_and_normalization(
     tmp_path: Path, numbered: Path, algorithm: str, digits: int
 ) -> None:
     digest = {"sha256": sha256, "md5": md5}[algorithm](numbered.read_bytes()).hexdigest()[:digits]
-    entry = Known("official", numbered.name, algorithm, digest, "a test", "torchvision", "o", "l")
+    entry = Known("official", numbered.name, algorithm, digest, "torchvision", "o", "l")
     file = import_file(numbered, home=tmp_path / "home", catalogue=[entry])
     assert (file.name, file.origin, file.license) == ("official", "o", "l")
     assert file.mean == pytest.approx((123.675, 116.28, 103.53))
@@ -83,7 +83,7 @@ def test_own_files_move_between_machines(tmp_path: Path, numbered: Path) -> None
     there = import_file(here.path, home=tmp_path / "there")
     assert (there.sha256, there.mean) == (here.sha256, here.mean)
     assert networks.same(*(load(file, LAYERS)[1] for file in (here, there)))
-    with pytest.raises(WeightsError, match="leave the normalization out"):
+    with pytest.raises(WeightsError, match="leave --normalization out"):
         import_file(here.path, home=tmp_path / "there", normalization="caffe")
 
 
@@ -114,7 +114,7 @@ def server() -> Iterator[Server]:
 
 def entry_of(server: Server, body: bytes = BODY) -> Known:
     digest = sha256(body).hexdigest()
-    return Known("little", "file.bin", "sha256", digest, "a test", "caffe", "o", "l", server.url)
+    return Known("little", "file.bin", "sha256", digest, "caffe", "o", "l", server.url)
 
 
 def test_download_is_complete_and_reports_progress(server: Server, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_normalization_is_folded_into_the_first_layer(tmp_path: Path) -> None:
 def test_other_networks_are_refused(tmp_path: Path) -> None:
     plain = network()
     vgg16 = {name: a for name, a in plain.items() if "_4." not in name}
-    wrong = {
+    wrong: dict[str, dict[str, Any]] = {
         r"holds 13 convolutions .* as VGG16 would": vgg16,
         "batch normalization": {**numbered(plain), "features.1.running_mean": np.zeros(3)},
         r"conv2_1\.bias has the shape \(9,\).*\(4,\)": {**plain, "conv2_1.bias": np.zeros(9)},
