@@ -126,11 +126,6 @@ def _pair(path: Path) -> Pair:
     raise typer.BadParameter(f"{path} is called neither NAME{_SUFFIXES[0]} nor NAME{_SUFFIXES[1]}")
 
 
-def main() -> None:
-    """Run this process's command line, and exit with its code."""
-    sys.exit(call(sys.argv[1:]))
-
-
 def call(arguments: Sequence[str]) -> int:
     """Run one command line, print errors on stderr, and return the exit code, as in sysexits."""
     command = typer.main.get_command(app)
@@ -156,3 +151,8 @@ def call(arguments: Sequence[str]) -> int:
 
 def _print_error(text: str) -> None:
     print(f"stylewatch-export: {text}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run this process's command line, and exit with its code."""
+    sys.exit(call(sys.argv[1:]))

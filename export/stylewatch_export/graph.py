@@ -94,6 +94,10 @@ class Nodes:
         """Add a constant of integers, for shapes and axes."""
         return self.constant(name, np.array(values, dtype=np.int64))
 
+    def zero(self, dtype: type[np.floating[Any]]) -> str:
+        """Add the constant 0."""
+        return self.constant("zero", np.array(0, dtype))
+
     def takes(self, name: str, shape: Sequence[int | str], kind: int = TensorProto.FLOAT) -> str:
         """Declare an input."""
         self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
@@ -103,16 +107,25 @@ class Nodes:
         """Declare an output."""
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
 
-    def model(self) -> onnx.ModelProto:
-        """Make the model."""
+    def model(self, plan: Plan, part: Part) -> onnx.ModelProto:
+        """Make the model, with its manifest."""
         constants = list(self._constants.values())
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, constants)
-        return helper.make_model(
+        model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
             producer_name="stylewatch",
         )
+        manifest = Manifest(
+            **plan.model_dump(),
+            part=part,
+            opset=OPSET,
+            library=f"onnx {onnx.__version__}",
+            version=version("stylewatch"),
+        )
+        helper.set_model_props(model, {MANIFEST: manifest.model_dump_json()})
+        return model
 
 
 @dataclass
@@ -206,11 +219,11 @@ def features(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
                 nodes.add("Cast", [x], layer, to=TensorProto.FLOAT)
             nodes.gives(layer, link.shape())
         else:
-            nodes.add("Greater", [x, _zero(nodes, _number(plan))], link.above)
+            nodes.add("Greater", [x, nodes.zero(_number(plan))], link.above)
         x = _pool(nodes, link, x, plan) if link.pooled else x
         for state in link.state(plan.pool):
             nodes.gives(*state)
-    return _finished(nodes, plan, "features")
+    return nodes.model(plan, "features")
 
 
 def _pool(nodes: Nodes, link: Link, x: str, plan: Plan) -> str:
@@ -253,13 +266,13 @@ def gradient(plan: Plan, arrays: Arrays) -> onnx.ModelProto:
         whole = nodes.add("Cast", [back], "picture.scaled", to=TensorProto.FLOAT)
         nodes.add("Mul", [whole, "greatest"], "picture.gradient")
     nodes.gives("picture.gradient", [1, 3, "height", "width"])
-    return _finished(nodes, plan, "gradient")
+    return nodes.model(plan, "gradient")
 
 
 def _mask(nodes: Nodes, link: Link, half: bool) -> str:
     """Add the mask of `link`: 1 where its features are above zero, else 0."""
     if link.wanted:
-        nodes.add("Greater", [link.layer, _zero(nodes, np.float32)], link.above)
+        nodes.add("Greater", [link.layer, nodes.zero(np.float32)], link.above)
     kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
     return nodes.add("Cast", [link.above], f"{link.layer}.mask", to=kind)
 
@@ -289,23 +302,6 @@ def _gradients(nodes: Nodes, wanted: list[Link], half: bool) -> dict[str, str]:
             "Cast", [scaled], f"{link.gradient}.half", to=TensorProto.FLOAT16
         )
     return scaled_by_layer
-
-
-def _finished(nodes: Nodes, plan: Plan, part: Part) -> onnx.ModelProto:
-    model = nodes.model()
-    manifest = Manifest(
-        **plan.model_dump(),
-        part=part,
-        opset=OPSET,
-        library=f"onnx {onnx.__version__}",
-        version=version("stylewatch"),
-    )
-    helper.set_model_props(model, {MANIFEST: manifest.model_dump_json()})
-    return model
-
-
-def _zero(nodes: Nodes, dtype: type[np.floating[Any]]) -> str:
-    return nodes.constant("zero", np.array(0, dtype=dtype))
 
 
 def _pool_back(nodes: Nodes, link: Link, back: str, plan: Plan) -> str:
@@ -404,14 +400,12 @@ def load(path: Path) -> tuple[Manifest, onnx.ModelProto]:
 
 def ends(model: onnx.ModelProto) -> dict[str, list[str]]:
     """List the `inputs` and `outputs` of a graph, each with name, type and shape."""
-    return {
-        "inputs": [_described(value) for value in model.graph.input],
-        "outputs": [_described(value) for value in model.graph.output],
-    }
 
+    def described(value: onnx.ValueInfoProto) -> str:
+        tensor = value.type.tensor_type
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        shape = " x ".join(dim.dim_param or str(dim.dim_value) for dim in tensor.shape.dim)
+        return f"{value.name}: {dtype} {shape}"
 
-def _described(value: onnx.ValueInfoProto) -> str:
-    tensor = value.type.tensor_type
-    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-    shape = " x ".join(dim.dim_param or str(dim.dim_value) for dim in tensor.shape.dim)
-    return f"{value.name}: {dtype} {shape}"
+    values = {"inputs": model.graph.input, "outputs": model.graph.output}
+    return {name: list(map(described, list_)) for name, list_ in values.items()}

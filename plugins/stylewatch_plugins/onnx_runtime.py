@@ -5,6 +5,7 @@ Nothing is copied between the two: the runtime reads torch's memory and writes i
 
 import os
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -248,12 +249,8 @@ def _load(
     if plan.precision != "fp32":
         full = plan.model_copy(update={"precision": "fp32"})
         exact = _load(full, weights, device, providers, threads)
-
-    def load(*, anew: bool) -> OrtVgg19:
-        with graphs.ready(plan, weights, anew=anew) as pair:
-            return OrtVgg19(pair, plan, device, providers, threads, exact)
-
-    try:
-        return load(anew=False)
-    except GraphError:  # undamaged, but for something else or of an old format
-        return load(anew=True)
+    # a graph may be undamaged, but for something else or of an old format
+    with suppress(GraphError), graphs.ready(plan, weights) as pair:
+        return OrtVgg19(pair, plan, device, providers, threads, exact)
+    with graphs.ready(plan, weights, anew=True) as pair:
+        return OrtVgg19(pair, plan, device, providers, threads, exact)

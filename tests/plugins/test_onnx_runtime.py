@@ -10,9 +10,9 @@ from pathlib import Path
 import onnxruntime
 import pytest
 import torch
+from bench.parity import differences
 from tests.export import little
 from tests.painter import small
-from tests.plugins.parity import differences
 from tests.plugins.small_vgg import small_vgg
 
 from stylewatch_export import graph

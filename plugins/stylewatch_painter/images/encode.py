@@ -209,8 +209,7 @@ def _by_pillow(image: Image.Image, format: str, quality: int, tags: Tags) -> byt
 def suffix(format: str) -> str:
     """The file suffix of `format`: `.png`, `.jpg`, `.webp`, `.tiff`.
 
-    Raises:
-        SaveError: no such format.
+    Raises SaveError: no such format.
     """
     if format not in _SUFFIXES:
         raise SaveError(f"there is no format {format!r}; there are {', '.join(_SUFFIXES)}")

