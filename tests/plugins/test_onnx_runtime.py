@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import onnxruntime
 import pytest
 import torch
 from bench.parity import differences
@@ -28,7 +27,6 @@ from stylewatch_plugins.onnx_runtime import (
     OrtVgg19,
     close_network,
     open_network,
-    runtime,
 )
 
 CPU = torch.device("cpu")
@@ -198,9 +196,3 @@ def test_the_runtime_writes_no_telemetry(tmp_path: Path) -> None:
     ended = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     assert "cpu" in ended.stdout
     assert not list(tmp_path.rglob("*"))
-
-
-def test_a_user_who_wants_telemetry_is_not_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(TELEMETRY, "0")
-    assert runtime() is onnxruntime
-    assert os.environ[TELEMETRY] == "0"

@@ -11,7 +11,7 @@ import pytest
 
 from stylewatch_painter.algorithm.scales import Size
 from stylewatch_painter.algorithm.task import Style, Task
-from stylewatch_painter.errors import CheckpointError, DivergedError, RecipeError
+from stylewatch_painter.errors import CheckpointError, DivergedError
 from stylewatch_painter.recipes.book import find, names
 from stylewatch_painter.stage import Losses, Pixels, Stage, Step, Wish, go_on
 from stylewatch_plugins import numpy_loop
@@ -170,24 +170,6 @@ def diverging(size: Size) -> numpy_loop.Move:
 def run(task: Task, *wishes: Wish) -> list[Step]:
     left = iter(wishes)
     return list(numpy_loop.paint(task, lambda: next(left, Wish.GO_ON), brighter))
-
-
-def test_every_step_is_a_move_from_the_picture_before() -> None:
-    steps = run(sample({"steps": 3, "save_every": 2}))
-    assert [(step.step, step.losses.total) for step in steps] == [(1, 1.0), (2, 2.0), (3, 3.0)]
-    shown = {step.step: step.picture for step in steps if isinstance(step, Stage)}
-    assert shown.keys() == {2, 3}
-    assert shown[3] == pytest.approx(picture(24, 18) + 3)
-
-
-def test_start_is_the_picture_that_the_recipe_names() -> None:
-    init = picture(24, 18, seed=9)
-    assert np.array_equal(numpy_loop.start(sample({"start": "picture"}, init=init), (24, 18)), init)
-    half = numpy_loop.start(sample({"start": "mixed", "noise_ratio": 0.5}), (24, 18))
-    noise = numpy_loop.start(sample({"start": "noise"}), (24, 18))
-    assert half == pytest.approx(0.5 * noise + 0.5 * picture(24, 18), abs=1e-3)
-    with pytest.raises(RecipeError, match="start: picture"):
-        numpy_loop.start(sample({"start": "picture"}), (24, 18))
 
 
 def test_checkpoint_belongs_to_one_task() -> None:

@@ -62,12 +62,6 @@ def test_relighting_keeps_hue() -> None:
     assert clear.sum() > 500 and np.abs(turned[clear]).max() < 0.01
 
 
-def test_rows_give_the_same_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = with_luminance(noise(), light(), "oklab")
-    monkeypatch.setattr("stylewatch_painter.images.color._BAND", 90)
-    assert np.array_equal(with_luminance(noise(), light(), "oklab"), whole)
-
-
 def narrow() -> Pixels:
     """A picture whose channels vary and hang together otherwise than noise does."""
     picture = noise(5, (20, 26, 3))

@@ -75,7 +75,6 @@ CURVES = {
     "a table": struct.pack(">4sLL5H", b"curv", 0, 5, 0, 3000, 14000, 35000, 65535),
     "a power": formula(0, 2.2),
     "a power from there on": formula(1, 2.0, 1.1, -0.1),
-    "a power and no offset": formula(2, 2.0, 0.9, 0.0, 0.0),
     "all of it": formula(4, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045, 0.0, 0.0),
 }
 

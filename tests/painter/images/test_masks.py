@@ -41,13 +41,6 @@ def test_colors_are_regions_in_requested_order() -> None:
     assert found.weights((GREEN, RED), (120, 120))[..., 0].max() == 0
 
 
-def test_blended_colors_belong_to_the_nearest() -> None:
-    noisy = Mask.of("m.jpg", through(painted(RED, BLUE), quality=70).astype(np.float32))
-    weights = noisy.weights((RED, BLUE), (120, 120))
-    assert np.array_equal(weights.sum(axis=2), np.ones((120, 120)))
-    assert weights[:, :56, 0].min() == weights[:, 64:, 1].min() == 1
-
-
 def test_masks_are_shrunk_but_not_enlarged() -> None:
     found = mask(RED, BLUE)
     small = found.weights((RED, BLUE), (30, 30))

@@ -5,21 +5,19 @@ import io
 import os
 import struct
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 from zlib import compress
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 from tests.painter import deep, profiles
 from tests.painter.files import exact, floats, near, png, raster, refusal, saved
 
 from stylewatch_painter.errors import PictureError
 from stylewatch_painter.images import read as read_module
 from stylewatch_painter.images.depth import Depth, depth_of
-from stylewatch_painter.images.encode import over_white
 from stylewatch_painter.images.read import (
     FILLED,
     MAX_BYTES,
@@ -74,6 +72,11 @@ def test_conversions_are_listed_in_order(tmp_path: Path) -> None:
     assert np.allclose(picture.pixels, 40) and picture.alpha is not None
 
 
+def make_huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, MAX_BYTES + 1)  # a hole: it takes no room on the disk
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -82,8 +85,7 @@ def test_conversions_are_listed_in_order(tmp_path: Path) -> None:
         (lambda path: path.touch(), "is empty"),
         (lambda path: path.write_text("Dear diary,\n"), "holds text, not a picture"),
         (lambda path: path.symlink_to("nowhere"), "is not there"),
-        # a hole: it takes no room on the disk
-        (lambda path: path.open("wb").truncate(MAX_BYTES + 1),
+        (make_huge,
          "536,870,913 bytes; the limit is 536,870,912"),
     ],
 )  # fmt: skip
@@ -107,21 +109,6 @@ def test_digest_and_pixels_are_of_the_same_bytes(
     monkeypatch.setattr(read_module, "decoded", replaced_meanwhile)
     picture = read(path)
     assert picture.size == (60, 40) and picture.sha256 == hashlib.sha256(before).hexdigest()
-
-
-def test_threads_can_read_in_parallel(tmp_path: Path) -> None:
-    sizes: dict[int, tuple[int, int]] = {}
-
-    def note(side: int) -> None:
-        noise(3, side).save(tmp_path / f"{side}.png")
-        sizes[side] = read(tmp_path / f"{side}.png").size
-
-    threads = [threading.Thread(target=note, args=(side,)) for side in range(1, 9)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sizes == {side: (side, 3) for side in range(1, 9)}
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -334,12 +321,6 @@ def test_unusable_profile_is_reported(profile: bytes) -> None:
     assert conversions == ("color profile left out, it is damaged or does not fit: taken as sRGB",)
 
 
-def test_srgb_profile_changes_nothing() -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    pixels, _, conversions = floats(saved(noise(), "PNG", icc_profile=profile))
-    assert np.array_equal(pixels, np.asarray(noise())) and conversions == ()
-
-
 def test_lab_and_ycbcr_become_srgb() -> None:
     lab, _, conversions = floats(saved(uniform("LAB", (128, 0, 0)), "TIFF"))
     assert near(lab, (119, 119, 119), 2) and conversions == ("CIE Lab to sRGB",)
@@ -428,8 +409,3 @@ def test_nearer_visible_color_fills() -> None:
     assert np.array_equal(result[:, :8], pixels[:, :8])
     nothing: Plane = 0 * alpha
     assert (filled(pixels, nothing) == 255).all()
-
-
-def test_over_white_composites() -> None:
-    pixels, alpha = np.full((1, 1, 3), 55, dtype=np.float32), np.full((1, 1), 0.5, dtype=np.float32)
-    assert over_white(pixels, alpha).ravel().tolist() == [155, 155, 155]

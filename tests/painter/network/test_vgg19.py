@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from tests.painter import small
 from tests.painter.plain_vgg19 import Net, filters
 
 from stylewatch_painter.network import vgg19 as precision_module
-from stylewatch_painter.network.vgg19 import Precision, Vgg19, cut, layers_up_to, measured, quickest
+from stylewatch_painter.network.vgg19 import Precision, Vgg19, layers_up_to, measured, quickest
 from stylewatch_painter.recipes.recipe import LAYERS, LayerName
 
 PRECISIONS: tuple[Precision, Precision] = ("bf16", "fp32")
@@ -102,10 +101,6 @@ def test_lower_precision_is_used_where_it_pays(other: float, found: str) -> None
     assert measured(CPU, lambda: next(moments)) == found
 
 
-def test_other_devices_use_float32() -> None:
-    assert measured(torch.device("meta")) == "fp32"
-
-
 def test_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "cache" / "precision.json"
     monkeypatch.setattr(precision_module, "measured", lambda _: "bf16")
@@ -113,10 +108,3 @@ def test_precision_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(precision_module, "measured", lambda _: "fp32")
     assert quickest(CPU, file) == "bf16"
     assert [path.name for path in file.parent.iterdir()] == ["precision.json"]
-
-
-def test_tf32_is_enabled_only_for_its_precision() -> None:
-    for wanted in get_args(Precision):
-        with cut(wanted):
-            assert torch.backends.cudnn.enabled
-            assert torch.backends.cudnn.allow_tf32 == (wanted == "tf32")
