@@ -86,12 +86,12 @@ class OnnxVgg(VggBackend):
 
     def measure(self, task: Task) -> Losses:
         """Compute the losses, in fp32, of the float picture that `task` starts from."""
-        room = self._rooms.room(task)
+        room = self._room(task)
         return measure(task, self._open(task, "fp32").network, room)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""
-        room, ready = self._rooms.room(task), self._open(task, self._precision)
+        room, ready = self._room(task), self._open(task, self._precision)
         try:
             yield from paint(task, ready.network, wish, styles=ready.styles, room=room)
         except Exception:

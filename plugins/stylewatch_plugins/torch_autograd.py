@@ -8,8 +8,9 @@ import torch
 from pydantic import Field
 
 from stylewatch_painter.algorithm.caches import LoadedNetwork, load_network
+from stylewatch_painter.algorithm.forecast import at_once
 from stylewatch_painter.algorithm.paint import measure, paint, paint_many
-from stylewatch_painter.algorithm.task import Task
+from stylewatch_painter.algorithm.task import AMPLE, Task
 from stylewatch_painter.errors import PainterError
 from stylewatch_painter.network import weights
 from stylewatch_painter.network.vgg19 import FeatureMaps, Precision, quickest
@@ -47,12 +48,12 @@ class TorchAutograd(VggBackend):
 
     def measure(self, task: Task) -> Losses:
         """Compute the losses of the float picture that `task` starts from at its final size."""
-        room = self._rooms.room(task)
+        room = self._room(task)
         return measure(task, self._network(task), room)
 
     def paint(self, task: Task, wish: Callable[[], Wish]) -> Iterator[Step]:
         """Run the painter's loop."""
-        room, ready = self._rooms.room(task), self._trained(task)
+        room, ready = self._room(task), self._trained(task)
         return paint(task, ready.network, wish, styles=ready.styles, room=room)
 
     def paint_many(
@@ -63,13 +64,13 @@ class TorchAutograd(VggBackend):
         Tasks that must save memory run by themselves, at the end.
         """
         ready = self._trained(*tasks)
-        ample = [number for number, task in enumerate(tasks) if self._rooms.is_ample(task)]
+        ample = [number for number, task in enumerate(tasks) if self._is_ample(task)]
         for row, step in paint_many(
             [tasks[number] for number in ample],
             ready.network,
             [wishes[number] for number in ample],
             ready.styles,
-            self._rooms.at_once,
+            lambda task: at_once(task, self._wanted, self._device, self._bytes_per_value),
         ):
             yield ample[row], step
         for number, task in enumerate(tasks):
@@ -79,6 +80,13 @@ class TorchAutograd(VggBackend):
                         yield number, step
                 except PainterError as error:
                     yield number, error
+
+    def _is_ample(self, task: Task) -> bool:
+        """Check that `task` needs no saving of memory, so that it may run with others."""
+        try:
+            return self._room(task) == AMPLE
+        except PainterError:  # raised again when the task runs
+            return False
 
     @cached_property
     def _precision(self) -> Precision:

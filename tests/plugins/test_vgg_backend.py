@@ -371,7 +371,7 @@ def test_memory_left_by_earlier_jobs_is_measured_before_pictures_are_read(
 ) -> None:
     monkeypatch.setattr(forecast, "left", lambda: 123)
     for options, left in (({"memory": 10**10}, 123), ({}, 0)):
-        assert make({**CPU, **options})._rooms._wanted.left == left
+        assert make({**CPU, **options})._wanted.left == left
 
 
 # A block of 30 MB makes glibc keep such blocks; the next ones, freed below a smaller block, stay.
