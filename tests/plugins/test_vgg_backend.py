@@ -61,14 +61,6 @@ class TestTorchAutogradInBfloat16(BackendConformance):
 
 
 @pytest.mark.usefixtures("small_network")
-class TestTorchInTiles(BackendConformance):
-    """The conformance suite in tiles."""
-
-    def make(self, options: Mapping[str, object]) -> Backend:
-        return TorchAutograd({**EXACT, "tile": 16, "history": 4, **options})
-
-
-@pytest.mark.usefixtures("small_network")
 class TestOnnxVgg(BackendConformance):
     """The conformance suite in ONNX Runtime."""
 
