@@ -113,21 +113,16 @@ def with_luminance(pixels: Pixels, light: Plane, space: Space) -> Pixels:
 
 
 def by_rows(make: Callable[..., NDArray[np.floating]], *planes: NDArray[Any]) -> Pixels:
-    """Apply `make` to arrays of one height in blocks of rows; returns float32.
-
-    `make` may return fewer rows than it gets.
-    """
+    """Apply `make` to arrays of one height in blocks of rows; returns float32."""
     height, width = planes[0].shape[:2]
     rows = max(1, _BAND // width)
     result: Pixels = np.empty(0, dtype=np.float32)
-    end = 0
     for top in range(0, height, rows):
         band = make(*(plane[top : top + rows] for plane in planes))
         if top == 0:
             result = np.empty((height, *band.shape[1:]), dtype=np.float32)
-        result[end : end + len(band)] = band
-        end += len(band)
-    return result[:end]
+        result[top : top + len(band)] = band
+    return result
 
 
 def _light(colors: Floats, space: Space) -> Floats:

@@ -13,7 +13,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -238,9 +238,9 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
         pixels = re.search(r"\((\d+) pixels\)", str(error))
         raise PictureError(_too_large(int(pixels[1]) if pixels else 0, max_pixels)) from error
     except UnidentifiedImageError:
-        if not _is_heif(data):
+        if (heif := _heif(data)) is None:
             raise
-        image = _heif(data)
+        image = heif
     if math.prod(image.size) > max_pixels:
         raise PictureError(_too_large(math.prod(image.size), max_pixels))
     if max(image.size) > MAX_SIDE:
@@ -271,13 +271,11 @@ def _metadata(data: bytes) -> int:
     return count
 
 
-def _is_heif(data: bytes) -> bool:
-    """True if the brands in the file's first box are those of HEIC."""
+def _heif(data: bytes) -> Image.Image | None:
+    """Open a HEIC picture; None for another kind of file."""
     length = int.from_bytes(data[:4])
-    return data[4:8] == b"ftyp" and re.search(rb"he[iv][cmsx]", data[8:length]) is not None
-
-
-def _heif(data: bytes) -> Image.Image:
+    if data[4:8] != b"ftyp" or not re.search(rb"he[iv][cmsx]", data[8:length]):
+        return None
     try:
         plugin = importlib.import_module("pillow_heif")
     except ImportError as error:
@@ -291,14 +289,10 @@ def _heif(data: bytes) -> Image.Image:
 
 
 def _unknown(data: bytes) -> str:
-    try:
-        data[:HEAD].decode()
-    except UnicodeDecodeError:
-        text = False
-    else:
-        text = b"\0" not in data[:HEAD]
-    if text:
-        return f"holds text, not a picture; pictures can be {READABLE}"
+    """Describe a file in none of the formats."""
+    with suppress(UnicodeDecodeError):
+        if "\0" not in data[:HEAD].decode():
+            return f"holds text, not a picture; pictures can be {READABLE}"
     return f"is in none of the formats {READABLE}, or its head is damaged; save it as JPEG or PNG"
 
 
