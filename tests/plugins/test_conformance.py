@@ -127,7 +127,6 @@ def raise_errors(sketch: Sketch, tasks: Any, wishes: Any) -> Any:
 MANY, STOP_MANY = "many_run_as_each_alone", "stopping_one_of_many_stops_it_alone"
 MASKS, EQUAL_MASKS = "masks_act_if_declared", "equivalent_masks_give_equal_losses"
 STEPS, MEMBERS = "steps_and_stages", "members_and_contract"
-PICTURES = "stages_are_float_pictures_of_the_final_size"
 RESUMES, FOREIGN = "resumed_job_gives_the_same_bytes", "foreign_checkpoint_is_refused"
 SEED, STOPS, WISHES = (
     "seed_determines_the_picture", "stop_yields_a_checkpoint", "wish_is_called_after_every_step"
@@ -154,8 +153,8 @@ WRONG: dict[str, tuple[type[Any], str]] = {
     "estimate of one step": (
         variant(estimate=lambda s, t: replace(Sketch.estimate(s, t), steps=(1,))), STEPS
     ),
-    "float64": (redrawn(lambda s: s.picture.astype(np.float64)), PICTURES),
-    "small pictures": (redrawn(lambda s: s.picture[: s.size[1], : s.size[0]]), PICTURES),
+    "float64": (redrawn(lambda s: s.picture.astype(np.float64)), STEPS),
+    "small pictures": (redrawn(lambda s: s.picture[: s.size[1], : s.size[0]]), STEPS),
     "no weights": (with_total(lambda s: sum(term.value for term in terms(s.losses))), TOTAL),
     "no progress": (with_total(lambda s: float(s.step)), "total_falls"),
     "measures another start": (

@@ -135,8 +135,8 @@ class BackendConformance(ABC):
     def test_steps_and_stages(self, backend: Backend, recipe: Mapping[str, Any]) -> None:
         """Steps count from 1 over all sizes, as estimated; stages come when due.
 
-        Every `save_every`th step and the last are Stages. Values are plain int and float, since
-        another process without NumPy reads them.
+        Every `save_every`th step and the last are Stages, with float pictures of the final size.
+        Values are plain int and float, since another process without NumPy reads them.
         """
         task = sample(recipe)
         steps, estimate = painted(backend, task), backend.estimate(task)
@@ -153,17 +153,9 @@ class BackendConformance(ABC):
             assert {type(number) for number in (step.step, step.steps, *step.size)} == {int}
             values = (term.value for term in terms(step.losses))
             assert {type(x) for x in (step.seconds, step.losses.total, *values)} == {float}
-
-    @pytest.mark.parametrize("recipe", [{}, SMALL_FIRST, PRINT])
-    def test_stages_are_float_pictures_of_the_final_size(
-        self, backend: Backend, recipe: Mapping[str, Any]
-    ) -> None:
-        """Also while it works at a smaller size, a Stage has the final size."""
-        for step in painted(backend, sample({"save_every": 1, **recipe})):
-            assert isinstance(step, Stage)
-            assert step.picture.shape == (18, 24, 3)
-            assert step.picture.dtype == np.float32
-            assert np.isfinite(step.picture).all()
+            if isinstance(step, Stage):
+                assert (step.picture.shape, step.picture.dtype) == ((18, 24, 3), np.float32)
+                assert np.isfinite(step.picture).all()
 
     @pytest.mark.parametrize(
         "recipe", [{"objective.tv": {"loss": "squared", "weight": 1e-6}}, SMOOTHED]
