@@ -116,10 +116,8 @@ class OrtVgg19:
     ) -> dict[str, Tensor]:
         """Name features and their gradients as the inputs of the gradient graph."""
         layers = self._plan.layers
-        named: dict[str, Tensor] = dict(zip(layers, features, strict=True))
-        for layer, gradient in zip(layers, gradients, strict=True):
-            named[f"{layer}.gradient"] = gradient
-        return named
+        names = (*layers, *(f"{layer}.gradient" for layer in layers))
+        return dict(zip(names, (*features, *gradients), strict=True))
 
     def _empty(self, name: str, x: Tensor) -> Tensor:
         """Allocate the output `name` of the feature graph for a picture x."""

@@ -201,11 +201,12 @@ def _needed(image: Image.Image, data: bytes, split: "_Split | None", draft: int)
         return len(data) + _OF_BAND * split.most
     if image.format in ("JPEG", "MPO"):
         return len(data) + _OF_OTHERS * pixels // draft**2 + _coefficients(image, data)
-    if (known := _PER_PIXEL.get(image.format or "")) is None:
-        known = _OF_PLANE if image.mode in _PLANES else _OF_OTHERS
+    per_pixel = _PER_PIXEL.get(image.format or "")
+    if per_pixel is None:
+        per_pixel = _OF_PLANE if image.mode in _PLANES else _OF_OTHERS
         is_raw = all(tile.codec_name == "raw" for tile in getattr(image, "tile", []))
-        known *= 1 if is_raw else 2  # a decoder's own copy, as of the one strip of a TIFF
-    return len(data) + known * pixels
+        per_pixel *= 1 if is_raw else 2  # a decoder's own copy, as of the one strip of a TIFF
+    return len(data) + per_pixel * pixels
 
 
 def _coefficients(image: Image.Image, data: bytes) -> int:
@@ -238,12 +239,12 @@ def _check_memory(image: Image.Image, needed: int, max_pixels: int) -> None:
 def check_whole(image: Image.Image) -> None:
     """Raise PictureError if a large picture is needed in full and does not fit in memory."""
     pixels = math.prod(image.size)
-    needed, there = _WANTED_WHOLE * pixels, installed()
-    if pixels > WHOLE and needed > there:
+    needed, available = _WANTED_WHOLE * pixels, installed()
+    if pixels > WHOLE and needed > available:
         raise PictureError(
             f"is {pixels / 1e6:.4g} MP and would be decoded whole for this size, in about "
-            f"{needed / 1e9:.2g} GB of memory; there are {there / 1e9:.2g} GB: ask for a smaller "
-            "size, or make the picture smaller (limits.max_pixels refuses such ones at once)"
+            f"{needed / 1e9:.2g} GB of memory; there are {available / 1e9:.2g} GB: ask for a "
+            "smaller size, or make the picture smaller (limits.max_pixels refuses such ones at once)"
         )
 
 
