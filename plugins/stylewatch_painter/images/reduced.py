@@ -244,7 +244,7 @@ def check_whole(image: Image.Image) -> None:
         raise PictureError(
             f"is {pixels / 1e6:.4g} MP and would be decoded whole for this size, in about "
             f"{needed / 1e9:.2g} GB of memory; there are {available / 1e9:.2g} GB: ask for a "
-            "smaller size, or make the picture smaller (limits.max_pixels refuses such ones at once)"
+            "smaller size, or make the picture smaller (limits.max_pixels refuses such pictures)"
         )
 
 

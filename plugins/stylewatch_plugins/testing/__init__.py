@@ -154,7 +154,8 @@ class BackendConformance(ABC):
             values = (term.value for term in terms(step.losses))
             assert {type(x) for x in (step.seconds, step.losses.total, *values)} == {float}
             if isinstance(step, Stage):
-                assert (step.picture.shape, step.picture.dtype) == ((18, 24, 3), np.float32)
+                assert step.picture.shape == (18, 24, 3)
+                assert step.picture.dtype == np.float32
                 assert np.isfinite(step.picture).all()
 
     @pytest.mark.parametrize(
